@@ -1,0 +1,159 @@
+"""Keypoint orders of the field, found by name: joints, mirror pairs, limbs, report groups, maps between orders.
+
+Left and right are the person's, never the image's.
+"""
+
+from dataclasses import dataclass, field
+
+__all__ = ["BODY16", "COCO17", "HAND21", "LSP14", "SKELETONS", "Skeleton"]
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """An ordered set of named keypoints.
+
+    Attributes:
+        name: what users write in a config.
+        keypoints: names in order; ``left_x`` and ``right_x`` are mirror images of each other.
+        limbs: pairs of names joined by a line when drawn.
+        groups: name of a report row → the keypoints it averages.
+        all: the keypoints in the headline number.
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    limbs: tuple[tuple[str, str], ...]
+    groups: dict[str, tuple[str, ...]] = field(hash=False)
+    all: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def index(self, keypoint: str) -> int:
+        """Position of a keypoint.
+
+        Raises:
+            KeyError: the skeleton has no keypoint of that name.
+        """
+        try:
+            return self.keypoints.index(keypoint)
+        except ValueError:
+            raise KeyError(f"{self.name} has no keypoint {keypoint!r}; it has {', '.join(self.keypoints)}") from None
+
+    def indices(self, keypoints: tuple[str, ...]) -> list[int]:
+        """Positions of several keypoints."""
+        return [self.index(k) for k in keypoints]
+
+    @property
+    def mirror(self) -> list[int]:
+        """``mirror[k]`` is the keypoint that k becomes when the image is mirrored. An involution.
+
+        >>> BODY16.keypoints[BODY16.mirror[BODY16.index("left_wrist")]]
+        'right_wrist'
+        """
+
+        def other(name: str) -> str:
+            if name.startswith("left_"):
+                return "right_" + name[5:]
+            return "left_" + name[6:] if name.startswith("right_") else name
+
+        return [self.index(other(k)) for k in self.keypoints]
+
+    @property
+    def limb_indices(self) -> list[tuple[int, int]]:
+        """The limbs as pairs of positions."""
+        return [(self.index(a), self.index(b)) for a, b in self.limbs]
+
+    def map_from(self, other: "Skeleton") -> list[int | None]:
+        """For each keypoint of this skeleton, where `other` keeps the one of the same name; None where it has none.
+
+        >>> BODY16.map_from(COCO17)[:4]
+        [16, 14, 12, 11]
+        """
+        return [other.keypoints.index(k) if k in other.keypoints else None for k in self.keypoints]
+
+
+_LIMB_GROUPS = {
+    part: (f"right_{part}", f"left_{part}") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+}
+_LIMB_JOINTS = tuple(joint for pair in _LIMB_GROUPS.values() for joint in pair)
+_ARMS_AND_LEGS = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("right", "left")
+    for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+)
+
+#: RegDA's 16 body keypoints (the order of MPII). The headline number averages the 12 limb joints.
+BODY16 = Skeleton(
+    name="body16",
+    keypoints=(
+        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+        *("pelvis", "thorax", "neck", "head"),
+        *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    ),
+    limbs=(
+        *_ARMS_AND_LEGS,
+        *(("pelvis", "right_hip"), ("pelvis", "left_hip"), ("pelvis", "thorax"), ("thorax", "neck"), ("neck", "head")),
+        *(("thorax", "right_shoulder"), ("thorax", "left_shoulder")),
+    ),
+    groups={"head": ("head",), **_LIMB_GROUPS},
+    all=_LIMB_JOINTS,
+)
+
+#: The 17 keypoints of COCO.
+COCO17 = Skeleton(
+    name="coco17",
+    keypoints=(
+        *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
+        *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
+        *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+    ),
+    limbs=(
+        *_ARMS_AND_LEGS,
+        *(("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
+        *(("left_shoulder", "left_hip"), ("right_shoulder", "right_hip")),
+        *(("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear")),
+    ),
+    groups={"face": ("nose", "left_eye", "right_eye", "left_ear", "right_ear"), **_LIMB_GROUPS},
+    all=_LIMB_JOINTS,
+)
+
+#: Leeds Sports Pose.
+LSP14 = Skeleton(
+    name="lsp14",
+    keypoints=(
+        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+        *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+        *("neck", "head"),
+    ),
+    limbs=(
+        *_ARMS_AND_LEGS,
+        *(("neck", "head"), ("neck", "right_shoulder"), ("neck", "left_shoulder")),
+        *(("right_shoulder", "right_hip"), ("left_shoulder", "left_hip"), ("right_hip", "left_hip")),
+    ),
+    groups={"head": ("head",), **_LIMB_GROUPS},
+    all=_LIMB_JOINTS,
+)
+
+_FINGERS = ("thumb", "index", "middle", "ring", "little")
+_PHALANGES = ("mcp", "pip", "dip", "tip")
+_HAND = ("wrist", *(f"{finger}_{joint}" for finger in _FINGERS for joint in _PHALANGES))
+
+#: The 21 keypoints of one hand: wrist, then each finger from its base to its tip.
+HAND21 = Skeleton(
+    name="hand21",
+    keypoints=_HAND,
+    limbs=tuple(
+        pair
+        for finger in _FINGERS
+        for pair in (
+            ("wrist", f"{finger}_mcp"),
+            *((f"{finger}_{a}", f"{finger}_{b}") for a, b in zip(_PHALANGES, _PHALANGES[1:], strict=False)),
+        )
+    ),
+    groups={joint: tuple(f"{finger}_{joint}" for finger in _FINGERS) for joint in _PHALANGES},
+    all=_HAND,
+)
+
+#: By the name that configs use.
+SKELETONS = {skeleton.name: skeleton for skeleton in (BODY16, COCO17, HAND21, LSP14)}

@@ -1,0 +1,88 @@
+"""What flows between the layers. The target's training batch has no field for labels: a leak is a type error.
+
+Pixels: x to the right, y down, the centre of the first pixel is (0, 0). Images are RGB uint8 until they are on the
+device. Visibility follows COCO: 0 not labelled or outside the image, 1 labelled but hidden, 2 visible.
+"""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from torch import Tensor
+
+__all__ = ["LabelledBatch", "Sample", "SourceBatch", "TargetBatch", "TrainBatch", "UnlabelledSample"]
+
+
+@dataclass
+class UnlabelledSample:
+    """One person in one image, nothing known of its joints."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    box_px: Float[np.ndarray, "4"]  # left, top, width, height of the region a crop should show
+    name: str  # where it comes from: a path, or path#annotation
+
+
+@dataclass
+class Sample(UnlabelledSample):
+    """One person in one image with its keypoints."""
+
+    keypoints_px: Float[np.ndarray, "keypoint 2"] = field(kw_only=True)
+    visibility: Int[np.ndarray, " keypoint"] = field(kw_only=True)
+
+
+@dataclass
+class _Batch:
+    """Moves to a device as one thing (the hook that Lightning looks for)."""
+
+    def to(self, device: object, **kwargs: object) -> "_Batch":
+        """A copy whose tensors, at any depth, are on `device`."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**{k: v.to(device, **kwargs) if hasattr(v, "to") else v for k, v in moved.items()})
+
+    def pin_memory(self) -> "_Batch":
+        """A copy whose tensors are in page-locked memory."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**{k: v.pin_memory() if hasattr(v, "pin_memory") else v for k, v in moved.items()})
+
+
+@dataclass
+class SourceBatch(_Batch):
+    """Labelled images to learn from."""
+
+    image: UInt8[Tensor, "batch 3 height width"]
+    keypoints_px: Float[Tensor, "batch keypoint 2"]
+    visibility: Int[Tensor, "batch keypoint"]
+    name: list[str]
+
+
+@dataclass
+class TargetBatch(_Batch):
+    """Two views of unlabelled images. A view's matrix carries pixels of the plain crop into pixels of the view."""
+
+    student: UInt8[Tensor, "batch 3 height width"]
+    teacher: UInt8[Tensor, "batch 3 height width"]
+    student_matrix: Float[Tensor, "batch 2 3"]
+    teacher_matrix: Float[Tensor, "batch 2 3"]
+    student_mirrored: Bool[Tensor, " batch"]
+    teacher_mirrored: Bool[Tensor, " batch"]
+    name: list[str]
+
+
+@dataclass
+class TrainBatch(_Batch):
+    """What an adaptation step sees."""
+
+    source: SourceBatch
+    target: TargetBatch | None  # None while only the source is learnt from
+
+
+@dataclass
+class LabelledBatch(_Batch):
+    """Images to evaluate on: the plain crop, with labels in its pixels and the way back to the original image."""
+
+    image: UInt8[Tensor, "batch 3 height width"]
+    keypoints_px: Float[Tensor, "batch keypoint 2"]
+    visibility: Int[Tensor, "batch keypoint"]
+    matrix: Float[Tensor, "batch 2 3"]  # original image → crop
+    name: list[str]
+    index: Shaped[Tensor, " batch"]  # position in the data set, so that no sample is counted twice

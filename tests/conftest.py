@@ -1,0 +1,16 @@
+"""Shapes in signatures are run: the packages are imported through jaxtyping's hook, with beartype as checker."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["hamipose", "meshtto"], "beartype.beartype")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Every test starts from the same random state, whatever ran before it."""
+    torch.manual_seed(0)
+    np.random.seed(0)
