@@ -1,0 +1,50 @@
+# Every target sets up what it needs: `make demo` or `make test` may be the first command on a fresh machine.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types doctest bench lower-bounds clean
+
+help: ## what can be made
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv with the pinned versions (nothing to do when nothing changed)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV): about 6 GB the first time, a few minutes …"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and show before and after (about a quarter of an hour)
+	@$(PY) -m hamipose demo --out runs/demo
+
+test: $(STAMP) ## the test suite
+	@$(PY) -m pytest -n 2 --dist loadgroup
+
+lint: $(STAMP)
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+format: $(STAMP) ## put the code into the one format
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
+
+types: $(STAMP)
+	@$(PY) -m mypy
+
+doctest: $(STAMP)
+	@$(PY) -m pytest --doctest-modules hamipose meshtto
+
+check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests (the layer test among them)
+
+bench: $(STAMP) ## the side-by-side benchmarks (minutes each; figures go to benchmarks/results)
+	@for b in benchmarks/render.py benchmarks/warp.py benchmarks/optimizer_step.py benchmarks/gate.py; do echo "== $$b"; $(PY) $$b; done
+
+lower-bounds: ## the test suite with the oldest versions that pyproject.toml allows, in a virtual environment of its own
+	@$(PYTHON) tests/lower_bounds.py
+
+clean: ## remove the virtual environment, caches and runs
+	rm -rf $(VENV) runs cache .pytest_cache .ruff_cache .mypy_cache

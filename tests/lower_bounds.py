@@ -1,0 +1,42 @@
+"""The test suite with the oldest versions that pyproject.toml allows: ``make lower-bounds``.
+
+Writes the versions that it ran with to benchmarks/results/lower_bounds.txt when the suite passed.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+VENV = ROOT / ".venv-lower"
+
+
+def lowest(requirement: str) -> str:
+    """``torch>=2.10,<3`` → ``torch==2.10``; an exact pin stays.
+
+    >>> lowest("jsonargparse[signatures]>=4.45,<5")
+    'jsonargparse[signatures]==4.45'
+    """
+    name, bound = re.match(r"([A-Za-z0-9_.\[\]-]+?)(?:>=|==)([0-9.]+)", requirement).groups()
+    return f"{name}=={bound}"
+
+
+def main() -> int:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [lowest(r) for r in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
+    python = VENV / "bin/python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", ROOT], check=True)
+    code = subprocess.run([python, "-m", "pytest", "-n", "2", "--dist", "loadgroup"], cwd=ROOT).returncode
+    if code == 0:
+        result = ROOT / "benchmarks/results/lower_bounds.txt"
+        result.write_text("# make lower-bounds passed the tests with\n" + "\n".join(wanted) + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Imports point down only. The rooms are drawn in docs/design.md; a new module must be given its floor here."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FLOOR = {
+    # hamipose: module or package → floor
+    "hamipose": 0,
+    "hamipose.types": 0,
+    "hamipose.skeletons": 0,
+    "hamipose.errors": 0,
+    "hamipose.heatmaps": 1,
+    "hamipose.affine": 1,
+    "hamipose.losses": 1,
+    "hamipose.gating": 1,
+    "hamipose.optim": 1,
+    "hamipose.draw": 1,
+    "hamipose.metrics": 2,
+    "hamipose.models": 2,
+    "hamipose.synthetic": 2,
+    "hamipose.data": 3,
+    "hamipose.methods": 4,
+    "hamipose.report": 5,
+    "hamipose.demo": 6,
+    "hamipose.cli": 6,
+    "hamipose.__main__": 7,
+    "meshtto": 0,
+}
+
+#: Who may import what from outside.
+RESERVED = {
+    "lightning": ("hamipose.data.datamodule", "hamipose.methods", "hamipose.cli", "meshtto"),
+    "albumentations": ("hamipose.data.views",),
+    "anny": ("hamipose.synthetic", "meshtto.body"),
+    "warp": ("hamipose.synthetic",),
+    "smplx": ("meshtto.body",),
+    "wandb": (),
+    "jsonargparse": ("hamipose.cli",),
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in ("hamipose", "meshtto"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def floor(module: str) -> int:
+    """The floor of the nearest room that is drawn."""
+    name = module
+    while name not in FLOOR or (name in ("hamipose", "meshtto") and name != module):
+        assert "." in name, f"{module} has no floor: add it to FLOOR in {Path(__file__).name}"
+        name = name.rpartition(".")[0]
+    return FLOOR[name]
+
+
+def imports(path: Path, module: str) -> set[str]:
+    known = modules()
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+                base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
+            found |= {f"{base}.{a.name}" if f"{base}.{a.name}" in known else base for a in node.names}
+    return found
+
+
+def within(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".") or module.startswith(room + "_")
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_down(module: str):
+    for imported in imports(modules()[module], module):
+        top = imported.split(".")[0]
+        if top in ("hamipose", "meshtto"):
+            assert not (module.startswith("hamipose") and top == "meshtto"), f"{module} imports {imported}"
+            assert floor(imported) <= floor(module), f"{module} imports {imported}, which is a floor above it"
+        elif top in RESERVED:
+            rooms = RESERVED[top]
+            assert any(within(module, room) for room in rooms), f"{module} imports {top}; only {rooms} may"
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, hamipose; print([m for m in ('lightning', 'anny', 'warp', 'torch') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_wrong_import_would_be_found(tmp_path: Path):
+    path = tmp_path / "heatmaps.py"
+    path.write_text("from hamipose.methods import base\nfrom .data import views\nimport lightning as L\n")
+    assert imports(path, "hamipose.heatmaps") >= {"lightning", "hamipose.methods.base", "hamipose.data.views"} - {
+        name for name in ("hamipose.methods.base", "hamipose.data.views") if name not in modules()
+    }
