@@ -1,0 +1,42 @@
+import numpy as np
+
+from hamipose.draw import draw_keypoints, grid, label
+from hamipose.skeletons import LSP14
+
+
+def test_a_joint_is_drawn_where_it_is_and_the_image_is_left_alone():
+    image = np.zeros((120, 160, 3), np.uint8)
+    points = np.full((14, 2), np.nan, np.float32)
+    points[LSP14.index("left_wrist")] = (100, 40)
+    drawn = draw_keypoints(image, points, LSP14)
+    ys, xs = np.nonzero(drawn.any(-1))
+    assert abs(xs.mean() - 100) < 0.5
+    assert abs(ys.mean() - 40) < 0.5
+    assert not image.any()
+
+
+def test_left_and_right_have_their_colours():
+    points = np.full((14, 2), np.nan, np.float32)
+    points[LSP14.index("left_wrist")], points[LSP14.index("right_wrist")] = (20, 20), (60, 20)
+    drawn = draw_keypoints(np.zeros((40, 80, 3), np.uint8), points, LSP14)
+    assert drawn[20, 20, 0] > drawn[20, 20, 2]  # orange
+    assert drawn[20, 60, 2] > drawn[20, 60, 0]  # blue
+
+
+def test_hidden_joints_are_not_drawn():
+    points = np.full((14, 2), 20, np.float32)
+    assert not draw_keypoints(np.zeros((40, 40, 3), np.uint8), points, LSP14, np.zeros(14, bool)).any()
+
+
+def test_a_grid_keeps_every_pixel():
+    images = [np.full((5, 7, 3), v, np.uint8) for v in range(5)]
+    sheet = grid(images, 2, gap=3)
+    assert sheet.shape == (3 * 5 + 2 * 3, 2 * 7 + 3, 3)
+    assert all((sheet == v).all(-1).sum() == 35 for v in range(5))
+
+
+def test_a_label_leaves_the_lower_half_alone():
+    image = np.full((200, 200, 3), 128, np.uint8)
+    out = label(image, "source only")
+    assert (out[:40] != 128).any()
+    assert (out[100:] == 128).all()
