@@ -34,10 +34,7 @@ def draw_keypoints(
     """
     canvas = np.ascontiguousarray(image).copy()
     ok = np.isfinite(keypoints_px).all(1) if shown is None else np.isfinite(keypoints_px).all(1) & shown
-    at = [
-        tuple(int(round(float(v) * 16)) for v in p) if good else (0, 0)
-        for p, good in zip(keypoints_px, ok, strict=True)
-    ]
+    at = [tuple(round(float(v) * 16) for v in p) if good else (0, 0) for p, good in zip(keypoints_px, ok, strict=True)]
     thick = max(1, round(max(image.shape[:2]) / 150))
     for a, b in skeleton.limb_indices:
         if ok[a] and ok[b]:

@@ -3,6 +3,7 @@
 Left and right are the person's, never the image's.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 __all__ = ["BODY16", "COCO17", "HAND21", "LSP14", "SKELETONS", "Skeleton"]
@@ -148,7 +149,7 @@ HAND21 = Skeleton(
         for finger in _FINGERS
         for pair in (
             ("wrist", f"{finger}_mcp"),
-            *((f"{finger}_{a}", f"{finger}_{b}") for a, b in zip(_PHALANGES, _PHALANGES[1:], strict=False)),
+            *((f"{finger}_{a}", f"{finger}_{b}") for a, b in itertools.pairwise(_PHALANGES)),
         )
     ),
     groups={joint: tuple(f"{finger}_{joint}" for finger in _FINGERS) for joint in _PHALANGES},

@@ -79,7 +79,7 @@ def imports(path: Path, module: str) -> set[str]:
 
 
 def within(module: str, room: str) -> bool:
-    return module == room or module.startswith(room + ".") or module.startswith(room + "_")
+    return module == room or module.startswith((room + ".", room + "_"))
 
 
 @pytest.mark.parametrize("module", modules())
