@@ -1,0 +1,1 @@
+"""Networks: the pose network and its teacher."""

@@ -1,0 +1,162 @@
+"""Maps p → A p + t as 2 × 3 matrices: built, composed, inverted, applied to points and, batched, to images.
+
+The frame is pixels (or cells) whose centres are the whole numbers, x to the right, y down. A matrix is named by where
+it goes: ``student_from_teacher`` carries points of the teacher's view into the student's. Functions marked *either*
+take NumPy arrays and tensors alike, and never call a matrix product, which autocast would round to bfloat16.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from hamipose.heatmaps import matrix_px_to_cells
+
+__all__ = [
+    "apply_points",
+    "augment_matrix",
+    "compose",
+    "crop_matrix",
+    "invert",
+    "warp_heatmaps",
+    "warp_images",
+]
+
+Array = Tensor | np.ndarray
+
+
+def compose(a: Float[Array, "*batch 2 3"], b: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
+    """First b, then a (*either*)."""
+    product = (a[..., :2, None] * b[..., None, :, :]).sum(-2)
+    product[..., 2] += a[..., 2]
+    return product
+
+
+def invert(matrix: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
+    """The map back (*either*). A singular matrix gives infinities, or NaN."""
+    inverse = matrix + 0  # a copy, of the same kind
+    determinant = matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+    inverse[..., 0, 0] = matrix[..., 1, 1] / determinant
+    inverse[..., 1, 1] = matrix[..., 0, 0] / determinant
+    inverse[..., 0, 1] = -matrix[..., 0, 1] / determinant
+    inverse[..., 1, 0] = -matrix[..., 1, 0] / determinant
+    inverse[..., 2] = -(inverse[..., :2] * matrix[..., None, :, 2]).sum(-1)
+    return inverse
+
+
+def apply_points(
+    matrix: Float[Array, "*batch 2 3"], points: Float[Array, "*batch point 2"]
+) -> Float[Array, "*batch point 2"]:
+    """Carry points along (*either*)."""
+    return (points[..., None, :] * matrix[..., None, :, :2]).sum(-1) + matrix[..., None, :, 2]
+
+
+def crop_matrix(box_px: Float[np.ndarray, "4"], size: int) -> Float[np.ndarray, "2 3"]:
+    """Image → square crop that shows a box, centred, its aspect kept.
+
+    Args:
+        box_px: left, top, width, height. The box (0, 0, W, H) is the whole of a W × H image, edges included.
+        size: side of the crop in pixels.
+
+    Raises:
+        ValueError: the box has no area.
+    """
+    left, top, width, height = (float(v) for v in box_px)
+    if not (width > 0 and height > 0):
+        raise ValueError(f"a box of {width} × {height} px has no area: expected left, top, width, height")
+    scale = size / max(width, height)
+    centre = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
+    return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
+
+
+def augment_matrix(
+    size: int,
+    rotation_deg: float = 0.0,
+    scale: float = 1.0,
+    translate_frac: tuple[float, float] = (0.0, 0.0),
+    mirror: bool = False,
+    shear_deg: tuple[float, float] = (0.0, 0.0),
+) -> Float[np.ndarray, "2 3"]:
+    """Plain crop → augmented view: mirror, then scale, then shear, then turn, all about the centre; then shift.
+
+    Args:
+        size: side of the crop, and of the view, in pixels.
+        rotation_deg: degrees from x towards y, which is clockwise as seen.
+        scale: above 1 enlarges.
+        translate_frac: shift in x and y as a fraction of the side.
+        mirror: left and right exchanged.
+        shear_deg: in x and in y, in degrees.
+    """
+    turn, shear_x, shear_y = np.deg2rad([rotation_deg, *shear_deg])
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    shear = np.array([[1.0, np.tan(shear_x)], [np.tan(shear_y), 1.0]])
+    linear = rotation @ shear @ np.diag([-scale if mirror else scale, scale])
+    centre = np.full(2, (size - 1) / 2)
+    return np.column_stack([linear, centre + np.asarray(translate_frac) * size - linear @ centre])
+
+
+def warp_images(
+    images: Float[Tensor, "batch channel height width"],
+    out_from_in: Float[Tensor, "batch 2 3"],
+    size: tuple[int, int] | None = None,
+) -> Float[Tensor, "batch channel out_height out_width"]:
+    """Bilinear warp of a whole batch at once; zero where nothing is known.
+
+    Args:
+        images: any number of channels.
+        out_from_in: for each image, its pixels → pixels of the result.
+        size: height and width of the result; those of the input where None.
+    """
+    grid = _sampling_grid(out_from_in, images.shape[-2:], size or images.shape[-2:])
+    return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def warp_heatmaps(
+    heatmaps: Float[Tensor, "batch keypoint height width"],
+    student_from_teacher: Float[Tensor, "batch 2 3"],
+    mirrored: Bool[Tensor, " batch"],
+    mirror: list[int],
+    stride: int = 4,
+) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
+    """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
+
+    Args:
+        heatmaps: of the teacher's view.
+        student_from_teacher: pixels of the teacher's view → pixels of the student's.
+        mirrored: whether exactly one of the two views is mirrored; left and right channels are exchanged there.
+        mirror: :attr:`hamipose.skeletons.Skeleton.mirror`.
+        stride: pixels per cell.
+
+    Returns:
+        The heatmaps in the student's view in single precision, and where they are known: True for the cells that the
+        teacher saw (between its outermost cell centres), False where the result is padding.
+    """
+    height, width = heatmaps.shape[-2:]
+    cells = matrix_px_to_cells(student_from_teacher.float(), stride)
+    grid = _sampling_grid(cells, (height, width), (height, width))
+    straight = torch.arange(len(mirror), device=heatmaps.device)
+    swapped = torch.as_tensor(mirror, device=heatmaps.device)
+    channel = torch.where(mirrored[:, None], swapped, straight)
+    rows = torch.arange(len(heatmaps), device=heatmaps.device)[:, None]
+    warped = F.grid_sample(
+        heatmaps[rows, channel].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    margin = grid.new_tensor([1 - 1 / width, 1 - 1 / height]) + 1e-4
+    return warped, (grid.abs() <= margin).all(-1)[:, None]
+
+
+def _sampling_grid(
+    out_from_in: Tensor, in_size: tuple[int, int] | torch.Size, out_size: tuple[int, int] | torch.Size
+) -> Tensor:
+    """Where each pixel of the result is read, [batch, height, width, 2] in grid_sample's units: −1 … 1 edge to edge."""
+    inverse = invert(out_from_in)
+    # (2 p + 1) / side − 1 takes pixels to those units.
+    side = inverse.new_tensor([in_size[1], in_size[0]])
+    linear = inverse[..., :2] * (2 / side)[:, None]
+    shift = (2 * inverse[..., 2] + 1) / side - 1
+    x = torch.arange(out_size[1], device=inverse.device, dtype=inverse.dtype)
+    y = torch.arange(out_size[0], device=inverse.device, dtype=inverse.dtype)
+    along_x = x[:, None] * linear[:, None, :, 0]  # [batch, width, 2]
+    along_y = y[:, None] * linear[:, None, :, 1] + shift[:, None]  # [batch, height, 2]
+    return along_y[:, :, None] + along_x[:, None]

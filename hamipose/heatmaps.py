@@ -1,0 +1,164 @@
+"""Keypoints ↔ heatmaps, and pixels ↔ cells: the only file that knows how the two grids lie on each other.
+
+A cell covers ``stride`` × ``stride`` pixels, and its centre lies in the middle of them:
+``px = (cell + 0.5) · stride − 0.5``. That map commutes with mirroring, where the field's ``int(px / 4 + 0.5)`` does
+not; the latter is kept as ``quantise=True`` for the published protocol.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+__all__ = ["argmax", "cell_to_px", "decode", "encode", "inside", "matrix_px_to_cells", "px_to_cell", "quantised_cell"]
+
+
+def px_to_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
+    """Points in pixels of the image → points in heatmap cells.
+
+    >>> px_to_cell(torch.tensor([1.5, 5.5]))
+    tensor([0., 1.])
+    """
+    return (points_px + 0.5) / stride - 0.5
+
+
+def cell_to_px(points_cell: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
+    """Points in heatmap cells → points in pixels of the image; undoes :func:`px_to_cell`."""
+    return (points_cell + 0.5) * stride - 0.5
+
+
+def matrix_px_to_cells(matrices: Float[Tensor, "*batch 2 3"], stride: int = 4) -> Float[Tensor, "*batch 2 3"]:
+    r"""The map that a pixel map is on the heatmaps.
+
+    With :math:`S` the map from cells to pixels this is :math:`S^{-1} M S`: the linear part stays, and the shift becomes
+    :math:`(A o + t - o) / \mathrm{stride}` where :math:`o = (\mathrm{stride} - 1) / 2`.
+    """
+    offset = (stride - 1) / 2
+    cells = matrices.clone()
+    cells[..., 2] = (matrices[..., :2].sum(-1) * offset + matrices[..., 2] - offset) / stride
+    return cells
+
+
+def quantised_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
+    """The field's rounding, ``int(px / stride + 0.5)`` (RegDA, UniFrame): whole cells, half a cell off on average."""
+    return (points_px / stride + 0.5).trunc()
+
+
+def inside(keypoints_px: Float[Tensor, "*batch 2"], size: tuple[int, int]) -> Bool[Tensor, "*batch"]:
+    """Whether points lie on the image, edges included; NaN does not.
+
+    Args:
+        keypoints_px: points, in pixels.
+        size: height and width of the image.
+    """
+    x, y = keypoints_px.unbind(-1)
+    return (x >= -0.5) & (x <= size[1] - 0.5) & (y >= -0.5) & (y <= size[0] - 0.5)
+
+
+def encode(
+    keypoints_px: Float[Tensor, "*batch keypoint 2"],
+    size: tuple[int, int],
+    *,
+    stride: int = 4,
+    sigma: float = 2.0,
+    visible: Bool[Tensor, "*batch keypoint"] | None = None,
+    quantise: bool = False,
+) -> Float[Tensor, "*batch keypoint height width"]:
+    r"""One Gaussian a keypoint: :math:`H_k(u) = \exp(-\|u - \mu_k\|^2 / 2\sigma^2)`, its peak 1.
+
+    Args:
+        keypoints_px: keypoints in pixels of the image.
+        size: height and width of the image; both multiples of `stride`.
+        stride: pixels per cell.
+        sigma: width of the Gaussian, in cells.
+        visible: keypoints to draw; all where it is None.
+        quantise: the published targets instead: centre on a whole cell, cut off at ±3σ (RegDA, UniFrame).
+
+    Returns:
+        Heatmaps of size / stride on the keypoints' device. A keypoint that is not visible, lies outside the image or
+        is not a number has a map of zeros.
+
+    Raises:
+        ValueError: the image's size is not a multiple of the stride.
+    """
+    if size[0] % stride or size[1] % stride:
+        raise ValueError(f"an image of {size[0]} × {size[1]} px has no heatmap of stride {stride}: use multiples of it")
+    height, width = size[0] // stride, size[1] // stride
+    if quantise:
+        centre = quantised_cell(keypoints_px, stride)
+        x, y = centre.unbind(-1)
+        drawn = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    else:
+        centre = px_to_cell(keypoints_px, stride)
+        drawn = inside(keypoints_px, size)
+    if visible is not None:
+        drawn = drawn & visible
+    centre = torch.where(drawn[..., None], centre, 0.0)
+
+    def profile(mean: Tensor, cells: int) -> Tensor:
+        distance = torch.arange(cells, device=mean.device, dtype=mean.dtype) - mean[..., None]
+        values = torch.exp(distance.square() * (-0.5 / sigma**2))
+        return values * (distance.abs() <= 3 * sigma) if quantise else values
+
+    # The Gaussian is a product of two profiles: h + w exponentials a map rather than h · w.
+    rows = profile(centre[..., 1], height) * drawn[..., None]
+    return rows[..., :, None] * profile(centre[..., 0], width)[..., None, :]
+
+
+def argmax(
+    heatmaps: Float[Tensor, "*batch height width"],
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
+    """Position (x, y) in whole cells and height of each map's peak; the first one where several are equal.
+
+    As in the published protocol, a map whose peak is not positive is said to peak at (0, 0).
+    """
+    cells, peak = _highest(heatmaps)
+    return cells * (peak > 0)[..., None], peak
+
+
+def decode(
+    heatmaps: Float[Tensor, "*batch keypoint height width"], *, stride: int = 4
+) -> tuple[Float[Tensor, "*batch keypoint 2"], Float[Tensor, "*batch keypoint"]]:
+    r"""Keypoints and confidences of heatmaps, to a fraction of a cell.
+
+    The logarithm of a Gaussian is a parabola, so the vertex of the parabola through three neighbouring log-values is
+    its mean, exactly (the separable case of Zhang et al., DARK, CVPR 2020, eq. 8). At a border the three outermost
+    cells serve. The vertex is never let further than half a cell from the highest cell.
+
+    Args:
+        heatmaps: at least three cells on each side.
+        stride: pixels per cell.
+
+    Returns:
+        Keypoints in pixels and the height of the highest cell. A map that holds NaN gives NaN.
+    """
+    cells, peak = _highest(heatmaps)
+    x, y = cells.long().unbind(-1)
+    height, width = heatmaps.shape[-2:]
+    maps = heatmaps.flatten(-2)
+
+    def vertex(best: Tensor, cell: Tensor, start: Tensor, step: int) -> Tensor:
+        """Of the parabola through `start`, `start + step`, `start + 2 step`; `cell` is the middle one's position."""
+        values = maps.gather(-1, torch.stack([start, start + step, start + 2 * step], -1)).float()
+        low, middle, high = (values / peak[..., None]).clamp(min=1e-6).log().unbind(-1)
+        bend = low - 2 * middle + high
+        shift = torch.where(bend < 0, (low - high) / (2 * bend), best - cell)
+        return (cell + shift).clamp(best - 0.5, best + 0.5)
+
+    middle_x, middle_y = x.clamp(1, width - 2), y.clamp(1, height - 2)
+    refined = torch.stack(
+        [
+            vertex(cells[..., 0], middle_x, y * width + middle_x - 1, 1),
+            vertex(cells[..., 1], middle_y, (middle_y - 1) * width + x, width),
+        ],
+        -1,
+    )
+    refined = torch.where((peak > 0)[..., None], refined, cells + 0 * peak[..., None])
+    return cell_to_px(refined, stride), peak
+
+
+def _highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """(x, y) of each map's highest cell, as floats, and its value; the first of equals, the first NaN if any."""
+    width = heatmaps.shape[-1]
+    peak, index = heatmaps.flatten(-2).max(-1)
+    peak = peak.float() if not peak.dtype.is_floating_point or peak.dtype.itemsize < 4 else peak
+    return torch.stack([index % width, index // width], -1).to(peak.dtype), peak

@@ -1,0 +1,130 @@
+"""A timm backbone and the Simple Baseline head (Xiao et al., ECCV 2018): deconvolutions, then one 1 × 1 layer."""
+
+import math
+
+import timm
+from jaxtyping import Float, UInt8
+from timm.models.hrnet import HighResolutionNetFeatures
+from torch import Tensor, nn
+
+from hamipose.errors import InputError
+from hamipose.models.preprocess import normalise
+from hamipose.models.weights import load_backbone, pretrained
+
+__all__ = ["PoseNetwork"]
+
+_ANY_IMAGE_SIZE = {  # timm's families that must be asked to take images of any size
+    "deit",
+    "eva",
+    "swin_transformer",
+    "swin_transformer_v2",
+    "swin_transformer_v2_cr",
+    "vision_transformer",
+}
+
+
+class PoseNetwork(nn.Module):
+    """Images → one heatmap a keypoint, at a quarter of the image's size.
+
+    The number of deconvolutions, each of which doubles the size, follows from the backbone's stride: three after a
+    ResNet (32), two after a ViT with patches of 16 px, none after an HRNet, whose finest branch is used.
+
+    Args:
+        keypoints: number of heatmaps.
+        backbone: any name timm knows, such as resnet18, resnet101, hrnet_w32, vit_tiny_patch16_224.
+        weights: where the backbone starts from: none; "pretrained", timm's; or the path of a ResNet's (or any timm
+            network's) state dict, .safetensors or .pth.
+        deconv_channels: widths of the deconvolutions; the last ones are used where fewer are needed.
+
+    Raises:
+        InputError: no such backbone, its stride fits no number of deconvolutions, or its weights do not fit it.
+    """
+
+    stride = 4
+    """Pixels of the image per cell of a heatmap."""
+
+    def __init__(
+        self,
+        keypoints: int,
+        backbone: str = "resnet18",
+        weights: str | None = None,
+        deconv_channels: tuple[int, ...] = (256, 256, 256),
+    ) -> None:
+        super().__init__()
+        self.keypoints = keypoints
+        self.backbone, channels, self.backbone_stride, self._channels_last = _backbone(backbone, weights)
+        doublings = math.log2(self.backbone_stride / self.stride)
+        if doublings not in range(len(deconv_channels) + 1):
+            raise InputError(
+                f"backbone: {backbone!r} has stride {self.backbone_stride}: expected {self.stride} times a power of 2, "
+                f"at most {self.stride * 2 ** len(deconv_channels)} with {len(deconv_channels)} deconvolutions"
+            )
+        widths = deconv_channels[len(deconv_channels) - int(doublings) :]
+        layers = []
+        for width in widths:
+            layers += [
+                nn.ConvTranspose2d(channels, width, kernel_size=4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = width
+        self.deconv = nn.Sequential(*layers)
+        self.final = nn.Conv2d(channels, keypoints, kernel_size=1)
+        for module in (*self.deconv, self.final):
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.normal_(module.weight, std=0.001)
+        nn.init.zeros_(self.final.bias)
+
+    @property
+    def feature_channels(self) -> int:
+        """Width of what the last layer reads; a row of it has one parameter more, the bias."""
+        return self.final.in_channels
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
+        """What the last layer reads, at a quarter of the image's size.
+
+        Raises:
+            InputError: a side of the images is not a multiple of the backbone's stride.
+        """
+        height, width = images.shape[-2:]
+        if height % self.backbone_stride or width % self.backbone_stride:
+            raise InputError(
+                f"image_size: images of {height} × {width} px: expected multiples of {self.backbone_stride}, the "
+                "stride of the backbone"
+            )
+        features = self.backbone(images)[-1]
+        if self._channels_last:
+            features = features.permute(0, 3, 1, 2)
+        return self.deconv(features)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Normalised images → heatmaps, ``final(features(images))``."""
+        return self.final(self.features(images))
+
+    @staticmethod
+    def normalise(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """:func:`hamipose.models.preprocess.normalise`."""
+        return normalise(images)
+
+
+def _backbone(name: str, weights: str | None) -> tuple[nn.Module, int, int, bool]:
+    """timm's feature extractor, its channels and stride, and whether it keeps channels last (N, H, W, C)."""
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        raise InputError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
+    family = timm.models.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
+    options: dict[str, object] = {"features_only": True, "out_indices": (-1,)}
+    if family == "hrnet":
+        options.update(feature_location="", out_indices=(1,))
+    elif family in _ANY_IMAGE_SIZE:
+        options.update(dynamic_img_size=True)
+
+    network = pretrained(name, **options) if weights == "pretrained" else timm.create_model(name, **options)
+    if isinstance(network, HighResolutionNetFeatures):
+        # Only the finest branch is read: the fusions into the others would cost time and never see a gradient.
+        last = network.stage4[-1]
+        last.fuse_layers = nn.ModuleList([last.fuse_layers[0]])
+    if weights not in (None, "none", "pretrained"):
+        load_backbone(network, name, weights)
+    channels_last = str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")
+    return network, network.feature_info.channels()[-1], network.feature_info.reduction()[-1], channels_last
