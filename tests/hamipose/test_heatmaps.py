@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hamipose.heatmaps import (
+    argmax,
+    cell_to_px,
+    decode,
+    encode,
+    inside,
+    matrix_px_to_cells,
+    px_to_cell,
+    quantised_cell,
+)
+
+SIZE = (96, 128)
+coordinate = st.floats(-0.5, 1.0, allow_nan=False)
+
+
+def reference_gaussian(keypoint_px, size, stride, sigma):
+    """From the definition, a cell at a time: the cell's centre against the keypoint, both in pixels."""
+    heatmap = np.zeros((size[0] // stride, size[1] // stride))
+    for row in range(heatmap.shape[0]):
+        for column in range(heatmap.shape[1]):
+            centre_px = np.array([column, row]) * stride + (stride - 1) / 2
+            distance_px = np.linalg.norm(centre_px - keypoint_px)
+            heatmap[row, column] = np.exp(-(distance_px**2) / (2 * (sigma * stride) ** 2))
+    return heatmap
+
+
+def reference_published(keypoint_px, size, sigma=2):
+    """RegDA's target, after the description in its paper's code: a 13 × 13 patch pasted around a whole cell."""
+    height, width = size[0] // 4, size[1] // 4
+    heatmap = np.zeros((height, width))
+    centre = [int(v / 4 + 0.5) for v in keypoint_px]
+    if not (0 <= centre[0] < width and 0 <= centre[1] < height):
+        return heatmap
+    for dy in range(-3 * sigma, 3 * sigma + 1):
+        for dx in range(-3 * sigma, 3 * sigma + 1):
+            x, y = centre[0] + dx, centre[1] + dy
+            if 0 <= x < width and 0 <= y < height:
+                heatmap[y, x] = np.exp(-(dx * dx + dy * dy) / (2 * sigma**2))
+    return heatmap
+
+
+@given(
+    x=st.floats(-0.5, SIZE[1] - 0.5, width=32), y=st.floats(-0.5, SIZE[0] - 0.5, width=32), sigma=st.floats(0.8, 3.0)
+)
+@settings(max_examples=200, deadline=None)
+def test_decode_undoes_encode_up_to_the_very_edge(x, y, sigma):
+    keypoint = torch.tensor([[x, y]])
+    decoded, confidence = decode(encode(keypoint, SIZE, sigma=sigma))
+    torch.testing.assert_close(decoded, keypoint, atol=5e-3, rtol=0)
+    # Half a cell to the side and half a cell down is the furthest that the highest cell can be from the peak.
+    assert np.exp(-0.25 / sigma**2) - 1e-4 <= confidence.item() <= 1
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8])
+def test_decode_undoes_encode_at_any_stride(stride):
+    keypoints = torch.rand(3, 5, 2) * 63
+    torch.testing.assert_close(
+        decode(encode(keypoints, (64, 64), stride=stride), stride=stride)[0], keypoints, atol=5e-3, rtol=0
+    )
+
+
+def test_encode_is_the_gaussian_of_the_definition():
+    keypoints = torch.tensor([[40.3, 51.8], [3.0, 95.2], [127.5, -0.5]])
+    expected = np.stack([reference_gaussian(k.numpy(), SIZE, 4, 1.5) for k in keypoints])
+    np.testing.assert_allclose(encode(keypoints, SIZE, sigma=1.5), expected, atol=1e-6)
+
+
+def test_quantised_encode_is_the_published_target():
+    keypoints = torch.rand(60, 2) * torch.tensor([150.0, 120.0]) - 12
+    expected = np.stack([reference_published(k.tolist(), SIZE) for k in keypoints])
+    assert (expected.max((1, 2)) == 0).any(), "some must fall outside for this to test anything"
+    np.testing.assert_allclose(encode(keypoints, SIZE, quantise=True), expected, atol=1e-6)
+
+
+def test_peak_of_a_quantised_map_is_its_quantised_cell():
+    keypoints = torch.rand(4, 9, 2) * 90
+    assert torch.equal(argmax(encode(keypoints, (96, 96), quantise=True))[0], quantised_cell(keypoints))
+
+
+def test_mirroring_the_keypoints_mirrors_the_maps():
+    keypoints = torch.rand(2, 6, 2) * 95
+    mirrored = keypoints * torch.tensor([-1.0, 1.0]) + torch.tensor([SIZE[1] - 1.0, 0.0])
+    torch.testing.assert_close(encode(mirrored, SIZE), encode(keypoints, SIZE).flip(-1), atol=1e-5, rtol=0)
+
+
+def test_a_batch_is_its_samples():
+    keypoints = torch.rand(3, 4, 2) * 95
+    maps = encode(keypoints, SIZE)
+    assert torch.equal(maps, torch.stack([encode(k, SIZE) for k in keypoints]))
+    single = [decode(m) for m in maps]
+    assert torch.equal(decode(maps)[0], torch.stack([s[0] for s in single]))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, -0.6, 128.0])
+@pytest.mark.parametrize("quantise", [False, True])
+def test_keypoints_off_the_image_or_not_numbers_have_no_map(bad, quantise):
+    if quantise and bad == -0.6:
+        pytest.skip("the published rounding draws it on the first cell")
+    keypoints = torch.tensor([[bad, 20.0], [30.0, 20.0]])
+    maps = encode(keypoints, SIZE, quantise=quantise)
+    assert maps[0].eq(0).all()
+    assert torch.equal(maps[1], encode(keypoints[1:], SIZE, quantise=quantise)[0])
+
+
+def test_invisible_keypoints_have_no_map():
+    visible = torch.tensor([[True, False], [False, True]])
+    maps = encode(torch.full((2, 2, 2), 40.0), SIZE, visible=visible)
+    assert torch.equal(maps.amax((2, 3)) > 0, visible)
+
+
+def test_inside_includes_the_edges():
+    points = torch.tensor([[-0.5, -0.5], [127.5, 95.5], [127.6, 0.0], [0.0, -0.51], [float("nan"), 0.0]])
+    assert inside(points, SIZE).tolist() == [True, True, False, False, False]
+
+
+def test_an_image_that_cells_do_not_tile_is_refused():
+    with pytest.raises(ValueError, match="90 × 96 px"):
+        encode(torch.zeros(1, 2), (90, 96))
+
+
+@given(factor=st.floats(1e-3, 1e3))
+@settings(deadline=None, max_examples=30)
+def test_decoding_does_not_depend_on_the_height_of_the_peak(factor):
+    maps = encode(torch.tensor([[33.3, 47.1], [90.2, 5.4]]), SIZE)
+    torch.testing.assert_close(decode(maps * factor)[0], decode(maps)[0], atol=1e-2, rtol=0)
+
+
+def test_decoding_noise_stays_within_half_a_cell_of_the_highest_cell():
+    maps = torch.randn(8, 16, 12, 10)
+    maps[0, 0] = 0.5  # flat
+    maps[0, 1] = -1.0  # nowhere positive
+    maps[0, 2] = 0.0
+    decoded, confidence = decode(maps)
+    width = maps.shape[-1]
+    index = maps.flatten(2).argmax(-1)
+    highest = torch.stack([index % width, index // width], -1).float()
+    assert (px_to_cell(decoded) - highest).abs().max() <= 0.5 + 1e-4
+    assert torch.equal(confidence, maps.amax((2, 3)))
+
+
+def test_decoding_does_not_hide_nan():
+    maps = encode(torch.full((2, 2), 40.0), SIZE)
+    maps[0, 3, 3] = float("nan")
+    decoded, confidence = decode(maps)
+    assert decoded[0].isnan().all()
+    assert confidence[0].isnan()
+    assert decoded[1].isfinite().all()
+
+
+def test_argmax_takes_the_first_of_equals_and_the_corner_where_nothing_is_positive():
+    maps = torch.zeros(3, 5, 7)
+    maps[0, 2, 4] = maps[0, 3, 1] = 1.0
+    maps[1] = -2.0
+    maps[1, 4, 6] = -1.0
+    cells, peak = argmax(maps)
+    assert cells.tolist() == [[4, 2], [0, 0], [0, 0]]
+    assert peak.tolist() == [1, -1, 0]
+
+
+def test_half_precision_maps_decode_in_single_precision():
+    keypoints = torch.tensor([[33.3, 47.1]])
+    decoded, confidence = decode(encode(keypoints, SIZE).bfloat16())
+    assert decoded.dtype == confidence.dtype == torch.float32
+    torch.testing.assert_close(decoded, keypoints, atol=0.5, rtol=0)
+
+
+def test_cells_and_pixels_are_inverse_and_conjugate_matrices():
+    points = torch.randn(4, 5, 2) * 50
+    torch.testing.assert_close(cell_to_px(px_to_cell(points)), points)
+    matrices = torch.randn(4, 2, 3)
+    cells = matrix_px_to_cells(matrices)
+
+    def apply(m, p):
+        return torch.einsum("bij,bnj->bni", m[..., :2], p) + m[:, None, :, 2]
+
+    torch.testing.assert_close(apply(cells, px_to_cell(points)), px_to_cell(apply(matrices, points)))

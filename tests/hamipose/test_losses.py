@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from hamipose.losses import consistency, heatmap_mse
+
+SHAPE = (3, 5, 6, 7)
+
+
+def reference_mse(predicted, target, weight, reduction):
+    """From the definition, a cell at a time."""
+    batch, keypoints, height, width = predicted.shape
+    losses = torch.zeros(keypoints, dtype=torch.float64)
+    for n in range(batch):
+        for k in range(keypoints):
+            for y in range(height):
+                for x in range(width):
+                    error = 0.5 * float(predicted[n, k, y, x] - target[n, k, y, x]) ** 2
+                    losses[k] += error * float(weight[n, k, y, x])
+    return (losses / (predicted.numel() if reduction == "mean" else batch)).float()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("kind", ["none", "visibility", "visible", "mask", "known"])
+def test_equals_a_loop_over_cells(reduction, kind):
+    predicted, target = torch.randn(2, *SHAPE)
+    weight = {
+        "none": None,
+        "visibility": torch.rand(3, 5),
+        "visible": torch.rand(3, 5) > 0.5,
+        "mask": torch.rand(*SHAPE),
+        "known": torch.rand(3, 1, 6, 7) > 0.5,
+    }[kind]
+    full = torch.ones(SHAPE) if weight is None else weight.float()
+    full = full[..., None, None].expand(SHAPE) if full.ndim == 2 else full.expand(SHAPE)
+    torch.testing.assert_close(
+        heatmap_mse(predicted, target, weight, reduction), reference_mse(predicted, target, full, reduction)
+    )
+
+
+def test_sum_over_keypoints_is_half_the_mean_squared_error():
+    predicted, target = torch.randn(2, *SHAPE)
+    torch.testing.assert_close(
+        heatmap_mse(predicted, target).sum(), torch.nn.functional.mse_loss(predicted, target) / 2
+    )
+
+
+def test_sum_is_half_the_squared_norm_per_image():
+    predicted, target = torch.randn(2, *SHAPE)
+    norms = (predicted - target).flatten(1).norm(dim=1).square()
+    torch.testing.assert_close(heatmap_mse(predicted, target, reduction="sum").sum(), norms.mean() / 2)
+
+
+def test_a_keypoint_sees_its_own_channel_only():
+    predicted = torch.randn(SHAPE, requires_grad=True)
+    losses = heatmap_mse(predicted, torch.zeros(SHAPE))
+    (gradient,) = torch.autograd.grad(losses[2], predicted)
+    assert gradient[:, 2].abs().min() > 0
+    assert gradient[:, [0, 1, 3, 4]].eq(0).all()
+
+
+def test_nothing_masked_away_flows_back():
+    predicted = torch.randn(SHAPE, requires_grad=True)
+    known = torch.rand(3, 1, 6, 7) > 0.5
+    consistency(predicted, torch.zeros(SHAPE), known).sum().backward()
+    assert torch.equal(predicted.grad != 0, known.expand(SHAPE))
+
+
+def test_no_gradient_reaches_the_teacher():
+    student, teacher = torch.randn(2, *SHAPE).requires_grad_().unbind()
+    teacher = teacher.detach().requires_grad_()
+    consistency(student, teacher).sum().backward()
+    assert teacher.grad is None
+
+
+@pytest.mark.parametrize("weight", [None, torch.zeros(3, 5), torch.zeros(3, 1, 6, 7)])
+def test_nan_is_not_hidden_by_a_weight_of_zero(weight):
+    predicted = torch.zeros(SHAPE)
+    predicted[1, 3, 2, 2] = float("nan")
+    losses = heatmap_mse(predicted, torch.zeros(SHAPE), weight)
+    assert losses.isnan().tolist() == [False, False, False, True, False]
+
+
+def test_half_precision_is_summed_in_single_precision():
+    predicted = torch.full((1, 1, 64, 64), 1.0).bfloat16()
+    loss = heatmap_mse(predicted, torch.zeros(1, 1, 64, 64), reduction="sum")
+    assert loss.dtype == torch.float32
+    assert loss.item() == 64 * 64 / 2
+
+
+def test_an_unknown_reduction_is_refused():
+    with pytest.raises(Exception, match="reduction"):
+        heatmap_mse(torch.zeros(SHAPE), torch.zeros(SHAPE), reduction="median")
