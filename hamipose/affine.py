@@ -5,6 +5,8 @@ it goes: ``student_from_teacher`` carries points of the teacher's view into the 
 take NumPy arrays and tensors alike, and never call a matrix product, which autocast would round to bfloat16.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -23,7 +25,7 @@ __all__ = [
     "warp_images",
 ]
 
-Array = Tensor | np.ndarray
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 def compose(a: Float[Array, "*batch 2 3"], b: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:

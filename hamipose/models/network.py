@@ -1,6 +1,7 @@
 """A timm backbone and the Simple Baseline head (Xiao et al., ECCV 2018): deconvolutions, then one 1 × 1 layer."""
 
 import math
+from typing import Any
 
 import timm
 from jaxtyping import Float, UInt8
@@ -73,7 +74,8 @@ class PoseNetwork(nn.Module):
         for module in (*self.deconv, self.final):
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.normal_(module.weight, std=0.001)
-        nn.init.zeros_(self.final.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     @property
     def feature_channels(self) -> int:
@@ -113,7 +115,7 @@ def _backbone(name: str, weights: str | None) -> tuple[nn.Module, int, int, bool
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
         raise InputError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
     family = timm.models.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
-    options: dict[str, object] = {"features_only": True, "out_indices": (-1,)}
+    options: dict[str, Any] = {"features_only": True, "out_indices": (-1,)}
     if family == "hrnet":
         options.update(feature_location="", out_indices=(1,))
     elif family in _ANY_IMAGE_SIZE:
@@ -127,4 +129,5 @@ def _backbone(name: str, weights: str | None) -> tuple[nn.Module, int, int, bool
     if weights not in (None, "none", "pretrained"):
         load_backbone(network, name, weights)
     channels_last = str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")
-    return network, network.feature_info.channels()[-1], network.feature_info.reduction()[-1], channels_last
+    made: Any = network.feature_info
+    return network, made.channels()[-1], made.reduction()[-1], channels_last

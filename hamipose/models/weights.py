@@ -1,6 +1,7 @@
 """Starting weights of a backbone, from timm's collection or from a file: all of them or a clear refusal."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -15,7 +16,7 @@ _NESTED_UNDER = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 
 
-def pretrained(name: str, **options: object) -> nn.Module:
+def pretrained(name: str, **options: Any) -> nn.Module:
     """timm's network with timm's weights, fetched once and kept in the Hugging Face cache.
 
     Raises:
@@ -24,10 +25,9 @@ def pretrained(name: str, **options: object) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # whatever timm, huggingface_hub and the HTTP library below raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"weights: timm's pretrained weights of {name!r} could not be had ({reason}): connect to the network once, "
-            "or give the path of a state dict (.safetensors, .pth), or none"
+            f"weights: timm's pretrained weights of {name!r} could not be had ({_first_sentence(error)}): connect to "
+            "the network once, or give the path of a state dict (.safetensors, .pth), or none"
         ) from error
 
 
@@ -43,14 +43,14 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"weights: no file {path}: expected none, pretrained, or a .safetensors or .pth state dict")
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # each reader has its own exceptions for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"weights: {path} cannot be read ({reason}): expected a state dict of plain tensors"
+            f"weights: {path} cannot be read ({_first_sentence(error)}): expected a state dict of plain tensors"
         ) from error
     for key in _NESTED_UNDER:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -75,25 +75,32 @@ def load_backbone(backbone: nn.Module, name: str, path: str | Path) -> None:
     Raises:
         InputError: a tensor is missing, unknown, or of another shape.
     """
-    given = {_flat(key): value for key, value in read_state_dict(path).items()}
-    wanted = {_flat(key): value for key, value in backbone.state_dict().items()}
+    given = {_flat(key): (key, value) for key, value in read_state_dict(path).items()}
+    wanted = {_flat(key): (key, value) for key, value in backbone.state_dict().items()}
     with torch.device("meta"):  # names only: no memory, no initialisation
-        classifier = {_flat(key) for key in timm.create_model(name).state_dict()}
+        classifier = dict.fromkeys(_flat(key) for key in timm.create_model(name).state_dict())
 
     problems = {
-        "lacks": [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")],
-        "has, unknown to the network,": [key for key in given if key not in wanted and key not in classifier],
-        "has in another shape": [key for key in wanted if key in given and given[key].shape != wanted[key].shape],
+        "lacks": [name for key, (name, _) in wanted.items() if key not in given and not key.endswith("_tracked")],
+        "has, unknown to the network,": [name for key, (name, _) in given.items() if key not in wanted | classifier],
+        "has in another shape": [
+            n for key, (n, t) in wanted.items() if key in given and given[key][1].shape != t.shape
+        ],
     }
     for what, keys in problems.items():
         if keys:
             some = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
             raise InputError(f"weights: {path} {what} {some}: expected the state dict of a {name}; check the backbone")
-    for key, tensor in wanted.items():
+    for key, (_, tensor) in wanted.items():
         if key in given:
-            tensor.copy_(given[key])
+            tensor.copy_(given[key][1])
 
 
 def _flat(key: str) -> str:
     """timm renames ``stages.0`` to ``stages_0`` in some extractors, and wraps others as ``model``."""
     return key.removeprefix("model.").replace(".", "_")
+
+
+def _first_sentence(error: Exception) -> str:
+    """What went wrong, without the advice that follows (torch's is to switch safety off)."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:160].rstrip(".")

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from hamipose.errors import InputError
+from hamipose.models.network import PoseNetwork
+
+SMALL = ["resnet10t", "mobilenetv3_small_050", "lcnet_050", "hrnet_w18_small", "vit_tiny_patch16_224"]
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", *SMALL])
+def test_any_backbone_gives_a_quarter_of_the_image_and_trains_throughout(backbone):
+    network = PoseNetwork(7, backbone)
+    heatmaps = network(torch.randn(2, 3, 64, 96))
+    assert heatmaps.shape == (2, 7, 64 // network.stride, 96 // network.stride)
+    heatmaps.sum().backward()
+    idle = [name for name, p in network.named_parameters() if p.grad is None]
+    assert not idle, "a parameter without a gradient breaks training on several processes"
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet101", "hrnet_w32", "vit_base_patch16_224"])
+def test_large_backbones_fit_too(backbone):
+    with torch.device("meta"):
+        network = PoseNetwork(16, backbone)
+        assert network(torch.empty(1, 3, 128, 64)).shape == (1, 16, 32, 16)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "deconvolutions"), [("resnet10t", 3), ("vit_tiny_patch16_224", 2), ("hrnet_w18_small", 0)]
+)
+def test_the_head_is_simple_baselines(backbone, deconvolutions):
+    network = PoseNetwork(16, backbone)
+    layers = [m for m in network.deconv if isinstance(m, torch.nn.ConvTranspose2d)]
+    assert len(layers) == deconvolutions
+    for layer in layers:
+        assert layer.out_channels == 256
+        assert (layer.kernel_size, layer.stride, layer.padding) == ((4, 4), (2, 2), (1, 1))
+        assert layer.bias is None
+        assert abs(layer.weight.std() / 0.001 - 1) < 0.05
+    assert network.final.kernel_size == (1, 1)
+    assert abs(network.final.weight.std() / 0.001 - 1) < 0.2
+    assert network.final.bias.eq(0).all()
+    assert network.feature_channels == network.final.in_channels == (256 if deconvolutions else 16)
+
+
+def test_heatmaps_are_the_last_layer_of_the_features():
+    network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(network(images), network.final(network.features(images)))
+
+
+def test_a_batch_is_its_images_in_eval_mode():
+    network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
+    torch.nn.init.normal_(network.final.weight)
+    images = torch.randn(3, 3, 32, 32)
+    apart = torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(network(images), apart, atol=1e-4, rtol=1e-3)
+
+
+def test_memory_format_does_not_change_the_result():
+    network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    expected = network(images)
+    network.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(
+        network(images.contiguous(memory_format=torch.channels_last)), expected, atol=1e-5, rtol=1e-3
+    )
+
+
+def test_images_that_the_stride_does_not_divide_are_refused():
+    with pytest.raises(InputError, match="multiples of 32"):
+        PoseNetwork(5, "resnet10t")(torch.randn(1, 3, 48, 64))
+
+
+def test_an_unknown_backbone_is_refused_with_similar_names():
+    with pytest.raises(InputError, match="'resnet19'"):
+        PoseNetwork(5, "resnet19")
+
+
+@pytest.mark.parametrize(("backbone", "channels"), [("resnet10t", (256, 256)), ("vit_small_patch14_dinov2", (8, 8, 8))])
+def test_a_stride_that_no_deconvolutions_bridge_is_refused(backbone, channels):
+    with torch.device("meta"), pytest.raises(InputError, match="stride"):
+        PoseNetwork(5, backbone, deconv_channels=channels)
