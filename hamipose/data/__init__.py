@@ -1,0 +1,25 @@
+"""Data sets, views and the data module, under the short names that configs use."""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "CocoKeypoints": "coco",
+    "DomainAdaptation": "datamodule",
+    "ImageFolder": "images",
+    "KeypointDataset": "base",
+    "LeedsSports": "lsp",
+    "LeedsSportsExtended": "lsp",
+    "Surreal": "surreal",
+    "SyntheticPeople": "synthetic",
+    "Unlabelled": "unlabelled",
+    "UnlabelledDataset": "base",
+    "Views": "views",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name's module when it is first asked for: lightning, anny and albumentations are slow to load."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__} has no {name}")

@@ -1,0 +1,22 @@
+"""Methods, one Lightning module each, under the short names that configs use."""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "HamiPose": "hamipose",
+    "MeanTeacher": "mean_teacher",
+    "PoseMethod": "base",
+    "PredictionImages": "pictures",
+    "PredictionWriter": "predictions",
+    "ScoreFile": "score_file",
+    "SourceOnly": "source_only",
+    "load": "checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name's module when it is first asked for: lightning is slow to load."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__} has no {name}")

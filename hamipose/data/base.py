@@ -1,0 +1,81 @@
+"""What every data set with keypoints promises: samples one by one, cheap to construct, made ready by `prepare`."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch.utils.data import Dataset
+
+from hamipose.data.decode import read_image
+from hamipose.errors import InputError
+from hamipose.skeletons import SKELETONS, Skeleton
+from hamipose.types import Sample, UnlabelledSample
+
+__all__ = ["KeypointDataset", "UnlabelledDataset", "named_skeleton"]
+
+
+def named_skeleton(name: str) -> Skeleton:
+    """The skeleton of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in SKELETONS:
+        raise InputError(f"skeleton is {name!r}, expected one of {', '.join(SKELETONS)}")
+    return SKELETONS[name]
+
+
+class _Images(Dataset, ABC):
+    """Pictures on disk, decoded on demand.
+
+    Attributes:
+        cache: keep decoded pictures in memory (of each loading process): for sets of a few thousand small ones.
+        decode_side: where positive, large pictures are decoded at a fraction of their size for as long as the box keeps
+            at least this many pixels on its longer side. Set by the data module for training, where it saves time.
+    """
+
+    cache: bool = False
+    decode_side: int = 0
+
+    def prepare(self) -> None:
+        """Make or check what has to be on disk. Called once, on one process, before anything is read."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def decode(
+        self, path: Path, box_px: Float[np.ndarray, "4"] | None = None
+    ) -> tuple[UInt8[np.ndarray, "height width 3"], int]:
+        """The picture at `path` and the reduction (1, 2, 4 or 8) at which it was decoded."""
+        reduction = 1
+        if box_px is not None and self.decode_side > 0:
+            side = float(max(box_px[2:]))
+            while reduction < 8 and side / (2 * reduction) >= self.decode_side:
+                reduction *= 2
+        if not self.cache:
+            return read_image(path, reduction), reduction
+        kept = self.__dict__.setdefault("_kept", {})
+        if (path, reduction) not in kept:
+            kept[path, reduction] = read_image(path, reduction)
+        return kept[path, reduction], reduction
+
+
+class KeypointDataset(_Images):
+    """Labelled people: item i is a `Sample` in pixels of its own image. Constructing one reads nothing.
+
+    Attributes:
+        skeleton: the keypoints' order in every sample.
+    """
+
+    skeleton: Skeleton
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class UnlabelledDataset(_Images):
+    """People without labels: the only kind of set that a target of adaptation may be."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> UnlabelledSample: ...

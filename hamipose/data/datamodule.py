@@ -1,0 +1,216 @@
+"""One labelled source, any number of unlabelled targets, and what to evaluate on, as a Lightning data module."""
+
+import os
+from collections.abc import Iterable
+
+import cv2
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from hamipose.data.base import KeypointDataset, UnlabelledDataset
+from hamipose.data.evaluation import PlainCrops, ShareSampler, collate_evaluation
+from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training, quiet_worker
+from hamipose.data.views import Views, named_views
+from hamipose.errors import InputError
+from hamipose.skeletons import Skeleton
+
+__all__ = ["DomainAdaptation"]
+
+
+class DomainAdaptation(LightningDataModule):
+    """Data of unsupervised domain adaptation.
+
+    An epoch is a number of steps, not a pass over the data. Which samples a step sees, and how they are augmented,
+    depends on the seed and the step's number alone.
+
+    Args:
+        source: labelled images to learn from.
+        target: unlabelled images to adapt to: ``hamipose.data.ImageFolder``, or a labelled set inside
+            ``hamipose.data.Unlabelled``. May be left out for a method that learns from the source alone.
+        validation: labelled images of the *source* domain, by which checkpoints may be chosen.
+        report: labelled test sets of the target domain by name; their scores are reported and must choose nothing.
+        predict: images for the verb `predict`.
+        image_size: side of the square crops in pixels; a multiple of the backbone's stride.
+        batch_size: source images, and as many target images, in one step of all processes together.
+        evaluation_batch_size: images per process at a time in evaluation.
+        steps_per_epoch: steps after which an epoch ends.
+        num_workers: loading processes; 0 loads in the training process.
+        source_views: augmentation of the source: a preset of ``hamipose.data.views`` or ranges of your own.
+        student_views: augmentation of the target for the student.
+        teacher_views: augmentation of the target for the teacher; "same" gives it the very image that the student sees.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self,
+        source: KeypointDataset,
+        target: Dataset | list[Dataset] | None = None,
+        validation: KeypointDataset | None = None,
+        report: dict[str, KeypointDataset] | None = None,
+        predict: Dataset | None = None,
+        image_size: int = 256,
+        batch_size: int = 32,
+        evaluation_batch_size: int = 32,
+        steps_per_epoch: int = 500,
+        num_workers: int = 2,
+        source_views: Views | str = "hamipose",
+        student_views: Views | str = "hamipose",
+        teacher_views: Views | str = "none",
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.source = source
+        self.target = [] if target is None else list(target) if isinstance(target, (list, tuple)) else [target]
+        for position, dataset in enumerate(self.target):
+            if not isinstance(dataset, UnlabelledDataset):
+                name = type(dataset).__name__
+                labels = "carries labels, which adaptation must not see" if isinstance(dataset, KeypointDataset) else (
+                    "is no set of unlabelled images"
+                )
+                raise InputError(
+                    f"data.target[{position}] is {name}, which {labels}; expected hamipose.data.Unlabelled with "
+                    f"{name} as its dataset, or hamipose.data.ImageFolder"
+                )
+        self.validation = validation
+        self.report = report or {}
+        self.predict = predict
+        for option, value in (("image_size", image_size), ("batch_size", batch_size), ("steps", steps_per_epoch)):
+            if value < 1:
+                raise InputError(f"data.{option} is {value}, expected at least 1")
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.evaluation_batch_size = evaluation_batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.num_workers = num_workers
+        self.source_views = named_views(source_views)
+        self.student_views = named_views(student_views)
+        self.teacher_views = None if teacher_views == "same" else named_views(teacher_views)
+        self.seed = seed
+        self.stream: TrainStream | None = None
+        for role, dataset in self._labelled():
+            if dataset.skeleton != self.skeleton:
+                raise InputError(
+                    f"data.{role} has the keypoints of {dataset.skeleton.name}, data.source those of "
+                    f"{self.skeleton.name}; give all of them one skeleton"
+                )
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints of every labelled set here."""
+        return self.source.skeleton
+
+    def _labelled(self) -> Iterable[tuple[str, KeypointDataset]]:
+        if self.validation is not None:
+            yield "validation", self.validation
+        yield from ((f"report.{name}", dataset) for name, dataset in self.report.items())
+
+    def _needed(self) -> list[KeypointDataset | UnlabelledDataset]:
+        """The data sets of the verb at hand."""
+        verb = "fit" if self.trainer is None else str(self.trainer.state.fn.value)
+        if verb == "predict":
+            if not isinstance(self.predict, (KeypointDataset, UnlabelledDataset)):
+                raise InputError(
+                    "data.predict is not given; expected a data set, such as class_path: hamipose.data.ImageFolder "
+                    "with root: FOLDER"
+                )
+            return [self.predict]
+        evaluated = [dataset for _, dataset in self._labelled()]
+        return [self.source, *self.target, *evaluated] if verb == "fit" else evaluated
+
+    def prepare_data(self) -> None:
+        """Has every data set made ready; Lightning calls it in one process."""
+        for dataset in self._needed():
+            dataset.prepare()
+
+    def setup(self, stage: str) -> None:
+        """Builds the training stream, which reads annotations but no picture."""
+        for dataset in self._needed():
+            if len(dataset) == 0:
+                raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one image")
+        if stage != "fit":
+            return
+        for dataset in (self.source, *self.target):
+            dataset.decode_side = 2 * self.image_size
+        self.stream = TrainStream(
+            source=Pool([self.source], self.seed, stream=0),
+            target=Pool(self.target, self.seed, stream=1) if self.target else None,
+            batch_size=self.batch_size,
+            size=self.image_size,
+            seed=self.seed,
+            source_views=self.source_views,
+            student_views=self.student_views,
+            teacher_views=self.teacher_views,
+        )
+
+    def corrupt_images(self) -> int:
+        """Pictures found unreadable in training so far."""
+        pools = [] if self.stream is None else [self.stream.source, self.stream.target]
+        return sum(int(pool.broken.sum()) for pool in pools if pool is not None)
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
+            raise InputError("trainer.use_distributed_sampler is true; set it to false: the data are shared out already")
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _loader(self, dataset: Dataset, workers: int, **options: object) -> DataLoader:
+        if workers == 0 and (os.cpu_count() or 1) <= 2:
+            cv2.setNumThreads(0)  # the training process has the cores
+        return DataLoader(
+            dataset,
+            num_workers=workers,
+            worker_init_fn=quiet_worker,
+            pin_memory=torch.cuda.is_available(),
+            # Of its own, or each pass would take a number from the run's generator and resuming could not be exact.
+            generator=torch.Generator().manual_seed(self.seed),
+            **options,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of `TrainBatch`."""
+        rank, world = self._rank_and_world()
+        trainer = self.trainer
+        wants_target = getattr(trainer.lightning_module, "wants_target", None) if trainer is not None else None
+        sampler = StepSampler(
+            self.batch_size,
+            self.steps_per_epoch,
+            rank,
+            world,
+            first_step=lambda: 0 if trainer is None else trainer.global_step,
+            wants_target=wants_target or (lambda step: bool(self.target)),
+        )
+        return self._loader(
+            self.stream,
+            self.num_workers,
+            batch_sampler=sampler,
+            collate_fn=collate_training,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _evaluation_loader(self, dataset: KeypointDataset | UnlabelledDataset) -> DataLoader:
+        rank, world = self._rank_and_world()
+        return self._loader(
+            PlainCrops(dataset, self.image_size, len(self.skeleton)),
+            min(self.num_workers, 1 + len(dataset) // 200),
+            batch_size=self.evaluation_batch_size,
+            sampler=ShareSampler(len(dataset), rank, world),
+            collate_fn=collate_evaluation,
+        )
+
+    def evaluation_names(self) -> list[str]:
+        """Name of each loader of :meth:`val_dataloader`, and the prefix under which its scores are logged."""
+        return ["val"] * (self.validation is not None) + [f"report/{name}" for name in self.report]
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """Source validation first, then the report sets."""
+        return [self._evaluation_loader(dataset) for _, dataset in self._labelled()]
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """The same as :meth:`val_dataloader`."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> DataLoader:
+        """The images to predict on."""
+        return self._evaluation_loader(self.predict)

@@ -1,0 +1,58 @@
+"""Reading one picture from disk: RGB, upright as stored, in one clear line when it cannot be read."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from hamipose.errors import InputError
+
+__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "read_image"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+# JPEG decoders can leave out the finest coefficients, which makes them several times faster.
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Whether a JPEG or PNG file stops before its end marker: decoders fill the rest with grey without a word."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-4096:]
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    at = 2  # walk the segments, for one of them may hold a thumbnail with an end marker of its own
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at) < 0
+
+
+class UnreadableImage(InputError):
+    """A picture that is missing, truncated or no picture at all."""
+
+
+def read_image(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture in RGB.
+
+    Args:
+        path: an image file. An orientation tag in it is ignored, as keypoint annotations are made for stored pixels.
+        reduction: 1, 2, 4 or 8; decode at this fraction of the size.
+
+    Raises:
+        UnreadableImage: it is missing, truncated or not an image.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"image {path} cannot be opened ({error.strerror}); check the data folder") from None
+    if _is_truncated(data):
+        raise UnreadableImage(f"image {path} is truncated ({len(data)} bytes); copy it again or remove it")
+    flag = _REDUCED.get(reduction, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UnreadableImage(f"image {path} is not a picture ({len(data)} bytes); copy it again or remove it")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

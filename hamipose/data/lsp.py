@@ -1,0 +1,150 @@
+"""Leeds Sports Pose and its extension, from their native layouts.
+
+LSP (Johnson & Everingham, BMVC 2010): `images/im0001.jpg …`, `joints.mat` 3 × 14 × 2000, flag 1 = occluded,
+coordinates always valid. LSP-Extended (CVPR 2011): `images/im00001.jpg …`, `joints.mat` 14 × 3 × N, flag 1 = labelled.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.errors import InputError
+from hamipose.skeletons import LSP14
+from hamipose.types import Sample
+
+__all__ = ["LeedsSports", "LeedsSportsExtended"]
+
+
+def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
+    """`joints` of a MATLAB file, whatever the order of its axes is, given as a permutation of "cjn"."""
+    import scipy.io
+
+    try:
+        joints = scipy.io.loadmat(path)["joints"]
+    except OSError as error:
+        raise InputError(f"annotation file {path} cannot be read ({error}); expected the data set's joints.mat") from None
+    except (KeyError, ValueError, NotImplementedError) as error:
+        raise InputError(f"annotation file {path} holds no array 'joints' ({error}); expected a joints.mat") from None
+    expected = {"c": 3, "j": 14}
+    shape = joints.shape
+    if len(shape) != 3 or any(shape[axes.index(a)] != n for a, n in expected.items()):
+        words = " x ".join(str(expected.get(a, "people")) for a in axes)
+        raise InputError(f"'joints' in {path} has shape {shape}, expected {words}; is it another data set's file?")
+    return joints.transpose([axes.index(a) for a in "njc"]).astype(np.float64)
+
+
+class _Leeds(KeypointDataset):
+    """One person a picture, the whole picture is the box, joints mapped by name to any body skeleton."""
+
+    _axes: str
+    _digits: int
+
+    def __init__(self, root: str, first: int, last: int | None, skeleton: str, cache: bool):
+        self.root = Path(root)
+        self.first = first
+        self.last = last
+        self.skeleton = named_skeleton(skeleton)
+        self.cache = cache
+        self._loaded: tuple[np.ndarray, np.ndarray] | None = None
+
+    def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
+        raise NotImplementedError
+
+    @property
+    def labels(self) -> tuple[Float[np.ndarray, "person keypoint 2"], Int[np.ndarray, "person keypoint"]]:
+        """Joints in pixels and visibility of the people in this split, read on first use."""
+        if self._loaded is None:
+            joints = _read_joints(self.root / "joints.mat", self._axes)
+            last = len(joints) if self.last is None else self.last
+            if not 1 <= self.first <= last <= len(joints):
+                raise InputError(
+                    f"images {self.first} to {last} asked of {self.root}, whose joints.mat describes {len(joints)}"
+                )
+            joints = joints[self.first - 1 : last]
+            visibility = self._visibility(joints[..., 2])
+            keypoints_px = np.zeros((len(joints), len(self.skeleton), 2), np.float32)
+            mapped = np.zeros((len(joints), len(self.skeleton)), np.int64)
+            for k, source in enumerate(self.skeleton.map_from(LSP14)):
+                if source is not None:
+                    keypoints_px[:, k] = joints[:, source, :2]
+                    mapped[:, k] = visibility[:, source]
+            self._loaded = keypoints_px, mapped
+        return self._loaded
+
+    def _path(self, index: int) -> Path:
+        return self.root / "images" / f"im{self.first + index:0{self._digits}d}.jpg"
+
+    def prepare(self) -> None:
+        for index in (0, len(self) - 1):
+            if not self._path(index).is_file():
+                raise InputError(f"image {self._path(index)} does not exist; expected the data set's images/ folder")
+
+    def __len__(self) -> int:
+        return len(self.labels[0])
+
+    def __getitem__(self, index: int) -> Sample:
+        path = self._path(index)
+        image, _ = self.decode(path)
+        height, width = image.shape[:2]
+        return Sample(
+            image=image,
+            box_px=np.array([0, 0, width, height], np.float32),
+            name=str(path),
+            keypoints_px=self.labels[0][index],
+            visibility=self.labels[1][index],
+        )
+
+
+class LeedsSports(_Leeds):
+    """Leeds Sports Pose, 2000 people.
+
+    Args:
+        root: folder with `images/` and `joints.mat`.
+        split: "train" (images 1 to 1000), "test" (1001 to 2000), or "all", which the field uses both to adapt on and to
+            test on (protocol `paper`).
+        skeleton: keypoint order of the samples.
+        cache: keep decoded pictures in memory.
+    """
+
+    _axes, _digits = "cjn", 4
+
+    def __init__(self, root: str, split: str = "train", skeleton: str = "body16", cache: bool = False):
+        splits = {"train": (1, 1000), "test": (1001, 2000), "all": (1, 2000)}
+        if split not in splits:
+            raise InputError(f"split of LeedsSports is {split!r}, expected one of {', '.join(splits)}")
+        super().__init__(root, *splits[split], skeleton=skeleton, cache=cache)
+
+    def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
+        return np.where(flag > 0, 1, 2)
+
+
+class LeedsSportsExtended(_Leeds):
+    """Leeds Sports Pose Extended, up to 10,000 people, labelled by crowd workers (some labels are wrong).
+
+    Args:
+        root: folder with `images/` and `joints.mat`.
+        split: "train" (the first `train_count` images), "test" (the rest) or "all".
+        train_count: where the two halves meet.
+        skeleton: keypoint order of the samples.
+        cache: keep decoded pictures in memory.
+    """
+
+    _axes, _digits = "jcn", 5
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        train_count: int = 3600,
+        skeleton: str = "body16",
+        cache: bool = False,
+    ):
+        splits = {"train": (1, train_count), "test": (train_count + 1, None), "all": (1, None)}
+        if split not in splits:
+            raise InputError(f"split of LeedsSportsExtended is {split!r}, expected one of {', '.join(splits)}")
+        super().__init__(root, *splits[split], skeleton=skeleton, cache=cache)
+
+    def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
+        return np.where(flag > 0, 2, 0)

@@ -1,0 +1,134 @@
+"""One step of adaptation: a teacher labels the target, a gate weighs the source against it (HamiPose §3)."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hamipose.affine import compose, invert, warp_heatmaps
+from hamipose.gating import AlignmentGate, DiagonalMetric, ScalarMetric, confidence, pull_back
+from hamipose.losses import consistency
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.options import AdaptationOptions
+from hamipose.models.network import PoseNetwork
+from hamipose.models.preprocess import normalise
+from hamipose.models.teacher import Teacher
+from hamipose.types import TargetBatch
+
+__all__ = ["Adaptation", "Labelled", "averaged", "final_rows"]
+
+
+class Labelled(NamedTuple):
+    """A domain's pass through the network, with the loss of each keypoint."""
+
+    losses: Float[Tensor, " keypoint"]
+    heatmaps: Float[Tensor, "batch keypoint height width"]
+    features: Float[Tensor, "batch channel height width"]
+
+    def pulled_back(self) -> Float[Tensor, "keypoint parameter"]:
+        """Gradient of the losses with respect to the rows of the last layer, one product instead of a backward pass."""
+        (gradient,) = torch.autograd.grad(self.losses.sum(), self.heatmaps, retain_graph=True)
+        return pull_back(gradient, self.features.detach())
+
+
+def averaged(*tensors: Tensor) -> list[Tensor]:
+    """Each tensor's mean over all processes, in one exchange. A process that gated alone would drift from the others."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return list(tensors)
+    flat = torch.cat([t.flatten() for t in tensors])
+    torch.distributed.all_reduce(flat)
+    parts = (flat / torch.distributed.get_world_size()).split([t.numel() for t in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+@torch.no_grad()
+def final_rows(network: PoseNetwork) -> Float[Tensor, "keypoint parameter"]:
+    """A copy of the last layer's rows θ^(k) = [W_k, b_k]."""
+    return torch.cat([network.final.weight.flatten(1), network.final.bias[:, None]], 1)
+
+
+class Adaptation(nn.Module):
+    """Teacher, gate and metric of a network.
+
+    Args:
+        network: the student.
+        gate: what weighs the source losses.
+        metric: of the gate's inner products.
+        options: λ, τ and the like.
+        mirror: the skeleton's mirror pairs.
+    """
+
+    def __init__(
+        self,
+        network: PoseNetwork,
+        gate: AlignmentGate,
+        metric: ScalarMetric | DiagonalMetric | None,
+        options: AdaptationOptions,
+        mirror: list[int],
+    ):
+        super().__init__()
+        self.teacher = Teacher(network, decay=options.decay, batchnorm=options.batchnorm)
+        self.gate = gate
+        self.metric = metric
+        self.options = options
+        self.mirror = mirror
+        self._rows: Tensor | None = None
+
+    @torch.no_grad()
+    def teach(
+        self, batch: TargetBatch
+    ) -> tuple[Float[Tensor, "batch keypoint h w"], Float[Tensor, "batch 1 h w"], Float[Tensor, " keypoint"]]:
+        """The teacher's heatmaps in the student's view, where they are known, and its confidence per keypoint."""
+        heatmaps = self.teacher.pseudo_label(normalise(batch.teacher))
+        student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
+        warped, known = warp_heatmaps(
+            heatmaps, student_from_teacher, batch.student_mirrored ^ batch.teacher_mirrored, self.mirror
+        )
+        return warped, known.float(), confidence(heatmaps)
+
+    def objective(
+        self,
+        source: Labelled,
+        heatmaps: Float[Tensor, "batch keypoint h w"],
+        features: Float[Tensor, "batch channel h w"],
+        batch: TargetBatch,
+        *,
+        progress: float,
+        reduction: Literal["mean", "sum"],
+    ) -> Objective:
+        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}`, w chosen by the gate.
+
+        Args:
+            source: the source's pass.
+            heatmaps: the student's, of the target.
+            features: what the last layer made them of.
+            batch: the target images.
+            progress: the step as a fraction of γ's warm-up.
+            reduction: norm of the losses.
+        """
+        taught, known, confident = self.teach(batch)
+        target = Labelled(consistency(heatmaps, taught, known, reduction), heatmaps, features)
+        pulled_source, pulled_target, confident = averaged(source.pulled_back(), target.pulled_back(), confident)
+        gate = self.gate(
+            pulled_source,
+            pulled_target,
+            confident,
+            progress=progress,
+            trade_off=self.options.trade_off,
+            inverse_metric=None if self.metric is None else self.metric.inverse(),
+        )
+        loss = (gate.weight * source.losses).sum() + self.options.trade_off * target.losses.sum()
+        return Objective(loss, source.losses, target.losses, gate, confident)
+
+    def before_step(self, network: PoseNetwork) -> None:
+        """Remember the last layer."""
+        self._rows = final_rows(network)
+
+    def after_step(self, network: PoseNetwork) -> Float[Tensor, "keypoint parameter"]:
+        """Let the metric see the increment that was really applied and the teacher follow; returns the increment."""
+        increment = final_rows(network) - self._rows
+        if self.metric is not None:
+            self.metric.update(increment)
+        self.teacher.update(network)
+        return increment

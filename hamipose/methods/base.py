@@ -1,0 +1,292 @@
+"""What all methods have in common: network, manual optimization, evaluation, exact checkpoints."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from hamipose.affine import apply_points, invert
+from hamipose.data.base import named_skeleton
+from hamipose.errors import InputError
+from hamipose.heatmaps import decode, encode
+from hamipose.losses import heatmap_mse
+from hamipose.methods.adaptation import Adaptation, Labelled
+from hamipose.methods.checkpoint import check_skeleton, load_network
+from hamipose.methods.diagnostics import Diagnostics, Objective
+from hamipose.methods.guard import FiniteGuard
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.random_state import get_random_state, set_random_state
+from hamipose.methods.schedule import warmup_cosine
+from hamipose.methods.scores import Scores
+from hamipose.models.network import PoseNetwork
+from hamipose.models.preprocess import normalise
+from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
+
+__all__ = ["PoseMethod"]
+
+
+class PoseMethod(LightningModule):
+    """A network and how it is trained; a method says what a step descends on.
+
+    The second level of inheritance below Lightning's class has this reason: Lightning calls hooks by their names on the
+    module itself, so what the methods share cannot be an object beside it.
+
+    Args:
+        network: the pose network.
+        optimizer: makes the one optimizer from parameters.
+        training: how it is trained.
+    """
+
+    adaptation: Adaptation | None = None
+
+    def __init__(self, network: NetworkOptions, optimizer: OptimizerCallable, training: TrainingOptions):
+        super().__init__()
+        self.automatic_optimization = False
+        self.skeleton = named_skeleton(network.skeleton)
+        self.network = PoseNetwork(
+            keypoints=len(self.skeleton),
+            backbone=network.backbone,
+            weights=None if network.weights == "none" else network.weights,
+            deconv_channels=tuple(network.deconv_channels),
+        )
+        # What is needed to build the network again; the checkpoint's copy never overrides a config.
+        self.save_hyperparameters(
+            {
+                "method": type(self).__name__,
+                "skeleton": network.skeleton,
+                "backbone": network.backbone,
+                "deconv_channels": list(network.deconv_channels),
+            }
+        )
+        self.make_optimizer = optimizer
+        self.training_options = training
+        self._features = torch.compile(self.network.features) if network.compile else self.network.features
+        self._guard = FiniteGuard()
+        self._diagnostics = Diagnostics(self.skeleton)
+        self._random_state: dict[str, Any] | None = None
+        self._scores: list[Scores] = []
+        self._head_step: Tensor | None = None
+
+    # ------------------------------------------------------------------------------------------------ a step
+
+    def objective(self, batch: TrainBatch) -> Objective:
+        """What this step descends on: the source losses, weighed against the target's where there is an adaptation."""
+        source = self.learn(batch.source)
+        if self.adaptation is None or batch.target is None:
+            return Objective(source.losses.sum(), source.losses)
+        # A pass of its own, so that each domain is normalised with its own statistics.
+        features = self._features(normalise(batch.target.student))
+        return self.adaptation.objective(
+            source,
+            self.network.final(features).float(),
+            features,
+            batch.target,
+            progress=self._gate_progress(),
+            reduction=self.training_options.reduction,
+        )
+
+    def _gate_progress(self) -> float:
+        """Steps of adaptation as a fraction of the gate's warm-up."""
+        options = self.adaptation.options
+        total = float(self.trainer.estimated_stepping_batches) - options.pretrain_steps
+        warmup = options.gate_warmup * total
+        return (self.global_step - options.pretrain_steps) / warmup if warmup > 0 else 1.0
+
+    def wants_target(self, step: int) -> bool:
+        """Whether that step uses target images: the data module loads none otherwise."""
+        return self.adaptation is not None and step >= self.adaptation.options.pretrain_steps
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Normalised images → heatmaps of the network that a user gets: the teacher where there is one."""
+        return self.network(images) if self.adaptation is None else self.adaptation.teacher(images)
+
+    def learn(self, batch: SourceBatch) -> Labelled:
+        """The source's pass: L_s of each keypoint against encoded labels."""
+        options = self.training_options
+        features = self._features(normalise(batch.image))
+        heatmaps = self.network.final(features).float()
+        size = (batch.image.shape[-2], batch.image.shape[-1])
+        visible = batch.visibility > 0
+        truth = encode(batch.keypoints_px, size, sigma=options.sigma, visible=visible, quantise=options.quantise)
+        losses = heatmap_mse(heatmaps, truth, visible.float(), options.reduction)
+        return Labelled(losses, heatmaps, features)
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> None:
+        """Forward, one backward, clip, step, schedule, teacher."""
+        objective = self.objective(batch)
+        names = batch.source.name + ([] if batch.target is None else batch.target.name)
+        watched = {"loss": objective.loss, "source loss": objective.source.detach().sum()}
+        if objective.target is not None:
+            watched["target loss"] = objective.target.detach().sum()
+        self._guard.watch(self.global_step, watched, names)
+
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(objective.loss)
+        logs = (self.global_step + 1) % self.trainer.log_every_n_steps == 0
+        norm = self._clip(measure=logs)
+        if self.adaptation is not None:
+            self.adaptation.before_step(self.network)
+        optimizer.step()
+        self.lr_schedulers().step()
+        if self.adaptation is not None:
+            self._head_step = self.adaptation.after_step(self.network)
+            if self.global_step == self.adaptation.options.pretrain_steps:
+                self.adaptation.teacher.reset(self.network)
+        self._diagnostics.add(objective)
+        if logs:
+            self._log_training(norm)
+
+    def _clip(self, measure: bool) -> Tensor | None:
+        """Clip the gradient; its norm, where it was needed."""
+        limit = self.training_options.clip_norm
+        if limit is None and not measure:
+            return None
+        return nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if limit is None else limit)
+
+    @torch.no_grad()
+    def _log_training(self, norm: Tensor | None) -> None:
+        logged = self._diagnostics.flush(1.0 if self.adaptation is None else self.adaptation.options.trade_off)
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        logged["train/lr"] = float(optimizer.param_groups[0]["lr"])
+        if norm is not None:
+            logged["train/gradient_norm"] = float(norm)
+        if self._head_step is not None:
+            logged["train/head_step_rms"] = float(self._head_step.square().mean().sqrt())
+        if hasattr(optimizer, "energy"):
+            logged["train/kinetic"] = float(optimizer.energy())
+            logged["train/hamiltonian"] = logged["train/kinetic"] + logged["train/potential"]
+        corrupt = getattr(self.trainer.datamodule, "corrupt_images", None)
+        if corrupt is not None:
+            logged["train/corrupt_images"] = float(corrupt())
+        if self.trainer.is_global_zero:
+            for logger in self.loggers:
+                logger.log_metrics(logged, step=self.global_step)
+        for shown, name in (("source", "source_loss"), ("target", "target_loss"), ("conflict", "conflict")):
+            if f"train/{name}" in logged:
+                self.log(shown, logged[f"train/{name}"], prog_bar=True, logger=False)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimizer, with warm-up and cosine over the whole run."""
+        options = self.training_options
+        optimizer = self.make_optimizer(self._parameter_groups())
+        total = self.trainer.estimated_stepping_batches
+        schedule = LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, options.warmup_steps, float(total), options.final_lr)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _parameter_groups(self) -> list[nn.Parameter] | list[dict[str, Any]]:
+        factors = self.training_options.lr_factors
+        if factors is None:
+            return list(self.network.parameters())
+        parts = {name: list(part.parameters()) for name, part in self.network.named_children()}
+        parts = {name: parameters for name, parameters in parts.items() if parameters}
+        if set(factors) != set(parts):
+            raise InputError(
+                f"training.lr_factors names {', '.join(factors)}; expected each part of the network: {', '.join(parts)}"
+            )
+        # A group's own learning rate has to be absolute: read what the optimizer would have used.
+        base = self.make_optimizer([nn.Parameter(torch.zeros(1))]).defaults["lr"]
+        return [{"params": parameters, "lr": base * factors[name]} for name, parameters in parts.items()]
+
+    # ------------------------------------------------------------------------------------------------ evaluation
+
+    def setup(self, stage: str) -> None:
+        """Check data against the network, and start from another run's weights if told so."""
+        if self.trainer.precision == "16-mixed":
+            raise InputError("trainer.precision is 16-mixed, whose loss scaling hides gradients from the gate; "
+                             "expected bf16-mixed or 32-true")
+        datamodule = getattr(self.trainer, "datamodule", None)
+        skeleton = getattr(datamodule, "skeleton", self.skeleton)
+        if skeleton != self.skeleton:
+            raise InputError(
+                f"the data have the keypoints of {skeleton.name}, the network those of {self.skeleton.name}; "
+                "set model.init_args.network.skeleton or the data sets' skeleton"
+            )
+        if stage == "fit" and self.adaptation is not None and datamodule is not None and not datamodule.target:
+            raise InputError(f"{type(self).__name__} adapts to a target, and data.target is not given")
+        if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
+            load_network(self.training_options.init_from, self.network, self.skeleton)
+            if self.adaptation is not None:
+                self.adaptation.teacher.reset(self.network)
+
+    def evaluated(self) -> dict[str, nn.Module]:
+        """The networks to evaluate, by name; the last one is the one that a user gets."""
+        networks: dict[str, nn.Module] = {"student": self.network}
+        if self.adaptation is not None:
+            networks["teacher"] = self.adaptation.teacher
+        return networks
+
+    def _start_evaluation(self) -> None:
+        self._guard.check()
+        names = self.trainer.datamodule.evaluation_names()
+        size = self.trainer.datamodule.image_size
+        self._scores = [Scores(name, list(self.evaluated()), self.skeleton, size).to(self.device) for name in names]
+
+    def _evaluate(self, batch: LabelledBatch, dataloader_idx: int) -> None:
+        images = normalise(batch.image)
+        for name, network in self.evaluated().items():
+            self._scores[dataloader_idx].update(name, network(images).float(), batch.keypoints_px, batch.visibility)
+
+    def _end_evaluation(self) -> None:
+        for scores in self._scores:
+            self.log_dict(scores.compute(), sync_dist=False, rank_zero_only=False)
+            if scores.name == "val":
+                self.log("val_pck", scores.headline(), prog_bar=True, logger=False)
+        self._scores = []
+
+    def on_validation_epoch_start(self) -> None:
+        self._start_evaluation()
+
+    def validation_step(self, batch: LabelledBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, dataloader_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self._end_evaluation()
+
+    def on_test_epoch_start(self) -> None:
+        self._start_evaluation()
+
+    def test_step(self, batch: LabelledBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, dataloader_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self._end_evaluation()
+
+    def predict_step(
+        self, batch: LabelledBatch, batch_idx: int
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"], list[str], Int[Tensor, " batch"]]:
+        """Keypoints in pixels of the original images, confidences, names of the samples, their numbers (−1: padding)."""
+        keypoints_px, confidence = decode(self(normalise(batch.image)).float())
+        return apply_points(invert(batch.matrix), keypoints_px), confidence, batch.name, batch.index
+
+    # ------------------------------------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Only sound weights are saved, and with them the random state."""
+        self._guard.check()
+        checkpoint["random_state"] = get_random_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
+        check_skeleton(checkpoint, self.skeleton)
+        other = checkpoint.get("hyper_parameters", {}).get("method")
+        if set(checkpoint["state_dict"]) != set(self.state_dict()):
+            raise InputError(
+                f"the checkpoint is of another model ({other}, {checkpoint['hyper_parameters'].get('backbone')}) than "
+                f"{type(self).__name__} with {self.hparams['backbone']}; give the config it was made with, or start a "
+                "new run from its network with training.init_from"
+            )
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
+        """After resuming: forget what setting up has drawn."""
+        if self._random_state is not None:
+            set_random_state(self._random_state)
+            self._random_state = None

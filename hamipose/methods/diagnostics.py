@@ -1,0 +1,89 @@
+"""What training looks like from inside, gathered on the device and read once per logging interval."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hamipose.gating import Gate
+from hamipose.skeletons import Skeleton
+
+__all__ = ["Diagnostics", "Objective"]
+
+
+class Objective(NamedTuple):
+    """What one step descends on, and how it came about."""
+
+    loss: Float[Tensor, ""]
+    source: Float[Tensor, " keypoint"]
+    target: Float[Tensor, " keypoint"] | None = None
+    gate: Gate | None = None
+    confidence: Float[Tensor, " keypoint"] | None = None
+
+
+class Diagnostics:
+    """Sums of per-keypoint quantities over the steps since the last :meth:`flush`.
+
+    The conflict ratio is the fraction of steps in which a keypoint's two gradients point away from each other, ρ < 0
+    (HamiPose, Fig. 4).
+    """
+
+    def __init__(self, skeleton: Skeleton):
+        self.skeleton = skeleton
+        self._source: Tensor | None = None
+        self._target: Tensor | None = None
+        self._steps = 0
+        self._adapting = 0
+
+    @torch.no_grad()
+    def add(self, objective: Objective) -> None:
+        """Take in one step; nothing is copied from the device."""
+        source = objective.source.detach()
+        self._source = source if self._source is None else self._source + source
+        self._steps += 1
+        gate = objective.gate
+        if gate is None or objective.target is None or objective.confidence is None:
+            return
+        rows = torch.stack(
+            [
+                objective.target.detach(),
+                (gate.cosine < 0).float(),
+                gate.cosine,
+                gate.weight,
+                gate.openness,
+                objective.confidence,
+                (gate.weight < 0).float(),
+            ]
+        )
+        self._target = rows if self._target is None else self._target + rows
+        self._adapting += 1
+
+    def flush(self, trade_off: float = 1.0) -> dict[str, float]:
+        """Means since the last call, by the names they are logged under."""
+        if self._source is None:
+            return {}
+        source = (self._source / self._steps).tolist()
+        logged = {"train/source_loss": sum(source)}
+        potential = sum(source)
+        if self._target is not None:
+            target, conflict, cosine, weight, openness, confidence, negative = (self._target / self._adapting).tolist()
+            count = len(self.skeleton)
+            potential += trade_off * sum(target)
+            logged |= {
+                "train/target_loss": sum(target),
+                "train/conflict": sum(conflict) / count,
+                "train/cosine": sum(cosine) / count,
+                "train/weight": sum(weight) / count,
+                "train/weight_negative": sum(negative) / count,
+                "train/openness": sum(openness) / count,
+                "train/confidence": sum(confidence) / count,
+            }
+            for k, name in enumerate(self.skeleton.keypoints):
+                logged[f"train/conflict/{name}"] = conflict[k]
+                logged[f"train/weight/{name}"] = weight[k]
+                logged[f"train/openness/{name}"] = openness[k]
+        logged["train/potential"] = potential
+        self._source = self._target = None
+        self._steps = self._adapting = 0
+        return logged

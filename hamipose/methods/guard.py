@@ -1,0 +1,58 @@
+"""Stops a run whose numbers are no longer numbers, before it can spoil a checkpoint."""
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor
+
+from hamipose.errors import InputError
+
+__all__ = ["FiniteGuard"]
+
+
+class _Watched(NamedTuple):
+    step: int
+    values: dict[str, Tensor]
+    names: list[str]
+
+
+class FiniteGuard:
+    """Looks at each step's losses.
+
+    Reading a number from a GPU waits for it. There each step's numbers are read one step later, when they have long
+    been computed; on a CPU at once, before the step is taken.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[_Watched] = []
+
+    def watch(self, step: int, values: dict[str, Tensor], names: list[str]) -> None:
+        """Take note of a step's scalars and of the samples they came from.
+
+        Raises:
+            InputError: one of this step's (CPU) or of the last step's (GPU) is NaN or infinite.
+        """
+        late = any(value.is_cuda for value in values.values())
+        if late:
+            self.check()
+        self._pending.append(_Watched(step, {k: v.detach() for k, v in values.items()}, names))
+        if not late:
+            self.check()
+
+    def check(self) -> None:
+        """Look at all that was noted: before weights are saved or evaluated.
+
+        Raises:
+            InputError: something is NaN or infinite.
+        """
+        while self._pending:
+            step, values, names = self._pending.pop(0)
+            found = {name: float(value) for name, value in values.items()}
+            if not all(math.isfinite(value) for value in found.values()):
+                numbers = ", ".join(f"{name} = {value:g}" for name, value in found.items())
+                some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+                raise InputError(
+                    f"training stopped at step {step}: {numbers}, expected finite numbers; samples of this step: "
+                    f"{some}; checkpoints saved so far are sound: go on from the last one with a lower learning rate "
+                    "or with training.clip_norm"
+                )

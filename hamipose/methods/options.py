@@ -1,0 +1,72 @@
+"""Options that all methods share, grouped as users think of them. Plain types: the command line reads them."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["AdaptationOptions", "NetworkOptions", "TrainingOptions"]
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The pose network.
+
+    Attributes:
+        skeleton: whose keypoints it finds: body16, coco17, hand21 or lsp14.
+        backbone: any name that timm knows.
+        weights: what the backbone starts from: "none", "pretrained" (timm's) or a file of a ResNet's state dict.
+        deconv_channels: widths of the deconvolutions.
+        compile: compile the network with torch.compile.
+    """
+
+    skeleton: str = "body16"
+    backbone: str = "resnet101"
+    weights: str = "none"
+    deconv_channels: list[int] = field(default_factory=lambda: [256, 256, 256])
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How every method trains.
+
+    Attributes:
+        warmup_steps: steps over which the learning rate rises linearly from nearly 0.
+        final_lr: share of the learning rate left when the cosine ends, with the last step of the run.
+        lr_factors: learning rate factors by part of the network (backbone, deconv, final), each part then being a
+            parameter group of the optimizer. One group of everything where not given.
+        clip_norm: largest norm of the gradient; nothing is clipped where not given.
+        sigma: width of the target heatmaps' Gaussians in cells.
+        quantise: target heatmaps as published, centred on whole cells.
+        reduction: norm of the heatmap losses, "mean" over all elements or "sum" per image.
+        init_from: checkpoint of any method to take the network's weights from, for a new run. (To go on with a run, use
+            --ckpt_path.)
+    """
+
+    warmup_steps: int = 500
+    final_lr: float = 0.0
+    lr_factors: dict[str, float] | None = None
+    clip_norm: float | None = None
+    sigma: float = 2.0
+    quantise: bool = False
+    reduction: Literal["mean", "sum"] = "mean"
+    init_from: str | None = None
+
+
+@dataclass(frozen=True)
+class AdaptationOptions:
+    """What methods with a teacher share.
+
+    Attributes:
+        trade_off: λ, the weight of the target loss.
+        decay: τ of the teacher's moving average.
+        batchnorm: where the teacher's BatchNorm statistics come from: "copy" (the student's), "average" (of the
+            student's, with τ) or "target" (its own batches).
+        pretrain_steps: steps on the source alone before adaptation begins, from a teacher equal to the student.
+        gate_warmup: share of the adaptation's steps over which the gate's γ rises.
+    """
+
+    trade_off: float = 1.0
+    decay: float = 0.99
+    batchnorm: Literal["copy", "average", "target"] = "copy"
+    pretrain_steps: int = 0
+    gate_warmup: float = 0.1
