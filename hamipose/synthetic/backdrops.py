@@ -1,0 +1,111 @@
+"""What is behind everything: flat noise and polygons for the plain look, hazy depth for the photo look, or photographs."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.errors import InputError
+
+__all__ = ["photo_backdrop", "photographs", "plain_backdrop", "scenery"]
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def plain_backdrop(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.ndarray, "height width 3"]:
+    """Noise, polygons, a gradient or one colour; sRGB in [0, 1]."""
+    height, width = size
+    kind = rng.choice(["noise", "polygons", "gradient", "flat"], p=[0.35, 0.4, 0.15, 0.1])
+    base = rng.uniform(0, 1, 3)
+    image = np.broadcast_to(base, (height, width, 3)).astype(np.float32).copy()
+    if kind == "noise":
+        cells = int(rng.choice([4, 8, 16, 32, 64]))
+        coarse = rng.uniform(0, 1, (cells, cells, 3)).astype(np.float32)
+        how = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_NEAREST
+        blend = rng.uniform(0.3, 1.0)
+        image = image * (1 - blend) + blend * cv2.resize(coarse, (width, height), interpolation=how)
+    elif kind == "polygons":
+        for _ in range(rng.integers(4, 16)):
+            corners = rng.uniform(-0.2, 1.2, (rng.integers(3, 7), 2)) * [width, height]
+            cv2.fillPoly(image, [corners.astype(np.int32)], rng.uniform(0, 1, 3).tolist())
+    elif kind == "gradient":
+        other, direction = rng.uniform(0, 1, 3), rng.uniform(0, 2 * np.pi)
+        y, x = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+        share = (0.5 + (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction))[..., None]
+        image = base * (1 - share) + other * share
+    return np.clip(image, 0, 1).astype(np.float64)
+
+
+def photo_backdrop(rng: np.random.Generator, size: tuple[int, int], horizon: float) -> Float[np.ndarray, "height width 3"]:
+    """Sky above the horizon, blurred trees, houses and lights along it; sRGB in [0, 1].
+
+    Args:
+        rng: where the choices come from.
+        size: height and width in pixels.
+        horizon: row of the horizon as a share of the height; may lie outside the picture.
+    """
+    height, width = size
+    rows = np.linspace(0, 1, height)[:, None, None]
+    top, low = rng.uniform([0.3, 0.4, 0.5], [0.7, 0.8, 0.95]), rng.uniform([0.6, 0.6, 0.6], [0.95, 0.95, 0.95])
+    if rng.random() < 0.35:  # indoors or dusk
+        top, low = rng.uniform(0.1, 0.5, 3), rng.uniform(0.2, 0.6, 3)
+    share = np.clip(rows / max(horizon, 0.05), 0, 1)
+    image = np.repeat(top * (1 - share) + low * share, width, axis=1).astype(np.float32)
+    tones = rng.uniform(0.1, 0.7, (4, 3)) * rng.uniform(0.5, 1.0)
+    line = horizon * height
+    for _ in range(rng.integers(6, 22)):
+        x, wide, tall = rng.uniform(-0.1, 1.1) * width, rng.uniform(0.03, 0.3) * width, rng.uniform(0.05, 0.7) * height
+        tone = np.clip(tones[rng.integers(4)] + rng.normal(0, 0.06, 3), 0, 1)
+        if rng.random() < 0.5:
+            cv2.rectangle(image, (int(x), int(line - tall)), (int(x + wide), int(line + height)), tone.tolist(), -1)
+            step = max(3, int(wide / 5))
+            for wx in range(int(x) + 2, int(x + wide) - 2, step):
+                for wy in range(int(line - tall) + 3, int(line), step + 2):
+                    cv2.rectangle(image, (wx, wy), (wx + step // 2, wy + step // 2), (tone * 0.6).tolist(), -1)
+        else:
+            for _ in range(12):
+                at = (int(x + rng.normal(0, wide / 2)), int(line - tall / 2 + rng.normal(0, tall / 3)))
+                cv2.circle(image, at, max(1, int(wide / 4)), np.clip(tone + rng.normal(0, 0.05, 3), 0, 1).tolist(), -1)
+            cv2.rectangle(image, (int(x) - 1, int(line - tall / 2)), (int(x) + 2, int(line)), (tone * 0.5).tolist(), -1)
+    octaves = sum(
+        cv2.resize(rng.normal(0, a, (n, n, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        for n, a in ((6, 0.03), (24, 0.03))
+    )
+    return np.clip(cv2.GaussianBlur(image + octaves, (0, 0), rng.uniform(0.3, 2.2) * width / 256), 0, 1).astype(np.float64)
+
+
+@lru_cache(maxsize=4)
+def photographs(folder: str) -> tuple[Path, ...]:
+    """The pictures below a folder, sorted.
+
+    Raises:
+        InputError: there is no such folder, or no picture in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"backgrounds {folder} is not a folder; give a folder of photographs")
+    found = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES))
+    if not found:
+        raise InputError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
+    return found
+
+
+def scenery(rng: np.random.Generator, size: tuple[int, int], folder: str) -> Float[np.ndarray, "height width 3"]:
+    """A random crop of a random photograph; sRGB in [0, 1].
+
+    Raises:
+        InputError: the picture cannot be read.
+    """
+    paths = photographs(folder)
+    path = paths[rng.integers(len(paths))]
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"background {path} cannot be read as a picture; remove or replace it")
+    height, width = image.shape[:2]
+    scale = min(height / size[0], width / size[1]) * rng.uniform(0.6, 1.0)
+    tall, wide = max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
+    y, x = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
+    crop = image[y : y + tall, x : x + wide, ::-1]
+    return cv2.resize(crop, (size[1], size[0]), interpolation=cv2.INTER_AREA).astype(np.float64) / 255

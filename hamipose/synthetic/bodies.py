@@ -1,0 +1,229 @@
+"""Bodies of all shapes and ages from anny, with what rendering and labelling need to know about their surface."""
+
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
+from hamipose.synthetic.poses import Pose
+from hamipose.synthetic.start_warp import start_warp
+
+__all__ = ["PARTS", "Bodies", "Body", "bodies", "sample_shape"]
+
+#: Parts of the surface, by skinning weights.
+PARTS = (
+    *("torso", "head", "eyes"),
+    *("left_upper_arm", "left_forearm", "left_hand", "right_upper_arm", "right_forearm", "right_hand"),
+    *("left_thigh", "left_shin", "left_foot", "right_thigh", "right_shin", "right_foot"),
+)
+_PART_OF_BONE = (
+    *((("eye",), "eyes"), (("head", "neck02", "neck03"), "head")),
+    *((("upperarm",), "upper_arm"), (("lowerarm",), "forearm"), (("wrist", "finger", "metacarpal"), "hand")),
+    *((("upperleg",), "thigh"), (("lowerleg",), "shin"), (("foot", "toe"), "foot")),
+)
+
+
+@dataclass
+class Body:
+    """One posed body in the world: z up, metres, the pelvis at the origin.
+
+    Attributes:
+        vertices_m, normals: of the skin.
+        points_m: named anatomical points: joint centres, crown, face.
+        height_m: stature at rest.
+    """
+
+    vertices_m: Float[np.ndarray, "vertex 3"]
+    normals: Float[np.ndarray, "vertex 3"]
+    points_m: dict[str, Float[np.ndarray, "3"]]
+    height_m: float
+
+
+def sample_shape(rng: np.random.Generator) -> dict[str, float]:
+    """Phenotype parameters of anny: adults, older people, and children in one case of five."""
+    age = rng.uniform(0.15, 0.6) if rng.random() < 0.2 else rng.uniform(0.6, 1.0)
+    ancestry = rng.dirichlet([0.7, 0.7, 0.7])
+    return {
+        "gender": float(rng.beta(0.5, 0.5)),
+        "age": float(age),
+        "muscle": float(rng.beta(2.2, 2.2)),
+        "weight": float(rng.beta(2.0, 2.2)),
+        "height": float(rng.beta(2.5, 2.5)),
+        "proportions": float(rng.uniform(0.2, 1.0)),
+        "cupsize": float(rng.beta(2.0, 2.0)),
+        "firmness": float(rng.uniform(0.2, 1.0)),
+        "african": float(ancestry[0]),
+        "asian": float(ancestry[1]),
+        "caucasian": float(ancestry[2]),
+    }
+
+
+@contextmanager
+def _one_thread():
+    """Sums of floats are then in the same order on every machine with the same processor."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Bodies:
+    """The body model, and constant facts of its surface (index arrays and coordinates of the body at rest).
+
+    Attributes:
+        faces: triangles, counter-clockwise from outside.
+        part, face_part: position in `PARTS`, per vertex and per triangle.
+        along: 0 at the start of a limb, 1 at elbow or knee, 2 at wrist or ankle; trunk: 0 at the hips, 1 at the neck.
+        hair: positive where hair grows, metres from the hairline.
+        cloth_m: coordinates for patterns, metres, running along the limbs.
+    """
+
+    def __init__(self):
+        model = _load_anny()
+        import torch
+
+        self._torch, self._model = torch, model
+        with torch.inference_mode(), _one_thread():
+            rest = model()
+        self.rest_m = rest["vertices"][0].numpy().astype(np.float64)
+        heads = rest["bone_poses"][0, :, :3, 3].numpy().astype(np.float64)
+        self.articulation = Articulation(model.bone_labels, model.bone_parents, heads)
+        self._bone = {name: i for i, name in enumerate(model.bone_labels)}
+        self.faces = model.faces.numpy().astype(np.int32)
+        self._parts(model)
+        self._coordinates(heads)
+        self._adjacency()
+        self._landmarks()
+
+    def _parts(self, model: object) -> None:
+        weights = np.zeros((len(self.rest_m), len(PARTS)))
+        for bone, name in enumerate(model.bone_labels):
+            part = next((p for starts, p in _PART_OF_BONE if name.startswith(starts)), "torso")
+            if part not in PARTS:
+                part = ("left_" if name.endswith("L") else "right_") + part
+            on_bone = np.where(model.vertex_bone_indices.numpy() == bone, model.vertex_bone_weights.numpy(), 0.0)
+            weights[:, PARTS.index(part)] += on_bone.sum(1)
+        self.part = weights.argmax(1).astype(np.int32)
+        self.face_part = weights[self.faces].sum(1).argmax(1).astype(np.int32)
+
+    def _coordinates(self, heads: Float[np.ndarray, "bone 3"]) -> None:
+        at, v = {n: heads[i] for n, i in self._bone.items()}, self.rest_m
+        self.along = (v[:, 2] - at["upperleg01.L"][2]) / (at["neck01"][2] - at["upperleg01.L"][2])
+        self.cloth_m = v.copy()
+        for side, end in (("left", "L"), ("right", "R")):
+            for parts, chain in (
+                (("upper_arm", "forearm", "hand"), (f"upperarm01.{end}", f"lowerarm01.{end}", f"wrist.{end}")),
+                (("thigh", "shin", "foot"), (f"upperleg01.{end}", f"lowerleg01.{end}", f"foot.{end}")),
+            ):
+                here = np.isin(self.part, [PARTS.index(f"{side}_{p}") for p in parts])
+                a, b, c = (at[name] for name in chain)
+                first = (v[here] - a) @ (b - a) / ((b - a) @ (b - a))
+                second = (v[here] - b) @ (c - b) / ((c - b) @ (c - b))
+                self.along[here] = np.where(first < 1.0, first, 1.0 + np.maximum(second, 0.0))
+                straight = shortest_rotation((c - a) / np.linalg.norm(c - a), np.array([0.0, 0.0, -1.0]))
+                self.cloth_m[here] = (v[here] - a) @ straight.T + [a[0], a[1], at["neck01"][2] - 0.1]
+        # The hairline falls from the forehead over the ears to the nape.
+        eye = 0.5 * (at["eye.L"] + at["eye.R"])
+        backward = v[:, 1] - eye[1]
+        line = eye[2] + np.interp(backward, [-0.03, 0.035, 0.075, 0.10, 0.13, 0.2], [0.065, 0.055, 0.0, -0.02, -0.07, -0.075])
+        self.hair = np.where(self.part == PARTS.index("head"), v[:, 2] - line, -1.0)
+
+    def _adjacency(self) -> None:
+        from scipy.sparse import csr_matrix
+
+        corners = self.faces.reshape(-1)
+        owner = np.repeat(np.arange(len(self.faces)), 3)
+        self._around = csr_matrix((np.ones(len(corners)), (corners, owner)), (len(self.rest_m), len(self.faces)))
+
+    def _landmarks(self) -> None:
+        """Face points as small groups of vertices of the body at rest."""
+        import anny
+
+        regressor = anny.KeypointsRegressor.coco(self._model, ["nose", "left_ear", "right_ear"])
+        weights = regressor.regression_weights.numpy()
+        self._regressed = {}
+        for name, row in zip(regressor.labels, weights, strict=True):
+            chosen = np.flatnonzero(row)
+            self._regressed[name] = (chosen, row[chosen].astype(np.float64))
+        head = np.flatnonzero(self.part == PARTS.index("head"))
+        crown = head[np.argsort(-self.rest_m[head, 2])[:4]]
+        self._regressed["head"] = (crown, np.full(4, 0.25))
+
+    def normals(self, vertices_m: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
+        """Unit normals, outward: area-weighted mean of the triangles around each vertex."""
+        a, b, c = (vertices_m[self.faces[:, i]] for i in range(3))
+        normals = self._around @ np.cross(b - a, c - a)
+        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+    def body(self, shape: dict[str, float], pose: Pose, heading: float = 0.0) -> Body:
+        """A body of that shape in that pose.
+
+        Args:
+            shape: phenotype parameters of anny.
+            pose: angles and the lean of the whole body.
+            heading: turn about the vertical, degrees; 0 faces -y, positive turns to the person's left.
+        """
+        torch = self._torch
+        deltas = np.zeros((1, len(self._bone), 4, 4), np.float32)
+        deltas[..., :3, :3], deltas[..., 3, 3] = self.articulation.rotations([pose]), 1.0
+        with torch.inference_mode(), _one_thread():
+            out = self._model(pose_parameters=torch.from_numpy(deltas), phenotype_kwargs=shape)
+        vertices = out["vertices"][0].numpy().astype(np.float64)
+        heads = out["bone_poses"][0, :, :3, 3].numpy().astype(np.float64)
+        rest_z = out["rest_vertices"][0, :, 2]
+        points = self._points(vertices, heads)
+
+        x, y, z = np.eye(3)
+        whole = axis_rotation(z, np.asarray(heading)) @ axis_rotation(x, np.asarray(pose.pitch))
+        whole = whole @ axis_rotation(y, np.asarray(pose.roll))
+        centre = points["pelvis"]
+        vertices = (vertices - centre) @ whole.T
+        return Body(
+            vertices_m=vertices,
+            normals=self.normals(vertices),
+            points_m={name: whole @ (p - centre) for name, p in points.items()},
+            height_m=float(rest_z.max() - rest_z.min()),
+        )
+
+    def _points(
+        self, vertices: Float[np.ndarray, "vertex 3"], heads: Float[np.ndarray, "bone 3"]
+    ) -> dict[str, Float[np.ndarray, "3"]]:
+        at = {name: heads[i] for name, i in self._bone.items()}
+        points = {}
+        for side, end in (("left", "L"), ("right", "R")):
+            for joint, bone in (
+                *(("shoulder", "upperarm01"), ("elbow", "lowerarm01"), ("wrist", "wrist")),
+                *(("hip", "upperleg01"), ("knee", "lowerleg01"), ("ankle", "foot"), ("eye", "eye")),
+            ):
+                points[f"{side}_{joint}"] = at[f"{bone}.{end}"]
+        points["pelvis"] = 0.5 * (points["left_hip"] + points["right_hip"])
+        points["thorax"] = 0.5 * at["neck01"] + 0.25 * (at["clavicle.L"] + at["clavicle.R"])
+        points["neck"] = at["neck03"]
+        for name, (chosen, weights) in self._regressed.items():
+            points[name] = weights @ vertices[chosen]
+        return points
+
+
+def _load_anny() -> object:
+    """anny with every shape parameter, in single precision; says so where its cache has to be built first."""
+    start_warp()
+    import anny
+    from anny.paths import get_anny_cache_path
+
+    if not any(get_anny_cache_path().rglob("build_model_data_*")):
+        print("Building the body model's cache; this happens once and takes about a minute.", file=sys.stderr, flush=True)
+    return anny.Anny(phenotypes="all").float().eval()
+
+
+@lru_cache(maxsize=1)
+def bodies() -> Bodies:
+    """The body model of this process, loaded on first use (half a second; the very first time about a minute)."""
+    return Bodies()

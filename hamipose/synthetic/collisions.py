@@ -1,0 +1,62 @@
+"""Does a pose push one limb through another? Limbs as capsules; of several drawn poses the least entangled is taken."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.synthetic.articulation import Articulation
+from hamipose.synthetic.poses import Pose, sample_pose
+
+__all__ = ["draw_pose", "penetration_m"]
+
+# Name: (bone at the start, bone at the end, radius in metres) for the reference adult of 1.63 m.
+_CAPSULES = {
+    "belly": ("root", "spine03", 0.125),
+    "chest": ("spine03", "spine01", 0.125),
+    "head": ("neck03", "crown", 0.095),
+    **{f"forearm.{s}": (f"lowerarm01.{s}", f"wrist.{s}", 0.035) for s in "LR"},
+    **{f"hand.{s}": (f"wrist.{s}", f"finger3-2.{s}", 0.035) for s in "LR"},
+    **{f"upperarm.{s}": (f"upperarm02.{s}", f"lowerarm01.{s}", 0.042) for s in "LR"},
+    **{f"thigh.{s}": (f"upperleg02.{s}", f"lowerleg01.{s}", 0.07) for s in "LR"},
+    **{f"shin.{s}": (f"lowerleg01.{s}", f"foot.{s}", 0.05) for s in "LR"},
+    **{f"foot.{s}": (f"foot.{s}", f"toe3-1.{s}", 0.035) for s in "LR"},
+}
+_PAIRS = [
+    *((f"{limb}.{s}", trunk) for limb in ("forearm", "hand") for s in "LR" for trunk in ("belly", "chest", "head")),
+    *((f"{limb}.{s}", f"{leg}.{t}") for limb in ("forearm", "hand") for leg in ("thigh", "shin") for s in "LR" for t in "LR"),
+    *((f"{a}.L", f"{b}.R") for a in ("forearm", "hand", "upperarm") for b in ("forearm", "hand", "upperarm")),
+    *((f"{a}.L", f"{b}.R") for a in ("thigh", "shin", "foot") for b in ("thigh", "shin", "foot")),
+    *((f"upperarm.{s}", "head") for s in "LR"),
+    *((f"thigh.{s}", "chest") for s in "LR"),
+    *((f"shin.{s}", part) for s in "LR" for part in ("belly", "chest", "head")),
+]  # fmt: skip
+_STEPS = np.linspace(0.0, 1.0, 7)
+
+
+def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np.ndarray, " pose"]:
+    """Sum over pairs of limbs of how deep one is inside the other, metres, on the reference body."""
+    heads = articulation.joints(articulation.rotations(poses))
+    index = {name: i for i, name in enumerate(articulation.bones)}
+    at = {name: heads[:, i] for name, i in index.items()}
+    at["crown"] = at["head"] + 1.6 * (at["head"] - at["neck02"])
+    names = list(_CAPSULES)
+    points = np.stack(
+        [(1 - _STEPS)[:, None] * at[a][:, None] + _STEPS[:, None] * at[b][:, None] for a, b, _ in _CAPSULES.values()], 1
+    )  # pose, capsule, step, 3
+    radius = np.array([r for _, _, r in _CAPSULES.values()])
+    first = np.array([names.index(a) for a, _ in _PAIRS])
+    second = np.array([names.index(b) for _, b in _PAIRS])
+    distance = np.linalg.norm(points[:, first, :, None] - points[:, second, None, :], axis=-1).min((-1, -2))
+    return np.maximum(radius[first] + radius[second] - distance, 0.0).sum(-1)
+
+
+def draw_pose(
+    rng: np.random.Generator, articulation: Articulation, *, family: str | None = None, tries: int = 6
+) -> Pose:
+    """A pose from the mixture: the first of `tries` free of collisions, otherwise the one with least."""
+    first = sample_pose(rng, family)
+    poses = [first, *(sample_pose(rng, first.family) for _ in range(tries - 1))]
+    depth = penetration_m(articulation, poses)
+    free = np.flatnonzero(depth < 0.015)
+    return poses[int(free[0]) if len(free) else int(depth.argmin())]

@@ -1,0 +1,60 @@
+"""From linear light to a picture file: exposure, lens, sensor, compression."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+__all__ = ["encode", "finish"]
+
+
+def _srgb(linear: Float[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 3"]:
+    return np.clip(linear, 0, 1) ** (1 / 2.2)
+
+
+def finish(
+    rng: np.random.Generator, linear: Float[np.ndarray, "height width 3"], look: str
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture as a camera of that look delivers it, before compression.
+
+    Args:
+        rng: draws the camera's faults and its noise.
+        linear: linear RGB.
+        look: ``"plain"`` only converts; ``"photo"`` adds exposure, colour cast, vignette, blur, noise.
+    """
+    if look == "plain":
+        return np.round(_srgb(linear) * 255).astype(np.uint8)
+    height, width = linear.shape[:2]
+    cast = np.exp(rng.normal(0, 0.12, 3)) * np.exp(rng.normal(0, 0.2))
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    vignette = 1 - rng.uniform(0, 0.35) * (x * x + y * y)[..., None] / 2
+    image = (linear * cast * vignette).astype(np.float32)
+    image = image / (1 + np.maximum(image - 0.6, 0) * 0.6)  # highlights roll off
+    per_px = width / 256
+    if rng.random() < 0.25:
+        length, angle = rng.uniform(1.5, 5.0) * per_px, rng.uniform(0, np.pi)
+        side = int(np.ceil(length)) | 1
+        kernel = np.zeros((side, side), np.float32)
+        middle = (side - 1) / 2
+        step = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+        ends = [(middle + s * step) * 16 for s in (-1, 1)]
+        cv2.line(kernel, *(tuple(int(round(v)) for v in e) for e in ends), 1.0, 1, cv2.LINE_AA, 4)
+        if kernel.sum() > 0:
+            image = cv2.filter2D(image, -1, kernel / kernel.sum())
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.3) * per_px)
+    shot, read = rng.uniform(0.005, 0.05), rng.uniform(0.002, 0.012)
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    image = image + noise * (read + shot * np.sqrt(np.maximum(image, 0)) * 0.8)
+    contrast, lift = rng.uniform(0.8, 1.15), rng.uniform(-0.03, 0.05)
+    grey = (_srgb(image) - 0.5) * contrast + 0.5 + lift
+    saturation = rng.uniform(0.65, 1.15)
+    grey = grey.mean(-1, keepdims=True) * (1 - saturation) + grey * saturation
+    return np.round(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+
+
+def encode(rng: np.random.Generator, image: UInt8[np.ndarray, "height width 3"], look: str) -> bytes:
+    """JPEG: nearly lossless for ``"plain"``, as strongly compressed as photographs are for ``"photo"``."""
+    quality = 95 if look == "plain" else int(rng.integers(45, 93))
+    ok, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise RuntimeError("the JPEG encoder failed")
+    return data.tobytes()

@@ -1,0 +1,380 @@
+"""Ray casting and shading, run by warp on a processor or a GPU. Imported only where something is rendered.
+
+``no_type_check`` keeps run-time type checkers away from functions that warp compiles and Python never runs.
+"""
+
+from typing import no_type_check
+
+import warp as wp
+
+__all__ = ["World", "first_hits", "render"]
+
+
+@wp.struct
+@no_type_check
+class World:
+    """Everything a ray can meet; see `scene.Scene` for units and meaning."""
+
+    mesh: wp.uint64
+    face_part: wp.array(dtype=wp.int32)
+    normals: wp.array(dtype=wp.vec3)
+    cloth: wp.array(dtype=wp.vec3)
+    # along the limb, hairline, blotch
+    fields: wp.array(dtype=wp.vec3)
+    wardrobe: wp.array(dtype=wp.float32)
+    first: wp.array(dtype=wp.vec3)
+    second: wp.array(dtype=wp.vec3)
+    pattern: wp.array(dtype=wp.int32)
+    # scale, gloss, noise
+    finish: wp.array(dtype=wp.vec3)
+    solid_kind: wp.array(dtype=wp.int32)
+    solid_centre: wp.array(dtype=wp.vec3)
+    solid_frame: wp.array(dtype=wp.mat33)
+    solid_radius: wp.array(dtype=wp.float32)
+    solid_material: wp.array(dtype=wp.int32)
+    solids: wp.int32
+    light_towards: wp.array(dtype=wp.vec3)
+    light_colour: wp.array(dtype=wp.vec3)
+    light_spread: wp.array(dtype=wp.float32)
+    lights: wp.int32
+    sky: wp.vec3
+    floor: wp.vec3
+    shade_m: wp.float32
+    body_centre: wp.vec3
+    body_radius: wp.float32
+    ground: wp.int32
+    ground_m: wp.float32
+    ground_material: wp.int32
+    eye: wp.vec3
+    axes: wp.mat33
+    focal_px: wp.float32
+    height: wp.int32
+    width: wp.int32
+    seed: wp.int32
+
+
+@wp.struct
+@no_type_check
+class Hit:
+    t: wp.float32
+    kind: wp.int32  # 0 nothing, 1 body, 2 solid, 3 ground
+    index: wp.int32  # triangle or solid
+    u: wp.float32
+    v: wp.float32
+    normal: wp.vec3
+
+
+@wp.func
+@no_type_check
+def past_sphere(start: wp.vec3, way: wp.vec3, centre: wp.vec3, radius: float):
+    to = centre - start
+    along = wp.dot(to, way)
+    return wp.dot(to, to) - along * along > radius * radius or along < -radius
+
+
+@wp.func
+@no_type_check
+def meet_solid(world: World, k: int, start: wp.vec3, way: wp.vec3, far: float):
+    """Distance to a solid (far where it is missed) and the outward normal there, not normalised."""
+    t_best = far
+    normal = wp.vec3(0.0, 0.0, 0.0)
+    if not past_sphere(start, way, world.solid_centre[k], world.solid_radius[k]):
+        frame = world.solid_frame[k]
+        o = frame * (start - world.solid_centre[k])
+        d = frame * way
+        kind = world.solid_kind[k]
+        if kind == 0:
+            near = float(-1.0e9)
+            exit = float(1.0e9)
+            side = int(0)
+            for i in range(3):
+                if wp.abs(d[i]) < 1.0e-7:
+                    if wp.abs(o[i]) > 1.0:
+                        exit = float(-1.0e9)
+                else:
+                    t0 = (-wp.sign(d[i]) - o[i]) / d[i]
+                    if t0 > near:
+                        near = t0
+                        side = i
+                    exit = wp.min(exit, (wp.sign(d[i]) - o[i]) / d[i])
+            if near < exit and near > 1.0e-4 and near < far:
+                t_best = near
+                row = wp.vec3(frame[side, 0], frame[side, 1], frame[side, 2])
+                normal = -wp.sign(d[side]) * row
+        elif kind == 1:
+            a = wp.dot(d, d)
+            b = wp.dot(o, d)
+            disc = b * b - a * (wp.dot(o, o) - 1.0)
+            if disc > 0.0:
+                t0 = (-b - wp.sqrt(disc)) / a
+                if t0 > 1.0e-4 and t0 < far:
+                    t_best = t0
+                    normal = wp.transpose(frame) * (o + t0 * d)
+        else:
+            a = d[0] * d[0] + d[1] * d[1]
+            b = o[0] * d[0] + o[1] * d[1]
+            disc = b * b - a * (o[0] * o[0] + o[1] * o[1] - 1.0)
+            if disc > 0.0 and a > 1.0e-9:
+                t0 = (-b - wp.sqrt(disc)) / a
+                z0 = o[2] + t0 * d[2]
+                if t0 > 1.0e-4 and t0 < far and wp.abs(z0) <= 1.0:
+                    t_best = t0
+                    p = o + t0 * d
+                    normal = wp.transpose(frame) * wp.vec3(p[0], p[1], 0.0)
+                elif wp.abs(d[2]) > 1.0e-7:
+                    t1 = (-wp.sign(d[2]) - o[2]) / d[2]
+                    p1 = o + t1 * d
+                    if t1 > 1.0e-4 and t1 < far and p1[0] * p1[0] + p1[1] * p1[1] <= 1.0:
+                        t_best = t1
+                        row = wp.vec3(frame[2, 0], frame[2, 1], frame[2, 2])
+                        normal = -wp.sign(d[2]) * row
+    return t_best, normal
+
+
+@wp.func
+@no_type_check
+def meet(world: World, start: wp.vec3, way: wp.vec3):
+    """The first thing on a ray."""
+    hit = Hit()
+    hit.t = float(1.0e6)
+    hit.kind = 0
+    if not past_sphere(start, way, world.body_centre, world.body_radius):
+        query = wp.mesh_query_ray(world.mesh, start, way, 1.0e6)
+        if query.result:
+            hit.t = query.t
+            hit.kind = 1
+            hit.index = query.face
+            hit.u = query.u
+            hit.v = query.v
+            hit.normal = query.normal
+    for k in range(world.solids):
+        t, normal = meet_solid(world, k, start, way, hit.t)
+        if t < hit.t:
+            hit.t = t
+            hit.kind = 2
+            hit.index = k
+            hit.normal = wp.normalize(normal)
+    if world.ground == 1 and way[2] < -1.0e-6:
+        t_ground = (world.ground_m - start[2]) / way[2]
+        if t_ground > 0.0 and t_ground < hit.t:
+            hit.t = t_ground
+            hit.kind = 3
+            hit.normal = wp.vec3(0.0, 0.0, 1.0)
+    return hit
+
+
+@wp.func
+@no_type_check
+def blocked(world: World, start: wp.vec3, way: wp.vec3, reach: float):
+    if not past_sphere(start, way, world.body_centre, world.body_radius):
+        if wp.mesh_query_ray_anyhit(world.mesh, start, way, reach):
+            return True
+    for k in range(world.solids):
+        t, normal = meet_solid(world, k, start, way, reach)
+        if t < reach:
+            return True
+    return False
+
+
+@wp.func
+@no_type_check
+def fraction(x: float):
+    return x - wp.floor(x)
+
+
+@wp.func
+@no_type_check
+def cell_random(i: float, j: float):
+    return fraction(wp.sin(i * 12.9898 + j * 78.233) * 43758.547)
+
+
+@wp.func
+@no_type_check
+def pattern_share(kind: int, q: wp.vec3, scale: float, seed: int):
+    """Share of the second colour at a point of the surface; q[0] and q[2] run along it, in metres."""
+    x = q[0] * scale
+    z = q[2] * scale
+    share = float(0.0)
+    if kind == 1:
+        share = wp.where(fraction(z) > 0.5, 1.0, 0.0)
+    elif kind == 2:
+        share = wp.where(fraction(x) > 0.5, 1.0, 0.0)
+    elif kind == 3:
+        share = wp.where(fraction(0.5 * (wp.floor(x) + wp.floor(z))) > 0.25, 1.0, 0.0)
+    elif kind == 4:
+        dx = fraction(x) - 0.5
+        dz = fraction(z + 0.5 * wp.floor(x)) - 0.5
+        share = wp.where(dx * dx + dz * dz < 0.07, 1.0, 0.0)
+    elif kind == 5:
+        share = wp.where(wp.noise(wp.uint32(seed), q * scale) > 0.02, 1.0, 0.0)
+    elif kind == 6:
+        share = 0.5 * wp.where(fraction(z) > 0.62, 1.0, 0.0) + 0.5 * wp.where(fraction(x) > 0.62, 1.0, 0.0)
+    elif kind == 7:
+        row = wp.floor(x)
+        shift = z * 0.16 + cell_random(row, 3.0)
+        share = 0.75 * cell_random(row, wp.floor(shift))
+        if fraction(x) < 0.05 or fraction(shift) < 0.012:
+            share = 1.0
+    elif kind == 8:
+        row = wp.floor(z)
+        shift = 0.5 * x + 0.5 * fraction(0.5 * row)
+        share = 0.45 * cell_random(row, wp.floor(shift))
+        if fraction(z) < 0.12 or fraction(shift) < 0.06:
+            share = 1.0
+    elif kind == 9:
+        share = 0.5 + 0.6 * wp.noise(wp.uint32(seed), q * scale) + 0.35 * wp.noise(wp.uint32(seed), q * (3.7 * scale))
+    elif kind == 10:
+        share = wp.where(wp.noise(wp.uint32(seed), q * scale) > 0.28, 1.0, 0.0)
+    return wp.clamp(share, 0.0, 1.0)
+
+
+@wp.func
+@no_type_check
+def worn(world: World, part: int, along: float, hair: float):
+    """Which material covers a point of the body. Parts as in `bodies.PARTS`, settings as in `outfits.SETTINGS`."""
+    w = world.wardrobe
+    slot = int(0)
+    if part == 0:
+        if along < w[12]:
+            slot = 2
+        if along > w[10] and along < w[11]:
+            slot = 1
+    elif part == 1:
+        if hair > w[15]:
+            slot = 4
+    elif part == 2:
+        slot = 5
+    elif part <= 8:
+        if along < w[8]:
+            slot = 1
+    else:
+        if along < w[9]:
+            slot = 2
+        if along < w[16]:
+            slot = 1
+        if along > w[14]:
+            slot = 6
+        if along > w[13]:
+            slot = 3
+    return int(w[slot])
+
+
+@wp.func
+@no_type_check
+def colour_at(world: World, hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uint32):
+    """Light that reaches the eye from a point of a surface, linear RGB."""
+    p = start + way * hit.t
+    normal = hit.normal
+    material = int(0)
+    q = wp.vec3(p[0], 0.0, p[1])
+    tone = float(1.0)
+    if hit.kind == 1:
+        a = wp.mesh_get_index(world.mesh, hit.index * 3)
+        b = wp.mesh_get_index(world.mesh, hit.index * 3 + 1)
+        c = wp.mesh_get_index(world.mesh, hit.index * 3 + 2)
+        wc = 1.0 - hit.u - hit.v
+        q = world.cloth[a] * hit.u + world.cloth[b] * hit.v + world.cloth[c] * wc
+        f = world.fields[a] * hit.u + world.fields[b] * hit.v + world.fields[c] * wc
+        material = worn(world, world.face_part[hit.index], f[0], f[1])
+        smooth = world.normals[a] * hit.u + world.normals[b] * hit.v + world.normals[c] * wc
+        normal = wp.normalize(smooth)
+        if wp.dot(normal, way) > 0.0:
+            normal = hit.normal
+        tone = 1.0 + f[2]
+    elif hit.kind == 2:
+        k = hit.index
+        material = world.solid_material[k]
+        frame = world.solid_frame[k]
+        r0 = wp.normalize(wp.vec3(frame[0, 0], frame[0, 1], frame[0, 2]))
+        r1 = wp.normalize(wp.vec3(frame[1, 0], frame[1, 1], frame[1, 2]))
+        r2 = wp.normalize(wp.vec3(frame[2, 0], frame[2, 1], frame[2, 2]))
+        l = p - world.solid_centre[k]
+        q = wp.vec3(wp.dot(l, r0), wp.dot(l, r1), wp.dot(l, r2))
+        if world.solid_kind[k] == 0:
+            if wp.abs(wp.dot(normal, r0)) > 0.9:
+                q = wp.vec3(q[1], q[0], q[2])
+            elif wp.abs(wp.dot(normal, r2)) > 0.9:
+                q = wp.vec3(q[0], q[2], q[1])
+        else:
+            q = wp.vec3(q[0] + q[1], q[1], q[2])
+    else:
+        material = world.ground_material
+    finish = world.finish[material]
+    share = pattern_share(world.pattern[material], q, finish[0], world.seed + material)
+    albedo = world.first[material] * (1.0 - share) + world.second[material] * share
+    if finish[2] > 0.0:
+        tone += finish[2] * (wp.noise(wp.uint32(world.seed), q * 55.0) + 0.7 * wp.randn(draw))
+    albedo = albedo * wp.max(tone, 0.1)
+
+    lift = p + normal * 2.0e-3
+    up = 0.5 + 0.5 * normal[2]
+    ambient = world.sky * up + world.floor * (1.0 - up)
+    if world.shade_m > 0.0:
+        sample = wp.normalize(normal + wp.sample_unit_sphere_surface(draw) * 0.98)
+        if blocked(world, lift, sample, world.shade_m):
+            ambient = ambient * 0.3
+    out = wp.cw_mul(albedo, ambient)
+    for i in range(world.lights):
+        jitter = wp.sample_unit_sphere(draw) * world.light_spread[i]
+        towards = wp.normalize(world.light_towards[i] + jitter)
+        facing = wp.dot(normal, towards)
+        if facing > 0.0:
+            if not blocked(world, lift, towards, 50.0):
+                out += wp.cw_mul(albedo, world.light_colour[i]) * facing
+                if finish[1] > 0.0:
+                    half = wp.normalize(towards - way)
+                    out += world.light_colour[i] * (finish[1] * wp.pow(wp.max(wp.dot(normal, half), 0.0), 30.0))
+    return out
+
+
+@wp.func
+@no_type_check
+def ray(world: World, x: float, y: float):
+    """Direction of the ray through a pixel position."""
+    v = wp.vec3(x - 0.5 * float(world.width - 1), y - 0.5 * float(world.height - 1), world.focal_px)
+    return wp.normalize(wp.transpose(world.axes) * v)
+
+
+@wp.kernel
+@no_type_check
+def render(
+    world: World,
+    far: wp.array2d(dtype=wp.vec3),
+    image: wp.array2d(dtype=wp.vec3),
+    mask: wp.array2d(dtype=wp.float32),
+):
+    """One pixel: the mean of 2×2 rays."""
+    i, j = wp.tid()
+    total = wp.vec3(0.0, 0.0, 0.0)
+    covered = float(0.0)
+    for s in range(4):
+        x = float(j) - 0.25 + 0.5 * float(s % 2)
+        y = float(i) - 0.25 + 0.5 * float(s / 2)
+        way = ray(world, x, y)
+        hit = meet(world, world.eye, way)
+        if hit.kind == 0:
+            total += far[i, j]
+        else:
+            draw = wp.rand_init(world.seed, (i * world.width + j) * 4 + s)
+            total += colour_at(world, hit, world.eye, way, draw)
+            if hit.kind == 1:
+                covered += 0.25
+    image[i, j] = total * 0.25
+    mask[i, j] = covered
+
+
+@wp.kernel
+@no_type_check
+def first_hits(
+    world: World,
+    points: wp.array(dtype=wp.vec3),
+    distance: wp.array(dtype=wp.float32),
+    part: wp.array(dtype=wp.int32),
+):
+    """What the ray from the eye to each point meets first: how far it is, and which part of the body (-1: not body)."""
+    i = wp.tid()
+    hit = meet(world, world.eye, wp.normalize(points[i] - world.eye))
+    distance[i] = hit.t
+    part[i] = -1
+    if hit.kind == 1:
+        part[i] = world.face_part[hit.index]

@@ -1,0 +1,130 @@
+"""What a person wears: colours, fabrics, lengths of sleeves and legs, hair, and how loosely cloth hangs."""
+
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.synthetic.bodies import PARTS, Bodies
+from hamipose.synthetic.scene import Materials
+
+__all__ = ["SETTINGS", "cloth_offset_m", "dress", "wrinkles"]
+
+#: What each number of a wardrobe means. The first seven are rows of the scene's materials; the others are positions
+#: along a limb or the trunk (see `Bodies.along`) where a garment ends.
+SETTINGS = (
+    *("skin", "top", "bottom", "shoes", "hair", "eyes", "socks", "spare"),
+    *("sleeve", "legs", "hem", "neckline", "waist", "shoe_height", "sock_height", "hairline", "skirt"),
+)
+
+_SKIN = np.array([[246, 214, 190], [232, 190, 160], [214, 164, 126], [184, 130, 92], [140, 92, 62], [98, 62, 42], [66, 42, 30]]) / 255
+_HAIR = np.array([[24, 20, 18], [46, 32, 24], [84, 56, 34], [138, 96, 56], [196, 160, 104], [150, 70, 36], [150, 148, 146], [215, 212, 208]]) / 255  # fmt: skip
+_CLOTH = (
+    np.array([
+        *([28, 30, 36], [60, 62, 68], [120, 122, 126], [200, 200, 198], [236, 234, 228], [34, 44, 80], [52, 78, 130], [96, 124, 160]),
+        *([120, 34, 38], [176, 52, 48], [200, 110, 60], [214, 178, 92], [66, 84, 58], [104, 122, 84], [92, 66, 48], [158, 128, 98]),
+        *([96, 60, 98], [196, 150, 160], [48, 110, 112], [150, 170, 186]),
+    ]) / 255
+)  # fmt: skip
+
+
+def _skin(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    at = rng.uniform(0, len(_SKIN) - 1)
+    low = int(at)
+    return np.clip(_SKIN[low] + (at - low) * (_SKIN[low + 1] - _SKIN[low]) + rng.normal(0, 0.015, 3), 0, 1)
+
+
+def _cloth(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    return np.clip(_CLOTH[rng.integers(len(_CLOTH))] * rng.uniform(0.75, 1.15) + rng.normal(0, 0.02, 3), 0, 1)
+
+
+def dress(rng: np.random.Generator, materials: Materials, look: str) -> Float[np.ndarray, " setting"]:
+    """Draws an outfit; its materials are appended to `materials`.
+
+    Args:
+        rng: where the choices come from.
+        materials: gains seven rows.
+        look: ``"plain"``: flat colours of any kind, now and then two; ``"photo"``: cloth and skin as they come.
+    """
+    photo = look == "photo"
+    w = dict.fromkeys(SETTINGS, 0.0)
+    skin = _skin(rng)
+    if photo:
+        w["skin"] = materials.add(skin, gloss=rng.uniform(0.0, 0.12), noise=0.05)
+    else:
+        w["skin"] = materials.add(skin)
+
+    def garment(patterned: float) -> int:
+        first, second = (_cloth(rng), _cloth(rng)) if photo else (rng.uniform(0, 1, 3), rng.uniform(0, 1, 3))
+        if rng.random() >= patterned:
+            return materials.add(first, noise=0.06 if photo else 0.0)
+        if not photo:
+            kind = ("rings", "stripes")[rng.integers(2)]
+            return materials.add(first, second, kind, rng.uniform(3, 8))
+        kind = ("rings", "stripes", "checks", "dots", "blots", "tartan", "flowers", "grain")[rng.integers(8)]
+        return materials.add(first, second, kind, rng.uniform(6, 26), noise=0.06)
+
+    style = rng.choice(["separates", "shirtless", "one_piece", "skirt"], p=[0.78, 0.07, 0.08, 0.07])
+    w["bottom"] = garment(0.3 if photo else 0.12)
+    w["top"] = w["bottom"] if style == "one_piece" else garment(0.55 if photo else 0.25)
+    w["sleeve"] = rng.choice([-1.0, 0.15, 0.6, 0.85, 1.4, 1.95, 1.95]) + rng.uniform(-0.08, 0.05)
+    w["legs"] = rng.choice([0.25, 0.6, 0.9, 1.5, 1.92, 1.92, 1.92, 1.92]) + rng.uniform(-0.1, 0.06)
+    w["waist"] = rng.uniform(0.12, 0.28)
+    w["hem"] = w["waist"] - rng.uniform(0.0, 0.22) if rng.random() < 0.8 else w["waist"] + rng.uniform(0, 0.15)
+    w["neckline"] = rng.uniform(0.86, 1.1)
+    w["skirt"] = -9.0
+    if style == "shirtless":
+        w["hem"], w["sleeve"] = 9.0, -9.0
+    if style == "skirt":
+        w["skirt"], w["hem"], w["legs"] = rng.uniform(0.4, 0.95), -9.0, -9.0
+    shoe = _cloth(rng) if photo else rng.uniform(0, 1, 3)
+    w["shoes"] = materials.add(shoe, gloss=0.15 if photo else 0.0, noise=0.04 if photo else 0.0)
+    w["shoe_height"] = 9.0 if rng.random() < 0.12 else rng.uniform(1.88, 2.02)
+    w["socks"] = materials.add(_CLOTH[rng.integers(len(_CLOTH))])
+    w["sock_height"] = rng.uniform(1.6, 1.95) if rng.random() < 0.4 else 9.0
+    hair = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.1)
+    if photo:
+        w["hair"] = materials.add(hair * 0.8, hair * 1.25, "grain", rng.uniform(30, 80), gloss=0.1, noise=0.12)
+    else:
+        w["hair"] = materials.add(hair)
+    w["hairline"] = 9.0 if rng.random() < 0.06 else rng.normal(0.0, 0.012)
+    w["eyes"] = materials.add(np.array([0.16, 0.12, 0.1]) * rng.uniform(0.6, 1.8))
+    return np.array([w[name] for name in SETTINGS])
+
+
+def cloth_offset_m(
+    rng: np.random.Generator, surface: Bodies, wardrobe: Float[np.ndarray, " setting"]
+) -> Float[np.ndarray, " vertex"]:
+    """How far clothes, shoes and hair stand off the skin, metres."""
+    w = dict(zip(SETTINGS, wardrobe, strict=True))
+    part, along = surface.part, surface.along
+    top, bottom, shoe, volume = rng.uniform(0.002, 0.018), rng.uniform(0.002, 0.018), 0.008, rng.uniform(0.006, 0.03)
+    arm = (part >= PARTS.index("left_upper_arm")) & (part <= PARTS.index("right_hand"))
+    leg = part >= PARTS.index("left_thigh")
+
+    def until(end: float, width: float) -> Float[np.ndarray, " vertex"]:
+        return np.clip((end - along) / width, 0.0, 1.0)
+
+    out = np.where(part == 0, np.maximum(bottom * until(w["waist"], 0.05), top * until(w["neckline"], 0.12)), 0.0)
+    if w["hem"] > 5:
+        out = np.where(part == 0, bottom * until(w["waist"], 0.05), out)
+    out = np.where(arm, 0.8 * top * until(min(w["sleeve"], 1.93), 0.1), out)
+    trousers = np.maximum(bottom * until(w["legs"], 0.06), top * until(w["skirt"], 0.06))
+    out = np.where(leg, np.maximum(trousers, shoe * np.clip((along - w["shoe_height"]) / 0.04, 0, 1)), out)
+    if w["hairline"] < 5:
+        grown = np.clip((surface.hair - w["hairline"]) / 0.03, 0.0, 1.0)
+        out = np.where(part == PARTS.index("head"), volume * grown, out)
+    return out
+
+
+def wrinkles(
+    rng: np.random.Generator, surface: Bodies, offset_m: Float[np.ndarray, " vertex"], strength: float
+) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, " vertex"]]:
+    """Folds of cloth as a tilt of the normals, and blotches as a relative change of brightness.
+
+    Both are sums of a few waves over the body at rest, so they stay with the cloth when the body moves.
+    """
+    waves = rng.normal(0, 1, (6, 3))
+    waves *= (rng.uniform(18, 60, 6) / np.linalg.norm(waves, axis=1))[:, None]
+    phase = surface.cloth_m @ waves.T + rng.uniform(0, 2 * np.pi, 6)
+    clothed = np.clip(offset_m / 0.006, 0.0, 1.0)
+    tilt = (np.cos(phase) * clothed[:, None]) @ (waves / np.linalg.norm(waves, axis=1)[:, None]) * strength * 0.25
+    return tilt, np.sin(0.35 * phase).sum(1) * 0.03 * strength

@@ -1,0 +1,228 @@
+"""Puts a body in front of a camera: framing, lights, floor, furniture, things in the way."""
+
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.synthetic.articulation import axis_rotation
+from hamipose.synthetic.backdrops import photo_backdrop, plain_backdrop, scenery
+from hamipose.synthetic.bodies import Bodies, Body
+from hamipose.synthetic.outfits import cloth_offset_m, dress, wrinkles
+from hamipose.synthetic.poses import Pose
+from hamipose.synthetic.scene import Camera, Lights, Materials, Scene, Solids
+
+__all__ = ["frame_body", "stage"]
+
+_X, _Y, _Z = np.eye(3)
+
+
+def frame_body(
+    rng: np.random.Generator, vertices_m: Float[np.ndarray, "vertex 3"], size: tuple[int, int], ground_m: float
+) -> Camera:
+    """A camera that has the body in view.
+
+    Azimuth is any (in front more often), elevation from a little below to well above, roll mostly small; the distance
+    sets the perspective, and the focal length then the body's size in the picture. One body in ten is cut by the edge.
+    """
+    azimuth = rng.normal(0, 50) if rng.random() < 0.55 else rng.uniform(-180, 180)
+    elevation = float(np.clip(rng.normal(8, 14), -25, 65))
+    roll = rng.normal(0, 5) if rng.random() < 0.85 else rng.normal(0, 22)
+    low, high = vertices_m.min(0), vertices_m.max(0)
+    middle, extent = (low + high) / 2, float((high - low).max())
+    distance = extent * rng.uniform(1.4, 4.5)
+    towards = axis_rotation(_Z, np.asarray(azimuth)) @ axis_rotation(_X, np.asarray(-elevation)) @ -_Y
+    position = middle + distance * towards
+    position[2] = max(position[2], ground_m + 0.15)
+
+    share = rng.uniform(0.52, 0.93) if rng.random() < 0.9 else rng.uniform(0.95, 1.3)
+    wanted = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    free = np.maximum(1 - share, 0.04) * 0.5
+    wanted = wanted + rng.uniform(-1, 1, 2) * free * np.array([size[1], size[0]]) * 0.8
+    target, focal = middle, float(size[1])
+    for _ in range(4):
+        forward = (target - position) / np.linalg.norm(target - position)
+        right = np.cross(forward, _Z)
+        right = right / max(np.linalg.norm(right), 1e-6)
+        axes = np.stack([right, np.cross(forward, right), forward])
+        camera = Camera(position, axis_rotation(_Z, np.asarray(roll)) @ axes, focal, size)
+        flat = camera.project(vertices_m[::7])
+        box_low, box_high = flat.min(0), flat.max(0)
+        focal *= share * min(size) / float((box_high - box_low).max())
+        shift = (box_low + box_high) / 2 - wanted
+        depth = np.linalg.norm(target - position)
+        target = target + (np.array([*shift, 0.0]) * depth / focal) @ camera.rotation
+    return camera
+
+
+def _lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
+    def towards(low: float, high: float) -> Float[np.ndarray, "3"]:
+        azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(low, high))
+        return np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+
+    if look == "plain":
+        ambient = rng.uniform(0.2, 0.4) * np.ones(3)
+        return Lights(
+            towards(25, 75)[None], np.full((1, 3), rng.uniform(0.55, 0.85)), np.zeros(1), ambient, ambient
+        )
+    count = int(rng.integers(1, 4))
+    share = rng.dirichlet(np.full(count, 1.5))[:, None]
+    warm = 1 + rng.normal(0, 0.12, (count, 1)) * np.array([1.0, 0.1, -1.0])
+    strength = rng.uniform(0.35, 1.1)
+    tint = 1 + rng.normal(0, 0.08, 3)
+    return Lights(
+        np.stack([towards(12, 85) for _ in range(count)]),
+        strength * share * warm,
+        rng.uniform(0.03, 0.4, count),
+        rng.uniform(0.25, 0.6) * tint,
+        rng.uniform(0.08, 0.3) * (1 + rng.normal(0, 0.1, 3)),
+        shade_m=0.35,
+    )
+
+
+def _upright(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
+    return axis_rotation(_Z, np.asarray(rng.uniform(0, 360)))
+
+
+def _material(rng: np.random.Generator, materials: Materials, look: str) -> int:
+    if look == "plain":
+        return materials.add(rng.uniform(0, 1, 3))
+    first = rng.uniform(0.08, 0.85) + rng.normal(0, 0.12, 3)
+    second = np.clip(first * rng.uniform(0.5, 1.4) + rng.normal(0, 0.08, 3), 0.02, 0.95)
+    kind = ("plain", "grain", "grain", "stripes", "checks", "planks", "bricks", "blots", "tartan")[rng.integers(9)]
+    return materials.add(first, second, kind, rng.uniform(2.5, 14), gloss=rng.uniform(0, 0.15), noise=0.07)
+
+
+def _seat(rng: np.random.Generator, body: Body, solids: Solids, material: int, ground_m: float, heading: float) -> None:
+    """Something under the pelvis and the thighs."""
+    points = body.points_m
+    low = min(points["left_hip"][2], points["right_hip"][2]) - 0.105 * body.height_m / 1.65
+    tall = (low - ground_m) / 2
+    if tall < 0.04:
+        return
+    turn = axis_rotation(_Z, np.asarray(heading))
+    kind = "cylinder" if rng.random() < 0.3 else "box"
+    half = np.array([rng.uniform(0.17, 0.5), rng.uniform(0.15, 0.19), tall])
+    if kind == "cylinder":
+        half[:2] = rng.uniform(0.15, 0.2)
+    centre = points["pelvis"] + turn @ np.array([0, rng.uniform(0.0, 0.05), 0])
+    solids.add(kind, [centre[0], centre[1], ground_m + tall], turn.T, half, material)
+
+
+def _surroundings(
+    rng: np.random.Generator, body: Body, camera: Camera, solids: Solids, materials: Materials, ground_m: float
+) -> None:
+    """A wall now and then, furniture around the body, and sometimes something between it and the camera."""
+    reach = float(np.linalg.norm(body.vertices_m, axis=1).max())
+    ahead = camera.rotation[2].copy()
+    ahead[2] = 0
+    ahead /= max(np.linalg.norm(ahead), 1e-6)
+    aside = np.array([-ahead[1], ahead[0], 0.0])
+    if rng.random() < 0.55:
+        turn = axis_rotation(_Z, np.asarray(rng.normal(0, 18)))
+        axes = np.stack([turn @ aside, turn @ ahead, _Z])
+        centre = ahead * (reach + rng.uniform(0.6, 3.0)) + [0, 0, ground_m + 2.4]
+        solids.add("box", centre, axes, [8.0, 0.1, 2.4], _material(rng, materials, "photo"))
+    for _ in range(int(rng.integers(2, 8))):
+        half = rng.uniform(0.06, 0.55, 3)
+        half[2] = rng.uniform(0.1, 1.1)
+        kind = ("box", "box", "cylinder", "ellipsoid")[rng.integers(4)]
+        gap = reach * rng.uniform(0.9, 1.5) + max(half[:2])
+        angle = rng.uniform(-1.75, 1.75)
+        at = gap * (np.cos(angle) * ahead + np.sin(angle) * aside)
+        solids.add(kind, [at[0], at[1], ground_m + half[2]], _upright(rng), half, _material(rng, materials, "photo"))
+    if rng.random() < 0.4:
+        names = list(body.points_m)
+        for _ in range(int(rng.integers(1, 3))):
+            hidden = body.points_m[names[rng.integers(len(names))]]
+            way = hidden - camera.position_m
+            near = rng.uniform(0.45, 0.8)
+            at = camera.position_m + near * way + rng.normal(0, 0.08, 3)
+            if np.linalg.norm(body.vertices_m - at, axis=1).min() < 0.2:
+                continue
+            half = near * rng.uniform(0.03, 0.2, 3) * body.height_m / 1.6
+            kind = ("box", "cylinder", "ellipsoid")[rng.integers(3)]
+            axes = _upright(rng)
+            if rng.random() < 0.4:  # a pole or a plant
+                kind, half = "cylinder", np.array([0.02, 0.02, 1.5]) * [*(rng.uniform(0.7, 2.2, 1).repeat(2)), 1.0]
+                axes = axis_rotation(_X, np.asarray(rng.normal(0, 20))) @ axes
+            solids.add(kind, at, axes, half, _material(rng, materials, "photo"))
+
+
+def stage(
+    rng: np.random.Generator,
+    surface: Bodies,
+    body: Body,
+    pose: Pose,
+    *,
+    look: str,
+    size: tuple[int, int],
+    heading: float,
+    backgrounds: str | None,
+) -> Scene:
+    """The whole scene for a body, in the given look."""
+    photo = look == "photo"
+    materials, solids = Materials(), Solids()
+    wardrobe = dress(rng, materials, look)
+    offset = cloth_offset_m(rng, surface, wardrobe)
+    vertices = body.vertices_m + offset[:, None] * body.normals
+    normals, blotch = body.normals, np.zeros(len(vertices))
+    if photo:
+        tilt, blotch = wrinkles(rng, surface, offset, rng.uniform(0.3, 1.1))
+        normals = normals + tilt
+        normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+    lowest = float(vertices[:, 2].min())
+    ground = lowest - (rng.uniform(0.05, 0.7) if pose.airborne else 0.0)
+    if pose.seated:
+        ground = min(ground, float(body.points_m["pelvis"][2]) - 0.25 * body.height_m / 1.65)
+    camera = frame_body(rng, vertices, size, ground)
+    lights = _lights(rng, look, camera)
+    scene = Scene(
+        camera=camera,
+        lights=lights,
+        materials=materials,
+        solids=solids,
+        far=np.zeros((*size, 3)),
+        vertices_m=vertices,
+        normals=normals,
+        blotch=blotch,
+        wardrobe=wardrobe,
+        seed=int(rng.integers(1, 2**20)),
+    )
+    pictures = rng.integers(2**32)
+    with_ground = rng.random() < (1.0 if photo else 0.3)
+    if backgrounds is None and with_ground:
+        scene.ground_m, scene.ground_material = ground, _ground(rng, materials, look)
+        if pose.seated:
+            _seat(rng, body, solids, _material(rng, materials, look), ground, heading)
+        if photo:
+            _surroundings(rng, body, camera, solids, materials, ground)
+    # The far background has the size of the picture, so it draws from a generator of its own.
+    behind = np.random.default_rng(pictures)
+    if backgrounds is not None:
+        far = scenery(behind, size, backgrounds)
+    elif photo:
+        far = photo_backdrop(behind, size, _horizon(camera))
+    else:
+        far = plain_backdrop(behind, size)
+    scene.far = far**2.2
+    return scene
+
+
+def _ground(rng: np.random.Generator, materials: Materials, look: str) -> int:
+    if look == "plain":
+        return materials.add(rng.uniform(0, 1, 3))
+    tone = rng.uniform(0.15, 0.7) * (1 + rng.normal(0, 0.12, 3))
+    kind = ("grain", "grain", "planks", "checks", "bricks", "blots", "plain")[rng.integers(7)]
+    other = tone * rng.uniform(0.55, 1.35)
+    return materials.add(tone, other, kind, rng.uniform(2.0, 8.0), noise=0.08)
+
+
+def _horizon(camera: Camera) -> float:
+    """Row of the horizon as a share of the picture's height, at its middle column."""
+    level = camera.rotation[2].copy()
+    level[2] = 0
+    if np.linalg.norm(level) < 1e-3:
+        return -1.0
+    ahead = camera.rotation @ (level / np.linalg.norm(level))
+    row = camera.intrinsics[1, 2] + camera.focal_px * ahead[1] / max(ahead[2], 1e-3)
+    return float(np.clip(row / camera.size[0], -1.0, 2.0))
