@@ -134,18 +134,19 @@ def warp_heatmaps(
         The heatmaps in the student's view in single precision, and where they are known: True for the cells that the
         teacher saw (between its outermost cell centres), False where the result is padding.
     """
-    height, width = heatmaps.shape[-2:]
+    batch, keypoints, height, width = heatmaps.shape
     cells = matrix_px_to_cells(student_from_teacher.float(), stride)
     grid = _sampling_grid(cells, (height, width), (height, width))
-    straight = torch.arange(len(mirror), device=heatmaps.device)
+    numbers = torch.arange(keypoints, device=heatmaps.device)
     swapped = torch.as_tensor(mirror, device=heatmaps.device)
-    channel = torch.where(mirrored[:, None], swapped, straight)
-    rows = torch.arange(len(heatmaps), device=heatmaps.device)[:, None]
-    warped = F.grid_sample(
-        heatmaps[rows, channel].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
-    margin = grid.new_tensor([1 - 1 / width, 1 - 1 / height]) + 1e-4
-    return warped, (grid.abs() <= margin).all(-1)[:, None]
+    first = torch.arange(0, batch * keypoints, keypoints, device=heatmaps.device)
+    maps = first[:, None] + torch.where(mirrored[:, None], swapped, numbers)
+    facing = heatmaps.flatten(0, 1).index_select(0, maps.flatten()).view_as(heatmaps).float()
+    warped = F.grid_sample(facing, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    tolerance = 1e-4
+    x, y = grid.abs().unbind(-1)
+    known = (x <= 1 - 1 / width + tolerance) & (y <= 1 - 1 / height + tolerance)
+    return warped, known[:, None]
 
 
 def _sampling_grid(

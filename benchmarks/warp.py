@@ -1,0 +1,162 @@
+"""Teacher heatmaps into the student's view: one sampling for the batch against loops of torchvision's affine calls.
+
+    python benchmarks/warp.py [--batch 32] [--device cpu] [--rounds 40]
+
+The loops go image by image, as the field's code does. torchvision knows shift ∘ rotation ∘ shear ∘ scale only, whose
+inverse takes three calls, so "teacher → student" takes four; UniFrame brings the teacher's and the student's maps back
+to the plain crop with three each, nearest cell; one call is the least that any loop could do, and is not the same map.
+Ours also exchanges left and right where a view is mirrored and marks the cells that are known. Rounds alternate between
+the contestants; medians are reported.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import affine
+
+from hamipose.affine import compose, invert, warp_heatmaps
+from hamipose.heatmaps import encode
+from hamipose.skeletons import BODY16
+
+RESULT = Path(__file__).parent / "results" / "warp.json"
+BILINEAR, NEAREST = InterpolationMode.BILINEAR, InterpolationMode.NEAREST
+
+
+class View:
+    """Each image's random shift (cells), rotation (degrees), shear (degrees, in x) and scale, as torchvision has them."""
+
+    def __init__(self, batch: int, cells: int) -> None:
+        self.shift = ((torch.rand(batch, 2) - 0.5) * 0.1 * cells).round()
+        self.angle = torch.rand(batch) * 120 - 60
+        self.shear = torch.rand(batch) * 40 - 20
+        self.scale = torch.rand(batch) * 0.7 + 0.6
+        self.listed = list(
+            zip(self.shift.tolist(), self.angle.tolist(), self.shear.tolist(), self.scale.tolist(), strict=True)
+        )
+
+    def matrix(self, size: int, stride: int) -> torch.Tensor:
+        """Plain crop → view, in pixels."""
+        turn, slant = torch.deg2rad(self.angle), torch.deg2rad(self.shear)
+        rotation = torch.stack([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], 1).view(-1, 2, 2)
+        shear = torch.eye(2).repeat(len(turn), 1, 1)
+        shear[:, 0, 1] = -slant.tan()
+        linear = self.scale.view(-1, 1, 1) * rotation @ shear
+        centre = torch.full((2,), (size - 1) / 2)
+        return torch.cat([linear, (centre + stride * self.shift - linear @ centre)[..., None]], 2)
+
+
+def undo(maps: torch.Tensor, view: tuple, mode: InterpolationMode) -> torch.Tensor:
+    """A view back to the plain crop: three calls."""
+    (dx, dy), angle, shear, scale = view
+    maps = affine(maps, 0.0, [-dx, -dy], 1.0, [0.0, 0.0], mode)
+    maps = affine(maps, -angle, [0.0, 0.0], 1 / scale, [0.0, 0.0], mode)
+    return affine(maps, 0.0, [0.0, 0.0], 1.0, [-shear, 0.0], mode)
+
+
+def apply(maps: torch.Tensor, view: tuple, mode: InterpolationMode) -> torch.Tensor:
+    """The plain crop into a view: one call."""
+    shift, angle, shear, scale = view
+    return affine(maps, angle, shift, scale, [shear, 0.0], mode)
+
+
+def four_calls(maps: torch.Tensor, teacher: View, student: View) -> torch.Tensor:
+    """The same map as ours, mirrors aside."""
+    out = torch.zeros_like(maps)
+    for i, (theirs, mine) in enumerate(zip(teacher.listed, student.listed, strict=True)):
+        out[i] = apply(undo(maps[i], theirs, BILINEAR), mine, BILINEAR)
+    return out
+
+
+def uniframe(maps: torch.Tensor, teacher: View, student: View) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both networks' maps back to the plain crop."""
+    first, second = torch.zeros_like(maps), torch.zeros_like(maps)
+    for i, (theirs, mine) in enumerate(zip(teacher.listed, student.listed, strict=True)):
+        first[i] = undo(maps[i], theirs, NEAREST)
+        second[i] = undo(maps[i], mine, NEAREST)
+    return first, second
+
+
+def one_call(maps: torch.Tensor, student: View) -> torch.Tensor:
+    """The plain crop into the student's view."""
+    out = torch.zeros_like(maps)
+    for i, mine in enumerate(student.listed):
+        out[i] = apply(maps[i], mine, BILINEAR)
+    return out
+
+
+def main() -> None:
+    """Check, time, print a table, append to the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--cells", type=int, default=64)
+    options = parser.parse_args()
+
+    torch.manual_seed(0)
+    device, size = torch.device(options.device), 4 * options.cells
+    keypoints = torch.rand(options.batch, len(BODY16), 2) * size * 0.6 + size * 0.2
+    maps = encode(keypoints, (size, size)).to(device)
+    teacher, student = View(options.batch, options.cells), View(options.batch, options.cells)
+    student_from_teacher = compose(student.matrix(size, 4), invert(teacher.matrix(size, 4))).to(device)
+    mirrored = torch.arange(options.batch, device=device) % 2 == 0
+
+    # Both do the same before anything is timed. The loop samples four times, which flattens the peaks and loses what
+    # leaves the frame on the way: compared where both have something.
+    ours = warp_heatmaps(maps, student_from_teacher, torch.zeros_like(mirrored), BODY16.mirror)[0]
+    theirs = four_calls(maps, teacher, student)
+    both = (theirs.amax((2, 3)) > 0.5) & (ours.amax((2, 3)) > 0.5)
+    apart = (ours - theirs).abs().amax((2, 3))[both].median().item()
+    assert apart < 0.2, f"not the same map: median of the largest differences {apart}"
+
+    contestants = {
+        "one sampling (ours)": lambda: warp_heatmaps(maps, student_from_teacher, mirrored, BODY16.mirror),
+        "loop, same map, 4 calls, bilinear": lambda: four_calls(maps, teacher, student),
+        "loop, UniFrame, 3 + 3 calls, nearest": lambda: uniframe(maps, teacher, student),
+        "loop, 1 call, bilinear": lambda: one_call(maps, student),
+    }
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for round_ in range(options.rounds + 5):
+        for name, contestant in contestants.items():
+            _wait(device)
+            start = time.perf_counter()
+            contestant()
+            _wait(device)
+            if round_ >= 5:  # the first rounds warm up
+                times[name].append(time.perf_counter() - start)
+
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    first = medians["one sampling (ours)"]
+    print(f"{'heatmaps ' + ' x '.join(map(str, maps.shape)):38} median ms   ours is faster by")
+    for name, median in medians.items():
+        print(f"{name:38} {median * 1e3:9.2f}   {median / first:6.1f} x")
+    record = {
+        "command": f"python benchmarks/warp.py --batch {options.batch} --cells {options.cells} --device {options.device}",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": torch.cuda.get_device_name()
+        if device.type == "cuda"
+        else f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "heatmaps": list(maps.shape),
+        "rounds": options.rounds,
+        "median_ms": {name: round(median * 1e3, 3) for name, median in medians.items()},
+        "faster": {name: round(median / first, 2) for name, median in medians.items()},
+    }
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    past = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    RESULT.write_text(json.dumps([*past, record], indent=1) + "\n")
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()
