@@ -48,7 +48,7 @@ class DomainAdaptation(LightningDataModule):
         target: Dataset | list[Dataset] | None = None,
         validation: KeypointDataset | None = None,
         report: dict[str, KeypointDataset] | None = None,
-        predict: Dataset | None = None,
+        predict: KeypointDataset | UnlabelledDataset | None = None,
         image_size: int = 256,
         batch_size: int = 32,
         evaluation_batch_size: int = 32,
@@ -109,7 +109,7 @@ class DomainAdaptation(LightningDataModule):
         """The data sets of the verb at hand."""
         verb = "fit" if self.trainer is None else str(self.trainer.state.fn.value)
         if verb == "predict":
-            if not isinstance(self.predict, (KeypointDataset, UnlabelledDataset)):
+            if self.predict is None:
                 raise InputError(
                     "data.predict is not given; expected a data set, such as class_path: hamipose.data.ImageFolder "
                     "with root: FOLDER"

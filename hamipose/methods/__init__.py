@@ -5,6 +5,7 @@ from typing import Any
 
 _HOME = {
     "HamiPose": "hamipose",
+    "LastCheckpoint": "last_checkpoint",
     "MeanTeacher": "mean_teacher",
     "PoseMethod": "base",
     "PredictionImages": "pictures",

@@ -42,11 +42,12 @@ class PoseMethod(LightningModule):
         training: how it is trained.
     """
 
-    adaptation: Adaptation | None = None
+    adaptation: Adaptation | None
 
     def __init__(self, network: NetworkOptions, optimizer: OptimizerCallable, training: TrainingOptions):
         super().__init__()
         self.automatic_optimization = False
+        self.adaptation = None
         self.skeleton = named_skeleton(network.skeleton)
         self.network = PoseNetwork(
             keypoints=len(self.skeleton),

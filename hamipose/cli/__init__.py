@@ -1,0 +1,118 @@
+"""The command line's front door: answers for help at once, and loads what is heavy when a verb needs it."""
+
+import sys
+from collections.abc import Sequence
+
+from hamipose.errors import InputError
+
+__all__ = ["main"]
+
+HELP = """\
+usage: python -m hamipose VERB [options]
+
+Pose estimation that adapts itself to footage nobody labelled.
+
+training and evaluation
+  fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly
+  validate  --config FILE --ckpt_path CKPT     scores on source validation and report sets
+  test      --config FILE --ckpt_path CKPT     the same, as the last word on a run
+  predict   --config FILE --ckpt_path CKPT --data.predict hamipose.data.ImageFolder
+            --data.predict.root FOLDER         keypoints as a COCO file
+
+data and demonstration
+  data synthesize --look plain --count 2000 --out DIR    people of our own making, with labels
+  demo [--out DIR]                                       the whole story in a quarter of an hour
+
+configs
+  configs/hamipose/ holds one file per experiment; each states only how it differs from the file that its line
+  `inherit:` names. Every value can be overridden:
+    --model.init_args.adaptation.trade_off 0.5
+    --model.init_args.optimizer.init_args.lr 3e-4
+    --trainer.max_epochs 10 --data.batch_size 16
+  --config may be repeated; later files win, and the command line wins over all of them.
+  A checkpoint's own options never override a config.
+
+more
+  python -m hamipose fit --print_config --config FILE    everything that a run would use
+  python -m hamipose fit --help                          every option (long; takes some seconds)
+  python -m hamipose fit --help.… CLASS                  options of one class, such as --data.source.help hamipose.data.LeedsSports
+  --debug                                                the whole traceback when something goes wrong
+
+exit status: 0 done, 2 something that you can put right (one line says what), 1 anything else
+"""
+
+_TRAINING = ("fit", "validate", "test", "predict")
+
+
+def _data(arguments: list[str]) -> None:
+    """`data synthesize`."""
+    import argparse
+
+    from hamipose.data.synthetic import synthesize
+
+    parser = argparse.ArgumentParser("python -m hamipose data", allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    make = verbs.add_parser("synthesize", allow_abbrev=False, help="render labelled people into a folder")
+    make.add_argument("--look", choices=["plain", "photo"], default="plain", help="flat colours, or near to photos")
+    make.add_argument("--count", type=int, default=2000, help="number of images")
+    make.add_argument("--size", type=int, default=256, help="side of the images in pixels")
+    make.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    make.add_argument("--out", required=True, help="folder to write to; an interrupted run goes on where it stopped")
+    make.add_argument("--backgrounds", help="folder of background photos; built-in backgrounds where not given")
+    given = parser.parse_args(arguments)
+    synthesize(
+        look=given.look,
+        count=given.count,
+        size=given.size,
+        seed=given.seed,
+        out=given.out,
+        backgrounds=given.backgrounds,
+    )
+
+
+def _demo(arguments: list[str]) -> None:
+    from hamipose.demo import main as demo
+
+    demo(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb.
+
+    Args:
+        arguments: what follows the program's name; those of the process where None.
+
+    Returns:
+        The exit status.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [a for a in given if a != "--debug"]
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    verb, rest = given[0], given[1:]
+    try:
+        if verb in _TRAINING:
+            from hamipose.cli.training import run
+
+            run([verb, *rest])
+        elif verb == "data":
+            _data(rest)
+        elif verb == "demo":
+            _demo(rest)
+        elif verb == "--version":
+            from hamipose import __version__
+
+            print(__version__)
+        else:
+            raise InputError(f"there is no verb {verb!r}; expected fit, validate, test, predict, data or demo")
+    except InputError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0

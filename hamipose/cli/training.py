@@ -1,0 +1,154 @@
+"""fit, validate, test and predict: Lightning's command line, with errors that fit into one line."""
+
+import logging
+import re
+import sys
+import warnings
+from typing import Any, NoReturn
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+from rich.table import Table
+
+from hamipose.cli.inherit import expand
+from hamipose.data.datamodule import DomainAdaptation
+from hamipose.errors import InputError
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.checkpoint import read_checkpoint
+from hamipose.methods.last_checkpoint import AtomicCheckpoints
+
+__all__ = ["HamiPoseCLI", "Parser", "run"]
+
+
+#: Lines of the parser's paragraphs that say nothing to a user.
+_NOISE = ("usage:", "tip:", "Given value", "Note:", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>")
+
+
+def one_line(message: str) -> str:
+    """What a parser's paragraph says, in a line."""
+    message = message.replace("Does not validate against any of the Union subtypes", "")
+    lines = [re.sub(r"\s+", " ", line).strip(" -") for line in message.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_NOISE)]
+    return " ".join(dict.fromkeys(lines)) or "the command line could not be read"
+
+
+class Parser(LightningArgumentParser):
+    """Neither abbreviations nor usage walls."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
+        """One line, and the front door's exit status."""
+        raise InputError(one_line(message))
+
+
+class HamiPoseCLI(LightningCLI):
+    """Model by class path; one data module; seed and data seed are the same; configs win over checkpoints."""
+
+    def __init__(self, arguments: list[str]):
+        super().__init__(
+            PoseMethod,
+            DomainAdaptation,
+            subclass_mode_model=True,
+            parser_class=Parser,
+            auto_configure_optimizers=False,
+            # A checkpoint keeps what rebuilds its network, which the method saves itself: plain types only.
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={"use_distributed_sampler": False},
+            args=arguments,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The line that configs inherit by, and one seed for everything."""
+        parser.add_argument("--inherit", type=str | list[str] | None, default=None, help="configs to build on")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Forget `inherit` once it has been followed: the saved config states everything."""
+        argv, sys.argv = sys.argv, sys.argv[:1]  # Lightning would warn of them
+        try:
+            super().parse_arguments(parser, args)
+        finally:
+            sys.argv = argv
+        verb = self.config.subcommand
+        self.config[verb].inherit = None
+        if "weights_only" in self.config[verb]:
+            self.config[verb].weights_only = True
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning's own lets a checkpoint's hyper-parameters overrule config and command line, silently."""
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        if path and path not in ("last", "hpc", "best", "registry"):
+            read_checkpoint(path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """With checkpoint files that are whole or absent."""
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        return super().instantiate_trainer(plugins=[*plugins, AtomicCheckpoints()], **kwargs)
+
+    def validate(self, **kwargs: Any) -> None:
+        """Scores as one table."""
+        self.trainer.validate(**{**kwargs, "verbose": False})
+        self._print_scores()
+
+    def test(self, **kwargs: Any) -> None:
+        """Scores as one table."""
+        self.trainer.test(**{**kwargs, "verbose": False})
+        self._print_scores()
+
+    def _print_scores(self) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        rows: dict[str, dict[str, float]] = {}
+        for key, value in self.trainer.callback_metrics.items():
+            row, found, rest = key.partition("/pck@")
+            if found:
+                threshold, _, group = rest.partition("/")
+                rows.setdefault(f"{row} @{threshold}", {})[group or "all"] = 100 * float(value)
+        columns = list(dict.fromkeys(group for row in rows.values() for group in row))
+        table = Table("PCK, %", *columns)
+        for name, row in rows.items():
+            table.add_row(name, *(f"{row[c]:.1f}" if c in row else "" for c in columns))
+        Console().print(table)
+
+    def before_fit(self) -> None:
+        """Refuse selection on target labels."""
+        for callback in self.trainer.callbacks:
+            monitored = getattr(callback, "monitor", None)
+            if isinstance(monitored, str) and monitored.startswith("report/"):
+                raise InputError(
+                    f"{type(callback).__name__} monitors {monitored}, a score on target labels; expected one on source "
+                    "validation, such as val/pck"
+                )
+
+
+_TALK = ("💡", "`weights_only` was not set", "TPU available", "Loading `train_dataloader`")
+_CHATTER = (".*LeafSpec.*", ".*does not have many workers.*", ".*in eval mode at the start of training.*",
+            ".*The dirpath has changed from.*", ".*exists and is not empty.*")
+
+
+def _quieten() -> None:
+    """Leaves out what Lightning says about itself, so that what concerns the run can be seen."""
+    for message in _CHATTER:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(_TALK))
+
+
+def run(arguments: list[str]) -> HamiPoseCLI:
+    """Carry out a verb.
+
+    Raises:
+        InputError: something that the user can put right.
+    """
+    _quieten()
+    try:
+        return HamiPoseCLI(expand(arguments))
+    except MisconfigurationException as error:
+        raise InputError(one_line(str(error))) from error

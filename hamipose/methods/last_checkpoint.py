@@ -1,0 +1,59 @@
+"""The checkpoint to resume from: written before an epoch is evaluated, so that nothing can cost a finished epoch."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+__all__ = ["AtomicCheckpoints", "LastCheckpoint", "run_folder"]
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """Where a run's files go: the logger's folder if it has one."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoint files appear whole or not at all: a run killed while it writes keeps its previous one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write beside the file, then put it in its place."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with beside.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps ``checkpoints/last.ckpt`` of the run's folder up to date.
+
+    Args:
+        every_n_steps: save this often inside an epoch, too; at each epoch's last step alone where not given.
+    """
+
+    def __init__(self, every_n_steps: int | None = None):
+        self.every_n_steps = every_n_steps
+        self.path: Path | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """All processes agree on the folder."""
+        self.path = Path(trainer.strategy.broadcast(str(run_folder(trainer)))) / "checkpoints" / "last.ckpt"
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where due."""
+        due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
+        if due or batch_idx + 1 == trainer.num_training_batches or trainer.global_step == trainer.max_steps:
+            trainer.save_checkpoint(self.path)
