@@ -120,6 +120,17 @@ def test_augmentation_keeps_the_centre_and_scales_areas(rotation, scale, mirror)
     np.testing.assert_allclose(np.linalg.det(matrix[:, :2]), (-1 if mirror else 1) * scale**2)
 
 
+def test_augmentations_come_in_the_order_told():
+    parts = [
+        augment_matrix(96, 30.0),
+        augment_matrix(96, shear_deg=(15.0, -5.0)),
+        augment_matrix(96, scale=1.3),
+        augment_matrix(96, mirror=True),
+    ]
+    product = compose(compose(parts[0], parts[1]), compose(parts[2], parts[3]))
+    np.testing.assert_allclose(augment_matrix(96, 30.0, 1.3, mirror=True, shear_deg=(15.0, -5.0)), product, atol=1e-9)
+
+
 def test_positive_rotation_turns_x_towards_y():
     quarter = augment_matrix(96, 90.0)
     np.testing.assert_allclose(apply_points(quarter, np.array([[57.5, 47.5]])), [[47.5, 57.5]])
@@ -229,17 +240,22 @@ def test_nothing_moved_all_known():
     torch.testing.assert_close(warped[1], heatmaps[1, BODY16.mirror], atol=1e-5, rtol=0)
 
 
-def test_what_the_teacher_did_not_see_is_marked():
-    shifted = identity.clone()
-    shifted[..., 2] = torch.tensor([12.0, 0.0])  # pixels: three cells
-    _, known = warp_heatmaps(torch.rand(1, 16, 24, 32), shifted, torch.tensor([False]), BODY16.mirror)
-    assert not known[..., :3].any()
-    assert known[..., 3:].all()
+@pytest.mark.parametrize(("shift_px", "unknown"), [(12.0, 3), (10.0, 3), (2.0, 1)])
+def test_what_the_teacher_did_not_see_is_marked(shift_px, unknown):
+    """A cell that is half padding is not known either."""
+    for axis in (0, 1):
+        shifted = identity.clone()
+        shifted[..., axis, 2] = shift_px
+        _, known = warp_heatmaps(torch.rand(1, 16, 24, 32), shifted, torch.tensor([False]), BODY16.mirror)
+        known = known if axis == 0 else known.mT
+        assert not known[..., :unknown].any()
+        assert known[..., unknown:].all()
 
 
-def test_half_precision_heatmaps_are_carried_in_single_precision():
+@pytest.mark.parametrize("autocast", [False, True])
+def test_half_precision_heatmaps_are_carried_in_single_precision(autocast):
     heatmaps = torch.rand(1, 16, 24, 24)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         warped, _ = warp_heatmaps(heatmaps.bfloat16(), identity, torch.tensor([False]), BODY16.mirror)
     assert warped.dtype == torch.float32
     torch.testing.assert_close(warped, heatmaps.bfloat16().float(), atol=1e-5, rtol=0)
