@@ -1,0 +1,64 @@
+"""What is stepped together: whole lists of tensors on an accelerator, pieces that fit the cache on a CPU."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Block", "blocks"]
+
+# Elements of a piece. A step reads and writes each piece about ten times; four arrays of 128 KiB stay in the
+# second-level cache meanwhile, so that main memory is read and written once.
+PIECE = 32768
+
+
+@dataclass
+class Block:
+    """Tensors, or flat pieces of them, that take a step together."""
+
+    theta: list[Tensor]
+    grad: list[Tensor]
+    momentum: list[Tensor]
+    alpha: list[Tensor] | None  # a diagonal mass, else None
+    owner: list[int]  # which parameter of the group each entry belongs to
+
+    def tensors(self) -> list[list[Tensor]]:
+        """Its lists, without a missing mass."""
+        return [self.theta, self.grad, self.momentum] + ([self.alpha] if self.alpha is not None else [])
+
+
+def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
+    """Cuts what a group moves into blocks.
+
+    Args:
+        whole: all tensors of a group; complex ones as views of real ones.
+        foreach: True: one block for each device and dtype; False: one tensor a block; None: True on accelerators, on
+            the CPU flat pieces of `PIECE` elements.
+    """
+    together: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for i, theta in enumerate(whole.theta):
+        lists = whole.tensors()
+        if foreach or (foreach is None and theta.device.type != "cpu"):
+            together.setdefault((theta.device, theta.dtype), []).append(i)
+        elif foreach is None and theta.numel() > PIECE and (flat := _flat([entries[i] for entries in lists])):
+            for pieces in zip(*(tensor.split(PIECE) for tensor in flat), strict=True):
+                yield _block([[piece] for piece in pieces], [whole.owner[i]])
+        else:
+            yield _block([[entries[i]] for entries in lists], [whole.owner[i]])
+    for members in together.values():
+        yield _block([[entries[i] for i in members] for entries in whole.tensors()], [whole.owner[i] for i in members])
+
+
+def _block(lists: list[list[Tensor]], owner: list[int]) -> Block:
+    return Block(*lists[:3], alpha=lists[3] if len(lists) > 3 else None, owner=owner)
+
+
+def _flat(tensors: list[Tensor]) -> list[Tensor] | None:
+    """One-dimensional views in storage order if all tensors are laid out alike and without gaps, else None."""
+    first = tensors[0]
+    if any(t.stride() != first.stride() or t.dtype != first.dtype for t in tensors):
+        return None
+    if not (first.is_contiguous() or first.is_contiguous(memory_format=torch.channels_last)):
+        return None
+    return [t.as_strided((t.numel(),), (1,)) for t in tensors]

@@ -1,0 +1,275 @@
+r"""Optimization as motion: parameters are positions, gradients are forces, a learnt mass gives the scale.
+
+Letters as in HamiPose (CVPR 2026, eq. 15-20): :math:`\theta` parameters, `p` momenta, `g` gradient, `h` the time step
+(`lr`, the paper's ϵ), :math:`D = (\alpha + \varepsilon) I` the mass, :math:`\mu` the decay of :math:`\alpha`.
+docs/optimizer.md tells what each option does to a real network, and why.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT
+
+from hamipose.optim.blocks import Block, blocks
+from hamipose.optim.mechanics import Kinetic, Newtonian, Relativistic, kick, learn, sums_of_squares
+
+__all__ = ["Hamiltonian"]
+
+_KINETIC: dict[str, type[Kinetic]] = {"newtonian": Newtonian, "relativistic": Relativistic}
+_CHOICES = {
+    "mass": ("group", "tensor", "diagonal"),
+    "kinetic": tuple(_KINETIC),
+    "kicks": ("printed", "leapfrog"),
+}
+
+
+class Hamiltonian(Optimizer):
+    r"""Moves the parameters as a mechanical system whose potential energy is the loss.
+
+    With the defaults and `friction=0` a step is the paper's equation as printed (eq. 20; Algorithm 1, lines 11-15):
+
+    .. math::
+        p \leftarrow e^{-\text{friction}} p,\quad
+        p \leftarrow p - \tfrac{h}{2} g,\quad
+        \Delta\theta = h\,v(p),\quad \theta \leftarrow \theta + \Delta\theta,\quad
+        p \leftarrow p - \tfrac{h}{2} g,
+
+    with the velocity :math:`v(p) = \partial K/\partial p` of the kinetic energy `K`, and then, at the end of the step,
+
+    - "newtonian", as printed: :math:`K = p^2/2D,\; v = p/D,\; D = \alpha + \varepsilon`, and :math:`\alpha \leftarrow
+      \mu\alpha + (1-\mu)\,\overline{\Delta\theta^2}`;
+    - "relativistic": :math:`K = \sqrt{p^2 + m^2},\; v = p/\sqrt{p^2 + m^2},\; m^2 = \alpha + \varepsilon^2`, and
+      :math:`\alpha \leftarrow \mu\alpha + (1-\mu)\,\overline{p^2}`. The speed of light is 1: no coordinate moves more
+      than `lr` in a step whatever the gradient, and a factor on the loss changes nothing. Newton's energy is its limit
+      at small momenta.
+
+    `kicks="printed"` uses one gradient for both kicks, though the second acts after the drift. It is of order 1 and
+    *expands* phase space (in a well of curvature k by :math:`1 + h^2k/2D` a step): without friction it diverges.
+    `kicks="leapfrog"` has the same kicks and drift, but the second kick waits for the next gradient, the one at the new
+    position; a call does second kick, friction, first kick, drift. Order 2, still one gradient a step, and conformal
+    symplectic: while the mass is held, volumes shrink by exactly :math:`e^{-\text{friction}}` a step and pair of
+    coordinates. With Newton's energy and constant mass it is SGD with momentum :math:`e^{-\text{friction}}` and
+    learning rate :math:`h^2(1 + e^{-\text{friction}})/2D`.
+
+    Memory: one tensor of the parameter's size and dtype (`momentum`); with `mass="diagonal"` a second (`alpha`). The
+    scalar masses live in the parameter groups, in float64. Not offered: `capturable`, `differentiable`, `fused`.
+
+    Args:
+        params: parameters, named parameters or groups of them.
+        lr: time step `h`.
+        friction: a step keeps the fraction :math:`e^{-\text{friction}}` of the momentum. 0, the paper as printed, does
+            not converge.
+        mass: one mass per parameter "group" (printed), per "tensor", or per coordinate ("diagonal").
+        initial_mass: :math:`\alpha_0`, 1 as printed. With 0 a relativistic system starts at the speed limit.
+        mass_decay: :math:`\mu`. 1 holds the mass.
+        eps: :math:`\varepsilon`, keeps the mass above 0; a momentum where relativistic.
+        kinetic: "newtonian" (printed) or "relativistic".
+        kicks: "printed" or "leapfrog".
+        weight_decay: decoupled, as AdamW's: :math:`\theta \leftarrow (1 - h w)\,\theta` before the step.
+        maximize: climb instead of descend.
+        foreach: True: whole lists of tensors at a time; False: one tensor at a time; None: lists on an accelerator,
+            pieces that fit the cache on a CPU.
+
+    Raises:
+        ValueError: an option outside its range.
+
+    Example:
+        >>> theta = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = Hamiltonian([theta], lr=0.1, friction=0.0)
+        >>> theta.square().sum().backward()
+        >>> optimizer.step()
+        >>> theta.item()  # 1 - lr² · 2 / 2 / (1 + 1e-8)
+        0.9900000095367432
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        *,
+        friction: float,
+        mass: str = "group",
+        initial_mass: float = 1.0,
+        mass_decay: float = 0.99,
+        eps: float = 1e-8,
+        kinetic: str = "newtonian",
+        kicks: str = "printed",
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "friction": friction,
+            "mass": mass,
+            "initial_mass": initial_mass,
+            "mass_decay": mass_decay,
+            "eps": eps,
+            "kinetic": kinetic,
+            "kicks": kicks,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "foreach": foreach,
+        }
+        _check(defaults)
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group, whose own options are checked as those of the constructor are."""
+        super().add_param_group(param_group)
+        try:
+            _check(self.param_groups[-1])
+        except ValueError:
+            self.param_groups.pop()
+            raise
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # groups saved before an option existed mean what was printed
+            group.setdefault("kinetic", "newtonian")
+            group.setdefault("kicks", "printed")
+            group.setdefault("weight_decay", 0.0)
+            group.setdefault("maximize", False)
+            group.setdefault("foreach", None)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step, in place.
+
+        Args:
+            closure: evaluates the loss and its gradients anew; called once, before the step.
+
+        Returns:
+            What the closure returned, else None.
+
+        Raises:
+            RuntimeError: a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            moving = [i for i, theta in enumerate(group["params"]) if theta.grad is not None]
+            if moving:
+                self._start(group, moving)
+                self._move(group, moving)
+        return loss
+
+    @torch.no_grad()
+    def energy(self) -> Float[Tensor, ""]:
+        """Kinetic energy, summed over all parameters (without the energy at rest); 0 before the first step.
+
+        With `kicks="leapfrog"` momenta are half a step ahead of the gradient last seen.
+        """
+        total = torch.zeros((), dtype=torch.float64)
+        for group in self.param_groups:
+            moved = [i for i, theta in enumerate(group["params"]) if "momentum" in self.state.get(theta, ())]
+            if moved:
+                whole = self._whole(group, moved)
+                alpha = whole.alpha or _scalars(group, whole.owner)
+                for coordinates in _KINETIC[group["kinetic"]].energy(whole.momentum, alpha, group["eps"]):
+                    total += coordinates.sum(dtype=torch.float64).cpu()
+        return total
+
+    def _start(self, group: dict[str, Any], moving: list[int]) -> None:
+        """Momenta at rest and the first mass, for parameters that move for the first time."""
+        diagonal = group["mass"] == "diagonal"
+        for theta in (group["params"][i] for i in moving):
+            if theta.grad.is_sparse:
+                raise RuntimeError("Hamiltonian does not support sparse gradients: expected dense ones (sparse=False)")
+            state = self.state[theta]
+            if not state:
+                state["momentum"] = torch.zeros_like(theta)
+                if diagonal:
+                    mass = torch.view_as_real(theta) if theta.is_complex() else theta
+                    mass = torch.full_like(mass, group["initial_mass"])
+                    state["alpha"] = torch.view_as_complex(mass) if theta.is_complex() else mass
+        if not diagonal and "alpha" not in group:
+            device = group["params"][moving[0]].device
+            count = len(group["params"]) if group["mass"] == "tensor" else 1
+            dtype = torch.float32 if device.type == "mps" else torch.float64
+            group["alpha"] = torch.full((count,), group["initial_mass"], dtype=dtype, device=device)
+
+    def _move(self, group: dict[str, Any], moving: list[int]) -> None:
+        """The step that the class docstring writes out, then the mass."""
+        h, eps, decay, friction = float(group["lr"]), group["eps"], group["mass_decay"], group["friction"]
+        half = -h / 2 if group["maximize"] else h / 2
+        keep = math.exp(-friction)
+        kinetic = _KINETIC[group["kinetic"]]
+        squares: dict[int, Any] = dict.fromkeys(moving, 0.0)
+        for block in blocks(self._whole(group, moving), group["foreach"]):
+            theta, g, p = block.theta, block.grad, block.momentum
+            alpha = block.alpha or _scalars(group, block.owner)
+            if group["weight_decay"]:
+                torch._foreach_mul_(theta, 1 - h * group["weight_decay"])
+            if group["kicks"] == "leapfrog":  # second kick of the step before, friction, first kick of this one
+                kick(p, g, half * (1 + keep), keep)
+            else:
+                kick(p, g, half, keep)
+            kinetic.drift(theta, p, alpha, eps, h)
+            if decay < 1 and block.alpha:
+                learn(block.alpha, p, kinetic.observed(alpha, eps, h), decay)
+            elif decay < 1:
+                for i, c, square in zip(block.owner, kinetic.observed(alpha, eps, h), sums_of_squares(p), strict=True):
+                    squares[i] += c * c * square
+            if group["kicks"] == "printed":
+                kick(p, g, half)
+        if decay < 1 and group["mass"] != "diagonal":
+            _learn_scalars(group, squares)
+
+    def _whole(self, group: dict[str, Any], members: list[int]) -> Block:
+        """What moves of a group; complex tensors as real ones."""
+        thetas = [group["params"][i] for i in members]
+        lists = [thetas, [theta.grad for theta in thetas], [self.state[theta]["momentum"] for theta in thetas]]
+        if group["mass"] == "diagonal":
+            lists.append([self.state[theta]["alpha"] for theta in thetas])
+        real = [
+            [torch.view_as_real(t) if t is not None and t.is_complex() else t for t in tensors] for tensors in lists
+        ]
+        return Block(*real[:3], alpha=real[3] if len(real) > 3 else None, owner=members)
+
+
+def _scalars(group: dict[str, Any], owner: list[int]) -> list[float] | list[Tensor]:
+    """The scalar mass of each of these parameters: floats on the CPU, elsewhere tensors, so that nothing waits."""
+    alpha = group["alpha"]
+    if group["mass"] == "group":
+        return [float(alpha) if alpha.device.type == "cpu" else alpha[0]] * len(owner)
+    return [float(alpha[i]) if alpha.device.type == "cpu" else alpha[i] for i in owner]
+
+
+def _learn_scalars(group: dict[str, Any], squares: dict[int, Any]) -> None:
+    """Moves the scalar masses towards the mean of the squares just summed; a new tensor, so that snapshots stay."""
+    alpha, decay = group["alpha"], group["mass_decay"]
+    sizes = {i: group["params"][i].numel() * (2 if group["params"][i].is_complex() else 1) for i in squares}
+    if group["mass"] == "group":
+        means, index = [sum(squares.values()) / max(1, sum(sizes.values()))], [0]
+    else:
+        means, index = [square / max(1, sizes[i]) for i, square in squares.items()], list(squares)
+    seen = torch.stack([torch.as_tensor(mean, dtype=alpha.dtype, device=alpha.device) for mean in means])
+    group["alpha"] = alpha.index_copy(
+        0, torch.tensor(index, device=alpha.device), decay * alpha[index] + (1 - decay) * seen
+    )
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Raises ValueError for an option outside its range."""
+    lr = options["lr"]
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError(f"Invalid learning rate: a tensor of {lr.numel()} elements, expected one")
+    if not 0.0 <= lr < math.inf:
+        raise ValueError(f"Invalid learning rate: {lr}, expected a finite number of at least 0")
+    for name in ("friction", "initial_mass", "eps", "weight_decay"):
+        if not 0.0 <= options[name] < math.inf:
+            raise ValueError(f"Invalid {name}: {options[name]}, expected a finite number of at least 0")
+    if not 0.0 <= options["mass_decay"] <= 1.0:
+        raise ValueError(f"Invalid mass_decay: {options['mass_decay']}, expected a number from 0 to 1")
+    if options["eps"] + options["initial_mass"] == 0.0 or (options["kinetic"] == "relativistic" and not options["eps"]):
+        raise ValueError("Invalid eps: 0, which lets a mass be 0, expected a small positive number")
+    for name, known in _CHOICES.items():
+        if options[name] not in known:
+            raise ValueError(f"Invalid {name}: {options[name]!r}, expected one of {', '.join(known)}")
