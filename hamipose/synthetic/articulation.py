@@ -16,7 +16,8 @@ __all__ = ["Articulation", "axis_rotation", "shortest_rotation"]
 _SIDES = {"left": ("L", 1.0), "right": ("R", -1.0)}
 _SPINE = {"spine05": 0.15, "spine04": 0.25, "spine03": 0.25, "spine02": 0.2, "spine01": 0.15}
 _NECK = {"neck01": 0.2, "neck02": 0.2, "neck03": 0.2, "head": 0.4}
-_X, _Y, _Z = np.eye(3)
+_ONE = np.eye(3)
+_X, _Y, _Z = _ONE
 
 
 def axis_rotation(axis: Float[np.ndarray, "3"], degrees: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch 3 3"]:
@@ -24,7 +25,7 @@ def axis_rotation(axis: Float[np.ndarray, "3"], degrees: Float[np.ndarray, "*bat
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.deg2rad(degrees)[..., None, None]
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    return _ONE + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
 
 
 def shortest_rotation(
@@ -58,6 +59,7 @@ class Articulation:
     def __init__(self, bones: Sequence[str], parents: Sequence[int], heads: Float[np.ndarray, "bone 3"]):
         self.bones, self.parents, self.heads = list(bones), list(parents), heads
         self._at = {name: heads[i] for i, name in enumerate(bones)}
+        self._number = {name: i for i, name in enumerate(bones)}
 
     def _along(self, a: str, b: str) -> Float[np.ndarray, "3"]:
         return _unit(self._at[b] - self._at[a])
@@ -70,7 +72,7 @@ class Articulation:
             return np.array([pose.angles[name] for pose in poses])
 
         def put(bone: str, rotation: Float[np.ndarray, "pose 3 3"]) -> None:
-            out[:, self.bones.index(bone)] = rotation
+            out[:, self._number[bone]] = rotation
 
         for part, chain in (("trunk", _SPINE), ("neck", _NECK)):
             flexion, bend, twist = angle(f"{part}_flexion"), angle(f"{part}_bend"), angle(f"{part}_twist")
@@ -111,9 +113,10 @@ class Articulation:
         )
         across = across * np.sign(bend @ across)
         put(f"wrist.{end}", axis_rotation(across, a["wrist_flexion"]))
+        curl = axis_rotation(across, a["finger_curl"])
         for finger in (2, 3, 4, 5):
             for phalanx in (1, 2, 3):
-                put(f"finger{finger}-{phalanx}.{end}", axis_rotation(across, a["finger_curl"]))
+                put(f"finger{finger}-{phalanx}.{end}", curl)
 
     def _leg(self, put, end: str, sign: float, a: dict) -> None:
         thigh = self._along(f"upperleg01.{end}", f"lowerleg01.{end}")

@@ -35,7 +35,7 @@ def plain_backdrop(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.
         y, x = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
         share = (0.5 + (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction))[..., None]
         image = base * (1 - share) + other * share
-    return np.clip(image, 0, 1).astype(np.float64)
+    return np.clip(image, 0, 1)
 
 
 def photo_backdrop(rng: np.random.Generator, size: tuple[int, int], horizon: float) -> Float[np.ndarray, "height width 3"]:
@@ -60,7 +60,7 @@ def photo_backdrop(rng: np.random.Generator, size: tuple[int, int], horizon: flo
         tone = np.clip(tones[rng.integers(4)] + rng.normal(0, 0.06, 3), 0, 1)
         if rng.random() < 0.5:
             cv2.rectangle(image, (int(x), int(line - tall)), (int(x + wide), int(line + height)), tone.tolist(), -1)
-            step = max(3, int(wide / 5))
+            step = max(3, int(wide / 4))
             for wx in range(int(x) + 2, int(x + wide) - 2, step):
                 for wy in range(int(line - tall) + 3, int(line), step + 2):
                     cv2.rectangle(image, (wx, wy), (wx + step // 2, wy + step // 2), (tone * 0.6).tolist(), -1)
@@ -73,7 +73,7 @@ def photo_backdrop(rng: np.random.Generator, size: tuple[int, int], horizon: flo
         cv2.resize(rng.normal(0, a, (n, n, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
         for n, a in ((6, 0.03), (24, 0.03))
     )
-    return np.clip(cv2.GaussianBlur(image + octaves, (0, 0), rng.uniform(0.3, 2.2) * width / 256), 0, 1).astype(np.float64)
+    return np.clip(cv2.GaussianBlur(image + octaves, (0, 0), rng.uniform(0.3, 2.2) * width / 256), 0, 1)
 
 
 @lru_cache(maxsize=4)
@@ -108,4 +108,4 @@ def scenery(rng: np.random.Generator, size: tuple[int, int], folder: str) -> Flo
     tall, wide = max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
     y, x = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
     crop = image[y : y + tall, x : x + wide, ::-1]
-    return cv2.resize(crop, (size[1], size[0]), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
+    return cv2.resize(crop, (size[1], size[0]), interpolation=cv2.INTER_AREA).astype(np.float32) / 255

@@ -52,7 +52,7 @@ def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np
 
 
 def draw_pose(
-    rng: np.random.Generator, articulation: Articulation, *, family: str | None = None, tries: int = 6
+    rng: np.random.Generator, articulation: Articulation, *, family: str | None = None, tries: int = 5
 ) -> Pose:
     """A pose from the mixture: the first of `tries` free of collisions, otherwise the one with least."""
     first = sample_pose(rng, family)

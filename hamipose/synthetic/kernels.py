@@ -10,38 +10,40 @@ import warp as wp
 __all__ = ["World", "first_hits", "render"]
 
 
+wp.set_module_options({"enable_backward": False})
+
+
+@wp.struct
+@no_type_check
+class Things:
+    """What blocks rays. Small, since warp hands structures on by value."""
+
+    mesh: wp.uint64
+    # rows: centre, three rows of the frame, (kind, radius, material)
+    solids: wp.array2d(dtype=wp.vec3)
+    count: wp.int32
+    body_centre: wp.vec3
+    body_radius: wp.float32
+
+
 @wp.struct
 @no_type_check
 class World:
-    """Everything a ray can meet; see `scene.Scene` for units and meaning."""
+    """Everything a picture shows; see `scene.Scene` for units and meaning."""
 
-    mesh: wp.uint64
+    things: Things
     face_part: wp.array(dtype=wp.int32)
-    normals: wp.array(dtype=wp.vec3)
-    cloth: wp.array(dtype=wp.vec3)
-    # along the limb, hairline, blotch
-    fields: wp.array(dtype=wp.vec3)
+    # rows: normal, place on the cloth, (along the limb, hairline, blotch)
+    vertices: wp.array2d(dtype=wp.vec3)
     wardrobe: wp.array(dtype=wp.float32)
-    first: wp.array(dtype=wp.vec3)
-    second: wp.array(dtype=wp.vec3)
-    pattern: wp.array(dtype=wp.int32)
-    # scale, gloss, noise
-    finish: wp.array(dtype=wp.vec3)
-    solid_kind: wp.array(dtype=wp.int32)
-    solid_centre: wp.array(dtype=wp.vec3)
-    solid_frame: wp.array(dtype=wp.mat33)
-    solid_radius: wp.array(dtype=wp.float32)
-    solid_material: wp.array(dtype=wp.int32)
-    solids: wp.int32
-    light_towards: wp.array(dtype=wp.vec3)
-    light_colour: wp.array(dtype=wp.vec3)
-    light_spread: wp.array(dtype=wp.float32)
-    lights: wp.int32
+    # rows: first colour, second colour, (scale, gloss, noise), (pattern, -, -)
+    materials: wp.array2d(dtype=wp.vec3)
+    # rows: towards, colour, (spread, -, -)
+    lights: wp.array2d(dtype=wp.vec3)
+    light_count: wp.int32
     sky: wp.vec3
     floor: wp.vec3
     shade_m: wp.float32
-    body_centre: wp.vec3
-    body_radius: wp.float32
     ground: wp.int32
     ground_m: wp.float32
     ground_material: wp.int32
@@ -74,15 +76,16 @@ def past_sphere(start: wp.vec3, way: wp.vec3, centre: wp.vec3, radius: float):
 
 @wp.func
 @no_type_check
-def meet_solid(world: World, k: int, start: wp.vec3, way: wp.vec3, far: float):
+def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: wp.vec3, far: float):
     """Distance to a solid (far where it is missed) and the outward normal there, not normalised."""
     t_best = far
     normal = wp.vec3(0.0, 0.0, 0.0)
-    if not past_sphere(start, way, world.solid_centre[k], world.solid_radius[k]):
-        frame = world.solid_frame[k]
-        o = frame * (start - world.solid_centre[k])
+    centre = solids[k, 0]
+    if not past_sphere(start, way, centre, solids[k, 4][1]):
+        frame = wp.matrix_from_rows(solids[k, 1], solids[k, 2], solids[k, 3])
+        o = frame * (start - centre)
         d = frame * way
-        kind = world.solid_kind[k]
+        kind = int(solids[k, 4][0])
         if kind == 0:
             near = float(-1.0e9)
             exit = float(1.0e9)
@@ -133,13 +136,13 @@ def meet_solid(world: World, k: int, start: wp.vec3, way: wp.vec3, far: float):
 
 @wp.func
 @no_type_check
-def meet(world: World, start: wp.vec3, way: wp.vec3):
-    """The first thing on a ray."""
+def meet(things: Things, body: bool, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3):
+    """The first thing on a ray; `body`: whether the body may be on it at all."""
     hit = Hit()
     hit.t = float(1.0e6)
     hit.kind = 0
-    if not past_sphere(start, way, world.body_centre, world.body_radius):
-        query = wp.mesh_query_ray(world.mesh, start, way, 1.0e6)
+    if body and not past_sphere(start, way, things.body_centre, things.body_radius):
+        query = wp.mesh_query_ray(things.mesh, start, way, 1.0e6)
         if query.result:
             hit.t = query.t
             hit.kind = 1
@@ -147,33 +150,47 @@ def meet(world: World, start: wp.vec3, way: wp.vec3):
             hit.u = query.u
             hit.v = query.v
             hit.normal = query.normal
-    for k in range(world.solids):
-        t, normal = meet_solid(world, k, start, way, hit.t)
+    for k in range(things.count):
+        t, normal = meet_solid(things.solids, k, start, way, hit.t)
         if t < hit.t:
             hit.t = t
             hit.kind = 2
             hit.index = k
             hit.normal = wp.normalize(normal)
-    if world.ground == 1 and way[2] < -1.0e-6:
-        t_ground = (world.ground_m - start[2]) / way[2]
+    if ground == 1 and way[2] < -1.0e-6:
+        t_ground = (ground_m - start[2]) / way[2]
         if t_ground > 0.0 and t_ground < hit.t:
             hit.t = t_ground
             hit.kind = 3
+            hit.index = 0
             hit.normal = wp.vec3(0.0, 0.0, 1.0)
     return hit
 
 
 @wp.func
 @no_type_check
-def blocked(world: World, start: wp.vec3, way: wp.vec3, reach: float):
-    if not past_sphere(start, way, world.body_centre, world.body_radius):
-        if wp.mesh_query_ray_anyhit(world.mesh, start, way, reach):
+def blocked(things: Things, start: wp.vec3, way: wp.vec3, reach: float):
+    if not past_sphere(start, way, things.body_centre, things.body_radius):
+        if wp.mesh_query_ray_anyhit(things.mesh, start, way, reach):
             return True
-    for k in range(world.solids):
-        t, normal = meet_solid(world, k, start, way, reach)
+    for k in range(things.count):
+        t, normal = meet_solid(things.solids, k, start, way, reach)
         if t < reach:
             return True
     return False
+
+
+@wp.func
+@no_type_check
+def same_surface(world: World, a: Hit, b: Hit):
+    """Whether two neighbouring rays meet one smooth surface, so that one of them may be shaded for both."""
+    if a.kind == 0 and b.kind == 0:
+        return True
+    if a.kind != b.kind or wp.dot(a.normal, b.normal) < 0.8:
+        return False
+    if a.kind == 1:
+        return world.face_part[a.index] == world.face_part[b.index] and wp.abs(a.t - b.t) < 0.05
+    return a.index == b.index
 
 
 @wp.func
@@ -230,9 +247,8 @@ def pattern_share(kind: int, q: wp.vec3, scale: float, seed: int):
 
 @wp.func
 @no_type_check
-def worn(world: World, part: int, along: float, hair: float):
+def worn(w: wp.array(dtype=wp.float32), part: int, along: float, hair: float):
     """Which material covers a point of the body. Parts as in `bodies.PARTS`, settings as in `outfits.SETTINGS`."""
-    w = world.wardrobe
     slot = int(0)
     if part == 0:
         if along < w[12]:
@@ -269,28 +285,29 @@ def colour_at(world: World, hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uin
     q = wp.vec3(p[0], 0.0, p[1])
     tone = float(1.0)
     if hit.kind == 1:
-        a = wp.mesh_get_index(world.mesh, hit.index * 3)
-        b = wp.mesh_get_index(world.mesh, hit.index * 3 + 1)
-        c = wp.mesh_get_index(world.mesh, hit.index * 3 + 2)
+        a = wp.mesh_get_index(world.things.mesh, hit.index * 3)
+        b = wp.mesh_get_index(world.things.mesh, hit.index * 3 + 1)
+        c = wp.mesh_get_index(world.things.mesh, hit.index * 3 + 2)
         wc = 1.0 - hit.u - hit.v
-        q = world.cloth[a] * hit.u + world.cloth[b] * hit.v + world.cloth[c] * wc
-        f = world.fields[a] * hit.u + world.fields[b] * hit.v + world.fields[c] * wc
-        material = worn(world, world.face_part[hit.index], f[0], f[1])
-        smooth = world.normals[a] * hit.u + world.normals[b] * hit.v + world.normals[c] * wc
+        v = world.vertices
+        q = v[a, 1] * hit.u + v[b, 1] * hit.v + v[c, 1] * wc
+        f = v[a, 2] * hit.u + v[b, 2] * hit.v + v[c, 2] * wc
+        material = worn(world.wardrobe, world.face_part[hit.index], f[0], f[1])
+        smooth = v[a, 0] * hit.u + v[b, 0] * hit.v + v[c, 0] * wc
         normal = wp.normalize(smooth)
         if wp.dot(normal, way) > 0.0:
             normal = hit.normal
         tone = 1.0 + f[2]
     elif hit.kind == 2:
         k = hit.index
-        material = world.solid_material[k]
-        frame = world.solid_frame[k]
-        r0 = wp.normalize(wp.vec3(frame[0, 0], frame[0, 1], frame[0, 2]))
-        r1 = wp.normalize(wp.vec3(frame[1, 0], frame[1, 1], frame[1, 2]))
-        r2 = wp.normalize(wp.vec3(frame[2, 0], frame[2, 1], frame[2, 2]))
-        l = p - world.solid_centre[k]
+        solids = world.things.solids
+        material = int(solids[k, 4][2])
+        r0 = wp.normalize(solids[k, 1])
+        r1 = wp.normalize(solids[k, 2])
+        r2 = wp.normalize(solids[k, 3])
+        l = p - solids[k, 0]
         q = wp.vec3(wp.dot(l, r0), wp.dot(l, r1), wp.dot(l, r2))
-        if world.solid_kind[k] == 0:
+        if solids[k, 4][0] == 0.0:
             if wp.abs(wp.dot(normal, r0)) > 0.9:
                 q = wp.vec3(q[1], q[0], q[2])
             elif wp.abs(wp.dot(normal, r2)) > 0.9:
@@ -299,40 +316,45 @@ def colour_at(world: World, hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uin
             q = wp.vec3(q[0] + q[1], q[1], q[2])
     else:
         material = world.ground_material
-    finish = world.finish[material]
-    share = pattern_share(world.pattern[material], q, finish[0], world.seed + material)
-    albedo = world.first[material] * (1.0 - share) + world.second[material] * share
+    finish = world.materials[material, 2]
+    share = pattern_share(int(world.materials[material, 3][0]), q, finish[0], world.seed + material)
+    albedo = world.materials[material, 0] * (1.0 - share) + world.materials[material, 1] * share
     if finish[2] > 0.0:
-        tone += finish[2] * (wp.noise(wp.uint32(world.seed), q * 55.0) + 0.7 * wp.randn(draw))
+        rough = 3.4 * (wp.randf(draw) - 0.5)
+        if hit.kind == 1:
+            rough = 0.7 * rough + wp.noise(wp.uint32(world.seed), q * 55.0)
+        tone += finish[2] * rough
     albedo = albedo * wp.max(tone, 0.1)
 
     lift = p + normal * 2.0e-3
     up = 0.5 + 0.5 * normal[2]
     ambient = world.sky * up + world.floor * (1.0 - up)
-    if world.shade_m > 0.0:
+    near = wp.length(p - world.things.body_centre) < world.things.body_radius
+    if world.shade_m > 0.0 and near:
         sample = wp.normalize(normal + wp.sample_unit_sphere_surface(draw) * 0.98)
-        if blocked(world, lift, sample, world.shade_m):
+        if blocked(world.things, lift, sample, world.shade_m):
             ambient = ambient * 0.3
     out = wp.cw_mul(albedo, ambient)
-    for i in range(world.lights):
-        jitter = wp.sample_unit_sphere(draw) * world.light_spread[i]
-        towards = wp.normalize(world.light_towards[i] + jitter)
+    for i in range(world.light_count):
+        jitter = wp.sample_unit_sphere(draw) * world.lights[i, 2][0]
+        towards = wp.normalize(world.lights[i, 0] + jitter)
         facing = wp.dot(normal, towards)
         if facing > 0.0:
-            if not blocked(world, lift, towards, 50.0):
-                out += wp.cw_mul(albedo, world.light_colour[i]) * facing
+            if not blocked(world.things, lift, towards, 50.0):
+                out += wp.cw_mul(albedo, world.lights[i, 1]) * facing
                 if finish[1] > 0.0:
                     half = wp.normalize(towards - way)
-                    out += world.light_colour[i] * (finish[1] * wp.pow(wp.max(wp.dot(normal, half), 0.0), 30.0))
+                    out += world.lights[i, 1] * (finish[1] * wp.pow(wp.max(wp.dot(normal, half), 0.0), 30.0))
     return out
 
 
 @wp.func
 @no_type_check
-def ray(world: World, x: float, y: float):
-    """Direction of the ray through a pixel position."""
-    v = wp.vec3(x - 0.5 * float(world.width - 1), y - 0.5 * float(world.height - 1), world.focal_px)
-    return wp.normalize(wp.transpose(world.axes) * v)
+def look(world: World, far: wp.vec3, hit: Hit, way: wp.vec3, number: int):
+    """Light along one ray."""
+    if hit.kind == 0:
+        return far
+    return colour_at(world, hit, world.eye, way, wp.rand_init(world.seed, number))
 
 
 @wp.kernel
@@ -340,27 +362,57 @@ def ray(world: World, x: float, y: float):
 def render(
     world: World,
     far: wp.array2d(dtype=wp.vec3),
+    tiles: wp.array2d(dtype=wp.int32),
     image: wp.array2d(dtype=wp.vec3),
     mask: wp.array2d(dtype=wp.float32),
 ):
-    """One pixel: the mean of 2×2 rays."""
+    """One pixel: the mean of 2×2 rays, the second diagonal cast at edges only. `tiles` tells where the body may be seen at all, for 4×4 pixels each."""
     i, j = wp.tid()
-    total = wp.vec3(0.0, 0.0, 0.0)
-    covered = float(0.0)
-    for s in range(4):
-        x = float(j) - 0.25 + 0.5 * float(s % 2)
-        y = float(i) - 0.25 + 0.5 * float(s / 2)
-        way = ray(world, x, y)
-        hit = meet(world, world.eye, way)
-        if hit.kind == 0:
-            total += far[i, j]
-        else:
-            draw = wp.rand_init(world.seed, (i * world.width + j) * 4 + s)
-            total += colour_at(world, hit, world.eye, way, draw)
-            if hit.kind == 1:
-                covered += 0.25
-    image[i, j] = total * 0.25
-    mask[i, j] = covered
+    body = tiles[i / 4, j / 4] > 0
+    corner = wp.vec3(float(j) - 0.5 * float(world.width - 1), float(i) - 0.5 * float(world.height - 1), world.focal_px)
+    axes = wp.transpose(world.axes)
+    way0 = wp.normalize(axes * (corner + wp.vec3(-0.25, -0.25, 0.0)))
+    way1 = wp.normalize(axes * (corner + wp.vec3(0.25, -0.25, 0.0)))
+    way2 = wp.normalize(axes * (corner + wp.vec3(-0.25, 0.25, 0.0)))
+    way3 = wp.normalize(axes * (corner + wp.vec3(0.25, 0.25, 0.0)))
+    hit0 = meet(world.things, body, world.ground, world.ground_m, world.eye, way0)
+    hit3 = meet(world.things, body, world.ground, world.ground_m, world.eye, way3)
+    number = (i * world.width + j) * 4
+    back = far[i, j]
+    light0 = look(world, back, hit0, way0, number)
+    light3 = light0
+    light1 = light0
+    light2 = light0
+    share = float(0.0)
+    if hit0.kind == 1:
+        share += 0.25
+    if hit3.kind == 1:
+        share += 0.25
+    if same_surface(world, hit0, hit3):
+        # Where the rays of one diagonal meet one smooth surface, so do those of the other.
+        share *= 2.0
+        if hit0.kind == 1 and world.shade_m == 0.0:
+            light3 = look(world, back, hit3, way3, number + 3)
+            light2 = light3
+    else:
+        light3 = look(world, back, hit3, way3, number + 3)
+        hit1 = meet(world.things, body, world.ground, world.ground_m, world.eye, way1)
+        hit2 = meet(world.things, body, world.ground, world.ground_m, world.eye, way2)
+        if not same_surface(world, hit1, hit0):
+            light1 = light3
+            if not same_surface(world, hit1, hit3):
+                light1 = look(world, back, hit1, way1, number + 1)
+        light2 = light3
+        if not same_surface(world, hit2, hit3):
+            light2 = light0
+            if not same_surface(world, hit2, hit0):
+                light2 = look(world, back, hit2, way2, number + 2)
+        if hit1.kind == 1:
+            share += 0.25
+        if hit2.kind == 1:
+            share += 0.25
+    image[i, j] = 0.25 * (light0 + light1 + light2 + light3)
+    mask[i, j] = share
 
 
 @wp.kernel
@@ -373,7 +425,7 @@ def first_hits(
 ):
     """What the ray from the eye to each point meets first: how far it is, and which part of the body (-1: not body)."""
     i = wp.tid()
-    hit = meet(world, world.eye, wp.normalize(points[i] - world.eye))
+    hit = meet(world.things, True, world.ground, world.ground_m, world.eye, wp.normalize(points[i] - world.eye))
     distance[i] = hit.t
     part[i] = -1
     if hit.kind == 1:

@@ -15,8 +15,8 @@ __all__ = ["Labels", "box_of", "label", "run_lengths", "visibility"]
 # How far under the skin a point may lie when the camera looks straight at it, metres for a body of 1.65 m; and the parts
 # of the surface that may be what the camera sees there.
 _DEPTH_M = {
-    **{"shoulder": 0.13, "elbow": 0.075, "wrist": 0.06, "hip": 0.17, "knee": 0.10, "ankle": 0.09},
-    **{"pelvis": 0.19, "thorax": 0.15, "neck": 0.13, "head": 0.06, "nose": 0.04, "eye": 0.04, "ear": 0.05},
+    **{"shoulder": 0.15, "elbow": 0.085, "wrist": 0.065, "hip": 0.19, "knee": 0.11, "ankle": 0.095},
+    **{"pelvis": 0.22, "thorax": 0.19, "neck": 0.14, "head": 0.10, "nose": 0.04, "eye": 0.04, "ear": 0.05},
 }
 _NEAR_PARTS = {
     **{"shoulder": ("torso", "upper_arm"), "elbow": ("upper_arm", "forearm"), "wrist": ("forearm", "hand")},

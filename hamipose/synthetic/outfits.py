@@ -124,7 +124,7 @@ def wrinkles(
     """
     waves = rng.normal(0, 1, (6, 3))
     waves *= (rng.uniform(18, 60, 6) / np.linalg.norm(waves, axis=1))[:, None]
-    phase = surface.cloth_m @ waves.T + rng.uniform(0, 2 * np.pi, 6)
+    phase = (surface.cloth_m @ waves.T + rng.uniform(0, 2 * np.pi, 6)).astype(np.float32)
     clothed = np.clip(offset_m / 0.006, 0.0, 1.0)
     tilt = (np.cos(phase) * clothed[:, None]) @ (waves / np.linalg.norm(waves, axis=1)[:, None]) * strength * 0.25
     return tilt, np.sin(0.35 * phase).sum(1) * 0.03 * strength

@@ -4,14 +4,17 @@ import os
 import sys
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.synthetic.bodies import Bodies, bodies
-from hamipose.synthetic.scene import Scene
+from hamipose.synthetic.scene import SOLIDS, Scene
 from hamipose.synthetic.start_warp import start_warp
 
 __all__ = ["Renderer", "renderer"]
+
+_TILE, _MARGIN = 4, 6
 
 
 class Renderer:
@@ -31,54 +34,58 @@ class Renderer:
         from hamipose.synthetic import kernels
 
         self._kernels, self._surface = kernels, surface
+        wp.load_module(kernels, device=self.device)
         self._points = self._array(surface.rest_m, wp.vec3)
         self._mesh = wp.Mesh(points=self._points, indices=self._array(surface.faces.reshape(-1), wp.int32))
         self._face_part = self._array(surface.face_part, wp.int32)
-        self._cloth = self._array(surface.cloth_m, wp.vec3)
 
     def _array(self, values: np.ndarray, dtype: object) -> object:
         kind = np.int32 if dtype is self._wp.int32 else np.float32
         return self._wp.array(np.ascontiguousarray(values, kind), dtype=dtype, device=self.device)
 
+    def _rows(self, *rows: np.ndarray) -> object:
+        """Arrays of vectors, or of numbers (then followed by zeros), side by side."""
+        filled = [np.pad(r[:, None], ((0, 0), (0, 2))) if r.ndim == 1 else r for r in rows]
+        table = np.ascontiguousarray(np.stack(filled, 1), np.float32)
+        return self._wp.array(table, dtype=self._wp.vec3, device=self.device)
+
     def load(self, scene: Scene) -> None:
         """Makes `scene` the one that rays are cast into."""
         wp, world = self._wp, self._kernels.World()
-        self._points.assign(np.ascontiguousarray(scene.vertices_m, np.float32))
+        vertices = np.ascontiguousarray(scene.vertices_m, np.float32)
+        a, b, c = (vertices[self._surface.faces[:, i]] for i in range(3))
+        self._longest_m = float(np.sqrt(max(((p - q) ** 2).sum(1).max() for p, q in ((a, b), (b, c), (c, a)))))
+        self._points.assign(vertices)
         self._mesh.refit()
-        world.mesh, world.face_part, world.cloth = self._mesh.id, self._face_part, self._cloth
-        world.normals = self._array(scene.normals, wp.vec3)
+        things = self._kernels.Things()
         fields = np.stack([self._surface.along, self._surface.hair, scene.blotch], 1)
-        world.fields = self._array(fields, wp.vec3)
+        world.face_part = self._face_part
+        world.vertices = self._rows(scene.normals, self._surface.cloth_m, fields)
         world.wardrobe = self._array(scene.wardrobe, wp.float32)
 
         made = scene.materials
-        world.first = self._array(_linear(np.stack(made.first)), wp.vec3)
-        world.second = self._array(_linear(np.stack(made.second)), wp.vec3)
-        world.pattern = self._array(np.array(made.pattern), wp.int32)
-        world.finish = self._array(np.stack([made.scale, made.gloss, made.noise], 1), wp.vec3)
-
+        finish = np.stack([made.scale, made.gloss, made.noise], 1)
+        world.materials = self._rows(
+            _linear(np.stack(made.first)), _linear(np.stack(made.second)), finish, np.array(made.pattern)
+        )
         solids = scene.solids
-        world.solids = len(solids.kind)
-        if world.solids:
-            frames = np.stack(solids.frame)
-            world.solid_kind = self._array(np.array(solids.kind), wp.int32)
-            world.solid_centre = self._array(np.stack(solids.centre_m), wp.vec3)
-            world.solid_frame = self._array(frames, wp.mat33)
+        things.mesh, things.count = self._mesh.id, len(solids.kind)
+        if things.count:
+            frames, kind = np.stack(solids.frame), np.array(solids.kind)
             half = 1.0 / np.linalg.norm(frames, axis=2)
-            ball = np.array(solids.kind) == 1
-            world.solid_radius = self._array(np.where(ball, half.max(1), np.linalg.norm(half, axis=1)), wp.float32)
-            world.solid_material = self._array(np.array(solids.material), wp.int32)
+            radius = np.where(kind == SOLIDS.index("ellipsoid"), half.max(1), np.linalg.norm(half, axis=1))
+            rest = np.stack([kind, radius, solids.material], 1)
+            things.solids = self._rows(np.stack(solids.centre_m), *frames.swapaxes(0, 1), rest)
 
         lights = scene.lights
-        world.lights = len(lights.towards)
-        world.light_towards = self._array(lights.towards, wp.vec3)
-        world.light_colour = self._array(lights.colour, wp.vec3)
-        world.light_spread = self._array(lights.spread, wp.float32)
+        world.light_count = len(lights.towards)
+        world.lights = self._rows(lights.towards, lights.colour, lights.spread)
         world.sky, world.floor, world.shade_m = wp.vec3(*lights.sky), wp.vec3(*lights.floor), lights.shade_m
 
         low, high = scene.vertices_m.min(0), scene.vertices_m.max(0)
-        world.body_centre = wp.vec3(*((low + high) / 2))
-        world.body_radius = float(np.linalg.norm(scene.vertices_m - (low + high) / 2, axis=1).max()) + 1e-3
+        things.body_centre = wp.vec3(*((low + high) / 2))
+        things.body_radius = float(np.linalg.norm(scene.vertices_m - (low + high) / 2, axis=1).max()) + 1e-3
+        world.things = things
         world.ground, world.ground_m = int(scene.ground_m is not None), scene.ground_m or 0.0
         world.ground_material = scene.ground_material
         camera = scene.camera
@@ -95,8 +102,26 @@ class Renderer:
         image = wp.empty(size, dtype=wp.vec3, device=self.device)
         mask = wp.empty(size, dtype=wp.float32, device=self.device)
         far = self._array(self._scene.far, wp.vec3)
-        wp.launch(self._kernels.render, dim=size, inputs=[self._world, far, image, mask], device=self.device)
+        tiles = self._array(self._tiles(), wp.int32)
+        wp.launch(self._kernels.render, dim=size, inputs=[self._world, far, tiles, image, mask], device=self.device)
         return image.numpy(), mask.numpy()
+
+    def _tiles(self) -> Int[np.ndarray, "row column"]:
+        """Where triangles of the body may be seen: tiles of 4×4 pixels around its projected vertices."""
+        camera, vertices = self._scene.camera, self._scene.vertices_m
+        rows, columns = (-(-side // _TILE) for side in camera.size)
+        depth = camera.to_camera(vertices)[:, 2]
+        nearest = float(depth.min())
+        # A point of a triangle is no further from its nearest vertex than 0.58 of the longest side.
+        reach = int(np.ceil(0.6 * self._longest_m * camera.focal_px / max(nearest, 1e-3) / _TILE))
+        if nearest < 0.2 or reach > _MARGIN:
+            return np.ones((rows, columns), np.int32)
+        at = np.floor((camera.project(vertices) + 0.5) / _TILE).astype(np.int64) + _MARGIN
+        at = at[((at >= 0) & (at < [columns + 2 * _MARGIN, rows + 2 * _MARGIN])).all(1)]
+        touched = np.zeros((rows + 2 * _MARGIN, columns + 2 * _MARGIN), np.uint8)
+        touched[at[:, 1], at[:, 0]] = 1
+        near = cv2.dilate(touched, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        return near[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN].astype(np.int32)
 
     def first_hits(
         self, points_m: Float[np.ndarray, "point 3"]

@@ -12,7 +12,7 @@ from hamipose.synthetic.people import picture_person
 __all__ = ["FORMAT", "category", "make_record", "picture_name"]
 
 #: Raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = 1
+FORMAT = 2
 
 
 def picture_name(index: int) -> str:

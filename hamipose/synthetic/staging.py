@@ -13,6 +13,7 @@ from hamipose.synthetic.scene import Camera, Lights, Materials, Scene, Solids
 __all__ = ["frame_body", "stage"]
 
 _X, _Y, _Z = np.eye(3)
+_TO_LINEAR = np.linspace(0, 1, 1 << 12) ** 2.2
 
 
 def frame_body(
@@ -63,17 +64,17 @@ def _lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
         return Lights(
             towards(25, 75)[None], np.full((1, 3), rng.uniform(0.55, 0.85)), np.zeros(1), ambient, ambient
         )
-    count = int(rng.integers(1, 4))
+    count = int(rng.integers(1, 3))
     share = rng.dirichlet(np.full(count, 1.5))[:, None]
     warm = 1 + rng.normal(0, 0.12, (count, 1)) * np.array([1.0, 0.1, -1.0])
-    strength = rng.uniform(0.35, 1.1)
-    tint = 1 + rng.normal(0, 0.08, 3)
+    strength = rng.uniform(0.6, 1.5)
+    tint = 1 + rng.normal(0, 0.05, 3)
     return Lights(
         np.stack([towards(12, 85) for _ in range(count)]),
         strength * share * warm,
         rng.uniform(0.03, 0.4, count),
-        rng.uniform(0.25, 0.6) * tint,
-        rng.uniform(0.08, 0.3) * (1 + rng.normal(0, 0.1, 3)),
+        rng.uniform(0.35, 0.75) * tint,
+        rng.uniform(0.15, 0.4) * (1 + rng.normal(0, 0.1, 3)),
         shade_m=0.35,
     )
 
@@ -85,7 +86,7 @@ def _upright(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
 def _material(rng: np.random.Generator, materials: Materials, look: str) -> int:
     if look == "plain":
         return materials.add(rng.uniform(0, 1, 3))
-    first = rng.uniform(0.08, 0.85) + rng.normal(0, 0.12, 3)
+    first = rng.uniform(0.2, 0.9) * (1 + rng.normal(0, 0.12, 3))
     second = np.clip(first * rng.uniform(0.5, 1.4) + rng.normal(0, 0.08, 3), 0.02, 0.95)
     kind = ("plain", "grain", "grain", "stripes", "checks", "planks", "bricks", "blots", "tartan")[rng.integers(9)]
     return materials.add(first, second, kind, rng.uniform(2.5, 14), gloss=rng.uniform(0, 0.15), noise=0.07)
@@ -121,7 +122,7 @@ def _surroundings(
         axes = np.stack([turn @ aside, turn @ ahead, _Z])
         centre = ahead * (reach + rng.uniform(0.6, 3.0)) + [0, 0, ground_m + 2.4]
         solids.add("box", centre, axes, [8.0, 0.1, 2.4], _material(rng, materials, "photo"))
-    for _ in range(int(rng.integers(2, 8))):
+    for _ in range(int(rng.integers(2, 7))):
         half = rng.uniform(0.06, 0.55, 3)
         half[2] = rng.uniform(0.1, 1.1)
         kind = ("box", "box", "cylinder", "ellipsoid")[rng.integers(4)]
@@ -129,7 +130,7 @@ def _surroundings(
         angle = rng.uniform(-1.75, 1.75)
         at = gap * (np.cos(angle) * ahead + np.sin(angle) * aside)
         solids.add(kind, [at[0], at[1], ground_m + half[2]], _upright(rng), half, _material(rng, materials, "photo"))
-    if rng.random() < 0.4:
+    if rng.random() < 0.35:
         names = list(body.points_m)
         for _ in range(int(rng.integers(1, 3))):
             hidden = body.points_m[names[rng.integers(len(names))]]
@@ -138,7 +139,7 @@ def _surroundings(
             at = camera.position_m + near * way + rng.normal(0, 0.08, 3)
             if np.linalg.norm(body.vertices_m - at, axis=1).min() < 0.2:
                 continue
-            half = near * rng.uniform(0.03, 0.2, 3) * body.height_m / 1.6
+            half = near * rng.uniform(0.03, 0.16, 3) * body.height_m / 1.6
             kind = ("box", "cylinder", "ellipsoid")[rng.integers(3)]
             axes = _upright(rng)
             if rng.random() < 0.4:  # a pole or a plant
@@ -204,14 +205,14 @@ def stage(
         far = photo_backdrop(behind, size, _horizon(camera))
     else:
         far = plain_backdrop(behind, size)
-    scene.far = far**2.2
+    scene.far = _TO_LINEAR[(far * (len(_TO_LINEAR) - 1)).astype(np.int32)]
     return scene
 
 
 def _ground(rng: np.random.Generator, materials: Materials, look: str) -> int:
     if look == "plain":
         return materials.add(rng.uniform(0, 1, 3))
-    tone = rng.uniform(0.15, 0.7) * (1 + rng.normal(0, 0.12, 3))
+    tone = rng.uniform(0.3, 0.85) * (1 + rng.normal(0, 0.07, 3))
     kind = ("grain", "grain", "planks", "checks", "bricks", "blots", "plain")[rng.integers(7)]
     other = tone * rng.uniform(0.55, 1.35)
     return materials.add(tone, other, kind, rng.uniform(2.0, 8.0), noise=0.08)
