@@ -1,0 +1,179 @@
+"""What the gate costs: pull-back, gate and weighting against a whole mean-teacher step, and step against step.
+
+    python benchmarks/gate.py                                   # CPU: ResNet-101, 256 px, batch 8, a minute a step
+    python benchmarks/gate.py --device cuda --batch 32 --rounds 30 [--amp]
+    python benchmarks/gate.py --backbone resnet18 --size 96     # a quick look
+
+The steps are written out from the core's functions. Both networks begin as copies, see the same batches, and their
+rounds alternate: a mean teacher with AdamW, and HamiPose with Hamiltonian. The gate's part is timed inside HamiPose's
+steps, the optimizers' inside both. Medians are reported. On a CPU that others use too, `OMP_NUM_THREADS=1` and
+`--cpu-time` count the work and not the waiting.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import time
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+
+from hamipose.affine import compose, invert, warp_heatmaps
+from hamipose.gating import KeypointGate, ScalarMetric, confidence, pull_back
+from hamipose.heatmaps import encode
+from hamipose.losses import consistency, heatmap_mse
+from hamipose.models.network import PoseNetwork
+from hamipose.models.preprocess import normalise
+from hamipose.models.teacher import Teacher
+from hamipose.optim import Hamiltonian
+from hamipose.skeletons import BODY16
+
+RESULT = Path(__file__).parent / "results" / "gate.json"
+
+
+class Clock:
+    """Times named parts of a step, waiting for the device before and after."""
+
+    def __init__(self, device: torch.device, cpu_time: bool) -> None:
+        self.device = device
+        self.now = time.process_time if cpu_time else time.perf_counter
+        self.parts: dict[str, list[float]] = {}
+
+    @contextmanager
+    def __call__(self, part: str):
+        self._wait()
+        start = self.now()
+        yield
+        self._wait()
+        self.parts.setdefault(part, []).append(self.now() - start)
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+class Batch:
+    """Random images of both domains; what is in them does not matter to the time."""
+
+    def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
+        shape = (options.batch, 3, options.size, options.size)
+        self.source, self.student, self.teacher = (
+            torch.randint(0, 256, shape, dtype=torch.uint8, device=device) for _ in range(3)
+        )
+        self.keypoints_px = torch.rand(options.batch, len(BODY16), 2, device=device) * options.size
+        self.matrices = torch.eye(2, 3, device=device).expand(2, options.batch, 2, 3) + 0.01
+        self.mirrored = torch.arange(options.batch, device=device) % 2 == 0
+
+
+class Step:
+    """One training step of a mean teacher; with a gate, of HamiPose."""
+
+    def __init__(self, network, optimizer, options: argparse.Namespace, device: torch.device, gate=None) -> None:
+        self.network, self.optimizer, self.gate = network, optimizer, gate
+        self.teacher = Teacher(network)
+        self.metric = ScalarMetric(len(BODY16)).to(device)
+        self.clock = Clock(device, options.cpu_time)
+        self.size = (options.size, options.size)
+        self.precision = torch.autocast(device.type, torch.bfloat16) if options.amp else nullcontext()
+        self.name = "hamipose" if gate else "mean teacher"
+
+    def __call__(self, batch: Batch) -> None:
+        with self.clock(self.name):
+            self.step(batch)
+
+    def step(self, batch: Batch) -> None:
+        """Forward, one backward, step, teacher."""
+        self.optimizer.zero_grad()
+        with self.precision:
+            features = [self.network.features(normalise(images)) for images in (batch.source, batch.student)]
+            heatmaps = [self.network.final(f).float() for f in features]
+            taught = self.teacher.pseudo_label(normalise(batch.teacher))
+        warped, known = warp_heatmaps(
+            taught, compose(batch.matrices[0], invert(batch.matrices[1])), batch.mirrored, BODY16.mirror
+        )
+        source = heatmap_mse(heatmaps[0], encode(batch.keypoints_px, self.size))
+        target = consistency(heatmaps[1], warped, known)
+        if self.gate is None:
+            loss = source.sum() + target.sum()
+        else:
+            with self.clock("pull-back, gate, weighting"):
+                pulled = [
+                    pull_back(torch.autograd.grad(losses.sum(), maps, retain_graph=True)[0], f.detach())
+                    for losses, maps, f in zip((source, target), heatmaps, features, strict=True)
+                ]
+                gate = self.gate(*pulled, confidence(taught), progress=0.5, trade_off=1.0)
+                loss = (gate.weight * source).sum() + target.sum()
+                before = self.rows()
+        loss.backward()
+        with self.clock(f"optimizer of {self.name}"):
+            self.optimizer.step()
+        if self.gate is not None:
+            with self.clock("metric"):
+                self.metric.update(self.rows() - before)
+        self.teacher.update(self.network)
+
+    @torch.no_grad()
+    def rows(self) -> torch.Tensor:
+        """The last layer's parameters, a row per keypoint."""
+        return torch.cat([self.network.final.weight.flatten(1), self.network.final.bias[:, None]], 1)
+
+
+def main() -> None:
+    """Time, print a table, append to the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="resnet101")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast and channels last")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time instead of time on the wall")
+    options = parser.parse_args()
+
+    torch.manual_seed(0)
+    device = torch.device(options.device)
+    network = PoseNetwork(len(BODY16), options.backbone).to(device)
+    if options.amp:
+        network = network.to(memory_format=torch.channels_last)
+    twin = copy.deepcopy(network)
+    batch = Batch(options, device)
+    steps = [
+        Step(network, torch.optim.AdamW(network.parameters(), lr=1e-6, foreach=True), options, device),
+        Step(twin, Hamiltonian(twin.parameters(), lr=1e-6, friction=0.1), options, device, KeypointGate()),
+    ]
+    for round_ in range(options.rounds + 1):
+        for step in steps if round_ % 2 else steps[::-1]:
+            step(batch)
+        if round_ == 0:  # the first round warms up
+            for step in steps:
+                step.clock.parts.clear()
+
+    medians = {part: statistics.median(times) for step in steps for part, times in step.clock.parts.items()}
+    whole = medians["mean teacher"]
+    print(f"{options.backbone}, {options.size} px, batch {options.batch} + {options.batch}, {device}")
+    for part, median in medians.items():
+        print(f"{part:30} {median * 1e3:12.2f} ms  {100 * median / whole:8.3f} % of a mean-teacher step")
+    command = f"python benchmarks/gate.py --backbone {options.backbone} --size {options.size} --batch {options.batch}"
+    record = {
+        "command": f"{command} --device {device} --rounds {options.rounds}"
+        + (" --amp" if options.amp else "")
+        + (" --cpu-time" if options.cpu_time else ""),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": torch.cuda.get_device_name()
+        if device.type == "cuda"
+        else f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "median_ms": {part: round(median * 1e3, 3) for part, median in medians.items()},
+        "gate_share": round(medians["pull-back, gate, weighting"] / whole, 6),
+        "step_ratio": round(medians["hamipose"] / whole, 4),
+    }
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    past = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    RESULT.write_text(json.dumps([*past, record], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
