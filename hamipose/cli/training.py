@@ -128,16 +128,20 @@ class HamiPoseCLI(LightningCLI):
                 )
 
 
-_TALK = ("💡", "`weights_only` was not set", "TPU available", "Loading `train_dataloader`")
+_TALK = ("💡", "`weights_only` was not set", "TPU available")
 _CHATTER = (".*LeafSpec.*", ".*does not have many workers.*", ".*in eval mode at the start of training.*",
-            ".*The dirpath has changed from.*", ".*exists and is not empty.*")
+            ".*The dirpath has changed from.*", ".*exists and is not empty.*",
+            ".*your dataloader is not resumable.*")  # ours needs no state: see data/stream.py
 
 
 def _quieten() -> None:
     """Leaves out what Lightning says about itself, so that what concerns the run can be seen."""
     for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.pytorch.trainer.connectors.checkpoint_connector",
+    ):
         logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(_TALK))
 
 

@@ -155,7 +155,7 @@ def labels_in_view(
     return moved, np.where(inside, visibility, 0).astype(np.int64)
 
 
-_REGDA = Views(rotation_deg=30, crop_area=0.6, jitter=0.25, blur=0.8)
+_REGDA = Views(rotation_deg=30.0, crop_area=0.6, jitter=0.25, blur=0.8)
 
 #: By the name that configs use. None of the papers mirrors.
 PRESETS = {
@@ -163,7 +163,7 @@ PRESETS = {
     "regda": _REGDA,
     "hamipose": replace(_REGDA, translate=0.05),
     "uniframe": Views(
-        rotation_deg=60, crop_area=0.6, scale=(0.6, 1.3), shear_deg=30, translate=0.05, jitter=0.25
+        rotation_deg=60.0, crop_area=0.6, scale=(0.6, 1.3), shear_deg=30.0, translate=0.05, jitter=0.25
     ),
     "strong": replace(_REGDA, translate=0.05, mirror=0.5, scale=(0.75, 1.25), jitter=0.4, noise=0.06, grey=0.1),
 }

@@ -94,7 +94,7 @@ class PoseMethod(LightningModule):
     def _gate_progress(self) -> float:
         """Steps of adaptation as a fraction of the gate's warm-up."""
         options = self.adaptation.options
-        total = float(self.trainer.estimated_stepping_batches) - options.pretrain_steps
+        total = self._total_steps() - options.pretrain_steps
         warmup = options.gate_warmup * total
         return (self.global_step - options.pretrain_steps) / warmup if warmup > 0 else 1.0
 
@@ -176,11 +176,23 @@ class PoseMethod(LightningModule):
         """The optimizer, with warm-up and cosine over the whole run."""
         options = self.training_options
         optimizer = self.make_optimizer(self._parameter_groups())
-        total = self.trainer.estimated_stepping_batches
-        schedule = LambdaLR(
-            optimizer, lambda step: warmup_cosine(step, options.warmup_steps, float(total), options.final_lr)
-        )
+        total = self._total_steps()
+        schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, options.warmup_steps, total, options.final_lr))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _total_steps(self) -> float:
+        """Length of the whole run in steps.
+
+        Lightning's own estimate would start the loading processes before a resumed run knows at which step it is.
+        """
+        trainer = self.trainer
+        per_epoch = getattr(trainer.datamodule, "steps_per_epoch", None)
+        if per_epoch is None:
+            return float(trainer.estimated_stepping_batches)
+        limit = trainer.limit_train_batches
+        per_epoch = int(per_epoch * limit) if isinstance(limit, float) else min(per_epoch, limit)
+        epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
+        return float(min(epochs * per_epoch, math.inf if trainer.max_steps == -1 else trainer.max_steps))
 
     def _parameter_groups(self) -> list[nn.Parameter] | list[dict[str, Any]]:
         factors = self.training_options.lr_factors
@@ -286,7 +298,7 @@ class PoseMethod(LightningModule):
             )
         self._random_state = checkpoint.get("random_state")
 
-    def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
+    def on_train_start(self) -> None:
         """After resuming: forget what setting up has drawn."""
         if self._random_state is not None:
             set_random_state(self._random_state)

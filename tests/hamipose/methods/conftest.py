@@ -1,0 +1,135 @@
+"""Tiny runs of the real thing: coloured dots at 32 px and a network of half a million parameters."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+#: Builds and fits one run; started in this process or, to be killed or to be one of several, in others.
+RUN = '''
+import json, os, signal, sys
+from pathlib import Path
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.strategies import DDPStrategy
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, SourceOnly
+from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+
+
+class Kill(Callback):
+    """SIGKILL in the middle of a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Jitter(Callback):
+    """Lets random generators have a say in the weights. (Not Python's, which beartype draws from in tests.)"""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        drawn = torch.rand(()) + np.random.rand()
+        pl_module.network.final.bias.data += 1e-3 * drawn
+
+
+class FreezeBatchNorm(Callback):
+    """BatchNorm that does not look at the batch, as it does in one process and in two."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        for module in pl_module.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+
+
+def optimizer(name):
+    if name == "hamiltonian":
+        from hamipose.optim import Hamiltonian
+
+        return lambda p: Hamiltonian(p, lr=1e-3, friction=0.1)
+    return lambda p: torch.optim.AdamW(p, lr=1e-3)
+
+
+def run(options):
+    o = {"method": "HamiPose", "optimizer": "adamw", "epochs": 3, "steps": 5, "workers": 0, "metric": "scalar",
+         "mirror": False, "freeze": False, "world": 1, "kill": None, "resume": None, "every": 3, "pretrain": 0,
+         "jitter": False, **options}
+    torch.set_num_threads(1)
+    seed_everything(0)
+    light, dark = ({"root": str(Path(o["dots"]) / look), "box": "image"} for look in ("light", "dark"))
+    data = DomainAdaptation(
+        CocoKeypoints(**light), [Unlabelled(CocoKeypoints(**dark))], CocoKeypoints(**light, count=6),
+        {"dark": CocoKeypoints(**dark, count=7)}, image_size=32, batch_size=4, evaluation_batch_size=4,
+        steps_per_epoch=o["steps"], num_workers=o["workers"], source_views="strong", student_views="strong",
+        teacher_views="hamipose",
+    )
+    classes = {"HamiPose": HamiPose, "MeanTeacher": MeanTeacher, "SourceOnly": SourceOnly}
+    extra = {} if o["method"] == "SourceOnly" else {"adaptation": AdaptationOptions(pretrain_steps=o["pretrain"])}
+    if o["method"] == "HamiPose":
+        extra["metric"] = o["metric"]
+    model = classes[o["method"]](
+        optimizer(o["optimizer"]), NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8]),
+        TrainingOptions(warmup_steps=3), **extra,
+    )
+    callbacks = [LastCheckpoint(every_n_steps=o["every"])]
+    callbacks += [Kill(o["kill"])] if o["kill"] is not None else []
+    callbacks += [Jitter()] if o["jitter"] else []
+    callbacks += [FreezeBatchNorm()] if o["freeze"] else []
+    trainer = Trainer(
+        max_epochs=o["epochs"], accelerator="cpu", devices=o["world"], default_root_dir=o["out"], logger=False,
+        strategy=DDPStrategy(process_group_backend="gloo") if o["world"] > 1 else "auto",
+        callbacks=callbacks, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=2,
+        use_distributed_sampler=False, num_sanity_val_steps=0,
+    )
+    trainer.fit(model, data, ckpt_path=o["resume"], weights_only=True)
+    return trainer
+
+
+if __name__ == "__main__":
+    trainer = run(json.loads(sys.argv[1]))
+    if trainer.is_global_zero:
+        scores = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        (Path(json.loads(sys.argv[1])["out"]) / "scores.json").write_text(json.dumps(scores))
+'''
+
+
+@pytest.fixture(scope="session")
+def fit() -> Callable[..., Any]:
+    """Runs in this process; returns the trainer."""
+    namespace: dict[str, Any] = {"__name__": "tiny"}
+    exec(compile(RUN, "tiny.py", "exec"), namespace)
+
+    def call(**options: Any) -> Any:
+        threads = torch.get_num_threads()
+        try:
+            return namespace["run"]({k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
+        finally:
+            torch.set_num_threads(threads)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def fit_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs in a process of its own."""
+    script = tmp_path_factory.mktemp("script") / "tiny.py"
+    script.write_text(RUN)
+
+    def call(**options: Any) -> subprocess.CompletedProcess:
+        given = json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        return subprocess.run(
+            [sys.executable, str(script), given], capture_output=True, text=True, env=environment, timeout=280
+        )
+
+    return call

@@ -1,0 +1,32 @@
+"""Two processes with half the batch each do what one process with the whole batch does."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path):
+    ends, scores = [], []
+    for world in (1, 2):
+        out = tmp_path / str(world)
+        # BatchNorm is frozen: it would see half the batch (SyncBatchNorm, its remedy, needs a GPU).
+        done = fit_elsewhere(
+            dots=dots, out=out, world=world, freeze=True, epochs=2, optimizer="hamiltonian", metric="diagonal"
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True))
+        scores.append(json.loads((out / "scores.json").read_text()))
+    one, two = (end["state_dict"] for end in ends)
+    start = one["network.final.weight"].std()
+    assert start > 0
+    for name in one:
+        # Sums are taken in another order: single precision, ten steps.
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+    # Neither set divides by two: nobody is counted twice.
+    for name in scores[0]:
+        if "pck" in name:
+            assert scores[1][name] == pytest.approx(scores[0][name], abs=1e-6), name

@@ -1,0 +1,70 @@
+"""A run that is killed and taken up again ends where it would have ended."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hamipose.methods.random_state import get_random_state, set_random_state
+
+pytestmark = pytest.mark.slow
+
+
+def assert_same(a: Any, b: Any, where: str = "checkpoint") -> None:
+    """Bitwise equality of nested containers."""
+    assert type(a) is type(b), where
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}[{key!r}]")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{i}]")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    else:
+        assert a == b, where
+
+
+def last(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "killed_at", "saved_at"),
+    [("hamiltonian", 8, 6), ("adamw", 11, 10)],
+    ids=["inside an epoch", "between two epochs"],
+)
+def test_killed_and_resumed_equals_uninterrupted(
+    fit, fit_elsewhere, dots: Path, tmp_path: Path, optimizer: str, killed_at: int, saved_at: int
+):
+    options = {"dots": dots, "optimizer": optimizer, "pretrain": 2, "metric": "diagonal", "jitter": True}
+    fit(out=tmp_path / "whole", **options)
+    dead = fit_elsewhere(out=tmp_path / "killed", kill=killed_at, **options)
+    assert dead.returncode == -9, dead.stderr
+    assert last(tmp_path / "killed")["global_step"] == saved_at
+    torch.manual_seed(99)  # what the new process happens to start from must not matter
+    fit(
+        out=tmp_path / "resumed",
+        resume=tmp_path / "killed" / "checkpoints" / "last.ckpt",
+        workers=1 if killed_at == 8 else 0,
+        **options,
+    )
+    whole, resumed = last(tmp_path / "whole"), last(tmp_path / "resumed")
+    assert whole["global_step"] == resumed["global_step"] == 15
+    for end in (whole, resumed):
+        del end["random_state"]["python"]  # the type checker of the tests draws from it
+    for part in ("random_state", "lr_schedulers", "state_dict", "optimizer_states", "epoch", "hyper_parameters"):
+        assert_same(whole[part], resumed[part], part)
+
+
+def test_random_state_round_trip():
+    state = get_random_state()
+    drawn = [torch.rand(3), np.random.rand(3), random.random(), random.gauss(0, 1), np.random.randn(1)]
+    set_random_state(state)
+    again = [torch.rand(3), np.random.rand(3), random.random(), random.gauss(0, 1), np.random.randn(1)]
+    assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(drawn, again, strict=True))
