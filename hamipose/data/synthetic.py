@@ -1,10 +1,10 @@
 """Built-in people as a data set: made once, kept as JPEG files and one annotation file in COCO's keypoint format.
 
-``FOLDER/images/000000.jpg …`` and ``FOLDER/annotations.json``. Each annotation holds COCO's fields with ``keypoints``
-in the order of BODY16 (x, y, visibility: 2 visible, 1 hidden, 0 outside the picture; positions outside are kept), the
-person's visible ``segmentation`` as uncompressed run lengths, and besides them ``coco17`` (the same in COCO's order),
-``joints_3d_m`` (camera axes, metres, both orders), ``camera`` (intrinsics, world-to-camera rotation, position), ``pose``
-and ``height_m``.
+``FOLDER/images/000000.jpg …`` and ``FOLDER/annotations.json``. An annotation holds COCO's fields: ``keypoints`` in the
+order of BODY16 (x, y, visibility: 2 visible, 1 hidden, 0 outside the picture; positions outside are kept), ``bbox``,
+``area`` and the uncompressed run lengths ``segmentation`` of what is seen of the person. Besides them: ``coco17`` (the
+keypoints in COCO's order), ``joints_3d_m`` (camera axes, metres, both orders), ``camera`` (intrinsics, world-to-camera
+rotation, position), ``pose`` and ``height_m``.
 """
 
 import json
@@ -132,7 +132,12 @@ def _records(folder: Path, missing: list[int], arguments: dict, workers: int | N
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "hamipose.synthetic.worker", json.dumps({"indices": s, "folder": str(folder), **arguments})],
+            [
+                sys.executable,
+                "-m",
+                "hamipose.synthetic.worker",
+                json.dumps({"indices": s, "folder": str(folder), **arguments}),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
@@ -143,7 +148,7 @@ def _records(folder: Path, missing: list[int], arguments: dict, workers: int | N
     lines: Queue = Queue()
 
     def read(process: subprocess.Popen) -> None:
-        for line in process.stdout:
+        for line in process.stdout or ():
             lines.put(line)
         lines.put(None)
 
@@ -243,7 +248,9 @@ class SyntheticPeople(KeypointDataset):
         if self._labels is None:
             path = self.root / "annotations.json"
             if not path.exists():
-                raise InputError(f"{path} does not exist; make the people first: prepare(), or hamipose data synthesize")
+                raise InputError(
+                    f"{path} does not exist; make the people first: prepare(), or hamipose data synthesize"
+                )
             whole = _load(path)
             field, picked = self._order
             pairs = list(zip(whole["images"], whole["annotations"], strict=True))[: self.count]

@@ -20,7 +20,9 @@ _ONE = np.eye(3)
 _X, _Y, _Z = _ONE
 
 
-def axis_rotation(axis: Float[np.ndarray, "3"], degrees: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch 3 3"]:
+def axis_rotation(
+    axis: Float[np.ndarray, "3"], degrees: Float[np.ndarray, "*batch"]
+) -> Float[np.ndarray, "*batch 3 3"]:
     """Rotation about a unit axis (Rodrigues)."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

@@ -1,4 +1,4 @@
-"""What is behind everything: flat noise and polygons for the plain look, hazy depth for the photo look, or photographs."""
+"""What is behind everything: noise and polygons (plain look), a hazy distance (photo look), or photographs."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -32,13 +32,15 @@ def plain_backdrop(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.
             cv2.fillPoly(image, [corners.astype(np.int32)], rng.uniform(0, 1, 3).tolist())
     elif kind == "gradient":
         other, direction = rng.uniform(0, 1, 3), rng.uniform(0, 2 * np.pi)
-        y, x = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+        y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
         share = (0.5 + (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction))[..., None]
         image = base * (1 - share) + other * share
     return np.clip(image, 0, 1)
 
 
-def photo_backdrop(rng: np.random.Generator, size: tuple[int, int], horizon: float) -> Float[np.ndarray, "height width 3"]:
+def photo_backdrop(
+    rng: np.random.Generator, size: tuple[int, int], horizon: float
+) -> Float[np.ndarray, "height width 3"]:
     """Sky above the horizon, blurred trees, houses and lights along it; sRGB in [0, 1].
 
     Args:

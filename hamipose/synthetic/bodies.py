@@ -4,9 +4,10 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
 from hamipose.synthetic.poses import Pose
@@ -103,7 +104,7 @@ class Bodies:
         self._adjacency()
         self._landmarks()
 
-    def _parts(self, model: object) -> None:
+    def _parts(self, model: Any) -> None:
         weights = np.zeros((len(self.rest_m), len(PARTS)))
         for bone, name in enumerate(model.bone_labels):
             part = next((p for starts, p in _PART_OF_BONE if name.startswith(starts)), "torso")
@@ -133,7 +134,9 @@ class Bodies:
         # The hairline falls from the forehead over the ears to the nape.
         eye = 0.5 * (at["eye.L"] + at["eye.R"])
         backward = v[:, 1] - eye[1]
-        line = eye[2] + np.interp(backward, [-0.03, 0.035, 0.075, 0.10, 0.13, 0.2], [0.065, 0.055, 0.0, -0.02, -0.07, -0.075])
+        line = eye[2] + np.interp(
+            backward, [-0.03, 0.035, 0.075, 0.10, 0.13, 0.2], [0.065, 0.055, 0.0, -0.02, -0.07, -0.075]
+        )
         self.hair = np.where(self.part == PARTS.index("head"), v[:, 2] - line, -1.0)
 
     def _adjacency(self) -> None:
@@ -212,14 +215,16 @@ class Bodies:
         return points
 
 
-def _load_anny() -> object:
+def _load_anny() -> Any:
     """anny with every shape parameter, in single precision; says so where its cache has to be built first."""
     start_warp()
     import anny
     from anny.paths import get_anny_cache_path
 
     if not any(get_anny_cache_path().rglob("build_model_data_*")):
-        print("Building the body model's cache; this happens once and takes about a minute.", file=sys.stderr, flush=True)
+        print(
+            "Building the body model's cache; this happens once and takes about a minute.", file=sys.stderr, flush=True
+        )
     return anny.Anny(phenotypes="all").float().eval()
 
 

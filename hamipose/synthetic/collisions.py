@@ -24,7 +24,8 @@ _CAPSULES = {
 }
 _PAIRS = [
     *((f"{limb}.{s}", trunk) for limb in ("forearm", "hand") for s in "LR" for trunk in ("belly", "chest", "head")),
-    *((f"{limb}.{s}", f"{leg}.{t}") for limb in ("forearm", "hand") for leg in ("thigh", "shin") for s in "LR" for t in "LR"),
+    *((f"{limb}.{s}", f"thigh.{t}") for limb in ("forearm", "hand") for s in "LR" for t in "LR"),
+    *((f"{limb}.{s}", f"shin.{t}") for limb in ("forearm", "hand") for s in "LR" for t in "LR"),
     *((f"{a}.L", f"{b}.R") for a in ("forearm", "hand", "upperarm") for b in ("forearm", "hand", "upperarm")),
     *((f"{a}.L", f"{b}.R") for a in ("thigh", "shin", "foot") for b in ("thigh", "shin", "foot")),
     *((f"upperarm.{s}", "head") for s in "LR"),

@@ -41,8 +41,8 @@ def finish(
         kernel = np.zeros((side, side), np.float32)
         middle = (side - 1) / 2
         step = np.array([np.cos(angle), np.sin(angle)]) * length / 2
-        ends = [(middle + s * step) * 16 for s in (-1, 1)]
-        cv2.line(kernel, *(tuple(int(round(v)) for v in e) for e in ends), 1.0, 1, cv2.LINE_AA, 4)
+        start, end = ([round(float(v)) for v in (middle + s * step) * 16] for s in (-1, 1))
+        cv2.line(kernel, start, end, 1.0, 1, cv2.LINE_AA, 4)
         if kernel.sum() > 0:
             image = cv2.filter2D(image, -1, kernel / kernel.sum())
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.3) * per_px)

@@ -1,4 +1,4 @@
-"""Ray casting and shading, run by warp on a processor or a GPU. Imported only where something is rendered.
+"""Shading and whole pictures, run by warp on a processor or a GPU. Imported only where something is rendered.
 
 ``no_type_check`` keeps run-time type checkers away from functions that warp compiles and Python never runs.
 """
@@ -7,23 +7,13 @@ from typing import no_type_check
 
 import warp as wp
 
-__all__ = ["World", "first_hits", "render"]
+from hamipose.synthetic.fabrics import pattern_share, worn
+from hamipose.synthetic.rays import Hit, Things, blocked, meet
+
+__all__ = ["Things", "World", "first_hits", "render"]
 
 
 wp.set_module_options({"enable_backward": False})
-
-
-@wp.struct
-@no_type_check
-class Things:
-    """What blocks rays. Small, since warp hands structures on by value."""
-
-    mesh: wp.uint64
-    # rows: centre, three rows of the frame, (kind, radius, material)
-    solids: wp.array2d(dtype=wp.vec3)
-    count: wp.int32
-    body_centre: wp.vec3
-    body_radius: wp.float32
 
 
 @wp.struct
@@ -55,131 +45,6 @@ class World:
     seed: wp.int32
 
 
-@wp.struct
-@no_type_check
-class Hit:
-    t: wp.float32
-    kind: wp.int32  # 0 nothing, 1 body, 2 solid, 3 ground
-    index: wp.int32  # triangle or solid
-    u: wp.float32
-    v: wp.float32
-    normal: wp.vec3
-
-
-@wp.func
-@no_type_check
-def past_sphere(start: wp.vec3, way: wp.vec3, centre: wp.vec3, radius: float):
-    to = centre - start
-    along = wp.dot(to, way)
-    return wp.dot(to, to) - along * along > radius * radius or along < -radius
-
-
-@wp.func
-@no_type_check
-def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: wp.vec3, far: float):
-    """Distance to a solid (far where it is missed) and the outward normal there, not normalised."""
-    t_best = far
-    normal = wp.vec3(0.0, 0.0, 0.0)
-    centre = solids[k, 0]
-    if not past_sphere(start, way, centre, solids[k, 4][1]):
-        frame = wp.matrix_from_rows(solids[k, 1], solids[k, 2], solids[k, 3])
-        o = frame * (start - centre)
-        d = frame * way
-        kind = int(solids[k, 4][0])
-        if kind == 0:
-            near = float(-1.0e9)
-            exit = float(1.0e9)
-            side = int(0)
-            for i in range(3):
-                if wp.abs(d[i]) < 1.0e-7:
-                    if wp.abs(o[i]) > 1.0:
-                        exit = float(-1.0e9)
-                else:
-                    t0 = (-wp.sign(d[i]) - o[i]) / d[i]
-                    if t0 > near:
-                        near = t0
-                        side = i
-                    exit = wp.min(exit, (wp.sign(d[i]) - o[i]) / d[i])
-            if near < exit and near > 1.0e-4 and near < far:
-                t_best = near
-                row = wp.vec3(frame[side, 0], frame[side, 1], frame[side, 2])
-                normal = -wp.sign(d[side]) * row
-        elif kind == 1:
-            a = wp.dot(d, d)
-            b = wp.dot(o, d)
-            disc = b * b - a * (wp.dot(o, o) - 1.0)
-            if disc > 0.0:
-                t0 = (-b - wp.sqrt(disc)) / a
-                if t0 > 1.0e-4 and t0 < far:
-                    t_best = t0
-                    normal = wp.transpose(frame) * (o + t0 * d)
-        else:
-            a = d[0] * d[0] + d[1] * d[1]
-            b = o[0] * d[0] + o[1] * d[1]
-            disc = b * b - a * (o[0] * o[0] + o[1] * o[1] - 1.0)
-            if disc > 0.0 and a > 1.0e-9:
-                t0 = (-b - wp.sqrt(disc)) / a
-                z0 = o[2] + t0 * d[2]
-                if t0 > 1.0e-4 and t0 < far and wp.abs(z0) <= 1.0:
-                    t_best = t0
-                    p = o + t0 * d
-                    normal = wp.transpose(frame) * wp.vec3(p[0], p[1], 0.0)
-                elif wp.abs(d[2]) > 1.0e-7:
-                    t1 = (-wp.sign(d[2]) - o[2]) / d[2]
-                    p1 = o + t1 * d
-                    if t1 > 1.0e-4 and t1 < far and p1[0] * p1[0] + p1[1] * p1[1] <= 1.0:
-                        t_best = t1
-                        row = wp.vec3(frame[2, 0], frame[2, 1], frame[2, 2])
-                        normal = -wp.sign(d[2]) * row
-    return t_best, normal
-
-
-@wp.func
-@no_type_check
-def meet(things: Things, body: bool, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3):
-    """The first thing on a ray; `body`: whether the body may be on it at all."""
-    hit = Hit()
-    hit.t = float(1.0e6)
-    hit.kind = 0
-    if body and not past_sphere(start, way, things.body_centre, things.body_radius):
-        query = wp.mesh_query_ray(things.mesh, start, way, 1.0e6)
-        if query.result:
-            hit.t = query.t
-            hit.kind = 1
-            hit.index = query.face
-            hit.u = query.u
-            hit.v = query.v
-            hit.normal = query.normal
-    for k in range(things.count):
-        t, normal = meet_solid(things.solids, k, start, way, hit.t)
-        if t < hit.t:
-            hit.t = t
-            hit.kind = 2
-            hit.index = k
-            hit.normal = wp.normalize(normal)
-    if ground == 1 and way[2] < -1.0e-6:
-        t_ground = (ground_m - start[2]) / way[2]
-        if t_ground > 0.0 and t_ground < hit.t:
-            hit.t = t_ground
-            hit.kind = 3
-            hit.index = 0
-            hit.normal = wp.vec3(0.0, 0.0, 1.0)
-    return hit
-
-
-@wp.func
-@no_type_check
-def blocked(things: Things, start: wp.vec3, way: wp.vec3, reach: float):
-    if not past_sphere(start, way, things.body_centre, things.body_radius):
-        if wp.mesh_query_ray_anyhit(things.mesh, start, way, reach):
-            return True
-    for k in range(things.count):
-        t, normal = meet_solid(things.solids, k, start, way, reach)
-        if t < reach:
-            return True
-    return False
-
-
 @wp.func
 @no_type_check
 def same_surface(world: World, a: Hit, b: Hit):
@@ -195,95 +60,13 @@ def same_surface(world: World, a: Hit, b: Hit):
 
 @wp.func
 @no_type_check
-def fraction(x: float):
-    return x - wp.floor(x)
-
-
-@wp.func
-@no_type_check
-def cell_random(i: float, j: float):
-    return fraction(wp.sin(i * 12.9898 + j * 78.233) * 43758.547)
-
-
-@wp.func
-@no_type_check
-def pattern_share(kind: int, q: wp.vec3, scale: float, seed: int):
-    """Share of the second colour at a point of the surface; q[0] and q[2] run along it, in metres."""
-    x = q[0] * scale
-    z = q[2] * scale
-    share = float(0.0)
-    if kind == 1:
-        share = wp.where(fraction(z) > 0.5, 1.0, 0.0)
-    elif kind == 2:
-        share = wp.where(fraction(x) > 0.5, 1.0, 0.0)
-    elif kind == 3:
-        share = wp.where(fraction(0.5 * (wp.floor(x) + wp.floor(z))) > 0.25, 1.0, 0.0)
-    elif kind == 4:
-        dx = fraction(x) - 0.5
-        dz = fraction(z + 0.5 * wp.floor(x)) - 0.5
-        share = wp.where(dx * dx + dz * dz < 0.07, 1.0, 0.0)
-    elif kind == 5:
-        share = wp.where(wp.noise(wp.uint32(seed), q * scale) > 0.02, 1.0, 0.0)
-    elif kind == 6:
-        share = 0.5 * wp.where(fraction(z) > 0.62, 1.0, 0.0) + 0.5 * wp.where(fraction(x) > 0.62, 1.0, 0.0)
-    elif kind == 7:
-        row = wp.floor(x)
-        shift = z * 0.16 + cell_random(row, 3.0)
-        share = 0.75 * cell_random(row, wp.floor(shift))
-        if fraction(x) < 0.05 or fraction(shift) < 0.012:
-            share = 1.0
-    elif kind == 8:
-        row = wp.floor(z)
-        shift = 0.5 * x + 0.5 * fraction(0.5 * row)
-        share = 0.45 * cell_random(row, wp.floor(shift))
-        if fraction(z) < 0.12 or fraction(shift) < 0.06:
-            share = 1.0
-    elif kind == 9:
-        share = 0.5 + 0.6 * wp.noise(wp.uint32(seed), q * scale) + 0.35 * wp.noise(wp.uint32(seed), q * (3.7 * scale))
-    elif kind == 10:
-        share = wp.where(wp.noise(wp.uint32(seed), q * scale) > 0.28, 1.0, 0.0)
-    return wp.clamp(share, 0.0, 1.0)
-
-
-@wp.func
-@no_type_check
-def worn(w: wp.array(dtype=wp.float32), part: int, along: float, hair: float):
-    """Which material covers a point of the body. Parts as in `bodies.PARTS`, settings as in `outfits.SETTINGS`."""
-    slot = int(0)
-    if part == 0:
-        if along < w[12]:
-            slot = 2
-        if along > w[10] and along < w[11]:
-            slot = 1
-    elif part == 1:
-        if hair > w[15]:
-            slot = 4
-    elif part == 2:
-        slot = 5
-    elif part <= 8:
-        if along < w[8]:
-            slot = 1
-    else:
-        if along < w[9]:
-            slot = 2
-        if along < w[16]:
-            slot = 1
-        if along > w[14]:
-            slot = 6
-        if along > w[13]:
-            slot = 3
-    return int(w[slot])
-
-
-@wp.func
-@no_type_check
 def colour_at(world: World, hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uint32):
     """Light that reaches the eye from a point of a surface, linear RGB."""
     p = start + way * hit.t
     normal = hit.normal
-    material = int(0)
+    material = 0
     q = wp.vec3(p[0], 0.0, p[1])
-    tone = float(1.0)
+    tone = 1.0
     if hit.kind == 1:
         a = wp.mesh_get_index(world.things.mesh, hit.index * 3)
         b = wp.mesh_get_index(world.things.mesh, hit.index * 3 + 1)
@@ -305,8 +88,8 @@ def colour_at(world: World, hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uin
         r0 = wp.normalize(solids[k, 1])
         r1 = wp.normalize(solids[k, 2])
         r2 = wp.normalize(solids[k, 3])
-        l = p - solids[k, 0]
-        q = wp.vec3(wp.dot(l, r0), wp.dot(l, r1), wp.dot(l, r2))
+        local = p - solids[k, 0]
+        q = wp.vec3(wp.dot(local, r0), wp.dot(local, r1), wp.dot(local, r2))
         if solids[k, 4][0] == 0.0:
             if wp.abs(wp.dot(normal, r0)) > 0.9:
                 q = wp.vec3(q[1], q[0], q[2])
@@ -339,7 +122,7 @@ def colour_at(world: World, hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uin
         jitter = wp.sample_unit_sphere(draw) * world.lights[i, 2][0]
         towards = wp.normalize(world.lights[i, 0] + jitter)
         facing = wp.dot(normal, towards)
-        if facing > 0.0:
+        if facing > 0.0:  # noqa: SIM102 - see `rays`
             if not blocked(world.things, lift, towards, 50.0):
                 out += wp.cw_mul(albedo, world.lights[i, 1]) * facing
                 if finish[1] > 0.0:
@@ -366,7 +149,10 @@ def render(
     image: wp.array2d(dtype=wp.vec3),
     mask: wp.array2d(dtype=wp.float32),
 ):
-    """One pixel: the mean of 2×2 rays, the second diagonal cast at edges only. `tiles` tells where the body may be seen at all, for 4×4 pixels each."""
+    """One pixel: the mean of 2×2 rays, the second diagonal cast at edges only.
+
+    `tiles` tells where the body may be seen at all, for 4×4 pixels each.
+    """
     i, j = wp.tid()
     body = tiles[i / 4, j / 4] > 0
     corner = wp.vec3(float(j) - 0.5 * float(world.width - 1), float(i) - 0.5 * float(world.height - 1), world.focal_px)
@@ -383,7 +169,7 @@ def render(
     light3 = light0
     light1 = light0
     light2 = light0
-    share = float(0.0)
+    share = 0.0
     if hit0.kind == 1:
         share += 0.25
     if hit3.kind == 1:

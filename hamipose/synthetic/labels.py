@@ -12,17 +12,37 @@ from hamipose.synthetic.scene import Camera
 
 __all__ = ["Labels", "box_of", "label", "run_lengths", "visibility"]
 
-# How far under the skin a point may lie when the camera looks straight at it, metres for a body of 1.65 m; and the parts
-# of the surface that may be what the camera sees there.
+# How far under the surface a point may lie when the camera looks straight at it, metres for a body of 1.65 m; and the
+# parts of the surface that may be what the camera sees there.
 _DEPTH_M = {
-    **{"shoulder": 0.15, "elbow": 0.085, "wrist": 0.065, "hip": 0.19, "knee": 0.11, "ankle": 0.095},
-    **{"pelvis": 0.22, "thorax": 0.19, "neck": 0.14, "head": 0.10, "nose": 0.04, "eye": 0.04, "ear": 0.05},
+    "shoulder": 0.15,
+    "elbow": 0.085,
+    "wrist": 0.065,
+    "hip": 0.19,
+    "knee": 0.11,
+    "ankle": 0.095,
+    "pelvis": 0.22,
+    "thorax": 0.19,
+    "neck": 0.14,
+    "head": 0.10,
+    "nose": 0.04,
+    "eye": 0.04,
+    "ear": 0.05,
 }
 _NEAR_PARTS = {
-    **{"shoulder": ("torso", "upper_arm"), "elbow": ("upper_arm", "forearm"), "wrist": ("forearm", "hand")},
-    **{"hip": ("torso", "thigh"), "knee": ("thigh", "shin"), "ankle": ("shin", "foot")},
-    **{"pelvis": ("torso", "left_thigh", "right_thigh"), "thorax": ("torso", "head"), "neck": ("head", "torso")},
-    **{"head": ("head",), "nose": ("head",), "eye": ("head", "eyes"), "ear": ("head",)},
+    "shoulder": ("torso", "upper_arm"),
+    "elbow": ("upper_arm", "forearm"),
+    "wrist": ("forearm", "hand"),
+    "hip": ("torso", "thigh"),
+    "knee": ("thigh", "shin"),
+    "ankle": ("shin", "foot"),
+    "pelvis": ("torso", "left_thigh", "right_thigh"),
+    "thorax": ("torso", "head"),
+    "neck": ("head", "torso"),
+    "head": ("head",),
+    "nose": ("head",),
+    "eye": ("head", "eyes"),
+    "ear": ("head",),
 }
 
 
@@ -48,7 +68,11 @@ def _may_show(name: str) -> list[int]:
 
 
 def visibility(
-    renderer: Renderer, camera: Camera, names: tuple[str, ...], points_m: Float[np.ndarray, "keypoint 3"], height_m: float
+    renderer: Renderer,
+    camera: Camera,
+    names: tuple[str, ...],
+    points_m: Float[np.ndarray, "keypoint 3"],
+    height_m: float,
 ) -> Bool[np.ndarray, " keypoint"]:
     """Ray test: is the skin over the point the first thing that the ray from the camera to it meets?"""
     distance, part = renderer.first_hits(points_m)

@@ -15,15 +15,17 @@ SETTINGS = (
     *("sleeve", "legs", "hem", "neckline", "waist", "shoe_height", "sock_height", "hairline", "skirt"),
 )
 
-_SKIN = np.array([[246, 214, 190], [232, 190, 160], [214, 164, 126], [184, 130, 92], [140, 92, 62], [98, 62, 42], [66, 42, 30]]) / 255
-_HAIR = np.array([[24, 20, 18], [46, 32, 24], [84, 56, 34], [138, 96, 56], [196, 160, 104], [150, 70, 36], [150, 148, 146], [215, 212, 208]]) / 255  # fmt: skip
-_CLOTH = (
-    np.array([
-        *([28, 30, 36], [60, 62, 68], [120, 122, 126], [200, 200, 198], [236, 234, 228], [34, 44, 80], [52, 78, 130], [96, 124, 160]),
-        *([120, 34, 38], [176, 52, 48], [200, 110, 60], [214, 178, 92], [66, 84, 58], [104, 122, 84], [92, 66, 48], [158, 128, 98]),
-        *([96, 60, 98], [196, 150, 160], [48, 110, 112], [150, 170, 186]),
-    ]) / 255
-)  # fmt: skip
+
+def _colours(hexes: str) -> Float[np.ndarray, "colour 3"]:
+    return np.array([list(bytes.fromhex(h)) for h in hexes.split()]) / 255
+
+
+_SKIN = _colours("f6d6be e8bea0 d6a47e b8825c 8c5c3e 623e2a 422a1e")  # light to dark
+_HAIR = _colours("181412 2e2018 543822 8a6038 c4a068 964624 969492 d7d4d0")
+_CLOTH = _colours(
+    "1c1e24 3c3e44 787a7e c8c8c6 eceae4 222c50 344e82 607ca0 782226 b03430"
+    " c86e3c d6b25c 42543a 687a54 5c4230 9e8062 603c62 c496a0 306e70 96aaba"
+)
 
 
 def _skin(rng: np.random.Generator) -> Float[np.ndarray, "3"]:

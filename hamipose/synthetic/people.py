@@ -74,9 +74,7 @@ def picture_person(
     pose = draw_pose(rng, surface.articulation, family=family)
     heading = float(rng.uniform(-180, 180)) if abs(pose.pitch) > 45 else 0.0
     body = surface.body(shape, pose, heading)
-    scene = stage(
-        rng, surface, body, pose, look=look, size=(size, size), heading=heading, backgrounds=backgrounds
-    )
+    scene = stage(rng, surface, body, pose, look=look, size=(size, size), heading=heading, backgrounds=backgrounds)
     caster = renderer(device)
     caster.load(scene)
     linear, cover = caster.picture()

@@ -1,47 +1,16 @@
-"""Poses as joint angles in anatomical terms: limits, families of poses, and a sampler that stays within the limits.
+"""Poses as joint angles in anatomical terms: a sampler that stays within what joints allow.
 
-Every angle is in degrees and 0 is standing upright, arms hanging, palms to the thighs. Left and right limbs use the same
-signs: flexion bends a limb the way it bends, abduction leads away from the body.
+Every angle is in degrees and 0 is standing upright, arms hanging, palms to the thighs. Left and right limbs use the
+same signs: flexion bends a limb the way it bends, abduction leads away from the body.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ARMS", "FAMILIES", "LIMITS", "Pose", "sample_pose", "within_limits"]
+from hamipose.synthetic.families import ARM, ARMS, FAMILIES, LEG, LIMITS, REST, TRUNK, Ranges
 
-_TRUNK = {
-    "trunk_flexion": (-25.0, 70.0),
-    "trunk_bend": (-30.0, 30.0),  # to the left
-    "trunk_twist": (-40.0, 40.0),  # to the left
-    "neck_flexion": (-40.0, 45.0),
-    "neck_bend": (-30.0, 30.0),
-    "neck_twist": (-65.0, 65.0),
-}
-_ARM = {
-    "shoulder_elevation": (4.0, 168.0),  # upper arm away from hanging, whatever the direction
-    "shoulder_plane": (-70.0, 125.0),  # that direction: 0 sideways, 90 forward, -90 backward
-    "shoulder_rotation": (-75.0, 75.0),  # inward
-    "elbow_flexion": (0.0, 145.0),
-    "forearm_pronation": (-70.0, 70.0),
-    "wrist_flexion": (-55.0, 60.0),
-    "finger_curl": (0.0, 80.0),
-}
-_LEG = {
-    "hip_flexion": (-25.0, 122.0),
-    "hip_abduction": (-15.0, 50.0),
-    "hip_rotation": (-30.0, 45.0),  # outward
-    "knee_flexion": (0.0, 145.0),
-    "ankle_dorsiflexion": (-45.0, 25.0),
-}
-
-#: Range of every angle. Limb angles exist twice, as ``left_...`` and ``right_...``.
-LIMITS: dict[str, tuple[float, float]] = {
-    **_TRUNK,
-    **{f"{side}_{name}": limits for side in ("left", "right") for name, limits in {**_ARM, **_LEG}.items()},
-}
-
-Ranges = dict[str, tuple[float, float]]
+__all__ = ["Pose", "sample_pose", "within_limits"]
 
 
 @dataclass
@@ -62,230 +31,6 @@ class Pose:
     roll: float = 0.0
     airborne: bool = False
     seated: bool = False
-
-
-@dataclass(frozen=True)
-class _Family:
-    weight: float
-    trunk: Ranges
-    leg: Ranges
-    other_leg: Ranges | None = None  # None: the same ranges, drawn again
-    arms: tuple[str, ...] = ()  # empty: any
-    pitch: tuple[float, float] = (-4.0, 8.0)
-    roll: tuple[float, float] = (-4.0, 4.0)
-    airborne: bool = False
-    seated: bool = False
-    alike: float = 0.3  # chance that both legs share their angles
-
-
-#: Ways to hold one arm.
-ARMS: dict[str, Ranges] = {
-    "hanging": {
-        "shoulder_elevation": (8, 28),
-        "shoulder_plane": (-20, 60),
-        "shoulder_rotation": (-10, 35),
-        "elbow_flexion": (2, 35),
-    },
-    "swinging_forward": {
-        "shoulder_elevation": (18, 55),
-        "shoulder_plane": (65, 95),
-        "shoulder_rotation": (-10, 25),
-        "elbow_flexion": (15, 100),
-    },
-    "swinging_back": {
-        "shoulder_elevation": (18, 50),
-        "shoulder_plane": (-70, -40),
-        "shoulder_rotation": (-15, 25),
-        "elbow_flexion": (10, 90),
-    },
-    "on_hip": {
-        "shoulder_elevation": (38, 55),
-        "shoulder_plane": (-30, 5),
-        "shoulder_rotation": (45, 70),
-        "elbow_flexion": (85, 110),
-    },
-    "reaching_forward": {
-        "shoulder_elevation": (60, 110),
-        "shoulder_plane": (50, 105),
-        "shoulder_rotation": (-30, 40),
-        "elbow_flexion": (0, 60),
-    },
-    "reaching_up": {
-        "shoulder_elevation": (125, 166),
-        "shoulder_plane": (0, 100),
-        "shoulder_rotation": (-40, 40),
-        "elbow_flexion": (0, 60),
-    },
-    "out_to_the_side": {
-        "shoulder_elevation": (60, 110),
-        "shoulder_plane": (-20, 35),
-        "shoulder_rotation": (-40, 50),
-        "elbow_flexion": (0, 50),
-    },
-    "raised_bent": {
-        "shoulder_elevation": (65, 120),
-        "shoulder_plane": (-20, 40),
-        "shoulder_rotation": (-75, -35),
-        "elbow_flexion": (60, 125),
-    },
-    "hand_to_face": {
-        "shoulder_elevation": (35, 75),
-        "shoulder_plane": (50, 90),
-        "shoulder_rotation": (0, 30),
-        "elbow_flexion": (110, 138),
-    },
-    "behind_head": {
-        "shoulder_elevation": (105, 140),
-        "shoulder_plane": (0, 35),
-        "shoulder_rotation": (-75, -40),
-        "elbow_flexion": (110, 140),
-    },
-    "across_the_chest": {
-        "shoulder_elevation": (35, 65),
-        "shoulder_plane": (75, 110),
-        "shoulder_rotation": (35, 70),
-        "elbow_flexion": (80, 120),
-    },
-    "behind_the_back": {
-        "shoulder_elevation": (25, 45),
-        "shoulder_plane": (-65, -35),
-        "shoulder_rotation": (35, 70),
-        "elbow_flexion": (40, 95),
-    },
-    "at_work": {
-        "shoulder_elevation": (15, 60),
-        "shoulder_plane": (40, 95),
-        "shoulder_rotation": (-20, 40),
-        "elbow_flexion": (50, 115),
-    },
-    "anywhere": {
-        "shoulder_elevation": (15, 160),
-        "shoulder_plane": (-45, 110),
-        "shoulder_rotation": (-60, 60),
-        "elbow_flexion": (0, 130),
-    },
-}
-
-_UPRIGHT: Ranges = {"trunk_flexion": (-8, 15), "trunk_bend": (-10, 10), "trunk_twist": (-15, 15)}
-_STRAIGHT: Ranges = {"hip_flexion": (-8, 10), "hip_abduction": (-3, 10), "hip_rotation": (-5, 20), "knee_flexion": (0, 12)}
-
-#: What the whole body does.
-FAMILIES: dict[str, _Family] = {
-    "standing": _Family(0.17, _UPRIGHT, _STRAIGHT),
-    "standing_wide": _Family(
-        0.06,
-        {"trunk_flexion": (-10, 20), "trunk_bend": (-25, 25), "trunk_twist": (-25, 25)},
-        {"hip_flexion": (-5, 20), "hip_abduction": (12, 32), "hip_rotation": (0, 30), "knee_flexion": (0, 25)},
-    ),
-    "walking": _Family(
-        0.12,
-        {"trunk_flexion": (-2, 14), "trunk_twist": (-14, 14)},
-        {"hip_flexion": (12, 35), "hip_abduction": (-3, 6), "knee_flexion": (3, 30), "ankle_dorsiflexion": (-5, 15)},
-        {"hip_flexion": (-20, 2), "hip_abduction": (-3, 6), "knee_flexion": (5, 50), "ankle_dorsiflexion": (-25, 8)},
-        arms=("swinging_forward", "swinging_back", "hanging", "hanging", "at_work"),
-    ),
-    "running": _Family(
-        0.08,
-        {"trunk_flexion": (0, 20), "trunk_twist": (-22, 22)},
-        {"hip_flexion": (35, 85), "hip_abduction": (-3, 10), "knee_flexion": (40, 110)},
-        {"hip_flexion": (-22, 5), "hip_abduction": (-3, 8), "knee_flexion": (15, 110), "ankle_dorsiflexion": (-40, 5)},
-        arms=("swinging_forward", "swinging_back"),
-        pitch=(0, 20),
-        airborne=True,
-    ),
-    "sitting": _Family(
-        0.12,
-        {"trunk_flexion": (-10, 35), "trunk_bend": (-12, 12), "trunk_twist": (-20, 20)},
-        {"hip_flexion": (70, 98), "hip_abduction": (0, 25), "hip_rotation": (-12, 25), "knee_flexion": (55, 105)},
-        arms=("hanging", "at_work", "at_work", "reaching_forward", "hand_to_face", "across_the_chest", "reaching_up"),
-        pitch=(-18, 5),
-        seated=True,
-        alike=0.5,
-    ),
-    "squatting": _Family(
-        0.05,
-        {"trunk_flexion": (10, 45), "trunk_twist": (-15, 15)},
-        {"hip_flexion": (85, 118), "hip_abduction": (8, 32), "hip_rotation": (0, 30), "knee_flexion": (90, 138)},
-        arms=("reaching_forward", "at_work", "hanging", "anywhere"),
-        pitch=(10, 38),
-        alike=0.7,
-    ),
-    "kneeling": _Family(
-        0.06,
-        {"trunk_flexion": (-5, 30), "trunk_twist": (-20, 20)},
-        {"hip_flexion": (75, 100), "hip_abduction": (0, 20), "knee_flexion": (80, 105)},
-        {"hip_flexion": (-8, 15), "hip_abduction": (0, 8), "knee_flexion": (85, 110), "ankle_dorsiflexion": (-40, 5)},
-    ),
-    "lunging": _Family(
-        0.08,
-        {"trunk_flexion": (-10, 30), "trunk_bend": (-25, 25), "trunk_twist": (-30, 30)},
-        {"hip_flexion": (50, 95), "hip_abduction": (0, 30), "hip_rotation": (0, 30), "knee_flexion": (40, 95)},
-        {"hip_flexion": (-22, 5), "hip_abduction": (5, 25), "knee_flexion": (0, 30), "ankle_dorsiflexion": (0, 20)},
-        pitch=(-5, 20),
-    ),
-    "jumping": _Family(
-        0.07,
-        {"trunk_flexion": (-20, 35), "trunk_bend": (-20, 20), "trunk_twist": (-30, 30)},
-        {"hip_flexion": (-20, 90), "hip_abduction": (0, 42), "hip_rotation": (-10, 30), "knee_flexion": (5, 120)},
-        arms=("reaching_up", "out_to_the_side", "anywhere", "raised_bent", "swinging_back"),
-        pitch=(-15, 25),
-        roll=(-15, 15),
-        airborne=True,
-        alike=0.35,
-    ),
-    "kicking": _Family(
-        0.05,
-        {"trunk_flexion": (-20, 25), "trunk_bend": (-25, 25), "trunk_twist": (-25, 25)},
-        {"hip_flexion": (40, 105), "hip_abduction": (0, 45), "knee_flexion": (0, 60), "ankle_dorsiflexion": (-35, 10)},
-        _STRAIGHT,
-        pitch=(-22, 5),
-        roll=(-12, 12),
-    ),
-    "bending": _Family(
-        0.07,
-        {"trunk_flexion": (25, 65), "trunk_bend": (-20, 20), "trunk_twist": (-25, 25), "neck_flexion": (-35, 20)},
-        {"hip_flexion": (45, 85), "hip_abduction": (0, 20), "knee_flexion": (5, 45)},
-        arms=("hanging", "reaching_forward", "reaching_forward", "at_work", "on_hip"),
-        pitch=(35, 65),
-        alike=0.7,
-    ),
-    "lying": _Family(
-        0.06,
-        {"trunk_flexion": (-10, 20), "trunk_bend": (-15, 15), "trunk_twist": (-20, 20)},
-        {"hip_flexion": (-5, 60), "hip_abduction": (0, 25), "hip_rotation": (-10, 35), "knee_flexion": (0, 90)},
-    ),
-    "upside_down": _Family(
-        0.05,
-        {"trunk_flexion": (-22, 15), "trunk_twist": (-15, 15), "neck_flexion": (-35, 10)},
-        {"hip_flexion": (-20, 60), "hip_abduction": (0, 40), "knee_flexion": (0, 90)},
-        arms=("reaching_up",),
-        pitch=(160, 200),
-        roll=(-15, 15),
-    ),
-    "tumbling": _Family(
-        0.05,
-        {"trunk_flexion": (-20, 60), "trunk_bend": (-25, 25), "trunk_twist": (-30, 30)},
-        {"hip_flexion": (-20, 115), "hip_abduction": (-5, 45), "hip_rotation": (-20, 35), "knee_flexion": (0, 130)},
-        pitch=(-180, 180),
-        roll=(-60, 60),
-        airborne=True,
-    ),
-}  # fmt: skip
-
-_REST: Ranges = {
-    "trunk_flexion": (-5, 10),
-    "trunk_bend": (-6, 6),
-    "trunk_twist": (-8, 8),
-    "neck_flexion": (-20, 25),
-    "neck_bend": (-12, 12),
-    "neck_twist": (-40, 40),
-    "forearm_pronation": (-50, 50),
-    "wrist_flexion": (-25, 30),
-    "finger_curl": (0, 60),
-    "hip_abduction": (-3, 10),
-    "hip_rotation": (-8, 20),
-    "ankle_dorsiflexion": (-15, 12),
-}
 
 
 def within_limits(angles: dict[str, float]) -> dict[str, float]:
@@ -312,13 +57,13 @@ def within_limits(angles: dict[str, float]) -> dict[str, float]:
 def _draw(rng: np.random.Generator, ranges: Ranges, names: dict[str, tuple[float, float]]) -> dict[str, float]:
     drawn = {}
     for name in names:
-        low, high = ranges.get(name, _REST.get(name, (0.0, 0.0)))
+        low, high = ranges.get(name, REST.get(name, (0.0, 0.0)))
         drawn[name] = rng.uniform(low, high) + 4.0 * rng.standard_normal()
     return drawn
 
 
 def _arm(rng: np.random.Generator, styles: tuple[str, ...]) -> dict[str, float]:
-    return _draw(rng, ARMS[styles[rng.integers(len(styles))]], _ARM)
+    return _draw(rng, ARMS[styles[rng.integers(len(styles))]], ARM)
 
 
 def sample_pose(rng: np.random.Generator, family: str | None = None) -> Pose:
@@ -329,14 +74,14 @@ def sample_pose(rng: np.random.Generator, family: str | None = None) -> Pose:
     kind = FAMILIES[chosen]
     styles = kind.arms or tuple(ARMS)
 
-    leg, other = _draw(rng, kind.leg, _LEG), _draw(rng, kind.other_leg or kind.leg, _LEG)
+    leg, other = _draw(rng, kind.leg, LEG), _draw(rng, kind.other_leg or kind.leg, LEG)
     if kind.other_leg is None and rng.random() < kind.alike:
         other = {name: angle + 4.0 * rng.standard_normal() for name, angle in leg.items()}
     arm, other_arm = _arm(rng, styles), _arm(rng, styles)
     if rng.random() < 0.2:
         other_arm = {name: angle + 5.0 * rng.standard_normal() for name, angle in arm.items()}
 
-    angles = _draw(rng, kind.trunk, _TRUNK)
+    angles = _draw(rng, kind.trunk, TRUNK)
     sides = ("left", "right") if rng.random() < 0.5 else ("right", "left")
     for side, limb in zip(sides, (leg, other), strict=True):
         angles |= {f"{side}_{name}": angle for name, angle in limb.items()}

@@ -3,6 +3,7 @@
 import os
 import sys
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,11 +40,11 @@ class Renderer:
         self._mesh = wp.Mesh(points=self._points, indices=self._array(surface.faces.reshape(-1), wp.int32))
         self._face_part = self._array(surface.face_part, wp.int32)
 
-    def _array(self, values: np.ndarray, dtype: object) -> object:
+    def _array(self, values: np.ndarray, dtype: Any) -> Any:
         kind = np.int32 if dtype is self._wp.int32 else np.float32
         return self._wp.array(np.ascontiguousarray(values, kind), dtype=dtype, device=self.device)
 
-    def _rows(self, *rows: np.ndarray) -> object:
+    def _rows(self, *rows: np.ndarray) -> Any:
         """Arrays of vectors, or of numbers (then followed by zeros), side by side."""
         filled = [np.pad(r[:, None], ((0, 0), (0, 2))) if r.ndim == 1 else r for r in rows]
         table = np.ascontiguousarray(np.stack(filled, 1), np.float32)
@@ -51,13 +52,14 @@ class Renderer:
 
     def load(self, scene: Scene) -> None:
         """Makes `scene` the one that rays are cast into."""
-        wp, world = self._wp, self._kernels.World()
+        wp = self._wp
+        world: Any = self._kernels.World()
         vertices = np.ascontiguousarray(scene.vertices_m, np.float32)
         a, b, c = (vertices[self._surface.faces[:, i]] for i in range(3))
         self._longest_m = float(np.sqrt(max(((p - q) ** 2).sum(1).max() for p, q in ((a, b), (b, c), (c, a)))))
         self._points.assign(vertices)
         self._mesh.refit()
-        things = self._kernels.Things()
+        things: Any = self._kernels.Things()
         fields = np.stack([self._surface.along, self._surface.hair, scene.blotch], 1)
         world.face_part = self._face_part
         world.vertices = self._rows(scene.normals, self._surface.cloth_m, fields)
@@ -139,7 +141,7 @@ def _linear(srgb: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     return np.clip(srgb, 0, 1) ** 2.2
 
 
-def _listdir(folder: object) -> list[str]:
+def _listdir(folder: str | None) -> list[str]:
     return os.listdir(folder) if folder and os.path.isdir(folder) else []
 
 

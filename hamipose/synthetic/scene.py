@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 __all__ = ["PATTERNS", "SOLIDS", "Camera", "Lights", "Materials", "Scene", "Solids"]
 

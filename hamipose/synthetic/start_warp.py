@@ -3,12 +3,13 @@
 import os
 import sys
 from functools import lru_cache
+from typing import Any
 
 __all__ = ["start_warp"]
 
 
 @lru_cache(maxsize=1)
-def start_warp() -> object:
+def start_warp() -> Any:
     """The module `warp`, ready. Its greeting and its remark that a machine has no GPU are kept off the terminal."""
     import warp
 

@@ -1,7 +1,7 @@
 """A process of its own that makes some of the pictures: ``python -m hamipose.synthetic.worker '<json>'``.
 
-Writes picture files and prints one line of JSON a picture, its record. A module rather than `multiprocessing`, so that a
-user's script needs no ``if __name__ == "__main__"``.
+Writes picture files and prints one line of JSON a picture, its record. A module rather than `multiprocessing`, so that
+a user's script needs no ``if __name__ == "__main__"``.
 """
 
 import json
