@@ -1,8 +1,16 @@
 """Pose estimation that adapts itself to footage nobody labelled (HamiPose, CVPR 2026)."""
 
 import os
+import sys
+from pathlib import Path
 
 # albumentations asks the network for a newer version of itself on import; clusters without one would wait.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 __version__ = "0.1.0"
+
+
+def configs_folder() -> Path:
+    """Where the ready-made configs are: ``configs/hamipose`` of a clone, else where the installed package put them."""
+    clone = Path(__file__).parent.parent / "configs" / "hamipose"
+    return clone if clone.is_dir() else Path(sys.prefix) / "share" / "hamipose" / "configs"

@@ -1,0 +1,227 @@
+"""Built-in people → Leeds Sports Pose: every method from the same start, with the same budget, on the strict split.
+
+    python benchmarks/synthetic_to_lsp.py --data DIR --seeds 0 1 --out runs/synthetic_to_lsp
+
+DIR holds lsp/, lspet/, backgrounds/ and weights/ as the data sets' sites give them out. Finished runs are kept, so the
+command can be given again after an interruption. Writes table.md, scores.csv, examples.jpg to --results.
+
+No target label chooses anything: "last" is the last epoch, "source-selected" the epoch with the best teacher PCK on
+held-out built-in people.
+"""
+
+import argparse
+import csv
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from hamipose.affine import apply_points, crop_matrix
+from hamipose.data import LeedsSports
+from hamipose.data.views import labels_in_view, warp
+from hamipose.draw import draw_keypoints, grid, label
+from hamipose.heatmaps import decode
+from hamipose.methods.checkpoint import load
+from hamipose.models.preprocess import normalise
+from hamipose.report import read_metrics
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "configs/hamipose"
+#: name → config laid over synthetic_to_lsp.yaml
+METHODS = {
+    "source only": "source_only.yaml",
+    "mean teacher": "mean_teacher.yaml",
+    "HamiPose, gate only (AdamW)": "gate_only.yaml",
+    "HamiPose, literal optimizer": "literal_optimizer.yaml",
+    "HamiPose": "default.yaml",
+}
+GROUPS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
+
+def slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name).strip("-").lower()
+
+
+def data_config(arguments: argparse.Namespace) -> Path:
+    """The roots that this machine has, as a config laid over the experiment's."""
+    data, people = arguments.data.resolve(), arguments.people.resolve()
+
+    def made(name: str, count: int, seed: int) -> dict:
+        options = {"root": str(people / name), "look": "photo", "count": count, "size": 128, "seed": seed}
+        options |= {"backgrounds": str(data / "backgrounds"), "cache": True}
+        return {"class_path": "hamipose.data.SyntheticPeople", "init_args": options}
+
+    def leeds(name: str, folder: str, split: str) -> dict:
+        options = {"root": str(data / folder), "split": split, "cache": True}
+        return {"class_path": f"hamipose.data.{name}", "init_args": options}
+
+    targets = [leeds("LeedsSports", "lsp", "train"), leeds("LeedsSportsExtended", "lspet", "train")]
+    content = {
+        "source": made("photo-6000", 6000, 0),
+        "validation": made("photo-validation", 300, 1),
+        "target": [{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": target}} for target in targets],
+        "report": {"lsp": leeds("LeedsSports", "lsp", "test")},
+    }
+    path = arguments.out / "data.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"data": content}))
+    return path
+
+
+def fit(arguments: argparse.Namespace, name: str, config: str, seed: int, steps: int, start: Path | None) -> Path:
+    """One run in a process of its own; nothing where it is finished."""
+    folder = arguments.out / f"seed{seed}" / slug(name)
+    if (folder / "scores.json").exists():
+        return folder
+    data: Path = arguments.data
+    epoch = arguments.steps_per_epoch
+    command = [
+        *(sys.executable, "-m", "hamipose", "fit", "--config", str(CONFIGS / "small_lsp" / config)),
+        *("--config", str(data_config(arguments))),
+        *("--seed_everything", str(seed), "--data.steps_per_epoch", str(epoch)),
+        *("--trainer.max_epochs", str(steps // epoch), "--data.batch_size", str(arguments.batch_size)),
+        *("--data.image_size", str(arguments.image_size)),
+        *("--model.init_args.network.weights", str(data / f"weights/{arguments.backbone}_imagenet.safetensors")),
+        *("--model.init_args.network.backbone", arguments.backbone),
+        *("--trainer.logger.init_args.save_dir", str(folder.parent), "--trainer.logger.init_args.name", ""),
+        *("--trainer.logger.init_args.version", folder.name),
+    ]
+    if start is not None:
+        command += ["--model.init_args.training.init_from", str(start / "checkpoints/last.ckpt")]
+    if (folder / "checkpoints/last.ckpt").exists():
+        command += ["--ckpt_path", str(folder / "checkpoints/last.ckpt")]
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with (folder / "log.txt").open("a") as log:
+        code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log).returncode
+    if code:
+        print(f"{name}, seed {seed}: failed with status {code}, see {folder / 'log.txt'}")
+    with (folder / "wall.txt").open("a") as wall:
+        wall.write(f"{time.monotonic() - began:.0f}\n")
+    return folder
+
+
+def scores(folder: Path) -> dict[str, dict[str, float]]:
+    """(selection, network) → column → PCK in per cent."""
+    metrics = read_metrics(folder / "metrics.csv")
+    chosen = {"last": -1, "source-selected": int(np.argmax(metrics["val/pck"][1]))}
+    found = {}
+    for selection, epoch in chosen.items():
+        for network in ("student", "teacher"):
+            prefix = f"report/lsp/{network}/pck"
+            if f"{prefix}@0.05" not in metrics:
+                continue
+            columns = {"@0.05": f"{prefix}@0.05", "@0.1": f"{prefix}@0.1"}
+            columns |= {group: f"{prefix}@0.1/{group}" for group in ("head", *GROUPS)}
+            found[selection, network] = {c: 100 * metrics[key][1][epoch] for c, key in columns.items()}
+    return found
+
+
+def training_means(folder: Path) -> dict[str, float]:
+    """What the gate and the optimizer did, averaged over the run."""
+    metrics = read_metrics(folder / "metrics.csv")
+    keys = ("conflict", "cosine", "weight", "weight_negative", "openness", "confidence", "gradient_norm", "head_step_rms")
+    return {key: statistics.fmean(metrics[f"train/{key}"][1]) for key in keys if f"train/{key}" in metrics}
+
+
+@torch.no_grad()
+def examples(arguments: argparse.Namespace, seed: int) -> np.ndarray:
+    """The first twelve test photos that no one chose: truth, source only, mean teacher, HamiPose."""
+    photos = LeedsSports(str(arguments.data / "lsp"), split="test")
+    size, shown = arguments.image_size, 224
+    networks = {}
+    for name in ("source only", "mean teacher", "HamiPose"):
+        networks[name] = load(arguments.out / f"seed{seed}" / slug(name) / "checkpoints/last.ckpt")
+    tiles = []
+    for i in range(12):
+        sample = photos[i]
+        matrix = crop_matrix(sample.box_px, shown)
+        image = warp(sample.image, matrix, shown)
+        truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, shown)
+        tiles.append(label(draw_keypoints(image, truth, photos.skeleton, visibility > 0), "truth"))
+        crop = warp(sample.image, crop_matrix(sample.box_px, size), size)
+        enlarge = np.array([[shown / size, 0, (shown / size - 1) / 2], [0, shown / size, (shown / size - 1) / 2]])
+        for name, network in networks.items():
+            points = decode(network(normalise(torch.from_numpy(crop).permute(2, 0, 1)[None])))[0][0].numpy()
+            points = apply_points(enlarge, points).astype(np.float32)
+            tiles.append(label(draw_keypoints(image, points, photos.skeleton, visibility > 0), name))
+    return grid(tiles, columns=8)
+
+
+def table(arguments: argparse.Namespace, runs: dict[tuple[str, int], Path]) -> str:
+    lines = [
+        "| method | selection | network | seeds | PCK@0.05 | PCK@0.1 | head | " + " | ".join(GROUPS) + " |",
+        "|---|---|---|---|" + "---|" * (3 + len(GROUPS)),
+    ]
+    rows = []
+    for name in METHODS:
+        by_row: dict[tuple[str, str], list[tuple[int, dict[str, float]]]] = {}
+        for (method, seed), folder in runs.items():
+            if method == name and (folder / "scores.json").exists():
+                for row, columns in scores(folder).items():
+                    by_row.setdefault(row, []).append((seed, columns))
+        for (selection, network), found in by_row.items():
+            cells = []
+            for column in found[0][1]:
+                values = [columns[column] for _, columns in found]
+                spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+                cells.append(f"{statistics.fmean(values):.1f}{spread}")
+            lines.append(f"| {name} | {selection} | {network} | {len(found)} | " + " | ".join(cells) + " |")
+            rows += [{"method": name, "selection": selection, "network": network, "seed": s, **c} for s, c in found]
+    with (arguments.results / "scores.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({k: round(v, 2) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--people", type=Path, default=ROOT / "cache/people", help="where built-in people are kept")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs/synthetic_to_lsp")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/synthetic_to_lsp")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--image-size", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--steps-per-epoch", type=int, default=100)
+    parser.add_argument("--start-steps", type=int, default=1000, help="on the source alone, shared by all methods")
+    parser.add_argument("--steps", type=int, default=600, help="of each method from there")
+    arguments = parser.parse_args()
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    runs = {}
+    for seed in arguments.seeds:
+        start = fit(arguments, "start", "source_only.yaml", seed, arguments.start_steps, None)
+        for name in arguments.methods:
+            runs[name, seed] = fit(arguments, name, METHODS[name], seed, arguments.steps, start)
+            print(f"{name}, seed {seed}: done", flush=True)
+    text = ["# Built-in people → LSP, strict split, small scale", "", table(arguments, runs), ""]
+    text += ["What the gate and the step did, mean over the run (all seeds):", ""]
+    for name in METHODS:
+        for (method, seed), folder in runs.items():
+            if method == name and (folder / "metrics.csv").exists():
+                means = ", ".join(f"{k} {v:.4g}" for k, v in training_means(folder).items())
+                text.append(f"- {name}, seed {seed}: {means}")
+    walls = {f"{n}, seed {s}": (f / "wall.txt").read_text().split() for (n, s), f in runs.items() if (f / "wall.txt").exists()}
+    text += ["", "Wall time, s: " + "; ".join(f"{n}: {' + '.join(w)}" for n, w in walls.items())]
+    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    text += ["", f"Command: `python {' '.join(a for a in sys.argv)}`", ""]
+    text += [f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, revision {revision.strip()}", ""]
+    (arguments.results / "table.md").write_text("\n".join(text))
+    import cv2
+
+    cv2.imwrite(str(arguments.results / "examples.jpg"), examples(arguments, arguments.seeds[0])[..., ::-1])
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
