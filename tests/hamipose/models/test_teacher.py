@@ -81,7 +81,7 @@ def test_it_is_a_frozen_copy():
     assert not any(p.requires_grad for p in teacher.parameters())
     assert all(p.requires_grad for p in student.parameters())
     assert not {p.data_ptr() for p in student.parameters()} & {p.data_ptr() for p in teacher.parameters()}
-    images = torch.rand(2, 3, 8, 8)
+    images = torch.rand(2, 3, 8, 8, requires_grad=True)
     assert not teacher(images).requires_grad
     assert not teacher.pseudo_label(images).requires_grad
 
