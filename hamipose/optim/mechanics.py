@@ -88,14 +88,14 @@ class Relativistic(Kinetic):
 
     @staticmethod
     def drift(theta: list[Tensor], p: list[Tensor], alpha: Mass, eps: float, h: float) -> None:
-        energy = torch._foreach_mul(p, p)
+        slowness = torch._foreach_mul(p, p)
         if isinstance(alpha[0], float):
-            torch._foreach_add_(energy, [a + eps**2 for a in alpha])
+            torch._foreach_add_(slowness, [a + eps**2 for a in alpha])
         else:
-            torch._foreach_add_(energy, alpha)
-            torch._foreach_add_(energy, eps**2)
-        torch._foreach_sqrt_(energy)
-        torch._foreach_addcdiv_(theta, p, energy, value=h)
+            torch._foreach_add_(slowness, alpha)
+            torch._foreach_add_(slowness, eps**2)
+        torch._foreach_rsqrt_(slowness)
+        torch._foreach_addcmul_(theta, p, slowness, value=h)
 
     @staticmethod
     def observed(alpha: Mass, eps: float, h: float) -> Mass:
