@@ -107,10 +107,10 @@ class HamiPoseCLI(LightningCLI):
             return
         rows: dict[str, dict[str, float]] = {}
         for key, value in self.trainer.callback_metrics.items():
-            row, found, rest = key.partition("/pck@")
+            name, found, rest = key.partition("/pck@")
             if found:
                 threshold, _, group = rest.partition("/")
-                rows.setdefault(f"{row} @{threshold}", {})[group or "all"] = 100 * float(value)
+                rows.setdefault(f"{name} @{threshold}", {})[group or "all"] = 100 * float(value)
         columns = list(dict.fromkeys(group for row in rows.values() for group in row))
         table = Table("PCK, %", *columns)
         for name, row in rows.items():
@@ -119,7 +119,7 @@ class HamiPoseCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Refuse selection on target labels."""
-        for callback in self.trainer.callbacks:
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             monitored = getattr(callback, "monitor", None)
             if isinstance(monitored, str) and monitored.startswith("report/"):
                 raise InputError(
@@ -129,9 +129,14 @@ class HamiPoseCLI(LightningCLI):
 
 
 _TALK = ("💡", "`weights_only` was not set", "TPU available")
-_CHATTER = (".*LeafSpec.*", ".*does not have many workers.*", ".*in eval mode at the start of training.*",
-            ".*The dirpath has changed from.*", ".*exists and is not empty.*",
-            ".*your dataloader is not resumable.*")  # ours needs no state: see data/stream.py
+_CHATTER = (
+    ".*LeafSpec.*",
+    ".*does not have many workers.*",
+    ".*in eval mode at the start of training.*",
+    ".*The dirpath has changed from.*",
+    ".*exists and is not empty.*",
+    ".*your dataloader is not resumable.*",
+)  # ours needs no state: see data/stream.py
 
 
 def _quieten() -> None:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,7 +13,7 @@ from hamipose.errors import InputError
 from hamipose.skeletons import SKELETONS, Skeleton
 from hamipose.types import Sample, UnlabelledSample
 
-__all__ = ["KeypointDataset", "UnlabelledDataset", "named_skeleton"]
+__all__ = ["ImageDataset", "KeypointDataset", "UnlabelledDataset", "named_skeleton"]
 
 
 def named_skeleton(name: str) -> Skeleton:
@@ -26,7 +27,10 @@ def named_skeleton(name: str) -> Skeleton:
     return SKELETONS[name]
 
 
-class _Images(Dataset, ABC):
+S = TypeVar("S", bound=UnlabelledSample, covariant=True)
+
+
+class ImageDataset(Dataset[S], ABC):
     """Pictures on disk, decoded on demand.
 
     Attributes:
@@ -43,6 +47,9 @@ class _Images(Dataset, ABC):
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> S: ...
 
     def decode(
         self, path: Path, box_px: Float[np.ndarray, "4"] | None = None
@@ -61,7 +68,7 @@ class _Images(Dataset, ABC):
         return kept[path, reduction], reduction
 
 
-class KeypointDataset(_Images):
+class KeypointDataset(ImageDataset[Sample]):
     """Labelled people: item i is a `Sample` in pixels of its own image. Constructing one reads nothing.
 
     Attributes:
@@ -70,12 +77,6 @@ class KeypointDataset(_Images):
 
     skeleton: Skeleton
 
-    @abstractmethod
-    def __getitem__(self, index: int) -> Sample: ...
 
-
-class UnlabelledDataset(_Images):
+class UnlabelledDataset(ImageDataset[UnlabelledSample]):
     """People without labels: the only kind of set that a target of adaptation may be."""
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> UnlabelledSample: ...

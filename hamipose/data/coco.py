@@ -63,8 +63,10 @@ def _parse(path: Path, skeleton: Skeleton) -> _Annotations:
                 points[row, k] = triples[s]
         if "bbox" in person:
             boxes[row] = person["bbox"]
-        else:
+        elif {"width", "height"} <= image.keys():
             boxes[row] = (0, 0, image["width"], image["height"])
+        else:
+            raise InputError(f"annotation {person.get('id')} in {path} has no bbox, nor its image width and height")
     return _Annotations(
         files=files,
         ids=[p.get("id", i) for i, p in enumerate(people)],

@@ -1,14 +1,15 @@
 """One labelled source, any number of unlabelled targets, and what to evaluate on, as a Lightning data module."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cv2
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from hamipose.data.base import KeypointDataset, UnlabelledDataset
+from hamipose.data.base import ImageDataset, KeypointDataset, UnlabelledDataset
 from hamipose.data.evaluation import PlainCrops, ShareSampler, collate_evaluation
 from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training, quiet_worker
 from hamipose.data.views import Views, named_views
@@ -61,12 +62,17 @@ class DomainAdaptation(LightningDataModule):
     ):
         super().__init__()
         self.source = source
-        self.target = [] if target is None else list(target) if isinstance(target, (list, tuple)) else [target]
-        for position, dataset in enumerate(self.target):
-            if not isinstance(dataset, UnlabelledDataset):
+        self.target: list[UnlabelledDataset] = []
+        given = [] if target is None else target if isinstance(target, (list, tuple)) else [target]
+        for position, dataset in enumerate(given):
+            if isinstance(dataset, UnlabelledDataset):
+                self.target.append(dataset)
+            else:
                 name = type(dataset).__name__
-                labels = "carries labels, which adaptation must not see" if isinstance(dataset, KeypointDataset) else (
-                    "is no set of unlabelled images"
+                labels = (
+                    "carries labels, which adaptation must not see"
+                    if isinstance(dataset, KeypointDataset)
+                    else ("is no set of unlabelled images")
                 )
                 raise InputError(
                     f"data.target[{position}] is {name}, which {labels}; expected hamipose.data.Unlabelled with "
@@ -105,9 +111,10 @@ class DomainAdaptation(LightningDataModule):
             yield "validation", self.validation
         yield from ((f"report.{name}", dataset) for name, dataset in self.report.items())
 
-    def _needed(self) -> list[KeypointDataset | UnlabelledDataset]:
+    def _needed(self) -> Sequence[ImageDataset]:
         """The data sets of the verb at hand."""
-        verb = "fit" if self.trainer is None else str(self.trainer.state.fn.value)
+        running = None if self.trainer is None else self.trainer.state.fn
+        verb = "fit" if running is None else str(running.value)
         if verb == "predict":
             if self.predict is None:
                 raise InputError(
@@ -130,11 +137,12 @@ class DomainAdaptation(LightningDataModule):
                 raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one image")
         if stage != "fit":
             return
-        for dataset in (self.source, *self.target):
-            dataset.decode_side = 2 * self.image_size
+        for trained_on in (self.source, *self.target):
+            trained_on.decode_side = 2 * self.image_size
         self.stream = TrainStream(
             source=Pool([self.source], self.seed, stream=0),
             target=Pool(self.target, self.seed, stream=1) if self.target else None,
+            mirror=self.skeleton.mirror,
             batch_size=self.batch_size,
             size=self.image_size,
             seed=self.seed,
@@ -145,17 +153,21 @@ class DomainAdaptation(LightningDataModule):
 
     def corrupt_images(self) -> int:
         """Pictures found unreadable in training so far."""
-        pools = [] if self.stream is None else [self.stream.source, self.stream.target]
-        return sum(int(pool.broken.sum()) for pool in pools if pool is not None)
+        if self.stream is None:
+            return 0
+        found = int(self.stream.source.broken.sum())
+        return found if self.stream.target is None else found + int(self.stream.target.broken.sum())
 
     def _rank_and_world(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 1
         if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
-            raise InputError("trainer.use_distributed_sampler is true; set it to false: the data are shared out already")
+            raise InputError(
+                "trainer.use_distributed_sampler is true; set it to false: the data are shared out already"
+            )
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _loader(self, dataset: Dataset, workers: int, **options: object) -> DataLoader:
+    def _loader(self, dataset: Dataset, workers: int, **options: Any) -> DataLoader:
         if workers == 0 and (os.cpu_count() or 1) <= 2:
             cv2.setNumThreads(0)  # the training process has the cores
         return DataLoader(
@@ -181,6 +193,7 @@ class DomainAdaptation(LightningDataModule):
             first_step=lambda: 0 if trainer is None else trainer.global_step,
             wants_target=wants_target or (lambda step: bool(self.target)),
         )
+        assert self.stream is not None, "setup comes first"
         return self._loader(
             self.stream,
             self.num_workers,
@@ -213,4 +226,5 @@ class DomainAdaptation(LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader:
         """The images to predict on."""
+        assert self.predict is not None
         return self._evaluation_loader(self.predict)

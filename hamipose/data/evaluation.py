@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, Sampler
 from hamipose.affine import crop_matrix
 from hamipose.data.base import KeypointDataset, UnlabelledDataset
 from hamipose.data.views import labels_in_view, warp
-from hamipose.types import LabelledBatch
+from hamipose.types import LabelledBatch, Sample
 
 __all__ = ["PlainCrops", "ShareSampler", "collate_evaluation"]
 
@@ -54,7 +54,7 @@ class PlainCrops(Dataset):
         sample = self.dataset[index % len(self.dataset)]
         matrix = crop_matrix(sample.box_px, self.size)
         image = warp(sample.image, matrix, self.size)
-        if isinstance(self.dataset, KeypointDataset):
+        if isinstance(sample, Sample):
             keypoints_px, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, self.size)
         else:
             keypoints_px = np.zeros((self.keypoints, 2), np.float32)

@@ -24,8 +24,10 @@ def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
     try:
         joints = scipy.io.loadmat(path)["joints"]
     except OSError as error:
-        raise InputError(f"annotation file {path} cannot be read ({error}); expected the data set's joints.mat") from None
-    except (KeyError, ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"annotation file {path} cannot be read ({error}); expected the data set's joints.mat"
+        ) from None
+    except (KeyError, ValueError, NotImplementedError, scipy.io.matlab.MatReadError) as error:
         raise InputError(f"annotation file {path} holds no array 'joints' ({error}); expected a joints.mat") from None
     expected = {"c": 3, "j": 14}
     shape = joints.shape

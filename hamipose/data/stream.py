@@ -7,7 +7,7 @@ uninterrupted one would have seen, and each process of many takes its slice of t
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from hamipose.affine import compose, crop_matrix
-from hamipose.data.base import KeypointDataset, UnlabelledDataset
+from hamipose.data.base import ImageDataset
 from hamipose.data.decode import UnreadableImage
 from hamipose.data.views import View, Views, labels_in_view
 from hamipose.errors import InputError
@@ -75,7 +75,10 @@ class StepSampler(Sampler[list[Draw]]):
             yield [Draw(step, position, with_target) for position in self.positions]
 
 
-class Pool:
+S = TypeVar("S", bound=UnlabelledSample)
+
+
+class Pool(Generic[S]):
     """Several data sets one after the other, drawn from without replacement, pass after pass.
 
     Unreadable pictures are reported once, replaced by a picture that depends on the place alone, and counted.
@@ -86,7 +89,7 @@ class Pool:
         stream: number that separates this pool's draws from another's.
     """
 
-    def __init__(self, datasets: Sequence[KeypointDataset] | Sequence[UnlabelledDataset], seed: int, stream: int):
+    def __init__(self, datasets: Sequence[ImageDataset[S]], seed: int, stream: int):
         self.datasets = list(datasets)
         self.seed = seed
         self.stream = stream
@@ -105,7 +108,7 @@ class Pool:
             self._order = turn, np.random.default_rng((self.seed, self.stream, turn)).permutation(len(self))
         return int(self._order[1][place])
 
-    def read(self, number: int) -> Sample | UnlabelledSample:
+    def read(self, number: int) -> S:
         """The sample of that running number, or the one that stands in for it."""
         index = self.index(number)
         substitutes = None
@@ -145,6 +148,7 @@ class TrainStream(Dataset):
     Args:
         source: labelled pool.
         target: unlabelled pool, or None.
+        mirror: mirror pairs of the source's skeleton.
         batch_size: of all processes together.
         size: side of the views in pixels.
         seed: of the run.
@@ -155,8 +159,9 @@ class TrainStream(Dataset):
 
     def __init__(
         self,
-        source: Pool,
-        target: Pool | None,
+        source: Pool[Sample],
+        target: Pool[UnlabelledSample] | None,
+        mirror: list[int],
         batch_size: int,
         size: int,
         seed: int,
@@ -172,12 +177,12 @@ class TrainStream(Dataset):
         self.source_views = source_views
         self.student_views = student_views
         self.teacher_views = teacher_views
-        self.mirror = source.datasets[0].skeleton.mirror
+        self.mirror = mirror
 
     def __getitem__(self, draw: Draw) -> tuple[_Labelled, _Pair | None]:
         number = draw.step * self.batch_size + draw.position
         source = self._source(number)
-        return source, self._target(number) if draw.with_target and self.target is not None else None
+        return source, self._target(self.target, number) if draw.with_target and self.target is not None else None
 
     def _source(self, number: int) -> _Labelled:
         sample = self.source.read(number)
@@ -192,8 +197,8 @@ class TrainStream(Dataset):
         )
         return _Labelled(view.image, keypoints_px, visibility, sample.name)
 
-    def _target(self, number: int) -> _Pair:
-        sample = self.target.read(number)
+    def _target(self, pool: Pool[UnlabelledSample], number: int) -> _Pair:
+        sample = pool.read(number)
         rng = np.random.default_rng((self.seed, _TARGET, number))
         student = self.student_views.view(sample, self.size, rng)
         teacher = student if self.teacher_views is None else self.teacher_views.view(sample, self.size, rng)

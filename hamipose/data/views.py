@@ -162,9 +162,7 @@ PRESETS = {
     "none": Views(),
     "regda": _REGDA,
     "hamipose": replace(_REGDA, translate=0.05),
-    "uniframe": Views(
-        rotation_deg=60.0, crop_area=0.6, scale=(0.6, 1.3), shear_deg=30.0, translate=0.05, jitter=0.25
-    ),
+    "uniframe": Views(rotation_deg=60.0, crop_area=0.6, scale=(0.6, 1.3), shear_deg=30.0, translate=0.05, jitter=0.25),
     "strong": replace(_REGDA, translate=0.05, mirror=0.5, scale=(0.75, 1.25), jitter=0.4, noise=0.06, grey=0.1),
 }
 

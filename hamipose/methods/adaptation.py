@@ -45,6 +45,7 @@ def averaged(*tensors: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def final_rows(network: PoseNetwork) -> Float[Tensor, "keypoint parameter"]:
     """A copy of the last layer's rows θ^(k) = [W_k, b_k]."""
+    assert network.final.bias is not None
     return torch.cat([network.final.weight.flatten(1), network.final.bias[:, None]], 1)
 
 
@@ -127,6 +128,7 @@ class Adaptation(nn.Module):
 
     def after_step(self, network: PoseNetwork) -> Float[Tensor, "keypoint parameter"]:
         """Let the metric see the increment that was really applied and the teacher follow; returns the increment."""
+        assert self._rows is not None, "before_step comes first"
         increment = final_rows(network) - self._rows
         if self.metric is not None:
             self.metric.update(increment)

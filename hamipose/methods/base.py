@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from hamipose.methods.adaptation import Adaptation, Labelled
 from hamipose.methods.checkpoint import check_skeleton, load_network
 from hamipose.methods.diagnostics import Diagnostics, Objective
 from hamipose.methods.guard import FiniteGuard
+from hamipose.methods.optimization import parameter_groups, total_steps
 from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.predictions import Predictions, region_px
 from hamipose.methods.random_state import get_random_state, set_random_state
 from hamipose.methods.schedule import warmup_cosine
 from hamipose.methods.scores import Scores
@@ -93,10 +95,16 @@ class PoseMethod(LightningModule):
 
     def _gate_progress(self) -> float:
         """Steps of adaptation as a fraction of the gate's warm-up."""
+        assert self.adaptation is not None
         options = self.adaptation.options
-        total = self._total_steps() - options.pretrain_steps
+        total = total_steps(self.trainer) - options.pretrain_steps
         warmup = options.gate_warmup * total
         return (self.global_step - options.pretrain_steps) / warmup if warmup > 0 else 1.0
+
+    @property
+    def _data(self) -> Any:
+        """The data module, or None."""
+        return getattr(self.trainer, "datamodule", None)
 
     def wants_target(self, step: int) -> bool:
         """Whether that step uses target images: the data module loads none otherwise."""
@@ -126,15 +134,16 @@ class PoseMethod(LightningModule):
             watched["target loss"] = objective.target.detach().sum()
         self._guard.watch(self.global_step, watched, names)
 
-        optimizer = self.optimizers()
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
         optimizer.zero_grad()
         self.manual_backward(objective.loss)
-        logs = (self.global_step + 1) % self.trainer.log_every_n_steps == 0
+        logs = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         norm = self._clip(measure=logs)
         if self.adaptation is not None:
             self.adaptation.before_step(self.network)
         optimizer.step()
-        self.lr_schedulers().step()
+        schedule.step()
         if self.adaptation is not None:
             self._head_step = self.adaptation.after_step(self.network)
             if self.global_step == self.adaptation.options.pretrain_steps:
@@ -153,7 +162,7 @@ class PoseMethod(LightningModule):
     @torch.no_grad()
     def _log_training(self, norm: Tensor | None) -> None:
         logged = self._diagnostics.flush(1.0 if self.adaptation is None else self.adaptation.options.trade_off)
-        optimizer = self.optimizers(use_pl_optimizer=False)
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
         logged["train/lr"] = float(optimizer.param_groups[0]["lr"])
         if norm is not None:
             logged["train/gradient_norm"] = float(norm)
@@ -162,7 +171,7 @@ class PoseMethod(LightningModule):
         if hasattr(optimizer, "energy"):
             logged["train/kinetic"] = float(optimizer.energy())
             logged["train/hamiltonian"] = logged["train/kinetic"] + logged["train/potential"]
-        corrupt = getattr(self.trainer.datamodule, "corrupt_images", None)
+        corrupt = getattr(self._data, "corrupt_images", None)
         if corrupt is not None:
             logged["train/corrupt_images"] = float(corrupt())
         if self.trainer.is_global_zero:
@@ -172,57 +181,30 @@ class PoseMethod(LightningModule):
             if f"train/{name}" in logged:
                 self.log(shown, logged[f"train/{name}"], prog_bar=True, logger=False)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """The optimizer, with warm-up and cosine over the whole run."""
         options = self.training_options
-        optimizer = self.make_optimizer(self._parameter_groups())
-        total = self._total_steps()
+        optimizer = self.make_optimizer(parameter_groups(self.network, options.lr_factors, self.make_optimizer))
+        total = total_steps(self.trainer)
         schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, options.warmup_steps, total, options.final_lr))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def _total_steps(self) -> float:
-        """Length of the whole run in steps.
-
-        Lightning's own estimate would start the loading processes before a resumed run knows at which step it is.
-        """
-        trainer = self.trainer
-        per_epoch = getattr(trainer.datamodule, "steps_per_epoch", None)
-        if per_epoch is None:
-            return float(trainer.estimated_stepping_batches)
-        limit = trainer.limit_train_batches
-        per_epoch = int(per_epoch * limit) if isinstance(limit, float) else min(per_epoch, limit)
-        epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
-        return float(min(epochs * per_epoch, math.inf if trainer.max_steps == -1 else trainer.max_steps))
-
-    def _parameter_groups(self) -> list[nn.Parameter] | list[dict[str, Any]]:
-        factors = self.training_options.lr_factors
-        if factors is None:
-            return list(self.network.parameters())
-        parts = {name: list(part.parameters()) for name, part in self.network.named_children()}
-        parts = {name: parameters for name, parameters in parts.items() if parameters}
-        if set(factors) != set(parts):
-            raise InputError(
-                f"training.lr_factors names {', '.join(factors)}; expected each part of the network: {', '.join(parts)}"
-            )
-        # A group's own learning rate has to be absolute: read what the optimizer would have used.
-        base = self.make_optimizer([nn.Parameter(torch.zeros(1))]).defaults["lr"]
-        return [{"params": parameters, "lr": base * factors[name]} for name, parameters in parts.items()]
 
     # ------------------------------------------------------------------------------------------------ evaluation
 
     def setup(self, stage: str) -> None:
         """Check data against the network, and start from another run's weights if told so."""
         if self.trainer.precision == "16-mixed":
-            raise InputError("trainer.precision is 16-mixed, whose loss scaling hides gradients from the gate; "
-                             "expected bf16-mixed or 32-true")
-        datamodule = getattr(self.trainer, "datamodule", None)
-        skeleton = getattr(datamodule, "skeleton", self.skeleton)
+            raise InputError(
+                "trainer.precision is 16-mixed, whose loss scaling hides gradients from the gate; "
+                "expected bf16-mixed or 32-true"
+            )
+        skeleton = getattr(self._data, "skeleton", self.skeleton)
         if skeleton != self.skeleton:
             raise InputError(
                 f"the data have the keypoints of {skeleton.name}, the network those of {self.skeleton.name}; "
                 "set model.init_args.network.skeleton or the data sets' skeleton"
             )
-        if stage == "fit" and self.adaptation is not None and datamodule is not None and not datamodule.target:
+        if stage == "fit" and self.adaptation is not None and self._data is not None and not self._data.target:
             raise InputError(f"{type(self).__name__} adapts to a target, and data.target is not given")
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
             load_network(self.training_options.init_from, self.network, self.skeleton)
@@ -238,8 +220,8 @@ class PoseMethod(LightningModule):
 
     def _start_evaluation(self) -> None:
         self._guard.check()
-        names = self.trainer.datamodule.evaluation_names()
-        size = self.trainer.datamodule.image_size
+        names = self._data.evaluation_names()
+        size = self._data.image_size
         self._scores = [Scores(name, list(self.evaluated()), self.skeleton, size).to(self.device) for name in names]
 
     def _evaluate(self, batch: LabelledBatch, dataloader_idx: int) -> None:
@@ -272,12 +254,17 @@ class PoseMethod(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._end_evaluation()
 
-    def predict_step(
-        self, batch: LabelledBatch, batch_idx: int
-    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"], list[str], Int[Tensor, " batch"]]:
-        """Keypoints in pixels of the original images, confidences, names of the samples, their numbers (−1: padding)."""
+    def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Predictions:
+        """Keypoints in pixels of the original images."""
         keypoints_px, confidence = decode(self(normalise(batch.image)).float())
-        return apply_points(invert(batch.matrix), keypoints_px), confidence, batch.name, batch.index
+        original_from_crop = invert(batch.matrix)
+        return Predictions(
+            keypoints_px=apply_points(original_from_crop, keypoints_px),
+            confidence=confidence,
+            region_px=region_px(original_from_crop, batch.image.shape[-1]),
+            name=batch.name,
+            index=batch.index,
+        )
 
     # ------------------------------------------------------------------------------------------------ checkpoints
 

@@ -56,4 +56,5 @@ class LastCheckpoint(Checkpoint):
         """Save where due."""
         due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         if due or batch_idx + 1 == trainer.num_training_batches or trainer.global_step == trainer.max_steps:
+            assert self.path is not None
             trainer.save_checkpoint(self.path)

@@ -41,9 +41,10 @@ class PredictionImages(Callback):
         if batch_idx > 0 or trainer.sanity_checking or not due or not trainer.is_global_zero:
             return
         images = batch.image[: self.count]
+        skeleton: Any = pl_module.skeleton
         keypoints_px, confidence = decode(pl_module(normalise(images)).float())
         drawn = [
-            draw_keypoints(np.ascontiguousarray(image), points, pl_module.skeleton, shown)
+            draw_keypoints(np.ascontiguousarray(image), points, skeleton, shown)
             for image, points, shown in zip(
                 images.permute(0, 2, 3, 1).cpu().numpy(),
                 keypoints_px.cpu().numpy(),
@@ -52,7 +53,7 @@ class PredictionImages(Callback):
             )
         ]
         picture = grid(drawn, columns=4)
-        name = trainer.datamodule.evaluation_names()[dataloader_idx]
+        name = getattr(trainer, "datamodule", None).evaluation_names()[dataloader_idx]  # type: ignore[union-attr]
         loggers = [logger for logger in trainer.loggers if hasattr(logger, "log_image")]
         for logger in loggers:
             logger.log_image(f"images/{name}", [picture], step=trainer.global_step)

@@ -2,15 +2,38 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
 
+from hamipose.affine import apply_points
 from hamipose.methods.last_checkpoint import run_folder
 
-__all__ = ["PredictionWriter"]
+__all__ = ["PredictionWriter", "Predictions", "region_px"]
+
+
+class Predictions(NamedTuple):
+    """What was found in a batch of people, in pixels of the original images."""
+
+    keypoints_px: Float[Tensor, "batch keypoint 2"]
+    confidence: Float[Tensor, "batch keypoint"]
+    region_px: Float[Tensor, "batch 4"]
+    """Left, top, width and height of what the network was shown."""
+    name: list[str]
+    index: Int[Tensor, " batch"]
+    """Position in the data set; −1 for what only fills a batch up."""
+
+
+def region_px(original_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Float[Tensor, "batch 4"]:
+    """The box in the original images that crops of `size` pixels show, edges included."""
+    corners = apply_points(
+        original_from_crop, original_from_crop.new_tensor([[[-0.5, -0.5], [size - 0.5, size - 0.5]]])
+    )
+    return torch.cat([corners[:, 0] + 0.5, corners[:, 1] - corners[:, 0]], 1)
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -32,10 +55,9 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         """Gather from all processes and write once."""
         rows = []
-        for keypoints_px, confidence, names, index in predictions:
-            for i, number in enumerate(index.tolist()):
-                if number >= 0:
-                    rows.append((number, names[i], keypoints_px[i].tolist(), confidence[i].tolist()))
+        for found in predictions:
+            columns = (found.keypoints_px.tolist(), found.confidence.tolist(), found.region_px.tolist())
+            rows += [row for row in zip(found.index.tolist(), found.name, *columns, strict=True) if row[0] >= 0]
         if trainer.world_size > 1:
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, rows)
@@ -49,14 +71,15 @@ class PredictionWriter(BasePredictionWriter):
                 "id": number + 1,
                 "image_id": identifier[name.split("#")[0]],
                 "category_id": 1,
+                "bbox": [round(v, 2) for v in region],
                 "keypoints": [v for x, y in points for v in (round(x, 2), round(y, 2), 2)],
                 "num_keypoints": len(points),
                 "keypoint_scores": [round(score, 4) for score in scores],
                 "score": round(sum(scores) / len(scores), 4),
             }
-            for number, name, points, scores in sorted(rows)
+            for number, name, points, scores, region in sorted(rows)
         ]
-        skeleton = pl_module.skeleton
+        skeleton: Any = pl_module.skeleton
         content = {
             "images": [{"id": i, "file_name": file} for file, i in identifier.items()],
             "annotations": annotations,

@@ -11,7 +11,7 @@ __all__ = ["get_random_state", "set_random_state"]
 
 def get_random_state() -> dict[str, Any]:
     """Of torch, its GPUs, NumPy and Python."""
-    kind, keys, *rest = np.random.get_state()
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  libraries draw from it
     version, internal, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
@@ -27,6 +27,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     if len(state["cuda"]) == torch.cuda.device_count() and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
     kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), int(position), int(has_gauss), gauss))
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), int(position), int(has_gauss), gauss))  # noqa: NPY002
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))

@@ -5,7 +5,7 @@ import math
 __all__ = ["warmup_cosine"]
 
 
-def warmup_cosine(step: int, warmup: int, total: float, final: float = 0.0) -> float:
+def warmup_cosine(step: int, warmup: int, total: float | int, final: float | int = 0.0) -> float:
     """Factor of the learning rate: linear from 1/warmup to 1 over the warm-up, then half a cosine down to `final`.
 
     Args:

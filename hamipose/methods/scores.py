@@ -27,8 +27,13 @@ class Scores(nn.Module):
         self.name = name
         self.networks = networks
         self.metrics = nn.ModuleList(
-            nn.ModuleList(PCK(skeleton, threshold=threshold, size=size) for threshold in THRESHOLDS) for _ in networks
+            PCK(skeleton, threshold=threshold, size=size) for _ in networks for threshold in THRESHOLDS
         )
+
+    def _of(self, network: str) -> list[PCK]:
+        """A network's metrics, in the order of the thresholds."""
+        first = self.networks.index(network) * len(THRESHOLDS)
+        return list(self.metrics)[first : first + len(THRESHOLDS)]  # type: ignore[return-value]
 
     def update(
         self,
@@ -39,7 +44,7 @@ class Scores(nn.Module):
     ) -> None:
         """Count a batch of one network's predictions."""
         predicted_px, _ = decode(heatmaps)
-        for metric in self.metrics[self.networks.index(network)]:
+        for metric in self._of(network):
             metric.update(predicted_px, keypoints_px, visibility)
 
     def compute(self) -> dict[str, Tensor]:
@@ -49,8 +54,8 @@ class Scores(nn.Module):
         out.
         """
         logged = {}
-        for network, metrics in zip(self.networks, self.metrics, strict=True):
-            for metric in metrics:
+        for network in self.networks:
+            for metric in self._of(network):
                 groups = metric.compute()
                 prefix = f"{self.name}/{network}/pck@{metric.threshold:g}"
                 for group, value in groups.items():
@@ -61,4 +66,4 @@ class Scores(nn.Module):
 
     def headline(self) -> Tensor:
         """PCK over the skeleton's headline joints of the network that counts; 0 where nothing is labelled."""
-        return self.metrics[-1][0].compute()["all"].nan_to_num(0.0)
+        return self._of(self.networks[-1])[0].compute()["all"].nan_to_num(0.0)
