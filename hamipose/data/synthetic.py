@@ -119,7 +119,7 @@ def _records(folder: Path, missing: list[int], arguments: dict, workers: int | N
     from hamipose.synthetic.records import make_record
 
     if workers is None:
-        workers = min(len(os.sched_getaffinity(0)), max(1, len(missing) // 32))
+        workers = min(len(os.sched_getaffinity(0)), max(1, len(missing) // 64))
     if workers == 1:
         for index in missing:
             yield make_record(folder, index, **arguments)

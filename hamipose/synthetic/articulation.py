@@ -71,7 +71,7 @@ class Articulation:
         out = np.broadcast_to(np.eye(3), (len(poses), len(self.bones), 3, 3)).copy()
 
         def angle(name: str) -> Float[np.ndarray, " pose"]:
-            return np.array([pose.angles[name] for pose in poses])
+            return np.array([pose.angles[name] for pose in poses], float)
 
         def put(bone: str, rotation: Float[np.ndarray, "pose 3 3"]) -> None:
             out[:, self._number[bone]] = rotation

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 __all__ = ["ARM", "ARMS", "FAMILIES", "LEG", "LIMITS", "REST", "TRUNK", "Ranges"]
 
-Ranges = dict[str, tuple[float, float]]
+Number = float | int
+Ranges = dict[str, tuple[Number, Number]]
 
 #: Limits of the angles of the trunk and the neck, of an arm, of a leg.
 TRUNK: Ranges = {
@@ -36,7 +37,7 @@ LEG: Ranges = {
 }
 
 #: Range of every angle. Limb angles exist twice, as ``left_...`` and ``right_...``.
-LIMITS: dict[str, tuple[float, float]] = {
+LIMITS: Ranges = {
     **TRUNK,
     **{f"{side}_{name}": limits for side in ("left", "right") for name, limits in {**ARM, **LEG}.items()},
 }
@@ -49,8 +50,8 @@ class _Family:
     leg: Ranges
     other_leg: Ranges | None = None  # None: the same ranges, drawn again
     arms: tuple[str, ...] = ()  # empty: any
-    pitch: tuple[float, float] = (-4.0, 8.0)
-    roll: tuple[float, float] = (-4.0, 4.0)
+    pitch: tuple[Number, Number] = (-4.0, 8.0)
+    roll: tuple[Number, Number] = (-4.0, 4.0)
     airborne: bool = False
     seated: bool = False
     alike: float = 0.3  # chance that both legs share their angles

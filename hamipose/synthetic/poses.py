@@ -39,7 +39,7 @@ def within_limits(angles: dict[str, float]) -> dict[str, float]:
     Muscles that cross two joints and the shape of the shoulder couple the limits: a straight knee keeps the hip from
     full flexion (hamstrings), an arm goes back only a little, and across the chest only so high.
     """
-    a = {name: min(max(float(angles[name]), low), high) for name, (low, high) in LIMITS.items()}
+    a = {name: float(min(max(angles[name], low), high)) for name, (low, high) in LIMITS.items()}
     for side in ("left", "right"):
         knee, hip = a[f"{side}_knee_flexion"], f"{side}_hip_flexion"
         a[hip] = min(a[hip], 92.0 + 0.5 * knee)
@@ -54,7 +54,7 @@ def within_limits(angles: dict[str, float]) -> dict[str, float]:
     return a
 
 
-def _draw(rng: np.random.Generator, ranges: Ranges, names: dict[str, tuple[float, float]]) -> dict[str, float]:
+def _draw(rng: np.random.Generator, ranges: Ranges, names: Ranges) -> dict[str, float]:
     drawn = {}
     for name in names:
         low, high = ranges.get(name, REST.get(name, (0.0, 0.0)))

@@ -31,7 +31,7 @@ def category() -> dict:
     }
 
 
-def _triplets(labels: Labels) -> list[float]:
+def _triplets(labels: Labels) -> list[float | int]:
     rows = np.concatenate([np.round(labels.keypoints_px, 2), labels.visibility[:, None]], 1)
     return [int(v) if i % 3 == 2 else float(v) for i, v in enumerate(rows.reshape(-1))]
 

@@ -61,14 +61,16 @@ def _lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
 
     if look == "plain":
         ambient = rng.uniform(0.2, 0.4) * np.ones(3)
-        return Lights(towards(25, 75)[None], np.full((1, 3), rng.uniform(0.55, 0.85)), np.zeros(1), ambient, ambient)
+        return Lights(
+            towards(25.0, 75.0)[None], np.full((1, 3), rng.uniform(0.55, 0.85)), np.zeros(1), ambient, ambient
+        )
     count = int(rng.integers(1, 3))
     share = rng.dirichlet(np.full(count, 1.5))[:, None]
     warm = 1 + rng.normal(0, 0.12, (count, 1)) * np.array([1.0, 0.1, -1.0])
     strength = rng.uniform(0.6, 1.5)
     tint = 1 + rng.normal(0, 0.05, 3)
     return Lights(
-        np.stack([towards(12, 85) for _ in range(count)]),
+        np.stack([towards(12.0, 85.0) for _ in range(count)]),
         strength * share * warm,
         rng.uniform(0.03, 0.4, count),
         rng.uniform(0.35, 0.75) * tint,

@@ -1,0 +1,40 @@
+"""Draws ``docs/gallery.png``: built-in people of both looks, each picture without and with its skeleton."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# This folder holds a script called warp.py, which must not be taken for the library.
+sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from hamipose.draw import draw_keypoints, grid  # noqa: E402
+from hamipose.skeletons import BODY16  # noqa: E402
+from hamipose.synthetic.people import picture_person  # noqa: E402
+
+
+def main() -> None:
+    """Writes one picture: four columns of pairs, the plain look above, the photo look below."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--out", type=Path, default=Path("docs/gallery.png"))
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--count", type=int, default=16, help="people of each look")
+    parser.add_argument("--size", type=int, default=176)
+    options = parser.parse_args()
+    tiles = []
+    for look in ("plain", "photo"):
+        for index in range(options.count):
+            person = picture_person(look, index, seed=options.seed, size=options.size, device="cpu")
+            shown = cv2.imdecode(np.frombuffer(person.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+            labels = person.labels["body16"]
+            tiles += [shown, draw_keypoints(shown, labels.keypoints_px, BODY16, labels.visibility > 0)]
+    picture = grid(tiles, 8)
+    # 32 steps a channel look much the same and keep the file below one megabyte.
+    picture = (picture // 8 * 8 + 4).astype(np.uint8)
+    cv2.imwrite(str(options.out), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
