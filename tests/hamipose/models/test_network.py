@@ -7,7 +7,7 @@ from hamipose.models.network import PoseNetwork
 SMALL = ["resnet10t", "mobilenetv3_small_050", "lcnet_050", "hrnet_w18_small", "vit_tiny_patch16_224"]
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", *SMALL])
+@pytest.mark.parametrize("backbone", ["resnet18", "swin_tiny_patch4_window7_224", *SMALL])
 def test_any_backbone_gives_a_quarter_of_the_image_and_trains_throughout(backbone):
     network = PoseNetwork(7, backbone)
     heatmaps = network(torch.randn(2, 3, 64, 96))
@@ -66,9 +66,10 @@ def test_memory_format_does_not_change_the_result():
     )
 
 
-def test_images_that_the_stride_does_not_divide_are_refused():
+@pytest.mark.parametrize("size", [(48, 64), (64, 48)])
+def test_images_that_the_stride_does_not_divide_are_refused(size):
     with pytest.raises(InputError, match="multiples of 32"):
-        PoseNetwork(5, "resnet10t")(torch.randn(1, 3, 48, 64))
+        PoseNetwork(5, "resnet10t")(torch.randn(1, 3, *size))
 
 
 def test_an_unknown_backbone_is_refused_with_similar_names():

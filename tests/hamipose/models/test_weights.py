@@ -50,6 +50,7 @@ def test_state_dicts_of_pytorch_files(classifier, tmp_path, prefix, nested):
 def test_half_precision_safetensors_become_single(classifier, tmp_path):
     state = {k: v.half() if v.is_floating_point() else v for k, v in classifier.state_dict().items()}
     save_file(state, tmp_path / "weights.safetensors")
+    assert {t.dtype for t in read_state_dict(tmp_path / "weights.safetensors").values()} == {torch.float32, torch.long}
     network = PoseNetwork(4, "resnet10t", str(tmp_path / "weights.safetensors"), HEAD)
     assert all(t.dtype == torch.float32 for t in network.state_dict().values() if t.is_floating_point())
     assert_backbone_is(network, state)
