@@ -31,7 +31,11 @@ def one_line(message: str) -> str:
     message = message.replace("Does not validate against any of the Union subtypes", "")
     lines = [re.sub(r"\s+", " ", line).strip(" -") for line in message.splitlines()]
     lines = [line for line in lines if line and not line.startswith(_NOISE)]
-    return " ".join(dict.fromkeys(lines)) or "the command line could not be read"
+    line = " ".join(dict.fromkeys(lines)) or "the command line could not be read"
+    keys = re.match(r'(?:Parser key "[^"]*": )+', line)
+    if keys:  # nested classes name their keys one by one
+        line = ".".join(re.findall(r'"([^"]*)"', keys[0])) + ": " + line[keys.end() :]
+    return line
 
 
 class Parser(LightningArgumentParser):
@@ -42,7 +46,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
         """One line, and the front door's exit status."""
-        raise InputError(one_line(message))
+        raise InputError(f"{one_line(message)}; --print_config shows every option that a config sets")
 
 
 class HamiPoseCLI(LightningCLI):
@@ -85,6 +89,16 @@ class HamiPoseCLI(LightningCLI):
         path = self.config[self.config.subcommand].get("ckpt_path")
         if path and path not in ("last", "hpc", "best", "registry"):
             read_checkpoint(path)
+
+    def instantiate_classes(self) -> None:
+        """What a constructor refuses is told as it said it, without the parser's account of where it was."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None and not isinstance(cause, InputError):
+                cause = cause.__cause__
+            raise InputError(one_line(str(cause))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """With checkpoint files that are whole or absent."""

@@ -30,9 +30,8 @@ class Predictions(NamedTuple):
 
 def region_px(original_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Float[Tensor, "batch 4"]:
     """The box in the original images that crops of `size` pixels show, edges included."""
-    corners = apply_points(
-        original_from_crop, original_from_crop.new_tensor([[[-0.5, -0.5], [size - 0.5, size - 0.5]]])
-    )
+    corners = original_from_crop.new_tensor([[-0.5, -0.5], [size - 0.5, size - 0.5]])
+    corners = apply_points(original_from_crop, corners.expand(len(original_from_crop), 2, 2))
     return torch.cat([corners[:, 0] + 0.5, corners[:, 1] - corners[:, 0]], 1)
 
 

@@ -1,0 +1,178 @@
+"""The command line as a user meets it: quick help, runs from configs, mistakes in one line and status 2."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from hamipose import configs_folder
+from hamipose.cli import HELP, main
+from hamipose.cli.inherit import expand, lineage
+from hamipose.errors import InputError
+
+
+@pytest.fixture
+def config(dots: Path, tmp_path: Path) -> Path:
+    """A tiny experiment that states how it differs from the shipped base."""
+
+    def people(look: str, **options: object) -> dict:
+        arguments = {"root": str(dots / look), "box": "image", **options}
+        return {"class_path": "hamipose.data.CocoKeypoints", "init_args": arguments}
+
+    target = {"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": people("dark")}}
+    content = {
+        "inherit": str(configs_folder() / "base.yaml"),
+        "model": {
+            "init_args": {
+                "network": {"backbone": "test_resnet", "weights": "none", "deconv_channels": [8, 8, 8]},
+                "training": {"warmup_steps": 2},
+            }
+        },
+        "data": {
+            "source": people("light"),
+            "target": [target],
+            "validation": people("light", count=6),
+            "report": {"dark": people("dark", count=7)},
+            "image_size": 32,
+            "batch_size": 4,
+            "steps_per_epoch": 3,
+            "num_workers": 0,
+        },
+        "trainer": {
+            "max_epochs": 2,
+            "accelerator": "cpu",
+            "log_every_n_steps": 1,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "logger": {"init_args": {"save_dir": str(tmp_path / "runs"), "name": "", "version": "run"}},
+        },
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def told(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """The one line that a mistake ends in."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    # Before it, Lightning may have told its seed and devices.
+    assert not [line for line in lines if "Traceback" in line or line.startswith(("  File", "usage:"))], lines
+    assert lines[-1].startswith("error: ")
+    assert not [line for line in lines[:-1] if line.startswith("error")], lines
+    return lines[-1]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log(monkeypatch: pytest.MonkeyPatch):
+    """Handlers made in one test write to that test's captured, closed stream in the next."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+
+def test_help_is_short_and_quick():
+    assert len(HELP.splitlines()) < 60
+    check = (
+        "import sys, hamipose.__main__ as m; m.main(['--help']); print({'torch', 'lightning', 'anny'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python -m hamipose VERB")
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.slow
+def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    run = tmp_path / "runs" / "run"
+    assert main(["fit", "--config", str(config)]) == 0
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 6
+    assert (run / "checkpoints" / "source-selected.ckpt").exists()
+    scores = json.loads((run / "scores.json").read_text())["scores"]
+    assert {"val/pck", "report/dark/teacher/pck@0.05", "report/dark/student/pck@0.1/wrist"} <= set(scores)
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["inherit"] is None
+    assert saved["model"]["init_args"]["adaptation"]["decay"] == 0.99
+
+    # The saved config runs by itself, and the command line beats the checkpoint.
+    options = ["--trainer.logger.init_args.version", "validated", "--model.init_args.adaptation.decay", "0.5"]
+    assert main(["validate", "--config", str(run / "config.yaml"), "--ckpt_path", str(checkpoint), *options]) == 0
+    again = json.loads((tmp_path / "runs" / "validated" / "scores-validate.json").read_text())["scores"]
+    assert again == scores
+    assert "report/dark" in capsys.readouterr().out
+    assert main(["test", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2]]) == 0
+
+    folder = ["--data.predict", "hamipose.data.ImageFolder", "--data.predict.root", str(dots / "dark" / "images")]
+    assert main(["predict", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2], *folder]) == 0
+    content = json.loads((tmp_path / "runs" / "validated" / "predictions.json").read_text())
+    assert len(content["annotations"]) == 16
+
+
+def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    fit = ("fit", "--config", str(config))
+    assert "'train'" in told(capsys, "train")
+    assert "max_epoch" in told(capsys, *fit, "--trainer.max_epoch", "3")  # no abbreviations
+    assert "batch_size" in told(capsys, *fit, "--data.batch_size", "many")
+    assert "'gamma'" in told(capsys, *fit, "--model.init_args.gamma", "3")
+    assert "cannot be read" in told(capsys, "fit", "--config", str(tmp_path / "none.yaml"))
+    assert "without a file" in told(capsys, "fit", "--config")
+    assert "data.source" in told(capsys, "fit")
+    assert "hammy" in told(capsys, *fit, "--data.source_views", "hammy")
+    assert "does not exist" in told(capsys, "validate", *fit[1:], "--ckpt_path", str(tmp_path / "none.ckpt"))
+    assert "data.predict is not given" in told(capsys, "predict", *fit[1:])
+    assert "no file" in told(capsys, *fit, "--model.init_args.network.weights", str(tmp_path / "none.pth"))
+    assert "resnet1000" in told(capsys, *fit, "--model.init_args.network.backbone", "resnet1000")
+    for extra, words in (
+        ({"modle": {"class_path": "HamiPose"}}, "modle"),
+        ({"data": {"sauce": 1}}, "sauce"),
+        ({"trainer": {"epochs": 1}}, "epochs"),
+        ({"model": {"init_args": {"adaptation": {"lambda": 1}}}}, "lambda"),
+    ):
+        path = tmp_path / "extra.yaml"
+        path.write_text(yaml.safe_dump({"inherit": str(config), **extra}))
+        assert words in told(capsys, "fit", "--config", str(path))
+
+
+def test_bad_data_end_in_one_line(config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    fit = ("fit", "--config", str(config))
+    (tmp_path / "empty").mkdir()
+    target = {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(tmp_path / "empty")}}
+    assert "holds no picture" in told(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
+    labelled = {"class_path": "hamipose.data.CocoKeypoints", "init_args": {"root": str(dots / "dark")}}
+    assert "carries labels" in told(capsys, *fit, f"--data.target=[{json.dumps(labelled)}]")
+    nowhere = {"class_path": "hamipose.data.LeedsSports", "init_args": {"root": str(tmp_path / "nowhere")}}
+    assert "joints.mat cannot be read" in told(capsys, *fit, f"--data.source={json.dumps(nowhere)}")
+
+
+def test_target_labels_may_not_select(config: Path, capsys: pytest.CaptureFixture):
+    callback = {
+        "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+        "init_args": {"monitor": "report/dark/teacher/pck@0.05"},
+    }
+    line = told(capsys, "fit", "--config", str(config), f"--trainer.callbacks=[{json.dumps(callback)}]")
+    assert "monitors report/dark/teacher/pck@0.05" in line
+
+
+def test_debug_shows_the_traceback(config: Path):
+    with pytest.raises(InputError):
+        main(["fit", "--config", str(config), "--data.batch_size", "0", "--debug"])
+
+
+def test_configs_inherit_oldest_first(tmp_path: Path):
+    for name, inherit in (("a", ""), ("b", "inherit: a.yaml"), ("c", "inherit: [b.yaml]"), ("d", "inherit: d.yaml")):
+        (tmp_path / f"{name}.yaml").write_text(f"{inherit}\ntrainer: {{max_epochs: 1}}\n")
+    assert [p.name for p in lineage(tmp_path / "c.yaml")] == ["a.yaml", "b.yaml", "c.yaml"]
+    words = expand(["fit", f"--config={tmp_path}/b.yaml", "--x", "1"])
+    assert words == ["fit", "--config", f"{tmp_path}/a.yaml", "--config", f"{tmp_path}/b.yaml", "--x", "1"]
+    with pytest.raises(InputError, match="inherits from itself"):
+        lineage(tmp_path / "d.yaml")
+    (tmp_path / "e.yaml").write_text("inherit: none.yaml\n")
+    with pytest.raises(InputError, match=r"none.yaml, which .*e.yaml inherits from, cannot be read"):
+        lineage(tmp_path / "e.yaml")
+    (tmp_path / "f.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="no valid YAML"):
+        lineage(tmp_path / "f.yaml")

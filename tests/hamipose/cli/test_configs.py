@@ -1,0 +1,68 @@
+"""Every shipped config can be parsed and built, and none selects by target labels."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hamipose import configs_folder
+from hamipose.cli.inherit import expand
+from hamipose.cli.training import HamiPoseCLI
+from hamipose.data.base import UnlabelledDataset
+from hamipose.methods.base import PoseMethod
+
+CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if p.name != "base.yaml")
+
+
+def build(path: Path) -> HamiPoseCLI:
+    """Everything that `fit` builds, without running it, and with a network that is quickly made."""
+
+    class Built(HamiPoseCLI):
+        def _run_subcommand(self, subcommand: str) -> None:
+            """Not in this test."""
+
+    small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
+    options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
+    return Built(expand(["fit", "--config", str(path), *options, "--trainer.accelerator", "cpu"]))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: str(p.relative_to(configs_folder())))
+def test_config_builds_and_selects_fairly(path: Path):
+    cli = build(path)
+    assert isinstance(cli.model, PoseMethod)
+    optimizer: Any = cli.model.make_optimizer(cli.model.network.parameters())
+    assert optimizer.param_groups
+    data = cli.datamodule
+    assert data.target
+    assert all(isinstance(target, UnlabelledDataset) for target in data.target)
+    assert data.validation is not None
+    assert data.report
+    assert data.skeleton == cli.model.skeleton
+    for callback in cli.trainer.callbacks:
+        assert not str(getattr(callback, "monitor", None)).startswith("report/")
+    cli.before_fit()
+
+
+def test_the_recipe_of_the_paper():
+    cli = build(configs_folder() / "surreal_to_lsp.yaml")
+    data, options = cli.datamodule, cli.model.adaptation.options
+    network = cli.config.fit.model.init_args.network
+    assert (data.image_size, data.batch_size, data.steps_per_epoch, cli.trainer.max_epochs) == (256, 32, 500, 70)
+    assert (options.trade_off, options.decay, options.gate_warmup) == (1.0, 0.99, 0.1)
+    gate = cli.model.adaptation.gate
+    assert (gate.gamma_min, gate.gamma_max) == (0.0, 2.0)
+    assert cli.model.training_options.warmup_steps == 500
+    assert (data.source_views.rotation_deg, data.source_views.translate, data.source_views.crop_area) == (30, 0.05, 0.6)
+    assert data.student_views == data.source_views
+    assert network.skeleton == "body16"
+
+
+def test_literal_is_as_printed():
+    cli = build(configs_folder() / "literal.yaml")
+    optimizer: Any = cli.model.make_optimizer(cli.model.network.parameters())
+    assert type(optimizer).__name__ == "Hamiltonian"
+    group = optimizer.param_groups[0]
+    assert len(optimizer.param_groups) == 1
+    assert group["friction"] == 0
+    assert (group["mass"], group["initial_mass"], group["mass_decay"], group["eps"]) == ("group", 1.0, 0.99, 1e-8)
+    assert group["lr"] == 1e-3
