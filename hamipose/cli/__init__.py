@@ -35,7 +35,7 @@ configs
 more
   python -m hamipose fit --print_config --config FILE    everything that a run would use
   python -m hamipose fit --help                          every option (long; takes some seconds)
-  python -m hamipose fit --help.… CLASS                  options of a class, e.g. --data.source.help hamipose.data.Surreal
+  python -m hamipose fit --help.… CLASS                  options of a class: --data.source.help hamipose.data.Surreal
   --debug                                                the whole traceback when something goes wrong
 
 exit status: 0 done, 2 something that you can put right (one line says what), 1 anything else

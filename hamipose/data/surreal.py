@@ -41,7 +41,8 @@ class Surreal(KeypointDataset):
 
     Args:
         root: folder with ``train``, ``val`` and ``test``.
-        split: "train" leaves out what the published split sets aside, "test" is the published test set, "val" all of val.
+        split: "train" leaves out what the published split sets aside, "test" is the
+            published test set, "val" all of val.
         skeleton: body16; others get the keypoints of the same names.
         cache: keep decoded pictures in memory.
     """
@@ -73,8 +74,8 @@ class Surreal(KeypointDataset):
                     ) from None
                 except (ValueError, KeyError, TypeError) as error:
                     raise InputError(
-                        f"annotation file {path} has another form ({type(error).__name__}: {error}); expected a list of "
-                        "name and keypoint2d"
+                        f"annotation file {path} has another form ({type(error).__name__}: {error}); expected a list "
+                        "of name and keypoint2d"
                     ) from None
                 if joints.shape[1:] != (24, 2):
                     raise InputError(f"keypoint2d in {path} has shape {joints.shape}, expected people x 24 x 2")

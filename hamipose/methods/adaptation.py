@@ -33,7 +33,7 @@ class Labelled(NamedTuple):
 
 
 def averaged(*tensors: Tensor) -> list[Tensor]:
-    """Each tensor's mean over all processes, in one exchange. A process that gated alone would drift from the others."""
+    """Each tensor's mean over all processes, in one exchange: a process gating alone would drift from the others."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return list(tensors)
     flat = torch.cat([t.flatten() for t in tensors])

@@ -62,7 +62,8 @@ def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton) -> 
         hparams = checkpoint["hyper_parameters"]
         raise InputError(
             f"checkpoint {path} holds a {hparams.get('backbone')} with deconvolutions "
-            f"{hparams.get('deconv_channels')}, another network than the one to fill; give model.init_args.network the same values"
+            f"{hparams.get('deconv_channels')}, another network than the one to fill; give "
+            "model.init_args.network the same values"
         ) from None
 
 

@@ -1,8 +1,9 @@
 """Predictions as an annotation file in COCO keypoint format, which every tool of the field reads, ours included."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +17,8 @@ from hamipose.methods.last_checkpoint import run_folder
 __all__ = ["PredictionWriter", "Predictions", "region_px"]
 
 
-class Predictions(NamedTuple):
+@dataclass
+class Predictions:
     """What was found in a batch of people, in pixels of the original images."""
 
     keypoints_px: Float[Tensor, "batch keypoint 2"]

@@ -148,7 +148,9 @@ def test_a_labelled_target_is_refused(dots: Path):
 
 
 def test_one_skeleton_for_all(dots: Path):
-    with pytest.raises(InputError, match="data.report.dark has the keypoints of coco17, data.source those of body16"):
+    with pytest.raises(
+        InputError, match=r"data\.report\.dark has the keypoints of coco17, data\.source those of body16"
+    ):
         module(dots, report={"dark": CocoKeypoints(str(dots / "dark"), skeleton="coco17")})
 
 

@@ -1,5 +1,6 @@
 """Laws of a training step, on tiny networks."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -255,7 +256,7 @@ def test_schedule():
     assert factors[10] == 1
     assert factors[60] == pytest.approx(0.55)
     assert factors[110] == pytest.approx(0.1)
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
     assert warmup_cosine(10**6, 10, float("inf")) == 1
 
 
@@ -337,7 +338,7 @@ def test_data_of_another_skeleton_are_refused(dots: Path, tmp_path: Path):
 
 
 def test_adaptation_needs_a_target(dots: Path, tmp_path: Path):
-    with pytest.raises(InputError, match="MeanTeacher adapts to a target, and data.target is not given"):
+    with pytest.raises(InputError, match=r"MeanTeacher adapts to a target, and data\.target is not given"):
         trainer_in(tmp_path).fit(MeanTeacher(sgd, TINY), data_of(dots, target=None))
     trainer_in(tmp_path).fit(SourceOnly(sgd, TINY), data_of(dots, target=None))
 
@@ -411,7 +412,7 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
     spread = np.ptp(np.stack([read[i].keypoints_px for i in range(16)]).reshape(-1, 2), axis=0)
     assert (spread <= 49).all()
     assert content["annotations"][0]["bbox"] == pytest.approx([0, 0, 48, 48], abs=0.02)
-    with pytest.raises(InputError, match="data.predict is not given"):
+    with pytest.raises(InputError, match=r"data\.predict is not given"):
         trainer_in(tmp_path).predict(model, data_of(dots))
 
 
