@@ -9,6 +9,7 @@ sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolv
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+
 from hamipose.draw import draw_keypoints, grid  # noqa: E402
 from hamipose.skeletons import BODY16  # noqa: E402
 from hamipose.synthetic.people import picture_person  # noqa: E402

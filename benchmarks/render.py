@@ -53,12 +53,11 @@ def main() -> None:
         for index in range(options.count):
             picture_person(look, index, size=options.size, device=options.device)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        each, casting_each = 1e3 * cpu / options.count, 1e3 * casting[0] / options.count
         print(
-            f"{look:5}  {options.count / wall:5.1f} images/s by the clock, {options.count / cpu:5.1f} per core second"
+            f"{look:5}  {options.count / wall:5.1f} images/s by the clock, {options.count / cpu:5.1f} per core second:"
         )
-        print(
-            f"       {1e3 * cpu / options.count:.0f} ms an image, {1e3 * casting[0] / options.count:.0f} ms of it casting rays"
-        )
+        print(f"       {each:.0f} ms an image, {casting_each:.0f} ms of it casting rays")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hamipose.synthetic.families import LIMITS
 from hamipose.synthetic.labels import box_of, label, run_lengths
 from hamipose.synthetic.people import LOOKS, picture_person
 from hamipose.synthetic.poses import Pose
-from hamipose.synthetic.raycast import renderer
+from hamipose.synthetic.raycast import Renderer, renderer
 from hamipose.synthetic.scene import Camera
 from hamipose.synthetic.staging import stage
 
@@ -131,6 +131,17 @@ def test_rays_hit_what_a_slow_loop_over_triangles_hits():
             assert seen == -1
         else:
             assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_leaving_out_tiles_without_body_changes_nothing(look, monkeypatch):
+    for index in range(6):
+        fast = picture_person(look, index, size=SIZE, device="cpu")
+        with monkeypatch.context() as patch:
+            patch.setattr(Renderer, "_tiles", lambda self: np.ones((SIZE // 4, SIZE // 4), np.int32))
+            slow = picture_person(look, index, size=SIZE, device="cpu")
+        np.testing.assert_array_equal(fast.image, slow.image)
+        np.testing.assert_array_equal(fast.mask, slow.mask)
 
 
 def test_light_from_above_leaves_a_shadow_on_the_floor():
