@@ -3,7 +3,7 @@
     python -m hamipose data synthesize --look plain --count 2000 --size 96 --seed 0 --out PEOPLE
     python benchmarks/optimizer_study.py --people PEOPLE --weights WEIGHTS                  # all sets of runs
     python benchmarks/optimizer_study.py --people PEOPLE --weights WEIGHTS --only scales seeds
-    python benchmarks/optimizer_study.py --draw                                            # curves and table only
+    python benchmarks/optimizer_draw.py                                                    # curves and table
 
 PEOPLE: a folder of built-in people, plain look: the labelled source and nothing else. The first four fifths are
 learnt from, the others give the validation loss. WEIGHTS: a folder with resnet18_imagenet.safetensors and
@@ -77,12 +77,13 @@ def plan() -> dict[str, list[dict[str, object]]]:
         "scales": runs([short | {"scale": s} for s in (1.0, 1e-3, 1e3)], pairs[1:]),
         "resnet50": runs([fifty | start for start in starts], pairs),
         "printed": runs([short], [(name, 1e-3) for name in printed]),
-        "variants": runs([short], [(name, 1e-3) for name in [*variants, "no friction"]]),
-        "batches": runs(batches, pairs),
         "seeds": runs([{"steps": 40, "seed": s, "pretrained": s % 2 == 0} for s in range(20)], pairs[1:]),
+        "long": runs([{"steps": 600}], pairs),
         "steps": runs([short | start for start in starts], [(n, lr) for lr in (3e-3, 3e-4) for n, _ in pairs]),
-        "sgd": runs([short], [("adamw", 1e-3), ("sgd", 0.3), ("sgd", 1.0), ("sgd", 3.0)]),
-        "tuning": runs([{}, {"pretrained": False}, *batches, *(fifty | start for start in starts)], tuning),
+        "sgd": runs([short], [("adamw", 1e-3), ("sgd", 0.3), ("sgd", 3.0), ("sgd", 30.0)]),
+        "batches": runs(batches, pairs),
+        "variants": runs([short], [(name, 1e-3) for name in [*variants, "no friction"]]),
+        "tuning": runs([*batches, *(fifty | start for start in starts)], tuning),
     }
 
 
