@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Block", "blocks"]
+__all__ = ["Block", "block_of", "blocks"]
 
 # Elements of a piece and thread. A step reads and writes a piece about ten times; four arrays of 256 KiB stay in a
 # core's second-level cache meanwhile, so that main memory is read and written once. Smaller ones cost more in calls.
@@ -44,15 +44,19 @@ def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
             together.setdefault((theta.device, theta.dtype), []).append(i)
         elif foreach is None and theta.numel() > piece and (flat := _flat([entries[i] for entries in lists])):
             for pieces in zip(*(tensor.split(piece) for tensor in flat), strict=True):
-                yield _block([[piece] for piece in pieces], [whole.owner[i]])
+                yield block_of([[piece] for piece in pieces], [whole.owner[i]])
         else:
-            yield _block([[entries[i]] for entries in lists], [whole.owner[i]])
+            yield block_of([[entries[i]] for entries in lists], [whole.owner[i]])
     for members in together.values():
-        yield _block([[entries[i] for i in members] for entries in whole.tensors()], [whole.owner[i] for i in members])
+        yield block_of(
+            [[entries[i] for i in members] for entries in whole.tensors()], [whole.owner[i] for i in members]
+        )
 
 
-def _block(lists: list[list[Tensor]], owner: list[int]) -> Block:
-    return Block(*lists[:3], alpha=lists[3] if len(lists) > 3 else None, owner=owner)
+def block_of(lists: list[list[Tensor]], owner: list[int]) -> Block:
+    """A block of parameters, gradients, momenta and, if the mass is diagonal, masses."""
+    theta, grad, momentum, *alpha = lists
+    return Block(theta, grad, momentum, alpha[0] if alpha else None, owner)
 
 
 def _flat(tensors: list[Tensor]) -> list[Tensor] | None:

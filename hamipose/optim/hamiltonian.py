@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from hamipose.optim.blocks import Block, blocks
-from hamipose.optim.mechanics import Kinetic, Newtonian, Relativistic, kick, learn, sums_of_squares
+from hamipose.optim.blocks import Block, block_of, blocks
+from hamipose.optim.mechanics import Kinetic, Mass, Newtonian, Relativistic, kick, learn, sums_of_squares
 
 __all__ = ["Hamiltonian"]
 
@@ -231,10 +231,10 @@ class Hamiltonian(Optimizer):
         real = [
             [torch.view_as_real(t) if t is not None and t.is_complex() else t for t in tensors] for tensors in lists
         ]
-        return Block(*real[:3], alpha=real[3] if len(real) > 3 else None, owner=members)
+        return block_of(real, members)
 
 
-def _scalars(group: dict[str, Any], owner: list[int]) -> list[float] | list[Tensor]:
+def _scalars(group: dict[str, Any], owner: list[int]) -> Mass:
     """The scalar mass of each of these parameters: floats on the CPU, elsewhere tensors, so that nothing waits."""
     alpha = group["alpha"]
     if group["mass"] == "group":

@@ -4,12 +4,14 @@ Letters: :math:`\theta` position, `p` momentum, `g` gradient, `h` time step, :ma
 tensor of a list a number (a float on the CPU, a 0-dim tensor elsewhere) or a tensor of the same shape.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 __all__ = ["Kinetic", "Newtonian", "Relativistic", "kick", "learn", "sums_of_squares"]
 
-Mass = list[float] | list[Tensor]
+Mass = list[Any]  # as said above
 
 
 def kick(p: list[Tensor], g: list[Tensor], h: float, keep: float = 1.0) -> None:
@@ -26,13 +28,13 @@ def learn(alpha: list[Tensor], p: list[Tensor], c: Mass, decay: float) -> None:
     torch._foreach_addcmul_(alpha, seen, seen, value=1 - decay)
 
 
-def sums_of_squares(p: list[Tensor]) -> list[float] | list[Tensor]:
+def sums_of_squares(p: list[Tensor]) -> Mass:
     r""":math:`\sum p^2` of each tensor, in float32 at least; floats on the CPU."""
     half = p[0].dtype in (torch.bfloat16, torch.float16)
     norms = torch._foreach_norm(p, 2.0, dtype=torch.float32) if half else torch._foreach_norm(p, 2.0)
     if p[0].device.type == "cpu":
         return [float(norm) ** 2 for norm in norms]
-    return torch._foreach_pow(norms, 2)
+    return list(torch._foreach_pow(norms, 2))
 
 
 class Kinetic:
@@ -67,7 +69,7 @@ class Newtonian(Kinetic):
             for position, momentum, a in zip(theta, p, alpha, strict=True):
                 position.add_(momentum, alpha=h / (a + eps))
         else:
-            torch._foreach_add_(theta, torch._foreach_div(p, torch._foreach_add(alpha, eps)), alpha=h)
+            torch._foreach_add_(theta, torch._foreach_div(p, [a + eps for a in alpha]), alpha=h)
 
     @staticmethod
     def observed(alpha: Mass, eps: float, h: float) -> Mass:
@@ -89,11 +91,7 @@ class Relativistic(Kinetic):
     @staticmethod
     def drift(theta: list[Tensor], p: list[Tensor], alpha: Mass, eps: float, h: float) -> None:
         slowness = torch._foreach_mul(p, p)
-        if isinstance(alpha[0], float):
-            torch._foreach_add_(slowness, [a + eps**2 for a in alpha])
-        else:
-            torch._foreach_add_(slowness, alpha)
-            torch._foreach_add_(slowness, eps**2)
+        torch._foreach_add_(slowness, [a + eps**2 for a in alpha])
         torch._foreach_rsqrt_(slowness)
         torch._foreach_addcmul_(theta, p, slowness, value=h)
 
