@@ -41,7 +41,7 @@ doctest: $(STAMP)
 check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests (the layer test among them)
 
 bench: $(STAMP) ## the side-by-side benchmarks (minutes each; figures go to benchmarks/results)
-	@for b in benchmarks/render.py benchmarks/warp.py benchmarks/optimizer_step.py benchmarks/gate.py; do echo "== $$b"; $(PY) $$b; done
+	@for b in benchmarks/render.py benchmarks/heatmap_warp.py benchmarks/optimizer_step.py benchmarks/gate.py; do echo "== $$b"; $(PY) $$b; done
 
 lower-bounds: ## the test suite with the oldest versions that pyproject.toml allows, in a virtual environment of its own
 	@$(PYTHON) tests/lower_bounds.py

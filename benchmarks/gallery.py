@@ -1,18 +1,14 @@
 """Draws ``docs/gallery.png``: built-in people of both looks, each picture without and with its skeleton."""
 
 import argparse
-import sys
 from pathlib import Path
 
-# This folder holds a script called warp.py, which must not be taken for the library.
-sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
+import cv2
+import numpy as np
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-
-from hamipose.draw import draw_keypoints, grid  # noqa: E402
-from hamipose.skeletons import BODY16  # noqa: E402
-from hamipose.synthetic.people import picture_person  # noqa: E402
+from hamipose.draw import draw_keypoints, grid
+from hamipose.skeletons import BODY16
+from hamipose.synthetic.people import picture_person
 
 
 def main() -> None:

@@ -6,15 +6,10 @@ Everything is counted: body, pose, scene, ray casting with 2×2 anti-aliasing an
 import argparse
 import os
 import platform
-import sys
 import time
-from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
-
-# This folder holds a script called warp.py, which must not be taken for the library.
-sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
 
 import cv2  # noqa: E402
 import torch  # noqa: E402

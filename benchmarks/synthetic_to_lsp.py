@@ -127,7 +127,16 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
 def training_means(folder: Path) -> dict[str, float]:
     """What the gate and the optimizer did, averaged over the run."""
     metrics = read_metrics(folder / "metrics.csv")
-    keys = ("conflict", "cosine", "weight", "weight_negative", "openness", "confidence", "gradient_norm", "head_step_rms")
+    keys = (
+        "conflict",
+        "cosine",
+        "weight",
+        "weight_negative",
+        "openness",
+        "confidence",
+        "gradient_norm",
+        "head_step_rms",
+    )
     return {key: statistics.fmean(metrics[f"train/{key}"][1]) for key in keys if f"train/{key}" in metrics}
 
 
@@ -183,7 +192,9 @@ def table(arguments: argparse.Namespace, runs: dict[tuple[str, int], Path]) -> s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--people", type=Path, default=ROOT / "cache/people", help="where built-in people are kept")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/synthetic_to_lsp")
@@ -211,11 +222,18 @@ def main() -> None:
             if method == name and (folder / "metrics.csv").exists():
                 means = ", ".join(f"{k} {v:.4g}" for k, v in training_means(folder).items())
                 text.append(f"- {name}, seed {seed}: {means}")
-    walls = {f"{n}, seed {s}": (f / "wall.txt").read_text().split() for (n, s), f in runs.items() if (f / "wall.txt").exists()}
+    walls = {
+        f"{n}, seed {s}": (f / "wall.txt").read_text().split()
+        for (n, s), f in runs.items()
+        if (f / "wall.txt").exists()
+    }
     text += ["", "Wall time, s: " + "; ".join(f"{n}: {' + '.join(w)}" for n, w in walls.items())]
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     text += ["", f"Command: `python {' '.join(a for a in sys.argv)}`", ""]
-    text += [f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, revision {revision.strip()}", ""]
+    text += [
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, revision {revision.strip()}",
+        "",
+    ]
     (arguments.results / "table.md").write_text("\n".join(text))
     import cv2
 

@@ -14,13 +14,13 @@ VENV = ROOT / ".venv-lower"
 
 
 def lowest(requirement: str) -> str:
-    """``torch>=2.10,<3`` → ``torch==2.10``; an exact pin stays.
+    """``torch>=2.10,<3`` → ``torch==2.10.*``, the release with its fixes; an exact pin stays.
 
     >>> lowest("jsonargparse[signatures]>=4.45,<5")
-    'jsonargparse[signatures]==4.45'
+    'jsonargparse[signatures]==4.45.*'
     """
-    name, bound = re.match(r"([A-Za-z0-9_.\[\]-]+?)(?:>=|==)([0-9.]+)", requirement).groups()
-    return f"{name}=={bound}"
+    name, sign, bound = re.match(r"([A-Za-z0-9_.\[\]-]+?)(>=|==)([0-9.]+)", requirement).groups()
+    return requirement if sign == "==" else f"{name}=={bound}.*"
 
 
 def main() -> int:

@@ -38,6 +38,7 @@ def synthesize(
     workers: int | None = None,
     device: str | None = None,
     progress: bool = True,
+    poses: list[str] | None = None,
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in people; an interrupted run is taken up again.
 
@@ -54,6 +55,7 @@ def synthesize(
         workers: processes that render; by default one a processor.
         device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
         progress: show a progress bar.
+        poses: families of poses to draw from, of `hamipose.synthetic.families.FAMILIES`; all where not given.
 
     Returns:
         The annotation file.
@@ -61,9 +63,12 @@ def synthesize(
     Raises:
         InputError: an option that makes no sense, or a folder that holds other people than those asked for.
     """
+    from hamipose.synthetic.families import FAMILIES
     from hamipose.synthetic.people import LOOKS
     from hamipose.synthetic.records import FORMAT
 
+    if poses is not None and (not poses or not set(poses) <= set(FAMILIES)):
+        raise InputError(f"poses are {', '.join(poses) or 'empty'}, expected some of {', '.join(FAMILIES)}")
     if look not in LOOKS:
         raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
     for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0)):
@@ -77,12 +82,14 @@ def synthesize(
         photographs(backgrounds)
     folder = Path(out)
     settings = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "format": FORMAT}
+    arguments = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "device": device}
+    if poses is not None:  # a folder of all poses says nothing of them
+        settings["poses"] = arguments["poses"] = sorted(poses)
     made = _made(folder, settings)
     missing = [i for i in range(count) if i not in made]
     if not missing:
         return folder / "annotations.json"
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "device": device}
     with open(folder / _JOURNAL, "w" if not made else "a") as journal:
         if journal.tell() == 0:
             journal.write(json.dumps(settings) + "\n")
@@ -219,6 +226,9 @@ class SyntheticPeople(KeypointDataset):
         backgrounds: a folder of photographs to show behind the people.
         workers: processes that render; by default one a processor.
         cache: keep decoded pictures in memory.
+        poses: families of poses to draw from; all where not given.
+        box_margin: how many times the box around what can be seen of the person a crop shows, as a user's detector
+            would give it; the whole picture where not given.
     """
 
     def __init__(
@@ -232,19 +242,33 @@ class SyntheticPeople(KeypointDataset):
         backgrounds: str | None = None,
         workers: int | None = None,
         cache: bool = False,
+        poses: list[str] | None = None,
+        box_margin: float | None = None,
     ):
+        if box_margin is not None and box_margin <= 0:
+            raise InputError(f"box_margin is {box_margin}, expected a factor above 0, such as 1.25")
         self.root, self.look, self.count, self.size, self.seed = Path(root), look, count, size, seed
         self.skeleton = named_skeleton(skeleton)
         self._order = _order(self.skeleton)
         self.backgrounds, self.workers, self.cache = backgrounds, workers, cache
-        self._labels: list[tuple[Path, np.ndarray]] | None = None
+        self.poses, self.box_margin = poses, box_margin
+        self._labels: list[tuple[Path, np.ndarray, np.ndarray]] | None = None
 
     def prepare(self) -> None:
-        synthesize(self.look, self.count, self.size, self.seed, str(self.root), self.backgrounds, self.workers)
+        synthesize(
+            self.look,
+            self.count,
+            self.size,
+            self.seed,
+            str(self.root),
+            self.backgrounds,
+            self.workers,
+            poses=self.poses,
+        )
 
     @property
-    def labels(self) -> list[tuple[Path, np.ndarray]]:
-        """Picture and keypoints (x, y, visibility) of every person, read on first use."""
+    def labels(self) -> list[tuple[Path, np.ndarray, np.ndarray]]:
+        """Picture, keypoints (x, y, visibility) and box to crop of every person, read on first use."""
         if self._labels is None:
             path = self.root / "annotations.json"
             if not path.exists():
@@ -257,20 +281,27 @@ class SyntheticPeople(KeypointDataset):
             if len(pairs) < self.count:
                 raise InputError(f"{path} holds {len(pairs)} people, asked for are {self.count}; call prepare()")
             self._labels = [
-                (self.root / i["file_name"], np.array(a[field], np.float32).reshape(-1, 3)[picked]) for i, a in pairs
+                (self.root / i["file_name"], np.array(a[field], np.float32).reshape(-1, 3)[picked], self._box(i, a))
+                for i, a in pairs
             ]
         return self._labels
+
+    def _box(self, image: dict, annotation: dict) -> np.ndarray:
+        if self.box_margin is None or 0 in annotation["bbox"][2:]:  # nothing of the person can be seen
+            return np.array([0, 0, image["width"], image["height"]], np.float32)
+        left, top, width, height = annotation["bbox"]
+        wider, higher = width * self.box_margin, height * self.box_margin
+        return np.array([left - (wider - width) / 2, top - (higher - height) / 2, wider, higher], np.float32)
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        path, labels = self.labels[index]
+        path, labels, box = self.labels[index]
         image, _ = self.decode(path)
-        height, width = image.shape[:2]
         return Sample(
             image=image,
-            box_px=np.array([0, 0, width, height], np.float32),
+            box_px=box,
             name=str(path),
             keypoints_px=labels[:, :2].copy(),
             visibility=labels[:, 2].astype(np.int64),

@@ -10,7 +10,7 @@ import numpy as np
 
 from hamipose.synthetic.families import ARM, ARMS, FAMILIES, LEG, LIMITS, REST, TRUNK, Ranges
 
-__all__ = ["Pose", "sample_pose", "within_limits"]
+__all__ = ["Pose", "draw_family", "sample_pose", "within_limits"]
 
 
 @dataclass
@@ -66,11 +66,15 @@ def _arm(rng: np.random.Generator, styles: tuple[str, ...]) -> dict[str, float]:
     return _draw(rng, ARMS[styles[rng.integers(len(styles))]], ARM)
 
 
+def draw_family(rng: np.random.Generator, names: list[str]) -> str:
+    """One of these families, each as often among them as its weight says."""
+    weights = np.array([FAMILIES[n].weight for n in names])
+    return names[rng.choice(len(names), p=weights / weights.sum())]
+
+
 def sample_pose(rng: np.random.Generator, family: str | None = None) -> Pose:
     """Draws a pose from the mixture of `FAMILIES`, or from one of them."""
-    names = list(FAMILIES)
-    weights = np.array([FAMILIES[n].weight for n in names])
-    chosen = names[rng.choice(len(names), p=weights / weights.sum())] if family is None else family
+    chosen = draw_family(rng, list(FAMILIES)) if family is None else family
     kind = FAMILIES[chosen]
     styles = kind.arms or tuple(ARMS)
 

@@ -8,6 +8,7 @@ import numpy as np
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.synthetic.labels import Labels, box_of, run_lengths
 from hamipose.synthetic.people import picture_person
+from hamipose.synthetic.poses import draw_family
 
 __all__ = ["FORMAT", "category", "make_record", "picture_name"]
 
@@ -45,9 +46,11 @@ def make_record(
     seed: int,
     backgrounds: str | None = None,
     device: str | None = None,
+    poses: list[str] | None = None,
 ) -> dict:
-    """Renders picture number `index` into `folder` and describes it."""
-    person = picture_person(look, index, seed=seed, size=size, backgrounds=backgrounds, device=device)
+    """Renders picture number `index` into `folder` and describes it; its pose is of one of these families."""
+    family = None if poses is None else draw_family(np.random.default_rng([seed, index]), poses)
+    person = picture_person(look, index, seed=seed, size=size, backgrounds=backgrounds, family=family, device=device)
     path = folder / picture_name(index)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")

@@ -1,6 +1,6 @@
 """Teacher heatmaps into the student's view: one sampling for the batch against loops of torchvision's affine calls.
 
-    python benchmarks/warp.py [--batch 32] [--device cpu] [--rounds 40]
+    python benchmarks/heatmap_warp.py [--batch 32] [--device cpu] [--rounds 40]
 
 The loops go image by image, as the field's code does. torchvision knows shift ∘ rotation ∘ shear ∘ scale only, whose
 inverse takes three calls, so "teacher → student" takes four; UniFrame brings the teacher's and the student's maps back
@@ -25,7 +25,7 @@ from hamipose.affine import compose, invert, warp_heatmaps
 from hamipose.heatmaps import encode
 from hamipose.skeletons import BODY16
 
-RESULT = Path(__file__).parent / "results" / "warp.json"
+RESULT = Path(__file__).parent / "results" / "heatmap_warp.json"
 BILINEAR, NEAREST = InterpolationMode.BILINEAR, InterpolationMode.NEAREST
 
 
@@ -139,7 +139,7 @@ def main() -> None:
     print(f"{'heatmaps ' + ' x '.join(map(str, maps.shape)):38} median ms   ours is faster by")
     for name, median in medians.items():
         print(f"{name:38} {median * 1e3:9.2f}   {median / first:6.1f} x")
-    command = f"python benchmarks/warp.py --batch {options.batch} --cells {options.cells} --device {device}"
+    command = f"python benchmarks/heatmap_warp.py --batch {options.batch} --cells {options.cells} --device {device}"
     record = {
         "command": command + (" --cpu-time" if options.cpu_time else ""),
         "date": time.strftime("%Y-%m-%d"),
