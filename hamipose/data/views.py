@@ -163,6 +163,8 @@ PRESETS = {
     "regda": _REGDA,
     "hamipose": replace(_REGDA, translate=0.05),
     "uniframe": Views(rotation_deg=60.0, crop_area=0.6, scale=(0.6, 1.3), shear_deg=30.0, translate=0.05, jitter=0.25),
+    # For a student whose teacher sees the plain crop: no warp between them, which would flatten the teacher's peaks.
+    "photometric": Views(jitter=0.4, blur=1.5, noise=0.06, grey=0.1),
     "strong": replace(_REGDA, translate=0.05, mirror=0.5, scale=(0.75, 1.25), jitter=0.4, noise=0.06, grey=0.1),
 }
 
