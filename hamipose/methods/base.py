@@ -18,7 +18,7 @@ from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
 from hamipose.methods.checkpoint import check_skeleton, load_network
 from hamipose.methods.diagnostics import Diagnostics, Objective
-from hamipose.methods.guard import FiniteGuard
+from hamipose.methods.guard import FiniteGuard, check_weights
 from hamipose.methods.optimization import parameter_groups, total_steps
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
@@ -271,6 +271,7 @@ class PoseMethod(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Only sound weights are saved, and with them the random state."""
         self._guard.check()
+        check_weights(self.network, self.global_step)
         checkpoint["random_state"] = get_random_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -3,11 +3,28 @@
 import math
 from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from hamipose.errors import InputError
 
-__all__ = ["FiniteGuard"]
+__all__ = ["FiniteGuard", "check_weights"]
+
+
+def check_weights(network: nn.Module, step: int) -> None:
+    """Refuse to save weights that a gradient without a number has spoilt, though the loss was still one.
+
+    Raises:
+        InputError: a parameter is NaN or infinite.
+    """
+    norms = torch._foreach_norm([p.detach() for p in network.parameters()])
+    if not bool(torch.stack(norms).isfinite().all()):
+        names = [name for name, parameter in network.named_parameters() if not bool(parameter.isfinite().all())]
+        raise InputError(
+            f"training stopped at step {step}: {names[0]} and {len(names) - 1} other parameters are no finite numbers; "
+            "checkpoints saved so far are sound: go on from the last one with a lower learning rate or with "
+            "training.clip_norm"
+        )
 
 
 class _Watched(NamedTuple):

@@ -13,7 +13,10 @@ __all__ = ["AtomicCheckpoints", "LastCheckpoint", "run_folder"]
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Where a run's files go: the logger's folder if it has one."""
+    """Where a run's files go: the logger's folder of this run if there is one."""
+    logger = trainer.logger
+    if logger is not None and logger.save_dir is not None and not hasattr(logger, "log_dir"):
+        return Path(logger.save_dir) / str(logger.name) / str(logger.version)  # W&B's save_dir is shared by its runs
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 

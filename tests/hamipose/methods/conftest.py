@@ -57,6 +57,8 @@ def optimizer(name):
         from hamipose.optim import Hamiltonian
 
         return lambda p: Hamiltonian(p, lr=1e-3, friction=0.1)
+    if name == "sgd":
+        return lambda p: torch.optim.SGD(p, lr=100.0)
     return lambda p: torch.optim.AdamW(p, lr=1e-3)
 
 

@@ -14,18 +14,15 @@ def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path):
     for world in (1, 2):
         out = tmp_path / str(world)
         # BatchNorm is frozen: it would see half the batch (SyncBatchNorm, its remedy, needs a GPU).
-        done = fit_elsewhere(
-            dots=dots, out=out, world=world, freeze=True, epochs=2, optimizer="hamiltonian", metric="diagonal"
-        )
+        done = fit_elsewhere(dots=dots, out=out, world=world, freeze=True, epochs=2, optimizer="sgd", metric="diagonal")
         assert done.returncode == 0, done.stderr[-3000:]
         ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True))
         scores.append(json.loads((out / "scores.json").read_text()))
     one, two = (end["state_dict"] for end in ends)
-    start = one["network.final.weight"].std()
-    assert start > 0
-    for name in one:
-        # Sums are taken in another order: single precision, ten steps.
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+    for name, whole in one.items():
+        # Sums are taken in another order: measured 1e-6 of a tensor's largest entry. Processes that gate on their own
+        # halves end 0.3 apart.
+        assert (two[name] - whole).abs().max() <= 1e-4 * whole.abs().max(), name
     # Neither set divides by two: nobody is counted twice.
     for name in scores[0]:
         if "pck" in name:

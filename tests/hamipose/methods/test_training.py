@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import CSVLogger
 
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
 from hamipose.errors import InputError
 from hamipose.gating import KeypointGate, OpenGate
 from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
 from hamipose.methods.guard import FiniteGuard
+from hamipose.methods.last_checkpoint import AtomicCheckpoints, run_folder
 from hamipose.methods.optimization import parameter_groups
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.schedule import warmup_cosine
@@ -215,8 +217,6 @@ def test_compiled_training_keeps_the_state_names(dots: Path, tmp_path: Path, mon
 
 
 def test_conflicts_of_a_mean_teacher_are_logged_too(dots: Path, tmp_path: Path):
-    from lightning.pytorch.loggers import CSVLogger
-
     logger = CSVLogger(tmp_path, name="", version="run")
     train(MeanTeacher(sgd, TINY), dots, tmp_path, logger=logger)
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
@@ -237,8 +237,6 @@ def test_conflicts_of_a_mean_teacher_are_logged_too(dots: Path, tmp_path: Path):
 
 
 def test_energy_is_logged_with_a_hamiltonian_optimizer(dots: Path, tmp_path: Path):
-    from lightning.pytorch.loggers import CSVLogger
-
     from hamipose.optim import Hamiltonian
 
     logger = CSVLogger(tmp_path, name="", version="run")
@@ -369,6 +367,31 @@ def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Pa
     assert trainer.global_step == 12
 
 
+def test_spoilt_weights_are_not_saved(dots: Path, tmp_path: Path):
+    class Overflow(Callback):
+        """What an infinite gradient does in the last step of an epoch."""
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if trainer.global_step == 8:
+                pl_module.network.final.weight.data[0, 0] = float("nan")
+
+    callbacks = [Overflow(), LastCheckpoint()]
+    with pytest.raises(InputError, match=r"step 8: final\.weight and 0 other"):
+        train(SourceOnly(sgd, TINY), dots, tmp_path, max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 4
+    assert all(torch.isfinite(v).all() for v in saved["state_dict"].values())
+
+
+def test_a_checkpoint_that_fails_leaves_the_previous_one(tmp_path: Path):
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpoints().save_checkpoint({"step": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        AtomicCheckpoints().save_checkpoint({"step": lambda: 2}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
 def test_a_late_look_still_comes_before_a_checkpoint():
     class OnDevice(torch.Tensor):
         is_cuda = True
@@ -419,3 +442,17 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
 def test_pictures_are_drawn(dots: Path, tmp_path: Path):
     train(HamiPose(sgd, TINY), dots, tmp_path, callbacks=[PredictionImages(count=3)])
     assert {p.name for p in (tmp_path / "images").iterdir()} == {"val-000004.png", "report-dark-000004.png"}
+
+
+def test_runs_of_a_logger_that_shares_its_folder_stay_apart(tmp_path: Path):
+    class Shared(CSVLogger):
+        log_dir = property()  # not offered, as by the logger of W&B
+
+    folders = []
+    for version in ("a", "b"):
+        trainer = trainer_in(tmp_path, logger=Shared(tmp_path, name="project", version=version))
+        folders.append(run_folder(trainer))
+    assert folders == [tmp_path / "project" / "a", tmp_path / "project" / "b"]
+    own = trainer_in(tmp_path, logger=CSVLogger(tmp_path, name="", version="run"))
+    assert run_folder(own) == tmp_path / "run"
+    assert run_folder(trainer_in(tmp_path)) == tmp_path
