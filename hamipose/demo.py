@@ -41,9 +41,9 @@ def _train(config: str, folder: Path, seed: int, *overrides: str) -> None:
     """One run; nothing where it is already finished, so that an interrupted demo goes on."""
     if (folder / "scores.json").exists():
         return
-    where = ("--trainer.logger.init_args.save_dir", str(folder.parent), "--trainer.logger.init_args.name", "")
-    where += ("--trainer.logger.init_args.version", folder.name)
-    run(["fit", "--config", str(configs_folder() / config), "--seed_everything", str(seed), *where, *overrides])
+    where = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
+    logger = [word for option, value in where.items() for word in (f"--trainer.logger.init_args.{option}", value)]
+    run(["fit", "--config", str(configs_folder() / config), "--seed_everything", str(seed), *logger, *overrides])
 
 
 def _held_out(run_folder: Path) -> tuple[KeypointDataset, int]:

@@ -41,5 +41,5 @@ def test_lsp_goes_to_body16_by_name():
 
 
 def test_an_unknown_name_says_which_names_there_are():
-    with pytest.raises(KeyError, match="body16 has no keypoint 'tail'.*left_wrist"):
+    with pytest.raises(KeyError, match=r"body16 has no keypoint 'tail'.*left_wrist"):
         BODY16.index("tail")

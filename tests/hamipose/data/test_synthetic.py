@@ -154,3 +154,33 @@ def test_a_broken_annotation_file_is_named(tmp_path):
     with pytest.raises(InputError, match="not valid JSON"):
         make(tmp_path, 1)
     assert synthetic.__doc__
+
+
+def test_families_of_poses_are_kept_to_and_named(tmp_path):
+    make(tmp_path, 4, poses=["walking", "standing"])
+    annotations = json.loads((tmp_path / "annotations.json").read_text())["annotations"]
+    assert {a["pose"] for a in annotations} <= {"walking", "standing"}
+    with pytest.raises(InputError, match="asked for are"):
+        make(tmp_path, 4)
+    with pytest.raises(InputError, match=r"poses are flying, expected some of .*standing"):
+        make(tmp_path, 4, poses=["flying"])
+
+
+def test_a_box_follows_what_can_be_seen_of_the_person(six):
+    whole = SyntheticPeople(str(six), count=6, size=SIZE)
+    person = SyntheticPeople(str(six), count=6, size=SIZE, box_margin=1.5)
+    annotations = json.loads((six / "annotations.json").read_text())["annotations"]
+    for i, annotation in enumerate(annotations):
+        assert whole[i].box_px.tolist() == [0, 0, SIZE, SIZE]
+        left, top, width, height = person[i].box_px
+        seen = annotation["bbox"]
+        assert (width, height) == pytest.approx((1.5 * seen[2], 1.5 * seen[3]))
+        assert (left + width / 2, top + height / 2) == pytest.approx((seen[0] + seen[2] / 2, seen[1] + seen[3] / 2))
+
+
+def test_nobody_to_be_seen_gives_the_whole_picture(six, tmp_path):
+    content = json.loads((six / "annotations.json").read_text())
+    content["annotations"][0]["bbox"] = [0.0, 0.0, 0.0, 0.0]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "images").symlink_to(six / "images")
+    assert SyntheticPeople(str(tmp_path), count=6, size=SIZE, box_margin=1.5)[0].box_px.tolist() == [0, 0, SIZE, SIZE]
