@@ -1,4 +1,4 @@
-"""Imports point down only. The rooms are drawn in docs/design.md; a new module must be given its floor here."""
+"""Imports point down only. docs/architecture.md draws the rooms; a new module must be given its floor here."""
 
 import ast
 import subprocess
