@@ -131,7 +131,7 @@ def fit_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., sub
         given = json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         return subprocess.run(
-            [sys.executable, str(script), given], capture_output=True, text=True, env=environment, timeout=280
+            [sys.executable, str(script), given], capture_output=True, text=True, env=environment, timeout=600
         )
 
     return call
