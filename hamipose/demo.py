@@ -99,7 +99,9 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
     page.table(["", *columns], [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in table.items()])
     page.heading("The first twelve held-out images")
     found = {
-        name: _predict(out / name.replace(" ", "-") / "checkpoints/last.ckpt", dataset, size, _EXAMPLES)
+        name: _predict(
+            out / name.replace(" ", "-") / "checkpoints/last.ckpt", dataset, size, min(_EXAMPLES, len(dataset))
+        )
         for name in ("source only", "HamiPose")
     }
     page.image(_panels(dataset, size, found), "Truth, source only, HamiPose. Left limbs orange, right limbs blue.")
@@ -146,10 +148,15 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: command line after the verb.
     """
-    parser = argparse.ArgumentParser("python -m hamipose demo", allow_abbrev=False, description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m hamipose demo",
+        allow_abbrev=False,
+        description=__doc__,
+        epilog="Other options are handed to every run, such as --data.batch_size 16.",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for data, runs and the report")
     parser.add_argument("--seed", type=int, default=0, help="of training; the people stay the same")
-    given = parser.parse_args(arguments)
+    given, overrides = parser.parse_known_args(arguments)
     out: Path = given.out / f"seed{given.seed}"
     began = time.monotonic()
 
@@ -158,15 +165,15 @@ def main(arguments: Sequence[str]) -> None:
         Console().print(f"[bold]{minutes:2d}:{seconds:02d}  {words}[/bold]")
 
     say("Training on synthetic people of the plain look (what is missing of the data is made first)")
-    _train("demo_start.yaml", out / "start", given.seed)
+    _train("demo_start.yaml", out / "start", given.seed, *overrides)
     start = out / "start/checkpoints/last.ckpt"
     for name, config in _METHODS.items():
         say({"source only": "The same for longer: source only"}.get(name, f"Adapting to the photo look: {name}"))
         folder = out / name.replace(" ", "-")
-        _train(config, folder, given.seed, "--model.init_args.training.init_from", str(start))
+        _train(config, folder, given.seed, "--model.init_args.training.init_from", str(start), *overrides)
     table = {name: _scores(out / name.replace(" ", "-")) for name in _METHODS}
     dataset, size = _held_out(out / "HamiPose")
-    command = f"python -m hamipose demo --out {given.out} --seed {given.seed}"
+    command = " ".join(("python -m hamipose demo", "--out", str(given.out), "--seed", str(given.seed), *overrides))
     path = _report(out, table, dataset, size, command)
 
     shown = Table(title="Held-out people of the photo look, PCK in %, last epoch")

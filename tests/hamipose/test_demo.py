@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from hamipose.demo import main
+
+
+@pytest.mark.slow
+def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the people are kept in cache/ below
+    tiny = {
+        "trainer.max_epochs": 1,
+        "trainer.log_every_n_steps": 1,
+        "data.steps_per_epoch": 2,
+        "data.batch_size": 2,
+        "data.source.init_args.count": 4,
+        "data.validation.init_args.count": 2,
+        "data.report.photo.init_args.count": 2,
+        "trainer.enable_progress_bar": "false",
+    }
+    # The target is a list: its whole value is given.
+    people = {"root": "cache/people/target", "look": "photo", "count": 2, "size": 96, "seed": 2}
+    inner = {"class_path": "hamipose.data.SyntheticPeople", "init_args": people}
+    target = json.dumps([{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": inner}}])
+    overrides = [word for key, value in tiny.items() for word in (f"--{key}", str(value))]
+    arguments = ["--out", "demo", "--seed", "3", *overrides, "--data.target", target]
+
+    main(arguments)
+    first = capsys.readouterr().out
+    for row in ("source only", "mean teacher", "HamiPose"):
+        assert row in first
+    report = (tmp_path / "demo/seed3/report.html").read_text()
+    assert report.count("<img") == 3
+    assert "conflict ratio" in report
+    finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/seed3/*/scores.json")}
+    assert len(finished) == 4
+
+    main(arguments)  # nothing is trained again
+    assert {p: p.stat().st_mtime_ns for p in finished} == finished
