@@ -39,6 +39,7 @@ def synthesize(
     device: str | None = None,
     progress: bool = True,
     poses: list[str] | None = None,
+    backdrops: list[str] | None = None,
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in people; an interrupted run is taken up again.
 
@@ -56,6 +57,7 @@ def synthesize(
         device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
         progress: show a progress bar.
         poses: families of poses to draw from, of `hamipose.synthetic.families.FAMILIES`; all where not given.
+        backdrops: what is behind people of the plain look, of noise, polygons, gradient and flat; all where not given.
 
     Returns:
         The annotation file.
@@ -63,12 +65,14 @@ def synthesize(
     Raises:
         InputError: an option that makes no sense, or a folder that holds other people than those asked for.
     """
+    from hamipose.synthetic.backdrops import BACKDROPS
     from hamipose.synthetic.families import FAMILIES
     from hamipose.synthetic.people import LOOKS
     from hamipose.synthetic.records import FORMAT
 
-    if poses is not None and (not poses or not set(poses) <= set(FAMILIES)):
-        raise InputError(f"poses are {', '.join(poses) or 'empty'}, expected some of {', '.join(FAMILIES)}")
+    for what, given, known in (("poses", poses, FAMILIES), ("backdrops", backdrops, BACKDROPS)):
+        if given is not None and (not given or not set(given) <= set(known)):
+            raise InputError(f"{what} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
     if look not in LOOKS:
         raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
     for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0)):
@@ -83,8 +87,9 @@ def synthesize(
     folder = Path(out)
     settings = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "format": FORMAT}
     arguments = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "device": device}
-    if poses is not None:  # a folder of all poses says nothing of them
-        settings["poses"] = arguments["poses"] = sorted(poses)
+    for name, chosen in (("poses", poses), ("backdrops", backdrops)):
+        if chosen is not None:  # a folder of all of them says nothing
+            settings[name] = arguments[name] = sorted(chosen)
     made = _made(folder, settings)
     missing = [i for i in range(count) if i not in made]
     if not missing:
@@ -227,6 +232,7 @@ class SyntheticPeople(KeypointDataset):
         workers: processes that render; by default one a processor.
         cache: keep decoded pictures in memory.
         poses: families of poses to draw from; all where not given.
+        backdrops: what is behind people of the plain look; everything where not given.
         box_margin: how many times the box around what can be seen of the person a crop shows, as a user's detector
             would give it; the whole picture where not given.
     """
@@ -243,6 +249,7 @@ class SyntheticPeople(KeypointDataset):
         workers: int | None = None,
         cache: bool = False,
         poses: list[str] | None = None,
+        backdrops: list[str] | None = None,
         box_margin: float | None = None,
     ):
         if box_margin is not None and box_margin <= 0:
@@ -251,7 +258,7 @@ class SyntheticPeople(KeypointDataset):
         self.skeleton = named_skeleton(skeleton)
         self._order = _order(self.skeleton)
         self.backgrounds, self.workers, self.cache = backgrounds, workers, cache
-        self.poses, self.box_margin = poses, box_margin
+        self.poses, self.backdrops, self.box_margin = poses, backdrops, box_margin
         self._labels: list[tuple[Path, np.ndarray, np.ndarray]] | None = None
 
     def prepare(self) -> None:
@@ -264,6 +271,7 @@ class SyntheticPeople(KeypointDataset):
             self.backgrounds,
             self.workers,
             poses=self.poses,
+            backdrops=self.backdrops,
         )
 
     @property

@@ -9,15 +9,23 @@ from jaxtyping import Float
 
 from hamipose.errors import InputError
 
-__all__ = ["photo_backdrop", "photographs", "plain_backdrop", "scenery"]
+__all__ = ["BACKDROPS", "photo_backdrop", "photographs", "plain_backdrop", "scenery"]
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
-def plain_backdrop(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.ndarray, "height width 3"]:
-    """Noise, polygons, a gradient or one colour; sRGB in [0, 1]."""
+#: What can be behind people of the plain look, and how often.
+BACKDROPS = {"noise": 0.35, "polygons": 0.4, "gradient": 0.15, "flat": 0.1}
+
+
+def plain_backdrop(
+    rng: np.random.Generator, size: tuple[int, int], kinds: list[str] | None = None
+) -> Float[np.ndarray, "height width 3"]:
+    """Noise, polygons, a gradient or one colour, or only these `kinds` of them; sRGB in [0, 1]."""
     height, width = size
-    kind = rng.choice(["noise", "polygons", "gradient", "flat"], p=[0.35, 0.4, 0.15, 0.1])
+    names = list(BACKDROPS) if kinds is None else kinds
+    shares = np.array([BACKDROPS[name] for name in names])
+    kind = rng.choice(names, p=shares / shares.sum())
     base = rng.uniform(0, 1, 3)
     image = np.broadcast_to(base, (height, width, 3)).astype(np.float32).copy()
     if kind == "noise":

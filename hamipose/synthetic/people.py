@@ -49,6 +49,7 @@ def picture_person(
     seed: int = 0,
     size: int = 256,
     backgrounds: str | None = None,
+    backdrops: list[str] | None = None,
     family: str | None = None,
     device: str | None = None,
 ) -> Person:
@@ -60,6 +61,7 @@ def picture_person(
         seed: which series of pictures.
         size: side in pixels.
         backgrounds: folder of photographs to put behind the person instead of drawn surroundings.
+        backdrops: kinds of drawn surroundings of the plain look, of `backdrops.BACKDROPS`; all of them where None.
         family: one of `poses.FAMILIES` instead of the mixture.
         device: warp's name of a device; None: a GPU if there is one.
 
@@ -74,7 +76,17 @@ def picture_person(
     pose = draw_pose(rng, surface.articulation, family=family)
     heading = float(rng.uniform(-180, 180)) if abs(pose.pitch) > 45 else 0.0
     body = surface.body(shape, pose, heading)
-    scene = stage(rng, surface, body, pose, look=look, size=(size, size), heading=heading, backgrounds=backgrounds)
+    scene = stage(
+        rng,
+        surface,
+        body,
+        pose,
+        look=look,
+        size=(size, size),
+        heading=heading,
+        backgrounds=backgrounds,
+        backdrops=backdrops,
+    )
     caster = renderer(device)
     caster.load(scene)
     linear, cover = caster.picture()

@@ -47,10 +47,20 @@ def make_record(
     backgrounds: str | None = None,
     device: str | None = None,
     poses: list[str] | None = None,
+    backdrops: list[str] | None = None,
 ) -> dict:
     """Renders picture number `index` into `folder` and describes it; its pose is of one of these families."""
     family = None if poses is None else draw_family(np.random.default_rng([seed, index]), poses)
-    person = picture_person(look, index, seed=seed, size=size, backgrounds=backgrounds, family=family, device=device)
+    person = picture_person(
+        look,
+        index,
+        seed=seed,
+        size=size,
+        backgrounds=backgrounds,
+        backdrops=backdrops,
+        family=family,
+        device=device,
+    )
     path = folder / picture_name(index)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")

@@ -158,6 +158,7 @@ def stage(
     size: tuple[int, int],
     heading: float,
     backgrounds: str | None,
+    backdrops: list[str] | None = None,
 ) -> Scene:
     """The whole scene for a body, in the given look."""
     photo = look == "photo"
@@ -204,7 +205,7 @@ def stage(
     elif photo:
         far = photo_backdrop(behind, size, _horizon(camera))
     else:
-        far = plain_backdrop(behind, size)
+        far = plain_backdrop(behind, size, backdrops)
     scene.far = _TO_LINEAR[(far * (len(_TO_LINEAR) - 1)).astype(np.int32)]
     return scene
 

@@ -166,6 +166,15 @@ def test_families_of_poses_are_kept_to_and_named(tmp_path):
         make(tmp_path, 4, poses=["flying"])
 
 
+def test_backdrops_are_kept_to_and_named(tmp_path):
+    make(tmp_path, 3, backdrops=["flat"])
+    for path in sorted((tmp_path / "images").iterdir()):
+        rim = cv2.imread(str(path)).astype(int)[:3, 1:-1]
+        assert np.median(np.abs(np.diff(rim, axis=1))) <= 2
+    with pytest.raises(InputError, match="backdrops are paisley, expected some of noise"):
+        make(tmp_path, 3, backdrops=["paisley"])
+
+
 def test_a_box_follows_what_can_be_seen_of_the_person(six):
     whole = SyntheticPeople(str(six), count=6, size=SIZE)
     person = SyntheticPeople(str(six), count=6, size=SIZE, box_margin=1.5)
