@@ -31,7 +31,8 @@ def panel(axes: plt.Axes, title: str, runs: list[dict], labels: list[str]) -> No
     for run, label in zip(runs, labels, strict=True):
         axes.plot(smooth(run["curve"]), label=label, linewidth=1.2)
     axes.set_title(title, fontsize=9)
-    axes.set_yscale("log")
+    if max(max(run["curve"]) for run in runs) > 0.1:
+        axes.set_yscale("log")
     axes.set_xlabel("step", fontsize=8)
     axes.legend(fontsize=6)
     axes.tick_params(labelsize=7)
@@ -69,7 +70,7 @@ def main() -> None:
     wanted = ["hamiltonian", *(name for name in by_name if name not in skipped)]
     wanted = [name for name in wanted if name in by_name]
     panel(grid[1, 1], "parts of the recommended step", [by_name[name] for name in wanted], wanted)
-    found = [run for run in short if run["optimizer"] in ("adamw", "sgd", "hamiltonian")]
+    found = [run for run in short if run["optimizer"] in ("adamw", "sgd", "hamiltonian") and run["train_loss"] < 0.02]
     panel(grid[1, 2], "SGD, AdamW, Hamiltonian", found, [f"{run['optimizer']} {run['lr']:g}" for run in found])
     grid[0, 0].set_ylabel("training loss", fontsize=8)
     grid[1, 0].set_ylabel("training loss", fontsize=8)

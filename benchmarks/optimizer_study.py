@@ -83,6 +83,7 @@ def plan() -> dict[str, list[dict[str, object]]]:
         "sgd": runs([short], [("adamw", 1e-3), ("sgd", 0.3), ("sgd", 3.0), ("sgd", 30.0)]),
         "batches": runs(batches, pairs),
         "variants": runs([short], [(name, 1e-3) for name in [*variants, "no friction"]]),
+        "friction": runs(starts, [("friction 0.2", 1e-3), ("adamw", 3e-3), ("friction 0.2", 2e-3)]),
         "tuning": runs([*batches, *(fifty | start for start in starts)], tuning),
     }
 
