@@ -3,7 +3,8 @@
     python benchmarks/synthetic_to_lsp.py --data DIR --seeds 0 1 --out runs/synthetic_to_lsp
 
 DIR holds lsp/, lspet/, backgrounds/ and weights/ as the data sets' sites give them out. Finished runs are kept, so the
-command can be given again after an interruption. Writes table.md, scores.csv, examples.jpg to --results.
+command can be given again after an interruption. Writes table.md, scores.csv and examples.png (skeletons alone) to --results, and
+examples.png with the photos, which may not be passed on, to --out.
 
 No target label chooses anything: "last" is the last epoch, "source-selected" the epoch with the best teacher PCK on
 held-out built-in people.
@@ -78,7 +79,7 @@ def data_config(arguments: argparse.Namespace) -> Path:
 def fit(arguments: argparse.Namespace, name: str, config: str, seed: int, steps: int, start: Path | None) -> Path:
     """One run in a process of its own; nothing where it is finished."""
     folder = arguments.out / f"seed{seed}" / slug(name)
-    if (folder / "scores.json").exists():
+    if (folder / "scores.json").exists() or arguments.no_runs:
         return folder
     data: Path = arguments.data
     epoch = arguments.steps_per_epoch
@@ -141,8 +142,11 @@ def training_means(folder: Path) -> dict[str, float]:
 
 
 @torch.no_grad()
-def examples(arguments: argparse.Namespace, seed: int) -> np.ndarray:
-    """The first twelve test photos that no one chose: truth, source only, mean teacher, HamiPose."""
+def examples(arguments: argparse.Namespace, seed: int, photos_shown: bool) -> np.ndarray:
+    """The first twelve test photos that no one chose: truth, source only, mean teacher, HamiPose.
+
+    Without the photos only the skeletons are drawn: the data set's terms do not let its pictures be passed on.
+    """
     photos = LeedsSports(str(arguments.data / "lsp"), split="test")
     size, shown = arguments.image_size, 224
     networks = {}
@@ -152,7 +156,7 @@ def examples(arguments: argparse.Namespace, seed: int) -> np.ndarray:
     for i in range(12):
         sample = photos[i]
         matrix = crop_matrix(sample.box_px, shown)
-        image = warp(sample.image, matrix, shown)
+        image = warp(sample.image, matrix, shown) if photos_shown else np.full((shown, shown, 3), 236, np.uint8)
         truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, shown)
         tiles.append(label(draw_keypoints(image, truth, photos.skeleton, visibility > 0), "truth"))
         crop = warp(sample.image, crop_matrix(sample.box_px, size), size)
@@ -207,6 +211,7 @@ def main() -> None:
     parser.add_argument("--steps-per-epoch", type=int, default=100)
     parser.add_argument("--start-steps", type=int, default=1000, help="on the source alone, shared by all methods")
     parser.add_argument("--steps", type=int, default=600, help="of each method from there")
+    parser.add_argument("--no-runs", action="store_true", help="only put together what is finished")
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
     runs = {}
@@ -214,12 +219,15 @@ def main() -> None:
         start = fit(arguments, "start", "source_only.yaml", seed, arguments.start_steps, None)
         for name in arguments.methods:
             runs[name, seed] = fit(arguments, name, METHODS[name], seed, arguments.steps, start)
-            print(f"{name}, seed {seed}: done", flush=True)
+            print(
+                f"{name}, seed {seed}: {'done' if (runs[name, seed] / 'scores.json').exists() else 'missing'}",
+                flush=True,
+            )
     text = ["# Built-in people → LSP, strict split, small scale", "", table(arguments, runs), ""]
     text += ["What the gate and the step did, mean over the run (all seeds):", ""]
     for name in METHODS:
         for (method, seed), folder in runs.items():
-            if method == name and (folder / "metrics.csv").exists():
+            if method == name and (folder / "scores.json").exists():
                 means = ", ".join(f"{k} {v:.4g}" for k, v in training_means(folder).items())
                 text.append(f"- {name}, seed {seed}: {means}")
     walls = {
@@ -229,7 +237,8 @@ def main() -> None:
     }
     text += ["", "Wall time, s: " + "; ".join(f"{n}: {' + '.join(w)}" for n, w in walls.items())]
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-    text += ["", f"Command: `python {' '.join(a for a in sys.argv)}`", ""]
+    command = [Path(a).name if a.startswith("/") else a for a in sys.argv]  # folders of this machine say nothing
+    text += ["", f"Command: `python {' '.join(command)}`", ""]
     text += [
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, revision {revision.strip()}",
         "",
@@ -237,7 +246,9 @@ def main() -> None:
     (arguments.results / "table.md").write_text("\n".join(text))
     import cv2
 
-    cv2.imwrite(str(arguments.results / "examples.jpg"), examples(arguments, arguments.seeds[0])[..., ::-1])
+    for folder, photos_shown in ((arguments.results, False), (arguments.out, True)):
+        picture = examples(arguments, arguments.seeds[0], photos_shown)[..., ::-1]
+        cv2.imwrite(str(folder / "examples.png"), picture)
     print("\n".join(text))
 
 
