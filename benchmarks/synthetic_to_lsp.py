@@ -3,8 +3,8 @@
     python benchmarks/synthetic_to_lsp.py --data DIR --seeds 0 1 --out runs/synthetic_to_lsp
 
 DIR holds lsp/, lspet/, backgrounds/ and weights/ as the data sets' sites give them out. Finished runs are kept, so the
-command can be given again after an interruption. Writes table.md, scores.csv and examples.png (skeletons alone) to --results, and
-examples.png with the photos, which may not be passed on, to --out.
+command can be given again after an interruption. Writes table.md, scores.csv and examples.png (skeletons alone) to
+--results, and examples.png with the photos, which may not be passed on, to --out.
 
 No target label chooses anything: "last" is the last epoch, "source-selected" the epoch with the best teacher PCK on
 held-out built-in people.
