@@ -176,10 +176,10 @@ def main(arguments: Sequence[str]) -> None:
     command = " ".join(("python -m hamipose demo", "--out", str(given.out), "--seed", str(given.seed), *overrides))
     path = _report(out, table, dataset, size, command)
 
-    shown = Table(title="Held-out people of the photo look, PCK in %, last epoch")
-    shown.add_column("")
+    shown = Table(title="Held-out people of the photo look, PCK in % (joints: @0.1), last epoch", padding=0)
+    shown.add_column("", no_wrap=True)
     for column in next(iter(table.values())):
-        shown.add_column(column.replace("PCK@0.1/", ""), justify="right")
+        shown.add_column(column.removeprefix("PCK@0.1/").removeprefix("PCK"), justify="right", no_wrap=True)
     for name, row in table.items():
         shown.add_row(name, *(f"{value:.1f}" for value in row.values()))
     Console().print(shown)
