@@ -28,13 +28,18 @@ from hamipose.skeletons import Skeleton
 
 __all__ = ["main"]
 
-#: Name in the table → config and epochs to add to the common start.
+#: Name in the table → config of the run from the common start.
 _METHODS = {
     "source only": "demo_source_only.yaml",
     "mean teacher": "demo_mean_teacher.yaml",
     "HamiPose": "demo.yaml",
 }
 _EXAMPLES = 12
+
+
+def _folder(out: Path, name: str) -> Path:
+    """Where the run of a row of the table is kept."""
+    return out / name.replace(" ", "-")
 
 
 def _train(config: str, folder: Path, seed: int, *overrides: str) -> None:
@@ -99,14 +104,12 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
     page.table(["", *columns], [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in table.items()])
     page.heading("The first twelve held-out images")
     found = {
-        name: _predict(
-            out / name.replace(" ", "-") / "checkpoints/last.ckpt", dataset, size, min(_EXAMPLES, len(dataset))
-        )
+        name: _predict(_folder(out, name) / "checkpoints/last.ckpt", dataset, size, min(_EXAMPLES, len(dataset)))
         for name in ("source only", "HamiPose")
     }
     page.image(_panels(dataset, size, found), "Truth, source only, HamiPose. Left limbs orange, right limbs blue.")
     page.heading("How it went")
-    metrics = {name: read_metrics(out / name.replace(" ", "-") / "metrics.csv") for name in table}
+    metrics = {name: read_metrics(_folder(out, name) / "metrics.csv") for name in table}
 
     def lines(key: str) -> dict[str, tuple[list[int], list[float]]]:
         return {name: columns[key] for name, columns in metrics.items() if key in columns}
@@ -169,9 +172,9 @@ def main(arguments: Sequence[str]) -> None:
     start = out / "start/checkpoints/last.ckpt"
     for name, config in _METHODS.items():
         say({"source only": "The same for longer: source only"}.get(name, f"Adapting to the photo look: {name}"))
-        folder = out / name.replace(" ", "-")
+        folder = _folder(out, name)
         _train(config, folder, given.seed, "--model.init_args.training.init_from", str(start), *overrides)
-    table = {name: _scores(out / name.replace(" ", "-")) for name in _METHODS}
+    table = {name: _scores(_folder(out, name)) for name in _METHODS}
     dataset, size = _held_out(out / "HamiPose")
     command = " ".join(("python -m hamipose demo", "--out", str(given.out), "--seed", str(given.seed), *overrides))
     path = _report(out, table, dataset, size, command)

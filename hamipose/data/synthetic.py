@@ -43,7 +43,8 @@ def synthesize(
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in people; an interrupted run is taken up again.
 
-    Picture i depends on (look, seed, i, size) only: not on how many are made, in what order or by how many processes.
+    Picture i depends on look, seed, i, size and what may be drawn (poses, backdrops, backgrounds) only: not on
+    how many are made, in what order or by how many processes.
 
     Args:
         look: ``plain`` (flat colours, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
