@@ -4,20 +4,20 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "HamiPose": "hamipose",
-    "LastCheckpoint": "last_checkpoint",
-    "MeanTeacher": "mean_teacher",
-    "PoseMethod": "base",
-    "PredictionImages": "pictures",
-    "PredictionWriter": "predictions",
-    "ScoreFile": "score_file",
-    "SourceOnly": "source_only",
-    "load": "checkpoint",
+    "HamiPose": ".hamipose",
+    "LastCheckpoint": "hamipose.running.last_checkpoint",
+    "MeanTeacher": ".mean_teacher",
+    "PoseMethod": ".base",
+    "PredictionImages": ".pictures",
+    "PredictionWriter": ".predictions",
+    "ScoreFile": ".score_file",
+    "SourceOnly": ".source_only",
+    "load": ".checkpoint",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Imports a name's module when it is first asked for: lightning is slow to load."""
     if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        return getattr(importlib.import_module(_HOME[name], __name__), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -1,6 +1,7 @@
 """What all methods have in common: network, manual optimization, evaluation, exact checkpoints."""
 
 import math
+import sys
 from typing import Any
 
 import torch
@@ -18,15 +19,15 @@ from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
 from hamipose.methods.checkpoint import check_skeleton, load_network
 from hamipose.methods.diagnostics import Diagnostics, Objective
-from hamipose.methods.guard import FiniteGuard, check_weights
-from hamipose.methods.optimization import parameter_groups, total_steps
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
-from hamipose.methods.random_state import get_random_state, set_random_state
-from hamipose.methods.schedule import warmup_cosine
 from hamipose.methods.scores import Scores
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
+from hamipose.running.guard import FiniteGuard, check_weights
+from hamipose.running.optimization import parameter_groups, total_steps
+from hamipose.running.random_state import get_random_state, set_random_state
+from hamipose.running.schedule import warmup_cosine
 from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
 
 __all__ = ["PoseMethod"]
@@ -93,6 +94,25 @@ class PoseMethod(LightningModule):
             reduction=self.training_options.reduction,
         )
 
+    def gradients(self, batch: TrainBatch) -> Objective:
+        """Leave a step's gradient in the parameters; here, one backward pass of :meth:`objective`.
+
+        A method that needs several passes a step (a perturbed point, a game) does them here, each through
+        ``manual_backward``, so that processes stay together.
+        """
+        objective = self.objective(batch)
+        self.manual_backward(objective.loss)
+        return objective
+
+    def trained(self) -> nn.ModuleDict:
+        """The parts that the optimizer moves, by the names that ``training.lr_factors`` uses."""
+        return nn.ModuleDict(dict(self.network.named_children()))
+
+    def start_adaptation(self) -> None:
+        """The network has learnt from the source, in this run or in another: what follows it starts from there."""
+        if self.adaptation is not None:
+            self.adaptation.teacher.reset(self.network)
+
     def _gate_progress(self) -> float:
         """Steps of adaptation as a fraction of the gate's warm-up."""
         assert self.adaptation is not None
@@ -110,6 +130,10 @@ class PoseMethod(LightningModule):
         """Whether that step uses target images: the data module loads none otherwise."""
         return self.adaptation is not None and step >= self.adaptation.options.pretrain_steps
 
+    def wants_source(self, step: int) -> bool:
+        """Whether that step uses source images: a source-free method stops asking for them."""
+        return True
+
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """Normalised images → heatmaps of the network that a user gets: the teacher where there is one."""
         return self.network(images) if self.adaptation is None else self.adaptation.teacher(images)
@@ -126,18 +150,16 @@ class PoseMethod(LightningModule):
         return Labelled(losses, heatmaps, features)
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> None:
-        """Forward, one backward, clip, step, schedule, teacher."""
-        objective = self.objective(batch)
-        names = batch.source.name + ([] if batch.target is None else batch.target.name)
-        watched = {"loss": objective.loss, "source loss": objective.source.detach().sum()}
-        if objective.target is not None:
-            watched["target loss"] = objective.target.detach().sum()
-        self._guard.watch(self.global_step, watched, names)
-
+        """Gradients, clip, step, schedule, teacher."""
         optimizer: Any = self.optimizers()
         schedule: Any = self.lr_schedulers()
         optimizer.zero_grad()
-        self.manual_backward(objective.loss)
+        objective = self.gradients(batch)
+        names = batch.source.name + ([] if batch.target is None else batch.target.name)
+        watched = {"loss": objective.loss.detach(), "source loss": objective.source.detach().sum()}
+        if objective.target is not None:
+            watched["target loss"] = objective.target.detach().sum()
+        self._guard.watch(self.global_step, watched, names)
         logs = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         norm = self._clip(measure=logs)
         if self.adaptation is not None:
@@ -147,7 +169,7 @@ class PoseMethod(LightningModule):
         if self.adaptation is not None:
             self._head_step = self.adaptation.after_step(self.network)
             if self.global_step == self.adaptation.options.pretrain_steps:
-                self.adaptation.teacher.reset(self.network)
+                self.start_adaptation()
         self._diagnostics.add(objective)
         if logs:
             self._log_training(norm)
@@ -157,7 +179,7 @@ class PoseMethod(LightningModule):
         limit = self.training_options.clip_norm
         if limit is None and not measure:
             return None
-        return nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if limit is None else limit)
+        return nn.utils.clip_grad_norm_(self.trained().parameters(), math.inf if limit is None else limit)
 
     @torch.no_grad()
     def _log_training(self, norm: Tensor | None) -> None:
@@ -181,12 +203,17 @@ class PoseMethod(LightningModule):
             if f"train/{name}" in logged:
                 self.log(shown, logged[f"train/{name}"], prog_bar=True, logger=False)
 
-    def configure_optimizers(self) -> Any:
-        """The optimizer, with warm-up and cosine over the whole run."""
+    def learning_rate(self, step: int, total: float) -> float:
+        """Factor of the learning rate: warm-up and cosine over the whole run; a method may have a law of its own."""
         options = self.training_options
-        optimizer = self.make_optimizer(parameter_groups(self.network, options.lr_factors, self.make_optimizer))
+        return warmup_cosine(step, options.warmup_steps, total, options.final_lr)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and its schedule."""
+        options = self.training_options
+        optimizer = self.make_optimizer(parameter_groups(self.trained(), options.lr_factors, self.make_optimizer))
         total = total_steps(self.trainer)
-        schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, options.warmup_steps, total, options.final_lr))
+        schedule = LambdaLR(optimizer, lambda step: self.learning_rate(step, total))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     # ------------------------------------------------------------------------------------------------ evaluation
@@ -204,12 +231,12 @@ class PoseMethod(LightningModule):
                 f"the data have the keypoints of {skeleton.name}, the network those of {self.skeleton.name}; "
                 "set model.init_args.network.skeleton or the data sets' skeleton"
             )
-        if stage == "fit" and self.adaptation is not None and self._data is not None and not self._data.target:
+        adapts = self.wants_target(sys.maxsize)  # sooner or later
+        if stage == "fit" and adapts and self._data is not None and not self._data.target:
             raise InputError(f"{type(self).__name__} adapts to a target, and data.target is not given")
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
             load_network(self.training_options.init_from, self.network, self.skeleton)
-            if self.adaptation is not None:
-                self.adaptation.teacher.reset(self.network)
+            self.start_adaptation()
 
     def evaluated(self) -> dict[str, nn.Module]:
         """The networks to evaluate, by name; the last one is the one that a user gets."""

@@ -8,8 +8,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from hamipose.draw import draw_keypoints, grid
 from hamipose.heatmaps import decode
-from hamipose.methods.last_checkpoint import run_folder
 from hamipose.models.preprocess import normalise
+from hamipose.running.last_checkpoint import run_folder
 from hamipose.types import LabelledBatch
 
 __all__ = ["PredictionImages"]

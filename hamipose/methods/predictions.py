@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from hamipose.affine import apply_points
-from hamipose.methods.last_checkpoint import run_folder
+from hamipose.running.last_checkpoint import run_folder
 
 __all__ = ["PredictionWriter", "Predictions", "region_px"]
 

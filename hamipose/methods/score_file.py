@@ -4,7 +4,7 @@ import json
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from hamipose.methods.last_checkpoint import run_folder
+from hamipose.running.last_checkpoint import run_folder
 
 __all__ = ["ScoreFile"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.methods.random_state import get_random_state, set_random_state
+from hamipose.running.random_state import get_random_state, set_random_state
 
 pytestmark = pytest.mark.slow
 

@@ -15,12 +15,12 @@ from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
 from hamipose.errors import InputError
 from hamipose.gating import KeypointGate, OpenGate
 from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
-from hamipose.methods.guard import FiniteGuard
-from hamipose.methods.last_checkpoint import AtomicCheckpoints, run_folder
-from hamipose.methods.optimization import parameter_groups
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.methods.schedule import warmup_cosine
 from hamipose.models.preprocess import normalise
+from hamipose.running.guard import FiniteGuard
+from hamipose.running.last_checkpoint import AtomicCheckpoints, run_folder
+from hamipose.running.optimization import parameter_groups
+from hamipose.running.schedule import warmup_cosine
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 

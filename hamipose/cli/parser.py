@@ -1,0 +1,61 @@
+"""A command line parser without abbreviations and usage walls, and a quieter Lightning. Nothing here knows of poses."""
+
+import logging
+import re
+import warnings
+from typing import Any, NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from hamipose.errors import InputError
+
+__all__ = ["Parser", "one_line", "quieten"]
+
+
+#: Lines of the parser's paragraphs that say nothing to a user.
+_NOISE = ("usage:", "tip:", "Given value", "Note:", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>")
+
+
+def one_line(message: str) -> str:
+    """What a parser's paragraph says, in a line."""
+    message = message.replace("Does not validate against any of the Union subtypes", "")
+    lines = [re.sub(r"\s+", " ", line).strip(" -") for line in message.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_NOISE)]
+    line = " ".join(dict.fromkeys(lines)) or "the command line could not be read"
+    keys = re.match(r'(?:Parser key "[^"]*": )+', line)
+    if keys:  # nested classes name their keys one by one
+        line = ".".join(re.findall(r'"([^"]*)"', keys[0])) + ": " + line[keys.end() :]
+    return line
+
+
+class Parser(LightningArgumentParser):
+    """Neither abbreviations nor usage walls."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
+        """One line, and the front door's exit status."""
+        raise InputError(f"{one_line(message)}; --print_config shows every option that a config sets")
+
+
+_TALK = ("💡", "`weights_only` was not set", "TPU available")
+_CHATTER = (
+    ".*LeafSpec.*",
+    ".*does not have many workers.*",
+    ".*in eval mode at the start of training.*",
+    ".*The dirpath has changed from.*",
+    ".*exists and is not empty.*",
+    ".*your dataloader is not resumable.*",
+)  # ours needs no state: see data/stream.py
+
+
+def quieten() -> None:
+    """Leaves out what Lightning says about itself, so that what concerns the run can be seen."""
+    for message in _CHATTER:
+        warnings.filterwarnings("ignore", message=message)
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.pytorch.trainer.connectors.checkpoint_connector",
+    ):
+        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(_TALK))
