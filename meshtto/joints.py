@@ -1,0 +1,116 @@
+"""Joint orders of human mesh recovery: names in order, mirror images, how each of the 49 joints is read off a body.
+
+Left and right are the person's. Look joints up by name: ``JOINTS49.index("right_hip")``.
+"""
+
+__all__ = [
+    "CANDIDATES",
+    "COCO17_SLOTS",
+    "COCO18_SLOTS",
+    "EVALUATION14",
+    "H36M17",
+    "JOINTS24",
+    "JOINTS49",
+    "LSP14_SLOTS",
+    "MIRROR24",
+    "MIRROR49",
+    "MIRROR_H36M17",
+    "MOCAP17_SLOTS",
+    "MPII16_SLOTS",
+    "OPENPOSE25",
+    "PARENTS24",
+    "PICKED_VERTICES",
+    "SMPL24",
+    "VERTEX_ROWS",
+    "mirror_of",
+]
+
+#: The joints that SMPL turns, in its order.
+SMPL24 = (
+    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle"),
+    *("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
+    *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+    *("left_hand", "right_hand"),
+)
+
+#: Parent of each of `SMPL24`; the root's is -1.
+PARENTS24 = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+
+#: OpenPose's BODY_25, the first half of the 49.
+OPENPOSE25 = tuple(
+    f"openpose_{name}"
+    for name in (
+        *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+        *("pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+        *("right_eye", "left_eye", "right_ear", "left_ear"),
+        *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+    )
+)
+
+#: The joints of the data sets ("ground truth" in SPIN), the second half of the 49: 12 limb joints as LSP has them,
+#: LSP's neck and top of the head, MPII's pelvis and thorax, Human3.6M's spine, jaw and head, COCO's face.
+JOINTS24 = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    *("neck", "head_top", "pelvis", "thorax", "spine", "jaw", "head"),
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+)
+
+#: SPIN's 49 joints.
+JOINTS49 = (*OPENPOSE25, *JOINTS24)
+
+#: Vertices that stand for joints, in the order that smplx appends them to the 24.
+PICKED_VERTICES = (
+    *("nose", "right_eye", "left_eye", "right_ear", "left_ear"),
+    *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+    *(f"{side}_{tip}" for side in ("left", "right") for tip in ("thumb", "index", "middle", "ring", "pinky")),
+)
+
+#: Rows of J_regressor_extra.npy, which are regressed from posed vertices.
+VERTEX_ROWS = ("right_hip", "left_hip", "neck", "head_top", "pelvis", "thorax", "spine", "jaw", "head")
+
+#: Of which of 24 + 21 + 9 candidates (SMPL's joints, picked vertices, regressed rows) each of the 49 is made.
+CANDIDATES = (
+    *(24, 12, 17, 19, 21, 16, 18, 20, 0, 2, 5, 8, 1, 4, 7, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34),
+    *(8, 5, 45, 46, 4, 7, 21, 19, 17, 16, 18, 20, 47, 48, 49, 50, 51, 52, 53, 24, 26, 25, 28, 27),
+)
+
+#: Rows of J_regressor_h36m.npy. The left leg comes first: it is SPIN's order, not the data set's own.
+H36M17 = (
+    *("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle"),
+    *("spine", "neck", "jaw", "head"),
+    *("left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist"),
+)
+
+#: The joints of MPJPE and PA-MPJPE, by their names in `H36M17`.
+EVALUATION14 = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head"),
+)
+
+# Where the joints of a data set go among JOINTS24 (SPIN's preprocessing).
+COCO17_SLOTS = (19, 20, 21, 22, 23, 9, 8, 10, 7, 11, 6, 3, 2, 4, 1, 5, 0)
+MPII16_SLOTS = (0, 1, 2, 3, 4, 5, 14, 15, 12, 13, 6, 7, 8, 9, 10, 11)
+LSP14_SLOTS = tuple(range(14))
+#: Human3.6M and MPI-INF-3DHP, after their 17 joints have been picked.
+MOCAP17_SLOTS = (14, 3, 4, 5, 2, 1, 0, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6)
+#: (slot, position) pairs of the 18 joints that OpenPose finds in 3DPW's frames.
+COCO18_SLOTS = (
+    *zip(range(12), (10, 9, 8, 11, 12, 13, 4, 3, 2, 5, 6, 7), strict=True),
+    *zip(range(19, 24), (0, 15, 14, 17, 16), strict=True),
+)
+
+
+def mirror_of(names: tuple[str, ...]) -> tuple[int, ...]:
+    """For each name, the position of its mirror image. An involution.
+
+    >>> mirror_of(("nose", "left_eye", "right_eye"))
+    (0, 2, 1)
+    """
+    swap = {"left": "right", "right": "left"}
+    return tuple(names.index("_".join(swap.get(word, word) for word in name.split("_"))) for name in names)
+
+
+MIRROR24 = mirror_of(SMPL24)
+MIRROR49 = mirror_of(JOINTS49)
+MIRROR_H36M17 = mirror_of(H36M17)
