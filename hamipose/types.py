@@ -47,12 +47,19 @@ class _Batch:
 
 @dataclass
 class SourceBatch(_Batch):
-    """Labelled images to learn from."""
+    """Labelled images to learn from; none in a step of a method that has left its source behind."""
 
     image: UInt8[Tensor, "batch 3 height width"]
     keypoints_px: Float[Tensor, "batch keypoint 2"]
     visibility: Int[Tensor, "batch keypoint"]
     name: list[str]
+    domain: Int[Tensor, " batch"]  # which of the data module's source_views it was seen through
+
+    def select(self, mask: Bool[Tensor, " batch"]) -> "SourceBatch":
+        """Those samples alone."""
+        kept = [name for name, keep in zip(self.name, mask.tolist(), strict=True) if keep]
+        image, keypoints_px, visibility = self.image[mask], self.keypoints_px[mask], self.visibility[mask]
+        return SourceBatch(image, keypoints_px, visibility, kept, self.domain[mask])
 
 
 @dataclass

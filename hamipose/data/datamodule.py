@@ -37,7 +37,9 @@ class DomainAdaptation(LightningDataModule):
         evaluation_batch_size: images per process at a time in evaluation.
         steps_per_epoch: steps after which an epoch ends.
         num_workers: loading processes; 0 loads in the training process.
-        source_views: augmentation of the source: a preset of ``hamipose.data.views`` or ranges of your own.
+        source_views: augmentation of the source: a preset of ``hamipose.data.views`` or ranges of your own. A list of
+            several makes as many domains of the one source, for methods that compare domains: the places of a batch
+            take them in turn.
         student_views: augmentation of the target for the student.
         teacher_views: augmentation of the target for the teacher; "same" gives it the very image that the student sees.
         seed: of all draws.
@@ -55,7 +57,7 @@ class DomainAdaptation(LightningDataModule):
         evaluation_batch_size: int = 32,
         steps_per_epoch: int = 500,
         num_workers: int = 2,
-        source_views: Views | str = "hamipose",
+        source_views: Views | str | list[Views | str] = "hamipose",
         student_views: Views | str = "hamipose",
         teacher_views: Views | str = "none",
         seed: int = 0,
@@ -89,7 +91,16 @@ class DomainAdaptation(LightningDataModule):
         self.evaluation_batch_size = evaluation_batch_size
         self.steps_per_epoch = steps_per_epoch
         self.num_workers = num_workers
-        self.source_views = named_views(source_views)
+        self.source_views: Views | list[Views]
+        if isinstance(source_views, (list, tuple)):
+            if not source_views or batch_size % len(source_views):
+                raise InputError(
+                    f"data.source_views has {len(source_views)} entries and data.batch_size is {batch_size}: expected "
+                    "at least one entry, and a batch that they can share evenly"
+                )
+            self.source_views = [named_views(look) for look in source_views]
+        else:
+            self.source_views = named_views(source_views)
         self.student_views = named_views(student_views)
         self.teacher_views = None if teacher_views == "same" else named_views(teacher_views)
         self.seed = seed
@@ -184,7 +195,8 @@ class DomainAdaptation(LightningDataModule):
         """Batches of `TrainBatch`."""
         rank, world = self._rank_and_world()
         trainer = self.trainer
-        wants_target = getattr(trainer.lightning_module, "wants_target", None) if trainer is not None else None
+        method = None if trainer is None else trainer.lightning_module
+        wants_target = getattr(method, "wants_target", None)
         sampler = StepSampler(
             self.batch_size,
             self.steps_per_epoch,
@@ -192,6 +204,7 @@ class DomainAdaptation(LightningDataModule):
             world,
             first_step=lambda: 0 if trainer is None else trainer.global_step,
             wants_target=wants_target or (lambda step: bool(self.target)),
+            wants_source=getattr(method, "wants_source", None),
         )
         assert self.stream is not None, "setup comes first"
         return self._loader(

@@ -35,6 +35,7 @@ class Draw(NamedTuple):
     step: int
     position: int
     with_target: bool
+    with_source: bool = True
 
 
 class StepSampler(Sampler[list[Draw]]):
@@ -47,6 +48,7 @@ class StepSampler(Sampler[list[Draw]]):
         world: number of processes.
         first_step: asked at the start of each epoch for the optimizer's step number.
         wants_target: whether the method uses target images at a step.
+        wants_source: whether it uses source images at a step; it always does where not given.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class StepSampler(Sampler[list[Draw]]):
         world: int,
         first_step: Callable[[], int],
         wants_target: Callable[[int], bool],
+        wants_source: Callable[[int], bool] | None = None,
     ):
         if batch_size % world:
             raise InputError(f"batch_size is {batch_size}, which {world} processes cannot share evenly")
@@ -64,6 +67,7 @@ class StepSampler(Sampler[list[Draw]]):
         self.steps = steps
         self.first_step = first_step
         self.wants_target = wants_target
+        self.wants_source = wants_source or (lambda step: True)
 
     def __len__(self) -> int:
         return self.steps
@@ -71,8 +75,8 @@ class StepSampler(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         start = self.first_step()
         for step in range(start, start + self.steps):
-            with_target = self.wants_target(step)
-            yield [Draw(step, position, with_target) for position in self.positions]
+            wanted = self.wants_target(step), self.wants_source(step)
+            yield [Draw(step, position, *wanted) for position in self.positions]
 
 
 S = TypeVar("S", bound=UnlabelledSample)
@@ -134,6 +138,7 @@ class _Labelled(NamedTuple):
     keypoints_px: np.ndarray
     visibility: np.ndarray
     name: str
+    domain: int
 
 
 class _Pair(NamedTuple):
@@ -143,7 +148,7 @@ class _Pair(NamedTuple):
 
 
 class TrainStream(Dataset):
-    """Indexed by :class:`Draw`: a labelled source view and, where asked for, two views of a target image.
+    """Indexed by :class:`Draw`: a labelled source view and two views of a target image, each where asked for.
 
     Args:
         source: labelled pool.
@@ -152,7 +157,7 @@ class TrainStream(Dataset):
         batch_size: of all processes together.
         size: side of the views in pixels.
         seed: of the run.
-        source_views: augmentation of the source.
+        source_views: augmentation of the source, or several: the places of a batch take them in turn.
         student_views: augmentation of the target for the student.
         teacher_views: augmentation of the target for the teacher; None gives it the student's own view.
     """
@@ -165,7 +170,7 @@ class TrainStream(Dataset):
         batch_size: int,
         size: int,
         seed: int,
-        source_views: Views,
+        source_views: Views | Sequence[Views],
         student_views: Views,
         teacher_views: Views | None,
     ):
@@ -174,20 +179,20 @@ class TrainStream(Dataset):
         self.batch_size = batch_size
         self.size = size
         self.seed = seed
-        self.source_views = source_views
+        self.source_views = [source_views] if isinstance(source_views, Views) else list(source_views)
         self.student_views = student_views
         self.teacher_views = teacher_views
         self.mirror = mirror
 
-    def __getitem__(self, draw: Draw) -> tuple[_Labelled, _Pair | None]:
+    def __getitem__(self, draw: Draw) -> tuple[_Labelled | None, _Pair | None]:
         number = draw.step * self.batch_size + draw.position
-        source = self._source(number)
+        source = self._source(number, draw.position % len(self.source_views)) if draw.with_source else None
         return source, self._target(self.target, number) if draw.with_target and self.target is not None else None
 
-    def _source(self, number: int) -> _Labelled:
+    def _source(self, number: int, domain: int) -> _Labelled:
         sample = self.source.read(number)
         rng = np.random.default_rng((self.seed, _SOURCE, number))
-        view = self.source_views.view(sample, self.size, rng)
+        view = self.source_views[domain].view(sample, self.size, rng)
         keypoints_px, visibility = labels_in_view(
             sample.keypoints_px,
             sample.visibility,
@@ -195,7 +200,7 @@ class TrainStream(Dataset):
             self.size,
             self.mirror if view.mirrored else None,
         )
-        return _Labelled(view.image, keypoints_px, visibility, sample.name)
+        return _Labelled(view.image, keypoints_px, visibility, sample.name, domain)
 
     def _target(self, pool: Pool[UnlabelledSample], number: int) -> _Pair:
         sample = pool.read(number)
@@ -209,15 +214,31 @@ def _images(images: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))
 
 
-def collate_training(items: list[tuple[_Labelled, _Pair | None]]) -> TrainBatch:
-    """The items of a stream as one batch."""
-    sources = [source for source, _ in items]
-    source = SourceBatch(
+def _no_source() -> SourceBatch:
+    return SourceBatch(
+        image=torch.zeros(0, 3, 1, 1, dtype=torch.uint8),
+        keypoints_px=torch.zeros(0, 1, 2),
+        visibility=torch.zeros(0, 1, dtype=torch.int64),
+        name=[],
+        domain=torch.zeros(0, dtype=torch.int64),
+    )
+
+
+def _source_batch(sources: list[_Labelled]) -> SourceBatch:
+    if not sources:
+        return _no_source()
+    return SourceBatch(
         image=_images([s.image for s in sources]),
         keypoints_px=torch.from_numpy(np.stack([s.keypoints_px for s in sources])),
         visibility=torch.from_numpy(np.stack([s.visibility for s in sources])),
         name=[s.name for s in sources],
+        domain=torch.tensor([s.domain for s in sources]),
     )
+
+
+def collate_training(items: list[tuple[_Labelled | None, _Pair | None]]) -> TrainBatch:
+    """The items of a stream as one batch."""
+    source = _source_batch([source for source, _ in items if source is not None])
     pairs = [pair for _, pair in items if pair is not None]
     if not pairs:
         return TrainBatch(source=source, target=None)

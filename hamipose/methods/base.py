@@ -140,14 +140,19 @@ class PoseMethod(LightningModule):
 
     def learn(self, batch: SourceBatch) -> Labelled:
         """The source's pass: L_s of each keypoint against encoded labels."""
-        options = self.training_options
         features = self._features(normalise(batch.image))
         heatmaps = self.network.final(features).float()
+        truth, visible = self.truth(batch)
+        losses = heatmap_mse(heatmaps, truth, visible, self.training_options.reduction)
+        return Labelled(losses, heatmaps, features)
+
+    def truth(self, batch: SourceBatch) -> tuple[Float[Tensor, "batch keypoint h w"], Float[Tensor, "batch keypoint"]]:
+        """Encoded labels, and which of them there are."""
+        options = self.training_options
         size = (batch.image.shape[-2], batch.image.shape[-1])
         visible = batch.visibility > 0
         truth = encode(batch.keypoints_px, size, sigma=options.sigma, visible=visible, quantise=options.quantise)
-        losses = heatmap_mse(heatmaps, truth, visible.float(), options.reduction)
-        return Labelled(losses, heatmaps, features)
+        return truth, visible.float()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> None:
         """Gradients, clip, step, schedule, teacher."""
