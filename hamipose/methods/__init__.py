@@ -4,12 +4,19 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "CGDM": ".cgdm",
+    "Fishr": ".fishr",
+    "GGA": ".gga",
     "HamiPose": ".hamipose",
     "LastCheckpoint": "hamipose.running.last_checkpoint",
     "MeanTeacher": ".mean_teacher",
+    "PGDA": ".pgda",
     "PoseMethod": ".base",
     "PredictionImages": ".pictures",
     "PredictionWriter": ".predictions",
+    "SAGM": ".sagm",
+    "SAM": ".sam",
+    "SFHPE": ".sfhpe",
     "ScoreFile": ".score_file",
     "SourceOnly": ".source_only",
     "load": ".checkpoint",

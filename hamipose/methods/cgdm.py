@@ -1,0 +1,178 @@
+"""CGDM, cross-domain gradient discrepancy minimisation (Du et al., CVPR 2021), carried over to heatmaps."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from hamipose.gating import OpenGate
+from hamipose.losses import consistency, heatmap_mse
+from hamipose.methods.adaptation import Adaptation, Labelled
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.exchange import batch_mean, summed
+from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.models.preprocess import normalise
+from hamipose.types import TrainBatch
+
+__all__ = ["CGDM", "confidence_weights", "gradient_gap", "map_entropy", "spatial_distribution"]
+
+Maps = Float[Tensor, "batch keypoint height width"]
+
+
+def spatial_distribution(maps: Maps) -> Float[Tensor, "batch keypoint cell"]:
+    """Each map as probabilities of its cells: what is below 0 counts as 0, the rest is divided by its sum."""
+    mass = maps.float().flatten(2).clamp(min=0) + 1e-6
+    return mass / mass.sum(2, keepdim=True)
+
+
+def map_entropy(probabilities: Float[Tensor, "*batch cell"]) -> Float[Tensor, "*batch"]:
+    """Entropy as a share of the largest there can be, log(cells)."""
+    cells = torch.tensor(float(probabilities.shape[-1]))
+    return -(probabilities * probabilities.clamp(min=1e-12).log()).sum(-1) / cells.log()
+
+
+def confidence_weights(maps: Maps) -> Float[Tensor, "batch keypoint"]:
+    r"""Weights of pseudo-labels, :math:`1 + e^{-H}`, scaled to a mean of 1; no gradient flows into them."""
+    weights = 1 + torch.exp(-map_entropy(spatial_distribution(maps.detach())))
+    return weights / weights.mean()
+
+
+def gradient_gap(source: Labelled, target: Labelled) -> Float[Tensor, ""]:
+    r"""How far two losses' gradients of a head point apart, :math:`1 - \cos`, differentiable in the features.
+
+    Row by row for the weights and once for the biases, as in the authors' code, of the gradients averaged over all
+    processes. The head is one linear layer, so its gradients are a product of heatmap gradients and features: what the
+    original reaches by differentiating twice through the parameters is here an ordinary backward pass.
+    """
+    weights, biases = [], []
+    for domain in (source, target):
+        (gradient,) = torch.autograd.grad(domain.losses.sum(), domain.heatmaps, create_graph=True)
+        with torch.autocast(gradient.device.type, enabled=False):
+            gradient = gradient.float().flatten(2)
+            rows = torch.bmm(gradient, domain.features.float().flatten(2).mT).sum(0)
+        weights.append(summed(rows))
+        biases.append(summed(gradient.sum((0, 2))))
+    rows = torch.cosine_similarity(*weights, dim=1, eps=1e-20).mean()
+    return 1 - (rows + torch.cosine_similarity(*biases, dim=0, eps=1e-20)) / 2
+
+
+class CGDM(PoseMethod):
+    r"""Two heads that are to agree on the target, and whose gradients are to agree between the domains.
+
+    .. math::
+        \min_{F, h}\; L_s(h_1) + L_s(h_2) + \beta_{sup} L_{sup} + \beta_{ent} L_{ent}, \qquad
+        \max_h\, \min_F\; d(h_1, h_2), \qquad \min_F\; \beta_{gm} L_{gm}
+
+    with :math:`L_{gm}` the mean over heads of :math:`1 - \cos(\nabla_h L_s, \nabla_h L_{sup})`, :math:`L_{sup}` the
+    error against pseudo-labels weighed by :math:`1 + e^{-H}`, and :math:`L_{ent}` the entropy of each map less that of
+    the batch's mean map.
+
+    **How it was carried over.** Classes become cells; a head is a 1 × 1 layer. Cross-entropy becomes the heatmaps'
+    squared error. Pseudo-labels are the EMA teacher's maps (the first head's) in place of a clustering of all target
+    features every so many batches. d is the mean absolute difference of the maps clamped to [0, 1], which bounds it as
+    softmax did. H is a map's entropy as a share of log(cells). The weights of pseudo-labels have mean 1; in the
+    authors' code they are divided by the batch's size twice.
+
+    **One step for their six.** The authors step on the first line, then the heads on −d, then the features four times
+    on d and the last part. Here one backward pass does all: in d the heads' parameters have their gradient's sign
+    turned, and in :math:`L_{gm}` they are held constant. The user gets the first head, as its EMA.
+
+    Args:
+        optimizer: makes the optimizer from parameters.
+        network: the pose network; its last layer is the first head.
+        training: how it is trained.
+        adaptation: teacher; λ multiplies all losses of the target.
+        supervision: β_sup.
+        entropy: β_ent.
+        gradient: β_gm.
+        discrepancy: weight of d.
+    """
+
+    adaptation: Adaptation
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        adaptation: AdaptationOptions = AdaptationOptions(),  # noqa: B008
+        supervision: float = 0.01,
+        entropy: float = 0.01,
+        gradient: float = 0.01,
+        discrepancy: float = 1.0,
+    ):
+        super().__init__(network, optimizer, training)
+        self.second = nn.Conv2d(self.network.feature_channels, len(self.skeleton), kernel_size=1)
+        nn.init.normal_(self.second.weight, std=0.001)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+        # The gate has nothing to say here.
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
+        self.supervision = supervision
+        self.entropy = entropy
+        self.gradient = gradient
+        self.discrepancy = discrepancy
+
+    def trained(self) -> nn.ModuleDict:
+        return nn.ModuleDict({**dict(self.network.named_children()), "second": self.second})
+
+    @torch.no_grad()
+    def start_adaptation(self) -> None:
+        super().start_adaptation()
+        if self.global_step == 0:  # a network from another run has one head: the second starts a tenth away from it
+            for mine, theirs in zip(self.second.parameters(), self.network.final.parameters(), strict=True):
+                mine.copy_(theirs + 0.1 * theirs.square().mean().sqrt() * torch.randn_like(theirs))
+
+    @property
+    def _heads(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        return self.network.final, self.second
+
+    def objective(self, batch: TrainBatch) -> Objective:
+        source = self.learn(batch.source)
+        truth, visible = self.truth(batch.source)
+        reduction = self.training_options.reduction
+
+        def on_source(maps: Maps) -> Float[Tensor, " keypoint"]:
+            return heatmap_mse(maps, truth, visible, reduction)
+
+        loss = source.losses.sum() + on_source(self.second(source.features).float()).sum()
+        if batch.target is None:
+            return Objective(loss, source.losses)
+        taught, known, _ = self.adaptation.teach(batch.target)
+        features = self._features(normalise(batch.target.student))
+        maps = [head(features).float() for head in self._heads]
+
+        def on_target(maps: Maps) -> Float[Tensor, " keypoint"]:
+            weights = confidence_weights(maps)[:, :, None, None] * known
+            return consistency(maps, taught, weights, reduction)
+
+        supervised = [on_target(m) for m in maps]
+        beliefs = [spatial_distribution(m) for m in maps]
+        entropies = [map_entropy(p).mean() - map_entropy(batch_mean(p)).mean() for p in beliefs]
+        first, second = (_through(features, head, turned=True).clamp(0, 1) for head in self._heads)
+        gaps = []
+        for head in self._heads:
+            held = [_through(f, head, turned=False) for f in (source.features, features)]
+            here = Labelled(on_source(held[0]), held[0], source.features)
+            gaps.append(gradient_gap(here, Labelled(on_target(held[1]), held[1], features)))
+        target_loss = (
+            self.supervision * _sum(s.sum() for s in supervised)
+            + self.entropy * _sum(entropies)
+            + self.discrepancy * (first - second).abs().mean()
+            + self.gradient * _sum(gaps) / len(gaps)
+        )
+        loss = loss + self.adaptation.options.trade_off * target_loss
+        return Objective(loss, source.losses, supervised[0])
+
+
+def _through(features: Tensor, head: nn.Conv2d, turned: bool) -> Maps:
+    """The head's maps; its parameters get no gradient or, turned, one of the other sign."""
+    assert head.bias is not None
+    weight, bias = (2 * p.detach() - p if turned else p.detach() for p in (head.weight, head.bias))
+    return nn.functional.conv2d(features, weight, bias).float()
+
+
+def _sum(values: Sequence[Tensor] | object) -> Tensor:
+    return torch.stack(list(values)).sum()  # type: ignore[call-overload]

@@ -1,0 +1,114 @@
+"""Fishr (Rame et al., ICML 2022) on heatmaps: gradients that vary alike in all domains."""
+
+import torch
+from jaxtyping import Float, Int
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from hamipose.methods.adaptation import Labelled
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.domains import check_domains
+from hamipose.methods.exchange import summed
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.types import TrainBatch
+
+__all__ = ["Fishr", "domain_variances", "sample_gradients", "variance_gap"]
+
+
+def sample_gradients(source: Labelled) -> Float[Tensor, "batch keypoint parameter"]:
+    r"""Each image's gradient of the last layer's rows, :math:`\sum_u g^{(k)}(n,u)\,[F(n,:,u); 1]`, differentiable.
+
+    One product for all images and keypoints. An image's loss is its share of the batch's, times the batch's size: the
+    mean over images is the batch's gradient.
+    """
+    (gradient,) = torch.autograd.grad(source.losses.sum(), source.heatmaps, create_graph=True)
+    with torch.autocast(gradient.device.type, enabled=False):
+        gradient = gradient.float().flatten(2) * len(gradient)
+        weights = torch.bmm(gradient, source.features.float().flatten(2).mT)
+    return torch.cat([weights, gradient.sum(2, keepdim=True)], 2)
+
+
+def domain_variances(
+    gradients: Float[Tensor, "batch keypoint parameter"], domain: Int[Tensor, " batch"], domains: int
+) -> Float[Tensor, "domain keypoint parameter"]:
+    r"""Variance of each coordinate over the images of each domain, on all processes together.
+
+    .. math:: v_e = \mathrm{mean}_{n \in e}\, (G_n - \bar G_e)^2
+    """
+    member = torch.nn.functional.one_hot(domain, domains).to(gradients).mT
+    count = summed(member.sum(1))[:, None, None]
+    mean = summed(torch.einsum("dn,nkp->dkp", member, gradients)) / count
+    return summed(torch.einsum("dn,nkp->dkp", member, (gradients - mean[domain]).square())) / count
+
+
+def variance_gap(variances: Float[Tensor, "domain keypoint parameter"]) -> Float[Tensor, ""]:
+    r"""The penalty :math:`\frac1E \sum_e \|v_e - \bar v\|^2` (eq. 4)."""
+    return (variances - variances.mean(0)).square().sum() / len(variances)
+
+
+class Fishr(PoseMethod):
+    r"""Source loss plus the distance between the domains' gradient variances. No target image is used.
+
+    .. math:: L_s + \lambda \frac1E \sum_e \|v_e - \bar v\|^2
+
+    with v_e the variance over the images of domain e of their gradients of the last layer, and an average over steps:
+    :math:`m_e \leftarrow \beta m_e + (1-\beta) v_e`. As in the authors' code m_e/(1 − β) stands for v_e, so that the
+    gradient is that of the current batch's v_e in full; and the optimizer forgets its state when the penalty begins.
+
+    **Domains.** There is one labelled source set, so domains are looks of it: one for each entry of
+    ``data.source_views``, every batch holding an equal share of each (a domain's images are not the other's).
+
+    Deviations: squared heatmap error in place of cross-entropy, so that λ = 1000 weighs as much as the losses' scale
+    says (gradients enter with their fourth power); the last 1 × 1 layer is the "classifier".
+
+    Args:
+        optimizer: makes the optimizer from parameters.
+        network: the pose network.
+        training: how it is trained.
+        domains: how many there are; as many as ``data.source_views``.
+        penalty: λ.
+        penalty_start: the step from which it counts.
+        decay: β.
+    """
+
+    variances: Tensor
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        domains: int = 2,
+        penalty: float = 1000.0,
+        penalty_start: int = 1500,
+        decay: float = 0.95,
+    ):
+        super().__init__(network, optimizer, training)
+        self.domains = domains
+        self.penalty = penalty
+        self.penalty_start = penalty_start
+        self.decay = decay
+        rows = (domains, len(self.skeleton), self.network.feature_channels + 1)
+        self.register_buffer("variances", torch.zeros(rows))
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit":
+            check_domains(type(self).__name__, self._data, self.domains)
+
+    def objective(self, batch: TrainBatch) -> Objective:
+        source = self.learn(batch.source)
+        variances = domain_variances(sample_gradients(source), batch.source.domain, self.domains)
+        variances = self.decay * self.variances + (1 - self.decay) * variances
+        self.variances.copy_(variances.detach())
+        loss = source.losses.sum()
+        if self.global_step >= self.penalty_start:
+            loss = loss + self.penalty * variance_gap(variances / (1 - self.decay))
+        return Objective(loss, source.losses)
+
+    def gradients(self, batch: TrainBatch) -> Objective:
+        if self.global_step == self.penalty_start > 0:
+            optimizer = self.optimizers(use_pl_optimizer=False)
+            optimizer.state.clear()  # type: ignore[union-attr]
+        return super().gradients(batch)

@@ -1,0 +1,116 @@
+"""GGA, gradient-guided annealing (Ballas & Diou, CVPR 2025), on heatmaps: early on, a search for agreement."""
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from hamipose.methods.adaptation import averaged
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.domains import check_domains
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.perturbation import displaced, frozen_statistics
+from hamipose.types import SourceBatch, TrainBatch
+
+__all__ = ["GGA", "smallest_cosine"]
+
+
+def smallest_cosine(gradients: Float[Tensor, "domain parameter"]) -> Float[Tensor, ""]:
+    """Of all pairs of domains; 0 where a gradient is zero.
+
+    >>> smallest_cosine(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]]))
+    tensor(0.)
+    """
+    pairs = itertools.combinations(range(len(gradients)), 2)
+    return torch.stack([torch.cosine_similarity(gradients[i], gradients[j], dim=0) for i, j in pairs]).amin()
+
+
+class GGA(PoseMethod):
+    r"""Random steps towards a point where the domains' gradients agree, in a window of steps early in training.
+
+    In each step of the window, `searches` times: :math:`\theta' = \theta + u`, u uniform in ±`radius`; θ' is taken when
+    the loss rises by less than the tolerance and :math:`\min_{i<j} \cos(\nabla L_i(\theta'), \nabla L_j(\theta'))`
+    improves, L_i being the source loss of domain i. Then an ordinary step on L_s. No target image is used.
+
+    **Domains** are looks of the one labelled source, one for each entry of ``data.source_views``.
+
+    Deviations. The tolerance is a share of the loss: the original allows +0.1 of a cross-entropy, which squared
+    heatmap errors never reach. Each try starts from the best point so far; in the authors' code noise of tries that
+    failed is not taken back, so that the search is a random walk, and after a success it starts again from the step's
+    first point. As in their code all parts but the last layer are moved. The annealing that the name speaks of is in
+    neither: their temperature stays at 1. Noise comes from a generator of the step's own, so that all processes move
+    alike and a resumed run does as well.
+
+    Args:
+        optimizer: makes the optimizer from parameters.
+        network: the pose network.
+        training: how it is trained.
+        domains: how many there are; as many as ``data.source_views``.
+        start_step: first step of the window.
+        end_step: last step of the window.
+        searches: tries in each of its steps; each costs a forward and a backward pass.
+        radius: largest change of a parameter in a try.
+        tolerance: rise of the loss that is allowed, as a share of it.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        domains: int = 2,
+        start_step: int = 100,
+        end_step: int = 150,
+        searches: int = 250,
+        radius: float = 1e-6,
+        tolerance: float = 0.1,
+    ):
+        super().__init__(network, optimizer, training)
+        self.domains = domains
+        self.start_step = start_step
+        self.end_step = end_step
+        self.searches = searches
+        self.radius = radius
+        self.tolerance = tolerance
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit":
+            check_domains(type(self).__name__, self._data, self.domains)
+
+    def gradients(self, batch: TrainBatch) -> Objective:
+        if self.start_step <= self.global_step <= self.end_step:
+            with frozen_statistics(self.network):
+                self.search(batch.source)
+        return super().gradients(batch)
+
+    def agreement(self, batch: SourceBatch) -> tuple[float, float]:
+        """The smallest cosine between two domains' gradients, and the mean of their losses."""
+        losses, gradients = [], []
+        for domain in range(self.domains):
+            loss = self.learn(batch.select(batch.domain == domain)).losses.sum()
+            # Of no process's own: these gradients are looked at and never stepped along.
+            gradient = torch.autograd.grad(loss, list(self.network.parameters()))
+            gradients.append(torch.cat([g.flatten() for g in gradient]))
+            losses.append(loss.detach())
+        gathered, loss = averaged(torch.stack(gradients), torch.stack(losses).mean())
+        return float(smallest_cosine(gathered)), float(loss)
+
+    def search(self, batch: SourceBatch) -> None:
+        """Leave the network at the best point found near where it is."""
+        moved = [p for name, p in self.network.named_parameters() if not name.startswith("final.")]
+        generator = torch.Generator(self.device).manual_seed(self.global_step)
+        cosine, loss = self.agreement(batch)
+        for _ in range(self.searches):
+            noise = [torch.empty_like(p).uniform_(-self.radius, self.radius, generator=generator) for p in moved]
+            with displaced(moved, noise):
+                new_cosine, new_loss = self.agreement(batch)
+                found = [p.detach().clone() for p in moved] if new_cosine > cosine else None
+            if found is not None and new_loss < (1 + self.tolerance) * loss:
+                with torch.no_grad():
+                    torch._foreach_copy_(moved, found)
+                torch.clear_autocast_cache()
+                cosine, loss = new_cosine, new_loss

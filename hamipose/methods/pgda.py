@@ -1,0 +1,123 @@
+"""PGDA, prompt gradient alignment (Phan et al., NeurIPS 2024), carried over to heatmap networks."""
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+
+from hamipose.gating import OpenGate
+from hamipose.losses import consistency
+from hamipose.methods.adaptation import Adaptation, Labelled, averaged
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.perturbation import displaced, frozen_statistics, length, set_gradient, take_gradient
+from hamipose.models.preprocess import normalise
+from hamipose.types import TrainBatch
+
+__all__ = ["PGDA", "toward"]
+
+
+@torch.no_grad()
+def toward(own: list[Tensor], other: list[Tensor], radius: float, alignment: float) -> list[Tensor]:
+    r"""Where a domain's second gradient is taken: :math:`\rho\, g / n - a\, g' / (n n')`, n and n' the norms.
+
+    To first order the loss there is :math:`L + \rho n - a \cos(g, g')`: small where it is flat and both agree.
+
+    Args:
+        own: g, the gradient of this domain's loss.
+        other: g', that of the other domain.
+        radius: ρ.
+        alignment: a.
+    """
+    n, m = (torch.where(norm == 0, 1.0, norm) for norm in (length(own), length(other)))
+    return torch._foreach_sub(torch._foreach_mul(own, radius / n), torch._foreach_mul(other, alignment / (n * m)))
+
+
+class PGDA(PoseMethod):
+    r"""Source and target gradients, each taken where the loss is sharp and the other domain disagrees.
+
+    .. math::
+        g_T^* = \nabla L_T\Big(\theta + \rho \frac{g_T}{n_T} - a \frac{g_S}{n_S n_T}\Big), \qquad
+        g_S^* = \nabla L_S\Big(\theta + \rho \frac{g_S}{n_S} - a \frac{g_T}{n_S n_T}\Big), \qquad
+        \text{step with } \lambda g_T^* + c\, g_S^*
+
+    **How it was carried over.** The original adapts CLIP's prompts to classify: a shared prompt, one prompt a domain,
+    and pseudo-labels from the frozen CLIP. Here θ, what both domains share, is the whole network, and nothing is a
+    domain's own. L_S is the heatmaps' squared error against labels. L_T is consistency with the EMA teacher (the mean
+    teacher's), in place of cross-entropy against confident pseudo-labels. The teacher's maps are made once and serve
+    both target passes, as CLIP's do. How HamiPose's authors carried it over for their tables is not known.
+
+    **Scale.** :math:`a / n_T` is a length in parameter space. In the original's units (cross-entropy of a prompt of
+    some thousand numbers) a = 10 is modest; with heatmap losses, whose gradients are small, it would move the network
+    by hundreds of times its own norm. So `alignment` here has to be chosen with the losses' scale in mind, its default
+    being one that keeps the two parts of the displacement alike.
+
+    Four backward passes a step, all through ``manual_backward``. With ρ = a = 0 it is a mean teacher with weights λ
+    and c.
+
+    Args:
+        optimizer: makes the optimizer from parameters.
+        network: the pose network.
+        training: how it is trained.
+        adaptation: teacher, and λ.
+        radius: ρ.
+        alignment: a.
+        source_share: c.
+    """
+
+    adaptation: Adaptation
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        adaptation: AdaptationOptions = AdaptationOptions(),  # noqa: B008
+        radius: float = 0.05,
+        alignment: float = 1e-3,
+        source_share: float = 0.3,
+    ):
+        super().__init__(network, optimizer, training)
+        # The gate is open: it only measures the conflict.
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
+        self.radius = radius
+        self.alignment = alignment
+        self.source_share = source_share
+
+    def gradients(self, batch: TrainBatch) -> Objective:
+        if batch.target is None:
+            return super().gradients(batch)
+        view, parameters = batch.target.student, list(self.trained().parameters())
+        taught, known, confident = self.adaptation.teach(batch.target)
+
+        def target() -> Labelled:
+            features = self._features(normalise(view))
+            heatmaps = self.network.final(features).float()
+            losses = consistency(heatmaps, taught, known, self.training_options.reduction)
+            return Labelled(losses, heatmaps, features)
+
+        source_pass = self.learn(batch.source)
+        source_rows = source_pass.pulled_back()
+        self.manual_backward(source_pass.losses.sum())
+        source = take_gradient(parameters)
+        target_pass = target()
+        target_rows = target_pass.pulled_back()
+        self.manual_backward(target_pass.losses.sum())
+        own = take_gradient(parameters)
+
+        with frozen_statistics(self.network):
+            with displaced(parameters, toward(own, source, self.radius, self.alignment)):
+                self.manual_backward(target().losses.sum())
+            target_gradient = take_gradient(parameters)
+            with displaced(parameters, toward(source, own, self.radius, self.alignment)):
+                self.manual_backward(self.learn(batch.source).losses.sum())
+            source_gradient = take_gradient(parameters)
+
+        trade_off = self.adaptation.options.trade_off
+        torch._foreach_mul_(target_gradient, trade_off)
+        set_gradient(parameters, torch._foreach_add(target_gradient, source_gradient, alpha=self.source_share))
+        rows = averaged(source_rows, target_rows)
+        gate = self.adaptation.gate(*rows, confident, progress=1.0, trade_off=trade_off)
+        losses = source_pass.losses.detach(), target_pass.losses.detach()
+        loss = self.source_share * losses[0].sum() + trade_off * losses[1].sum()
+        return Objective(loss, *losses, gate, confident)

@@ -1,0 +1,58 @@
+"""SAGM (Wang et al., CVPR 2023) on heatmaps: sharpness-aware gradient matching."""
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.perturbation import displaced, frozen_statistics, length, set_gradient, take_gradient
+from hamipose.types import TrainBatch
+
+__all__ = ["SAGM"]
+
+
+class SAGM(PoseMethod):
+    r"""The source loss, its worst value nearby, and the angle between their gradients, minimised together.
+
+    .. math::
+        g = \nabla L_s(\theta), \qquad
+        g' = \nabla L_s\big(\theta + (\rho / \|g\| - \alpha)\, g\big), \qquad
+        \text{step with } \tfrac12 g + \tfrac12 g'
+
+    Domain generalisation, no target image is used. Two passes a step, both of which count. As in the authors' code, ρ
+    is constant and BatchNorm's running statistics see the first pass alone. Deviation: their code scales by its own
+    process's norm, here it is that of the gradient averaged over all processes.
+
+    Args:
+        optimizer: makes the optimizer from parameters.
+        network: the pose network.
+        training: how it is trained.
+        radius: ρ.
+        alignment: α; a step of plain descent taken before the second gradient, which pulls the two together.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        radius: float = 0.05,
+        alignment: float = 0.001,
+    ):
+        super().__init__(network, optimizer, training)
+        self.radius = radius
+        self.alignment = alignment
+
+    def gradients(self, batch: TrainBatch) -> Objective:
+        objective = self.objective(batch)
+        self.manual_backward(objective.loss)
+        parameters = list(self.trained().parameters())
+        here = take_gradient(parameters)
+        norm = length(here)
+        scale = self.radius / torch.where(norm == 0, 1.0, norm) - self.alignment
+        with displaced(parameters, torch._foreach_mul(here, scale)), frozen_statistics(self.network):
+            self.manual_backward(self.objective(batch).loss)
+        there = take_gradient(parameters)
+        set_gradient(parameters, torch._foreach_lerp(here, there, 0.5))
+        return objective

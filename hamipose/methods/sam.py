@@ -1,0 +1,50 @@
+"""SAM (Foret et al., ICLR 2021) on heatmaps: the gradient at the worst point nearby."""
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.perturbation import displaced, frozen_statistics, length, take_gradient
+from hamipose.types import TrainBatch
+
+__all__ = ["SAM"]
+
+
+class SAM(PoseMethod):
+    r"""Sharpness-aware minimisation of the source loss: domain generalisation, no target image is used.
+
+    .. math:: g = \nabla L_s(\theta), \qquad \text{step with } \nabla L_s(\theta + \rho\, g / \|g\|)
+
+    Two passes a step. Deviations: BatchNorm's running statistics see the first pass alone (the paper says nothing of
+    them; the field's implementations do the same). The norm is of the gradient averaged over all processes; the paper
+    lets each perturb by its own.
+
+    Args:
+        optimizer: makes the optimizer from parameters.
+        network: the pose network.
+        training: how it is trained.
+        radius: ρ, the length of the perturbation.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        radius: float = 0.05,
+    ):
+        super().__init__(network, optimizer, training)
+        self.radius = radius
+
+    def gradients(self, batch: TrainBatch) -> Objective:
+        objective = self.objective(batch)
+        self.manual_backward(objective.loss)
+        parameters = list(self.trained().parameters())
+        ascent = take_gradient(parameters)
+        norm = length(ascent)
+        torch._foreach_mul_(ascent, self.radius / torch.where(norm == 0, 1.0, norm))
+        with displaced(parameters, ascent), frozen_statistics(self.network):
+            self.manual_backward(self.objective(batch).loss)
+        return objective
