@@ -1,0 +1,137 @@
+"""What a body is made of, as plain arrays: checked, and kept in one safetensors file without any code in it."""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hamipose.errors import InputError
+from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS
+from meshtto.types import GENDERS
+
+__all__ = ["FORMAT", "BodyArrays", "read_arrays", "write_arrays"]
+
+#: Raised whenever what a file holds changes its meaning.
+FORMAT = "meshtto body 1"
+
+
+@dataclass
+class BodyArrays:
+    """A body in SMPL's shape.
+
+    Attributes:
+        name: what it is called in results.
+        gender: of `meshtto.types.GENDERS`.
+        template_m: the mean body at rest: x to its left, y up, z forward.
+        shape_dirs: how a unit of each coefficient moves each vertex, metres.
+        pose_dirs: how each entry of the 23 joints' R − 1 moves each vertex; no column where the body has none.
+        joint_regressor: joints at rest from vertices at rest.
+        weights: of skinning, rows sum to 1.
+        faces: counter-clockwise from outside.
+        picked: vertices that stand for `PICKED_VERTICES`.
+        extra_regressor: `VERTEX_ROWS` from posed vertices.
+        h36m_regressor: `H36M17` from posed vertices.
+        mean_rotations6d: where a regressor's pose starts, a row per joint; see `mean_parameters`.
+        mean_shape: where its shape starts.
+    """
+
+    name: str
+    gender: str
+    template_m: Float[np.ndarray, "vertex 3"]
+    shape_dirs: Float[np.ndarray, "vertex 3 10"]
+    pose_dirs: Float[np.ndarray, "vertex 3 feature"]
+    joint_regressor: Float[np.ndarray, "24 vertex"]
+    weights: Float[np.ndarray, "vertex 24"]
+    faces: Int[np.ndarray, "face 3"]
+    picked: Int[np.ndarray, "21"]
+    extra_regressor: Float[np.ndarray, "9 vertex"]
+    h36m_regressor: Float[np.ndarray, "17 vertex"]
+    mean_rotations6d: Float[np.ndarray, "144"]
+    mean_shape: Float[np.ndarray, "10"]
+
+    def check(self, where: str) -> None:
+        """Whether the arrays belong together.
+
+        Args:
+            where: what to name in the message.
+
+        Raises:
+            InputError: they do not.
+        """
+        vertices, features = len(self.template_m), self.pose_dirs.shape[-1]
+        expected = {
+            "template_m": (vertices, 3),
+            "shape_dirs": (vertices, 3, 10),
+            "pose_dirs": (vertices, 3, 9 * (len(SMPL24) - 1) if features else 0),
+            "joint_regressor": (len(SMPL24), vertices),
+            "weights": (vertices, len(SMPL24)),
+            "faces": (len(self.faces), 3),
+            "picked": (len(PICKED_VERTICES),),
+            "extra_regressor": (len(VERTEX_ROWS), vertices),
+            "h36m_regressor": (len(H36M17), vertices),
+            "mean_rotations6d": (6 * len(SMPL24),),
+            "mean_shape": (10,),
+        }
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape:
+                raise InputError(f"{name} of {where} has shape {array.shape}, expected {shape}; is it a body of SMPL?")
+            if not np.isfinite(array).all():
+                raise InputError(f"{name} of {where} holds numbers that are not finite; get the file again")
+        for name in ("faces", "picked"):
+            array = getattr(self, name)
+            if array.min() < 0 or array.max() >= vertices:
+                raise InputError(f"{name} of {where} names vertex {array.max()}, but there are {vertices}")
+        for name in ("joint_regressor", "weights", "extra_regressor", "h36m_regressor"):
+            total = getattr(self, name).sum(1)
+            if abs(total - 1).max() > 1e-2:
+                raise InputError(f"a row of {name} of {where} sums to {total[abs(total - 1).argmax()]:.3f}, expected 1")
+        if self.gender not in GENDERS:
+            raise InputError(f"gender of {where} is {self.gender!r}, expected one of {', '.join(GENDERS)}")
+
+
+def write_arrays(arrays: BodyArrays, path: Path) -> None:
+    """Writes a file that a reader either finds whole or not at all."""
+    from safetensors.numpy import save
+
+    tensors = {f.name: getattr(arrays, f.name) for f in fields(arrays)}
+    words = {name: tensors.pop(name) for name in ("name", "gender")}
+    kept = {
+        name: np.ascontiguousarray(array, np.int32 if array.dtype.kind == "i" else np.float32)
+        for name, array in tensors.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    unfinished.write_bytes(save(kept, {"format": FORMAT, "body": json.dumps(words)}))
+    os.replace(unfinished, path)
+
+
+def read_arrays(path: Path) -> BodyArrays:
+    """Reads and checks a converted body.
+
+    Raises:
+        InputError: there is no such file, or it holds something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"body {path} does not exist; convert yours with: python -m meshtto body import SMPL.pkl")
+    try:
+        with safe_open(path, "numpy") as file:
+            words = file.metadata() or {}
+            found = words.get("format")
+            if found != FORMAT:
+                raise InputError(
+                    f"{path} says format {found!r}, expected {FORMAT!r}; convert yours again: python -m meshtto body"
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+        arrays = BodyArrays(**json.loads(words["body"]), **tensors)
+    except (SafetensorError, TypeError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} is no converted body ({error}); convert yours with: python -m meshtto body import SMPL.pkl"
+        ) from None
+    arrays.check(str(path))
+    return arrays

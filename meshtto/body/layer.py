@@ -1,0 +1,164 @@
+r"""Pose and shape → vertices and joints: linear blend skinning as SMPL has it (Loper et al., SIGGRAPH Asia 2015).
+
+.. math::
+    \bar v = T + S\beta + P\,\mathrm{vec}(R_{1:} - 1), \qquad j = J(T + S\beta), \qquad
+    v = \sum_k w_k \left(G_k (\bar v - j_k) + q_k\right)
+
+with :math:`G_k, q_k` the global rotation and position of joint k. The same numbers as ``smplx.SMPL``, which loads the
+arrays; joints at rest come from coefficients (J is linear), the chain goes level by level instead of joint by joint,
+and a body without pose corrections P is not multiplied by zeros.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from meshtto.body.arrays import BodyArrays
+from meshtto.body.smpl import smplx_model
+from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
+
+__all__ = ["Body", "BodyOutput", "joint_chain"]
+
+
+class BodyOutput(NamedTuple):
+    """A posed body, in the frame of its root's rotation."""
+
+    vertices_m: Float[Tensor, "batch vertex 3"]
+    joints_m: Float[Tensor, "batch 49 3"]  # JOINTS49
+    skeleton_m: Float[Tensor, "batch 24 3"]  # SMPL24, the joints that turn
+
+
+def _levels(parents: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """Joints of each depth, and the position of each one's parent among those of the depth above."""
+    depth: list[int] = []
+    for parent in parents:
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+    joints = [[k for k, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]
+    above = [[], *joints]
+    return [(here, [up.index(parents[k]) for k in here] if up else []) for up, here in zip(above, joints, strict=False)]
+
+
+_LEVELS = _levels(PARENTS24)
+_BACK = [k for _, k in sorted((k, i) for i, k in enumerate(k for level, _ in _LEVELS for k in level))]
+
+
+def joint_chain(
+    rotations: Float[Tensor, "batch 24 3 3"], rest_m: Float[Tensor, "batch 24 3"]
+) -> tuple[Float[Tensor, "batch 24 3 3"], Float[Tensor, "batch 24 3"]]:
+    """Global rotation and position of every joint from rotations against the parents and the joints at rest."""
+    offsets = torch.cat([rest_m[:, :1], rest_m[:, 1:] - rest_m[:, list(PARENTS24[1:])]], 1)
+    turned, placed = [rotations[:, :1]], [offsets[:, :1]]
+    for here, parents in _LEVELS[1:]:
+        up = turned[-1][:, parents]
+        placed.append(placed[-1][:, parents] + (up @ offsets[:, here, :, None])[..., 0])
+        turned.append(up @ rotations[:, here])
+    return torch.cat(turned, 1)[:, _BACK], torch.cat(placed, 1)[:, _BACK]
+
+
+class Body(nn.Module):
+    """A body model: constant, differentiable in its inputs, in single or double precision (``.double()``).
+
+    Its arrays are no part of a state dict: SMPL's may not be handed on in a checkpoint, and no body belongs to what a
+    network has learnt.
+
+    Args:
+        arrays: what it is made of.
+
+    Attributes:
+        name, gender: from the arrays.
+        faces: [face, 3].
+    """
+
+    faces: Tensor
+    template: Tensor
+    weights: Tensor
+
+    def __init__(self, arrays: BodyArrays):
+        super().__init__()
+        self.name, self.gender = arrays.name, arrays.gender
+        self.mean_rotations6d = torch.tensor(arrays.mean_rotations6d, dtype=torch.float32)
+        self.mean_shape = torch.tensor(arrays.mean_shape, dtype=torch.float32)
+        model = smplx_model(arrays)
+        shape_dirs = model.shapedirs.permute(2, 1, 0)  # coefficient, 3, vertex
+
+        def keep(name: str, tensor: Tensor) -> None:
+            self.register_buffer(name, tensor.clone(), persistent=False)
+
+        keep("faces", model.faces_tensor)
+        keep("template", model.v_template.mT.flatten())  # first all x, then all y, all z
+        keep("shape_dirs", shape_dirs.flatten(1))
+        keep("weights", model.lbs_weights.mT.contiguous())
+        if arrays.pose_dirs.shape[-1]:
+            keep("pose_dirs", model.posedirs.unflatten(1, (-1, 3)).mT.flatten(1))
+        else:
+            self.pose_dirs = None
+        regressor = model.J_regressor.double()
+        keep("rest_joints", (regressor @ model.v_template.double()).float().flatten())
+        keep("rest_joint_dirs", (regressor @ shape_dirs.mT.double()).float().flatten(1))
+        picked = torch.zeros(len(arrays.picked), len(arrays.template_m))
+        picked[torch.arange(len(arrays.picked)), model.vertex_joint_selector.extra_joints_idxs] = 1
+        # Rows over the few vertices that they need: a gather and a small product.
+        for name, rows in (
+            ("extra", torch.cat([picked, torch.tensor(arrays.extra_regressor, dtype=torch.float32)])),
+            ("h36m", torch.tensor(arrays.h36m_regressor, dtype=torch.float32)),
+        ):
+            needed = rows.abs().amax(0).nonzero()[:, 0]
+            keep(f"{name}_index", needed)
+            keep(f"{name}_rows", rows[:, needed])
+        self._candidates = list(CANDIDATES)
+        self._evaluation = [H36M17.index(name) for name in EVALUATION14]
+
+    def forward(
+        self,
+        rotations: Float[Tensor, "batch 24 3 3"],
+        shape: Float[Tensor, "batch 10"],
+        translation_m: Float[Tensor, "batch 3"] | None = None,
+    ) -> BodyOutput:
+        """Poses a batch.
+
+        Args:
+            rotations: of every joint against its parent, the root's against the frame of the result.
+            shape: coefficients.
+            translation_m: added to everything; the body is turned about its pelvis at rest, not about the origin.
+        """
+        with torch.autocast(self.template.device.type, enabled=False):
+            rotations, shape = rotations.to(self.template.dtype), shape.to(self.template.dtype)
+            batch = len(rotations)
+            surface = self.template + shape @ self.shape_dirs
+            if self.pose_dirs is not None:
+                one = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+                surface = surface + (rotations[:, 1:] - one).flatten(1) @ self.pose_dirs
+            rest_m = (self.rest_joints + shape @ self.rest_joint_dirs).view(batch, -1, 3)
+            turned, skeleton = joint_chain(rotations, rest_m)
+            moved = skeleton - (turned @ rest_m[..., None])[..., 0]
+            if translation_m is not None:
+                skeleton, moved = (p + translation_m.to(p.dtype)[:, None] for p in (skeleton, moved))
+            vertices = self._skin(surface.view(batch, 3, -1), turned, moved)
+            extra = self.extra_rows @ vertices[:, self.extra_index]
+            joints = torch.cat([skeleton, extra], 1)[:, self._candidates]
+        return BodyOutput(vertices, joints, skeleton)
+
+    def _skin(
+        self,
+        surface: Float[Tensor, "batch 3 vertex"],
+        turned: Float[Tensor, "batch 24 3 3"],
+        moved: Float[Tensor, "batch 24 3"],
+    ) -> Float[Tensor, "batch vertex 3"]:
+        # Vertices come last, so that every product runs along memory; the result is a transposed view.
+        maps = torch.cat([turned.mT.flatten(2), moved], -1)  # batch, joint, 4 columns × 3 rows
+        of_vertex = (maps.mT @ self.weights).unflatten(1, (4, 3))
+        vertices = torch.addcmul(of_vertex[:, 3], of_vertex[:, 0], surface[:, None, 0])
+        vertices = torch.addcmul(vertices, of_vertex[:, 1], surface[:, None, 1])
+        return torch.addcmul(vertices, of_vertex[:, 2], surface[:, None, 2]).mT
+
+    def h36m_joints(self, vertices_m: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 17 3"]:
+        """`H36M17` regressed from posed vertices."""
+        with torch.autocast(vertices_m.device.type, enabled=False):
+            return self.h36m_rows.to(vertices_m.dtype) @ vertices_m[:, self.h36m_index]
+
+    def evaluation_joints(self, vertices_m: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 14 3"]:
+        """`EVALUATION14` relative to the regressed pelvis, as MPJPE compares them."""
+        joints = self.h36m_joints(vertices_m)
+        return joints[:, self._evaluation] - joints[:, H36M17.index("pelvis")][:, None]

@@ -1,0 +1,134 @@
+"""anny's 104 bones as SMPL's 24 joints: which bones make a joint, the T-pose, and a pose of ours as 24 rotations."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
+from hamipose.synthetic.poses import Pose
+from meshtto.joints import PARENTS24, SMPL24
+
+__all__ = ["SMPL_FROM_ANNY", "bone_chain", "joint_of_bones", "joint_rotations", "t_pose"]
+
+#: Axes: anny's (x to the left, y to the back, z up) → SMPL's (x to the left, y up, z forward).
+SMPL_FROM_ANNY = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+
+_SIDES = (("left", "L"), ("right", "R"))
+
+# The bones at which a joint's part of the body starts; every other bone belongs to the part of its parent.
+_STARTS = {
+    "root": "pelvis",
+    "spine04": "spine1",
+    "spine02": "spine2",
+    "spine01": "spine3",
+    "neck01": "neck",
+    "head": "head",
+    **{
+        f"{bone}.{end}": f"{side}_{joint}"
+        for side, end in _SIDES
+        for bone, joint in (
+            *(("clavicle", "collar"), ("upperarm01", "shoulder"), ("lowerarm01", "elbow"), ("wrist", "wrist")),
+            *((f"finger{k}-1", "hand") for k in range(1, 6)),
+            *(("upperleg01", "hip"), ("lowerleg01", "knee"), ("foot", "ankle")),
+            *((f"toe{k}-1", "foot") for k in range(1, 6)),
+        )
+    },
+}
+
+# The bone whose turn the whole part takes: the last one of the spine's and the thigh's, where twist adds up; the first
+# one of the forearm's, which leaves pronation to the wrist.
+_TURNS = {
+    "pelvis": "root",
+    "spine1": "spine03",
+    "spine2": "spine02",
+    "spine3": "spine01",
+    "neck": "neck03",
+    "head": "head",
+    **{
+        f"{side}_{joint}": f"{bone}.{end}"
+        for side, end in _SIDES
+        for bone, joint in (
+            *(("clavicle", "collar"), ("upperarm02", "shoulder"), ("lowerarm01", "elbow"), ("wrist", "wrist")),
+            *(("finger3-1", "hand"), ("upperleg02", "hip"), ("lowerleg01", "knee"), ("foot", "ankle")),
+            ("toe1-1", "foot"),
+        )
+    },
+}
+
+
+def joint_of_bones(bones: Sequence[str], parents: Sequence[int]) -> Int[np.ndarray, " bone"]:
+    """Position in `SMPL24` of the joint that moves each bone."""
+    found: list[int] = []
+    for bone, parent in zip(bones, parents, strict=True):
+        found.append(SMPL24.index(_STARTS[bone]) if bone in _STARTS else found[parent])
+    return np.array(found)
+
+
+def bone_chain(
+    rotations: Float[np.ndarray, "pose bone 3 3"], parents: Sequence[int]
+) -> Float[np.ndarray, "pose bone 3 3"]:
+    """Rotations against the parents → rotations against the world, both in the world's axes."""
+    turned = [rotations[:, 0]]
+    turned.extend(turned[parent] @ rotations[:, bone] for bone, parent in enumerate(parents) if parent >= 0)
+    return np.stack(turned, 1)
+
+
+def t_pose(bones: Sequence[str], heads: Float[np.ndarray, "body bone 3"]) -> Float[np.ndarray, "body bone 3 3"]:
+    """Rotations of every bone against its parent that make a T: arms and hands level, legs upright, feet flat.
+
+    Args:
+        bones: names.
+        heads: where each bone starts in anny's own rest pose, in anny's axes.
+    """
+    number = {name: i for i, name in enumerate(bones)}
+    out = np.broadcast_to(np.eye(3), (*heads.shape[:2], 3, 3)).copy()
+
+    def turn(start: str, end: str, wanted: Float[np.ndarray, "3"], so_far: Float[np.ndarray, "body 3 3"]):
+        """Global rotation of a bone that points as wanted, with no twist beside that of `so_far`."""
+        way = heads[:, number[end]] - heads[:, number[start]]
+        way = (so_far @ (way / np.linalg.norm(way, axis=1, keepdims=True))[..., None])[..., 0]
+        # The smallest rotation from `way` to `wanted` is the inverse of that from `wanted` to `way`.
+        return np.swapaxes(shortest_rotation(wanted, way), -1, -2) @ so_far
+
+    def chain(steps: Sequence[tuple[str, str]], wanted: Float[np.ndarray, "3"]) -> Float[np.ndarray, "body 3 3"]:
+        world = np.broadcast_to(np.eye(3), (len(heads), 3, 3))
+        for start, end in steps:
+            after = turn(start, end, wanted, world)
+            out[:, number[start]] = np.swapaxes(world, -1, -2) @ after
+            world = after
+        return world
+
+    for end, sign in (("L", 1.0), ("R", -1.0)):
+        arm = [f"{bone}.{end}" for bone in ("upperarm01", "lowerarm01", "wrist", "finger3-1")]
+        chain(list(itertools.pairwise(arm)), np.array([sign, 0.0, 0.0]))
+        leg = [f"{bone}.{end}" for bone in ("upperleg01", "lowerleg01", "foot")]
+        shin = chain(list(itertools.pairwise(leg)), np.array([0.0, 0.0, -1.0]))
+        out[:, number[f"foot.{end}"]] = np.swapaxes(shin, -1, -2)
+    return out
+
+
+def joint_rotations(
+    articulation: Articulation, poses: Sequence[Pose], headings: Sequence[float]
+) -> Float[np.ndarray, "pose 24 3 3"]:
+    """Poses of the synthetic people as rotations of the 24 joints against their parents, from the T-pose.
+
+    The root's rotation is against the world in SMPL's axes: y up, z where a heading of 0 looks.
+
+    Args:
+        articulation: of the reference body, from which angles are measured.
+        poses: in joint angles.
+        headings: turn of each body about the vertical, degrees.
+    """
+    bones, parents = articulation.bones, articulation.parents
+    rest = bone_chain(t_pose(bones, articulation.heads[None]), parents)
+    world = bone_chain(articulation.rotations(poses), parents) @ np.swapaxes(rest, -1, -2)
+    x, y, z = np.eye(3)
+    whole = axis_rotation(z, np.array(headings, float)) @ axis_rotation(x, np.array([p.pitch for p in poses], float))
+    whole = whole @ axis_rotation(y, np.array([p.roll for p in poses], float))
+    turned = whole[:, None] @ world[:, [bones.index(_TURNS[joint]) for joint in SMPL24]]
+    turned = SMPL_FROM_ANNY @ turned @ SMPL_FROM_ANNY.T
+    local = turned.copy()
+    local[:, 1:] = np.swapaxes(turned[:, list(PARENTS24[1:])], -1, -2) @ turned[:, 1:]
+    return local

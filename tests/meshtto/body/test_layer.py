@@ -1,0 +1,154 @@
+"""The body's layer against smplx's own forward, and its laws."""
+
+import numpy as np
+import pytest
+import torch
+from roma import random_rotmat
+from smplx.lbs import batch_rigid_transform
+
+from meshtto.body import Body, load_body
+from meshtto.body.arrays import BodyArrays
+from meshtto.body.layer import joint_chain
+from meshtto.body.smpl import smplx_model
+from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
+
+
+def small_arrays(vertices: int = 40, features: int = 207) -> BodyArrays:
+    """A body of nothing in particular, in SMPL's shape."""
+    rng = np.random.default_rng(0)
+
+    def rows(*shape: int) -> np.ndarray:
+        raw = rng.random(shape) ** 4
+        return raw / raw.sum(-1, keepdims=True)
+
+    return BodyArrays(
+        name="small",
+        gender="female",
+        template_m=rng.standard_normal((vertices, 3)),
+        shape_dirs=0.1 * rng.standard_normal((vertices, 3, 10)),
+        pose_dirs=0.1 * rng.standard_normal((vertices, 3, features)),
+        joint_regressor=rows(24, vertices),
+        weights=rows(vertices, 24),
+        faces=rng.integers(0, vertices, (60, 3)),
+        picked=rng.permutation(vertices)[:21],
+        extra_regressor=rows(9, vertices),
+        h36m_regressor=rows(17, vertices),
+        mean_rotations6d=rng.standard_normal(144),
+        mean_shape=rng.standard_normal(10),
+    )
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return load_body()
+
+
+def inputs(batch: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return (
+        random_rotmat((batch, 24), dtype=dtype),
+        torch.randn(batch, 10, dtype=dtype),
+        torch.randn(batch, 3, dtype=dtype),
+    )
+
+
+def reference(arrays: BodyArrays, rotations: torch.Tensor, shape: torch.Tensor, translation: torch.Tensor):
+    """smplx's forward: vertices, its 24 + 21 joints, then the nine regressed rows."""
+    model = smplx_model(arrays)
+    if not arrays.pose_dirs.shape[-1]:
+        model.posedirs = torch.zeros(207, 3 * len(arrays.template_m))
+    out = model(
+        betas=shape,
+        global_orient=rotations[:, :1],
+        body_pose=rotations[:, 1:],
+        transl=translation,
+        pose2rot=False,
+    )
+    extra = torch.einsum("kv,bvc->bkc", torch.tensor(arrays.extra_regressor, dtype=torch.float32), out.vertices)
+    return out.vertices, torch.cat([out.joints, extra], 1)
+
+
+def test_equals_smplx_with_pose_corrections():
+    arrays = small_arrays()
+    rotations, shape, translation = inputs(4)
+    ours = Body(arrays)(rotations, shape, translation)
+    vertices, joints = reference(arrays, rotations, shape, translation)
+    torch.testing.assert_close(ours.vertices_m, vertices, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.skeleton_m, joints[:, :24], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
+
+
+def test_equals_smplx_without_pose_corrections():
+    arrays = small_arrays(features=0)
+    rotations, shape, translation = inputs(3)
+    ours = Body(arrays)(rotations, shape, translation)
+    vertices, joints = reference(arrays, rotations, shape, translation)
+    torch.testing.assert_close(ours.vertices_m, vertices, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
+
+
+def test_chain_equals_the_joint_by_joint_one():
+    rotations, _, _ = inputs(3, torch.float64)
+    rest = torch.randn(3, 24, 3, dtype=torch.float64)
+    turned, placed = joint_chain(rotations, rest)
+    expected, transforms = batch_rigid_transform(rotations, rest, torch.tensor(PARENTS24), torch.float64)
+    torch.testing.assert_close(placed, expected)
+    torch.testing.assert_close(turned, transforms[:, :, :3, :3])
+
+
+def test_regressed_joints_equal_the_plain_product():
+    arrays = small_arrays()
+    vertices = torch.randn(2, 40, 3)
+    ours = Body(arrays)
+    plain = torch.einsum("kv,bvc->bkc", torch.tensor(arrays.h36m_regressor, dtype=torch.float32), vertices)
+    torch.testing.assert_close(ours.h36m_joints(vertices), plain)
+    # Rows of J_regressor_h36m as SPIN and Meta-HMR pick them.
+    rows = [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10]
+    torch.testing.assert_close(ours.evaluation_joints(vertices), plain[:, rows] - plain[:, :1])
+    assert tuple(H36M17[r] for r in rows) == EVALUATION14
+
+
+def test_a_batch_is_its_members_one_by_one(body: Body):
+    rotations, shape, translation = inputs(3)
+    together = body(rotations, shape, translation)
+    for k in range(3):
+        alone = body(rotations[k : k + 1], shape[k : k + 1], translation[k : k + 1])
+        for whole, one in zip(together, alone, strict=True):
+            torch.testing.assert_close(whole[k : k + 1], one, atol=2e-6, rtol=1e-5)
+
+
+def test_gradients_and_second_derivatives():
+    ours = Body(small_arrays()).double()
+    rotations, shape, translation = (x.requires_grad_() for x in inputs(1, torch.float64))
+
+    def summary(*given: torch.Tensor) -> torch.Tensor:
+        vertices, joints, skeleton = ours(*given)
+        return torch.stack([vertices.pow(2).mean(), joints.sin().sum(), skeleton.pow(3).sum()])
+
+    torch.autograd.gradcheck(summary, (rotations, shape, translation))
+    torch.autograd.gradgradcheck(lambda r, s: summary(r, s, translation)[:1], (rotations, shape))
+
+
+def test_a_turned_root_turns_everything_about_the_pelvis(body: Body):
+    rotations, shape, _ = inputs(2)
+    turn = random_rotmat(2)
+    turned = rotations.clone()
+    turned[:, 0] = turn @ rotations[:, 0]
+    before, after = body(rotations, shape), body(turned, shape)
+    pelvis = before.skeleton_m[:, :1]
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new, (old - pelvis) @ turn.mT + pelvis, atol=2e-6, rtol=1e-5)
+
+
+def test_half_precision_regions_leave_the_geometry_alone(body: Body):
+    rotations, shape, _ = inputs(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        vertices = body(rotations, shape).vertices_m
+        joints = body.evaluation_joints(vertices)
+    assert vertices.dtype == torch.float32
+    torch.testing.assert_close(vertices, body(rotations, shape).vertices_m)
+    torch.testing.assert_close(joints, body.evaluation_joints(vertices))
+
+
+def test_nothing_of_a_body_is_learnt_or_saved(body: Body):
+    assert not list(body.parameters())
+    assert not body.state_dict()
