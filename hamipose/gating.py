@@ -103,6 +103,8 @@ class Gate(NamedTuple):
     """a: the target's gradient along the source's, in units of the latter."""
     openness: Float[Tensor, " keypoint"]
     """φ: the share of that part that is let through."""
+    target_weight: Float[Tensor, " keypoint"] | None = None
+    """What the target loss is multiplied by; λ where not given."""
 
 
 class AlignmentGate(ABC):
@@ -200,7 +202,7 @@ class UnifiedGate(AlignmentGate):
             trade_off=trade_off,
             inverse_metric=inverse_metric,
         )
-        return Gate(*(value.expand(len(source)) for value in one))
+        return Gate(*(value.expand(len(source)) for value in one if value is not None))
 
 
 class OpenGate(AlignmentGate):

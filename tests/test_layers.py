@@ -19,6 +19,7 @@ FLOOR = {
     "hamipose.affine": 1,
     "hamipose.losses": 1,
     "hamipose.gating": 1,
+    "hamipose.aggregation": 1,
     "hamipose.optim": 1,
     "hamipose.draw": 1,
     "hamipose.metrics": 2,
@@ -64,6 +65,7 @@ RESERVED = {
     "warp": ("hamipose.synthetic",),
     "smplx": ("meshtto.body",),
     "wandb": (),
+    "torchjd": ("hamipose.aggregation",),
     "jsonargparse": ("hamipose.cli", "meshtto.cli"),
 }
 

@@ -157,7 +157,8 @@ def test_gate_equals_a_loop_over_keypoints(seed, progress, trade_off):
     c = c * 1.5 - 0.25  # some outside [0, 1]
     gate = KeypointGate(0.5, 1.5)(source, target, c, progress=progress, trade_off=trade_off, inverse_metric=metric)
     expected = reference_gate(source, target, c, 0.5 + min(1.0, progress), trade_off, metric)
-    for ours, theirs in zip(gate, expected, strict=True):
+    assert gate.target_weight is None
+    for ours, theirs in zip(gate[:4], expected[:4], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -250,7 +251,7 @@ def test_half_precision_inputs_are_decided_in_single_precision():
     half = source.bfloat16(), target.bfloat16(), c.bfloat16()
     gate = KeypointGate()(*half, progress=1.0, trade_off=1.0)
     expected = KeypointGate()(*(x.float() for x in half), progress=1.0, trade_off=1.0)
-    for ours, theirs in zip(gate, expected, strict=True):
+    for ours, theirs in zip(gate[:4], expected[:4], strict=True):
         assert ours.dtype == torch.float32
         assert torch.equal(ours, theirs)
 
@@ -282,7 +283,7 @@ def test_the_unified_gate_is_the_keypoint_gate_of_one_long_row(seed, trade_off):
             source.reshape(1, -1), target.reshape(1, -1), c.mean()[None],
             progress=1.0, trade_off=trade_off, inverse_metric=long,
         )  # fmt: skip
-        for ours, theirs in zip(gate, one, strict=True):
+        for ours, theirs in zip(gate[:4], one[:4], strict=True):
             assert ours.shape == (K,)
             assert torch.equal(ours, theirs.expand(K))
 
