@@ -1,0 +1,181 @@
+"""From a plan to runs: one command line for every row, transfer and seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from hamipose import configs_folder
+from hamipose.cli.inherit import lineage
+from hamipose.errors import InputError
+from hamipose.tables.plan import Plan, Recipe, Row
+from hamipose.tables.runs import Run
+from hamipose.tables.transfers import Transfer, data_sets
+
+__all__ = ["Budget", "Cell", "Scale", "compose", "data_file", "write_data"]
+
+Scale = Literal["small", "paper"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every row is given at the small scale. (At the paper's, each config states its own.)
+
+    Attributes:
+        start: steps on the source alone from which all rows of a seed start.
+        steps: steps of each row.
+        epoch: steps between evaluations.
+    """
+
+    start: int = 500
+    steps: int = 400
+    epoch: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value in (("start", self.start), ("steps", self.steps)):
+            if self.epoch < 1 or value < self.epoch or value % self.epoch:
+                raise InputError(f"{name} is {value} steps, expected a multiple of the epoch of {self.epoch}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row under a transfer, and its runs by seed; `missing` says why it has none."""
+
+    row: Row
+    transfer: Transfer
+    runs: dict[int, Run]
+    missing: str = ""
+
+
+def data_file(transfer: Transfer, runs: Path) -> Path:
+    """Where a transfer's data sets are written down for its runs."""
+    return runs / transfer.name / "data.yaml"
+
+
+def compose(
+    plan: Plan,
+    scale: Scale,
+    *,
+    seeds: Sequence[int],
+    budget: Budget,
+    runs: Path,
+    root: Path | None,
+    only: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+) -> list[Cell]:
+    """Every cell of a table.
+
+    Args:
+        plan: the table.
+        scale: "small" or "paper".
+        seeds: one run each.
+        budget: of the small scale.
+        runs: where runs are kept.
+        root: the folder that configs call ``data/``.
+        only: labels or recipe names of the rows to run; all where empty.
+        overrides: command line options handed to every run.
+
+    Raises:
+        InputError: there is no row of a name in `only`.
+    """
+    known = {name for row in plan.rows for name in _names(row, scale)}
+    for name in only:
+        if name.casefold() not in known:
+            raise InputError(f"no row is called {name}; expected some of {'; '.join(r.label for r in plan.rows)}")
+    chosen = [row for row in plan.rows if not only or _names(row, scale) & {name.casefold() for name in only}]
+    cells = []
+    for transfer in plan.small if scale == "small" else plan.paper:
+        folders = transfer.missing(root)
+        for row in chosen:
+            recipe = row.small if scale == "small" else row.paper
+            if recipe is None:
+                cells.append(Cell(row, transfer, {}, row.note or "cannot be run"))
+            elif folders:
+                cells.append(Cell(row, transfer, {}, f"not at hand: {', '.join(folders)} (below --data)"))
+            else:
+                given = (budget, runs / scale, root, tuple(overrides))
+                cells.append(Cell(row, transfer, {s: _run(transfer, recipe, scale, s, *given) for s in seeds}))
+    return cells
+
+
+def write_data(transfer: Transfer, runs: Path, root: Path | None) -> dict[str, Any]:
+    """Write a transfer's data sets down for its runs; returns them."""
+    sets = data_sets(transfer, root)
+    path = data_file(transfer, runs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"data": sets}, sort_keys=False))
+    return sets
+
+
+def _names(row: Row, scale: Scale) -> set[str]:
+    recipe = row.small if scale == "small" else row.paper
+    return {row.label.casefold()} | ({recipe.name.casefold()} if recipe else set())
+
+
+#: The network that has seen the source alone, from which every row of a seed starts at the small scale.
+_START = Recipe("start", "demo_source_only.yaml")
+
+
+def _run(
+    transfer: Transfer,
+    recipe: Recipe,
+    scale: Scale,
+    seed: int,
+    budget: Budget,
+    runs: Path,
+    root: Path | None,
+    overrides: tuple[str, ...],
+) -> Run:
+    if scale == "paper":
+        epochs, steps = _configured(recipe.config)
+        return _fit(transfer, recipe, seed, epochs, steps, runs, root, overrides, None)
+    start = _fit(transfer, _START, seed, budget.start // budget.epoch, budget.epoch, runs, root, overrides, None)
+    return _fit(transfer, recipe, seed, budget.steps // budget.epoch, budget.epoch, runs, root, overrides, start)
+
+
+def _configured(config: str) -> tuple[int, int]:
+    """Epochs, and steps of each, as a config and those it inherits from state them."""
+    epochs = steps = 0
+    for path in lineage(configs_folder() / config):
+        content = yaml.safe_load(path.read_text())
+        epochs = (content.get("trainer") or {}).get("max_epochs", epochs)
+        steps = (content.get("data") or {}).get("steps_per_epoch", steps)
+    return epochs, steps
+
+
+def _fit(
+    transfer: Transfer,
+    recipe: Recipe,
+    seed: int,
+    epochs: int,
+    steps: int,
+    runs: Path,
+    root: Path | None,
+    overrides: tuple[str, ...],
+    start: Run | None,
+) -> Run:
+    folder = runs / transfer.name / f"seed{seed}" / recipe.name
+    options = {
+        "seed_everything": str(seed),
+        "data.steps_per_epoch": str(steps),
+        "trainer.max_epochs": str(epochs),
+        **transfer.located(root),
+        **recipe.options,
+        "trainer.enable_progress_bar": "false",
+        "trainer.logger.init_args.save_dir": str(folder.parent),
+        "trainer.logger.init_args.name": "",
+        "trainer.logger.init_args.version": folder.name,
+    }
+    if start is not None:
+        options["model.init_args.training.init_from"] = str(start.last)
+    arguments = ["fit", "--config", _shown(configs_folder() / recipe.config)]
+    arguments += ["--config", str(data_file(transfer, runs))]
+    arguments += [word for name, value in options.items() for word in (f"--{name}", value)]
+    return Run(folder, (*arguments, *overrides), epochs, steps, start)
+
+
+def _shown(path: Path) -> str:
+    """A path from here where it is below: what a user would type in a clone."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,60 @@
+"""What is left to do, and how long it may take: said before anything is started."""
+
+from collections.abc import Sequence
+
+from hamipose.tables.compose import Cell
+from hamipose.tables.runs import Run, finished, wall_seconds
+
+__all__ = ["dry_run", "pending"]
+
+
+def pending(cells: Sequence[Cell]) -> list[Run]:
+    """The runs that are missing, those that others start from first."""
+    wanted = [run for cell in cells for run in cell.runs.values()]
+    firsts = [run.after for run in wanted if run.after is not None]
+    return [run for run in dict.fromkeys([*firsts, *wanted]) if not finished(run)]
+
+
+def dry_run(cells: Sequence[Cell], jobs: int) -> list[str]:
+    """A line for each missing run and one for the sum.
+
+    The time of a run is known where runs of the same row and transfer have been timed: their seconds per step, times
+    the steps that are left.
+
+    Args:
+        cells: of ``compose``.
+        jobs: runs at a time; the sum is divided by it, as if they did not disturb each other.
+    """
+    timed: dict[tuple[str, str], tuple[int, float]] = {}
+    wanted = [run for cell in cells for run in cell.runs.values()]
+    for run in dict.fromkeys([*wanted, *(run.after for run in wanted if run.after is not None)]):
+        steps, seconds = wall_seconds(run)
+        before = timed.get(_kind(run), (0, 0.0))
+        timed[_kind(run)] = (before[0] + steps, before[1] + seconds)
+    told, total, unknown = [], 0.0, 0
+    for run in pending(cells):
+        left = run.epochs * run.steps - wall_seconds(run)[0]
+        steps, seconds = timed[_kind(run)]
+        if steps:
+            total += left * seconds / steps
+            told.append(f"{run.folder}: {left} steps, about {_time(left * seconds / steps)}")
+        else:
+            unknown += 1
+            told.append(f"{run.folder}: {left} steps, time unknown")
+        told.append(f"    {run.command}")
+    if not told:
+        return ["nothing is missing"]
+    known = f"about {_time(total / jobs)}" if total else "time unknown"
+    more = f" and {unknown} runs whose time is unknown" if total and unknown else ""
+    return [*told, f"{len(told) // 2} runs are missing: {known}{more}, with {jobs} at a time"]
+
+
+def _kind(run: Run) -> tuple[str, str]:
+    """Row and transfer, whatever the seed."""
+    return run.folder.name, run.folder.parent.parent.name
+
+
+def _time(seconds: float) -> str:
+    """Hours and minutes."""
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,188 @@
+"""Runs as processes of their own: which are finished, which go on, which failed and why."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from hamipose.errors import InputError
+from hamipose.tables.provenance import revision
+
+__all__ = ["Call", "Run", "carry_out", "failure", "finished", "made_by", "wall_seconds"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        folder: everything that it writes.
+        arguments: of ``python -m hamipose``.
+        epochs: epochs after which it is finished.
+        steps: steps of one epoch.
+        after: the run whose last network it starts from.
+    """
+
+    folder: Path
+    arguments: tuple[str, ...]
+    epochs: int
+    steps: int
+    after: "Run | None" = None
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from, and for others to start from."""
+        return self.folder / "checkpoints/last.ckpt"
+
+    @property
+    def command(self) -> str:
+        """As a user would type it."""
+        return shlex.join(["python", "-m", "hamipose", *self.arguments])
+
+
+#: Carries out ``python -m hamipose`` with these arguments, its output appended to a file; gives the exit status.
+Call = Callable[[Sequence[str], Path], int]
+
+
+def call(arguments: Sequence[str], log: Path) -> int:
+    """A process with the caller's surroundings."""
+    with log.open("a") as output:
+        return subprocess.run([sys.executable, "-m", "hamipose", *arguments], stdout=output, stderr=output).returncode
+
+
+def finished(run: Run) -> bool:
+    """Whether it has got to its last epoch."""
+    path = run.folder / "scores.json"
+    return path.exists() and json.loads(path.read_text())["epoch"] >= run.epochs
+
+
+def failure(run: Run) -> str | None:
+    """Why there is nothing to show, in a line; None where it is finished."""
+    if finished(run):
+        return None
+    if run.after is not None and not finished(run.after):
+        return f"the run it starts from is not there: {failure(run.after)}"
+    path = run.folder / "failed.txt"
+    return path.read_text().strip() if path.exists() else "not run"
+
+
+def wall_seconds(run: Run) -> tuple[int, float]:
+    """Steps that this run has made, and what they took, evaluation included; (0, 0.0) where nothing is known."""
+    path = run.folder / "wall.json"
+    parts = json.loads(path.read_text()) if path.exists() else []
+    return sum(part["steps"] for part in parts), sum(part["seconds"] for part in parts)
+
+
+def made_by(run: Run) -> str:
+    """The revision that made it; empty where there is none."""
+    path = run.folder / "run.json"
+    return json.loads(path.read_text())["revision"] if path.exists() else ""
+
+
+def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callable[[str], None] = print) -> None:
+    """Every run that is not finished, each from its last checkpoint; a failed one does not stop the others.
+
+    Args:
+        runs: in the order in which they are wanted; those that others start from come first by themselves.
+        jobs: how many at a time.
+        call: carries out a command.
+        say: told of each beginning and end.
+
+    Raises:
+        InputError: a run's folder holds one of other options.
+    """
+    firsts = list(dict.fromkeys(run.after for run in runs if run.after is not None))
+    waves: tuple[list[Run], list[Run]] = (firsts, [run for run in dict.fromkeys(runs) if run not in firsts])
+    for run in (*waves[0], *waves[1]):
+        _check(run)
+    done = 0
+    total = sum(not finished(run) for wave in waves for run in wave)
+
+    def one(run: Run) -> None:
+        nonlocal done
+        if run.after is not None and not finished(run.after):
+            say(f"{run.folder}: left out, for {run.after.folder} failed")
+        else:
+            say(f"{run.folder}: begun")
+            failed = _run(run, call)
+            say(f"{run.folder}: {failed or 'finished'}")
+        done += 1
+        say(f"{done} of {total}")
+
+    for wave in waves:
+        with ThreadPoolExecutor(max(1, jobs)) as pool:
+            list(pool.map(one, [run for run in wave if not finished(run)]))
+
+
+def _check(run: Run) -> None:
+    path = run.folder / "run.json"
+    if not path.exists():
+        return
+    found = json.loads(path.read_text())["arguments"]
+    if found != list(run.arguments):
+        here, there = (sorted(set(a) - set(b)) for a, b in ((run.arguments, found), (found, run.arguments)))
+        raise InputError(
+            f"{run.folder} holds a run with {' '.join(there) or 'fewer options'}, asked for is "
+            f"{' '.join(here) or 'fewer options'}; give another --runs or delete the folder"
+        )
+
+
+def _run(run: Run, call: Call) -> str | None:
+    """One run to its end; why it failed, if it did."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    arguments = list(run.arguments)
+    if run.last.exists():
+        _set_aside(run.folder)
+        arguments += ["--ckpt_path", str(run.last)]
+    (run.folder / "run.json").write_text(json.dumps({"arguments": run.arguments, "revision": revision()}, indent=1))
+    (run.folder / "failed.txt").unlink(missing_ok=True)
+    before, began = _steps(run.folder), time.monotonic()
+    log = run.folder / "log.txt"
+    status = call(arguments, log)
+    _note_time(run, _steps(run.folder) - before, time.monotonic() - began)
+    if status == 0 and finished(run):
+        return None
+    failed = f"failed with status {status}: {_last_word(log)}" if status else "ended before its last epoch"
+    (run.folder / "failed.txt").write_text(failed + "\n")
+    return failed
+
+
+def _set_aside(folder: Path) -> None:
+    """Lightning's CSV logger deletes the metrics of the part before."""
+    metrics = folder / "metrics.csv"
+    if metrics.exists():
+        number = len(list(folder.glob("metrics-*.csv")))
+        metrics.rename(folder / f"metrics-{number:03d}.csv")
+
+
+def _steps(folder: Path) -> int:
+    """The last step that was logged."""
+    from hamipose.tables.scores import read_run
+
+    steps = [max(series) for series in read_run(folder).values() if series]
+    return max(steps) + 1 if steps else 0
+
+
+def _note_time(run: Run, steps: int, seconds: float) -> None:
+    if steps <= 0:
+        return
+    path = run.folder / "wall.json"
+    parts = json.loads(path.read_text()) if path.exists() else []
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    parts.append({"steps": steps, "seconds": round(seconds, 1), "threads": threads})
+    path.write_text(json.dumps(parts, indent=1) + "\n")
+
+
+def _last_word(log: Path) -> str:
+    lines = (
+        [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    )
+    told = [line for line in lines if line.startswith("error: ") or re.match(r"\w*(Error|Exception): ", line)]
+    return (told or lines or ["no word"])[-1][:300]

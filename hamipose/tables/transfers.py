@@ -1,0 +1,151 @@
+"""From which domain to which: a transfer's data sets, and how they are laid over any method's config."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hamipose import configs_folder
+from hamipose.cli.inherit import lineage
+from hamipose.tables.published import BODY_COLUMNS
+
+__all__ = ["Transfer", "data_sets", "named_sets"]
+
+#: What a config calls the folder that the data root stands for.
+_ROOT = "data/"
+_SETS = ("source", "target", "validation", "report")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A source, a target and the set on which the target's labels are looked at in the end.
+
+    Attributes:
+        name: folder of its runs; transfers that differ in `report` alone share them.
+        title: as a reader knows it.
+        config: file of ``configs/hamipose`` whose data sets it uses.
+        report: which of its report sets the table shows.
+        columns: report groups, the headline last.
+        options: what these data ask of every method, by the command line's names.
+        printed: what ``published`` calls it; None where the paper has no such column.
+    """
+
+    name: str
+    title: str
+    config: str
+    report: str
+    columns: tuple[str, ...] = BODY_COLUMNS
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    printed: str | None = None
+
+    def missing(self, root: Path | None) -> list[str]:
+        """Folders that its data sets need below the data root and that are not there."""
+        named = [*_strings(_merged(self.config)), *self.options.values()]
+        wanted = sorted({value for value in named if value.startswith(_ROOT)})
+        return [w for w in wanted if root is None or not (root / w.removeprefix(_ROOT)).exists()]
+
+    def located(self, root: Path | None) -> dict[str, str]:
+        """Its options, with the data root in place."""
+        return {name: str(_stated(value, root)) for name, value in self.options.items()}
+
+
+def data_sets(transfer: Transfer, root: Path | None) -> dict[str, Any]:
+    """The transfer's data sets, to be laid over a config: every argument is stated, so that nothing shines through.
+
+    Args:
+        transfer: whose.
+        root: where the folders are that configs call ``data/…``; left as they are where None.
+    """
+    return {key: _stated(value, root) for key, value in _merged(transfer.config).items()}
+
+
+def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Role, class name and the set itself, built, of what :func:`data_sets` gives.
+
+    Raises:
+        InputError: a set cannot be built.
+    """
+    for role, spec in sets.items():
+        group = {role: spec}
+        if role == "target":
+            group = {"target" if len(spec) == 1 else f"target {i}": s for i, s in enumerate(spec, 1)}
+        elif role == "report":
+            group = {f"report.{name}": s for name, s in spec.items()}
+        for name, one in group.items():
+            built = _built(one)
+            yield name, type(getattr(built, "dataset", built)).__name__, built
+
+
+def _merged(config: str) -> dict[str, Any]:
+    """Sets of a config and of those it inherits from; the last to name a role has it, whole."""
+    sets: dict[str, Any] = {}
+    for path in lineage(configs_folder() / config):
+        content = yaml.safe_load(path.read_text()).get("data") or {}
+        sets |= {key: content[key] for key in _SETS if key in content}
+    return sets
+
+
+def _strings(spec: Any) -> Iterator[str]:
+    if isinstance(spec, str):
+        yield spec
+    elif isinstance(spec, Mapping):
+        for value in spec.values():
+            yield from _strings(value)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from _strings(value)
+
+
+def _class(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _stated(spec: Any, root: Path | None) -> Any:
+    if isinstance(spec, str) and root is not None and spec.startswith(_ROOT):
+        return str(root / spec.removeprefix(_ROOT))
+    if isinstance(spec, list):
+        return [_stated(value, root) for value in spec]
+    if not isinstance(spec, Mapping):
+        return spec
+    if "class_path" not in spec:
+        return {key: _stated(value, root) for key, value in spec.items()}
+    parameters = inspect.signature(_class(spec["class_path"])).parameters.values()
+    arguments = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}), root)}
+
+
+def _built(spec: Any) -> Any:
+    if not isinstance(spec, Mapping) or "class_path" not in spec:
+        return spec
+    return _class(spec["class_path"])(**{k: _built(v) for k, v in spec["init_args"].items()})
+
+
+#: At a small scale, on what is at hand. Those whose folders are missing are left out.
+PHOTO_PEOPLE = Transfer("people", "built-in people, plain → photo look", "tables/people.yaml", "photo")
+OTHER_PEOPLE = Transfer("people", "the same, tested on poses unseen in both domains", "tables/people.yaml", "unseen")
+_PHOTOS = {
+    "model.init_args.network.backbone": "resnet18",
+    "model.init_args.network.weights": "data/weights/resnet18_imagenet.safetensors",
+    "model.init_args.network.deconv_channels": "[128,128,128]",
+    "model.init_args.training.sigma": "1.5",
+    "data.image_size": "96",
+    "data.batch_size": "16",
+}
+LSP_PEOPLE = Transfer(
+    "people_to_lsp", "built-in people → LSP, test half", "tables/people_to_lsp.yaml", "lsp", options=_PHOTOS
+)
+LSPET_PEOPLE = Transfer(
+    "people_to_lsp",
+    "built-in people → LSP, tested on LSP-Extended, unseen",
+    LSP_PEOPLE.config,
+    "lspet",
+    options=_PHOTOS,
+)
+
+#: At the paper's scale.
+SURREAL_LSP = Transfer("surreal_to_lsp", "SURREAL → LSP", "surreal_to_lsp.yaml", "lsp", printed="surreal_to_lsp")
