@@ -6,14 +6,22 @@ from typing import Any
 _HOME = {
     "CocoKeypoints": "coco",
     "DomainAdaptation": "datamodule",
+    "FreiHand": "freihand",
+    "Hand3DStudio": "h3d",
+    "HandPhotos": "hand_photos",
     "ImageFolder": "images",
     "KeypointDataset": "base",
     "LeedsSports": "lsp",
     "LeedsSportsExtended": "lsp",
+    "Prepared": "packed",
+    "RenderedHands": "rhd",
     "Surreal": "surreal",
+    "SurrealRaw": "surreal_raw",
+    "SyntheticHands": "synthetic_hands",
     "SyntheticPeople": "synthetic",
     "Unlabelled": "unlabelled",
     "UnlabelledDataset": "base",
+    "Video": "video",
     "Views": "views",
 }
 

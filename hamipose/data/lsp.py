@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.crops import published_letterbox, whole_box
+from hamipose.data.splits import named_protocol
 from hamipose.errors import InputError
 from hamipose.skeletons import LSP14
 from hamipose.types import Sample
@@ -31,6 +33,8 @@ def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
         raise InputError(f"annotation file {path} holds no array 'joints' ({error}); expected a joints.mat") from None
     expected = {"c": 3, "j": 14}
     shape = joints.shape
+    if joints.dtype.kind not in "fiu":
+        raise InputError(f"'joints' in {path} holds {joints.dtype}, expected numbers; is it another data set's file?")
     if len(shape) != 3 or any(shape[axes.index(a)] != n for a, n in expected.items()):
         words = " x ".join(str(expected.get(a, "people")) for a in axes)
         raise InputError(f"'joints' in {path} has shape {shape}, expected {words}; is it another data set's file?")
@@ -92,7 +96,7 @@ class _Leeds(KeypointDataset):
         height, width = image.shape[:2]
         return Sample(
             image=image,
-            box_px=np.array([0, 0, width, height], np.float32),
+            box_px=whole_box(width, height),
             name=str(path),
             keypoints_px=self.labels[0][index],
             visibility=self.labels[1][index],
@@ -100,26 +104,43 @@ class _Leeds(KeypointDataset):
 
 
 class LeedsSports(_Leeds):
-    """Leeds Sports Pose, 2000 people.
+    """Leeds Sports Pose, 2000 people. Both protocols show the whole picture.
 
     Args:
         root: folder with `images/` and `joints.mat`.
-        split: "train" (images 1 to 1000), "test" (1001 to 2000), or "all", which the field uses both to adapt on and to
-            test on (protocol `paper`).
+        split: "train" (images 1 to 1000), "test" (1001 to 2000), or "all".
         skeleton: keypoint order of the samples.
         cache: keep decoded pictures in memory.
+        protocol: "strict" goes by `split` and counts hidden joints; "paper" has all 2000 images in every split, to
+            adapt on and to test on, and takes hidden joints for unlabelled.
     """
 
     _axes, _digits = "cjn", 4
 
-    def __init__(self, root: str, split: str = "train", skeleton: str = "body16", cache: bool = False):
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        skeleton: str = "body16",
+        cache: bool = False,
+        protocol: str = "strict",
+    ):
         splits = {"train": (1, 1000), "test": (1001, 2000), "all": (1, 2000)}
         if split not in splits:
             raise InputError(f"split of LeedsSports is {split!r}, expected one of {', '.join(splits)}")
-        super().__init__(root, *splits[split], skeleton=skeleton, cache=cache)
+        self.protocol = named_protocol(protocol)
+        first, last = splits["all" if self.protocol == "paper" else split]
+        super().__init__(root, first, last, skeleton=skeleton, cache=cache)
 
     def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
-        return np.where(flag > 0, 1, 2)
+        return np.where(flag > 0, 0 if self.protocol == "paper" else 1, 2)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        if self.protocol == "paper":
+            height, width = sample.image.shape[:2]
+            sample.keypoints_px = published_letterbox(sample.keypoints_px, width, height)
+        return sample
 
 
 class LeedsSportsExtended(_Leeds):
@@ -131,6 +152,7 @@ class LeedsSportsExtended(_Leeds):
         train_count: where the two halves meet.
         skeleton: keypoint order of the samples.
         cache: keep decoded pictures in memory.
+        protocol: "strict" or "paper"; the papers do not use this set, and both are alike.
     """
 
     _axes, _digits = "jcn", 5
@@ -142,10 +164,12 @@ class LeedsSportsExtended(_Leeds):
         train_count: int = 3600,
         skeleton: str = "body16",
         cache: bool = False,
+        protocol: str = "strict",
     ):
         splits = {"train": (1, train_count), "test": (train_count + 1, None), "all": (1, None)}
         if split not in splits:
             raise InputError(f"split of LeedsSportsExtended is {split!r}, expected one of {', '.join(splits)}")
+        self.protocol = named_protocol(protocol)
         super().__init__(root, *splits[split], skeleton=skeleton, cache=cache)
 
     def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:

@@ -1,4 +1,4 @@
-"""Each data set against files written in its native layout, and, where they are at hand, against the real ones."""
+"""Sets that users bring: COCO folders, folders of pictures, and labelled sets without their labels."""
 
 import json
 from pathlib import Path
@@ -6,87 +6,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import scipy.io
 
-from hamipose.data import CocoKeypoints, ImageFolder, LeedsSports, LeedsSportsExtended, Surreal, Unlabelled
+from hamipose.data import CocoKeypoints, ImageFolder, Unlabelled
 from hamipose.data.base import KeypointDataset, UnlabelledDataset
 from hamipose.data.unlabelled import unlabelled
 from hamipose.errors import InputError
-from hamipose.skeletons import BODY16, COCO17, LSP14
+from hamipose.skeletons import BODY16, COCO17
 from hamipose.types import Sample, UnlabelledSample
-
-REAL = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 def picture(path: Path, width: int = 40, height: int = 30) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
-
-
-@pytest.fixture
-def lsp(tmp_path: Path) -> tuple[Path, np.ndarray]:
-    joints = np.random.default_rng(0).uniform(1, 29, (3, 14, 2000))
-    joints[2] = np.arange(14)[:, None] % 2
-    scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
-    for i in (1, 1000, 1001, 2000):
-        picture(tmp_path / "images" / f"im{i:04d}.jpg")
-    return tmp_path, joints
-
-
-def test_lsp_native_layout(lsp: tuple[Path, np.ndarray]):
-    root, joints = lsp
-    train, test, whole = (LeedsSports(str(root), split=s) for s in ("train", "test", "all"))
-    assert (len(train), len(test), len(whole)) == (1000, 1000, 2000)
-    for dataset in (train, test, whole):
-        dataset.prepare()
-    first = test[0]
-    assert first.name.endswith("im1001.jpg")
-    for name in LSP14.keypoints:
-        source, ours = LSP14.index(name), BODY16.index(name)
-        assert np.allclose(first.keypoints_px[ours], joints[:2, source, 1000], atol=1e-4)
-        assert first.visibility[ours] == (1 if source % 2 else 2)  # flag 1: occluded, yet labelled
-    for name in ("pelvis", "thorax"):
-        assert first.visibility[BODY16.index(name)] == 0
-    assert first.box_px.tolist() == [0, 0, 40, 30]
-
-
-def test_lsp_extended_native_layout(tmp_path: Path):
-    joints = np.random.default_rng(0).uniform(1, 29, (14, 3, 4000))
-    joints[:, 2] = (np.arange(14) % 2)[:, None]
-    scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
-    for i in (1, 3600, 3601, 4000):
-        picture(tmp_path / "images" / f"im{i:05d}.jpg")
-    train, test = LeedsSportsExtended(str(tmp_path)), LeedsSportsExtended(str(tmp_path), split="test")
-    assert (len(train), len(test)) == (3600, 400)
-    train.prepare(), test.prepare()
-    last = test[399]
-    assert last.name.endswith("im04000.jpg")
-    knee = LSP14.index("right_knee")
-    assert np.allclose(last.keypoints_px[BODY16.index("right_knee")], joints[knee, :2, 3999], atol=1e-4)
-    assert last.visibility[BODY16.index("right_knee")] == 2  # flag 1: labelled
-    assert last.visibility[BODY16.index("right_ankle")] == 0
-    assert len(LeedsSportsExtended(str(tmp_path), train_count=100)) == 100
-
-
-@pytest.mark.parametrize("content", [np.zeros((14, 3, 2000)), np.zeros((3, 16, 5)), np.zeros((3, 14))])
-def test_an_annotation_file_of_another_shape_is_refused(tmp_path: Path, content: np.ndarray):
-    scipy.io.savemat(tmp_path / "joints.mat", {"joints": content})
-    with pytest.raises(InputError, match=r"has shape \(.*expected 3 x 14 x people"):
-        len(LeedsSports(str(tmp_path)))
-
-
-def test_missing_files_are_named(tmp_path: Path, lsp: tuple[Path, np.ndarray]):
-    with pytest.raises(InputError, match=r"nowhere/joints.mat cannot be read"):
-        LeedsSports(str(tmp_path / "nowhere")).prepare()
-    (lsp[0] / "images" / "im0001.jpg").unlink()
-    with pytest.raises(InputError, match=r"im0001.jpg does not exist"):
-        LeedsSports(str(lsp[0])).prepare()
-    scipy.io.savemat(tmp_path / "joints.mat", {"points": np.zeros(3)})
-    with pytest.raises(InputError, match="no array 'joints'"):
-        len(LeedsSports(str(tmp_path)))
-    (tmp_path / "joints.mat").write_text("not MATLAB")
-    with pytest.raises(InputError, match=r"joints\.mat"):
-        len(LeedsSports(str(tmp_path)))
 
 
 def coco(root: Path, **changes: object) -> Path:
@@ -154,23 +85,6 @@ def test_a_coco_file_of_another_shape_is_refused(tmp_path: Path):
         CocoKeypoints(str(tmp_path), skeleton="body")
 
 
-def test_surreal_as_processed_for_regda(tmp_path: Path):
-    joints = np.random.default_rng(0).uniform(0, 40, (10, 24, 2)).round(2)
-    for run in ("run0", "run1", "run2"):
-        for i in range(10):
-            picture(tmp_path / "train" / run / f"{i}.jpg")
-        entries = [{"name": f"{i}.jpg", "keypoint2d": j.tolist()} for i, j in enumerate(joints)]
-        (tmp_path / "train" / f"{run}.json").write_text(json.dumps(entries))
-    dataset = Surreal(str(tmp_path))
-    dataset.prepare()
-    assert len(dataset) == 24  # a fifth is set aside
-    sample = dataset[5]
-    person = joints[int(Path(sample.name).stem)]
-    published = (7, 4, 1, 2, 5, 8, 0, 9, 12, 15, 20, 18, 13, 14, 19, 21)  # tllib's map, left filling right
-    assert np.allclose(sample.keypoints_px, person[list(published)])
-    assert (sample.visibility == 2).all()
-
-
 def test_image_folder(tmp_path: Path):
     for name in ("b/2.png", "a/1.jpg"):
         picture(tmp_path / name, 64, 32)
@@ -205,33 +119,3 @@ def test_a_cached_picture_is_read_once(dots: Path, monkeypatch: pytest.MonkeyPat
     before = dataset[0].image
     monkeypatch.setattr("hamipose.data.base.read_image", lambda *_: pytest.fail("read again"))
     assert np.array_equal(dataset[0].image, before)
-
-
-@pytest.mark.skipif(not (REAL / "lsp").is_dir(), reason="the LSP photos are not on this machine")
-def test_real_lsp():
-    train, test = LeedsSports(str(REAL / "lsp")), LeedsSports(str(REAL / "lsp"), split="test")
-    for dataset in (train, test):
-        dataset.prepare()
-        for index in (0, 500, 999):
-            sample = dataset[index]
-            height, width = sample.image.shape[:2]
-            inside = (sample.keypoints_px > -1).all() and (sample.keypoints_px < (width + 1, height + 1)).all()
-            assert inside
-            assert (sample.visibility > 0).sum() == 14
-    # People stand the right way up more often than not: y grows downwards.
-    keypoints_px = test.labels[0]
-    head, ankle = (keypoints_px[:, BODY16.index(k), 1] for k in ("head", "left_ankle"))
-    assert (head < ankle).mean() > 0.8
-
-
-@pytest.mark.skipif(not (REAL / "lspet").is_dir(), reason="the LSP-Extended photos are not on this machine")
-def test_real_lsp_extended():
-    train, test = (LeedsSportsExtended(str(REAL / "lspet"), split=s) for s in ("train", "test"))
-    assert (len(train), len(test)) == (3600, 400)
-    for dataset in (train, test):
-        dataset.prepare()
-        sample = dataset[0]
-        height, width = sample.image.shape[:2]
-        seen = sample.keypoints_px[sample.visibility > 0]
-        assert (seen > -5).all()
-        assert (seen < (width + 5, height + 5)).all()

@@ -1,0 +1,58 @@
+"""A video of one person, nothing annotated: the target a user films."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.data.base import UnlabelledDataset
+from hamipose.data.crops import whole_box
+from hamipose.data.video_frames import VideoDecoder, frame_times
+from hamipose.errors import InputError
+from hamipose.types import UnlabelledSample
+
+__all__ = ["Video"]
+
+
+class Video(UnlabelledDataset):
+    """Every n-th frame of a video file.
+
+    The file is decoded once to learn when each frame is shown; frames are then found by their times, so that a video
+    of a phone, whose frame rate varies, gives the same pictures whatever the order of asking.
+
+    Args:
+        path: the video file.
+        every: use frames 0, every, 2·every, …
+        box: left, top, width, height in pixels of the part to show; the whole frame where not given.
+    """
+
+    def __init__(self, path: str, every: int = 1, box: list[float] | None = None):
+        if every < 1:
+            raise InputError(f"every of Video is {every}, expected at least 1")
+        if box is not None and (len(box) != 4 or box[2] <= 0 or box[3] <= 0):
+            raise InputError(f"box of Video is {box}, expected left, top, width and height above 0")
+        self.path = Path(path)
+        self.every = every
+        self.box = box
+        self._times: np.ndarray | None = None
+        self._decoder = VideoDecoder()
+
+    @property
+    def times_ms(self) -> Float[np.ndarray, " frame"]:
+        """When each frame of the file is shown, found on first use."""
+        if self._times is None:
+            self._times = frame_times(self.path)
+        return self._times
+
+    def prepare(self) -> None:
+        _ = self.times_ms
+
+    def __len__(self) -> int:
+        return -(-len(self.times_ms) // self.every)
+
+    def __getitem__(self, index: int) -> UnlabelledSample:
+        number = index * self.every
+        image = self._decoder.frame(self.path, number, self.times_ms)
+        box: Any = whole_box(image.shape[1], image.shape[0]) if self.box is None else np.array(self.box, np.float32)
+        return UnlabelledSample(image=image, box_px=box, name=f"{self.path}#{number}")

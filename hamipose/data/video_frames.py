@@ -1,0 +1,123 @@
+"""Frames of video files by number, exactly: found by counting, or by a jump that the frame's time stamp confirms."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from hamipose.data.decode import UnreadableImage
+
+__all__ = ["VideoDecoder", "frame_times"]
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg, which OpenCV starts at its first video
+
+_JUMP = 64  # frames ahead from which on a jump is cheaper than decoding what lies between
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UnreadableImage(f"video {path} cannot be opened ({error.strerror}); check the data folder") from None
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ours says it in one line
+    try:  # one thread, as a loading process has one core
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if not capture.isOpened():
+        raise UnreadableImage(f"video {path} is truncated or no video ({size} bytes); copy it again or remove it")
+    return capture
+
+
+def frame_times(path: Path) -> Float[np.ndarray, " frame"]:
+    """When each frame is shown, in milliseconds, read by decoding the whole file once.
+
+    Raises:
+        UnreadableImage: it is missing, no video, or has no frame.
+    """
+    capture, times = _open(path), []
+    while capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+    if not times:
+        raise UnreadableImage(f"video {path} has no frame that can be decoded; copy it again or remove it")
+    return np.array(times)
+
+
+class VideoDecoder:
+    """Keeps one video open, so that reading its frames in order decodes each of them once.
+
+    A frame behind the last one read costs decoding again from the start of the file, or from the nearest key frame
+    where the frames' times are known; `decoded` counts what was decoded in all.
+    """
+
+    def __init__(self) -> None:
+        self.decoded = 0
+        self._capture: cv2.VideoCapture | None = None
+        self._place: tuple[Path, int] | None = None  # the open file, and the process that opened it
+        self._next = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy in another process opens the file itself."""
+        return {**self.__dict__, "_capture": None, "_place": None}
+
+    def frame(
+        self, path: Path, number: int, times_ms: Float[np.ndarray, " frame"] | None = None
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """One frame in RGB.
+
+        Args:
+            path: of the video.
+            number: 0 is the first.
+            times_ms: when each frame is shown; with them, far frames are reached by a jump, which is checked.
+
+        Raises:
+            UnreadableImage: the video is missing or broken, or ends before that frame.
+        """
+        place = (path, os.getpid())  # after a fork, two processes would move one file position
+        if self._capture is None or self._place != place:
+            self._capture, self._place, self._next = _open(path), place, 0
+        if times_ms is not None and not 0 <= number - self._next <= _JUMP:
+            if self._jump(self._capture, number, times_ms):
+                return self._picture(self._capture, path, number)
+            self._capture, self._next = _open(path), 0
+        elif number < self._next:
+            self._capture, self._next = _open(path), 0
+        while self._next <= number:
+            if not self._grab(self._capture):
+                self._place = None
+                raise UnreadableImage(
+                    f"video {path} ends after {self._next} frames, frame {number} was asked of it; is it truncated?"
+                )
+        return self._picture(self._capture, path, number)
+
+    def _grab(self, capture: cv2.VideoCapture) -> bool:
+        if not capture.grab():
+            return False
+        self._next += 1
+        self.decoded += 1
+        return True
+
+    def _jump(self, capture: cv2.VideoCapture, number: int, times_ms: Float[np.ndarray, " frame"]) -> bool:
+        """Whether the frame with that number's time stamp could be reached and is grabbed."""
+        if not 0 <= number < len(times_ms):
+            return False
+        wanted, half = float(times_ms[number]), 0.5 * float(np.diff(times_ms).min()) if len(times_ms) > 1 else 0.5
+        capture.set(cv2.CAP_PROP_POS_MSEC, wanted)
+        while self._grab(capture):
+            late = capture.get(cv2.CAP_PROP_POS_MSEC) - wanted
+            if abs(late) < half:
+                self._next = number + 1
+                return True
+            if late > 0:
+                return False
+        return False
+
+    def _picture(self, capture: cv2.VideoCapture, path: Path, number: int) -> UInt8[np.ndarray, "height width 3"]:
+        whole, image = capture.retrieve()
+        if not whole or image is None:
+            self._place = None
+            raise UnreadableImage(f"frame {number} of video {path} cannot be decoded; copy the file again or remove it")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
