@@ -1,0 +1,27 @@
+"""A JSON annotation file, or one line that says why it is none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hamipose.errors import InputError
+
+__all__ = ["read_json"]
+
+
+def read_json(path: Path, expected: str) -> Any:
+    """The file's content.
+
+    Args:
+        path: the file.
+        expected: what should be there, for the message.
+
+    Raises:
+        InputError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"annotation file {path} cannot be read ({error.strerror}); expected {expected}") from None
+    except ValueError as error:
+        raise InputError(f"annotation file {path} is no valid JSON ({error}); expected {expected}") from None
