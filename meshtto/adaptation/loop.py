@@ -1,0 +1,75 @@
+"""The loop: look at the losses, step, look again; each image stops on its own."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from meshtto.adaptation.weights import Weights
+
+__all__ = ["Adapted", "adapt"]
+
+
+class Adapted(NamedTuple):
+    """What came out."""
+
+    output: Any
+    """The network's output under the adapted weights."""
+    losses: Float[Tensor, "step batch"]
+    """The loss of each image before each step, without a graph."""
+    steps: Int[Tensor, " batch"]
+    """How many steps each image took."""
+
+
+def adapt(
+    weights: Weights,
+    inputs: tuple[Tensor, ...],
+    loss: Callable[[Any], Float[Tensor, " batch"]],
+    steps: int,
+    tolerance: float | None = None,
+    watch: Callable[[int, Any], None] | None = None,
+) -> Adapted:
+    r"""Move weights down the loss, :math:`w_j \leftarrow w_j - \alpha \nabla L_j`, for a number of steps.
+
+    Args:
+        weights: what is moved, in place.
+        inputs: of the network.
+        loss: from its output to one value an image, which must depend on that image alone.
+        steps: at most so many.
+        tolerance: an image stops as soon as its loss changes by less than this from one step to the next (an absolute
+            number). An image whose loss is no finite number is left where it is.
+        watch: shown the step's number and the output under the weights so far, from 0 to `steps`, whether or not all
+            images stopped before.
+
+    Returns:
+        The output after the last step, and the way there. With 0 steps that of the network as it is.
+    """
+    output = weights(*inputs)
+    # One value an image; built from the inputs so that zero steps have the right shape as well.
+    taken = torch.zeros(len(inputs[0]), dtype=torch.long, device=inputs[0].device)
+    active = torch.ones_like(taken, dtype=torch.bool)
+    seen: list[Tensor] = []
+    done = False
+    for step in range(steps):
+        if watch is not None:
+            watch(step, output)
+        if done:
+            continue
+        losses = loss(output)
+        seen.append(losses.detach())
+        active = active & losses.detach().isfinite()
+        if tolerance is not None and step > 0:
+            active = active & ((seen[-2] - seen[-1]).abs() >= tolerance)
+        # Asking a GPU costs a wait, which is worth it only where images can stop.
+        done = tolerance is not None and not bool(active.any())
+        if done:
+            continue
+        weights.descend(losses, active)
+        taken += active
+        output = weights(*inputs)
+    if watch is not None:
+        watch(steps, output)
+    rows = torch.stack(seen) if seen else inputs[0].new_zeros(0, len(inputs[0]))
+    return Adapted(output, rows, taken)

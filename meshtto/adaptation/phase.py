@@ -1,0 +1,52 @@
+"""A stretch of adaptation as an option of a config: how many steps, of what, by which rule."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor, nn
+
+from meshtto.adaptation.low_rank import LowRank
+from meshtto.adaptation.rules import SGD, Rule
+from meshtto.adaptation.shared import Shared
+from meshtto.adaptation.stacked import Stacked
+from meshtto.adaptation.weights import Weights
+
+__all__ = ["Phase", "begin"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps that are all alike.
+
+    Attributes:
+        steps: how many, at most.
+        rule: how gradients move weights: meshtto.adaptation.SGD or meshtto.adaptation.Adam.
+        scope: what is moved: the "head" alone (the backbone then runs once an image) or "all".
+        inner: "image", each image its own weights, as the paper says; "shared", one set for the batch, as its
+            reference code does.
+        pseudo_mesh: whether the loss compares with the auxiliary network's mesh, beside the 2D evidence.
+    """
+
+    steps: int = 1
+    rule: Rule = field(default_factory=SGD)
+    scope: Literal["head", "all"] = "head"
+    inner: Literal["image", "shared"] = "image"
+    pseudo_mesh: bool = True
+
+
+def begin(
+    phase: Phase, network: nn.Module, second_order: bool = False, start: dict[str, Tensor] | None = None
+) -> Weights:
+    """The weights of `network` (the head, or all of it, as the phase's scope says), ready to be moved.
+
+    Args:
+        phase: how.
+        network: what is run.
+        second_order: let derivatives pass through the steps.
+        start: parameters of each image to begin with; the network's own where None.
+    """
+    if phase.inner == "shared":
+        return Shared(network, phase.rule, second_order, start)
+    if isinstance(phase.rule, SGD) and phase.scope == "head" and not start:
+        return LowRank(network, phase.rule, second_order)
+    return Stacked(network, phase.rule, second_order, start)

@@ -1,0 +1,50 @@
+"""One copy of the weights for the whole batch, moved down the batch's mean loss: what the paper's reference code does."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from meshtto.adaptation.rules import Rule
+from meshtto.adaptation.weights import Weights, running_statistics
+
+__all__ = ["Shared"]
+
+
+class Shared(Weights):
+    """Every image moves every other's weights: not the method as the paper states it, kept to compare with.
+
+    Args:
+        network: any module. BatchNorm keeps its running statistics, as in :class:`~meshtto.adaptation.Stacked`.
+        rule: how gradients move weights.
+        second_order: let derivatives pass through the steps.
+        start: parameters to begin with.
+    """
+
+    def __init__(
+        self, network: nn.Module, rule: Rule, second_order: bool = False, start: dict[str, Tensor] | None = None
+    ) -> None:
+        self.network, self.rule, self.second_order = network, rule, second_order
+        own = {**dict(network.named_parameters()), **{k: v[0] for k, v in (start or {}).items()}}
+        self._parameters = {k: p if p.requires_grad else p.detach().requires_grad_() for k, p in own.items()}
+        self._state: object = None
+        self._batch = 0
+
+    def __call__(self, *inputs: Float[Tensor, "batch *feature"]) -> Any:
+        self._batch = len(inputs[0])
+        with running_statistics(self.network):
+            return functional_call(self.network, self._parameters, inputs)
+
+    def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+        """Down the mean over active images; all images move."""
+        names, old = list(self._parameters), list(self._parameters.values())
+        loss = torch.where(active, losses, 0.0).sum() / len(losses)
+        found = torch.autograd.grad(loss, old, create_graph=self.second_order, allow_unused=True)
+        gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, old, strict=True)]
+        new, self._state = self.rule.step(old, gradients, self._state)
+        self._parameters = dict(zip(names, new, strict=True))
+
+    def of_each_image(self) -> dict[str, Float[Tensor, "batch *parameter"]]:
+        return {name: p.expand(self._batch, *p.shape) for name, p in self._parameters.items()}

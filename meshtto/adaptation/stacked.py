@@ -1,0 +1,69 @@
+"""Per-image weights of any network under any rule: a copy of each parameter for each image."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.utils import _pytree as pytree
+
+from meshtto.adaptation.rules import Rule
+from meshtto.adaptation.weights import Weights, running_statistics
+
+__all__ = ["Stacked"]
+
+
+class Stacked(Weights):
+    """Copies, moved element by element. Takes batch × parameters of memory, with Adam three times as much.
+
+    BatchNorm uses and keeps its running statistics, in training too: statistics of a batch would let one image
+    influence another. Dropout draws anew in each pass, for each image.
+
+    Args:
+        network: any module whose inputs and outputs have the batch as first dimension.
+        rule: how gradients move weights.
+        second_order: let derivatives pass through the steps.
+        start: where to begin, as :meth:`Weights.of_each_image` gave it; the network's own parameters where a name is not
+            in it.
+    """
+
+    def __init__(
+        self, network: nn.Module, rule: Rule, second_order: bool = False, start: dict[str, Tensor] | None = None
+    ) -> None:
+        self.network, self.rule, self.second_order = network, rule, second_order
+        self._start = start or {}
+        self._parameters: dict[str, Tensor] = {}
+        self._state: object = None
+
+    def _begin(self, batch: int) -> None:
+        for name, parameter in self.network.named_parameters():
+            own = self._start.get(name)
+            each = parameter.expand(batch, *parameter.shape) if own is None else own
+            # A frozen network has no graph to hang on to; its copies are what is moved.
+            self._parameters[name] = each if each.requires_grad else each.detach().requires_grad_()
+
+    def __call__(self, *inputs: Float[Tensor, "batch *feature"]) -> Any:
+        if not self._parameters:
+            self._begin(len(inputs[0]))
+        buffers = dict(self.network.named_buffers())
+
+        def one(parameters: dict[str, Tensor], *single: Tensor) -> Any:
+            output = functional_call(self.network, (parameters, buffers), tuple(x[None] for x in single))
+            return pytree.tree_map(lambda x: x[0], output)
+
+        with running_statistics(self.network):
+            return vmap(one, randomness="different")(self._parameters, *inputs)
+
+    def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+        names, old = list(self._parameters), list(self._parameters.values())
+        found = torch.autograd.grad(losses.sum(), old, create_graph=self.second_order, allow_unused=True)
+        gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, old, strict=True)]
+        new, self._state = self.rule.step(old, gradients, self._state)
+        for name, before, after in zip(names, old, new, strict=True):
+            moved = torch.where(active.view(-1, *[1] * (before.ndim - 1)), after, before)
+            # Of first order the way back leads to the network's parameters alone, whatever the number of steps.
+            self._parameters[name] = moved
+
+    def of_each_image(self) -> dict[str, Float[Tensor, "batch *parameter"]]:
+        return dict(self._parameters)

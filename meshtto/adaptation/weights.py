@@ -1,0 +1,40 @@
+"""What all ways of holding the weights of many images promise."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+__all__ = ["Weights", "running_statistics"]
+
+
+class Weights(ABC):
+    """The weights of a network while they are adapted. The network's own parameters are read and never written."""
+
+    @abstractmethod
+    def __call__(self, *inputs: Float[Tensor, "batch *feature"]) -> Any:
+        """The network's output, each image under its own weights. Remembers what :meth:`descend` needs."""
+
+    @abstractmethod
+    def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+        """One step down the losses of the last output; images that are not active keep their weights."""
+
+    @abstractmethod
+    def of_each_image(self) -> dict[str, Float[Tensor, "batch *parameter"]]:
+        """The adapted parameters by their names, a copy for each image. (Large; for looking and for going on.)"""
+
+
+@contextmanager
+def running_statistics(network: nn.Module) -> Iterator[None]:
+    """BatchNorm of a network in training uses its running statistics, and keeps them, until the block ends."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    for norm in norms:
+        norm.training = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.training = True

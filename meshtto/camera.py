@@ -1,0 +1,149 @@
+"""From metres to pixels: the weak perspective of HMR's crop, and CLIFF's camera of the whole image.
+
+Both read the same three numbers (s, t_x, t_y) of a network. Pixels: x to the right, y down, the centre of the first pixel
+is (0, 0); the principal point is the middle of the image. A box has a side b, which fills the crop from top to bottom.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = [
+    "Box",
+    "Camera",
+    "CropCamera",
+    "FullFrameCamera",
+    "box_feature",
+    "crop_from_full",
+    "default_focal_px",
+    "full_frame_translation",
+    "project",
+]
+
+#: Nearest depth that is projected, in metres: what lies nearer, or behind the camera, counts as being here.
+NEAREST_M = 0.05
+
+
+class Box(NamedTuple):
+    """Where a crop was taken, and with which camera. In a mirrored image everything is in pixels of the mirrored one."""
+
+    centre_px: Float[Tensor, "batch 2"]
+    side_px: Float[Tensor, " batch"]
+    image_size: Float[Tensor, "batch 2"]
+    """Width and height of the whole image."""
+    focal_px: Float[Tensor, " batch"]
+
+    @property
+    def principal_px(self) -> Float[Tensor, "batch 2"]:
+        """The middle of the image."""
+        return (self.image_size - 1) / 2
+
+
+def default_focal_px(image_size: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
+    """The image's diagonal, a field of view of about 55°: CLIFF's guess where nothing is known.
+
+    >>> default_focal_px(torch.tensor([[1920.0, 1080.0]])).round()
+    tensor([2203.])
+    """
+    return image_size.square().sum(-1).sqrt()
+
+
+def project(
+    points_m: Float[Tensor, "batch point 3"],
+    translation_m: Float[Tensor, "batch 3"],
+    focal_px: Float[Tensor, " batch"],
+    principal_px: Float[Tensor, "batch 2"],
+) -> Float[Tensor, "batch point 2"]:
+    """Pinhole projection, :math:`f (X, Y) / Z + c` of the translated points; depths below 5 cm count as 5 cm."""
+    placed = points_m + translation_m[:, None]
+    return focal_px[:, None, None] * placed[..., :2] / placed[..., 2:].clamp(min=NEAREST_M) + principal_px[:, None]
+
+
+def crop_from_full(
+    points_px: Float[Tensor, "batch point 2"], box: Box, size: tuple[int, int]
+) -> Float[Tensor, "batch point 2"]:
+    """Pixels of the whole image → pixels of the upright crop.
+
+    Args:
+        points_px: in the whole image.
+        box: the crop's box.
+        size: height and width of the crop in pixels; b fills its height.
+    """
+    height, width = size
+    middle = points_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    return (points_px - box.centre_px[:, None]) * (height / box.side_px)[:, None, None] + middle
+
+
+def full_frame_translation(camera: Float[Tensor, "batch 3"], box: Box) -> Float[Tensor, "batch 3"]:
+    r"""Where the body stands before the camera of the whole image, in metres (CLIFF eq. 4).
+
+    .. math:: t_z = \frac{2 f}{b s}, \qquad t_{xy} \leftarrow t_{xy} + \frac{2 (c - W/2)}{b s}
+    """
+    scale = box.side_px * camera[:, 0] + 1e-9
+    shift = 2 * (box.centre_px - box.principal_px) / scale[:, None]
+    return torch.cat([camera[:, 1:] + shift, (2 * box.focal_px / scale)[:, None]], 1)
+
+
+def box_feature(box: Box) -> Float[Tensor, "batch 3"]:
+    r"""What CLIFF's head is told of the crop's place (CLIFF eq. 3; the constants are statistics of Human3.6M).
+
+    .. math:: \left[ 2.8 \tfrac{c_x - W/2}{f},\; 2.8 \tfrac{c_y - H/2}{f},\; \tfrac{b - 0.24 f}{0.06 f} \right]
+    """
+    focal = box.focal_px[:, None]
+    place = 2.8 * (box.centre_px - box.principal_px) / focal
+    return torch.cat([place, (box.side_px[:, None] - 0.24 * focal) / (0.06 * focal)], 1)
+
+
+class Camera(ABC):
+    """How three numbers and a crop become a projection."""
+
+    @abstractmethod
+    def project(
+        self,
+        points_m: Float[Tensor, "batch point 3"],
+        camera: Float[Tensor, "batch 3"],
+        box: Box,
+        size: tuple[int, int],
+    ) -> Float[Tensor, "batch point 2"]:
+        """Points of the body → pixels of the upright crop of `size` (height, width)."""
+
+
+class FullFrameCamera(Camera):
+    """CLIFF: through the whole image's camera, then into the crop."""
+
+    def project(
+        self,
+        points_m: Float[Tensor, "batch point 3"],
+        camera: Float[Tensor, "batch 3"],
+        box: Box,
+        size: tuple[int, int],
+    ) -> Float[Tensor, "batch point 2"]:
+        full_px = project(points_m, full_frame_translation(camera, box), box.focal_px, box.principal_px)
+        return crop_from_full(full_px, box, size)
+
+
+class CropCamera(Camera):
+    """HMR: a camera of its own that looks straight at the crop from far away, :math:`t_z = 2 f / (h s)`.
+
+    Args:
+        focal_px: its focal length in pixels of the crop.
+    """
+
+    def __init__(self, focal_px: float = 5000.0) -> None:
+        self.focal_px = focal_px
+
+    def project(
+        self,
+        points_m: Float[Tensor, "batch point 3"],
+        camera: Float[Tensor, "batch 3"],
+        box: Box,
+        size: tuple[int, int],
+    ) -> Float[Tensor, "batch point 2"]:
+        height, width = size
+        focal = camera.new_full((len(camera),), self.focal_px)
+        depth = 2 * self.focal_px / (height * camera[:, :1] + 1e-9)
+        middle = camera.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(len(camera), 2)
+        return project(points_m, torch.cat([camera[:, 1:], depth], 1), focal, middle)

@@ -1,0 +1,175 @@
+"""Errors of recovered bodies: pure functions that give one number a joint, and torchmetrics classes that average, in mm.
+
+Convention of the field: joints are compared relative to the pelvis (MPJPE), or after a similarity without mirror
+(PA-MPJPE); vertices are compared as they are, both meshes at zero translation (PVE).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torchmetrics import Metric
+
+from meshtto.procrustes import align
+
+__all__ = [
+    "MPJPE",
+    "PAMPJPE",
+    "PVE",
+    "MeanError",
+    "Protocol",
+    "ReprojectionError",
+    "aligned_joint_errors",
+    "joint_errors",
+    "reprojection_errors",
+]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a number depends on beside the method; written into every result.
+
+    Attributes:
+        joints: which joints are compared, and what regresses them from the vertices.
+        root: what is subtracted before MPJPE.
+        body: the body model of predictions.
+        gender: of predictions and of ground truth.
+        alignment: of PA-MPJPE.
+        vertices: how vertices are compared.
+        evidence: where the 2D keypoints that adaptation reads come from.
+        boxes: where the boxes come from.
+    """
+
+    joints: str = "14 LSP joints from the H36M regressor"
+    root: str = "regressed pelvis"
+    body: str = "builtin"
+    gender: str = "neutral predictions, ground truth of each subject's gender"
+    alignment: str = "similarity with det R = +1, sample by sample"
+    vertices: str = "no alignment, both at zero translation"
+    evidence: str = "none"
+    boxes: str = "ground truth"
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain, to be written."""
+        return asdict(self)
+
+
+def joint_errors(
+    predicted_m: Float[Tensor, "batch point 3"], target_m: Float[Tensor, "batch point 3"]
+) -> Float[Tensor, "batch point"]:
+    """Distance of each point, in metres."""
+    return (predicted_m - target_m).norm(dim=-1)
+
+
+def aligned_joint_errors(
+    predicted_m: Float[Tensor, "batch point 3"], target_m: Float[Tensor, "batch point 3"]
+) -> Float[Tensor, "batch point"]:
+    """Distance of each point after the best similarity of its own sample, in metres."""
+    return joint_errors(align(predicted_m, target_m), target_m)
+
+
+def reprojection_errors(
+    predicted_px: Float[Tensor, "batch point 2"],
+    target_px: Float[Tensor, "batch point 2"],
+    confidence: Float[Tensor, "batch point"],
+) -> Float[Tensor, " batch"]:
+    """Mean distance in pixels over the points with a confidence above 0; NaN where there is none."""
+    known = confidence > 0
+    distance = torch.where(known, (predicted_px - target_px).norm(dim=-1), 0.0)
+    return distance.sum(1) / known.sum(1)
+
+
+class MeanError(Metric):
+    """Mean over samples, point by point.
+
+    Args:
+        points: errors a sample has.
+        factor: 1000 for metres in, millimetres out.
+    """
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, points: int, factor: float = 1000.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.factor = factor
+        self.add_state("total", torch.zeros(points, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def add(self, errors: Float[Tensor, "batch point"], valid: Bool[Tensor, " batch"] | None = None) -> None:
+        """Take in a batch; samples that are not `valid` (without labels, or filling a batch up) do not count."""
+        errors = errors if valid is None else errors[valid]
+        self.total += errors.double().sum(0)
+        self.count += len(errors)
+
+    def per_point(self) -> Float[Tensor, " point"]:
+        """Mean error of each point; NaN where nothing was counted."""
+        return self.factor * self.total / self.count
+
+    def compute(self) -> Float[Tensor, ""]:
+        """Mean over samples and points."""
+        return self.per_point().mean()
+
+
+class MPJPE(MeanError):
+    """Mean per-joint position error of joints relative to their root, metres → mm."""
+
+    def update(
+        self,
+        predicted_m: Float[Tensor, "batch point 3"],
+        target_m: Float[Tensor, "batch point 3"],
+        valid: Bool[Tensor, " batch"] | None = None,
+    ) -> None:
+        """Count a batch."""
+        self.add(joint_errors(predicted_m, target_m), valid)
+
+
+class PAMPJPE(MeanError):
+    """The same after Procrustes alignment of each sample."""
+
+    def update(
+        self,
+        predicted_m: Float[Tensor, "batch point 3"],
+        target_m: Float[Tensor, "batch point 3"],
+        valid: Bool[Tensor, " batch"] | None = None,
+    ) -> None:
+        """Count a batch."""
+        self.add(aligned_joint_errors(predicted_m, target_m), valid)
+
+
+class PVE(MeanError):
+    """Mean per-vertex error without alignment, metres → mm."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(1, **options)
+
+    def update(
+        self,
+        predicted_m: Float[Tensor, "batch vertex 3"],
+        target_m: Float[Tensor, "batch vertex 3"],
+        valid: Bool[Tensor, " batch"] | None = None,
+    ) -> None:
+        """Count a batch."""
+        self.add(joint_errors(predicted_m, target_m).mean(1, keepdim=True), valid)
+
+
+class ReprojectionError(MeanError):
+    """Mean distance of projected joints from 2D keypoints, in pixels of the crop, over samples that have any."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(1, factor=1.0, **options)
+
+    def update(
+        self,
+        predicted_px: Float[Tensor, "batch point 2"],
+        target_px: Float[Tensor, "batch point 2"],
+        confidence: Float[Tensor, "batch point"],
+        valid: Bool[Tensor, " batch"] | None = None,
+    ) -> None:
+        """Count a batch."""
+        some = (confidence > 0).any(1)
+        errors = reprojection_errors(predicted_px, target_px, confidence)
+        self.add(errors[:, None], some if valid is None else some & valid)

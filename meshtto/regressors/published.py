@@ -1,0 +1,62 @@
+"""State dicts of published regressors, by the names they use: HMR as SPIN saves it, CLIFF as its authors do.
+
+Both keep the head's layers beside the backbone's. SPIN's backbone has no prefix, CLIFF's is called ``encoder``; both name
+its tensors as torchvision's ResNet and timm's HRNet do.
+"""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from hamipose.errors import InputError
+from hamipose.models.weights import read_state_dict
+from meshtto.regressors.network import Regressor
+
+__all__ = ["from_published", "load_published", "to_published"]
+
+_HEAD = ("fc1.", "fc2.", "decpose.", "decshape.", "deccam.", "init_pose", "init_shape", "init_cam")
+_CLASSIFIER = ("fc.", "classifier.", "encoder.fc.", "encoder.classifier.")
+
+
+def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names of SPIN or CLIFF → names of :class:`Regressor`; classifiers are left out."""
+    return {
+        f"head.{name}" if name.startswith(_HEAD) else f"backbone.{name.removeprefix('encoder.')}": tensor
+        for name, tensor in state.items()
+        if not name.startswith(_CLASSIFIER)
+    }
+
+
+def to_published(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
+    """The way back; `encoder` is the backbone's prefix: "" for SPIN, "encoder." for CLIFF."""
+    return {
+        name.removeprefix("head.") if name.startswith("head.") else encoder + name.removeprefix("backbone."): tensor
+        for name, tensor in state.items()
+    }
+
+
+def load_published(regressor: Regressor, path: str | Path) -> None:
+    """Fill a regressor with a published checkpoint (.pt, .pth, .safetensors; nothing in it is executed).
+
+    Raises:
+        InputError: the file cannot be read, or is of another regressor or backbone.
+    """
+    given = from_published(read_state_dict(path))
+    wanted = regressor.state_dict()
+    kind = type(regressor).__name__
+    fc1, own = given.get("head.fc1.weight"), wanted["head.fc1.weight"]
+    if fc1 is None:
+        raise InputError(f"weights: {path} has no fc1.weight; expected a checkpoint of HMR (SPIN) or CLIFF")
+    if fc1.shape != own.shape:
+        raise InputError(
+            f"weights: {path} has a head that reads {fc1.shape[1]} numbers, this {kind} reads {own.shape[1]} (with "
+            "ResNet-50: HMR 2205, CLIFF 2208); choose the regressor and backbone it was made with"
+        )
+    missing = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in given if k not in wanted]
+    odd = [k for k in given if k in wanted and given[k].shape != wanted[k].shape]
+    for what, names in (("lacks", missing), ("has, unknown to the network,", unknown), ("has in another shape", odd)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise InputError(f"weights: {path} {what} {names[0]}{more}; check regressor.backbone")
+    regressor.load_state_dict({**wanted, **given})

@@ -1,0 +1,95 @@
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hamipose.affine import apply_points, crop_matrix
+from meshtto.camera import (
+    Box,
+    CropCamera,
+    FullFrameCamera,
+    box_feature,
+    crop_from_full,
+    default_focal_px,
+    full_frame_translation,
+    project,
+)
+
+seeds = st.integers(0, 2**31)
+
+
+def boxes(batch: int = 4, seed: int = 0) -> Box:
+    generator = torch.Generator().manual_seed(seed)
+    size = torch.tensor([640.0, 480.0]).expand(batch, 2)
+    return Box(
+        centre_px=size * torch.rand(batch, 2, generator=generator),
+        side_px=50 + 200 * torch.rand(batch, generator=generator),
+        image_size=size,
+        focal_px=default_focal_px(size),
+    )
+
+
+def test_the_image_plane_by_hand():
+    """A point 2 m ahead, 1 m to the right, seen with f = 100 px, is 50 px right of the middle."""
+    found = project(
+        torch.tensor([[[1.0, -0.5, 2.0]]]), torch.zeros(1, 3), torch.tensor([100.0]), torch.tensor([[7.0, 9]])
+    )
+    torch.testing.assert_close(found, torch.tensor([[[57.0, -16.0]]]))
+
+
+def test_behind_the_camera_is_finite():
+    points = torch.tensor([[[0.1, 0.1, -3.0], [0.1, 0.1, 0.0]]], requires_grad=True)
+    found = project(points, torch.zeros(1, 3), torch.tensor([100.0]), torch.zeros(1, 2))
+    found.sum().backward()
+    assert found.isfinite().all()
+    assert points.grad.isfinite().all()
+
+
+@given(seeds)
+@settings(deadline=None, max_examples=20)
+def test_the_body_stands_where_its_box_is(seed):
+    """With t_xy = 0 the body's origin is seen in the middle of the crop, and 2 / s metres fill the crop's height."""
+    box = boxes(seed=seed)
+    camera = torch.tensor([[0.9, 0.0, 0.0]]).expand(4, 3)
+    points = torch.tensor([[0.0, 0, 0], [0, 1 / 0.9, 0]]).expand(4, 2, 3)
+    found = FullFrameCamera().project(points, camera, box, (256, 192))
+    torch.testing.assert_close(found[:, 0], torch.tensor([95.5, 127.5]).expand(4, 2), atol=1e-2, rtol=0)
+    torch.testing.assert_close(found[:, 1, 1] - found[:, 0, 1], torch.full((4,), 128.0), atol=1e-2, rtol=0)
+
+
+def test_a_box_in_the_middle_of_the_image_shifts_nothing():
+    box = boxes()._replace(centre_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
+    camera = torch.tensor([[0.8, 0.1, -0.2]]).expand(4, 3)
+    found = full_frame_translation(camera, box)
+    torch.testing.assert_close(found[:, :2], camera[:, 1:])
+    torch.testing.assert_close(found[:, 2], 2 * box.focal_px / (0.8 * box.side_px))
+
+
+def test_the_crop_is_that_of_hamipose():
+    """The same pixels as the crop that the data make with an affine matrix."""
+    box = boxes()
+    points = torch.rand(4, 6, 2) * 400
+    for i in range(4):
+        side = float(box.side_px[i])
+        left, top = (box.centre_px[i] + 0.5 - side / 2).tolist()
+        matrix = torch.from_numpy(crop_matrix(np.array([left, top, side, side]), 128)).float()
+        expected = apply_points(matrix[None], points[i : i + 1])
+        one = Box(*(value[i : i + 1] for value in box))
+        torch.testing.assert_close(crop_from_full(points[i : i + 1], one, (128, 128)), expected, atol=1e-2, rtol=1e-5)
+
+
+def test_far_away_both_cameras_agree():
+    """HMR's camera is CLIFF's for a box in the middle of an image, with the same focal length."""
+    box = boxes()._replace(centre_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
+    crop = CropCamera(focal_px=5000.0)
+    box = box._replace(focal_px=5000.0 * box.side_px / 224)
+    points, camera = torch.randn(4, 9, 3) * 0.3, torch.tensor([[0.9, 0.05, 0.1]]).expand(4, 3)
+    expected = FullFrameCamera().project(points, camera, box, (224, 224))
+    torch.testing.assert_close(crop.project(points, camera, box, (224, 224)), expected, atol=2e-2, rtol=1e-4)
+
+
+def test_box_feature_by_hand():
+    box = Box(
+        torch.tensor([[419.5, 239.5]]), torch.tensor([240.0]), torch.tensor([[640.0, 480.0]]), torch.tensor([1000.0])
+    )
+    torch.testing.assert_close(box_feature(box), torch.tensor([[0.28, 0.0, 0.0]]))

@@ -1,0 +1,138 @@
+import pytest
+import torch
+
+from meshtto.joints import JOINTS49
+from meshtto.losses import (
+    LossWeights,
+    MeshTarget,
+    Prediction,
+    Target,
+    camera_loss,
+    joint_loss,
+    keypoint_loss,
+    mesh_terms,
+    total,
+)
+
+SIZE = (256, 192)
+WEIGHTS = LossWeights(openpose=0.5, shape_prior=0.01)
+
+
+def prediction(batch: int = 3, seed: int = 0) -> Prediction:
+    torch.manual_seed(seed)
+    shapes = ((24, 3, 3), (10,), (3,), (40, 3), (49, 3), (49, 2))
+    return Prediction(*(torch.randn(batch, *shape, requires_grad=True) for shape in shapes))
+
+
+def target(batch: int = 3, seed: int = 1) -> Target:
+    p = prediction(batch, seed)
+    confidence = torch.rand(2, batch, 49) * (torch.rand(2, batch, 49) > 0.3)
+    hips = [JOINTS49.index("left_hip"), JOINTS49.index("right_hip")]
+    confidence[1][:, hips] = 1
+    mesh = MeshTarget(p.joints_m, confidence[1], p.rotations, p.shape, p.vertices_m, torch.ones(batch).bool())
+    return Target(p.keypoints_px * 50, confidence[0], mesh)
+
+
+def reference_loss(p: Prediction, t: Target, j: int) -> float:
+    """The sum as the facts sheet has it, number by number, for one sample."""
+    mesh = t.mesh
+    assert mesh is not None
+    vertices = sum(abs(a - b) for a, b in zip(flat(p.vertices_m[j]), flat(mesh.vertices_m[j]), strict=True)) / (40 * 3)
+    keypoints = joints = 0.0
+    hip = (JOINTS49.index("right_hip"), JOINTS49.index("left_hip"))
+    for k in range(49):
+        confidence = float(t.keypoints_confidence[j, k]) * (0.5 if k < 25 else 1.0)
+        for axis, side in ((0, SIZE[1]), (1, SIZE[0])):
+            ours, theirs = (2 * float(x[j, k, axis]) / side - 1 for x in (p.keypoints_px, t.keypoints_px))
+            keypoints += confidence * (ours - theirs) ** 2 / (49 * 2)
+        for axis in range(3):
+            difference = 0.0
+            for x, sign in ((p.joints_m, 1), (mesh.joints_m, -1)):
+                difference += sign * float(x[j, k, axis] - (x[j, hip[0], axis] + x[j, hip[1], axis]) / 2)
+            if k >= 25:
+                joints += float(mesh.joints_confidence[j, k]) * difference**2 / (24 * 3)
+    rotations = sum((a - b) ** 2 for a, b in zip(flat(p.rotations[j]), flat(mesh.rotations[j]), strict=True)) / 216
+    shape = sum((a - b) ** 2 for a, b in zip(flat(p.shape[j]), flat(mesh.shape[j]), strict=True)) / 10
+    prior = sum(a**2 for a in flat(p.shape[j])) / 10
+    camera = float(torch.exp(-10 * p.camera[j, 0])) ** 2
+    return 0.5 * vertices + 5 * keypoints + 5 * joints + rotations + 0.001 * shape + camera + 0.01 * prior
+
+
+def flat(x: torch.Tensor) -> list[float]:
+    return x.flatten().tolist()
+
+
+def test_equals_a_slow_reading_of_the_definition():
+    p, t = prediction(), target()
+    found = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
+    for j in range(3):
+        assert float(found[j]) == pytest.approx(reference_loss(p, t, j), rel=1e-4)
+
+
+def test_the_weights_are_those_of_the_reference_code():
+    w = LossWeights()
+    assert (w.vertices, w.keypoints, w.joints, w.rotations, w.shape, w.camera) == (0.5, 5, 5, 1, 0.001, 1)
+    assert (w.openpose, w.truth, w.outer, w.shape_prior) == (0, 1, 60, 0)
+
+
+def test_a_sample_does_not_feel_another():
+    p, t = prediction(), target()
+    found = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
+    gradients = torch.autograd.grad(found[0], p)
+    assert all(g[0].any() for g in gradients)
+    assert not any(g[1:].any() for g in gradients)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+def test_what_is_not_labelled_may_be_anything(value: float):
+    p, t = prediction(), target()
+    assert t.mesh is not None
+    has_mesh = torch.tensor([True, False, True])
+
+    def spoilt(x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        return torch.where(known.view(*known.shape, *[1] * (x.ndim - known.ndim)), x, value)
+
+    mesh = MeshTarget(
+        t.mesh.joints_m.where(t.mesh.joints_confidence[..., None] > 0, value),
+        t.mesh.joints_confidence,
+        *(spoilt(x, has_mesh) for x in (t.mesh.rotations, t.mesh.shape, t.mesh.vertices_m)),
+        has_mesh,
+    )
+    odd = Target(spoilt(t.keypoints_px, t.keypoints_confidence > 0), t.keypoints_confidence, mesh)
+    found = mesh_terms(p, odd, SIZE, WEIGHTS)
+    full = mesh_terms(p, t, SIZE, WEIGHTS)
+    for name in ("keypoints", "joints", "camera"):
+        torch.testing.assert_close(getattr(found, name), getattr(full, name))
+    for name in ("vertices", "rotations", "shape"):
+        torch.testing.assert_close(getattr(found, name), getattr(full, name) * has_mesh)
+    gradients = torch.autograd.grad(total(found, WEIGHTS).sum(), p)
+    assert all(g.isfinite().all() for g in gradients)
+
+
+def test_without_a_mesh_the_evidence_alone_counts():
+    p, t = prediction(), target()
+    found = mesh_terms(p, t._replace(mesh=None), SIZE, WEIGHTS)
+    assert not any(x.any() for x in (found.vertices, found.joints, found.rotations, found.shape))
+    assert found.keypoints.all()
+
+
+def test_2d_does_not_depend_on_the_crop_s_resolution():
+    p, t = torch.rand(2, 2, 49, 2) * 100
+    confidence = torch.ones(2, 49)
+    torch.testing.assert_close(
+        keypoint_loss(2 * p, 2 * t, confidence, (256, 192)), keypoint_loss(p, t, confidence, (128, 96))
+    )
+
+
+def test_joints_are_compared_about_the_hips():
+    x = torch.randn(2, 49, 3)
+    assert joint_loss(x + 7, x, torch.ones(2, 49)).max() < 1e-9
+    hipless = torch.ones(2, 49)
+    hipless[0, JOINTS49.index("left_hip")] = 0
+    found = joint_loss(torch.randn(2, 49, 3), x, hipless)
+    assert found[0] == 0
+    assert found[1] > 0
+
+
+def test_the_camera_s_scale_is_kept_positive():
+    assert camera_loss(torch.tensor([[-0.1, 0, 0]])) > 1 > 1e-3 > camera_loss(torch.tensor([[0.9, 0, 0]]))
