@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from hamipose.types import _Batch
+from hamipose.types import UnlabelledSample, _Batch
 
 __all__ = ["GENDERS", "MeshBatch", "MeshSample"]
 
@@ -19,29 +19,24 @@ __all__ = ["GENDERS", "MeshBatch", "MeshSample"]
 GENDERS = ("neutral", "male", "female")
 
 
-@dataclass
-class MeshSample:
+@dataclass(kw_only=True)
+class MeshSample(UnlabelledSample):
     """One person in one image, in pixels of the full image; nothing is cropped yet.
 
     Attributes:
-        image: RGB, possibly decoded at a fraction of its size; see `reduction`.
-        reduction: how many pixels of the full image, along x and along y, one pixel of `image` stands for.
-        name: where it comes from.
+        reduction: how many pixels of the full image, along x and along y, one pixel of `image` stands for; `box_px` and
+            all else is in pixels of the full image.
         keypoints_px, keypoints_confidence: labels of the 49 joints; confidence 0: unknown.
         evidence_px, evidence_confidence: 2D joints that may also be used at test time.
         joints_m, joints_confidence: in camera axes, relative to the pelvis (``JOINTS49.index("pelvis")``).
         rotations: of SMPL's 24 joints against their parents, the root against the camera.
         shape: ten coefficients.
         has_mesh: whether rotations and shape are labels.
-        centre_px, side_px: box of the person: its middle, and the height that a crop should show.
         image_size: width and height of the full image.
         focal_px: of the camera; where unknown, the diagonal of the full image.
         gender: position in `GENDERS`, of the body that the labels belong to.
     """
 
-    image: UInt8[np.ndarray, "height width 3"]
-    reduction: int
-    name: str
     keypoints_px: Float[np.ndarray, "49 2"]
     keypoints_confidence: Float[np.ndarray, "49"]
     evidence_px: Float[np.ndarray, "49 2"]
@@ -51,11 +46,10 @@ class MeshSample:
     rotations: Float[np.ndarray, "24 3 3"]
     shape: Float[np.ndarray, "10"]
     has_mesh: bool
-    centre_px: Float[np.ndarray, "2"]
-    side_px: float
     image_size: Float[np.ndarray, "2"]
     focal_px: float
     gender: int = 0
+    reduction: int = 1
 
 
 @dataclass
