@@ -18,9 +18,12 @@ training and evaluation
   test      --config FILE --ckpt_path CKPT     the same, as the last word on a run
   predict   --config FILE --ckpt_path CKPT --data.predict hamipose.data.ImageFolder
             --data.predict.root FOLDER         keypoints as a COCO file
+  evaluate  --predictions FILE --data CLASS --root DIR       anyone's predicted keypoints, scored
+  report    --table 1 [--dry-run]              the paper's tables and figures; runs what is missing
 
 data and demonstration
   data synthesize --look plain --count 2000 --out DIR    people of our own making, with labels
+  data check|show|prepare NAME …                         the data sets of the field (data --help)
   demo [--out DIR]                                       the whole story in a quarter of an hour
 
 configs
@@ -42,32 +45,6 @@ exit status: 0 done, 2 something that you can put right (one line says what), 1 
 """
 
 _TRAINING = ("fit", "validate", "test", "predict")
-
-
-def _data(arguments: list[str]) -> None:
-    """`data synthesize`."""
-    import argparse
-
-    from hamipose.data.synthetic import synthesize
-
-    parser = argparse.ArgumentParser("python -m hamipose data", allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    make = verbs.add_parser("synthesize", allow_abbrev=False, help="render labelled people into a folder")
-    make.add_argument("--look", choices=["plain", "photo"], default="plain", help="flat colours, or near to photos")
-    make.add_argument("--count", type=int, default=2000, help="number of images")
-    make.add_argument("--size", type=int, default=256, help="side of the images in pixels")
-    make.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
-    make.add_argument("--out", required=True, help="folder to write to; an interrupted run goes on where it stopped")
-    make.add_argument("--backgrounds", help="folder of background photos; built-in backgrounds where not given")
-    given = parser.parse_args(arguments)
-    synthesize(
-        look=given.look,
-        count=given.count,
-        size=given.size,
-        seed=given.seed,
-        out=given.out,
-        backgrounds=given.backgrounds,
-    )
 
 
 def _demo(arguments: list[str]) -> None:
@@ -98,15 +75,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             run([verb, *rest])
         elif verb == "data":
-            _data(rest)
+            from hamipose.cli.data import data
+
+            data(rest)
         elif verb == "demo":
             _demo(rest)
+        elif verb == "evaluate":
+            from hamipose.cli.evaluate import main as evaluate
+
+            evaluate(rest)
+        elif verb == "report":
+            from hamipose.cli.tables import main as report
+
+            report(rest)
         elif verb == "--version":
             from hamipose import __version__
 
             print(__version__)
         else:
-            raise InputError(f"there is no verb {verb!r}; expected fit, validate, test, predict, data or demo")
+            raise InputError(f"there is no verb {verb!r}; expected fit, validate, test, predict, evaluate, report, data or demo")
     except InputError as error:
         if debug:
             raise

@@ -51,15 +51,20 @@ class ImageDataset(Dataset[S], ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> S: ...
 
+    def reduction(self, box_px: Float[np.ndarray, "4"]) -> int:
+        """At which fraction of its size (1, 2, 4 or 8) a picture with that box is decoded."""
+        reduction = 1
+        if self.decode_side > 0:
+            side = float(max(box_px[2:]))
+            while reduction < 8 and side / (2 * reduction) >= self.decode_side:
+                reduction *= 2
+        return reduction
+
     def decode(
         self, path: Path, box_px: Float[np.ndarray, "4"] | None = None
     ) -> tuple[UInt8[np.ndarray, "height width 3"], int]:
         """The picture at `path` and the reduction (1, 2, 4 or 8) at which it was decoded."""
-        reduction = 1
-        if box_px is not None and self.decode_side > 0:
-            side = float(max(box_px[2:]))
-            while reduction < 8 and side / (2 * reduction) >= self.decode_side:
-                reduction *= 2
+        reduction = 1 if box_px is None else self.reduction(box_px)
         if not self.cache:
             return read_image(path, reduction), reduction
         kept = self.__dict__.setdefault("_kept", {})

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from hamipose.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "decode_image", "read_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -46,13 +46,27 @@ def read_image(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "heigh
         data = Path(path).read_bytes()
     except OSError as error:
         raise UnreadableImage(f"image {path} cannot be opened ({error.strerror}); check the data folder") from None
+    return decode_image(data, str(path), reduction)
+
+
+def decode_image(data: bytes, name: str, reduction: int = 1) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture in RGB of a file's bytes.
+
+    Args:
+        data: what is in the file.
+        name: where it comes from, to be told when it cannot be read.
+        reduction: as for :func:`read_image`.
+
+    Raises:
+        UnreadableImage: it is truncated or not an image.
+    """
     if _is_truncated(data):
-        raise UnreadableImage(f"image {path} is truncated ({len(data)} bytes); copy it again or remove it")
+        raise UnreadableImage(f"image {name} is truncated ({len(data)} bytes); copy it again or remove it")
     flag = _REDUCED.get(reduction, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     except cv2.error:
         image = None
     if image is None:
-        raise UnreadableImage(f"image {path} is not a picture ({len(data)} bytes); copy it again or remove it")
+        raise UnreadableImage(f"image {name} is not a picture ({len(data)} bytes); copy it again or remove it")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
