@@ -1,0 +1,19 @@
+"""Data sets of people with meshes and the data module, under the short names that configs use."""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "Augmentation": "augmentation",
+    "BuiltinMeshes": "builtin",
+    "Detector": "detector",
+    "MeshData": "datamodule",
+    "MeshDataset": "base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name's module when it is first asked for: lightning and anny are slow to load."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__} has no {name}")

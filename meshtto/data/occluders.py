@@ -1,0 +1,119 @@
+"""Cut-outs put before people in training: drawn ones, or the Pascal VOC objects of Sárándi et al. (IROS 2018)."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from hamipose.data.safe_pickle import load_pickle
+from hamipose.errors import InputError
+
+__all__ = ["draw_occluder", "paste", "put_occluders", "read_occluders"]
+
+
+@lru_cache(maxsize=2)
+def read_occluders(path: str) -> tuple[UInt8[np.ndarray, "height width 4"], ...]:
+    """The cut-outs of ``pascal_occluders.npy``, an array of RGBA pictures, read without running what it holds.
+
+    Raises:
+        InputError: there is no such file, or it holds something else.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"occluders {path} do not exist; give pascal_occluders.npy, or leave them out for drawn ones")
+    found = _read_object_array(Path(path))
+    shapes = [getattr(p, "shape", ()) for p in found]
+    if not found or any(len(s) != 3 or s[2] != 4 for s in shapes):
+        raise InputError(f"occluders {path} hold {shapes[:1] or 'nothing'}, expected pictures with height, width and 4")
+    return tuple(np.asarray(p, np.uint8) for p in found)
+
+
+def _read_object_array(path: Path) -> list:
+    """An .npy file of objects: a header, then a pickle, which only numpy's own load would run."""
+    with open(path, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except ValueError as error:
+            raise InputError(f"occluders {path} are no .npy file ({error})") from None
+        if not dtype.hasobject:
+            file.seek(0)
+            return list(np.load(file, allow_pickle=False))
+        return list(np.asarray(_pickle_at(path, file.tell()), object).reshape(shape))
+
+
+def _pickle_at(path: Path, offset: int) -> object:
+    """The pickle that starts at a place in a file."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(suffix=".pkl") as rest:
+        rest.write(path.read_bytes()[offset:])
+        rest.flush()
+        return load_pickle(rest.name)
+
+
+def draw_occluder(rng: np.random.Generator, side: int = 96) -> UInt8[np.ndarray, "side side 4"]:
+    """A cut-out of our own: a polygon, an ellipse or a bar in one or two colours, with soft noise on it."""
+    alpha = np.zeros((side, side), np.uint8)
+    middle, kind = side / 2, rng.integers(3)
+    if kind == 0:
+        angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))
+        reach = rng.uniform(0.5, 1.0, len(angles)) * (middle - 1)
+        points = middle + np.stack([np.cos(angles), np.sin(angles)], 1) * reach[:, None]
+        cv2.fillPoly(alpha, [np.round(points).astype(np.int32)], 255, cv2.LINE_AA)
+    else:
+        axes = rng.uniform((0.4, 0.4) if kind == 1 else (0.8, 0.1), (1.0, 1.0) if kind == 1 else (1.0, 0.3)) * (
+            middle - 1
+        )
+        turn = float(rng.uniform(0, 180))
+        if kind == 1:
+            cv2.ellipse(alpha, ((middle, middle), tuple(2 * axes), turn), 255, -1, cv2.LINE_AA)
+        else:
+            box = cv2.boxPoints(((middle, middle), tuple(1.4 * axes), turn))
+            cv2.fillPoly(alpha, [np.round(box).astype(np.int32)], 255, cv2.LINE_AA)
+    first, second = rng.uniform(0, 255, (2, 3))
+    waves = np.sin(np.linspace(0, rng.uniform(2, 30), side))[:, None] * np.sin(np.linspace(0, rng.uniform(2, 30), side))
+    colour = np.where((waves > rng.uniform(-1, 1.5))[..., None], second, first) + rng.normal(0, 12, (side, side, 1))
+    return np.concatenate([np.clip(colour, 0, 255).astype(np.uint8), alpha[..., None]], -1)
+
+
+def paste(
+    image: UInt8[np.ndarray, "height width 3"],
+    cutout: UInt8[np.ndarray, "height2 width2 4"],
+    centre_px: tuple[float, float],
+) -> None:
+    """Puts a cut-out over an image, in place; what reaches beyond the edge is left out."""
+    height, width = cutout.shape[:2]
+    left, top = round(centre_px[0] - width / 2), round(centre_px[1] - height / 2)
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + width, image.shape[1]), min(top + height, image.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = cutout[y0 - top : y1 - top, x0 - left : x1 - left].astype(np.float32)
+    alpha = part[..., 3:] / 255
+    image[y0:y1, x0:x1] = np.round(alpha * part[..., :3] + (1 - alpha) * image[y0:y1, x0:x1]).astype(np.uint8)
+
+
+def put_occluders(
+    image: UInt8[np.ndarray, "height width 3"],
+    most: int,
+    rng: np.random.Generator,
+    cutouts: tuple[UInt8[np.ndarray, "_ _ 4"], ...] | None = None,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A copy of a crop with one to `most` cut-outs at random places, 0.2 to 1 times their size at 256 pixels."""
+    if most < 1:
+        return image
+    image = np.ascontiguousarray(image).copy()
+    relative = min(image.shape[:2]) / 256
+    for _ in range(int(rng.integers(1, most + 1))):
+        cutout = draw_occluder(rng) if cutouts is None else cutouts[int(rng.integers(len(cutouts)))]
+        scale = float(rng.uniform(0.2, 1.0)) * relative
+        size = max(1, round(cutout.shape[1] * scale)), max(1, round(cutout.shape[0] * scale))
+        paste(
+            image,
+            cv2.resize(cutout, size, interpolation=cv2.INTER_AREA),
+            (float(rng.uniform(0, image.shape[1])), float(rng.uniform(0, image.shape[0]))),
+        )
+    return image
