@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["consistency", "heatmap_mse"]
+__all__ = ["consistency", "heatmap_kl", "heatmap_mse", "small_losses"]
 
 
 def heatmap_mse(
@@ -63,3 +65,57 @@ def consistency(
         reduction: as in :func:`heatmap_mse`.
     """
     return heatmap_mse(student, teacher.detach(), mask, reduction)
+
+
+def heatmap_kl(
+    predicted: Float[Tensor, "batch keypoint height width"],
+    target: Float[Tensor, "batch keypoint height width"],
+    weight: Float[Tensor, "batch keypoint"] | None = None,
+    epsilon: float = 0.0,
+) -> Float[Tensor, " keypoint"]:
+    r"""Divergence of maps taken as distributions over the cells (RegDA, CVPR 2021).
+
+    .. math:: L_k = \frac{1}{NK} \sum_n w_{nk} \sum_u p(u) \log\frac{p(u)}{q(u)}, \qquad
+        p = \frac{\hat H_{nk} + \epsilon}{\sum_u (\hat H_{nk} + \epsilon)}, \quad q = \mathrm{softmax}_u(H_{nk})
+
+    Args:
+        predicted: the network's maps, logarithms of a density up to a constant.
+        target: maps to reach, not negative.
+        weight: one number per keypoint of an image.
+        epsilon: keeps p positive everywhere.
+
+    Returns:
+        One loss per keypoint; their sum is the mean over images and keypoints. A target of zeros is no distribution and
+        costs nothing (the reference divides by its sum and gets NaN).
+    """
+    density = target.float().flatten(2) + epsilon
+    density = density / density.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    divergence = F.kl_div(F.log_softmax(predicted.float().flatten(2), -1), density, reduction="none").sum(-1)
+    if weight is not None:
+        divergence = divergence * weight
+    return divergence.sum(0) / divergence.numel()
+
+
+def small_losses(
+    predicted: Float[Tensor, "batch keypoint height width"],
+    target: Float[Tensor, "batch keypoint height width"],
+    weight: Float[Tensor, "batch keypoint"],
+    kept: int,
+) -> Float[Tensor, " keypoint"]:
+    r"""Squared errors of the keypoints that each image finds easiest (MDAM, Li & Lee, CVPR 2021).
+
+    .. math:: L_k = \frac{1}{N K'} \sum_n [k \in S_n]\, \ell_{nk}, \qquad
+        \ell_{nk} = \frac{w_{nk}}{2HW} \sum_u (H_{nk}(u) - \hat H_{nk}(u))^2
+
+    with :math:`S_n` the :math:`K'` keypoints of image n that have a weight and the smallest :math:`\ell_{nk}`. Labels
+    that a network cannot fit early are the likely mistakes.
+
+    Args:
+        predicted: heatmaps of the network.
+        target: pseudo labels.
+        weight: 0 for keypoints without a label; they are chosen last, and cost nothing.
+        kept: K'.
+    """
+    losses = (predicted.float() - target.float()).square().mean((2, 3)) * (0.5 * weight)
+    order = losses.detach().masked_fill(weight <= 0, torch.inf).argsort(1).argsort(1)
+    return (losses * (order < kept)).sum(0) / (len(losses) * kept)

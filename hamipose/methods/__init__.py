@@ -4,21 +4,25 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "CCSSL": ".ccssl",
     "CGDM": ".cgdm",
     "Fishr": ".fishr",
     "GGA": ".gga",
     "HamiPose": ".hamipose",
     "LastCheckpoint": "hamipose.running.last_checkpoint",
+    "MDAM": ".mdam",
     "MeanTeacher": ".mean_teacher",
     "PGDA": ".pgda",
     "PoseMethod": ".base",
     "PredictionImages": ".pictures",
     "PredictionWriter": ".predictions",
+    "RegDA": ".regda",
     "SAGM": ".sagm",
     "SAM": ".sam",
     "SFHPE": ".sfhpe",
     "ScoreFile": ".score_file",
     "SourceOnly": ".source_only",
+    "UniFrame": ".uniframe",
     "load": ".checkpoint",
 }
 

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hamipose.affine import compose, invert, warp_heatmaps
@@ -76,6 +76,21 @@ class Adaptation(nn.Module):
         self.mirror = mirror
         self._rows: Tensor | None = None
 
+    def unwarp(
+        self,
+        heatmaps: Float[Tensor, "batch keypoint h w"],
+        matrix: Float[Tensor, "batch 2 3"],
+        mirrored: Bool[Tensor, " batch"],
+    ) -> tuple[Float[Tensor, "batch keypoint h w"], Bool[Tensor, "batch 1 h w"]]:
+        """A view's heatmaps in the frame of the plain crop that all views are made of, and where they are known.
+
+        Args:
+            heatmaps: of the view; gradients flow back.
+            matrix: plain crop → view.
+            mirrored: whether the view is.
+        """
+        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror)
+
     @torch.no_grad()
     def teach(
         self, batch: TargetBatch
@@ -110,6 +125,19 @@ class Adaptation(nn.Module):
         """
         taught, known, confident = self.teach(batch)
         target = Labelled(consistency(heatmaps, taught, known, reduction), heatmaps, features)
+        return self.weigh(source, target, confident, progress=progress)
+
+    def weigh(
+        self, source: Labelled, target: Labelled, confident: Float[Tensor, " keypoint"], *, progress: float
+    ) -> Objective:
+        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` of any two labelled passes, w chosen by the gate.
+
+        Args:
+            source: the source's pass.
+            target: the target's; its losses were made of its heatmaps.
+            confident: how sure the target's labels are.
+            progress: the step as a fraction of γ's warm-up.
+        """
         pulled_source, pulled_target, confident = averaged(source.pulled_back(), target.pulled_back(), confident)
         gate = self.gate(
             pulled_source,
@@ -119,7 +147,8 @@ class Adaptation(nn.Module):
             trade_off=self.options.trade_off,
             inverse_metric=None if self.metric is None else self.metric.inverse(),
         )
-        loss = (gate.weight * source.losses).sum() + self.options.trade_off * target.losses.sum()
+        target_weight = self.options.trade_off if gate.target_weight is None else gate.target_weight
+        loss = (gate.weight * source.losses).sum() + (target_weight * target.losses).sum()
         return Objective(loss, source.losses, target.losses, gate, confident)
 
     def before_step(self, network: PoseNetwork) -> None:

@@ -78,12 +78,19 @@ class PoseNetwork(nn.Module):
                     nn.init.zeros_(module.bias)
 
     @property
+    def pyramid_channels(self) -> list[int]:
+        """Width of each map of :meth:`pyramid`."""
+        deconvolutions = [layer for layer in self.deconv if isinstance(layer, nn.ConvTranspose2d)]
+        coarsest = deconvolutions[0].in_channels if deconvolutions else self.final.in_channels
+        return [coarsest, *(layer.out_channels for layer in deconvolutions)]
+
+    @property
     def feature_channels(self) -> int:
         """Width of what the last layer reads; a row of it has one parameter more, the bias."""
         return self.final.in_channels
 
-    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """What the last layer reads, at a quarter of the image's size.
+    def pyramid(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
+        """The backbone's map and what each deconvolution makes of it, coarse to fine.
 
         Raises:
             InputError: a side of the images is not a multiple of the backbone's stride.
@@ -97,7 +104,14 @@ class PoseNetwork(nn.Module):
         features = self.backbone(images)[-1]
         if self._channels_last:
             features = features.permute(0, 3, 1, 2)
-        return self.deconv(features)
+        found = [features]
+        for start in range(0, len(self.deconv), 3):
+            found.append(self.deconv[start : start + 3](found[-1]))
+        return found
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
+        """What the last layer reads, at a quarter of the image's size: the finest of :meth:`pyramid`."""
+        return self.pyramid(images)[-1]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """Normalised images → heatmaps, ``final(features(images))``."""

@@ -1,6 +1,8 @@
 r"""The teacher: a frozen copy that follows the student as an exponential moving average (HamiPose §3.1, Alg. 1)."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -53,19 +55,23 @@ class Teacher(nn.Module):
         """Heatmaps for evaluation: running statistics, nothing is updated."""
         return self.network(images)
 
-    @torch.no_grad()
-    def pseudo_label(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Heatmaps of target images to learn from; with ``batchnorm="target"`` these images' statistics are kept."""
-        if self.batchnorm != "target":
-            return self.network(images)
+    @contextmanager
+    def labelling(self) -> Iterator[None]:
+        """While it lasts and with ``batchnorm="target"``, the statistics of the images at hand are used and kept."""
         layers = [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
         for layer in layers:
-            layer.training = True
+            layer.training = self.batchnorm == "target"
         try:
-            return self.network(images)
+            yield
         finally:
             for layer in layers:
                 layer.training = False
+
+    @torch.no_grad()
+    def pseudo_label(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Heatmaps of target images to learn from; with ``batchnorm="target"`` these images' statistics are kept."""
+        with self.labelling():
+            return self.network(images)
 
     @torch.no_grad()
     def update(self, student: nn.Module) -> None:

@@ -1,0 +1,174 @@
+"""RegDA (Jiang et al., CVPR 2021): a second head tries to be wrong on the target, the features try to make it right."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from hamipose.heatmaps import encode
+from hamipose.losses import heatmap_kl
+from hamipose.methods.adaptation import Labelled
+from hamipose.methods.base import PoseMethod
+from hamipose.methods.diagnostics import Objective
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.pseudo_labels import ground_false, rectify
+from hamipose.models.adversarial import AdversarialHead, nothing, scale_gradient, warm_start
+from hamipose.models.preprocess import normalise
+from hamipose.running.schedule import inverse_decay, step_decay
+from hamipose.types import SourceBatch, TrainBatch
+
+__all__ = ["Density", "RegDA"]
+
+
+class Density(nn.Module):
+    """A network whose maps are logarithms of densities, scaled so that each map's peak is 1: what can be decoded."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Normalised images → exp(map − its maximum)."""
+        maps = self.network(images).float()
+        return (maps - maps.amax((2, 3), keepdim=True)).exp()
+
+
+class RegDA(PoseMethod):
+    r"""Features f, head h, adversarial head h'; three minimisations a step, each from where the last one ended.
+
+    With KL the divergence of maps normalised over the cells (:func:`hamipose.losses.heatmap_kl`), R a fresh Gaussian at
+    h's peak, F the clipped sum of the other keypoints' R, and :math:`\mathcal{G}_\lambda` a layer that multiplies
+    gradients by λ(i) = 2·0.1/(1 + e^{−i/1000}) − 0.1 on their way back:
+
+    .. math::
+        A:\ & \min_{f, h, h'} KL(H_s, h f x_s) + \gamma \eta\, KL(R(h f x_s), h' \mathcal{G}_\lambda f x_s) \\
+        B:\ & \min_{h'} \eta\, KL(F(h f x_t), h' f x_t) \\
+        C:\ & \min_{f} \eta\, KL(R(h f x_t), h' \mathcal{G}_\lambda f x_t)
+
+    The learning rate follows (1 + 10⁻⁴ i)^−0.75 (× ``training.warmup_steps``, 0 in the paper; ``final_lr`` is not
+    used), and 10 and 100 times less after 45/70 and 60/70 of ``pretrain_steps``, which see the source alone.
+
+    Deviations from the published code: h is the Simple Baseline's single 1 × 1 layer, as in all methods here (there:
+    3 × 3 and 1 × 1; h' has both). The target's visibility labels, which multiply B and C there, are not read. B and C
+    share one pass of f, whose weights B does not change. Peaks may be negative. Momentum is carried from pretraining
+    over, which does not go back to its best checkpoint. One optimizer with groups steps three times, and sees only the
+    gradients of the parts that the step moves, which is what three optimizers do; the trainer counts one.
+
+    Args:
+        optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name the part ``adversarial``.
+        network: the pose network.
+        training: how it is trained.
+        margin: γ.
+        trade_off: η.
+        reversal: the λ that is approached.
+        reversal_steps: over how many steps, N.
+        pretrain_steps: steps on the source alone.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        margin: float = 4.0,
+        trade_off: float = 1.0,
+        reversal: float = 0.1,
+        reversal_steps: int = 1000,
+        pretrain_steps: int = 0,
+    ):
+        super().__init__(network, optimizer, training)
+        self.adversarial = AdversarialHead(self.network.feature_channels, len(self.skeleton))
+        self.margin = margin
+        self.trade_off = trade_off
+        self.reversal = reversal
+        self.reversal_steps = reversal_steps
+        self.pretrain_steps = pretrain_steps
+
+    def trained(self) -> nn.ModuleDict:
+        """Backbone, deconv, final, adversarial."""
+        return nn.ModuleDict({**dict(self.network.named_children()), "adversarial": self.adversarial})
+
+    def wants_target(self, step: int) -> bool:
+        """After pretraining."""
+        return step >= self.pretrain_steps
+
+    def learning_rate(self, step: int, total: float) -> float:
+        """See the class."""
+        warm = min(1.0, (step + 1) / max(1, self.training_options.warmup_steps))
+        if step < self.pretrain_steps:
+            return warm * step_decay(step, self.pretrain_steps, (45 / 70, 60 / 70))
+        return warm * inverse_decay(step - self.pretrain_steps)
+
+    def learn(self, batch: SourceBatch) -> Labelled:
+        """The source's pass, with densities as labels."""
+        options = self.training_options
+        features = self._features(normalise(batch.image))
+        heatmaps = self.network.final(features).float()
+        size = (batch.image.shape[-2], batch.image.shape[-1])
+        visible = batch.visibility > 0
+        truth = encode(batch.keypoints_px, size, sigma=options.sigma, visible=visible, quantise=options.quantise)
+        return Labelled(heatmap_kl(heatmaps, truth, visible.float()), heatmaps, features)
+
+    def disparity(
+        self, features: Tensor, truth: Tensor, visible: Float[Tensor, "batch keypoint"] | None = None
+    ) -> Float[Tensor, " keypoint"]:
+        """h' on these features against the maps given."""
+        return heatmap_kl(self.adversarial(features).float(), truth, visible, epsilon=1e-7)
+
+    def gradients(self, batch: TrainBatch) -> Objective:
+        """A and B are stepped here; the gradient of C is left to be stepped with."""
+        source = self.learn(batch.source)
+        if batch.target is None:
+            loss = source.losses.sum()
+            self.manual_backward(loss + nothing(self.adversarial.parameters()))
+            self._keep_gradients(self.network.parameters())
+            return Objective(loss, source.losses)
+        slope = warm_start(self.global_step - self.pretrain_steps, self.reversal, self.reversal_steps)
+        sigma = self.training_options.sigma
+
+        agreeing = self.disparity(
+            scale_gradient(source.features, slope),
+            rectify(source.heatmaps, sigma),
+            (batch.source.visibility > 0).float(),
+        )
+        loss = source.losses.sum() + self.margin * self.trade_off * agreeing.sum()
+        self.manual_backward(loss)
+        self._step_now()
+
+        features = self._features(normalise(batch.target.student))
+        truth = rectify(self.network.final(features.detach()), sigma)
+        wrong = self.trade_off * self.disparity(features.detach(), ground_false(truth))
+        self.manual_backward(wrong.sum() + nothing(self.network.parameters()))
+        self._keep_gradients(self.adversarial.parameters())
+        self._step_now()
+
+        right = self.trade_off * self.disparity(scale_gradient(features, slope), truth)
+        self.manual_backward(right.sum() + nothing(self.network.final.parameters()))
+        self._keep_gradients([*self.network.backbone.parameters(), *self.network.deconv.parameters()])
+        return Objective((loss + right.sum()).detach(), source.losses, right)
+
+    def _step_now(self) -> None:
+        """One of the steps that the trainer does not count."""
+        self._clip(measure=False)
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def _keep_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Forget all other gradients: an optimizer leaves parameters without one alone, momentum and decay included."""
+        kept = {id(parameter) for parameter in parameters}
+        for parameter in self.trained().parameters():
+            if id(parameter) not in kept:
+                parameter.grad = None
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Normalised images → densities."""
+        return Density(self.network)(images)
+
+    def evaluated(self) -> dict[str, nn.Module]:
+        """The one network."""
+        return {"student": Density(self.network)}

@@ -1,0 +1,241 @@
+r"""Pictures in another domain's look: AdaIN (Huang & Belongie, ICCV 2017) with a frozen VGG-19 and a learnt decoder.
+
+With E the encoder up to relu4_1, G its mirror image, :math:`\mu, \sigma` a channel's mean and standard deviation over
+the positions, c the content and s the style,
+
+.. math::
+    t = \alpha\, \mathrm{AdaIN}(E(c), E(s)) + (1 - \alpha) E(c), \qquad
+    \mathrm{AdaIN}(x, y) = \sigma(y) \frac{x - \mu(x)}{\sigma(x)} + \mu(y), \qquad \hat c = G(t)
+
+and G learns, each square a mean and w = 0.1 (UniFrame),
+
+.. math::
+    \|E_4(\hat c) - t\|^2 + w \sum_{i=1}^4 \left( \|\mu(E_i(\hat c)) - \mu(E_i(s))\|^2
+    + \|\sigma(E_i(\hat c)) - \sigma(E_i(s))\|^2 \right) .
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hamipose.errors import InputError
+from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
+from hamipose.models.weights import pretrained, read_state_dict
+
+__all__ = [
+    "Encoder",
+    "StyleLosses",
+    "StyleTransfer",
+    "adain",
+    "channel_statistics",
+    "load_style",
+    "make_decoder",
+    "read_encoder",
+    "save_decoder",
+    "style_losses",
+]
+
+#: Convolutions in each of VGG-19's blocks, the last one up to relu4_1.
+_CONVOLUTIONS = (2, 2, 4, 1)
+
+
+def channel_statistics(
+    features: Float[Tensor, "batch channel height width"], epsilon: float = 1e-5
+) -> tuple[Float[Tensor, "batch channel 1 1"], Float[Tensor, "batch channel 1 1"]]:
+    """Mean and standard deviation of each channel of each image; `epsilon` is added to the variance."""
+    variance, mean = torch.var_mean(features.float(), (2, 3), keepdim=True)
+    return mean, (variance + epsilon).sqrt()
+
+
+def adain(
+    content: Float[Tensor, "batch channel height width"], style: Float[Tensor, "batch channel h w"]
+) -> Float[Tensor, "batch channel height width"]:
+    """The content with the style's channel statistics."""
+    mean, deviation = channel_statistics(content)
+    wanted_mean, wanted_deviation = channel_statistics(style)
+    return (content.float() - mean) / deviation * wanted_deviation + wanted_mean
+
+
+class Encoder(nn.Module):
+    """VGG-19 up to relu4_1, frozen, with mirrored borders; its layers are named as in torchvision's ``features``.
+
+    Args:
+        widths: of the four blocks; VGG-19's unless for a test.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512)):
+        super().__init__()
+        self.widths = widths
+        layers: list[nn.Module] = []
+        self.taps = []
+        channels = 3
+        for block, (width, convolutions) in enumerate(zip(widths, _CONVOLUTIONS, strict=True)):
+            layers += [nn.MaxPool2d(2)] if block else []
+            for convolution in range(convolutions):
+                layers += [nn.Conv2d(channels, width, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
+                channels = width
+                if convolution == 0:
+                    self.taps.append(len(layers) - 1)
+        self.features = nn.Sequential(*layers)
+        self.requires_grad_(False)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
+        """Normalised images → what relu1_1, relu2_1, relu3_1 and relu4_1 give."""
+        found = []
+        for number, layer in enumerate(self.features):
+            images = layer(images)
+            if number in self.taps:
+                found.append(images)
+        return found
+
+
+def make_decoder(widths: tuple[int, ...] = (64, 128, 256, 512)) -> nn.Sequential:
+    """The encoder's mirror image: nearest-neighbour magnification for pooling, mirrored borders, no last ReLU."""
+    layers: list[nn.Module] = []
+    for block in (3, 2, 1, 0):
+        narrower = widths[block - 1] if block else 3
+        steps = _CONVOLUTIONS[block]
+        for step in range(steps):
+            out = narrower if step == steps - 1 else widths[block]
+            layers += [nn.Conv2d(widths[block], out, 3, padding=1, padding_mode="reflect"), nn.ReLU()]
+        layers += [nn.Upsample(scale_factor=2, mode="nearest")] if block else []
+    return nn.Sequential(*layers[:-1])
+
+
+class StyleTransfer(nn.Module):
+    """Encoder and decoder.
+
+    Args:
+        encoder: frozen.
+        decoder: made by :func:`make_decoder` with the same widths.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def target(
+        self,
+        content: Float[Tensor, "batch 3 height width"],
+        style: Float[Tensor, "batch 3 h w"],
+        strength: float = 1.0,
+    ) -> Float[Tensor, "batch channel _ _"]:
+        """t, what the decoder makes a picture of."""
+        features = self.encoder(content)[-1]
+        return strength * adain(features, self.encoder(style)[-1]) + (1 - strength) * features
+
+    def forward(
+        self,
+        content: Float[Tensor, "batch 3 height width"],
+        style: Float[Tensor, "batch 3 h w"],
+        strength: float = 1.0,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Normalised pictures, as they come out of the decoder."""
+        return self.decoder(self.target(content, style, strength))
+
+    @torch.no_grad()
+    def restyle(
+        self,
+        content: UInt8[Tensor, "batch 3 height width"],
+        style: UInt8[Tensor, "batch 3 h w"],
+        strength: float,
+    ) -> UInt8[Tensor, "batch 3 height width"]:
+        """Pictures in, pictures out, clamped to what a byte holds.
+
+        Raises:
+            InputError: a side is no multiple of 8.
+        """
+        if content.shape[-1] % 8 or content.shape[-2] % 8:
+            raise InputError(
+                f"style transfer: images of {content.shape[-2]} × {content.shape[-1]} px, expected multiples of 8"
+            )
+        styled = self(normalise(content), normalise(style), strength).float()
+        mean, deviation = styled.new_tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 1, 3, 1, 1)
+        return ((styled * deviation + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+class StyleLosses(NamedTuple):
+    """What the decoder learns from."""
+
+    content: Float[Tensor, ""]
+    style: Float[Tensor, ""]
+
+
+def style_losses(
+    transfer: StyleTransfer, content: Float[Tensor, "batch 3 height width"], style: Float[Tensor, "batch 3 h w"]
+) -> StyleLosses:
+    """Distance of the result's features from t, and of its statistics from the style's at each of the four taps."""
+    with torch.no_grad():
+        wanted = transfer.target(content, style)
+        styles = [channel_statistics(features) for features in transfer.encoder(style)]
+    found = transfer.encoder(transfer.decoder(wanted))
+    off = [
+        F.mse_loss(mean, wanted_mean) + F.mse_loss(deviation, wanted_deviation)
+        for (mean, deviation), (wanted_mean, wanted_deviation) in zip(
+            map(channel_statistics, found), styles, strict=True
+        )
+    ]
+    return StyleLosses(F.mse_loss(found[-1].float(), wanted), torch.stack(off).sum())
+
+
+def read_encoder(weights: str) -> Encoder:
+    """The encoder with VGG-19's weights.
+
+    Args:
+        weights: "pretrained", timm's, fetched once; or the path of a VGG-19's state dict (torchvision's or timm's
+            names: ``features.0.weight`` and so on). Widths are the file's.
+
+    Raises:
+        InputError: they cannot be had, or are another network's.
+    """
+    state = pretrained("vgg19").state_dict() if weights == "pretrained" else read_state_dict(weights)
+    state = {key.removeprefix("features."): value for key, value in state.items() if not key.startswith("classifier")}
+    firsts = [f"{layer}.weight" for layer in (0, 5, 10, 19)]
+    if not all(key in state and state[key].ndim == 4 for key in firsts):
+        raise InputError(
+            f"style encoder: {weights} lacks {', '.join(k for k in firsts if k not in state)}; expected a VGG-19's "
+            "state dict with features.0.weight … features.19.weight"
+        )
+    encoder = Encoder(tuple(state[key].shape[0] for key in firsts))
+    try:
+        encoder.features.load_state_dict({key: state[key] for key in encoder.features.state_dict()})
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"style encoder: {weights} is no VGG-19 ({reason}); expected its state dict") from None
+    return encoder.eval()
+
+
+def load_style(encoder: str, decoder: str | Path) -> StyleTransfer:
+    """A trained style transfer, frozen.
+
+    Args:
+        encoder: as in :func:`read_encoder`.
+        decoder: file that ``python -m hamipose style fit`` wrote.
+
+    Raises:
+        InputError: one of them cannot be had, or they do not belong together.
+    """
+    frozen = read_encoder(encoder)
+    made = make_decoder(frozen.widths)
+    try:
+        made.load_state_dict(read_state_dict(decoder))
+    except RuntimeError:
+        raise InputError(
+            f"style decoder: {decoder} does not mirror the encoder {encoder} with widths {frozen.widths}; give the "
+            "encoder that it was trained with"
+        ) from None
+    return StyleTransfer(frozen, made).eval().requires_grad_(False)
+
+
+def save_decoder(decoder: nn.Module, path: Path) -> None:
+    """Write a decoder's weights, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    save_file({key: value.contiguous().cpu() for key, value in decoder.state_dict().items()}, beside)
+    beside.replace(path)
