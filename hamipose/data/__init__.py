@@ -9,6 +9,8 @@ _HOME = {
     "FreiHand": "freihand",
     "Hand3DStudio": "h3d",
     "HandPhotos": "hand_photos",
+    "Human36M": "h36m",
+    "Human36MNative": "h36m_native",
     "ImageFolder": "images",
     "KeypointDataset": "base",
     "LeedsSports": "lsp",
