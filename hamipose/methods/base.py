@@ -254,7 +254,10 @@ class PoseMethod(LightningModule):
         self._guard.check()
         names = self._data.evaluation_names()
         size = self._data.image_size
-        self._scores = [Scores(name, list(self.evaluated()), self.skeleton, size).to(self.device) for name in names]
+        paper = self.training_options.paper_scores
+        self._scores = [
+            Scores(name, list(self.evaluated()), self.skeleton, size, paper).to(self.device) for name in names
+        ]
 
     def _evaluate(self, batch: LabelledBatch, dataloader_idx: int) -> None:
         images = normalise(batch.image)

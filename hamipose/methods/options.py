@@ -38,6 +38,9 @@ class TrainingOptions:
         sigma: width of the target heatmaps' Gaussians in cells.
         quantise: target heatmaps as published, centred on whole cells.
         reduction: norm of the heatmap losses, "mean" over all elements or "sum" per image.
+        paper_scores: log PCK as RegDA and UniFrame compute it too, beside the strict one, under names such as
+            report/lsp/teacher/paper-uniframe/pck@0.05. Give the report sets protocol: paper, data.evaluation_batch_size
+            32 and one process, or the figures are of something else.
         init_from: checkpoint of any method to take the network's weights from, for a new run. (To go on with a run, use
             --ckpt_path.)
     """
@@ -49,6 +52,7 @@ class TrainingOptions:
     sigma: float = 2.0
     quantise: bool = False
     reduction: Literal["mean", "sum"] = "mean"
+    paper_scores: bool = False
     init_from: str | None = None
 
 
