@@ -18,10 +18,21 @@ from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, Skeleton
 from hamipose.types import Sample
 
-__all__ = ["SUBJECTS", "Human36M", "to_skeleton"]
+__all__ = ["SUBJECTS", "Human36M", "frame_step", "to_skeleton"]
 
 SUBJECTS = {"train": (1, 5, 6, 7, 8), "test": (9, 11), "all": (1, 5, 6, 7, 8, 9, 11)}
 _EXPECTED = "Human3.6M in the JSON layout of 17 joints"
+
+
+def frame_step(split: str, protocol: str, every: int | None) -> int:
+    """Every how many frames one is used: as given, or 5; 64 where "strict" tests, as in most papers on this set.
+
+    Raises:
+        InputError: less than 1.
+    """
+    if every is not None and every < 1:
+        raise InputError(f"every of Human3.6M is {every}, expected at least 1")
+    return every or (64 if split == "test" and protocol == "strict" else 5)
 
 
 class _People(NamedTuple):
@@ -53,12 +64,19 @@ def _camera(camera: dict) -> list[np.ndarray]:
     return [np.array(camera[part], np.float64).reshape(shape) for part, shape in shapes.items()]
 
 
-def _read_subject(annotations: Path, subject: int, every: int) -> _People:
+def _read_subject(annotations: Path, subject: int, every: int, protocol: str) -> _People:
+    """The people of one subject.
+
+    Raises:
+        InputError: a file cannot be read or has another form.
+    """
     paths = {kind: annotations / f"Human36M_subject{subject}_{kind}.json" for kind in ("camera", "data", "joint_3d")}
     cameras, data, poses = (read_json(path, _EXPECTED) for path in paths.values())
     where = paths["data"]
     try:
-        images = data["images"][::every]
+        images = data["images"][::every]  # RegDA goes by the place in the list
+        if protocol == "strict":
+            images = [image for image in data["images"] if image["frame_idx"] % every == 0]
         where = paths["joint_3d"]
         picked = [poses[str(i["action_idx"])][str(i["subaction_idx"])][str(i["frame_idx"])] for i in images]
         if not picked:
@@ -95,7 +113,7 @@ class Human36M(KeypointDataset):
     Args:
         root: folder with ``annotations`` and ``images``.
         split: "train" (subjects 1, 5, 6, 7, 8), "test" (9, 11) or "all".
-        every: use every n-th image of the lists; the published number is 5.
+        every: use every n-th frame; where not given 5, as published, and 64 where "strict" tests.
         skeleton: body16; others get the keypoints of the same names.
         protocol: "strict" crops to the annotated box times `padding` and tests on each image once; "paper" crops to the
             published square around the true keypoints and tests on 3200 draws with replacement.
@@ -107,7 +125,7 @@ class Human36M(KeypointDataset):
         self,
         root: str,
         split: str = "train",
-        every: int = 5,
+        every: int | None = None,
         skeleton: str = "body16",
         protocol: str = "strict",
         padding: float = 1.25,
@@ -115,13 +133,13 @@ class Human36M(KeypointDataset):
     ):
         if split not in SUBJECTS:
             raise InputError(f"split of Human36M is {split!r}, expected one of {', '.join(SUBJECTS)}")
-        if every < 1 or padding <= 0:
-            raise InputError(f"every is {every} and padding {padding}, expected at least 1 and above 0")
+        if padding <= 0:
+            raise InputError(f"padding of Human36M is {padding}, expected a factor above 0, such as 1.25")
         self.root = Path(root)
         self.split = split
-        self.every = every
         self.skeleton = named_skeleton(skeleton)
         self.protocol = named_protocol(protocol)
+        self.every = frame_step(split, protocol, every)
         self.padding = padding
         self.cache = cache
         self._people: _People | None = None
@@ -130,7 +148,8 @@ class Human36M(KeypointDataset):
     def people(self) -> _People:
         """The split in arrays, read on first use."""
         if self._people is None:
-            read = [_read_subject(self.root / "annotations", s, self.every) for s in SUBJECTS[self.split]]
+            folder = self.root / "annotations"
+            read = [_read_subject(folder, s, self.every, self.protocol) for s in SUBJECTS[self.split]]
             whole = _People(*(np.concatenate(column) for column in zip(*read, strict=True)))
             if self.protocol == "strict" and np.isnan(whole.boxes_px).any():
                 missing = bytes(whole.files[np.isnan(whole.boxes_px).any(-1).argmax()]).decode()

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import padded_box, published_crop, published_labels, whole_box
 from hamipose.data.frame_index import Clip, FrameIndex
-from hamipose.data.h36m import SUBJECTS, to_skeleton
+from hamipose.data.h36m import SUBJECTS, frame_step, to_skeleton
 from hamipose.data.h36m_joints import NATIVE32, body16_from_h36m
 from hamipose.data.splits import drawn_again, named_protocol
 from hamipose.data.video_frames import VideoDecoder
@@ -94,7 +94,7 @@ class Human36MNative(KeypointDataset):
     Args:
         root: folder with ``S1`` … ``S11``.
         split: "train" (subjects 1, 5, 6, 7, 8), "test" (9, 11) or "all".
-        every: use every n-th frame of a video; the published number is 5.
+        every: use every n-th frame of a video; where not given 5, as published, and 64 where "strict" tests.
         box: under "strict", "person" crops to the data set's box times `padding`, "image" to the whole frame.
         skeleton: body16; others get the keypoints of the same names.
         protocol: "strict" tests on each frame once and leaves out three actions of subject 9 whose labels are shifted;
@@ -108,7 +108,7 @@ class Human36MNative(KeypointDataset):
         self,
         root: str,
         split: str = "train",
-        every: int = 5,
+        every: int | None = None,
         box: str = "person",
         skeleton: str = "body16",
         protocol: str = "strict",
@@ -119,18 +119,18 @@ class Human36MNative(KeypointDataset):
             raise InputError(f"split of Human36MNative is {split!r}, expected one of {', '.join(SUBJECTS)}")
         if box not in ("person", "image"):
             raise InputError(f"box is {box!r}, expected 'person' or 'image'")
-        if every < 1 or padding <= 0:
-            raise InputError(f"every is {every} and padding {padding}, expected at least 1 and above 0")
+        if padding <= 0:
+            raise InputError(f"padding of Human36MNative is {padding}, expected a factor above 0, such as 1.25")
         self.root = Path(root)
         self.split = split
-        self.every = every
         self.skeleton = named_skeleton(skeleton)
         self.protocol = named_protocol(protocol)
+        self.every = frame_step(split, protocol, every)
         self.box = "none" if protocol == "paper" else box
         self.padding = padding
         folder = self.root / "index" if index is None else Path(index)
-        name = f"{split}-every{every}-{protocol}-{self.box}"
-        settings = {"split": split, "every": every, "protocol": protocol, "box": self.box}
+        name = f"{split}-every{self.every}-{protocol}-{self.box}"
+        settings = {"split": split, "every": self.every, "protocol": protocol, "box": self.box}
         self.index = FrameIndex(folder / name, len(BODY16), settings)
         self._order: np.ndarray | None = None
         self._decoder = VideoDecoder()
