@@ -24,6 +24,7 @@ training and evaluation
 data and demonstration
   data synthesize --look plain --count 2000 --out DIR    people of our own making, with labels
   data check|show|prepare NAME …                         the data sets of the field (data --help)
+  style fit --content DIR --style DIR --out FILE         the decoder of UniFrame's style transfer
   demo [--out DIR]                                       the whole story in a quarter of an hour
 
 configs
@@ -88,12 +89,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from hamipose.cli.tables import main as report
 
             report(rest)
+        elif verb == "style":
+            from hamipose.cli.style import main as style
+
+            style(rest)
         elif verb == "--version":
             from hamipose import __version__
 
             print(__version__)
         else:
-            raise InputError(f"there is no verb {verb!r}; expected fit, validate, test, predict, evaluate, report, data or demo")
+            raise InputError(
+                f"there is no verb {verb!r}; expected fit, validate, test, predict, evaluate, report, data, style or demo"
+            )
     except InputError as error:
         if debug:
             raise

@@ -1,0 +1,176 @@
+"""``python -m hamipose style fit``: the decoder of UniFrame's style transfer, from the pictures of two domains."""
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch.utils.data import DataLoader
+
+from hamipose.cli.inherit import lineage
+from hamipose.data.base import ImageDataset
+from hamipose.data.images import ImageFolder
+from hamipose.data.stream import quiet_worker
+from hamipose.data.style_pairs import StylePairs
+from hamipose.errors import InputError
+from hamipose.models.preprocess import normalise
+from hamipose.models.style import (
+    StyleLosses,
+    StyleTransfer,
+    make_decoder,
+    read_encoder,
+    save_decoder,
+    style_losses,
+)
+from hamipose.models.weights import read_state_dict
+
+__all__ = ["fit_decoder", "main"]
+
+
+def fit_decoder(
+    transfer: StyleTransfer,
+    pairs: StylePairs,
+    steps: int,
+    *,
+    lr: float = 1e-5,
+    style_weight: float = 0.1,
+    workers: int = 0,
+    after_step: Callable[[int, StyleLosses], None] = lambda step, losses: None,
+) -> None:
+    """Adam on the content loss plus `style_weight` times the style loss; the encoder stays as it is.
+
+    Args:
+        transfer: its decoder learns.
+        pairs: batches of ``pairs.batch_size`` are drawn from it.
+        steps: length of the run.
+        lr: constant, as published.
+        style_weight: w.
+        workers: loading processes.
+        after_step: told of each step and its losses.
+    """
+    device = next(transfer.parameters()).device
+    batch = pairs.batch_size
+    places = [range(step * batch, (step + 1) * batch) for step in range(steps)]
+    loader = DataLoader(pairs, batch_sampler=places, num_workers=workers, worker_init_fn=quiet_worker)
+    optimizer = torch.optim.Adam(transfer.decoder.parameters(), lr=lr)
+    for step, (content, style) in enumerate(loader):
+        losses = style_losses(transfer, normalise(content.to(device)), normalise(style.to(device)))
+        optimizer.zero_grad()
+        loss = losses.content + style_weight * losses.style
+        if not bool(loss.isfinite()):
+            raise InputError(f"style fit stopped at step {step}: the loss is {float(loss):g}; use a lower --lr")
+        loss.backward()
+        optimizer.step()
+        after_step(step, StyleLosses(*(value.detach() for value in losses)))
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    """What a later config states, and all else as it was."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
+
+
+def _built(spec: Any) -> Any:
+    """What a config describes by class_path and init_args, at any depth."""
+    if isinstance(spec, list):
+        return [_built(item) for item in spec]
+    if not isinstance(spec, dict):
+        return spec
+    if "class_path" not in spec:
+        return {key: _built(value) for key, value in spec.items()}
+    module, _, name = spec["class_path"].rpartition(".")
+    return getattr(importlib.import_module(module), name)(**_built(spec.get("init_args") or {}))
+
+
+def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[ImageDataset, ImageDataset]:
+    """The two domains' pictures.
+
+    Raises:
+        InputError: neither two folders nor a config with a source and a target is given.
+    """
+    if config is None:
+        if not content or not style:
+            raise InputError("style fit wants --content FOLDER and --style FOLDER, or --config FILE")
+        return ImageFolder(content), ImageFolder(style)
+    data: dict[str, Any] = {}
+    for path in lineage(config):
+        data = _laid_over(data, yaml.safe_load(path.read_text()).get("data") or {})
+    target = data.get("target")
+    target = target[0] if isinstance(target, list) and target else target
+    if not data.get("source") or not target:
+        raise InputError(f"config {config} has no data.source or no data.target; give one that has both")
+    return _built(data["source"]), _built(target)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`style fit`.
+
+    Args:
+        arguments: command line after the verb.
+
+    Raises:
+        InputError: pictures or weights cannot be had.
+    """
+    parser = argparse.ArgumentParser("python -m hamipose style", allow_abbrev=False, description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    fit = verbs.add_parser("fit", allow_abbrev=False, help="train the decoder; both directions at once")
+    fit.add_argument("--content", help="folder of the source's pictures, searched to any depth")
+    fit.add_argument("--style", help="folder of the target's pictures")
+    fit.add_argument(
+        "--config", type=Path, help="instead of both: a config of `fit`, whose source and target are taken"
+    )
+    fit.add_argument("--out", type=Path, required=True, help="the decoder, .safetensors")
+    fit.add_argument("--encoder", default="pretrained", help="VGG-19: pretrained (timm's) or a file of its state dict")
+    fit.add_argument("--start", help="decoder to go on from, such as --out of an interrupted run")
+    fit.add_argument("--steps", type=int, default=500_000, help="UniFrame's; a tenth of it gives usable pictures")
+    fit.add_argument("--batch-size", type=int, default=4, help="pairs of pictures in a step")
+    fit.add_argument("--size", type=int, default=256, help="side of the views in pixels, a multiple of 8")
+    fit.add_argument("--lr", type=float, default=1e-5, help="Adam's learning rate, constant")
+    fit.add_argument("--style-weight", type=float, default=0.1, help="of the style loss")
+    fit.add_argument("--save-every", type=int, default=5000, help="steps from one writing of --out to the next")
+    fit.add_argument("--workers", type=int, default=2, help="loading processes")
+    fit.add_argument("--seed", type=int, default=0, help="of the pictures' order, the views and the first weights")
+    fit.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
+    given = parser.parse_args(arguments)
+    if given.size % 8 or given.size < 32:
+        raise InputError(f"--size is {given.size}: expected a multiple of 8, at least 32")
+    if given.steps < 1 or given.save_every < 1 or given.batch_size < 1:
+        raise InputError("--steps, --save-every and --batch-size must be at least 1")
+
+    sets = _sets(given.content, given.style, given.config)
+    for images in sets:
+        images.prepare()
+        images.decode_side = 2 * given.size
+    torch.manual_seed(given.seed)
+    encoder = read_encoder(given.encoder)
+    decoder = make_decoder(encoder.widths)
+    if given.start:
+        decoder.load_state_dict(read_state_dict(given.start))
+    transfer = StyleTransfer(encoder, decoder).to(given.device)
+    total = {"content": 0.0, "style": 0.0}
+
+    def report(step: int, losses: StyleLosses) -> None:
+        every = min(100, given.steps)
+        total["content"] += float(losses.content) / every
+        total["style"] += float(losses.style) / every
+        if (step + 1) % every == 0:
+            print(f"step {step + 1}/{given.steps}  content {total['content']:.4g}  style {total['style']:.4g}")
+            total.update(content=0.0, style=0.0)
+        if (step + 1) % given.save_every == 0 or step + 1 == given.steps:
+            save_decoder(decoder, given.out)
+
+    pairs = StylePairs(*sets, batch_size=given.batch_size, size=given.size, seed=given.seed)
+    fit_decoder(
+        transfer,
+        pairs,
+        given.steps,
+        lr=given.lr,
+        style_weight=given.style_weight,
+        workers=given.workers,
+        after_step=report,
+    )
+    print(f"decoder written to {given.out}")

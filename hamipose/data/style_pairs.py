@@ -1,0 +1,51 @@
+"""What a style decoder learns from: a content and a style picture, each the one domain's or the other's in turn."""
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hamipose.data.base import ImageDataset
+from hamipose.data.stream import Pool
+from hamipose.data.views import Views
+from hamipose.types import UnlabelledSample
+
+__all__ = ["StylePairs"]
+
+
+class StylePairs(Dataset):
+    """Item i is a pure function of (seed, i): in half of the batches the domains change their parts (UniFrame).
+
+    Args:
+        content: pictures of the one domain.
+        style: pictures of the other.
+        batch_size: pairs of a step, which all have the same direction.
+        size: side of the square views in pixels.
+        seed: of all draws.
+        views: augmentation of both.
+    """
+
+    def __init__(
+        self,
+        content: ImageDataset[UnlabelledSample],
+        style: ImageDataset[UnlabelledSample],
+        batch_size: int,
+        size: int,
+        seed: int = 0,
+        views: Views = Views(rotation_deg=30.0, crop_area=0.6, scale=(0.6, 1.3)),  # noqa: B008  frozen
+    ):
+        self.pools = (Pool([content], seed, stream=0), Pool([style], seed, stream=1))
+        self.batch_size = batch_size
+        self.size = size
+        self.seed = seed
+        self.views = views
+
+    def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 size size"], UInt8[Tensor, "3 size size"]]:
+        swapped = np.random.default_rng((self.seed, number // self.batch_size)).random() < 0.5
+        pictures = []
+        for domain, pool in enumerate(self.pools):
+            rng = np.random.default_rng((self.seed, number, domain))
+            image = self.views.view(pool.read(number), self.size, rng).image
+            pictures.append(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
+        return (pictures[1], pictures[0]) if swapped else (pictures[0], pictures[1])
