@@ -87,10 +87,12 @@ class SFHPE(PoseMethod):
     many arguments, two backward passes over one graph), never clears two of its gradients, and trains and selects on
     all target images, the test set's included; here splits are the data module's. In its formulas: marginals are sums
     (as means they are so flat that their softmax says nothing); contrast is normalised over each keypoint's row, not
-    over all pairs; the KL takes log-probabilities for what they are; L_im is that of H^tg. Each loss moves only what it
-    is said to move, in one backward pass and one step of one optimizer. The intermediate normalises with its running
-    statistics, not the batch's. All three see the student's view; UniFrame's occlusion, which the code inherits, is
-    left out.
+    over all pairs, and is a mean over images and keypoints (the code divides by both numbers and leaves it a tensor; at
+    the published 0.5 its gradient, as a mean, was 40 times imitation's on the demo's start); the KL takes
+    log-probabilities for what they are; L_im is that of H^tg. Each loss moves only what it is said to move, in one
+    backward pass and one step of one optimizer. The intermediate normalises with the batch where
+    ``adaptation.batchnorm`` is "target", as the code does, else with running statistics. All three see the student's
+    view; UniFrame's occlusion, which the code inherits, is left out.
 
     Args:
         optimizer: makes the optimizer from parameters.
@@ -162,7 +164,7 @@ class SFHPE(PoseMethod):
         with torch.no_grad():
             source_features = self.source_network.backbone(images)[-1]
         source = self.source_network.final(self.source_network.deconv(source_features)).float()
-        between = self.intermediate(images).float()
+        between = self.follow(images)
         target = self.network.final(self._features(images)).float()
 
         fine_tuning = heatmap_mse(source, between.detach(), None, reduction)
@@ -174,6 +176,14 @@ class SFHPE(PoseMethod):
         learning = learning + self.mutual_information * information(target)
         loss = fine_tuning.sum() + moving + self.adaptation.options.trade_off * learning
         return Objective(loss, fine_tuning, imitation)
+
+    def follow(self, images: Float[Tensor, "batch 3 height width"]) -> Maps:
+        """The intermediate's maps, with gradients; BatchNorm as `adaptation.batchnorm` has it."""
+        self.intermediate.train(self.adaptation.options.batchnorm == "target")
+        try:
+            return self.intermediate(images).float()
+        finally:
+            self.intermediate.eval()
 
     def gradients(self, batch: TrainBatch) -> Objective:
         objective = super().gradients(batch)
