@@ -1,0 +1,109 @@
+"""Checkpoints of RegDA's and UniFrame's own code, read into our network.
+
+Both keep a Simple Baseline on torchvision's ResNet under the names ``backbone.*`` (with the classifier ``backbone.fc``,
+which nothing uses), ``upsampling.{0…8}`` and ``head``. They differ in what is around it:
+
+- RegDA, pretraining: ``{"model": …}``, ``head`` one 1 × 1 layer;
+- RegDA, adaptation: ``{"model": …, "optimizer_f": …, "args": …}``, ``head.0, head.1`` a 3 × 3 layer and its BatchNorm,
+  ``head.3`` the 1 × 1 layer, ``head_adv`` the adversary, which is left out. Its maps are logarithms of densities;
+- UniFrame: ``{"student": …, "teacher": …, "args": …}``, every name behind ``module.``.
+"""
+
+import re
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from hamipose.errors import InputError
+from hamipose.models.network import PoseNetwork
+
+__all__ = ["load_published", "network_of"]
+
+#: Blocks of the four stages, and whether they are bottlenecks → timm's name.
+_BACKBONES = {
+    ((2, 2, 2, 2), False): "resnet18",
+    ((3, 4, 6, 3), False): "resnet34",
+    ((3, 4, 6, 3), True): "resnet50",
+    ((3, 4, 23, 3), True): "resnet101",
+    ((3, 8, 36, 3), True): "resnet152",
+}
+
+
+def _read(path: Path, role: Literal["teacher", "student"]) -> dict[str, Tensor]:
+    """The state dict of a checkpoint, names without ``module.``; nothing in the file is executed."""
+    if not path.is_file():
+        raise InputError(f"published weights {path} do not exist; give a checkpoint of RegDA's or UniFrame's code")
+    try:
+        with torch.serialization.safe_globals([Namespace]):  # the options of the run: a plain record
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the zip, pickle and tensor readers each have their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:160]
+        raise InputError(f"published weights {path} cannot be read ({reason})") from None
+    if isinstance(content, dict):
+        for key in (role, "model", "state_dict"):
+            if isinstance(content.get(key), dict):
+                content = content[key]
+                break
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"published weights {path} hold no {role} or model; give a checkpoint of RegDA or UniFrame")
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwork:
+    """A network with these weights, in eval mode.
+
+    Args:
+        state: names and tensors of the published ``PoseResNet`` or ``RegDAPoseResNet``.
+        name: where they come from, for messages.
+
+    Raises:
+        InputError: a part is missing, unknown or of another shape.
+    """
+    blocks = [
+        1 + max((int(m[1]) for k in state if (m := re.match(rf"backbone\.layer{stage}\.(\d+)\.", k))), default=-1)
+        for stage in (1, 2, 3, 4)
+    ]
+    backbone = _BACKBONES.get(((blocks[0], blocks[1], blocks[2], blocks[3]), "backbone.layer1.0.conv3.weight" in state))
+    final = "head.3" if "head.3.weight" in state else "head"
+    if backbone is None or f"{final}.weight" not in state or "upsampling.0.weight" not in state:
+        raise InputError(
+            f"{name} is no published PoseResNet: expected backbone.layer1 to layer4 of a ResNet, upsampling.0 to "
+            f"upsampling.8 and head, found {', '.join(list(state)[:3]) or 'nothing'} …"
+        )
+    deconvolutions = (k for k in state if re.fullmatch(r"upsampling\.\d+\.weight", k) and state[k].ndim == 4)
+    widths = tuple(state[k].shape[1] for k in deconvolutions)
+    network = PoseNetwork(state[f"{final}.weight"].shape[0], backbone, deconv_channels=widths)
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key.startswith(("backbone.fc.", "head_adv.")):
+            continue
+        for theirs, ours in (("upsampling.", "deconv."), (f"{final}.", "final.")):
+            key = ours + key.removeprefix(theirs) if key.startswith(theirs) else key
+        # What RegDA puts before its last layer belongs to the features here.
+        match = re.match(r"head\.([01])\.(.*)", key)
+        renamed[f"deconv.{len(network.deconv) + int(match[1])}.{match[2]}" if match else key] = value
+    if final == "head.3":
+        width = widths[-1]
+        network.deconv.extend([nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
+    try:
+        network.load_state_dict(renamed)
+    except RuntimeError as error:
+        first = " ".join(str(error).split("\n\t")[1].split())[:200]
+        raise InputError(f"{name} does not fit a Simple Baseline on {backbone}: {first}") from None
+    return network.eval()
+
+
+def load_published(path: str | Path, role: Literal["teacher", "student"] = "teacher") -> PoseNetwork:
+    """The network of a checkpoint that RegDA's or UniFrame's code wrote, in eval mode.
+
+    Args:
+        path: the file.
+        role: which of UniFrame's two networks; RegDA's files have one.
+
+    Raises:
+        InputError: the file cannot be read, or is of something else.
+    """
+    return network_of(_read(Path(path), role), str(path))
