@@ -1,7 +1,8 @@
 """From metres to pixels: the weak perspective of HMR's crop, and CLIFF's camera of the whole image.
 
-Both read the same three numbers (s, t_x, t_y) of a network. Pixels: x to the right, y down, the centre of the first pixel
-is (0, 0); the principal point is the middle of the image. A box has a side b, which fills the crop from top to bottom.
+Both read the same three numbers (s, t_x, t_y) of a network. Pixels: x to the right, y down, the centre of the first
+pixel is (0, 0); the principal point is the middle of the image. A box has a side b, which fills the crop from top to
+bottom.
 """
 
 from abc import ABC, abstractmethod
@@ -28,7 +29,9 @@ NEAREST_M = 0.05
 
 
 class Box(NamedTuple):
-    """Where a crop was taken, and with which camera. In a mirrored image everything is in pixels of the mirrored one."""
+    """Where a crop was taken, and with which camera. In a mirrored image everything is in pixels of the mirrored
+    one.
+    """
 
     centre_px: Float[Tensor, "batch 2"]
     side_px: Float[Tensor, " batch"]

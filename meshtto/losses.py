@@ -128,7 +128,9 @@ def joint_loss(
     target_m: Float[Tensor, "batch 49 3"],
     confidence: Float[Tensor, "batch 49"],
 ) -> Float[Tensor, " batch"]:
-    r"""L_J3D: the mean of :math:`c\,(X - \hat X)^2` over the 24 joints of ground truth, about the middle of the hips."""
+    r"""L_J3D: the mean of :math:`c\,(X - \hat X)^2` over the 24 joints of ground truth, about the middle of the
+    hips.
+    """
     predicted = (predicted_m - predicted_m[:, _HIPS].mean(1, keepdim=True))[:, _OPENPOSE:]
     target = (target_m - target_m[:, _HIPS].mean(1, keepdim=True))[:, _OPENPOSE:]
     # Without its hips a target has no place to be compared at.

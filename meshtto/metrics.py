@@ -1,4 +1,5 @@
-"""Errors of recovered bodies: pure functions that give one number a joint, and torchmetrics classes that average, in mm.
+"""Errors of recovered bodies: pure functions that give one number a joint, and torchmetrics classes that average, in
+mm.
 
 Convention of the field: joints are compared relative to the pelvis (MPJPE), or after a similarity without mirror
 (PA-MPJPE); vertices are compared as they are, both meshes at zero translation (PVE).

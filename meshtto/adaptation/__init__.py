@@ -1,5 +1,5 @@
-r"""The inner step, :math:`w'_j = w - \alpha \nabla_w L(f_w(I_j))` for each image j: one implementation, run once inside a
-training step and up to 14 times at test time.
+r"""The inner step, :math:`w'_j = w - \alpha \nabla_w L(f_w(I_j))` for each image j: one implementation, run once
+inside a training step and up to 14 times at test time.
 
 How the weights of many images are held is an object: :class:`LowRank` (a head of linear layers under gradient descent,
 exact without a copy of a weight), :class:`Stacked` (anything, a copy of the weights for each image), :class:`Shared`

@@ -6,8 +6,8 @@ adapted layer is
 
 .. math:: z \mapsto W z + b - \alpha \sum_i d_i (a_i \cdot z + 1),
 
-and the weights of an image after k steps are k n pairs of vectors. Exact; of first order where a and d are constants, of
-second order where they keep their graphs.
+and the weights of an image after k steps are k n pairs of vectors. Exact; of first order where a and d are constants,
+of second order where they keep their graphs.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""One copy of the weights for the whole batch, moved down the batch's mean loss: what the paper's reference code does."""
+"""One copy of the weights for the whole batch, moved down the batch's mean loss: what the paper's reference code
+does.
+"""
 
 from typing import Any
 

@@ -24,8 +24,8 @@ class Stacked(Weights):
         network: any module whose inputs and outputs have the batch as first dimension.
         rule: how gradients move weights.
         second_order: let derivatives pass through the steps.
-        start: where to begin, as :meth:`Weights.of_each_image` gave it; the network's own parameters where a name is not
-            in it.
+        start: where to begin, as :meth:`Weights.of_each_image` gave it; the network's own parameters where a name is
+            not in it.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""The head of HMR (Kanazawa et al., CVPR 2018) as SPIN and CLIFF have it: iterative error feedback over 6D rotations."""
+"""The head of HMR (Kanazawa et al., CVPR 2018) as SPIN and CLIFF have it: iterative error feedback over 6D
+rotations.
+"""
 
 from typing import NamedTuple
 
@@ -21,15 +23,18 @@ class Estimate(NamedTuple):
 
 
 def rotations_from_6d(pose: Float[Tensor, "batch 144"]) -> Float[Tensor, "batch 24 3 3"]:
-    """Six numbers a joint, read as a 3 × 2 matrix whose columns are made orthonormal (Zhou et al., CVPR 2019, eq. 15)."""
+    """Six numbers a joint, read as a 3 × 2 matrix whose columns are made orthonormal (Zhou et al., CVPR 2019, eq.
+    15).
+    """
     return roma.special_gramschmidt(pose.view(-1, 24, 3, 2))
 
 
 class IterativeHead(nn.Module):
-    r"""Starts from mean parameters :math:`\Theta_0` and corrects them n times, :math:`\Theta \leftarrow \Theta + R(\phi, \Theta)`.
+    r"""Starts from mean parameters :math:`\Theta_0` and corrects them n times, :math:`\Theta \leftarrow \Theta +
+    R(\phi, \Theta)`.
 
-    R is two linear layers of 1024 with dropout and, as published, no activation between them, and one linear decoder each
-    for pose, shape and camera.
+    R is two linear layers of 1024 with dropout and, as published, no activation between them, and one linear decoder
+    each for pose, shape and camera.
 
     Args:
         features: numbers of an image.

@@ -17,8 +17,8 @@ __all__ = ["CLIFF", "HMR", "Regressor"]
 class Regressor(nn.Module):
     """Normalised crops → rotations, shape, camera.
 
-    ``forward(images, told)`` is ``head(features(images), told)`` where `told` is :meth:`told` of the crops' boxes. Only the
-    head runs again when only the head is adapted.
+    ``forward(images, told)`` is ``head(features(images), told)`` where `told` is :meth:`told` of the crops' boxes.
+    Only the head runs again when only the head is adapted.
 
     Args:
         mean: mean pose (24 × 6), shape (10) and camera (3), as :func:`meshtto.body.mean_parameters` gives them.

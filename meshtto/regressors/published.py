@@ -1,7 +1,7 @@
 """State dicts of published regressors, by the names they use: HMR as SPIN saves it, CLIFF as its authors do.
 
-Both keep the head's layers beside the backbone's. SPIN's backbone has no prefix, CLIFF's is called ``encoder``; both name
-its tensors as torchvision's ResNet and timm's HRNet do.
+Both keep the head's layers beside the backbone's. SPIN's backbone has no prefix, CLIFF's is called ``encoder``; both
+name its tensors as torchvision's ResNet and timm's HRNet do.
 """
 
 from pathlib import Path

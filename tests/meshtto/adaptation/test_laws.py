@@ -1,4 +1,6 @@
-"""The inner step against a loop over images that does what the paper prints: copy the weights, take the gradient, step."""
+"""The inner step against a loop over images that does what the paper prints: copy the weights, take the gradient,
+step.
+"""
 
 import copy
 from collections.abc import Callable

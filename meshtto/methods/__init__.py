@@ -1,0 +1,23 @@
+"""Methods, one Lightning module each, under the short names that configs use."""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "Dual": ".dual",
+    "EFT": ".eft",
+    "LastCheckpoint": "hamipose.running.last_checkpoint",
+    "MeshMethod": ".base",
+    "Meta": ".meta",
+    "PredictionFile": ".prediction_file",
+    "Regression": ".regression",
+    "ScoreFile": ".score_file",
+    "load": ".checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name's module when it is first asked for: lightning is slow to load."""
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name], __name__), name)
+    raise AttributeError(f"module {__name__} has no {name}")

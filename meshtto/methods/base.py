@@ -1,0 +1,352 @@
+"""What all methods have in common: regressor, body, manual optimization, evaluation with adaptation, exact
+checkpoints.
+"""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from hamipose.errors import InputError
+from hamipose.models.preprocess import normalise
+from hamipose.running.guard import FiniteGuard, check_weights
+from hamipose.running.optimization import parameter_groups, total_steps
+from hamipose.running.random_state import get_random_state, set_random_state
+from hamipose.running.schedule import warmup_cosine
+from meshtto.adaptation import Phase
+from meshtto.body import Body
+from meshtto.camera import Box
+from meshtto.losses import LossWeights, Prediction, Target, mesh_terms, total
+from meshtto.methods.bodies import Bodies
+from meshtto.methods.building import build_regressor
+from meshtto.methods.checkpoint import load_networks
+from meshtto.methods.optimise import check_phases, optimise
+from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.methods.scores import Scores
+from meshtto.methods.targets import box_of, complete, evidence, joint_positions, labels
+from meshtto.metrics import Protocol
+from meshtto.regressors import Estimate, Regressor
+from meshtto.types import MeshBatch
+
+__all__ = ["MeshMethod", "Recovery"]
+
+
+class Recovery:
+    """What a method makes of a batch at test time.
+
+    Attributes:
+        prediction: after adaptation.
+        losses: [step, batch], before each step.
+        steps: [batch], how many each image took.
+    """
+
+    def __init__(self, prediction: Prediction, losses: Tensor, steps: Tensor) -> None:
+        self.prediction, self.losses, self.steps = prediction, losses, steps
+
+
+class MeshMethod(LightningModule):
+    """A regressor, how it is trained, and how it is adapted at test time; a method says what a step descends on.
+
+    The second level of inheritance below Lightning's class has this reason: Lightning calls hooks by their names on the
+    module itself, so what the methods share cannot be an object beside it.
+
+    Args:
+        optimizer: makes the one optimizer from parameters.
+        regressor: the network.
+        training: how it is trained.
+        loss: weights of the loss's terms.
+        test_time: how a body is fitted to its own picture.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        regressor: RegressorOptions,
+        training: TrainingOptions,
+        loss: LossWeights,
+        test_time: TestTimeOptions,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        check_phases(test_time.phases)
+        self.options = regressor
+        self.bodies = Bodies(regressor.body)
+        self.regressor = build_regressor(regressor, self.bodies)
+        self.make_optimizer = optimizer
+        self.training_options = training
+        self.loss_weights = loss
+        self.test_time = test_time
+        self._ignored = joint_positions(test_time.ignored_joints)
+        # What is needed to build the network again; the checkpoint's copy never overrides a config.
+        self.save_hyperparameters(
+            {
+                "method": type(self).__name__,
+                "regressor": {k: getattr(regressor, k) for k in ("kind", "backbone", "iterations", "width", "body")},
+            }
+        )
+        self._guard = FiniteGuard()
+        self._random_state: dict[str, Any] | None = None
+        self._scores: list[Scores] = []
+        self._logged: dict[str, Tensor] = {}
+        self._since = 0
+        self.results: dict[str, Any] = {}
+
+    # ------------------------------------------------------------------------------------------------ predictions
+
+    @property
+    def body(self) -> Body:
+        """The body of predictions, on the device of this module."""
+        return self.bodies.of("neutral", self.device)
+
+    def complete(self, estimate: Estimate, box: Box, size: tuple[int, int]) -> Prediction:
+        """The body that an estimate means, and how the crop shows it."""
+        return complete(estimate, self.body, self.regressor.camera, box, size)
+
+    def predict_with(self, network: Regressor, batch: MeshBatch) -> Prediction:
+        """What a network says of a batch, without adaptation."""
+        features = network.features(normalise(batch.image))
+        with torch.autocast(batch.image.device.type, enabled=False):
+            estimate = network.head(features.float(), network.told(box_of(batch)))
+        return self.complete(estimate, box_of(batch), size_of(batch))
+
+    def forward(self, batch: MeshBatch) -> Prediction:
+        """The regressor's answer, without adaptation."""
+        return self.predict_with(self.regressor, batch)
+
+    def pseudo(self, batch: MeshBatch) -> Prediction | None:
+        """The mesh that adaptation at test time may hold on to; None where no other network gives one."""
+        return None
+
+    def value(self, prediction: Prediction, target: Target, batch: MeshBatch) -> Float[Tensor, " batch"]:
+        """The loss of each image, without its outer factor."""
+        weights = self.loss_weights
+        return total(mesh_terms(prediction, target, size_of(batch), weights), weights)
+
+    def recover(
+        self, batch: MeshBatch, phases: list[Phase] | None = None, watch: Any = None, tolerance: Any = "option"
+    ) -> Recovery:
+        """Adapt to each image of a batch and predict. The networks must be in eval mode, and stay as they are.
+
+        Args:
+            batch: crops, their boxes and 2D evidence; labels are not read.
+            phases: those of the option `test_time` where None.
+            watch: called with the number of steps so far and the prediction, from 0 on.
+            tolerance: that of the option `test_time` where not given.
+        """
+        phases = self.test_time.phases if phases is None else phases
+        tolerance = self.test_time.tolerance if tolerance == "option" else tolerance
+        with torch.inference_mode(False), torch.no_grad():
+            batch = out_of_inference(batch)
+            box, size = box_of(batch), size_of(batch)
+            wanted = any(phase.pseudo_mesh and phase.steps for phase in phases)
+            pseudo = self.pseudo(batch) if wanted else None
+            targets = {
+                with_mesh: evidence(batch, pseudo if with_mesh else None, self._ignored) for with_mesh in (False, True)
+            }
+            last: list[tuple[Estimate, Prediction]] = []
+
+            def seen(estimate: Estimate) -> Prediction:
+                """The body is posed once for the loss and for the watcher."""
+                if not last or last[0][0] is not estimate:
+                    last[:] = [(estimate, self.complete(estimate, box, size))]
+                return last[0][1]
+
+            def loss(phase: Phase, estimate: Estimate) -> Tensor:
+                return self.value(seen(estimate), targets[phase.pseudo_mesh], batch)
+
+            def show(step: int, estimate: Estimate) -> None:
+                if watch is not None:
+                    watch(step, detached(seen(estimate)))
+
+            with torch.enable_grad():
+                told = self.regressor.told(box)
+                found = optimise(
+                    self.regressor, normalise(batch.image), told, phases, loss, tolerance=tolerance, watch=show
+                )
+                prediction = detached(seen(found.output))
+        return Recovery(prediction, found.losses, found.steps)
+
+    # ------------------------------------------------------------------------------------------------ a step
+
+    def supervised(self, prediction: Prediction, batch: MeshBatch) -> Float[Tensor, ""]:
+        """Mean loss against labels, with its outer factor."""
+        with torch.no_grad():
+            # Training compares within one body; which gender a label belongs to matters in evaluation alone.
+            vertices = self.body(batch.rotations, batch.shape).vertices_m
+        return self.loss_weights.outer * self.value(prediction, labels(batch, vertices), batch).mean()
+
+    def objective(self, batch: MeshBatch) -> dict[str, Float[Tensor, ""]]:
+        """What this step descends on: the sum of the values, which are logged by their names."""
+        return {"loss": self.supervised(self(batch), batch)}
+
+    def trained(self) -> nn.ModuleDict:
+        """The networks that the optimizer moves, by the names that ``training.lr_factors`` uses."""
+        return nn.ModuleDict({"regressor": self.regressor})
+
+    def training_step(self, batch: MeshBatch, batch_idx: int) -> None:
+        """Gradients, clip, step, schedule."""
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
+        optimizer.zero_grad()
+        values = self.objective(batch)
+        self.manual_backward(torch.stack(list(values.values())).sum())
+        self._guard.watch(self.global_step, {k: v.detach() for k, v in values.items()}, batch.name)
+        logs = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        limit = self.training_options.clip_norm
+        norm = None
+        if logs or limit is not None:
+            norm = nn.utils.clip_grad_norm_(self.trained().parameters(), math.inf if limit is None else limit)
+        optimizer.step()
+        schedule.step()
+        self._since += 1
+        for name, value in values.items():
+            self._logged[name] = self._logged.get(name, 0.0) + value.detach()
+        if logs:
+            self._log_training(norm)
+
+    @torch.no_grad()
+    def _log_training(self, norm: Tensor | None) -> None:
+        logged = {f"train/{name}": float(value) / self._since for name, value in self._logged.items()}
+        self._logged, self._since = {}, 0
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        logged["train/lr"] = float(optimizer.param_groups[0]["lr"])
+        if norm is not None:
+            logged["train/gradient_norm"] = float(norm)
+        if self.trainer.is_global_zero:
+            for logger in self.loggers:
+                logger.log_metrics(logged, step=self.global_step)
+        for name in ("loss", "auxiliary"):
+            if f"train/{name}" in logged:
+                self.log(name, logged[f"train/{name}"], prog_bar=True, logger=False)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, with warm-up and cosine over the whole run."""
+        options = self.training_options
+        optimizer = self.make_optimizer(parameter_groups(self.trained(), options.lr_factors, self.make_optimizer))
+        steps = total_steps(self.trainer)
+        schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, options.warmup_steps, steps, options.final_lr))
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    # ------------------------------------------------------------------------------------------------ evaluation
+
+    @property
+    def _data(self) -> Any:
+        """The data module, or None."""
+        return getattr(self.trainer, "datamodule", None)
+
+    def setup(self, stage: str) -> None:
+        """Refuse what would fail late, and start from another run's networks if told so."""
+        if self.trainer.precision == "16-mixed":
+            raise InputError(
+                "trainer.precision is 16-mixed, whose loss scaling hides gradients from the inner step; expected "
+                "bf16-mixed or 32-true"
+            )
+        if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
+            load_networks(self.training_options.init_from, self)
+
+    def protocol(self) -> Protocol:
+        """What the scores depend on."""
+        adapts = any(phase.steps for phase in self.test_time.phases)
+        sets = dict(self._data.evaluation_sets())
+        found = ", ".join(f"{name}: {dataset.evidence}" for name, dataset in sets.items()) if adapts else "not used"
+        genders = "neutral" if self.options.body == "builtin" else Protocol.gender
+        return Protocol(body=self.options.body.rpartition("/")[2], gender=genders, evidence=found)
+
+    def _start_evaluation(self, phases: list[Phase]) -> None:
+        self._guard.check()
+        steps = sum(phase.steps for phase in phases)
+        with torch.inference_mode(False):  # adaptation needs gradients, so counting happens outside of it
+            self._scores = [Scores(name, steps).to(self.device) for name in self._data.evaluation_names()]
+
+    def _evaluate(self, batch: MeshBatch, dataloader_idx: int, phases: list[Phase]) -> None:
+        with torch.no_grad():
+            vertices = self.bodies.labelled(batch.rotations, batch.shape, batch.gender)
+        scores = self._scores[dataloader_idx]
+
+        def count(step: int, prediction: Prediction) -> None:
+            scores.update(step, prediction, batch, vertices, self.body)
+
+        self.recover(batch, phases, count)
+
+    def _end_evaluation(self) -> None:
+        self.results = {"protocol": self.protocol().as_dict(), "sets": {}}
+        for scores in self._scores:
+            self.log_dict(scores.compute(), sync_dist=False, rank_zero_only=False)
+            self.results["sets"][scores.name] = {"against_steps": scores.curves(), "per_joint": scores.per_joint()}
+            if scores.name == "val":
+                self.log("pa_mpjpe", scores.compute()["val/pa_mpjpe"], prog_bar=True, logger=False)
+        self._scores = []
+
+    @property
+    def _validation_phases(self) -> list[Phase]:
+        fitting = self.trainer.state.fn == "fit"
+        return self.test_time.phases if self.test_time.in_validation or not fitting else []
+
+    def on_validation_epoch_start(self) -> None:
+        self._start_evaluation(self._validation_phases)
+
+    def validation_step(self, batch: MeshBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, dataloader_idx, self._validation_phases)
+
+    def on_validation_epoch_end(self) -> None:
+        self._end_evaluation()
+
+    def on_test_epoch_start(self) -> None:
+        self._start_evaluation(self.test_time.phases)
+
+    def test_step(self, batch: MeshBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, dataloader_idx, self.test_time.phases)
+
+    def on_test_epoch_end(self) -> None:
+        self._end_evaluation()
+
+    def predict_step(self, batch: MeshBatch, batch_idx: int) -> tuple[MeshBatch, Recovery]:
+        """Recovered bodies."""
+        return batch, self.recover(batch)
+
+    # ------------------------------------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Only sound weights are saved, and with them the random state."""
+        self._guard.check()
+        check_weights(self, self.global_step)
+        checkpoint["random_state"] = get_random_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
+        hparams = checkpoint.get("hyper_parameters", {})
+        shapes = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
+        if shapes != {name: tensor.shape for name, tensor in self.state_dict().items()}:
+            raise InputError(
+                f"the checkpoint is of another model ({hparams.get('method')}, {hparams.get('regressor')}) than "
+                f"{type(self).__name__} with {self.hparams['regressor']}; give the config it was made with, or start a "
+                "new run from its networks with training.init_from"
+            )
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_start(self) -> None:
+        """After resuming: forget what setting up has drawn."""
+        if self._random_state is not None:
+            set_random_state(self._random_state)
+            self._random_state = None
+
+
+def size_of(batch: MeshBatch) -> tuple[int, int]:
+    """Height and width of the crops."""
+    return batch.image.shape[-2], batch.image.shape[-1]
+
+
+def detached(prediction: Prediction) -> Prediction:
+    """Without its graph."""
+    return Prediction(*(value.detach() for value in prediction))
+
+
+def out_of_inference(batch: MeshBatch) -> MeshBatch:
+    """A batch whose tensors autograd may use: those that were moved in inference mode are copied."""
+    values = vars(batch)
+    return type(batch)(**{k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in values.items()})

@@ -1,0 +1,79 @@
+"""Networks out of checkpoints, whichever method made them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hamipose.errors import InputError
+
+__all__ = ["load", "load_networks", "read_checkpoint"]
+
+_NETWORKS = ("regressor", "auxiliary")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint's content; nothing in it is executed.
+
+    Raises:
+        InputError: it is missing, damaged or not a checkpoint of this package.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"checkpoint {path} does not exist; give a file that `fit` saved")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the zip, pickle and tensor readers each have their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"checkpoint {path} cannot be read ({reason}); give a file that `fit` saved") from None
+    hparams = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
+    if "state_dict" not in checkpoint or "regressor" not in hparams:
+        raise InputError(f"checkpoint {path} was not saved by meshtto; give a file that its `fit` saved")
+    return checkpoint
+
+
+def _of(state: dict[str, Any], network: str) -> dict[str, Any]:
+    return {k.removeprefix(f"{network}."): v for k, v in state.items() if k.startswith(f"{network}.")}
+
+
+def load_networks(path: str | Path, method: nn.Module) -> None:
+    """Fill a method's networks from another's checkpoint; an auxiliary network from the regressor where it has none.
+
+    Raises:
+        InputError: the checkpoint cannot be read or is of another network.
+    """
+    checkpoint = read_checkpoint(path)
+    for name in _NETWORKS:
+        network = getattr(method, name, None)
+        if network is None:
+            continue
+        state = _of(checkpoint["state_dict"], name) or _of(checkpoint["state_dict"], "regressor")
+        try:
+            network.load_state_dict(state)
+        except RuntimeError:
+            raise InputError(
+                f"checkpoint {path} holds {checkpoint['hyper_parameters']['regressor']}, another network than the "
+                f"{name} to fill; give model.init_args.regressor the same values"
+            ) from None
+
+
+def load(path: str | Path, body: str | None = None) -> Any:
+    """The method of a checkpoint, ready to recover meshes: networks in eval mode, default phases at test time.
+
+    Args:
+        path: the file.
+        body: file of the body model, where it is elsewhere than it was in training.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+    from meshtto import methods
+    from meshtto.methods.options import RegressorOptions
+
+    checkpoint = read_checkpoint(path)
+    hparams = checkpoint["hyper_parameters"]
+    given = {**hparams["regressor"], **({} if body is None else {"body": body})}
+    kind = getattr(methods, hparams["method"])
+    method = kind(optimizer=torch.optim.Adam, regressor=RegressorOptions(**given))
+    method.load_state_dict(checkpoint["state_dict"])
+    return method.eval()

@@ -1,0 +1,94 @@
+"""Phases of adaptation, one after the other, on a regressor: what training does inside a step, and tests do after
+it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hamipose.errors import InputError
+from meshtto.adaptation import Adapted, Phase, adapt, begin
+from meshtto.regressors import Estimate, Regressor
+
+__all__ = ["check_phases", "optimise"]
+
+
+def check_phases(phases: Sequence[Phase]) -> None:
+    """Refuse what has no meaning.
+
+    Raises:
+        InputError: the head alone is to be moved after the whole network was, or the number of steps is negative.
+    """
+    scopes = [phase.scope for phase in phases]
+    if "head" in scopes[scopes.index("all") if "all" in scopes else len(scopes) :]:
+        raise InputError(
+            'a phase of scope "head" follows one of scope "all", after which the images share no backbone; put it '
+            'first, or give it scope "all"'
+        )
+    for phase in phases:
+        if phase.steps < 0:
+            raise InputError(f"a phase has {phase.steps} steps; expected 0 or more")
+
+
+def optimise(
+    regressor: Regressor,
+    images: Float[Tensor, "batch 3 height width"],
+    told: Float[Tensor, "batch told"],
+    phases: Sequence[Phase],
+    loss: Callable[[Phase, Estimate], Float[Tensor, " batch"]],
+    second_order: bool = False,
+    tolerance: float | None = None,
+    watch: Callable[[int, Estimate], None] | None = None,
+) -> Adapted:
+    """Adapt a regressor to each image, and say what it then says.
+
+    The backbone runs once as long as phases move the head alone. Whatever is moved runs in single precision: a step of
+    1e-5 would be lost in bfloat16. The regressor's parameters, inputs and modes are left as they were.
+
+    Args:
+        regressor: the network.
+        images: normalised crops.
+        told: of their boxes.
+        phases: what to do; none: nothing.
+        loss: of an estimate, in a phase.
+        second_order: let derivatives pass through the steps.
+        tolerance: as in :func:`meshtto.adaptation.adapt`; each phase begins with all images again.
+        watch: shown the number of steps so far and the estimate, from 0 on.
+    """
+    check_phases(phases)
+    whole = bool(phases) and phases[0].scope == "all"
+    device = images.device.type
+    inputs: tuple[Tensor, ...] = (images, told)
+    if not whole:
+        inputs = (regressor.features(images).float(), told)
+    start: dict[str, Tensor] | None = None
+    result: Adapted | None = None
+    done = 0
+    with torch.autocast(device, enabled=False):
+        for phase in phases or [Phase(steps=0)]:
+            if phase.scope == "all" and not whole:
+                whole, inputs = True, (images, told)
+                start = None if start is None else {f"head.{name}": p for name, p in start.items()}
+            weights = begin(phase, regressor if whole else regressor.head, second_order, start)
+
+            def show(step: int, estimate: Any, before: int = done) -> None:
+                if watch is not None and (before == 0 or step > 0):
+                    watch(before + step, estimate)
+
+            def of(estimate: Any, phase: Phase = phase) -> Tensor:
+                return loss(phase, estimate)
+
+            found = adapt(weights, inputs, of, phase.steps, tolerance, show)
+            if phase is not (phases or [phase])[-1]:
+                start = weights.of_each_image()
+            done += phase.steps
+            result = (
+                found
+                if result is None
+                else Adapted(found.output, torch.cat([result.losses, found.losses]), result.steps + found.steps)
+            )
+    assert result is not None
+    return result

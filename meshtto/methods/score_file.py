@@ -1,0 +1,44 @@
+"""The last scores of a run as a JSON file, whatever logger is in use, with the protocol they were taken under."""
+
+import json
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from hamipose.running.last_checkpoint import run_folder
+
+__all__ = ["ScoreFile"]
+
+
+class ScoreFile(Callback):
+    """Writes ``scores.json`` (after `fit`), ``scores-validate.json`` or ``scores-test.json``.
+
+    Each holds the protocol and, for every set, the errors after 0, 1, 2 … steps of adaptation and joint by joint.
+
+    Args:
+        path: the file; in the run's folder where not given.
+    """
+
+    def __init__(self, path: str | None = None):
+        self.path = path
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+        results = getattr(pl_module, "results", None)
+        if not trainer.is_global_zero or trainer.sanity_checking or not results:
+            return
+        content = {"method": type(pl_module).__name__, "step": trainer.global_step, **results}
+        path = run_folder(trainer) / name if self.path is None else type(run_folder(trainer))(self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """After training."""
+        self._write(trainer, pl_module, "scores.json")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """After the verb `validate`."""
+        if trainer.state.fn == "validate":
+            self._write(trainer, pl_module, "scores-validate.json")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """After the verb `test`."""
+        self._write(trainer, pl_module, "scores-test.json")

@@ -1,0 +1,81 @@
+"""Errors on one data set after every step of adaptation."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from meshtto.body import Body
+from meshtto.joints import EVALUATION14, JOINTS49
+from meshtto.losses import Prediction
+from meshtto.metrics import MPJPE, PAMPJPE, PVE, ReprojectionError
+from meshtto.types import MeshBatch
+
+__all__ = ["Scores"]
+
+#: Labels of the 14 joints where no mesh is labelled.
+_OF_49 = [JOINTS49.index(name) for name in EVALUATION14]
+_PELVIS = JOINTS49.index("pelvis")
+
+
+class Scores(nn.Module):
+    """MPJPE, PA-MPJPE and PVE in mm, 2D error in pixels of the crop, from 0 steps to the last.
+
+    Joints are regressed from the vertices of both sides; where a sample's mesh is not labelled, its labelled joints are
+    compared with, relative to their pelvis. Padding does not count.
+
+    Args:
+        name: prefix of the logged names, such as val.
+        steps: of adaptation.
+    """
+
+    def __init__(self, name: str, steps: int) -> None:
+        super().__init__()
+        self.name = name
+        joints = len(EVALUATION14)
+        self.at = nn.ModuleList(
+            nn.ModuleDict(
+                {"mpjpe": MPJPE(joints), "pa_mpjpe": PAMPJPE(joints), "pve": PVE(), "error_2d": ReprojectionError()}
+            )
+            for _ in range(steps + 1)
+        )
+
+    @torch.no_grad()
+    def update(self, step: int, prediction: Prediction, batch: MeshBatch, vertices_m: Any, body: Body) -> None:
+        """Count a batch.
+
+        Args:
+            step: how many steps of adaptation have been taken.
+            prediction: what was then predicted.
+            batch: with labels.
+            vertices_m: of the labels, [batch, vertex, 3].
+            body: whose regressors are used.
+        """
+        counted = batch.index >= 0
+        labelled = body.evaluation_joints(vertices_m)
+        apart = batch.joints_m[:, _OF_49] - batch.joints_m[:, _PELVIS, None]
+        target = torch.where(batch.has_mesh[:, None, None], labelled, apart)
+        found = body.evaluation_joints(prediction.vertices_m)
+        complete = (batch.joints_confidence[:, [*_OF_49, _PELVIS]] > 0).all(1)
+        joints = counted & (batch.has_mesh | complete)
+        metrics: Any = self.at[step]
+        metrics["mpjpe"].update(found, target, joints)
+        metrics["pa_mpjpe"].update(found, target, joints)
+        metrics["pve"].update(prediction.vertices_m, vertices_m, counted & batch.has_mesh)
+        metrics["error_2d"].update(prediction.keypoints_px, batch.keypoints_px, batch.keypoints_confidence, counted)
+
+    def curves(self) -> dict[str, list[float]]:
+        """Each error against the number of steps."""
+        names = ("mpjpe", "pa_mpjpe", "pve", "error_2d")
+        at: Any = self.at
+        return {name: [round(float(metrics[name].compute()), 4) for metrics in at] for name in names}
+
+    def per_joint(self) -> dict[str, list[float]]:
+        """MPJPE of each joint before and after adaptation."""
+        ends: Any = (self.at[0], self.at[-1])
+        first, last = (metrics["mpjpe"].per_point().tolist() for metrics in ends)
+        return {name: [round(a, 3), round(b, 3)] for name, a, b in zip(EVALUATION14, first, last, strict=True)}
+
+    def compute(self) -> dict[str, float]:
+        """The last step's errors, as they are logged."""
+        return {f"{self.name}/{name}": curve[-1] for name, curve in self.curves().items()}

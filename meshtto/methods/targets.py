@@ -1,0 +1,74 @@
+"""From batches and estimates to what losses compare."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hamipose.errors import InputError
+from meshtto.body import Body
+from meshtto.camera import Box, Camera
+from meshtto.joints import JOINTS49
+from meshtto.losses import MeshTarget, Prediction, Target
+from meshtto.regressors import Estimate
+from meshtto.types import MeshBatch
+
+__all__ = ["box_of", "complete", "evidence", "joint_positions", "labels"]
+
+
+def box_of(batch: MeshBatch) -> Box:
+    """Where the crops lie."""
+    return Box(batch.centre_px, batch.side_px, batch.image_size, batch.focal_px)
+
+
+def complete(estimate: Estimate, body: Body, camera: Camera, box: Box, size: tuple[int, int]) -> Prediction:
+    """The body that an estimate means, and how the crop shows it; in single precision at least."""
+    with torch.autocast(estimate.shape.device.type, enabled=False):
+        made = body(estimate.rotations, estimate.shape)
+        keypoints_px = camera.project(made.joints_m, estimate.camera, box, size)
+    return Prediction(*estimate, made.vertices_m, made.joints_m, keypoints_px)
+
+
+def labels(batch: MeshBatch, vertices_m: Float[Tensor, "batch vertex 3"]) -> Target:
+    """All that is known of a batch; `vertices_m` are those of its labelled parameters."""
+    mesh = MeshTarget(batch.joints_m, batch.joints_confidence, batch.rotations, batch.shape, vertices_m, batch.has_mesh)
+    return Target(batch.keypoints_px, batch.keypoints_confidence, mesh)
+
+
+def evidence(batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequence[int] = ()) -> Target:
+    """What may be known of an image without labels: 2D evidence, and what another network says of the mesh.
+
+    Args:
+        batch: of which evidence alone is read.
+        pseudo: the other network's prediction, if there is one.
+        ignored: positions of joints whose evidence is left out.
+    """
+    confidence = batch.evidence_confidence
+    if ignored:
+        confidence = confidence.clone()
+        confidence[:, list(ignored)] = 0
+    if pseudo is None:
+        return Target(batch.evidence_px, confidence)
+    everything = torch.ones_like(confidence)
+    mesh = MeshTarget(
+        pseudo.joints_m,
+        everything,
+        pseudo.rotations,
+        pseudo.shape,
+        pseudo.vertices_m,
+        torch.ones_like(batch.has_mesh),
+    )
+    return Target(batch.evidence_px, confidence, mesh)
+
+
+def joint_positions(names: Sequence[str]) -> list[int]:
+    """Positions among the 49.
+
+    Raises:
+        InputError: there is no such joint.
+    """
+    for name in names:
+        if name not in JOINTS49:
+            raise InputError(f"test_time.ignored_joints names {name!r}; expected names among {', '.join(JOINTS49)}")
+    return [JOINTS49.index(name) for name in names]
