@@ -26,11 +26,11 @@ from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS, mirror_
 __all__ = ["VERSION", "People", "build", "sample_people"]
 
 #: Raised whenever the built-in body becomes another one.
-VERSION = 1
+VERSION = 2
 
 _AGES = (18.0, 80.0)
 _FITTED = 96  # bodies from which regressors are fitted: three equations each
-_NEAREST = 160  # vertices that may take part in a joint
+_NEAREST = 1000  # vertices that may take part in a joint
 
 # Where a point sits and which joint carries it: anny's bones (means of where they start), or vertices of the skin.
 _BONES_OF_JOINT = {
