@@ -42,7 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="where Markdown, CSV and plot go")
     parser.add_argument("--start-steps", type=int, default=Budget.start, help="small scale: on the source alone")
     parser.add_argument("--steps", type=int, default=Budget.steps, help="small scale: of every row, from there")
-    parser.add_argument("--epoch-steps", type=int, default=Budget.epoch, help="small scale: between evaluations")
     parser.add_argument(
         "--row",
         nargs=3,
@@ -95,7 +94,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     given, overrides = _parser().parse_known_args(arguments)
     chosen = plan(given.table or f"figure{given.figure}")
-    budget = Budget(given.start_steps, given.steps, given.epoch_steps)
+    budget = Budget(given.start_steps, given.steps)
     cells = compose(
         chosen,
         given.scale,

@@ -19,24 +19,26 @@ __all__ = ["Budget", "Cell", "Scale", "compose", "data_file", "write_data"]
 Scale = Literal["small", "paper"]
 
 
+#: Evaluations of a run. The configs below ``small/`` count in four epochs, whatever these are long.
+_START_EPOCHS, _EPOCHS = 10, 4
+
+
 @dataclass(frozen=True)
 class Budget:
     """What every row is given at the small scale. (At the paper's, each config states its own.)
 
     Attributes:
         start: steps on the source alone from which all rows of a seed start.
-        steps: steps of each row.
-        epoch: steps between evaluations.
+        steps: of each row, evaluated four times.
     """
 
     start: int = 500
     steps: int = 400
-    epoch: int = 100
 
     def __post_init__(self) -> None:
-        for name, value in (("start", self.start), ("steps", self.steps)):
-            if self.epoch < 1 or value < self.epoch or value % self.epoch:
-                raise InputError(f"{name} is {value} steps, expected a multiple of the epoch of {self.epoch}")
+        for name, value, epochs in (("start", self.start, _START_EPOCHS), ("steps", self.steps, _EPOCHS)):
+            if value < epochs or value % epochs:
+                raise InputError(f"{name} is {value}, expected a multiple of its {epochs} epochs")
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ def _run(
     if scale == "paper":
         epochs, steps = _configured(recipe.config)
         return _fit(transfer, recipe, seed, epochs, steps, runs, root, overrides, None)
-    start = _fit(transfer, _START, seed, budget.start // budget.epoch, budget.epoch, runs, root, overrides, None)
-    return _fit(transfer, recipe, seed, budget.steps // budget.epoch, budget.epoch, runs, root, overrides, start)
+    start = _fit(transfer, _START, seed, _START_EPOCHS, budget.start // _START_EPOCHS, runs, root, overrides, None)
+    return _fit(transfer, recipe, seed, _EPOCHS, budget.steps // _EPOCHS, runs, root, overrides, start)
 
 
 def _configured(config: str) -> tuple[int, int]:
@@ -162,7 +164,8 @@ def _fit(
         "data.steps_per_epoch": str(steps),
         "trainer.max_epochs": str(epochs),
         **transfer.located(root),
-        **recipe.options,
+        **({} if start is None else {"model.init_args.training.warmup_steps": str(epochs * steps // 8)}),
+        **{name: value.replace("{quarter}", str(epochs * steps // 4)) for name, value in recipe.options.items()},
         "trainer.enable_progress_bar": "false",
         "trainer.logger.init_args.save_dir": str(folder.parent),
         "trainer.logger.init_args.name": "",

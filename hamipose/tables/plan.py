@@ -18,7 +18,7 @@ class Recipe:
     Attributes:
         name: folder of its runs; rows of several tables that are trained alike share it.
         config: file of ``configs/hamipose``.
-        options: laid over the config, by the command line's names.
+        options: laid over the config, by the command line's names; ``{quarter}`` stands for a quarter of the steps.
     """
 
     name: str
@@ -115,14 +115,41 @@ _MEAN_TEACHER = Row(
 _HAMIPOSE = _variant("HamiPose", "hamipose", {})
 _GATE_ADAMW = _variant("+ metric, gate", "gate_adamw", _ADAMW, "the paper does not say which optimizer: AdamW here")
 
+
+def _method(label: str, name: str, note: str = "", small: Mapping[str, str] | None = None) -> Row:
+    """A method that has a config at each scale; `small` is laid over the small one, whose budget is so much shorter."""
+    return Row(label, Recipe(name, f"small/{name}.yaml", small or {}), Recipe(name, f"methods/{name}.yaml"), note)
+
+
+#: The small configs are made for four epochs; these count steps.
+_MDAM = {"model.init_args.adaptation.pretrain_steps": "{quarter}"}
+_REGDA = {"model.init_args.pretrain_steps": "{quarter}", "model.init_args.reversal_steps": "{quarter}"}
 _METHODS = (
     _SOURCE_ONLY,
     _MEAN_TEACHER,
+    _method("CC-SSL", "ccssl"),
+    _method("MDAM", "mdam", small=_MDAM),
+    _method("RegDA", "regda", small=_REGDA),
+    _method("UniFrame", "uniframe", "small scale: without style transfer"),
+    _method("SFHPE", "sfhpe", "source-free: no source image after the start"),
     Row("DA-LLPose", note=_NO_CODE),
+    _method("CGDM", "cgdm", "carried over from classification"),
     Row("GGF", note=_NO_CODE),
+    _method("PGDA", "pgda", "carried over from prompts of a classifier; four backward passes a step"),
     _HAMIPOSE,
 )
-_GENERAL = (_SOURCE_ONLY, _HAMIPOSE)
+_FISHR = {"model.init_args.penalty_start": "{quarter}"}
+_GENERAL = (
+    _SOURCE_ONLY,
+    _method("CC-SSL", "ccssl"),
+    _method("RegDA", "regda", small=_REGDA),
+    _method("UniFrame", "uniframe", "small scale: without style transfer"),
+    _method("Fishr", "fishr", "source alone, two looks of it as domains; penalty after a quarter of the steps", _FISHR),
+    _method("SAM", "sam", "source alone"),
+    _method("SAGM", "sagm", "source alone"),
+    _method("GGA", "gga", "source alone, two looks of it as domains; small scale: 40 searches in all"),
+    _HAMIPOSE,
+)
 _ABLATION = (
     _MEAN_TEACHER,
     _variant("+ metric", "closed_gate_adamw", {**_ADAMW, **_CLOSED}, "the gate never opens; AdamW"),

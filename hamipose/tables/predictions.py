@@ -73,7 +73,7 @@ def read_predictions(path: Path) -> tuple[list[Found], list[str] | None]:
     counts = sorted({len(person.keypoints_px) for person in found})
     if len(counts) > 1 or (names is not None and counts != [len(names)]):
         raise InputError(
-            f"predictions {path} have people of {', '.join(map(str, counts))} keypoints; expected one number"
+            f"predictions {path} have {' or '.join(map(str, counts))} keypoints a person; expected one number"
         )
     return found, names
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hamipose.errors import InputError
 from hamipose.tables.provenance import revision
+from hamipose.tables.scores import read_run
 
 __all__ = ["Call", "Run", "carry_out", "failure", "finished", "made_by", "wall_seconds"]
 
@@ -77,7 +78,7 @@ def wall_seconds(run: Run) -> tuple[int, float]:
     """Steps that this run has made, and what they took, evaluation included; (0, 0.0) where nothing is known."""
     path = run.folder / "wall.json"
     parts = json.loads(path.read_text()) if path.exists() else []
-    return sum(part["steps"] for part in parts), sum(part["seconds"] for part in parts)
+    return sum(part["steps"] for part in parts), float(sum(part["seconds"] for part in parts))
 
 
 def made_by(run: Run) -> str:
@@ -163,10 +164,8 @@ def _set_aside(folder: Path) -> None:
 
 
 def _steps(folder: Path) -> int:
-    """The last step that was logged."""
-    from hamipose.tables.scores import read_run
-
-    steps = [max(series) for series in read_run(folder).values() if series]
+    """Steps up to the last evaluation."""
+    steps = [max(series) for name, series in read_run(folder).items() if not name.startswith("train/")]
     return max(steps) + 1 if steps else 0
 
 

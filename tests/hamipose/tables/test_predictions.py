@@ -1,0 +1,159 @@
+"""Predictions of others: the verb's scores are the metric's, and what does not fit is told in a line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hamipose.affine import apply_points, crop_matrix
+from hamipose.cli.evaluate import main
+from hamipose.data import CocoKeypoints
+from hamipose.data.views import labels_in_view
+from hamipose.errors import InputError
+from hamipose.heatmaps import encode
+from hamipose.metrics import PCK, PaperPCK
+from hamipose.skeletons import BODY16, COCO17
+from hamipose.tables.predictions import Found, matched
+
+
+@pytest.fixture
+def guesses(dots: Path) -> np.ndarray:
+    """The truth of every image, and some pixels off."""
+    truth = json.loads((dots / "light/annotations.json").read_text())["annotations"]
+    keypoints = np.array([a["keypoints"] for a in truth]).reshape(len(truth), -1, 3)[..., :2]
+    return keypoints + np.random.default_rng(0).normal(0, 2.5, keypoints.shape)
+
+
+def results(keypoints: np.ndarray, **changes) -> list[dict]:
+    flat = np.concatenate([keypoints, np.ones_like(keypoints[..., :1])], -1).reshape(len(keypoints), -1)
+    return [
+        {"image_id": i, "category_id": 1, "keypoints": k.tolist(), "score": 0.5, **changes} for i, k in enumerate(flat)
+    ]
+
+
+def scored(dots: Path, tmp_path: Path, content: object, *words: str) -> dict:
+    (tmp_path / "found.json").write_text(json.dumps(content))
+    where = ["--data", "CocoKeypoints", "--root", str(dots / "light"), "--box", "image", *words]
+    main(["--predictions", str(tmp_path / "found.json"), *where, "--out", str(tmp_path / "scores.json")])
+    return json.loads((tmp_path / "scores.json").read_text())["scores"]
+
+
+def direct(dots: Path, guesses: np.ndarray, metric: PCK | PaperPCK) -> dict[str, float]:
+    dataset = CocoKeypoints(str(dots / "light"), box="image")
+    predicted, truth, seen = [], [], []
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        matrix = crop_matrix(sample.box_px, 256)
+        keypoints_px, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, 256)
+        truth.append(torch.from_numpy(keypoints_px))
+        seen.append(torch.from_numpy(visibility))
+        predicted.append(torch.from_numpy(apply_points(matrix, guesses[i]).astype(np.float32)))
+    found = torch.stack(predicted)
+    if isinstance(metric, PaperPCK):
+        found = encode(found, (256, 256), quantise=True)
+    metric.update(found, torch.stack(truth), torch.stack(seen))
+    return {group: float(value) for group, value in metric.compute().items()}
+
+
+def test_scores_are_the_metrics(dots, tmp_path, guesses):
+    found = scored(dots, tmp_path, results(guesses))
+    assert 0.2 < found["strict/pck@0.05"]["all"] < 0.8
+    assert found["strict/pck@0.05"] == pytest.approx(direct(dots, guesses, PCK(BODY16, 0.05)))
+    assert found["strict/pck@0.1"] == pytest.approx(direct(dots, guesses, PCK(BODY16, 0.1)))
+    assert found["paper/pck@0.05"] == pytest.approx(direct(dots, guesses, PaperPCK(BODY16, 0.05)))
+
+
+def test_our_own_predictions_are_matched_by_file_and_by_name_of_the_keypoint(dots, tmp_path, guesses):
+    """As the verb predict writes them; keypoints and people in another order, files in another folder."""
+    order = np.random.default_rng(1).permutation(len(BODY16))
+    annotations = [a | {"image_id": a["image_id"] + 7} for a in results(guesses[:, order])][::-1]
+    images = [{"id": i + 7, "file_name": f"/elsewhere/{i:04d}.png"} for i in range(len(guesses))]
+    categories = [{"id": 1, "name": "person", "keypoints": [BODY16.keypoints[k] for k in order]}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    assert scored(dots, tmp_path, content) == scored(dots, tmp_path, results(guesses))
+
+
+def test_keypoints_that_were_not_predicted_are_left_out(dots, tmp_path, guesses):
+    """COCO's 17 have all limb joints, but neither head nor neck."""
+    places = [BODY16.keypoints.index(k) if k in BODY16.keypoints else 0 for k in COCO17.keypoints]
+    found = scored(dots, tmp_path, results(guesses[:, places]), "--keypoints", "coco17")
+    whole = scored(dots, tmp_path, results(guesses))
+    assert found["strict/pck@0.05"] == {g: v for g, v in whole["strict/pck@0.05"].items() if g != "head"}
+
+
+def refused(dots: Path, tmp_path: Path, content: object, *words: str) -> str:
+    with pytest.raises(InputError) as error:
+        scored(dots, tmp_path, content, *words)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_missing_images_are_told(dots, tmp_path, guesses):
+    told = refused(dots, tmp_path, results(guesses)[2:])
+    assert "2 of 24 images have no prediction, 0000.png the first" in told
+    strange = [a | {"image_id": a["image_id"] + 1000} for a in results(guesses)]
+    assert "24 predictions are of images that it does not have" in refused(dots, tmp_path, strange)
+
+
+def test_another_number_of_keypoints_is_told(dots, tmp_path, guesses):
+    assert "has 14 keypoints a person, expected 16" in refused(dots, tmp_path, results(guesses[:, :14]))
+    torn = results(guesses)
+    torn[3]["keypoints"] = torn[3]["keypoints"][:-1]
+    assert "prediction 3 in" in refused(dots, tmp_path, torn)
+    short = [*results(guesses)[:-1], *results(guesses[:, :5])[-1:]]
+    assert "have 5 or 16 keypoints a person" in refused(dots, tmp_path, short)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([], "hold no people"),
+        ({"annotations": []}, "lack images or annotations"),
+        ([{"keypoints": [1, 2, 3]}], "prediction 0 in"),
+    ],
+)
+def test_other_files_are_refused(dots, tmp_path, content, told):
+    assert told in refused(dots, tmp_path, content)
+
+
+def test_options_of_the_data_set_are_checked(dots, tmp_path, guesses):
+    assert "--splt is no option of evaluate" in refused(dots, tmp_path, results(guesses), "--splt", "test")
+    with pytest.raises(InputError, match="--data is Nothing"):
+        main(["--predictions", "x.json", "--data", "Nothing"])
+    with pytest.raises(InputError, match="cannot be read"):
+        main(["--predictions", str(tmp_path / "none.json"), "--data", "CocoKeypoints", "--root", str(dots / "light")])
+
+
+def person(image: int | str, x: float, score: float = 1.0) -> Found:
+    return Found(image, np.full((2, 2), x), score)
+
+
+def test_the_best_prediction_of_an_image_with_one_person_counts():
+    found = [person("a.jpg", 1.0, 0.2), person("a.jpg", 2.0, 0.9), person("b.jpg", 3.0)]
+    assert matched(found, ["x/a.jpg", "x/b.jpg"])[:, 0, 0].tolist() == [2.0, 3.0]
+
+
+def test_people_of_one_image_are_told_apart_by_their_order():
+    names = ["x/a.jpg#5", "x/b.jpg#6", "x/a.jpg#7"]
+    found = [person("b.jpg", 3.0), person("a.jpg", 1.0, 0.1), person("a.jpg", 2.0, 0.9)]
+    assert matched(found, names)[:, 0, 0].tolist() == [1.0, 3.0, 2.0]
+    with pytest.raises(InputError, match=r"a.jpg shows 2 labelled people and has 1 predictions"):
+        matched(found[:2], names)
+
+
+def test_numbers_mean_the_number_in_the_files_name_or_the_position():
+    found = [person(1002, 2.0), person(1001, 1.0)]
+    assert matched(found, ["lsp/im1001.jpg", "lsp/im1002.jpg"])[:, 0, 0].tolist() == [1.0, 2.0]
+    assert matched([person(1, 2.0), person(0, 1.0)], ["anna.jpg", "bert.jpg"])[:, 0, 0].tolist() == [1.0, 2.0]
+    ids = {77: "bert.jpg", 78: "anna.jpg"}
+    assert matched([person(77, 2.0), person(78, 1.0)], ["f/anna.jpg", "f/bert.jpg"], ids)[:, 0, 0].tolist() == [
+        1.0,
+        2.0,
+    ]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    found = [person("/data/run1/0.jpg", 2.0), person("/data/run0/0.jpg", 1.0)]
+    assert matched(found, ["here/run0/0.jpg", "here/run1/0.jpg"])[:, 0, 0].tolist() == [1.0, 2.0]
