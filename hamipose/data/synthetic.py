@@ -7,25 +7,17 @@ keypoints in COCO's order), ``joints_3d_m`` (camera axes, metres, both orders), 
 rotation, position), ``pose`` and ``height_m``.
 """
 
-import json
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
 
 import numpy as np
 
 from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.rendered_folder import check_numbers, complete_folder, load_annotations
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, COCO17, Skeleton
 from hamipose.types import Sample
 
 __all__ = ["SyntheticPeople", "synthesize"]
-
-_JOURNAL = "annotations.part"
 
 
 def synthesize(
@@ -76,147 +68,17 @@ def synthesize(
             raise InputError(f"{what} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
     if look not in LOOKS:
         raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0)):
-        if value < least:
-            raise InputError(f"{name} is {value}, expected at least {least}")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}, expected at least 1")
+    check_numbers(count, size, seed, workers)
     if backgrounds is not None:
         from hamipose.synthetic.backdrops import photographs
 
         photographs(backgrounds)
-    folder = Path(out)
     settings = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "format": FORMAT}
     arguments = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "device": device}
     for name, chosen in (("poses", poses), ("backdrops", backdrops)):
         if chosen is not None:  # a folder of all of them says nothing
             settings[name] = arguments[name] = sorted(chosen)
-    made = _made(folder, settings)
-    missing = [i for i in range(count) if i not in made]
-    if not missing:
-        return folder / "annotations.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / _JOURNAL, "w" if not made else "a") as journal:
-        if journal.tell() == 0:
-            journal.write(json.dumps(settings) + "\n")
-            journal.writelines(json.dumps(record) + "\n" for record in made.values())
-        for record in _progress(_records(folder, missing, arguments, workers), len(missing), look, progress):
-            journal.write(json.dumps(record) + "\n")
-            journal.flush()
-            made[record["image"]["id"]] = record
-    return _finish(folder, settings, made)
-
-
-def _made(folder: Path, settings: dict) -> dict[int, dict]:
-    """Records of the pictures that are already there, from the finished file and from an interrupted run."""
-    made: dict[int, dict] = {}
-    sources = []
-    if (folder / "annotations.json").exists():
-        whole = _load(folder / "annotations.json")
-        pairs = zip(whole["images"], whole["annotations"], strict=True)
-        sources.append((whole["info"].get("settings"), [{"image": i, "annotation": a} for i, a in pairs]))
-    if (folder / _JOURNAL).exists():
-        complete = (folder / _JOURNAL).read_text().rpartition("\n")[0].splitlines()
-        if complete:
-            sources.append((json.loads(complete[0]), [json.loads(line) for line in complete[1:]]))
-            (folder / _JOURNAL).write_text("\n".join(complete) + "\n")  # without a torn last line
-    for found, records in sources:
-        if found != settings:
-            raise InputError(f"{folder} holds people made with {found}, asked for are {settings}; give another folder")
-        made |= {r["image"]["id"]: r for r in records if (folder / r["image"]["file_name"]).exists()}
-    return made
-
-
-def _records(folder: Path, missing: list[int], arguments: dict, workers: int | None) -> Iterator[dict]:
-    """The records of the missing pictures, as they are made."""
-    from hamipose.synthetic.records import make_record
-
-    if workers is None:
-        workers = min(len(os.sched_getaffinity(0)), max(1, len(missing) // 64))
-    if workers == 1:
-        for index in missing:
-            yield make_record(folder, index, **arguments)
-        return
-    from hamipose.synthetic.raycast import renderer
-
-    renderer(arguments["device"])  # builds caches once, before several processes want them
-    shares = [missing[i::workers] for i in range(workers)]
-    # One thread each: the processes share the processors already.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "hamipose.synthetic.worker",
-                json.dumps({"indices": s, "folder": str(folder), **arguments}),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for s in shares
-        if s
-    ]
-    lines: Queue = Queue()
-
-    def read(process: subprocess.Popen) -> None:
-        for line in process.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    for process in running:
-        threading.Thread(target=read, args=(process,), daemon=True).start()
-    try:
-        ended = 0
-        while ended < len(running):
-            line = lines.get()
-            if line is None:
-                ended += 1
-            else:
-                yield json.loads(line)
-        if any(process.wait() for process in running):
-            raise RuntimeError("a process that makes pictures failed; its message is above. What is made is kept")
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
-
-
-def _progress(records: Iterator[dict], total: int, look: str, shown: bool) -> Iterator[dict]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not shown) as bar:
-        task = bar.add_task(f"making {look} people", total=total)
-        for record in records:
-            bar.advance(task)
-            yield record
-
-
-def _finish(folder: Path, settings: dict, made: dict[int, dict]) -> Path:
-    from hamipose.synthetic.records import category
-
-    ordered = [made[i] for i in sorted(made)]
-    whole = {
-        "info": {"description": "HamiPose built-in people", "settings": settings},
-        "images": [r["image"] for r in ordered],
-        "annotations": [r["annotation"] for r in ordered],
-        "categories": [category()],
-    }
-    path = folder / "annotations.json"
-    unfinished = path.with_suffix(".json.part")
-    unfinished.write_text(json.dumps(whole))
-    os.replace(unfinished, path)
-    (folder / _JOURNAL).unlink()
-    return path
-
-
-def _load(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON ({error}); delete it and make the people again") from None
+    return complete_folder("people", Path(out), count, settings, arguments, workers, progress)
 
 
 class SyntheticPeople(KeypointDataset):
@@ -284,7 +146,7 @@ class SyntheticPeople(KeypointDataset):
                 raise InputError(
                     f"{path} does not exist; make the people first: prepare(), or hamipose data synthesize"
                 )
-            whole = _load(path)
+            whole = load_annotations(path)
             field, picked = self._order
             pairs = list(zip(whole["images"], whole["annotations"], strict=True))[: self.count]
             if len(pairs) < self.count:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
 from hamipose.synthetic.poses import Pose
@@ -166,6 +166,24 @@ class Bodies:
         normals = self._around @ np.cross(b - a, c - a)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
+    def posed(
+        self, shape: dict[str, float], rotations: Float[np.ndarray, "1 bone 3 3"]
+    ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "bone 3"], Float[np.ndarray, " vertex"]]:
+        """Vertices, starts of the bones, and heights of the vertices at rest, of a body with these rotations."""
+        torch = self._torch
+        deltas = np.zeros((1, len(self._bone), 4, 4), np.float32)
+        deltas[..., :3, :3], deltas[..., 3, 3] = rotations, 1.0
+        with torch.inference_mode(), _one_thread():
+            out = self._model(pose_parameters=torch.from_numpy(deltas), phenotype_kwargs=shape)
+        vertices = out["vertices"][0].numpy().astype(np.float64)
+        heads = out["bone_poses"][0, :, :3, 3].numpy().astype(np.float64)
+        return vertices, heads, out["rest_vertices"][0, :, 2].numpy()
+
+    def bones_of_vertices(self) -> Int[np.ndarray, " vertex"]:
+        """The bone that each vertex follows most."""
+        strongest = self._model.vertex_bone_weights.numpy().argmax(1)[:, None]
+        return np.take_along_axis(self._model.vertex_bone_indices.numpy(), strongest, 1)[:, 0].astype(np.int64)
+
     def body(self, shape: dict[str, float], pose: Pose, heading: float = 0.0) -> Body:
         """A body of that shape in that pose.
 
@@ -174,14 +192,7 @@ class Bodies:
             pose: angles and the lean of the whole body.
             heading: turn about the vertical, degrees; 0 faces -y, positive turns to the person's left.
         """
-        torch = self._torch
-        deltas = np.zeros((1, len(self._bone), 4, 4), np.float32)
-        deltas[..., :3, :3], deltas[..., 3, 3] = self.articulation.rotations([pose]), 1.0
-        with torch.inference_mode(), _one_thread():
-            out = self._model(pose_parameters=torch.from_numpy(deltas), phenotype_kwargs=shape)
-        vertices = out["vertices"][0].numpy().astype(np.float64)
-        heads = out["bone_poses"][0, :, :3, 3].numpy().astype(np.float64)
-        rest_z = out["rest_vertices"][0, :, 2]
+        vertices, heads, rest_z = self.posed(shape, self.articulation.rotations([pose]))
         points = self._points(vertices, heads)
 
         x, y, z = np.eye(3)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from hamipose.synthetic.bodies import PARTS, Bodies
 from hamipose.synthetic.scene import Materials
 
-__all__ = ["SETTINGS", "cloth_offset_m", "dress", "wrinkles"]
+__all__ = ["SETTINGS", "cloth_colour", "cloth_offset_m", "dress", "skin_colour", "wrinkles"]
 
 #: What each number of a wardrobe means. The first seven are rows of the scene's materials; the others are positions
 #: along a limb or the trunk (see `Bodies.along`) where a garment ends.
@@ -28,13 +28,15 @@ _CLOTH = _colours(
 )
 
 
-def _skin(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+def skin_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    """Of any tone, sRGB."""
     at = rng.uniform(0, len(_SKIN) - 1)
     low = int(at)
     return np.clip(_SKIN[low] + (at - low) * (_SKIN[low + 1] - _SKIN[low]) + rng.normal(0, 0.015, 3), 0, 1)
 
 
-def _cloth(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+def cloth_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    """As clothes have it, sRGB."""
     return np.clip(_CLOTH[rng.integers(len(_CLOTH))] * rng.uniform(0.75, 1.15) + rng.normal(0, 0.02, 3), 0, 1)
 
 
@@ -48,14 +50,16 @@ def dress(rng: np.random.Generator, materials: Materials, look: str) -> Float[np
     """
     photo = look == "photo"
     w = dict.fromkeys(SETTINGS, 0.0)
-    skin = _skin(rng)
+    skin = skin_colour(rng)
     if photo:
         w["skin"] = materials.add(skin, gloss=rng.uniform(0.0, 0.12), noise=0.05)
     else:
         w["skin"] = materials.add(skin)
 
     def garment(patterned: float) -> int:
-        first, second = (_cloth(rng), _cloth(rng)) if photo else (rng.uniform(0, 1, 3), rng.uniform(0, 1, 3))
+        first, second = (
+            (cloth_colour(rng), cloth_colour(rng)) if photo else (rng.uniform(0, 1, 3), rng.uniform(0, 1, 3))
+        )
         if rng.random() >= patterned:
             return materials.add(first, noise=0.06 if photo else 0.0)
         if not photo:
@@ -77,7 +81,7 @@ def dress(rng: np.random.Generator, materials: Materials, look: str) -> Float[np
         w["hem"], w["sleeve"] = 9.0, -9.0
     if style == "skirt":
         w["skirt"], w["hem"], w["legs"] = rng.uniform(0.4, 0.95), -9.0, -9.0
-    shoe = _cloth(rng) if photo else rng.uniform(0, 1, 3)
+    shoe = cloth_colour(rng) if photo else rng.uniform(0, 1, 3)
     w["shoes"] = materials.add(shoe, gloss=0.15 if photo else 0.0, noise=0.04 if photo else 0.0)
     w["shoe_height"] = 9.0 if rng.random() < 0.12 else rng.uniform(1.88, 2.02)
     w["socks"] = materials.add(_CLOTH[rng.integers(len(_CLOTH))])

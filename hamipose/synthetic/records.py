@@ -9,8 +9,9 @@ from hamipose.skeletons import BODY16, COCO17
 from hamipose.synthetic.labels import Labels, box_of, run_lengths
 from hamipose.synthetic.people import picture_person
 from hamipose.synthetic.poses import draw_family
+from hamipose.synthetic.raycast import renderer
 
-__all__ = ["FORMAT", "category", "make_record", "picture_name"]
+__all__ = ["FORMAT", "category", "make_record", "picture_name", "ready", "triplets", "write_picture"]
 
 #: Raised whenever the same seed no longer gives the same pictures or labels.
 FORMAT = 2
@@ -32,7 +33,22 @@ def category() -> dict:
     }
 
 
-def _triplets(labels: Labels) -> list[float | int]:
+def ready(device: str | None) -> None:
+    """Builds what is built once on a machine, before several processes want it."""
+    renderer(device)
+
+
+def write_picture(folder: Path, index: int, jpeg: bytes) -> None:
+    """Puts a picture's file into `folder`; a file that is there is whole."""
+    path = folder / picture_name(index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_bytes(jpeg)
+    os.replace(unfinished, path)
+
+
+def triplets(labels: Labels) -> list[float | int]:
+    """x, y and visibility of each keypoint in a row, as COCO has it."""
     rows = np.concatenate([np.round(labels.keypoints_px, 2), labels.visibility[:, None]], 1)
     return [int(v) if i % 3 == 2 else float(v) for i, v in enumerate(rows.reshape(-1))]
 
@@ -61,11 +77,7 @@ def make_record(
         family=family,
         device=device,
     )
-    path = folder / picture_name(index)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(person.jpeg)
-    os.replace(unfinished, path)
+    write_picture(folder, index, person.jpeg)
 
     body, coco, camera = person.labels["body16"], person.labels["coco17"], person.scene.camera
     return {
@@ -75,9 +87,9 @@ def make_record(
             "image_id": index,
             "category_id": 1,
             "iscrowd": 0,
-            "keypoints": _triplets(body),
+            "keypoints": triplets(body),
             "num_keypoints": int((body.visibility > 0).sum()),
-            "coco17": _triplets(coco),
+            "coco17": triplets(coco),
             "joints_3d_m": {
                 "body16": np.round(body.joints_m, 4).tolist(),
                 "coco17": np.round(coco.joints_m, 4).tolist(),

@@ -10,7 +10,7 @@ from hamipose.synthetic.outfits import cloth_offset_m, dress, wrinkles
 from hamipose.synthetic.poses import Pose
 from hamipose.synthetic.scene import Camera, Lights, Materials, Scene, Solids
 
-__all__ = ["frame_body", "stage"]
+__all__ = ["draw_lights", "draw_material", "frame_body", "stage"]
 
 _X, _Y, _Z = np.eye(3)
 _TO_LINEAR = np.linspace(0, 1, 1 << 12) ** 2.2
@@ -54,7 +54,9 @@ def frame_body(
     return camera
 
 
-def _lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
+def draw_lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
+    """One hard light (plain), or one or two soft ones of warm or cold colour (photo), and light from all around."""
+
     def towards(low: float, high: float) -> Float[np.ndarray, "3"]:
         azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(low, high))
         return np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
@@ -83,7 +85,8 @@ def _upright(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
     return axis_rotation(_Z, np.asarray(rng.uniform(0, 360)))
 
 
-def _material(rng: np.random.Generator, materials: Materials, look: str) -> int:
+def draw_material(rng: np.random.Generator, materials: Materials, look: str) -> int:
+    """The row of a new material for things: one colour (plain), or a pattern (photo)."""
     if look == "plain":
         return materials.add(rng.uniform(0, 1, 3))
     first = rng.uniform(0.2, 0.9) * (1 + rng.normal(0, 0.12, 3))
@@ -121,7 +124,7 @@ def _surroundings(
         turn = axis_rotation(_Z, np.asarray(rng.normal(0, 18)))
         axes = np.stack([turn @ aside, turn @ ahead, _Z])
         centre = ahead * (reach + rng.uniform(0.6, 3.0)) + [0, 0, ground_m + 2.4]
-        solids.add("box", centre, axes, [8.0, 0.1, 2.4], _material(rng, materials, "photo"))
+        solids.add("box", centre, axes, [8.0, 0.1, 2.4], draw_material(rng, materials, "photo"))
     for _ in range(int(rng.integers(2, 7))):
         half = rng.uniform(0.06, 0.55, 3)
         half[2] = rng.uniform(0.1, 1.1)
@@ -129,7 +132,9 @@ def _surroundings(
         gap = reach * rng.uniform(0.9, 1.5) + max(half[:2])
         angle = rng.uniform(-1.75, 1.75)
         at = gap * (np.cos(angle) * ahead + np.sin(angle) * aside)
-        solids.add(kind, [at[0], at[1], ground_m + half[2]], _upright(rng), half, _material(rng, materials, "photo"))
+        solids.add(
+            kind, [at[0], at[1], ground_m + half[2]], _upright(rng), half, draw_material(rng, materials, "photo")
+        )
     if rng.random() < 0.35:
         names = list(body.points_m)
         for _ in range(int(rng.integers(1, 3))):
@@ -145,7 +150,7 @@ def _surroundings(
             if rng.random() < 0.4:  # a pole or a plant
                 kind, half = "cylinder", np.array([0.02, 0.02, 1.5]) * [*(rng.uniform(0.7, 2.2, 1).repeat(2)), 1.0]
                 axes = axis_rotation(_X, np.asarray(rng.normal(0, 20))) @ axes
-            solids.add(kind, at, axes, half, _material(rng, materials, "photo"))
+            solids.add(kind, at, axes, half, draw_material(rng, materials, "photo"))
 
 
 def stage(
@@ -177,7 +182,7 @@ def stage(
     if pose.seated:
         ground = min(ground, float(body.points_m["pelvis"][2]) - 0.25 * body.height_m / 1.65)
     camera = frame_body(rng, vertices, size, ground)
-    lights = _lights(rng, look, camera)
+    lights = draw_lights(rng, look, camera)
     scene = Scene(
         camera=camera,
         lights=lights,
@@ -195,7 +200,7 @@ def stage(
     if backgrounds is None and with_ground:
         scene.ground_m, scene.ground_material = ground, _ground(rng, materials, look)
         if pose.seated:
-            _seat(rng, body, solids, _material(rng, materials, look), ground, heading)
+            _seat(rng, body, solids, draw_material(rng, materials, look), ground, heading)
         if photo:
             _surroundings(rng, body, camera, solids, materials, ground)
     # The far background has the size of the picture, so it draws from a generator of its own.

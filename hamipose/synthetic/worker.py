@@ -4,19 +4,22 @@ Writes picture files and prints one line of JSON a picture, its record. A module
 a user's script needs no ``if __name__ == "__main__"``.
 """
 
+import importlib
 import json
 import os
 import sys
 from pathlib import Path
 
-from hamipose.synthetic.records import make_record
+__all__ = ["MAKERS", "main"]
 
-__all__ = ["main"]
+#: What can be made, and by which module's `make_record`.
+MAKERS = {"people": "hamipose.synthetic.records", "hands": "hamipose.synthetic.hands_records"}
 
 
 def main(request: str) -> None:
-    """Makes the pictures named in `request`: {"indices": [...], "folder": ..., and the arguments of `make_record`}."""
+    """Makes what `request` names: {"what": "people", "indices": [...], "folder": ..., and what `make_record` takes}."""
     asked = json.loads(request)
+    make_record = importlib.import_module(MAKERS[asked.pop("what")]).make_record
     indices, folder = asked.pop("indices"), Path(asked.pop("folder"))
     # Warp's or anny's prints must not mix with the records.
     records, sys.stdout = os.fdopen(os.dup(1), "w", buffering=1), sys.stderr
