@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,10 @@ import pytest
 import scipy.io
 
 from hamipose.affine import apply_points, crop_matrix
-from hamipose.data import Surreal, SurrealRaw
+from hamipose.data import Prepared, Surreal, SurrealRaw
 from hamipose.data.decode import UnreadableImage
 from hamipose.data.frame_index import row_type
+from hamipose.data.prepare import prepare
 from hamipose.data.smpl24 import SMPL24, mirrored_smpl
 from hamipose.data.surreal_raw import frames, is_broken_subject, usable
 from hamipose.data.views import warp
@@ -246,6 +248,25 @@ def test_an_index_of_mapped_memory_and_none_per_frame(release: Path, tmp_path: P
     assert (dataset.index.folder / "rows.npy").stat().st_mtime_ns == made
     with pytest.raises(InputError, match=r"index .* is missing or of another make; call prepare"):
         len(SurrealRaw(str(release), index=str(tmp_path / "elsewhere")))
+
+
+def test_prepared_is_what_the_videos_show(release: Path, tmp_path: Path):
+    """The way to train on SURREAL: each frame decoded once, cropped, and packed."""
+    shutil.copytree(release, tmp_path / "raw")
+    for protocol, count in (("strict", 16), ("paper", 13)):
+        prepare("surreal", str(tmp_path / "raw"), str(tmp_path / "out"), protocol, ["train"], workers=0, progress=False)
+        packed = Prepared(str(tmp_path / "out"), protocol=protocol)
+        raw = SurrealRaw(str(tmp_path / "raw"), protocol=protocol)
+        packed.prepare()
+        assert len(packed) == len(raw) == count
+        for index in (0, 9, 12):
+            placed = [
+                apply_points(crop_matrix(s.box_px, 256), s.keypoints_px.astype(float))
+                for s in (packed[index], raw[index])
+            ]
+            assert np.allclose(*placed, atol=1e-2)
+            sample = packed[index]
+            assert redness(sample.image, sample.keypoints_px[BODY16.index("left_wrist")]) > 100
 
 
 def test_a_killed_index_is_not_taken_for_a_whole_one(release: Path, tmp_path: Path):
