@@ -1,0 +1,52 @@
+"""Predictions for a data set as one NPZ file, which the verb `evaluate` reads."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from hamipose.running.last_checkpoint import run_folder
+
+__all__ = ["PredictionFile"]
+
+
+class PredictionFile(BasePredictionWriter):
+    """Writes what the verb `predict` finds: ``index``, ``name``, ``rotations``, ``shape``, ``camera``,
+    ``keypoints_px``.
+
+    Rows are in the order of the data set. Vertices follow from rotations and shape, with the same body.
+
+    Args:
+        path: the file; ``predictions.npz`` in the run's folder where not given.
+    """
+
+    def __init__(self, path: str | None = None):
+        super().__init__("epoch")
+        self.path = path
+
+    def write_on_epoch_end(
+        self, trainer: Trainer, pl_module: LightningModule, predictions: Any, batch_indices: Any
+    ) -> None:
+        """Gather from all processes and write once."""
+        rows = []
+        for batch, recovery in predictions:
+            made = recovery.prediction
+            columns = (made.rotations, made.shape, made.camera, made.keypoints_px)
+            arrays = [column.cpu().numpy() for column in columns]
+            found = zip(batch.index.tolist(), batch.name, *arrays, strict=True)
+            rows += [row for row in found if row[0] >= 0]
+        if trainer.world_size > 1:
+            gathered: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(gathered, rows)
+            rows = [row for share in gathered for row in share]
+        if not trainer.is_global_zero:
+            return
+        rows.sort(key=lambda row: row[0])
+        path = Path(self.path) if self.path else run_folder(trainer) / "predictions.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = ("index", "name", "rotations", "shape", "camera", "keypoints_px")
+        np.savez_compressed(path, **{name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)})
+        print(f"{len(rows)} predictions written to {path}")
