@@ -12,12 +12,13 @@ usage: python -m hamipose VERB [options]
 
 Pose estimation that adapts itself to footage nobody labelled.
 
+on your own footage
+  predict   INPUT --checkpoint MODEL [--out DIR]             keypoints and overlays of a picture, folder, video, webcam
+
 training and evaluation
   fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly
   validate  --config FILE --ckpt_path CKPT     scores on source validation and report sets
   test      --config FILE --ckpt_path CKPT     the same, as the last word on a run
-  predict   --config FILE --ckpt_path CKPT --data.predict hamipose.data.ImageFolder
-            --data.predict.root FOLDER         keypoints as a COCO file
   evaluate  --predictions FILE --data CLASS --root DIR       anyone's predicted keypoints, scored
   report    --table 1 [--dry-run]              the paper's tables and figures; runs what is missing
 
@@ -71,7 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     verb, rest = given[0], given[1:]
     try:
-        if verb in _TRAINING:
+        if verb == "predict" and not any(word.split("=")[0] in ("--config", "-c") for word in rest):
+            from hamipose.cli.predict import main as predict
+
+            predict(rest)
+        elif verb in _TRAINING:
             from hamipose.cli.training import run
 
             run([verb, *rest])
@@ -99,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(__version__)
         else:
             raise InputError(
-                f"there is no verb {verb!r}; expected fit, validate, test, predict, evaluate, report, data, style or demo"
+                f"there is no verb {verb!r}; expected fit, validate, test, predict, evaluate, report, data, style or "
+                "demo"
             )
     except InputError as error:
         if debug:

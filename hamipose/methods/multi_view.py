@@ -95,7 +95,8 @@ class PseudoLabels:
         self._row = {name: row for row, (name, _, _) in enumerate(found)}
         self._keypoints_px = torch.stack([points for _, points, _ in found])
         self._confidence = torch.stack([sure for _, _, sure in found])
-        ranked = self._confidence.flatten().sort().values
+        # A zero goes first, as in the published code: nothing doubted, everything above 0 believed.
+        ranked = torch.cat([torch.zeros(1), self._confidence.flatten()]).sort().values
         self.threshold = float(ranked[min(int(doubted * len(ranked)), len(ranked) - 1)])
 
     def of(
