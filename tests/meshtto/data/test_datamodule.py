@@ -1,0 +1,180 @@
+"""The data module: what a step sees depends on seed, step and position alone; evaluation counts everyone once."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from hamipose.data.decode import read_image
+from hamipose.errors import InputError
+from meshtto.data import MeshData
+from meshtto.data.base import MeshDataset, unknown_mesh
+from meshtto.data.stream import Mixture
+from meshtto.types import MeshBatch, MeshSample
+
+
+class Few(MeshDataset):
+    """People that are told apart by the colour of their picture."""
+
+    def __init__(self, folder: Path, count: int, first: int = 0, occluders: bool = False):
+        self.folder, self.count, self.first, self.occluders = folder, count, first, occluders
+        for k in range(count):
+            path = self._path(k)
+            if not path.exists():
+                cv2.imwrite(str(path), np.full((40, 50, 3), 10 * (k + first) + 5, np.uint8))
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{self.first + index}.png"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> MeshSample:
+        rng = np.random.default_rng(self.first + index)
+        pixels = rng.uniform(5, 35, (49, 2)).astype(np.float32)
+        sure = np.ones(49, np.float32)
+        return MeshSample(
+            image=read_image(self._path(index)),
+            box_px=np.array([10.0, 5, 30, 30]),
+            name=str(self.first + index),
+            keypoints_px=pixels,
+            keypoints_confidence=sure,
+            evidence_px=pixels,
+            evidence_confidence=sure,
+            joints_m=rng.standard_normal((49, 3)).astype(np.float32),
+            joints_confidence=sure,
+            image_size=np.array([50, 40], np.float32),
+            focal_px=64.0,
+            **unknown_mesh(),
+        )
+
+
+def same(a: MeshBatch, b: MeshBatch) -> bool:
+    pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(MeshBatch)]
+    return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs)
+
+
+def module(folder: Path, **changes: object) -> MeshData:
+    options = {"batch_size": 4, "steps_per_epoch": 5, "num_workers": 0, "height": 32, "width": 24} | changes
+    data = MeshData(train=[Few(folder, 6, occluders=True), Few(folder, 3, first=6)], shares=[0.75, 0.25], **options)  # type: ignore[arg-type]
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def test_a_step_depends_on_seed_and_number_alone(tmp_path: Path):
+    whole = list(module(tmp_path).train_dataloader())
+    assert len(whole) == 5
+    again = module(tmp_path)
+    again.stream.mixture.read(17)  # something else was read before
+    later = list(again.train_dataloader())
+    assert all(same(a, b) for a, b in zip(whole, later, strict=True))
+    other = list(module(tmp_path, seed=1).train_dataloader())
+    assert not any(same(a, b) for a, b in zip(whole, other, strict=True))
+    assert not same(whole[0], whole[1])
+
+
+def test_workers_and_resumption_change_nothing(tmp_path: Path):
+    data = module(tmp_path)
+    whole = list(data.train_dataloader())
+    assert all(same(a, b) for a, b in zip(whole, module(tmp_path, num_workers=2).train_dataloader(), strict=True))
+
+    class Stopped:
+        """A trainer that has taken three steps."""
+
+        world_size, global_rank, global_step, lightning_module = 1, 0, 3, None
+        state = type("State", (), {"fn": None})
+
+    data.trainer = Stopped()  # type: ignore[assignment]
+    resumed = list(data.train_dataloader())
+    assert all(same(a, b) for a, b in zip(whole[3:], resumed[:2], strict=True))
+
+
+def test_two_processes_share_one_batch(tmp_path: Path):
+    data = module(tmp_path)
+    whole = next(iter(data.train_dataloader()))
+    halves = []
+    for rank in range(2):
+        data._rank_and_world = lambda rank=rank: (rank, 2)  # type: ignore[method-assign]
+        halves.append(next(iter(data.train_dataloader())))
+    assert torch.equal(torch.cat([h.image for h in halves]), whole.image)
+
+
+def test_shares_are_kept_and_nobody_is_left_out(tmp_path: Path):
+    first, second = Few(tmp_path, 6), Few(tmp_path, 3, first=6)
+    mixture = Mixture([first, second], [0.75, 0.25], seed=0)
+    drawn = [mixture.read(n) for n in range(800)]
+    assert np.mean([d is first for _, d in drawn]) == pytest.approx(0.75, abs=0.04)
+    assert {s.name for s, _ in drawn} == {str(k) for k in range(9)}
+    by_size = Mixture([first, second], None, seed=0)
+    assert np.mean([by_size.read(n)[1] is first for n in range(800)]) == pytest.approx(2 / 3, abs=0.05)
+    never = Mixture([first, second], [1.0, 0.0], seed=0)
+    assert all(never.read(n)[1] is first for n in range(100))
+    for shares in ([1.0], [1.0, -1.0], [0.0, 0.0]):
+        with pytest.raises(InputError, match=r"data\.shares is .* for 2 data sets"):
+            Mixture([first, second], shares, seed=0)
+
+
+def test_evaluation_counts_everyone_once(tmp_path: Path):
+    data = module(tmp_path, validation=Few(tmp_path, 5), report={"test": Few(tmp_path, 3)}, evaluation_batch_size=2)
+    assert data.evaluation_names() == ["val", "report/test"]
+    loaders = data.val_dataloader()
+    seen = [i for batch in loaders[0] for i in batch.index.tolist()]
+    assert seen == list(range(5))
+    data._rank_and_world = lambda: (1, 2)  # type: ignore[method-assign]
+    batches = list(data.val_dataloader()[0])
+    assert [i for b in batches for i in b.index.tolist()] == [1, 3, -1]
+    last = batches[-1]
+    assert not last.keypoints_confidence.any()
+    assert not last.evidence_confidence.any()
+    assert not last.joints_confidence.any()
+    assert not last.mirrored.any()
+    image = batches[0].image[0]
+    assert set(image.unique().tolist()) <= {0, *range(10, 16)}  # of person 1; not augmented
+
+
+def test_only_sets_that_ask_are_occluded(tmp_path: Path):
+    data = module(tmp_path, augment=True, batch_size=32, steps_per_epoch=1)
+    batch = next(iter(data.train_dataloader()))
+    colours = torch.tensor([len(image.flatten(1).unique(dim=1)[0]) for image in batch.image])
+    ours = torch.tensor([int(name) < 6 for name in batch.name])
+    assert colours[ours].float().mean() > 20
+    assert colours[~ours].max() < 20
+    plain = next(iter(module(tmp_path, augment=False, batch_size=32, steps_per_epoch=1).train_dataloader()))
+    assert not plain.mirrored.any()
+    assert (plain.side_px == 32).all() | (plain.side_px == 40).all()
+
+
+def test_a_broken_picture_is_replaced_and_counted(tmp_path: Path):
+    data = module(tmp_path)
+    (tmp_path / "2.png").write_bytes(b"\x89PNG torn")
+    names = {n for b in data.train_dataloader() for n in b.name}
+    assert "2" not in names
+    assert data.corrupt_images() == 1
+
+
+def test_bad_options(tmp_path: Path):
+    for wrong, message in (
+        ({"batch_size": 0}, r"data\.batch_size is 0"),
+        ({"height": 0}, r"data\.height is 0"),
+        ({"steps_per_epoch": 0}, r"data\.steps_per_epoch is 0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            module(tmp_path, **wrong)
+    empty = MeshData()
+    with pytest.raises(InputError, match=r"data\.train is empty"):
+        empty.prepare_data()
+    nobody = MeshData(train=[Few(tmp_path, 0)])
+    with pytest.raises(InputError, match="data set Few is empty"):
+        nobody.setup("fit")
+
+
+def test_a_batch_moves_as_one_thing(tmp_path: Path):
+    batch = next(iter(module(tmp_path).train_dataloader()))
+    moved = batch.to("meta")
+    assert moved.image.device.type == "meta"
+    assert moved.rotations.device.type == "meta"
+    assert moved.name == batch.name
