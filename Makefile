@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: help setup demo test check format lint types doctest bench lower-bounds clean
 
 help: ## what can be made
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv with the pinned versions (nothing to do when nothing changed)
 
@@ -42,6 +42,19 @@ check: lint types doctest test ## everything a change must pass: lint, types, do
 
 bench: $(STAMP) ## the side-by-side benchmarks (minutes each; figures go to benchmarks/results)
 	@for b in benchmarks/render.py benchmarks/heatmap_warp.py benchmarks/optimizer_step.py benchmarks/gate.py; do echo "== $$b"; $(PY) $$b; done
+
+# What is missing is run, what is finished is kept. For the paper's scale: HAMIPOSE_DATA=DIR ARGS="--scale paper".
+# ARGS="--dry-run" says what is missing and how long it may take.
+TABLES  := $(addprefix reproduce-table,1 2 3 4 5)
+FIGURES := $(addprefix reproduce-figure,4 5)
+.PHONY: $(TABLES) $(FIGURES)
+
+reproduce-table1: ## the paper's Table 1 (tables 2 to 5, figures 4 and 5 likewise); ARGS="--dry-run" shows the plan
+$(TABLES): reproduce-table%: $(STAMP)
+	@$(PY) -m hamipose report --table $* $(ARGS)
+
+$(FIGURES): reproduce-figure%: $(STAMP)
+	@$(PY) -m hamipose report --figure $* $(ARGS)
 
 lower-bounds: ## the test suite with the oldest versions that pyproject.toml allows, in a virtual environment of its own
 	@$(PYTHON) tests/lower_bounds.py

@@ -10,7 +10,7 @@ from hamipose.tables.plan import Plan, cell_label
 from hamipose.tables.plot import bars, lines
 from hamipose.tables.provenance import machine, versions
 from hamipose.tables.runs import Run, finished, made_by, wall_seconds
-from hamipose.tables.table import Score, collect, grid, markdown, write_csv
+from hamipose.tables.table import PROTOCOLS, Score, collect, grid, markdown, write_csv
 from hamipose.tables.transfers import Transfer, named_sets
 
 __all__ = ["write"]
@@ -70,8 +70,11 @@ def write(
         parts.append(f"## {transfer.title[0].upper()}{transfer.title[1:]}")
         if plan.number == 5:
             parts.append(grid(transfer, scores, cell_label, paper=paper))
-        if plan.number != 5 or any(s.transfer == transfer.name for s in scores):
-            parts.append(markdown(plan, transfer, own, scores, paper=paper))
+        for protocol, first in PROTOCOLS.items():
+            here = any(s.transfer == transfer.name and f"{first}pck@0.05" in s.values for s in scores)
+            if here or (protocol == "strict" and plan.number != 5):
+                parts.append("" if protocol == "strict" else f"Protocol `paper`, {protocol}:")
+                parts.append(markdown(plan, transfer, own, scores, paper=paper, protocol=protocol))
     if plan.curves or shown:
         png = lines(plan.curves, cells) if plan.curves else bars(shown, scores)
         (out / f"{name}.png").write_bytes(png)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hamipose.tables import transfers as t
 from hamipose.tables.published import GAMMA_MAX, TABLE5
-from hamipose.tables.transfers import LSP_PEOPLE, LSPET_PEOPLE, OTHER_PEOPLE, PHOTO_PEOPLE, SURREAL_LSP, Transfer
+from hamipose.tables.transfers import Transfer
 
 __all__ = ["Plan", "Recipe", "Row", "plan"]
 
@@ -181,18 +182,27 @@ def cell_label(gamma_min: float, warmup: float, gamma_max: float) -> str:
     return f"γ {gamma_min:g} → {gamma_max:g} in {100 * warmup:g} %"
 
 
+_PEOPLE = (t.PHOTO_PEOPLE, t.LSP_PEOPLE)
+
 #: table or figure → its plan
 _PLANS = {
-    "1": Plan("table1", "Adaptation, body", (PHOTO_PEOPLE, LSP_PEOPLE), (SURREAL_LSP,), _METHODS, 1),
-    "2": Plan("table2", "Generalisation to a domain unseen in training", (OTHER_PEOPLE, LSPET_PEOPLE), (), _GENERAL, 2),
+    "1": Plan("table1", "Adaptation, body", _PEOPLE, (t.SURREAL_LSP, t.SURREAL_H36M), _METHODS, 1),
+    "2": Plan(
+        "table2",
+        "Generalisation to a domain unseen in training",
+        (t.OTHER_PEOPLE, t.LSPET_PEOPLE),
+        (t.LSP_TO_H36M,),
+        _GENERAL,
+        2,
+    ),
     "3": Plan("table3", "Adaptation, hand", (), (), _METHODS, 3),
-    "4": Plan("table4", "Ablation", (PHOTO_PEOPLE, LSP_PEOPLE), (), _ABLATION, 4),
-    "5": Plan("table5", "Sensitivity to the gate's γ", (PHOTO_PEOPLE,), (), _sensitivity(), 5),
+    "4": Plan("table4", "Ablation", _PEOPLE, (t.SURREAL_H36M,), _ABLATION, 4),
+    "5": Plan("table5", "Sensitivity to the gate's γ", (t.PHOTO_PEOPLE,), (), _sensitivity(), 5),
     "figure4": Plan(
         "figure4",
         "Conflict ratio, a gate for each keypoint against one gate",
-        (PHOTO_PEOPLE,),
-        (),
+        (t.PHOTO_PEOPLE,),
+        (t.SURREAL_H36M,),
         (
             _variant("a gate for each keypoint", "hamipose", {}),
             _variant("one gate for all keypoints", "unified_gate", _UNIFIED),
@@ -202,8 +212,8 @@ _PLANS = {
     "figure5": Plan(
         "figure5",
         "Losses under three optimizers",
-        (PHOTO_PEOPLE,),
-        (),
+        (t.PHOTO_PEOPLE,),
+        (t.SURREAL_H36M,),
         (
             _variant("SGD", "gate_sgd", _SGD, "momentum 0.9, step size 0.3: chosen by loss on source data"),
             _variant("AdamW", "gate_adamw", _ADAMW),

@@ -13,7 +13,7 @@ from hamipose.tables.runs import failure
 from hamipose.tables.scores import SELECTIONS, read_run, selected
 from hamipose.tables.transfers import Transfer
 
-__all__ = ["Score", "collect", "grid", "markdown", "write_csv"]
+__all__ = ["PROTOCOLS", "Score", "collect", "grid", "markdown", "write_csv"]
 
 _SHOWN = {"oracle-selected": "oracle-selected (no result)"}
 
@@ -64,17 +64,30 @@ def _mean(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.1f}{spread}"
 
 
-def _columns(transfer: Transfer) -> dict[str, str]:
+#: Name of a protocol → how its scores' names begin; the published one has two variants of its averaging.
+PROTOCOLS = {"strict": "", "as RegDA averages": "paper-tll/", "as UniFrame averages": "paper-uniframe/"}
+
+
+def _columns(transfer: Transfer, protocol: str) -> dict[str, str]:
     """Column of the table → name of the score."""
+    first = PROTOCOLS[protocol]
     *groups, _ = transfer.columns
     return {
-        "all": "pck@0.05",
-        **{group: f"pck@0.05/{group}" for group in groups},
-        "all @0.1": "pck@0.1",
+        "all": f"{first}pck@0.05",
+        **{group: f"{first}pck@0.05/{group}" for group in groups},
+        **({} if first else {"all @0.1": "pck@0.1"}),
     }
 
 
-def markdown(plan: Plan, transfer: Transfer, cells: Sequence[Cell], scores: Sequence[Score], *, paper: bool) -> str:
+def markdown(
+    plan: Plan,
+    transfer: Transfer,
+    cells: Sequence[Cell],
+    scores: Sequence[Score],
+    *,
+    paper: bool,
+    protocol: str = "strict",
+) -> str:
     """The table of one transfer; a cell that was not run is empty.
 
     Args:
@@ -83,8 +96,9 @@ def markdown(plan: Plan, transfer: Transfer, cells: Sequence[Cell], scores: Sequ
         cells: of that transfer, in the order of the rows.
         scores: of :func:`collect`.
         paper: whether the paper's figures stand beside; at its scale alone.
+        protocol: of ``PROTOCOLS``.
     """
-    columns = _columns(transfer)
+    columns = _columns(transfer, protocol)
     lines = [
         "| method | selection | network | seeds | " + " | ".join(columns) + " |",
         "|---|---|---|---|" + "---|" * len(columns),

@@ -147,5 +147,30 @@ LSPET_PEOPLE = Transfer(
     options=_PHOTOS,
 )
 
-#: At the paper's scale.
-SURREAL_LSP = Transfer("surreal_to_lsp", "SURREAL → LSP", "surreal_to_lsp.yaml", "lsp", printed="surreal_to_lsp")
+_AS_PUBLISHED = {"model.init_args.training.paper_scores": "true", "data.evaluation_batch_size": "32"}
+
+#: At the paper's scale, under its protocol and the strict one.
+SURREAL_LSP = Transfer(
+    "surreal_to_lsp",
+    "SURREAL → LSP",
+    "paper/surreal_to_lsp.yaml",
+    "lsp",
+    options=_AS_PUBLISHED,
+    printed="surreal_to_lsp",
+)
+SURREAL_H36M = Transfer(
+    "surreal_to_h36m",
+    "SURREAL → Human3.6M",
+    "paper/surreal_to_h36m.yaml",
+    "h36m",
+    options=_AS_PUBLISHED,
+    printed="surreal_to_h36m",
+)
+LSP_TO_H36M = Transfer(
+    "surreal_to_lsp_to_h36m",
+    "SURREAL → LSP, tested on Human3.6M",
+    "paper/surreal_to_lsp_to_h36m.yaml",
+    "h36m",
+    options=_AS_PUBLISHED,
+    printed="surreal_to_lsp_to_h36m",
+)

@@ -116,6 +116,16 @@ def test_the_papers_figures_stand_beside_ours_at_its_scale_alone(cells):
     assert line(paper, "GGF", "printed in the paper")[4:7] == ["80.2", "69.2", "82.0"]
 
 
+def test_the_published_protocol_has_a_table_of_its_own(cells):
+    scores, _ = collect(cells)
+    values = {"pck@0.05": 12.0, "paper-tll/pck@0.05": 13.0, "paper-tll/pck@0.05/elbow": 14.0}
+    other = Score("dots", "dark", "somebody's", "last", "", True, 0, values)
+    text = markdown(TABLE, TRANSFER, cells, [*scores, other], paper=True, protocol="as RegDA averages")
+    assert line(text, "somebody's", "last")[4:7] == ["13.0", "", "14.0"]
+    assert set(line(text, "HamiPose", "last")[4:]) == {""}
+    assert line(text, "HamiPose", "printed in the paper")[4] == "83.9"
+
+
 def test_a_system_that_was_only_evaluated_has_its_row(cells):
     scores, _ = collect(cells)
     other = Score("dots", "dark", "somebody's", "as predicted", "", True, None, {"pck@0.05": 12.0, "pck@0.1": 34.0})
