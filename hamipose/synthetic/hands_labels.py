@@ -12,7 +12,7 @@ __all__ = ["label_hand"]
 
 # How far under the skin a joint may lie along the ray that sees it, metres for a hand of 0.185 m. Another finger in
 # front of it is twice as thick at least.
-_DEPTH_M = {"wrist": 0.036, "thumb_mcp": 0.03, "mcp": 0.026, "pip": 0.017, "dip": 0.015, "tip": 0.013}
+_DEPTH_M = {"wrist": 0.036, "thumb_mcp": 0.03, "mcp": 0.022, "pip": 0.017, "dip": 0.015, "tip": 0.013}
 
 
 def label_hand(renderer: Renderer, camera: Camera, points_m: Float[np.ndarray, "21 3"], length_m: float) -> Labels:

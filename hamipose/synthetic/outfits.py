@@ -5,6 +5,7 @@ from jaxtyping import Float
 
 from hamipose.synthetic.bodies import PARTS, Bodies
 from hamipose.synthetic.scene import Materials
+from hamipose.synthetic.surface import Surface
 
 __all__ = ["SETTINGS", "cloth_colour", "cloth_offset_m", "dress", "skin_colour", "wrinkles"]
 
@@ -122,7 +123,7 @@ def cloth_offset_m(
 
 
 def wrinkles(
-    rng: np.random.Generator, surface: Bodies, offset_m: Float[np.ndarray, " vertex"], strength: float
+    rng: np.random.Generator, surface: Surface, offset_m: Float[np.ndarray, " vertex"], strength: float
 ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, " vertex"]]:
     """Folds of cloth as a tilt of the normals, and blotches as a relative change of brightness.
 

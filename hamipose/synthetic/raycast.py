@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.synthetic.bodies import Bodies, bodies
+from hamipose.synthetic.bodies import bodies
 from hamipose.synthetic.scene import SOLIDS, Scene
 from hamipose.synthetic.start_warp import start_warp
+from hamipose.synthetic.surface import Surface
 
 __all__ = ["Renderer", "renderer"]
 
@@ -26,7 +27,7 @@ class Renderer:
         device: warp's name of the device: ``"cpu"``, ``"cuda:0"``; None: the first GPU if there is one.
     """
 
-    def __init__(self, surface: Bodies, device: str | None = None):
+    def __init__(self, surface: Surface, device: str | None = None):
         wp = start_warp()
         self._wp = wp
         self.device = device or ("cuda:0" if wp.is_cuda_available() else "cpu")
