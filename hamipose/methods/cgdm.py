@@ -75,7 +75,7 @@ class CGDM(PoseMethod):
     features every so many batches. d is the mean absolute difference of the maps clamped to [0, 1], which bounds it as
     softmax did. H is a map's entropy as a share of log(cells). The weights of pseudo-labels have mean 1; in the
     authors' code they are divided by the batch's size twice. The published β belong to losses of order 1: use
-    ``training.reduction: sum``, or d and L_gm rule (measured on the demo's start, with means: their gradients are 45 and
+    ``training.reduction: sum``, or d and L_gm rule (with means, on the demo's start, their gradients are 45 and
     10,000 times the source loss's).
 
     **One step for their six.** The authors step on the first line, then the heads on −d, then the features four times

@@ -30,7 +30,8 @@ def toward(own: list[Tensor], other: list[Tensor], radius: float, alignment: flo
         alignment: a.
     """
     n, m = (torch.where(norm == 0, 1.0, norm) for norm in (length(own), length(other)))
-    return torch._foreach_sub(torch._foreach_mul(own, radius / n), torch._foreach_mul(other, alignment / (n * m)))
+    here, there = torch._foreach_mul(own, radius / n), torch._foreach_mul(other, alignment / (n * m))
+    return list(torch._foreach_sub(here, there))
 
 
 class PGDA(PoseMethod):

@@ -177,7 +177,7 @@ class SFHPE(PoseMethod):
         loss = fine_tuning.sum() + moving + self.adaptation.options.trade_off * learning
         return Objective(loss, fine_tuning, imitation)
 
-    def follow(self, images: Float[Tensor, "batch 3 height width"]) -> Maps:
+    def follow(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """The intermediate's maps, with gradients; BatchNorm as `adaptation.batchnorm` has it."""
         self.intermediate.train(self.adaptation.options.batchnorm == "target")
         try:
