@@ -109,7 +109,8 @@ class Pool(Generic[S]):
         """Which item the draw of this running number takes: each once a pass, in an order of its own."""
         turn, place = divmod(number, len(self))
         if self._order is None or self._order[0] != turn:
-            self._order = turn, np.random.default_rng((self.seed, self.stream, turn)).permutation(len(self))
+            order = np.random.default_rng((self.seed, self.stream, turn)).permutation(len(self))
+            self._order = turn, order.astype(np.uint32)  # half of what every loading process keeps
         return int(self._order[1][place])
 
     def read(self, number: int) -> S:
@@ -205,8 +206,12 @@ class TrainStream(Dataset):
     def _target(self, pool: Pool[UnlabelledSample], number: int) -> _Pair:
         sample = pool.read(number)
         rng = np.random.default_rng((self.seed, _TARGET, number))
-        student = self.student_views.view(sample, self.size, rng)
-        teacher = student if self.teacher_views is None else self.teacher_views.view(sample, self.size, rng)
+        teacher_views = self.teacher_views
+        # UniFrame cuts one window first and gives both networks their own views of it.
+        common = teacher_views is not None and teacher_views.window_first and self.student_views.window_first
+        window = self.student_views.sample_window(rng) if common else None
+        student = self.student_views.view(sample, self.size, rng, window)
+        teacher = student if teacher_views is None else teacher_views.view(sample, self.size, rng, window)
         return _Pair(student, teacher, sample.name)
 
 

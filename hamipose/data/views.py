@@ -16,7 +16,7 @@ from hamipose.affine import apply_points, augment_matrix, compose, crop_matrix
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["PRESETS", "View", "Views", "labels_in_view", "named_views", "warp"]
+__all__ = ["PRESETS", "View", "Views", "Window", "labels_in_view", "named_views", "warp"]
 
 
 class View(NamedTuple):
@@ -25,6 +25,13 @@ class View(NamedTuple):
     image: UInt8[np.ndarray, "size size 3"]
     matrix: Float[np.ndarray, "2 3"]  # plain crop → view
     mirrored: bool
+
+
+class Window(NamedTuple):
+    """Part of the plain crop that is magnified to the whole."""
+
+    zoom: float
+    shift: Float[np.ndarray, "2"]  # in sides of the view
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Views:
         blur: largest standard deviation of a Gaussian blur, in pixels of a 256-pixel crop.
         noise: largest standard deviation of pixel noise, as a share of the full range; in half of the views.
         grey: probability of losing all colour.
+        window_first: the window is cut before turning (UniFrame), not after (RegDA). Shear and zoom then come before
+            the turn too, and student and teacher, if both are so, look through one and the same window.
     """
 
     rotation_deg: float = 0.0
@@ -54,6 +63,7 @@ class Views:
     blur: float = 0.0
     noise: float = 0.0
     grey: float = 0.0
+    window_first: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.crop_area <= 1:
@@ -61,22 +71,37 @@ class Views:
         if not 0 < self.scale[0] <= self.scale[1]:
             raise InputError(f"scale of views is {self.scale}, expected lowest and highest, both above 0")
 
-    def sample_matrix(self, size: int, rng: np.random.Generator) -> tuple[Float[np.ndarray, "2 3"], bool]:
+    def sample_window(self, rng: np.random.Generator) -> Window:
+        """A random window: of a share s² of the area, it is a zoom by 1/s and a shift that keeps it inside."""
+        zoom = 1 / math.sqrt(rng.uniform(self.crop_area, 1.0))
+        return Window(zoom, rng.uniform(-(zoom - 1) / 2, (zoom - 1) / 2, size=2))
+
+    def sample_matrix(
+        self, size: int, rng: np.random.Generator, window: Window | None = None
+    ) -> tuple[Float[np.ndarray, "2 3"], bool]:
         """A random map from the plain crop into a view of it, and whether it mirrors.
 
-        The window of a share s² of the area, magnified to the whole, is a zoom by 1/s and a shift that keeps the window
-        inside. First turn, then window (RegDA); then shear, zoom and shift (UniFrame).
+        First turn, then window (RegDA), shear, zoom and shift; with `window_first`: window, then zoom, shear, turn and
+        shift (UniFrame).
+
+        Args:
+            size: side of crop and view in pixels.
+            rng: draws.
+            window: to look through; drawn where not given.
         """
-        zoom = 1 / math.sqrt(rng.uniform(self.crop_area, 1.0))
-        window = rng.uniform(-(zoom - 1) / 2, (zoom - 1) / 2, size=2)
+        window = self.sample_window(rng) if window is None else window
         mirrored = bool(rng.random() < self.mirror)
-        turned = augment_matrix(size, rotation_deg=rng.uniform(-self.rotation_deg, self.rotation_deg), mirror=mirrored)
-        shift = window + rng.uniform(-self.translate, self.translate, size=2)
+        rotation_deg = rng.uniform(-self.rotation_deg, self.rotation_deg)
+        shift = rng.uniform(-self.translate, self.translate, size=2)
+        scale = rng.uniform(*self.scale)
+        shear_deg = (rng.uniform(-self.shear_deg, self.shear_deg), 0.0)
+        if self.window_first:
+            cut = augment_matrix(size, scale=window.zoom, translate_frac=_pair(window.shift))
+            moved = augment_matrix(size, rotation_deg, scale, _pair(shift), mirrored, shear_deg)
+            return compose(moved, cut), mirrored
+        turned = augment_matrix(size, rotation_deg=rotation_deg, mirror=mirrored)
         placed = augment_matrix(
-            size,
-            scale=zoom * rng.uniform(*self.scale),
-            translate_frac=(float(shift[0]), float(shift[1])),
-            shear_deg=(rng.uniform(-self.shear_deg, self.shear_deg), 0.0),
+            size, scale=window.zoom * scale, translate_frac=_pair(window.shift + shift), shear_deg=shear_deg
         )
         return compose(placed, turned), mirrored
 
@@ -95,9 +120,9 @@ class Views:
             steps.append(A.GaussNoise(std_range=(0.0, self.noise), p=0.5))
         return A.Compose(steps) if steps else None
 
-    def view(self, sample: UnlabelledSample, size: int, rng: np.random.Generator) -> View:
-        """A random view of a sample, square, `size` pixels on a side."""
-        matrix, mirrored = self.sample_matrix(size, rng)
+    def view(self, sample: UnlabelledSample, size: int, rng: np.random.Generator, window: Window | None = None) -> View:
+        """A random view of a sample, square, `size` pixels on a side; `window` as for :meth:`sample_matrix`."""
+        matrix, mirrored = self.sample_matrix(size, rng, window)
         image = warp(sample.image, compose(matrix, crop_matrix(sample.box_px, size)), size)
         photometry = _photometry(self, size)
         if photometry is not None:
@@ -113,6 +138,10 @@ def _photometry(views: Views, size: int) -> A.Compose | None:
     if (views, size) not in _COMPOSED:
         _COMPOSED[views, size] = views.photometry(size)
     return _COMPOSED[views, size]
+
+
+def _pair(values: Float[np.ndarray, "2"]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
 
 
 def warp(
@@ -156,13 +185,24 @@ def labels_in_view(
 
 
 _REGDA = Views(rotation_deg=30.0, crop_area=0.6, jitter=0.25, blur=0.8)
+_UNIFRAME = Views(
+    rotation_deg=60.0,
+    crop_area=0.6,
+    scale=(0.6, 1.3),
+    shear_deg=30.0,
+    translate=0.05,
+    jitter=0.25,
+    window_first=True,
+)
 
-#: By the name that configs use. None of the papers mirrors.
+#: By the name that configs use. None of the papers mirrors; RegDA and UniFrame turn hands by any angle.
 PRESETS = {
     "none": Views(),
     "regda": _REGDA,
+    "regda_hands": replace(_REGDA, rotation_deg=180.0),
     "hamipose": replace(_REGDA, translate=0.05),
-    "uniframe": Views(rotation_deg=60.0, crop_area=0.6, scale=(0.6, 1.3), shear_deg=30.0, translate=0.05, jitter=0.25),
+    "uniframe": _UNIFRAME,
+    "uniframe_hands": replace(_UNIFRAME, rotation_deg=180.0),
     # For a student whose teacher sees the plain crop: no warp between them, which would flatten the teacher's peaks.
     "photometric": Views(jitter=0.4, blur=1.5, noise=0.06, grey=0.1),
     "strong": replace(_REGDA, translate=0.05, mirror=0.5, scale=(0.75, 1.25), jitter=0.4, noise=0.06, grey=0.1),

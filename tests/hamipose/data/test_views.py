@@ -1,10 +1,15 @@
 """Views: one matrix tells where every pixel and every keypoint went."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from hamipose.affine import apply_points, compose, crop_matrix
+from hamipose.affine import apply_points, compose, crop_matrix, invert
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.data.stream import Draw
 from hamipose.data.views import PRESETS, Views, labels_in_view, named_views, warp
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16
@@ -108,3 +113,92 @@ def test_mistakes_are_told():
         named_views("hammy")
     with pytest.raises(InputError, match="crop_area"):
         Views(crop_area=0.0)
+
+
+def draws(preset: str, count: int = 4000) -> np.ndarray:
+    """Many maps of a preset, 256-pixel crop to view."""
+    rng = np.random.default_rng(0)
+    return np.stack([PRESETS[preset].sample_matrix(256, rng)[0] for _ in range(count)])
+
+
+def test_presets_draw_from_the_published_ranges():
+    """Angle, area, zoom, shear and shift of many draws reach their ranges' ends and do not pass them."""
+    for preset, degrees in (("regda", 30), ("hamipose", 30), ("regda_hands", 180)):
+        linear = draws(preset)[:, :, :2]
+        zoom = np.sqrt(np.linalg.det(linear))
+        angle = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
+        assert 0.99 * degrees < np.abs(angle).max() <= degrees
+        assert abs(np.mean(angle)) < 0.05 * degrees
+        assert zoom.min() == pytest.approx(1, abs=2e-3)
+        assert zoom.max() == pytest.approx(0.6**-0.5, rel=2e-3)
+        # Uniform in the area, as published: a quarter of the windows shows less than 0.7 of it.
+        assert np.mean(zoom**-2 < 0.7) == pytest.approx(0.25, abs=0.03)
+    linear = draws("uniframe")[:, :, :2]
+    # linear = turn · scale · [[1, tan shear], [0, 1]]: its first column is turned and scaled only.
+    first, second = linear[:, :, 0], linear[:, :, 1]
+    angle = np.degrees(np.arctan2(first[:, 1], first[:, 0]))
+    scale = np.linalg.norm(first, axis=1)
+    shear = np.degrees(np.arctan((first * second).sum(1) / scale**2))
+    assert 59 < np.abs(angle).max() <= 60
+    assert 29.5 < np.abs(shear).max() <= 30 + 1e-9
+    assert scale.min() == pytest.approx(0.6, abs=0.03)
+    assert scale.max() == pytest.approx(1.3 * 0.6**-0.5, rel=0.04)
+    assert np.allclose(np.linalg.det(linear), scale**2)
+
+
+def test_uniframe_cuts_its_window_before_it_turns():
+    """A point of the window's middle stays within the shift of 5 %, however the rest is turned; torchvision agrees."""
+    from torchvision.transforms.functional import _get_inverse_affine_matrix
+
+    views, rng = PRESETS["uniframe"], np.random.default_rng(3)
+    for seed in range(20):
+        window = views.sample_window(rng)
+        matrix, _ = views.sample_matrix(256, np.random.default_rng(seed), window)
+        corner = 127.5 - window.shift * 256 / window.zoom  # what the window shows in its middle
+        middle = apply_points(matrix, corner[None])[0]
+        assert np.abs(middle - 127.5).max() <= 0.05 * 256 + 1e-6
+        # The same numbers, drawn in the same order, through the reference's own affine map.
+        drawn = np.random.default_rng(seed)
+        drawn.random()
+        angle, shift = drawn.uniform(-60, 60), drawn.uniform(-0.05, 0.05, 2) * 256
+        scale, shear = drawn.uniform(0.6, 1.3), drawn.uniform(-30, 30)
+        back = np.array(_get_inverse_affine_matrix([0.0, 0.0], angle, shift.tolist(), scale, [-shear, 0.0]))
+        forth = np.linalg.inv(np.vstack([back.reshape(2, 3), [0, 0, 1]]))[:2]
+        turned = matrix[:, :2] / window.zoom
+        assert np.allclose(turned, forth[:, :2])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_view_has_every_keypoint(preset: str):
+    """However far a view goes, no keypoint is dropped; those outside are marked, and mirroring is an involution."""
+    rng = np.random.default_rng(0)
+    keypoints = np.random.default_rng(1).uniform(0, 64, (16, 2)).astype(np.float32)
+    for _ in range(50):
+        matrix, mirrored = PRESETS[preset].sample_matrix(64, rng)
+        moved, visibility = labels_in_view(keypoints, np.full(16, 2), matrix, 64, BODY16.mirror if mirrored else None)
+        assert moved.shape == (16, 2)
+        assert np.isfinite(moved).all()
+        assert visibility.shape == (16,)
+        original = moved[BODY16.mirror] if mirrored else moved
+        assert np.allclose(original, apply_points(matrix, keypoints.astype(float)), atol=1e-3)
+        assert (np.linalg.det(matrix[:, :2]) < 0) == mirrored
+
+
+def test_student_and_teacher_of_uniframe_look_through_one_window(dots: Path):
+    """Without shifts, the middle of both views is the middle of the window they share."""
+    still = replace(PRESETS["uniframe"], translate=0.0)
+
+    def middles(teacher: Views) -> list[np.ndarray]:
+        target = Unlabelled(CocoKeypoints(str(dots / "dark"), box="image"))
+        source = CocoKeypoints(str(dots / "light"), box="image")
+        data = DomainAdaptation(source, target, image_size=64, student_views=still, teacher_views=teacher)
+        data.setup("fit")
+        views = data.stream[Draw(0, 3, True)][1]
+        assert not np.allclose(views.student.matrix, views.teacher.matrix)
+        return [apply_points(invert(v.matrix), np.array([[31.5, 31.5]]))[0] for v in (views.student, views.teacher)]
+
+    student, teacher = middles(still)
+    assert np.allclose(student, teacher)
+    assert not np.allclose(student, 31.5)
+    student, teacher = middles(replace(still, window_first=False))  # each draws its own
+    assert not np.allclose(student, teacher)
