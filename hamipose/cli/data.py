@@ -40,7 +40,8 @@ def _parser(names: list[str]) -> _Parser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    make = verbs.add_parser("synthesize", allow_abbrev=False, help="render labelled people into a folder")
+    make = verbs.add_parser("synthesize", allow_abbrev=False, help="render labelled people or hands into a folder")
+    make.add_argument("--what", choices=["people", "hands"], default="people", help="hands are left ones")
     make.add_argument("--look", choices=["plain", "photo"], default="plain", help="flat colours, or near to photos")
     make.add_argument("--count", type=int, default=2000, help="number of images")
     make.add_argument("--size", type=int, default=256, help="side of the images in pixels")
@@ -93,9 +94,14 @@ def data(arguments: list[str]) -> None:
     given = vars(_parser(list(RELEASES)).parse_args(arguments))
     verb = given.pop("verb")
     if verb == "synthesize":
-        from hamipose.data.synthetic import synthesize
+        if given.pop("what") == "hands":
+            from hamipose.data.synthetic_hands import synthesize_hands
 
-        synthesize(**given)
+            synthesize_hands(**given)
+        else:
+            from hamipose.data.synthetic import synthesize
+
+            synthesize(**given)
     elif verb == "check":
         from hamipose.data.check import check
 
