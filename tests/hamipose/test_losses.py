@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hamipose.losses import consistency, heatmap_mse
+from hamipose.losses import consistency, heatmap_kl, heatmap_mse, small_losses
 
 SHAPE = (3, 5, 6, 7)
 
@@ -90,3 +90,61 @@ def test_half_precision_is_summed_in_single_precision():
 def test_an_unknown_reduction_is_refused():
     with pytest.raises(Exception, match="reduction"):
         heatmap_mse(torch.zeros(SHAPE), torch.zeros(SHAPE), reduction="median")
+
+
+def reference_kl(predicted, target, epsilon):
+    """Cell by cell from the definition, mean over images and keypoints."""
+    total = 0.0
+    count = predicted.shape[0] * predicted.shape[1]
+    for image in range(predicted.shape[0]):
+        for k in range(predicted.shape[1]):
+            p = (target[image, k] + epsilon).flatten().double()
+            p = p / p.sum()
+            q = predicted[image, k].flatten().double().exp()
+            q = q / q.sum()
+            total += sum(float(a * (a / b).log()) for a, b in zip(p, q, strict=True) if a > 0)
+    return total / count
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-7])
+def test_kl_is_that_of_the_definition(epsilon: float):
+    predicted, target = torch.randn(3, 4, 5, 6), torch.rand(3, 4, 5, 6) * (torch.rand(3, 4, 5, 6) > 0.3)
+    assert float(heatmap_kl(predicted, target, epsilon=epsilon).sum()) == pytest.approx(
+        reference_kl(predicted, target, epsilon), rel=1e-5
+    )
+
+
+def test_kl_is_blind_to_a_maps_level_and_zero_at_its_logarithm():
+    target = torch.rand(2, 3, 5, 5) + 0.1
+    predicted = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(heatmap_kl(predicted, target), heatmap_kl(predicted + 30, 7 * target), rtol=1e-4, atol=0)
+    assert heatmap_kl(target.log() + 5, target).abs().max() < 1e-6
+
+
+def test_kl_of_an_unlabelled_keypoint_is_nothing():
+    """A map of zeros has no density: neither its loss nor its gradient may be NaN."""
+    predicted = torch.randn(2, 3, 4, 4, requires_grad=True)
+    target = torch.rand(2, 3, 4, 4)
+    target[:, 1] = 0
+    weight = torch.ones(2, 3)
+    weight[:, 1] = 0
+    losses = heatmap_kl(predicted, target, weight)
+    losses.sum().backward()
+    assert losses[1] == 0
+    assert not predicted.grad[:, 1].any()
+    assert predicted.grad[:, 0].any()
+    assert torch.isfinite(predicted.grad).all()
+
+
+@pytest.mark.parametrize("kept", [1, 3, 5])
+def test_small_losses_are_those_of_a_sort_by_hand(kept: int):
+    predicted, target = torch.randn(4, 5, 6, 6), torch.rand(4, 5, 6, 6)
+    weight = (torch.rand(4, 5) > 0.3).float()
+    total = 0.0
+    for image in range(4):
+        losses = []
+        for k in range(5):
+            if weight[image, k]:
+                losses.append(float(0.5 * (predicted[image, k] - target[image, k]).square().mean()))
+        total += sum(sorted(losses)[:kept])
+    assert float(small_losses(predicted, target, weight, kept).sum()) == pytest.approx(total / (4 * kept), rel=1e-5)

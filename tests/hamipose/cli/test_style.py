@@ -1,0 +1,83 @@
+"""`style fit` on a tiny random encoder in VGG's format."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from hamipose.cli import main
+from hamipose.cli.style import fit_decoder
+from hamipose.data.images import ImageFolder
+from hamipose.data.style_pairs import StylePairs
+from hamipose.models.style import Encoder, StyleTransfer, load_style, make_decoder
+
+
+def pictures(root: Path) -> list[str]:
+    rng = np.random.default_rng(0)
+    for name, colour in (("content", 60), ("style", 190)):
+        (root / name).mkdir()
+        for i in range(6):
+            image = np.clip(rng.normal(colour, 25, (48, 48, 3)), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(root / name / f"{i}.png"), cv2.GaussianBlur(image, (0, 0), 2))
+    torch.manual_seed(3)
+    state = Encoder((4, 6, 8, 10)).features.state_dict()
+    torch.save({f"features.{name}": value for name, value in state.items()}, root / "vgg.pth")
+    return ["--content", str(root / "content"), "--style", str(root / "style"), "--encoder", str(root / "vgg.pth")]
+
+
+def test_the_decoder_learns_and_the_encoder_does_not(tmp_path: Path):
+    pictures(tmp_path)
+    torch.manual_seed(0)
+    encoder = Encoder((4, 6, 8, 10))
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    pairs = StylePairs(*(ImageFolder(str(tmp_path / d)) for d in ("content", "style")), batch_size=2, size=32)
+    seen = []
+    fit_decoder(
+        StyleTransfer(encoder, make_decoder(encoder.widths)), pairs, 24, lr=1e-2, style_weight=1.0,
+        after_step=lambda step, losses: seen.append(float(losses.content + losses.style)),
+    )  # fmt: skip
+    assert len(seen) == 24
+    assert np.mean(seen[-5:]) < 0.7 * np.mean(seen[:5])
+    assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
+
+
+def test_the_verb_writes_a_decoder_that_can_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    given = pictures(tmp_path)
+    out = tmp_path / "made" / "decoder.safetensors"
+    options = ["--out", str(out), "--steps", "3", "--size", "32", "--workers", "0", "--batch-size", "2"]
+    assert main(["style", "fit", *given, *options, "--device", "cpu"]) == 0
+    assert "step 3/3" in capsys.readouterr().out
+    assert load_style(str(tmp_path / "vgg.pth"), out).encoder.widths == (4, 6, 8, 10)
+    assert main(["style", "fit", *given, *options, "--start", str(out), "--device", "cpu"]) == 0
+
+
+def test_a_config_names_both_domains(tmp_path: Path):
+    given = pictures(tmp_path)[4:]
+    folder = "{class_path: hamipose.data.ImageFolder, init_args: {root: %s}}"
+    (tmp_path / "base.yaml").write_text(f"data: {{source: {folder % 'nowhere'}, target: [{folder % 'nowhere'}]}}\n")
+    (tmp_path / "run.yaml").write_text(
+        f"inherit: base.yaml\ndata:\n  source: {{init_args: {{root: {tmp_path / 'content'}}}}}\n"
+        f"  target: [{folder % (tmp_path / 'style')}]\n"
+    )
+    options = ["--out", str(tmp_path / "d.safetensors"), "--steps", "1", "--size", "32", "--workers", "0"]
+    config = ["--config", str(tmp_path / "run.yaml")]
+    assert main(["style", "fit", *config, *given, *options, "--device", "cpu"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--size", "36"], "--size is 36: expected a multiple of 8"),
+        (["--content", "/nowhere"], "image folder /nowhere does not exist"),
+        (["--encoder", "/nowhere.pth"], "no file /nowhere.pth"),
+        (["--style", ""], "--content FOLDER and --style FOLDER, or --config FILE"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], said: str):
+    given = pictures(tmp_path)
+    assert main(["style", "fit", *given, "--out", str(tmp_path / "d.safetensors"), "--device", "cpu", *change]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
