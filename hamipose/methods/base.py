@@ -308,6 +308,7 @@ class PoseMethod(LightningModule):
         self._guard.check()
         check_weights(self.network, self.global_step)
         checkpoint["random_state"] = get_random_state()
+        checkpoint["image_size"] = getattr(self._data, "image_size", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from hamipose.affine import apply_points
+from hamipose.data.coco_results import FoundPerson, coco_content
 from hamipose.running.last_checkpoint import run_folder
 
 __all__ = ["PredictionWriter", "Predictions", "region_px"]
@@ -40,8 +41,7 @@ def region_px(original_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Floa
 class PredictionWriter(BasePredictionWriter):
     """Writes what the verb `predict` finds.
 
-    The file lists images, annotations with ``keypoints`` (x, y, 2 for each, in pixels of the original image),
-    ``keypoint_scores`` and ``score`` (their mean), and the keypoints' names; it can be read again as a data set.
+    The file is as `hamipose.data.coco_results` says; it can be read again as a data set.
 
     Args:
         path: the file; ``predictions.json`` in the run's folder where not given.
@@ -65,35 +65,10 @@ class PredictionWriter(BasePredictionWriter):
             rows = [row for share in gathered for row in share]
         if not trainer.is_global_zero:
             return
-        files = {name.split("#")[0]: None for _, name, *_ in sorted(rows)}
-        identifier = {file: i for i, file in enumerate(files, 1)}
-        annotations = [
-            {
-                "id": number + 1,
-                "image_id": identifier[name.split("#")[0]],
-                "category_id": 1,
-                "bbox": [round(v, 2) for v in region],
-                "keypoints": [v for x, y in points for v in (round(x, 2), round(y, 2), 2)],
-                "num_keypoints": len(points),
-                "keypoint_scores": [round(score, 4) for score in scores],
-                "score": round(sum(scores) / len(scores), 4),
-            }
-            for number, name, points, scores, region in sorted(rows)
-        ]
+        people = [FoundPerson(name, points, scores, region) for _, name, points, scores, region in sorted(rows)]
         skeleton: Any = pl_module.skeleton
-        content = {
-            "images": [{"id": i, "file_name": file} for file, i in identifier.items()],
-            "annotations": annotations,
-            "categories": [
-                {
-                    "id": 1,
-                    "name": "person",
-                    "keypoints": list(skeleton.keypoints),
-                    "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_indices],
-                }
-            ],
-        }
+        content = coco_content(people, skeleton)
         path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content) + "\n")
-        print(f"{len(annotations)} predictions written to {path}")
+        print(f"{len(people)} predictions written to {path}")

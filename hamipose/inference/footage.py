@@ -1,0 +1,132 @@
+"""What a user points to – a picture, a folder, a video, a webcam – as people to look at, one after the other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from hamipose.data.base import UnlabelledDataset
+from hamipose.data.crops import whole_box
+from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage, read_image
+from hamipose.data.images import ImageFolder
+from hamipose.data.people_boxes import BoxedPeople
+from hamipose.data.video import Video
+from hamipose.errors import InputError
+from hamipose.types import UnlabelledSample
+
+__all__ = ["VIDEO_SUFFIXES", "Footage", "open_footage"]
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+
+
+@dataclass
+class Footage:
+    """People in pictures.
+
+    Attributes:
+        samples: one by one; a sample's name is a path, path#frame in a video, path#person where there are several.
+        count: how many pictures there are; None where that is not known beforehand.
+        moving: whether the pictures are frames of a video.
+        unreadable: pictures left out because they could not be read, one line each; filled while samples are taken.
+        rate: frames per second, of a video.
+    """
+
+    samples: Iterator[UnlabelledSample]
+    count: int | None
+    moving: bool
+    unreadable: list[str]
+    rate: float = 25.0
+
+
+def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledSample:
+    return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
+
+
+def _readable(dataset: UnlabelledDataset, unreadable: list[str]) -> Iterator[UnlabelledSample]:
+    for index in range(len(dataset)):
+        try:
+            yield dataset[index]
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+
+
+def _webcam(number: int) -> Iterator[UnlabelledSample]:
+    capture = cv2.VideoCapture(number)
+    if not capture.isOpened():
+        raise InputError(f"webcam {number} cannot be opened; check that there is one and that no other program uses it")
+    try:
+        for frame in iter(lambda: capture.read()[1], None):
+            image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield UnlabelledSample(
+                image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=f"webcam#{number}"
+            )
+    finally:
+        capture.release()
+
+
+def _rate(path: Path) -> float:
+    rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
+    return float(rate) if np.isfinite(rate) and rate > 0 else 25.0
+
+
+class _OnePicture(UnlabelledDataset):
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> UnlabelledSample:
+        return _whole(read_image(self.path), str(self.path))
+
+
+def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit: int | None = None) -> Footage:
+    """People in what `source` names.
+
+    Args:
+        source: a picture, a folder of pictures, a video file, or ``webcam`` (``webcam:1`` for the second one).
+        boxes: COCO annotation file with a box for each person, for a folder of pictures; without it, one person is
+            looked for in the whole picture.
+        every: use every n-th picture or frame.
+        limit: stop after this many of them.
+
+    Raises:
+        InputError: there is no such thing, or boxes are given for something else than a folder.
+    """
+    unreadable: list[str] = []
+    path = Path(source)
+    moving, count, rate = False, None, 25.0
+    if boxes is not None and not path.is_dir():
+        raise InputError(f"boxes are given for {source}, which is no folder of pictures; leave --boxes out")
+    if source == "webcam" or source.startswith("webcam:"):
+        number = source.partition(":")[2] or "0"
+        if not number.isdigit():
+            raise InputError(f"input is {source!r}, expected webcam or webcam:NUMBER")
+        moving, samples = True, islice(_webcam(int(number)), 0, None, every)
+    else:
+        dataset: UnlabelledDataset
+        if path.is_dir():
+            dataset = ImageFolder(source) if boxes is None else BoxedPeople(source, boxes)
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
+            dataset, moving, rate = Video(source, every=every), True, _rate(path) / every
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            dataset = _OnePicture(path)
+        else:
+            kind = "does not exist" if not path.exists() else "is neither a picture nor a video"
+            raise InputError(
+                f"input {source} {kind}; expected a folder of pictures, a picture ({', '.join(IMAGE_SUFFIXES)}), "
+                f"a video ({', '.join(VIDEO_SUFFIXES)}) or webcam"
+            )
+        if not path.exists():
+            raise InputError(f"input {source} does not exist; give a picture, a folder of pictures or a video")
+        dataset.prepare()
+        samples, count = _readable(dataset, unreadable), len(dataset)
+        if not moving and every > 1:
+            samples, count = islice(samples, 0, None, every), -(-count // every)
+    if limit is not None:
+        samples, count = islice(samples, limit), limit if count is None else min(count, limit)
+    return Footage(samples, count, moving, unreadable, rate)

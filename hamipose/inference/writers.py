@@ -1,0 +1,103 @@
+"""What was found, as files: COCO keypoints, a table, pictures or a video with skeletons, heatmaps."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from hamipose.data.coco_results import FoundPerson, coco_content
+from hamipose.draw import draw_keypoints
+from hamipose.errors import InputError
+from hamipose.inference.predictor import Prediction
+from hamipose.skeletons import Skeleton
+from hamipose.types import UnlabelledSample
+
+__all__ = ["Overlays", "write_coco", "write_csv"]
+
+
+def write_coco(path: Path, found: Sequence[Prediction], skeleton: Skeleton, *, frames: bool = False) -> None:
+    """As an annotation file in COCO keypoint format, see `hamipose.data.coco_results`."""
+    people = [FoundPerson(p.name, p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist()) for p in found]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(coco_content(people, skeleton, frames=frames)) + "\n")
+
+
+def write_csv(path: Path, found: Sequence[Prediction], skeleton: Skeleton) -> None:
+    """As a table with a row for each keypoint: picture, keypoint, x and y in its pixels, confidence."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("image", "keypoint", "x_px", "y_px", "confidence"))
+        for person in found:
+            for name, (x, y), sure in zip(skeleton.keypoints, person.keypoints_px, person.confidence, strict=True):
+                rows.writerow((person.name, name, f"{x:.2f}", f"{y:.2f}", f"{sure:.4f}"))
+
+
+class Overlays:
+    """Pictures with skeletons, one file a picture, or one video of them all. A context: leaving it writes the last one.
+
+    Args:
+        folder: where ``overlays/`` or ``overlay.mp4`` goes.
+        skeleton: what is drawn.
+        rate: frames per second of a video; None writes pictures.
+        least: keypoints with less confidence are left out.
+    """
+
+    def __init__(self, folder: Path, skeleton: Skeleton, rate: float | None = None, least: float = 0.1):
+        self.folder = folder
+        self.skeleton = skeleton
+        self.rate = rate
+        self.least = least
+        self.written = 0
+        self._name: str | None = None
+        self._canvas: UInt8[np.ndarray, "height width 3"] | None = None
+        self._video: cv2.VideoWriter | None = None
+        self._size: tuple[int, int] | None = None
+
+    def __enter__(self) -> "Overlays":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        if self._video is not None:
+            self._video.release()
+
+    def add(self, sample: UnlabelledSample, person: Prediction) -> None:
+        """Draw one person; people of one picture come one after the other."""
+        picture = sample.name if self.rate is not None else sample.name.split("#")[0]
+        if picture != self._name or (self.rate is not None and sample.name.startswith("webcam")):
+            self._flush()
+            self._name, self._canvas = picture, sample.image
+        assert self._canvas is not None
+        shown = person.confidence >= self.least
+        self._canvas = draw_keypoints(self._canvas, person.keypoints_px, self.skeleton, shown)
+
+    def _flush(self) -> None:
+        if self._canvas is None or self._name is None:
+            return
+        bgr = cv2.cvtColor(self._canvas, cv2.COLOR_RGB2BGR)
+        if self.rate is None:
+            path = self.folder / "overlays" / f"{self.written:05d}_{Path(self._name).stem}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not cv2.imwrite(str(path), bgr):
+                raise InputError(f"{path} cannot be written; check the folder and the free space")
+        else:
+            self._frame(bgr)
+        self.written += 1
+        self._canvas = None
+
+    def _frame(self, bgr: UInt8[np.ndarray, "height width 3"]) -> None:
+        height, width = (side // 2 * 2 for side in bgr.shape[:2])  # the codec wants even sides
+        if self._video is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / "overlay.mp4"
+            self._size = (width, height)
+            assert self.rate is not None
+            self._video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, self._size)
+            if not self._video.isOpened():
+                raise InputError(f"video {path} cannot be written; check the folder, or use --no-overlays")
+        self._video.write(np.ascontiguousarray(bgr[:height, :width]))

@@ -1,0 +1,131 @@
+"""A model to hand on: a folder with ``model.safetensors`` and a ``config.yaml`` that says what is in it. No pickles."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from hamipose import __version__
+from hamipose.errors import InputError
+from hamipose.models.network import PoseNetwork
+from hamipose.skeletons import SKELETONS, Skeleton
+
+__all__ = ["FORMAT", "ModelInfo", "open_folder", "save_folder"]
+
+#: Of config.yaml. Raised when a file of today could no longer be read as it stands; `_upgrade` then carries it over.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is needed to use a network's weights.
+
+    Attributes:
+        skeleton: name of the keypoints' order.
+        backbone: timm's name.
+        deconv_channels: widths of the deconvolutions.
+        image_size: side in pixels of the square crops that it was trained on.
+        method: how it was trained, for whoever reads the file.
+    """
+
+    skeleton: str
+    backbone: str
+    deconv_channels: tuple[int, ...]
+    image_size: int
+    method: str = "unknown"
+
+    @property
+    def keypoints(self) -> Skeleton:
+        """The skeleton itself."""
+        return SKELETONS[self.skeleton]
+
+    def network(self) -> PoseNetwork:
+        """A network of this kind, not trained."""
+        return PoseNetwork(len(self.keypoints), self.backbone, None, self.deconv_channels)
+
+
+def save_folder(folder: str | Path, network: PoseNetwork, info: ModelInfo) -> Path:
+    """Write a model folder; both files appear whole or not at all.
+
+    Args:
+        folder: created where it does not exist.
+        network: its weights are written.
+        info: describes it.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    beside = folder / ".model.safetensors.part"
+    save_file(weights, beside, metadata={"format": "pt"})
+    beside.replace(folder / "model.safetensors")
+    content = {"hamipose_model": FORMAT, "written_by": f"hamipose {__version__}", **asdict(info)}
+    content["deconv_channels"] = list(info.deconv_channels)
+    beside = folder / ".config.yaml.part"
+    beside.write_text(yaml.safe_dump(content, sort_keys=False))
+    beside.replace(folder / "config.yaml")
+    return folder
+
+
+def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content of a config of any format up to today's, as today's."""
+    found = content.get("hamipose_model")
+    if not isinstance(found, int):
+        raise InputError(f"{path} is no config of a model folder: it lacks hamipose_model; expected {FORMAT}")
+    if found > FORMAT:
+        raise InputError(
+            f"{path} has format {found}, this hamipose ({__version__}) reads up to {FORMAT}; install the version that "
+            f"wrote it ({content.get('written_by', 'not said')}) or a newer one"
+        )
+    return content
+
+
+def _read_info(path: Path) -> ModelInfo:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); expected a folder that hamipose wrote") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no options; expected the config.yaml of a model folder")
+    content = _upgrade(content, path)
+    needed = [f.name for f in fields(ModelInfo) if f.name != "method"]
+    if missing := [name for name in needed if name not in content]:
+        raise InputError(f"{path} lacks {', '.join(missing)}; write the model folder again")
+    if content["skeleton"] not in SKELETONS:
+        raise InputError(f"{path}: skeleton is {content['skeleton']!r}, expected one of {', '.join(SKELETONS)}")
+    return ModelInfo(
+        skeleton=content["skeleton"],
+        backbone=content["backbone"],
+        deconv_channels=tuple(content["deconv_channels"]),
+        image_size=int(content["image_size"]),
+        method=str(content.get("method", "unknown")),
+    )
+
+
+def open_folder(folder: str | Path) -> tuple[PoseNetwork, ModelInfo]:
+    """The network of a model folder in eval mode, and what it is.
+
+    Raises:
+        InputError: a file is missing or damaged, was written by a newer version, or the weights fit no such network.
+    """
+    folder = Path(folder)
+    info = _read_info(folder / "config.yaml")
+    network = info.network()
+    path = folder / "model.safetensors"
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}); copy the model folder again") from None
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} does not hold the weights of a {info.backbone} with deconvolutions {list(info.deconv_channels)} "
+            f"that config.yaml names ({str(error).splitlines()[-1].strip()})"
+        ) from None
+    return network.eval(), info

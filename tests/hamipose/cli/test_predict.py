@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hamipose.cli import main
+from hamipose.models.folder import ModelInfo, save_folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    info = ModelInfo("body16", "resnet10t", (8, 8, 8), 64)
+    return save_folder(tmp_path / "model", info.network(), info)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((64, 48, 3), 80 * number, np.uint8))
+    return folder
+
+
+def test_a_folder_becomes_keypoints_and_pictures(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (pictures / "9.png").write_text("broken")
+    out = tmp_path / "out"
+    options = ["--csv", "--heatmaps", "--batch-size", "2"]
+    assert main(["predict", str(pictures), "--checkpoint", str(model), "--out", str(out), *options]) == 0
+    content = json.loads((out / "predictions.json").read_text())
+    assert [Path(i["file_name"]).name for i in content["images"]] == ["0.png", "1.png", "2.png"]
+    assert len(content["annotations"]) == 3
+    assert len(list((out / "overlays").iterdir())) == 3
+    assert [np.load(p).shape for p in (out / "heatmaps").iterdir()] == [(16, 16, 16)] * 3
+    assert (out / "predictions.csv").exists()
+    printed = capsys.readouterr()
+    assert "3 people" in printed.out
+    assert "9.png" in printed.err
+
+
+def test_mistakes_end_in_one_line(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    for path in pictures.iterdir():
+        path.write_text("broken")
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["predict", str(pictures), "--checkpoint", str(model), *out]) == 2
+    assert "nothing in" in capsys.readouterr().err
+    assert main(["predict", str(pictures), "--checkpoint", "nowhere.ckpt", *out]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["predict", str(pictures), "--checkpoint", str(model), "--every", "0", *out]) == 2
+    assert "--every 0" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hamipose.errors import InputError
+from hamipose.inference.footage import open_footage
+
+
+def test_a_folder_is_read_in_order_and_what_is_broken_is_named(pictures: Path):
+    (pictures / "p1.png").write_bytes(b"no picture")
+    footage = open_footage(str(pictures))
+    assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
+    assert footage.count == 3
+    assert len(footage.unreadable) == 1
+    assert "p1.png" in footage.unreadable[0]
+
+
+def test_every_and_limit(pictures: Path):
+    footage = open_footage(str(pictures), every=2)
+    assert footage.count == 2
+    assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
+    assert len(list(open_footage(str(pictures), limit=1).samples)) == 1
+
+
+def test_one_picture(pictures: Path):
+    (sample,) = open_footage(str(pictures / "p0.png")).samples
+    np.testing.assert_array_equal(sample.box_px, [0, 0, 60, 80])
+
+
+def test_frames_of_a_video_come_in_order(clip: Path):
+    footage = open_footage(str(clip), every=3)
+    greys = [round(float(s.image.mean()) / 30) for s in footage.samples]
+    assert greys == [0, 3, 6]
+    assert footage.moving
+    assert footage.count == 3
+    assert footage.rate == pytest.approx(10 / 3)
+
+
+def test_boxes_come_from_the_file_with_a_margin(pictures: Path, tmp_path: Path):
+    boxes = tmp_path / "boxes.json"
+    people = [{"id": i, "image_id": 1, "bbox": [10, 20, 20, 40]} for i in range(2)]
+    boxes.write_text(json.dumps({"images": [{"id": 1, "file_name": "p0.png"}], "annotations": people}))
+    samples = list(open_footage(str(pictures), boxes=str(boxes)).samples)
+    assert [s.name for s in samples] == [f"{pictures / 'p0.png'}#{i}" for i in range(2)]
+    np.testing.assert_allclose(samples[0].box_px, [7.5, 15, 25, 50])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "no valid JSON"),
+        ('{"images": []}', "lacks"),
+        ('{"images": [], "annotations": []}', "no annotation"),
+        (
+            '{"images": [{"id": 1, "file_name": "p0.png"}], "annotations": [{"image_id": 1, "bbox": [0, 0, 0, 1]}]}',
+            "bbox",
+        ),
+        (
+            '{"images": [{"id": 1, "file_name": "p0.png"}], "annotations": [{"image_id": 2, "bbox": [0, 0, 1, 1]}]}',
+            "form",
+        ),
+        (
+            '{"images": [{"id": 1, "file_name": "no.png"}], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}',
+            "no.png",
+        ),
+    ],
+)
+def test_bad_boxes_are_told_in_one_line(pictures: Path, tmp_path: Path, content: str, says: str):
+    path = tmp_path / "boxes.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=says):
+        open_footage(str(pictures), boxes=str(path))
+
+
+@pytest.mark.parametrize(("given", "says"), [("nowhere", "does not exist"), ("webcam:x", "webcam:NUMBER")])
+def test_unknown_footage_is_told_in_one_line(given: str, says: str):
+    with pytest.raises(InputError, match=says):
+        open_footage(given)
+
+
+def test_a_file_of_another_kind_is_told(tmp_path: Path):
+    path = tmp_path / "notes.txt"
+    path.write_text("no")
+    with pytest.raises(InputError, match="neither a picture nor a video"):
+        open_footage(str(path))
+    with pytest.raises(InputError, match="no folder of pictures"):
+        open_footage(str(path), boxes="boxes.json")

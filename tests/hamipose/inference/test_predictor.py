@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import hamipose
+from hamipose.errors import InputError
+from hamipose.inference.predictor import Predictor, load
+
+
+def read(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def test_a_batch_gives_what_single_pictures_give(model: Predictor, pictures: Path):
+    paths = sorted(pictures.iterdir())
+    together = model.predict(paths, batch_size=2)
+    for path, found in zip(paths, together, strict=True):
+        (alone,) = model.predict(path)
+        np.testing.assert_allclose(found.keypoints_px, alone.keypoints_px, atol=1e-3)
+        np.testing.assert_allclose(found.confidence, alone.confidence, atol=1e-5)
+        assert found.name == str(path)
+
+
+def test_arrays_and_files_are_the_same(model: Predictor, pictures: Path):
+    path = pictures / "p0.png"
+    np.testing.assert_array_equal(model.predict(path)[0].keypoints_px, model.predict(read(path))[0].keypoints_px)
+
+
+def test_a_box_shows_what_cutting_it_out_shows(model: Predictor, pictures: Path):
+    image = read(pictures / "p1.png")
+    left, top, side = 17, 9, 32
+    (boxed,) = model.predict(image, [(17.0, 9.0, 32.0, 32.0)])
+    (cut,) = model.predict(image[top : top + side, left : left + side])
+    apart = np.abs(boxed.keypoints_px - cut.keypoints_px - np.array([left, top])).max(-1)
+    assert np.median(apart) < 0.1  # at its edge, one of the two sees what is beyond it
+    assert (apart < 0.75).mean() > 0.9
+    np.testing.assert_allclose(boxed.region_px, [left, top, side, side], atol=1e-4)
+
+
+def test_heatmaps_are_kept_only_where_asked_for(model: Predictor, pictures: Path):
+    assert model.predict(pictures / "p0.png")[0].heatmaps is None
+    maps = model.predict(pictures / "p0.png", heatmaps=True)[0].heatmaps
+    assert maps is not None
+    assert maps.shape == (16, 16, 16)
+
+
+def test_a_model_folder_gives_the_same_model(model: Predictor, model_folder: Path, pictures: Path):
+    again = hamipose.load(model_folder)
+    assert again.info == model.info
+    np.testing.assert_array_equal(
+        again.predict(pictures / "p2.png")[0].keypoints_px, model.predict(pictures / "p2.png")[0].keypoints_px
+    )
+
+
+def test_the_size_can_be_overridden(model_folder: Path):
+    assert load(model_folder, image_size=96).info.image_size == 96
+
+
+def checkpoint(model: Predictor, path: Path, **content: object) -> Path:
+    hparams = {"method": "SourceOnly", "skeleton": "body16", "backbone": "resnet10t", "deconv_channels": [16, 16, 16]}
+    state = {f"network.{name}": value for name, value in model.network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": state, "hyper_parameters": hparams, **content}, path)
+    return path
+
+
+def test_checkpoints_and_run_folders_are_models_too(model: Predictor, tmp_path: Path, pictures: Path):
+    path = checkpoint(model, tmp_path / "run/checkpoints/last.ckpt", image_size=64)
+    for given in (path, tmp_path / "run"):
+        found = load(given).predict(pictures / "p0.png")[0]
+        np.testing.assert_array_equal(found.keypoints_px, model.predict(pictures / "p0.png")[0].keypoints_px)
+
+
+def test_an_old_checkpoint_takes_its_size_from_the_config_beside_it(model: Predictor, tmp_path: Path):
+    path = checkpoint(model, tmp_path / "run/checkpoints/last.ckpt")
+    with pytest.raises(InputError, match="--size"):
+        load(path)
+    (tmp_path / "run/config.yaml").write_text("data: {image_size: 96}\n")
+    assert load(path).info.image_size == 96
+
+
+@pytest.mark.parametrize(
+    ("images", "boxes", "says"),
+    [
+        (np.zeros((8, 8, 3), np.float32), None, "float32"),
+        (np.zeros((8, 8), np.uint8), None, "shape"),
+        (np.zeros((8, 8, 3), np.uint8), [(0.0, 0.0, 0.0, 5.0)], "box of image 0"),
+        (np.zeros((8, 8, 3), np.uint8), [(0.0, 0.0, 5.0, 5.0)] * 2, "2 boxes for 1"),
+        ("missing.jpg", None, "missing.jpg"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(model: Predictor, images: object, boxes: object, says: str):
+    with pytest.raises(InputError, match=says):
+        model.predict(images, boxes)  # type: ignore[arg-type]
+
+
+def test_an_unknown_device_is_told(model_folder: Path):
+    with pytest.raises(InputError, match="cuda:99"):
+        load(model_folder, device="cuda:99")

@@ -1,0 +1,54 @@
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hamipose.data.coco import CocoKeypoints
+from hamipose.inference.footage import open_footage
+from hamipose.inference.predictor import Predictor
+from hamipose.inference.writers import Overlays, write_coco, write_csv
+from hamipose.skeletons import BODY16
+
+
+def test_the_coco_file_can_be_read_as_a_data_set(model: Predictor, pictures: Path, tmp_path: Path):
+    found = list(model.stream(open_footage(str(pictures)).samples))
+    write_coco(tmp_path / "found.json", found, model.skeleton)
+    again = CocoKeypoints(root=str(pictures), annotations=str(tmp_path / "found.json"), skeleton="body16")
+    assert len(again) == 3
+    for i, person in enumerate(found):
+        np.testing.assert_allclose(again[i].keypoints_px, person.keypoints_px, atol=0.006)
+
+
+def test_the_table_has_a_row_for_each_keypoint(model: Predictor, pictures: Path, tmp_path: Path):
+    found = model.predict(sorted(pictures.iterdir()))
+    write_csv(tmp_path / "found.csv", found, BODY16)
+    with (tmp_path / "found.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 16
+    assert rows[16 + BODY16.index("head")]["keypoint"] == "head"
+    assert float(rows[16]["x_px"]) == pytest.approx(found[1].keypoints_px[0, 0], abs=0.006)
+
+
+def test_people_of_one_picture_are_drawn_on_it(model: Predictor, pictures: Path, tmp_path: Path):
+    (sample,) = open_footage(str(pictures / "p0.png")).samples
+    (person,) = model.stream([sample])
+    with Overlays(tmp_path, BODY16, least=-1.0) as overlays:
+        for number in range(2):
+            sample.name = f"{pictures / 'p0.png'}#{number}"
+            overlays.add(sample, person)
+    assert overlays.written == 1
+    (path,) = (tmp_path / "overlays").iterdir()
+    drawn = cv2.imread(str(path))
+    assert np.abs(drawn.astype(int) - cv2.imread(str(pictures / "p0.png"))).max() > 60
+
+
+def test_a_video_keeps_its_frames(model: Predictor, clip: Path, tmp_path: Path):
+    footage = open_footage(str(clip))
+    with Overlays(tmp_path, BODY16, rate=footage.rate) as overlays:
+        for sample in footage.samples:
+            overlays.add(sample, next(model.stream([sample])))
+    again = open_footage(str(tmp_path / "overlay.mp4"))
+    assert again.count == 7
+    assert again.rate == pytest.approx(10)
