@@ -12,7 +12,7 @@ from hamipose.tables.compose import Budget, Cell, compose, write_data
 from hamipose.tables.estimate import dry_run, pending
 from hamipose.tables.page import title, write
 from hamipose.tables.plan import plan
-from hamipose.tables.runs import carry_out
+from hamipose.tables.runs import Call, call, carry_out
 from hamipose.tables.table import Score
 from hamipose.tables.transfers import Transfer, data_sets, named_sets
 
@@ -86,11 +86,12 @@ def _row(name: str, report: str, path: Path, transfers: Sequence[Transfer]) -> S
     return Score(transfer.name, report, name, "as predicted", "", True, None, values)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], call: Call = call) -> None:
     """Run what a table lacks and write it.
 
     Args:
         arguments: command line after the verb.
+        call: carries out a run's command.
     """
     given, overrides = _parser().parse_known_args(arguments)
     chosen = plan(given.table or f"figure{given.figure}")
@@ -114,7 +115,8 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"nothing of {chosen.name} can be run at the paper's scale ({reasons}); give --data DIR")
     if not given.no_runs and pending(cells):
         _prepare(cells, given.runs / given.scale, given.data)
-        carry_out([run for cell in cells for run in cell.runs.values()], given.jobs, say=lambda w: print(w, flush=True))
+        wanted = [run for cell in cells for run in cell.runs.values()]
+        carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
     transfers = list(dict.fromkeys(cell.transfer for cell in cells))
     path = write(
         chosen,
