@@ -82,7 +82,7 @@ class FreiHand(HandDataset):
         return "evaluation" if self.split == "evaluation" else "training"
 
     def path(self, file: int | bytes) -> Path:
-        return self.root / self._folder / "rgb" / f"{file:08d}.jpg"
+        return self.root / self._folder / "rgb" / f"{int(file):08d}.jpg"
 
     def read(self) -> HandTable:
         intrinsics = _read_array(self.root / f"{self._folder}_K.json", (3, 3))

@@ -50,7 +50,7 @@ class HandPhotos(HandDataset):
         self.split = split
 
     def path(self, file: int | bytes) -> Path:
-        return self.root / "images" / f"{file:05d}.jpg"
+        return self.root / "images" / f"{int(file):05d}.jpg"
 
     def read(self) -> HandTable:
         joints = _read_mat(self.root / "pose_gt.mat", "pose_gt", (21, 3))

@@ -103,7 +103,7 @@ class RenderedHands(HandDataset):
         self.hands = hands
 
     def path(self, file: int | bytes) -> Path:
-        folder, number = ("training", file) if int(file) >= 0 else ("evaluation", -int(file) - 1)
+        folder, number = ("training", int(file)) if int(file) >= 0 else ("evaluation", -int(file) - 1)
         return self.root / folder / "color" / f"{number:05d}.png"
 
     def read(self) -> HandTable:

@@ -7,6 +7,7 @@ written by Python 2.
 
 import collections
 import copyreg
+import importlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,8 @@ from hamipose.errors import InputError
 
 __all__ = ["ARRAYS", "OLD_OBJECTS", "load_pickle"]
 
-_MULTIARRAY = np._core.multiarray
+_MULTIARRAY = importlib.import_module("numpy._core.multiarray")
+_RECONSTRUCTOR = vars(copyreg)["_reconstructor"]
 
 
 def _latin1(text: str, codec: str = "latin1") -> bytes:
@@ -28,7 +30,7 @@ def _latin1(text: str, codec: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _array_of_bytes(data: Any, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def _array_of_bytes(data: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
     """How protocol 5 writes contiguous arrays."""
     return np.frombuffer(data, dtype=dtype).reshape(shape, order=order)
 
@@ -48,8 +50,8 @@ ARRAYS: Mapping[tuple[str, str], Any] = {
 
 #: What Python 2 needs besides its class to write an object; to be given with the classes that may stand there.
 OLD_OBJECTS: Mapping[tuple[str, str], Any] = {
-    ("copy_reg", "_reconstructor"): copyreg._reconstructor,
-    ("copyreg", "_reconstructor"): copyreg._reconstructor,
+    ("copy_reg", "_reconstructor"): _RECONSTRUCTOR,
+    ("copyreg", "_reconstructor"): _RECONSTRUCTOR,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
 }

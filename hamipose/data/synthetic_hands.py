@@ -127,7 +127,7 @@ class SyntheticHands(HandDataset):
         )
 
     def path(self, file: int | bytes) -> Path:
-        return self.root / "images" / f"{file:06d}.jpg"
+        return self.root / "images" / f"{int(file):06d}.jpg"
 
     def read(self) -> HandTable:
         path = self.root / "annotations.json"

@@ -16,7 +16,8 @@ Vector = Float[np.ndarray, "3"]
 #: Bones that move, of the left arm; thumb is finger 1.
 _BONES = ("wrist.L", *(f"finger{f}-{j}.L" for f in range(1, 6) for j in (1, 2, 3)))
 # Half the thickness of each phalanx and of the palm, metres, on the reference adult.
-_RADIUS_M = {"thumb": (0.0105, 0.0095, 0.0085), "finger": (0.0085, 0.0075, 0.0065), "palm": 0.0115}
+_RADIUS_M = {"thumb": (0.0105, 0.0095, 0.0085), "finger": (0.0085, 0.0075, 0.0065)}
+_PALM_RADIUS_M = 0.0115
 _STEPS = np.linspace(0.0, 1.0, 5)
 
 
@@ -129,7 +130,7 @@ class HandArticulation:
             low = self._at[f"metacarpal{finger - 1}.L"]
             starts.append(wrist + turn @ (low - wrist))
             ends.append(chains[:, finger - 1, 0])
-            radius.append(_RADIUS_M["palm"])
+            radius.append(_PALM_RADIUS_M)
             finger_of.append(9)
             level.append(-1)
         a, b = np.stack(starts, 1), np.stack(ends, 1)

@@ -118,6 +118,15 @@ def test_bad_options_are_named(tmp_path: Path, option: str, value: object):
         synthesize_hands(**arguments)
 
 
+def test_the_command_line_makes_hands(tmp_path: Path):
+    from hamipose.cli import main
+
+    options = ["--count", "1", "--size", str(SIZE), "--out", str(tmp_path / "out")]
+    assert main(["data", "synthesize", "--what", "hands", *options]) == 0
+    assert (tmp_path / "out" / "images" / "000000.jpg").exists()
+    assert SyntheticHands(str(tmp_path / "out"), count=1)[0].keypoints_px.shape == (21, 2)
+
+
 def test_families_and_backdrops_are_kept_to(tmp_path: Path):
     make(tmp_path, 3, poses=["fist", "open"], backdrops=["flat"])
     annotations = json.loads((tmp_path / "annotations.json").read_text())["annotations"]
