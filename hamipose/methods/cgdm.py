@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hamipose.gating import OpenGate
 from hamipose.losses import consistency, heatmap_mse
-from hamipose.methods.adaptation import Adaptation, Labelled
+from hamipose.methods.adaptation import Adaptation, Labelled, averaged
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
 from hamipose.methods.exchange import batch_mean, summed
@@ -35,9 +35,10 @@ def map_entropy(probabilities: Float[Tensor, "*batch cell"]) -> Float[Tensor, "*
 
 
 def confidence_weights(maps: Maps) -> Float[Tensor, "batch keypoint"]:
-    r"""Weights of pseudo-labels, :math:`1 + e^{-H}`, scaled to a mean of 1; no gradient flows into them."""
+    r"""Weights of pseudo-labels, :math:`1 + e^{-H}`, of mean 1 over all processes; no gradient flows into them."""
     weights = 1 + torch.exp(-map_entropy(spatial_distribution(maps.detach())))
-    return weights / weights.mean()
+    (mean,) = averaged(weights.mean())
+    return weights / mean
 
 
 def gradient_gap(source: Labelled, target: Labelled) -> Float[Tensor, ""]:

@@ -13,14 +13,15 @@ import torch
 
 #: Builds and fits one run; started in this process or, to be killed or to be one of several, in others.
 RUN = '''
-import json, os, signal, sys
+import inspect, json, os, shutil, signal, sys
 from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
-from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, SourceOnly
+import hamipose.methods
+from hamipose.methods import LastCheckpoint
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 
 
@@ -41,6 +42,18 @@ class Jitter(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         drawn = torch.rand(()) + np.random.rand()
         pl_module.network.final.bias.data += 1e-3 * drawn
+
+
+class Keep(Callback):
+    """Keeps the checkpoint of a step, to go on from it later."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            folder = Path(trainer.default_root_dir) / "checkpoints"
+            shutil.copy(folder / "last.ckpt", folder / "kept.ckpt")
 
 
 class FreezeBatchNorm(Callback):
@@ -65,26 +78,29 @@ def optimizer(name):
 def run(options):
     o = {"method": "HamiPose", "optimizer": "adamw", "epochs": 3, "steps": 5, "workers": 0, "metric": "scalar",
          "mirror": False, "freeze": False, "world": 1, "kill": None, "resume": None, "every": 3, "pretrain": 0,
-         "jitter": False, **options}
+         "jitter": False, "keep": None, "extra": {}, "views": "strong", **options}
     torch.set_num_threads(1)
     seed_everything(0)
     light, dark = ({"root": str(Path(o["dots"]) / look), "box": "image"} for look in ("light", "dark"))
     data = DomainAdaptation(
         CocoKeypoints(**light), [Unlabelled(CocoKeypoints(**dark))], CocoKeypoints(**light, count=6),
         {"dark": CocoKeypoints(**dark, count=7)}, image_size=32, batch_size=4, evaluation_batch_size=4,
-        steps_per_epoch=o["steps"], num_workers=o["workers"], source_views="strong", student_views="strong",
+        steps_per_epoch=o["steps"], num_workers=o["workers"], source_views=o["views"], student_views="strong",
         teacher_views="hamipose",
     )
-    classes = {"HamiPose": HamiPose, "MeanTeacher": MeanTeacher, "SourceOnly": SourceOnly}
-    extra = {} if o["method"] == "SourceOnly" else {"adaptation": AdaptationOptions(pretrain_steps=o["pretrain"])}
+    method = getattr(hamipose.methods, o["method"])
+    extra = dict(o["extra"])
+    if "adaptation" in inspect.signature(method).parameters:
+        extra["adaptation"] = AdaptationOptions(pretrain_steps=o["pretrain"])
     if o["method"] == "HamiPose":
         extra["metric"] = o["metric"]
-    model = classes[o["method"]](
+    model = method(
         optimizer(o["optimizer"]), NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8]),
         TrainingOptions(warmup_steps=3), **extra,
     )
     callbacks = [LastCheckpoint(every_n_steps=o["every"])]
     callbacks += [Kill(o["kill"])] if o["kill"] is not None else []
+    callbacks += [Keep(o["keep"])] if o["keep"] is not None else []
     callbacks += [Jitter()] if o["jitter"] else []
     callbacks += [FreezeBatchNorm()] if o["freeze"] else []
     trainer = Trainer(
@@ -98,10 +114,12 @@ def run(options):
 
 
 if __name__ == "__main__":
-    trainer = run(json.loads(sys.argv[1]))
-    if trainer.is_global_zero:
-        scores = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        (Path(json.loads(sys.argv[1])["out"]) / "scores.json").write_text(json.dumps(scores))
+    given = json.loads(sys.argv[1])
+    for options in given if isinstance(given, list) else [given]:
+        trainer = run(options)
+        if trainer.is_global_zero:
+            scores = {k: float(v) for k, v in trainer.callback_metrics.items()}
+            (Path(options["out"]) / "scores.json").write_text(json.dumps(scores))
 '''
 
 
@@ -132,6 +150,23 @@ def fit_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., sub
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         return subprocess.run(
             [sys.executable, str(script), given], capture_output=True, text=True, env=environment, timeout=600
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def fit_in_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
+    """Several runs, one after the other, in two processes that see half the batch each."""
+    script = tmp_path_factory.mktemp("script") / "tiny.py"
+    script.write_text(RUN)
+
+    def call(runs: list[dict[str, Any]]) -> subprocess.CompletedProcess:
+        given = json.dumps([{k: str(v) if isinstance(v, Path) else v for k, v in o.items()} for o in runs])
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        return subprocess.run(
+            [*launcher, str(script), given], capture_output=True, text=True, env=environment, timeout=600
         )
 
     return call

@@ -1,0 +1,155 @@
+"""Source-free: what the three copies teach one another, and that no source image is read."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hamipose.data import CocoKeypoints
+from hamipose.data.stream import Draw, TrainStream
+from hamipose.methods import SFHPE
+from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.sfhpe import information, marginals, profile_contrast, residual_divergence
+from hamipose.types import TargetBatch
+
+TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def target_batch() -> TargetBatch:
+    images = torch.randint(0, 256, (2, 4, 3, 32, 32), dtype=torch.uint8)
+    same, straight = torch.eye(2, 3).expand(4, 2, 3), torch.zeros(4, dtype=torch.bool)
+    return TargetBatch(images[0], images[1], same, same, straight, straight, ["b"] * 4)
+
+
+def test_after_the_switch_no_source_image_is_read(fit, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Steps 0 to 2 learn from the source; from step 3 on the source's pool raises."""
+    asked = []
+    read = TrainStream.__getitem__
+
+    def watch(self: TrainStream, draw: Draw):
+        asked.append((draw.step, draw.with_source, draw.with_target))
+        if draw.step < 3:
+            return read(self, draw)
+        with monkeypatch.context() as patch:
+            patch.setattr(CocoKeypoints, "__getitem__", _refuse_the_light_ones(CocoKeypoints.__getitem__))
+            return read(self, draw)
+
+    monkeypatch.setattr(TrainStream, "__getitem__", watch)
+    trainer = fit(dots=dots, out=tmp_path, method="SFHPE", pretrain=3, epochs=2)
+    assert trainer.global_step == 10
+    for step, with_source, with_target in asked:
+        assert with_source == (step < 3)
+        assert with_target == (step >= 3)
+
+
+def _refuse_the_light_ones(read):
+    """The source of the tiny runs is the set `light`."""
+
+    def refuse(self: CocoKeypoints, index: int):
+        assert "light" not in str(self.root), "a source image was read after the switch"
+        return read(self, index)
+
+    return refuse
+
+
+def test_each_loss_moves_what_it_is_said_to_move():
+    model = SFHPE(sgd, TINY, TrainingOptions(reduction="sum"), residual=0.0, contrast=0.0, mutual_information=0.0)
+    model.train()
+    for net in (model.network, model.source_network, model.intermediate):
+        nn.init.normal_(net.final.weight, std=0.3)
+    batch = target_batch()
+    objective = model.adapt(batch)
+    found = dict(zip(model.trained(), [None] * 6, strict=True))
+    grads = torch.autograd.grad(objective.loss, list(model.trained().parameters()), allow_unused=True)
+    named = dict(zip([n for n, _ in model.trained().named_parameters()], grads, strict=True))
+    for part in found:
+        assert all(g is not None and g.isfinite().all() for n, g in named.items() if n.split(".")[0] == part), part
+        assert any(g.abs().max() > 0 for n, g in named.items() if n.split(".")[0] == part), part
+    # Nothing else asks for a gradient: the source's backbone, and all of the intermediate but its backbone.
+    trained = {id(p) for p in model.trained().parameters()}
+    assert all(id(p) in trained for p in model.parameters() if p.requires_grad)
+    assert not any(p.requires_grad for p in model.source_network.backbone.parameters())
+    assert not any(p.requires_grad for p in model.intermediate.final.parameters())
+
+
+def test_copies_that_agree_have_nothing_to_teach():
+    model = SFHPE(sgd, TINY, TrainingOptions(), contrast=0.0, mutual_information=0.0)
+    nn.init.normal_(model.network.final.weight, std=0.3)
+    model.start_adaptation()
+    model.eval()  # one normalisation for all
+    objective = model.adapt(target_batch())
+    assert objective.loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_intermediates_backbone_learns_at_a_tenth_of_the_rate():
+    given = SFHPE(sgd, TINY, TrainingOptions()).training_options.lr_factors
+    assert given == {
+        "backbone": 1.0, "deconv": 1.0, "final": 1.0, "source_deconv": 1.0, "source_final": 1.0,
+        "intermediate_backbone": 0.1,
+    }  # fmt: skip
+    own = dict.fromkeys(given, 0.5)
+    assert SFHPE(sgd, TINY, TrainingOptions(lr_factors=own)).training_options.lr_factors == own
+
+
+def test_it_starts_from_another_runs_network_without_a_step_on_the_source():
+    model = SFHPE(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=0))
+    assert not model.wants_source(0)
+    assert SFHPE(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2)).wants_source(1)
+
+
+# --- the losses
+
+
+def peaks(*cells: tuple[int, int]) -> torch.Tensor:
+    maps = torch.zeros(1, len(cells), 8, 8)
+    for k, (y, x) in enumerate(cells):
+        maps[0, k, y, x] = 5
+    return maps
+
+
+def test_marginals_say_where():
+    rows, columns = marginals(peaks((2, 6)))
+    assert rows.argmax() == 2
+    assert columns.argmax() == 6
+    for side in (rows, columns):
+        torch.testing.assert_close(side.sum(2), torch.ones(1, 1))
+
+
+def test_contrast_equals_a_slow_loop_and_prefers_the_own_joint():
+    maps, target = torch.randn(2, 3, 6, 6), torch.randn(2, 3, 6, 6)
+    total = 0.0
+    for n in range(2):
+        for k in range(3):
+            p = [m.sum(d).softmax(0) for m in (maps[n, k],) for d in (1, 0)]
+            similarity = []
+            for j in range(3):
+                q = [target[n, j].sum(d).softmax(0) for d in (1, 0)]
+                similarity.append(sum(float(a @ b / a.norm() / b.norm()) for a, b in zip(p, q, strict=True)) / 2)
+            total -= float(torch.tensor(similarity[k] / sum(similarity)).log())
+    assert profile_contrast(maps, target).item() == pytest.approx(total / 6, rel=1e-4)
+    here, swapped = peaks((1, 1), (6, 5)), peaks((6, 5), (1, 1))
+    assert profile_contrast(here, here) < profile_contrast(swapped, here)
+
+
+def test_information_wants_sure_maps_that_differ_between_images():
+    differ = torch.cat([peaks((1, 1)), peaks((6, 5))])
+    alike = torch.cat([peaks((1, 1)), peaks((1, 1))])
+    assert information(differ) < information(alike)
+    assert information(differ) < information(0.2 * differ)
+
+
+def test_residual_divergence_looks_away_from_the_peaks():
+    maps = torch.randn(2, 3, 6, 6)
+    taller = maps.clone().flatten(2)
+    taller.scatter_(2, taller.argmax(2, keepdim=True), 9.0)
+    taller = taller.view_as(maps)
+    assert residual_divergence(maps, taller).item() == pytest.approx(0, abs=1e-6)
+    elsewhere = maps.clone()
+    elsewhere[:, :, 0] += 1
+    assert residual_divergence(maps, elsewhere) > 1e-3
+    assert residual_divergence(maps, maps).item() == pytest.approx(0, abs=1e-6)
