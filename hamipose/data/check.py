@@ -106,10 +106,16 @@ def check(name: str, root: str, deep: bool = False, console: Console | None = No
     console.print(f"terms   {escape(about.terms)}")
     console.print(f"folder  {escape(root)}{'  (prepared)' if prepared else ''}")
     files = [] if prepared else look_at_files(folder, about.files)
-    splits = _look_at_prepared(folder, deep) if prepared else look_at_splits(folder, about)
+    if prepared:
+        splits = _look_at_prepared(folder, deep)
+    elif all(f.found == "none" for f in files):
+        splits = [Finding("all", "none before there are files", True)]
+    else:
+        splits = look_at_splits(folder, about)
     for title, findings in (("files", files), ("splits", splits)):
         if findings:
-            table = Table("", title, "found", box=None, pad_edge=False)
+            table = Table("", title, box=None, pad_edge=False)
+            table.add_column("found", no_wrap=True, overflow="ellipsis")
             for finding in findings:
                 mark = "[red]✗[/red]" if finding.missing else "[green]✓[/green]"
                 table.add_row(mark, escape(finding.name), escape(finding.found))
