@@ -7,8 +7,13 @@ _HOME = {
     "Augmentation": "augmentation",
     "BuiltinMeshes": "builtin",
     "Detector": "detector",
+    "Human36MMeshes": "h36m",
+    "KeypointsOnly": "keypoints",
     "MeshData": "datamodule",
     "MeshDataset": "base",
+    "MpiInf3dhp": "mpi_inf_3dhp",
+    "SpinAnnotations": "spin",
+    "ThreeDPW": "threedpw",
 }
 
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.data.safe_pickle import load_pickle
 from hamipose.errors import InputError
+from meshtto.data.npz import read_npy
 
 __all__ = ["draw_occluder", "paste", "put_occluders", "read_occluders"]
 
@@ -20,38 +20,11 @@ def read_occluders(path: str) -> tuple[UInt8[np.ndarray, "height width 4"], ...]
     Raises:
         InputError: there is no such file, or it holds something else.
     """
-    if not Path(path).is_file():
-        raise InputError(f"occluders {path} do not exist; give pascal_occluders.npy, or leave them out for drawn ones")
-    found = _read_object_array(Path(path))
+    found = list(read_npy(Path(path), "occluders", "give pascal_occluders.npy, or leave them out for drawn ones"))
     shapes = [getattr(p, "shape", ()) for p in found]
     if not found or any(len(s) != 3 or s[2] != 4 for s in shapes):
         raise InputError(f"occluders {path} hold {shapes[:1] or 'nothing'}, expected pictures with height, width and 4")
     return tuple(np.asarray(p, np.uint8) for p in found)
-
-
-def _read_object_array(path: Path) -> list:
-    """An .npy file of objects: a header, then a pickle, which only numpy's own load would run."""
-    with open(path, "rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError as error:
-            raise InputError(f"occluders {path} are no .npy file ({error})") from None
-        if not dtype.hasobject:
-            file.seek(0)
-            return list(np.load(file, allow_pickle=False))
-        return list(np.asarray(_pickle_at(path, file.tell()), object).reshape(shape))
-
-
-def _pickle_at(path: Path, offset: int) -> object:
-    """The pickle that starts at a place in a file."""
-    import tempfile
-
-    with tempfile.NamedTemporaryFile(suffix=".pkl") as rest:
-        rest.write(path.read_bytes()[offset:])
-        rest.flush()
-        return load_pickle(rest.name)
 
 
 def draw_occluder(rng: np.random.Generator, side: int = 96) -> UInt8[np.ndarray, "side side 4"]:

@@ -1,0 +1,71 @@
+"""NumPy's files of strangers: arrays as they are; arrays of objects, which only a pickle can hold, without its code."""
+
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from hamipose.data.safe_pickle import load_pickle
+from hamipose.errors import InputError
+
+__all__ = ["read_npy", "read_npz"]
+
+
+def read_npz(path: Path, what: str, how: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file.
+
+    Args:
+        path: the file.
+        what: it is, for messages.
+        how: one gets it.
+
+    Raises:
+        InputError: it is missing, damaged, or holds code.
+    """
+    if not path.is_file():
+        raise InputError(f"{what} {path} does not exist; {how}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = {}
+            for member in archive.namelist():
+                found[member.removesuffix(".npy")] = _read(archive.read(member), path)
+            return found
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes can raise anything
+        told = " ".join(str(error).split())[:100]
+        raise InputError(f"{what} {path} is no whole .npz file ({told}); {how}") from None
+
+
+def read_npy(path: Path, what: str, how: str) -> np.ndarray:
+    """The array of an .npy file; see :func:`read_npz`."""
+    if not path.is_file():
+        raise InputError(f"{what} {path} do not exist; {how}")
+    try:
+        return _read(path.read_bytes(), path)
+    except InputError:
+        raise
+    except Exception as error:
+        told = " ".join(str(error).split())[:100]
+        raise InputError(f"{what} {path} are no .npy file ({told}); {how}") from None
+
+
+def _read(content: bytes, path: Path) -> np.ndarray:
+    """One array, from its header on."""
+    whole = io.BytesIO(content)
+    version = np.lib.format.read_magic(whole)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(whole)
+    start = whole.tell()
+    if not dtype.hasobject:
+        whole.seek(0)
+        return np.lib.format.read_array(whole, allow_pickle=False)
+    with tempfile.NamedTemporaryFile(suffix=f"-{path.name}.pkl") as objects:
+        objects.write(content[start:])
+        objects.flush()
+        found = load_pickle(objects.name)
+    array = np.empty(shape, object)
+    array[...] = found
+    return array

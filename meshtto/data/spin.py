@@ -1,0 +1,202 @@
+"""The file format of the field: one .npz of annotations a data set (SPIN), with pseudo-labels too (CLIFF, EFT).
+
+Arrays of N rows: ``imgname`` (below the folder of images), ``center`` and ``scale`` (box, side = 200 · scale px), and
+any of ``part`` [24, 3] (2D joints of `JOINTS24` and confidence), ``openpose`` [25, 3] (BODY_25), ``S`` [24, 4] (3D
+joints, metres, confidence), ``pose`` [72] (axis-angle) and ``shape`` [10] (SMPL), ``has_smpl``, ``gender`` ("m" or
+"f"), ``focal_length``.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from roma import rotvec_to_rotmat
+
+from hamipose.data.decode import UnreadableImage
+from hamipose.errors import InputError
+from meshtto.data.base import MeshDataset, box_of_joints, known_evidence, unknown_mesh
+from meshtto.data.npz import read_npy, read_npz
+from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
+from meshtto.types import GENDERS, MeshSample
+
+__all__ = ["SpinAnnotations", "image_size", "root_centred"]
+
+_SHAPES = {
+    "imgname": (),
+    "center": (2,),
+    "scale": (),
+    "part": (24, 3),
+    "openpose": (25, 3),
+    "S": (24, 4),
+    "pose": (72,),
+    "shape": (10,),
+    "has_smpl": (),
+    "gender": (),
+    "focal_length": (),
+}
+_HOW = "see docs/mesh_data.md for where SPIN's and CLIFF's annotations come from"
+
+
+def image_size(path: Path) -> np.ndarray:
+    """Width and height, read from the header alone.
+
+    Raises:
+        UnreadableImage: there is no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.size, np.float32)
+    except OSError as error:
+        raise UnreadableImage(f"image {path} cannot be opened ({error}); check the data folder") from None
+
+
+def root_centred(joints_m: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """49 joints relative to the pelvis: the labelled one, else the middle of the hips, else as they are."""
+    pelvis, *hips = (JOINTS49.index(name) for name in ("pelvis", "left_hip", "right_hip"))
+    if confidence[pelvis] > 0:
+        return joints_m - joints_m[pelvis]
+    return joints_m - joints_m[hips].mean(0) if confidence[hips].all() else joints_m
+
+
+class SpinAnnotations(MeshDataset):
+    """People of an annotation file in SPIN's format; what it lacks, they lack: joints, mesh or both.
+
+    Args:
+        file: the .npz.
+        images: folder that ``imgname`` starts from.
+        evidence: 2D joints for use at test time: "truth" (``part``), "detector" (``openpose``) or "none".
+        box: "joints" (1.2 times the box of the 24 joints, as CLIFF and Meta-HMR have it; the file's where no joint is
+            known) or "file" (``center`` and ``scale``).
+        fits: pseudo-labels that take the place of the file's pose and shape: SPIN's static fits, an .npy of N rows of
+            72 and 10 numbers, EFT's with a 0 or 1 behind them.
+        occluders: whether training puts cut-outs before these people; the papers do for Human3.6M and MPI-INF-3DHP.
+        every: take every so many rows.
+        cache: keep decoded pictures in memory.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        images: str,
+        evidence: str = "truth",
+        box: str = "joints",
+        fits: str | None = None,
+        occluders: bool = False,
+        every: int = 1,
+        cache: bool = False,
+    ):
+        if box not in ("joints", "file"):
+            raise InputError(f"box is {box!r}, expected joints or file")
+        if every < 1:
+            raise InputError(f"every is {every}, expected at least 1")
+        self.file, self.images, self.evidence = Path(file), Path(images), known_evidence(evidence)
+        self.box, self.fits, self.occluders, self.every, self.cache = box, fits, occluders, every, cache
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """The arrays of all people, read and checked on first use."""
+        read = read_npz(self.file, "annotations", _HOW)
+        missing = [name for name in ("imgname", "center", "scale") if name not in read]
+        if missing:
+            raise InputError(f"annotations {self.file} have no {', '.join(missing)}; expected a file in SPIN's format")
+        count = len(read["imgname"])
+        if "pose" in read and "has_smpl" not in read:
+            read["has_smpl"] = np.ones(count, bool)
+        if self.fits is not None:
+            self._put_fits(read, count)
+        rows = {name: self._checked(name, read[name], count) for name in _SHAPES if name in read}
+        if self.evidence == "detector" and "openpose" not in rows:
+            raise InputError(f"annotations {self.file} have no openpose; expected them for evidence: detector")
+        if ("pose" in rows) != ("shape" in rows):
+            raise InputError(f"annotations {self.file} have pose or shape alone, expected both or neither")
+        return {name: array[:: self.every] for name, array in rows.items()}
+
+    def _put_fits(self, read: dict[str, np.ndarray], count: int) -> None:
+        how = "SPIN's static_fits are N rows of 72 and 10 numbers"
+        fits = np.asarray(read_npy(Path(str(self.fits)), "fits", how), np.float32)
+        if fits.ndim != 2 or len(fits) != count or fits.shape[1] not in (82, 83):
+            raise InputError(f"fits {self.fits} have shape {fits.shape}, expected {count} rows of 82 (or 83) numbers")
+        read["pose"], read["shape"] = fits[:, :72], fits[:, 72:82]
+        read["has_smpl"] = fits[:, 82] > 0 if fits.shape[1] == 83 else np.ones(count, bool)
+
+    def _checked(self, name: str, array: np.ndarray, count: int) -> np.ndarray:
+        if array.dtype == object and name not in ("imgname", "gender"):
+            array = np.array(array.tolist(), np.float64)
+        if array.shape != (count, *_SHAPES[name]):
+            raise InputError(f"{name} of {self.file} has shape {array.shape}, expected {(count, *_SHAPES[name])}")
+        if name in ("imgname", "gender"):
+            return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in array.tolist()])
+        array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array.reshape(count, -1)).all(1))[0, 0])
+            raise InputError(f"row {row} of {name} of {self.file} is not finite; remove the row or get the file again")
+        return array
+
+    def prepare(self) -> None:
+        """Checks the annotations, and that the first and the last picture are there."""
+        for row in (0, -1):
+            if len(self) and not self._path(row).is_file():
+                raise InputError(f"image {self._path(row)} does not exist; check the folder of images {self.images}")
+
+    def _path(self, index: int) -> Path:
+        return self.images / str(self.rows["imgname"][index])
+
+    def __len__(self) -> int:
+        return len(self.rows["imgname"])
+
+    def _keypoints(self, index: int, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """The 49 joints that some of these arrays hold."""
+        pixels, confidence = np.zeros((49, 2), np.float32), np.zeros(49, np.float32)
+        for name, start, count in (("openpose", 0, len(OPENPOSE25)), ("part", len(OPENPOSE25), len(JOINTS24))):
+            if name in names and name in self.rows:
+                row = self.rows[name][index]
+                pixels[start : start + count], confidence[start : start + count] = row[:, :2], np.maximum(row[:, 2], 0)
+        return pixels, confidence
+
+    def __getitem__(self, index: int) -> MeshSample:
+        rows = self.rows
+        path = self._path(index)
+        pixels, confidence = self._keypoints(index, ("openpose", "part"))
+        source: tuple[str, ...] = {"truth": ("part",), "detector": ("openpose",), "none": ()}[self.evidence]
+        evidence, evidence_confidence = self._keypoints(index, source)
+        joints, sure = np.zeros((49, 3), np.float32), np.zeros(49, np.float32)
+        if "S" in rows:
+            joints[len(OPENPOSE25) :], sure[len(OPENPOSE25) :] = rows["S"][index, :, :3], rows["S"][index, :, 3]
+        mesh: dict[str, Any] = unknown_mesh()
+        if "pose" in rows and rows["has_smpl"][index] > 0:
+            turns = rotvec_to_rotmat(torch.from_numpy(rows["pose"][index].reshape(24, 3)).double())
+            mesh = {"rotations": turns.float().numpy(), "shape": rows["shape"][index], "has_mesh": True}
+        size = image_size(path)
+        gender = {"m": "male", "f": "female"}.get(str(rows["gender"][index])[:1] if "gender" in rows else "", "neutral")
+        box = self._box(index, pixels, confidence)
+        image, reduction = self.decode(path, box)
+        focal = float(rows["focal_length"][index]) if "focal_length" in rows else float(np.hypot(*size))
+        return MeshSample(
+            image=image,
+            reduction=reduction,
+            box_px=box,
+            name=str(path),
+            keypoints_px=pixels,
+            keypoints_confidence=confidence,
+            evidence_px=evidence,
+            evidence_confidence=evidence_confidence,
+            joints_m=root_centred(joints, sure).astype(np.float32),
+            joints_confidence=sure,
+            image_size=size,
+            focal_px=focal,
+            gender=GENDERS.index(gender),
+            **mesh,
+        )
+
+    def _box(self, index: int, pixels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        part = np.where(np.arange(49) < len(OPENPOSE25), 0.0, confidence)
+        if self.box == "joints" and (part > 0).sum() > 1:
+            return box_of_joints(pixels.astype(np.float64), part)
+        side = 200.0 * float(self.rows["scale"][index])
+        if side <= 0:
+            raise InputError(f"scale of row {index} of {self.file} is {side / 200}, expected more than 0")
+        centre = self.rows["center"][index].astype(np.float64)
+        return np.array([*(centre - (side - 1) / 2), side, side])
