@@ -5,12 +5,15 @@ rounded, x to the right and y down. The pictures are mirror images, see :mod:`ha
 """
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from rich.console import Console
+from rich.progress import track
 
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import keypoint_box, padded_box, published_crop, published_labels
@@ -126,7 +129,8 @@ class SurrealRaw(KeypointDataset):
                 "released folders"
             )
         clips = broken = kept = bad = missing = 0
-        for info in infos:
+        shown = Console(stderr=True, quiet=not sys.stderr.isatty())  # minutes for the 67,000 clips of the release
+        for info in track(infos, f"SURREAL {self.split}: labels", console=shown, transient=True):
             if is_broken_subject(info.parent.name):
                 broken += 1
                 continue

@@ -79,11 +79,11 @@ class VideoDecoder:
         place = (path, os.getpid())  # after a fork, two processes would move one file position
         if self._capture is None or self._place != place:
             self._capture, self._place, self._next = _open(path), place, 0
-        if times_ms is not None and not 0 <= number - self._next <= _JUMP:
+        if times_ms is not None and not -1 <= number - self._next <= _JUMP:
             if self._jump(self._capture, number, times_ms):
                 return self._picture(self._capture, path, number)
             self._capture, self._next = _open(path), 0
-        elif number < self._next:
+        elif number < self._next - 1:  # the last one read can be had again
             self._capture, self._next = _open(path), 0
         while self._next <= number:
             if not self._grab(self._capture):
@@ -101,14 +101,20 @@ class VideoDecoder:
         return True
 
     def _jump(self, capture: cv2.VideoCapture, number: int, times_ms: Float[np.ndarray, " frame"]) -> bool:
-        """Whether the frame with that number's time stamp could be reached and is grabbed."""
-        if not 0 <= number < len(times_ms):
+        """Whether the frame with that number's time stamp could be reached and is grabbed.
+
+        Times that are not the file's, as its frame rate tells, are not gone by.
+        """
+        if not 0 <= number < len(times_ms) or len(times_ms) < 2:
             return False
-        wanted, half = float(times_ms[number]), 0.5 * float(np.diff(times_ms).min()) if len(times_ms) > 1 else 0.5
+        mean = float(times_ms[-1] - times_ms[0]) / (len(times_ms) - 1)
+        if abs(mean * capture.get(cv2.CAP_PROP_FPS) / 1000 - 1) > 0.01:
+            return False
+        wanted, near = float(times_ms[number]), 0.1 * float(np.diff(times_ms).min())
         capture.set(cv2.CAP_PROP_POS_MSEC, wanted)
         while self._grab(capture):
             late = capture.get(cv2.CAP_PROP_POS_MSEC) - wanted
-            if abs(late) < half:
+            if abs(late) < near:
                 self._next = number + 1
                 return True
             if late > 0:

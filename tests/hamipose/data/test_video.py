@@ -49,10 +49,19 @@ def test_any_frame_in_any_order(video: Path):
     assert jumping.decoded < walking.decoded / 2
 
 
-def test_times_that_do_not_fit_the_file_are_found_out(video: Path):
-    """A jump is believed only if the frame it lands on has the time that was asked for."""
+@pytest.mark.parametrize("times", [np.arange(200) * 40 + 30.0, np.arange(200) * 20.0], ids=["shifted", "other rate"])
+def test_times_that_do_not_fit_the_file_are_found_out(video: Path, times: np.ndarray):
+    """A jump is believed only if the frame it lands on has the time that was asked for, at the file's own rate."""
     decoder = VideoDecoder()
-    assert number(decoder.frame(video, 150, np.arange(200) * 40 + 17.0)) == 150
+    for asked in (150, 100, 199, 0):
+        assert number(decoder.frame(video, asked, times)) == asked
+
+
+def test_the_last_frame_can_be_had_again(video: Path):
+    decoder = VideoDecoder()
+    for asked in (9, 9, 9):
+        assert number(decoder.frame(video, asked)) == asked
+    assert decoder.decoded == 10
 
 
 def test_frames_in_order_are_decoded_once(video: Path):
