@@ -49,8 +49,10 @@ def look_at_splits(root: Path, about: Release) -> list[Finding]:
     for protocol, splits in about.splits.items():
         for split in splits:
             name = f"{protocol}/{split}"
+            dataset = about.dataset(root, split, protocol)
             try:
-                count = len(about.dataset(root, split, protocol))
+                dataset.prepare()  # sets of videos make their index here, which they need for anything
+                count = len(dataset)
             except InputError as error:
                 findings.append(Finding(name, f"not readable: {error}", True))
                 continue
