@@ -56,8 +56,14 @@ def gradient_gap(source: Labelled, target: Labelled) -> Float[Tensor, ""]:
             rows = torch.bmm(gradient, domain.features.float().flatten(2).mT).sum(0)
         weights.append(summed(rows))
         biases.append(summed(gradient.sum((0, 2))))
-    rows = torch.cosine_similarity(*weights, dim=1, eps=1e-20).mean()
-    return 1 - (rows + torch.cosine_similarity(*biases, dim=0, eps=1e-20)) / 2
+    rows = _cosine(*weights).mean()
+    return 1 - (rows + _cosine(*biases)) / 2
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Along the last dimension; each vector's largest number is made 1 first, or squares would underflow."""
+    a, b = (v / v.detach().abs().amax(-1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny) for v in (a, b))
+    return torch.cosine_similarity(a, b, dim=-1)
 
 
 class CGDM(PoseMethod):

@@ -109,3 +109,12 @@ def test_a_second_head_starts_beside_the_first_of_a_loaded_network():
     size = first.square().mean().sqrt().item()
     assert (second - first).square().mean().sqrt().item() == pytest.approx(0.1 * size, rel=0.3)
     assert "second" in model.trained()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e3])
+def test_the_gap_does_not_see_the_losses_scale(scale: float):
+    one, two = Domains().passes()
+    plain = gradient_gap(one, two)
+    torch.testing.assert_close(gradient_gap(one._replace(losses=one.losses * scale), two), plain, rtol=1e-4, atol=1e-5)
+    small = [side._replace(losses=side.losses * scale) for side in (one, two)]
+    torch.testing.assert_close(gradient_gap(*small), plain, rtol=1e-4, atol=1e-5)
