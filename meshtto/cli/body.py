@@ -1,4 +1,4 @@
-"""The verb `body`: bring your own SMPL."""
+"""The verb `body`: bring your own SMPL, look at a body."""
 
 import argparse
 import re
@@ -11,7 +11,9 @@ from meshtto.types import GENDERS
 __all__ = ["main"]
 
 _EXAMPLES = """\
-example
+examples
+  body show --out poses.png                      twenty poses of the built-in body
+  body show --what shapes --out shapes.png       its first directions of shape
   body import SMPL_NEUTRAL.pkl --out body/smpl_neutral.safetensors \\
        --h36m J_regressor_h36m.npy --extra J_regressor_extra.npy --mean smpl_mean_params.npz
 
@@ -46,6 +48,10 @@ def _parser() -> _Parser:
     bring.add_argument("--h36m", type=Path, required=True, metavar="J_regressor_h36m.npy", help="17 × 6890")
     bring.add_argument("--extra", type=Path, required=True, metavar="J_regressor_extra.npy", help="9 × 6890")
     bring.add_argument("--mean", type=Path, metavar="smpl_mean_params.npz", help="where regressors start")
+    look = verbs.add_parser("show", allow_abbrev=False, help="draw a body: its shapes or twenty poses")
+    look.add_argument("--body", default="builtin", help="builtin, or a converted SMPL file")
+    look.add_argument("--what", choices=("shapes", "poses"), default="poses")
+    look.add_argument("--out", type=Path, required=True, help="the picture to write, .png or .jpg")
     bring.add_argument("--gender", choices=GENDERS, help="of the body; read off the pickle's name where not given")
     return parser
 
@@ -70,6 +76,9 @@ def main(arguments: list[str]) -> None:
         InputError: something that the user can put right.
     """
     given = _parser().parse_args(arguments)
+    if given.verb == "show":
+        _show(given.body, given.what, given.out)
+        return
     from meshtto.body.importing import import_smpl
 
     gender = given.gender or gender_of(given.pickle)
@@ -80,3 +89,18 @@ def main(arguments: list[str]) -> None:
         f"{given.out}: SMPL, {gender}, {len(arrays.template_m)} vertices, {len(joints)} joints, {height:.2f} m tall\n"
         f"use it with: --model.init_args.regressor.body {given.out}"
     )
+
+
+def _show(body: str, what: str, out: Path) -> None:
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"--out is {out}, expected a file that ends in .png or .jpg")
+    import cv2
+
+    from meshtto.body import load_body
+    from meshtto.body.picture import picture_poses, picture_shapes
+
+    picture = (picture_shapes if what == "shapes" else picture_poses)(load_body(body))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        raise InputError(f"{out} cannot be written; give another --out")
+    print(out)
