@@ -35,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=os.environ.get("HAMIPOSE_DATA"), help="what configs call data/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run and show, by their names")
+    parser.add_argument(
+        "--onto", nargs="+", default=[], metavar="TRANSFER", help="transfers, by the names of their runs"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it may take, and stop")
     parser.add_argument("--no-runs", action="store_true", help="put together what is finished, and start nothing")
@@ -104,6 +107,7 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
         runs=given.runs,
         root=given.data,
         only=given.only,
+        onto=given.onto,
         overrides=overrides,
     )
     print(title(chosen, given.scale))

@@ -65,6 +65,7 @@ def compose(
     runs: Path,
     root: Path | None,
     only: Sequence[str] = (),
+    onto: Sequence[str] = (),
     overrides: Sequence[str] = (),
 ) -> list[Cell]:
     """Every cell of a table.
@@ -77,10 +78,11 @@ def compose(
         runs: where runs are kept.
         root: the folder that configs call ``data/``.
         only: labels or recipe names of the rows to run; all where empty.
+        onto: names of the transfers to run; all where empty.
         overrides: command line options handed to every run.
 
     Raises:
-        InputError: there is no row of a name in `only`.
+        InputError: there is no row of a name in `only`, or no transfer of a name in `onto`.
     """
     known = {name for row in plan.rows for name in _names(row, scale)}
     for name in only:
@@ -88,7 +90,11 @@ def compose(
             raise InputError(f"no row is called {name}; expected some of {'; '.join(r.label for r in plan.rows)}")
     chosen = [row for row in plan.rows if not only or _names(row, scale) & {name.casefold() for name in only}]
     cells = []
-    for transfer in plan.small if scale == "small" else plan.paper:
+    transfers = plan.small if scale == "small" else plan.paper
+    for name in onto:
+        if name not in {transfer.name for transfer in transfers}:
+            raise InputError(f"no transfer is called {name}; expected some of {', '.join(t.name for t in transfers)}")
+    for transfer in (transfer for transfer in transfers if not onto or transfer.name in onto):
         folders = transfer.missing(root)
         for row in chosen:
             recipe = row.small if scale == "small" else row.paper

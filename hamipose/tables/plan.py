@@ -183,6 +183,7 @@ def cell_label(gamma_min: float, warmup: float, gamma_max: float) -> str:
 
 
 _PEOPLE = (t.PHOTO_PEOPLE, t.LSP_PEOPLE)
+_HANDS = (t.HANDS, t.HAND_PHOTOS)
 
 #: table or figure → its plan
 _PLANS = {
@@ -190,14 +191,14 @@ _PLANS = {
     "2": Plan(
         "table2",
         "Generalisation to a domain unseen in training",
-        (t.OTHER_PEOPLE, t.LSPET_PEOPLE),
-        (t.LSP_TO_H36M,),
+        (t.OTHER_PEOPLE, t.LSPET_PEOPLE, t.UNSEEN_HAND),
+        (t.LSP_TO_H36M, t.H3D_TO_FREIHAND),
         _GENERAL,
         2,
     ),
-    "3": Plan("table3", "Adaptation, hand", (), (), _METHODS, 3),
-    "4": Plan("table4", "Ablation", _PEOPLE, (t.SURREAL_H36M,), _ABLATION, 4),
-    "5": Plan("table5", "Sensitivity to the gate's γ", (t.PHOTO_PEOPLE,), (), _sensitivity(), 5),
+    "3": Plan("table3", "Adaptation, hand", _HANDS, (t.RHD_H3D, t.RHD_FREIHAND), _METHODS, 3),
+    "4": Plan("table4", "Ablation", (*_PEOPLE, t.HANDS), (t.SURREAL_H36M, t.RHD_H3D), _ABLATION, 4),
+    "5": Plan("table5", "Sensitivity to the gate's γ", (t.PHOTO_PEOPLE,), (t.RHD_H3D,), _sensitivity(), 5),
     "figure4": Plan(
         "figure4",
         "Conflict ratio, a gate for each keypoint against one gate",

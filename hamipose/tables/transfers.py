@@ -11,7 +11,7 @@ import yaml
 
 from hamipose import configs_folder
 from hamipose.cli.inherit import lineage
-from hamipose.tables.published import BODY_COLUMNS
+from hamipose.tables.published import BODY_COLUMNS, HAND_COLUMNS
 
 __all__ = ["Transfer", "data_sets", "named_sets"]
 
@@ -147,6 +147,22 @@ LSPET_PEOPLE = Transfer(
     options=_PHOTOS,
 )
 
+_HAND = {"model.init_args.network.skeleton": "hand21"}
+HANDS = Transfer(
+    "hands", "built-in hands, plain → photo look", "small_hands/hamipose.yaml", "photo", HAND_COLUMNS, _HAND
+)
+HAND_PHOTOS = Transfer(
+    "hands_to_photos", "built-in hands → photos of one hand", "small_hands/to_photos.yaml", "hands", HAND_COLUMNS, _HAND
+)
+UNSEEN_HAND = Transfer(
+    "hands_to_unseen",
+    "built-in hands, plain → photo look, tested on photos of one hand",
+    "tables/hands_to_unseen.yaml",
+    "hands",
+    HAND_COLUMNS,
+    _HAND,
+)
+
 _AS_PUBLISHED = {"model.init_args.training.paper_scores": "true", "data.evaluation_batch_size": "32"}
 
 #: At the paper's scale, under its protocol and the strict one.
@@ -173,4 +189,31 @@ LSP_TO_H36M = Transfer(
     "h36m",
     options=_AS_PUBLISHED,
     printed="surreal_to_lsp_to_h36m",
+)
+RHD_H3D = Transfer(
+    "rhd_to_h3d",
+    "RHD → Hand-3D-Studio",
+    "paper/rhd_to_h3d.yaml",
+    "h3d",
+    HAND_COLUMNS,
+    _HAND | _AS_PUBLISHED,
+    printed="rhd_to_h3d",
+)
+RHD_FREIHAND = Transfer(
+    "rhd_to_freihand",
+    "RHD → FreiHAND",
+    "paper/rhd_to_freihand.yaml",
+    "freihand",
+    HAND_COLUMNS,
+    _HAND | _AS_PUBLISHED,
+    printed="rhd_to_freihand",
+)
+H3D_TO_FREIHAND = Transfer(
+    "rhd_to_h3d_to_freihand",
+    "RHD → Hand-3D-Studio, tested on FreiHAND",
+    "paper/rhd_to_h3d_to_freihand.yaml",
+    "freihand",
+    HAND_COLUMNS,
+    _HAND | _AS_PUBLISHED,
+    printed="rhd_to_h3d_to_freihand",
 )

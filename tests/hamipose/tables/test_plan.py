@@ -128,6 +128,7 @@ def test_missing_folders_leave_cells_empty(tmp_path):
 
 
 def test_roles_of_the_sets():
+    assert {t.columns[0] for n in ("3",) for t in plan(n).small + plan(n).paper} == {"mcp"}
     roles = {role: type(built) for role, _, built in named_sets(data_sets(plan("2").small[0], None))}
     assert set(roles) == {"source", "target", "validation", "report.photo", "report.unseen"}
     assert roles["target"] is Unlabelled
@@ -139,7 +140,7 @@ def small(tmp_path: Path, **options) -> list:
 
 
 def test_every_row_starts_from_its_seeds_network_and_has_the_same_budget(tmp_path):
-    cells = [cell for cell in small(tmp_path) if cell.runs]
+    cells = [cell for cell in small(tmp_path, onto=["people"]) if cell.runs]
     assert len(cells) == len(plan("4").rows)
     for cell in cells:
         for seed, run in cell.runs.items():
@@ -186,10 +187,13 @@ def test_a_budget_that_does_not_divide_is_refused(start, steps):
 def test_a_row_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match="no row is called hamipos; expected some of Mean teacher"):
         small(tmp_path, only=["hamipose", "hamipos"])
+    with pytest.raises(InputError, match="no transfer is called persons; expected some of people, people_to_lsp"):
+        small(tmp_path, onto=["persons"])
+    assert {cell.transfer.name for cell in small(tmp_path, onto=["hands"])} == {"hands"}
 
 
 def test_the_dry_run_counts_what_is_missing_and_knows_times_it_has_seen(tmp_path):
-    cells = small(tmp_path, only=["hamipose", "mean_teacher"])
+    cells = small(tmp_path, only=["hamipose", "mean_teacher"], onto=["people"])
     told = dry_run(cells, jobs=1)
     assert told[-1] == "6 runs are missing: time unknown, with 1 at a time"
     seen = next(cell.runs[0] for cell in cells if cell.runs and cell.runs[0].folder.name == "hamipose")
