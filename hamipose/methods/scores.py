@@ -1,5 +1,7 @@
 """Scores of the evaluated networks on one data set, under the names they are logged by."""
 
+from typing import Literal
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from hamipose.skeletons import Skeleton
 __all__ = ["PAPER_VARIANTS", "THRESHOLDS", "Scores"]
 
 THRESHOLDS = (0.05, 0.1)
-PAPER_VARIANTS = ("tll", "uniframe")
+PAPER_VARIANTS: tuple[Literal["tll", "uniframe"], ...] = ("tll", "uniframe")
 
 
 class Scores(nn.Module):
@@ -56,8 +58,8 @@ class Scores(nn.Module):
         for metric in self._of(network):
             metric.update(predicted_px, keypoints_px, visibility)
         if network in self.published:
-            for metric in self._published_of(network):
-                metric.update(heatmaps, keypoints_px, visibility)
+            for paper in self._published_of(network):
+                paper.update(heatmaps, keypoints_px, visibility)
 
     def _published_of(self, network: str) -> list[PaperPCK]:
         return list(self.published[network])  # type: ignore[call-overload]
@@ -68,7 +70,7 @@ class Scores(nn.Module):
         The latter is the headline at the first threshold of the network that counts. Groups without a label are left
         out. What is measured as published is called ``<name>/<network>/paper-tll/pck@0.05`` and so on.
         """
-        logged = {}
+        logged: dict[str, Tensor] = {}
         for network in self.networks:
             for metric in self._of(network):
                 logged |= _named(f"{self.name}/{network}/pck@{metric.threshold:g}", metric.compute())
