@@ -53,7 +53,7 @@ def fit_decoder(
     """
     device = next(transfer.parameters()).device
     batch = pairs.batch_size
-    places = [range(step * batch, (step + 1) * batch) for step in range(steps)]
+    places = [list(range(step * batch, (step + 1) * batch)) for step in range(steps)]
     loader = DataLoader(pairs, batch_sampler=places, num_workers=workers, worker_init_fn=quiet_worker)
     optimizer = torch.optim.Adam(transfer.decoder.parameters(), lr=lr)
     for step, (content, style) in enumerate(loader):

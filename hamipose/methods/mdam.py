@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -182,9 +183,9 @@ class MDAM(PoseMethod):
         training, options, target = self.training_options, self.options, batch.target
         images = normalise(batch.source.image)
         size = (images.shape[-2], images.shape[-1])
-        shape = {"sigma": training.sigma, "quantise": training.quantise}
+        drawn = partial(encode, size=size, sigma=training.sigma, quantise=training.quantise)
         visible = batch.source.visibility > 0
-        truth = encode(batch.source.keypoints_px, size, visible=visible, **shape)
+        truth = drawn(batch.source.keypoints_px, visible=visible)
         if target is None:
             seen = self.see(images)
             losses = heatmap_mse(seen.coarse, truth, visible.float())
@@ -197,7 +198,7 @@ class MDAM(PoseMethod):
             self.labels.make(0, self.network, everything, options.views, options.doubted)
         keypoints_px, believed = self.labels.of(target.name, images.device)
         keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)
-        labels = encode(keypoints_px, size, visible=believed, **shape)
+        labels = drawn(keypoints_px, visible=believed)
         student = normalise(self.occlude(target))
         share = torch.distributions.Beta(options.mixup, options.mixup).sample((len(images),)).to(images.device)
         share = torch.maximum(share, 1 - share)  # no image changes its domain
