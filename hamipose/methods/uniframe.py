@@ -73,9 +73,9 @@ class UniFrame(PoseMethod):
 
     The learning rate falls to 1/10 at 45/70 and 60/70 of the run (``final_lr`` is not used).
 
-    Deviations from the published code: the random crop is drawn for each view, not for both. The patch is pasted into
-    the student's view itself, over the joint's place there; the code warps the picture twice to do so, by a
-    translation that is 4 times too small. Cells that the student's view does not show are left out of the mean's
+    Deviations from the published code: the common frame is the plain crop, not the random window that both views of an
+    image look through. The patch is pasted into the student's view itself, over the joint's place there; the code warps
+    the picture twice to do so, by a translation that is 4 times too small. Cells that the student's view does not show are left out of the mean's
     numerator, where they are constant. Style transfer works on bytes, so that its results are rounded and clamped to
     what a picture can hold. Adaptation goes on from the last pretrained weights, not from those that are best on the
     target's *test* set. A gate may be given (none in the paper); the open one only measures conflicts.
