@@ -75,10 +75,11 @@ class UniFrame(PoseMethod):
 
     Deviations from the published code: the common frame is the plain crop, not the random window that both views of an
     image look through. The patch is pasted into the student's view itself, over the joint's place there; the code warps
-    the picture twice to do so, by a translation that is 4 times too small. Cells that the student's view does not show are left out of the mean's
-    numerator, where they are constant. Style transfer works on bytes, so that its results are rounded and clamped to
-    what a picture can hold. Adaptation goes on from the last pretrained weights, not from those that are best on the
-    target's *test* set. A gate may be given (none in the paper); the open one only measures conflicts.
+    the picture twice to do so, by a translation that is 4 times too small. Cells that the student's view does not show
+    are left out of the mean's numerator, where they are constant. Style transfer works on bytes, so that its results
+    are rounded and clamped to what a picture can hold. Adaptation goes on from the last pretrained weights, not from
+    those that are best on the target's *test* set. A gate may be given (none in the paper); the open one only measures
+    conflicts.
 
     Args:
         optimizer: makes the optimizer from parameters.
