@@ -12,6 +12,7 @@ import numpy as np
 from hamipose.data.annotation_file import read_json
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import padded_box, published_crop, published_labels
+from hamipose.data.decode import UnreadableImage
 from hamipose.data.h36m_joints import H36M17, body16_from_h36m, project
 from hamipose.data.splits import drawn_again, named_protocol
 from hamipose.errors import InputError
@@ -178,13 +179,18 @@ class Human36M(KeypointDataset):
         body = people.keypoints_px[index]
         keypoints_px, visibility = to_skeleton(body, self.skeleton)
         if self.protocol == "paper":
-            width, height = (int(side) for side in people.sizes[index])
-            box = published_crop(body, width, height)
+            box = published_crop(body, *people.sizes[index].tolist())
             keypoints_px = published_labels(keypoints_px, box)
         else:
             box = padded_box(people.boxes_px[index], self.padding)
         path = self._path(index)
         image, reduction = self.decode(path, box)
+        height, width = image.shape[:2]
+        if np.abs(people.sizes[index] - np.multiply((width, height), reduction)).max() >= reduction:
+            stated = " x ".join(map(str, people.sizes[index]))
+            raise UnreadableImage(
+                f"image {path} is {width * reduction} x {height * reduction}, labels are for {stated}"
+            )
         return Sample(
             image=image,
             box_px=(box / reduction).astype(np.float32),

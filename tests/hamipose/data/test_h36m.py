@@ -200,6 +200,12 @@ def test_json_of_another_form_is_told_in_one_line(tmp_path: Path):
     assert "subject11_camera.json has another form" in told("camera", lambda c: {"1": {**c["1"], "t": [1.0]}})
     assert "has no bbox for image s_11" in told("data", lambda c: {**c, "annotations": c["annotations"][1:]})
     assert "lacks 'width'" in told("data", lambda c: {**c, "images": [without(i, "width") for i in c["images"]]})
+    write_json(tmp_path, subjects=(9, 11), count=6)
+    cv2.imwrite(
+        str(tmp_path / "images/s_11_act_02_subact_01_ca_01/s_11_act_02_subact_01_ca_01_000001.jpg"), np.zeros((9, 9, 3))
+    )
+    with pytest.raises(UnreadableImage, match="is 9 x 9, labels are for 300 x 280"):
+        Human36M(str(tmp_path), split="test", every=5)[2]
     (tmp_path / "annotations" / "Human36M_subject9_camera.json").write_text("{")
     with pytest.raises(InputError, match="is no valid JSON"):
         Human36M(str(tmp_path), split="test").prepare()

@@ -100,6 +100,12 @@ def test_under_paper_every_split_is_all_of_lsp_and_hidden_joints_do_not_count(ls
     assert np.allclose(crop[ankle], joints[:2, 0, 0] * 6.4 + [0, 32], atol=1e-3)
 
 
+def test_a_file_of_too_few_people_is_refused(tmp_path: Path):
+    scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 14, 5))})
+    with pytest.raises(InputError, match=r"images 1001 to 2000 asked of .*, whose joints.mat describes 5"):
+        len(LeedsSports(str(tmp_path), split="test"))
+
+
 def test_what_is_no_number_is_refused(tmp_path: Path):
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.full((3, 14, 5), "x", object)})
     with pytest.raises(InputError, match="holds object, expected numbers"):

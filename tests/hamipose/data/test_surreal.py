@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 
 from hamipose.affine import apply_points, crop_matrix
-from hamipose.data import Prepared, Surreal, SurrealRaw
+from hamipose.data import DomainAdaptation, Prepared, Surreal, SurrealRaw, Video
 from hamipose.data.decode import UnreadableImage
 from hamipose.data.frame_index import row_type
 from hamipose.data.prepare import prepare
@@ -248,6 +248,33 @@ def test_an_index_of_mapped_memory_and_none_per_frame(release: Path, tmp_path: P
     assert (dataset.index.folder / "rows.npy").stat().st_mtime_ns == made
     with pytest.raises(InputError, match=r"index .* is missing or of another make; call prepare"):
         len(SurrealRaw(str(release), index=str(tmp_path / "elsewhere")))
+
+
+def test_loading_processes_find_the_right_frames(release: Path, tmp_path: Path):
+    """The way to a batch: workers that were forked from a process with an open video, a video as the target."""
+    source = SurrealRaw(str(release), index=str(tmp_path))
+    target = Video(str(release / "train/run0/01_01/01_01_c0001.mp4"))
+    data = DomainAdaptation(
+        source,
+        target,
+        image_size=64,
+        batch_size=8,
+        steps_per_epoch=3,
+        num_workers=2,
+        source_views="none",
+        student_views="none",
+    )
+    data.prepare_data()
+    source[3], target[3]  # open in this process
+    data.setup("fit")
+    for batch in data.train_dataloader():
+        for image, keypoints_px, name in zip(
+            batch.source.image, batch.source.keypoints_px, batch.source.name, strict=True
+        ):
+            assert name in {source[i].name for i in range(16)}
+            assert redness(image.permute(1, 2, 0).numpy(), keypoints_px[BODY16.index("left_wrist")].numpy()) > 60
+        assert batch.target is not None
+        assert all(name.startswith(f"{target.path}#") for name in batch.target.name)
 
 
 def test_prepared_is_what_the_videos_show(release: Path, tmp_path: Path):
