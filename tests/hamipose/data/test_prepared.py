@@ -3,6 +3,7 @@
 import io
 import json
 import multiprocessing
+import pickle
 import shutil
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hamipose.affine import compose, crop_matrix
+from hamipose.affine import apply_points, compose, crop_matrix
 from hamipose.cli import main
 from hamipose.data import CocoKeypoints, DomainAdaptation, Prepared, Unlabelled
 from hamipose.data.about import RELEASES, Needed, Release, open_split
@@ -76,6 +77,40 @@ def test_what_is_prepared_is_what_was_there(light: str, whole: Path):
             np.testing.assert_allclose(points[0], points[1], atol=1e-3)
             assert a.visibility.tolist() == b.visibility.tolist()
             assert Path(light) / b.name == Path(a.name)
+
+
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_hands_from_a_pickle_are_prepared_as_each_protocol_reads_them(tmp_path: Path, protocol: str):
+    """RHD in its native layout, two hands a picture; "paper" mirrors the right ones."""
+    rng, pictures = np.random.default_rng(0), {}
+    for folder in ("training", "evaluation"):
+        (tmp_path / "raw" / folder / "color").mkdir(parents=True)
+        for number in range(4):
+            middle = np.array([[90, 160]] * 21 + [[230, 160]] * 21)
+            uv = np.column_stack([middle + rng.uniform(-40, 40, (42, 2)), np.ones(42)])
+            pictures[number] = {"uv_vis": uv, "xyz": np.ones((42, 3)), "K": np.eye(3)}
+            noise = cv2.GaussianBlur(rng.integers(0, 256, (320, 320, 3), dtype=np.uint8), (0, 0), 4)
+            cv2.imwrite(str(tmp_path / "raw" / folder / "color" / f"{number:05d}.png"), noise)
+        (tmp_path / "raw" / folder / f"anno_{folder}.pickle").write_bytes(pickle.dumps(pictures))
+    out = str(tmp_path / "out")
+    prepare("rhd", str(tmp_path / "raw"), out, protocol=protocol, workers=0, progress=False)
+    for split in ("train", "test"):
+        raw = open_split("rhd", tmp_path / "raw", split, protocol)
+        packed = open_split("rhd", out, split, protocol)
+        assert isinstance(packed, Prepared)
+        assert len(raw) == len(packed) == 8
+        mirrored = 0
+        for i in range(8):
+            a, b = raw[i], packed[i]
+            assert same_crop(a, b, 64) < 2
+            a_crop, b_crop = crop_matrix(a.box_px, 64), crop_matrix(b.box_px, 64)
+            np.testing.assert_allclose(
+                apply_points(a_crop, a.keypoints_px.astype(float)),
+                apply_points(b_crop, b.keypoints_px.astype(float)),
+                atol=1e-3,
+            )
+            mirrored += b.name.endswith("#mirrored")
+        assert mirrored == (4 if protocol == "paper" else 0)
 
 
 def test_the_whole_jpeg_of_a_whole_picture_is_kept_bit_by_bit(tmp_path: Path):
