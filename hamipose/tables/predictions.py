@@ -48,7 +48,7 @@ def read_predictions(path: Path) -> tuple[list[Found], list[str] | None]:
     except ValueError as error:
         raise InputError(f"predictions {path} are no valid JSON ({error}); give a COCO keypoint file") from None
     names: list[str] | None = None
-    files: dict[Any, str] = {}
+    files: dict[Any, Any] = {}
     if isinstance(content, dict):
         if not {"images", "annotations"} <= content.keys():
             raise InputError(
@@ -68,7 +68,7 @@ def read_predictions(path: Path) -> tuple[list[Found], list[str] | None]:
             raise InputError(
                 f"prediction {position} in {path} has {flat.size} numbers in keypoints, expected three for each"
             )
-        image = files.get(person["image_id"], person["image_id"])
+        image: int | str = files.get(person["image_id"], person["image_id"])
         found.append(Found(image, flat.reshape(-1, 3)[:, :2], float(person.get("score", 1.0))))
     counts = sorted({len(person.keypoints_px) for person in found})
     if len(counts) > 1 or (names is not None and counts != [len(names)]):
