@@ -171,7 +171,7 @@ RELEASES = {
         terms="research; photographs belong to their Flickr authors",
         files=(Needed("joints.mat", "labels", 1), Needed("images/im*.jpg", "pictures", 2000)),
         splits=_both("train", "test"),
-        counts={"strict": {"train": 1000, "test": 1000}, "paper": {"train": 2000, "test": 2000}},
+        counts={"strict": {"train": 991, "test": 1000}, "paper": {"train": 2000, "test": 2000}},
     ),
     "lspet": Release(
         title="Leeds Sports Pose Extended: parkour, gymnastics, athletics (Johnson & Everingham, CVPR 2011)",

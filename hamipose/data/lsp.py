@@ -42,18 +42,25 @@ def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
 
 
 class _Leeds(KeypointDataset):
-    """One person a picture, the whole picture is the box, joints mapped by name to any body skeleton."""
+    """One person a picture, the whole picture is the box, joints mapped by name to any body skeleton.
+
+    Pictures `first` to `last` without those `left_out`, all counted from 1 as in their file names.
+    """
 
     _axes: str
     _digits: int
+    #: Pairs of numbers that are the same photo (docs/protocols.md says how they were found).
+    _twins: tuple[tuple[int, int], ...]
 
-    def __init__(self, root: str, first: int, last: int | None, skeleton: str, cache: bool):
+    def __init__(self, root: str, first: int, last: int | None, left_out: set[int], skeleton: str, cache: bool):
         self.root = Path(root)
         self.first = first
         self.last = last
+        self.left_out = left_out
         self.skeleton = named_skeleton(skeleton)
         self.cache = cache
         self._loaded: tuple[np.ndarray, np.ndarray] | None = None
+        self._numbers = np.zeros(0, np.int64)
 
     def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
         raise NotImplementedError
@@ -68,7 +75,8 @@ class _Leeds(KeypointDataset):
                 raise InputError(
                     f"images {self.first} to {last} asked of {self.root}, whose joints.mat describes {len(joints)}"
                 )
-            joints = joints[self.first - 1 : last]
+            self._numbers = np.array([n for n in range(self.first, last + 1) if n not in self.left_out])
+            joints = joints[self._numbers - 1]
             visibility = self._visibility(joints[..., 2])
             keypoints_px = np.zeros((len(joints), len(self.skeleton), 2), np.float32)
             mapped = np.zeros((len(joints), len(self.skeleton)), np.int64)
@@ -80,7 +88,8 @@ class _Leeds(KeypointDataset):
         return self._loaded
 
     def _path(self, index: int) -> Path:
-        return self.root / "images" / f"im{self.first + index:0{self._digits}d}.jpg"
+        _ = self.labels
+        return self.root / "images" / f"im{self._numbers[index]:0{self._digits}d}.jpg"
 
     def prepare(self) -> None:
         for index in (0, len(self) - 1):
@@ -108,7 +117,8 @@ class LeedsSports(_Leeds):
 
     Args:
         root: folder with `images/` and `joints.mat`.
-        split: "train" (images 1 to 1000), "test" (1001 to 2000), or "all".
+        split: "train" (images 1 to 1000), "test" (1001 to 2000), or "all". Nine photos of the training half are in the
+            test half too, in other numbers or crops: "strict" leaves them out of "train".
         skeleton: keypoint order of the samples.
         cache: keep decoded pictures in memory.
         protocol: "strict" goes by `split` and counts hidden joints; "paper" has all 2000 images in every split, to
@@ -116,6 +126,10 @@ class LeedsSports(_Leeds):
     """
 
     _axes, _digits = "cjn", 4
+    _twins = (
+        *((175, 1924), (210, 1100), (285, 1680), (371, 1622), (483, 1211)),
+        *((492, 1436), (535, 1233), (550, 1366), (670, 1805)),
+    )
 
     def __init__(
         self,
@@ -130,7 +144,8 @@ class LeedsSports(_Leeds):
             raise InputError(f"split of LeedsSports is {split!r}, expected one of {', '.join(splits)}")
         self.protocol = named_protocol(protocol)
         first, last = splits["all" if self.protocol == "paper" else split]
-        super().__init__(root, first, last, skeleton=skeleton, cache=cache)
+        twins = {a for a, _ in self._twins} if protocol == "strict" and split == "train" else set()
+        super().__init__(root, first, last, twins, skeleton=skeleton, cache=cache)
 
     def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
         return np.where(flag > 0, 0 if self.protocol == "paper" else 1, 2)
@@ -148,7 +163,7 @@ class LeedsSportsExtended(_Leeds):
 
     Args:
         root: folder with `images/` and `joints.mat`.
-        split: "train" (the first `train_count` images), "test" (the rest) or "all".
+        split: "train" (the first `train_count` images, less what "test" has too), "test" (the rest) or "all".
         train_count: where the two halves meet.
         skeleton: keypoint order of the samples.
         cache: keep decoded pictures in memory.
@@ -156,6 +171,7 @@ class LeedsSportsExtended(_Leeds):
     """
 
     _axes, _digits = "jcn", 5
+    _twins = ((1803, 3959), (2127, 3615))
 
     def __init__(
         self,
@@ -170,7 +186,8 @@ class LeedsSportsExtended(_Leeds):
         if split not in splits:
             raise InputError(f"split of LeedsSportsExtended is {split!r}, expected one of {', '.join(splits)}")
         self.protocol = named_protocol(protocol)
-        super().__init__(root, *splits[split], skeleton=skeleton, cache=cache)
+        twins = {a for a, b in self._twins if a <= train_count < b} if split == "train" else set()
+        super().__init__(root, *splits[split], twins, skeleton=skeleton, cache=cache)
 
     def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
         return np.where(flag > 0, 2, 0)

@@ -33,7 +33,7 @@ def lsp(tmp_path: Path) -> tuple[Path, np.ndarray]:
 def test_lsp_native_layout(lsp: tuple[Path, np.ndarray]):
     root, joints = lsp
     train, test, whole = (LeedsSports(str(root), split=s) for s in ("train", "test", "all"))
-    assert (len(train), len(test), len(whole)) == (1000, 1000, 2000)
+    assert (len(train), len(test), len(whole)) == (991, 1000, 2000)
     for dataset in (train, test, whole):
         dataset.prepare()
     first = test[0]
@@ -47,6 +47,33 @@ def test_lsp_native_layout(lsp: tuple[Path, np.ndarray]):
     assert first.box_px.tolist() == [0, 0, 40, 30]
 
 
+def test_no_photo_is_in_both_halves(lsp: tuple[Path, np.ndarray]):
+    root, joints = lsp
+    picture(root / "images" / "im0176.jpg")
+    train = LeedsSports(str(root))
+    sample = train[174]  # number 175 is also number 1924
+    assert sample.name.endswith("im0176.jpg")
+    ankle = LSP14.index("right_ankle")
+    assert np.allclose(sample.keypoints_px[BODY16.index("right_ankle")], joints[:2, ankle, 175], atol=1e-4)
+
+
+def grey(path: Path) -> np.ndarray:
+    small = cv2.resize(cv2.imread(str(path), 0), (24, 24), interpolation=cv2.INTER_AREA).astype(float)
+    return (small - small.mean()) / np.linalg.norm(small - small.mean())
+
+
+@pytest.mark.skipif(not (REAL / "lsp").is_dir(), reason="the LSP photos are not on this machine")
+@pytest.mark.parametrize(("kind", "digits"), [(LeedsSports, 4), (LeedsSportsExtended, 5)])
+def test_what_is_left_out_looks_like_its_twin(kind: type[LeedsSports] | type[LeedsSportsExtended], digits: int):
+    folder = REAL / ("lsp" if kind is LeedsSports else "lspet") / "images"
+    alike = [
+        float((grey(folder / f"im{a:0{digits}d}.jpg") * grey(folder / f"im{b:0{digits}d}.jpg")).sum())
+        for a, b in kind._twins
+    ]
+    assert np.median(alike) > 0.94  # crops may differ; for any two photos of LSP the median is 0.02
+    assert min(alike) > 0.5
+
+
 def test_lsp_extended_native_layout(tmp_path: Path):
     joints = np.random.default_rng(0).uniform(1, 29, (14, 3, 4000))
     joints[:, 2] = (np.arange(14) % 2)[:, None]
@@ -54,7 +81,7 @@ def test_lsp_extended_native_layout(tmp_path: Path):
     for i in (1, 3600, 3601, 4000):
         picture(tmp_path / "images" / f"im{i:05d}.jpg")
     train, test = LeedsSportsExtended(str(tmp_path)), LeedsSportsExtended(str(tmp_path), split="test")
-    assert (len(train), len(test)) == (3600, 400)
+    assert (len(train), len(test)) == (3598, 400)
     train.prepare(), test.prepare()
     last = test[399]
     assert last.name.endswith("im04000.jpg")
@@ -136,7 +163,7 @@ def test_real_lsp():
     train, test = LeedsSports(str(REAL / "lsp")), LeedsSports(str(REAL / "lsp"), split="test")
     for dataset in (train, test):
         dataset.prepare()
-        for index in (0, 500, 999):
+        for index in (0, 500, len(dataset) - 1):
             sample = dataset[index]
             height, width = sample.image.shape[:2]
             inside = (sample.keypoints_px > -1).all() and (sample.keypoints_px < (width + 1, height + 1)).all()
@@ -151,7 +178,7 @@ def test_real_lsp():
 @pytest.mark.skipif(not (REAL / "lspet").is_dir(), reason="the LSP-Extended photos are not on this machine")
 def test_real_lsp_extended():
     train, test = (LeedsSportsExtended(str(REAL / "lspet"), split=s) for s in ("train", "test"))
-    assert (len(train), len(test)) == (3600, 400)
+    assert (len(train), len(test)) == (3598, 400)
     for dataset in (train, test):
         dataset.prepare()
         sample = dataset[0]
