@@ -100,7 +100,8 @@ def sample_people(model: Any, count: int, seed: int) -> People:
 
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
-        ages = torch.distributions.Uniform(*(torch.tensor(age, dtype=model.dtype) for age in _AGES))
+        youngest, oldest = (torch.tensor(age, dtype=model.dtype) for age in _AGES)
+        ages = torch.distributions.Uniform(youngest, oldest)
         _, shapes = SimpleShapeDistribution(model, ages).sample(count)
     parts = [_in_a_t(model, {name: v[i : i + 32] for name, v in shapes.items()}) for i in range(0, count, 32)]
     vertices, joints = (np.concatenate(both) for both in zip(*parts, strict=True))

@@ -85,7 +85,7 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
     """A compressed sparse matrix, whose format is told by the number of its pointers."""
     from scipy.sparse import csc_matrix, csr_matrix
 
-    shape = tuple(int(n) for n in state.get("_shape", state.get("shape")))
+    shape = tuple(int(n) for n in state["_shape" if "_shape" in state else "shape"])
     parts = tuple(np.asarray(state[name]) for name in ("data", "indices", "indptr"))
     kind = csc_matrix if len(parts[2]) == shape[1] + 1 else csr_matrix
     matrix = kind(parts, shape=shape)

@@ -73,7 +73,15 @@ class Body(nn.Module):
 
     faces: Tensor
     template: Tensor
+    shape_dirs: Tensor
+    pose_dirs: Tensor | None
     weights: Tensor
+    rest_joints: Tensor
+    rest_joint_dirs: Tensor
+    extra_index: Tensor
+    extra_rows: Tensor
+    h36m_index: Tensor
+    h36m_rows: Tensor
 
     def __init__(self, arrays: BodyArrays):
         super().__init__()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import numpy as np
 
@@ -180,14 +181,12 @@ def _finish(folder: Path, settings: dict, made: dict[int, dict]) -> Path:
     ordered = [made[i] for i in sorted(made)]
     path = folder / "labels.npz"
     unfinished = path.with_suffix(".part.npz")
-    np.savez(
-        unfinished,
-        settings=np.array(json.dumps(settings)),
-        index=np.array([r["index"] for r in ordered]),
-        imgname=np.array([picture_name(r["index"]) for r in ordered]),
-        **{name: np.array([r[name] for r in ordered], np.float32) for name in _LABELS if name != "visibility"},
-        visibility=np.array([r["visibility"] for r in ordered], np.int8),
-    )
+    arrays: dict[str, Any] = {name: np.array([r[name] for r in ordered], np.float32) for name in _LABELS}
+    arrays["visibility"] = arrays["visibility"].astype(np.int8)
+    arrays["index"] = np.array([r["index"] for r in ordered])
+    arrays["imgname"] = np.array([picture_name(r["index"]) for r in ordered])
+    arrays["settings"] = np.array(json.dumps(settings))
+    np.savez(unfinished, **arrays)
     os.replace(unfinished, path)
     (folder / _JOURNAL).unlink()
     return path

@@ -1,6 +1,8 @@
 """What a training step sees: people drawn from a mixture of data sets, a pure function of (seed, step, position)."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,9 +89,12 @@ def _warp(
 
 def collate(items: list[MeshBatch]) -> MeshBatch:
     """Batches of one as one batch."""
-    fields = {name: [getattr(item, name) for item in items] for name in MeshBatch.__dataclass_fields__}
-    names = [name for item in items for name in item.name]
-    return MeshBatch(**{k: names if k == "name" else torch.cat(v) for k, v in fields.items()})
+    joined: dict[str, Any] = {
+        field.name: torch.cat([getattr(item, field.name) for item in items])
+        for field in fields(MeshBatch)
+        if field.name != "name"
+    }
+    return MeshBatch(name=[name for item in items for name in item.name], **joined)
 
 
 class Mixture:

@@ -54,7 +54,7 @@ def read_sequence(path: Path) -> _People:
         raise InputError(
             f"sequence {path} holds a {type(read).__name__}, expected the dictionary of a sequence of 3DPW"
         )
-    named = {
+    named: dict[str, Any] = {
         "genders": read.get("genders", read.get("gender")),
         "poses2d": read.get("poses2d", read.get("poses2D")),
         **{k: read.get(k) for k in ("poses", "trans", "betas", "jointPositions")},
@@ -78,8 +78,8 @@ def read_sequence(path: Path) -> _People:
                 "detected": np.asarray(named["poses2d"][person], np.float64),
                 "valid": np.asarray(named["campose_valid"][person]).astype(bool),
             }
-            for name, shape in (("pose", (72,)), ("translation", (3,)), ("joints", (72,)), ("detected", (3, 18))):
-                _has(path, f"{name} of person {person}", arrays[name], (frames, *shape))
+            for name, sides in (("pose", (72,)), ("translation", (3,)), ("joints", (72,)), ("detected", (3, 18))):
+                _has(path, f"{name} of person {person}", arrays[name], (frames, *sides))
             _has(path, f"campose_valid of person {person}", arrays["valid"], (frames,))
             shape = np.asarray(named["betas"][person], np.float64)[:10]
             _has(path, f"betas of person {person}", shape, (10,))

@@ -1,0 +1,144 @@
+"""The verb `data`: look at the data sets of mesh recovery, built-in pictures included."""
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hamipose.errors import InputError
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+examples
+  data show builtin --out people.png                                   built-in pictures: labels, evidence, mesh, views
+  data check 3dpw --root DATA/3dpw --body body/smpl_neutral.safetensors
+  data show 3dpw --root DATA/3dpw --split test --evidence detector --out 3dpw.png
+  data check spin --root DATA/coco --file DATA/coco2014part_cliffGT.npz
+  data show lspet --root DATA/lspet --out lspet.png
+
+data sets
+  builtin, {names}
+
+docs/mesh_data.md says where each comes from and what its people have.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Mistakes in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help shows what it takes")
+
+
+def _parser(names: list[str]) -> _Parser:
+    parser = _Parser(
+        "python -m meshtto data",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="People with meshes.",
+        epilog=_EXAMPLES.format(names=", ".join(names)),
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in (
+        ("check", "say what is there, what is missing, where to get it, and which splits result"),
+        ("show", "write a contact sheet: labels, 2D evidence, mesh, augmented views"),
+    ):
+        sub = verbs.add_parser(verb, allow_abbrev=False, help=text, epilog=parser.epilog)
+        sub.formatter_class = argparse.RawDescriptionHelpFormatter
+        sub.add_argument("name", metavar="NAME", choices=["builtin", *names], help="which data set")
+        sub.add_argument("--root", default="cache/meshes", help="folder of the set")
+        sub.add_argument("--file", help="of spin: the .npz of annotations")
+        sub.add_argument("--body", help="of 3dpw and show: converted SMPL file; built-in pictures need none")
+        sub.add_argument("--mosh", help="of h36m: folder of MoSh's labels")
+        if verb == "show":
+            sub.add_argument("--split", help="the first one where not given")
+            sub.add_argument("--out", required=True, type=Path, help="the picture to write, .png or .jpg")
+            sub.add_argument("--count", type=int, default=6, help="number of people")
+            sub.add_argument("--look", default="photo", help="of builtin: plain or photo")
+            sub.add_argument("--evidence", help="truth, detector or none; the set's own default where not given")
+            sub.add_argument("--height", type=int, default=256, help="of the crops in pixels")
+            sub.add_argument("--width", type=int, default=192)
+            sub.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _options(given: argparse.Namespace) -> dict[str, Any]:
+    """What the loader of a named set takes."""
+    options: dict[str, Any] = {}
+    if given.name == "spin":
+        if given.file is None:
+            raise InputError("--file is not given; expected the .npz of annotations")
+        options["file"] = given.file
+    if given.name == "3dpw" and given.body is not None:
+        options["body"] = given.body
+    if given.name == "h36m" and given.mosh is not None:
+        options["mosh"] = given.mosh
+    if getattr(given, "evidence", None) is not None:
+        options["evidence"] = given.evidence
+    return options
+
+
+def main(arguments: list[str]) -> None:
+    """Carry out `data VERB …`.
+
+    Raises:
+        InputError: something that the user can put right.
+    """
+    from meshtto.data.about import RELEASES, release
+
+    given = _parser(list(RELEASES)).parse_args(arguments)
+    if given.verb == "check":
+        _check(given)
+        return
+    for what in ("count", "height", "width"):
+        if getattr(given, what) < 1:
+            raise InputError(f"--{what} is {getattr(given, what)}, expected at least 1")
+    if given.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"--out is {given.out}, expected a file that ends in .png or .jpg")
+    options = _options(given)
+    if given.name == "builtin":
+        from meshtto.data import BuiltinMeshes
+
+        dataset: Any = BuiltinMeshes(given.look, given.count, root=given.root, **options)
+    else:
+        about = release(given.name)
+        dataset = about.dataset(given.root, given.split or next(iter(about.splits)), **options)
+    dataset.prepare()
+    _show(given, dataset)
+
+
+def _check(given: argparse.Namespace) -> None:
+    from meshtto.data.about import release
+    from meshtto.data.report import check
+
+    if given.name == "builtin":
+        raise InputError("built-in pictures are made when they are asked for; expected the name of another data set")
+    about, options = release(given.name), _options(given)
+    datasets = {split: about.dataset(given.root, split, **options) for split in about.splits}
+    if not check(about, given.root, datasets):
+        raise InputError(f"{given.name} in {given.root} is incomplete; lines marked ✗ say what is missing")
+
+
+def _show(given: argparse.Namespace, dataset: Any) -> None:
+    import cv2
+
+    from meshtto.body import load_body
+    from meshtto.data.report import contact_sheet
+    from meshtto.types import GENDERS
+
+    bodies = {}
+    if given.name == "builtin":
+        bodies = {0: load_body()}
+    elif given.body is not None:
+        for number, gender in enumerate(GENDERS):
+            try:
+                bodies[number] = load_body(given.body, gender)
+            except InputError:  # a set needs some of the genders only
+                continue
+        if not bodies:
+            load_body(given.body)
+    sheet = contact_sheet(dataset, given.count, (given.height, given.width), bodies=bodies, seed=given.seed)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(given.out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise InputError(f"{given.out} cannot be written; give another --out")
+    print(given.out)
