@@ -158,7 +158,11 @@ def warp(
         height, width = (side // block * block for side in image.shape[:2])
         image = cv2.resize(image[:height, :width], (width // block, height // block), interpolation=cv2.INTER_AREA)
         matrix = compose(matrix, np.array([[block, 0, (block - 1) / 2], [0, block, (block - 1) / 2]], float))
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    # OpenCV samples four channels in half the time of three, to the same bytes, where adding one does not cost more.
+    four = image.shape[0] * image.shape[1] <= 4 * size * size
+    source = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA) if four else image
+    moved = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if four else moved
 
 
 def labels_in_view(

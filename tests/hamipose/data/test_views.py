@@ -108,6 +108,19 @@ def test_shrinking_averages_instead_of_skipping_pixels():
     assert small[2:-2, 2:-2].std() < 20
 
 
+def test_the_quick_way_to_warp_gives_the_bytes_of_the_plain_one():
+    """However large the picture, shrunk or enlarged, borders included."""
+    rng = np.random.default_rng(0)
+    for side in (40, 90, 128, 200):
+        image = rng.integers(0, 256, (side, side + 7, 3), dtype=np.uint8)
+        for _ in range(10):
+            matrix = PRESETS["uniframe"].sample_matrix(64, rng)[0]
+            matrix = compose(matrix, crop_matrix(np.array([0, 0, 64, 64], np.float32), 64))
+            plain = cv2.warpAffine(image, matrix, (64, 64), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            if np.linalg.det(matrix[:, :2]) > 0.3:  # below, whole blocks are averaged first
+                assert np.array_equal(warp(image, matrix, 64), plain)
+
+
 def test_mistakes_are_told():
     with pytest.raises(InputError, match="views are 'hammy', expected one of none, regda"):
         named_views("hammy")
