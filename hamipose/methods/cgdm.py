@@ -61,9 +61,14 @@ def gradient_gap(source: Labelled, target: Labelled) -> Float[Tensor, ""]:
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Along the last dimension; each vector's largest number is made 1 first, or squares would underflow."""
-    a, b = (v / v.detach().abs().amax(-1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny) for v in (a, b))
-    return torch.cosine_similarity(a, b, dim=-1)
+    """Along the last dimension; 0, and without a gradient, where a vector is zero: a joint that no image shows.
+
+    Each vector's largest number is made 1 first, or squares would underflow.
+    """
+    largest = [v.detach().abs().amax(-1, keepdim=True) for v in (a, b)]
+    zero = (largest[0] == 0) | (largest[1] == 0)
+    a, b = (torch.where(zero, 1.0, v / torch.where(zero, 1.0, top)) for v, top in zip((a, b), largest, strict=True))
+    return torch.where(zero[..., 0], 0.0, torch.cosine_similarity(a, b, dim=-1))
 
 
 class CGDM(PoseMethod):

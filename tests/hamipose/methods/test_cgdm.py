@@ -118,3 +118,15 @@ def test_the_gap_does_not_see_the_losses_scale(scale: float):
     torch.testing.assert_close(gradient_gap(one._replace(losses=one.losses * scale), two), plain, rtol=1e-4, atol=1e-5)
     small = [side._replace(losses=side.losses * scale) for side in (one, two)]
     torch.testing.assert_close(gradient_gap(*small), plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_joint_that_no_image_shows_says_nothing(side: int):
+    world = Domains()
+    with torch.no_grad():  # one keypoint's labels are what the head says: its gradient is zero, but not its derivative
+        world.truth[side][:, 1] = world.head(world.features[side])[:, 1]
+    passes = world.passes()
+    gap = gradient_gap(*passes)
+    gradients = torch.autograd.grad(gap, world.features)
+    assert gap.isfinite()
+    assert all(g.isfinite().all() and g.abs().max() < 10 for g in gradients)
