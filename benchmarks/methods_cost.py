@@ -1,0 +1,222 @@
+"""What a step of each method costs: time and peak memory beside a mean teacher's.
+
+    python benchmarks/methods_cost.py                                  # CPU: ResNet-18, 128 px, batch 8
+    python benchmarks/methods_cost.py --device cuda --backbone resnet101 --size 256 --batch 32
+
+Every method trains for real, through Lightning, on random pictures. Rounds go over all methods in turn, and each run
+comes right after one of the mean teacher, to which it is compared; the median of the rounds' ratios is reported. On a
+CPU it is the processor's time that counts, not the wall's, so that other users of the cores disturb little; on a GPU,
+the wall's, waited for. A step runs from the batch on the device to the updated teacher; loading is left out. Memory is
+the peak over the run above what the process held before it, weights and the optimizer's state included (CPU: resident
+pages, Linux alone; GPU: allocated). Passes over the whole target set that CC-SSL and MDAM make between epochs fall in
+the first step, which is not counted.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import logging
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+
+import hamipose.methods
+from hamipose.aggregation import AggregatorGate
+from hamipose.data import DomainAdaptation, KeypointDataset, Unlabelled
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.optim import Hamiltonian
+from hamipose.skeletons import BODY16
+from hamipose.types import Sample
+
+RESULT = Path(__file__).parent / "results" / "methods_cost.json"
+WARM_UP = 2
+LOOKS = {"source_views": ["hamipose", "strong"]}
+
+#: Row → class, its arguments, those of the data.
+METHODS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "SourceOnly": ("SourceOnly", {}, {}),
+    "MeanTeacher": ("MeanTeacher", {}, {}),
+    "CCSSL": ("CCSSL", {}, {}),
+    "MDAM": ("MDAM", {}, {}),
+    "RegDA": ("RegDA", {}, {}),
+    "UniFrame, no style transfer": ("UniFrame", {}, {}),
+    "SFHPE": ("SFHPE", {}, {}),
+    "CGDM": ("CGDM", {}, {}),
+    "PGDA": ("PGDA", {}, {}),
+    "HamiPose, AdamW": ("HamiPose", {}, {}),
+    "HamiPose, Hamiltonian": ("HamiPose", {"optimizer": lambda p: Hamiltonian(p, lr=1e-5, friction=0.1)}, {}),
+    "PCGrad for each keypoint": ("HamiPose", {"gate": lambda: AggregatorGate("PCGrad")}, {}),
+    "UPGrad for each keypoint": ("HamiPose", {"gate": lambda: AggregatorGate("UPGrad")}, {}),
+    "CAGrad for each keypoint": ("HamiPose", {"gate": lambda: AggregatorGate("CAGrad", {"c": 0.4})}, {}),
+    "SAM": ("SAM", {}, {}),
+    "SAGM": ("SAGM", {}, {}),
+    "Fishr": ("Fishr", {"penalty_start": 0}, LOOKS),
+    "GGA, outside its window": ("GGA", {"start_step": 10**6, "end_step": 10**6}, LOOKS),
+    "GGA, in its window, one search": ("GGA", {"start_step": 0, "end_step": 10**6, "searches": 1}, LOOKS),
+}
+
+
+class Noise(KeypointDataset):
+    """Random pictures with random joints."""
+
+    def __init__(self, size: int, count: int) -> None:
+        self.skeleton = BODY16
+        self.size, self.count = size, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng(index)
+        return Sample(
+            image=rng.integers(0, 256, (self.size, self.size, 3), dtype=np.uint8),
+            box_px=np.array([0, 0, self.size, self.size], np.float32),
+            name=str(index),
+            keypoints_px=rng.uniform(0, self.size, (len(BODY16), 2)).astype(np.float32),
+            visibility=np.full(len(BODY16), 2),
+        )
+
+
+class Clock(Callback):
+    """The time of each step after the first ones."""
+
+    def __init__(self, cuda: bool) -> None:
+        self.cuda = cuda
+        self.seconds: list[float] = []
+
+    def _now(self) -> float:
+        if self.cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() if self.cuda else time.process_time()
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.start = self._now()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx >= WARM_UP:
+            self.seconds.append(self._now() - self.start)
+
+
+def resident(field: str) -> int:
+    """Bytes: VmRSS now, VmHWM the peak since :func:`forget_peak`; 0 where the system does not say."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
+
+
+def forget_peak() -> None:
+    """Give freed memory back and start the peak anew."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    if Path("/proc/self/clear_refs").exists():
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def measure(name: str, given: argparse.Namespace) -> tuple[float, int]:
+    """Median seconds of a step, and bytes."""
+    cuda = given.device == "cuda"
+    forget_peak()
+    before = torch.cuda.memory_allocated() if cuda else resident("VmRSS")
+    method, arguments, data = METHODS[name]
+    arguments = {"optimizer": lambda p: torch.optim.AdamW(p, lr=1e-5), **arguments}
+    if "gate" in arguments:
+        make: Callable[[], Any] = arguments["gate"]
+        arguments["gate"] = make()
+    torch.manual_seed(0)
+    model = getattr(hamipose.methods, method)(
+        network=NetworkOptions(backbone=given.backbone), training=TrainingOptions(warmup_steps=0), **arguments
+    )
+    clock = Clock(cuda)
+    noise = Noise(given.size, 2 * given.batch)
+    trainer = Trainer(
+        accelerator="gpu" if cuda else "cpu", devices=1, max_epochs=1, limit_val_batches=0, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[clock],
+        precision="bf16-mixed" if given.amp else "32-true", use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(
+        model,
+        DomainAdaptation(
+            noise, [Unlabelled(noise)], image_size=given.size, batch_size=given.batch, num_workers=0,
+            steps_per_epoch=WARM_UP + given.steps, **data,
+        ),
+    )  # fmt: skip
+    peak = torch.cuda.max_memory_allocated() if cuda else resident("VmHWM")
+    return statistics.median(clock.seconds), max(0, peak - before)
+
+
+def main() -> None:
+    """Measure, print a table, write both files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=3, help="steps of a run that are counted")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--out", type=Path, default=RESULT, help="the JSON file; the table goes beside it as .md")
+    given = parser.parse_args()
+    for noisy in ("lightning.pytorch", "lightning"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+    teacher: list[tuple[float, int]] = [measure("MeanTeacher", given)]
+    found: dict[str, list[tuple[float, int, float]]] = {name: [] for name in given.only}
+    for _ in range(given.rounds):
+        for name in given.only:
+            teacher.append(measure("MeanTeacher", given))
+            seconds, size = measure(name, given)
+            print(f"{name}: {1e3 * seconds:.1f} ms, mean teacher {1e3 * teacher[-1][0]:.1f} ms", flush=True)
+            found[name].append((seconds, size, seconds / teacher[-1][0]))
+    ours = statistics.median(size for _, size in teacher[1:])
+    rows = {
+        name: {
+            "step_ms": round(1e3 * statistics.median(s for s, _, _ in runs), 1),
+            "time_ratio": round(statistics.median(r for _, _, r in runs), 2),
+            "time_ratios": [round(r, 2) for _, _, r in runs],
+            "peak_mib": round(statistics.median(m for _, m, _ in runs) / 2**20),
+            "memory_ratio": round(statistics.median(m for _, m, _ in runs) / ours, 2) if ours else None,
+        }
+        for name, runs in found.items()
+    }
+    command = (
+        f"python benchmarks/methods_cost.py --device {given.device} --backbone {given.backbone} --size {given.size} "
+        f"--batch {given.batch} --steps {given.steps} --rounds {given.rounds}" + (" --amp" if given.amp else "")
+    )
+    machine = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, processor time"
+    record = {
+        "command": command,
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "methods": rows,
+    }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(record, indent=1) + "\n")
+    table = ["| method | step, ms | time, × MeanTeacher | lowest–highest | peak memory, MiB | memory, × MeanTeacher |"]
+    table.append("|---|---|---|---|---|---|")
+    for name, row in rows.items():
+        low, high = min(row["time_ratios"]), max(row["time_ratios"])
+        cells = [name, row["step_ms"], row["time_ratio"], f"{low}–{high}", row["peak_mib"], row["memory_ratio"]]
+        table.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    heading = f"# What a step costs\n\n`{command}`, {record['date']}, {machine}, {record['threads']} thread(s)."
+    given.out.with_suffix(".md").write_text(heading + "\n\n" + "\n".join(table) + "\n")
+    print("\n".join(table))
+
+
+if __name__ == "__main__":
+    main()
