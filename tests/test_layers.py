@@ -32,6 +32,7 @@ FLOOR = {
     "hamipose.inference": 5,
     "hamipose.report": 5,
     "hamipose.tables": 5,
+    "hamipose.adapt": 6,
     "hamipose.demo": 6,
     "hamipose.cli": 6,
     "hamipose.cli.inherit": 2,

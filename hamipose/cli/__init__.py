@@ -13,6 +13,7 @@ usage: python -m hamipose VERB [options]
 Pose estimation that adapts itself to footage nobody labelled.
 
 on your own footage
+  adapt     FOOTAGE --out DIR                  a model adapted to a folder of photos or a video that nobody labelled
   predict   INPUT --checkpoint MODEL [--out DIR]             keypoints and overlays of a picture, folder, video, webcam
 
 training and evaluation
@@ -80,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from hamipose.cli.training import run
 
             run([verb, *rest])
+        elif verb == "adapt":
+            from hamipose.cli.adapt import main as adapt
+
+            adapt(rest)
         elif verb == "data":
             from hamipose.cli.data import data
 
@@ -104,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(__version__)
         else:
             raise InputError(
-                f"there is no verb {verb!r}; expected fit, validate, test, predict, evaluate, report, data, style or "
-                "demo"
+                f"there is no verb {verb!r}; expected adapt, predict, fit, validate, test, evaluate, report, data, "
+                "style or demo"
             )
     except InputError as error:
         if debug:

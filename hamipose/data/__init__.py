@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "BoxedPeople": "people_boxes",
     "CocoKeypoints": "coco",
     "DomainAdaptation": "datamodule",
     "FreiHand": "freihand",

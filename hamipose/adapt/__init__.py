@@ -1,0 +1,1 @@
+"""From footage that nobody labelled to a model adapted to it: the verb `adapt`."""

@@ -1,0 +1,117 @@
+"""The two runs of an adaptation as configs, which `fit` takes: a start on built-in people, then the adaptation."""
+
+from pathlib import Path
+from typing import Any
+
+from hamipose import configs_folder
+from hamipose.adapt.plan import Plan
+
+__all__ = ["adapt_config", "labelled_set", "start_config", "target_set"]
+
+_EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the end of each
+
+
+def target_set(footage: Path, boxes: str | None, every: int) -> dict[str, Any]:
+    """The footage as a set of unlabelled images."""
+    if boxes is not None:
+        return {"class_path": "hamipose.data.BoxedPeople", "init_args": {"root": str(footage), "boxes": boxes}}
+    if footage.is_dir():
+        return {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(footage)}}
+    return {"class_path": "hamipose.data.Video", "init_args": {"path": str(footage), "every": every}}
+
+
+def labelled_set(images: Path, annotations: Path, box: str = "image") -> dict[str, Any]:
+    """A folder of pictures with a COCO keypoint file as a labelled set; `box` as for `CocoKeypoints`."""
+    where = {"root": ".", "images": str(images.resolve()), "annotations": str(annotations.resolve())}
+    return {"class_path": "hamipose.data.CocoKeypoints", "init_args": {**where, "skeleton": "body16", "box": box}}
+
+
+def _people(plan: Plan, cache: Path, count: int, seed: int) -> dict[str, Any]:
+    size = max(96, plan.image_size * 5 // 4)
+    root = cache / f"photo-{count}-{size}px-seed{seed}"
+    options = {"root": str(root), "look": "photo", "count": count, "size": size, "seed": seed}
+    return {"class_path": "hamipose.data.SyntheticPeople", "init_args": options}
+
+
+def _common(plan: Plan, folder: Path, cache: Path, source: dict[str, Any] | None, steps: int, seed: int) -> dict:
+    per_epoch = max(1, -(-steps // _EPOCHS))
+    data: dict[str, Any] = {
+        "source": source or _people(plan, cache, plan.people, seed=0),
+        "image_size": plan.image_size,
+        "batch_size": plan.batch_size,
+        "steps_per_epoch": per_epoch,
+        "num_workers": plan.workers,
+    }
+    if source is None:
+        data["validation"] = _people(plan, cache, max(100, plan.people // 10), seed=1)
+    network = {
+        "skeleton": "body16",
+        "backbone": plan.backbone,
+        "weights": plan.weights,
+        "deconv_channels": list(plan.deconv_channels),
+    }
+    training = {"warmup_steps": max(1, min(500, steps // 10)), "sigma": 1.5 if plan.image_size < 192 else 2.0}
+    return {
+        "inherit": str(configs_folder() / "base.yaml"),
+        "seed_everything": seed,
+        "model": {"init_args": {"network": network, "training": training}},
+        "data": data,
+        "trainer": {
+            "max_epochs": _EPOCHS,
+            "precision": plan.precision,
+            "log_every_n_steps": min(20, per_epoch),
+            # The last epoch is what is used: nothing here chooses among checkpoints.
+            "callbacks": [{"class_path": f"hamipose.methods.{name}"} for name in ("LastCheckpoint", "ScoreFile")],
+            "logger": {"init_args": {"save_dir": str(folder.parent), "name": "", "version": folder.name}},
+        },
+    }
+
+
+def start_config(plan: Plan, folder: Path, cache: Path, source: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    """A run on the source alone.
+
+    Args:
+        plan: sizes.
+        folder: of the run.
+        cache: where built-in people are kept.
+        source: another labelled set as class path and arguments; built-in people where None.
+        seed: of the run.
+    """
+    config = _common(plan, folder, cache, source, plan.start_steps, seed)
+    config["model"]["class_path"] = "hamipose.methods.SourceOnly"
+    config["model"]["init_args"]["optimizer"] = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}
+    return config
+
+
+def adapt_config(
+    plan: Plan,
+    folder: Path,
+    cache: Path,
+    source: dict[str, Any] | None,
+    seed: int,
+    *,
+    target: dict[str, Any],
+    start: Path,
+    report: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """A run of HamiPose from the start.
+
+    Args:
+        plan: sizes.
+        folder: of the run.
+        cache: where built-in people are kept.
+        source: as for :func:`start_config`.
+        seed: of the run.
+        target: the footage.
+        start: checkpoint to start from.
+        report: labelled frames, if there are any; they are scored and choose nothing.
+    """
+    config = _common(plan, folder, cache, source, plan.adapt_steps, seed)
+    config["model"]["init_args"]["training"]["init_from"] = str(start)
+    # Small heatmaps are flattened by warping them: there, the student's view differs in its colours alone.
+    config["model"]["init_args"]["adaptation"] = {"batchnorm": "target"}
+    config["data"]["target"] = [target]
+    config["data"]["student_views"] = "photometric" if plan.image_size < 192 else "hamipose"
+    if report is not None:
+        config["data"]["report"] = {"labelled": report}
+    return config

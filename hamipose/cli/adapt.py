@@ -1,0 +1,103 @@
+"""The verb `adapt`: footage in, a model adapted to it out."""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from hamipose.errors import InputError
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+examples
+  python -m hamipose adapt photos/ --out runs/photos
+  python -m hamipose adapt clip.mp4 --out runs/clip --every 5
+  python -m hamipose adapt photos/ --out runs/photos --start runs/other --labels few.json
+
+The same command goes on where it was interrupted. The source is built-in people; --source names another labelled set in
+COCO keypoint format (FOLDER:ANNOTATIONS).
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m hamipose adapt",
+        allow_abbrev=False,
+        description="Adapt a pose model to footage that nobody labelled.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("footage", type=Path, help="a folder of pictures, or a video, of one person each")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model and the report")
+    parser.add_argument("--start", type=Path, help="model or checkpoint to start from; trained first if left out")
+    parser.add_argument("--boxes", help="COCO file with a box for each person (for a folder of pictures)")
+    parser.add_argument("--labels", help="COCO keypoint file of some of the pictures: scored, never learnt from")
+    parser.add_argument("--source", help="labelled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
+    parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
+    parser.add_argument("--seed", type=int, default=0)
+    sizes = parser.add_argument_group("sizes (chosen for the machine where left out)")
+    sizes.add_argument("--backbone", help="timm's name")
+    sizes.add_argument("--weights", help="what the backbone starts from: none, pretrained, or a file")
+    sizes.add_argument("--size", type=int, help="side of the crops in pixels, a multiple of 32")
+    sizes.add_argument("--batch-size", type=int)
+    sizes.add_argument("--people", type=int, help="built-in people to make")
+    sizes.add_argument("--start-steps", type=int, help="steps on the source alone")
+    sizes.add_argument("--steps", type=int, help="steps of adaptation")
+    sizes.add_argument("--cache", type=Path, default=Path("cache/people"), help="where built-in people are kept")
+    return parser
+
+
+def main(arguments: list[str]) -> None:
+    """Adapt.
+
+    Args:
+        arguments: what follows the verb.
+    """
+    given = _parser().parse_args(arguments)
+    if not given.footage.exists():
+        raise InputError(f"footage {given.footage} does not exist; give a folder of pictures or a video")
+    for name in ("every", "size", "batch_size", "people", "start_steps", "steps"):
+        if (value := getattr(given, name)) is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
+    source = None
+    if given.source is not None:
+        root, colon, annotations = given.source.rpartition(":")
+        if not colon or not root:
+            raise InputError(f"--source is {given.source!r}, expected FOLDER:ANNOTATIONS")
+    from hamipose.adapt.configs import labelled_set
+    from hamipose.adapt.plan import default_plan, this_machine
+    from hamipose.adapt.run import Request, adapt
+
+    if given.source is not None:
+        source = labelled_set(Path(root), Path(annotations), "person")
+    machine = this_machine()
+    asked = {
+        "backbone": given.backbone,
+        "weights": given.weights,
+        "image_size": given.size,
+        "batch_size": given.batch_size,
+        "people": given.people,
+        "start_steps": given.start_steps,
+        "adapt_steps": given.steps,
+    }
+    plan = replace(default_plan(machine), **{k: v for k, v in asked.items() if v is not None})
+    request = Request(
+        footage=given.footage,
+        out=given.out,
+        plan=plan,
+        seed=given.seed,
+        start=given.start,
+        source=source,
+        boxes=given.boxes,
+        every=given.every,
+        labels=given.labels,
+        cache=given.cache,
+    )
+    began = time.monotonic()
+
+    def say(words: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - began), 60)
+        print(f"{minutes:3d}:{seconds:02d}  {words}", flush=True)
+
+    adapt(request, machine, say)

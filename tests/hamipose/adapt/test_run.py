@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from hamipose import load
+from hamipose.cli import main
+from hamipose.data.coco import CocoKeypoints
+
+SMALL = ["--backbone", "resnet10t", "--size", "32", "--batch-size", "4", "--start-steps", "10", "--steps", "5"]
+
+
+@pytest.mark.slow
+def test_footage_becomes_a_model_and_the_same_command_goes_on(
+    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "out"
+    source = f"{dots / 'light/images'}:{dots / 'light/annotations.json'}"
+    labels = str(dots / "dark/annotations.json")
+    command = ["adapt", str(dots / "dark/images"), "--out", str(out), "--source", source, "--labels", labels, *SMALL]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "mirror agreement" in printed
+    assert "on the labelled frames" in printed
+    names = ("model.safetensors", "config.yaml", "before.json", "after.json", "signs.json", "report.html")
+    assert all((out / name).stat().st_size > 0 for name in names)
+    signs = json.loads((out / "signs.json").read_text())
+    assert set(signs["before"]) == set(signs["after"])
+    model = load(out)
+    assert model.info.image_size == 32
+    # What is written as "after" is what the model says.
+    after = CocoKeypoints(root="", annotations=str(out / "after.json"), skeleton="body16")
+    (again,) = model.predict(str(dots / "dark/images/0000.png"))
+    assert abs(after[0].keypoints_px - again.keypoints_px).max() < 0.02
+
+    monkeypatch.setattr("hamipose.adapt.run.run_verb", lambda arguments: pytest.fail(f"trained again: {arguments}"))
+    assert main(command) == 0
+
+
+def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    out = ["--out", str(tmp_path / "out")]
+    for arguments, says in (
+        (["nowhere"], "does not exist"),
+        ([str(empty)], "no picture"),
+        ([str(dots / "dark/images"), "--source", "here"], "FOLDER:ANNOTATIONS"),
+        ([str(dots / "dark/images"), "--steps", "0"], "--steps is 0"),
+        ([str(dots / "dark/images"), "--start", "nowhere.ckpt"], "nowhere.ckpt"),
+    ):
+        assert main(["adapt", *arguments, *out]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out" / "start").exists()
