@@ -3,6 +3,7 @@
 import pickle
 import sys
 import types
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,18 @@ def rows(*shape: int) -> np.ndarray:
 
 
 def model() -> dict:
+    """A copy of the body below, to be changed."""
+    return dict(_model())
+
+
+@lru_cache(maxsize=1)
+def _model() -> dict:
     """A body of nothing in particular with SMPL's keys and shapes."""
     rng = np.random.default_rng(1)
     return {
         "v_template": rng.standard_normal((V, 3)),
         "shapedirs": 0.1 * rng.standard_normal((V, 3, 10)),
-        "posedirs": 0.01 * rng.standard_normal((V, 3, 207)),
+        "posedirs": 0.01 * rng.standard_normal((V, 3, 207), np.float32),
         "J_regressor": csc_matrix(rows(24, V)),
         "weights": rows(V, 24),
         "f": rng.integers(0, V, (13776, 3)).astype(np.uint32),

@@ -80,7 +80,7 @@ def virtual_translation(body: Body, sample: MeshSample, translation: torch.Tenso
     return placed @ about.T - pelvis
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(draw=draws)
 def test_the_augmented_mesh_projects_onto_the_augmented_keypoints(body: Body, draw: Draw):
     torch.manual_seed(1)
@@ -93,7 +93,7 @@ def test_the_augmented_mesh_projects_onto_the_augmented_keypoints(body: Body, dr
     torch.testing.assert_close(joints, crop.joints_m, atol=3e-5, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(draw=draws)
 def test_the_matrix_carries_keypoints_and_their_confidence(body: Body, draw: Draw):
     torch.manual_seed(2)

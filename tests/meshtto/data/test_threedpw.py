@@ -1,6 +1,7 @@
 """3DPW's native layout: sequences written here as Python 2 would write them, seen by cameras that are known."""
 
 import pickle
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -32,6 +33,12 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def sequence(bodies: str, **changes: object) -> dict:
+    """Two people walking in a world, with changes."""
+    return {k: v for k, v in {**walk(bodies), **changes}.items() if v is not None}
+
+
+@lru_cache(maxsize=1)
+def walk(bodies: str) -> dict:
     """Two people walking in a world; the second one is a woman and out of camera in frame 1."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -54,7 +61,7 @@ def sequence(bodies: str, **changes: object) -> dict:
     detected[0, 2] = 0
     valid = np.ones((2, FRAMES), int)
     valid[1, 1] = 0
-    whole = {
+    return {
         "sequence": "walk_00",
         **world,
         "poses2d": list(detected),
@@ -64,7 +71,6 @@ def sequence(bodies: str, **changes: object) -> dict:
         "genders": ["m", "f"],
         "img_frame_ids": np.arange(FRAMES) * 2,
     }
-    return {k: v for k, v in {**whole, **changes}.items() if v is not None}
 
 
 def write(root: Path, content: object, split: str = "test") -> str:
