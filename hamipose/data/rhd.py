@@ -64,10 +64,10 @@ def _read_pickle(path: Path) -> tuple[Int[np.ndarray, " picture"], Float[np.ndar
         try:
             label = np.asarray(picture["uv_vis"])
             good = label.shape == (42, 3) and np.issubdtype(label.dtype, np.number) and bool(np.isfinite(label).all())
-            found = f"{label.dtype} {label.shape}"
         except (KeyError, TypeError, IndexError, ValueError):
-            good, found = False, "nothing"
-        if not good or not isinstance(number, int | np.integer):
+            label, good = None, False
+        if label is None or not good or not isinstance(number, int | np.integer):
+            found = "nothing" if label is None else f"{label.dtype} {label.shape}"
             raise InputError(f"picture {number!r} in {path} has {found} as uv_vis, expected 42 x 3 finite numbers")
         labels.append(label)
     stacked = np.stack(labels)

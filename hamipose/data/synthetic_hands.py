@@ -29,6 +29,8 @@ def synthesize_hands(
     progress: bool = True,
     poses: list[str] | None = None,
     backdrops: list[str] | None = None,
+    facing: list[str] | None = None,
+    roll_deg: float | None = None,
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in hands; an interrupted run is taken up again.
 
@@ -48,6 +50,8 @@ def synthesize_hands(
         progress: show a progress bar.
         poses: families of poses to draw from, of `hamipose.synthetic.hands_poses.HAND_FAMILIES`; all where not given.
         backdrops: what is behind hands of the plain look, of noise, polygons, gradient and flat; all where not given.
+        facing: what may be towards the camera, of palm, back and edge; any where not given.
+        roll_deg: hands point up in the picture, give or take this much; where not given, more often than not.
 
     Returns:
         The annotation file.
@@ -58,21 +62,27 @@ def synthesize_hands(
     from hamipose.synthetic.backdrops import BACKDROPS, photographs
     from hamipose.synthetic.hands_poses import HAND_FAMILIES
     from hamipose.synthetic.hands_records import FORMAT
+    from hamipose.synthetic.hands_staging import FACINGS
     from hamipose.synthetic.people import LOOKS
 
-    for what, given, known in (("poses", poses, HAND_FAMILIES), ("backdrops", backdrops, BACKDROPS)):
+    lists = (("poses", poses, HAND_FAMILIES), ("backdrops", backdrops, BACKDROPS), ("facing", facing, FACINGS))
+    for what, given, known in lists:
         if given is not None and (not given or not set(given) <= set(known)):
             raise InputError(f"{what} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
     if look not in LOOKS:
         raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
     check_numbers(count, size, seed, workers)
+    if roll_deg is not None and not 0 <= roll_deg <= 180:
+        raise InputError(f"roll_deg is {roll_deg}, expected degrees from 0 to 180")
     if backgrounds is not None:
         photographs(backgrounds)
     settings = {"what": "hands", "look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "format": FORMAT}
     arguments = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "device": device}
-    for name, chosen in (("poses", poses), ("backdrops", backdrops)):
-        if chosen is not None:
+    for name, chosen, _ in lists:
+        if chosen is not None:  # a folder of all of them says nothing
             settings[name] = arguments[name] = sorted(chosen)
+    if roll_deg is not None:
+        settings["roll_deg"] = arguments["roll_deg"] = float(roll_deg)
     return complete_folder("hands", Path(out), count, settings, arguments, workers, progress)
 
 
@@ -91,6 +101,8 @@ class SyntheticHands(HandDataset):
         cache: keep decoded pictures in memory.
         poses: families of poses to draw from; all where not given.
         backdrops: what is behind hands of the plain look; everything where not given.
+        facing: what may be towards the camera, of palm, back and edge; any where not given.
+        roll_deg: hands point up in the picture, give or take this much; where not given, more often than not.
     """
 
     def __init__(
@@ -106,12 +118,15 @@ class SyntheticHands(HandDataset):
         cache: bool = False,
         poses: list[str] | None = None,
         backdrops: list[str] | None = None,
+        facing: list[str] | None = None,
+        roll_deg: float | None = None,
     ):
         if side not in ("left", "right"):
             raise InputError(f"side of SyntheticHands is {side!r}, expected left or right")
         super().__init__(root, paper=False, cache=cache)
         self.look, self.count, self.size, self.seed, self.side = look, count, size, seed, side
         self.backgrounds, self.workers, self.poses, self.backdrops = backgrounds, workers, poses, backdrops
+        self.facing, self.roll_deg = facing, roll_deg
 
     def prepare(self) -> None:
         synthesize_hands(
@@ -124,6 +139,8 @@ class SyntheticHands(HandDataset):
             self.workers,
             poses=self.poses,
             backdrops=self.backdrops,
+            facing=self.facing,
+            roll_deg=self.roll_deg,
         )
 
     def path(self, file: int | bytes) -> Path:

@@ -57,6 +57,8 @@ def picture_hand(
     backgrounds: str | None = None,
     backdrops: list[str] | None = None,
     family: str | None = None,
+    facing: list[str] | None = None,
+    roll_deg: float | None = None,
     device: str | None = None,
 ) -> HandPicture:
     """Draws hand, pose and scene number `index` of a seed, renders it, reads off its labels. Every hand is a left one.
@@ -69,6 +71,8 @@ def picture_hand(
         backgrounds: folder of photographs to put behind the hand instead of drawn surroundings.
         backdrops: kinds of drawn surroundings of the plain look, of `backdrops.BACKDROPS`; all of them where None.
         family: one of `hands_poses.HAND_FAMILIES` instead of the mixture.
+        facing: which of `hands_staging.FACINGS` may be towards the camera; any where None.
+        roll_deg: the hand points up in the picture, give or take this much; where None, more often than not.
         device: warp's name of a device; None: a GPU if there is one.
 
     Raises:
@@ -82,7 +86,15 @@ def picture_hand(
     pose = draw_hand_pose(rng, surface.articulation, family=family)
     hand = surface.hand(shape, pose)
     scene, points = stage_hand(
-        rng, surface, hand, look=look, size=(size, size), backgrounds=backgrounds, backdrops=backdrops
+        rng,
+        surface,
+        hand,
+        look=look,
+        size=(size, size),
+        backgrounds=backgrounds,
+        backdrops=backdrops,
+        facing=facing,
+        roll_deg=roll_deg,
     )
     caster = hand_renderer(device)
     caster.load(scene)

@@ -48,6 +48,8 @@ def make_record(
     device: str | None = None,
     poses: list[str] | None = None,
     backdrops: list[str] | None = None,
+    facing: list[str] | None = None,
+    roll_deg: float | None = None,
 ) -> dict:
     """Renders picture number `index` into `folder` and describes it; its pose is of one of these families."""
     family = None if poses is None else _family(seed, index, poses)
@@ -59,6 +61,8 @@ def make_record(
         backgrounds=backgrounds,
         backdrops=backdrops,
         family=family,
+        facing=facing,
+        roll_deg=roll_deg,
         device=device,
     )
     write_picture(folder, index, picture.jpeg)

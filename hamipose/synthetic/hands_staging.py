@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from hamipose.skeletons import HAND21
 from hamipose.synthetic.articulation import axis_rotation
 from hamipose.synthetic.backdrops import photo_backdrop, plain_backdrop, scenery
 from hamipose.synthetic.bodies import PARTS
@@ -11,31 +12,57 @@ from hamipose.synthetic.outfits import SETTINGS, cloth_colour, skin_colour, wrin
 from hamipose.synthetic.scene import Camera, Materials, Scene, Solids
 from hamipose.synthetic.staging import draw_lights, draw_material
 
-__all__ = ["frame_hand", "stage_hand", "turned_to_camera"]
+__all__ = ["FACINGS", "frame_hand", "stage_hand", "turned_to_camera"]
+
+#: What of a hand may be towards the camera: the palm or its back within 50 degrees, or what lies between.
+FACINGS = ("palm", "back", "edge")
+_BROAD = np.cos(np.deg2rad(50.0))
+_KNUCKLES = ("index_mcp", "middle_mcp", "little_mcp")
 
 _Y, _Z = np.eye(3)[1:]
 _TO_LINEAR = np.linspace(0, 1, 1 << 12) ** 2.2
 
 
-def turned_to_camera(rng: np.random.Generator, hand: Hand) -> Float[np.ndarray, "3 3"]:
+def _faces(towards: Float[np.ndarray, "3"], palm: Float[np.ndarray, "3"], facing: list[str] | None) -> bool:
+    """Whether a direction to the camera is one of those wanted."""
+    along = float(palm @ towards / np.linalg.norm(towards))
+    kind = "palm" if along > _BROAD else "back" if along < -_BROAD else "edge"
+    return facing is None or kind in facing
+
+
+def turned_to_camera(
+    rng: np.random.Generator, hand: Hand, facing: list[str] | None = None, roll_deg: float | None = None
+) -> Float[np.ndarray, "3 3"]:
     """A rotation after which a camera on the -y side, its up being z, sees the hand from a drawn direction.
 
     Directions are even over the sphere, except that the camera never looks at the hand past its elbow, where the arm is
-    cut off. In the picture the hand points up more often than not.
+    cut off.
+
+    Args:
+        rng: where the choices come from.
+        hand: to be seen.
+        facing: which of `FACINGS` may be towards the camera; any where None.
+        roll_deg: the hand points up in the picture, give or take this much; where None, more often than not.
     """
-    arm = hand.points_m[9] - hand.vertices_m[-1]  # from the elbow to the base of the middle finger
+    wrist, index, middle, little = (hand.points_m[HAND21.index(k)] for k in ("wrist", *_KNUCKLES))
+    arm = middle - hand.vertices_m[-1]  # from the elbow to the base of the middle finger
     arm = arm / np.linalg.norm(arm)
+    palm = np.cross(little - wrist, index - wrist)
+    palm = palm / np.linalg.norm(palm)
     towards = rng.standard_normal(3)
-    while arm @ towards < -0.5 * np.linalg.norm(towards):
+    while arm @ towards < -0.5 * np.linalg.norm(towards) or not _faces(towards, palm, facing):
         towards = rng.standard_normal(3)
     towards = towards / np.linalg.norm(towards)
     up = arm - (arm @ towards) * towards
     if np.linalg.norm(up) < 1e-6:
         up = np.cross(towards, _Y)
     up = up / np.linalg.norm(up)
-    facing = np.stack([np.cross(-towards, up), -towards, up])
-    roll = rng.normal(0, 35) if rng.random() < 0.6 else rng.uniform(-180, 180)
-    return axis_rotation(_Y, np.asarray(roll)) @ facing
+    straight = np.stack([np.cross(-towards, up), -towards, up])
+    if roll_deg is None:
+        roll = rng.normal(0, 35) if rng.random() < 0.6 else rng.uniform(-180, 180)
+    else:
+        roll = rng.uniform(-roll_deg, roll_deg)
+    return axis_rotation(_Y, np.asarray(roll)) @ straight
 
 
 def frame_hand(rng: np.random.Generator, points_m: Float[np.ndarray, "21 3"], size: tuple[int, int]) -> Camera:
@@ -115,10 +142,12 @@ def stage_hand(
     size: tuple[int, int],
     backgrounds: str | None,
     backdrops: list[str] | None = None,
+    facing: list[str] | None = None,
+    roll_deg: float | None = None,
 ) -> tuple[Scene, Float[np.ndarray, "21 3"]]:
     """The whole scene for a hand, in the given look, and the joints in its world (z up, metres)."""
     photo = look == "photo"
-    turn = turned_to_camera(rng, hand)
+    turn = turned_to_camera(rng, hand, facing, roll_deg)
     points = hand.points_m @ turn.T
     materials = Materials()
     wardrobe = _dress(rng, materials, look)

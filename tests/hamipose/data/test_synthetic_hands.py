@@ -61,7 +61,7 @@ def test_several_processes_make_the_same(five: Path, tmp_path: Path):
 
 
 def test_other_pictures_are_not_mixed_in(five: Path, tmp_path: Path):
-    for more in ({"seed": 1}, {"look": "photo"}, {"poses": ["fist"]}, {"backdrops": ["flat"]}):
+    for more in ({"seed": 1}, {"look": "photo"}, {"poses": ["fist"]}, {"facing": ["palm"]}, {"roll_deg": 30.0}):
         with pytest.raises(InputError, match="holds hands made with"):
             make(five, 5, **more)
     shutil.copytree(five, tmp_path / "people")
@@ -110,7 +110,17 @@ def test_prepare_makes_what_is_missing_and_the_rest_is_told(five: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("count", 0), ("size", 8), ("seed", -1), ("look", "oil"), ("poses", ["wave"]), ("backdrops", []), ("workers", 0)],
+    [
+        ("count", 0),
+        ("size", 8),
+        ("seed", -1),
+        ("look", "oil"),
+        ("poses", ["wave"]),
+        ("backdrops", []),
+        ("workers", 0),
+        ("facing", ["up"]),
+        ("roll_deg", 200.0),
+    ],
 )
 def test_bad_options_are_named(tmp_path: Path, option: str, value: object):
     arguments = {"look": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}

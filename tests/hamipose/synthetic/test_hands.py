@@ -216,6 +216,18 @@ def test_the_camera_never_looks_past_the_elbow_and_holds_the_joints():
     assert max(shares) < 1.2
 
 
+@pytest.mark.parametrize("facing", ["palm", "back", "edge"])
+def test_hands_face_the_camera_as_asked(facing: str):
+    hand = hand_surface().hand({}, HandPose("flat", dict.fromkeys(HAND_LIMITS, 0.0)))
+    palm, rng = hand_surface().articulation._palm, np.random.default_rng(0)
+    for _ in range(30):
+        turn = turned_to_camera(rng, hand, [facing], 20.0)
+        towards = -(turn @ palm)[1]  # the camera is on the -y side
+        assert {"palm": towards > 0.6, "back": towards < -0.6, "edge": abs(towards) < 0.68}[facing]
+        up = turn @ (hand.points_m[9] - hand.vertices_m[-1])
+        assert abs(np.rad2deg(np.arctan2(up[0], up[2]))) < 20.5
+
+
 @pytest.mark.parametrize("look", ["plain", "photo"])
 def test_a_number_gives_the_same_picture_and_people_another(look: str):
     first = picture_hand(look, 7, size=SIZE, device="cpu")
