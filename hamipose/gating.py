@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 __all__ = [
@@ -60,9 +60,21 @@ def pull_back(
 @torch.no_grad()
 def confidence(
     teacher_heatmaps: Float[Tensor, "batch keypoint height width"],
+    crossed: Bool[Tensor, " batch"] | None = None,
+    mirror: list[int] | None = None,
 ) -> Float[Tensor, " keypoint"]:
-    """c_k: each channel's peak, clamped to [0, 1], averaged over the batch (eq. 9, which states no average)."""
-    return teacher_heatmaps.float().amax((2, 3)).clamp(0, 1).mean(0)
+    """c_k: each channel's peak, clamped to [0, 1], averaged over the batch (eq. 9, which states no average).
+
+    Args:
+        teacher_heatmaps: as the teacher gave them.
+        crossed: whether exactly one of teacher's and student's view is mirrored, so that k is the student's keypoint;
+            none where not given.
+        mirror: the skeleton's mirror pairs, with `crossed`.
+    """
+    peaks = teacher_heatmaps.float().amax((2, 3)).clamp(0, 1)
+    if crossed is not None:
+        peaks = torch.where(crossed[:, None], peaks[:, mirror], peaks)
+    return peaks.mean(0)
 
 
 @torch.no_grad()

@@ -98,10 +98,9 @@ class Adaptation(nn.Module):
         """The teacher's heatmaps in the student's view, where they are known, and its confidence per keypoint."""
         heatmaps = self.teacher.pseudo_label(normalise(batch.teacher))
         student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
-        warped, known = warp_heatmaps(
-            heatmaps, student_from_teacher, batch.student_mirrored ^ batch.teacher_mirrored, self.mirror
-        )
-        return warped, known.float(), confidence(heatmaps)
+        crossed = batch.student_mirrored ^ batch.teacher_mirrored
+        warped, known = warp_heatmaps(heatmaps, student_from_teacher, crossed, self.mirror)
+        return warped, known.float(), confidence(heatmaps, crossed, self.mirror)
 
     def objective(
         self,

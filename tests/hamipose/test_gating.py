@@ -15,6 +15,7 @@ from hamipose.gating import (
     pull_back,
 )
 from hamipose.losses import consistency, heatmap_mse
+from hamipose.skeletons import BODY16
 
 K, P = 5, 9
 seeds = st.integers(0, 2**31)
@@ -356,3 +357,11 @@ def test_metrics_begin_as_the_identity():
     assert DiagonalMetric(K, P).inverse().shape == (K, P)
     for metric in (ScalarMetric(K), DiagonalMetric(K, P)):
         torch.testing.assert_close(metric.inverse(), torch.ones_like(metric.alpha))
+
+
+def test_confidence_is_of_the_students_keypoints():
+    maps = torch.rand(3, 16, 5, 5)
+    mirrored = maps[:, BODY16.mirror].flip(-1)  # what a perfect teacher says of the mirrored pictures
+    crossed = torch.tensor([True, False, True])
+    seen = torch.where(crossed[:, None, None, None], mirrored, maps)
+    torch.testing.assert_close(confidence(seen, crossed, BODY16.mirror), confidence(maps))
