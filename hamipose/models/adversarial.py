@@ -98,5 +98,9 @@ class DomainClassifier(nn.Module):
         self.final = nn.Linear(channels, 1)
 
     def forward(self, features: Float[Tensor, "batch channel height width"]) -> Float[Tensor, " batch"]:
-        """Logits."""
-        return self.final(self.layers(features).mean((2, 3)))[:, 0]
+        """Logits, in single precision whatever surrounds it.
+
+        On a CPU the bfloat16 gradient of a 3 × 3 layer's weights on a map of one cell may come out as NaN (torch 2.15).
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            return self.final(self.layers(features.float()).mean((2, 3)))[:, 0]
