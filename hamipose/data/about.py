@@ -74,8 +74,8 @@ RELEASES = {
         terms="non-commercial research; no redistribution",
         files=(
             *(
-                Needed(f"cmu/{split}/run*/*/*{end}|{split}/run*/*/*{end}", f"{what}, {split}")
-                for split in ("train", "val", "test")
+                Needed(f"cmu/{split}/run*/*/*{end}|{split}/run*/*/*{end}", f"{what}, {split}", count)
+                for split, count in (("train", None), ("val", 507), ("test", 12528))
                 for end, what in (("_info.mat", "labels"), (".mp4", "videos"))
             ),
         ),
