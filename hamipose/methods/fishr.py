@@ -59,7 +59,8 @@ class Fishr(PoseMethod):
     **Domains.** There is one labelled source set, so domains are looks of it: one for each entry of
     ``data.source_views``, every batch holding an equal share of each (a domain's images are not the other's).
 
-    Deviations: squared heatmap error in place of cross-entropy; the last 1 × 1 layer as the "classifier". The penalty
+    Deviations: squared heatmap error in place of cross-entropy; the last 1 × 1 layer as the "classifier". The distance
+    is the paper's squared norm; the authors' code has its mean over coordinates, smaller by their number. The penalty
     is of the fourth power of gradients, so λ depends on the losses' scale: on the demo's start the penalty is 4e-11 and
     its gradient 1e-7 of the loss's, and the published λ = 1000 would do nothing; configs/hamipose/small has 1e6.
 
