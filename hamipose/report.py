@@ -63,7 +63,7 @@ def curves(
         axes.spines[["top", "right"]].set_visible(False)
         if title in log_scale:
             axes.set_yscale("log")
-        if lines:
+        if any(lines):
             axes.legend(frameon=False, fontsize=8)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)

@@ -31,6 +31,7 @@ FLOOR = {
     "hamipose.methods": 4,
     "hamipose.inference": 5,
     "hamipose.report": 5,
+    "hamipose.run_page": 5,
     "hamipose.tables": 5,
     "hamipose.adapt": 6,
     "hamipose.demo": 6,

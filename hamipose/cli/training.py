@@ -15,7 +15,8 @@ from hamipose.data.datamodule import DomainAdaptation
 from hamipose.errors import InputError
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.checkpoint import read_checkpoint
-from hamipose.running.last_checkpoint import AtomicCheckpoints
+from hamipose.run_page import write_run_page
+from hamipose.running.last_checkpoint import AtomicCheckpoints, run_folder
 
 __all__ = ["HamiPoseCLI", "run"]
 
@@ -76,6 +77,12 @@ class HamiPoseCLI(LightningCLI):
         plugins = self._get(self.config_init, "trainer").get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         return super().instantiate_trainer(plugins=[*plugins, AtomicCheckpoints()], **kwargs)
+
+    def after_fit(self) -> None:
+        """The run as a page to look at, where its numbers were written to a file."""
+        folder = run_folder(self.trainer)
+        if self.trainer.is_global_zero and (folder / "metrics.csv").is_file():
+            write_run_page(folder)
 
     def validate(self, **kwargs: Any) -> None:
         """Scores as one table."""
