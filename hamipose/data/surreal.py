@@ -4,12 +4,12 @@
 ``<split>/run<i>/<name>``. The official release is read by :mod:`hamipose.data.surreal_raw`.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from hamipose.data.annotation_file import read_json
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import published_labels, whole_box
 from hamipose.data.smpl24 import SMPL24, pick_joints
@@ -89,14 +89,10 @@ def _read(path: Path, folder: str) -> tuple[np.ndarray, Float[np.ndarray, "perso
     Raises:
         InputError: it cannot be read, or has another form.
     """
+    entries = read_json(path, "SURREAL as processed for RegDA")
     try:
-        entries = json.loads(path.read_text())
         joints = np.array([e["keypoint2d"] for e in entries], np.float32)
         files = np.array([f"{folder}/{e['name']}".encode() for e in entries])
-    except OSError as error:
-        raise InputError(
-            f"annotation file {path} cannot be read ({error.strerror}); expected SURREAL as processed for RegDA"
-        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"annotation file {path} has another form ({type(error).__name__}: {error}); expected a list of name and "

@@ -124,6 +124,9 @@ def test_processed_lists_of_another_form_are_refused(tmp_path: Path):
     assert "has another form" in told([{"name": "a", "keypoint2d": [["x", "y"]] * 24}])
     assert "not finite" in told([{"name": "a", "keypoint2d": [[float("nan"), 0]] * 24}])
     assert "expected people x 24 x 2" in told([])  # zero persons
+    (tmp_path / "train" / "run1.json").write_text("[")
+    with pytest.raises(InputError, match=r"run1.json is no valid JSON"):
+        Surreal(str(tmp_path)).prepare()
     (tmp_path / "train" / "run1.json").unlink()
     with pytest.raises(InputError, match=r"run1.json cannot be read"):
         Surreal(str(tmp_path)).prepare()
@@ -351,7 +354,8 @@ def test_broken_subjects_by_name():
 
 
 def test_a_frame_with_half_of_the_joints_inside_is_usable():
-    joints = np.stack([body(), body(), body()])
+    joints = np.stack([body(), body(), body(), body()])
+    joints[3, :, 0] = 7  # a line is nobody
     joints[1, :12] += 1000
     joints[2, :13] += 1000
-    assert usable(joints).tolist() == [True, True, False]
+    assert usable(joints).tolist() == [True, True, False, False]
