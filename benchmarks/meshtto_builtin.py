@@ -1,151 +1,129 @@
 """Regression, Meta and Dual on the built-in body at the same budget, then 0 … 14 steps of adaptation to a simulated 2D
 detector, and EFT on Regression.
 
-    OMP_NUM_THREADS=1 python benchmarks/meshtto_builtin.py --out /somewhere/runs --seeds 0 1
+    python -m meshtto fit --config configs/meshtto/builtin_small_regression.yaml …   (the start, see results)
+    OMP_NUM_THREADS=1 python benchmarks/meshtto_builtin.py --start last.ckpt --out runs/meshtto_builtin --seeds 0 1
 
-Runs one process at a time, skips what is finished, and writes table.md, curves.png and results.json to
-benchmarks/results/meshtto_builtin (or --results). Each seed: one Regression from random weights (`start`), from which
-all three methods go on for the same number of steps; Dual's auxiliary network begins as a copy, as its regressor does.
+All methods go on from one trained Regression, for the same number of steps on the same images in the same order; Dual's
+auxiliary network begins as a copy, as its regressor does. One process; what is finished is read, not run again.
 """
 
 import argparse
 import json
-import os
-import shlex
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from meshtto_facing import Facing
+
 from hamipose.report import curves
+from meshtto.adaptation import SGD, Adam, Phase
+from meshtto.data import Augmentation, MeshData
+from meshtto.methods import Dual, Meta, Regression
+from meshtto.methods.base import MeshMethod
+from meshtto.methods.checkpoint import read_checkpoint
+from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = ROOT / "configs" / "meshtto"
-METHODS = {"Regression": "builtin_small_regression", "Meta": "builtin_small_meta", "Dual": "builtin_small"}
-ALPHA = 1e-3
+METHODS = {"Regression": Regression, "Meta": Meta, "Dual": Dual}
 
 
-def phase(steps: int, rule: str, lr: float, scope: str, pseudo: bool) -> dict[str, Any]:
-    made = {"class_path": f"meshtto.adaptation.{rule}", "init_args": {"lr": lr}}
-    return {"steps": steps, "rule": made, "scope": scope, "pseudo_mesh": pseudo}
-
-
-#: name → (which training, phases, evidence, how many people at most)
-TESTS: dict[str, tuple[str, list[dict[str, Any]], str, int]] = {
-    "Regression + 14 steps": ("Regression", [phase(14, "SGD", ALPHA, "head", False)], "detector", 999),
-    "Meta + 14 steps": ("Meta", [phase(14, "SGD", ALPHA, "head", False)], "detector", 999),
-    "Dual + 14 steps": ("Dual", [phase(14, "SGD", ALPHA, "head", True)], "detector", 999),
-    "Dual + 14 steps, 2D alone": ("Dual", [phase(14, "SGD", ALPHA, "head", False)], "detector", 999),
-    "Regression + 14 steps, true 2D": ("Regression", [phase(14, "SGD", ALPHA, "head", False)], "truth", 999),
-    "Dual + 14 steps, true 2D": ("Dual", [phase(14, "SGD", ALPHA, "head", True)], "truth", 999),
-    "EFT (Adam 1e-4, all weights)": ("Regression", [phase(14, "Adam", 1e-4, "all", False)], "detector", 32),
-    "Dual, Adam 1e-4, all weights": ("Dual", [phase(14, "Adam", 1e-4, "all", True)], "detector", 32),
-}
-
-
-def run(words: list[str], log: Path) -> float:
-    """A verb in a process of its own; seconds."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}",
-    }
-    begin = time.time()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        file.write(f"python -m meshtto {shlex.join(words)}\n")
-        file.flush()
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "meshtto", *words],
-            cwd=ROOT,
-            env=environment,
-            stdout=file,
-            stderr=file,
-        )
-    if done.returncode:
-        raise SystemExit(f"{log} ends in: {log.read_text().strip().splitlines()[-1]}")
-    return time.time() - begin
-
-
-def people(count: int, limit: int, seed: int, evidence: str = "detector") -> dict[str, Any]:
+def tests(alpha: float, eft: float) -> dict[str, tuple[str, Phase, str, int]]:
+    """name → (which training, phase, evidence, how many people at most)."""
+    head = Phase(14, SGD(alpha))
+    alone = replace(head, pseudo_mesh=False)
     return {
-        "class_path": "meshtto_facing.Facing",
-        "init_args": {"count": count, "limit": limit, "seed": seed, "evidence": evidence},
+        "Regression": ("Regression", alone, "detector", 999),
+        "Meta": ("Meta", alone, "detector", 999),
+        "Dual": ("Dual", head, "detector", 999),
+        "Dual, 2D alone": ("Dual", alone, "detector", 999),
+        "Regression, true 2D": ("Regression", alone, "truth", 999),
+        "EFT, head (Adam)": ("Regression", Phase(14, Adam(eft), pseudo_mesh=False), "detector", 999),
+        "Dual, head (Adam)": ("Dual", Phase(14, Adam(eft)), "detector", 999),
+        "EFT, all weights (Adam)": ("Regression", Phase(14, Adam(eft), "all", pseudo_mesh=False), "detector", 16),
     }
 
 
-def own(path: Path, content: dict[str, Any]) -> str:
-    """A config of our own, beside the runs; JSON is YAML."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1))
-    return str(path)
+def data(seed: int, steps: int, report: Facing | None = None, batch: int = 16) -> MeshData:
+    train, validation = Facing(3000, 9999, 0), Facing(64, 999, 900)
+    return MeshData(
+        [train],
+        validation=None if report else validation,
+        report={"builtin": report} if report else None,
+        height=64,
+        width=64,
+        batch_size=16,
+        evaluation_batch_size=batch,
+        steps_per_epoch=steps,
+        num_workers=0,
+        augmentation=Augmentation(rotation_deg=15.0, noise=0.2, scale=0.1),
+        seed=seed,
+    )
 
 
-def quiet(out: Path, name: str, version: str) -> list[str]:
-    logger = {"save_dir": out, "name": name, "version": version}
-    words = [w for k, v in logger.items() for w in (f"--trainer.logger.init_args.{k}", str(v))]
-    return [*words, "--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
+def made(method: str, start: Path | None, alpha: float, test_time: TestTimeOptions) -> MeshMethod:
+    """A method whose networks come from a checkpoint when it trains."""
+    found = read_checkpoint(start)["hyper_parameters"]["regressor"] if start else {}
+    inner = {} if method == "Regression" else {"inner": Phase(1, SGD(alpha))}
+    return METHODS[method](
+        lambda parameters: torch.optim.Adam(parameters, lr=1e-4),
+        RegressorOptions(**found, dropout=0.2),
+        training=TrainingOptions(
+            warmup_steps=5, final_lr=0.0, clip_norm=100.0, init_from=str(start) if start else None
+        ),
+        test_time=test_time,
+        **inner,
+    )
 
 
-def network(given: argparse.Namespace) -> list[str]:
-    options = {"backbone": given.backbone, "weights": given.weights, "dropout": "0.2"}
-    return [w for k, v in options.items() for w in (f"--model.init_args.regressor.{k}", v)]
+def trainer(out: Path) -> Trainer:
+    return Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        default_root_dir=out,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        limit_val_batches=0,
+    )
 
 
-def train(given: argparse.Namespace, name: str, seed: int, config: str, options: list[str]) -> Path:
-    """The last checkpoint of a run, made if it is not there."""
-    folder = given.out / name / f"seed{seed}"
-    if not (folder / "scores.json").exists():
-        sets = {"train": [people(3000, 9999, 0)], "validation": people(64, 999, 900), "report": None}
-        data = own(given.out / "data.yaml", {"data": sets})
-        words = ["fit", "--config", str(CONFIGS / f"{config}.yaml"), "--config", data, "--seed_everything", str(seed)]
-        words += [*network(given), *options, *quiet(given.out, name, f"seed{seed}")]
-        seconds = run(words, given.out / "logs" / f"{name}-{seed}.log")
-        (folder / "seconds.json").write_text(json.dumps(seconds))
-        print(f"{name} seed {seed}: {seconds:.0f} s", flush=True)
-    return folder / "checkpoints" / "last.ckpt"
-
-
-def test(given: argparse.Namespace, name: str, seed: int, checkpoint: Path) -> dict[str, Any]:
-    """Scores of one way of adapting, made if they are not there."""
-    method, phases, evidence, limit = TESTS[name]
-    stem = "".join(c if c.isalnum() else "-" for c in name.lower())
-    path = given.out / "tests" / f"{stem}-{seed}.json"
+def train(out: Path, method: str, seed: int, given: argparse.Namespace) -> Path:
+    """The checkpoint at the end."""
+    path = out / f"{method}-{seed}.ckpt"
     if not path.exists():
-        config = {
-            "model": {"init_args": {"test_time": {"phases": phases, "tolerance": None}}},
-            "data": {"validation": None, "report": {"builtin": people(256, limit, 1, evidence)}},
-        }
-        if phases[0]["scope"] == "all":
-            config["data"]["evaluation_batch_size"] = 4  # copies of all weights for each image
-        words = ["test", "--config", str(CONFIGS / f"{METHODS[method]}.yaml")]
-        words += ["--config", own(given.out / "tests" / f"{stem}-{seed}.yaml", config), "--ckpt_path", str(checkpoint)]
-        words += [*network(given), "--seed_everything", str(seed), *quiet(given.out, "test", f"{stem}-{seed}")]
-        seconds = run(words, given.out / "logs" / f"{stem}-{seed}.log")
-        scores = json.loads((given.out / "test" / f"{stem}-{seed}" / "scores-test.json").read_text())
-        path.write_text(json.dumps({"seconds": seconds, **scores}))
-        print(f"{name} seed {seed}: {seconds:.0f} s", flush=True)
+        seed_everything(1000 + seed)
+        begin, runs = time.time(), trainer(out)
+        model = made(method, given.start, given.alpha, TestTimeOptions([]))
+        runs.fit(model, data(1000 + seed, given.steps))
+        runs.save_checkpoint(path)
+        seconds, cpu = time.time() - begin, time.process_time()
+        (out / f"{method}-{seed}.json").write_text(json.dumps({"wall": seconds, "process so far": cpu}))
+        print(f"{method} seed {seed}: {seconds:.0f} s", flush=True)
+    return path
+
+
+def test(out: Path, name: str, seed: int, checkpoint: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Errors against steps of one way of adapting."""
+    method, phase, evidence, limit = tests(given.alpha, given.eft)[name]
+    stem = "".join(c if c.isalnum() else "-" for c in name.lower())
+    path = out / f"test-{stem}-{seed}.json"
+    if not path.exists():
+        seed_everything(seed)
+        begin, runs = time.time(), trainer(out)
+        model = made(method, given.start, given.alpha, TestTimeOptions([phase], tolerance=None))
+        model.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+        batch = 32 if phase.scope == "head" else 1
+        runs.test(model, data(0, 1, Facing(256, limit, 1, evidence=evidence), batch), verbose=False)
+        path.write_text(json.dumps({"seconds": round(time.time() - begin), **model.results}))
+        print(f"{name} seed {seed}: {time.time() - begin:.0f} s", flush=True)
     return json.loads(path.read_text())
-
-
-def table(results: dict[str, dict[int, dict[str, Any]]]) -> str:
-    """Means over seeds, in mm; the best step is named for what it is: chosen by looking."""
-    lines = [
-        "| | MPJPE 0 | 14 | PA-MPJPE 0 | 14 | least (at step) | PVE 0 | 14 | 2D px 0 | 14 |",
-        "|---|" + "---:|" * 9,
-    ]
-    for name, seeds in results.items():
-        mean = mean_curves(seeds)
-        cells = []
-        for key in ("mpjpe", "pa_mpjpe", "pve", "error_2d"):
-            cells += [f"{mean[key][0]:.2f}", f"{mean[key][-1]:.2f}"]
-            if key == "pa_mpjpe":
-                step = min(range(len(mean[key])), key=mean[key].__getitem__)
-                cells.append(f"{mean[key][step]:.2f} ({step})")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def mean_curves(seeds: dict[int, dict[str, Any]]) -> dict[str, list[float]]:
@@ -153,62 +131,63 @@ def mean_curves(seeds: dict[int, dict[str, Any]]) -> dict[str, list[float]]:
     return {k: [sum(v) / len(found) for v in zip(*(f[k] for f in found), strict=True)] for k in found[0]}
 
 
+def table(results: dict[str, dict[int, dict[str, Any]]]) -> str:
+    """Means over seeds; the least value is named for what it is: found by looking at test labels."""
+    lines = [
+        "| training, adaptation | MPJPE 0 | 14 | PA-MPJPE 0 | 6 | 14 | least (at step) | PVE 0 | 14 | 2D px 0 | 14 |",
+        "|---|" + "---:|" * 10,
+    ]
+    for name, seeds in results.items():
+        mean = mean_curves(seeds)
+        cells = []
+        for key in ("mpjpe", "pa_mpjpe", "pve", "error_2d"):
+            line = mean[key]
+            middle = [f"{line[6]:.2f}"] if key == "pa_mpjpe" else []
+            cells += [f"{line[0]:.2f}", *middle, f"{line[-1]:.2f}"]
+            if key == "pa_mpjpe":
+                step = min(range(len(line)), key=line.__getitem__)
+                cells.append(f"{line[step]:.2f} ({step})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def write(results: dict[str, dict[int, dict[str, Any]]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.md").write_text(table(results))
     slim = {
         name: {
-            seed: {"seconds": round(r["seconds"]), "protocol": r["protocol"], **r["sets"]["report/builtin"]}
+            seed: {"seconds": r["seconds"], "protocol": r["protocol"], **r["sets"]["report/builtin"]}
             for seed, r in seeds.items()
         }
         for name, seeds in results.items()
     }
     (folder / "results.json").write_text(json.dumps(slim, indent=1) + "\n")
     panels = {}
-    for key, title in (
-        ("mpjpe", "MPJPE, mm"),
-        ("pa_mpjpe", "PA-MPJPE, mm"),
-        ("error_2d", "2D error against truth, px"),
-    ):
-        panels[f"{title}, against steps"] = {
-            name: (list(range(len(mean[key]))), mean[key])
-            for name, seeds in results.items()
-            for mean in [mean_curves(seeds)]
-        }
+    for key, title in (("mpjpe", "MPJPE, mm"), ("pa_mpjpe", "PA-MPJPE, mm"), ("error_2d", "2D error to truth, px")):
+        means = {name: mean_curves(seeds)[key] for name, seeds in results.items()}
+        panels[title] = {name: (list(range(len(mean))), mean) for name, mean in means.items()}
     (folder / "curves.png").write_bytes(curves(panels))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint of a Regression")
     parser.add_argument("--out", type=Path, required=True, help="folder of runs")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results" / "meshtto_builtin")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--backbone", default="resnet18")
-    parser.add_argument("--weights", default="none", help="of the backbone: none, pretrained or a file")
-    parser.add_argument("--start-steps", type=int, default=390, help="of 16 images")
-    parser.add_argument("--steps", type=int, default=120, help="of each method from there")
-    parser.add_argument("--only", choices=["start", "train"], help="stop after this stage of each seed")
+    parser.add_argument("--steps", type=int, default=60, help="of each method, of 16 images")
+    parser.add_argument("--alpha", type=float, default=1e-3, help="of the inner step, in training and tests")
+    parser.add_argument("--eft", type=float, default=1e-4, help="Adam's step size at test time")
     given = parser.parse_args()
+    torch.set_num_threads(1)
+    given.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[int, dict[str, Any]]] = {}
     for seed in given.seeds:
-        lr = "--model.init_args.optimizer.init_args.lr"
-        steps = ["--data.steps_per_epoch", str(given.start_steps // 3), "--trainer.max_epochs", "3"]
-        start = train(given, "start", seed, "builtin_small_regression", [lr, "3e-4", *steps])
-        if given.only == "start":
-            continue
-        steps = ["--data.steps_per_epoch", str(given.steps), "--trainer.max_epochs", "1", lr, "1e-4"]
-        steps += ["--model.init_args.training.init_from", str(start)]
-        ends = {}
-        for method, config in METHODS.items():
-            inner = [] if method == "Regression" else ["--model.init_args.inner.rule.init_args.lr", str(ALPHA)]
-            ends[method] = train(given, method, seed, config, [*steps, *inner])
-        if given.only == "train":
-            continue
-        for name in TESTS:
-            results.setdefault(name, {})[seed] = test(given, name, seed, ends[TESTS[name][0]])
-        write(results, given.results)
-    if results:
-        print((given.results / "figures.md").read_text())
+        ends = {method: train(given.out, method, seed, given) for method in METHODS}
+        for name, (method, *_) in tests(given.alpha, given.eft).items():
+            results.setdefault(name, {})[seed] = test(given.out, name, seed, ends[method], given)
+            write(results, given.results)
+    print((given.results / "figures.md").read_text())
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class LowRank(Weights):
             for hook in hooks:
                 hook.remove()
 
-    def __call__(self, *inputs: Float[Tensor, "batch *feature"]) -> Any:
+    def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
         with self._adapted():
             return self.head(*inputs)
 
@@ -118,7 +118,7 @@ class LowRank(Weights):
             layer.gather(mine, self.second_order)
             layer.inputs, layer.outputs = [], []
 
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch *parameter"]]:
+    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         adapted = {}
         for name, layer in self._layers.items():
             difference = layer.difference()

@@ -34,7 +34,7 @@ class Shared(Weights):
         self._state: object = None
         self._batch = 0
 
-    def __call__(self, *inputs: Float[Tensor, "batch *feature"]) -> Any:
+    def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
         self._batch = len(inputs[0])
         with running_statistics(self.network):
             return functional_call(self.network, self._parameters, inputs)
@@ -48,5 +48,5 @@ class Shared(Weights):
         new, self._state = self.rule.step(old, gradients, self._state)
         self._parameters = dict(zip(names, new, strict=True))
 
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch *parameter"]]:
+    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         return {name: p.expand(self._batch, *p.shape) for name, p in self._parameters.items()}

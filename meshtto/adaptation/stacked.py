@@ -43,7 +43,7 @@ class Stacked(Weights):
             # A frozen network has no graph to hang on to; its copies are what is moved.
             self._parameters[name] = each if each.requires_grad else each.detach().requires_grad_()
 
-    def __call__(self, *inputs: Float[Tensor, "batch *feature"]) -> Any:
+    def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
         if not self._parameters:
             self._begin(len(inputs[0]))
         buffers = dict(self.network.named_buffers())
@@ -65,5 +65,5 @@ class Stacked(Weights):
             # Of first order the way back leads to the network's parameters alone, whatever the number of steps.
             self._parameters[name] = moved
 
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch *parameter"]]:
+    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         return dict(self._parameters)

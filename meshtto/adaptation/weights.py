@@ -15,7 +15,7 @@ class Weights(ABC):
     """The weights of a network while they are adapted. The network's own parameters are read and never written."""
 
     @abstractmethod
-    def __call__(self, *inputs: Float[Tensor, "batch *feature"]) -> Any:
+    def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
         """The network's output, each image under its own weights. Remembers what :meth:`descend` needs."""
 
     @abstractmethod
@@ -23,7 +23,7 @@ class Weights(ABC):
         """One step down the losses of the last output; images that are not active keep their weights."""
 
     @abstractmethod
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch *parameter"]]:
+    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         """The adapted parameters by their names, a copy for each image. (Large; for looking and for going on.)"""
 
 

@@ -3,6 +3,7 @@ checkpoints.
 """
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from meshtto.methods.bodies import Bodies
 from meshtto.methods.building import build_regressor
 from meshtto.methods.checkpoint import load_networks
 from meshtto.methods.optimise import check_phases, optimise
-from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions, plain
 from meshtto.methods.scores import Scores
 from meshtto.methods.targets import box_of, complete, evidence, joint_positions, labels
 from meshtto.metrics import Protocol
@@ -87,6 +88,9 @@ class MeshMethod(LightningModule):
             {
                 "method": type(self).__name__,
                 "regressor": {k: getattr(regressor, k) for k in ("kind", "backbone", "iterations", "width", "body")},
+                "test_time": plain(test_time),
+                "loss": asdict(loss),
+                "crop": None,  # height and width, known when data are
             }
         )
         self._guard = FiniteGuard()
@@ -246,6 +250,8 @@ class MeshMethod(LightningModule):
                 "trainer.precision is 16-mixed, whose loss scaling hides gradients from the inner step; expected "
                 "bf16-mixed or 32-true"
             )
+        if self._data is not None:
+            self.hparams["crop"] = list(self._data.size)
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
             load_networks(self.training_options.init_from, self)
 

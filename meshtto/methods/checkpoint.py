@@ -58,7 +58,7 @@ def load_networks(path: str | Path, method: nn.Module) -> None:
 
 
 def load(path: str | Path, body: str | None = None) -> Any:
-    """The method of a checkpoint, ready to recover meshes: networks in eval mode, default phases at test time.
+    """The method of a checkpoint, ready to recover meshes: networks in eval mode, phases as in its training's config.
 
     Args:
         path: the file.
@@ -68,12 +68,19 @@ def load(path: str | Path, body: str | None = None) -> Any:
         InputError: the checkpoint cannot be read.
     """
     from meshtto import methods
-    from meshtto.methods.options import RegressorOptions
+    from meshtto.losses import LossWeights
+    from meshtto.methods.options import RegressorOptions, from_plain
 
     checkpoint = read_checkpoint(path)
     hparams = checkpoint["hyper_parameters"]
     given = {**hparams["regressor"], **({} if body is None else {"body": body})}
     kind = getattr(methods, hparams["method"])
-    method = kind(optimizer=torch.optim.Adam, regressor=RegressorOptions(**given))
+    method = kind(
+        optimizer=torch.optim.Adam,
+        regressor=RegressorOptions(**given),
+        loss=LossWeights(**hparams["loss"]),
+        test_time=from_plain(hparams["test_time"]),
+    )
+    method.hparams["crop"] = hparams["crop"]
     method.load_state_dict(checkpoint["state_dict"])
     return method.eval()

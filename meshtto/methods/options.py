@@ -1,11 +1,12 @@
 """Options that all methods share, grouped as users think of them. Plain types: the command line reads them."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from meshtto import adaptation
 from meshtto.adaptation import Phase
 
-__all__ = ["RegressorOptions", "TestTimeOptions", "TrainingOptions"]
+__all__ = ["RegressorOptions", "TestTimeOptions", "TrainingOptions", "from_plain", "plain"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,24 @@ class TestTimeOptions:
     tolerance: float | None = 2e-5
     ignored_joints: list[str] = field(default_factory=list)
     in_validation: bool = False
+
+
+def plain(options: TestTimeOptions) -> dict[str, Any]:
+    """Options at test time as a checkpoint may hold them.
+
+    >>> from_plain(plain(TestTimeOptions())).phases[0].rule.lr
+    1e-05
+    """
+    phases = [
+        {**vars(phase), "rule": {"name": type(phase.rule).__name__, **vars(phase.rule)}} for phase in options.phases
+    ]
+    return {**vars(options), "phases": phases, "ignored_joints": list(options.ignored_joints)}
+
+
+def from_plain(content: dict[str, Any]) -> TestTimeOptions:
+    """The way back."""
+    phases = []
+    for phase in content["phases"]:
+        rule = dict(phase["rule"])
+        phases.append(Phase(**{**phase, "rule": getattr(adaptation, rule.pop("name"))(**rule)}))
+    return TestTimeOptions(**{**content, "phases": phases})

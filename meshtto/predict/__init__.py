@@ -1,0 +1,1 @@
+"""From a user's pictures to meshes, files and pictures of them."""

@@ -1,0 +1,107 @@
+"""2D keypoints of users' people, from the files that detectors write, as evidence in the order of the 49 joints."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.errors import InputError
+from hamipose.skeletons import COCO17
+from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
+
+__all__ = ["Evidence", "read_keypoints"]
+
+#: Names of other skeletons for joints of the data sets' 24. MPII's head is the top of it.
+_ALIASES = {"head": "head_top", "upper_neck": "neck"}
+
+
+@dataclass
+class Evidence:
+    """Keypoints of one person.
+
+    Attributes:
+        keypoints_px: in pixels of the picture.
+        confidence: 0: not found.
+    """
+
+    keypoints_px: Float[np.ndarray, "49 2"]
+    confidence: Float[np.ndarray, "49"]
+
+
+def _placed(names: list[str], triples: Any, where: str) -> Evidence:
+    """Keypoints by their names; OpenPose's also stand in for the same joints of the data sets."""
+    values = np.asarray(triples, np.float64).reshape(-1)
+    if len(values) != 3 * len(names):
+        raise InputError(f"{where} has {len(values)} numbers for {len(names)} keypoints, expected x, y, score of each")
+    rows = values.reshape(-1, 3)
+    if not np.isfinite(rows).all():
+        raise InputError(f"{where} holds {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
+    found = np.zeros((len(JOINTS49), 3))
+    for name, row in zip(names, rows, strict=True):
+        if name in OPENPOSE25:
+            found[JOINTS49.index(name)] = row
+            name = name.removeprefix("openpose_")
+            if name in ("neck", "pelvis"):
+                continue  # OpenPose means other points by these
+        name = _ALIASES.get(name, name)
+        if name in JOINTS24:
+            found[len(OPENPOSE25) + JOINTS24.index(name)] = row
+    confidence = np.clip(found[:, 2], 0, 1)
+    if not confidence.any():
+        raise InputError(f"{where}: all confidences are 0; expected at least one keypoint that was found")
+    return Evidence(found[:, :2].astype(np.float32), confidence.astype(np.float32))
+
+
+def _of_coco(content: dict[str, Any], path: Path) -> dict[str, list[Evidence]]:
+    """COCO's format, as `hamipose predict` writes it too; scores where there are any."""
+    files = {image["id"]: image["file_name"] for image in content["images"]}
+    names = next((c["keypoints"] for c in content.get("categories", []) if "keypoints" in c), list(COCO17.keypoints))
+    people: dict[str, list[Evidence]] = {}
+    for number, annotation in enumerate(content["annotations"]):
+        rows = np.asarray(annotation["keypoints"], np.float64).reshape(-1, 3)
+        if "keypoint_scores" in annotation:
+            rows[:, 2] = annotation["keypoint_scores"]
+        else:
+            rows[:, 2] = np.minimum(rows[:, 2], 1)
+        evidence = _placed(names, rows, f"{path}, annotation {number}")
+        people.setdefault(Path(files[annotation["image_id"]]).name, []).append(evidence)
+    return people
+
+
+def read_keypoints(path: str | Path) -> dict[str, list[Evidence]]:
+    """People of each picture, by the picture's file name; under "" those of a file that names no picture.
+
+    Two formats are read: COCO's (images, annotations, categories), which `python -m hamipose predict` writes, with any
+    names of keypoints; and OpenPose's (``people`` with ``pose_keypoints_2d`` in BODY_25 order), one file a picture.
+
+    Raises:
+        InputError: the file is missing, no JSON, of neither format, or holds no person.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"keypoints {path} cannot be read ({error.strerror}); give a JSON file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"keypoints {path} is no JSON ({error}); give COCO's or OpenPose's format") from None
+    try:
+        if isinstance(content, dict) and "annotations" in content:
+            people = _of_coco(content, path)
+        elif isinstance(content, dict) and "people" in content:
+            rows = [person["pose_keypoints_2d"] for person in content["people"]]
+            found = [_placed(list(OPENPOSE25), row, f"{path}, person {i}") for i, row in enumerate(rows)]
+            people = {"": found} if found else {}
+        else:
+            raise InputError(
+                f"keypoints {path} has neither annotations (COCO) nor people (OpenPose); give one of these formats"
+            )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"keypoints {path} is not as its format has it ({type(error).__name__}: {error})") from None
+    if not people:
+        raise InputError(f"keypoints {path} holds no person")
+    return people

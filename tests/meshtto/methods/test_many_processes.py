@@ -1,0 +1,29 @@
+"""Two processes with half the batch each do what one process with the whole batch does."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("method", "second_order"), [("Dual", True)])
+def test_two_processes_equal_one(fit_elsewhere, tmp_path: Path, method: str, second_order: bool):
+    ends, logged = [], []
+    for world in (1, 2):
+        out = tmp_path / str(world)
+        # BatchNorm is frozen and dropout off: they would see, or draw for, half the batch.
+        options = {"method": method, "second_order": second_order, "freeze": True, "dropout": 0.0, "optimizer": "sgd"}
+        done = fit_elsewhere(out=out, world=world, epochs=1, **options)
+        assert done.returncode == 0, done.stderr[-3000:]
+        ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True))
+        logged.append(json.loads((out / "logged.json").read_text()))
+    one, two = (end["state_dict"] for end in ends)
+    for name, whole in one.items():
+        assert (two[name] - whole).abs().max() <= 1e-4 * whole.abs().max(), name
+    # Neither set divides by two: nobody is counted twice.
+    for name in logged[0]:
+        if name.startswith(("val/", "report/")):
+            assert logged[1][name] == pytest.approx(logged[0][name], rel=1e-4), name

@@ -1,0 +1,182 @@
+"""Methods as a whole: what trains, what is frozen, what adaptation leaves alone, what is written."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hamipose.errors import InputError
+from meshtto.adaptation import SGD, Adam, Phase
+from meshtto.data.stream import MeshCrops, collate
+from meshtto.methods.checkpoint import load
+from meshtto.methods.options import TestTimeOptions
+from meshtto.methods.targets import box_of
+
+pytestmark = pytest.mark.slow
+
+
+def batch_of(tiny: Any, count: int = 4, mesh: bool = True) -> Any:
+    crops = MeshCrops(tiny.Dots(count, 5, mesh), (32, 32))
+    return collate([crops[i] for i in range(count)])
+
+
+def method_of(tiny: Any, **options: Any) -> Any:
+    torch.manual_seed(0)
+    return tiny.model({"method": "Dual", **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "Regression", "kind": "hmr"},
+        {"method": "Meta"},
+        {"method": "Meta", "inner": "shared"},
+        {"method": "Meta", "scope": "all"},
+        {"method": "Dual"},
+        {"method": "Dual", "second_order": True},
+    ],
+    ids=lambda o: " ".join(str(v) for v in o.values()),
+)
+def test_every_network_learns(tiny, options: dict[str, Any]):
+    """Each parameter that an estimate depends on has a gradient, and the objective is a number."""
+    method = method_of(tiny, **options).train()
+    values = method.objective(batch_of(tiny))
+    sum(values.values()).backward()
+    assert all(value.isfinite() for value in values.values())
+    for name, parameter in method.trained().named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    # (timm's residual branches begin with a factor of 0, so not all of a backbone moves in the first step.)
+    for network in method.trained().values():
+        assert all(p.grad.any() for p in network.head.parameters())
+        assert network.backbone.get_submodule("conv1")[0].weight.grad.any()
+
+
+def test_by_first_order_the_auxiliary_network_learns_from_its_own_loss_alone(tiny):
+    """And without that loss it learns by second order alone: what the released code does, and does not do."""
+    batch = batch_of(tiny)
+    for second_order in (False, True):
+        method = method_of(tiny, second_order=second_order).eval()
+        method.auxiliary_loss = False
+        values = method.objective(batch)
+        assert list(values) == ["loss"]
+        values["loss"].backward()
+        assert any(p.grad is not None and p.grad.any() for p in method.auxiliary.parameters()) == second_order
+
+
+def test_the_data_s_gaps_do_not_matter(tiny):
+    """Samples without a mesh, or without any 2D joint, are learnt from as far as they go."""
+    batch = batch_of(tiny, mesh=False)
+    batch.evidence_confidence[1:] = 0
+    batch.keypoints_confidence[2] = 0
+    for method in ("Regression", "Meta", "Dual"):
+        values = method_of(tiny, method=method).objective(batch)
+        assert all(value.isfinite() for value in values.values())
+
+
+def test_the_parts_agree_about_where_a_body_is_seen(tiny):
+    """A regressor that knew the truth would have no 2D loss: crop, box, camera and body are of one frame."""
+    batch, method = batch_of(tiny), method_of(tiny)
+    box = box_of(batch)
+    # The data place the pelvis' origin at (0.1, 0.2, 5) m before the full image's camera: invert CLIFF's equation.
+    scale = 2 * box.focal_px / (box.side_px * 5.0)
+    shift = 2 * (box.centre_px - box.principal_px) / (box.side_px * scale)[:, None]
+    camera = torch.cat([scale[:, None], torch.tensor([[0.1, 0.2]]) - shift], 1)
+    from meshtto.regressors import Estimate
+
+    seen = method.complete(Estimate(batch.rotations, batch.shape, camera), box, (32, 32))
+    torch.testing.assert_close(seen.keypoints_px, batch.keypoints_px, atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["Meta", "Dual", "EFT"])
+def test_adaptation_at_test_time_leaves_everything_as_it_was(tiny, name: str):
+    method, batch = method_of(tiny, method=name).eval(), batch_of(tiny)
+    state = copy.deepcopy(method.state_dict())
+    modes = [module.training for module in method.modules()]
+    labels = copy.deepcopy(vars(batch))
+    phases = [Phase(2, SGD(1e-3)), Phase(1, Adam(1e-4), scope="all", pseudo_mesh=False)]
+    first = method.recover(batch, phases)
+    again = method.recover(batch, phases)
+    torch.testing.assert_close(first.prediction.vertices_m, again.prediction.vertices_m)
+    assert (first.prediction.keypoints_px - method(batch).keypoints_px).abs().max() > 1e-3
+    assert first.losses.shape == (3, 4)
+    assert not first.prediction.vertices_m.requires_grad
+    for key, value in method.state_dict().items():
+        assert torch.equal(value, state[key]), key
+    assert modes == [module.training for module in method.modules()]
+    assert all(p.grad is None for p in method.parameters())
+    for key, value in vars(batch).items():
+        assert value is labels[key] or not isinstance(value, torch.Tensor) or torch.equal(value, labels[key]), key
+
+
+@pytest.mark.parametrize("scope", ["head", "all"])
+def test_a_batch_equals_singles_and_inference_mode_does_not_matter(tiny, scope: str):
+    method, batch = method_of(tiny).eval(), batch_of(tiny)
+    phases = [Phase(2, SGD(1e-3), scope=scope)]  # type: ignore[arg-type]
+    with torch.inference_mode():
+        together = method.recover(batch, phases).prediction
+    for j in range(4):
+        alone = method.recover(collate([MeshCrops(tiny.Dots(4, 5), (32, 32))[j]]), phases).prediction
+        torch.testing.assert_close(together.keypoints_px[j], alone.keypoints_px[0], atol=1e-3, rtol=1e-4)
+
+
+def test_labels_are_not_read_at_test_time(tiny):
+    method, batch = method_of(tiny).eval(), batch_of(tiny)
+    expected = method.recover(batch, [Phase(2, SGD(1e-3))]).prediction
+    for name in ("keypoints_px", "joints_m", "rotations", "shape"):
+        getattr(batch, name).fill_(float("nan"))
+    found = method.recover(batch, [Phase(2, SGD(1e-3))]).prediction
+    torch.testing.assert_close(found.vertices_m, expected.vertices_m)
+
+
+def test_a_run_writes_curves_with_their_protocol(tiny, tmp_path: Path):
+    options = {
+        "method": "Dual",
+        "out": str(tmp_path),
+        "epochs": 1,
+        "precision": "bf16-mixed",
+        "test_time": TestTimeOptions([Phase(2, SGD(1e-3)), Phase(1, SGD(1e-3), pseudo_mesh=False)]),
+    }
+    trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)
+    trainer.fit(method, data)
+    trainer.test(method, data, verbose=False)
+    scores = json.loads((tmp_path / "scores-test.json").read_text())
+    assert scores["protocol"]["evidence"] == "val: truth, report/dots: truth"
+    assert scores["protocol"]["alignment"].startswith("similarity")
+    curve = scores["sets"]["report/dots"]["against_steps"]
+    assert {len(c) for c in curve.values()} == {4}
+    assert curve["mpjpe"][0] != curve["mpjpe"][-1]
+    assert float(trainer.callback_metrics["report/dots/mpjpe"]) == pytest.approx(curve["mpjpe"][-1], abs=1e-2)
+
+    loaded = load(tmp_path / "checkpoints" / "last.ckpt")
+    batch = batch_of(tiny)
+    torch.testing.assert_close(loaded(batch).vertices_m, method.eval()(batch).vertices_m)
+
+    meta = tiny.model({"method": "Meta", "init_from": str(tmp_path / "checkpoints" / "last.ckpt")})
+    from meshtto.methods.checkpoint import load_networks
+
+    load_networks(tmp_path / "checkpoints" / "last.ckpt", meta)
+    torch.testing.assert_close(meta.eval()(batch).vertices_m, loaded(batch).vertices_m)
+    other = tiny.model({"method": "Dual", "kind": "hmr"})
+    with pytest.raises(InputError, match="another network than the regressor"):
+        load_networks(tmp_path / "checkpoints" / "last.ckpt", other)
+    with pytest.raises(InputError, match="of another model"):
+        other.on_load_checkpoint(torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True))
+
+
+def test_phases_that_mean_nothing_are_refused(tiny):
+    phases = [Phase(1, SGD(1e-3), scope="all"), Phase(1, SGD(1e-3))]
+    with pytest.raises(InputError, match='scope "head" follows'):
+        tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases)})
+    with pytest.raises(InputError, match="'left_elbo'"):
+        tiny.model({"method": "Dual", "test_time": TestTimeOptions(ignored_joints=["left_elbo"])})
+
+
+def test_16_mixed_is_refused(tiny, tmp_path: Path):
+    method = tiny.model({"method": "Regression"})
+    method._trainer = type("T", (), {"precision": "16-mixed"})()
+    with pytest.raises(InputError, match="16-mixed"):
+        method.setup("fit")
