@@ -15,6 +15,7 @@ Pose estimation that adapts itself to footage nobody labelled.
 on your own footage
   adapt     FOOTAGE --out DIR                  a model adapted to a folder of photos or a video that nobody labelled
   predict   INPUT --checkpoint MODEL [--out DIR]             keypoints and overlays of a picture, folder, video, webcam
+  export    --checkpoint MODEL --out pose.onnx               ONNX, checked; or a folder of safetensors and config
 
 training and evaluation
   fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly
@@ -85,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from hamipose.cli.adapt import main as adapt
 
             adapt(rest)
+        elif verb == "export":
+            from hamipose.cli.export import main as export
+
+            export(rest)
         elif verb == "data":
             from hamipose.cli.data import data
 
@@ -109,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(__version__)
         else:
             raise InputError(
-                f"there is no verb {verb!r}; expected adapt, predict, fit, validate, test, evaluate, report, data, "
+                f"there is no verb {verb!r}; expected adapt, predict, export, fit, validate, test, evaluate, report, data, "
                 "style or demo"
             )
     except InputError as error:

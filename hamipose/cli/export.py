@@ -1,0 +1,52 @@
+"""The verb `export`: a model as an ONNX file or as a model folder."""
+
+import argparse
+from pathlib import Path
+
+from hamipose.errors import InputError
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+examples
+  python -m hamipose export --checkpoint runs/adapted --out pose.onnx
+  python -m hamipose export --checkpoint last.ckpt --out model/        (model.safetensors and config.yaml)
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Export.
+
+    Args:
+        arguments: what follows the verb.
+    """
+    parser = argparse.ArgumentParser(
+        "python -m hamipose export",
+        allow_abbrev=False,
+        description="Write a model as an ONNX file (checked against the original) or as a model folder.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
+    parser.add_argument("--out", type=Path, required=True, help="a file that ends in .onnx, or a folder")
+    parser.add_argument("--size", type=int, help="side of the crops in pixels; by default what the model knows")
+    parser.add_argument("--opset", type=int, default=20, help="version of ONNX's operators")
+    given = parser.parse_args(arguments)
+    out: Path = given.out
+    if out.suffix and out.suffix != ".onnx":
+        raise InputError(f"--out is {out}, expected a file that ends in .onnx, or a folder")
+    from hamipose.inference.predictor import load
+
+    model = load(given.checkpoint, device="cpu", image_size=given.size)
+    if out.suffix == ".onnx":
+        from hamipose.inference.export import export_onnx
+
+        difference = export_onnx(model, out, opset=given.opset)
+        print(
+            f"{out}: {out.stat().st_size / 2**20:.1f} MiB, any batch, differs by {difference:.1e} of the largest value"
+        )
+    else:
+        from hamipose.models.folder import save_folder
+
+        save_folder(out, model.network, model.info)
+        print(f"{out}: model.safetensors and config.yaml")

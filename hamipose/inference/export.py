@@ -1,0 +1,122 @@
+"""A model as an ONNX file: pixels in, heatmaps out, any number of pictures at a time; checked against the original."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from hamipose.errors import InputError
+from hamipose.inference.predictor import Predictor
+from hamipose.models.network import PoseNetwork
+from hamipose.models.preprocess import normalise
+
+__all__ = ["Exported", "export_onnx", "largest_difference"]
+
+
+class Exported(nn.Module):
+    """What the file computes: bytes of square crops → heatmaps. Normalisation is part of it.
+
+    Args:
+        network: in eval mode.
+    """
+
+    def __init__(self, network: PoseNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch keypoint h w"]:
+        """RGB crops → one heatmap a keypoint."""
+        return self.network(normalise(image))
+
+
+def _runtime() -> Any:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"export wants {error.name}, which is not installed: pip install 'hamipose[export]'") from None
+    return onnxruntime
+
+
+def _crops(model: Predictor, batch: int) -> UInt8[Tensor, "batch 3 size size"]:
+    generator = torch.Generator().manual_seed(batch)
+    size = model.info.image_size
+    return torch.randint(0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8)
+
+
+def largest_difference(model: Predictor, path: Path, batch: int) -> float:
+    """Between the file's heatmaps and the model's on noise, as a share of the model's largest value.
+
+    Args:
+        model: the original.
+        path: the file.
+        batch: how many pictures at a time.
+    """
+    session = _runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    crops = _crops(model, batch)
+    ours = model.heatmaps(crops).cpu().numpy()
+    (theirs,) = session.run(None, {"image": crops.numpy()})
+    return float(np.abs(ours - theirs).max() / max(np.abs(ours).max(), 1e-12))
+
+
+def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: float = 1e-3) -> float:
+    """Write the file and compare it with the model at batches of 1 and 3.
+
+    The input is ``image`` (uint8, batch × 3 × size × size, RGB crops), the output ``heatmaps``; the file's metadata have
+    the keypoints' names, the size and the stride.
+
+    Args:
+        model: what to export.
+        path: the file.
+        opset: version of ONNX's operators.
+        tolerance: largest difference allowed, as a share of the largest heatmap value.
+
+    Returns:
+        The larger of the two differences.
+
+    Raises:
+        InputError: a package is missing, or the file does not compute what the model does (it is then removed).
+    """
+    _runtime()
+    import onnx
+
+    network = Exported(model.network.cpu().eval())
+    model.device = torch.device("cpu")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (_crops(model, 2),),
+            str(path),
+            input_names=["image"],
+            output_names=["heatmaps"],
+            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+            opset_version=opset,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+    written = onnx.load(str(path))
+    about = {
+        "keypoints": ",".join(model.skeleton.keypoints),
+        "image_size": str(model.info.image_size),
+        "stride": str(model.network.stride),
+        "backbone": model.info.backbone,
+        "method": model.info.method,
+    }
+    onnx.helper.set_model_props(written, about)
+    onnx.save(written, str(path))
+    difference = max(largest_difference(model, path, batch) for batch in (1, 3))
+    if not difference <= tolerance:
+        path.unlink()
+        raise InputError(
+            f"the exported network differs from the model by {difference:.2g} of its largest heatmap value, more than "
+            f"{tolerance:g}; the file was removed"
+        )
+    return difference

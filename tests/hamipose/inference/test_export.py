@@ -1,0 +1,36 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from hamipose.cli import main
+from hamipose.errors import InputError
+from hamipose.inference.export import export_onnx, largest_difference
+from hamipose.inference.predictor import Predictor, load
+
+
+def test_the_file_computes_what_the_model_does_for_any_batch(model: Predictor, tmp_path: Path):
+    onnx = pytest.importorskip("onnx", reason="extra `export` is not installed")
+    path = tmp_path / "pose.onnx"
+    assert export_onnx(model, path) < 1e-4
+    assert largest_difference(model, path, batch=7) < 1e-4
+    about = {p.key: p.value for p in onnx.load(str(path)).metadata_props}
+    assert about["keypoints"].split(",") == list(model.skeleton.keypoints)
+    assert about["image_size"] == "64"
+    with pytest.raises(InputError, match="removed"):
+        export_onnx(model, path, tolerance=-1.0)
+    assert not path.exists()
+
+
+def test_a_missing_package_is_named(model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"hamipose\[export\]"):
+        export_onnx(model, tmp_path / "pose.onnx")
+
+
+def test_the_verb_writes_folders_too(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / "copy")]) == 0
+    assert load(tmp_path / "copy").info == load(model_folder).info
+    assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / "pose.pb")]) == 2
+    assert ".onnx" in capsys.readouterr().err
