@@ -30,6 +30,11 @@ class MeshDataset(ImageDataset[MeshSample]):
     evidence: str = "truth"
     occluders: bool = False
 
+    @property
+    def labels_of(self) -> str | None:
+        """Name of the body (`meshtto.body.Body.name`) whose pose and shape are labelled; None: there are no such."""
+        return None
+
     def describe(self) -> str:
         """What the set is, in a line."""
         return f"{type(self).__name__}, {len(self)} people, 2D evidence: {self.evidence}"

@@ -54,6 +54,11 @@ class BuiltinMeshes(MeshDataset):
         self.detector = detector or Detector()
         self._labels: dict[str, np.ndarray] | None = None
 
+    @property
+    def labels_of(self) -> str:
+        """Of the built-in body."""
+        return "builtin"
+
     def prepare(self) -> None:
         """Renders the pictures that are missing."""
         make_pictures(self.root, self.look, self.count, self.size, self.seed, self.poses, self.workers)

@@ -112,6 +112,7 @@ class MeshData(LightningDataModule):
         for dataset in self._needed():
             if len(dataset) == 0:
                 raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one person")
+            self._check_body(dataset)
         if stage != "fit":
             return
         for dataset in self.train:
@@ -124,6 +125,16 @@ class MeshData(LightningDataModule):
             self.augmentation,
             self.occluders,
         )
+
+    def _check_body(self, dataset: MeshDataset) -> None:
+        """Coefficients of one body are nonsense on another, and no error would follow from it."""
+        body = getattr(getattr(self.trainer, "lightning_module", None), "body", None)
+        name = getattr(body, "name", None)
+        if name is not None and dataset.labels_of not in (None, name):
+            raise InputError(
+                f"labels of {type(dataset).__name__} belong to the body {dataset.labels_of}, the run's body is {name}; "
+                "give the regressor the body of its labels"
+            )
 
     def corrupt_images(self) -> int:
         """Pictures found unreadable in training so far."""

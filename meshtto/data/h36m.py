@@ -83,6 +83,11 @@ class Human36MMeshes(MocapClips):
         self.mosh = None if mosh is None else Path(mosh)
         self.occluders, self.cache = occluders, cache
 
+    @property
+    def labels_of(self) -> str | None:
+        """Of SMPL, where there are MoSh's labels."""
+        return None if self.mosh is None else "SMPL"
+
     def clips(self) -> list[MocapClip]:
         found = []
         for subject in _SUBJECTS[self.split]:

@@ -141,6 +141,11 @@ class SpinAnnotations(MeshDataset):
             if len(self) and not self._path(row).is_file():
                 raise InputError(f"image {self._path(row)} does not exist; check the folder of images {self.images}")
 
+    @property
+    def labels_of(self) -> str | None:
+        """Of SMPL, where the file has pose and shape."""
+        return "SMPL" if "pose" in self.rows else None
+
     def _path(self, index: int) -> Path:
         return self.images / str(self.rows["imgname"][index])
 

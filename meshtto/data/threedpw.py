@@ -151,6 +151,11 @@ class ThreeDPW(MeshDataset):
         self.root, self.split, self.body, self.evidence = Path(root), split, body, known_evidence(evidence)
         self.box, self.every, self.cache = box, every, cache
 
+    @property
+    def labels_of(self) -> str:
+        """Of SMPL."""
+        return "SMPL"
+
     @cached_property
     def _sequences(self) -> list[_People]:
         folders = [self.root / "sequenceFiles" / name for name in _SPLITS[self.split]]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from hamipose.data.decode import read_image
 from hamipose.errors import InputError
@@ -178,3 +179,58 @@ def test_a_batch_moves_as_one_thing(tmp_path: Path):
     assert moved.image.device.type == "meta"
     assert moved.rotations.device.type == "meta"
     assert moved.name == batch.name
+
+
+def test_labels_of_another_body_are_refused(tmp_path: Path):
+    class Labelled(Few):
+        labels_of = "SMPL"
+
+    data = MeshData(train=[Labelled(tmp_path, 2)])
+
+    class Trainer:
+        world_size, global_rank, global_step = 1, 0, 0
+        state = type("State", (), {"fn": None})
+        lightning_module = type("Module", (), {"body": type("Body", (), {"name": "builtin"})})
+
+    data.trainer = Trainer()  # type: ignore[assignment]
+    with pytest.raises(InputError, match="labels of Labelled belong to the body SMPL, the run's body is builtin"):
+        data.setup("fit")
+    Trainer.lightning_module.body.name = "SMPL"
+    data.setup("fit")
+
+
+def test_the_config_in_the_docs_builds():
+    from jsonargparse import ArgumentParser
+
+    text = (Path(__file__).parents[3] / "docs" / "mesh_data.md").read_text()
+    block = yaml.safe_load(text.split("```yaml")[1].split("```")[0])
+    block["data"]["train"].append(
+        {
+            "class_path": "meshtto.data.KeypointsOnly",
+            "init_args": {
+                "dataset": {
+                    "class_path": "hamipose.data.LeedsSportsExtended",
+                    "init_args": {"root": "x", "skeleton": "lsp14"},
+                }
+            },
+        }
+    )
+    block["data"]["train"].append(
+        {"class_path": "meshtto.data.BuiltinMeshes", "init_args": {"detector": {"noise": 0.5}, "look": "photo"}}
+    )
+    for name in ("Human36MMeshes", "MpiInf3dhp"):
+        block["data"]["train"].append({"class_path": f"meshtto.data.{name}", "init_args": {"root": "x"}})
+    block["data"]["shares"] = None
+    block["data"]["augmentation"] = {"rotation_deg": 10.0}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(MeshData, "data")
+    built = parser.instantiate_classes(parser.parse_object(block)).data
+    assert [type(d).__name__ for d in built.train[-4:]] == [
+        "KeypointsOnly",
+        "BuiltinMeshes",
+        "Human36MMeshes",
+        "MpiInf3dhp",
+    ]
+    assert built.train[-3].detector.noise == 0.5
+    assert built.augmentation.rotation_deg == 10
+    assert type(built.report["3dpw"]).__name__ == "ThreeDPW"
