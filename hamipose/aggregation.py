@@ -150,4 +150,4 @@ class UnifiedAggregatorGate(AlignmentGate):
             trade_off=trade_off,
             inverse_metric=inverse_metric,
         )
-        return Gate(*(value.expand(len(source)) for value in one))
+        return Gate(*(value.expand(len(source)) for value in one if value is not None))

@@ -1,6 +1,6 @@
 """CGDM, cross-domain gradient discrepancy minimisation (Du et al., CVPR 2021), carried over to heatmaps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
@@ -188,5 +188,5 @@ def _through(features: Tensor, head: nn.Conv2d, turned: bool) -> Maps:
     return nn.functional.conv2d(features, weight, bias).float()
 
 
-def _sum(values: Sequence[Tensor] | object) -> Tensor:
-    return torch.stack(list(values)).sum()  # type: ignore[call-overload]
+def _sum(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(values)).sum()

@@ -111,6 +111,6 @@ class GGA(PoseMethod):
                 found = [p.detach().clone() for p in moved] if new_cosine > cosine else None
             if found is not None and new_loss < (1 + self.tolerance) * loss:
                 with torch.no_grad():
-                    torch._foreach_copy_(moved, found)
+                    torch._foreach_copy_([*moved], found)
                 torch.clear_autocast_cache()
                 cosine, loss = new_cosine, new_loss

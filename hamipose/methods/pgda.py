@@ -117,8 +117,8 @@ class PGDA(PoseMethod):
         trade_off = self.adaptation.options.trade_off
         torch._foreach_mul_(target_gradient, trade_off)
         set_gradient(parameters, torch._foreach_add(target_gradient, source_gradient, alpha=self.source_share))
-        rows = averaged(source_rows, target_rows)
-        gate = self.adaptation.gate(*rows, confident, progress=1.0, trade_off=trade_off)
+        rows = averaged(source_rows, target_rows, confident)
+        gate = self.adaptation.gate(rows[0], rows[1], rows[2], progress=1.0, trade_off=trade_off)
         losses = source_pass.losses.detach(), target_pass.losses.detach()
         loss = self.source_share * losses[0].sum() + trade_off * losses[1].sum()
         return Objective(loss, *losses, gate, confident)

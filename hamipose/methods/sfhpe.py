@@ -58,7 +58,7 @@ def residual_divergence(maps: Maps, target: Maps) -> Float[Tensor, ""]:
     for side in (maps, target):
         kept.scatter_(2, side.detach().flatten(2).argmax(2, keepdim=True), False)
     logs = [(side.float().flatten(2) * kept).log_softmax(2) for side in (maps, target)]
-    return nn.functional.kl_div(*logs, log_target=True, reduction="none").sum(2).mean()
+    return nn.functional.kl_div(logs[0], logs[1], log_target=True, reduction="none").sum(2).mean()
 
 
 def _entropy(probabilities: Tensor) -> Tensor:
