@@ -23,6 +23,7 @@ training and evaluation
   test      --config FILE --ckpt_path CKPT     the same, as the last word on a run
   evaluate  --predictions FILE --data CLASS --root DIR       anyone's predicted keypoints, scored
   report    --table 1 [--dry-run]              the paper's tables and figures; runs what is missing
+  page      RUN                                a run's folder as one HTML page (fit writes it at its end)
 
 data and demonstration
   data synthesize --look plain --count 2000 --out DIR    people of our own making, with labels
@@ -31,8 +32,8 @@ data and demonstration
   demo [--out DIR]                                       the whole story in a quarter of an hour
 
 configs
-  configs/hamipose/ holds one file per experiment; each states only how it differs from the file that its line
-  `inherit:` names. Every value can be overridden:
+  configs list|show NAME                                 the ready-made experiments
+  Each file states only how it differs from the one that its line `inherit:` names. Every value can be overridden:
     --model.init_args.adaptation.trade_off 0.5
     --model.init_args.optimizer.init_args.lr 3e-4
     --trainer.max_epochs 10 --data.batch_size 16
@@ -90,6 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from hamipose.cli.export import main as export
 
             export(rest)
+        elif verb == "configs":
+            from hamipose.cli.configs import main as configs
+
+            configs(rest)
+        elif verb == "page":
+            from hamipose.cli.page import main as page
+
+            page(rest)
         elif verb == "data":
             from hamipose.cli.data import data
 
@@ -114,8 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(__version__)
         else:
             raise InputError(
-                f"there is no verb {verb!r}; expected adapt, predict, export, fit, validate, test, evaluate, report, data, "
-                "style or demo"
+                f"there is no verb {verb!r}; expected adapt, predict, export, fit, validate, test, evaluate, "
+                "report, page, configs, data, style or demo"
             )
     except InputError as error:
         if debug:

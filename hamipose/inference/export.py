@@ -67,8 +67,8 @@ def largest_difference(model: Predictor, path: Path, batch: int) -> float:
 def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: float = 1e-3) -> float:
     """Write the file and compare it with the model at batches of 1 and 3.
 
-    The input is ``image`` (uint8, batch × 3 × size × size, RGB crops), the output ``heatmaps``; the file's metadata have
-    the keypoints' names, the size and the stride.
+    The input is ``image`` (uint8, batch × 3 × size × size, RGB crops), the output ``heatmaps``; the file's metadata
+    have the keypoints' names, the size and the stride.
 
     Args:
         model: what to export.

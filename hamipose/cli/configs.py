@@ -1,0 +1,82 @@
+"""The verb `configs`: what experiments there are, and what a config comes to with all that it inherits."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hamipose import configs_folder
+from hamipose.cli.inherit import lineage
+from hamipose.errors import InputError
+
+__all__ = ["first_words", "main", "merged"]
+
+
+def first_words(path: Path) -> str:
+    """The sentence of a config's first comment."""
+    for line in path.read_text().splitlines():
+        if line.startswith("#"):
+            return re.split(r"(?<!eq)(?<!Fig)\. ", line.lstrip("# "), maxsplit=1)[0].rstrip(".")
+    return ""
+
+
+def _over(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    if "class_path" in above and above["class_path"] != below.get("class_path"):
+        return above
+    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+
+
+def merged(path: Path) -> dict[str, Any]:
+    """A config with all that it inherits, later files over earlier ones. (`fit --print_config` adds the defaults.)
+
+    Raises:
+        InputError: a file is missing, is no YAML mapping, or inherits from itself.
+    """
+    content: dict[str, Any] = {}
+    for file in lineage(path):
+        content = _over(content, yaml.safe_load(file.read_text()))
+    content.pop("inherit", None)
+    return content
+
+
+def _find(name: str) -> Path:
+    given = Path(name)
+    if given.is_file():
+        return given
+    found = configs_folder() / (name if given.suffix else f"{name}.yaml")
+    if not found.is_file():
+        raise InputError(f"there is no config {name!r}; `python -m hamipose configs list` names them")
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    """List or show.
+
+    Args:
+        arguments: what follows the verb.
+    """
+    parser = argparse.ArgumentParser(
+        "python -m hamipose configs",
+        allow_abbrev=False,
+        description="The ready-made experiments.",
+        epilog="examples: configs list · configs show demo · configs show ablation/unified_gate",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", allow_abbrev=False, help="names, with the first words of each")
+    show = verbs.add_parser("show", allow_abbrev=False, help="one of them with all that it inherits")
+    show.add_argument("name", help="as `list` has it, or a file of your own")
+    given = parser.parse_args(arguments)
+    folder = configs_folder()
+    if given.verb == "show":
+        print(yaml.safe_dump(merged(_find(given.name)), sort_keys=False, width=120), end="")
+        return
+    files = sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.relative_to(folder).parts), str(path)))
+    names = [str(path.relative_to(folder).with_suffix("")) for path in files]
+    width = max(len(name) for name in names)
+    print(f"in {folder}:")
+    for name, path in zip(names, files, strict=True):
+        print(f"  {name:{width}}  {first_words(path)}".rstrip())

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hamipose import configs_folder
+from hamipose.cli import main
+from hamipose.cli.configs import merged
+
+
+def test_every_config_is_listed(capsys: pytest.CaptureFixture):
+    assert main(["configs", "list"]) == 0
+    printed = capsys.readouterr().out
+    for path in configs_folder().rglob("*.yaml"):
+        assert f"  {path.relative_to(configs_folder()).with_suffix('')}" in printed
+
+
+def test_show_follows_what_is_inherited(capsys: pytest.CaptureFixture):
+    assert main(["configs", "show", "demo"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["init_args"]["network"]["backbone"] == "resnet10t"  # its own
+    assert shown["model"]["init_args"]["adaptation"]["decay"] == 0.99  # of base.yaml
+    assert "inherit" not in shown
+
+
+def test_another_class_brings_its_own_arguments(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("model: {class_path: A, init_args: {x: 1, y: {z: 2}}}\n")
+    (tmp_path / "b.yaml").write_text("inherit: a.yaml\nmodel: {init_args: {y: {w: 3}}}\n")
+    (tmp_path / "c.yaml").write_text("inherit: b.yaml\nmodel: {class_path: C, init_args: {x: 5}}\n")
+    assert merged(tmp_path / "b.yaml")["model"] == {"class_path": "A", "init_args": {"x": 1, "y": {"z": 2, "w": 3}}}
+    assert merged(tmp_path / "c.yaml")["model"] == {"class_path": "C", "init_args": {"x": 5}}
+
+
+def test_an_unknown_config_is_told(capsys: pytest.CaptureFixture):
+    assert main(["configs", "show", "nonsense"]) == 2
+    assert "configs list" in capsys.readouterr().err
