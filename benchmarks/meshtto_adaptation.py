@@ -1,0 +1,192 @@
+"""The price of adapting each image on its own, side by side in one run: a training step with per-image inner steps
+against the batch-shared step and against a loop over images; test-time optimisation of the head, many images at once
+against one at a time. With a GPU also images per second with 14 steps for ResNet-50 and HRNet-W48.
+
+    OMP_NUM_THREADS=1 python benchmarks/meshtto_adaptation.py
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from meshtto.adaptation import SGD, Phase
+from meshtto.joints import JOINTS49
+from meshtto.methods import Dual
+from meshtto.methods.base import detached
+from meshtto.methods.meta import adapted_prediction
+from meshtto.methods.options import RegressorOptions
+from meshtto.methods.targets import evidence
+from meshtto.types import MeshBatch
+
+
+def people(count: int, size: tuple[int, int], device: str) -> MeshBatch:
+    """Random pictures with plausible labels."""
+    torch.manual_seed(0)
+    keypoints = torch.rand(count, 49, 2) * torch.tensor([size[1], size[0]])
+    ones = torch.ones(count, len(JOINTS49))
+    return MeshBatch(
+        image=torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8),
+        keypoints_px=keypoints,
+        keypoints_confidence=ones,
+        evidence_px=keypoints,
+        evidence_confidence=ones,
+        joints_m=torch.randn(count, 49, 3) * 0.3,
+        joints_confidence=ones,
+        rotations=torch.eye(3).expand(count, 24, 3, 3).contiguous(),
+        shape=torch.zeros(count, 10),
+        has_mesh=torch.ones(count).bool(),
+        centre_px=torch.full((count, 2), 320.0),
+        side_px=torch.full((count,), 300.0),
+        image_size=torch.full((count, 2), 640.0),
+        focal_px=torch.full((count,), 900.0),
+        matrix=torch.eye(3)[:2].expand(count, 2, 3),
+        mirrored=torch.zeros(count).bool(),
+        gender=torch.zeros(count, dtype=torch.long),
+        name=[str(i) for i in range(count)],
+        index=torch.arange(count),
+    ).to(device)  # type: ignore[return-value]
+
+
+def timed(rounds: int, device: str, **what: Callable[[], Any]) -> dict[str, float]:
+    """Least milliseconds of each, taken in turns so that all meet the same machine."""
+    best = dict.fromkeys(what, float("inf"))
+    for _ in range(rounds + 1):
+        for name, run in what.items():
+            if device != "cpu":
+                torch.cuda.synchronize()
+            begin = time.perf_counter() if device != "cpu" else time.process_time()
+            run()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            end = time.perf_counter() if device != "cpu" else time.process_time()
+            best[name] = min(best[name], 1000 * (end - begin))
+    return best
+
+
+class Given(torch.nn.Module):
+    """A backbone whose features are given: what is timed is what differs."""
+
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__()
+        self.values = torch.nn.Parameter(torch.randn(count, channels))
+        self.num_features = channels
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.values[: len(images)]
+
+
+def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[str, float]:
+    """One training step (inner step, outer forward and backward of head and body), CLIFF with 2048 features."""
+    method = Dual(
+        lambda p: torch.optim.Adam(p), RegressorOptions(backbone="test_resnet", width=1024, iterations=iterations)
+    )
+    from meshtto.body import mean_parameters
+    from meshtto.regressors import IterativeHead
+
+    for network in (method.regressor, method.auxiliary):
+        network.backbone = Given(2048, batch_size)
+        network.head = IterativeHead(2048, 3, *mean_parameters(method.body), iterations)
+    method.to(device).eval()
+    batch = people(batch_size, (32, 32), device)
+    pseudo = evidence(batch, detached(method.pseudo(batch)))
+    phase = Phase(1, SGD(1e-5))
+
+    def step(inner: str, count: int = batch_size) -> Callable[[], None]:
+        def run() -> None:
+            method.zero_grad()
+            one = replace(phase, inner=inner)  # type: ignore[arg-type]
+            prediction = adapted_prediction(method, batch, one, pseudo, second_order=False)
+            method.supervised(prediction, batch).backward()
+
+        return run
+
+    singles = [take(batch, slice(i, i + 1)) for i in range(batch_size)]
+
+    def loop() -> None:
+        method.zero_grad()
+        for one in singles:
+            target = evidence(one, detached(method.pseudo(one)))
+            prediction = adapted_prediction(method, one, replace(phase, inner="shared"), target, second_order=False)
+            (method.supervised(prediction, one) / batch_size).backward()
+
+    def plain() -> None:
+        method.zero_grad()
+        method.supervised(method(batch), batch).backward()
+
+    found = timed(rounds, device, per_image=step("image"), shared=step("shared"), plain=plain)
+    return {**found, **timed(1, device, loop=loop)}
+
+
+def take(batch: MeshBatch, rows: slice) -> MeshBatch:
+    return MeshBatch(**{k: v[rows] for k, v in vars(batch).items()})
+
+
+def test_time(count: int, number: int, rounds: int, device: str) -> dict[str, float]:
+    """`number` steps of the head for `count` images: at once, and one at a time (of which a few are timed)."""
+    method = Dual(lambda p: torch.optim.Adam(p), RegressorOptions(backbone="test_resnet", width=1024))
+    from meshtto.body import mean_parameters
+    from meshtto.regressors import IterativeHead
+
+    for network in (method.regressor, method.auxiliary):
+        network.backbone = Given(2048, count)
+        network.head = IterativeHead(2048, 3, *mean_parameters(method.body))
+    method.to(device).eval()
+    batch = people(count, (32, 32), device)
+    phases = [Phase(number, SGD(1e-5))]
+    some = min(count, 4)
+
+    def singles() -> None:
+        for i in range(some):
+            method.recover(take(batch, slice(i, i + 1)), phases, tolerance=None)
+
+    found = timed(rounds, device, at_once=lambda: method.recover(batch, phases, tolerance=None), one_at_a_time=singles)
+    return {"at_once": found["at_once"] / count, "one_at_a_time": found["one_at_a_time"] / some}
+
+
+def whole(backbone: str, count: int, device: str) -> dict[str, float]:
+    """Images per second with 14 steps of the head, backbone included."""
+    method = Dual(lambda p: torch.optim.Adam(p), RegressorOptions(backbone=backbone)).to(device).eval()
+    batch = people(count, (256, 192), device)
+    found = timed(3, device, run=lambda: method.recover(batch, [Phase(14, SGD(1e-5))], tolerance=None))
+    return {"ms per image": found["run"] / count, "s per step and image": found["run"] / count / 14 / 1000}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--batch-size", type=int, default=40)
+    parser.add_argument("--iterations", type=int, nargs="+", default=[3])
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    result: dict[str, Any] = {"device": device, "clock": "processor time" if device == "cpu" else "wall time"}
+    for iterations in given.iterations:
+        ms = steps(given.batch_size, iterations, given.rounds, device)
+        result[f"training step, batch {given.batch_size}, {iterations} iterations, ms"] = {
+            **{k: round(v, 1) for k, v in ms.items()},
+            "per image / shared": round(ms["per_image"] / ms["shared"], 3),
+            "loop / per image": round(ms["loop"] / ms["per_image"], 2),
+        }
+        print(json.dumps(result, indent=1), flush=True)
+    ms = test_time(32, 14, given.rounds, device)
+    result["14 steps at test time, head alone, ms an image"] = {
+        **{k: round(v, 2) for k, v in ms.items()},
+        "throughput at once / one at a time": round(ms["one_at_a_time"] / ms["at_once"], 2),
+    }
+    if device == "cuda":
+        for backbone in ("resnet50", "hrnet_w48"):
+            result[f"{backbone}, 32 images, 14 steps"] = whole(backbone, 32, device)
+        result["peak GPU memory, MiB"] = torch.cuda.max_memory_allocated() // 2**20
+    result["peak memory of the process, MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Anyone's predictions under our protocol: vertices, 14 joints, or SMPL parameters out of an NPZ file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hamipose.errors import InputError
+from meshtto.body import Body, load_body
+from meshtto.data.base import MeshDataset
+from meshtto.joints import EVALUATION14, JOINTS49
+from meshtto.metrics import MPJPE, PAMPJPE, PVE, MeanError, Protocol
+from meshtto.types import GENDERS
+
+__all__ = ["evaluate", "read_predictions"]
+
+_CHUNK = 32
+_OF_49 = [JOINTS49.index(name) for name in EVALUATION14]
+
+
+def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.ndarray]:
+    """Arrays whose row i is the prediction for person i of the data set.
+
+    The file holds one of ``vertices_m`` [N, V, 3], ``joints_m`` [N, 14, 3] (in the order of `EVALUATION14`, relative to
+    the pelvis regressed with them), or ``shape`` [N, 10] with ``rotations`` [N, 24, 3, 3] or axis-angle ``pose`` [N,
+    72]; metres. ``index`` [N] says which person a row belongs to; without it rows are in the data set's order.
+
+    Raises:
+        InputError: the file cannot be read, holds none of these, other shapes, numbers that are not finite, or not
+            exactly one row for each person.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name != "name"}
+    except (OSError, ValueError) as error:
+        raise InputError(f"predictions {path} cannot be read ({error}); give an NPZ file of plain arrays") from None
+    shapes = {"vertices_m": (None, 3), "joints_m": (14, 3), "rotations": (24, 3, 3), "pose": (72,), "shape": (10,)}
+    found = {name: arrays[name] for name in shapes if name in arrays}
+    if "vertices_m" not in found and "joints_m" not in found and not ("shape" in found and len(found) > 1):
+        raise InputError(
+            f"predictions {path} hold {', '.join(arrays) or 'nothing'}; expected vertices_m, joints_m, or shape with "
+            "rotations or pose"
+        )
+    count = len(dataset)
+    for name, array in found.items():
+        wanted = shapes[name]
+        fits = array.ndim == len(wanted) + 1
+        fits = fits and all(w in (None, s) for w, s in zip(wanted, array.shape[1:], strict=True))
+        if not fits or len(array) != count:
+            expected = ", ".join([str(count), *("V" if w is None else str(w) for w in wanted)])
+            raise InputError(f"{name} of {path} has the shape {array.shape}, expected ({expected}): a row a person")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} of {path} holds numbers that are not finite; nothing was scored")
+    if "index" in arrays:
+        index = arrays["index"]
+        if sorted(index.tolist()) != list(range(count)):
+            raise InputError(f"index of {path} does not name each of the {count} people once; expected 0 … {count - 1}")
+        order = np.argsort(index)
+        found = {name: array[order] for name, array in found.items()}
+    return found
+
+
+def _rotations(rows: dict[str, Tensor]) -> Tensor:
+    return rows["rotations"] if "rotations" in rows else roma.rotvec_to_rotmat(rows["pose"].view(-1, 24, 3))
+
+
+def _labels(dataset: MeshDataset, rows: range) -> dict[str, Any]:
+    samples = [dataset[i] for i in rows]
+    names = ("rotations", "shape", "joints_m", "joints_confidence")
+    arrays = {name: torch.from_numpy(np.stack([getattr(s, name) for s in samples])).float() for name in names}
+    return {**arrays, "gender": [s.gender for s in samples], "has_mesh": torch.tensor([s.has_mesh for s in samples])}
+
+
+def _true_vertices(labels: dict[str, Any], bodies: dict[str, Body], name: str) -> Float[Tensor, "batch vertex 3"]:
+    vertices = []
+    for i, gender in enumerate(labels["gender"]):
+        body = bodies.setdefault(GENDERS[gender], load_body(name, GENDERS[gender]))
+        vertices.append(body(labels["rotations"][i : i + 1], labels["shape"][i : i + 1]).vertices_m)
+    return torch.cat(vertices)
+
+
+def _chunks(count: int) -> Iterator[range]:
+    return (range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
+
+
+@torch.no_grad()
+def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str = "builtin") -> dict[str, Any]:
+    """MPJPE, PA-MPJPE and PVE in mm, what can be had of them, with the protocol and the errors joint by joint.
+
+    Args:
+        predictions: of :func:`read_predictions`.
+        dataset: with labels.
+        body: model that parameters and labels belong to, as :func:`meshtto.body.load_body` takes it.
+
+    Raises:
+        InputError: vertices are of another body.
+    """
+    bodies = {"neutral": load_body(body)}
+    neutral = bodies["neutral"]
+    joints = len(EVALUATION14)
+    metrics: dict[str, MeanError] = {"mpjpe": MPJPE(joints), "pa_mpjpe": PAMPJPE(joints), "pve": PVE()}
+    vertices = predictions.get("vertices_m")
+    if vertices is not None and vertices.shape[1] != len(neutral.template) // 3:
+        raise InputError(
+            f"vertices_m has {vertices.shape[1]} vertices, the body {body} {len(neutral.template) // 3}; give the body "
+            "that they belong to with --body"
+        )
+    for rows in _chunks(len(dataset)):
+        labels = _labels(dataset, rows)
+        true = _true_vertices(labels, bodies, body)
+        mine = {k: torch.from_numpy(v[rows.start : rows.stop]).float() for k, v in predictions.items()}
+        made = mine.get("vertices_m")
+        if made is None and "shape" in mine:
+            made = neutral(_rotations(mine), mine["shape"]).vertices_m
+        found = mine["joints_m"] if made is None else neutral.evaluation_joints(made)
+        has_mesh = labels["has_mesh"]
+        apart = labels["joints_m"][:, _OF_49] - labels["joints_m"][:, JOINTS49.index("pelvis"), None]
+        target = torch.where(has_mesh[:, None, None], neutral.evaluation_joints(true), apart)
+        known = has_mesh | (labels["joints_confidence"][:, _OF_49] > 0).all(1)
+        metrics["mpjpe"].update(found, target, known)
+        metrics["pa_mpjpe"].update(found, target, known)
+        if made is not None:
+            metrics["pve"].update(made, true, has_mesh)
+    per_point = metrics["mpjpe"].per_point().tolist()
+    genders = "neutral" if body == "builtin" else Protocol.gender
+    protocol = Protocol(body=Path(body).name, gender=genders, evidence="not known: predictions of others")
+    return {
+        "protocol": protocol.as_dict(),
+        "people": len(dataset),
+        "errors_mm": {k: float(m.compute()) for k, m in metrics.items() if float(m.count) > 0},
+        "per_joint_mm": dict(zip(EVALUATION14, per_point, strict=True)),
+    }

@@ -1,0 +1,58 @@
+"""The paper's discussion figures: errors against steps of adaptation, and joint by joint."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+__all__ = ["against_steps", "per_joint"]
+
+_TITLES = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "error_2d": "2D error, px"}
+
+
+def against_steps(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+    """A panel for each error, a line for each run, as a PNG.
+
+    Args:
+        runs: name → error → its value after 0, 1, 2 … steps, as ``scores-test.json`` holds it.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    errors = [key for key in _TITLES if all(key in run for run in runs.values())]
+    figure = Figure(figsize=(4.4 * len(errors), 3.6), layout="constrained")
+    for position, key in enumerate(errors, 1):
+        axes = figure.add_subplot(1, len(errors), position)
+        for name, run in runs.items():
+            axes.plot(range(len(run[key])), run[key], label=name, linewidth=1.6, marker=".")
+        axes.set_title(_TITLES[key])
+        axes.set_xlabel("steps of adaptation")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
+
+
+def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+    """MPJPE of each joint before and after adaptation, a group of bars a joint, as a PNG.
+
+    Args:
+        runs: name → joint → (before, after), as ``scores-test.json`` holds it.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    joints = list(next(iter(runs.values())))
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(runs)
+    for row, (name, run) in enumerate(runs.items()):
+        places = [j + (row - (len(runs) - 1) / 2) * width for j in range(len(joints))]
+        axes.bar(places, [run[joint][1] for joint in joints], width, label=f"{name}, after")
+        axes.plot(places, [run[joint][0] for joint in joints], "k_", label="before" if row == 0 else None)
+    axes.set_xticks(range(len(joints)), [joint.replace("_", "\n") for joint in joints], fontsize=7)
+    axes.set_ylabel("MPJPE, mm")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
