@@ -30,6 +30,7 @@ from PIL import Image
 from hamipose.data import FreiHand, Hand3DStudio, Human36M, LeedsSports, RenderedHands, Surreal
 from hamipose.data.base import KeypointDataset
 from hamipose.data.evaluation import PlainCrops
+from hamipose.data.views import PRESETS
 from hamipose.heatmaps import encode
 from hamipose.metrics import PaperPCK
 from hamipose.models.published import network_of
@@ -367,6 +368,52 @@ def targets(ref: types.SimpleNamespace) -> dict[str, Any]:
     return {"keypoints": points.shape[0] * 16, "largest difference": float(f"{apart:.1e}")}
 
 
+def ranges(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, draws: int = 20_000) -> dict[str, Any]:
+    """Distributions of the augmentations' parameters: the largest distance between cumulative shares (0 … 1)."""
+    from scipy.stats import ks_2samp
+
+    square, rng = Image.new("RGB", (256, 256)), np.random.default_rng(0)
+
+    def window(ref: types.SimpleNamespace) -> tuple[float, float]:
+        top, _, side, _ = ref.transforms.RandomResizedCrop.get_params(square, (0.6, 1.3))
+        return 256 / side, (top + side / 2 - 128) / 256  # magnification, and where the window's middle lies
+
+    def parts(linear: np.ndarray) -> tuple[float, float, float]:
+        """Turn, scale and shear of turn · scale · shear."""
+        first, second = linear[:, 0], linear[:, 1]
+        square_of_scale = float(first @ first)
+        shear = np.degrees(np.arctan(first @ second / square_of_scale))
+        return float(np.degrees(np.arctan2(first[1], first[0]))), square_of_scale**0.5, float(shear)
+
+    theirs: dict[str, list[float]] = {}
+    ours: dict[str, list[float]] = {}
+
+    def note(where: dict[str, list[float]], **values: float) -> None:
+        for name, value in values.items():
+            where.setdefault(name, []).append(value)
+
+    for _ in range(draws):
+        zoom, middle = window(tll)
+        note(
+            theirs, regda_zoom=zoom, regda_window=middle, regda_turn=tll.transforms.RandomRotation.get_params((-30, 30))
+        )
+        zoom, _ = window(uniframe)
+        turn, shear, _, right, _, scale = uniframe.transforms.RandomAffineRotation.get_params(
+            (-60, 60), (-30, 30), (0.05, 0.05), (0.6, 1.3), (256, 256)
+        )
+        note(theirs, uniframe_turn=turn, uniframe_shear=shear, uniframe_scale=scale * zoom, uniframe_shift=right / 256)
+        cut = PRESETS["regda"].sample_window(rng)
+        turn, scale, _ = parts(PRESETS["regda"].sample_matrix(256, rng)[0][:, :2])
+        note(ours, regda_zoom=scale, regda_window=-float(cut.shift[1]) / cut.zoom, regda_turn=turn)
+        cut = PRESETS["uniframe"].sample_window(rng)
+        matrix, _ = PRESETS["uniframe"].sample_matrix(256, rng, cut)
+        turn, scale, shear = parts(matrix[:, :2])
+        middle_px = 127.5 - cut.shift * 256 / cut.zoom
+        shift = (matrix[:, :2] @ middle_px + matrix[:, 2] - 127.5)[0] / 256
+        note(ours, uniframe_turn=turn, uniframe_shear=shear, uniframe_scale=scale, uniframe_shift=float(shift))
+    return {name: round(float(ks_2samp(theirs[name], ours[name]).statistic), 4) for name in theirs}
+
+
 def networks(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, alignment: Any) -> dict[str, Any]:
     """Random weights, both layouts of RegDA and UniFrame's, loaded into ours."""
     torch.manual_seed(0)
@@ -412,6 +459,7 @@ def main() -> None:
     bare_package("tllib.alignment", given.tll / "tllib" / "alignment")
     regda = importlib.import_module("tllib.alignment.regda")
     result: dict[str, Any] = {"PCK": published_pck(tll, uniframe), "target heatmaps": targets(tll)}
+    result["augmentation, distance of distributions"] = ranges(tll, uniframe)
     print(json.dumps(result, indent=1), flush=True)
     for name, ref in (("RegDA", tll), ("UniFrame", uniframe)):
         with tempfile.TemporaryDirectory() as temporary:

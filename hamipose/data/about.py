@@ -6,6 +6,7 @@ from typing import Any
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.packed import Prepared
+from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import InputError
 
 __all__ = ["RELEASES", "Needed", "Release", "is_prepared", "open_split", "release"]
@@ -221,7 +222,7 @@ def release(name: str) -> Release:
 
 def is_prepared(root: str | Path) -> bool:
     """Whether a folder was written by `data prepare`."""
-    return any(Path(root).glob("*/*/split.json"))
+    return any(file for protocol in PROTOCOLS for file in (Path(root) / protocol).glob("*/split.json"))
 
 
 def open_split(name: str, root: str | Path, split: str, protocol: str) -> KeypointDataset:

@@ -11,6 +11,7 @@ from rich.table import Table
 from hamipose.data.about import Needed, Release, is_prepared, release
 from hamipose.data.packed import Prepared, read_split
 from hamipose.data.shards import sha256
+from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import InputError
 
 __all__ = ["Finding", "check", "look_at_files", "look_at_splits"]
@@ -65,7 +66,7 @@ def look_at_splits(root: Path, about: Release) -> list[Finding]:
 def _look_at_prepared(root: Path, deep: bool) -> list[Finding]:
     """Splits of a folder that `data prepare` has written; with checksums if asked."""
     findings = []
-    for folder in sorted(p for p in root.glob("*/*") if p.is_dir()):
+    for folder in (p for protocol in PROTOCOLS for p in sorted((root / protocol).glob("*")) if p.is_dir()):
         name = f"{folder.parent.name}/{folder.name}"
         try:
             about = read_split(folder)
@@ -73,7 +74,7 @@ def _look_at_prepared(root: Path, deep: bool) -> list[Finding]:
         except InputError as error:
             findings.append(Finding(name, str(error), True))
             continue
-        damaged = [f for f, sum_ in about["sha256"].items() if not (folder / f).is_file()]
+        damaged = [f for f in about["sha256"] if not (folder / f).is_file()]
         if deep and not damaged:
             damaged = [f for f, sum_ in about["sha256"].items() if sha256(folder / f) != sum_]
         state = f"{about['rows']} people, {about['skipped']} unreadable left out"
