@@ -1,0 +1,111 @@
+"""The command line as a user meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hamipose.cli.inherit import expand, lineage
+from meshtto.cli import HELP, main
+
+CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
+
+
+def told(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """The one line that a mistake ends in."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert "Traceback" not in "".join(lines)
+    return lines[-1]
+
+
+def test_help_is_short_and_loads_nothing_heavy():
+    assert len(HELP.splitlines()) < 60
+    check = (
+        "import sys; from meshtto.cli import main; main(['--help']); "
+        "print([m for m in ('torch', 'lightning', 'anny', 'warp', 'timm') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert out.stdout.startswith("usage: python -m meshtto")
+    assert out.stdout.strip().endswith("[]")
+
+
+def test_mistakes_end_in_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
+    assert "there is no verb 'fitt'" in told(capsys, "fitt")
+    picture = tmp_path / "a.png"
+    assert "does not exist" in told(capsys, "predict", str(picture), "--checkpoint", str(tmp_path / "no.ckpt"))
+    line = told(capsys, "predict", str(picture), "--checkpoint", "x", "--steps", "3")
+    assert "--keypoints" in line
+    assert "no data set" in told(capsys, "evaluate", "--predictions", "x.npz", "--data", "Nothing")
+    assert "is no option of BuiltinMeshes" in told(
+        capsys, "evaluate", "--predictions", "x.npz", "--data", "BuiltinMeshes", "--conut", "3"
+    )
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_no_config_selects_by_test_labels(path: Path):
+    for part in lineage(path):
+        for callback in (yaml.safe_load(part.read_text()).get("trainer") or {}).get("callbacks", []):
+            assert not str((callback.get("init_args") or {}).get("monitor")).startswith("report/")
+
+
+def build(path: Path, *options: str):
+    """Everything that `fit` builds, without running it, and with networks that are quickly made."""
+    from meshtto.cli.training import MeshCLI
+
+    class Built(MeshCLI):
+        def _run_subcommand(self, subcommand: str) -> None:
+            """Not in this test."""
+
+    regressor = "--model.init_args.regressor"
+    small = [f"{regressor}.backbone", "test_resnet", f"{regressor}.width", "16", f"{regressor}.body", "builtin"]
+    return Built(expand(["fit", "--config", str(path), *small, "--trainer.accelerator", "cpu", *options]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["builtin_small", "builtin_small_regression", "builtin_small_meta"])
+def test_the_built_in_configs_build(name: str):
+    cli = build(CONFIGS / f"{name}.yaml")
+    assert type(cli.model).__name__ == {"builtin_small": "Dual"}.get(name, name.rpartition("_")[2].capitalize())
+    assert cli.datamodule.size == (64, 64)
+    assert [phase.steps for phase in cli.model.test_time.phases] == ([] if "regression" in name else [14])
+    cli.before_fit()
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_paper():
+    cli = build(CONFIGS / "cliff_resnet50.yaml")
+    optimizer = cli.model.make_optimizer(cli.model.trained().parameters()).param_groups[0]
+    assert (optimizer["lr"], tuple(optimizer["betas"])) == (1e-4, (0.9, 0.999))
+    assert (cli.model.inner.steps, cli.model.inner.rule.lr, cli.model.inner.inner) == (1, 1e-5, "image")
+    phase = cli.model.test_time.phases[0]
+    assert (phase.steps, phase.rule.lr, phase.pseudo_mesh, cli.model.test_time.tolerance) == (14, 1e-5, True, 2e-5)
+    assert (cli.datamodule.batch_size, cli.trainer.max_epochs, cli.datamodule.size) == (40, 65, (256, 192))
+    assert cli.datamodule.shares == [0.5, 0.2, 0.1, 0.2]
+    assert cli.model.training_options.final_lr == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cliff_hrnet48", "hmr_resnet50", "finetune_3dpw"])
+def test_the_paper_s_other_settings_build(name: str):
+    cli = build(CONFIGS / f"{name}.yaml")
+    expected = {"cliff_hrnet48": (30, 25), "hmr_resnet50": (40, 65), "finetune_3dpw": (40, 5)}[name]
+    assert (cli.datamodule.batch_size, cli.trainer.max_epochs) == expected
+    assert len(cli.datamodule.train) == (5 if name == "finetune_3dpw" else 4)
+
+
+@pytest.mark.slow
+def test_the_released_code_s_variant():
+    auxiliary = "--model.init_args.auxiliary"
+    cli = build(CONFIGS / "released_code.yaml", f"{auxiliary}.backbone", "test_resnet", f"{auxiliary}.body", "builtin")
+    model = cli.model
+    assert (model.inner.inner, model.auxiliary_loss, model.second_order) == ("shared", False, False)
+    assert (model.regressor.head.iterations, model.auxiliary.head.iterations) == (10, 3)
+    assert [(p.steps, p.scope, p.inner, p.pseudo_mesh) for p in model.test_time.phases] == [
+        (1, "head", "shared", True),
+        (14, "all", "shared", False),
+    ]

@@ -1,0 +1,146 @@
+"""From pictures and keypoints to files."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from hamipose.errors import InputError
+from hamipose.skeletons import COCO17
+from meshtto.adaptation import SGD, Phase
+from meshtto.camera import project
+from meshtto.cli.predict import main
+from meshtto.joints import JOINTS49
+from meshtto.methods import Regression
+from meshtto.methods.options import RegressorOptions, TestTimeOptions
+from meshtto.predict.drawing import paint, side_view
+from meshtto.predict.keypoints import read_keypoints
+
+
+def coco(path: Path, people: list[tuple[str, np.ndarray]]) -> Path:
+    """A file in COCO's format."""
+    files = sorted({name for name, _ in people})
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(files)],
+        "annotations": [
+            {"id": i, "image_id": files.index(name), "keypoints": np.asarray(rows).ravel().tolist()}
+            for i, (name, rows) in enumerate(people)
+        ],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def rows(seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.column_stack([rng.uniform(20, 80, (17, 2)), np.full(17, 2)])
+
+
+def test_coco_s_keypoints_by_name(tmp_path: Path):
+    people = read_keypoints(coco(tmp_path / "k.json", [("a.png", rows()), ("a.png", rows(1)), ("b.png", rows(2))]))
+    assert {name: len(found) for name, found in people.items()} == {"a.png": 2, "b.png": 1}
+    one = people["a.png"][0]
+    wrist = JOINTS49.index("left_wrist")
+    np.testing.assert_allclose(one.keypoints_px[wrist], rows()[COCO17.keypoints.index("left_wrist"), :2], rtol=1e-5)
+    assert one.confidence[wrist] == 1
+    assert one.confidence[JOINTS49.index("head_top")] == 0  # COCO has none
+    assert int((one.confidence > 0).sum()) == 17
+
+
+def test_openpose_s_keypoints(tmp_path: Path):
+    body = np.random.default_rng(0).uniform(1, 90, (25, 3))
+    body[:, 2] = 0.7
+    path = tmp_path / "k.json"
+    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": body.ravel().tolist()}]}))
+    one = read_keypoints(path)[""][0]
+    np.testing.assert_allclose(one.keypoints_px[:25], body[:, :2], rtol=1e-5)
+    np.testing.assert_allclose(one.keypoints_px[JOINTS49.index("right_ankle")], body[11, :2], rtol=1e-5)
+    assert one.confidence[JOINTS49.index("neck")] == 0  # OpenPose's neck is another point
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no JSON"),
+        ('{"a": 1}', "neither annotations"),
+        ('{"people": []}', "holds no person"),
+        ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "has 2 numbers for 25 keypoints"),
+        (json.dumps({"people": [{"pose_keypoints_2d": [5.0, 5.0, 0.0] * 25}]}), "all confidences are 0"),
+        ('{"people": [{"pose_keypoints_2d": [NaN' + ", 1.0" * 74 + "]}]}", "not finite"),
+        ('{"people": [{"pose": []}]}', "not as its format has it"),
+    ],
+)
+def test_bad_keypoints_are_refused(content: str, message: str, tmp_path: Path):
+    (tmp_path / "k.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_keypoints(tmp_path / "k.json")
+
+
+def test_a_painted_sphere_is_where_it_projects():
+    sphere = trimesh.creation.icosphere(3, 0.5)
+    vertices = np.asarray(sphere.vertices) + np.array([0.5, -0.25, 5])
+    picture = paint(np.zeros((120, 160, 3), np.uint8), vertices, np.asarray(sphere.faces), 150.0, (79.5, 59.5))
+    y, x = np.nonzero(picture.any(2))
+    centre = project(
+        torch.tensor([[[0.5, -0.25, 5.0]]]), torch.zeros(1, 3), torch.tensor([150.0]), torch.tensor([[79.5, 59.5]])
+    )
+    np.testing.assert_allclose([x.mean(), y.mean()], centre[0, 0].numpy(), atol=0.6)
+    radius = 150 * 0.5 / 5
+    assert len(x) == pytest.approx(np.pi * radius**2, rel=0.06)
+    view = side_view(vertices, np.asarray(sphere.faces), 64)
+    inside = (view < 250).any(2)
+    assert inside[32, 32]
+    assert not inside[[0, -1]].any()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny method, saved as `fit` saves it."""
+    torch.manual_seed(0)
+    method = Regression(
+        torch.optim.Adam,
+        RegressorOptions(backbone="test_resnet", width=16),
+        test_time=TestTimeOptions([Phase(2, SGD(1e-3), pseudo_mesh=False)]),
+    )
+    method.hparams["crop"] = [32, 32]
+    path = tmp_path_factory.mktemp("saved") / "tiny.ckpt"
+    torch.save({"state_dict": method.state_dict(), "hyper_parameters": dict(method.hparams)}, path)
+    return path
+
+
+@pytest.mark.slow
+def test_pictures_become_files(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    picture = np.random.default_rng(0).integers(0, 255, (100, 120, 3), dtype=np.uint8)
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), picture)
+    keypoints = coco(tmp_path / "k.json", [("a.png", rows()), ("a.png", rows(1))])
+    out = tmp_path / "out"
+    words = [str(tmp_path / "in"), "--checkpoint", str(checkpoint), "--out", str(out), "--focal", "200"]
+    main([*words, "--keypoints", str(keypoints), "--steps", "3"])
+    made = {path.name for path in out.iterdir()}
+    files = {f"a-{i}{end}" for i in (0, 1) for end in (".obj", ".glb", ".npz", ".json", "-side.png")}
+    assert made == files | {"a-overlay.png"}
+
+    facts = json.loads((out / "a-0.json").read_text())
+    arrays = np.load(out / "a-0.npz")
+    assert facts["focal_px"] == 200
+    assert facts["steps"] == len(facts["losses"]) == 3
+    assert len(facts["pose"]) == 72
+    mesh = trimesh.load(out / "a-0.glb", force="mesh")
+    upright = arrays["vertices_m"] * [1, -1, -1]
+    np.testing.assert_allclose(np.sort(mesh.vertices, 0), np.sort(upright, 0), atol=1e-4)
+    np.testing.assert_allclose(arrays["vertices_m"].mean(0), arrays["translation_m"], atol=2)
+    assert cv2.imread(str(out / "a-overlay.png")).shape == picture.shape
+
+    main([*words[:3], "--out", str(tmp_path / "plain")])
+    assert "without adaptation" in capsys.readouterr().err
+    assert json.loads((tmp_path / "plain" / "a-0.json").read_text())["steps"] == 0
+    far = rows() + np.array([500, 0, 0])
+    with pytest.raises(InputError, match="outside the picture of 120 × 100 px"):
+        main([*words, "--keypoints", str(coco(tmp_path / "far.json", [("a.png", far)]))])
+    with pytest.raises(InputError, match="nobody was recovered"):
+        main([*words, "--keypoints", str(coco(tmp_path / "other.json", [("b.png", rows())]))])

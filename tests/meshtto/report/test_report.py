@@ -1,0 +1,125 @@
+"""Other people's predictions under our protocol, and the plots."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from hamipose.errors import InputError
+from meshtto.body import load_body
+from meshtto.data.base import MeshDataset
+from meshtto.joints import EVALUATION14, JOINTS49
+from meshtto.report.evaluation import evaluate, read_predictions
+from meshtto.report.plots import against_steps, per_joint
+from meshtto.types import MeshSample
+
+COUNT = 5
+
+
+class Labelled(MeshDataset):
+    """Meshes without pictures."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.pose = 0.3 * torch.randn(COUNT, 72, generator=generator)
+        self.rotations = roma.rotvec_to_rotmat(self.pose.view(-1, 24, 3))
+        self.shape = torch.randn(COUNT, 10, generator=generator)
+        made = load_body()(self.rotations, self.shape)
+        self.vertices, self.joints = made.vertices_m, made.joints_m
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, index: int) -> MeshSample:
+        ones, points = np.ones(49, np.float32), np.zeros((49, 2), np.float32)
+        return MeshSample(
+            image=np.zeros((4, 4, 3), np.uint8),
+            box_px=np.array([0.0, 0, 4, 4]),
+            name=str(index),
+            keypoints_px=points,
+            keypoints_confidence=ones,
+            evidence_px=points,
+            evidence_confidence=ones,
+            joints_m=(self.joints[index] - self.joints[index, JOINTS49.index("pelvis")]).numpy(),
+            joints_confidence=ones,
+            rotations=self.rotations[index].numpy(),
+            shape=self.shape[index].numpy(),
+            has_mesh=True,
+            image_size=np.array([4, 4], np.float32),
+            focal_px=5.0,
+        )
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Labelled:
+    return Labelled()
+
+
+def scores(labelled: Labelled, path: Path, **arrays: np.ndarray) -> dict:
+    np.savez(path, **arrays)
+    return evaluate(read_predictions(path, labelled), labelled)
+
+
+def test_every_form_of_the_truth_scores_nothing(labelled: Labelled, tmp_path: Path):
+    shape, body = labelled.shape.numpy(), load_body()
+    joints = body.evaluation_joints(labelled.vertices).numpy()
+    for name, arrays, count in (
+        ("vertices", {"vertices_m": labelled.vertices.numpy()}, 3),
+        ("rotations", {"rotations": labelled.rotations.numpy(), "shape": shape}, 3),
+        ("pose", {"pose": labelled.pose.numpy(), "shape": shape}, 3),
+        ("joints", {"joints_m": joints}, 2),  # no PVE without vertices
+    ):
+        found = scores(labelled, tmp_path / f"{name}.npz", **arrays)
+        assert len(found["errors_mm"]) == count
+        assert max(found["errors_mm"].values()) < 0.05, name
+        assert found["protocol"]["joints"].startswith("14")
+
+
+def test_a_shift_counts_in_pve_alone_and_a_turn_not_in_pa(labelled: Labelled, tmp_path: Path):
+    vertices = labelled.vertices.numpy()
+    found = scores(labelled, tmp_path / "a.npz", vertices_m=vertices + np.float32([0.1, 0, 0]))["errors_mm"]
+    assert found["pve"] == pytest.approx(100, abs=0.1)
+    assert found["mpjpe"] < 0.1
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.5, 0.0])).numpy()
+    found = scores(labelled, tmp_path / "b.npz", vertices_m=vertices @ turn.T)["errors_mm"]
+    assert found["pa_mpjpe"] < 0.1
+    assert found["mpjpe"] > 20
+
+
+def test_rows_may_come_in_any_order(labelled: Labelled, tmp_path: Path):
+    order = np.array([3, 0, 4, 1, 2])
+    found = scores(labelled, tmp_path / "a.npz", vertices_m=labelled.vertices.numpy()[order], index=order)
+    assert found["errors_mm"]["pve"] < 0.05
+    assert scores(labelled, tmp_path / "b.npz", vertices_m=labelled.vertices.numpy()[order])["errors_mm"]["pve"] > 10
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"other": np.zeros(3)}, "expected vertices_m, joints_m"),
+        ({"shape": np.zeros((COUNT, 10))}, "expected vertices_m, joints_m"),
+        ({"joints_m": np.zeros((COUNT, 17, 3))}, r"expected \(5, 14, 3\)"),
+        ({"joints_m": np.zeros((COUNT - 1, 14, 3))}, r"expected \(5, 14, 3\)"),
+        ({"joints_m": np.full((COUNT, 14, 3), np.nan)}, "not finite"),
+        ({"joints_m": np.zeros((COUNT, 14, 3)), "index": np.zeros(COUNT, int)}, "each of the 5 people once"),
+        ({"vertices_m": np.zeros((COUNT, 6890, 3))}, "6890 vertices, the body builtin 13718"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(labelled: Labelled, tmp_path: Path, arrays: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        scores(labelled, tmp_path / "a.npz", **arrays)
+
+
+def test_pickles_are_refused(labelled: Labelled, tmp_path: Path):
+    np.savez(tmp_path / "a.npz", joints_m=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_predictions(tmp_path / "a.npz", labelled)
+
+
+def test_plots_are_pictures():
+    run = {"mpjpe": [3.0, 2.0], "pa_mpjpe": [2.0, 1.0], "pve": [4.0, 3.0], "error_2d": [1.0, 0.5]}
+    joints = dict.fromkeys(EVALUATION14, (3.0, 2.0))
+    for png in (against_steps({"a": run, "b": run}), per_joint({"a": joints})):
+        assert png.startswith(b"\x89PNG")
