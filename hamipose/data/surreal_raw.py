@@ -38,7 +38,7 @@ def is_broken_subject(sequence: str) -> bool:
 
 
 def usable(joints_px: Float[np.ndarray, "frame 24 2"]) -> Bool[np.ndarray, " frame"]:
-    """Frames that show a person: joints spread out, not at one point as in empty frames, at least half of them inside."""
+    """Frames that show a person: joints that are spread out (nobody is one point), at least half of them inside."""
     inside = ((joints_px >= 0) & (joints_px < (_WIDTH, _HEIGHT))).all(-1).sum(-1)
     spread = np.ptp(np.nan_to_num(joints_px), axis=1).min(-1)
     return np.isfinite(joints_px).all((1, 2)) & (spread > 0) & (inside >= len(SMPL24) // 2)
