@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from hamipose.methods.diagnostics import Diagnostics, Objective
+
 pytestmark = pytest.mark.slow
 
 TWO_LOOKS = {"views": ["hamipose", "strong"]}
@@ -52,6 +54,25 @@ def test_resumed_equals_uninterrupted(fit, dots: Path, tmp_path: Path, method: s
     assert whole["global_step"] == resumed["global_step"] == 10
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "hyper_parameters"):
         assert_same(whole[part], resumed[part], part)
+
+
+#: CGDM's is a game of heads against features, whose value need not fall, and SFHPE's third copy moves the goal.
+@pytest.mark.parametrize("method", [method for method in RUNS if method not in ("CGDM", "SFHPE")])
+def test_two_epochs_improve_its_own_objective(
+    fit, dots: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+):
+    losses: list[tuple[bool, float]] = []
+    add = Diagnostics.add
+
+    def note(self: Diagnostics, objective: Objective) -> None:
+        losses.append((objective.target is not None, float(objective.loss.detach())))
+        add(self, objective)
+
+    monkeypatch.setattr(Diagnostics, "add", note)
+    fit(dots=dots, out=tmp_path, method=method, epochs=2, steps=20, **RUNS[method])
+    last_phase = [loss for adapting, loss in losses if adapting == losses[-1][0]]
+    assert len(last_phase) >= 38
+    assert sum(last_phase[-8:]) < sum(last_phase[:8])
 
 
 def test_two_processes_equal_one(fit, fit_in_two, dots: Path, tmp_path: Path):
