@@ -11,11 +11,12 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from meshtto.adaptation import SGD, Phase
+from meshtto.adaptation import SGD, Phase, adapt, begin
 from meshtto.joints import JOINTS49
 from meshtto.methods import Dual
 from meshtto.methods.base import detached
@@ -123,6 +124,32 @@ def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[st
     return {**found, **timed(1, device, loop=loop)}
 
 
+def head_alone(batch_size: int, rounds: int, device: str) -> dict[str, float]:
+    """The same without a body: inner step and outer pass of the head, towards made-up parameters."""
+    from meshtto.body import load_body, mean_parameters
+    from meshtto.regressors import Estimate, IterativeHead
+
+    head = IterativeHead(2048, 3, *mean_parameters(load_body())).to(device).eval()
+    features, told = torch.randn(batch_size, 2048, device=device), torch.randn(batch_size, 3, device=device)
+
+    def loss(estimate: Estimate) -> torch.Tensor:
+        return sum((part - 0.1).square().flatten(1).mean(1) for part in estimate)  # type: ignore[return-value]
+
+    def step(inner: str, rows: slice) -> None:
+        inputs = (features[rows], told[rows])
+        weights = begin(Phase(1, SGD(1e-5), inner=inner), head)  # type: ignore[arg-type]
+        loss(adapt(weights, inputs, loss, 1).output).sum().backward()
+
+    def loop() -> None:
+        for i in range(batch_size):
+            step("shared", slice(i, i + 1))
+
+    whole = slice(None)
+    return timed(
+        rounds, device, per_image=lambda: step("image", whole), shared=lambda: step("shared", whole), loop=loop
+    )
+
+
 def take(batch: MeshBatch, rows: slice) -> MeshBatch:
     return MeshBatch(**{k: v[rows] for k, v in vars(batch).items()})
 
@@ -175,6 +202,12 @@ def main() -> None:
             "loop / per image": round(ms["loop"] / ms["per_image"], 2),
         }
         print(json.dumps(result, indent=1), flush=True)
+    ms = head_alone(given.batch_size, given.rounds, device)
+    result[f"the head alone, without a body, batch {given.batch_size}, ms"] = {
+        **{k: round(v, 1) for k, v in ms.items()},
+        "per image / shared": round(ms["per_image"] / ms["shared"], 3),
+        "loop / per image": round(ms["loop"] / ms["per_image"], 2),
+    }
     ms = test_time(32, 14, given.rounds, device)
     result["14 steps at test time, head alone, ms an image"] = {
         **{k: round(v, 2) for k, v in ms.items()},

@@ -1,5 +1,7 @@
 """The body models of a run: what predictions are made of, and what labels belong to."""
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -10,8 +12,14 @@ from meshtto.types import GENDERS
 __all__ = ["Bodies"]
 
 
+@lru_cache(maxsize=8)
+def _loaded(name: str, gender: str, device: str) -> Body:
+    """Constant, so that all methods of a process can share it."""
+    return load_body(name, gender).to(device)
+
+
 class Bodies:
-    """Loaded when first asked for, moved to where they are asked for.
+    """Loaded when first asked for, once on each device.
 
     Not a module: a body is the user's file, under terms of its own, and must not end up in checkpoints.
 
@@ -21,14 +29,10 @@ class Bodies:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._loaded: dict[str, Body] = {}
 
     def of(self, gender: str, device: torch.device) -> Body:
         """The body of a gender."""
-        if gender not in self._loaded:
-            self._loaded[gender] = load_body(self.name, gender)
-        body = self._loaded[gender] = self._loaded[gender].to(device)
-        return body
+        return _loaded(self.name, gender, str(device))
 
     def labelled(
         self,
