@@ -130,7 +130,7 @@ def write_run_page(folder: Path) -> Path:
     maps = keypoint_maps(columns)
     if maps is not None:
         page.picture(maps, "By keypoint. The conflict ratio is the share of steps whose two gradients point apart.")
-    groups = {}
+    groups: dict[str, dict[str, Column]] = {}
     for name in sorted(columns):
         network, found, group = name.partition("/pck@0.05/")
         if found and name.startswith("report/"):

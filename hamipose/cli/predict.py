@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -55,14 +56,14 @@ def main(arguments: list[str]) -> None:
     if given.every < 1 or given.batch_size < 1:
         raise InputError(f"--every {given.every} and --batch-size {given.batch_size}: expected at least 1 each")
     from hamipose.inference.footage import open_footage
-    from hamipose.inference.predictor import load
+    from hamipose.inference.predictor import Prediction, load
     from hamipose.inference.writers import Overlays, write_coco, write_csv
 
     model = load(given.checkpoint, device=given.device, image_size=given.size)
     footage = open_footage(given.input, boxes=given.boxes, every=given.every, limit=given.limit)
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
-    found = []
+    found: list[Prediction] = []
     overlays = Overlays(out, model.skeleton, footage.rate if footage.moving else None, given.least)
     with overlays, Progress(transient=True) as progress:
         task = progress.add_task("predicting", total=footage.count)
@@ -75,9 +76,7 @@ def main(arguments: list[str]) -> None:
                     if person.heatmaps is not None:
                         (out / "heatmaps").mkdir(exist_ok=True)
                         np.save(out / "heatmaps" / f"{len(found):06d}.npy", person.heatmaps.astype(np.float16))
-                    found.append(
-                        type(person)(person.keypoints_px, person.confidence, person.region_px, person.name)
-                    )  # without heatmaps: a long video would fill the memory
+                    found.append(replace(person, heatmaps=None))  # a long video's would fill the memory
                 progress.update(task, advance=len(batch))
         except KeyboardInterrupt:  # a webcam has no end; what was found is not lost
             print("stopped")

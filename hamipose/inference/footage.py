@@ -100,6 +100,7 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
     unreadable: list[str] = []
     path = Path(source)
     moving, count, rate = False, None, 25.0
+    samples: Iterator[UnlabelledSample]
     if boxes is not None and not path.is_dir():
         raise InputError(f"boxes are given for {source}, which is no folder of pictures; leave --boxes out")
     if source == "webcam" or source.startswith("webcam:"):

@@ -1,7 +1,7 @@
 """A model ready to use, and what it finds."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -98,11 +98,11 @@ class Predictor:
             maps = self.heatmaps(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))).cpu()
             points, confidence = decode(maps)
             original_from_crop = invert(torch.from_numpy(matrices.astype(np.float32)))
-            points = apply_points(original_from_crop, points).numpy()
+            points_px = apply_points(original_from_crop, points).numpy()
             regions = region_px(original_from_crop, size).numpy()
             for i, sample in enumerate(batch):
                 kept = maps[i].numpy() if heatmaps else None
-                yield Prediction(points[i], confidence[i].numpy(), regions[i], sample.name, kept)
+                yield Prediction(points_px[i], confidence[i].numpy(), regions[i], sample.name, kept)
 
     def predict(
         self,
@@ -123,7 +123,7 @@ class Predictor:
         Raises:
             InputError: a picture cannot be read, is no RGB image, or boxes do not fit their number or have no area.
         """
-        several = list(images) if isinstance(images, (list, tuple)) else [images]
+        several: list[Any] = list(images) if isinstance(images, (list, tuple)) else [images]
         if boxes_px is not None and len(boxes_px) != len(several):
             raise InputError(f"boxes_px has {len(boxes_px)} boxes for {len(several)} images; expected one each")
 
@@ -173,8 +173,7 @@ def load(path: str | Path, *, device: str | None = None, image_size: int | None 
         path = last
     if path.is_dir():
         network, info = open_folder(path)
-        size = image_size or info.image_size
-        return Predictor(network, ModelInfo(**{**info.__dict__, "image_size": size}), device)
+        return Predictor(network, replace(info, image_size=image_size or info.image_size), device)
     checkpoint = read_checkpoint(path)
     hparams = checkpoint["hyper_parameters"]
     size = image_size or checkpoint.get("image_size") or _size_beside(path)
