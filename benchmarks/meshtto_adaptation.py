@@ -144,10 +144,8 @@ def head_alone(batch_size: int, rounds: int, device: str) -> dict[str, float]:
         for i in range(batch_size):
             step("shared", slice(i, i + 1))
 
-    whole = slice(None)
-    return timed(
-        rounds, device, per_image=lambda: step("image", whole), shared=lambda: step("shared", whole), loop=loop
-    )
+    image, shared = (partial(step, inner, slice(None)) for inner in ("image", "shared"))
+    return timed(rounds, device, per_image=image, shared=shared, loop=loop)
 
 
 def take(batch: MeshBatch, rows: slice) -> MeshBatch:
