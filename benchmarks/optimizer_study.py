@@ -71,7 +71,6 @@ def plan() -> dict[str, list[dict[str, object]]]:
     printed = [name for name in OPTIMIZERS if name.startswith("printed") and name != "printed kicks"]
     variants = ["mass_decay 0.99", "diagonal mass", "one mass", "printed kicks", "friction 0.2", "friction 0.05"]
     batches = [{"batch": 4, "pretrained": False}, {"batch": 48, "steps": 60}]
-    tuning = [("adamw", 3e-4), ("adamw", 3e-3)]
     return {
         "main": runs(starts, pairs),
         "scales": runs([short | {"scale": s} for s in (1.0, 1e-3, 1e3)], pairs[1:]),
@@ -84,7 +83,14 @@ def plan() -> dict[str, list[dict[str, object]]]:
         "batches": runs(batches, pairs),
         "variants": runs([short], [(name, 1e-3) for name in [*variants, "no friction"]]),
         "friction": runs(starts, [("friction 0.2", 1e-3), ("adamw", 3e-3), ("friction 0.2", 2e-3)]),
-        "tuning": runs([*batches, *(fifty | start for start in starts)], tuning),
+        "cells": [
+            *runs(
+                [{}, short, {"pretrained": False}, *batches, *(fifty | start for start in starts)],
+                [("hamiltonian", 1e-3), ("adamw", 1e-3), ("adamw", 3e-3), ("adamw", 3e-4)],
+            ),
+            *runs([{}, {"steps": 600}], [("adamw", 1e-2)]),
+            *runs([{"steps": 600}], [("hamiltonian", 1e-3), ("adamw", 1e-3), ("adamw", 3e-3)]),
+        ],
     }
 
 
