@@ -9,21 +9,16 @@ import torch
 from smplx.utils import Struct
 
 from meshtto.body.arrays import BodyArrays
-from meshtto.joints import PARENTS24, PICKED_VERTICES
+from meshtto.joints import PARENTS24
 
-__all__ = ["smplx_model", "smplx_names"]
+__all__ = ["smplx_model"]
 
-#: How smplx calls the vertices of `PICKED_VERTICES`.
+#: How smplx calls the vertices of `meshtto.joints.PICKED_VERTICES`.
 _SMPLX_NAMES = (
     *("nose", "reye", "leye", "rear", "lear"),
     *("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"),
     *(f"{side}{tip}" for side in "lr" for tip in ("thumb", "index", "middle", "ring", "pinky")),
 )
-
-
-def smplx_names() -> dict[str, str]:
-    """Our name of a picked vertex → smplx's."""
-    return dict(zip(PICKED_VERTICES, _SMPLX_NAMES, strict=True))
 
 
 def smplx_model(arrays: BodyArrays) -> smplx.SMPL:

@@ -35,10 +35,6 @@ class MeshDataset(ImageDataset[MeshSample]):
         """Name of the body (`meshtto.body.Body.name`) whose pose and shape are labelled; None: there are no such."""
         return None
 
-    def describe(self) -> str:
-        """What the set is, in a line."""
-        return f"{type(self).__name__}, {len(self)} people, 2D evidence: {self.evidence}"
-
 
 def known_evidence(evidence: str) -> str:
     """The name itself.
