@@ -306,7 +306,7 @@ class PoseMethod(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Only sound weights are saved, and with them the random state."""
         self._guard.check()
-        check_weights(self.network, self.global_step)
+        check_weights(self.trained(), self.global_step)
         checkpoint["random_state"] = get_random_state()
         checkpoint["image_size"] = getattr(self._data, "image_size", None)
 
