@@ -96,7 +96,7 @@ def _what(scale: Scale, budget: Budget) -> str:
         return "Each method with the recipe of its config; the paper's figures stand beside ours where it prints any."
     return (
         f"Every row starts from the same network (one for each seed), which has had {budget.start} steps of source "
-        f"alone, and is given {budget.steps} further steps, evaluated four times. An empty cell was not run."
+        f"alone, and is given {budget.steps} further steps in four epochs. An empty cell was not run."
     )
 
 
