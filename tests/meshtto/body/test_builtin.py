@@ -16,7 +16,7 @@ from meshtto.body.arrays import BodyArrays, read_arrays, write_arrays
 from meshtto.body.builtin import People, _anny, sample_people
 from meshtto.body.fitting import mirror_vertices, sparse_regressor
 from meshtto.body.loading import builtin_path
-from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
+from meshtto.body.retarget import SMPL_FROM_ANNY, bone_chain, joint_rotations, t_pose
 from meshtto.joints import H36M17, JOINTS49, MIRROR24, MIRROR49, MIRROR_H36M17, PARENTS24, SMPL24
 
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
@@ -72,6 +72,14 @@ def test_rest_is_a_t(body: Body):
     nose = out.joints_m[0, JOINTS49.index("nose")]
     assert nose[2] > at["head"][2] + 0.05
     assert nose[1] > at["neck"][1]
+
+
+def test_the_t_leaves_the_feet_as_they_stood():
+    articulation = bodies().articulation
+    world = bone_chain(t_pose(articulation.bones, articulation.heads[None]), articulation.parents)[0]
+    for bone in ("foot.L", "foot.R", "root", "head"):
+        assert np.allclose(world[articulation.bones.index(bone)], np.eye(3), atol=1e-12)
+    assert not np.allclose(world[articulation.bones.index("lowerleg01.L")], np.eye(3), atol=1e-2)
 
 
 def test_the_tree_is_smpls(arrays: BodyArrays):
