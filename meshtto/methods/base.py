@@ -354,5 +354,5 @@ def detached(prediction: Prediction) -> Prediction:
 
 def out_of_inference(batch: MeshBatch) -> MeshBatch:
     """A batch whose tensors autograd may use: those that were moved in inference mode are copied."""
-    values = vars(batch)
-    return type(batch)(**{k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in values.items()})
+    values: dict[str, Any] = vars(batch)
+    return MeshBatch(**{k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in values.items()})

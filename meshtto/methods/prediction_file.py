@@ -48,5 +48,6 @@ class PredictionFile(BasePredictionWriter):
         path = Path(self.path) if self.path else run_folder(trainer) / "predictions.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         names = ("index", "name", "rotations", "shape", "camera", "keypoints_px")
-        np.savez_compressed(path, **{name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)})
+        columns_of: Any = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)}
+        np.savez_compressed(path, **columns_of)
         print(f"{len(rows)} predictions written to {path}")

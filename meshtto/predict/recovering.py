@@ -48,11 +48,11 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
         samples: one a person.
         phases: of adaptation; none: the network's answer as it is.
     """
-    size = tuple(method.hparams["crop"])
-    batch = collate([crop_of(sample, size) for sample in samples]).to(method.device)  # type: ignore[arg-type]
+    height, width = method.hparams["crop"]
+    batch: Any = collate([crop_of(sample, (height, width)) for sample in samples]).to(method.device)
     recovery = method.recover(batch, phases)
     made = recovery.prediction
-    box = box_of(batch)  # type: ignore[arg-type]
+    box = box_of(batch)
     translation = full_frame_translation(made.camera, box)
     people = []
     for i, sample in enumerate(samples):
