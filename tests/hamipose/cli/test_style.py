@@ -35,11 +35,12 @@ def test_the_decoder_learns_and_the_encoder_does_not(tmp_path: Path):
     pairs = StylePairs(*(ImageFolder(str(tmp_path / d)) for d in ("content", "style")), batch_size=2, size=32)
     seen = []
     fit_decoder(
-        StyleTransfer(encoder, make_decoder(encoder.widths)), pairs, 24, lr=1e-2, style_weight=1.0,
+        StyleTransfer(encoder, make_decoder(encoder.widths)), pairs, 80, lr=3e-3, style_weight=1.0,
         after_step=lambda step, losses: seen.append(float(losses.content + losses.style)),
     )  # fmt: skip
-    assert len(seen) == 24
-    assert np.mean(seen[-5:]) < 0.7 * np.mean(seen[:5])
+    assert len(seen) == 80
+    # Directions and strengths are drawn anew in each step: means over twenty of them are compared.
+    assert np.mean(seen[-20:]) < 0.85 * np.mean(seen[:20])
     assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
 
 

@@ -1,0 +1,70 @@
+"""Do signs without labels tell what labels would? Models of one start, their signs and their PCK on the same people.
+
+    python benchmarks/adapt_signs.py --people cache/people/demo-photo-test --models runs/demo/seed0/*
+
+Each model is a checkpoint, model folder or run folder whose crops have the size of the demo. The labels of the people
+are used for the last column alone.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from hamipose.adapt.signs import read_signs
+from hamipose.affine import crop_matrix
+from hamipose.data.synthetic import SyntheticPeople
+from hamipose.data.views import labels_in_view
+from hamipose.inference.predictor import load
+from hamipose.metrics import pck_hits
+
+RESULT = Path(__file__).parent / "results" / "adapt_signs.md"
+NAMES = ("confidence", "mirror_agreement", "turn_agreement", "variety")
+
+
+def main() -> None:
+    """Prints and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=Path, required=True, help="folder of built-in people, the demo's test set")
+    parser.add_argument("--models", type=Path, nargs="+", required=True)
+    parser.add_argument("--frames", type=int, default=200)
+    options = parser.parse_args()
+    poses = ["standing", "standing_wide", "walking", "running"]
+    people = SyntheticPeople(
+        str(options.people), look="photo", count=300, size=96, seed=3, box_margin=1.25, poses=poses
+    )
+    people.prepare()
+    frames = [people[i] for i in range(options.frames)]
+    rows = []
+    for path in options.models:
+        model = load(path)
+        size = model.info.image_size
+        signs = read_signs(model, frames)
+        hits = counted = 0
+        for sample, found in zip(frames, model.stream(frames), strict=True):
+            matrix = crop_matrix(sample.box_px, size)
+            truth, seen = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
+            guess = found.keypoints_px @ matrix[:, :2].T + matrix[:, 2]
+            both = (torch.from_numpy(guess.astype(np.float32))[None], torch.from_numpy(truth)[None])
+            hit, counts = pck_hits(*both, torch.from_numpy(seen)[None], (size, size), 0.1)
+            limbs = model.skeleton.indices(model.skeleton.all)
+            hits, counted = hits + int(hit[0, limbs].sum()), counted + int(counts[0, limbs].sum())
+        rows.append((f"{path.parent.name}/{path.name}", *(getattr(signs, n) for n in NAMES), hits / counted))
+        print(rows[-1], flush=True)
+    rows.sort(key=lambda row: row[-1])
+    lines = ["| model | " + " | ".join(n.replace("_", " ") for n in NAMES) + " | PCK@0.1 |", "|---" * 6 + "|"]
+    lines += [f"| {r[0]} | " + " | ".join(f"{value:.3f}" for value in r[1:]) + " |" for r in rows]
+    ranks = [spearmanr([r[1 + i] for r in rows], [r[-1] for r in rows]).statistic for i in range(len(NAMES))]
+    lines.append("| **rank correlation with PCK** | " + " | ".join(f"{rank:.2f}" for rank in ranks) + " | |")
+    pairs = list(itertools.combinations(rows, 2))
+    right = [sum((b[1 + i] > a[1 + i]) == (b[-1] > a[-1]) for a, b in pairs) / len(pairs) for i in range(len(NAMES))]
+    lines.append("| pairs of models put in the right order | " + " | ".join(f"{share:.2f}" for share in right) + " | |")
+    RESULT.write_text("# Signs without labels beside PCK\n\n" + "\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
