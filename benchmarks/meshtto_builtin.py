@@ -19,7 +19,6 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from meshtto_facing import Facing
 
-from hamipose.report import curves
 from meshtto.adaptation import SGD, Adam, Phase
 from meshtto.data import Augmentation, MeshData
 from meshtto.data.stream import MeshCrops, collate
@@ -27,6 +26,7 @@ from meshtto.methods import Dual, Meta, Regression
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import load_networks, read_checkpoint
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.report.plots import against_steps, per_joint
 
 ROOT = Path(__file__).parent.parent
 METHODS = {"Regression": Regression, "Meta": Meta, "Dual": Dual}
@@ -182,11 +182,11 @@ def write(results: dict[str, dict[int, dict[str, Any]]], folder: Path) -> None:
         for name, seeds in results.items()
     }
     (folder / "results.json").write_text(json.dumps(slim, indent=1) + "\n")
-    panels = {}
-    for key, title in (("mpjpe", "MPJPE, mm"), ("pa_mpjpe", "PA-MPJPE, mm"), ("error_2d", "2D error to truth, px")):
-        means = {name: mean_curves(seeds)[key] for name, seeds in results.items()}
-        panels[title] = {name: (list(range(len(mean))), mean) for name, mean in means.items()}
-    (folder / "curves.png").write_bytes(curves(panels))
+    means = {name: mean_curves(seeds) for name, seeds in results.items()}
+    (folder / "curves.png").write_bytes(against_steps(means))
+    first = {name: next(iter(seeds.values()))["sets"]["report/builtin"]["per_joint"] for name, seeds in results.items()}
+    shown = ("Regression", "Meta", "Dual", "EFT, head (Adam)")
+    (folder / "per_joint.png").write_bytes(per_joint({name: first[name] for name in shown if name in first}))
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ your pictures
                                                overlay, side view, OBJ, GLB, NPZ and JSON of every person
 
 body and data
-  body import SMPL_NEUTRAL.pkl --out FILE      read the SMPL file that you registered for, safely, once
-  data check | show                            what is in a data set, and what it looks like
+  body import SMPL_NEUTRAL.pkl --out FILE …    read the SMPL file that you registered for, safely, once
+  body show | data show | data check           bodies and data sets as pictures; what is wrong with a data set
+  body --help, data --help                     options of these verbs
 
 configs
   configs/meshtto/ holds one file per experiment; each states only how it differs from the file that its line

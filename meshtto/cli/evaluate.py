@@ -1,6 +1,5 @@
 """``python -m meshtto evaluate``: anyone's predicted meshes under the protocol of the tables."""
 
-import argparse
 import inspect
 import json
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from hamipose.errors import InputError
+from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
 
@@ -66,13 +66,8 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: what follows the verb.
     """
-    parser = argparse.ArgumentParser(
-        "python -m meshtto evaluate",
-        allow_abbrev=False,
-        description="Scores predictions under the protocol of the tables. Options of the data set follow its name.",
-        epilog=_FORMATS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    said = "Scores predictions under the protocol of the tables. Options of the data set follow its name."
+    parser = Arguments("evaluate", said, _FORMATS)
     parser.add_argument("--predictions", required=True, help="NPZ file")
     parser.add_argument("--data", required=True, help="a data set of meshtto.data, such as BuiltinMeshes")
     parser.add_argument("--body", default="builtin", help="builtin, or a file of `body import`")

@@ -1,12 +1,12 @@
 """The verb `predict` in its short form: pictures in, meshes and pictures of them out."""
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
+from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
 
@@ -18,13 +18,9 @@ examples
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m meshtto predict",
-        allow_abbrev=False,
-        description="The meshes of the people in pictures or a video, fitted to their 2D keypoints.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _parser() -> Arguments:
+    parser = Arguments(
+        "predict", "Meshes of the people in pictures or a video, fitted to their keypoints.", _EXAMPLES
     )
     parser.add_argument("input", help="a picture, a folder of pictures, or a video")
     parser.add_argument("--checkpoint", required=True, help="what `fit` saved")
