@@ -74,7 +74,7 @@ def pack(source: int, sample: Sample, options: Options, raw: str = "") -> Packed
         box = np.concatenate([(box[:2] - (left, top)) * factor, box[2:] * factor])
     return Packed(
         source=source,
-        name=sample.name.removeprefix(raw.rstrip("/") + "/"),
+        name=sample.name.removeprefix(f"{Path(raw)}/"),
         picture=picture,
         box_px=box.astype(np.float32),
         keypoints_px=keypoints.astype(np.float32),

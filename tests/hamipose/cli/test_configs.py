@@ -8,7 +8,9 @@ import pytest
 from hamipose import configs_folder
 from hamipose.cli.inherit import expand
 from hamipose.cli.training import HamiPoseCLI
-from hamipose.data.base import UnlabelledDataset
+from hamipose.data import DomainAdaptation, Prepared, Unlabelled
+from hamipose.data.about import RELEASES
+from hamipose.data.base import KeypointDataset, UnlabelledDataset
 from hamipose.methods.base import PoseMethod
 
 CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if p.name != "base.yaml")
@@ -26,6 +28,15 @@ def build(path: Path) -> HamiPoseCLI:
     return Built(expand(["fit", "--config", str(path), *options, "--trainer.accelerator", "cpu"]))
 
 
+def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:
+    """All labelled sets that a config names, those behind unlabelled targets too."""
+    targets = [t.dataset for t in data.target if isinstance(t, Unlabelled)]
+    sets = [data.source, *targets, data.validation, *data.report.values()]
+    assert len(sets) >= 3
+    assert all(isinstance(each, KeypointDataset) for each in sets)
+    return [each for each in sets if isinstance(each, KeypointDataset)]
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: str(p.relative_to(configs_folder())))
 def test_config_builds_and_selects_fairly(path: Path):
     cli = build(path)
@@ -38,6 +49,12 @@ def test_config_builds_and_selects_fairly(path: Path):
     assert data.validation is not None
     assert data.report
     assert data.skeleton == cli.model.skeleton
+    for dataset in stated_sets(data):
+        assert any(k is not None for k in data.skeleton.map_from(dataset.skeleton))
+        if isinstance(dataset, Prepared):  # reads nothing before training, so that its folder's name could be any
+            about, protocol = RELEASES[dataset.root.name], dataset.folder.parent.name
+            raw = about.dataset("", dataset.folder.name, protocol)
+            assert raw.skeleton == dataset.skeleton
     for callback in cli.trainer.callbacks:
         assert not str(getattr(callback, "monitor", None)).startswith("report/")
     cli.before_fit()
