@@ -36,6 +36,7 @@ FLOOR = {
     "hamipose.adapt": 6,
     "hamipose.demo": 6,
     "hamipose.cli": 6,
+    "hamipose.cli.application": 2,
     "hamipose.cli.inherit": 2,
     "hamipose.cli.parser": 2,
     "hamipose.__main__": 7,

@@ -1,125 +1,47 @@
-"""fit, validate, test and predict: Lightning's command line, with errors that fit into one line."""
+"""fit, validate, test and predict of mesh regressors."""
 
-import sys
-from typing import Any
+from pathlib import Path
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
-from hamipose.cli.inherit import expand
-from hamipose.cli.parser import Parser, one_line, quieten
-from hamipose.errors import InputError
-from hamipose.running.last_checkpoint import AtomicCheckpoints
+from hamipose.cli.application import Application, run_application
 from meshtto.data import MeshData
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import read_checkpoint
 
 __all__ = ["MeshCLI", "run"]
 
+_UNITS = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "error_2d": "2D, px"}
 
-class MeshCLI(LightningCLI):
-    """Model by class path; one data module; seed and data seed are the same; configs win over checkpoints."""
+
+class MeshCLI(Application):
+    """Methods of mesh recovery on sets with meshes, joints or keypoints.
+
+    Args:
+        arguments: of the command line.
+    """
 
     def __init__(self, arguments: list[str]):
-        super().__init__(
-            MeshMethod,
-            MeshData,
-            subclass_mode_model=True,
-            parser_class=Parser,
-            auto_configure_optimizers=False,
-            # A checkpoint keeps what rebuilds its network, which the method saves itself: plain types only.
-            load_from_checkpoint_support=False,
-            seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults={"use_distributed_sampler": False},
-            args=arguments,
-        )
+        super().__init__(MeshMethod, MeshData, "val/pa_mpjpe", arguments)
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The line that configs inherit by, and one seed for everything."""
-        parser.add_argument("--inherit", type=str | list[str] | None, default=None, help="configs to build on")
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+    def check_checkpoint(self, path: str | Path) -> None:
+        """See :func:`read_checkpoint`."""
+        read_checkpoint(path)
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Forget `inherit` once it has been followed: the saved config states everything."""
-        argv, sys.argv = sys.argv, sys.argv[:1]  # Lightning would warn of them
-        try:
-            super().parse_arguments(parser, args)
-        finally:
-            sys.argv = argv
-        verb = self.config.subcommand
-        self.config[verb].inherit = None
-        if "weights_only" in self.config[verb]:
-            self.config[verb].weights_only = True
-
-    def _parse_ckpt_path(self) -> None:
-        """Lightning's own lets a checkpoint's hyper-parameters overrule config and command line, silently."""
-        path = self.config[self.config.subcommand].get("ckpt_path")
-        if path and path not in ("last", "hpc", "best", "registry"):
-            read_checkpoint(path)
-
-    def instantiate_classes(self) -> None:
-        """What a constructor refuses is told as it said it, without the parser's account of where it was."""
-        try:
-            super().instantiate_classes()
-        except (ValueError, TypeError, MisconfigurationException) as error:
-            cause: BaseException = error
-            while cause.__cause__ is not None and not isinstance(cause, InputError):
-                cause = cause.__cause__
-            raise InputError(one_line(str(cause))) from error
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """With checkpoint files that are whole or absent."""
-        plugins = self._get(self.config_init, "trainer").get("plugins") or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
-        return super().instantiate_trainer(plugins=[*plugins, AtomicCheckpoints()], **kwargs)
-
-    def before_fit(self) -> None:
-        """Refuse selection on test labels."""
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            monitored = getattr(callback, "monitor", None)
-            if isinstance(monitored, str) and monitored.startswith("report/"):
-                raise InputError(
-                    f"{type(callback).__name__} monitors {monitored}, a score on a test set; expected one on "
-                    "validation, such as val/pa_mpjpe"
-                )
-
-    def validate(self, **kwargs: Any) -> None:
-        """Scores as one table."""
-        self.trainer.validate(**{**kwargs, "verbose": False})
-        self._print_scores()
-
-    def test(self, **kwargs: Any) -> None:
-        """Scores as one table."""
-        self.trainer.test(**{**kwargs, "verbose": False})
-        self._print_scores()
-
-    def _print_scores(self) -> None:
-        if not self.trainer.is_global_zero:
-            return
+    def print_scores(self) -> None:
+        """Errors after each step of adaptation, a table for each set, and the protocol."""
+        console = Console()
         for name, found in self.model.results["sets"].items():
             curves = found["against_steps"]
-            units = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "error_2d": "2D, px"}
-            table = Table(name, *(units[key] for key in curves))
+            table = Table(name, *(_UNITS[key] for key in curves))
             for step, row in enumerate(zip(*curves.values(), strict=True)):
                 table.add_row(f"{step} steps", *(f"{value:.2f}" for value in row))
-            Console().print(table)
-        console = Console()
+            console.print(table)
         for key, value in self.model.results["protocol"].items():
             console.print(f"  {key}: {value}", highlight=False)
 
 
 def run(arguments: list[str]) -> MeshCLI:
-    """Carry out a verb.
-
-    Raises:
-        InputError: something that the user can put right.
-    """
-    quieten()
-    try:
-        return MeshCLI(expand(arguments))
-    except MisconfigurationException as error:
-        raise InputError(one_line(str(error))) from error
+    """Carry out a verb, see :func:`run_application`."""
+    return run_application(MeshCLI, arguments)

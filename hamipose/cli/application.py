@@ -1,0 +1,138 @@
+"""Lightning's command line as both packages use it: configs win over checkpoints, errors fit into one line."""
+
+import sys
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from hamipose.cli.inherit import expand
+from hamipose.cli.parser import Parser, one_line, quieten
+from hamipose.errors import InputError
+from hamipose.running.last_checkpoint import AtomicCheckpoints
+
+__all__ = ["Application", "run_application"]
+
+
+class Application(LightningCLI):
+    """Model by class path; one data module; seed and data seed are the same; configs win over checkpoints.
+
+    The second level of inheritance below Lightning's class has this reason: Lightning calls the steps of a command line
+    by their names on the object itself, and two packages take the same steps.
+
+    Args:
+        model: what class paths of models must lead to.
+        data: the data module.
+        selection: a metric that checkpoints may be chosen by, to be told to who chooses by another.
+        arguments: of the command line.
+    """
+
+    def __init__(
+        self, model: type[LightningModule], data: type[LightningDataModule], selection: str, arguments: list[str]
+    ):
+        self.selection = selection
+        super().__init__(
+            model,
+            data,
+            subclass_mode_model=True,
+            parser_class=Parser,
+            auto_configure_optimizers=False,
+            # A checkpoint keeps what rebuilds its network, which the method saves itself: plain types only.
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={"use_distributed_sampler": False},
+            args=arguments,
+        )
+
+    @abstractmethod
+    def check_checkpoint(self, path: str | Path) -> None:
+        """Refuse, in one line, a checkpoint that cannot be read."""
+
+    @abstractmethod
+    def print_scores(self) -> None:
+        """What `validate` and `test` found, as a table."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The line that configs inherit by, and one seed for everything."""
+        parser.add_argument("--inherit", type=str | list[str] | None, default=None, help="configs to build on")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Forget `inherit` once it has been followed: the saved config states everything."""
+        argv, sys.argv = sys.argv, sys.argv[:1]  # Lightning would warn of them
+        try:
+            super().parse_arguments(parser, args)
+        finally:
+            sys.argv = argv
+        verb = self.config.subcommand
+        self.config[verb].inherit = None
+        if "weights_only" in self.config[verb]:
+            self.config[verb].weights_only = True
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning's own lets a checkpoint's hyper-parameters overrule config and command line, silently."""
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        if path and path not in ("last", "hpc", "best", "registry"):
+            self.check_checkpoint(path)
+
+    def instantiate_classes(self) -> None:
+        """What a constructor refuses is told as it said it, without the parser's account of where it was."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None and not isinstance(cause, InputError):
+                cause = cause.__cause__
+            raise InputError(one_line(str(cause))) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """With checkpoint files that are whole or absent."""
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        return super().instantiate_trainer(plugins=[*plugins, AtomicCheckpoints()], **kwargs)
+
+    def before_fit(self) -> None:
+        """Refuse selection on test labels."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            monitored = getattr(callback, "monitor", None)
+            if isinstance(monitored, str) and monitored.startswith("report/"):
+                raise InputError(
+                    f"{type(callback).__name__} monitors {monitored}, a score on a test set's labels; expected one on "
+                    f"validation, such as {self.selection}"
+                )
+
+    def validate(self, **kwargs: Any) -> None:
+        """Scores as one table."""
+        self.trainer.validate(**{**kwargs, "verbose": False})
+        if self.trainer.is_global_zero:
+            self.print_scores()
+
+    def test(self, **kwargs: Any) -> None:
+        """Scores as one table."""
+        self.trainer.test(**{**kwargs, "verbose": False})
+        if self.trainer.is_global_zero:
+            self.print_scores()
+
+
+A = TypeVar("A", bound=Application)
+
+
+def run_application(kind: "type[A]", arguments: list[str]) -> A:
+    """Carry out a verb.
+
+    Args:
+        kind: whose command line, made from arguments alone.
+        arguments: verb and options; configs may inherit.
+
+    Raises:
+        InputError: something that the user can put right.
+    """
+    quieten()
+    try:
+        return kind(expand(arguments))  # type: ignore[call-arg, arg-type]
+    except MisconfigurationException as error:
+        raise InputError(one_line(str(error))) from error
