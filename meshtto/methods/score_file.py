@@ -1,6 +1,7 @@
 """The last scores of a run as a JSON file, whatever logger is in use, with the protocol they were taken under."""
 
 import json
+from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -23,10 +24,11 @@ class ScoreFile(Callback):
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         results = getattr(pl_module, "results", None)
+        folder = run_folder(trainer)  # asks all processes
         if not trainer.is_global_zero or trainer.sanity_checking or not results:
             return
         content = {"method": type(pl_module).__name__, "step": trainer.global_step, **results}
-        path = run_folder(trainer) / name if self.path is None else type(run_folder(trainer))(self.path)
+        path = folder / name if self.path is None else Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n")
 

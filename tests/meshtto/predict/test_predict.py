@@ -90,7 +90,8 @@ def test_a_painted_sphere_is_where_it_projects():
     )
     np.testing.assert_allclose([x.mean(), y.mean()], centre[0, 0].numpy(), atol=0.6)
     radius = 150 * 0.5 / 5
-    assert len(x) == pytest.approx(np.pi * radius**2, rel=0.08)
+    # OpenCV paints outlines, too: up to 0.7 px more all around.
+    assert np.pi * radius**2 < len(x) < np.pi * (radius + 0.7) ** 2
     view = side_view(vertices, np.asarray(sphere.faces), 64)
     inside = (view < 250).any(2)
     assert inside[32, 32]
