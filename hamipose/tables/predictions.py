@@ -68,7 +68,8 @@ def read_predictions(path: Path) -> tuple[list[Found], list[str] | None]:
             raise InputError(
                 f"prediction {position} in {path} has {flat.size} numbers in keypoints, expected three for each"
             )
-        image: int | str = files.get(person["image_id"], person["image_id"])
+        identifier: Any = person["image_id"]
+        image: Any = files.get(identifier, identifier)
         found.append(Found(image, flat.reshape(-1, 3)[:, :2], float(person.get("score", 1.0))))
     counts = sorted({len(person.keypoints_px) for person in found})
     if len(counts) > 1 or (names is not None and counts != [len(names)]):
