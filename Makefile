@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types doctest bench lower-bounds clean
+.PHONY: help setup demo test check format lint types doctest docs bench lower-bounds clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ doctest: $(STAMP)
 
 check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests (the layer test among them)
 
+docs: $(STAMP) ## the pages under docs/ as a site in site/, every link checked
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@$(PY) -m mkdocs build --strict --quiet && echo "site/index.html"
+
 bench: $(STAMP) ## the side-by-side benchmarks (minutes each; figures go to benchmarks/results)
 	@for b in benchmarks/render.py benchmarks/heatmap_warp.py benchmarks/optimizer_step.py benchmarks/gate.py; do echo "== $$b"; $(PY) $$b; done
 
@@ -59,5 +63,5 @@ $(FIGURES): reproduce-figure%: $(STAMP)
 lower-bounds: ## the test suite with the oldest versions that pyproject.toml allows, in a virtual environment of its own
 	@$(PYTHON) tests/lower_bounds.py
 
-clean: ## remove the virtual environment, caches and runs
-	rm -rf $(VENV) runs cache .pytest_cache .ruff_cache .mypy_cache
+clean: ## remove the virtual environment, caches, the site and runs
+	rm -rf $(VENV) site runs cache .pytest_cache .ruff_cache .mypy_cache
