@@ -35,6 +35,7 @@ FLOOR = {
     "hamipose.tables": 5,
     "hamipose.adapt": 6,
     "hamipose.demo": 6,
+    "hamipose.app": 6,
     "hamipose.cli": 6,
     "hamipose.cli.application": 2,
     "hamipose.cli.inherit": 2,
@@ -70,6 +71,7 @@ RESERVED = {
     "warp": ("hamipose.synthetic",),
     "smplx": ("meshtto.body",),
     "wandb": (),
+    "gradio": ("hamipose.app.page",),
     "torchjd": ("hamipose.aggregation",),
     "jsonargparse": ("hamipose.cli", "meshtto.cli"),
 }

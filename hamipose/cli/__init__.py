@@ -16,6 +16,7 @@ on your own footage
   adapt     FOOTAGE --out DIR                  a model adapted to a folder of photos or a video that nobody labelled
   predict   INPUT --checkpoint MODEL [--out DIR]             keypoints and overlays of a picture, folder, video, webcam
   export    --checkpoint MODEL --out pose.onnx               ONNX, checked; or a folder of safetensors and config
+  app       --checkpoint MODEL [--other MODEL2]              a page to drop photos and clips on; two models side by side
 
 training and evaluation
   fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly
@@ -91,6 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from hamipose.cli.export import main as export
 
             export(rest)
+        elif verb == "app":
+            from hamipose.cli.app import main as app
+
+            app(rest)
         elif verb == "configs":
             from hamipose.cli.configs import main as configs
 
@@ -123,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(__version__)
         else:
             raise InputError(
-                f"there is no verb {verb!r}; expected adapt, predict, export, fit, validate, test, evaluate, "
+                f"there is no verb {verb!r}; expected adapt, predict, export, app, fit, validate, test, evaluate, "
                 "report, page, configs, data, style or demo"
             )
     except InputError as error:

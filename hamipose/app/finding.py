@@ -1,0 +1,136 @@
+"""What a model finds in a photo or a clip: drawn, and as rows of a table. Nothing here knows of a page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from hamipose.draw import draw_keypoints
+from hamipose.errors import InputError
+from hamipose.inference.footage import open_footage
+from hamipose.inference.predictor import Prediction, Predictor
+from hamipose.skeletons import Skeleton
+from hamipose.types import UnlabelledSample
+
+__all__ = ["Found", "Row", "compare", "look_at", "picture_rows"]
+
+#: Keypoint, x and y in pixels of the picture, confidence.
+Row = tuple[str, float, float, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one model finds in what it was shown.
+
+    Attributes:
+        picture: the photo with its keypoints drawn; of a clip, its first frame.
+        clip: the clip with keypoints drawn, a WebM file; None of a photo.
+        rows: a line for each keypoint; of a clip, means over the frames.
+        frames: how many pictures were looked at.
+        more: whether the clip goes on after them.
+    """
+
+    picture: UInt8[np.ndarray, "height width 3"]
+    clip: Path | None
+    rows: list[Row]
+    frames: int
+    more: bool
+
+
+def picture_rows(
+    keypoints_px: Float[np.ndarray, "keypoint 2"], confidence: Float[np.ndarray, " keypoint"], skeleton: Skeleton
+) -> list[Row]:
+    """A line for each keypoint, in the skeleton's order."""
+    return [
+        (name, round(float(x), 1), round(float(y), 1), round(float(sure), 3))
+        for name, (x, y), sure in zip(skeleton.keypoints, keypoints_px, confidence, strict=True)
+    ]
+
+
+def _mean_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
+    points_px = np.stack([p.keypoints_px for p in people]).mean(0)
+    return picture_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
+
+
+class _Clip:
+    """A WebM file, which every browser plays; the MP4 that OpenCV can write, none does."""
+
+    def __init__(self, path: Path, rate: float):
+        self.path = path
+        self.rate = rate
+        self._video: cv2.VideoWriter | None = None
+
+    def add(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """One frame more; all have the first one's size."""
+        if self._video is None:
+            size = (image.shape[1], image.shape[0])
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._video = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"VP80"), self.rate, size)
+            if not self._video.isOpened():
+                raise InputError(f"video {self.path} cannot be written; check the folder and the free space")
+        self._video.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Nothing comes after this."""
+        if self._video is not None:
+            self._video.release()
+
+
+def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabelledSample], bool, float, bool, list[str]]:
+    if path.is_dir():
+        raise InputError(f"{path.name} is a folder; give one photo or one clip")
+    footage = open_footage(str(path))
+    more = footage.count is not None and footage.count > limit
+    return islice(footage.samples, limit), footage.moving, footage.rate, more, footage.unreadable
+
+
+def look_at(model: Predictor, path: Path, folder: Path, *, least: float = 0.1, limit: int = 300) -> Found:
+    """The model at a photo or a clip; one person is looked for in the whole picture.
+
+    Args:
+        model: what looks.
+        path: a picture or a video file.
+        folder: where the drawn clip goes.
+        least: keypoints with less confidence are not drawn; they are in the rows all the same.
+        limit: of a clip, look at this many frames.
+
+    Raises:
+        InputError: the file is neither, or is damaged; the message names the file without its folder.
+    """
+    try:
+        samples, moving, rate, more, unreadable = _samples(path, limit)
+        clip = _Clip(folder / f"{path.stem}.webm", rate) if moving else None
+        people: list[Prediction] = []
+        first = None
+        try:
+            # a few at a time: the frames are drawn after the network has seen them, and a clip may be long
+            while batch := list(islice(samples, 16)):
+                for sample, person in zip(batch, model.stream(batch), strict=True):
+                    shown = person.confidence >= least
+                    drawn = draw_keypoints(sample.image, person.keypoints_px, model.skeleton, shown)
+                    first = drawn if first is None else first
+                    people.append(person)
+                    if clip is not None:
+                        clip.add(drawn)
+        finally:
+            if clip is not None:
+                clip.close()
+        if first is None:
+            raise InputError(unreadable[0] if unreadable else f"{path} holds no picture; give another file")
+    except InputError as error:  # the folder is one of the page's, of which its user knows nothing
+        raise InputError(str(error).replace(f"{path.parent}/", "")) from None
+    return Found(first, clip.path if clip else None, _mean_rows(people, model.skeleton), len(people), more)
+
+
+def compare(one: list[Row], other: list[Row]) -> list[tuple[str, float, float, float]]:
+    """Of keypoints that both have: name, confidence of one and of the other, how far apart they are in pixels."""
+    others = {row[0]: row for row in other}
+    return [
+        (name, sure, others[name][3], round(float(np.hypot(x - others[name][1], y - others[name][2])), 1))
+        for name, x, y, sure in one
+        if name in others
+    ]
