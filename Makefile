@@ -41,8 +41,8 @@ doctest: $(STAMP)
 check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests (the layer test among them)
 
 docs: $(STAMP) ## the pages under docs/ as a site in site/, every link checked
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	@$(PY) -m mkdocs build --strict --quiet && echo "site/index.html"
+	@$(PY) -c 'import material' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet && echo "site/index.html"
 
 bench: $(STAMP) ## the side-by-side benchmarks (minutes each; figures go to benchmarks/results)
 	@for b in benchmarks/render.py benchmarks/heatmap_warp.py benchmarks/optimizer_step.py benchmarks/gate.py; do echo "== $$b"; $(PY) $$b; done
