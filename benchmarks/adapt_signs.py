@@ -10,16 +10,12 @@ import argparse
 import itertools
 from pathlib import Path
 
-import numpy as np
-import torch
 from scipy.stats import spearmanr
 
+from hamipose.adapt.labelled import labelled_pck
 from hamipose.adapt.signs import read_signs
-from hamipose.affine import crop_matrix
 from hamipose.data.synthetic import SyntheticPeople
-from hamipose.data.views import labels_in_view
 from hamipose.inference.predictor import load
-from hamipose.metrics import pck_hits
 
 RESULT = Path(__file__).parent / "results" / "adapt_signs.md"
 NAMES = ("confidence", "mirror_agreement", "turn_agreement", "variety")
@@ -41,18 +37,9 @@ def main() -> None:
     rows = []
     for path in options.models:
         model = load(path)
-        size = model.info.image_size
         signs = read_signs(model, frames)
-        hits = counted = 0
-        for sample, found in zip(frames, model.stream(frames), strict=True):
-            matrix = crop_matrix(sample.box_px, size)
-            truth, seen = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
-            guess = found.keypoints_px @ matrix[:, :2].T + matrix[:, 2]
-            both = (torch.from_numpy(guess.astype(np.float32))[None], torch.from_numpy(truth)[None])
-            hit, counts = pck_hits(*both, torch.from_numpy(seen)[None], (size, size), 0.1)
-            limbs = model.skeleton.indices(model.skeleton.all)
-            hits, counted = hits + int(hit[0, limbs].sum()), counted + int(counts[0, limbs].sum())
-        rows.append((f"{path.parent.name}/{path.name}", *(getattr(signs, n) for n in NAMES), hits / counted))
+        pck = labelled_pck(model, people, count=options.frames)[0.1]
+        rows.append((f"{path.parent.name}/{path.name}", *(getattr(signs, n) for n in NAMES), pck))
         print(rows[-1], flush=True)
     rows.sort(key=lambda row: row[-1])
     lines = ["| model | " + " | ".join(n.replace("_", " ") for n in NAMES) + " | PCK@0.1 |", "|---" * 6 + "|"]

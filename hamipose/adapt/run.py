@@ -13,10 +13,12 @@ import yaml
 from jaxtyping import UInt8
 
 from hamipose.adapt.configs import adapt_config, labelled_set, start_config, target_set
+from hamipose.adapt.labelled import labelled_pck
 from hamipose.adapt.plan import Machine, Plan, estimate_minutes
 from hamipose.adapt.signs import Signs, read_signs, rows, warnings
 from hamipose.affine import apply_points, crop_matrix
 from hamipose.cli.training import run as run_verb
+from hamipose.data.coco import CocoKeypoints
 from hamipose.data.views import warp
 from hamipose.draw import draw_keypoints, grid, label
 from hamipose.errors import InputError
@@ -122,12 +124,6 @@ def _side_by_side(
     return grid(tiles, columns=2 * len(found))
 
 
-def _scores(folder: Path) -> dict[str, float]:
-    """PCK on the labelled frames, if there were any."""
-    scores = json.loads((folder / "scores.json").read_text())["scores"]
-    return {key: value for key, value in scores.items() if key.startswith("report/labelled/") and key.count("/") <= 3}
-
-
 def _page(request: Request, before: Signs, after: Signs, doubts: list[str], picture: np.ndarray, took: str) -> Path:
     page = Page(f"Adapted to {request.footage.name}")
     page.text(
@@ -180,9 +176,11 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         request = replace(request, plan=plan)
         if info.skeleton != "body16":
             raise InputError(f"{request.start} finds the keypoints of {info.skeleton}; built-in people have body16")
-    report = None
+    report, labelled = None, None
     if request.labels is not None:
         report = labelled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")
+        labelled = CocoKeypoints(**report["init_args"])
+        labelled.prepare()
     needs_start = request.start is None and not (request.out / "start" / "scores.json").exists()
     minutes = estimate_minutes(plan, machine, start=needs_start)
     say(f"{plan.backbone} at {plan.image_size} px on {machine}: about {max(1, round(minutes))} min to go")
@@ -200,22 +198,24 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     say("Looking at what came of it")
     before_model = load(start, image_size=plan.image_size)
     after_model = load(folder / "checkpoints" / "last.ckpt", image_size=plan.image_size)
+    models = {"before": before_model, "after": after_model}
     save_folder(request.out, after_model.network, after_model.info)
-    found = {"before": list(before_model.stream(frames)), "after": list(after_model.stream(frames))}
+    found = {name: list(model.stream(frames)) for name, model in models.items()}
     for name, people in found.items():
         write_coco(request.out / f"{name}.json", people, after_model.skeleton, frames=moving)
-    before, after = (read_signs(m, frames, consecutive=moving) for m in (before_model, after_model))
+    before, after = (read_signs(model, frames, consecutive=moving) for model in models.values())
     doubts = warnings(before, after)
     seconds = time.monotonic() - began
     picture = _side_by_side(frames, found, after_model)
     page = _page(request, before, after, doubts, picture, f"{seconds / 60:.1f} minutes on {machine}.")
-    scores = _scores(folder)
+    scores = {} if labelled is None else {n: labelled_pck(m, labelled) for n, m in models.items()}
     content = {"before": asdict(before), "after": asdict(after), "doubts": doubts, "labelled": scores}
     (request.out / "signs.json").write_text(json.dumps(content, indent=1) + "\n")
     for name, old, new in rows(before, after):
         say(f"  {name:17} {old:>7} → {new}")
-    for name, value in scores.items():
-        say(f"  {name.removeprefix('report/labelled/')}: {100 * value:.1f} % on the labelled frames")
+    for threshold in scores.get("before", {}):
+        was, now = (100 * scores[name][threshold] for name in ("before", "after"))
+        say(f"  PCK@{threshold:<4} {was:16.1f} → {now:.1f} % on the labelled pictures")
     for doubt in doubts:
         say(f"Careful: {doubt}. Look at {page} before you use the model.")
     say(f"The model is in {request.out}, pictures and curves in {page}")

@@ -21,11 +21,13 @@ def test_footage_becomes_a_model_and_the_same_command_goes_on(
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "mirror agreement" in printed
-    assert "on the labelled frames" in printed
+    assert "PCK@0.05" in printed
     names = ("model.safetensors", "config.yaml", "before.json", "after.json", "signs.json", "report.html")
     assert all((out / name).stat().st_size > 0 for name in names)
     signs = json.loads((out / "signs.json").read_text())
     assert set(signs["before"]) == set(signs["after"])
+    scores = json.loads((out / "adapted/scores.json").read_text())["scores"]
+    assert abs(signs["labelled"]["after"]["0.1"] - scores["report/labelled/teacher/pck@0.1"]) < 1e-5
     model = load(out)
     assert model.info.image_size == 32
     # What is written as "after" is what the model says.
