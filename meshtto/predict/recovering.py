@@ -10,6 +10,7 @@ import roma
 from jaxtyping import Float
 from torch import Tensor
 
+from hamipose.errors import InputError
 from meshtto.adaptation import Phase
 from meshtto.camera import full_frame_translation
 from meshtto.data.stream import collate, crop_of
@@ -47,11 +48,21 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
         method: in eval mode.
         samples: one a person.
         phases: of adaptation; none: the network's answer as it is.
+
+    Raises:
+        InputError: the steps were too large for a person.
     """
     height, width = method.hparams["crop"]
     batch: Any = collate([crop_of(sample, (height, width)) for sample in samples]).to(method.device)
     recovery = method.recover(batch, phases)
     made = recovery.prediction
+    sound = made.vertices_m.isfinite().all(-1).all(-1).tolist()
+    lost = [sample.name for sample, kept in zip(samples, sound, strict=True) if not kept]
+    if lost:
+        raise InputError(
+            f"{lost[0]}: adaptation has diverged, its mesh is no longer made of numbers; give fewer --steps, or train "
+            "with a lower learning rate in test_time.phases"
+        )
     box = box_of(batch)
     translation = full_frame_translation(made.camera, box)
     people = []
