@@ -50,6 +50,7 @@ def build(models: dict[str, Predictor], folder: Path, limit: int = 300) -> Any:
             parts.append([list(row) for row in said.comparison])
         return parts
 
+    kept = ["download", "fullscreen"]  # not "share", which sends the picture to a hub
     with gr.Blocks(title="hamipose", analytics_enabled=False) as page:
         gr.Markdown("# hamipose\nOne person is looked for in the whole picture. Left limbs orange, right limbs blue.")
         with gr.Row():
@@ -60,7 +61,7 @@ def build(models: dict[str, Predictor], folder: Path, limit: int = 300) -> Any:
             for name, model in models.items():
                 with gr.Column():
                     gr.Markdown(f"## {name}\n{model.info.method}, {model.info.backbone}, {model.info.image_size} px")
-                    outputs.append(gr.Image(label="keypoints", interactive=False, format="png"))
+                    outputs.append(gr.Image(label="keypoints", interactive=False, format="png", buttons=kept))
                     outputs.append(gr.Video(label="keypoints", interactive=False, visible=False))
                     outputs.append(gr.Dataframe(headers=_COLUMNS, datatype=_KINDS, label="confidence"))
         if len(models) == 2:

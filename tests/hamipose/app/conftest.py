@@ -1,10 +1,14 @@
-"""The small model and the pictures of the inference tests, and a served page."""
+"""A small model that is sure of itself, the pictures of the inference tests, and a served page."""
 
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from hamipose.inference.predictor import Predictor
+from hamipose.models.folder import ModelInfo
 
 _spec = importlib.util.spec_from_file_location(
     "small_model", Path(__file__).parent.parent / "inference" / "conftest.py"
@@ -13,7 +17,18 @@ assert _spec is not None
 assert _spec.loader is not None
 _small = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_small)
-model, model_folder, pictures, clip = _small.model, _small.model_folder, _small.pictures, _small.clip
+pictures, clip = _small.pictures, _small.clip
+
+
+@pytest.fixture(scope="session")
+def model() -> Predictor:
+    """With confidences as a trained model has them, so that a table shows more than zeros."""
+    torch.manual_seed(0)
+    info = ModelInfo("body16", "resnet10t", (16, 16, 16), 64, "SourceOnly")
+    network = info.network()
+    with torch.no_grad():
+        network.final.weight.normal_(std=1e6)
+    return Predictor(network, info, "cpu")
 
 
 @pytest.fixture(scope="module")
