@@ -354,5 +354,7 @@ def detached(prediction: Prediction) -> Prediction:
 
 def out_of_inference(batch: MeshBatch) -> MeshBatch:
     """A batch whose tensors autograd may use: those that were moved in inference mode are copied."""
-    values: dict[str, Any] = vars(batch)
-    return MeshBatch(**{k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in values.items()})
+    usable: dict[str, Any] = {
+        k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in vars(batch).items()
+    }
+    return MeshBatch(**usable)
