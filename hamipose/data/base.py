@@ -37,10 +37,13 @@ class ImageDataset(Dataset[S], ABC):
         cache: keep decoded pictures in memory (of each loading process): for sets of a few thousand small ones.
         decode_side: where positive, large pictures are decoded at a fraction of their size for as long as the box keeps
             at least this many pixels on its longer side. Set by the data module for training, where it saves time.
+        upright: turn pictures as their orientation tags say: for sets without annotations, which are made for stored
+            pixels.
     """
 
     cache: bool = False
     decode_side: int = 0
+    upright: bool = False
 
     def prepare(self) -> None:
         """Make or check what has to be on disk. Called once, on one process, before anything is read."""
@@ -66,10 +69,10 @@ class ImageDataset(Dataset[S], ABC):
         """The picture at `path` and the reduction (1, 2, 4 or 8) at which it was decoded."""
         reduction = 1 if box_px is None else self.reduction(box_px)
         if not self.cache:
-            return read_image(path, reduction), reduction
+            return read_image(path, reduction, self.upright), reduction
         kept = self.__dict__.setdefault("_kept", {})
         if (path, reduction) not in kept:
-            kept[path, reduction] = read_image(path, reduction)
+            kept[path, reduction] = read_image(path, reduction, self.upright)
         return kept[path, reduction], reduction
 
 

@@ -1,4 +1,4 @@
-"""Reading one picture from disk: RGB, upright as stored, in one clear line when it cannot be read."""
+"""Reading one picture from disk: RGB, as stored or upright, in one clear line when it cannot be read."""
 
 from pathlib import Path
 
@@ -32,12 +32,14 @@ class UnreadableImage(InputError):
     """A picture that is missing, truncated or no picture at all."""
 
 
-def read_image(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "height width 3"]:
+def read_image(path: str | Path, reduction: int = 1, upright: bool = False) -> UInt8[np.ndarray, "height width 3"]:
     """The picture in RGB.
 
     Args:
-        path: an image file. An orientation tag in it is ignored, as keypoint annotations are made for stored pixels.
+        path: an image file.
         reduction: 1, 2, 4 or 8; decode at this fraction of the size.
+        upright: turn it as its orientation tag says, for photos that nobody annotated; annotations are made for stored
+            pixels.
 
     Raises:
         UnreadableImage: it is missing, truncated or not an image.
@@ -46,23 +48,26 @@ def read_image(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "heigh
         data = Path(path).read_bytes()
     except OSError as error:
         raise UnreadableImage(f"image {path} cannot be opened ({error.strerror}); check the data folder") from None
-    return decode_image(data, str(path), reduction)
+    return decode_image(data, str(path), reduction, upright)
 
 
-def decode_image(data: bytes, name: str, reduction: int = 1) -> UInt8[np.ndarray, "height width 3"]:
+def decode_image(
+    data: bytes, name: str, reduction: int = 1, upright: bool = False
+) -> UInt8[np.ndarray, "height width 3"]:
     """The picture in RGB of a file's bytes.
 
     Args:
         data: what is in the file.
         name: where it comes from, to be told when it cannot be read.
         reduction: as for :func:`read_image`.
+        upright: as for :func:`read_image`.
 
     Raises:
         UnreadableImage: it is truncated or not an image.
     """
     if _is_truncated(data):
         raise UnreadableImage(f"image {name} is truncated ({len(data)} bytes); copy it again or remove it")
-    flag = _REDUCED.get(reduction, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+    flag = _REDUCED.get(reduction, cv2.IMREAD_COLOR) | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     except cv2.error:

@@ -21,6 +21,8 @@ class ImageFolder(UnlabelledDataset):
         cache: keep decoded pictures in memory.
     """
 
+    upright = True  # nobody has annotated them, and phones store pictures lying on their side
+
     def __init__(self, root: str, cache: bool = False):
         self.root = Path(root)
         self.cache = cache

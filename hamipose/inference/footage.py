@@ -81,7 +81,7 @@ class _OnePicture(UnlabelledDataset):
         return 1
 
     def __getitem__(self, index: int) -> UnlabelledSample:
-        return _whole(read_image(self.path), str(self.path))
+        return _whole(read_image(self.path, upright=True), str(self.path))
 
 
 def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit: int | None = None) -> Footage:

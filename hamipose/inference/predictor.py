@@ -115,7 +115,7 @@ class Predictor:
         """What is found in pictures, one person in each.
 
         Args:
-            images: one picture or several: paths, or RGB arrays.
+            images: one picture or several: paths (turned as their orientation tags say), or RGB arrays.
             boxes_px: left, top, width, height of the person in each; the whole picture where not given.
             batch_size: pictures that pass through the network together.
             heatmaps: keep them in what is found.
@@ -130,7 +130,7 @@ class Predictor:
         def samples() -> Iterator[UnlabelledSample]:
             for number, image in enumerate(several):
                 name = f"image {number}" if isinstance(image, np.ndarray) else str(image)
-                pixels = image if isinstance(image, np.ndarray) else read_image(image)
+                pixels = image if isinstance(image, np.ndarray) else read_image(image, upright=True)
                 if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
                     raise InputError(
                         f"{name} is an array of {pixels.dtype} and shape {pixels.shape}, expected uint8 RGB, "

@@ -5,8 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from hamipose.data.decode import UnreadableImage, read_image
+from hamipose.data.images import ImageFolder
 
 
 @pytest.fixture
@@ -57,3 +59,19 @@ def test_reduced_pixels_are_means_of_blocks(tmp_path: Path, picture: np.ndarray)
     assert half.shape == (32, 48, 3)
     blocks = full.reshape(32, 2, 48, 2, 3).mean((1, 3))
     assert np.abs(blocks - half).mean() < 2
+
+
+def test_a_photo_that_lies_on_its_side_is_turned_where_nobody_annotated_it(tmp_path: Path):
+    stored = np.zeros((40, 80, 3), np.uint8)
+    stored[:, :40] = (250, 0, 0)  # red on the left; tag 6: turn by 90 degrees clockwise to see it upright
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "phone.jpg", exif=tag, quality=95)
+    assert read_image(tmp_path / "phone.jpg").shape == (40, 80, 3)
+    upright = read_image(tmp_path / "phone.jpg", upright=True)
+    assert upright.shape == (80, 40, 3)
+    assert upright[:30, :, 0].min() > 200
+    assert upright[50:, :, 0].max() < 50
+    sample = ImageFolder(str(tmp_path))[0]
+    np.testing.assert_array_equal(sample.image, upright)
+    np.testing.assert_array_equal(sample.box_px, [0, 0, 40, 80])
