@@ -46,6 +46,10 @@ def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledS
     return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
 
 
+def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledSample:
+    return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
+
+
 def _readable(dataset: UnlabelledDataset, unreadable: list[str]) -> Iterator[UnlabelledSample]:
     for index in range(len(dataset)):
         try:
@@ -59,11 +63,8 @@ def _webcam(number: int) -> Iterator[UnlabelledSample]:
     if not capture.isOpened():
         raise InputError(f"webcam {number} cannot be opened; check that there is one and that no other program uses it")
     try:
-        for frame in iter(lambda: capture.read()[1], None):
-            image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            yield UnlabelledSample(
-                image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=f"webcam#{number}"
-            )
+        while (frame := capture.read()[1]) is not None:
+            yield _whole(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), f"webcam#{number}")
     finally:
         capture.release()
 

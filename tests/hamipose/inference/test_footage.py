@@ -87,3 +87,27 @@ def test_a_file_of_another_kind_is_told(tmp_path: Path):
         open_footage(str(path))
     with pytest.raises(InputError, match="no folder of pictures"):
         open_footage(str(path), boxes="boxes.json")
+
+
+def test_a_webcam_is_read_until_it_gives_no_more(monkeypatch: pytest.MonkeyPatch):
+    class Camera:
+        def __init__(self, number: int):
+            assert number == 1
+            self.left = 3
+
+        def isOpened(self) -> bool:
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            self.left -= 1
+            return (True, np.full((6, 8, 3), (0, 0, 200), np.uint8)) if self.left >= 0 else (False, None)
+
+        def release(self) -> None:
+            self.left = -1
+
+    monkeypatch.setattr("cv2.VideoCapture", Camera)
+    footage = open_footage("webcam:1")
+    samples = list(footage.samples)
+    assert len(samples) == 3
+    assert samples[0].image[0, 0].tolist() == [200, 0, 0]
+    assert footage.moving
