@@ -24,7 +24,7 @@ demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and sho
 	@$(PY) -m hamipose demo --out runs/demo
 
 test: $(STAMP) ## the test suite
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMP)
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -46,10 +46,6 @@ def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledS
     return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
 
 
-def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledSample:
-    return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
-
-
 def _readable(dataset: UnlabelledDataset, unreadable: list[str]) -> Iterator[UnlabelledSample]:
     for index in range(len(dataset)):
         try:

@@ -13,6 +13,7 @@ class ScoreFile(Callback):
     """Writes ``scores.json`` (after `fit`), ``scores-validate.json`` or ``scores-test.json`` to the run's folder."""
 
     def _write(self, trainer: Trainer, name: str) -> None:
+        folder = run_folder(trainer)  # asked on every process: without a logger they agree on it by talking
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
         scores = {
@@ -21,7 +22,6 @@ class ScoreFile(Callback):
             if key.startswith(("val/", "report/"))
         }
         content = {"step": trainer.global_step, "epoch": trainer.current_epoch, "scores": scores}
-        folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content, indent=1) + "\n")
 

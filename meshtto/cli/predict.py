@@ -19,9 +19,7 @@ examples
 
 
 def _parser() -> Arguments:
-    parser = Arguments(
-        "predict", "Meshes of the people in pictures or a video, fitted to their keypoints.", _EXAMPLES
-    )
+    parser = Arguments("predict", "Meshes of the people in pictures or a video, fitted to their keypoints.", _EXAMPLES)
     parser.add_argument("input", help="a picture, a folder of pictures, or a video")
     parser.add_argument("--checkpoint", required=True, help="what `fit` saved")
     parser.add_argument("--keypoints", help="2D keypoints: COCO's format, or OpenPose's for one picture")
