@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import InputError
-from hamipose.gating import AlignmentGate, Gate, decompose
+from hamipose.gating import AlignmentGate, Gate, OneGroup, decompose
 
 __all__ = ["AggregatorGate", "UnifiedAggregatorGate", "gramians", "weighting"]
 
@@ -118,7 +118,7 @@ class AggregatorGate(AlignmentGate):
         return self.weighting(product)
 
 
-class UnifiedAggregatorGate(AlignmentGate):
+class UnifiedAggregatorGate(OneGroup):
     """One decision for all keypoints, from the whole layer's two gradients.
 
     Args:
@@ -127,27 +127,4 @@ class UnifiedAggregatorGate(AlignmentGate):
     """
 
     def __init__(self, aggregator: str = "PCGrad", options: dict[str, float] | None = None) -> None:
-        self._gate = AggregatorGate(aggregator, options)
-
-    @torch.no_grad()
-    def __call__(
-        self,
-        source: Float[Tensor, "keypoint parameter"],
-        target: Float[Tensor, "keypoint parameter"],
-        confidence: Float[Tensor, " keypoint"],
-        *,
-        progress: float,
-        trade_off: float,
-        inverse_metric: Float[Tensor, "keypoint #parameter"] | None = None,
-    ) -> Gate:
-        if inverse_metric is not None:
-            inverse_metric = inverse_metric.expand_as(source).reshape(1, -1)
-        one = self._gate(
-            source.reshape(1, -1),
-            target.reshape(1, -1),
-            confidence.mean(0, keepdim=True),
-            progress=progress,
-            trade_off=trade_off,
-            inverse_metric=inverse_metric,
-        )
-        return Gate(*(value.expand(len(source)) for value in one if value is not None))
+        super().__init__(AggregatorGate(aggregator, options))

@@ -28,6 +28,7 @@ __all__ = [
     "DiagonalMetric",
     "Gate",
     "KeypointGate",
+    "OneGroup",
     "OpenGate",
     "ScalarMetric",
     "UnifiedGate",
@@ -181,17 +182,15 @@ class KeypointGate(AlignmentGate):
         return Gate(weight, cosine, projection, openness)
 
 
-class UnifiedGate(AlignmentGate):
-    """One decision for all keypoints, from the whole layer's gradient and the mean c: the ablation of "keypointwise".
+class OneGroup(AlignmentGate):
+    """One decision for all keypoints: another gate shown the whole layer as a single row, with the mean c.
 
     Args:
-        gamma_min: γ at the start.
-        gamma_max: γ after the warm-up.
-        min_weight: as in :class:`KeypointGate`.
+        gate: what decides.
     """
 
-    def __init__(self, gamma_min: float = 0.0, gamma_max: float = 2.0, min_weight: float | None = None) -> None:
-        self._gate = KeypointGate(gamma_min, gamma_max, min_weight)
+    def __init__(self, gate: AlignmentGate) -> None:
+        self._gate = gate
 
     @torch.no_grad()
     def __call__(
@@ -215,6 +214,19 @@ class UnifiedGate(AlignmentGate):
             inverse_metric=inverse_metric,
         )
         return Gate(*(value.expand(len(source)) for value in one if value is not None))
+
+
+class UnifiedGate(OneGroup):
+    """The ablation of "keypointwise": :class:`KeypointGate` on the whole layer's gradients.
+
+    Args:
+        gamma_min: γ at the start.
+        gamma_max: γ after the warm-up.
+        min_weight: as in :class:`KeypointGate`.
+    """
+
+    def __init__(self, gamma_min: float = 0.0, gamma_max: float = 2.0, min_weight: float | None = None) -> None:
+        super().__init__(KeypointGate(gamma_min, gamma_max, min_weight))
 
 
 class OpenGate(AlignmentGate):
