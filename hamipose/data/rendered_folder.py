@@ -7,15 +7,12 @@ record of each picture that is made.
 import importlib
 import json
 import os
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 from hamipose.errors import InputError
+from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 
 __all__ = ["check_numbers", "complete_folder", "load_annotations"]
 
@@ -65,7 +62,7 @@ def complete_folder(
             journal.write(json.dumps(settings) + "\n")
             journal.writelines(json.dumps(record) + "\n" for record in made.values())
         records = _records(what, folder, missing, arguments, workers)
-        for record in _progress(records, len(missing), f"{settings['look']} {what}", progress):
+        for record in with_bar(records, len(missing), f"{settings['look']} {what}", progress):
             journal.write(json.dumps(record) + "\n")
             journal.flush()
             made[record["image"]["id"]] = record
@@ -95,65 +92,14 @@ def _made(what: str, folder: Path, settings: dict) -> dict[int, dict]:
 def _records(what: str, folder: Path, missing: list[int], arguments: dict, workers: int | None) -> Iterator[dict]:
     """The records of the missing pictures, as they are made."""
     maker = _maker(what)
-    if workers is None:
-        workers = min(len(os.sched_getaffinity(0)), max(1, len(missing) // 64))
+    workers = default_workers(len(missing)) if workers is None else workers
     if workers == 1:
         for index in missing:
             yield maker.make_record(folder, index, **arguments)
         return
     maker.ready(arguments["device"])  # builds caches once, before several processes want them
-    shares = [missing[i::workers] for i in range(workers)]
-    # One thread each: the processes share the processors already.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "hamipose.synthetic.worker",
-                json.dumps({"what": what, "indices": s, "folder": str(folder), **arguments}),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for s in shares
-        if s
-    ]
-    lines: Queue = Queue()
-
-    def read(process: subprocess.Popen) -> None:
-        for line in process.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    for process in running:
-        threading.Thread(target=read, args=(process,), daemon=True).start()
-    try:
-        ended = 0
-        while ended < len(running):
-            line = lines.get()
-            if line is None:
-                ended += 1
-            else:
-                yield json.loads(line)
-        if any(process.wait() for process in running):
-            raise RuntimeError("a process that makes pictures failed; its message is above. What is made is kept")
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
-
-
-def _progress(records: Iterator[dict], total: int, title: str, shown: bool) -> Iterator[dict]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not shown) as bar:
-        task = bar.add_task(f"making {title}", total=total)
-        for record in records:
-            bar.advance(task)
-            yield record
+    request = {"what": what, "folder": str(folder), **arguments}
+    yield from records_of_processes("hamipose.synthetic.worker", missing, workers, request)
 
 
 def _finish(what: str, folder: Path, settings: dict, made: dict[int, dict]) -> Path:

@@ -6,17 +6,14 @@ one (``imgname``, ``pose``, ``shape``, ``trans``, ``focal_length``) and those of
 
 import json
 import os
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import numpy as np
 
 from hamipose.errors import InputError
+from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 
 __all__ = ["make_pictures", "read_labels"]
 
@@ -81,7 +78,7 @@ def make_pictures(
         if journal.tell() == 0:
             journal.write(json.dumps(settings) + "\n")
             journal.writelines(json.dumps(record) + "\n" for record in made.values())
-        for record in _progress(_records(folder, missing, asked, workers), len(missing), look, progress):
+        for record in with_bar(_records(folder, missing, asked, workers), len(missing), f"{look} meshes", progress):
             journal.write(json.dumps(record) + "\n")
             journal.flush()
             made[record["index"]] = record
@@ -116,8 +113,7 @@ def _records(folder: Path, missing: list[int], asked: dict, workers: int | None)
     """The labels of the missing pictures, as they are made."""
     from meshtto.data.rendering import make_record
 
-    if workers is None:
-        workers = min(len(os.sched_getaffinity(0)), max(1, len(missing) // 64))
+    workers = default_workers(len(missing)) if workers is None else workers
     if workers == 1:
         for index in missing:
             yield make_record(folder, index, **asked)
@@ -126,53 +122,7 @@ def _records(folder: Path, missing: list[int], asked: dict, workers: int | None)
     from meshtto.body import load_body
 
     renderer(asked["device"]), load_body()  # build caches once, before several processes want them
-    # One thread each: the processes share the processors already.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    requests = [{"indices": missing[i::workers], "folder": str(folder), **asked} for i in range(workers)]
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "meshtto.data.worker", json.dumps(request)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for request in requests
-        if request["indices"]
-    ]
-    lines: Queue = Queue()
-
-    def read(process: subprocess.Popen) -> None:
-        for line in process.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    for process in running:
-        threading.Thread(target=read, args=(process,), daemon=True).start()
-    try:
-        ended = 0
-        while ended < len(running):
-            line = lines.get()
-            if line is None:
-                ended += 1
-            else:
-                yield json.loads(line)
-        if any(process.wait() for process in running):
-            raise RuntimeError("a process that makes pictures failed; its message is above. What is made is kept")
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
-
-
-def _progress(records: Iterator[dict], total: int, look: str, shown: bool) -> Iterator[dict]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not shown) as bar:
-        task = bar.add_task(f"making {look} meshes", total=total)
-        for record in records:
-            bar.advance(task)
-            yield record
+    yield from records_of_processes("meshtto.data.worker", missing, workers, {"folder": str(folder), **asked})
 
 
 def _finish(folder: Path, settings: dict, made: dict[int, dict]) -> Path:
