@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hamipose.errors import InputError
 from hamipose.models.network import PoseNetwork
+from hamipose.running.checkpoint_file import read_checkpoint_file
 from hamipose.skeletons import SKELETONS, Skeleton
 
 __all__ = ["check_skeleton", "load", "load_network", "read_checkpoint"]
@@ -18,13 +17,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing, damaged or not a checkpoint of this package.
     """
-    if not Path(path).is_file():
-        raise InputError(f"checkpoint {path} does not exist; give a file that `fit` saved")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the zip, pickle and tensor readers each have their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"checkpoint {path} cannot be read ({reason}); give a file that `fit` saved") from None
+    checkpoint = read_checkpoint_file(path)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "hyper_parameters" not in checkpoint:
         raise InputError(f"checkpoint {path} was not saved by hamipose; give a file that `fit` saved")
     return checkpoint

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from hamipose.errors import InputError
+from hamipose.running.checkpoint_file import read_checkpoint_file
 
 __all__ = ["load", "load_networks", "read_checkpoint"]
 
@@ -19,15 +20,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing, damaged or not a checkpoint of this package.
     """
-    if not Path(path).is_file():
-        raise InputError(f"checkpoint {path} does not exist; give a file that `fit` saved")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the zip, pickle and tensor readers each have their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"checkpoint {path} cannot be read ({reason}); give a file that `fit` saved") from None
+    checkpoint = read_checkpoint_file(path)
     hparams = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
-    if "state_dict" not in checkpoint or "regressor" not in hparams:
+    if "regressor" not in hparams or "state_dict" not in checkpoint:
         raise InputError(f"checkpoint {path} was not saved by meshtto; give a file that its `fit` saved")
     return checkpoint
 
