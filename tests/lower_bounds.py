@@ -23,9 +23,23 @@ def lowest(requirement: str) -> str:
     return requirement if sign == "==" else f"{name}=={bound}.*"
 
 
+def requirements(project: dict, extra: str) -> list[str]:
+    """The requirements of an extra; one that names extras of the project itself stands for theirs.
+
+    >>> requirements({"name": "ours", "optional-dependencies": {"dev": ["a>=1", "ours[x]"], "x": ["b>=2"]}}, "dev")
+    ['a>=1', 'b>=2']
+    """
+    found = []
+    for requirement in project["optional-dependencies"][extra]:
+        own = re.fullmatch(rf"{project['name']}\[(.+)\]", requirement)
+        inner = [requirements(project, name) for name in own[1].split(",")] if own else [[requirement]]
+        found += sum(inner, [])
+    return found
+
+
 def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [lowest(r) for r in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
+    wanted = [lowest(r) for r in (*project["dependencies"], *requirements(project, "dev"))]
     python = VENV / "bin/python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
