@@ -19,7 +19,7 @@ def lowest(requirement: str) -> str:
     >>> lowest("jsonargparse[signatures]>=4.45,<5")
     'jsonargparse[signatures]==4.45.*'
     """
-    name, sign, bound = re.match(r"([A-Za-z0-9_.\[\]-]+?)(>=|==)([0-9.]+)", requirement).groups()
+    name, sign, bound = re.match(r"([A-Za-z0-9_.,\[\]-]+?)(>=|==)([0-9.]+)", requirement).groups()
     return requirement if sign == "==" else f"{name}=={bound}.*"
 
 
@@ -32,8 +32,11 @@ def requirements(project: dict, extra: str) -> list[str]:
     found = []
     for requirement in project["optional-dependencies"][extra]:
         own = re.fullmatch(rf"{project['name']}\[(.+)\]", requirement)
-        inner = [requirements(project, name) for name in own[1].split(",")] if own else [[requirement]]
-        found += sum(inner, [])
+        if own:
+            for name in own[1].split(","):
+                found += requirements(project, name)
+        else:
+            found.append(requirement)
     return found
 
 
