@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import InputError
-from hamipose.gating import AlignmentGate, Gate, OneGroup, decompose
+from hamipose.gating import AlignmentGate, Evidence, Gate, OneGroup, decompose
 
 __all__ = ["AggregatorGate", "UnifiedAggregatorGate", "gramians", "weighting"]
 
@@ -93,21 +93,11 @@ class AggregatorGate(AlignmentGate):
     def __init__(self, aggregator: str = "PCGrad", options: dict[str, float] | None = None) -> None:
         self.weighting = weighting(aggregator, options)
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        source: Float[Tensor, "keypoint parameter"],
-        target: Float[Tensor, "keypoint parameter"],
-        confidence: Float[Tensor, " keypoint"],
-        *,
-        progress: float,
-        trade_off: float,
-        inverse_metric: Float[Tensor, "keypoint #parameter"] | None = None,
-    ) -> Gate:
-        products = gramians(source, trade_off * target, inverse_metric).cpu()
-        weights = torch.stack([self._weights(product) for product in products]).to(source)
-        cosine, projection = decompose(source, target, inverse_metric)
-        return Gate(weights[:, 0], cosine, projection, torch.ones_like(cosine), trade_off * weights[:, 1])
+    def weigh(self, seen: Evidence) -> Gate:
+        products = gramians(seen.source, seen.trade_off * seen.target, seen.inverse_metric).cpu()
+        weights = torch.stack([self._weights(product) for product in products]).to(seen.source)
+        cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
+        return Gate(weights[:, 0], cosine, projection, torch.ones_like(cosine), seen.trade_off * weights[:, 1])
 
     def _weights(self, product: Float[Tensor, "2 2"]) -> Float[Tensor, "2"]:
         """Where one gradient is zero nothing has to be weighed; what is not a number stays so."""

@@ -1,0 +1,82 @@
+"""Two gradients of one keypoint: pulled back to the last layer's row, compared, and how sure the teacher is."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+__all__ = ["confidence", "decompose", "pull_back"]
+
+
+@torch.no_grad()
+def pull_back(
+    grad_heatmaps: Float[Tensor, "batch keypoint height width"], features: Float[Tensor, "batch channel height width"]
+) -> Float[Tensor, "keypoint parameter"]:
+    r"""Gradients of the last layer's rows, :math:`\hat g^{(k)} = \sum_{n,u} g^{(k)}(n,u)\,[F(n,:,u); 1]` (§3.2).
+
+    Args:
+        grad_heatmaps: gradient of a loss with respect to the heatmaps.
+        features: input of the 1 × 1 layer that made the heatmaps.
+
+    Returns:
+        A row per keypoint: the gradient of its weights, then of its bias; in single precision.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        grad = grad_heatmaps.float().flatten(2)
+        # A product per image and a sum of small matrices: no permuted copy of the features.
+        weights = torch.bmm(grad, features.float().flatten(2).mT).sum(0)
+    return torch.cat([weights, grad.sum((0, 2))[:, None]], dim=1)
+
+
+@torch.no_grad()
+def confidence(
+    teacher_heatmaps: Float[Tensor, "batch keypoint height width"],
+    crossed: Bool[Tensor, " batch"] | None = None,
+    mirror: list[int] | None = None,
+) -> Float[Tensor, " keypoint"]:
+    """c_k: each channel's peak, clamped to [0, 1], averaged over the batch (eq. 9, which states no average).
+
+    Args:
+        teacher_heatmaps: as the teacher gave them.
+        crossed: whether exactly one of teacher's and student's view is mirrored, so that k is the student's keypoint;
+            none where not given.
+        mirror: the skeleton's mirror pairs, with `crossed`.
+    """
+    peaks = teacher_heatmaps.float().amax((2, 3)).clamp(0, 1)
+    if crossed is not None:
+        peaks = torch.where(crossed[:, None], peaks[:, mirror], peaks)
+    return peaks.mean(0)
+
+
+@torch.no_grad()
+def decompose(
+    source: Float[Tensor, "group parameter"],
+    target: Float[Tensor, "group parameter"],
+    inverse_metric: Float[Tensor, "group #parameter"] | None = None,
+) -> tuple[Float[Tensor, " group"], Float[Tensor, " group"]]:
+    """Cosine ρ and projection coefficient a of the target's gradient on the source's (eq. 5, 6).
+
+    Args:
+        source: gradient of the source loss, a row per group.
+        target: gradient of the target loss.
+        inverse_metric: diagonal of D⁻¹; the identity where None. One number per row cancels.
+
+    Returns:
+        ρ and a. Both are 0 where a gradient is zero: nothing conflicts, nothing is projected.
+    """
+    # Rows are brought to size 1 first, so that no square under- or overflows in single precision.
+    source, source_scale = _normalised(source)
+    target, target_scale = _normalised(target)
+    metric = 1.0 if inverse_metric is None else _normalised(inverse_metric)[0]
+    ss, tt, st = ((metric * a * b).sum(-1) for a, b in ((source, source), (target, target), (source, target)))
+    zero = (ss == 0) | (tt == 0)
+    cosine = torch.where(zero, 0.0, st / (ss.sqrt() * tt.sqrt())).clamp(-1, 1)
+    projection = torch.where(zero, 0.0, st / ss * (target_scale / source_scale))
+    return cosine, projection
+
+
+def _normalised(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows divided by their largest magnitude, and that magnitude; rows of zeros by 1."""
+    rows = rows.float()
+    largest = rows.abs().amax(-1)
+    largest = torch.where(largest == 0, 1.0, largest)
+    return rows / largest[:, None], largest
