@@ -1,14 +1,15 @@
 """What a model finds in a photo or a clip: drawn, and as rows of a table. Nothing here knows of a page."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from hamipose.data.video_file import VideoFile
 from hamipose.draw import draw_keypoints
 from hamipose.errors import InputError
 from hamipose.inference.footage import open_footage
@@ -56,30 +57,6 @@ def _mean_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
     return picture_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
 
 
-class _Clip:
-    """A WebM file, which every browser plays; the MP4 that OpenCV can write, none does."""
-
-    def __init__(self, path: Path, rate: float):
-        self.path = path
-        self.rate = rate
-        self._video: cv2.VideoWriter | None = None
-
-    def add(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
-        """One frame more; all have the first one's size."""
-        if self._video is None:
-            size = (image.shape[1], image.shape[0])
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._video = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"VP80"), self.rate, size)
-            if not self._video.isOpened():
-                raise InputError(f"video {self.path} cannot be written; check the folder and the free space")
-        self._video.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        """Nothing comes after this."""
-        if self._video is not None:
-            self._video.release()
-
-
 def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabelledSample], bool, float, bool, list[str]]:
     if path.is_dir():
         raise InputError(f"{path.name} is a folder; give one photo or one clip")
@@ -103,10 +80,10 @@ def look_at(model: Predictor, path: Path, folder: Path, *, least: float = 0.1, l
     """
     try:
         samples, moving, rate, more, unreadable = _samples(path, limit)
-        clip = _Clip(folder / f"{path.stem}.webm", rate) if moving else None
+        clip = VideoFile(folder / f"{path.stem}.webm", rate) if moving else None
         people: list[Prediction] = []
         first = None
-        try:
+        with clip or nullcontext():
             # a few at a time: the frames are drawn after the network has seen them, and a clip may be long
             while batch := list(islice(samples, 16)):
                 for sample, person in zip(batch, model.stream(batch), strict=True):
@@ -116,9 +93,6 @@ def look_at(model: Predictor, path: Path, folder: Path, *, least: float = 0.1, l
                     people.append(person)
                     if clip is not None:
                         clip.add(drawn)
-        finally:
-            if clip is not None:
-                clip.close()
         if first is None:
             raise InputError(unreadable[0] if unreadable else f"{path} holds no picture; give another file")
     except InputError as error:  # the folder is one of the page's, of which its user knows nothing

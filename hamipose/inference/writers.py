@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.coco_results import FoundPerson, coco_content
+from hamipose.data.video_file import VideoFile
 from hamipose.draw import draw_keypoints
 from hamipose.errors import InputError
 from hamipose.inference.predictor import Prediction
@@ -55,8 +56,7 @@ class Overlays:
         self.written = 0
         self._name: str | None = None
         self._canvas: UInt8[np.ndarray, "height width 3"] | None = None
-        self._video: cv2.VideoWriter | None = None
-        self._size: tuple[int, int] | None = None
+        self._video = None if rate is None else VideoFile(folder / "overlay.mp4", rate)
 
     def __enter__(self) -> "Overlays":
         return self
@@ -64,7 +64,7 @@ class Overlays:
     def __exit__(self, *error: object) -> None:
         self._flush()
         if self._video is not None:
-            self._video.release()
+            self._video.__exit__(*error)
 
     def add(self, sample: UnlabelledSample, person: Prediction) -> None:
         """Draw one person; people of one picture come one after the other."""
@@ -79,25 +79,12 @@ class Overlays:
     def _flush(self) -> None:
         if self._canvas is None or self._name is None:
             return
-        bgr = cv2.cvtColor(self._canvas, cv2.COLOR_RGB2BGR)
-        if self.rate is None:
+        if self._video is not None:
+            self._video.add(self._canvas)
+        else:
             path = self.folder / "overlays" / f"{self.written:05d}_{Path(self._name).stem}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not cv2.imwrite(str(path), bgr):
+            if not cv2.imwrite(str(path), cv2.cvtColor(self._canvas, cv2.COLOR_RGB2BGR)):
                 raise InputError(f"{path} cannot be written; check the folder and the free space")
-        else:
-            self._frame(bgr)
         self.written += 1
         self._canvas = None
-
-    def _frame(self, bgr: UInt8[np.ndarray, "height width 3"]) -> None:
-        height, width = (side // 2 * 2 for side in bgr.shape[:2])  # the codec wants even sides
-        if self._video is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / "overlay.mp4"
-            self._size = (width, height)
-            assert self.rate is not None
-            self._video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, self._size)
-            if not self._video.isOpened():
-                raise InputError(f"video {path} cannot be written; check the folder, or use --no-overlays")
-        self._video.write(np.ascontiguousarray(bgr[:height, :width]))
