@@ -31,7 +31,7 @@ from hamipose.draw import draw_keypoints, grid, label
 from hamipose.heatmaps import decode
 from hamipose.methods.checkpoint import load
 from hamipose.models.preprocess import normalise
-from hamipose.report import read_metrics
+from hamipose.running.metrics_file import read_metrics
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs/hamipose"

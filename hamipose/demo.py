@@ -23,7 +23,8 @@ from hamipose.draw import draw_keypoints, grid, label
 from hamipose.heatmaps import decode
 from hamipose.methods.checkpoint import load
 from hamipose.models.preprocess import normalise
-from hamipose.report import Page, curves, read_metrics
+from hamipose.report import Page, curves
+from hamipose.running.metrics_file import read_metrics
 from hamipose.skeletons import Skeleton
 
 __all__ = ["main"]

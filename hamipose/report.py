@@ -1,7 +1,6 @@
 """A run told as one HTML file: a table, curves, pictures, no network needed to read it."""
 
 import base64
-import csv
 import html
 import io
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-__all__ = ["Page", "curves", "read_metrics"]
+__all__ = ["Page", "curves"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
@@ -21,23 +20,6 @@ td:first-child, th:first-child { text-align: left } tr:nth-child(even) { backgro
 th { border-bottom: 2px solid #1a1a1a } img { max-width: 100%; height: auto } figure { margin: 1.5rem 0 }
 figcaption { color: #555 } pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 """
-
-
-def read_metrics(path: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """The columns of a CSV logger's file: name → (steps, values), rows without a value left out.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    columns: dict[str, tuple[list[int], list[float]]] = {}
-    with path.open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            for name, value in row.items():
-                if value and name != "step":
-                    steps, values = columns.setdefault(name, ([], []))
-                    steps.append(int(row["step"]))
-                    values.append(float(value))
-    return columns
 
 
 def curves(

@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 
 from hamipose.errors import InputError
-from hamipose.report import Page, curves, read_metrics
+from hamipose.report import Page, curves
+from hamipose.running.metrics_file import read_metrics
 
 __all__ = ["keypoint_maps", "write_run_page"]
 

@@ -26,7 +26,8 @@ from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Prediction, Predictor, load
 from hamipose.inference.writers import write_coco
 from hamipose.models.folder import save_folder
-from hamipose.report import Page, curves, read_metrics
+from hamipose.report import Page, curves
+from hamipose.running.metrics_file import read_metrics
 from hamipose.types import UnlabelledSample
 
 __all__ = ["Request", "adapt"]

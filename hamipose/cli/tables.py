@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hamipose.errors import InputError
+from hamipose.running.runs import Call, call, carry_out
 from hamipose.tables.compose import Budget, Cell, compose, write_data
 from hamipose.tables.estimate import dry_run, pending
 from hamipose.tables.page import title, write
 from hamipose.tables.plan import plan
-from hamipose.tables.runs import Call, call, carry_out
 from hamipose.tables.table import Score
 from hamipose.tables.transfers import Transfer, data_sets, named_sets
 

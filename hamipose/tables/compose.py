@@ -10,8 +10,8 @@ import yaml
 from hamipose import configs_folder
 from hamipose.cli.inherit import lineage
 from hamipose.errors import InputError
+from hamipose.running.runs import Run
 from hamipose.tables.plan import Plan, Recipe, Row
-from hamipose.tables.runs import Run
 from hamipose.tables.transfers import Transfer, data_sets
 
 __all__ = ["Budget", "Cell", "Scale", "compose", "data_file", "write_data"]

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from hamipose.running.runs import Run, finished, wall_seconds
 from hamipose.tables.compose import Cell
-from hamipose.tables.runs import Run, finished, wall_seconds
 
 __all__ = ["dry_run", "pending"]
 

@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from hamipose.report import curves
+from hamipose.running.metrics_file import Series, read_run
+from hamipose.running.runs import finished
 from hamipose.tables.compose import Cell
-from hamipose.tables.runs import finished
-from hamipose.tables.scores import Series, read_run
 from hamipose.tables.table import Score
 from hamipose.tables.transfers import Transfer
 

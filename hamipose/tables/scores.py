@@ -1,29 +1,13 @@
 """Scores of a run, read from its logger's file: at the last epoch, the one source validation chooses, and the best."""
 
 import math
-from pathlib import Path
 
-from hamipose.report import read_metrics
+from hamipose.running.metrics_file import Series
 
-__all__ = ["SELECTIONS", "read_run", "selected"]
+__all__ = ["SELECTIONS", "selected"]
 
 #: Only the first two are results; the third has looked at the target's labels.
 SELECTIONS = ("last", "source-selected", "oracle-selected")
-
-Series = dict[int, float]
-
-
-def read_run(folder: Path) -> dict[str, Series]:
-    """Everything that a run logged: column → step → value. A resumed run has a file for each of its parts.
-
-    Where two parts know a step, the later one has it.
-    """
-    columns: dict[str, Series] = {}
-    for path in [*sorted(folder.glob("metrics-*.csv")), folder / "metrics.csv"]:
-        if path.exists():
-            for name, (steps, values) in read_metrics(path).items():
-                columns.setdefault(name, {}).update(zip(steps, values, strict=True))
-    return columns
 
 
 def selected(columns: dict[str, Series], report: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -33,7 +17,7 @@ def selected(columns: dict[str, Series], report: str) -> dict[str, dict[str, dic
     comes last: the one whose headline the run logged as the set's own.
 
     Args:
-        columns: of :func:`read_run`.
+        columns: of :func:`~hamipose.running.metrics_file.read_run`.
         report: name of the report set.
     """
     prefix = f"report/{report}/"

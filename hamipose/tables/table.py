@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hamipose.running.metrics_file import read_run
+from hamipose.running.runs import failure
 from hamipose.tables.compose import Cell
 from hamipose.tables.plan import Plan
 from hamipose.tables.published import GAMMA_MAX, TABLE5, figures
-from hamipose.tables.runs import failure
-from hamipose.tables.scores import SELECTIONS, read_run, selected
+from hamipose.tables.scores import SELECTIONS, selected
 from hamipose.tables.transfers import Transfer
 
 __all__ = ["PROTOCOLS", "Score", "collect", "grid", "markdown", "write_csv"]

@@ -27,7 +27,8 @@ class ScoreFile(Callback):
         folder = run_folder(trainer)  # asks all processes
         if not trainer.is_global_zero or trainer.sanity_checking or not results:
             return
-        content = {"method": type(pl_module).__name__, "step": trainer.global_step, **results}
+        content = {"method": type(pl_module).__name__, "step": trainer.global_step, "epoch": trainer.current_epoch}
+        content |= results
         path = folder / name if self.path is None else Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n")

@@ -4,7 +4,8 @@ import re
 import cv2
 import numpy as np
 
-from hamipose.report import Page, curves, read_metrics
+from hamipose.report import Page, curves
+from hamipose.running.metrics_file import read_metrics
 
 
 def test_the_page_is_whole_and_escapes_what_it_is_given(tmp_path):

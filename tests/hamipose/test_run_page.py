@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hamipose.errors import InputError
-from hamipose.report import read_metrics
 from hamipose.run_page import keypoint_maps, write_run_page
+from hamipose.running.metrics_file import read_metrics
 from hamipose.skeletons import BODY16
 
 

@@ -43,10 +43,10 @@ def tiny(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def here(arguments, log: Path) -> int:
+def here(words, log: Path) -> int:
     """A run in this process, which has loaded all that a new one would have to."""
     with log.open("a") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        return hamipose(list(arguments))
+        return hamipose(list(words)[1:])
 
 
 WORDS = ["--table", "1", "--seeds", "0", "--start-steps", "10", "--steps", "4", "--runs", "runs", "--out", "out"]

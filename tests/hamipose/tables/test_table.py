@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hamipose.running.metrics_file import read_run
+from hamipose.running.runs import Run
 from hamipose.tables.compose import Budget, Cell
 from hamipose.tables.page import title, write
 from hamipose.tables.plan import Plan, Recipe, Row, cell_label, plan
-from hamipose.tables.runs import Run
-from hamipose.tables.scores import read_run, selected
+from hamipose.tables.scores import selected
 from hamipose.tables.table import Score, collect, grid, markdown
 from hamipose.tables.transfers import Transfer
 

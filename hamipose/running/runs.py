@@ -13,22 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hamipose.errors import InputError
-from hamipose.tables.provenance import revision
-from hamipose.tables.scores import read_run
+from hamipose.running.metrics_file import read_run
+from hamipose.running.provenance import revision
 
 __all__ = ["Call", "Run", "carry_out", "failure", "finished", "made_by", "wall_seconds"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training.
+    """One training, or one test of what another has trained.
 
     Attributes:
         folder: everything that it writes.
-        arguments: of ``python -m hamipose``.
-        epochs: epochs after which it is finished.
+        arguments: of the program.
+        epochs: epochs after which a training is finished; 0 for a test.
         steps: steps of one epoch.
         after: the run whose last network it starts from.
+        program: package that is run by name.
+        scores: file that it leaves when it ends.
     """
 
     folder: Path
@@ -36,6 +38,8 @@ class Run:
     epochs: int
     steps: int
     after: "Run | None" = None
+    program: str = "hamipose"
+    scores: str = "scores.json"
 
     @property
     def last(self) -> Path:
@@ -45,22 +49,22 @@ class Run:
     @property
     def command(self) -> str:
         """As a user would type it."""
-        return shlex.join(["python", "-m", "hamipose", *self.arguments])
+        return shlex.join(["python", "-m", self.program, *self.arguments])
 
 
-#: Carries out ``python -m hamipose`` with these arguments, its output appended to a file; gives the exit status.
+#: Carries out ``python -m`` with these words, its output appended to a file; gives the exit status.
 Call = Callable[[Sequence[str], Path], int]
 
 
-def call(arguments: Sequence[str], log: Path) -> int:
+def call(words: Sequence[str], log: Path) -> int:
     """A process with the caller's surroundings."""
     with log.open("a") as output:
-        return subprocess.run([sys.executable, "-m", "hamipose", *arguments], stdout=output, stderr=output).returncode
+        return subprocess.run([sys.executable, "-m", *words], stdout=output, stderr=output).returncode
 
 
 def finished(run: Run) -> bool:
     """Whether it has got to its last epoch."""
-    path = run.folder / "scores.json"
+    path = run.folder / run.scores
     return path.exists() and json.loads(path.read_text())["epoch"] >= run.epochs
 
 
@@ -99,10 +103,10 @@ def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callab
     Raises:
         InputError: a run's folder holds one of other options.
     """
-    firsts = list(dict.fromkeys(run.after for run in runs if run.after is not None))
-    waves: tuple[list[Run], list[Run]] = (firsts, [run for run in dict.fromkeys(runs) if run not in firsts])
-    for run in (*waves[0], *waves[1]):
-        _check(run)
+    waves = _waves(runs)
+    for wave in waves:
+        for run in wave:
+            _check(run)
     done = 0
     total = sum(not finished(run) for wave in waves for run in wave)
 
@@ -120,6 +124,19 @@ def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callab
     for wave in waves:
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             list(pool.map(one, [run for run in wave if not finished(run)]))
+
+
+def _waves(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs and those they start from, each in a later wave than its start."""
+
+    def behind(run: Run) -> int:
+        return 0 if run.after is None else 1 + behind(run.after)
+
+    wanted = dict.fromkeys(runs)
+    for run in runs:
+        while run.after is not None:
+            wanted[run := run.after] = None
+    return [[run for run in wanted if behind(run) == depth] for depth in range(1 + max(map(behind, wanted), default=0))]
 
 
 def _check(run: Run) -> None:
@@ -146,13 +163,17 @@ def _run(run: Run, call: Call) -> str | None:
     (run.folder / "failed.txt").unlink(missing_ok=True)
     before, began = _steps(run.folder), time.monotonic()
     log = run.folder / "log.txt"
-    status = call(arguments, log)
+    status = call([run.program, *arguments], log)
     _note_time(run, _steps(run.folder) - before, time.monotonic() - began)
     if status == 0 and finished(run):
         return None
-    failed = f"failed with status {status}: {_last_word(log)}" if status else "ended before its last epoch"
+    failed = f"failed with status {status}: {_last_word(log)}" if status else f"ended without {_end(run)}"
     (run.folder / "failed.txt").write_text(failed + "\n")
     return failed
+
+
+def _end(run: Run) -> str:
+    return "its last epoch" if run.epochs else f"writing {run.scores}"
 
 
 def _set_aside(folder: Path) -> None:

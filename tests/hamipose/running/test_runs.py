@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hamipose.errors import InputError
-from hamipose.tables.runs import Run, carry_out, failure, finished, wall_seconds
+from hamipose.running.runs import Run, carry_out, failure, finished, wall_seconds
 
 
 class Machine:
@@ -15,13 +15,18 @@ class Machine:
         self.stopped = stopped
         self.calls: list[tuple[str, bool]] = []
 
-    def __call__(self, arguments, log: Path) -> int:
+    def __call__(self, words, log: Path) -> int:
+        program, *arguments = words
         name = log.parent.name
+        assert program == ("meshtto" if name.startswith("test") else "hamipose")
         resumed = "--ckpt_path" in arguments
         self.calls.append((name, resumed))
         if name in self.failing:
             log.write_text("loading\nerror: there is no such file; give another\n")
             return 2
+        if program == "meshtto":
+            (log.parent / "scores-test.json").write_text(json.dumps({"epoch": 0}))
+            return 0
         epochs = 1 if name in self.stopped and not resumed else 2
         rows = [(10 * e + 9, 0.1 * e) for e in range(1 if resumed else 0, epochs)]
         lines = ["val/pck,report/photo/pck,report/photo/student/pck@0.05,step"]
@@ -48,6 +53,15 @@ def test_starts_come_first_and_nothing_is_run_twice(tmp_path):
     assert len(machine.calls) == 4
 
 
+def test_a_chain_is_carried_out_from_its_beginning(tmp_path):
+    machine, (_, runs) = Machine(), some(tmp_path)
+    test = Run(tmp_path / "seed0/test-a", ("test", "a"), 0, 0, runs[0], "meshtto", "scores-test.json")
+    carry_out([test, runs[1]], call=machine, say=lambda _: None)
+    assert [name for name, _ in machine.calls] == ["start", "b", "a", "test-a"]
+    assert finished(test)
+    assert test.command == "python -m meshtto test a"
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_one_failed_run_does_not_stop_the_others(tmp_path, jobs):
     machine, (_, runs) = Machine(failing=("b",)), some(tmp_path)
@@ -64,7 +78,7 @@ def test_a_failed_start_leaves_out_what_follows_from_it(tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_keeps_the_metrics_of_its_first_part(tmp_path):
-    from hamipose.tables.scores import read_run
+    from hamipose.running.metrics_file import read_run
 
     machine, (_, runs) = Machine(stopped=("a",)), some(tmp_path)
     carry_out(runs[:1], call=machine, say=lambda _: None)
