@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hamipose.errors import InputError
+from hamipose.running.estimate import dry_run, pending
 from hamipose.running.runs import Call, call, carry_out
 from hamipose.tables.compose import Budget, Cell, compose, write_data
-from hamipose.tables.estimate import dry_run, pending
 from hamipose.tables.page import title, write
 from hamipose.tables.plan import plan
 from hamipose.tables.table import Score
@@ -110,16 +110,16 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
         onto=given.onto,
         overrides=overrides,
     )
+    wanted = [run for cell in cells for run in cell.runs.values()]
     print(title(chosen, given.scale))
     if given.dry_run:
-        print("\n".join([*dry_run(cells, given.jobs), *(f"{c.row.label}: {c.missing}" for c in cells if c.missing)]))
+        print("\n".join([*dry_run(wanted, given.jobs), *(f"{c.row.label}: {c.missing}" for c in cells if c.missing)]))
         return
     if given.scale == "paper" and not any(cell.runs for cell in cells):
         reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
         raise InputError(f"nothing of {chosen.name} can be run at the paper's scale ({reasons}); give --data DIR")
-    if not given.no_runs and pending(cells):
+    if not given.no_runs and pending(wanted):
         _prepare(cells, given.runs / given.scale, given.data)
-        wanted = [run for cell in cells for run in cell.runs.values()]
         carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
     transfers = list(dict.fromkeys(cell.transfer for cell in cells))
     path = write(

@@ -16,7 +16,7 @@ from hamipose.errors import InputError
 from hamipose.running.metrics_file import read_run
 from hamipose.running.provenance import revision
 
-__all__ = ["Call", "Run", "carry_out", "failure", "finished", "made_by", "wall_seconds"]
+__all__ = ["Call", "Run", "carry_out", "failure", "finished", "made_by", "wall_seconds", "waves"]
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callab
     Raises:
         InputError: a run's folder holds one of other options.
     """
-    waves = _waves(runs)
-    for wave in waves:
+    ordered = waves(runs)
+    for wave in ordered:
         for run in wave:
             _check(run)
     done = 0
-    total = sum(not finished(run) for wave in waves for run in wave)
+    total = sum(not finished(run) for wave in ordered for run in wave)
 
     def one(run: Run) -> None:
         nonlocal done
@@ -121,12 +121,12 @@ def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callab
         done += 1
         say(f"{done} of {total}")
 
-    for wave in waves:
+    for wave in ordered:
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             list(pool.map(one, [run for run in wave if not finished(run)]))
 
 
-def _waves(runs: Sequence[Run]) -> list[list[Run]]:
+def waves(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs and those they start from, each in a later wave than its start."""
 
     def behind(run: Run) -> int:

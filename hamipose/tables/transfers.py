@@ -3,13 +3,13 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hamipose import configs_folder
+from hamipose.cli.build import build, find_class
 from hamipose.cli.inherit import lineage
 from hamipose.tables.published import BODY_COLUMNS, HAND_COLUMNS
 
@@ -76,7 +76,7 @@ def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         elif role == "report":
             group = {f"report.{name}": s for name, s in spec.items()}
         for name, one in group.items():
-            built = _built(one)
+            built = build(one)
             yield name, type(getattr(built, "dataset", built)).__name__, built
 
 
@@ -100,11 +100,6 @@ def _strings(spec: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
-def _class(path: str) -> type:
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
-
-
 def _stated(spec: Any, root: Path | None) -> Any:
     if isinstance(spec, str) and root is not None and spec.startswith(_ROOT):
         return str(root / spec.removeprefix(_ROOT))
@@ -114,15 +109,9 @@ def _stated(spec: Any, root: Path | None) -> Any:
         return spec
     if "class_path" not in spec:
         return {key: _stated(value, root) for key, value in spec.items()}
-    parameters = inspect.signature(_class(spec["class_path"])).parameters.values()
+    parameters = inspect.signature(find_class(spec["class_path"])).parameters.values()
     arguments = {p.name: p.default for p in parameters if p.default is not p.empty}
     return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}), root)}
-
-
-def _built(spec: Any) -> Any:
-    if not isinstance(spec, Mapping) or "class_path" not in spec:
-        return spec
-    return _class(spec["class_path"])(**{k: _built(v) for k, v in spec["init_args"].items()})
 
 
 #: At a small scale, on what is at hand. Those whose folders are missing are left out.

@@ -11,8 +11,8 @@ from hamipose.cli.inherit import expand
 from hamipose.cli.training import HamiPoseCLI
 from hamipose.data import SyntheticPeople, Unlabelled
 from hamipose.errors import InputError
+from hamipose.running.estimate import dry_run, pending
 from hamipose.tables.compose import Budget, compose, write_data
-from hamipose.tables.estimate import dry_run, pending
 from hamipose.tables.plan import Recipe, plan
 from hamipose.tables.transfers import Transfer, data_sets, named_sets
 
@@ -194,14 +194,15 @@ def test_a_row_that_is_not_there_is_refused(tmp_path):
 
 def test_the_dry_run_counts_what_is_missing_and_knows_times_it_has_seen(tmp_path):
     cells = small(tmp_path, only=["hamipose", "mean_teacher"], onto=["people"])
-    told = dry_run(cells, jobs=1)
+    wanted = [run for cell in cells for run in cell.runs.values()]
+    told = dry_run(wanted, jobs=1)
     assert told[-1] == "6 runs are missing: time unknown, with 1 at a time"
     seen = next(cell.runs[0] for cell in cells if cell.runs and cell.runs[0].folder.name == "hamipose")
     seen.folder.mkdir(parents=True)
     (seen.folder / "wall.json").write_text(json.dumps([{"steps": 15, "seconds": 150.0}]))  # a quarter of it
-    told = dry_run(cells, jobs=2)
+    told = dry_run(wanted, jobs=2)
     assert f"{seen.folder}: 45 steps, about 8 min" in told
     assert told[-1] == "6 runs are missing: about 9 min and 4 runs whose time is unknown, with 2 at a time"
     (seen.folder / "scores.json").write_text(json.dumps({"epoch": 4}))
-    assert seen not in pending(cells)
+    assert seen not in pending(wanted)
     assert any(word.strip().startswith("python -m hamipose fit --config") for word in told)

@@ -119,7 +119,7 @@ def test_other_files_are_refused(dots, tmp_path, content, told):
 
 
 def test_options_of_the_data_set_are_checked(dots, tmp_path, guesses):
-    assert "--splt is no option of evaluate" in refused(dots, tmp_path, results(guesses), "--splt", "test")
+    assert "--splt is no option of CocoKeypoints" in refused(dots, tmp_path, results(guesses), "--splt", "test")
     with pytest.raises(InputError, match="--data is Nothing"):
         main(["--predictions", "x.json", "--data", "Nothing"])
     with pytest.raises(InputError, match="cannot be read"):

@@ -2,40 +2,39 @@
 
 from collections.abc import Sequence
 
-from hamipose.running.runs import Run, finished, wall_seconds
-from hamipose.tables.compose import Cell
+from hamipose.running.runs import Run, finished, wall_seconds, waves
 
 __all__ = ["dry_run", "pending"]
 
 
-def pending(cells: Sequence[Cell]) -> list[Run]:
-    """The runs that are missing, those that others start from first."""
-    wanted = [run for cell in cells for run in cell.runs.values()]
-    firsts = [run.after for run in wanted if run.after is not None]
-    return [run for run in dict.fromkeys([*firsts, *wanted]) if not finished(run)]
+def pending(runs: Sequence[Run]) -> list[Run]:
+    """Those that are missing, and those that they start from, which come first."""
+    return [run for wave in waves(runs) for run in wave if not finished(run)]
 
 
-def dry_run(cells: Sequence[Cell], jobs: int) -> list[str]:
+def dry_run(runs: Sequence[Run], jobs: int) -> list[str]:
     """A line for each missing run and one for the sum.
 
     The time of a run is known where runs of the same row and transfer have been timed: their seconds per step, times
     the steps that are left.
 
     Args:
-        cells: of ``compose``.
+        runs: all that are wanted, finished ones too.
         jobs: runs at a time; the sum is divided by it, as if they did not disturb each other.
     """
     timed: dict[tuple[str, str], tuple[int, float]] = {}
-    wanted = [run for cell in cells for run in cell.runs.values()]
-    for run in dict.fromkeys([*wanted, *(run.after for run in wanted if run.after is not None)]):
+    for run in (run for wave in waves(runs) for run in wave):
         steps, seconds = wall_seconds(run)
         before = timed.get(_kind(run), (0, 0.0))
         timed[_kind(run)] = (before[0] + steps, before[1] + seconds)
     told, total, unknown = [], 0.0, 0
-    for run in pending(cells):
+    for run in pending(runs):
         left = run.epochs * run.steps - wall_seconds(run)[0]
         steps, seconds = timed[_kind(run)]
-        if steps:
+        if not run.epochs:
+            unknown += 1
+            told.append(f"{run.folder}: a test, time unknown")
+        elif steps:
             total += left * seconds / steps
             told.append(f"{run.folder}: {left} steps, about {_time(left * seconds / steps)}")
         else:
