@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from roma import rotvec_to_rotmat
+from roma import rotmat_to_rotvec, rotvec_to_rotmat
 
 from hamipose.errors import InputError
 from meshtto.body import load_body
@@ -128,6 +128,25 @@ def test_bad_options_and_foreign_folders(folder: Path, tmp_path: Path):
     (tmp_path / "plain-96-0" / "labels.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(InputError, match="is damaged"):
         BuiltinMeshes(size=SIDE, root=str(tmp_path))[0]
+
+
+def test_facing_leaves_those_who_look_at_the_camera_and_stand_upright(folder: Path, tmp_path: Path):
+    """A body stands with y up and looks along z; a camera's y points down, and its z away from it."""
+    turns = {"towards": (0.0, 0.0), "half away": (1.4, 0.0), "a little away": (0.9, 0.0), "leaning": (0.0, 1.0)}
+    labels = dict(read_labels(folder / "plain-96-0" / "labels.npz"))
+    upright = rotvec_to_rotmat(torch.tensor([np.pi, 0.0, 0.0]).double())
+    for person, (yaw, lean) in enumerate(turns.values()):
+        y = rotvec_to_rotmat(torch.tensor([0.0, yaw, 0.0]).double())
+        z = rotvec_to_rotmat(torch.tensor([0.0, 0.0, lean]).double())
+        labels["pose"][person, :3] = rotmat_to_rotvec(z @ upright @ y)
+    (tmp_path / "plain-96-0").mkdir()
+    np.savez(tmp_path / "plain-96-0" / "labels.npz", **labels)
+    facing = BuiltinMeshes(count=4, size=SIDE, root=str(tmp_path), facing=True)
+    assert facing.places.tolist() == [0, 2]
+    assert len(facing) == 2
+    (tmp_path / "plain-96-0" / "images").symlink_to(folder / "plain-96-0" / "images")
+    everyone = BuiltinMeshes(count=4, size=SIDE, root=str(tmp_path))
+    assert facing[1].name == everyone[2].name
 
 
 def test_samples(folder: Path):
