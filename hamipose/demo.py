@@ -1,6 +1,5 @@
 """``python -m hamipose demo``: a pose model adapted from synthetic to photo-like people, before and after."""
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from hamipose import configs_folder
 from hamipose.affine import apply_points, crop_matrix
+from hamipose.cli.arguments import Arguments
 from hamipose.cli.training import run
 from hamipose.data.base import KeypointDataset
 from hamipose.data.synthetic import SyntheticPeople
@@ -152,9 +152,8 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: command line after the verb.
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "python -m hamipose demo",
-        allow_abbrev=False,
         description=__doc__,
         epilog="Other options are handed to every run, such as --data.batch_size 16.",
     )

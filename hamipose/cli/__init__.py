@@ -1,9 +1,8 @@
 """The command line's front door: answers for help at once, and loads what is heavy when a verb needs it."""
 
-import sys
 from collections.abc import Sequence
 
-from hamipose.errors import InputError
+from hamipose.cli.front_door import answer
 
 __all__ = ["main"]
 
@@ -50,93 +49,26 @@ more
 exit status: 0 done, 2 something that you can put right (one line says what), 1 anything else
 """
 
-_TRAINING = ("fit", "validate", "test", "predict")
-
-
-def _demo(arguments: list[str]) -> None:
-    from hamipose.demo import main as demo
-
-    demo(arguments)
+#: Besides fit, validate, test and predict by a config.
+_VERBS = {
+    "adapt": "hamipose.cli.adapt",
+    "predict": "hamipose.cli.predict",
+    "export": "hamipose.cli.export",
+    "app": "hamipose.cli.app",
+    "evaluate": "hamipose.cli.evaluate",
+    "report": "hamipose.cli.tables",
+    "page": "hamipose.cli.page",
+    "data": "hamipose.cli.data",
+    "style": "hamipose.cli.style",
+    "demo": "hamipose.demo",
+    "configs": "hamipose.cli.configs",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb.
+    """Run a verb; returns the exit status. See :func:`hamipose.cli.front_door.answer`.
 
     Args:
         arguments: what follows the program's name; those of the process where None.
-
-    Returns:
-        The exit status.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    given = [a for a in given if a != "--debug"]
-    if not given or given[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
-        return 0
-    verb, rest = given[0], given[1:]
-    try:
-        if verb == "predict" and not any(word.split("=")[0] in ("--config", "-c") for word in rest):
-            from hamipose.cli.predict import main as predict
-
-            predict(rest)
-        elif verb in _TRAINING:
-            from hamipose.cli.training import run
-
-            run([verb, *rest])
-        elif verb == "adapt":
-            from hamipose.cli.adapt import main as adapt
-
-            adapt(rest)
-        elif verb == "export":
-            from hamipose.cli.export import main as export
-
-            export(rest)
-        elif verb == "app":
-            from hamipose.cli.app import main as app
-
-            app(rest)
-        elif verb == "configs":
-            from hamipose.cli.configs import main as configs
-
-            configs(rest)
-        elif verb == "page":
-            from hamipose.cli.page import main as page
-
-            page(rest)
-        elif verb == "data":
-            from hamipose.cli.data import data
-
-            data(rest)
-        elif verb == "demo":
-            _demo(rest)
-        elif verb == "evaluate":
-            from hamipose.cli.evaluate import main as evaluate
-
-            evaluate(rest)
-        elif verb == "report":
-            from hamipose.cli.tables import main as report
-
-            report(rest)
-        elif verb == "style":
-            from hamipose.cli.style import main as style
-
-            style(rest)
-        elif verb == "--version":
-            from hamipose import __version__
-
-            print(__version__)
-        else:
-            raise InputError(
-                f"there is no verb {verb!r}; expected adapt, predict, export, app, fit, validate, test, evaluate, "
-                "report, page, configs, data, style or demo"
-            )
-    except InputError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return answer(arguments, "hamipose", HELP, _VERBS)

@@ -1,17 +1,16 @@
 """The verb `configs`: what experiments there are, and what a config comes to with all that it inherits."""
 
-import argparse
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from hamipose import configs_folder
-from hamipose.cli.inherit import lineage
+from hamipose.cli.arguments import Arguments
+from hamipose.cli.inherit import merged
 from hamipose.errors import InputError
 
-__all__ = ["first_words", "main", "merged"]
+__all__ = ["first_words", "main"]
 
 
 def first_words(path: Path) -> str:
@@ -20,27 +19,6 @@ def first_words(path: Path) -> str:
         if line.startswith("#"):
             return re.split(r"(?<!eq)(?<!Fig)\. ", line.lstrip("# "), maxsplit=1)[0].rstrip(".")
     return ""
-
-
-def _over(below: Any, above: Any) -> Any:
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    if "class_path" in above and above["class_path"] != below.get("class_path"):
-        return above
-    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
-
-
-def merged(path: Path) -> dict[str, Any]:
-    """A config with all that it inherits, later files over earlier ones. (`fit --print_config` adds the defaults.)
-
-    Raises:
-        InputError: a file is missing, is no YAML mapping, or inherits from itself.
-    """
-    content: dict[str, Any] = {}
-    for file in lineage(path):
-        content = _over(content, yaml.safe_load(file.read_text()))
-    content.pop("inherit", None)
-    return content
 
 
 def _find(name: str) -> Path:
@@ -59,15 +37,14 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: what follows the verb.
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "python -m hamipose configs",
-        allow_abbrev=False,
         description="The ready-made experiments.",
         epilog="examples: configs list · configs show demo · configs show ablation/unified_gate",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", allow_abbrev=False, help="names, with the first words of each")
-    show = verbs.add_parser("show", allow_abbrev=False, help="one of them with all that it inherits")
+    verbs.add_parser("list", help="names, with the first words of each")
+    show = verbs.add_parser("show", help="one of them with all that it inherits")
     show.add_argument("name", help="as `list` has it, or a file of your own")
     given = parser.parse_args(arguments)
     folder = configs_folder()

@@ -1,11 +1,11 @@
 """The verb `data`: make people, or look at, prepare and check the data sets of the field."""
 
 import argparse
-from typing import NoReturn
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 
-__all__ = ["data"]
+__all__ = ["main"]
 
 _EXAMPLES = """\
 examples
@@ -23,24 +23,15 @@ and "paper" side by side.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Mistakes in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; {self.prog} --help shows what it takes")
-
-
-def _parser(names: list[str]) -> _Parser:
-    parser = _Parser(
+def _parser(names: list[str]) -> Arguments:
+    parser = Arguments(
         "python -m hamipose data",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Labelled people: made here, or the data sets of the field.",
         epilog=_EXAMPLES.format(names=", ".join(names)),
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    make = verbs.add_parser("synthesize", allow_abbrev=False, help="render labelled people or hands into a folder")
+    make = verbs.add_parser("synthesize", help="render labelled people or hands into a folder")
     make.add_argument("--what", choices=["people", "hands"], default="people", help="hands are left ones")
     make.add_argument("--look", choices=["plain", "photo"], default="plain", help="flat colours, or near to photos")
     make.add_argument("--count", type=int, default=2000, help="number of images")
@@ -50,10 +41,7 @@ def _parser(names: list[str]) -> _Parser:
     make.add_argument("--backgrounds", help="folder of background photos; built-in backgrounds where not given")
 
     def named(verb: str, text: str) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(
-            verb, allow_abbrev=False, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=parser.epilog
-        )
-        sub.formatter_class = argparse.RawDescriptionHelpFormatter
+        sub = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=parser.epilog)
         sub.add_argument("name", metavar="NAME", help="which data set: " + ", ".join(names))
         return sub
 
@@ -83,7 +71,7 @@ def _parser(names: list[str]) -> _Parser:
     return parser
 
 
-def data(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Carry out `data VERB …`.
 
     Raises:

@@ -1,58 +1,21 @@
 """``python -m hamipose evaluate``: anyone's predicted keypoints under the protocols of the tables."""
 
-import argparse
-import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 import hamipose.data
+from hamipose.cli.arguments import Arguments
+from hamipose.cli.data_set import named_set
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
 from hamipose.tables.evaluation import evaluate, in_order
 from hamipose.tables.predictions import matched, read_predictions
 
 __all__ = ["main"]
-
-
-def _options(words: Sequence[str], kind: type) -> dict[str, Any]:
-    """What follows for the data set: ``--name value`` pairs, as its constructor calls them."""
-    known = list(inspect.signature(kind).parameters)
-    options = {}
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.removeprefix("--").partition("=")
-        name = name.replace("-", "_")
-        if not word.startswith("--") or name not in known:
-            raise InputError(
-                f"{word} is no option of evaluate or {kind.__name__}, whose options are {', '.join(known)}"
-            )
-        text = value if equals else next(rest, None)
-        if text is None:
-            raise InputError(f"--{name} is given without a value")
-        options[name] = yaml.safe_load(text)
-    return options
-
-
-def _data_set(name: str, words: Sequence[str]) -> KeypointDataset:
-    short = name.removeprefix("hamipose.data.")
-    try:
-        kind = getattr(hamipose.data, short)
-    except AttributeError:
-        kind = None
-    if not (isinstance(kind, type) and issubclass(kind, KeypointDataset)):
-        raise InputError(f"--data is {name}, which is no labelled data set of hamipose.data, such as LeedsSports")
-    try:
-        dataset = kind(**_options(words, kind))
-    except TypeError as error:
-        raise InputError(f"{short} cannot be made: {error}; give what it lacks as --name value") from None
-    dataset.prepare()
-    return dataset
 
 
 def _image_ids(dataset: KeypointDataset) -> dict[int, str] | None:
@@ -69,9 +32,8 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: command line after the verb.
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "python -m hamipose evaluate",
-        allow_abbrev=False,
         description="PCK of predicted keypoints, under the strict protocol and the published one.",
         epilog="Other options go to the data set: --root DIR --split test",
     )
@@ -90,7 +52,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--threshold", type=float, nargs="+", default=[0.05, 0.1], help="as fractions of that side")
     parser.add_argument("--out", type=Path, help="write the scores to this JSON file, which `report --row` reads")
     given, words = parser.parse_known_args(arguments)
-    dataset = _data_set(given.data, words)
+    dataset = named_set(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
+    dataset.prepare()
     skeleton = dataset.skeleton
     found, names = read_predictions(given.predictions)
     order = list(named_skeleton(given.keypoints).keypoints) if given.keypoints else names or list(skeleton.keypoints)

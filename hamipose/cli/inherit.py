@@ -1,12 +1,15 @@
 """Configs that state differences: a file's `inherit:` names the files that it builds on."""
 
+import inspect
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from hamipose.errors import InputError
 
-__all__ = ["expand", "lineage"]
+__all__ = ["expand", "lineage", "merged"]
 
 
 def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
@@ -48,3 +51,37 @@ def expand(arguments: list[str]) -> list[str]:
             raise InputError("--config is given without a file")
         expanded += [word for path in lineage(Path(value)) for word in ("--config", str(path))]
     return expanded
+
+
+def merged(path: Path) -> dict[str, Any]:
+    """A config with all that it inherits, later files over earlier ones. (`fit --print_config` adds the defaults.)
+
+    Raises:
+        InputError: a file is missing, is no YAML mapping, or inherits from itself.
+    """
+    content: dict[str, Any] = {}
+    for file in lineage(path):
+        content = _over(content, yaml.safe_load(file.read_text()))
+    content.pop("inherit", None)
+    return content
+
+
+def _over(below: Any, above: Any) -> Any:
+    """What a later config states, and all else as it was; of another class's arguments those that the new one takes."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    if "class_path" in above and above["class_path"] != below.get("class_path"):
+        takes = _parameters(above["class_path"])
+        kept = {name: value for name, value in (below.get("init_args") or {}).items() if name in takes}
+        arguments = _over(kept, above.get("init_args") or {})
+        return {**above, **({"init_args": arguments} if arguments else {})}
+    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+
+
+def _parameters(class_path: str) -> set[str]:
+    """Names of what a class is made from; none where it cannot be imported, which `fit` will say."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        return set(inspect.signature(getattr(import_module(module), name)).parameters)
+    except (ImportError, AttributeError, ValueError):
+        return set()

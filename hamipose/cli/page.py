@@ -1,7 +1,8 @@
 """The verb `page`: a run's folder, finished or not, as one HTML page."""
 
-import argparse
 from pathlib import Path
+
+from hamipose.cli.arguments import Arguments
 
 __all__ = ["main"]
 
@@ -12,9 +13,8 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: what follows the verb.
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "python -m hamipose page",
-        allow_abbrev=False,
         description="Write RUN/report.html: scores, losses, conflict and gate by keypoint, energy, predictions.",
         epilog="example: python -m hamipose page runs/hamipose/version_0",
     )

@@ -1,16 +1,14 @@
 """``python -m hamipose style fit``: the decoder of UniFrame's style transfer, from the pictures of two domains."""
 
-import argparse
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from torch.utils.data import DataLoader
 
-from hamipose.cli.inherit import lineage
+from hamipose.cli.arguments import Arguments
+from hamipose.cli.build import build
+from hamipose.cli.inherit import merged
 from hamipose.data.base import ImageDataset
 from hamipose.data.images import ImageFolder
 from hamipose.data.stream import quiet_worker
@@ -67,25 +65,6 @@ def fit_decoder(
         after_step(step, StyleLosses(*(value.detach() for value in losses)))
 
 
-def _laid_over(below: Any, above: Any) -> Any:
-    """What a later config states, and all else as it was."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
-
-
-def _built(spec: Any) -> Any:
-    """What a config describes by class_path and init_args, at any depth."""
-    if isinstance(spec, list):
-        return [_built(item) for item in spec]
-    if not isinstance(spec, dict):
-        return spec
-    if "class_path" not in spec:
-        return {key: _built(value) for key, value in spec.items()}
-    module, _, name = spec["class_path"].rpartition(".")
-    return getattr(importlib.import_module(module), name)(**_built(spec.get("init_args") or {}))
-
-
 def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[ImageDataset, ImageDataset]:
     """The two domains' pictures.
 
@@ -96,14 +75,12 @@ def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[
         if not content or not style:
             raise InputError("style fit wants --content FOLDER and --style FOLDER, or --config FILE")
         return ImageFolder(content), ImageFolder(style)
-    data: dict[str, Any] = {}
-    for path in lineage(config):
-        data = _laid_over(data, yaml.safe_load(path.read_text()).get("data") or {})
+    data = merged(config).get("data") or {}
     target = data.get("target")
     target = target[0] if isinstance(target, list) and target else target
     if not data.get("source") or not target:
         raise InputError(f"config {config} has no data.source or no data.target; give one that has both")
-    return _built(data["source"]), _built(target)
+    return build(data["source"]), build(target)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -115,9 +92,9 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         InputError: pictures or weights cannot be had.
     """
-    parser = argparse.ArgumentParser("python -m hamipose style", allow_abbrev=False, description=__doc__)
+    parser = Arguments("python -m hamipose style", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    fit = verbs.add_parser("fit", allow_abbrev=False, help="train the decoder; both directions at once")
+    fit = verbs.add_parser("fit", help="train the decoder; both directions at once")
     fit.add_argument("--content", help="folder of the source's pictures, searched to any depth")
     fit.add_argument("--style", help="folder of the target's pictures")
     fit.add_argument(

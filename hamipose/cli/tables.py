@@ -1,12 +1,12 @@
 """``python -m hamipose report``: the paper's tables and figures, and the runs that they lack."""
 
-import argparse
 import json
 import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 from hamipose.running.estimate import dry_run, pending
 from hamipose.running.runs import Call, call, carry_out
@@ -19,10 +19,9 @@ from hamipose.tables.transfers import Transfer, data_sets, named_sets
 __all__ = ["main"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Arguments:
+    parser = Arguments(
         "python -m hamipose report",
-        allow_abbrev=False,
         description=__doc__,
         epilog="Other options are handed to every run, such as --trainer.accelerator gpu.",
     )

@@ -1,9 +1,8 @@
 """The command line's front door: answers for help at once, and loads what is heavy when a verb needs it."""
 
-import sys
 from collections.abc import Sequence
 
-from hamipose.errors import InputError
+from hamipose.cli.front_door import answer
 
 __all__ = ["main"]
 
@@ -19,6 +18,7 @@ training and evaluation
   predict   --config FILE --ckpt_path CKPT     predictions for a data set (data.predict) as an NPZ file
   evaluate  --predictions FILE.npz --data NAME [--OPTION VALUE …]
                                                anyone's vertices, joints or SMPL parameters under the same protocol
+  report    [--scale small|paper] [--dry-run]  the paper's table: runs what it lacks, writes Markdown, CSV and plots
 
 your pictures
   predict   IMAGE|FOLDER|VIDEO --checkpoint CKPT [--keypoints FILE.json] [--steps 14] [--out FOLDER]
@@ -45,62 +45,20 @@ more
 exit status: 0 done, 2 something that you can put right (one line says what), 1 anything else
 """
 
-_TRAINING = ("fit", "validate", "test")
-
-
-def _run(verb: str, rest: list[str]) -> None:
-    from_config = any(word.split("=")[0] in ("--config", "-c", "--print_config") for word in rest)
-    if verb in _TRAINING or (verb == "predict" and from_config):
-        from meshtto.cli.training import run
-
-        run([verb, *rest])
-    elif verb == "predict":
-        from meshtto.cli.predict import main as predict
-
-        predict(rest)
-    elif verb == "evaluate":
-        from meshtto.cli.evaluate import main as evaluate
-
-        evaluate(rest)
-    elif verb == "body":
-        from meshtto.cli.body import main as body
-
-        body(rest)
-    elif verb == "data":
-        from meshtto.cli.data import main as data
-
-        data(rest)
-    elif verb == "--version":
-        from meshtto import __version__
-
-        print(__version__)
-    else:
-        raise InputError(f"there is no verb {verb!r}; expected fit, validate, test, predict, evaluate, body or data")
+#: Besides fit, validate, test and predict by a config.
+_VERBS = {
+    "predict": "meshtto.cli.predict",
+    "evaluate": "meshtto.cli.evaluate",
+    "report": "meshtto.cli.report",
+    "body": "meshtto.cli.body",
+    "data": "meshtto.cli.data",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb.
+    """Run a verb; returns the exit status. See :func:`hamipose.cli.front_door.answer`.
 
     Args:
         arguments: what follows the program's name; those of the process where None.
-
-    Returns:
-        The exit status.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    given = [a for a in given if a != "--debug"]
-    if not given or given[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
-        return 0
-    try:
-        _run(given[0], given[1:])
-    except InputError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return answer(arguments, "meshtto", HELP, _VERBS)

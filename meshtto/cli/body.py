@@ -1,10 +1,9 @@
 """The verb `body`: bring your own SMPL, look at a body."""
 
-import argparse
 import re
 from pathlib import Path
-from typing import NoReturn
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 from meshtto.types import GENDERS
 
@@ -25,30 +24,20 @@ holds numbers only. Without any of this, every command works with the built-in b
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Mistakes in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; {self.prog} --help shows what it takes")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Arguments:
+    parser = Arguments(
         "python -m meshtto body",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Body models.",
         epilog=_EXAMPLES,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    bring = verbs.add_parser("import", allow_abbrev=False, help="convert a SMPL pickle, safely, once", epilog=_EXAMPLES)
-    bring.formatter_class = argparse.RawDescriptionHelpFormatter
+    bring = verbs.add_parser("import", help="convert a SMPL pickle, safely, once", epilog=_EXAMPLES)
     bring.add_argument("pickle", type=Path, metavar="SMPL.pkl", help="SMPL_NEUTRAL.pkl, SMPL_MALE.pkl, SMPL_FEMALE.pkl")
     bring.add_argument("--out", type=Path, required=True, help="file to write, .safetensors")
     bring.add_argument("--h36m", type=Path, required=True, metavar="J_regressor_h36m.npy", help="17 × 6890")
     bring.add_argument("--extra", type=Path, required=True, metavar="J_regressor_extra.npy", help="9 × 6890")
     bring.add_argument("--mean", type=Path, metavar="smpl_mean_params.npz", help="where regressors start")
-    look = verbs.add_parser("show", allow_abbrev=False, help="draw a body: its shapes or twenty poses")
+    look = verbs.add_parser("show", help="draw a body: its shapes or twenty poses")
     look.add_argument("--body", default="builtin", help="builtin, or a converted SMPL file")
     look.add_argument("--what", choices=("shapes", "poses"), default="poses")
     look.add_argument("--out", type=Path, required=True, help="the picture to write, .png or .jpg")

@@ -2,8 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -23,18 +24,9 @@ docs/mesh_data.md says where each comes from and what its people have.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Mistakes in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; {self.prog} --help shows what it takes")
-
-
-def _parser(names: list[str]) -> _Parser:
-    parser = _Parser(
+def _parser(names: list[str]) -> Arguments:
+    parser = Arguments(
         "python -m meshtto data",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="People with meshes.",
         epilog=_EXAMPLES.format(names=", ".join(names)),
     )
@@ -43,8 +35,7 @@ def _parser(names: list[str]) -> _Parser:
         ("check", "say what is there, what is missing, where to get it, and which splits result"),
         ("show", "write a contact sheet: labels, 2D evidence, mesh, augmented views"),
     ):
-        sub = verbs.add_parser(verb, allow_abbrev=False, help=text, epilog=parser.epilog)
-        sub.formatter_class = argparse.RawDescriptionHelpFormatter
+        sub = verbs.add_parser(verb, help=text, epilog=parser.epilog)
         sub.add_argument("name", metavar="NAME", choices=["builtin", *names], help="which data set")
         sub.add_argument("--root", default="cache/meshes", help="folder of the set")
         sub.add_argument("--file", help="of spin: the .npz of annotations")

@@ -1,14 +1,9 @@
 """``python -m meshtto evaluate``: anyone's predicted meshes under the protocol of the tables."""
 
-import inspect
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from hamipose.errors import InputError
+from hamipose.cli.data_set import named_set
 from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
@@ -22,42 +17,6 @@ and, where rows are not in the data set's order, index [N].
 example
   python -m meshtto evaluate --predictions theirs.npz --data BuiltinMeshes --count 256 --seed 1 --size 160
 """
-
-
-def _options(words: Sequence[str], kind: type) -> dict[str, Any]:
-    """What follows for the data set: ``--name value`` pairs, as its constructor calls them."""
-    known = list(inspect.signature(kind).parameters)
-    options = {}
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.removeprefix("--").partition("=")
-        name = name.replace("-", "_")
-        if not word.startswith("--") or name not in known:
-            raise InputError(f"{word} is no option of {kind.__name__}, whose options are {', '.join(known)}")
-        text = value if equals else next(rest, None)
-        if text is None:
-            raise InputError(f"--{name} is given without a value")
-        options[name] = yaml.safe_load(text)
-    return options
-
-
-def _data_set(name: str, words: Sequence[str]) -> Any:
-    import meshtto.data
-    from meshtto.data.base import MeshDataset
-
-    short = name.removeprefix("meshtto.data.")
-    try:
-        kind = getattr(meshtto.data, short)
-    except AttributeError:
-        kind = None
-    if not (isinstance(kind, type) and issubclass(kind, MeshDataset)):
-        raise InputError(f"--data is {name}, which is no data set of meshtto.data, such as BuiltinMeshes")
-    try:
-        dataset = kind(**_options(words, kind))
-    except TypeError as error:
-        raise InputError(f"{short} cannot be made: {error}; give what it lacks as --name value") from None
-    dataset.prepare()
-    return dataset
 
 
 def main(arguments: list[str]) -> None:
@@ -75,9 +34,12 @@ def main(arguments: list[str]) -> None:
     given, words = parser.parse_known_args(arguments)
     from rich.console import Console
 
+    import meshtto.data
+    from meshtto.data.base import MeshDataset
     from meshtto.report.evaluation import evaluate, read_predictions
 
-    dataset = _data_set(given.data, words)
+    dataset = named_set(given.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
+    dataset.prepare()
     scores = evaluate(read_predictions(given.predictions, dataset), dataset, given.body)
     console = Console(highlight=False)
     for name, value in scores["errors_mm"].items():

@@ -1,0 +1,56 @@
+"""What both command lines do with a line: help at once, a verb's module when it is asked for, mistakes in one line."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from hamipose.errors import InputError
+
+__all__ = ["answer"]
+
+#: Verbs of Lightning's command line; `predict` is one of them where a config is given.
+_TRAINING = ("fit", "validate", "test", "predict")
+
+
+def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapping[str, str]) -> int:
+    """Run a verb.
+
+    Args:
+        arguments: what follows the program's name; those of the process where None.
+        package: whose verbs they are; its ``cli.training`` has `run` for fit, validate, test and predict by a config.
+        text: the help.
+        verbs: the module of each other verb, whose `main` takes what follows it.
+
+    Returns:
+        The exit status: 0 done, 2 a mistake that the user can put right, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [a for a in given if a != "--debug"]
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(text, end="")
+        return 0
+    try:
+        _run(given[0], given[1:], package, verbs)
+    except InputError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(verb: str, rest: list[str], package: str, verbs: Mapping[str, str]) -> None:
+    by_config = any(word.split("=")[0] in ("--config", "-c", "--print_config") for word in rest)
+    if verb in _TRAINING and (by_config or verb not in verbs):
+        import_module(f"{package}.cli.training").run([verb, *rest])
+    elif verb in verbs:
+        import_module(verbs[verb]).main(rest)
+    elif verb == "--version":
+        print(import_module(package).__version__)
+    else:
+        known = list(dict.fromkeys([*_TRAINING, *verbs]))
+        raise InputError(f"there is no verb {verb!r}; expected {', '.join(known[:-1])} or {known[-1]}")
