@@ -7,25 +7,105 @@ record of each picture that is made.
 import importlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hamipose.data.journal import Journal
 from hamipose.errors import InputError
 from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 
-__all__ = ["check_numbers", "complete_folder", "load_annotations"]
-
-_JOURNAL = "annotations.part"
+__all__ = ["check_series", "complete_folder", "load_annotations", "records_of", "render_folder"]
 
 
-def check_numbers(count: int, size: int, seed: int, workers: int | None) -> None:
-    """Raises `InputError` where one of them makes no sense."""
-    for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0)):
-        if value < least:
+def check_series(
+    look: str,
+    count: int,
+    size: int,
+    seed: int,
+    workers: int | None,
+    choices: Mapping[str, tuple[list[str] | None, Collection[str]]],
+) -> None:
+    """The options that every series of built-in pictures has.
+
+    Args:
+        look: ``plain`` or ``photo``.
+        count: how many pictures.
+        size: side of the square pictures in pixels.
+        seed: which series.
+        workers: processes that render.
+        choices: by its name, what of a list may be drawn, and the list.
+
+    Raises:
+        InputError: one of them makes no sense.
+    """
+    from hamipose.synthetic.people import LOOKS
+
+    for name, (given, known) in choices.items():
+        if given is not None and (not given or not set(given) <= set(known)):
+            raise InputError(f"{name} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
+    if look not in LOOKS:
+        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
+    for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0), ("workers", workers, 1)):
+        if value is not None and value < least:
             raise InputError(f"{name} is {value}, expected at least {least}")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}, expected at least 1")
+
+
+def render_folder(
+    what: str,
+    look: str,
+    count: int,
+    size: int,
+    seed: int,
+    out: str,
+    backgrounds: str | None,
+    workers: int | None,
+    device: str | None,
+    progress: bool,
+    choices: Mapping[str, tuple[list[str] | None, Collection[str]]],
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Makes the pictures that are missing from a folder, see :func:`complete_folder`, once all options make sense.
+
+    Args:
+        what: ``people`` or ``hands``.
+        look: ``plain`` or ``photo``.
+        count: how many pictures the folder shall hold.
+        size: side of the square pictures in pixels.
+        seed: which series.
+        out: the folder.
+        backgrounds: a folder of photographs to show behind them.
+        workers: processes that render; by default one a processor.
+        device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
+        progress: show a progress bar.
+        choices: by its name, what of a list may be drawn, and the list; what is not given says nothing.
+        settings: what else tells this kind of folder from others.
+        options: further arguments of the maker that the pictures depend on, where they are given.
+
+    Returns:
+        The annotation file.
+
+    Raises:
+        InputError: an option that makes no sense, or a folder that holds other pictures than those asked for.
+    """
+    from hamipose.synthetic.backdrops import photographs
+
+    check_series(look, count, size, seed, workers, choices)
+    if backgrounds is not None:
+        photographs(backgrounds)
+    drawn = {name: sorted(given) for name, (given, _) in choices.items() if given is not None}
+    further = {**drawn, **{name: value for name, value in (options or {}).items() if value is not None}}
+    series = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds}
+    return complete_folder(
+        what,
+        Path(out),
+        count,
+        {**series, **settings, **further},
+        {**series, "device": device, **further},
+        workers,
+        progress,
+    )
 
 
 def _maker(what: str) -> Any:
@@ -52,41 +132,29 @@ def complete_folder(
     Returns:
         The annotation file.
     """
-    made = _made(what, folder, settings)
+    journal = Journal(folder / "annotations.part", what, settings)
+    made = _made(folder, journal)
     missing = [i for i in range(count) if i not in made]
     if not missing:
         return folder / "annotations.json"
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / _JOURNAL, "w" if not made else "a") as journal:
-        if journal.tell() == 0:
-            journal.write(json.dumps(settings) + "\n")
-            journal.writelines(json.dumps(record) + "\n" for record in made.values())
-        records = _records(what, folder, missing, arguments, workers)
-        for record in with_bar(records, len(missing), f"{settings['look']} {what}", progress):
-            journal.write(json.dumps(record) + "\n")
-            journal.flush()
-            made[record["image"]["id"]] = record
-    return _finish(what, folder, settings, made)
+    records = _records(what, folder, missing, arguments, workers)
+    shown = with_bar(records, len(missing), f"{settings['look']} {what}", progress)
+    for record in journal.keep(list(made.values()), shown):
+        made[record["image"]["id"]] = record
+    return _finish(folder, journal, made)
 
 
-def _made(what: str, folder: Path, settings: dict) -> dict[int, dict]:
+def _made(folder: Path, journal: Journal) -> dict[int, dict]:
     """Records of the pictures that are already there, from the finished file and from an interrupted run."""
-    made: dict[int, dict] = {}
-    sources = []
+    records = []
     if (folder / "annotations.json").exists():
         whole = load_annotations(folder / "annotations.json")
+        journal.agree(whole["info"].get("settings"))
         pairs = zip(whole["images"], whole["annotations"], strict=True)
-        sources.append((whole["info"].get("settings"), [{"image": i, "annotation": a} for i, a in pairs]))
-    if (folder / _JOURNAL).exists():
-        complete = (folder / _JOURNAL).read_text().rpartition("\n")[0].splitlines()
-        if complete:
-            sources.append((json.loads(complete[0]), [json.loads(line) for line in complete[1:]]))
-            (folder / _JOURNAL).write_text("\n".join(complete) + "\n")  # without a torn last line
-    for found, records in sources:
-        if found != settings:
-            raise InputError(f"{folder} holds {what} made with {found}, asked for are {settings}; give another folder")
-        made |= {r["image"]["id"]: r for r in records if (folder / r["image"]["file_name"]).exists()}
-    return made
+        records += [{"image": i, "annotation": a} for i, a in pairs]
+    records += journal.records()
+    return {r["image"]["id"]: r for r in records if (folder / r["image"]["file_name"]).exists()}
 
 
 def _records(what: str, folder: Path, missing: list[int], arguments: dict, workers: int | None) -> Iterator[dict]:
@@ -102,19 +170,19 @@ def _records(what: str, folder: Path, missing: list[int], arguments: dict, worke
     yield from records_of_processes("hamipose.synthetic.worker", missing, workers, request)
 
 
-def _finish(what: str, folder: Path, settings: dict, made: dict[int, dict]) -> Path:
+def _finish(folder: Path, journal: Journal, made: dict[int, dict]) -> Path:
     ordered = [made[i] for i in sorted(made)]
     whole = {
-        "info": {"description": f"HamiPose built-in {what}", "settings": settings},
+        "info": {"description": f"HamiPose built-in {journal.what}", "settings": journal.settings},
         "images": [r["image"] for r in ordered],
         "annotations": [r["annotation"] for r in ordered],
-        "categories": [_maker(what).category()],
+        "categories": [_maker(journal.what).category()],
     }
     path = folder / "annotations.json"
     unfinished = path.with_suffix(".json.part")
     unfinished.write_text(json.dumps(whole))
     os.replace(unfinished, path)
-    (folder / _JOURNAL).unlink()
+    journal.close()
     return path
 
 
@@ -128,3 +196,19 @@ def load_annotations(path: Path) -> dict:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not valid JSON ({error}); delete it and make the pictures again") from None
+
+
+def records_of(folder: Path, count: int, what: str) -> tuple[list[dict], list[dict]]:
+    """Images and annotations of the first `count` pictures.
+
+    Raises:
+        InputError: the folder does not hold so many.
+    """
+    path = folder / "annotations.json"
+    if not path.exists():
+        raise InputError(f"{path} does not exist; make the {what} first: prepare(), or hamipose data synthesize")
+    whole = load_annotations(path)
+    images, annotations = whole["images"][:count], whole["annotations"][:count]
+    if len(annotations) < count:
+        raise InputError(f"{path} holds {len(annotations)} {what}, asked for are {count}; call prepare()")
+    return images, annotations

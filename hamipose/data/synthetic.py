@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.data.base import KeypointDataset, named_skeleton
-from hamipose.data.rendered_folder import check_numbers, complete_folder, load_annotations
+from hamipose.data.rendered_folder import records_of, render_folder
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, COCO17, Skeleton
 from hamipose.types import Sample
@@ -60,25 +60,22 @@ def synthesize(
     """
     from hamipose.synthetic.backdrops import BACKDROPS
     from hamipose.synthetic.families import FAMILIES
-    from hamipose.synthetic.people import LOOKS
     from hamipose.synthetic.records import FORMAT
 
-    for what, given, known in (("poses", poses, FAMILIES), ("backdrops", backdrops, BACKDROPS)):
-        if given is not None and (not given or not set(given) <= set(known)):
-            raise InputError(f"{what} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
-    if look not in LOOKS:
-        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    check_numbers(count, size, seed, workers)
-    if backgrounds is not None:
-        from hamipose.synthetic.backdrops import photographs
-
-        photographs(backgrounds)
-    settings = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "format": FORMAT}
-    arguments = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "device": device}
-    for name, chosen in (("poses", poses), ("backdrops", backdrops)):
-        if chosen is not None:  # a folder of all of them says nothing
-            settings[name] = arguments[name] = sorted(chosen)
-    return complete_folder("people", Path(out), count, settings, arguments, workers, progress)
+    return render_folder(
+        "people",
+        look,
+        count,
+        size,
+        seed,
+        out,
+        backgrounds,
+        workers,
+        device,
+        progress,
+        choices={"poses": (poses, FAMILIES), "backdrops": (backdrops, BACKDROPS)},
+        settings={"format": FORMAT},
+    )
 
 
 class SyntheticPeople(KeypointDataset):
@@ -141,19 +138,11 @@ class SyntheticPeople(KeypointDataset):
     def labels(self) -> list[tuple[Path, np.ndarray, np.ndarray]]:
         """Picture, keypoints (x, y, visibility) and box to crop of every person, read on first use."""
         if self._labels is None:
-            path = self.root / "annotations.json"
-            if not path.exists():
-                raise InputError(
-                    f"{path} does not exist; make the people first: prepare(), or hamipose data synthesize"
-                )
-            whole = load_annotations(path)
+            images, annotations = records_of(self.root, self.count, "people")
             field, picked = self._order
-            pairs = list(zip(whole["images"], whole["annotations"], strict=True))[: self.count]
-            if len(pairs) < self.count:
-                raise InputError(f"{path} holds {len(pairs)} people, asked for are {self.count}; call prepare()")
             self._labels = [
                 (self.root / i["file_name"], np.array(a[field], np.float32).reshape(-1, 3)[picked], self._box(i, a))
-                for i, a in pairs
+                for i, a in zip(images, annotations, strict=True)
             ]
         return self._labels
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.data.hand_table import HandDataset, HandTable
-from hamipose.data.rendered_folder import check_numbers, complete_folder, load_annotations
+from hamipose.data.rendered_folder import records_of, render_folder
 from hamipose.errors import InputError
 
 __all__ = ["SyntheticHands", "synthesize_hands"]
@@ -59,31 +59,28 @@ def synthesize_hands(
     Raises:
         InputError: an option that makes no sense, or a folder that holds other pictures than those asked for.
     """
-    from hamipose.synthetic.backdrops import BACKDROPS, photographs
+    from hamipose.synthetic.backdrops import BACKDROPS
     from hamipose.synthetic.hands_poses import HAND_FAMILIES
     from hamipose.synthetic.hands_records import FORMAT
     from hamipose.synthetic.hands_staging import FACINGS
-    from hamipose.synthetic.people import LOOKS
 
-    lists = (("poses", poses, HAND_FAMILIES), ("backdrops", backdrops, BACKDROPS), ("facing", facing, FACINGS))
-    for what, given, known in lists:
-        if given is not None and (not given or not set(given) <= set(known)):
-            raise InputError(f"{what} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
-    if look not in LOOKS:
-        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    check_numbers(count, size, seed, workers)
     if roll_deg is not None and not 0 <= roll_deg <= 180:
         raise InputError(f"roll_deg is {roll_deg}, expected degrees from 0 to 180")
-    if backgrounds is not None:
-        photographs(backgrounds)
-    settings = {"what": "hands", "look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "format": FORMAT}
-    arguments = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds, "device": device}
-    for name, chosen, _ in lists:
-        if chosen is not None:  # a folder of all of them says nothing
-            settings[name] = arguments[name] = sorted(chosen)
-    if roll_deg is not None:
-        settings["roll_deg"] = arguments["roll_deg"] = float(roll_deg)
-    return complete_folder("hands", Path(out), count, settings, arguments, workers, progress)
+    return render_folder(
+        "hands",
+        look,
+        count,
+        size,
+        seed,
+        out,
+        backgrounds,
+        workers,
+        device,
+        progress,
+        choices={"poses": (poses, HAND_FAMILIES), "backdrops": (backdrops, BACKDROPS), "facing": (facing, FACINGS)},
+        settings={"what": "hands", "format": FORMAT},
+        options={"roll_deg": None if roll_deg is None else float(roll_deg)},
+    )
 
 
 class SyntheticHands(HandDataset):
@@ -147,16 +144,10 @@ class SyntheticHands(HandDataset):
         return self.root / "images" / f"{int(file):06d}.jpg"
 
     def read(self) -> HandTable:
-        path = self.root / "annotations.json"
-        if not path.exists():
-            raise InputError(f"{path} does not exist; make the hands first: prepare(), or hamipose data synthesize")
-        whole = load_annotations(path)
-        images, annotations = whole["images"][: self.count], whole["annotations"][: self.count]
-        if len(annotations) < self.count:
-            raise InputError(f"{path} holds {len(annotations)} hands, asked for are {self.count}; call prepare()")
+        images, annotations = records_of(self.root, self.count, "hands")
         labels = np.array([a["keypoints"] for a in annotations], np.float32)
         if labels.shape[1:] != (63,):
-            raise InputError(f"{path} holds {labels.shape[1] // 3} keypoints a picture, expected the 21 of a hand")
+            raise InputError(f"{self.root} holds {labels.shape[1] // 3} keypoints a picture, expected the 21 of a hand")
         labels = labels.reshape(-1, 21, 3)
         return HandTable(
             file=np.array([i["id"] for i in images], np.int32),

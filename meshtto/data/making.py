@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from hamipose.data.journal import Journal
+from hamipose.data.rendered_folder import check_series
 from hamipose.errors import InputError
 from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 
 __all__ = ["make_pictures", "read_labels"]
 
-_JOURNAL = "labels.part"
 _LABELS = ("pose", "shape", "trans", "focal_length", "keypoints", "visibility", "joints")
 
 
@@ -55,58 +56,37 @@ def make_pictures(
         InputError: an option that makes no sense, or a folder with other pictures than those asked for.
     """
     from hamipose.synthetic.families import FAMILIES
-    from hamipose.synthetic.people import LOOKS
     from meshtto.body.builtin import VERSION
     from meshtto.data.rendering import FORMAT
 
-    if look not in LOOKS:
-        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    if poses is not None and (not poses or not set(poses) <= set(FAMILIES)):
-        raise InputError(f"poses are {', '.join(poses) or 'empty'}, expected some of {', '.join(FAMILIES)}")
-    for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0), ("workers", workers, 1)):
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}, expected at least {least}")
+    check_series(look, count, size, seed, workers, {"poses": (poses, FAMILIES)})
     chosen = None if poses is None else sorted(poses)
     settings = {"look": look, "size": size, "seed": seed, "poses": chosen, "body": VERSION, "format": FORMAT}
-    made = _made(folder, settings)
+    journal = Journal(folder / "labels.part", "pictures", settings)
+    made = _made(folder, journal)
     missing = [i for i in range(count) if i not in made]
     if not missing:
         return folder / "labels.npz"
     folder.mkdir(parents=True, exist_ok=True)
     asked = {"look": look, "size": size, "seed": seed, "poses": chosen, "device": device}
-    with open(folder / _JOURNAL, "w" if not made else "a") as journal:
-        if journal.tell() == 0:
-            journal.write(json.dumps(settings) + "\n")
-            journal.writelines(json.dumps(record) + "\n" for record in made.values())
-        for record in with_bar(_records(folder, missing, asked, workers), len(missing), f"{look} meshes", progress):
-            journal.write(json.dumps(record) + "\n")
-            journal.flush()
-            made[record["index"]] = record
-    return _finish(folder, settings, made)
+    shown = with_bar(_records(folder, missing, asked, workers), len(missing), f"{look} meshes", progress)
+    for record in journal.keep(list(made.values()), shown):
+        made[record["index"]] = record
+    return _finish(folder, journal, made)
 
 
-def _made(folder: Path, settings: dict) -> dict[int, dict]:
+def _made(folder: Path, journal: Journal) -> dict[int, dict]:
     """Labels of the pictures that are already there, from the finished file and from an interrupted run."""
     made: dict[int, dict] = {}
     if (folder / "labels.npz").exists():
         whole = read_labels(folder / "labels.npz")
-        _agree(folder, json.loads(str(whole["settings"])), settings)
+        journal.agree(json.loads(str(whole["settings"])))
         for row, index in enumerate(whole["index"].tolist()):
             made[index] = {"index": index, **{name: whole[name][row].tolist() for name in _LABELS}}
-    if (folder / _JOURNAL).exists():
-        complete = (folder / _JOURNAL).read_text().rpartition("\n")[0].splitlines()
-        if complete:
-            _agree(folder, json.loads(complete[0]), settings)
-            made |= {record["index"]: record for record in map(json.loads, complete[1:])}
-            (folder / _JOURNAL).write_text("\n".join(complete) + "\n")  # without a torn last line
+    made |= {record["index"]: record for record in journal.records()}
     from meshtto.data.rendering import picture_name
 
     return {index: record for index, record in made.items() if (folder / picture_name(index)).exists()}
-
-
-def _agree(folder: Path, found: dict, asked: dict) -> None:
-    if found != asked:
-        raise InputError(f"{folder} holds pictures made with {found}, asked for are {asked}; give another folder")
 
 
 def _records(folder: Path, missing: list[int], asked: dict, workers: int | None) -> Iterator[dict]:
@@ -125,7 +105,7 @@ def _records(folder: Path, missing: list[int], asked: dict, workers: int | None)
     yield from records_of_processes("meshtto.data.worker", missing, workers, {"folder": str(folder), **asked})
 
 
-def _finish(folder: Path, settings: dict, made: dict[int, dict]) -> Path:
+def _finish(folder: Path, journal: Journal, made: dict[int, dict]) -> Path:
     from meshtto.data.rendering import picture_name
 
     ordered = [made[i] for i in sorted(made)]
@@ -135,10 +115,10 @@ def _finish(folder: Path, settings: dict, made: dict[int, dict]) -> Path:
     arrays["visibility"] = arrays["visibility"].astype(np.int8)
     arrays["index"] = np.array([r["index"] for r in ordered])
     arrays["imgname"] = np.array([picture_name(r["index"]) for r in ordered])
-    arrays["settings"] = np.array(json.dumps(settings))
+    arrays["settings"] = np.array(json.dumps(journal.settings))
     np.savez(unfinished, **arrays)
     os.replace(unfinished, path)
-    (folder / _JOURNAL).unlink()
+    journal.close()
     return path
 
 
