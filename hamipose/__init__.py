@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module hamipose has no {name}")
 
 
-def configs_folder() -> Path:
-    """Where the ready-made configs are: ``configs/hamipose`` of a clone, else where the installed package put them."""
-    clone = Path(__file__).parent.parent / "configs" / "hamipose"
-    return clone if clone.is_dir() else Path(sys.prefix) / "share" / "hamipose" / "configs"
+def configs_folder(package: str = "hamipose") -> Path:
+    """Where a package's ready-made configs are: in a clone below ``configs``, else where installation put them."""
+    clone = Path(__file__).parent.parent / "configs" / package
+    return clone if clone.is_dir() else Path(sys.prefix) / "share" / package / "configs"

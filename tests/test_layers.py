@@ -71,7 +71,14 @@ SHARED_FLOOR = 3
 
 #: Who may import what from outside.
 RESERVED = {
-    "lightning": ("hamipose.data.datamodule", "hamipose.methods", "hamipose.running", "hamipose.cli", "meshtto"),
+    "lightning": (
+        "hamipose.data.datamodule",
+        "hamipose.data.loading",
+        "hamipose.methods",
+        "hamipose.running",
+        "hamipose.cli",
+        "meshtto",
+    ),
     "albumentations": ("hamipose.data.views",),
     "anny": ("hamipose.synthetic", "meshtto.body"),
     "warp": ("hamipose.synthetic",),

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from hamipose.errors import InputError
 from hamipose.running.metrics_file import read_run
 from hamipose.running.provenance import revision
 
-__all__ = ["Call", "Run", "carry_out", "failure", "finished", "made_by", "wall_seconds", "waves"]
+__all__ = ["Call", "Run", "carry_out", "failure", "finished", "given", "made_by", "shown", "wall_seconds", "waves"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,23 @@ class Run:
     def command(self) -> str:
         """As a user would type it."""
         return shlex.join(["python", "-m", self.program, *self.arguments])
+
+
+def given(options: Mapping[str, str], folder: Path) -> tuple[str, ...]:
+    """Options as words of a command line, and those that have everything that a run writes put into `folder`."""
+    logger = "trainer.logger.init_args"
+    where = {
+        "trainer.enable_progress_bar": "false",
+        f"{logger}.save_dir": str(folder.parent),
+        f"{logger}.name": "",
+        f"{logger}.version": folder.name,
+    }
+    return tuple(word for name, value in {**options, **where}.items() for word in (f"--{name}", value))
+
+
+def shown(path: Path) -> str:
+    """A path from here where it is below: what a user would type in a clone."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 #: Carries out ``python -m`` with these words, its output appended to a file; gives the exit status.

@@ -10,7 +10,7 @@ import yaml
 from hamipose import configs_folder
 from hamipose.cli.inherit import lineage
 from hamipose.errors import InputError
-from hamipose.running.runs import Run
+from hamipose.running.runs import Run, given, shown
 from hamipose.tables.plan import Plan, Recipe, Row
 from hamipose.tables.transfers import Transfer, data_sets
 
@@ -172,19 +172,8 @@ def _fit(
         **transfer.located(root),
         **({} if start is None else {"model.init_args.training.warmup_steps": str(epochs * steps // 8)}),
         **{name: value.replace("{quarter}", str(epochs * steps // 4)) for name, value in recipe.options.items()},
-        "trainer.enable_progress_bar": "false",
-        "trainer.logger.init_args.save_dir": str(folder.parent),
-        "trainer.logger.init_args.name": "",
-        "trainer.logger.init_args.version": folder.name,
     }
     if start is not None:
         options["model.init_args.training.init_from"] = str(start.last)
-    arguments = ["fit", "--config", _shown(configs_folder() / recipe.config)]
-    arguments += ["--config", str(data_file(transfer, runs))]
-    arguments += [word for name, value in options.items() for word in (f"--{name}", value)]
-    return Run(folder, (*arguments, *overrides), epochs, steps, start)
-
-
-def _shown(path: Path) -> str:
-    """A path from here where it is below: what a user would type in a clone."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    configs = ("--config", shown(configs_folder() / recipe.config), "--config", str(data_file(transfer, runs)))
+    return Run(folder, ("fit", *configs, *given(options, folder), *overrides), epochs, steps, start)

@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,24 @@ def test_another_class_brings_its_own_arguments(tmp_path: Path):
     (tmp_path / "c.yaml").write_text("inherit: b.yaml\nmodel: {class_path: C, init_args: {x: 5}}\n")
     assert merged(tmp_path / "b.yaml")["model"] == {"class_path": "A", "init_args": {"x": 1, "y": {"z": 2, "w": 3}}}
     assert merged(tmp_path / "c.yaml")["model"] == {"class_path": "C", "init_args": {"x": 5}}
+
+
+@pytest.mark.parametrize("name", ["small/ccssl", "demo_mean_teacher", "demo_source_only", "methods/regda"])
+def test_what_is_shown_of_the_method_is_what_fit_uses(name: str, capsys: pytest.CaptureFixture):
+    """Where a config names another class than the one it inherits from, too: what that class takes is kept."""
+    shown = merged(configs_folder() / f"{name}.yaml")["model"]
+    with contextlib.suppress(SystemExit):  # jsonargparse's way to end after printing
+        main(["fit", "--print_config", "--config", str(configs_folder() / f"{name}.yaml")])
+    used = yaml.safe_load(capsys.readouterr().out)["model"]
+
+    def told(part: object, whole: object) -> bool:
+        """Whether every value of `part` is that of `whole`."""
+        if isinstance(part, dict) and isinstance(whole, dict):
+            return all(told(value, whole.get(key)) for key, value in part.items())
+        return part == whole
+
+    assert told(shown, used), (shown, used)
+    assert shown["init_args"]["network"]["backbone"] == used["init_args"]["network"]["backbone"]
 
 
 def test_an_unknown_config_is_told(capsys: pytest.CaptureFixture):

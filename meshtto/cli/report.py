@@ -1,0 +1,101 @@
+"""``python -m meshtto report``: the paper's table of mesh recovery, and the runs that it lacks."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from hamipose.errors import InputError
+from hamipose.running.estimate import dry_run, pending
+from hamipose.running.runs import Call, call, carry_out
+from meshtto.cli.arguments import Arguments
+from meshtto.tables.compose import Budget, Cell, compose, data_sets
+from meshtto.tables.page import title, write
+from meshtto.tables.plan import Scale
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+other options are handed to every run, such as --trainer.accelerator gpu
+examples
+  python -m meshtto report --dry-run                      what the small table lacks
+  python -m meshtto report --steps 600 --jobs 2           run it, and write runs/tables/meshtto_table1_small.md
+  python -m meshtto report --scale paper --data /data     needs SMPL, 3DPW, Human3.6M and the training sets; and days
+"""
+
+
+def _parser() -> Arguments:
+    parser = Arguments("report", "The paper's table, and the runs that it lacks.", _EXAMPLES)
+    parser.add_argument("--scale", choices=["small", "paper"], default="small")
+    parser.add_argument("--data", type=Path, default=os.environ.get("HAMIPOSE_DATA"), help="what configs call data/")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="+", default=[], metavar="LINE", help="lines to run and show, by their names")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it may take, and stop")
+    parser.add_argument("--no-runs", action="store_true", help="put together what is finished, and start nothing")
+    parser.add_argument("--runs", type=Path, default=Path("runs/tables"), help="where runs are kept")
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="where Markdown, CSV and plots go")
+    parser.add_argument("--start-steps", type=int, default=Budget.start, help="small scale: of the common regression")
+    parser.add_argument("--steps", type=int, default=Budget.steps, help="small scale: of every training, from there")
+    return parser
+
+
+def _sets(scale: Scale, cells: Sequence[Cell]) -> dict[str, str]:
+    """Role → the sets that the first line's config names, in words."""
+    content = data_sets(scale, cells[0].line.training)
+    named = {
+        "training": content["train"],
+        "validation": [content["validation"]],
+        **{f"test, {name}": [value] for name, value in content["report"].items()},
+    }
+    return {
+        role: "; ".join(
+            f"{one['class_path'].rpartition('.')[2]}({', '.join(f'{k}={v}' for k, v in one['init_args'].items())})"
+            for one in sets
+        )
+        for role, sets in named.items()
+    }
+
+
+def _prepare(scale: Scale, cells: Sequence[Cell]) -> None:
+    """Make the built-in pictures before several processes want them."""
+    if scale == "small":
+        from meshtto import data
+
+        content = data_sets(scale, cells[0].line.training)
+        for one in [*content["train"], content["validation"], *content["report"].values()]:
+            getattr(data, one["class_path"].rpartition(".")[2])(**one["init_args"]).prepare()
+
+
+def main(arguments: Sequence[str], call: Call = call) -> None:
+    """Run what the table lacks and write it.
+
+    Args:
+        arguments: command line after the verb.
+        call: carries out a run's command.
+    """
+    given, overrides = _parser().parse_known_args(list(arguments))
+    budget = Budget(given.start_steps, given.steps)
+    cells = compose(
+        given.scale,
+        seeds=given.seeds,
+        budget=budget,
+        runs=given.runs,
+        root=given.data,
+        only=given.only,
+        overrides=overrides,
+    )
+    wanted = [run for cell in cells for run in cell.tests.values()]
+    print(title(given.scale))
+    if given.dry_run:
+        print("\n".join([*dry_run(wanted, given.jobs), *(f"{c.line.label}: {c.missing}" for c in cells if c.missing)]))
+        return
+    if not wanted:
+        reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
+        raise InputError(f"nothing can be run at the paper's scale ({reasons}); give --data DIR")
+    if not given.no_runs and pending(wanted):
+        _prepare(given.scale, cells)
+        carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
+    command = shlex.join(["python", "-m", "meshtto", "report", *arguments])
+    path = write(given.scale, cells, budget=budget, sets=_sets(given.scale, cells), command=command, out=given.out)
+    print(f"written to {path}")
