@@ -1,17 +1,14 @@
 """One labelled source, any number of unlabelled targets, and what to evaluate on, as a Lightning data module."""
 
-import os
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import cv2
-import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from hamipose.data.base import ImageDataset, KeypointDataset, UnlabelledDataset
-from hamipose.data.evaluation import PlainCrops, ShareSampler, collate_evaluation
-from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training, quiet_worker
+from hamipose.data.evaluation import PlainCrops, collate_evaluation
+from hamipose.data.loading import evaluation_loader, loader, rank_and_world, running_verb
+from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training
 from hamipose.data.views import Views, named_views
 from hamipose.errors import InputError
 from hamipose.skeletons import Skeleton
@@ -124,8 +121,7 @@ class DomainAdaptation(LightningDataModule):
 
     def _needed(self) -> Sequence[ImageDataset]:
         """The data sets of the verb at hand."""
-        running = None if self.trainer is None else self.trainer.state.fn
-        verb = "fit" if running is None else str(running.value)
+        verb = running_verb(self.trainer)
         if verb == "predict":
             if self.predict is None:
                 raise InputError(
@@ -170,26 +166,7 @@ class DomainAdaptation(LightningDataModule):
         return found if self.stream.target is None else found + int(self.stream.target.broken.sum())
 
     def _rank_and_world(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
-            raise InputError(
-                "trainer.use_distributed_sampler is true; set it to false: the data are shared out already"
-            )
-        return self.trainer.global_rank, self.trainer.world_size
-
-    def _loader(self, dataset: Dataset, workers: int, **options: Any) -> DataLoader:
-        if workers == 0 and (os.cpu_count() or 1) <= 2:
-            cv2.setNumThreads(0)  # the training process has the cores
-        return DataLoader(
-            dataset,
-            num_workers=workers,
-            worker_init_fn=quiet_worker,
-            pin_memory=torch.cuda.is_available(),
-            # Of its own, or each pass would take a number from the run's generator and resuming could not be exact.
-            generator=torch.Generator().manual_seed(self.seed),
-            **options,
-        )
+        return rank_and_world(self.trainer)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of `TrainBatch`."""
@@ -207,9 +184,10 @@ class DomainAdaptation(LightningDataModule):
             wants_source=getattr(method, "wants_source", None),
         )
         assert self.stream is not None, "setup comes first"
-        return self._loader(
+        return loader(
             self.stream,
             self.num_workers,
+            self.seed,
             batch_sampler=sampler,
             collate_fn=collate_training,
             persistent_workers=self.num_workers > 0,
@@ -217,11 +195,14 @@ class DomainAdaptation(LightningDataModule):
 
     def _evaluation_loader(self, dataset: KeypointDataset | UnlabelledDataset) -> DataLoader:
         rank, world = self._rank_and_world()
-        return self._loader(
+        return evaluation_loader(
             PlainCrops(dataset, self.image_size, len(self.skeleton)),
-            min(self.num_workers, 1 + len(dataset) // 200),
-            batch_size=self.evaluation_batch_size,
-            sampler=ShareSampler(len(dataset), rank, world),
+            len(dataset),
+            self.evaluation_batch_size,
+            self.num_workers,
+            self.seed,
+            rank,
+            world,
             collate_fn=collate_evaluation,
         )
 

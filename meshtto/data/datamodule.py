@@ -1,16 +1,12 @@
 """A mixture of people to learn from and data sets to evaluate on, as a Lightning data module."""
 
-import os
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import cv2
-import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from hamipose.data.evaluation import ShareSampler
-from hamipose.data.stream import StepSampler, quiet_worker
+from hamipose.data.loading import evaluation_loader, loader, rank_and_world, running_verb
+from hamipose.data.stream import StepSampler
 from hamipose.errors import InputError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
@@ -89,8 +85,7 @@ class MeshData(LightningDataModule):
 
     def _needed(self) -> Sequence[MeshDataset]:
         """The data sets of the verb at hand."""
-        running = None if self.trainer is None else self.trainer.state.fn
-        verb = "fit" if running is None else str(running.value)
+        verb = running_verb(self.trainer)
         if verb == "predict":
             if self.predict is None:
                 raise InputError("data.predict is not given; expected a data set, such as meshtto.data.BuiltinMeshes")
@@ -141,27 +136,7 @@ class MeshData(LightningDataModule):
         return 0 if self.stream is None else self.stream.mixture.broken
 
     def _rank_and_world(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
-            raise InputError(
-                "trainer.use_distributed_sampler is true; set it to false: the data are shared out already"
-            )
-        return self.trainer.global_rank, self.trainer.world_size
-
-    def _loader(self, dataset: Dataset, workers: int, **options: Any) -> DataLoader:
-        if workers == 0 and (os.cpu_count() or 1) <= 2:
-            cv2.setNumThreads(0)  # the training process has the cores
-        return DataLoader(
-            dataset,
-            num_workers=workers,
-            worker_init_fn=quiet_worker,
-            pin_memory=torch.cuda.is_available(),
-            collate_fn=collate,
-            # Of its own, or each pass would take a number from the run's generator and resuming could not be exact.
-            generator=torch.Generator().manual_seed(self.seed),
-            **options,
-        )
+        return rank_and_world(self.trainer)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of `MeshBatch`."""
@@ -176,17 +151,26 @@ class MeshData(LightningDataModule):
             wants_target=lambda step: False,
         )
         assert self.stream is not None, "setup comes first"
-        return self._loader(
-            self.stream, self.num_workers, batch_sampler=sampler, persistent_workers=self.num_workers > 0
+        return loader(
+            self.stream,
+            self.num_workers,
+            self.seed,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            persistent_workers=self.num_workers > 0,
         )
 
     def _evaluation_loader(self, dataset: MeshDataset) -> DataLoader:
         rank, world = self._rank_and_world()
-        return self._loader(
+        return evaluation_loader(
             MeshCrops(dataset, self.size),
-            min(self.num_workers, 1 + len(dataset) // 200),
-            batch_size=self.evaluation_batch_size,
-            sampler=ShareSampler(len(dataset), rank, world),
+            len(dataset),
+            self.evaluation_batch_size,
+            self.num_workers,
+            self.seed,
+            rank,
+            world,
+            collate_fn=collate,
         )
 
     def evaluation_sets(self) -> list[tuple[str, MeshDataset]]:
