@@ -5,7 +5,6 @@ from typing import Any
 
 import cv2
 import torch
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from hamipose.data.evaluation import ShareSampler
@@ -15,14 +14,17 @@ from hamipose.errors import InputError
 __all__ = ["evaluation_loader", "loader", "rank_and_world", "running_verb"]
 
 
-def running_verb(trainer: Trainer | None) -> str:
-    """What the trainer is about: fit, validate, test or predict; fit where there is none."""
+def running_verb(trainer: Any) -> str:
+    """What the trainer is about: fit, validate, test or predict; fit where it is None."""
     running = None if trainer is None else trainer.state.fn
     return "fit" if running is None else str(running.value)
 
 
-def rank_and_world(trainer: Trainer | None) -> tuple[int, int]:
-    """Number of this process, and how many there are.
+def rank_and_world(trainer: Any) -> tuple[int, int]:
+    """Number of this process, and how many there are; 0 and 1 without a trainer.
+
+    Args:
+        trainer: Lightning's, or None.
 
     Raises:
         InputError: Lightning would share out once more what the samplers share out already.
