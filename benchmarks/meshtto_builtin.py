@@ -32,9 +32,14 @@ ROOT = Path(__file__).parent.parent
 METHODS = {"Regression": Regression, "Meta": Meta, "Dual": Dual}
 
 
-def tests(alpha: float, eft: float, people: int) -> dict[str, tuple[str, Phase, str, int]]:
+def inner_rule(alpha: float, given: argparse.Namespace) -> SGD:
+    """Gradient descent in training and at test time."""
+    return SGD(alpha, given.clip_norm or None)
+
+
+def tests(rule: SGD, eft: float, people: int) -> dict[str, tuple[str, Phase, str, int]]:
     """name → (which training, phase, evidence, how many people at most)."""
-    head = Phase(14, SGD(alpha))
+    head = Phase(14, rule)
     alone = replace(head, pseudo_mesh=False)
     return {
         "Regression": ("Regression", alone, "detector", people),
@@ -65,10 +70,10 @@ def data(seed: int, steps: int, report: Facing | None = None, batch: int = 16) -
     )
 
 
-def made(method: str, start: Path | None, alpha: float, test_time: TestTimeOptions) -> MeshMethod:
+def made(method: str, start: Path | None, rule: SGD, test_time: TestTimeOptions) -> MeshMethod:
     """A method whose networks come from a checkpoint when it trains."""
     found = read_checkpoint(start)["hyper_parameters"]["regressor"] if start else {}
-    inner = {} if method == "Regression" else {"inner": Phase(1, SGD(alpha))}
+    inner = {} if method == "Regression" else {"inner": Phase(1, rule)}
     return METHODS[method](
         lambda parameters: torch.optim.Adam(parameters, lr=1e-4),
         RegressorOptions(**found, dropout=0.2),
@@ -101,7 +106,7 @@ def train(out: Path, method: str, seed: int, given: argparse.Namespace) -> Path:
     if not path.exists():
         seed_everything(1000 + seed)
         begin, runs = time.time(), trainer(out)
-        model = made(method, given.start, given.alpha, TestTimeOptions([]))
+        model = made(method, given.start, inner_rule(given.alpha, given), TestTimeOptions([]))
         runs.fit(model, data(1000 + seed, given.steps))
         runs.save_checkpoint(path)
         seconds, cpu = time.time() - begin, time.process_time()
@@ -112,13 +117,13 @@ def train(out: Path, method: str, seed: int, given: argparse.Namespace) -> Path:
 
 def test(out: Path, name: str, seed: int, checkpoint: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Errors against steps of one way of adapting."""
-    method, phase, evidence, limit = tests(given.alpha, given.eft, given.people)[name]
+    method, phase, evidence, limit = tests(inner_rule(given.alpha, given), given.eft, given.people)[name]
     stem = "".join(c if c.isalnum() else "-" for c in name.lower())
     path = out / f"test-{stem}-{seed}.json"
     if not path.exists():
         seed_everything(seed)
         begin, runs = time.time(), trainer(out)
-        model = made(method, given.start, given.alpha, TestTimeOptions([phase], tolerance=None))
+        model = made(method, given.start, inner_rule(given.alpha, given), TestTimeOptions([phase], tolerance=None))
         model.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
         batch = 32 if phase.scope == "head" else 1
         runs.test(model, data(0, 1, Facing(256, limit, 1, evidence=evidence), batch), verbose=False)
@@ -130,16 +135,19 @@ def test(out: Path, name: str, seed: int, checkpoint: Path, given: argparse.Name
 def choose_alpha(given: argparse.Namespace) -> float:
     """Of the steps under which no image's 2D loss grows by more than half, the one that lowers the mean most: on
     validation people, by evidence alone."""
-    model = made("Regression", given.start, 1e-3, TestTimeOptions([])).eval()
+    model = made("Regression", given.start, SGD(), TestTimeOptions([])).eval()
     load_networks(given.start, model)
     crops = MeshCrops(Facing(64, 999, 900), (64, 64))
     batch = collate([crops[i] for i in range(len(crops))])
     best, chosen = float("inf"), 1e-4
     for alpha in (3e-4, 1e-3, 3e-3):
-        losses = model.recover(batch, [Phase(14, SGD(alpha), pseudo_mesh=False)], tolerance=None).losses
-        steady = bool((losses <= 1.5 * losses[0] + 1e-3).all())
+        found = model.recover(batch, [Phase(14, inner_rule(alpha, given), pseudo_mesh=False)], tolerance=None)
+        losses, lost = found.losses, int(found.diverged.sum())
+        steady = not lost and bool((losses <= 1.5 * losses[0] + 1e-3).all())
         print(
-            f"alpha {alpha:g}: 2D loss {losses[0].mean():.4f} -> {losses[-1].mean():.4f}, steady: {steady}", flush=True
+            f"alpha {alpha:g}: 2D loss {losses[0].mean():.4f} -> {losses[-1].mean():.4f}, steady: {steady}, "
+            f"diverged: {lost} of {len(batch.index)}",
+            flush=True,
         )
         if steady and losses[-1].mean() < best:
             best, chosen = float(losses[-1].mean()), alpha
@@ -154,8 +162,9 @@ def mean_curves(seeds: dict[int, dict[str, Any]]) -> dict[str, list[float]]:
 def table(results: dict[str, dict[int, dict[str, Any]]]) -> str:
     """Means over seeds; the least value is named for what it is: found by looking at test labels."""
     lines = [
-        "| training, adaptation | MPJPE 0 | 14 | PA-MPJPE 0 | 6 | 14 | least (at step) | PVE 0 | 14 | 2D px 0 | 14 |",
-        "|---|" + "---:|" * 10,
+        "| training, adaptation | MPJPE 0 | 14 | PA-MPJPE 0 | 6 | 14 | least (at step) | PVE 0 | 14 | 2D px 0 | 14 "
+        "| diverged |",
+        "|---|" + "---:|" * 11,
     ]
     for name, seeds in results.items():
         mean = mean_curves(seeds)
@@ -167,6 +176,8 @@ def table(results: dict[str, dict[int, dict[str, Any]]]) -> str:
             if key == "pa_mpjpe":
                 step = min(range(len(line)), key=line.__getitem__)
                 cells.append(f"{line[step]:.2f} ({step})")
+        people = [seed["sets"]["report/builtin"]["people"] for seed in seeds.values()]
+        cells.append(" of ".join(str(sum(p[key] for p in people)) for key in ("diverged", "recovered")))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -197,6 +208,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--steps", type=int, default=50, help="of each method, of 16 images")
     parser.add_argument("--alpha", type=float, help="of the inner step; chosen on validation people where not given")
+    parser.add_argument("--clip-norm", type=float, default=1.0, help="of the inner step's gradient; 0: none")
     parser.add_argument("--people", type=int, default=64, help="to test on, at most")
     parser.add_argument("--eft", type=float, default=1e-4, help="Adam's step size at test time")
     given = parser.parse_args()
@@ -206,7 +218,7 @@ def main() -> None:
     results: dict[str, dict[int, dict[str, Any]]] = {}
     for seed in given.seeds:
         ends = {method: train(given.out, method, seed, given) for method in METHODS}
-        for name, (method, *_) in tests(given.alpha, given.eft, given.people).items():
+        for name, (method, *_) in tests(inner_rule(given.alpha, given), given.eft, given.people).items():
             results.setdefault(name, {})[seed] = test(given.out, name, seed, ends[method], given)
             write(results, given.results)
     print((given.results / "figures.md").read_text())

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from meshtto.data.builtin import BuiltinMeshes
-from meshtto.types import MeshSample
 
 __all__ = ["Facing"]
 
@@ -22,24 +21,13 @@ class Facing(BuiltinMeshes):
     """
 
     def __init__(self, count: int, limit: int, seed: int = 0, size: int = 160, evidence: str = "detector"):
-        super().__init__("plain", count, seed, size, evidence, cache=True, workers=1)
+        super().__init__("plain", count, seed, size, evidence, cache=True, workers=1, facing=True)
         self.limit = limit
-        self._places: np.ndarray | None = None
 
     @property
     def places(self) -> np.ndarray:
         """Their numbers in the series."""
-        if self._places is None:
-            root = self.labels["rotations"][: self.count, 0]
-            facing = (-root[:, 2, 2] > 0.5) & (-root[:, 1, 1] > np.cos(np.pi / 4))
-            self._places = np.flatnonzero(facing)[: self.limit]
-        return self._places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> MeshSample:
-        return super().__getitem__(int(self.places[index]))
+        return super().places[: self.limit]
 
     def describe(self) -> str:
         """What the set is, in a line."""

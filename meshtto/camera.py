@@ -100,6 +100,28 @@ def box_feature(box: Box) -> Float[Tensor, "batch 3"]:
     return torch.cat([place, (box.side_px[:, None] - 0.24 * focal) / (0.06 * focal)], 1)
 
 
+def _project_scaled(
+    points_m: Float[Tensor, "batch point 3"],
+    camera: Float[Tensor, "batch 3"],
+    side_px: Float[Tensor, " batch"],
+    away_px: Float[Tensor, "batch 2"],
+    focal_px: Float[Tensor, " batch"],
+) -> Float[Tensor, "batch point 2"]:
+    r"""The pinhole :math:`f (X + t_x + a / h) / (Z + f / h)` with :math:`h = b s / 2`, as a fraction that is multiplied
+    by h:
+
+    .. math:: f\, \frac{h (X + t_x) + a}{f + h Z}
+
+    The same numbers, and smooth where the scale s passes through 0: during adaptation it may, and a division by s then
+    has gradients without bound that point away from where it should come back to. Depths below 5 cm count as 5 cm.
+    """
+    half_px = (side_px * camera[:, 0] / 2)[:, None, None]
+    across_px = half_px * (points_m[..., :2] + camera[:, None, 1:]) + away_px[:, None]
+    focal_px = focal_px[:, None, None]
+    depth_px = torch.maximum(focal_px + half_px * points_m[..., 2:], NEAREST_M * half_px.abs())
+    return focal_px * across_px / depth_px
+
+
 class Camera(ABC):
     """How three numbers and a crop become a projection."""
 
@@ -124,7 +146,8 @@ class FullFrameCamera(Camera):
         box: Box,
         size: tuple[int, int],
     ) -> Float[Tensor, "batch point 2"]:
-        full_px = project(points_m, full_frame_translation(camera, box), box.focal_px, box.principal_px)
+        away_px = box.centre_px - box.principal_px
+        full_px = _project_scaled(points_m, camera, box.side_px, away_px, box.focal_px) + box.principal_px[:, None]
         return crop_from_full(full_px, box, size)
 
 
@@ -146,7 +169,6 @@ class CropCamera(Camera):
         size: tuple[int, int],
     ) -> Float[Tensor, "batch point 2"]:
         height, width = size
-        focal = camera.new_full((len(camera),), self.focal_px)
-        depth = 2 * self.focal_px / (height * camera[:, :1] + 1e-9)
-        middle = camera.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(len(camera), 2)
-        return project(points_m, torch.cat([camera[:, 1:], depth], 1), focal, middle)
+        focal, side = (camera.new_full((len(camera),), value) for value in (self.focal_px, height))
+        middle = camera.new_tensor([(width - 1) / 2, (height - 1) / 2])
+        return _project_scaled(points_m, camera, side, torch.zeros_like(camera[:, 1:]), focal) + middle

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from meshtto.adaptation.weights import Weights
 
 __all__ = ["Adapted", "adapt"]
+
+#: An image whose loss is so many times what it began with has left the valley it was to go down.
+ASTRAY = 10.0
 
 
 class Adapted(NamedTuple):
@@ -20,7 +23,9 @@ class Adapted(NamedTuple):
     losses: Float[Tensor, "step batch"]
     """The loss of each image before each step, without a graph."""
     steps: Int[Tensor, " batch"]
-    """How many steps each image took."""
+    """How many steps each image took, those that were taken back among them."""
+    diverged: Bool[Tensor, " batch"]
+    """Which images' steps led astray: their weights are back where they began, and so is their output."""
 
 
 def adapt(
@@ -33,13 +38,16 @@ def adapt(
 ) -> Adapted:
     r"""Move weights down the loss, :math:`w_j \leftarrow w_j - \alpha \nabla L_j`, for a number of steps.
 
+    An image *diverges* when a step leads to a loss that is no finite number, or ten times the one it began with. Its
+    weights go back to where they began and stay there, which no other image notices, and the result says so.
+
     Args:
         weights: what is moved, in place.
         inputs: of the network.
-        loss: from its output to one value an image, which must depend on that image alone.
+        loss: from its output to one value an image, 0 or more, which must depend on that image alone.
         steps: at most so many.
         tolerance: an image stops as soon as its loss changes by less than this from one step to the next (an absolute
-            number). An image whose loss is no finite number is left where it is.
+            number). An image whose loss is no finite number from the beginning is left where it is.
         watch: shown the step's number and the output under the weights so far, from 0 to `steps`, whether or not all
             images stopped before.
 
@@ -50,26 +58,36 @@ def adapt(
     # One value an image; built from the inputs so that zero steps have the right shape as well.
     taken = torch.zeros(len(inputs[0]), dtype=torch.long, device=inputs[0].device)
     active = torch.ones_like(taken, dtype=torch.bool)
+    diverged = torch.zeros_like(active)
     seen: list[Tensor] = []
-    done = False
-    for step in range(steps):
+    first, sound = inputs[0].new_zeros(len(taken)), active
+    done = steps == 0
+    for step in range(steps + 1):
+        if not done:
+            losses = loss(output)
+            if step == 0:
+                active = sound = losses.detach().isfinite()
+                first = weights.judged(losses.detach(), sound)
+            else:
+                astray = sound & ~diverged & ~(weights.judged(losses.detach(), sound) <= ASTRAY * first)
+                if bool(astray.any()):  # asking a GPU costs a wait, a mesh gone wrong costs more
+                    weights.give_up(astray)
+                    active, diverged = active & ~astray, diverged | astray
+                    output = weights(*inputs)
+                    losses = loss(output)
+            done = step == steps
         if watch is not None:
             watch(step, output)
         if done:
             continue
-        losses = loss(output)
         seen.append(losses.detach())
-        active = active & losses.detach().isfinite()
         if tolerance is not None and step > 0:
             active = active & ((seen[-2] - seen[-1]).abs() >= tolerance)
-        # Asking a GPU costs a wait, which is worth it only where images can stop.
-        done = tolerance is not None and not bool(active.any())
+            done = not bool(active.any())
         if done:
             continue
         weights.descend(losses, active)
         taken += active
         output = weights(*inputs)
-    if watch is not None:
-        watch(steps, output)
     rows = torch.stack(seen) if seen else inputs[0].new_zeros(0, len(inputs[0]))
-    return Adapted(output, rows, taken)
+    return Adapted(output, rows, taken, diverged)

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from meshtto.adaptation.rules import SGD
+from meshtto.adaptation.rules import SGD, clip_factor
 from meshtto.adaptation.weights import Weights
 
 __all__ = ["LowRank"]
@@ -46,6 +46,13 @@ class _Layer:
         self.inputs.append(inputs)
         self.outputs.append(output)
         return output
+
+    def squares(self, gradients: Float[Tensor, "batch pass out"], keep_graph: bool) -> Float[Tensor, " batch"]:
+        r""":math:`\|\sum_i d_i a_i^\top\|^2 = \sum_{ij} (d_i \cdot d_j)(a_i \cdot a_j)`, and that of the bias."""
+        a = torch.stack(self.inputs, 1)
+        a = a if keep_graph else a.detach()
+        products = a @ a.mT
+        return ((gradients @ gradients.mT) * (products + 1 if self.bias else products)).sum((1, 2))
 
     def gather(self, gradients: list[Tensor], keep_graph: bool) -> None:
         """Take in the pairs of one step; `gradients` are already multiplied by the learning rate."""
@@ -109,14 +116,34 @@ class LowRank(Weights):
         outputs = [z for layer in self._layers.values() for z in layer.outputs]
         found = torch.autograd.grad(losses.sum(), outputs, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(z) if g is None else g for g, z in zip(found, outputs, strict=True)]
+        step = self.rule.lr * self._clip(gradients)[:, None]
         # A choice, not a product: what is not a number in an inactive image must not come back as 0 · NaN.
-        gradients = [torch.where(active[:, None], self.rule.lr * g, 0.0) for g in gradients]
+        gradients = [torch.where(active[:, None], step * g, 0.0) for g in gradients]
         for layer in self._layers.values():
             if not layer.outputs:
                 continue  # a layer that the head does not use
             mine, gradients = gradients[: len(layer.outputs)], gradients[len(layer.outputs) :]
             layer.gather(mine, self.second_order)
             layer.inputs, layer.outputs = [], []
+
+    def _clip(self, gradients: list[Tensor]) -> Float[Tensor, " batch"]:
+        """What the rule leaves of each image's gradient."""
+        if self.rule.clip_norm is None:
+            return gradients[0].new_ones(len(gradients[0]))
+        tiny = torch.finfo(gradients[0].dtype).tiny
+        unit = torch.stack([g.detach().abs().amax(1) for g in gradients]).amax(0).clamp(min=tiny)
+        squares, rest = [], gradients
+        for layer in self._layers.values():
+            if layer.outputs:
+                mine, rest = rest[: len(layer.outputs)], rest[len(layer.outputs) :]
+                squares.append(layer.squares(torch.stack(mine, 1) / unit[:, None, None], self.second_order))
+        # Rounding may leave a sum of squares below 0.
+        return clip_factor(unit, torch.stack(squares).sum(0).clamp(min=0), self.rule.clip_norm)
+
+    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
+        for layer in self._layers.values():
+            if layer.d is not None:
+                layer.d = torch.where(images[:, None, None], 0.0, layer.d)
 
     def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         adapted = {}

@@ -4,15 +4,23 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["SGD", "Adam", "Rule"]
+__all__ = ["SGD", "Adam", "Rule", "clip_factor"]
 
 
 class Rule(ABC):
-    """An optimizer without a home for parameters: it is given them, and gives new ones back."""
+    """An optimizer without a home for parameters: it is given them, and gives new ones back.
+
+    Attributes:
+        lr: step size.
+        clip_norm: largest norm of one image's gradient, over all that is moved; a longer one is shortened to it before
+            it comes to :meth:`step`.
+    """
 
     lr: float
+    clip_norm: float | None = None
 
     @abstractmethod
     def step(self, parameters: list[Tensor], gradients: list[Tensor], state: object) -> tuple[list[Tensor], object]:
@@ -20,14 +28,20 @@ class Rule(ABC):
 
 
 class SGD(Rule):
-    r"""Gradient descent, :math:`w \leftarrow w - \alpha g`.
+    r"""Gradient descent, :math:`w \leftarrow w - \alpha \min(1, c / \|g\|)\, g`.
+
+    As published there is no c. Without it a step lands beyond where it started as soon as α times the largest curvature
+    of an image's loss exceeds 2, and a camera's scale that is thrown below 0 this way does not come back: with it no
+    weight moves by more than α c in a step.
 
     Args:
         lr: α.
+        clip_norm: c.
     """
 
-    def __init__(self, lr: float = 1e-5) -> None:
+    def __init__(self, lr: float = 1e-5, clip_norm: float | None = None) -> None:
         self.lr = _positive(lr)
+        self.clip_norm = None if clip_norm is None else _positive(clip_norm, "clip_norm")
 
     def step(self, parameters: list[Tensor], gradients: list[Tensor], state: object) -> tuple[list[Tensor], object]:
         return [p - self.lr * g for p, g in zip(parameters, gradients, strict=True)], None
@@ -67,7 +81,25 @@ class Adam(Rule):
         return new, _Moments(step, first, second)
 
 
-def _positive(lr: float) -> float:
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"lr is {lr}: expected a number above 0")
-    return lr
+def clip_factor(
+    unit: Float[Tensor, "*image"], squares: Float[Tensor, "*image"], limit: float
+) -> Float[Tensor, "*image"]:
+    r""":math:`\min(1, c / \|g\|)` of gradients given as :math:`\|g\|^2 = u^2 q`.
+
+    Any u does, the largest entry of g best: squares of what a loss throws up when it explodes have no place in single
+    precision. Differentiable where g is 0 as well.
+
+    Args:
+        unit: u, a constant.
+        squares: q.
+        limit: c.
+    """
+    longer = unit * squares.detach().sqrt() > limit
+    squares = torch.where(longer, squares, 1.0)
+    return torch.where(longer, limit / (unit * squares.sqrt()), 1.0)
+
+
+def _positive(value: float, name: str = "lr") -> float:
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} is {value}: expected a number above 0")
+    return value

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meshtto.adaptation.rules import Rule
+from meshtto.adaptation.rules import Rule, clip_factor
 from meshtto.adaptation.weights import Weights, running_statistics
 
 __all__ = ["Shared"]
@@ -30,7 +30,8 @@ class Shared(Weights):
     ) -> None:
         self.network, self.rule, self.second_order = network, rule, second_order
         own = {**dict(network.named_parameters()), **{k: v[0] for k, v in (start or {}).items()}}
-        self._parameters = {k: p if p.requires_grad else p.detach().requires_grad_() for k, p in own.items()}
+        self._start = {k: p if p.requires_grad else p.detach().requires_grad_() for k, p in own.items()}
+        self._parameters = dict(self._start)
         self._state: object = None
         self._batch = 0
 
@@ -40,13 +41,32 @@ class Shared(Weights):
             return functional_call(self.network, self._parameters, inputs)
 
     def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
-        """Down the mean over active images; all images move."""
+        """Down the mean over active images; all images move, as long as one is active."""
         names, old = list(self._parameters), list(self._parameters.values())
         loss = torch.where(active, losses, 0.0).sum() / len(losses)
         found = torch.autograd.grad(loss, old, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, old, strict=True)]
+        if self.rule.clip_norm is not None:
+            unit = (
+                torch.stack([g.detach().abs().max() for g in gradients]).max().clamp(min=torch.finfo(loss.dtype).tiny)
+            )
+            squares = torch.stack([(g / unit).square().sum() for g in gradients]).sum()
+            factor = clip_factor(unit, squares, self.rule.clip_norm)
+            gradients = [factor * g for g in gradients]
         new, self._state = self.rule.step(old, gradients, self._state)
-        self._parameters = dict(zip(names, new, strict=True))
+        moves = active.any()
+        self._parameters = {
+            name: torch.where(moves, after, before) for name, before, after in zip(names, old, new, strict=True)
+        }
+
+    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
+        """One weight for all: where any goes back, all do."""
+        if bool(images.any()):
+            self._parameters = dict(self._start)
+
+    def judged(self, losses: Float[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """The mean over sound images, which is what goes down: the weights of all go astray together."""
+        return (torch.where(sound, losses, 0.0).sum() / sound.sum().clamp(min=1)).expand_as(losses)
 
     def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         return {name: p.expand(self._batch, *p.shape) for name, p in self._parameters.items()}

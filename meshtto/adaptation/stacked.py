@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
-from meshtto.adaptation.rules import Rule
+from meshtto.adaptation.rules import Rule, clip_factor
 from meshtto.adaptation.weights import Weights, running_statistics
 
 __all__ = ["Stacked"]
@@ -33,6 +33,7 @@ class Stacked(Weights):
     ) -> None:
         self.network, self.rule, self.second_order = network, rule, second_order
         self._start = start or {}
+        self._begun: dict[str, Tensor] = {}
         self._parameters: dict[str, Tensor] = {}
         self._state: object = None
 
@@ -41,7 +42,8 @@ class Stacked(Weights):
             own = self._start.get(name)
             each = parameter.expand(batch, *parameter.shape) if own is None else own
             # A frozen network has no graph to hang on to; its copies are what is moved.
-            self._parameters[name] = each if each.requires_grad else each.detach().requires_grad_()
+            self._begun[name] = each if each.requires_grad else each.detach().requires_grad_()
+        self._parameters = dict(self._begun)
 
     def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
         if not self._parameters:
@@ -59,11 +61,22 @@ class Stacked(Weights):
         names, old = list(self._parameters), list(self._parameters.values())
         found = torch.autograd.grad(losses.sum(), old, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, old, strict=True)]
+        if self.rule.clip_norm is not None:
+            flat = [g.flatten(1) for g in gradients]
+            tiny = torch.finfo(losses.dtype).tiny
+            unit = torch.stack([g.detach().abs().amax(1) for g in flat]).amax(0).clamp(min=tiny)
+            squares = torch.stack([(g / unit[:, None]).square().sum(1) for g in flat]).sum(0)
+            factor = clip_factor(unit, squares, self.rule.clip_norm)
+            gradients = [factor.view(-1, *[1] * (g.ndim - 1)) * g for g in gradients]
         new, self._state = self.rule.step(old, gradients, self._state)
         for name, before, after in zip(names, old, new, strict=True):
             moved = torch.where(active.view(-1, *[1] * (before.ndim - 1)), after, before)
             # Of first order the way back leads to the network's parameters alone, whatever the number of steps.
             self._parameters[name] = moved
+
+    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
+        for name, now in self._parameters.items():
+            self._parameters[name] = torch.where(images.view(-1, *[1] * (now.ndim - 1)), self._begun[name], now)
 
     def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         return dict(self._parameters)

@@ -23,6 +23,14 @@ class Weights(ABC):
         """One step down the losses of the last output; images that are not active keep their weights."""
 
     @abstractmethod
+    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
+        """Take these images' weights back to where they began."""
+
+    def judged(self, losses: Float[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """What tells whether an image's weights have gone astray: its own loss. (`sound`: it was a number at first.)"""
+        return losses
+
+    @abstractmethod
     def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         """The adapted parameters by their names, a copy for each image. (Large; for looking and for going on.)"""
 

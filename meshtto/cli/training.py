@@ -38,6 +38,12 @@ class MeshCLI(Application):
             for step, row in enumerate(zip(*curves.values(), strict=True)):
                 table.add_row(f"{step} steps", *(f"{value:.2f}" for value in row))
             console.print(table)
+            people = found["people"]
+            if people["diverged"]:
+                console.print(
+                    f"  {people['diverged']} of {people['recovered']} adaptations diverged and were taken back; lower "
+                    "lr, or give clip_norm, in model.test_time.phases"
+                )
         for key, value in self.model.results["protocol"].items():
             console.print(f"  {key}: {value}", highlight=False)
 

@@ -3,11 +3,13 @@ checkpoints.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
@@ -44,10 +46,12 @@ class Recovery:
         prediction: after adaptation.
         losses: [step, batch], before each step.
         steps: [batch], how many each image took.
+        diverged: [batch], whose adaptation led astray: their prediction is that of the phase's beginning, which is the
+            network's own answer in the first phase.
     """
 
-    def __init__(self, prediction: Prediction, losses: Tensor, steps: Tensor) -> None:
-        self.prediction, self.losses, self.steps = prediction, losses, steps
+    def __init__(self, prediction: Prediction, losses: Tensor, steps: Tensor, diverged: Tensor) -> None:
+        self.prediction, self.losses, self.steps, self.diverged = prediction, losses, steps, diverged
 
 
 class MeshMethod(LightningModule):
@@ -97,6 +101,7 @@ class MeshMethod(LightningModule):
         self._random_state: dict[str, Any] | None = None
         self._scores: list[Scores] = []
         self._logged: dict[str, Tensor] = {}
+        self._diverged = torch.zeros(())
         self._since = 0
         self.results: dict[str, Any] = {}
 
@@ -152,13 +157,7 @@ class MeshMethod(LightningModule):
             targets = {
                 with_mesh: evidence(batch, pseudo if with_mesh else None, self._ignored) for with_mesh in (False, True)
             }
-            last: list[tuple[Estimate, Prediction]] = []
-
-            def seen(estimate: Estimate) -> Prediction:
-                """The body is posed once for the loss and for the watcher."""
-                if not last or last[0][0] is not estimate:
-                    last[:] = [(estimate, self.complete(estimate, box, size))]
-                return last[0][1]
+            seen = Once(partial(self.complete, box=box, size=size))
 
             def loss(phase: Phase, estimate: Estimate) -> Tensor:
                 return self.value(seen(estimate), targets[phase.pseudo_mesh], batch)
@@ -173,7 +172,7 @@ class MeshMethod(LightningModule):
                     self.regressor, normalise(batch.image), told, phases, loss, tolerance=tolerance, watch=show
                 )
                 prediction = detached(seen(found.output))
-        return Recovery(prediction, found.losses, found.steps)
+        return Recovery(prediction, found.losses, found.steps, found.diverged)
 
     # ------------------------------------------------------------------------------------------------ a step
 
@@ -191,6 +190,10 @@ class MeshMethod(LightningModule):
     def trained(self) -> nn.ModuleDict:
         """The networks that the optimizer moves, by the names that ``training.lr_factors`` uses."""
         return nn.ModuleDict({"regressor": self.regressor})
+
+    def count_diverged(self, diverged: Bool[Tensor, " batch"]) -> None:
+        """Take note of inner steps that led astray: logged as train/diverged, images since the last time."""
+        self._diverged = self._diverged.to(diverged.device) + diverged.sum()
 
     def training_step(self, batch: MeshBatch, batch_idx: int) -> None:
         """Gradients, clip, step, schedule."""
@@ -216,7 +219,8 @@ class MeshMethod(LightningModule):
     @torch.no_grad()
     def _log_training(self, norm: Tensor | None) -> None:
         logged = {f"train/{name}": float(value) / self._since for name, value in self._logged.items()}
-        self._logged, self._since = {}, 0
+        logged["train/diverged"] = float(self._diverged)
+        self._logged, self._since, self._diverged = {}, 0, torch.zeros(())
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         logged["train/lr"] = float(optimizer.param_groups[0]["lr"])
         if norm is not None:
@@ -277,13 +281,17 @@ class MeshMethod(LightningModule):
         def count(step: int, prediction: Prediction) -> None:
             scores.update(step, prediction, batch, vertices, self.body)
 
-        self.recover(batch, phases, count)
+        scores.count_diverged(self.recover(batch, phases, count).diverged, batch)
 
     def _end_evaluation(self) -> None:
         self.results = {"protocol": self.protocol().as_dict(), "sets": {}}
         for scores in self._scores:
             self.log_dict(scores.compute(), sync_dist=False, rank_zero_only=False)
-            self.results["sets"][scores.name] = {"against_steps": scores.curves(), "per_joint": scores.per_joint()}
+            self.results["sets"][scores.name] = {
+                "against_steps": scores.curves(),
+                "per_joint": scores.per_joint(),
+                "people": scores.people(),
+            }
             if scores.name == "val":
                 self.log("pa_mpjpe", scores.compute()["val/pa_mpjpe"], prog_bar=True, logger=False)
         self._scores = []
@@ -340,6 +348,23 @@ class MeshMethod(LightningModule):
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
+
+
+class Once:
+    """Remembers the last estimate's body: the loss, the watcher and the outer loss look at the same one.
+
+    Args:
+        complete: from an estimate to its body.
+    """
+
+    def __init__(self, complete: Callable[[Estimate], Prediction]) -> None:
+        self._complete = complete
+        self._last: tuple[Estimate, Prediction] | None = None
+
+    def __call__(self, estimate: Estimate) -> Prediction:
+        if self._last is None or self._last[0] is not estimate:
+            self._last = (estimate, self._complete(estimate))
+        return self._last[1]
 
 
 def size_of(batch: MeshBatch) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 r"""Test-time optimisation inside training, one network (NeurIPS 2024, eq. 6–7; MAML with an inner loss of its own)."""
 
+from functools import partial
+
 from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from hamipose.models.preprocess import normalise
 from meshtto.adaptation import Phase
 from meshtto.losses import LossWeights, Prediction, Target
-from meshtto.methods.base import MeshMethod, size_of
+from meshtto.methods.base import MeshMethod, Once, size_of
 from meshtto.methods.optimise import check_phases, optimise
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
 from meshtto.methods.targets import box_of, evidence
@@ -31,15 +33,19 @@ def adapted_prediction(
         inner: the steps.
         target: what L compares with.
         second_order: let derivatives pass through the steps.
+
+    An image whose inner step diverges is learnt from as it is without the step, and counted.
     """
     box, size = box_of(batch), size_of(batch)
+    seen = Once(partial(method.complete, box=box, size=size))
 
     def loss(phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
-        return method.value(method.complete(estimate, box, size), target, batch)
+        return method.value(seen(estimate), target, batch)
 
     images, told = normalise(batch.image), method.regressor.told(box)
     adapted = optimise(method.regressor, images, told, [inner], loss, second_order)
-    return method.complete(adapted.output, box, size)
+    method.count_diverged(adapted.diverged)
+    return seen(adapted.output)
 
 
 class Meta(MeshMethod):

@@ -88,7 +88,12 @@ def optimise(
             result = (
                 found
                 if result is None
-                else Adapted(found.output, torch.cat([result.losses, found.losses]), result.steps + found.steps)
+                else Adapted(
+                    found.output,
+                    torch.cat([result.losses, found.losses]),
+                    result.steps + found.steps,
+                    result.diverged | found.diverged,
+                )
             )
     assert result is not None
     return result

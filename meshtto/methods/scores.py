@@ -3,7 +3,9 @@
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
+from torchmetrics import SumMetric
 
 from meshtto.body import Body
 from meshtto.joints import EVALUATION14, JOINTS49
@@ -19,7 +21,7 @@ _PELVIS = JOINTS49.index("pelvis")
 
 
 class Scores(nn.Module):
-    """MPJPE, PA-MPJPE and PVE in mm, 2D error in pixels of the crop, from 0 steps to the last.
+    """MPJPE, PA-MPJPE and PVE in mm, 2D error in pixels of the crop, from 0 steps to the last; who diverged on the way.
 
     Joints are regressed from the vertices of both sides; where a sample's mesh is not labelled, its labelled joints are
     compared with, relative to their pelvis. Padding does not count.
@@ -32,6 +34,7 @@ class Scores(nn.Module):
     def __init__(self, name: str, steps: int) -> None:
         super().__init__()
         self.name = name
+        self.diverged, self.adapted = SumMetric(), SumMetric()
         joints = len(EVALUATION14)
         self.at = nn.ModuleList(
             nn.ModuleDict(
@@ -64,6 +67,15 @@ class Scores(nn.Module):
         metrics["pve"].update(prediction.vertices_m, vertices_m, counted & batch.has_mesh)
         metrics["error_2d"].update(prediction.keypoints_px, batch.keypoints_px, batch.keypoints_confidence, counted)
 
+    def count_diverged(self, diverged: Bool[Tensor, " batch"], batch: MeshBatch) -> None:
+        """Count whose adaptation led astray; the errors of these people are those of the network without it."""
+        self.diverged.update(diverged[batch.index >= 0].long())
+        self.adapted.update((batch.index >= 0).long())
+
+    def people(self) -> dict[str, int]:
+        """How many were recovered, and how many of their adaptations diverged."""
+        return {"recovered": int(self.adapted.compute()), "diverged": int(self.diverged.compute())}
+
     def curves(self) -> dict[str, list[float]]:
         """Each error against the number of steps."""
         names = ("mpjpe", "pa_mpjpe", "pve", "error_2d")
@@ -77,5 +89,6 @@ class Scores(nn.Module):
         return {name: [round(a, 3), round(b, 3)] for name, a, b in zip(EVALUATION14, first, last, strict=True)}
 
     def compute(self) -> dict[str, float]:
-        """The last step's errors, as they are logged."""
-        return {f"{self.name}/{name}": curve[-1] for name, curve in self.curves().items()}
+        """The last step's errors and the number of diverged adaptations, as they are logged."""
+        errors = {f"{self.name}/{name}": curve[-1] for name, curve in self.curves().items()}
+        return {**errors, f"{self.name}/diverged": float(self.people()["diverged"])}

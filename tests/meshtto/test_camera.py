@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 from hamipose.affine import apply_points, crop_matrix
 from meshtto.camera import (
     Box,
+    Camera,
     CropCamera,
     FullFrameCamera,
     box_feature,
@@ -86,6 +88,42 @@ def test_far_away_both_cameras_agree():
     points, camera = torch.randn(4, 9, 3) * 0.3, torch.tensor([[0.9, 0.05, 0.1]]).expand(4, 3)
     expected = FullFrameCamera().project(points, camera, box, (224, 224))
     torch.testing.assert_close(crop.project(points, camera, box, (224, 224)), expected, atol=2e-2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.3, 0.02])
+def test_both_cameras_are_the_pinhole_of_their_translation(scale: float):
+    """CLIFF eq. 4 and HMR's depth, point by point, nearer than 5 cm included: a box may hide behind the camera."""
+    box, points = boxes(), torch.randn(4, 9, 3) * 0.3
+    points[:, 0, 2] = -1e3
+    camera = torch.tensor([[scale, 0.05, 0.1]]).expand(4, 3)
+    seen = project(points, full_frame_translation(camera, box), box.focal_px, box.principal_px)
+    expected = crop_from_full(seen, box, (256, 192))
+    torch.testing.assert_close(
+        FullFrameCamera().project(points, camera, box, (256, 192)), expected, atol=0.05, rtol=1e-4
+    )
+    depth = torch.tensor([[0.05, 0.1, 2 * 5000.0 / (256 * scale)]]).expand(4, 3)
+    expected = project(points, depth, torch.full((4,), 5000.0), torch.tensor([[95.5, 127.5]]).expand(4, 2))
+    torch.testing.assert_close(CropCamera().project(points, camera, box, (256, 192)), expected, atol=0.05, rtol=1e-4)
+
+
+@pytest.mark.parametrize("camera_of", [FullFrameCamera(), CropCamera()], ids=["full frame", "crop"])
+def test_a_scale_that_passes_through_nought_is_pulled_back(camera_of: Camera):
+    """First and second derivative are those of finite differences at s = 0 as well, and what is seen moves steadily:
+    a body that was made too small, or turned inside out, is made larger by descending on its 2D error."""
+    box = Box(*(value.double() for value in boxes(1)))
+    points = torch.randn(1, 9, 3, dtype=torch.float64) * 0.3
+    goal = camera_of.project(points, torch.tensor([[0.9, 0.0, 0.0]], dtype=torch.float64), box, (256, 192))
+
+    def error(scale: torch.Tensor) -> torch.Tensor:
+        camera = torch.cat([scale.view(1, 1), torch.zeros(1, 2, dtype=torch.float64)], 1)
+        return (camera_of.project(points, camera, box, (256, 192)) - goal).square().mean()
+
+    for value in (0.2, 0.0, -1e-4, -0.2):
+        scale = torch.tensor(value, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(error, scale)
+        assert torch.autograd.gradgradcheck(error, scale)
+        (slope,) = torch.autograd.grad(error(scale), scale)
+        assert slope < 0
 
 
 def test_box_feature_by_hand():

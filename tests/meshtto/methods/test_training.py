@@ -167,6 +167,41 @@ def test_a_run_writes_curves_with_their_protocol(tiny, tmp_path: Path):
         other.on_load_checkpoint(torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True))
 
 
+def test_adaptations_that_diverge_are_counted_and_taken_back(tiny, tmp_path: Path):
+    """Steps far too large: every score is that of the network without them, and the result says how many there were."""
+    phases = [Phase(2, SGD(1e6), pseudo_mesh=False)]
+    options = {"method": "Meta", "out": str(tmp_path), "epochs": 1, "steps": 2, "test_time": TestTimeOptions(phases)}
+    trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)
+    trainer.test(method, data, verbose=False)
+    found = json.loads((tmp_path / "scores-test.json").read_text())["sets"]["report/dots"]
+    assert found["people"] == {"recovered": 7, "diverged": 7}
+    assert float(trainer.callback_metrics["report/dots/diverged"]) == 7
+    for curve in found["against_steps"].values():
+        assert curve == pytest.approx([curve[0]] * 3)
+    batch = batch_of(tiny)
+    method.eval()
+    recovery = method.recover(batch, [Phase(2, SGD(1e6), pseudo_mesh=False)])
+    assert recovery.diverged.all()
+    torch.testing.assert_close(recovery.prediction.vertices_m, method(batch).vertices_m)
+    clipped = method.recover(batch, [Phase(2, SGD(1e6, clip_norm=1e-8), pseudo_mesh=False)])
+    assert not clipped.diverged.any()
+
+
+@pytest.mark.parametrize("second_order", [False, True])
+def test_training_learns_from_who_diverges_without_the_step(tiny, second_order: bool):
+    """The gradient is that of no inner step at all where the inner step leads astray."""
+    batch = batch_of(tiny)
+    gradients = []
+    for phase in (Phase(1, SGD(1e6), pseudo_mesh=False), Phase(0, pseudo_mesh=False)):
+        method = method_of(tiny, method="Meta", second_order=second_order).eval()
+        method.inner = phase
+        method.objective(batch)["loss"].backward()
+        gradients.append([p.grad for p in method.parameters()])
+        assert float(method._diverged) == 3 * phase.steps
+    for mine, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, reference)
+
+
 def test_in_bfloat16_the_step_is_taken_in_single_precision(tiny):
     """A step of 1e-5 is far below what bfloat16 can tell apart; the backbone alone is rounded."""
     method, batch = method_of(tiny, dropout=0.0).eval(), batch_of(tiny)
