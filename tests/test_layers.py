@@ -82,6 +82,8 @@ RESERVED = {
     "warp": ("hamipose.synthetic",),
     "smplx": ("meshtto.body",),
     "wandb": (),
+    "wandb_workspaces": ("hamipose.cli.dashboard",),
+    "ai_edge_litert": ("hamipose.models.blazepose",),
     "gradio": ("hamipose.app.serving",),
     "torchjd": ("hamipose.aggregation",),
     "jsonargparse": ("hamipose.cli", "meshtto.cli"),

@@ -13,6 +13,9 @@ _EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the
 
 def target_set(footage: Path, boxes: str | None, every: int) -> dict[str, Any]:
     """The footage as a set of unlabelled images."""
+    if boxes is not None and not footage.is_dir():
+        options = {"path": str(footage), "boxes": boxes, "every": every}
+        return {"class_path": "hamipose.data.BoxedFrames", "init_args": options}
     if boxes is not None:
         return {"class_path": "hamipose.data.BoxedPeople", "init_args": {"root": str(footage), "boxes": boxes}}
     if footage.is_dir():

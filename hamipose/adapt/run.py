@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hamipose.data.coco import CocoKeypoints
 from hamipose.data.views import warp
 from hamipose.draw import draw_keypoints, grid, label
 from hamipose.errors import InputError
+from hamipose.inference.detecting import find_people, open_detector
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Prediction, Predictor, load
 from hamipose.inference.writers import write_coco
@@ -47,6 +49,8 @@ class Request:
         start: a model to start from; one is trained on the source where None.
         source: a labelled set as class path and arguments; built-in people where None.
         boxes: COCO file with a box for each person.
+        detector: finds the people where no boxes are given, as `hamipose.inference.detecting.open_detector` says.
+        detector_least: least score of a detected person; its own where None.
         every: use every n-th frame of a video.
         labels: COCO keypoint file of a few of the pictures, for a score; they choose nothing.
         cache: where built-in people are kept.
@@ -59,6 +63,8 @@ class Request:
     start: Path | None = None
     source: dict[str, Any] | None = None
     boxes: str | None = None
+    detector: str | None = None
+    detector_least: float | None = None
     every: int = 1
     labels: str | None = None
     cache: Path = Path("cache/people")
@@ -78,7 +84,10 @@ def _fit(config: dict[str, Any], folder: Path) -> None:
 def _as_checkpoint(model: Predictor, path: Path) -> Path:
     """A model as the kind of file that training starts from."""
     info = model.info
-    state = {f"network.{name}": value.cpu() for name, value in model.network.state_dict().items()}
+    if info.maps == "log-densities":
+        raise InputError(f"{info.method} finds logarithms of densities; adaptation starts from heatmaps: give another")
+    network: Any = model.network if info.maps == "heatmaps" else model.network.network
+    state = {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
     hparams = {
         "method": info.method,
         "skeleton": info.skeleton,
@@ -100,15 +109,29 @@ def _start(request: Request) -> Path:
 
 
 def _frames(request: Request, count: int) -> tuple[list[UnlabelledSample], bool]:
-    """Pictures to look at, and whether they are a video's frames in a row: its first, else some from all over."""
+    """People to look at, and whether they are of a video: its first frames, else, or with boxes, some from all over."""
     footage = open_footage(str(request.footage), boxes=request.boxes, every=request.every)
-    total = footage.count or 0
+    step = max(1, (footage.count or 0) // count)
     if footage.moving:
-        footage = open_footage(str(request.footage), every=request.every, limit=count)
-        return list(footage.samples), True
-    step = max(1, total // count)
+        step = 1 if request.boxes is None else step
+        return list(islice(footage.samples, 0, count * step, step)), True
     footage = open_footage(str(request.footage), boxes=request.boxes, every=step, limit=count)
     return list(footage.samples), False
+
+
+def _with_people(request: Request, say: Callable[[str], None]) -> Request:
+    """With boxes of the people that the detector finds, looked for once."""
+    if request.detector is None:
+        return request
+    detector = open_detector(request.detector, request.detector_least)
+    path = request.out / "boxes.json"
+    if not path.exists():
+        say(f"Looking for people with {detector.name}")
+    found = find_people(str(request.footage), detector, path, every=request.every, fixed=True)
+    say(f"{found}: boxes in {path}")
+    if found.unreadable:
+        say(f"left out: {len(found.unreadable)} that could not be read, such as {found.unreadable[0]}")
+    return replace(request, boxes=str(path), every=1)
 
 
 def _side_by_side(
@@ -166,6 +189,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         InputError: the footage, the labels or the starting model cannot be used.
     """
     began = time.monotonic()
+    request = _with_people(request, say)
     frames, moving = _frames(request, _LOOKED_AT)  # first of all, so that bad footage costs no training
     if not frames:
         raise InputError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")
@@ -204,7 +228,8 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     found = {name: list(model.stream(frames)) for name, model in models.items()}
     for name, people in found.items():
         write_coco(request.out / f"{name}.json", people, after_model.skeleton, frames=moving)
-    before, after = (read_signs(model, frames, consecutive=moving) for model in models.values())
+    consecutive = moving and request.boxes is None  # from box to box the crop moves, or the person is another
+    before, after = (read_signs(model, frames, consecutive=consecutive) for model in models.values())
     doubts = warnings(before, after)
     seconds = time.monotonic() - began
     picture = _side_by_side(frames, found, after_model)

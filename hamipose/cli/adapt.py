@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from hamipose.cli.predict import DETECTOR
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -14,6 +15,7 @@ examples
   python -m hamipose adapt photos/ --out runs/photos
   python -m hamipose adapt clip.mp4 --out runs/clip --every 5
   python -m hamipose adapt photos/ --out runs/photos --start runs/other --labels few.json
+  python -m hamipose adapt party.mp4 --out runs/party --detector torchvision
 
 The same command goes on where it was interrupted. The source is built-in people; --source names another labelled set in
 COCO keypoint format (FOLDER:ANNOTATIONS).
@@ -28,10 +30,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("footage", type=Path, help="a folder of pictures, or a video, of one person each")
+    parser.add_argument("footage", type=Path, help="a folder of pictures, or a video")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the report")
     parser.add_argument("--start", type=Path, help="model or checkpoint to start from; trained first if left out")
-    parser.add_argument("--boxes", help="COCO file with a box for each person (for a folder of pictures)")
+    parser.add_argument("--boxes", help="COCO file with a box for each person")
+    parser.add_argument("--detector", help=DETECTOR)
+    parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
     parser.add_argument("--labels", help="COCO keypoint file of some of the pictures: scored, never learnt from")
     parser.add_argument("--source", help="labelled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
@@ -60,6 +64,8 @@ def main(arguments: list[str]) -> None:
     for name in ("every", "size", "batch_size", "people", "start_steps", "steps"):
         if (value := getattr(given, name)) is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
+    if given.detector is not None and given.boxes is not None:
+        raise InputError("both --detector and --boxes are given; people can come from one of them")
     source = None
     if given.source is not None:
         root, colon, annotations = given.source.rpartition(":")
@@ -90,6 +96,8 @@ def main(arguments: list[str]) -> None:
         start=given.start,
         source=source,
         boxes=given.boxes,
+        detector=given.detector,
+        detector_least=given.detector_least,
         every=given.every,
         labels=given.labels,
         cache=given.cache,

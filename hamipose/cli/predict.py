@@ -11,13 +11,19 @@ from rich.progress import Progress
 
 from hamipose.errors import InputError
 
-__all__ = ["main"]
+__all__ = ["DETECTOR", "main"]
+
+DETECTOR = (
+    "finds the people: torchvision, torchvision:NAME, the file of a torchvision detector's weights, or a wheel of "
+    "mediapipe up to 0.10.21; without it and --boxes, one person in the whole picture"
+)
 
 _EXAMPLES = """\
 examples
   python -m hamipose predict photos/ --checkpoint runs/adapted
   python -m hamipose predict clip.mp4 --checkpoint last.ckpt --out found --every 2
   python -m hamipose predict street/ --checkpoint runs/adapted --boxes people.json --csv
+  python -m hamipose predict party/ --checkpoint runs/adapted --detector torchvision
   python -m hamipose predict webcam --checkpoint runs/adapted --limit 300
 """
 
@@ -33,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("input", help="a picture, a folder of pictures, a video, or webcam")
     parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
-    parser.add_argument("--boxes", help="COCO file with a box for each person (for a folder of pictures)")
+    parser.add_argument("--boxes", help="COCO file with a box for each person")
+    parser.add_argument("--detector", help=DETECTOR)
+    parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
     parser.add_argument("--every", type=int, default=1, help="use every n-th picture or frame")
     parser.add_argument("--limit", type=int, help="stop after this many pictures or frames")
     parser.add_argument("--batch-size", type=int, default=16)
@@ -55,13 +63,38 @@ def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     if given.every < 1 or given.batch_size < 1:
         raise InputError(f"--every {given.every} and --batch-size {given.batch_size}: expected at least 1 each")
+    if given.detector is not None and given.boxes is not None:
+        raise InputError("both --detector and --boxes are given; people can come from one of them")
+    from hamipose.inference.detecting import FoundPeople, LivePeople, find_people, open_detector
     from hamipose.inference.footage import open_footage
     from hamipose.inference.predictor import Prediction, load
     from hamipose.inference.writers import Overlays, write_coco, write_csv
 
     model = load(given.checkpoint, device=given.device, image_size=given.size)
-    footage = open_footage(given.input, boxes=given.boxes, every=given.every, limit=given.limit)
     out: Path = given.out
+    boxes, every, limit, seen = given.boxes, given.every, given.limit, FoundPeople()
+    detector = None
+    if given.detector is not None:
+        detector = open_detector(given.detector, given.detector_least, given.device)
+        if not given.input.startswith("webcam"):
+            boxes = str(out / "boxes.json")
+            with Progress(transient=True) as progress:
+                task = progress.add_task("finding people", total=None)
+                seen = find_people(
+                    given.input,
+                    detector,
+                    Path(boxes),
+                    every=every,
+                    limit=limit,
+                    progress=lambda done, total: progress.update(task, completed=done, total=total),
+                )
+            print(f"{seen}: boxes in {boxes}")
+            every, limit = 1, None  # the boxes are of what was asked for
+    footage = open_footage(given.input, boxes=boxes, every=every, limit=limit)
+    live = None
+    if detector is not None and boxes is None:
+        live = LivePeople(footage.samples, detector)
+        footage.samples = iter(live)
     out.mkdir(parents=True, exist_ok=True)
     found: list[Prediction] = []
     overlays = Overlays(out, model.skeleton, footage.rate if footage.moving else None, given.least)
@@ -80,10 +113,15 @@ def main(arguments: list[str]) -> None:
                 progress.update(task, advance=len(batch))
         except KeyboardInterrupt:  # a webcam has no end; what was found is not lost
             print("stopped")
-    for line in footage.unreadable[:5]:
+    unreadable = [*seen.unreadable, *footage.unreadable]
+    for line in unreadable[:5]:
         print(f"left out: {line}", file=sys.stderr)
-    if len(footage.unreadable) > 5:
-        print(f"left out: {len(footage.unreadable) - 5} more that could not be read", file=sys.stderr)
+    if len(unreadable) > 5:
+        print(f"left out: {len(unreadable) - 5} more that could not be read", file=sys.stderr)
+    if live is not None:
+        print(live.found)
+    if not found and live is not None and live.found.pictures:
+        raise InputError(f"{detector.name} found nobody; nothing is written")  # type: ignore[union-attr]
     if not found:
         raise InputError(f"nothing in {given.input} could be read; see above")
     write_coco(out / "predictions.json", found, model.skeleton, frames=footage.moving)

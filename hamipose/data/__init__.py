@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "BoxedFrames": "people_boxes",
     "BoxedPeople": "people_boxes",
     "CocoKeypoints": "coco",
     "DomainAdaptation": "datamodule",

@@ -1,22 +1,34 @@
 """Predictions as the content of an annotation file in COCO keypoint format, which every tool of the field reads."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hamipose.skeletons import Skeleton
 
-__all__ = ["FoundPerson", "coco_content"]
+__all__ = ["FoundPerson", "coco_content", "picture_name"]
 
 
 class FoundPerson(NamedTuple):
     """One person, in pixels of the original image."""
 
     name: str
-    """The image: a path, or path#number for one person or frame of several."""
+    """The image: a path, or path#person; in a video path#frame, or path#frame#person."""
     keypoints_px: Sequence[Sequence[float]]
     confidence: Sequence[float]
     region_px: Sequence[float]
     """Left, top, width and height of what the network was shown."""
+
+
+def picture_name(name: str, frames: bool = False) -> str:
+    """A person's picture: its name without the person's number.
+
+    >>> picture_name("a#b.jpg"), picture_name("a#b.jpg#3")
+    ('a#b.jpg', 'a#b.jpg')
+    >>> picture_name("clip.mp4#12", frames=True), picture_name("clip.mp4#12#3", frames=True)
+    ('clip.mp4#12', 'clip.mp4#12')
+    """
+    return re.sub(r"(#\d+)#\d+$" if frames else r"#\d+$", r"\1" if frames else "", name)
 
 
 def coco_content(people: Sequence[FoundPerson], skeleton: Skeleton, *, frames: bool = False) -> dict[str, Any]:
@@ -27,7 +39,7 @@ def coco_content(people: Sequence[FoundPerson], skeleton: Skeleton, *, frames: b
         skeleton: of all of them.
         frames: whether what follows # in a name is the number of a video's frame, each frame an image of its own.
     """
-    images = [person.name if frames else person.name.split("#")[0] for person in people]
+    images = [picture_name(person.name, frames) for person in people]
     identifier = {name: i for i, name in enumerate(dict.fromkeys(images), 1)}
     annotations = [
         {

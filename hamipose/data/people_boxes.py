@@ -1,21 +1,74 @@
-"""People in pictures by the boxes of an annotation file, which any detector can write."""
+"""People in pictures by the boxes of an annotation file, which any detector can write, ours included."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import padded_box
+from hamipose.data.video_frames import VideoDecoder, frame_times
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["BoxedPeople", "read_boxes"]
+__all__ = ["BoxFile", "BoxedFrames", "BoxedPeople", "boxes_content", "read_boxes"]
 
 
-def read_boxes(path: Path) -> list[tuple[str, Float[np.ndarray, "4"]]]:
-    """File name and box (left, top, width, height) of each annotation of a COCO file; keypoints are not looked at.
+@dataclass(frozen=True)
+class BoxFile:
+    """What a file of boxes says.
+
+    Attributes:
+        people: file name and box (left, top, width, height) of each person.
+        upright: whether the boxes are in pixels of pictures turned as their orientation tags say; else of stored ones.
+    """
+
+    people: list[tuple[str, Float[np.ndarray, "4"]]]
+    upright: bool
+
+
+def boxes_content(
+    pictures: Mapping[str, tuple[int, int]],
+    people: Mapping[str, Sequence[Sequence[float]]],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """People as a COCO annotation file that :func:`read_boxes` reads.
+
+    Args:
+        pictures: width and height of each, those without people too, in the order they are to have.
+        people: left, top, width, height and score of those in each picture.
+        about: becomes ``info``; ``upright: true`` says what :class:`BoxFile` says.
+    """
+    annotations = [
+        {
+            "image_id": number,
+            "category_id": 1,
+            "bbox": [round(float(v), 2) for v in box],
+            "area": round(float(box[2] * box[3]), 2),
+            "iscrowd": 0,
+            "score": round(float(score), 4),
+        }
+        for number, name in enumerate(pictures, 1)
+        for *box, score in people.get(name, ())
+    ]
+    return {
+        "info": dict(about),
+        "images": [
+            {"id": number, "file_name": name, "width": width, "height": height}
+            for number, (name, (width, height)) in enumerate(pictures.items(), 1)
+        ],
+        "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, 1)],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+
+
+def read_boxes(path: Path) -> BoxFile:
+    """The boxes of the annotations of a COCO file; keypoints are not looked at.
 
     Raises:
         InputError: the file is missing or of another form, or a box has no area.
@@ -43,7 +96,8 @@ def read_boxes(path: Path) -> list[tuple[str, Float[np.ndarray, "4"]]]:
         raise InputError(f"box file {path} has another form ({type(error).__name__}: {error})") from None
     if not found:
         raise InputError(f"box file {path} has no annotation; expected a box for each person")
-    return found
+    about = content.get("info")
+    return BoxFile(found, isinstance(about, dict) and about.get("upright") is True)
 
 
 class BoxedPeople(UnlabelledDataset):
@@ -54,21 +108,27 @@ class BoxedPeople(UnlabelledDataset):
         boxes: COCO annotation file with ``bbox``; anything else in it is not read.
         margin: what is shown is this many times the box.
         cache: keep decoded pictures in memory.
+        only: file name of the one picture that is used; all where not given.
     """
 
-    def __init__(self, root: str, boxes: str, margin: float = 1.25, cache: bool = False):
+    def __init__(self, root: str, boxes: str, margin: float = 1.25, cache: bool = False, only: str | None = None):
         self.root = Path(root)
         self.boxes = Path(boxes)
         self.margin = margin
         self.cache = cache
-        self._people: list[tuple[str, np.ndarray]] | None = None
+        self.only = only
 
-    @property
+    @cached_property
+    def _file(self) -> BoxFile:
+        return read_boxes(self.boxes)
+
+    @cached_property
     def people(self) -> list[tuple[str, np.ndarray]]:
         """File name and box of each person, read on first use."""
-        if self._people is None:
-            self._people = read_boxes(self.boxes)
-        return self._people
+        found = [person for person in self._file.people if self.only in (None, person[0])]
+        if not found:
+            raise InputError(f"box file {self.boxes} has no box for {self.only}")
+        return found
 
     def prepare(self) -> None:
         path = self.root / self.people[0][0]
@@ -82,5 +142,66 @@ class BoxedPeople(UnlabelledDataset):
         name, tight = self.people[index]
         box = padded_box(tight, self.margin).astype(np.float32)
         path = self.root / name
+        self.upright = self._file.upright
         image, reduction = self.decode(path, box)
         return UnlabelledSample(image=image, box_px=box / reduction, name=f"{path}#{index}")
+
+
+class BoxedFrames(UnlabelledDataset):
+    """People in a video, where an annotation file has a box for them; each frame is an image ``VIDEO#NUMBER`` in it.
+
+    Args:
+        path: the video file.
+        boxes: COCO annotation file with ``bbox``; file names end in # and the frame's number, 0 for the first.
+        every: use frames 0, every, 2·every, … of those in the file.
+        margin: what is shown is this many times the box.
+    """
+
+    def __init__(self, path: str, boxes: str, every: int = 1, margin: float = 1.25):
+        if every < 1:
+            raise InputError(f"every of BoxedFrames is {every}, expected at least 1")
+        self.path = Path(path)
+        self.boxes = Path(boxes)
+        self.every = every
+        self.margin = margin
+        self._decoder = VideoDecoder()
+
+    @cached_property
+    def people(self) -> list[tuple[int, np.ndarray]]:
+        """Number of the frame and box of each person, by frame; read on first use.
+
+        Raises:
+            InputError: the file cannot be read, names something else than frames, or no frame that is used.
+        """
+        found = []
+        for name, box in read_boxes(self.boxes).people:
+            number = name.rpartition("#")[2]
+            if "#" not in name or not number.isdigit():
+                raise InputError(
+                    f"box file {self.boxes} has boxes for {name}; expected frames of {self.path.name}, such as "
+                    f"{self.path.name}#0 for the first one"
+                )
+            if int(number) % self.every == 0:
+                found.append((int(number), box))
+        if not found:
+            raise InputError(f"box file {self.boxes} has no box for every {self.every}th frame")
+        return sorted(found, key=lambda person: person[0])
+
+    @cached_property
+    def times_ms(self) -> Float[np.ndarray, " frame"]:
+        """When each frame of the file is shown, found on first use."""
+        return frame_times(self.path)
+
+    def prepare(self) -> None:
+        last, count = self.people[-1][0], len(self.times_ms)
+        if last >= count:
+            raise InputError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> UnlabelledSample:
+        number, tight = self.people[index]
+        image = self._decoder.frame(self.path, number, self.times_ms)
+        box = padded_box(tight, self.margin).astype(np.float32)
+        return UnlabelledSample(image=image, box_px=box, name=f"{self.path}#{number}#{index}")

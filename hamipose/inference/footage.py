@@ -13,7 +13,7 @@ from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
 from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage, read_image
 from hamipose.data.images import ImageFolder
-from hamipose.data.people_boxes import BoxedPeople
+from hamipose.data.people_boxes import BoxedFrames, BoxedPeople
 from hamipose.data.video import Video
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
@@ -28,7 +28,7 @@ class Footage:
     """People in pictures.
 
     Attributes:
-        samples: one by one; a sample's name is a path, path#frame in a video, path#person where there are several.
+        samples: one by one; a sample's name is a path, or path#frame in a video; #person follows where boxes are given.
         count: how many pictures there are; None where that is not known beforehand.
         moving: whether the pictures are frames of a video.
         unreadable: pictures left out because they could not be read, one line each; filled while samples are taken.
@@ -59,8 +59,10 @@ def _webcam(number: int) -> Iterator[UnlabelledSample]:
     if not capture.isOpened():
         raise InputError(f"webcam {number} cannot be opened; check that there is one and that no other program uses it")
     try:
+        shown = 0
         while (frame := capture.read()[1]) is not None:
-            yield _whole(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), f"webcam#{number}")
+            yield _whole(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), f"webcam:{number}#{shown}")
+            shown += 1
     finally:
         capture.release()
 
@@ -68,6 +70,12 @@ def _webcam(number: int) -> Iterator[UnlabelledSample]:
 def _rate(path: Path) -> float:
     rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
     return float(rate) if np.isfinite(rate) and rate > 0 else 25.0
+
+
+def _usual_step(dataset: BoxedFrames) -> int:
+    """From one frame with people to the next."""
+    numbers = np.unique([number for number, _ in dataset.people])
+    return int(np.median(np.diff(numbers))) if len(numbers) > 1 else 1
 
 
 class _OnePicture(UnlabelledDataset):
@@ -86,33 +94,39 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
 
     Args:
         source: a picture, a folder of pictures, a video file, or ``webcam`` (``webcam:1`` for the second one).
-        boxes: COCO annotation file with a box for each person, for a folder of pictures; without it, one person is
-            looked for in the whole picture.
-        every: use every n-th picture or frame.
+        boxes: COCO annotation file with a box for each person: of a folder, with file names below it; of a video, with
+            VIDEO#0, VIDEO#1 … for its frames; of a picture, with its name. Without it, one person is looked for in the
+            whole picture.
+        every: use every n-th picture or frame; where boxes are given for pictures, every n-th person.
         limit: stop after this many of them.
 
     Raises:
-        InputError: there is no such thing, or boxes are given for something else than a folder.
+        InputError: there is no such thing, or boxes are given for a webcam.
     """
     unreadable: list[str] = []
     path = Path(source)
     moving, count, rate = False, None, 25.0
     samples: Iterator[UnlabelledSample]
-    if boxes is not None and not path.is_dir():
-        raise InputError(f"boxes are given for {source}, which is no folder of pictures; leave --boxes out")
     if source == "webcam" or source.startswith("webcam:"):
         number = source.partition(":")[2] or "0"
         if not number.isdigit():
             raise InputError(f"input is {source!r}, expected webcam or webcam:NUMBER")
+        if boxes is not None:
+            raise InputError(f"boxes are given for {source}, whose pictures are not known yet; give --detector instead")
         moving, samples = True, islice(_webcam(int(number)), 0, None, every)
     else:
         dataset: UnlabelledDataset
         if path.is_dir():
             dataset = ImageFolder(source) if boxes is None else BoxedPeople(source, boxes)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
-            dataset, moving, rate = Video(source, every=every), True, _rate(path) / every
+            moving, rate = True, _rate(path)
+            if boxes is None:
+                dataset, rate = Video(source, every=every), rate / every
+            else:
+                dataset = BoxedFrames(source, boxes, every=every)
+                rate /= _usual_step(dataset)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
-            dataset = _OnePicture(path)
+            dataset = _OnePicture(path) if boxes is None else BoxedPeople(str(path.parent), boxes, only=path.name)
         else:
             kind = "does not exist" if not path.exists() else "is neither a picture nor a video"
             raise InputError(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.data.coco_results import FoundPerson, coco_content
+from hamipose.data.coco_results import FoundPerson, coco_content, picture_name
 from hamipose.data.video_file import VideoFile
 from hamipose.draw import draw_keypoints
 from hamipose.errors import InputError
@@ -68,8 +68,8 @@ class Overlays:
 
     def add(self, sample: UnlabelledSample, person: Prediction) -> None:
         """Draw one person; people of one picture come one after the other."""
-        picture = sample.name if self.rate is not None else sample.name.split("#")[0]
-        if picture != self._name or (self.rate is not None and sample.name.startswith("webcam")):
+        picture = picture_name(sample.name, frames=self.rate is not None)
+        if picture != self._name:
             self._flush()
             self._name, self._canvas = picture, sample.image
         assert self._canvas is not None

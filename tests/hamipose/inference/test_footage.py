@@ -85,8 +85,8 @@ def test_a_file_of_another_kind_is_told(tmp_path: Path):
     path.write_text("no")
     with pytest.raises(InputError, match="neither a picture nor a video"):
         open_footage(str(path))
-    with pytest.raises(InputError, match="no folder of pictures"):
-        open_footage(str(path), boxes="boxes.json")
+    with pytest.raises(InputError, match="not known yet"):
+        open_footage("webcam", boxes="boxes.json")
 
 
 def test_a_webcam_is_read_until_it_gives_no_more(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,235 @@
+"""Finding people in footage once, into a file of boxes that is there the next time; or as a webcam shows them."""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hamipose.data.crops import padded_box
+from hamipose.data.images import ImageFolder
+from hamipose.data.people_boxes import boxes_content
+from hamipose.errors import InputError
+from hamipose.inference.footage import open_footage
+from hamipose.models.blazepose import blazepose_detector
+from hamipose.models.detection import PersonDetector, torchvision_detector
+from hamipose.types import UnlabelledSample
+
+__all__ = ["FoundPeople", "LivePeople", "find_people", "open_detector"]
+
+_SAME = ("made_by", "least", "footage")  # boxes of two searches that agree in these can be had from either
+
+
+def open_detector(given: str, least: float | None = None, device: str | None = None) -> PersonDetector:
+    """What ``--detector`` names.
+
+    Args:
+        given: ``torchvision`` or ``torchvision:NAME`` (torchvision fetches its weights once); the file of a state dict
+            of one of torchvision's detectors; a wheel of mediapipe up to 0.10.21, or the .tflite file in it.
+        least: leave out who is found with a lower score; 0.5 where not given.
+        device: torch's name of a device; the first GPU if there is one where not given. MediaPipe's runs on processors.
+
+    Raises:
+        InputError: there is no such detector, its weights cannot be had, or a package is missing.
+    """
+    least = 0.5 if least is None else least
+    if not 0 < least < 1:
+        raise InputError(f"the lowest score of a detected person is {least:g}, expected a number between 0 and 1")
+    if Path(given).suffix in (".whl", ".tflite"):
+        return blazepose_detector(given, least)
+    return torchvision_detector(given, least, device)
+
+
+@dataclass
+class FoundPeople:
+    """What became of looking for people in pictures.
+
+    Attributes:
+        pictures: looked at,
+        empty: of which in so many nobody was found.
+        people: found.
+        unreadable: pictures that could not be read, one line each.
+    """
+
+    pictures: int = 0
+    empty: int = 0
+    people: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """One line."""
+        line = f"{self.people} people found in {self.pictures} pictures"
+        return f"{line}; nobody in {self.empty} of them, which are left out" if self.empty else line
+
+    def count(self, people: int) -> None:
+        """One picture more."""
+        self.pictures += 1
+        self.people += people
+        self.empty += people == 0
+
+
+class _Notes:
+    """Lines of a file, one a picture, so that an interrupted search goes on."""
+
+    def __init__(self, path: Path, about: dict[str, Any]):
+        self.path = path
+        self.known: dict[str, dict[str, Any]] = {}
+        lines = path.read_text().splitlines() if path.is_file() else []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:  # the last one, cut off
+                continue
+            if "made_by" in row and row != about:
+                self.known = {}
+                break
+            if "file_name" in row:
+                self.known[row["file_name"]] = row
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w")
+        for row in (about, *self.known.values()):
+            self.add(row)
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _before(path: Path, about: dict[str, Any], fixed: bool) -> dict[str, Any] | None:
+    """A file of boxes that an earlier search for the same has left; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        found = {name: content["info"][name] for name in _SAME}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is no file of boxes that a detector's search left here; move it away") from None
+    asked = {name: about[name] for name in _SAME}
+    if found == asked:
+        return content
+    if fixed:
+        was, now = (", ".join(f"{k} {v}" for k, v in each.items()) for each in (found, asked))
+        raise InputError(f"{path} was {was}; asked for is {now}: write to another folder, or remove the file")
+    return None
+
+
+def _file_name(source: str, name: str) -> str:
+    """A sample's picture as the file of boxes names it: below a folder, or the name of the picture or video alone."""
+    return Path(name).relative_to(source).as_posix() if Path(source).is_dir() else Path(name).name
+
+
+def _listing(source: str, count: int | None) -> int | None:
+    """Changes when pictures come into a folder or go."""
+    if not Path(source).is_dir():
+        return count
+    return zlib.crc32("\n".join(str(path) for path in ImageFolder(source).paths).encode())
+
+
+def find_people(
+    source: str,
+    detector: PersonDetector,
+    path: Path,
+    *,
+    every: int = 1,
+    limit: int | None = None,
+    fixed: bool = False,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> FoundPeople:
+    """Look for people and write a COCO file of boxes; the same call goes on, or finds that all is done.
+
+    Pictures that the file knows are not looked at again, those that it has and the footage has not are dropped.
+
+    Args:
+        source: a folder of pictures, a picture or a video.
+        detector: what looks.
+        path: the file of boxes; PATH.part beside it while the search lasts.
+        every: look at every n-th picture or frame.
+        limit: stop after this many of them.
+        fixed: refuse a file that another detector made, or for other footage; else it is written anew.
+        progress: is told how many pictures were looked at, of how many.
+
+    Raises:
+        InputError: nobody is found, nothing can be read, or `path` is something else.
+    """
+    footage = open_footage(source, every=every, limit=limit)
+    about = {
+        "made_by": detector.name,
+        "least": detector.least,
+        "upright": True,
+        "footage": str(Path(source).resolve()),
+        "every": every,
+        "limit": limit,
+        "pictures": _listing(source, footage.count),
+    }
+    before = _before(path, about, fixed)
+    pictures: dict[str, tuple[int, int]] = {}
+    people: dict[str, list[list[float]]] = {}
+    if before is not None:
+        names = {image["id"]: image["file_name"] for image in before["images"]}
+        pictures = {image["file_name"]: (image["width"], image["height"]) for image in before["images"]}
+        people = {name: [] for name in pictures}
+        for found in before["annotations"]:
+            people[names[found["image_id"]]].append([*found["bbox"], found["score"]])
+    summary = FoundPeople()
+    if before is None or before["info"] != about:
+        notes = _Notes(path.with_name(path.name + ".part"), {k: about[k] for k in _SAME})
+        notes.known.update({n: {"width": w, "height": h, "people": people[n]} for n, (w, h) in pictures.items()})
+        pictures, people = {}, {}
+        try:
+            for done, sample in enumerate(footage.samples, 1):
+                name = _file_name(source, sample.name)
+                row = notes.known.get(name)
+                if row is None:
+                    height, width = sample.image.shape[:2]
+                    boxes = np.round(detector(sample.image).astype(float), 4).tolist()
+                    row = {"file_name": name, "width": width, "height": height, "people": boxes}
+                    notes.add(row)
+                pictures[name], people[name] = (row["width"], row["height"]), row["people"]
+                progress(done, footage.count)
+        finally:
+            notes.close()
+        summary.unreadable = footage.unreadable
+        part = path.with_name(path.name + ".new")
+        part.write_text(json.dumps(boxes_content(pictures, people, about)) + "\n")
+        part.replace(path)
+        notes.path.unlink()
+    for name in pictures:
+        summary.count(len(people[name]))
+    if not summary.pictures:
+        raise InputError(f"nothing in {source} could be read; give a folder of pictures, a picture or a video")
+    if not summary.people:
+        raise InputError(
+            f"{detector.name} found nobody in {summary.pictures} pictures of {source}; give another detector, a lower "
+            "--detector-least, or --boxes"
+        )
+    return summary
+
+
+class LivePeople:
+    """The people of pictures that come one by one and are not kept, as a webcam's.
+
+    Args:
+        samples: whole pictures.
+        detector: what looks.
+        margin: what is shown is this many times a box.
+    """
+
+    def __init__(self, samples: Iterable[UnlabelledSample], detector: PersonDetector, margin: float = 1.25):
+        self.found = FoundPeople()
+        self._samples = samples
+        self._detector = detector
+        self._margin = margin
+
+    def __iter__(self) -> Iterator[UnlabelledSample]:
+        for sample in self._samples:
+            people = self._detector(sample.image)
+            self.found.count(len(people))
+            for number, person in enumerate(people):
+                box = padded_box(person[:4], self._margin).astype(np.float32)
+                yield UnlabelledSample(image=sample.image, box_px=box, name=f"{sample.name}#{number}")
