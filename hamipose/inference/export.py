@@ -21,10 +21,10 @@ class Exported(nn.Module):
     """What the file computes: bytes of square crops → heatmaps. Normalisation is part of it.
 
     Args:
-        network: in eval mode.
+        network: in eval mode; what its method makes of its maps is part of it too.
     """
 
-    def __init__(self, network: PoseNetwork):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
@@ -106,7 +106,7 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
     about = {
         "keypoints": ",".join(model.skeleton.keypoints),
         "image_size": str(model.info.image_size),
-        "stride": str(model.network.stride),
+        "stride": str(PoseNetwork.stride),
         "backbone": model.info.backbone,
         "method": model.info.method,
     }

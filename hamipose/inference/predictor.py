@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from hamipose.affine import apply_points, crop_matrix, invert
 from hamipose.data.crops import whole_box
@@ -17,11 +17,9 @@ from hamipose.data.decode import read_image
 from hamipose.data.views import warp
 from hamipose.errors import InputError
 from hamipose.heatmaps import decode
-from hamipose.methods.checkpoint import load as load_checkpoint
-from hamipose.methods.checkpoint import read_checkpoint
+from hamipose.methods.checkpoint import evaluated, model_info, read_checkpoint
 from hamipose.methods.predictions import region_px
 from hamipose.models.folder import ModelInfo, open_folder
-from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabelledSample
@@ -52,7 +50,7 @@ class Predictor:
     """A network with what it takes to use it on pictures of any size.
 
     Args:
-        network: in eval mode.
+        network: normalised images → heatmaps, as its method evaluates them.
         info: its kind.
         device: torch's name of a device; the first GPU if there is one where not given.
 
@@ -60,7 +58,7 @@ class Predictor:
         InputError: there is no such device.
     """
 
-    def __init__(self, network: PoseNetwork, info: ModelInfo, device: str | None = None):
+    def __init__(self, network: nn.Module, info: ModelInfo, device: str | None = None):
         self.info = info
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
@@ -175,15 +173,8 @@ def load(path: str | Path, *, device: str | None = None, image_size: int | None 
         network, info = open_folder(path)
         return Predictor(network, replace(info, image_size=image_size or info.image_size), device)
     checkpoint = read_checkpoint(path)
-    hparams = checkpoint["hyper_parameters"]
     size = image_size or checkpoint.get("image_size") or _size_beside(path)
     if not size:
         raise InputError(f"checkpoint {path} does not say what size its images had; give image_size (--size)")
-    info = ModelInfo(
-        skeleton=hparams["skeleton"],
-        backbone=hparams["backbone"],
-        deconv_channels=tuple(hparams["deconv_channels"]),
-        image_size=int(size),
-        method=str(hparams.get("method", "unknown")),
-    )
-    return Predictor(load_checkpoint(path), info, device)
+    info = model_info(checkpoint, int(size))
+    return Predictor(evaluated(checkpoint, info), info, device)

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from hamipose.errors import InputError
+from hamipose.models.folder import Maps, ModelInfo
 from hamipose.models.network import PoseNetwork
 from hamipose.running.checkpoint_file import read_checkpoint_file
-from hamipose.skeletons import SKELETONS, Skeleton
+from hamipose.skeletons import Skeleton
 
-__all__ = ["check_skeleton", "load", "load_network", "read_checkpoint"]
+__all__ = ["check_skeleton", "evaluated", "load", "load_network", "model_info", "read_checkpoint"]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -18,7 +21,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: it is missing, damaged or not a checkpoint of this package.
     """
     checkpoint = read_checkpoint_file(path)
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "hyper_parameters" not in checkpoint:
+    hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if isinstance(hparams, dict) and "regressor" in hparams and "skeleton" not in hparams:
+        raise InputError(
+            f"checkpoint {path} recovers meshes, it was saved by meshtto; use python -m meshtto app or python -m "
+            "meshtto predict with it"
+        )
+    if hparams is None or "state_dict" not in checkpoint:
         raise InputError(f"checkpoint {path} was not saved by hamipose; give a file that `fit` saved")
     return checkpoint
 
@@ -60,19 +69,51 @@ def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton) -> 
         ) from None
 
 
-def load(path: str | Path) -> PoseNetwork:
-    """The network of a checkpoint, ready to use: the teacher where there is one, in eval mode.
+def model_info(checkpoint: dict[str, Any], image_size: int = 0) -> ModelInfo:
+    """What it takes to build what a checkpoint's method evaluates.
+
+    Args:
+        checkpoint: of :func:`read_checkpoint`.
+        image_size: side of its crops.
+    """
+    hparams = checkpoint["hyper_parameters"]
+    method = str(hparams.get("method", "unknown"))
+    before: dict[str, Maps] = {"RegDA": "log-densities", "MDAM": "refined"}  # in checkpoints that do not say
+    width = checkpoint["state_dict"].get("refinement.scales.0.0.weight")
+    return ModelInfo(
+        skeleton=hparams["skeleton"],
+        backbone=hparams["backbone"],
+        deconv_channels=tuple(hparams["deconv_channels"]),
+        image_size=image_size,
+        method=method,
+        maps=hparams.get("maps", before.get(method, "heatmaps")),
+        refinement_width=0 if width is None else len(width),
+    )
+
+
+def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
+    """What a checkpoint's method evaluates, ready to use: the teacher where there is one, in eval mode.
+
+    Args:
+        checkpoint: of :func:`read_checkpoint`.
+        info: of :func:`model_info`.
+    """
+    state = _network_state(checkpoint, "adaptation.teacher.network.") or _network_state(checkpoint, "network.")
+    if info.maps != "heatmaps":
+        state = {f"network.{name}": value for name, value in state.items()}
+    if info.maps == "refined":
+        refinement = _network_state(checkpoint, "refinement_teacher.network.")
+        state |= {f"refinement.{name}": value for name, value in refinement.items()}
+    network = info.network()
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def load(path: str | Path) -> nn.Module:
+    """Normalised images → heatmaps, as the method of a checkpoint evaluates them; see :func:`evaluated`.
 
     Raises:
         InputError: the checkpoint cannot be read.
     """
     checkpoint = read_checkpoint(path)
-    hparams = checkpoint["hyper_parameters"]
-    network = PoseNetwork(
-        keypoints=len(SKELETONS[hparams["skeleton"]]),
-        backbone=hparams["backbone"],
-        deconv_channels=tuple(hparams["deconv_channels"]),
-    )
-    state = _network_state(checkpoint, "adaptation.teacher.network.") or _network_state(checkpoint, "network.")
-    network.load_state_dict(state)
-    return network.eval()
+    return evaluated(checkpoint, model_info(checkpoint))

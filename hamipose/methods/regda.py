@@ -16,24 +16,12 @@ from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.pseudo_labels import ground_false, rectify
 from hamipose.models.adversarial import AdversarialHead, nothing, scale_gradient, warm_start
+from hamipose.models.density import Density
 from hamipose.models.preprocess import normalise
 from hamipose.running.schedule import inverse_decay, step_decay
 from hamipose.types import SourceBatch, TrainBatch
 
-__all__ = ["Density", "RegDA"]
-
-
-class Density(nn.Module):
-    """A network whose maps are logarithms of densities, scaled so that each map's peak is 1: what can be decoded."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalised images → exp(map − its maximum)."""
-        maps = self.network(images).float()
-        return (maps - maps.amax((2, 3), keepdim=True)).exp()
+__all__ = ["RegDA"]
 
 
 class RegDA(PoseMethod):
@@ -80,6 +68,7 @@ class RegDA(PoseMethod):
         pretrain_steps: int = 0,
     ):
         super().__init__(network, optimizer, training)
+        self.save_hyperparameters({"maps": "log-densities"})  # what `evaluated` makes of them; see models.folder
         self.adversarial = AdversarialHead(self.network.feature_channels, len(self.skeleton))
         self.margin = margin
         self.trade_off = trade_off

@@ -2,18 +2,25 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from hamipose import __version__
 from hamipose.errors import InputError
+from hamipose.models.density import Density
 from hamipose.models.network import PoseNetwork
+from hamipose.models.refinement import RefinedNetwork, Refinement
 from hamipose.skeletons import SKELETONS, Skeleton
 
-__all__ = ["FORMAT", "ModelInfo", "open_folder", "save_folder"]
+__all__ = ["FORMAT", "Maps", "ModelInfo", "open_folder", "save_folder"]
+
+#: What a model's maps are: its network's own; densities made of the network's logarithms (RegDA); or what a refinement
+#: makes of all of the network's scales (MDAM).
+Maps = Literal["heatmaps", "log-densities", "refined"]
 
 #: Of config.yaml. Raised when a file of today could no longer be read as it stands; `_upgrade` then carries it over.
 FORMAT = 1
@@ -29,6 +36,8 @@ class ModelInfo:
         deconv_channels: widths of the deconvolutions.
         image_size: side in pixels of the square crops that it was trained on.
         method: how it was trained, for whoever reads the file.
+        maps: what is made of the network's maps.
+        refinement_width: of the refinement, where there is one.
     """
 
     skeleton: str
@@ -36,18 +45,26 @@ class ModelInfo:
     deconv_channels: tuple[int, ...]
     image_size: int
     method: str = "unknown"
+    maps: Maps = "heatmaps"
+    refinement_width: int = 0
 
     @property
     def keypoints(self) -> Skeleton:
         """The skeleton itself."""
         return SKELETONS[self.skeleton]
 
-    def network(self) -> PoseNetwork:
-        """A network of this kind, not trained."""
-        return PoseNetwork(len(self.keypoints), self.backbone, None, self.deconv_channels)
+    def network(self) -> nn.Module:
+        """A model of this kind, not trained: normalised images → heatmaps, as its method evaluates them."""
+        network = PoseNetwork(len(self.keypoints), self.backbone, None, self.deconv_channels)
+        if self.maps == "log-densities":
+            return Density(network)
+        if self.maps == "refined":
+            refinement = Refinement(network.pyramid_channels, self.refinement_width, len(self.keypoints))
+            return RefinedNetwork(network, refinement)
+        return network
 
 
-def save_folder(folder: str | Path, network: PoseNetwork, info: ModelInfo) -> Path:
+def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo) -> Path:
     """Write a model folder; both files appear whole or not at all.
 
     Args:
@@ -95,22 +112,26 @@ def _read_info(path: Path) -> ModelInfo:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no options; expected the config.yaml of a model folder")
     content = _upgrade(content, path)
-    needed = [f.name for f in fields(ModelInfo) if f.name != "method"]
+    needed = [f.name for f in fields(ModelInfo) if f.name not in ("method", "maps", "refinement_width")]
     if missing := [name for name in needed if name not in content]:
         raise InputError(f"{path} lacks {', '.join(missing)}; write the model folder again")
     if content["skeleton"] not in SKELETONS:
         raise InputError(f"{path}: skeleton is {content['skeleton']!r}, expected one of {', '.join(SKELETONS)}")
+    if (maps := content.get("maps", "heatmaps")) not in get_args(Maps):
+        raise InputError(f"{path}: maps is {maps!r}, expected one of {', '.join(get_args(Maps))}")
     return ModelInfo(
         skeleton=content["skeleton"],
         backbone=content["backbone"],
         deconv_channels=tuple(content["deconv_channels"]),
         image_size=int(content["image_size"]),
         method=str(content.get("method", "unknown")),
+        maps=maps,
+        refinement_width=int(content.get("refinement_width", 0)),
     )
 
 
-def open_folder(folder: str | Path) -> tuple[PoseNetwork, ModelInfo]:
-    """The network of a model folder in eval mode, and what it is.
+def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
+    """The model of a model folder in eval mode, and what it is.
 
     Raises:
         InputError: a file is missing or damaged, was written by a newer version, or the weights fit no such network.

@@ -14,7 +14,7 @@ from hamipose.losses import heatmap_kl
 from hamipose.methods import RegDA
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.pseudo_labels import ground_false, rectify
-from hamipose.methods.regda import Density
+from hamipose.models.density import Density
 from hamipose.models.preprocess import normalise
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])

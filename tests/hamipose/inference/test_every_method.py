@@ -1,0 +1,108 @@
+"""A checkpoint opened with `hamipose.load` finds what the method that saved it finds when it is tested."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hamipose
+import hamipose.methods
+from hamipose.errors import InputError
+from hamipose.inference.export import export_onnx
+from hamipose.methods import PoseMethod
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.models.folder import save_folder
+from hamipose.models.preprocess import normalise
+from hamipose.types import LabelledBatch
+
+METHODS = sorted(
+    name
+    for name in hamipose.methods._HOME
+    if inspect.isclass(found := getattr(hamipose.methods, name))
+    and issubclass(found, PoseMethod)
+    and name != "PoseMethod"
+)
+
+
+def trained(name: str) -> PoseMethod:
+    """A method whose every weight is something else, student's and teacher's, so that none can stand for another."""
+    torch.manual_seed(0)
+    network = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
+    model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=0.1), network, TrainingOptions())
+    with torch.no_grad():
+        for value in (*model.parameters(), *model.buffers()):
+            if value.is_floating_point():
+                value.add_(0.1 * torch.rand_like(value))
+        for part, value in model.named_parameters():
+            if part.endswith("final.weight"):
+                value.add_(0.3 * torch.randn_like(value))
+    return model.eval()
+
+
+def checkpoint(model: PoseMethod, path: Path, **hparams: Any) -> Path:
+    content = {"state_dict": model.state_dict(), "hyper_parameters": {**model.hparams, **hparams}, "image_size": 64}
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_loaded_checkpoint_finds_what_testing_it_scores(name: str, tmp_path: Path):
+    model = trained(name)
+    pictures = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    points, seen = torch.zeros(3, 16, 2), torch.ones(3, 16, dtype=torch.long)
+    matrix = torch.eye(2, 3).expand(3, 2, 3).clone()
+    batch = LabelledBatch(pictures, points, seen, matrix, ["a", "b", "c"], torch.arange(3))
+    with torch.no_grad():
+        scored = list(model.evaluated().values())[-1](normalise(pictures))  # what a test's scores are counted of
+        told = model.predict_step(batch, 0)
+
+    loaded = hamipose.load(checkpoint(model, tmp_path / "last.ckpt"), device="cpu")
+    torch.testing.assert_close(loaded.heatmaps(pictures), scored, rtol=1e-4, atol=1e-5)
+    found = loaded.predict([picture.permute(1, 2, 0).numpy() for picture in pictures])
+    np.testing.assert_allclose(np.stack([f.keypoints_px for f in found]), told.keypoints_px, atol=2e-2)
+    np.testing.assert_allclose(np.stack([f.confidence for f in found]), told.confidence, rtol=1e-3, atol=1e-5)
+
+    folder = save_folder(tmp_path / "model", loaded.network, loaded.info)
+    torch.testing.assert_close(hamipose.load(folder, device="cpu").heatmaps(pictures), scored, rtol=1e-4, atol=1e-5)
+
+
+def test_there_are_networks_whose_maps_are_not_the_plain_ones(tmp_path: Path):
+    """Else the test above would hold for a loader that knows nothing of methods."""
+    pictures = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    for name, parts in (("RegDA", 1), ("MDAM", 2)):
+        loaded = hamipose.load(checkpoint(trained(name), tmp_path / "last.ckpt"), device="cpu")
+        plain = dict(loaded.network.named_children())
+        assert len(plain) == parts
+        with torch.no_grad():
+            coarse = plain["network"](normalise(pictures))
+        assert (coarse - loaded.heatmaps(pictures)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["RegDA", "MDAM"])
+def test_checkpoints_that_do_not_say_what_their_maps_are(name: str, tmp_path: Path):
+    model = trained(name)
+    new = checkpoint(model, tmp_path / "new.ckpt")
+    content = torch.load(new, weights_only=True)
+    del content["hyper_parameters"]["maps"]
+    torch.save(content, tmp_path / "old.ckpt")
+    assert hamipose.load(tmp_path / "old.ckpt", device="cpu").info == hamipose.load(new, device="cpu").info
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["RegDA", "MDAM"])
+def test_the_exported_file_has_it_too(name: str, tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    loaded = hamipose.load(checkpoint(trained(name), tmp_path / "last.ckpt"), device="cpu")
+    assert export_onnx(loaded, tmp_path / "pose.onnx") < 1e-3  # compared with the model, whose maps are the method's
+
+
+def test_unknown_maps_in_a_folder_are_told(tmp_path: Path):
+    loaded = hamipose.load(checkpoint(trained("RegDA"), tmp_path / "last.ckpt"), device="cpu")
+    folder = save_folder(tmp_path / "model", loaded.network, loaded.info)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("log-densities", "vectors"))
+    with pytest.raises(InputError, match="maps is 'vectors'"):
+        hamipose.load(folder)
