@@ -36,8 +36,9 @@ def paint(
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     middle = corners.mean(1)
-    # Whichever way round the triangles go: outwards is away from the body's middle, for most of them.
-    outwards = np.sign(((middle - vertices_m.mean(0)) * normals).sum(1).mean()) or 1.0
+    # Whichever way round the triangles go: the volume that they enclose is positive where normals point outwards.
+    away = corners - vertices_m.mean(0)
+    outwards = np.sign((np.cross(away[:, 0], away[:, 1]) * away[:, 2]).sum()) or 1.0
     normals = normals * outwards
     shown = ((normals * middle).sum(1) < 0) & (corners[:, :, 2] > 0.05).all(1)
     at = pixels[faces]

@@ -1,28 +1,39 @@
-"""A person's mesh and numbers as files: OBJ, GLB, NPZ, JSON."""
+"""What was recovered as files: meshes (OBJ, GLB), numbers (NPZ, JSON), pictures of people (PNG, MP4)."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import trimesh
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
-__all__ = ["write_mesh", "write_numbers"]
+from hamipose.data.video_file import VideoFile
+from hamipose.errors import InputError
+from meshtto.predict.drawing import overlay, side_view
+from meshtto.predict.pictures import Shown
+from meshtto.predict.recovering import Person
+
+__all__ = ["Files", "PictureFiles", "VideoFiles", "upright", "write_mesh", "write_numbers"]
+
+
+def upright(vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> trimesh.Trimesh:
+    """A mesh with y up, as viewers expect: camera axes turned by 180° about x."""
+    return trimesh.Trimesh(vertices_m * np.array([1.0, -1.0, -1.0]), faces, process=False)
 
 
 def write_mesh(
     stem: Path, vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]
 ) -> tuple[Path, Path]:
-    """STEM.obj and STEM.glb in metres, y up, as viewers expect: camera axes turned by 180° about x.
+    """STEM.obj and STEM.glb in metres, y up.
 
     Args:
         stem: path without ending.
         vertices_m: in camera axes.
         faces: triangles.
     """
-    upright = vertices_m * np.array([1.0, -1.0, -1.0])
-    mesh = trimesh.Trimesh(upright, faces, process=False)
+    mesh = upright(vertices_m, faces)
     paths = (stem.with_name(stem.name + ".obj"), stem.with_name(stem.name + ".glb"))
     for path in paths:
         mesh.export(path)
@@ -36,3 +47,125 @@ def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, An
     small = {k: np.asarray(v).round(6).tolist() for k, v in arrays.items() if v.size <= 216}
     paths[1].write_text(json.dumps({**facts, **small}, indent=1) + "\n")
     return paths
+
+
+def _write_png(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
+    if not cv2.imwrite(str(path), image[..., ::-1]):
+        raise InputError(f"{path} cannot be written; check the folder and the free space")
+
+
+class Files:
+    """The part of a picture's files that photos and frames have in common.
+
+    Args:
+        out: folder.
+        faces: triangles of the body.
+        pictures: whether overlays and side views are written as PNG.
+        meshes: whether OBJ and GLB are written.
+    """
+
+    def __init__(self, out: Path, faces: Int[np.ndarray, "face 3"], pictures: bool, meshes: bool):
+        self.out = out
+        self.faces = faces
+        self.pictures = pictures
+        self.meshes = meshes
+
+    def stem(self, shown: Shown, person: Person) -> Path:
+        """What the names of a person's files begin with."""
+        return self.out / f"{shown.stem}-{person.number}"
+
+    def drawn(self, shown: Shown, people: list[Person]) -> UInt8[np.ndarray, "height width 3"]:
+        """All of a picture's people on it."""
+        if not people:
+            return shown.image
+        focal_px = float(people[0].arrays["focal_px"])
+        return overlay(shown.image, [person.vertices_m for person in people], self.faces, focal_px)
+
+    def looks(self, shown: Shown, people: list[Person], drawn: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Meshes and PNG files, as far as they are wanted."""
+        for person in people:
+            stem = self.stem(shown, person)
+            if self.meshes:
+                write_mesh(stem, person.vertices_m, self.faces)
+            if self.pictures:
+                _write_png(stem.with_name(stem.name + "-side.png"), side_view(person.vertices_m, self.faces))
+        if self.pictures and people:
+            _write_png(self.out / f"{shown.stem}-overlay.png", drawn)
+
+
+class PictureFiles:
+    """Files of separate pictures: overlay, and side view, mesh, NPZ and JSON of each person.
+
+    Args:
+        files: writes them.
+    """
+
+    def __init__(self, files: Files):
+        self.files = files
+
+    def __enter__(self) -> "PictureFiles":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass  # everything is written by now
+
+    def add(self, shown: Shown, people: list[Person]) -> None:
+        """Write a picture's people."""
+        self.files.looks(shown, people, self.files.drawn(shown, people) if self.files.pictures else shown.image)
+        for person in people:
+            write_numbers(self.files.stem(shown, person), person.arrays, person.facts)
+
+
+class VideoFiles:
+    """Files of a video: an overlay as MP4, one NPZ and one JSON of all frames, and of each frame what `files` writes.
+
+    Vertices are not in the NPZ, of which they would be nine tenths: the body makes them of `rotations` and `shape`, and
+    `translation_m` puts them before the camera. A context: leaving it writes what there is, also after an interruption.
+
+    Args:
+        files: of single frames.
+        name: of the video.
+        rate: frames per second of those that are shown.
+    """
+
+    def __init__(self, files: Files, name: str, rate: float):
+        self.files = files
+        self.name = name
+        self.stem = files.out / Path(name).stem
+        self.rate = rate
+        self._video = VideoFile(self.stem.with_name(self.stem.name + "-overlay.mp4"), rate)
+        self._people: list[tuple[int, Person]] = []
+
+    def __enter__(self) -> "VideoFiles":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._video.__exit__(*error)
+        if self._people:
+            self._write()
+
+    def add(self, shown: Shown, people: list[Person]) -> None:
+        """Draw a frame and its people; one without people stays in the video as it is."""
+        drawn = self.files.drawn(shown, people)
+        self._video.add(drawn)
+        self.files.looks(shown, people, drawn)
+        for person in people:
+            kept = {k: v for k, v in person.arrays.items() if k != "vertices_m"}
+            assert shown.frame is not None
+            self._people.append((shown.frame, Person(person.number, person.vertices_m[:0], kept, person.facts)))
+
+    def _write(self) -> None:
+        arrays = {name: np.stack([p.arrays[name] for _, p in self._people]) for name in self._people[0][1].arrays}
+        arrays["frame"] = np.array([frame for frame, _ in self._people])
+        arrays["person"] = np.array([person.number for _, person in self._people])
+        np.savez_compressed(self.stem.with_name(self.stem.name + ".npz"), **arrays)  # type: ignore[arg-type]
+        rows = []
+        for frame, person in self._people:
+            small = {k: v.round(6).tolist() for k, v in person.arrays.items() if v.size <= 72}
+            own = {k: person.facts[k] for k in ("steps", "losses")}
+            rows.append(json.dumps({"frame": frame, "person": person.number, **own, **small}))
+        common = {k: self._people[0][1].facts[k] for k in ("body", "axes", "pose_is")}
+        head = json.dumps({"video": self.name, "frames_per_second": round(self.rate, 3), **common})
+        lines = ",\n  ".join(rows)
+        path = self.stem.with_name(self.stem.name + ".json")
+        path.write_text(f'{head[:-1]}, "people": [\n  {lines}\n]}}\n')

@@ -1,6 +1,8 @@
 """2D keypoints of users' people, from the files that detectors write, as evidence in the order of the 49 joints."""
 
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from jaxtyping import Float
 from hamipose.errors import InputError
 from hamipose.skeletons import COCO17
 from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
+from meshtto.predict.pictures import Shown
 
-__all__ = ["Evidence", "read_keypoints"]
+__all__ = ["Evidence", "KeypointFile", "Source", "evidence_of", "joints_named", "read_keypoints"]
 
 #: Names of other skeletons for joints of the data sets' 24. MPII's head is the top of it.
 _ALIASES = {"head": "head_top", "upper_neck": "neck"}
@@ -31,28 +34,53 @@ class Evidence:
     confidence: Float[np.ndarray, "49"]
 
 
-def _placed(names: list[str], triples: Any, where: str) -> Evidence:
-    """Keypoints by their names; OpenPose's also stand in for the same joints of the data sets."""
-    values = np.asarray(triples, np.float64).reshape(-1)
-    if len(values) != 3 * len(names):
-        raise InputError(f"{where} has {len(values)} numbers for {len(names)} keypoints, expected x, y, score of each")
-    rows = values.reshape(-1, 3)
+def joints_named(keypoint: str) -> list[int]:
+    """The joints among the 49 that a keypoint of that name is evidence of; none: it is no joint of the body.
+
+    OpenPose's keypoints also stand in for the same joints of the data sets.
+
+    >>> [JOINTS49[joint] for joint in joints_named("openpose_left_wrist")]
+    ['openpose_left_wrist', 'left_wrist']
+    """
+    found = []
+    if keypoint in OPENPOSE25:
+        found.append(JOINTS49.index(keypoint))
+        keypoint = keypoint.removeprefix("openpose_")
+        if keypoint in ("neck", "pelvis"):
+            return found  # OpenPose means other points by these
+    keypoint = _ALIASES.get(keypoint, keypoint)
+    if keypoint in JOINTS24:
+        found.append(len(OPENPOSE25) + JOINTS24.index(keypoint))
+    return found
+
+
+def evidence_of(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"], where: str) -> Evidence:
+    """Keypoints put where their names belong; joints that no keypoint is evidence of have confidence 0.
+
+    Args:
+        names: of the keypoints, of any skeleton; those that are no joint of the body are left out.
+        rows: x and y in pixels of the picture, confidence, which is cut to 0 … 1.
+        where: they come from, for errors.
+
+    Raises:
+        InputError: a number is not finite.
+    """
     if not np.isfinite(rows).all():
         raise InputError(f"{where} holds {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
     found = np.zeros((len(JOINTS49), 3))
     for name, row in zip(names, rows, strict=True):
-        if name in OPENPOSE25:
-            found[JOINTS49.index(name)] = row
-            name = name.removeprefix("openpose_")
-            if name in ("neck", "pelvis"):
-                continue  # OpenPose means other points by these
-        name = _ALIASES.get(name, name)
-        if name in JOINTS24:
-            found[len(OPENPOSE25) + JOINTS24.index(name)] = row
-    confidence = np.clip(found[:, 2], 0, 1)
-    if not confidence.any():
+        found[joints_named(name)] = row
+    return Evidence(found[:, :2].astype(np.float32), np.clip(found[:, 2], 0, 1).astype(np.float32))
+
+
+def _placed(names: Sequence[str], triples: Any, where: str) -> Evidence:
+    values = np.asarray(triples, np.float64).reshape(-1)
+    if len(values) != 3 * len(names):
+        raise InputError(f"{where} has {len(values)} numbers for {len(names)} keypoints, expected x, y, score of each")
+    evidence = evidence_of(names, values.reshape(-1, 3), where)
+    if not evidence.confidence.any():
         raise InputError(f"{where}: all confidences are 0; expected at least one keypoint that was found")
-    return Evidence(found[:, :2].astype(np.float32), confidence.astype(np.float32))
+    return evidence
 
 
 def _of_coco(content: dict[str, Any], path: Path) -> dict[str, list[Evidence]]:
@@ -105,3 +133,38 @@ def read_keypoints(path: str | Path) -> dict[str, list[Evidence]]:
     if not people:
         raise InputError(f"keypoints {path} holds no person")
     return people
+
+
+class Source(ABC):
+    """Where 2D evidence comes from; as text, what it is called."""
+
+    @abstractmethod
+    def of(self, pictures: Sequence[Shown]) -> list[list[Evidence]]:
+        """The people of each picture."""
+
+
+class KeypointFile(Source):
+    """2D evidence from a file, read whole and once.
+
+    Args:
+        path: as :func:`read_keypoints` takes it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.people = read_keypoints(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def names_pictures(self) -> bool:
+        """Whether it says which picture its people are in; OpenPose's format does not."""
+        return "" not in self.people
+
+    def of(self, pictures: Sequence[Shown]) -> list[list[Evidence]]:
+        """The people of each picture, found by its name."""
+        return [self.people.get(shown.name, self.people.get("", [])) for shown in pictures]

@@ -1,10 +1,10 @@
-"""People of one picture at once: adapted, predicted, written."""
+"""People of pictures, a batch at a time: found, adapted, predicted. Who cannot be recovered is left out, and named."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
-import cv2
 import numpy as np
 import roma
 from jaxtyping import Float
@@ -16,12 +16,12 @@ from meshtto.camera import full_frame_translation
 from meshtto.data.stream import collate, crop_of
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.targets import box_of
-from meshtto.predict.drawing import overlay, side_view
-from meshtto.predict.files import write_mesh, write_numbers
-from meshtto.predict.people import Shown
-from meshtto.types import MeshSample
+from meshtto.predict.keypoints import Source
+from meshtto.predict.people import person_in, somebody_in
+from meshtto.predict.pictures import Shown
+from meshtto.types import MeshBatch, MeshSample
 
-__all__ = ["Person", "recover_people", "write_person", "write_picture"]
+__all__ = ["Person", "Recovering", "batch_size", "crops_of", "recover_people"]
 
 
 @dataclass
@@ -29,44 +29,55 @@ class Person:
     """One recovered person.
 
     Attributes:
-        name: picture#number.
+        number: in its picture.
         vertices_m: in the axes of the picture's camera.
         arrays: all numbers, by name.
         facts: what is not an array.
     """
 
-    name: str
+    number: int
     vertices_m: Float[np.ndarray, "vertex 3"]
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any]
 
 
-def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[Phase]) -> list[Person]:
-    """The people of a picture.
+def batch_size(phases: list[Phase]) -> int:
+    """How many people are adapted together unless a user says: one where each gets a copy of the whole network, which
+    may fill the memory, or where the batch shares its weights and people would influence each other.
+    """
+    return 1 if any(phase.scope == "all" or phase.inner == "shared" for phase in phases) else 16
+
+
+def crops_of(method: MeshMethod, samples: list[MeshSample]) -> MeshBatch:
+    """What the network is shown of people, on its device."""
+    height, width = method.hparams["crop"]
+    batch: Any = collate([crop_of(sample, (height, width)) for sample in samples]).to(method.device)
+    return batch
+
+
+def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[Phase]) -> list[Person | None]:
+    """The people of pictures.
 
     Args:
         method: in eval mode.
-        samples: one a person.
+        samples: one a person, named picture#number.
         phases: of adaptation; none: the network's answer as it is.
 
-    Raises:
-        InputError: the steps were too large for a person.
+    Returns:
+        One a sample; None: the network's answer is not made of numbers.
     """
-    height, width = method.hparams["crop"]
-    batch: Any = collate([crop_of(sample, (height, width)) for sample in samples]).to(method.device)
+    batch = crops_of(method, samples)
     recovery = method.recover(batch, phases)
     made = recovery.prediction
-    sound = made.vertices_m.isfinite().all(-1).all(-1).tolist()
-    lost = [sample.name for sample, kept in zip(samples, sound, strict=True) if not kept]
-    if lost:
-        raise InputError(
-            f"{lost[0]}: adaptation has diverged, its mesh is no longer made of numbers; give fewer --steps, or train "
-            "with a lower learning rate in test_time.phases"
-        )
     box = box_of(batch)
     translation = full_frame_translation(made.camera, box)
-    people = []
+    vertices_m = made.vertices_m + translation[:, None]
+    sound = vertices_m.isfinite().all(-1).all(-1).tolist()
+    people: list[Person | None] = []
     for i, sample in enumerate(samples):
+        if not sound[i]:
+            people.append(None)
+            continue
         arrays = {
             "pose": roma.rotmat_to_rotvec(made.rotations[i]).flatten(),
             "rotations": made.rotations[i],
@@ -77,7 +88,7 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
             "box_side_px": box.side_px[i],
             "focal_px": box.focal_px[i],
             "joints_m": made.joints_m[i] + translation[i],
-            "vertices_m": made.vertices_m[i] + translation[i],
+            "vertices_m": vertices_m[i],
         }
         facts = {
             "name": sample.name,
@@ -85,34 +96,87 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
             "axes": "camera: x right, y down, z forward, metres; principal point in the picture's middle",
             "pose_is": "axis-angle of 24 joints, the first against the camera",
             "steps": int(recovery.steps[i]),
+            "diverged": bool(recovery.diverged[i]),
             "losses": [round(float(value), 6) for value in recovery.losses[:, i]],
         }
         plain = {k: _array(v) for k, v in arrays.items()}
-        people.append(Person(sample.name, plain["vertices_m"], plain, facts))
+        number = int(sample.name.rpartition("#")[2])
+        people.append(Person(number, plain["vertices_m"], plain, facts))
     return people
 
 
-def write_person(out: Path, person: Person, faces: Tensor) -> None:
-    """Mesh, numbers and side view."""
-    stem = out / _stem(person.name)
-    triangles = faces.cpu().numpy()
-    write_mesh(stem, person.vertices_m, triangles)
-    write_numbers(stem, person.arrays, person.facts)
-    view = side_view(person.vertices_m, triangles)
-    cv2.imwrite(str(stem.with_name(stem.name + "-side.png")), view[..., ::-1])
+class Recovering:
+    """Pictures in, their people out, in the same order.
 
+    Args:
+        method: in eval mode.
+        source: of 2D evidence; without it each picture is one person, and nothing is adapted.
+        phases: of adaptation.
+        focal_px: of the camera; each picture's diagonal where not known.
+        least: keypoints of less confidence do not count as found.
+        together: how many people are adapted at a time, and pictures looked at; by `batch_size` where not given.
 
-def write_picture(out: Path, shown: Shown, people: list[Person], faces: Tensor) -> None:
-    """All of a picture's people on it."""
-    focal = float(people[0].arrays["focal_px"])
-    drawn = overlay(shown.image, [person.vertices_m for person in people], faces.cpu().numpy(), focal)
-    cv2.imwrite(str(out / f"{_stem(shown.name)}-overlay.png"), drawn[..., ::-1])
+    Attributes:
+        left_out: a line for each person or picture that was not recovered.
+        unadapted: a line for each person whose adaptation was given up.
+    """
+
+    def __init__(
+        self,
+        method: MeshMethod,
+        source: Source | None = None,
+        phases: Sequence[Phase] = (),
+        *,
+        focal_px: float | None = None,
+        least: float = 0.0,
+        together: int | None = None,
+    ):
+        self.method = method
+        self.source = source
+        self.phases = list(phases)
+        self.focal_px = focal_px
+        self.least = least
+        self.together = together or batch_size(self.phases)
+        self.left_out: list[str] = []
+        self.unadapted: list[str] = []
+
+    def samples(self, pictures: Sequence[Shown]) -> list[list[MeshSample]]:
+        """The people of each picture, found but not yet recovered."""
+        if self.source is None:
+            return [[somebody_in(shown, self.focal_px)] for shown in pictures]
+        people: list[list[MeshSample]] = []
+        for shown, found in zip(pictures, self.source.of(pictures), strict=True):
+            people.append([])
+            if not found:
+                self.left_out.append(f"{shown.name}: no person in {self.source}")
+            for number, evidence in enumerate(found):
+                try:
+                    people[-1].append(person_in(shown, number, evidence, self.focal_px, self.least))
+                except InputError as error:
+                    self.left_out.append(str(error))
+        return people
+
+    def stream(self, pictures: Iterable[Shown]) -> Iterator[tuple[Shown, list[Person]]]:
+        """Each picture with its people, some pictures at a time: nothing else is kept in memory."""
+        rest = iter(pictures)
+        while batch := list(islice(rest, self.together)):
+            wanted = self.samples(batch)
+            waiting = [sample for people in wanted for sample in people]
+            found: list[Person | None] = []
+            for start in range(0, len(waiting), self.together):
+                found += recover_people(self.method, waiting[start : start + self.together], self.phases)
+            for sample, person in zip(waiting, found, strict=True):
+                if person is None:
+                    self.left_out.append(f"{sample.name}: the network says something else than numbers; is it trained?")
+                elif person.facts["diverged"]:
+                    self.unadapted.append(
+                        f"{sample.name}: adaptation has diverged, the mesh is the network's own; give fewer --steps, "
+                        "or train with a lower learning rate in test_time.phases"
+                    )
+            recovered = iter(found)
+            for shown, people in zip(batch, wanted, strict=True):
+                yield shown, [person for person in islice(recovered, len(people)) if person is not None]
 
 
 def _array(value: Tensor) -> np.ndarray:
     return value.detach().cpu().numpy()
-
-
-def _stem(name: str) -> str:
-    path, *numbers = name.split("#")
-    return "-".join([Path(path).stem, *(number.zfill(6) if len(numbers) > 1 else number for number in numbers)])

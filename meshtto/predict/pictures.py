@@ -1,0 +1,133 @@
+"""Pictures that a user points to: one, a folder of them, a video."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hamipose.data.base import UnlabelledDataset
+from hamipose.data.crops import whole_box
+from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage, read_image
+from hamipose.data.images import ImageFolder
+from hamipose.data.video import Video
+from hamipose.errors import InputError
+from hamipose.types import UnlabelledSample
+
+__all__ = ["Pictures", "Shown", "open_pictures"]
+
+_VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+
+
+@dataclass
+class Shown:
+    """A picture and what it is called."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    name: str
+    """File name of a picture; file name#number of a video's frame."""
+
+    @property
+    def frame(self) -> int | None:
+        """Number of a video's frame."""
+        number = self.name.partition("#")[2]
+        return int(number) if number else None
+
+    @property
+    def stem(self) -> str:
+        """What the names of its files begin with.
+
+        >>> Shown(np.zeros((1, 1, 3), np.uint8), "clip.mp4#12").stem
+        'clip-000012'
+        """
+        stem = Path(self.name.partition("#")[0]).stem
+        return stem if self.frame is None else f"{stem}-{self.frame:06d}"
+
+
+class Pictures:
+    """Pictures one by one; unreadable ones are left out and listed.
+
+    Args:
+        dataset: where they come from.
+        rate: frames per second, of a video.
+
+    Attributes:
+        unreadable: a line for each.
+    """
+
+    def __init__(self, dataset: UnlabelledDataset, rate: float | None = None) -> None:
+        self._dataset = dataset
+        self.rate = rate
+        self.unreadable: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __iter__(self) -> Iterator[Shown]:
+        for index in range(len(self._dataset)):
+            try:
+                sample = self._dataset[index]
+            except UnreadableImage as error:
+                self.unreadable.append(str(error))
+                continue
+            path, mark, number = sample.name.partition("#")
+            yield Shown(sample.image, Path(path).name + mark + number)
+
+
+class _One(UnlabelledDataset):
+    upright = True  # as in a folder
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> UnlabelledSample:
+        image = read_image(self.path, upright=self.upright)
+        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(self.path))
+
+
+def _folder(source: str) -> ImageFolder:
+    """All below it, whose files must not overwrite each other's results."""
+    folder = ImageFolder(source)
+    seen: dict[str, Path] = {}
+    for path in folder.paths:
+        if (other := seen.setdefault(path.stem, path)) is not path:
+            raise InputError(
+                f"{other} and {path} would be written to files of the same name; rename one of them, or give a "
+                "folder at a time"
+            )
+    return folder
+
+
+def _rate(video: Video) -> float:
+    """Frames shown per second, from their times: a phone's file need not tell."""
+    times_ms = video.times_ms[:: video.every]
+    lasts_s = float(times_ms[-1] - times_ms[0]) / 1000
+    return (len(times_ms) - 1) / lasts_s if lasts_s > 0 else 25.0
+
+
+def open_pictures(source: str, every: int = 1) -> Pictures:
+    """The pictures that `source` names: one, a folder of them, or a video. Photos are turned as their tags say.
+
+    Args:
+        source: a path.
+        every: use every n-th frame of a video.
+
+    Raises:
+        InputError: there is no such thing, or two pictures of a folder differ in their folder or ending alone.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return Pictures(_folder(source))
+    if not path.exists():
+        raise InputError(f"{source} does not exist; give a picture, a folder of pictures or a video")
+    if path.suffix.lower() in _VIDEOS:
+        video = Video(source, every=every)
+        video.prepare()
+        return Pictures(video, _rate(video))
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return Pictures(_One(path))
+    raise InputError(f"{source} is neither a picture ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(_VIDEOS)})")
