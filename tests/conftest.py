@@ -4,10 +4,20 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["hamipose", "meshtto"], "beartype.beartype")
 
+import importlib.util  # noqa: E402
+from pathlib import Path  # noqa: E402
+
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+_spec = importlib.util.spec_from_file_location("browser", Path(__file__).parent / "browser.py")
+assert _spec is not None
+assert _spec.loader is not None
+_browser = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_browser)
+visit = _browser.visit  # a fixture of both packages' pages
 
 # The same examples in every run: a suite that is green once is green again.
 settings.register_profile("repeatable", derandomize=True)

@@ -1,29 +1,16 @@
-"""The page, with gradio: where the answer's parts stand and what asks for a new one."""
+"""The page: where the answer's parts stand and what asks for a new one."""
 
 from pathlib import Path
 from typing import Any
 
 from hamipose.app.answer import answer
-from hamipose.errors import InputError
+from hamipose.app.serving import gradio
 from hamipose.inference.predictor import Predictor
 
-__all__ = ["build", "gradio", "serve"]
+__all__ = ["build"]
 
 _COLUMNS = ["keypoint", "x [px]", "y [px]", "confidence"]
 _KINDS = ["str", "number", "number", "number"]
-
-
-def gradio() -> Any:
-    """The library, which only the page needs.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import gradio
-    except ImportError as error:
-        raise InputError(f"app wants {error.name}, which is not installed: pip install 'hamipose[demo]'") from None
-    return gradio
 
 
 def build(models: dict[str, Predictor], folder: Path, limit: int = 300) -> Any:
@@ -70,37 +57,3 @@ def build(models: dict[str, Predictor], folder: Path, limit: int = 300) -> Any:
         file.change(shown, [file, least], outputs, api_name="find")
         least.release(shown, [file, least], outputs, api_name=False)
     return page
-
-
-def serve(page: Any, port: int, *, share: bool = False, wait: bool = True) -> str:
-    """Serve the page on this machine, until Ctrl-C unless told otherwise.
-
-    Args:
-        page: of :func:`build`.
-        port: to listen on.
-        share: also through gradio's servers, for anyone with the link.
-        wait: return only when it is interrupted.
-
-    Returns:
-        Its address.
-
-    Raises:
-        InputError: the port is taken.
-    """
-    try:
-        _, address, _ = page.launch(
-            server_name="127.0.0.1",
-            server_port=port,
-            share=share,
-            quiet=True,
-            inbrowser=False,
-            prevent_thread_lock=True,
-            footer_links=[],
-            theme=gradio().themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # no download
-        )
-    except OSError as error:
-        raise InputError(f"port {port} cannot be used ({error}); give another --port") from None
-    print(f"page at {address}{' and ' + page.share_url if page.share_url else ''} (Ctrl-C ends it)", flush=True)
-    if wait:
-        page.block_thread()
-    return address

@@ -1,7 +1,6 @@
 """The verb `app`: a page in the browser to try one model or two."""
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 
@@ -43,10 +42,10 @@ def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     if given.limit < 1 or not 0 < given.port < 65536:
         raise InputError(f"--limit {given.limit} and --port {given.port}: expected at least 1, and 1 to 65535")
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-    from hamipose.app.page import build, gradio, serve
+    from hamipose.app.serving import gradio, serve
 
     gradio()  # before the models, which take longer
+    from hamipose.app.page import build
     from hamipose.inference.predictor import load
 
     paths = [given.checkpoint, *([given.other] if given.other else [])]

@@ -21,8 +21,9 @@ training and evaluation
   report    [--scale small|paper] [--dry-run]  the paper's table: runs what it lacks, writes Markdown, CSV and plots
 
 your pictures
-  predict   IMAGE|FOLDER|VIDEO --checkpoint CKPT [--keypoints FILE.json] [--steps 14] [--out FOLDER]
-                                               overlay, side view, OBJ, GLB, NPZ and JSON of every person
+  predict   IMAGE|FOLDER|VIDEO --checkpoint CKPT [--keypoints FILE.json | --pose-checkpoint CKPT] [--steps 14]
+                                               overlay, side view, OBJ, GLB, NPZ and JSON of every person; a video too
+  app       --checkpoint CKPT [--pose-checkpoint CKPT]       a page to drop photos on: meshes to turn, every step
 
 body and data
   body import SMPL_NEUTRAL.pkl --out FILE …    read the SMPL file that you registered for, safely, once
@@ -48,6 +49,7 @@ exit status: 0 done, 2 something that you can put right (one line says what), 1 
 #: Besides fit, validate, test and predict by a config.
 _VERBS = {
     "predict": "meshtto.cli.predict",
+    "app": "meshtto.cli.app",
     "evaluate": "meshtto.cli.evaluate",
     "report": "meshtto.cli.report",
     "body": "meshtto.cli.body",

@@ -37,7 +37,8 @@ def address(model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pytest.importorskip("gradio", reason="the extra demo is not installed")
     import socket
 
-    from hamipose.app.page import build, serve
+    from hamipose.app.page import build
+    from hamipose.app.serving import serve
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

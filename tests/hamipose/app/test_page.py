@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hamipose.app.page import build, gradio, serve
+from hamipose.app.page import build
+from hamipose.app.serving import gradio, serve
 from hamipose.cli import main
 from hamipose.errors import InputError
 

@@ -1,0 +1,104 @@
+"""A page as a person sees it: headless Chromium, steered over its debugging port."""
+
+import asyncio
+import base64
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--use-angle=swiftshader",  # WebGL without a GPU
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,1600",
+]
+
+
+class Tab:
+    """One tab: commands of the DevTools protocol go out, their results come back."""
+
+    def __init__(self, socket: Any):
+        self.socket = socket
+        self.number = 0
+
+    async def do(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.number += 1
+        await self.socket.send_json({"id": self.number, "method": method, "params": parameters})
+        while True:
+            answer = json.loads((await self.socket.receive(timeout=30)).data)
+            if answer.get("id") == self.number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    async def value(self, expression: str) -> Any:
+        return (await self.do("Runtime.evaluate", expression=expression, returnByValue=True))["result"].get("value")
+
+    async def wait(self, expression: str, seconds: float = 40) -> None:
+        end = time.monotonic() + seconds
+        while not await self.value(expression):
+            assert time.monotonic() < end, f"never true: {expression}; the page: {await self.text()}"
+            await asyncio.sleep(0.2)
+
+    async def text(self) -> str:
+        return await self.value("document.body.innerText")
+
+    async def upload(self, path: Path) -> None:
+        root = (await self.do("DOM.getDocument"))["root"]["nodeId"]
+        found = await self.do("DOM.querySelector", nodeId=root, selector="input[type=file]")
+        await self.do("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(path)])
+
+    async def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode((await self.do("Page.captureScreenshot", format="png"))["data"]))
+
+
+async def _steered(port: int, address: str, steer: Callable[[Tab], Awaitable[Any]], aiohttp: Any) -> Any:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(300):
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/json") as reply:
+                    tabs = [t for t in await reply.json() if t["type"] == "page"]
+                if tabs:
+                    break
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.2)
+        async with session.ws_connect(tabs[0]["webSocketDebuggerUrl"], max_msg_size=0) as connection:
+            tab = Tab(connection)
+            await tab.do("Page.navigate", url=address)
+            return await steer(tab)
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Callable[[str, Callable[[Tab], Awaitable[Any]]], Any]:
+    """Opens an address and lets a coroutine steer the tab; what the coroutine returns. Skips where it cannot."""
+    aiohttp = pytest.importorskip("aiohttp", reason="comes with anything that speaks websockets")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium here (apt-get install chromium)")
+
+    def open_page(address: str, steer: Callable[[Tab], Awaitable[Any]]) -> Any:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        own = [f"--remote-debugging-port={port}", f"--user-data-dir={tmp_path / 'profile'}", "about:blank"]
+        browser = subprocess.Popen([chromium, *_FLAGS, *own], stderr=subprocess.DEVNULL)
+        try:
+            return asyncio.run(_steered(port, address, steer, aiohttp))
+        finally:
+            browser.terminate()
+            browser.wait(20)
+
+    return open_page
