@@ -18,10 +18,11 @@ from hamipose.heatmaps import decode, encode
 from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
 from hamipose.methods.checkpoint import check_skeleton, load_network
+from hamipose.methods.checks import check_precision, check_skeletons, check_target
 from hamipose.methods.diagnostics import Diagnostics, Objective
+from hamipose.methods.evaluation import Evaluation
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
-from hamipose.methods.scores import Scores
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.running.guard import FiniteGuard, check_weights
@@ -73,7 +74,7 @@ class PoseMethod(LightningModule):
         self._guard = FiniteGuard()
         self._diagnostics = Diagnostics(self.skeleton)
         self._random_state: dict[str, Any] | None = None
-        self._scores: list[Scores] = []
+        self._evaluation: Evaluation | None = None
         self._head_step: Tensor | None = None
 
     # ------------------------------------------------------------------------------------------------ a step
@@ -225,20 +226,10 @@ class PoseMethod(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Check data against the network, and start from another run's weights if told so."""
-        if self.trainer.precision == "16-mixed":
-            raise InputError(
-                "trainer.precision is 16-mixed, whose loss scaling hides gradients from the gate; "
-                "expected bf16-mixed or 32-true"
-            )
-        skeleton = getattr(self._data, "skeleton", self.skeleton)
-        if skeleton != self.skeleton:
-            raise InputError(
-                f"the data have the keypoints of {skeleton.name}, the network those of {self.skeleton.name}; "
-                "set model.init_args.network.skeleton or the data sets' skeleton"
-            )
-        adapts = self.wants_target(sys.maxsize)  # sooner or later
-        if stage == "fit" and adapts and self._data is not None and not self._data.target:
-            raise InputError(f"{type(self).__name__} adapts to a target, and data.target is not given")
+        check_precision(str(self.trainer.precision))
+        check_skeletons(getattr(self._data, "skeleton", self.skeleton), self.skeleton)
+        if stage == "fit":
+            check_target(type(self).__name__, self._data, adapts=self.wants_target(sys.maxsize))
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
             load_network(self.training_options.init_from, self.network, self.skeleton)
             self.start_adaptation()
@@ -252,24 +243,21 @@ class PoseMethod(LightningModule):
 
     def _start_evaluation(self) -> None:
         self._guard.check()
-        names = self._data.evaluation_names()
-        size = self._data.image_size
-        paper = self.training_options.paper_scores
-        self._scores = [
-            Scores(name, list(self.evaluated()), self.skeleton, size, paper).to(self.device) for name in names
-        ]
+        data, paper = self._data, self.training_options.paper_scores
+        names, networks = data.evaluation_names(), self.evaluated()
+        self._evaluation = Evaluation(names, networks, self.skeleton, data.image_size, paper, self.device)
 
-    def _evaluate(self, batch: LabelledBatch, dataloader_idx: int) -> None:
-        images = normalise(batch.image)
-        for name, network in self.evaluated().items():
-            self._scores[dataloader_idx].update(name, network(images).float(), batch.keypoints_px, batch.visibility)
+    def _evaluate(self, batch: LabelledBatch, number: int) -> None:
+        assert self._evaluation is not None, "an evaluation has a start"
+        self._evaluation.add(batch, number, self.evaluated())
 
     def _end_evaluation(self) -> None:
-        for scores in self._scores:
-            self.log_dict(scores.compute(), sync_dist=False, rank_zero_only=False)
-            if scores.name == "val":
-                self.log("val_pck", scores.headline(), prog_bar=True, logger=False)
-        self._scores = []
+        assert self._evaluation is not None, "an evaluation has a start"
+        for name, scores, headline in self._evaluation.scores():
+            self.log_dict(scores, sync_dist=False, rank_zero_only=False)
+            if name == "val":
+                self.log("val_pck", headline, prog_bar=True, logger=False)
+        self._evaluation = None
 
     def on_validation_epoch_start(self) -> None:
         self._start_evaluation()

@@ -1,6 +1,5 @@
 """MDAM (Li & Lee, CVPR 2021): noisy pseudo labels, sifted, refined and taught by an average of the student."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,10 +27,10 @@ from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
 from hamipose.models.teacher import Teacher
 from hamipose.running.optimization import total_steps
-from hamipose.running.schedule import polynomial
+from hamipose.running.schedule import polynomial, ramp_down, ramp_up
 from hamipose.types import TargetBatch, TrainBatch
 
-__all__ = ["MDAM", "MDAMOptions", "mixed", "ramp_down", "ramp_up"]
+__all__ = ["MDAM", "MDAMOptions", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -75,24 +74,6 @@ class MDAMOptions:
     classifier_width: int = 64
 
 
-def ramp_up(epoch: float | int, length: float | int) -> float:
-    """exp(−5 (1 − e/T)²), 1 from T on (Laine & Aila, 2017).
-
-    >>> [round(ramp_up(e, 10), 4) for e in (0, 5, 10, 20)]
-    [0.0067, 0.2865, 1.0, 1.0]
-    """
-    return math.exp(-5 * (1 - min(epoch, length) / length) ** 2) if length > 0 else 1.0
-
-
-def ramp_down(epoch: float | int, length: float | int) -> float:
-    """½ (cos(π e/T) + 1), 0 from T on.
-
-    >>> [round(ramp_down(e, 10), 4) for e in (0, 5, 10, 20)]
-    [1.0, 0.5, 0.0, 0.0]
-    """
-    return 0.5 * (math.cos(math.pi * min(epoch, length) / length) + 1) if length > 0 else 0.0
-
-
 def mixed(
     mine: Float[Tensor, "batch *rest"], other: Float[Tensor, "batch *rest"], share: Float[Tensor, " batch"]
 ) -> Float[Tensor, "batch *rest"]:
@@ -131,9 +112,6 @@ class MDAM(PoseMethod):
     will do, and start as PyTorch's do (there from N(0, 0.001²), under which six layers pass on next to nothing). Cells
     outside the teacher's view do not count. No mirrored pass at test time.
 
-    A checkpoint's network as loaded by :func:`hamipose.methods.load` is the teacher's coarse one; the verbs use the
-    refined one.
-
     Args:
         optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name ``refinement``, ``classifier``.
         network: the pose network.
@@ -153,6 +131,7 @@ class MDAM(PoseMethod):
         options: MDAMOptions = MDAMOptions(),
     ):
         super().__init__(network, optimizer, training)
+        self.save_hyperparameters({"maps": "refined"})  # what `evaluated` makes of them; see models.folder
         if training.reduction != "mean":
             raise InputError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options

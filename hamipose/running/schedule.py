@@ -1,9 +1,9 @@
-"""The learning rate over a run."""
+"""The learning rate over a run, and weights of losses over its epochs."""
 
 import math
 from collections.abc import Sequence
 
-__all__ = ["inverse_decay", "polynomial", "step_decay", "warmup_cosine"]
+__all__ = ["inverse_decay", "polynomial", "ramp_down", "ramp_up", "step_decay", "warmup_cosine"]
 
 
 def warmup_cosine(step: int, warmup: int, total: float | int, final: float | int = 0.0) -> float:
@@ -51,3 +51,21 @@ def step_decay(step: int, total: float | int, milestones: Sequence[float], facto
     [1.0, 1.0, 0.1, 0.01]
     """
     return factor ** sum(step >= round(milestone * total) for milestone in milestones if not math.isinf(total))
+
+
+def ramp_up(epoch: float | int, length: float | int) -> float:
+    r""":math:`\exp(-5 (1 - e/T)^2)`, 1 from T on: a weight that grows (Laine & Aila, ICLR 2017).
+
+    >>> [round(ramp_up(e, 10), 4) for e in (0, 5, 10, 20)]
+    [0.0067, 0.2865, 1.0, 1.0]
+    """
+    return math.exp(-5 * (1 - min(epoch, length) / length) ** 2) if length > 0 else 1.0
+
+
+def ramp_down(epoch: float | int, length: float | int) -> float:
+    r""":math:`\tfrac12 (\cos(\pi e/T) + 1)`, 0 from T on: a weight that falls.
+
+    >>> [round(ramp_down(e, 10), 4) for e in (0, 5, 10, 20)]
+    [1.0, 0.5, 0.0, 0.0]
+    """
+    return 0.5 * (math.cos(math.pi * min(epoch, length) / length) + 1) if length > 0 else 0.0

@@ -9,9 +9,10 @@ from lightning.pytorch import Trainer
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
 from hamipose.errors import InputError
 from hamipose.methods import MDAM, load
-from hamipose.methods.mdam import MDAMOptions, mixed, ramp_down, ramp_up
+from hamipose.methods.mdam import MDAMOptions, mixed
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.running.last_checkpoint import run_folder
+from hamipose.running.schedule import ramp_down, ramp_up
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 SMALL = {"refinement_width": 8, "classifier_width": 4, "views": 2}
