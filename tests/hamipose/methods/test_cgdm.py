@@ -1,16 +1,21 @@
 """Two heads, and gradients that are to agree."""
 
+import copy
 import math
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
 
-from hamipose.losses import heatmap_mse
+from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods import CGDM
 from hamipose.methods.adaptation import Labelled
 from hamipose.methods.cgdm import _through, confidence_weights, gradient_gap, map_entropy, spatial_distribution
 from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.models.preprocess import normalise
+from hamipose.types import SourceBatch, TargetBatch, TrainBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 
@@ -130,3 +135,113 @@ def test_a_joint_that_no_image_shows_says_nothing(side: int):
     gradients = torch.autograd.grad(gap, world.features)
     assert gap.isfinite()
     assert all(g.isfinite().all() and g.abs().max() < 10 for g in gradients)
+
+
+# ------------------------------------------------------------------------------------------------ the game
+
+
+class Players(NamedTuple):
+    """What the features minimise, and what the heads do; both written as the class's docstring has them."""
+
+    features: torch.Tensor
+    heads: torch.Tensor
+
+
+def players(model: CGDM, batch: TrainBatch) -> Players:
+    """The two players' objectives at the network as it is. L_gm by two derivatives through the heads, as published."""
+    reduction = model.training_options.reduction
+    truth, visible = model.truth(batch.source)
+    assert batch.target is not None
+    taught, known, _ = model.adaptation.teach(batch.target)
+    here = model.network.features(normalise(batch.source.image))
+    there = model.network.features(normalise(batch.target.student))
+    heads = (model.network.final, model.second)
+    common, gaps, clamped = torch.zeros(()), [], []
+    for head in heads:
+        maps = head(there)
+        on_source = heatmap_mse(head(here), truth, visible, reduction).sum()
+        on_target = consistency(maps, taught, confidence_weights(maps)[:, :, None, None] * known, reduction).sum()
+        beliefs = spatial_distribution(maps)
+        entropy = map_entropy(beliefs).mean() - map_entropy(beliefs.mean(0)).mean()
+        trade_off = model.adaptation.options.trade_off
+        common = common + on_source + trade_off * (model.supervision * on_target + model.entropy * entropy)
+        slopes = [
+            torch.autograd.grad(loss, [head.weight, head.bias], create_graph=True) for loss in (on_source, on_target)
+        ]
+        rows = torch.cosine_similarity(*(weight.flatten(1) for weight, _ in slopes), dim=1).mean()
+        gaps.append(1 - (rows + torch.cosine_similarity(*(bias for _, bias in slopes), dim=0)) / 2)
+        clamped.append(maps.clamp(0, 1))
+    apart = trade_off * model.discrepancy * (clamped[0] - clamped[1]).abs().mean()
+    return Players(common + apart + trade_off * model.gradient * sum(gaps) / 2, common - apart)
+
+
+def random_batch() -> TrainBatch:
+    def pictures() -> torch.Tensor:
+        return torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+
+    names, same = list("abcd"), torch.eye(2, 3).expand(4, 2, 3).clone()
+    points, seen = torch.rand(4, 16, 2) * 60, torch.full((4, 16), 2)
+    plain = torch.zeros(4, dtype=torch.bool)
+    source = SourceBatch(pictures(), points, seen, names, torch.zeros(4, dtype=torch.long))
+    return TrainBatch(source, TargetBatch(pictures(), pictures(), same, same, plain, plain, names))
+
+
+def test_one_pass_leaves_each_player_its_own_gradient():
+    """What is left in the features is the slope of their objective, in the heads that of theirs: no part is missing."""
+    # So large that no part's gradient is lost in the sums of squared errors.
+    weights = {"supervision": 9.0, "entropy": 9e3, "gradient": 6e3, "discrepancy": 9e3}
+    model = CGDM(sgd, TINY, TrainingOptions(reduction="sum"), **weights)
+    for head in (model.network.final, model.second):
+        nn.init.normal_(head.weight, std=0.3)
+        nn.init.uniform_(head.bias, 0.2, 0.4)
+    batch = random_batch()
+    parts = {
+        "features": [*model.network.backbone.parameters(), *model.network.deconv.parameters()],
+        "heads": [*model.network.final.parameters(), *model.second.parameters()],
+    }
+    loss = model.objective(batch).loss
+    found = {name: torch.autograd.grad(loss, part, retain_graph=True) for name, part in parts.items()}
+    wanted = players(model, batch)
+    assert loss.item() == pytest.approx(wanted.features.item(), rel=1e-4)
+    for name, part in parts.items():
+        for mine, theirs in zip(
+            found[name], torch.autograd.grad(getattr(wanted, name), part, retain_graph=True), strict=True
+        ):
+            assert (mine - theirs).norm() <= 2e-3 * theirs.norm() + 1e-5, name
+
+
+@pytest.mark.slow
+def test_two_epochs_improve_each_players_own_objective(fit, dots: Path, tmp_path: Path, monkeypatch):
+    """A game's value need not fall; but each player ends where its own objective is lower than where it began, while
+    the other stays as it ended, and so do the pseudo-labels."""
+    seen: list[TrainBatch] = []
+    objective = CGDM.objective
+
+    def note(self: CGDM, batch: TrainBatch):
+        seen.append(batch)
+        return objective(self, batch)
+
+    monkeypatch.setattr(CGDM, "objective", note)
+    run = {"dots": dots, "out": tmp_path, "method": "CGDM", "pretrain": 20, "epochs": 2, "steps": 30, "every": 20}
+    trainer = fit(keep=21, **run)
+    model = trainer.lightning_module.train()
+    began = torch.load(tmp_path / "checkpoints/kept.ckpt", weights_only=True)["state_dict"]
+    ended = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def values(**parts: bool) -> Players:
+        """Over the last batches; parts that are named are put back to where they began."""
+        other = copy.deepcopy(model)
+        heads = ("network.final.", "second.")
+        back = {
+            name: began[name]
+            for name in ended
+            if (parts.get("heads") and name.startswith(heads))
+            or (parts.get("features") and name.startswith("network.") and not name.startswith(heads))
+        }
+        other.load_state_dict({**ended, **back})
+        each = [players(other, batch) for batch in seen[-8:]]
+        return Players(*(sum(value.detach() for value in side) for side in zip(*each, strict=True)))
+
+    after = values()
+    assert after.features < values(features=True).features
+    assert after.heads < values(heads=True).heads
