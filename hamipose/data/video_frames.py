@@ -14,6 +14,9 @@ __all__ = ["VideoDecoder", "frame_times"]
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg, which OpenCV starts at its first video
 
+#: OpenCV 4 and 5 have it in different places. 0 is silence; it gives the level before.
+_set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+
 _JUMP = 64  # frames ahead from which on a jump is cheaper than decoding what lies between
 
 
@@ -22,11 +25,11 @@ def _open(path: Path) -> cv2.VideoCapture:
         size = path.stat().st_size
     except OSError as error:
         raise UnreadableImage(f"video {path} cannot be opened ({error.strerror}); check the data folder") from None
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ours says it in one line
+    level = _set_log_level(0)  # ours says it in one line
     try:  # one thread, as a loading process has one core
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _set_log_level(level)
     if not capture.isOpened():
         raise UnreadableImage(f"video {path} is truncated or no video ({size} bytes); copy it again or remove it")
     return capture
