@@ -164,6 +164,20 @@ RELEASES = {
         },
         counts={"strict": {"evaluation": 3960}, "paper": {"train": 127040, "test": 3200}},
     ),
+    "hand-photos": Release(
+        title="583 photos of one person's right hand (Ge et al., CVPR 2019)",
+        loader="HandPhotos",
+        site="https://github.com/3d-hand-shape/hand-graph-cnn",
+        obtain="data/real_world_testset of the repository",
+        terms="Snap Inc.: non-commercial research and education; no redistribution",
+        files=(
+            Needed("pose_gt.mat", "joints", 1),
+            Needed("params.mat", "cameras and boxes", 1),
+            Needed("images/*.jpg", "pictures", 583),
+        ),
+        splits={"strict": {split: {"split": split} for split in ("train", "test")}},
+        counts={"strict": {"train": 383, "test": 200}},
+    ),
     "lsp": Release(
         title="Leeds Sports Pose: 2000 sportspeople (Johnson & Everingham, BMVC 2010)",
         loader="LeedsSports",

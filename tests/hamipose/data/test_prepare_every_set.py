@@ -75,6 +75,20 @@ def noise(path: Path, width: int, height: int, seed: int = 0) -> None:
     cv2.imwrite(str(path), cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
+def hand_photos(root: Path) -> None:
+    """A plane of joints a metre away, seen by one camera; four different pictures."""
+    joints = np.random.default_rng(0).uniform([-0.1, -0.1, 1], [0.1, 0.1, 1], (400, 21, 3))
+    scipy.io.savemat(root / "pose_gt.mat", {"pose_gt": joints})
+    camera, box = np.tile([900.0, 900, 640, 360], (400, 1)), np.tile([512, 232, 256, 256], (400, 1))
+    scipy.io.savemat(root / "params.mat", {"cam_param": camera, "bbox": box})
+    for number in range(400):
+        path = root / "images" / f"{number:05d}.jpg"
+        if number < 4:
+            noise(path, 256, 256, number)
+        else:
+            path.hardlink_to(path.with_name(f"{number % 4:05d}.jpg"))
+
+
 def lsp(root: Path) -> None:
     joints = np.random.default_rng(0).uniform(1, 29, (3, 14, 2000))
     joints[2] = np.random.default_rng(1).integers(0, 2, (14, 2000))
@@ -123,6 +137,7 @@ WRITE: dict[str, Callable[[Path], object]] = {
     "rhd": lambda root: native_files("hands").rhd(root),
     "h3d": h3d,
     "freihand": freihand,
+    "hand-photos": hand_photos,
     "lsp": lsp,
     "lspet": lspet,
     "coco": coco,
