@@ -65,9 +65,11 @@ def build(name: str, answers: Answers) -> Any:
         slider = gr.Slider(0, max(answers.steps, 1), answers.steps, step=1, label="steps", visible=False)
         line = gr.Markdown("", elem_id="line")
         with gr.Row():
-            overlay = gr.Image(label="mesh and 2D keypoints", interactive=False, format="png", buttons=kept)
+            overlay = gr.Image(label="mesh and 2D keypoints", interactive=False, format="png", buttons=kept, height=420)
             mesh = gr.Model3D(label="turn it", interactive=False, clear_color=(1.0, 1.0, 1.0, 1.0), height=420)
-        curve = gr.Image(label="error against steps", interactive=False, format="png", buttons=kept, visible=False)
+        curve = gr.Image(
+            label="error against steps", interactive=False, format="png", buttons=kept, visible=False, height=300
+        )
         outputs = [message, state, slider, overlay, mesh, line, curve]
         photo.change(shown, [photo, keypoints], outputs, api_name="recover")
         keypoints.change(shown, [photo, keypoints], outputs, api_name=False)

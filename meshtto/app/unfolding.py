@@ -8,9 +8,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
 
 from hamipose.errors import InputError
 from meshtto.adaptation import Phase
@@ -21,7 +22,7 @@ from meshtto.methods.base import MeshMethod
 from meshtto.methods.targets import box_of, joint_positions
 from meshtto.metrics import reprojection_errors
 from meshtto.predict.drawing import overlay
-from meshtto.predict.files import upright
+from meshtto.predict.files import upright, write_png
 from meshtto.predict.pictures import Shown
 from meshtto.predict.recovering import crops_of
 from meshtto.types import MeshBatch, MeshSample
@@ -29,6 +30,7 @@ from meshtto.types import MeshBatch, MeshSample
 __all__ = ["Unfolded", "looked_at", "unfold"]
 
 _DOT = (0, 158, 115)  # Okabe and Ito's green, beside the pink of the mesh
+_CLAY = PBRMaterial(baseColorFactor=[205, 150, 150, 255], metallicFactor=0.0, roughnessFactor=0.7)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ def unfold(
     for step, people in enumerate(vertices):
         drawn = _with_dots(overlay(image, list(people), faces, samples[0].focal_px * share), (dots + 0.5) * share - 0.5)
         overlays.append(folder / f"step-{step:02d}.png")
-        cv2.imwrite(str(overlays[-1]), drawn[..., ::-1])
+        write_png(overlays[-1], drawn)
         meshes.append(folder / f"step-{step:02d}.glb")
-        upright(people.reshape(-1, 3) - middle, everybody).export(meshes[-1], include_normals=True)
-    return Unfolded(overlays, meshes, errors, bool(torch.as_tensor(recovery.diverged).any()))
+        mesh = upright(people.reshape(-1, 3) - middle, everybody)
+        mesh.visual = TextureVisuals(material=_CLAY)
+        mesh.export(meshes[-1], include_normals=True)
+    return Unfolded(overlays, meshes, errors, bool(recovery.diverged.any()))

@@ -15,7 +15,7 @@ from meshtto.predict.drawing import overlay, side_view
 from meshtto.predict.pictures import Shown
 from meshtto.predict.recovering import Person
 
-__all__ = ["Files", "PictureFiles", "VideoFiles", "upright", "write_mesh", "write_numbers"]
+__all__ = ["Files", "PictureFiles", "VideoFiles", "upright", "write_mesh", "write_numbers", "write_png"]
 
 
 def upright(vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> trimesh.Trimesh:
@@ -49,7 +49,12 @@ def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, An
     return paths
 
 
-def _write_png(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
+def write_png(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
+    """An RGB picture.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     if not cv2.imwrite(str(path), image[..., ::-1]):
         raise InputError(f"{path} cannot be written; check the folder and the free space")
 
@@ -88,9 +93,9 @@ class Files:
             if self.meshes:
                 write_mesh(stem, person.vertices_m, self.faces)
             if self.pictures:
-                _write_png(stem.with_name(stem.name + "-side.png"), side_view(person.vertices_m, self.faces))
+                write_png(stem.with_name(stem.name + "-side.png"), side_view(person.vertices_m, self.faces))
         if self.pictures and people:
-            _write_png(self.out / f"{shown.stem}-overlay.png", drawn)
+            write_png(self.out / f"{shown.stem}-overlay.png", drawn)
 
 
 class PictureFiles:

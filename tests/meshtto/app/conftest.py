@@ -1,0 +1,51 @@
+"""The tiny models of the predict tests, and a served page."""
+
+import importlib.util
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from hamipose.app.serving import serve
+from meshtto.app.answer import Answers
+from meshtto.predict.model import open_method, phases_of
+from meshtto.predict.pose import PoseModel
+
+_spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parent.parent / "predict" / "conftest.py")
+assert _spec is not None
+assert _spec.loader is not None
+_tiny = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_tiny)
+checkpoint, pose_checkpoint, clip, told = _tiny.checkpoint, _tiny.pose_checkpoint, _tiny.clip, _tiny.told
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """96 × 80 pixels."""
+    path = tmp_path_factory.mktemp("photo") / "somebody.png"
+    cv2.imwrite(str(path), _tiny.noise(1)[0])
+    return path
+
+
+@pytest.fixture(scope="module")
+def answers(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """With three steps of adaptation to what the pose model finds."""
+    method = open_method(str(checkpoint), device="cpu")
+    pose = PoseModel(pose_checkpoint, "cpu")
+    return Answers(method, tmp_path_factory.mktemp("steps"), pose, phases_of(method, 3))
+
+
+@pytest.fixture(scope="module")
+def address(answers: Answers) -> Iterator[str]:
+    """Of the page, served by this process."""
+    pytest.importorskip("gradio", reason="the extra demo is not installed")
+    from meshtto.app.page import build
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    page = build("tiny.ckpt", answers)
+    yield serve(page, port, wait=False)
+    page.close(verbose=False)
