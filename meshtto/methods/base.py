@@ -287,6 +287,7 @@ class MeshMethod(LightningModule):
         self.results = {"protocol": self.protocol().as_dict(), "sets": {}}
         for scores in self._scores:
             self.log_dict(scores.compute(), sync_dist=False, rank_zero_only=False)
+            self._log_curves(scores)
             self.results["sets"][scores.name] = {
                 "against_steps": scores.curves(),
                 "per_joint": scores.per_joint(),
@@ -295,6 +296,15 @@ class MeshMethod(LightningModule):
             if scores.name == "val":
                 self.log("pa_mpjpe", scores.compute()["val/pa_mpjpe"], prog_bar=True, logger=False)
         self._scores = []
+
+    def _log_curves(self, scores: Scores) -> None:
+        """Errors after 0, 1, … steps of adaptation, for loggers alone: a table of scores would grow by each step."""
+        curves = scores.curves()  # asked on every process: it gathers
+        if self.trainer.sanity_checking or not self.trainer.is_global_zero:
+            return
+        logged = {f"{scores.name}/{e}/after_{n}": v for e in ("mpjpe", "pa_mpjpe") for n, v in enumerate(curves[e])}
+        for logger in self.loggers:
+            logger.log_metrics(logged, step=self.global_step)
 
     @property
     def _validation_phases(self) -> list[Phase]:
