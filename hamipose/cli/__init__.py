@@ -24,6 +24,7 @@ training and evaluation
   evaluate  --predictions FILE --data CLASS --root DIR       anyone's predicted keypoints, scored
   report    --table 1 [--dry-run]              the paper's tables and figures; runs what is missing
   page      RUN                                a run's folder as one HTML page (fit writes it at its end)
+  dashboard --entity E --project P             a Weights & Biases workspace that explains runs (wants an account)
 
 data and demonstration
   data synthesize --look plain --count 2000 --out DIR    people of our own making, with labels
@@ -58,6 +59,7 @@ _VERBS = {
     "evaluate": "hamipose.cli.evaluate",
     "report": "hamipose.cli.tables",
     "page": "hamipose.cli.page",
+    "dashboard": "hamipose.cli.dashboard",
     "data": "hamipose.cli.data",
     "style": "hamipose.cli.style",
     "demo": "hamipose.demo",
