@@ -69,12 +69,14 @@ def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[
     """The two domains' pictures.
 
     Raises:
-        InputError: neither two folders nor a config with a source and a target is given.
+        InputError: neither two folders nor a config with a source and a target is given, or both are.
     """
     if config is None:
         if not content or not style:
             raise InputError("style fit wants --content FOLDER and --style FOLDER, or --config FILE")
         return ImageFolder(content), ImageFolder(style)
+    if content or style:
+        raise InputError("style fit takes both domains from --config; leave out --content and --style, or --config")
     data = merged(config).get("data") or {}
     target = data.get("target")
     target = target[0] if isinstance(target, list) and target else target

@@ -14,7 +14,7 @@ from hamipose.data.shards import sha256
 from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import InputError
 
-__all__ = ["Finding", "check", "look_at_files", "look_at_splits"]
+__all__ = ["Finding", "check", "look_at_files", "look_at_splits", "print_findings"]
 
 
 @dataclass
@@ -99,12 +99,14 @@ def check(name: str, root: str, deep: bool = False, console: Console | None = No
         Whether all is there.
 
     Raises:
-        InputError: there is no such data set.
+        InputError: there is no such data set, or `deep` is asked of one that is not prepared.
     """
     about = release(name)
     console = console or Console()
     folder = Path(root)
     prepared = is_prepared(folder)
+    if deep and not prepared:
+        raise InputError(f"--deep compares checksums of a prepared set, and {root} is not one; leave it out")
     console.print(f"[bold]{escape(about.title)}[/bold]")
     console.print(f"terms   {escape(about.terms)}")
     console.print(f"folder  {escape(root)}{'  (prepared)' if prepared else ''}")
@@ -115,16 +117,32 @@ def check(name: str, root: str, deep: bool = False, console: Console | None = No
         splits = [Finding("all", "none before there are files", True)]
     else:
         splits = look_at_splits(folder, about)
+    return print_findings(console, files, splits, about.site, about.obtain)
+
+
+def print_findings(console: Console, files: list[Finding], splits: list[Finding], site: str, obtain: str) -> bool:
+    """A table of each, and where to get what is missing.
+
+    Args:
+        console: where to.
+        files: groups of files.
+        splits: what results of them.
+        site: where the data set is.
+        obtain: how to get it there.
+
+    Returns:
+        Whether all is there.
+    """
     for title, findings in (("files", files), ("splits", splits)):
         if findings:
             table = Table("", title, box=None, pad_edge=False)
-            table.add_column("found", no_wrap=True, overflow="ellipsis")
+            table.add_column("found", overflow="fold")
             for finding in findings:
                 mark = "[red]✗[/red]" if finding.missing else "[green]✓[/green]"
                 table.add_row(mark, escape(finding.name), escape(finding.found))
             console.print(table)
     whole = not any(f.missing for f in files + splits)
     if not whole:
-        console.print(f"get it  {escape(about.site)}", soft_wrap=True)
-        console.print(f"        {escape(about.obtain)}", soft_wrap=True)
+        console.print(f"get it  {escape(site)}", soft_wrap=True)
+        console.print(f"        {escape(obtain)}", soft_wrap=True)
     return whole

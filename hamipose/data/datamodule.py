@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hamipose.data.base import ImageDataset, KeypointDataset, UnlabelledDataset
 from hamipose.data.evaluation import PlainCrops, collate_evaluation
-from hamipose.data.loading import evaluation_loader, loader, rank_and_world, running_verb
+from hamipose.data.loading import check_sizes, evaluation_loader, loader, rank_and_world, running_verb
 from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training
 from hamipose.data.views import Views, named_views
 from hamipose.errors import InputError
@@ -80,9 +80,12 @@ class DomainAdaptation(LightningDataModule):
         self.validation = validation
         self.report = report or {}
         self.predict = predict
-        for option, value in (("image_size", image_size), ("batch_size", batch_size), ("steps", steps_per_epoch)):
-            if value < 1:
-                raise InputError(f"data.{option} is {value}, expected at least 1")
+        check_sizes(
+            image_size=image_size,
+            batch_size=batch_size,
+            evaluation_batch_size=evaluation_batch_size,
+            steps_per_epoch=steps_per_epoch,
+        )
         self.image_size = image_size
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size

@@ -16,6 +16,7 @@ from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import padded_box, published_crop, published_labels, whole_box
 from hamipose.data.frame_index import Clip, FrameIndex
 from hamipose.data.h36m import SUBJECTS, frame_step, to_skeleton
+from hamipose.data.h36m_cdf import read_pose
 from hamipose.data.h36m_joints import NATIVE32, body16_from_h36m
 from hamipose.data.splits import drawn_again, named_protocol
 from hamipose.data.video_frames import VideoDecoder
@@ -35,26 +36,9 @@ def read_d2_positions(path: Path) -> Float[np.ndarray, "frame 16 2"]:
     """The joints of one video, in BODY16's order.
 
     Raises:
-        InputError: cdflib is not installed; the file cannot be read, lacks ``Pose``, or has another form.
+        InputError: as :func:`hamipose.data.h36m_cdf.read_pose`.
     """
-    try:
-        import cdflib
-    except ImportError:
-        raise InputError(
-            "cdflib is not installed; Human3.6M's own files need it: pip install 'hamipose[h36m]'"
-        ) from None
-    try:
-        pose = np.asarray(cdflib.CDF(path).varget("Pose"))
-    except Exception as error:  # cdflib raises what the damaged bytes lead it to
-        raise InputError(
-            f"annotation file {path} cannot be read ({' '.join(str(error).split())}); expected a CDF file of "
-            "D2_Positions with Pose"
-        ) from None
-    if pose.ndim != 3 or pose.shape[0] != 1 or pose.shape[2] != 64 or pose.dtype.kind != "f":
-        raise InputError(f"Pose in {path} is {pose.dtype} of shape {pose.shape}, expected numbers of 1 x frames x 64")
-    joints = pose[0].reshape(-1, 32, 2)[:, list(NATIVE32)]
-    if not np.isfinite(joints).all():
-        raise InputError(f"Pose in {path} holds numbers that are not finite; expected pixels")
+    joints = read_pose(path, axes=2)[:, list(NATIVE32)]
     return body16_from_h36m(joints.astype(np.float32))
 
 

@@ -11,7 +11,18 @@ from hamipose.data.evaluation import ShareSampler
 from hamipose.data.stream import quiet_worker
 from hamipose.errors import InputError
 
-__all__ = ["evaluation_loader", "loader", "rank_and_world", "running_verb"]
+__all__ = ["check_sizes", "evaluation_loader", "loader", "rank_and_world", "running_verb"]
+
+
+def check_sizes(**options: int) -> None:
+    """Sizes and numbers of a data module, by the names of its options.
+
+    Raises:
+        InputError: one is below 1.
+    """
+    for name, value in options.items():
+        if value < 1:
+            raise InputError(f"data.{name} is {value}, expected at least 1")
 
 
 def running_verb(trainer: Any) -> str:

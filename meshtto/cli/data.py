@@ -45,7 +45,7 @@ def _parser(names: list[str]) -> Arguments:
             sub.add_argument("--split", help="the first one where not given")
             sub.add_argument("--out", required=True, type=Path, help="the picture to write, .png or .jpg")
             sub.add_argument("--count", type=int, default=6, help="number of people")
-            sub.add_argument("--look", default="photo", help="of builtin: plain or photo")
+            sub.add_argument("--look", help="of builtin: plain or photo (the default)")
             sub.add_argument("--evidence", help="truth, detector or none; the set's own default where not given")
             sub.add_argument("--height", type=int, default=256, help="of the crops in pixels")
             sub.add_argument("--width", type=int, default=192)
@@ -53,8 +53,23 @@ def _parser(names: list[str]) -> Arguments:
     return parser
 
 
+#: Options that some sets alone have.
+_ONLY = {"file": ("spin",), "mosh": ("h36m",), "look": ("builtin",)}
+
+
 def _options(given: argparse.Namespace) -> dict[str, Any]:
-    """What the loader of a named set takes."""
+    """What the loader of a named set takes.
+
+    Raises:
+        InputError: an option that this set does not have, or one that it lacks.
+    """
+    for name, sets in _ONLY.items():
+        if given.name not in sets and getattr(given, name, None) is not None:
+            raise InputError(f"--{name} is an option of {', '.join(sets)} alone; leave it out for {given.name}")
+    if given.name == "builtin" and (given.body or getattr(given, "split", None)):
+        raise InputError("built-in pictures have one body and no splits; leave out --body and --split")
+    if given.verb == "check" and given.body and given.name != "3dpw":
+        raise InputError(f"--body is of no use in checking {given.name}; leave it out")
     options: dict[str, Any] = {}
     if given.name == "spin":
         if given.file is None:
@@ -90,7 +105,7 @@ def main(arguments: list[str]) -> None:
     if given.name == "builtin":
         from meshtto.data import BuiltinMeshes
 
-        dataset: Any = BuiltinMeshes(given.look, given.count, root=given.root, **options)
+        dataset: Any = BuiltinMeshes(given.look or "photo", given.count, root=given.root, **options)
     else:
         about = release(given.name)
         dataset = about.dataset(given.root, given.split or next(iter(about.splits)), **options)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from hamipose.data.loading import evaluation_loader, loader, rank_and_world, running_verb
+from hamipose.data.loading import check_sizes, evaluation_loader, loader, rank_and_world, running_verb
 from hamipose.data.stream import StepSampler
 from hamipose.errors import InputError
 from meshtto.data.augmentation import Augmentation
@@ -58,11 +58,13 @@ class MeshData(LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
-        for option, value in (("height", height), ("width", width), ("batch_size", batch_size)):
-            if value < 1:
-                raise InputError(f"data.{option} is {value}, expected at least 1")
-        if steps_per_epoch < 1:
-            raise InputError(f"data.steps_per_epoch is {steps_per_epoch}, expected at least 1")
+        check_sizes(
+            height=height,
+            width=width,
+            batch_size=batch_size,
+            evaluation_batch_size=evaluation_batch_size,
+            steps_per_epoch=steps_per_epoch,
+        )
         self.train = list(train or [])
         self.shares = shares
         self.validation = validation

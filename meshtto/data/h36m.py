@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hamipose.data.h36m_cdf import read_pose
 from hamipose.data.safe_pickle import load_pickle
 from hamipose.errors import InputError
 from meshtto.data.base import known_evidence
@@ -26,22 +27,9 @@ def read_positions(path: Path, axes: int) -> np.ndarray:
     """The 17 joints of one clip, [frame, 17, axes].
 
     Raises:
-        InputError: cdflib is not installed, or the file is not as the data set has it.
+        InputError: as :func:`hamipose.data.h36m_cdf.read_pose`.
     """
-    try:
-        import cdflib
-    except ImportError:
-        raise InputError(
-            "cdflib is not installed; Human3.6M's own files need it: pip install 'hamipose[h36m]'"
-        ) from None
-    try:
-        pose = np.asarray(cdflib.CDF(path).varget("Pose"))
-    except Exception as error:  # cdflib raises what the damaged bytes lead it to
-        told = " ".join(str(error).split())[:100]
-        raise InputError(f"annotation file {path} cannot be read ({told}); expected a CDF file with Pose") from None
-    if pose.ndim != 3 or pose.shape[0] != 1 or pose.shape[2] != 32 * axes or not np.isfinite(pose).all():
-        raise InputError(f"Pose in {path} has shape {pose.shape}, expected finite numbers of 1 × frames × {32 * axes}")
-    return pose[0].reshape(-1, 32, axes)[:, _PICKED].astype(np.float32)
+    return read_pose(path, axes)[:, _PICKED].astype(np.float32)
 
 
 class Human36MMeshes(MocapClips):

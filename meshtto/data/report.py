@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from hamipose.data.check import Finding, look_at_files
+from hamipose.data.check import Finding, look_at_files, print_findings
 from hamipose.data.decode import UnreadableImage
 from hamipose.draw import grid, label
 from hamipose.errors import InputError
@@ -55,19 +54,7 @@ def check(about: MeshRelease, root: str, datasets: dict[str, MeshDataset], conso
         splits.append(Finding("all", "none before there are files", True))
     else:
         splits = [_look_at(name, dataset) for name, dataset in datasets.items()]
-    for title, findings in (("files", files), ("splits", splits)):
-        if findings:
-            table = Table("", title, box=None, pad_edge=False)
-            table.add_column("found", overflow="fold")
-            for finding in findings:
-                mark = "[red]✗[/red]" if finding.missing else "[green]✓[/green]"
-                table.add_row(mark, escape(finding.name), escape(finding.found))
-            console.print(table)
-    whole = not any(f.missing for f in files + splits)
-    if not whole:
-        console.print(f"get it  {escape(about.site)}", soft_wrap=True)
-        console.print(f"        {escape(about.obtain)}", soft_wrap=True)
-    return whole
+    return print_findings(console, files, splits, about.site, about.obtain)
 
 
 def _look_at(name: str, dataset: MeshDataset) -> Finding:

@@ -74,6 +74,7 @@ def test_a_config_names_both_domains(tmp_path: Path):
         (["--content", "/nowhere"], "image folder /nowhere does not exist"),
         (["--encoder", "/nowhere.pth"], "no file /nowhere.pth"),
         (["--style", ""], "--content FOLDER and --style FOLDER, or --config FILE"),
+        (["--config", "run.yaml"], "style fit takes both domains from --config"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], said: str):

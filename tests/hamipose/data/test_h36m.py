@@ -323,7 +323,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
     write_cdf(CDF, paths["cdf"], good, name="Angles")
     assert "Variable name 'Pose' not found" in told()
     write_cdf(CDF, paths["cdf"], good[..., :34])
-    assert "of shape (1, 6, 34), expected numbers of 1 x frames x 64" in told()
+    assert "of shape (1, 6, 34), expected finite numbers of 1 × frames × 64" in told()
     write_cdf(CDF, paths["cdf"], good.astype(np.int32))
     assert "is int32 of shape" in told()
     write_cdf(CDF, paths["cdf"], good * np.nan)

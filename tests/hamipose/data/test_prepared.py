@@ -335,6 +335,8 @@ def test_check_says_what_is_there_and_what_is_missing(light: str, whole: Path, t
     assert "https://example.org/dots" in text
     assert "none" in text
     assert len(text.splitlines()) < 30
+    with pytest.raises(InputError, match="is not one; leave it out"):
+        report("dots", str(tmp_path / "nowhere"), deep=True)
     good, text = report("dots", str(whole), deep=True)
     assert good
     assert "checksums right" in text

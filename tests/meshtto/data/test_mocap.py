@@ -126,7 +126,7 @@ def test_malformed_human36m(tmp_path: Path):
     flat, _ = h36m(tmp_path)
     mono = tmp_path / "S9" / "MyPoseFeatures" / "D3_Positions_mono" / "Walking 1.60457274.cdf"
     write_cdf(mono, flat.reshape(FRAMES, -1).astype(np.float32))
-    with pytest.raises(InputError, match=r"Pose in .* has shape .*expected finite numbers of 1 × frames × 96"):
+    with pytest.raises(InputError, match=r"Pose in .* of shape .*expected finite numbers of 1 × frames × 96"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     mono.write_bytes(b"torn")
     with pytest.raises(InputError, match="cannot be read"):
