@@ -6,6 +6,7 @@ exact without a copy of a weight), :class:`Stacked` (anything, a copy of the wei
 (one copy for the batch: what the reference code of the paper does). :func:`adapt` moves them; :class:`Phase` says how.
 """
 
+from meshtto.adaptation.held import HeldLinear
 from meshtto.adaptation.loop import Adapted, adapt
 from meshtto.adaptation.low_rank import LowRank
 from meshtto.adaptation.phase import Phase, begin
@@ -14,4 +15,17 @@ from meshtto.adaptation.shared import Shared
 from meshtto.adaptation.stacked import Stacked
 from meshtto.adaptation.weights import Weights
 
-__all__ = ["SGD", "Adam", "Adapted", "LowRank", "Phase", "Rule", "Shared", "Stacked", "Weights", "adapt", "begin"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "Adapted",
+    "HeldLinear",
+    "LowRank",
+    "Phase",
+    "Rule",
+    "Shared",
+    "Stacked",
+    "Weights",
+    "adapt",
+    "begin",
+]

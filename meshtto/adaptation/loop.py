@@ -35,6 +35,7 @@ def adapt(
     steps: int,
     tolerance: float | None = None,
     watch: Callable[[int, Any], None] | None = None,
+    enough: Callable[[Any], Bool[Tensor, " batch"]] | None = None,
 ) -> Adapted:
     r"""Move weights down the loss, :math:`w_j \leftarrow w_j - \alpha \nabla L_j`, for a number of steps.
 
@@ -50,6 +51,7 @@ def adapt(
             number). An image whose loss is no finite number from the beginning is left where it is.
         watch: shown the step's number and the output under the weights so far, from 0 to `steps`, whether or not all
             images stopped before.
+        enough: from the output to which images need no further step.
 
     Returns:
         The output after the last step, and the way there. With 0 steps that of the network as it is.
@@ -83,6 +85,9 @@ def adapt(
         seen.append(losses.detach())
         if tolerance is not None and step > 0:
             active = active & ((seen[-2] - seen[-1]).abs() >= tolerance)
+        if enough is not None:
+            active = active & ~enough(output)
+        if enough is not None or tolerance is not None:
             done = not bool(active.any())
         if done:
             continue

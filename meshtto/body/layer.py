@@ -57,6 +57,41 @@ def joint_chain(
     return torch.cat(turned, 1)[:, _BACK], torch.cat(placed, 1)[:, _BACK]
 
 
+#: So many bodies are skinned at once on a processor: what lies between two products then stays near it.
+_TOGETHER = 4
+
+
+def _surface(
+    rotations: Float[Tensor, "batch 24 3 3"],
+    shape: Float[Tensor, "batch 10"],
+    template: Float[Tensor, " coordinate"],
+    shape_dirs: Float[Tensor, "10 coordinate"],
+    pose_dirs: Float[Tensor, "207 coordinate"] | None,
+) -> Float[Tensor, "batch 3 vertex"]:
+    r"""At rest, :math:`T + S\beta + P\,\mathrm{vec}(R_{1:} - 1)`; first all x, then all y, all z."""
+    surface = torch.addmm(template, shape, shape_dirs)
+    if pose_dirs is not None:
+        one = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        surface = surface + (rotations[:, 1:] - one).flatten(1) @ pose_dirs
+    return surface.unflatten(1, (3, -1))
+
+
+def _skin(
+    surface: Float[Tensor, "batch 3 vertex"],
+    turned: Float[Tensor, "batch 24 3 3"],
+    moved: Float[Tensor, "batch 24 3"],
+    weights: Float[Tensor, "24 vertex"],
+) -> Float[Tensor, "batch 3 vertex"]:
+    """Every vertex under the mean of its joints' motions. Vertices come last: all products run along memory."""
+    maps = torch.cat([turned.mT.flatten(2), moved], -1).mT.flatten(0, 1)  # batch × 4 columns × 3 rows, joint
+    # Taken apart at once: four slices, each with a gradient of its own, would be put together from four tensors of 0.
+    of_vertex = (maps @ weights).unflatten(0, (len(surface), 4, 3)).unbind(1)
+    vertices = of_vertex[3]
+    for axis, column in zip(of_vertex, surface.unsqueeze(2).unbind(1), strict=False):
+        vertices = torch.addcmul(vertices, axis, column)
+    return vertices
+
+
 class Body(nn.Module):
     """A body model: constant, differentiable in its inputs, in single or double precision (``.double()``).
 
@@ -80,6 +115,10 @@ class Body(nn.Module):
     rest_joint_dirs: Tensor
     extra_index: Tensor
     extra_rows: Tensor
+    extra_template: Tensor
+    extra_shape_dirs: Tensor
+    extra_pose_dirs: Tensor | None
+    extra_weights: Tensor
     h36m_index: Tensor
     h36m_rows: Tensor
 
@@ -115,6 +154,12 @@ class Body(nn.Module):
             needed = rows.abs().amax(0).nonzero()[:, 0]
             keep(f"{name}_index", needed)
             keep(f"{name}_rows", rows[:, needed])
+        # What is needed to skin these few alone.
+        for name in ("template", "shape_dirs", "pose_dirs"):
+            whole = getattr(self, name)
+            few = None if whole is None else whole.unflatten(-1, (3, -1))[..., self.extra_index].flatten(-2)
+            self.register_buffer(f"extra_{name}", few, persistent=False)
+        keep("extra_weights", self.weights[:, self.extra_index])
         self._candidates = list(CANDIDATES)
         self._evaluation = [H36M17.index(name) for name in EVALUATION14]
 
@@ -133,33 +178,47 @@ class Body(nn.Module):
         """
         with torch.autocast(self.template.device.type, enabled=False):
             rotations, shape = rotations.to(self.template.dtype), shape.to(self.template.dtype)
-            batch = len(rotations)
-            surface = self.template + shape @ self.shape_dirs
-            if self.pose_dirs is not None:
-                one = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-                surface = surface + (rotations[:, 1:] - one).flatten(1) @ self.pose_dirs
-            rest_m = (self.rest_joints + shape @ self.rest_joint_dirs).view(batch, -1, 3)
-            turned, skeleton = joint_chain(rotations, rest_m)
-            moved = skeleton - (turned @ rest_m[..., None])[..., 0]
-            if translation_m is not None:
-                skeleton, moved = (p + translation_m.to(p.dtype)[:, None] for p in (skeleton, moved))
-            vertices = self._skin(surface.view(batch, 3, -1), turned, moved)
-            extra = self.extra_rows @ vertices[:, self.extra_index]
-            joints = torch.cat([skeleton, extra], 1)[:, self._candidates]
-        return BodyOutput(vertices, joints, skeleton)
+            turned, moved, skeleton = self._chain(rotations, shape, translation_m)
+            surface = _surface(rotations, shape, self.template, self.shape_dirs, self.pose_dirs)
+            together = _TOGETHER if surface.device.type == "cpu" else max(len(surface), 1)
+            parts = zip(*(x.split(together) for x in (surface, turned, moved)), strict=True)
+            vertices = [_skin(rest, rotation, shift, self.weights) for rest, rotation, shift in parts]
+            joints = self._joints(rotations, shape, turned, moved, skeleton)
+        return BodyOutput(torch.cat(vertices).mT, joints, skeleton)
 
-    def _skin(
+    def joints(
+        self, rotations: Float[Tensor, "batch 24 3 3"], shape: Float[Tensor, "batch 10"]
+    ) -> Float[Tensor, "batch 49 3"]:
+        """The joints of :meth:`forward` without its vertices: of these, a few hundred are all that joints need."""
+        with torch.autocast(self.template.device.type, enabled=False):
+            rotations, shape = rotations.to(self.template.dtype), shape.to(self.template.dtype)
+            return self._joints(rotations, shape, *self._chain(rotations, shape))
+
+    def _chain(
         self,
-        surface: Float[Tensor, "batch 3 vertex"],
+        rotations: Float[Tensor, "batch 24 3 3"],
+        shape: Float[Tensor, "batch 10"],
+        translation_m: Float[Tensor, "batch 3"] | None = None,
+    ) -> tuple[Float[Tensor, "batch 24 3 3"], Float[Tensor, "batch 24 3"], Float[Tensor, "batch 24 3"]]:
+        """Global rotations, where they take the origin, and the joints themselves."""
+        rest_m = (self.rest_joints + shape @ self.rest_joint_dirs).view(len(shape), -1, 3)
+        turned, skeleton = joint_chain(rotations, rest_m)
+        moved = skeleton - (turned @ rest_m[..., None])[..., 0]
+        if translation_m is not None:
+            skeleton, moved = (p + translation_m.to(p.dtype)[:, None] for p in (skeleton, moved))
+        return turned, moved, skeleton
+
+    def _joints(
+        self,
+        rotations: Float[Tensor, "batch 24 3 3"],
+        shape: Float[Tensor, "batch 10"],
         turned: Float[Tensor, "batch 24 3 3"],
         moved: Float[Tensor, "batch 24 3"],
-    ) -> Float[Tensor, "batch vertex 3"]:
-        # Vertices come last, so that every product runs along memory; the result is a transposed view.
-        maps = torch.cat([turned.mT.flatten(2), moved], -1)  # batch, joint, 4 columns × 3 rows
-        of_vertex = (maps.mT @ self.weights).unflatten(1, (4, 3))
-        vertices = torch.addcmul(of_vertex[:, 3], of_vertex[:, 0], surface[:, None, 0])
-        vertices = torch.addcmul(vertices, of_vertex[:, 1], surface[:, None, 1])
-        return torch.addcmul(vertices, of_vertex[:, 2], surface[:, None, 2]).mT
+        skeleton: Float[Tensor, "batch 24 3"],
+    ) -> Float[Tensor, "batch 49 3"]:
+        few = _surface(rotations, shape, self.extra_template, self.extra_shape_dirs, self.extra_pose_dirs)
+        extra = self.extra_rows @ _skin(few, turned, moved, self.extra_weights).mT
+        return torch.cat([skeleton, extra], 1)[:, self._candidates]
 
     def h36m_joints(self, vertices_m: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 17 3"]:
         """`H36M17` regressed from posed vertices."""

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from meshtto.adaptation import HeldLinear
+
 __all__ = ["Estimate", "IterativeHead", "rotations_from_6d"]
 
 _POSE, _SHAPE, _CAMERA = 24 * 6, 10, 3
@@ -66,7 +68,7 @@ class IterativeHead(nn.Module):
         if iterations < 1:
             raise ValueError(f"iterations is {iterations}: expected at least 1")
         self.iterations = iterations
-        self.fc1 = nn.Linear(features + told + _POSE + _SHAPE + _CAMERA, width)
+        self.fc1 = HeldLinear(features + told + _POSE + _SHAPE + _CAMERA, width)
         self.drop1 = nn.Dropout(dropout)
         self.fc2 = nn.Linear(width, width)
         self.drop2 = nn.Dropout(dropout)
@@ -81,12 +83,23 @@ class IterativeHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"], told: Float[Tensor, "batch told"]) -> Estimate:
         """Features of images, and what is told of their boxes → estimates."""
-        batch = len(features)
+        return self.finish(*self.begin(features, told))
+
+    def begin(
+        self, features: Float[Tensor, "batch feature"], told: Float[Tensor, "batch told"]
+    ) -> tuple[Float[Tensor, "batch held"], Float[Tensor, "batch width"]]:
+        """What all iterations have in common: φ, and the first layer's share of it, four fifths of the head's work."""
+        held = torch.cat([features, told], 1)
+        return held, self.fc1.hold(held)
+
+    def finish(self, held: Float[Tensor, "batch held"], of_held: Float[Tensor, "batch width"]) -> Estimate:
+        """The iterations."""
+        batch = len(held)
         pose = self.init_pose.expand(batch, -1)
         shape = self.init_shape.expand(batch, -1)
         camera = self.init_cam.expand(batch, -1)
         for _ in range(self.iterations):
-            hidden = self.drop1(self.fc1(torch.cat([features, told, pose, shape, camera], 1)))
+            hidden = self.drop1(self.fc1(held, torch.cat([pose, shape, camera], 1), of_held))
             hidden = self.drop2(self.fc2(hidden))
             pose = pose + self.decpose(hidden)
             shape = shape + self.decshape(hidden)

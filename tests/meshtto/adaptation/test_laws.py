@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meshtto.adaptation import SGD, Adam, LowRank, Phase, Rule, Shared, Stacked, Weights, adapt, begin
+from meshtto.adaptation import SGD, Adam, HeldLinear, LowRank, Phase, Rule, Shared, Stacked, Weights, adapt, begin
 
 BATCH, FEATURES, OUT = 4, 6, 5
 
@@ -32,6 +32,29 @@ class Feedback(nn.Module):
         y = x.new_zeros(len(x), OUT)
         for _ in range(self.iterations):
             y = y + self.out(torch.tanh(self.fc2(self.drop(self.fc1(torch.cat([x, y], 1))))))
+        return y
+
+
+class Held(nn.Module):
+    """The same in two halves, the first layer's share of what stays being computed once; two decoders read the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = HeldLinear(FEATURES + OUT, 8)
+        self.fc2 = nn.Linear(8, 8)
+        self.out, self.also = nn.Linear(8, OUT), nn.Linear(8, OUT, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.finish(*self.begin(x))
+
+    def begin(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.tanh(), self.fc1.hold(x.tanh())
+
+    def finish(self, x: Tensor, of_x: Tensor) -> Tensor:
+        y = x.new_zeros(len(x), OUT)
+        for _ in range(3):
+            hidden = torch.tanh(self.fc2(self.fc1(x, y, of_x)))
+            y = y + self.out(hidden) + self.also(hidden).sin()
         return y
 
 
@@ -102,15 +125,22 @@ CLIP = 15.0
 @pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
 @pytest.mark.parametrize("clip_norm", [None, CLIP], ids=["free", "clipped"])
+@pytest.mark.parametrize("head", [Feedback, Held])
 @pytest.mark.parametrize(
     ("second_order", "dtype", "tolerance"),
     [(False, torch.float32, 1e-5), (True, torch.float64, 1e-10)],
     ids=["first order", "second order"],
 )
 def test_equals_the_loop(
-    steps: int, kind: str, clip_norm: float | None, second_order: bool, dtype: torch.dtype, tolerance: float
+    steps: int,
+    kind: str,
+    head: type[nn.Module],
+    clip_norm: float | None,
+    second_order: bool,
+    dtype: torch.dtype,
+    tolerance: float,
 ):
-    network = Feedback().to(dtype)
+    network = head().to(dtype)
     x = torch.randn(BATCH, FEATURES, dtype=dtype, requires_grad=True)
     pseudo = torch.randn(BATCH, OUT, dtype=dtype, requires_grad=True)
     rule = SGD(0.02, clip_norm)
@@ -161,13 +191,14 @@ def test_the_whole_network_equals_the_loop(rule: Rule):
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
-def test_adapted_weights_are_those_of_the_loop(kind: str):
-    network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
+@pytest.mark.parametrize("head", [Feedback, Held])
+def test_adapted_weights_are_those_of_the_loop(kind: str, head: type[nn.Module]):
+    network, x, pseudo = head(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     _, ends = reference_loop(network, x, pseudo, SGD(0.05), 3, second_order=False)
     weights = make(kind, network, SGD(0.05))
     adapt(weights, (x,), loss_to(pseudo), 3)
     found = weights.of_each_image()
-    for name in ("fc1.weight", "fc1.bias", "fc2.weight", "out.weight", "out.bias"):
+    for name in found:
         torch.testing.assert_close(found[name], torch.stack([end[name] for end in ends]), atol=1e-5, rtol=1e-5)
 
 
@@ -300,6 +331,17 @@ def test_dropout_draws_for_each_image_and_each_pass():
         first, second = weights(x), weights(x)
         assert (first[0] - first[1]).abs().max() > 1e-3
         assert (first - second).abs().max() > 1e-3
+
+
+def test_a_held_part_counts_as_the_whole_input_does():
+    layer, x, y = HeldLinear(7, 3), torch.randn(4, 5), torch.randn(4, 2)
+    torch.testing.assert_close(
+        layer(x, y, layer.hold(x)), nn.functional.linear(torch.cat([x, y], 1), layer.weight, layer.bias)
+    )
+    weights = LowRank(Held(), SGD(0.1))
+    weights(torch.randn(BATCH, FEATURES))
+    with pytest.raises(ValueError, match="inputs are others"):
+        weights(torch.randn(BATCH, FEATURES))
 
 
 def test_a_head_that_is_not_linear_has_no_low_rank():

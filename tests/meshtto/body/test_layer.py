@@ -67,6 +67,22 @@ def reference(arrays: BodyArrays, rotations: torch.Tensor, shape: torch.Tensor, 
     return out.vertices, torch.cat([out.joints, extra], 1)
 
 
+@pytest.mark.parametrize("features", [0, 207])
+def test_joints_alone_are_those_of_the_whole(features: int):
+    """Values and gradients, with pose corrections and without."""
+    layer, (rotations, shape, _) = Body(small_arrays(features=features)), inputs(6)
+    rotations.requires_grad_()
+    whole, alone = layer(rotations, shape).joints_m, layer.joints(rotations, shape)
+    torch.testing.assert_close(alone, whole)
+    for mine, theirs in zip(
+        *(torch.autograd.grad(joints.sin().sum(), rotations) for joints in (alone, whole)), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs)
+    joints = layer.extra_rows @ layer(rotations, shape).vertices_m[:, layer.extra_index]
+    kept = [k - 24 for k in CANDIDATES if k >= 24]
+    torch.testing.assert_close(whole[:, [i for i, k in enumerate(CANDIDATES) if k >= 24]], joints[:, kept])
+
+
 def test_equals_smplx_with_pose_corrections():
     arrays = small_arrays()
     rotations, shape, translation = inputs(4)

@@ -50,10 +50,10 @@ def reference_head(state: dict[str, Tensor], features: Tensor, iterations: int) 
 
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_the_head_feeds_back(iterations: int):
-    head = IterativeHead(7, 3, *MEAN, iterations=iterations, width=16).eval()
+    head = IterativeHead(7, 3, *MEAN, iterations=iterations, width=16).eval().double()
     for parameter in head.parameters():
         nn.init.normal_(parameter, std=0.3)
-    features, told = torch.randn(4, 7), torch.randn(4, 3)
+    features, told = torch.randn(4, 7).double(), torch.randn(4, 3).double()
     pose, shape, camera = reference_head(head.state_dict(), torch.cat([features, told], 1), iterations)
     found = head(features, told)
     torch.testing.assert_close(found.rotations, rotations_from_6d(pose), atol=1e-4, rtol=1e-4)
