@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hamipose.app.page import build
 from hamipose.app.serving import gradio, serve
@@ -66,3 +67,13 @@ def test_without_gradio_the_verb_says_what_to_install(monkeypatch: pytest.Monkey
 def test_bad_options_are_told(capsys: Any):
     assert main(["app", "--checkpoint", "x", "--limit", "0"]) == 2
     assert "--limit 0" in capsys.readouterr().err
+
+
+def test_a_mesh_checkpoint_is_sent_to_its_own_page(tmp_path: Path, capsys: Any):
+    path = tmp_path / "mesh.ckpt"
+    torch.save({"state_dict": {}, "hyper_parameters": {"method": "Dual", "regressor": {"kind": "cliff"}}}, path)
+    pytest.importorskip("gradio", reason="the extra demo is not installed")
+    assert main(["app", "--checkpoint", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "recovers meshes, it was saved by meshtto; use python -m meshtto app" in said

@@ -82,6 +82,13 @@ def test_an_old_checkpoint_takes_its_size_from_the_config_beside_it(model: Predi
     assert load(path).info.image_size == 96
 
 
+def test_a_mesh_checkpoint_is_told_where_it_belongs(tmp_path: Path):
+    path = tmp_path / "mesh.ckpt"
+    torch.save({"state_dict": {}, "hyper_parameters": {"method": "Dual", "regressor": {"kind": "cliff"}}}, path)
+    with pytest.raises(InputError, match=r"saved by meshtto; use python -m meshtto app or python -m meshtto predict"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("images", "boxes", "says"),
     [
