@@ -1,19 +1,16 @@
 """Tiny runs of the real thing: coloured dots at 32 px and a network of half a million parameters."""
 
-import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_runs import elsewhere, told
 
 #: Builds and fits one run; started in this process or, to be killed or to be one of several, in others.
 RUN = '''
-import inspect, json, os, shutil, signal, sys
+import inspect, json, shutil, sys
 from pathlib import Path
 import numpy as np
 import torch
@@ -23,17 +20,7 @@ from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
 import hamipose.methods
 from hamipose.methods import LastCheckpoint
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-
-
-class Kill(Callback):
-    """SIGKILL in the middle of a step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+from tiny_runs import FreezeBatchNorm, Kill
 
 
 class Jitter(Callback):
@@ -54,15 +41,6 @@ class Keep(Callback):
         if trainer.global_step == self.step:
             folder = Path(trainer.default_root_dir) / "checkpoints"
             shutil.copy(folder / "last.ckpt", folder / "kept.ckpt")
-
-
-class FreezeBatchNorm(Callback):
-    """BatchNorm that does not look at the batch, as it does in one process and in two."""
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        for module in pl_module.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
 
 
 def optimizer(name):
@@ -132,7 +110,7 @@ def fit() -> Callable[..., Any]:
     def call(**options: Any) -> Any:
         threads = torch.get_num_threads()
         try:
-            return namespace["run"]({k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
+            return namespace["run"](told(options))
         finally:
             torch.set_num_threads(threads)
 
@@ -146,11 +124,7 @@ def fit_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., sub
     script.write_text(RUN)
 
     def call(**options: Any) -> subprocess.CompletedProcess:
-        given = json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        return subprocess.run(
-            [sys.executable, str(script), given], capture_output=True, text=True, env=environment, timeout=600
-        )
+        return elsewhere(script, told(options))
 
     return call
 
@@ -162,11 +136,6 @@ def fit_in_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subpro
     script.write_text(RUN)
 
     def call(runs: list[dict[str, Any]]) -> subprocess.CompletedProcess:
-        given = json.dumps([{k: str(v) if isinstance(v, Path) else v for k, v in o.items()} for o in runs])
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        return subprocess.run(
-            [*launcher, str(script), given], capture_output=True, text=True, env=environment, timeout=600
-        )
+        return elsewhere(script, [told(options) for options in runs], processes=2)
 
     return call

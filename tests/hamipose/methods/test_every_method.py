@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_runs import assert_same, last
 
 from hamipose.methods.diagnostics import Diagnostics, Objective
 
@@ -22,26 +23,6 @@ RUNS: dict[str, dict[str, Any]] = {
     "CGDM": {"pretrain": 2},
     "SFHPE": {"pretrain": 2},
 }
-
-
-def last(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-
-
-def assert_same(a: Any, b: Any, where: str) -> None:
-    """Bitwise equality of nested containers."""
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}[{key!r}]")
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same(x, y, f"{where}[{i}]")
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    else:
-        assert a == b, where
 
 
 @pytest.mark.parametrize("method", RUNS)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
+from tiny_runs import last
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path):
         # BatchNorm is frozen: it would see half the batch (SyncBatchNorm, its remedy, needs a GPU).
         done = fit_elsewhere(dots=dots, out=out, world=world, freeze=True, epochs=2, optimizer="sgd", metric="diagonal")
         assert done.returncode == 0, done.stderr[-3000:]
-        ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True))
+        ends.append(last(out))
         scores.append(json.loads((out / "scores.json").read_text()))
     one, two = (end["state_dict"] for end in ends)
     for name, whole in one.items():

@@ -2,26 +2,23 @@
 numbers.
 """
 
-import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_runs import elsewhere, told
 
 #: Builds and fits one run; started in this process or, to be killed or to be one of several, in others.
 RUN = '''
-import json, os, signal, sys
+import json, sys
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
 import roma
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
 from meshtto.adaptation import SGD, Phase
 from meshtto.body import load_body
@@ -32,26 +29,7 @@ from meshtto.joints import JOINTS49
 from meshtto.methods import EFT, Dual, LastCheckpoint, Meta, Regression, ScoreFile
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
 from meshtto.types import MeshSample
-
-
-class Kill(Callback):
-    """SIGKILL in the middle of a step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class FreezeBatchNorm(Callback):
-    """BatchNorm that does not look at the batch, as it does in one process and in two."""
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        for module in pl_module.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
+from tiny_runs import FreezeBatchNorm, Kill
 
 
 @lru_cache
@@ -165,7 +143,7 @@ class Tiny:
         """Trains; returns the trainer."""
         threads = torch.get_num_threads()
         try:
-            return self.names["run"]({k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
+            return self.names["run"](told(options))
         finally:
             torch.set_num_threads(threads)
 
@@ -182,10 +160,6 @@ def fit_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., sub
     script.write_text(RUN)
 
     def call(**options: Any) -> subprocess.CompletedProcess:
-        given = json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in options.items()})
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        return subprocess.run(
-            [sys.executable, str(script), given], capture_output=True, text=True, env=environment, timeout=600
-        )
+        return elsewhere(script, told(options))
 
     return call

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
+from tiny_runs import last
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ def test_two_processes_equal_one(fit_elsewhere, tmp_path: Path, method: str, sec
         options = {"method": method, "second_order": second_order, "freeze": True, "dropout": 0.0, "optimizer": "sgd"}
         done = fit_elsewhere(out=out, world=world, epochs=1, **options)
         assert done.returncode == 0, done.stderr[-3000:]
-        ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True))
+        ends.append(last(out))
         logged.append(json.loads((out / "logged.json").read_text()))
     one, two = (end["state_dict"] for end in ends)
     for name, whole in one.items():
