@@ -231,11 +231,14 @@ def _load_anny() -> Any:
     start_warp()
     import anny
     from anny.paths import get_anny_cache_path
+    from anny.skinning import warp_skinning
 
     if not any(get_anny_cache_path().rglob("build_model_data_*")):
         print(
             "Building the body model's cache; this happens once and takes about a minute.", file=sys.stderr, flush=True
         )
+    # anny declares its kernel again at every call, which takes longer than running it.
+    warp_skinning.get_kernel = lru_cache(maxsize=None)(warp_skinning.get_kernel)
     return anny.Anny(phenotypes="all").float().eval()
 
 

@@ -145,24 +145,24 @@ def look(world: World, far: wp.vec3, hit: Hit, way: wp.vec3, number: int):
 def render(
     world: World,
     far: wp.array2d(dtype=wp.vec3),
-    tiles: wp.array2d(dtype=wp.int32),
+    seen: wp.array2d(dtype=wp.int32),
     image: wp.array2d(dtype=wp.vec3),
     mask: wp.array2d(dtype=wp.float32),
 ):
     """One pixel: the mean of 2×2 rays, the second diagonal cast at edges only.
 
-    `tiles` tells where the body may be seen at all, for 4×4 pixels each.
+    The bits of `seen` tell what may be seen there at all.
     """
     i, j = wp.tid()
-    body = tiles[i / 4, j / 4] > 0
+    here = seen[i, j]
     corner = wp.vec3(float(j) - 0.5 * float(world.width - 1), float(i) - 0.5 * float(world.height - 1), world.focal_px)
     axes = wp.transpose(world.axes)
     way0 = wp.normalize(axes * (corner + wp.vec3(-0.25, -0.25, 0.0)))
     way1 = wp.normalize(axes * (corner + wp.vec3(0.25, -0.25, 0.0)))
     way2 = wp.normalize(axes * (corner + wp.vec3(-0.25, 0.25, 0.0)))
     way3 = wp.normalize(axes * (corner + wp.vec3(0.25, 0.25, 0.0)))
-    hit0 = meet(world.things, body, world.ground, world.ground_m, world.eye, way0)
-    hit3 = meet(world.things, body, world.ground, world.ground_m, world.eye, way3)
+    hit0 = meet(world.things, here, world.ground, world.ground_m, world.eye, way0)
+    hit3 = meet(world.things, here, world.ground, world.ground_m, world.eye, way3)
     number = (i * world.width + j) * 4
     back = far[i, j]
     light0 = look(world, back, hit0, way0, number)
@@ -182,8 +182,8 @@ def render(
             light2 = light3
     else:
         light3 = look(world, back, hit3, way3, number + 3)
-        hit1 = meet(world.things, body, world.ground, world.ground_m, world.eye, way1)
-        hit2 = meet(world.things, body, world.ground, world.ground_m, world.eye, way2)
+        hit1 = meet(world.things, here, world.ground, world.ground_m, world.eye, way1)
+        hit2 = meet(world.things, here, world.ground, world.ground_m, world.eye, way2)
         if not same_surface(world, hit1, hit0):
             light1 = light3
             if not same_surface(world, hit1, hit3):
@@ -211,7 +211,7 @@ def first_hits(
 ):
     """What the ray from the eye to each point meets first: how far it is, and which part of the body (-1: not body)."""
     i = wp.tid()
-    hit = meet(world.things, True, world.ground, world.ground_m, world.eye, wp.normalize(points[i] - world.eye))
+    hit = meet(world.things, -1, world.ground, world.ground_m, world.eye, wp.normalize(points[i] - world.eye))
     distance[i] = hit.t
     part[i] = -1
     if hit.kind == 1:

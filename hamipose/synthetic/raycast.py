@@ -1,13 +1,13 @@
 """The renderer: takes a scene and the body's mesh to warp, and brings a picture back."""
 
+import itertools
 import os
 import sys
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from hamipose.synthetic.bodies import bodies
 from hamipose.synthetic.scene import SOLIDS, Scene
@@ -15,8 +15,6 @@ from hamipose.synthetic.start_warp import start_warp
 from hamipose.synthetic.surface import Surface
 
 __all__ = ["Renderer", "renderer"]
-
-_TILE, _MARGIN = 4, 6
 
 
 class Renderer:
@@ -39,6 +37,7 @@ class Renderer:
         wp.load_module(kernels, device=self.device)
         self._points = self._array(surface.rest_m, wp.vec3)
         self._mesh = wp.Mesh(points=self._points, indices=self._array(surface.faces.reshape(-1), wp.int32))
+        self._corners = np.ascontiguousarray(surface.faces.T)
         self._face_part = self._array(surface.face_part, wp.int32)
 
     def _array(self, values: np.ndarray, dtype: Any) -> Any:
@@ -56,8 +55,6 @@ class Renderer:
         wp = self._wp
         world: Any = self._kernels.World()
         vertices = np.ascontiguousarray(scene.vertices_m, np.float32)
-        a, b, c = (vertices[self._surface.faces[:, i]] for i in range(3))
-        self._longest_m = float(np.sqrt(max(((p - q) ** 2).sum(1).max() for p, q in ((a, b), (b, c), (c, a)))))
         self._points.assign(vertices)
         self._mesh.refit()
         things: Any = self._kernels.Things()
@@ -105,26 +102,39 @@ class Renderer:
         image = wp.empty(size, dtype=wp.vec3, device=self.device)
         mask = wp.empty(size, dtype=wp.float32, device=self.device)
         far = self._array(self._scene.far, wp.vec3)
-        tiles = self._array(self._tiles(), wp.int32)
-        wp.launch(self._kernels.render, dim=size, inputs=[self._world, far, tiles, image, mask], device=self.device)
+        seen = self._array(self._seen(), wp.int32)
+        wp.launch(self._kernels.render, dim=size, inputs=[self._world, far, seen, image, mask], device=self.device)
         return image.numpy(), mask.numpy()
 
-    def _tiles(self) -> Int[np.ndarray, "row column"]:
-        """Where triangles of the body may be seen: tiles of 4×4 pixels around its projected vertices."""
-        camera, vertices = self._scene.camera, self._scene.vertices_m
-        rows, columns = (-(-side // _TILE) for side in camera.size)
-        depth = camera.to_camera(vertices)[:, 2]
-        nearest = float(depth.min())
-        # A point of a triangle is no further from its nearest vertex than 0.58 of the longest side.
-        reach = int(np.ceil(0.6 * self._longest_m * camera.focal_px / max(nearest, 1e-3) / _TILE))
-        if nearest < 0.2 or reach > _MARGIN:
-            return np.ones((rows, columns), np.int32)
-        at = np.floor((camera.project(vertices) + 0.5) / _TILE).astype(np.int64) + _MARGIN
-        at = at[((at >= 0) & (at < [columns + 2 * _MARGIN, rows + 2 * _MARGIN])).all(1)]
-        touched = np.zeros((rows + 2 * _MARGIN, columns + 2 * _MARGIN), np.uint8)
-        touched[at[:, 1], at[:, 0]] = 1
-        near = cv2.dilate(touched, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-        return near[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN].astype(np.int32)
+    def _seen(self) -> Int[np.ndarray, "height width"]:
+        """What may be seen in each pixel: the body (bit 0), solid k (bit k + 1; from the thirtieth on they share one).
+
+        A thing is expected in every pixel that the rectangle around its projection touches: that of each triangle of
+        the body, and that of the box that each solid fills.
+        """
+        scene = self._scene
+        seen = _covered(*self._rectangles(scene.vertices_m, self._corners), scene.camera.size).astype(np.int32)
+        box = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+        for k, (centre, frame) in enumerate(zip(scene.solids.centre_m, scene.solids.frame, strict=True)):
+            low, high = self._rectangles(centre + box @ np.linalg.inv(frame).T, np.arange(8)[:, None])
+            seen[low[1, 0] : high[1, 0] + 1, low[0, 0] : high[0, 0] + 1] |= 2 << min(k, 29)
+        return seen
+
+    def _rectangles(
+        self, points_m: Float[np.ndarray, "point 3"], groups: Int[np.ndarray, "member group"]
+    ) -> tuple[Int[np.ndarray, "2 group"], Int[np.ndarray, "2 group"]]:
+        """The first and the last column and row that each group's convex hull may be seen in; all, if one is near."""
+        camera = self._scene.camera
+        sides = np.array(camera.size)[::-1, None]
+        x, y, depth = camera.to_camera(points_m).T
+        if depth.min() < 0.2:
+            return np.zeros((2, groups.shape[1]), np.int32), np.tile((sides - 1).astype(np.int32), groups.shape[1])
+        at = np.stack([x, y]) * (camera.focal_px / depth) + (sides - 1) / 2
+        # Rays pass a quarter of a pixel from its centre; the rest is for their rounding.
+        low = np.ceil(np.clip(at - 0.3, 0, sides)).astype(np.int32)
+        high = np.floor(np.clip(at + 0.3, -1, sides - 1)).astype(np.int32)
+        first, last = ([[side.take(member) for member in groups] for side in sides] for sides in (low, high))
+        return np.array([reduce(np.minimum, m) for m in first]), np.array([reduce(np.maximum, m) for m in last])
 
     def first_hits(
         self, points_m: Float[np.ndarray, "point 3"]
@@ -136,6 +146,18 @@ class Renderer:
         inputs = [self._world, self._array(points_m, wp.vec3), distance, part]
         wp.launch(self._kernels.first_hits, dim=count, inputs=inputs, device=self.device)
         return distance.numpy(), part.numpy()
+
+
+def _covered(
+    low: Int[np.ndarray, "2 rectangle"], high: Int[np.ndarray, "2 rectangle"], size: tuple[int, int]
+) -> Bool[np.ndarray, "height width"]:
+    """Which pixels any of the rectangles covers, by summing up where they begin and end."""
+    some = (high >= low).all(0)
+    (left, top), (right, bottom) = low[:, some], high[:, some] + 1
+    height, row = size[0] + 1, size[1] + 1
+    change = np.bincount(np.concatenate([top * row + left, bottom * row + right]), minlength=height * row)
+    change -= np.bincount(np.concatenate([top * row + right, bottom * row + left]), minlength=height * row)
+    return change.reshape(height, row)[:-1, :-1].cumsum(0).cumsum(1) > 0
 
 
 def _linear(srgb: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:

@@ -103,12 +103,12 @@ def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: w
 
 @wp.func
 @no_type_check
-def meet(things: Things, body: bool, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3):
-    """The first thing on a ray; `body`: whether the body may be on it at all."""
+def meet(things: Things, seen: int, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3):
+    """The first thing on a ray; bits of `seen`: what may be on it at all, see `raycast.Renderer._seen`."""
     hit = Hit()
     hit.t = 1.0e6
     hit.kind = 0
-    if body and not past_sphere(start, way, things.body_centre, things.body_radius):
+    if (seen & 1) != 0 and not past_sphere(start, way, things.body_centre, things.body_radius):
         query = wp.mesh_query_ray(things.mesh, start, way, 1.0e6)
         if query.result:
             hit.t = query.t
@@ -118,12 +118,13 @@ def meet(things: Things, body: bool, ground: int, ground_m: float, start: wp.vec
             hit.v = query.v
             hit.normal = query.normal
     for k in range(things.count):
-        t, normal = meet_solid(things.solids, k, start, way, hit.t)
-        if t < hit.t:
-            hit.t = t
-            hit.kind = 2
-            hit.index = k
-            hit.normal = wp.normalize(normal)
+        if (seen & (2 << wp.min(k, 29))) != 0:
+            t, normal = meet_solid(things.solids, k, start, way, hit.t)
+            if t < hit.t:
+                hit.t = t
+                hit.kind = 2
+                hit.index = k
+                hit.normal = wp.normalize(normal)
     if ground == 1 and way[2] < -1.0e-6:
         t_ground = (ground_m - start[2]) / way[2]
         if t_ground > 0.0 and t_ground < hit.t:

@@ -133,15 +133,39 @@ def test_rays_hit_what_a_slow_loop_over_triangles_hits():
             assert found == pytest.approx(expected, abs=1e-3)
 
 
+def with_everything_expected_everywhere(monkeypatch, picture):
+    with monkeypatch.context() as patch:
+        patch.setattr(Renderer, "_seen", lambda self: np.full(self._scene.camera.size, -1, np.int32))
+        return picture()
+
+
 @pytest.mark.parametrize("look", LOOKS)
-def test_leaving_out_tiles_without_body_changes_nothing(look, monkeypatch):
+def test_leaving_out_what_cannot_be_seen_changes_nothing(look, monkeypatch):
     for index in range(6):
         fast = picture_person(look, index, size=SIZE, device="cpu")
-        with monkeypatch.context() as patch:
-            patch.setattr(Renderer, "_tiles", lambda self: np.ones((SIZE // 4, SIZE // 4), np.int32))
-            slow = picture_person(look, index, size=SIZE, device="cpu")
+        slow = with_everything_expected_everywhere(
+            monkeypatch, lambda index=index: picture_person(look, index, size=SIZE, device="cpu")
+        )
         np.testing.assert_array_equal(fast.image, slow.image)
         np.testing.assert_array_equal(fast.mask, slow.mask)
+
+
+@pytest.mark.parametrize("ahead_m", [0.0, 1.0, 2.5])
+def test_many_solids_and_a_camera_among_them(ahead_m, monkeypatch):
+    """More solids than bits, a picture that is not square, a camera so near that things lie beside and behind it."""
+    scene = picture_person("photo", 3, size=SIZE, device="cpu").scene
+    rng, camera = np.random.default_rng(0), scene.camera
+    for _ in range(40):
+        at, half = rng.normal(0, 1.2, 3), rng.uniform(0.03, 0.2, 3)
+        scene.solids.add(("box", "ellipsoid", "cylinder")[rng.integers(3)], at, np.eye(3), half, 0)
+    camera.position_m = camera.position_m + ahead_m * camera.rotation[2]
+    camera.size, scene.far = (60, 84), np.zeros((60, 84, 3))
+    caster = renderer("cpu")
+    caster.load(scene)
+    assert (caster._seen() & 1).mean() > 0
+    fast = caster.picture()
+    for ours, expected in zip(fast, with_everything_expected_everywhere(monkeypatch, caster.picture), strict=True):
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_light_from_above_leaves_a_shadow_on_the_floor():
