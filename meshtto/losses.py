@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from meshtto.joints import JOINTS49, OPENPOSE25
 
@@ -23,6 +24,8 @@ __all__ = [
     "camera_loss",
     "joint_loss",
     "keypoint_loss",
+    "lower_leg_confidence",
+    "lower_leg_loss",
     "mesh_terms",
     "parameter_loss",
     "total",
@@ -30,6 +33,10 @@ __all__ = [
 ]
 
 _OPENPOSE = len(OPENPOSE25)
+#: Knee and ankle of each lower leg.
+_LOWER_LEGS = [[JOINTS49.index(f"{side}_{joint}") for side in ("right", "left")] for joint in ("knee", "ankle")]
+#: A lower leg shorter than this in 2D, in halves of the crop, has no direction to speak of (a pixel of 224: EFT's).
+_SHORTEST = 0.0089
 _HIPS = [JOINTS49.index("right_hip"), JOINTS49.index("left_hip")]
 
 
@@ -45,6 +52,7 @@ class LossWeights:
         shape: of the ten shape numbers.
         camera: of the term that keeps the camera's scale positive.
         shape_prior: of the mean square of the ten shape numbers themselves (EFT has it).
+        lower_legs: of the direction of lower legs in 2D (EFT has it).
         openpose: how much OpenPose's 25 joints count among the 49 in 2D.
         truth: how much the other 24 do.
         outer: factor of the whole in training; adaptation goes without.
@@ -57,6 +65,7 @@ class LossWeights:
     shape: float = 0.001
     camera: float = 1.0
     shape_prior: float = 0.0
+    lower_legs: float = 0.0
     openpose: float = 0.0
     truth: float = 1.0
     outer: float = 60.0
@@ -91,6 +100,8 @@ class Target(NamedTuple):
     keypoints_px: Float[Tensor, "batch 49 2"]
     keypoints_confidence: Float[Tensor, "batch 49"]
     mesh: MeshTarget | None = None
+    lower_legs: Float[Tensor, "batch 2"] | None = None
+    """Confidence of each lower leg's direction, if not that of its joints: EFT reads ankles that L_2D goes without."""
 
 
 class Terms(NamedTuple):
@@ -103,6 +114,7 @@ class Terms(NamedTuple):
     shape: Float[Tensor, " batch"]
     camera: Float[Tensor, " batch"]
     shape_prior: Float[Tensor, " batch"]
+    lower_legs: Float[Tensor, " batch"]
 
 
 def keypoint_loss(
@@ -157,6 +169,36 @@ def camera_loss(camera: Float[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
     return torch.exp(-10 * camera[:, 0]).square()
 
 
+def lower_leg_confidence(confidence: Float[Tensor, "batch 49"]) -> Float[Tensor, "batch 2"]:
+    """Of the right and the left lower leg: the product of knee's and ankle's."""
+    return confidence[:, _LOWER_LEGS[0]] * confidence[:, _LOWER_LEGS[1]]
+
+
+def lower_leg_loss(
+    predicted_px: Float[Tensor, "batch 49 2"],
+    target_px: Float[Tensor, "batch 49 2"],
+    confidence: Float[Tensor, "batch 2"],
+    size: tuple[int, int],
+) -> Float[Tensor, " batch"]:
+    r"""The sum over lower legs of :math:`c\,(1 - \cos)` between the directions, knee to ankle, in 2D (EFT's code).
+
+    Args:
+        predicted_px: in pixels of the crop.
+        target_px: the same; a leg that is hardly seen, end on, does not count.
+        confidence: of each leg, as :func:`lower_leg_confidence` has it.
+        size: height and width of the crop.
+    """
+    half = predicted_px.new_tensor([size[1] / 2, size[0] / 2])
+    predicted, target = (
+        (points[:, _LOWER_LEGS[1]] - points[:, _LOWER_LEGS[0]]) / half for points in (predicted_px, target_px)
+    )
+    counts = (confidence > 0) & (target.norm(dim=-1) > _SHORTEST)
+    # What is not counted may be anything: it is replaced before it meets a derivative.
+    target = torch.where(counts[..., None], target, 1.0)
+    predicted = torch.where(counts[..., None], predicted, 1.0)
+    return (torch.where(counts, confidence, 0.0) * (1 - cosine_similarity(predicted, target, dim=-1))).sum(1)
+
+
 def mesh_terms(prediction: Prediction, target: Target, size: tuple[int, int], weights: LossWeights) -> Terms:
     """All terms, those of what a sample does not have being 0.
 
@@ -164,7 +206,7 @@ def mesh_terms(prediction: Prediction, target: Target, size: tuple[int, int], we
         prediction: what the network says.
         target: what it is compared with.
         size: height and width of the crop.
-        weights: of which only `openpose` and `truth` are read.
+        weights: of which `openpose` and `truth` are read, and whether lower legs count at all.
     """
     share = target.keypoints_confidence.new_full((len(JOINTS49),), weights.truth)
     share[:_OPENPOSE] = weights.openpose
@@ -186,6 +228,14 @@ def mesh_terms(prediction: Prediction, target: Target, size: tuple[int, int], we
         shape=nothing if mesh is None else parameter_loss(*known(prediction.shape, mesh.shape)),
         camera=camera_loss(prediction.camera),
         shape_prior=parameter_loss(prediction.shape, torch.zeros_like(prediction.shape)),
+        lower_legs=lower_leg_loss(
+            prediction.keypoints_px,
+            target.keypoints_px,
+            lower_leg_confidence(target.keypoints_confidence) if target.lower_legs is None else target.lower_legs,
+            size,
+        )
+        if weights.lower_legs
+        else nothing,
     )
 
 
@@ -199,6 +249,7 @@ def total(terms: Terms, weights: LossWeights) -> Float[Tensor, " batch"]:
         + weights.shape * terms.shape
         + weights.camera * terms.camera
         + weights.shape_prior * terms.shape_prior
+        + weights.lower_legs * terms.lower_legs
     )
 
 

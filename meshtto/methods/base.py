@@ -4,7 +4,7 @@ checkpoints.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -112,9 +112,9 @@ class MeshMethod(LightningModule):
         """The body of predictions, on the device of this module."""
         return self.bodies.of("neutral", self.device)
 
-    def complete(self, estimate: Estimate, box: Box, size: tuple[int, int]) -> Prediction:
-        """The body that an estimate means, and how the crop shows it."""
-        return complete(estimate, self.body, self.regressor.camera, box, size)
+    def complete(self, estimate: Estimate, box: Box, size: tuple[int, int], vertices: bool = True) -> Prediction:
+        """The body that an estimate means, and how the crop shows it; see :func:`complete`."""
+        return complete(estimate, self.body, self.regressor.camera, box, size, vertices)
 
     def predict_with(self, network: Regressor, batch: MeshBatch) -> Prediction:
         """What a network says of a batch, without adaptation."""
@@ -157,31 +157,48 @@ class MeshMethod(LightningModule):
             targets = {
                 with_mesh: evidence(batch, pseudo if with_mesh else None, self._ignored) for with_mesh in (False, True)
             }
-            seen = Once(partial(self.complete, box=box, size=size))
+            seen, joints = (Once(partial(self.complete, box=box, size=size, vertices=v)) for v in (True, False))
 
             def loss(phase: Phase, estimate: Estimate) -> Tensor:
-                return self.value(seen(estimate), targets[phase.pseudo_mesh], batch)
+                target = targets[phase.pseudo_mesh]
+                return self.value((joints if target.mesh is None else seen)(estimate), target, batch)
 
             def show(step: int, estimate: Estimate) -> None:
                 if watch is not None:
-                    watch(step, detached(seen(estimate)))
+                    with torch.no_grad():
+                        watch(step, detached(seen(estimate)))
+
+            def enough(estimate: Estimate) -> Tensor:
+                target, limit = targets[False], self.test_time.enough_2d or 0.0
+                terms = mesh_terms(joints(estimate), target, size, replace(self.loss_weights, lower_legs=0.0))
+                return terms.keypoints.detach() < limit
 
             with torch.enable_grad():
                 told = self.regressor.told(box)
                 found = optimise(
-                    self.regressor, normalise(batch.image), told, phases, loss, tolerance=tolerance, watch=show
+                    self.regressor,
+                    normalise(batch.image),
+                    told,
+                    phases,
+                    loss,
+                    tolerance=tolerance,
+                    watch=show,
+                    enough=None if self.test_time.enough_2d is None else enough,
                 )
                 prediction = detached(seen(found.output))
         return Recovery(prediction, found.losses, found.steps, found.diverged)
 
     # ------------------------------------------------------------------------------------------------ a step
 
-    def supervised(self, prediction: Prediction, batch: MeshBatch) -> Float[Tensor, ""]:
-        """Mean loss against labels, with its outer factor."""
+    def labelled(self, batch: MeshBatch) -> Target:
+        """What training compares with: labels posed by the body of predictions; genders matter in evaluation alone."""
         with torch.no_grad():
-            # Training compares within one body; which gender a label belongs to matters in evaluation alone.
-            vertices = self.body(batch.rotations, batch.shape).vertices_m
-        return self.loss_weights.outer * self.value(prediction, labels(batch, vertices), batch).mean()
+            return labels(batch, self.body(batch.rotations, batch.shape).vertices_m)
+
+    def supervised(self, prediction: Prediction, batch: MeshBatch, target: Target | None = None) -> Float[Tensor, ""]:
+        """Mean loss against labels, with its outer factor; `target` is :meth:`labelled` of the batch, if at hand."""
+        target = self.labelled(batch) if target is None else target
+        return self.loss_weights.outer * self.value(prediction, target, batch).mean()
 
     def objective(self, batch: MeshBatch) -> dict[str, Float[Tensor, ""]]:
         """What this step descends on: the sum of the values, which are logged by their names."""

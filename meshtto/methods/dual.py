@@ -75,7 +75,8 @@ class Dual(MeshMethod):
         pseudo = self.pseudo(batch)
         target = evidence(batch, pseudo if self.second_order else detached(pseudo))
         prediction = adapted_prediction(self, batch, self.inner, target, self.second_order)
-        values = {"loss": self.supervised(prediction, batch)}
+        truth = self.labelled(batch)
+        values = {"loss": self.supervised(prediction, batch, truth)}
         if self.auxiliary_loss:
-            values["auxiliary"] = self.supervised(pseudo, batch)
+            values["auxiliary"] = self.supervised(pseudo, batch, truth)
         return values

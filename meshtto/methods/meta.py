@@ -37,10 +37,10 @@ def adapted_prediction(
     An image whose inner step diverges is learnt from as it is without the step, and counted.
     """
     box, size = box_of(batch), size_of(batch)
-    seen = Once(partial(method.complete, box=box, size=size))
+    seen, joints = (Once(partial(method.complete, box=box, size=size, vertices=v)) for v in (True, False))
 
     def loss(phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
-        return method.value(seen(estimate), target, batch)
+        return method.value((joints if target.mesh is None else seen)(estimate), target, batch)
 
     images, told = normalise(batch.image), method.regressor.told(box)
     adapted = optimise(method.regressor, images, told, [inner], loss, second_order)

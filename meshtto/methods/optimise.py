@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hamipose.errors import InputError
@@ -42,6 +42,7 @@ def optimise(
     second_order: bool = False,
     tolerance: float | None = None,
     watch: Callable[[int, Estimate], None] | None = None,
+    enough: Callable[[Estimate], Bool[Tensor, " batch"]] | None = None,
 ) -> Adapted:
     """Adapt a regressor to each image, and say what it then says.
 
@@ -57,6 +58,7 @@ def optimise(
         second_order: let derivatives pass through the steps.
         tolerance: as in :func:`meshtto.adaptation.adapt`; each phase begins with all images again.
         watch: shown the number of steps so far and the estimate, from 0 on.
+        enough: which images need no further step.
     """
     check_phases(phases)
     whole = bool(phases) and phases[0].scope == "all"
@@ -81,7 +83,7 @@ def optimise(
             def of(estimate: Any, phase: Phase = phase) -> Tensor:
                 return loss(phase, estimate)
 
-            found = adapt(weights, inputs, of, phase.steps, tolerance, show)
+            found = adapt(weights, inputs, of, phase.steps, tolerance, show, enough)
             if phase is not (phases or [phase])[-1]:
                 start = weights.of_each_image()
             done += phase.steps

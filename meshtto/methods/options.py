@@ -63,6 +63,7 @@ class TestTimeOptions:
         phases: one after the other, each from where the one before has ended; none: the network's answer as it is.
         tolerance: an image stops when its loss changes by less than this from one step to the next; never where not
             given.
+        enough_2d: an image stops when its L_2D, in squares of half a crop, is below this; never where not given.
         ignored_joints: names of joints whose 2D evidence is not used.
         in_validation: adapt in validation during training as well, not only in the verb `test`.
     """
@@ -71,6 +72,7 @@ class TestTimeOptions:
 
     phases: list[Phase] = field(default_factory=lambda: [Phase(steps=14)])
     tolerance: float | None = 2e-5
+    enough_2d: float | None = None
     ignored_joints: list[str] = field(default_factory=list)
     in_validation: bool = False
 

@@ -10,7 +10,7 @@ from hamipose.errors import InputError
 from meshtto.body import Body
 from meshtto.camera import Box, Camera
 from meshtto.joints import JOINTS49
-from meshtto.losses import MeshTarget, Prediction, Target
+from meshtto.losses import MeshTarget, Prediction, Target, lower_leg_confidence
 from meshtto.regressors import Estimate
 from meshtto.types import MeshBatch
 
@@ -22,12 +22,26 @@ def box_of(batch: MeshBatch) -> Box:
     return Box(batch.centre_px, batch.side_px, batch.image_size, batch.focal_px)
 
 
-def complete(estimate: Estimate, body: Body, camera: Camera, box: Box, size: tuple[int, int]) -> Prediction:
-    """The body that an estimate means, and how the crop shows it; in single precision at least."""
+def complete(
+    estimate: Estimate, body: Body, camera: Camera, box: Box, size: tuple[int, int], vertices: bool = True
+) -> Prediction:
+    """The body that an estimate means, and how the crop shows it; in single precision at least.
+
+    Args:
+        estimate: of a network.
+        body: of predictions.
+        camera: of the network.
+        box: where the crops lie.
+        size: height and width of the crops.
+        vertices: whether the mesh is asked for; joints alone cost a tenth. Without it there are 0 vertices.
+    """
     with torch.autocast(estimate.shape.device.type, enabled=False):
-        made = body(estimate.rotations, estimate.shape)
-        keypoints_px = camera.project(made.joints_m, estimate.camera, box, size)
-    return Prediction(*estimate, made.vertices_m, made.joints_m, keypoints_px)
+        if vertices:
+            vertices_m, joints_m, _ = body(estimate.rotations, estimate.shape)
+        else:
+            vertices_m, joints_m = estimate.shape.new_zeros(len(estimate.shape), 0, 3), body.joints(*estimate[:2])
+        keypoints_px = camera.project(joints_m, estimate.camera, box, size)
+    return Prediction(*estimate, vertices_m, joints_m, keypoints_px)
 
 
 def labels(batch: MeshBatch, vertices_m: Float[Tensor, "batch vertex 3"]) -> Target:
@@ -42,14 +56,15 @@ def evidence(batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequen
     Args:
         batch: of which evidence alone is read.
         pseudo: the other network's prediction, if there is one.
-        ignored: positions of joints whose evidence is left out.
+        ignored: positions of joints whose evidence is left out; of an ankle its lower leg's direction is still read.
     """
     confidence = batch.evidence_confidence
+    legs = lower_leg_confidence(confidence)
     if ignored:
         confidence = confidence.clone()
         confidence[:, list(ignored)] = 0
     if pseudo is None:
-        return Target(batch.evidence_px, confidence)
+        return Target(batch.evidence_px, confidence, None, legs)
     everything = torch.ones_like(confidence)
     mesh = MeshTarget(
         pseudo.joints_m,
@@ -59,7 +74,7 @@ def evidence(batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequen
         pseudo.vertices_m,
         torch.ones_like(batch.has_mesh),
     )
-    return Target(batch.evidence_px, confidence, mesh)
+    return Target(batch.evidence_px, confidence, mesh, legs)
 
 
 def joint_positions(names: Sequence[str]) -> list[int]:

@@ -10,6 +10,8 @@ from meshtto.losses import (
     camera_loss,
     joint_loss,
     keypoint_loss,
+    lower_leg_confidence,
+    lower_leg_loss,
     mesh_terms,
     total,
 )
@@ -136,3 +138,39 @@ def test_joints_are_compared_about_the_hips():
 
 def test_the_camera_s_scale_is_kept_positive():
     assert camera_loss(torch.tensor([[-0.1, 0, 0]])) > 1 > 1e-3 > camera_loss(torch.tensor([[0.9, 0, 0]]))
+
+
+def test_the_direction_of_lower_legs_by_hand():
+    """A right angle on one side, the right way on the other, twice as long; hips and thighs have no say."""
+    names = [JOINTS49.index(n) for n in ("right_knee", "right_ankle", "left_knee", "left_ankle")]
+    predicted, wanted = torch.randn(1, 49, 2), torch.randn(1, 49, 2)
+    predicted[0, names] = torch.tensor([[0.0, 0.0], [0.0, 30.0], [50.0, 0.0], [50.0, 20.0]])
+    wanted[0, names] = torch.tensor([[5.0, 5.0], [45.0, 5.0], [70.0, 0.0], [70.0, 40.0]])
+    confidence = torch.zeros(1, 49)
+    confidence[0, names] = torch.tensor([0.5, 0.8, 1.0, 1.0])
+    legs = lower_leg_confidence(confidence)
+    torch.testing.assert_close(legs, torch.tensor([[0.4, 1.0]]))
+    predicted.requires_grad_()
+    found = lower_leg_loss(predicted, wanted, legs, (200, 200))
+    torch.testing.assert_close(found, torch.tensor([0.4]))
+    found.sum().backward()
+    assert predicted.grad is not None
+    moved = predicted.grad.abs().sum(-1)[0] > 0
+    assert moved.nonzero()[:, 0].tolist() == sorted(names[:2])
+
+
+def test_a_lower_leg_that_is_not_seen_does_not_count():
+    """Not known, NaN, or seen end on: no value and a gradient of 0; a predicted leg of no length has one as well."""
+    predicted, wanted = torch.randn(3, 49, 2), torch.randn(3, 49, 2) * 50
+    knees, ankles = ([JOINTS49.index(f"{side}_{joint}") for side in ("right", "left")] for joint in ("knee", "ankle"))
+    wanted[0], wanted[1, ankles] = float("nan"), wanted[1, knees] + 0.5
+    predicted[2, ankles] = predicted[2, knees]
+    predicted.requires_grad_()
+    confidence = torch.ones(3, 2)
+    confidence[0] = 0
+    found = lower_leg_loss(predicted, wanted, confidence, (200, 200))
+    assert found[:2].tolist() == [0, 0]
+    found.sum().backward()
+    assert predicted.grad is not None
+    assert predicted.grad.isfinite().all()
+    assert not predicted.grad[:2].any()

@@ -1,6 +1,7 @@
 """Methods as a whole: what trains, what is frozen, what adaptation leaves alone, what is written."""
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from hamipose.errors import InputError
 from meshtto.adaptation import SGD, Adam, Phase
 from meshtto.data.stream import MeshCrops, collate
+from meshtto.joints import JOINTS49
 from meshtto.methods.checkpoint import load
 from meshtto.methods.options import TestTimeOptions
 from meshtto.methods.targets import box_of
@@ -200,6 +202,27 @@ def test_training_learns_from_who_diverges_without_the_step(tiny, second_order: 
         assert float(method._diverged) == 3 * phase.steps
     for mine, reference in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, reference)
+
+
+def test_eft_stops_where_the_evidence_is_met(tiny):
+    """Each image on its own, at the 2D error that was named; ankles count by the direction of their legs alone."""
+    method, batch = method_of(tiny, method="EFT").eval(), batch_of(tiny)
+    assert method.test_time.enough_2d == 2e-4
+    assert method.loss_weights.lower_legs == 0.005
+    phases = [Phase(3, Adam(1e-6), scope="all", pseudo_mesh=False)]
+    assert method.recover(batch, phases).steps.tolist() == [3, 3, 3]
+    now = method(batch)
+    batch.evidence_px = now.keypoints_px.detach().clone()
+    batch.evidence_px[1] += 3.0
+    assert method.recover(batch, phases).steps.tolist() == [0, 3, 0]
+    ankle = JOINTS49.index("left_ankle")
+    batch.evidence_px[1, ankle] += torch.tensor([9.0, 0.0])
+    with_leg = method.recover(batch, phases).losses[0, 1]
+    method.loss_weights = dataclasses.replace(method.loss_weights, lower_legs=0.0)
+    without = method.recover(batch, phases).losses[0, 1]
+    assert with_leg > without
+    batch.evidence_px[1, ankle] += 9.0
+    torch.testing.assert_close(method.recover(batch, phases).losses[0, 1], without)
 
 
 def test_in_bfloat16_the_step_is_taken_in_single_precision(tiny):
