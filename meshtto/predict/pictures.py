@@ -27,22 +27,19 @@ class Shown:
     image: UInt8[np.ndarray, "height width 3"]
     name: str
     """File name of a picture; file name#number of a video's frame."""
-
-    @property
-    def frame(self) -> int | None:
-        """Number of a video's frame."""
-        number = self.name.partition("#")[2]
-        return int(number) if number else None
+    frame: int | None = None
+    """Number of a video's frame."""
 
     @property
     def stem(self) -> str:
         """What the names of its files begin with.
 
-        >>> Shown(np.zeros((1, 1, 3), np.uint8), "clip.mp4#12").stem
+        >>> Shown(np.zeros((1, 1, 3), np.uint8), "clip.mp4#12", 12).stem
         'clip-000012'
         """
-        stem = Path(self.name.partition("#")[0]).stem
-        return stem if self.frame is None else f"{stem}-{self.frame:06d}"
+        if self.frame is None:
+            return Path(self.name).stem
+        return f"{Path(self.name.rpartition('#')[0]).stem}-{self.frame:06d}"
 
 
 class Pictures:
@@ -71,8 +68,8 @@ class Pictures:
             except UnreadableImage as error:
                 self.unreadable.append(str(error))
                 continue
-            path, mark, number = sample.name.partition("#")
-            yield Shown(sample.image, Path(path).name + mark + number)
+            name = Path(sample.name).name
+            yield Shown(sample.image, name, None if self.rate is None else int(name.rpartition("#")[2]))
 
 
 class _One(UnlabelledDataset):

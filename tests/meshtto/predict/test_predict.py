@@ -11,11 +11,13 @@ import trimesh
 
 from hamipose.errors import InputError
 from hamipose.skeletons import COCO17
+from meshtto.adaptation import Phase
 from meshtto.camera import project
 from meshtto.cli.predict import main
 from meshtto.joints import JOINTS49
 from meshtto.predict.drawing import paint, side_view
 from meshtto.predict.keypoints import read_keypoints
+from meshtto.predict.recovering import batch_size
 
 
 def coco(path: Path, people: list[tuple[str, np.ndarray]]) -> Path:
@@ -155,3 +157,9 @@ def test_pictures_become_files(checkpoint: Path, tmp_path: Path, capsys: pytest.
     np.testing.assert_allclose(own, given_up, atol=1e-5)
     with pytest.raises(InputError, match="nobody was recovered"):
         main([*words, "--keypoints", str(coco(tmp_path / "other.json", [("b.png", rows())]))])
+
+
+def test_people_who_would_share_weights_or_fill_the_memory_are_adapted_one_by_one():
+    assert batch_size([]) == batch_size([Phase(14)]) == 16
+    assert batch_size([Phase(14), Phase(5, scope="all")]) == 1
+    assert batch_size([Phase(14, inner="shared")]) == 1

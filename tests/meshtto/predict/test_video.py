@@ -11,6 +11,7 @@ import trimesh
 from PIL import Image
 
 from hamipose.data.video import Video
+from hamipose.data.video_file import VideoFile
 from hamipose.errors import InputError
 from meshtto.body import load_body
 from meshtto.cli import main
@@ -102,7 +103,7 @@ def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
     vertices = np.asarray(box.vertices, np.float32) + np.array([0, 0, 5], np.float32)
     arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "vertices_m": vertices}
     facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "losses": []}
-    shown = Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7")
+    shown = Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
     files = Files(tmp_path, np.asarray(box.faces), False, False)
 
     def interrupted() -> None:
@@ -137,6 +138,17 @@ def test_pictures_that_would_overwrite_each_other_are_refused(tmp_path: Path):
 
 def test_names_of_frames_sort_by_time():
     image = np.zeros((1, 1, 3), np.uint8)
-    stems = [Shown(image, f"my.clip.mp4#{number}").stem for number in (2, 10, 100)]
+    stems = [Shown(image, f"my.clip.mp4#{number}", number).stem for number in (2, 10, 100)]
     assert stems == sorted(stems) == ["my.clip-000002", "my.clip-000010", "my.clip-000100"]
     assert Shown(image, "photo.jpg").stem == "photo"
+
+
+def test_names_may_have_the_mark_of_frames_in_them(tmp_path: Path):
+    (tmp_path / "take #2").mkdir()
+    cv2.imwrite(str(tmp_path / "take #2" / "a#1.png"), np.zeros((8, 8, 3), np.uint8))
+    ((one,), (other,)) = (open_pictures(str(p)) for p in (tmp_path / "take #2", tmp_path / "take #2" / "a#1.png"))
+    assert (one.name, one.frame, one.stem) == (other.name, other.frame, other.stem) == ("a#1.png", None, "a#1")
+    with VideoFile(tmp_path / "take #2" / "b#1.mp4", 10.0) as video:
+        video.add(np.zeros((48, 64, 3), np.uint8))
+    (frame,) = open_pictures(str(video.path))
+    assert (frame.name, frame.frame, frame.stem) == ("b#1.mp4#0", 0, "b#1-000000")
