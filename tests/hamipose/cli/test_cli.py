@@ -120,7 +120,7 @@ def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.C
     assert "'gamma'" in told(capsys, *fit, "--model.init_args.gamma", "3")
     assert "cannot be read" in told(capsys, "fit", "--config", str(tmp_path / "none.yaml"))
     assert "without a file" in told(capsys, "fit", "--config")
-    assert "data.source" in told(capsys, "fit")
+    assert "required" in told(capsys, "fit")  # data.source, or the model where jsonargparse is older
     assert "hammy" in told(capsys, *fit, "--data.source_views", "hammy")
     assert "does not exist" in told(capsys, "validate", *fit[1:], "--ckpt_path", str(tmp_path / "none.ckpt"))
     assert "data.predict is not given" in told(capsys, "predict", *fit[1:])
