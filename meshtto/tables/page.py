@@ -163,9 +163,7 @@ def write(
     if protocols:
         first = next(iter(protocols.values()))
         parts += ["## Protocol", "\n".join(f"- {k}: {v}" for k, v in first.items() if k != "evidence")]
-        parts.append(
-            "Means over people; ± is the standard deviation over seeds. Weights: those of the last step."
-        )
+        parts.append("Means over people; ± is the standard deviation over seeds. Weights: those of the last step.")
     parts += ["## Data", "\n".join(f"- {role}: {what}" for role, what in sets.items())]
     parts += ["## Provenance", _provenance(cells), f"Made by `{command}`."]
     wanted = dict.fromkeys(run for cell in cells for run in _chain(cell))

@@ -107,15 +107,17 @@ def test_pretraining_ends_with_two_like_heads_and_teachers_like_their_students(d
     assert model.labels.stage == -1
 
 
-def test_the_user_gets_the_refined_teacher_and_a_checkpoint_its_coarse_network(dots: Path, tmp_path: Path):
+def test_the_user_gets_the_refined_teacher_from_a_checkpoint_too(dots: Path, tmp_path: Path):
     model = MDAM(sgd, TINY, TrainingOptions(warmup_steps=0), options=MDAMOptions(**SMALL))
     trainer = trained(model, dots, tmp_path, steps=2)
     model.eval()
     images = torch.randn(2, 3, 32, 32)
     teacher, refinement = model.adaptation.teacher.network, model.refinement_teacher.network
-    assert torch.equal(model(images), refinement(teacher.pyramid(images)).first)
+    refined = refinement(teacher.pyramid(images)).first
+    assert not torch.equal(refined, teacher(images))
+    assert torch.equal(model(images), refined)
     trainer.save_checkpoint(run_folder(trainer) / "last.ckpt")
-    assert torch.equal(load(run_folder(trainer) / "last.ckpt")(images), teacher(images))
+    assert torch.equal(load(run_folder(trainer) / "last.ckpt")(images), refined)
 
 
 def test_sums_are_refused():
