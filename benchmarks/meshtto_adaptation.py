@@ -19,9 +19,9 @@ import torch
 from meshtto.adaptation import SGD, Phase, adapt, begin
 from meshtto.joints import JOINTS49
 from meshtto.methods import Dual
-from meshtto.methods.base import detached
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import RegressorOptions
+from meshtto.methods.recovery import detached
 from meshtto.methods.targets import evidence
 from meshtto.types import MeshBatch
 

@@ -3,7 +3,6 @@ checkpoints.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -28,30 +27,16 @@ from meshtto.losses import LossWeights, Prediction, Target, mesh_terms, total
 from meshtto.methods.bodies import Bodies
 from meshtto.methods.building import build_regressor
 from meshtto.methods.checkpoint import load_networks
+from meshtto.methods.evaluation import Evaluation
 from meshtto.methods.optimise import check_phases, optimise
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions, plain
-from meshtto.methods.scores import Scores
+from meshtto.methods.recovery import Once, Recovery, detached, out_of_inference, size_of
 from meshtto.methods.targets import box_of, complete, evidence, joint_positions, labels
 from meshtto.metrics import Protocol
 from meshtto.regressors import Estimate, Regressor
 from meshtto.types import MeshBatch
 
-__all__ = ["MeshMethod", "Recovery"]
-
-
-class Recovery:
-    """What a method makes of a batch at test time.
-
-    Attributes:
-        prediction: after adaptation.
-        losses: [step, batch], before each step.
-        steps: [batch], how many each image took.
-        diverged: [batch], whose adaptation led astray: their prediction is that of the phase's beginning, which is the
-            network's own answer in the first phase.
-    """
-
-    def __init__(self, prediction: Prediction, losses: Tensor, steps: Tensor, diverged: Tensor) -> None:
-        self.prediction, self.losses, self.steps, self.diverged = prediction, losses, steps, diverged
+__all__ = ["MeshMethod"]
 
 
 class MeshMethod(LightningModule):
@@ -99,7 +84,6 @@ class MeshMethod(LightningModule):
         )
         self._guard = FiniteGuard()
         self._random_state: dict[str, Any] | None = None
-        self._scores: list[Scores] = []
         self._logged: dict[str, Tensor] = {}
         self._diverged = torch.zeros(())
         self._since = 0
@@ -286,42 +270,25 @@ class MeshMethod(LightningModule):
 
     def _start_evaluation(self, phases: list[Phase]) -> None:
         self._guard.check()
-        steps = sum(phase.steps for phase in phases)
-        with torch.inference_mode(False):  # adaptation needs gradients, so counting happens outside of it
-            self._scores = [Scores(name, steps).to(self.device) for name in self._data.evaluation_names()]
+        names, steps = self._data.evaluation_names(), sum(phase.steps for phase in phases)
+        self._evaluation = Evaluation(names, steps, self.device)
 
     def _evaluate(self, batch: MeshBatch, dataloader_idx: int, phases: list[Phase]) -> None:
         with torch.no_grad():
             vertices = self.bodies.labelled(batch.rotations, batch.shape, batch.gender)
-        scores = self._scores[dataloader_idx]
-
-        def count(step: int, prediction: Prediction) -> None:
-            scores.update(step, prediction, batch, vertices, self.body)
-
-        scores.count_diverged(self.recover(batch, phases, count).diverged, batch)
+        self._evaluation.add(batch, dataloader_idx, vertices, self.body, partial(self.recover, batch, phases))
 
     def _end_evaluation(self) -> None:
-        self.results = {"protocol": self.protocol().as_dict(), "sets": {}}
-        for scores in self._scores:
-            self.log_dict(scores.compute(), sync_dist=False, rank_zero_only=False)
-            self._log_curves(scores)
-            self.results["sets"][scores.name] = {
-                "against_steps": scores.curves(),
-                "per_joint": scores.per_joint(),
-                "people": scores.people(),
-            }
-            if scores.name == "val":
-                self.log("pa_mpjpe", scores.compute()["val/pa_mpjpe"], prog_bar=True, logger=False)
-        self._scores = []
-
-    def _log_curves(self, scores: Scores) -> None:
-        """Errors after 0, 1, … steps of adaptation, for loggers alone: a table of scores would grow by each step."""
-        curves = scores.curves()  # asked on every process: it gathers
-        if self.trainer.sanity_checking or not self.trainer.is_global_zero:
-            return
-        logged = {f"{scores.name}/{e}/after_{n}": v for e in ("mpjpe", "pa_mpjpe") for n, v in enumerate(curves[e])}
-        for logger in self.loggers:
-            logger.log_metrics(logged, step=self.global_step)
+        evaluation = self._evaluation
+        self.results = {"protocol": self.protocol().as_dict(), "sets": evaluation.results()}
+        for name, scores in evaluation.scores().items():
+            self.log_dict(scores, sync_dist=False, rank_zero_only=False)
+            if name == "val":
+                self.log("pa_mpjpe", scores["val/pa_mpjpe"], prog_bar=True, logger=False)
+        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
+            for logger in self.loggers:  # alone: a table of scores would grow by each step
+                logger.log_metrics(evaluation.after_steps(self.results["sets"]), step=self.global_step)
+        del self._evaluation
 
     @property
     def _validation_phases(self) -> list[Phase]:
@@ -375,38 +342,3 @@ class MeshMethod(LightningModule):
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
-
-
-class Once:
-    """Remembers the last estimate's body: the loss, the watcher and the outer loss look at the same one.
-
-    Args:
-        complete: from an estimate to its body.
-    """
-
-    def __init__(self, complete: Callable[[Estimate], Prediction]) -> None:
-        self._complete = complete
-        self._last: tuple[Estimate, Prediction] | None = None
-
-    def __call__(self, estimate: Estimate) -> Prediction:
-        if self._last is None or self._last[0] is not estimate:
-            self._last = (estimate, self._complete(estimate))
-        return self._last[1]
-
-
-def size_of(batch: MeshBatch) -> tuple[int, int]:
-    """Height and width of the crops."""
-    return batch.image.shape[-2], batch.image.shape[-1]
-
-
-def detached(prediction: Prediction) -> Prediction:
-    """Without its graph."""
-    return Prediction(*(value.detach() for value in prediction))
-
-
-def out_of_inference(batch: MeshBatch) -> MeshBatch:
-    """A batch whose tensors autograd may use: those that were moved in inference mode are copied."""
-    usable: dict[str, Any] = {
-        k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in vars(batch).items()
-    }
-    return MeshBatch(**usable)

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 from meshtto.adaptation import Phase
 from meshtto.losses import LossWeights, Prediction
-from meshtto.methods.base import MeshMethod, detached
+from meshtto.methods.base import MeshMethod
 from meshtto.methods.building import build_regressor
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.optimise import check_phases
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.methods.recovery import detached
 from meshtto.methods.targets import evidence
 from meshtto.types import MeshBatch
 

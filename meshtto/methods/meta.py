@@ -9,9 +9,10 @@ from torch import Tensor
 from hamipose.models.preprocess import normalise
 from meshtto.adaptation import Phase
 from meshtto.losses import LossWeights, Prediction, Target
-from meshtto.methods.base import MeshMethod, Once, size_of
+from meshtto.methods.base import MeshMethod
 from meshtto.methods.optimise import check_phases, optimise
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.methods.recovery import Once, size_of
 from meshtto.methods.targets import box_of, evidence
 from meshtto.regressors import Estimate
 from meshtto.types import MeshBatch
