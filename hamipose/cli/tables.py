@@ -1,16 +1,16 @@
 """``python -m hamipose report``: the paper's tables and figures, and the runs that they lack."""
 
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, add_table_options
 from hamipose.errors import InputError
+from hamipose.running.budget import Budget
 from hamipose.running.estimate import dry_run, pending
 from hamipose.running.runs import Call, call, carry_out
-from hamipose.tables.compose import Budget, Cell, compose, write_data
+from hamipose.tables.compose import BUDGET, Cell, compose, write_data
 from hamipose.tables.page import title, write
 from hamipose.tables.plan import plan
 from hamipose.tables.table import Score
@@ -28,22 +28,10 @@ def _parser() -> Arguments:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", choices=list("12345"))
     what.add_argument("--figure", choices=list("45"))
-    parser.add_argument(
-        "--scale", choices=["small", "paper"], default="small", help="paper: needs the data sets, and days"
-    )
-    parser.add_argument("--data", type=Path, default=os.environ.get("HAMIPOSE_DATA"), help="what configs call data/")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run and show, by their names")
+    add_table_options(parser, BUDGET)
     parser.add_argument(
         "--onto", nargs="+", default=[], metavar="TRANSFER", help="transfers, by the names of their runs"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it may take, and stop")
-    parser.add_argument("--no-runs", action="store_true", help="put together what is finished, and start nothing")
-    parser.add_argument("--runs", type=Path, default=Path("runs/tables"), help="where runs are kept")
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="where Markdown, CSV and plot go")
-    parser.add_argument("--start-steps", type=int, default=Budget.start, help="small scale: on the source alone")
-    parser.add_argument("--steps", type=int, default=Budget.steps, help="small scale: of every row, from there")
     parser.add_argument(
         "--row",
         nargs=3,

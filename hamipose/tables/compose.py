@@ -10,35 +10,18 @@ import yaml
 from hamipose import configs_folder
 from hamipose.cli.inherit import lineage
 from hamipose.errors import InputError
+from hamipose.running.budget import Budget
 from hamipose.running.runs import Run, given, shown
 from hamipose.tables.plan import Plan, Recipe, Row
 from hamipose.tables.transfers import Transfer, data_sets
 
-__all__ = ["Budget", "Cell", "Scale", "compose", "data_file", "write_data"]
+__all__ = ["BUDGET", "Cell", "Scale", "compose", "data_file", "write_data"]
 
 Scale = Literal["small", "paper"]
 
 
-#: Evaluations of a run. The configs below ``small/`` count in four epochs, whatever these are long.
-_START_EPOCHS, _EPOCHS = 10, 4
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What every row is given at the small scale. (At the paper's, each config states its own.)
-
-    Attributes:
-        start: steps on the source alone from which all rows of a seed start.
-        steps: of each row, evaluated four times.
-    """
-
-    start: int = 500
-    steps: int = 400
-
-    def __post_init__(self) -> None:
-        for name, value, epochs in (("start", self.start, _START_EPOCHS), ("steps", self.steps, _EPOCHS)):
-            if value < epochs or value % epochs:
-                raise InputError(f"{name} is {value}, expected a multiple of its {epochs} epochs")
+#: What every row of the small table is given where nothing else is asked for.
+BUDGET = Budget(500, 400)
 
 
 @dataclass(frozen=True)
@@ -139,8 +122,10 @@ def _run(
     if scale == "paper":
         epochs, steps = _configured(recipe.config)
         return _fit(transfer, recipe, seed, epochs, steps, runs, root, overrides, None)
-    start = _fit(transfer, _START, seed, _START_EPOCHS, budget.start // _START_EPOCHS, runs, root, overrides, None)
-    return _fit(transfer, recipe, seed, _EPOCHS, budget.steps // _EPOCHS, runs, root, overrides, start)
+    start = _fit(
+        transfer, _START, seed, budget.START_EPOCHS, budget.start // budget.START_EPOCHS, runs, root, overrides, None
+    )
+    return _fit(transfer, recipe, seed, budget.EPOCHS, budget.steps // budget.EPOCHS, runs, root, overrides, start)
 
 
 def _configured(config: str) -> tuple[int, int]:

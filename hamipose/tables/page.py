@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
+from hamipose.running.budget import Budget
 from hamipose.running.provenance import machine, versions
 from hamipose.running.runs import Run, finished, made_by, wall_seconds
-from hamipose.tables.compose import Budget, Cell, Scale
+from hamipose.tables.compose import Cell, Scale
 from hamipose.tables.plan import Plan, cell_label
 from hamipose.tables.plot import bars, lines
 from hamipose.tables.table import PROTOCOLS, Score, collect, grid, markdown, write_csv

@@ -1,15 +1,15 @@
 """``python -m meshtto report``: the paper's table of mesh recovery, and the runs that it lacks."""
 
-import os
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
+from hamipose.cli.arguments import add_table_options
 from hamipose.errors import InputError
+from hamipose.running.budget import Budget
 from hamipose.running.estimate import dry_run, pending
 from hamipose.running.runs import Call, call, carry_out
 from meshtto.cli.arguments import Arguments
-from meshtto.tables.compose import Budget, Cell, compose, data_sets
+from meshtto.tables.compose import BUDGET, Cell, compose, data_sets
 from meshtto.tables.page import title, write
 from meshtto.tables.plan import Scale
 
@@ -26,17 +26,7 @@ examples
 
 def _parser() -> Arguments:
     parser = Arguments("report", "The paper's table, and the runs that it lacks.", _EXAMPLES)
-    parser.add_argument("--scale", choices=["small", "paper"], default="small")
-    parser.add_argument("--data", type=Path, default=os.environ.get("HAMIPOSE_DATA"), help="what configs call data/")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--only", nargs="+", default=[], metavar="LINE", help="lines to run and show, by their names")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it may take, and stop")
-    parser.add_argument("--no-runs", action="store_true", help="put together what is finished, and start nothing")
-    parser.add_argument("--runs", type=Path, default=Path("runs/tables"), help="where runs are kept")
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="where Markdown, CSV and plots go")
-    parser.add_argument("--start-steps", type=int, default=Budget.start, help="small scale: of the common regression")
-    parser.add_argument("--steps", type=int, default=Budget.steps, help="small scale: of every training, from there")
+    add_table_options(parser, BUDGET)
     return parser
 
 

@@ -9,31 +9,17 @@ from typing import Any
 from hamipose import configs_folder
 from hamipose.cli.inherit import merged
 from hamipose.errors import InputError
+from hamipose.running.budget import Budget
 from hamipose.running.runs import Run, given, shown
 from meshtto.tables.plan import START, Line, Scale, Training, lines
 
-__all__ = ["Budget", "Cell", "compose", "data_sets", "report_sets"]
+__all__ = ["BUDGET", "Cell", "compose", "data_sets", "report_sets"]
 
-_START_EPOCHS, _EPOCHS = 10, 4
 _OVER = "table_small.yaml"
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What every training is given at the small scale. (At the paper's, each config states its own.)
-
-    Attributes:
-        start: steps of the regression from which all trainings of a seed go on.
-        steps: of each training, from there.
-    """
-
-    start: int = 3000
-    steps: int = 600
-
-    def __post_init__(self) -> None:
-        for name, value, epochs in (("start", self.start, _START_EPOCHS), ("steps", self.steps, _EPOCHS)):
-            if value < epochs or value % epochs:
-                raise InputError(f"{name} is {value}, expected a multiple of its {epochs} epochs")
+#: What every row of the small table is given where nothing else is asked for.
+BUDGET = Budget(3000, 600)
 
 
 @dataclass(frozen=True)
@@ -116,8 +102,8 @@ class _Runs:
             content = merged(configs_folder("meshtto") / training.config)
             epochs, steps = content["trainer"]["max_epochs"], content["data"].get("steps_per_epoch", 500)
             return self._fit(training, seed, epochs, steps, None)
-        start = self._fit(START, seed, _START_EPOCHS, self.budget.start // _START_EPOCHS, None)
-        return self._fit(training, seed, _EPOCHS, self.budget.steps // _EPOCHS, start)
+        start = self._fit(START, seed, self.budget.START_EPOCHS, self.budget.start // self.budget.START_EPOCHS, None)
+        return self._fit(training, seed, self.budget.EPOCHS, self.budget.steps // self.budget.EPOCHS, start)
 
     def _fit(self, training: Training, seed: int, epochs: int, steps: int, start: Run | None) -> Run:
         folder = self.folder / f"seed{seed}" / training.name

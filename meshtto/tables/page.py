@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hamipose.running.budget import Budget
 from hamipose.running.provenance import machine, versions
 from hamipose.running.runs import Run, failure, finished, made_by, wall_seconds
 from meshtto.report.plots import against_steps, per_joint
-from meshtto.tables.compose import Budget, Cell
+from meshtto.tables.compose import Cell
 from meshtto.tables.plan import Line, Scale
 from meshtto.tables.published import PUBLISHED
 

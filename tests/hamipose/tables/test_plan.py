@@ -11,8 +11,9 @@ from hamipose.cli.inherit import expand
 from hamipose.cli.training import HamiPoseCLI
 from hamipose.data import SyntheticPeople, Unlabelled
 from hamipose.errors import InputError
+from hamipose.running.budget import Budget
 from hamipose.running.estimate import dry_run, pending
-from hamipose.tables.compose import Budget, compose, write_data
+from hamipose.tables.compose import BUDGET, compose, write_data
 from hamipose.tables.plan import Recipe, plan
 from hamipose.tables.transfers import Transfer, data_sets, named_sets
 
@@ -123,7 +124,7 @@ def test_missing_folders_leave_cells_empty(tmp_path):
     sets = data_sets(lsp, tmp_path)
     assert sets["report"]["lsp"]["init_args"]["root"] == str(tmp_path / "lsp")
     assert lsp.located(tmp_path)["model.init_args.network.weights"].startswith(str(tmp_path))
-    cells = compose(plan("1"), "small", seeds=[0], budget=Budget(), runs=tmp_path, root=None)
+    cells = compose(plan("1"), "small", seeds=[0], budget=BUDGET, runs=tmp_path, root=None)
     assert all("data/lsp" in cell.missing for cell in cells if cell.transfer == lsp and cell.row.small)
 
 
@@ -161,7 +162,7 @@ def test_what_configs_count_in_steps_shrinks_with_the_budget(tmp_path):
 
 
 def test_rows_trained_alike_share_their_runs(tmp_path):
-    of = {name: compose(plan(name), "small", seeds=[0], budget=Budget(), runs=tmp_path, root=None) for name in NAMES}
+    of = {name: compose(plan(name), "small", seeds=[0], budget=BUDGET, runs=tmp_path, root=None) for name in NAMES}
     ours = {
         run.folder for cells in of.values() for c in cells for run in c.runs.values() if run.folder.name == "hamipose"
     }
@@ -172,7 +173,7 @@ def test_at_the_papers_scale_configs_state_the_budget(tmp_path):
     root = tmp_path / "data"
     for folder in plan("1").paper[0].missing(root):
         (root / folder.removeprefix("data/")).mkdir(parents=True)
-    cells = compose(plan("1"), "paper", seeds=[0], budget=Budget(), runs=tmp_path, root=root, only=["hamipose"])
+    cells = compose(plan("1"), "paper", seeds=[0], budget=BUDGET, runs=tmp_path, root=root, only=["hamipose"])
     run = cells[0].runs[0]
     assert (run.epochs, run.steps, run.after) == (70, 500, None)
     assert run.arguments[run.arguments.index("--trainer.max_epochs") + 1] == "70"

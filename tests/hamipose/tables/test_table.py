@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hamipose.running.budget import Budget
 from hamipose.running.metrics_file import read_run
 from hamipose.running.runs import Run
-from hamipose.tables.compose import Budget, Cell
+from hamipose.tables.compose import Cell
 from hamipose.tables.page import title, write
 from hamipose.tables.plan import Plan, Recipe, Row, cell_label, plan
 from hamipose.tables.scores import selected

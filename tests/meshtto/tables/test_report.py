@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from hamipose.errors import InputError
+from hamipose.running.budget import Budget
 from hamipose.running.estimate import pending
 from meshtto.cli import main as meshtto
 from meshtto.cli.report import main
 from meshtto.tables import compose as composing
-from meshtto.tables.compose import Budget, compose
+from meshtto.tables.compose import BUDGET, compose
 from meshtto.tables.page import collect, write
 from meshtto.tables.plan import PAPER, SMALL, lines
 from meshtto.tables.published import PUBLISHED
@@ -85,7 +86,7 @@ def test_at_the_paper_s_scale_every_path_is_below_the_data(tmp_path: Path):
         (root / name).mkdir(parents=True)
     for name in ("smpl/smpl_neutral.safetensors", "npz/coco2014part_cliffGT.npz", "npz/mpii_cliffGT.npz"):
         (root / name).touch()
-    cells = compose("paper", seeds=[0], budget=Budget(), runs=tmp_path / "runs", root=root)
+    cells = compose("paper", seeds=[0], budget=BUDGET, runs=tmp_path / "runs", root=root)
     assert [cell.line for cell in cells] == list(PAPER)
     for cell in cells:
         assert cell.tests, cell.missing
@@ -159,7 +160,7 @@ def test_a_page_says_what_is_missing_and_what_diverged(tmp_path: Path):
     results, notes = collect(cells)
     assert [(r.line.name, r.seed, r.report) for r in results] == [("dual", 0, "builtin"), ("dual", 1, "builtin")]
     assert any(note.startswith("Empty: Meta, 2D alone (seed 0), Meta, 2D alone (seed 1): the run it") for note in notes)
-    path = write("small", cells, budget=Budget(), sets={"training": "some"}, command="report", out=tmp_path / "out")
+    path = write("small", cells, budget=BUDGET, sets={"training": "some"}, command="report", out=tmp_path / "out")
     text = path.read_text()
     row = next(line for line in text.splitlines() if line.startswith("| Dual, 2D and"))
     assert row.split(" | ")[1:6] == ["2", "8 recovered, 1 diverged", "1", "90.5 ± 0.7", "diverged"]
