@@ -7,6 +7,7 @@ _HOME = {
     "Dual": ".dual",
     "EFT": ".eft",
     "LastCheckpoint": "hamipose.running.last_checkpoint",
+    "MeshImages": ".pictures",
     "MeshMethod": ".base",
     "Meta": ".meta",
     "PredictionFile": ".prediction_file",
