@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
+from drawn_hands import dots
 
 from hamipose.affine import apply_points, crop_matrix
 from hamipose.cli import main
@@ -58,14 +59,14 @@ def h36m_native(root: Path) -> None:
 
 
 def h3d(root: Path) -> None:
-    for entry in native_files("hands").h3d(root)[1]:
+    for entry in native_files("h3d").h3d(root)[1]:
         if not (root / entry["name"]).exists():
-            native_files("hands").dots(root / entry["name"], np.array(entry["keypoint2d"]), 200, 200)
+            dots(root / entry["name"], np.array(entry["keypoint2d"]), 200, 200)
 
 
 def freihand(root: Path) -> None:
-    native_files("hands").freihand(root)
-    native_files("hands").freihand(root, "evaluation", versions=1)
+    native_files("freihand").freihand(root)
+    native_files("freihand").freihand(root, "evaluation", versions=1)
 
 
 def noise(path: Path, width: int, height: int, seed: int = 0) -> None:
@@ -134,7 +135,7 @@ WRITE: dict[str, Callable[[Path], object]] = {
     "surreal-processed": surreal_processed,
     "h36m": lambda root: native_files("h36m").write_json(root),
     "h36m-native": h36m_native,
-    "rhd": lambda root: native_files("hands").rhd(root),
+    "rhd": lambda root: native_files("rhd").rhd(root),
     "h3d": h3d,
     "freihand": freihand,
     "hand-photos": hand_photos,
