@@ -5,15 +5,13 @@
 The loops go image by image, as the field's code does. torchvision knows shift ∘ rotation ∘ shear ∘ scale only, whose
 inverse takes three calls, so "teacher → student" takes four; UniFrame brings the teacher's and the student's maps back
 to the plain crop with three each, nearest cell; one call is the least that any loop could do, and is not the same map.
-Ours also exchanges left and right where a view is mirrored and marks the cells that are known; on the CPU it is another
-one where a gradient is asked for (hamipose/bilinear.py), so both are timed, forwards. Rounds alternate between
+Ours also exchanges left and right where a view is mirrored and marks the cells that are known. Rounds alternate between
 the contestants; medians are reported. On a CPU that others use too, `OMP_NUM_THREADS=1` and `--cpu-time` count the
 work and not the waiting.
 """
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
@@ -120,10 +118,8 @@ def main() -> None:
     apart = (ours - theirs).abs().amax((2, 3))[both].median().item()
     assert apart < 0.2, f"not the same map: median of the largest differences {apart}"
 
-    learnt = maps.clone().requires_grad_()
     contestants = {
         "one sampling (ours)": lambda: warp_heatmaps(maps, student_from_teacher, mirrored, BODY16.mirror),
-        "one sampling, with a gradient": lambda: warp_heatmaps(learnt, student_from_teacher, mirrored, BODY16.mirror),
         "loop, same map, 4 calls, bilinear": lambda: four_calls(maps, teacher, student),
         "loop, UniFrame, 3 + 3 calls, nearest": lambda: uniframe(maps, teacher, student),
         "loop, 1 call, bilinear": lambda: one_call(maps, student),
@@ -146,7 +142,6 @@ def main() -> None:
     command = f"python benchmarks/heatmap_warp.py --batch {options.batch} --cells {options.cells} --device {device}"
     record = {
         "command": command + (" --cpu-time" if options.cpu_time else ""),
-        "load": os.getloadavg()[0],
         "date": time.strftime("%Y-%m-%d"),
         "machine": torch.cuda.get_device_name()
         if device.type == "cuda"

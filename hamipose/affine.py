@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hamipose.bilinear import read_rows
 from hamipose.heatmaps import matrix_px_to_cells
 
 __all__ = [
@@ -25,9 +24,6 @@ __all__ = [
     "warp_heatmaps",
     "warp_images",
 ]
-
-#: Maps of fewer cells are left to grid_sample everywhere: read_rows makes some seventy small calls more.
-CELLS = 32 * 32
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -114,8 +110,8 @@ def warp_images(
         out_from_in: for each image, its pixels → pixels of the result.
         size: height and width of the result; those of the input where None.
     """
-    x, y = _sources(out_from_in, images.shape[-2:], size or images.shape[-2:])
-    return _sample(images, x.to(images.dtype), y.to(images.dtype))
+    grid = _sampling_grid(out_from_in, images.shape[-2:], size or images.shape[-2:])
+    return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def warp_heatmaps(
@@ -126,8 +122,6 @@ def warp_heatmaps(
     stride: int = 4,
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
     """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
-
-    Large maps on the CPU, where no gradient is asked for, are sampled by :func:`hamipose.bilinear.read_rows`.
 
     Args:
         heatmaps: of the teacher's view.
@@ -142,39 +136,30 @@ def warp_heatmaps(
     """
     batch, keypoints, height, width = heatmaps.shape
     cells = matrix_px_to_cells(student_from_teacher.float(), stride)
-    x, y = _sources(cells, (height, width), (height, width))
-    tolerance = 1e-4
-    known = (x.abs() <= 1 - 1 / width + tolerance) & (y.abs() <= 1 - 1 / height + tolerance)
+    grid = _sampling_grid(cells, (height, width), (height, width))
     numbers = torch.arange(keypoints, device=heatmaps.device)
-    order = torch.where(mirrored[:, None], torch.as_tensor(mirror, device=heatmaps.device), numbers)
-    differentiable = torch.is_grad_enabled() and (heatmaps.requires_grad or student_from_teacher.requires_grad)
-    by_rows = heatmaps.is_cpu and height * width >= CELLS and min(height, width) > 1
-    if by_rows and not (differentiable or torch.compiler.is_compiling()):
-        columns, rows = torch.add((width - 1) / 2, x, alpha=width / 2), torch.add((height - 1) / 2, y, alpha=height / 2)
-        return read_rows(heatmaps.float(), columns, rows, order), known[:, None]
-    maps = order + torch.arange(0, batch * keypoints, keypoints, device=heatmaps.device)[:, None]
+    swapped = torch.as_tensor(mirror, device=heatmaps.device)
+    first = torch.arange(0, batch * keypoints, keypoints, device=heatmaps.device)
+    maps = first[:, None] + torch.where(mirrored[:, None], swapped, numbers)
     facing = heatmaps.flatten(0, 1).index_select(0, maps.flatten()).view_as(heatmaps).float()
-    return _sample(facing, x, y), known[:, None]
+    warped = F.grid_sample(facing, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    tolerance = 1e-4
+    x, y = grid.abs().unbind(-1)
+    known = (x <= 1 - 1 / width + tolerance) & (y <= 1 - 1 / height + tolerance)
+    return warped, known[:, None]
 
 
-def _sample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    grid = torch.stack([x, y], -1)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def _sources(
+def _sampling_grid(
     out_from_in: Tensor, in_size: tuple[int, int] | torch.Size, out_size: tuple[int, int] | torch.Size
-) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the result is read: x and y, [batch, height, width], in grid_sample's units, −1 … 1 edge to
-    edge."""
+) -> Tensor:
+    """Where each pixel of the result is read, [batch, height, width, 2] in grid_sample's units: −1 … 1 edge to edge."""
     inverse = invert(out_from_in)
     # (2 p + 1) / side − 1 takes pixels to those units.
     side = inverse.new_tensor([in_size[1], in_size[0]])
     linear = inverse[..., :2] * (2 / side)[:, None]
     shift = (2 * inverse[..., 2] + 1) / side - 1
-    across = torch.arange(out_size[1], device=inverse.device, dtype=inverse.dtype)
-    down = torch.arange(out_size[0], device=inverse.device, dtype=inverse.dtype)
-    along_x = linear[..., 0, None] * across  # [batch, 2, width]
-    along_y = linear[..., 1, None] * down + shift[..., None]  # [batch, 2, height]
-    x, y = ((along_y[:, i, :, None] + along_x[:, i, None]) for i in range(2))
-    return x, y
+    x = torch.arange(out_size[1], device=inverse.device, dtype=inverse.dtype)
+    y = torch.arange(out_size[0], device=inverse.device, dtype=inverse.dtype)
+    along_x = x[:, None] * linear[:, None, :, 0]  # [batch, width, 2]
+    along_y = y[:, None] * linear[:, None, :, 1] + shift[:, None]  # [batch, height, 2]
+    return along_y[:, :, None] + along_x[:, None]
