@@ -16,7 +16,6 @@ FLOOR = {
     "hamipose.skeletons": 0,
     "hamipose.errors": 0,
     "hamipose.heatmaps": 1,
-    "hamipose.bilinear": 1,
     "hamipose.affine": 1,
     "hamipose.losses": 1,
     "hamipose.gating": 1,
