@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from hamipose.draw import grid
-from hamipose.running.last_checkpoint import run_folder
+from hamipose.running.pictures import EvaluationImages
 from meshtto.body.picture import paint_mesh
 from meshtto.losses import Prediction
 from meshtto.methods.recovery import size_of
@@ -22,10 +21,8 @@ __all__ = ["MeshImages"]
 _HEIGHT = 192  # what smaller crops are enlarged to
 
 
-class MeshImages(Callback):
-    """Draws the first people of each evaluation set: the crop, the network's mesh, and the mesh after adaptation.
-
-    Sent to loggers that take images (as images/val, images/report/…), else PNGs in the run's folder.
+class MeshImages(EvaluationImages):
+    """The first people of each evaluation set: the crop, the network's mesh, and the mesh after adaptation.
 
     Args:
         count: people of each set.
@@ -33,41 +30,18 @@ class MeshImages(Callback):
     """
 
     def __init__(self, count: int = 4, every_n_epochs: int = 5):
+        super().__init__(every_n_epochs)
         self.count = count
-        self.every_n_epochs = every_n_epochs
 
-    def _draw(self, trainer: Trainer, method: Any, batch: MeshBatch, name: str) -> None:
+    def draw(self, method: Any, batch: MeshBatch) -> UInt8[np.ndarray, "height width 3"]:
+        """See :class:`EvaluationImages`."""
         some = _first(batch, self.count)
         seen: list[Prediction] = []
         last = method.recover(some, watch=lambda step, prediction: seen.append(prediction)).prediction
         shown = [seen[0], last] if len(seen) > 1 else [last]
         crops = _enlarged(some.image)
         painted = [_painted(crops, prediction, method, some) for prediction in shown]
-        rows = [picture for row in zip(crops, *painted, strict=True) for picture in row]
-        picture = grid(rows, columns=1 + len(shown))
-        loggers = [logger for logger in trainer.loggers if hasattr(logger, "log_image")]
-        for logger in loggers:
-            logger.log_image(f"images/{name}", [picture], step=trainer.global_step)
-        if not loggers:
-            path = run_folder(trainer) / "images" / f"{name.replace('/', '-')}-{trainer.global_step:06d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), picture[..., ::-1])
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: MeshBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Draw the first batch of each set, in the epochs that are due."""
-        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or trainer.current_epoch + 1 == trainer.max_epochs
-        if batch_idx > 0 or trainer.sanity_checking or not due or not trainer.is_global_zero:
-            return
-        names = getattr(trainer, "datamodule", None).evaluation_names()  # type: ignore[union-attr]
-        self._draw(trainer, pl_module, batch, names[dataloader_idx])
+        return grid([one for row in zip(crops, *painted, strict=True) for one in row], columns=1 + len(shown))
 
 
 def _first(batch: MeshBatch, count: int) -> MeshBatch:
