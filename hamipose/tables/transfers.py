@@ -11,12 +11,11 @@ import yaml
 from hamipose import configs_folder
 from hamipose.cli.build import build, find_class
 from hamipose.cli.inherit import lineage
+from hamipose.running.roots import named, relocated
 from hamipose.tables.published import BODY_COLUMNS, HAND_COLUMNS
 
 __all__ = ["Transfer", "data_sets", "named_sets"]
 
-#: What a config calls the folder that the data root stands for.
-_ROOT = "data/"
 _SETS = ("source", "target", "validation", "report")
 
 
@@ -44,13 +43,12 @@ class Transfer:
 
     def missing(self, root: Path | None) -> list[str]:
         """Folders that its data sets need below the data root and that are not there."""
-        named = [*_strings(_merged(self.config)), *self.options.values()]
-        wanted = sorted({value for value in named if value.startswith(_ROOT)})
-        return [w for w in wanted if root is None or not (root / w.removeprefix(_ROOT)).exists()]
+        wanted = sorted({*named(_merged(self.config)), *named(self.options)})
+        return [w for w in wanted if root is None or not Path(relocated(w, root)).exists()]
 
     def located(self, root: Path | None) -> dict[str, str]:
         """Its options, with the data root in place."""
-        return {name: str(_stated(value, root)) for name, value in self.options.items()}
+        return relocated(self.options, root)
 
 
 def data_sets(transfer: Transfer, root: Path | None) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def data_sets(transfer: Transfer, root: Path | None) -> dict[str, Any]:
         transfer: whose.
         root: where the folders are that configs call ``data/…``; left as they are where None.
     """
-    return {key: _stated(value, root) for key, value in _merged(transfer.config).items()}
+    return relocated(_stated(_merged(transfer.config)), root)
 
 
 def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -89,29 +87,17 @@ def _merged(config: str) -> dict[str, Any]:
     return sets
 
 
-def _strings(spec: Any) -> Iterator[str]:
-    if isinstance(spec, str):
-        yield spec
-    elif isinstance(spec, Mapping):
-        for value in spec.values():
-            yield from _strings(value)
-    elif isinstance(spec, list):
-        for value in spec:
-            yield from _strings(value)
-
-
-def _stated(spec: Any, root: Path | None) -> Any:
-    if isinstance(spec, str) and root is not None and spec.startswith(_ROOT):
-        return str(root / spec.removeprefix(_ROOT))
+def _stated(spec: Any) -> Any:
+    """With the defaults of every class."""
     if isinstance(spec, list):
-        return [_stated(value, root) for value in spec]
+        return [_stated(value) for value in spec]
     if not isinstance(spec, Mapping):
         return spec
     if "class_path" not in spec:
-        return {key: _stated(value, root) for key, value in spec.items()}
+        return {key: _stated(value) for key, value in spec.items()}
     parameters = inspect.signature(find_class(spec["class_path"])).parameters.values()
     arguments = {p.name: p.default for p in parameters if p.default is not p.empty}
-    return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}), root)}
+    return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}))}
 
 
 #: At a small scale, on what is at hand. Those whose folders are missing are left out.

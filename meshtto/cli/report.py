@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from hamipose.cli.arguments import add_table_options
+from hamipose.cli.build import build
 from hamipose.errors import InputError
 from hamipose.running.budget import Budget
 from hamipose.running.estimate import dry_run, pending
@@ -50,11 +51,9 @@ def _sets(scale: Scale, cells: Sequence[Cell]) -> dict[str, str]:
 def _prepare(scale: Scale, cells: Sequence[Cell]) -> None:
     """Make the built-in pictures before several processes want them."""
     if scale == "small":
-        from meshtto import data
-
         content = data_sets(scale, cells[0].line.training)
-        for one in [*content["train"], content["validation"], *content["report"].values()]:
-            getattr(data, one["class_path"].rpartition(".")[2])(**one["init_args"]).prepare()
+        for one in build([*content["train"], content["validation"], *content["report"].values()]):
+            one.prepare()
 
 
 def main(arguments: Sequence[str], call: Call = call) -> None:

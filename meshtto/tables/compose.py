@@ -10,6 +10,7 @@ from hamipose import configs_folder
 from hamipose.cli.inherit import merged
 from hamipose.errors import InputError
 from hamipose.running.budget import Budget
+from hamipose.running.roots import named, relocated
 from hamipose.running.runs import Run, given, shown
 from meshtto.tables.plan import START, Line, Scale, Training, lines
 
@@ -130,7 +131,7 @@ class _Runs:
         """Options that tell a run where the paper's data are, where that is not the folder ``data``."""
         if self.scale == "small" or self.root is None:
             return {}
-        content = _relocated(merged(configs_folder("meshtto") / training.config), self.root)
+        content = relocated(merged(configs_folder("meshtto") / training.config), self.root)
         body = {"model.init_args.regressor.body": content["model"]["init_args"]["regressor"]["body"]}
         return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation")}
 
@@ -145,7 +146,7 @@ def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[s
         return {"builtin": {**sets["builtin"], "init_args": arguments}}
     sets = data_sets(scale, line.training)
     h36m = {**sets["validation"], "init_args": {**sets["validation"]["init_args"], "evidence": "truth"}}
-    return _relocated({**sets["report"], "h36m": h36m}, root)
+    return relocated({**sets["report"], "h36m": h36m}, root)
 
 
 def data_sets(scale: Scale, training: Training) -> dict[str, Any]:
@@ -154,27 +155,7 @@ def data_sets(scale: Scale, training: Training) -> dict[str, Any]:
     return merged(configs_folder("meshtto") / name)["data"]
 
 
-def _relocated(content: Any, root: Path | None) -> Any:
-    """Every path below ``data/`` as one below `root`."""
-    if isinstance(content, dict):
-        return {key: _relocated(value, root) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_relocated(value, root) for value in content]
-    if root is not None and isinstance(content, str) and content.startswith("data/"):
-        return str(root / content.removeprefix("data/"))
-    return content
-
-
 def _absent(line: Line, root: Path | None) -> list[str]:
     """Files and folders that a line's configs name and that are not there."""
-    found: dict[str, None] = {}
-
-    def walk(content: Any) -> None:
-        if isinstance(content, dict | list):
-            for value in content.values() if isinstance(content, dict) else content:
-                walk(value)
-        elif isinstance(content, str) and content.startswith("data/"):
-            found[content] = None
-
-    walk(merged(configs_folder("meshtto") / line.training.config))
-    return [path for path in found if not Path(_relocated(path, root)).exists()]
+    paths = dict.fromkeys(named(merged(configs_folder("meshtto") / line.training.config)))
+    return [path for path in paths if not Path(relocated(path, root)).exists()]
