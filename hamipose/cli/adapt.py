@@ -1,10 +1,10 @@
 """The verb `adapt`: footage in, a model adapted to it out."""
 
-import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from hamipose.cli.arguments import Arguments
 from hamipose.cli.predict import DETECTOR
 from hamipose.errors import InputError
 
@@ -22,13 +22,11 @@ COCO keypoint format (FOLDER:ANNOTATIONS).
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Arguments:
+    parser = Arguments(
         "python -m hamipose adapt",
-        allow_abbrev=False,
         description="Adapt a pose model to footage that nobody labelled.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("footage", type=Path, help="a folder of pictures, or a video")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the report")

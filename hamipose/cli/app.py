@@ -1,9 +1,9 @@
 """The verb `app`: a page in the browser to try one model or two."""
 
-import argparse
 import tempfile
 from pathlib import Path
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -15,13 +15,11 @@ examples
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Arguments:
+    parser = Arguments(
         "python -m hamipose app",
-        allow_abbrev=False,
         description="A page to drop photos and clips on: keypoints, their confidence, two models side by side.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
     parser.add_argument("--other", help="a second one, shown beside it")

@@ -1,9 +1,9 @@
 """The verb `dashboard`: a Weights & Biases workspace whose panels explain a run by the names that it logs."""
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 from hamipose.skeletons import SKELETONS, Skeleton
 
@@ -154,12 +154,10 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: what follows the verb.
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "python -m hamipose dashboard",
-        allow_abbrev=False,
         description="Save a workspace to Weights & Biases whose panels explain a run.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--entity", required=True, help="user or team of W&B")
     parser.add_argument("--project", required=True, help="project that the runs are logged to")

@@ -1,8 +1,8 @@
 """The verb `export`: a model as an ONNX file or as a model folder."""
 
-import argparse
 from pathlib import Path
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -20,12 +20,10 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: what follows the verb.
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "python -m hamipose export",
-        allow_abbrev=False,
         description="Write a model as an ONNX file (checked against the original) or as a model folder.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
     parser.add_argument("--out", type=Path, required=True, help="a file that ends in .onnx, or a folder")

@@ -1,6 +1,5 @@
 """The verb `predict` in its short form: footage in, keypoints and pictures out."""
 
-import argparse
 import sys
 from dataclasses import replace
 from itertools import islice
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
+from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
 
 __all__ = ["DETECTOR", "main"]
@@ -28,13 +28,11 @@ examples
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Arguments:
+    parser = Arguments(
         "python -m hamipose predict",
-        allow_abbrev=False,
         description="Keypoints of the people in pictures or a video.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("input", help="a picture, a folder of pictures, a video, or webcam")
     parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")

@@ -1,4 +1,4 @@
-"""A plain folder of pictures, one person in each, nothing annotated: the target a user brings."""
+"""A plain folder of pictures, or one picture; one person in each, nothing annotated: the target a user brings."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import numpy as np
 from PIL import Image
 
 from hamipose.data.base import UnlabelledDataset
-from hamipose.data.decode import IMAGE_SUFFIXES
+from hamipose.data.crops import whole_box
+from hamipose.data.decode import IMAGE_SUFFIXES, read_image
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["ImageFolder"]
+__all__ = ["ImageFolder", "OnePicture"]
 
 
 class ImageFolder(UnlabelledDataset):
@@ -59,5 +60,24 @@ class ImageFolder(UnlabelledDataset):
             except OSError:
                 whole = None  # the decoder says what is wrong with it
         image, _ = self.decode(path, whole)
-        height, width = image.shape[:2]
-        return UnlabelledSample(image=image, box_px=np.array([0, 0, width, height], np.float32), name=str(path))
+        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(path))
+
+
+class OnePicture(UnlabelledDataset):
+    """A picture by its path, as it stands in an :class:`ImageFolder`.
+
+    Args:
+        path: the picture.
+    """
+
+    upright = ImageFolder.upright
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> UnlabelledSample:
+        image = read_image(self.path, upright=self.upright)
+        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(self.path))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import padded_box
-from hamipose.data.video_frames import VideoDecoder, frame_times
+from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
@@ -191,6 +191,13 @@ class BoxedFrames(UnlabelledDataset):
     def times_ms(self) -> Float[np.ndarray, " frame"]:
         """When each frame of the file is shown, found on first use."""
         return frame_times(self.path)
+
+    @property
+    def rate(self) -> float:
+        """Frames per second, from one with people to the next."""
+        numbers = np.unique([number for number, _ in self.people])
+        step = int(np.median(np.diff(numbers))) if len(numbers) > 1 else 1
+        return frame_rate(self.times_ms[::step])
 
     def prepare(self) -> None:
         last, count = self.people[-1][0], len(self.times_ms)

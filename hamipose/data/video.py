@@ -8,11 +8,13 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
-from hamipose.data.video_frames import VideoDecoder, frame_times
+from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["Video"]
+__all__ = ["VIDEO_SUFFIXES", "Video"]
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
 class Video(UnlabelledDataset):
@@ -44,6 +46,11 @@ class Video(UnlabelledDataset):
         if self._times is None:
             self._times = frame_times(self.path)
         return self._times
+
+    @property
+    def rate(self) -> float:
+        """Frames used per second."""
+        return frame_rate(self.times_ms[:: self.every])
 
     def prepare(self) -> None:
         _ = self.times_ms

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from hamipose.data.decode import UnreadableImage
 
-__all__ = ["VideoDecoder", "frame_times"]
+__all__ = ["VideoDecoder", "frame_rate", "frame_times"]
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg, which OpenCV starts at its first video
 
@@ -47,6 +47,16 @@ def frame_times(path: Path) -> Float[np.ndarray, " frame"]:
     if not times:
         raise UnreadableImage(f"video {path} has no frame that can be decoded; copy it again or remove it")
     return np.array(times)
+
+
+def frame_rate(times_ms: Float[np.ndarray, " frame"]) -> float:
+    """Frames shown per second, from their times: a phone's file need not tell. 25 of a single frame.
+
+    >>> frame_rate(np.array([0.0, 40.0, 80.0]))
+    25.0
+    """
+    lasts_s = float(times_ms[-1] - times_ms[0]) / 1000
+    return (len(times_ms) - 1) / lasts_s if lasts_s > 0 else 25.0
 
 
 class VideoDecoder:

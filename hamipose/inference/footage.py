@@ -11,16 +11,14 @@ from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
-from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage, read_image
-from hamipose.data.images import ImageFolder
+from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage
+from hamipose.data.images import ImageFolder, OnePicture
 from hamipose.data.people_boxes import BoxedFrames, BoxedPeople
-from hamipose.data.video import Video
+from hamipose.data.video import VIDEO_SUFFIXES, Video
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["VIDEO_SUFFIXES", "Footage", "open_footage"]
-
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+__all__ = ["Footage", "open_footage"]
 
 
 @dataclass
@@ -67,28 +65,6 @@ def _webcam(number: int) -> Iterator[UnlabelledSample]:
         capture.release()
 
 
-def _rate(path: Path) -> float:
-    rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
-    return float(rate) if np.isfinite(rate) and rate > 0 else 25.0
-
-
-def _usual_step(dataset: BoxedFrames) -> int:
-    """From one frame with people to the next."""
-    numbers = np.unique([number for number, _ in dataset.people])
-    return int(np.median(np.diff(numbers))) if len(numbers) > 1 else 1
-
-
-class _OnePicture(UnlabelledDataset):
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> UnlabelledSample:
-        return _whole(read_image(self.path, upright=True), str(self.path))
-
-
 def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit: int | None = None) -> Footage:
     """People in what `source` names.
 
@@ -119,14 +95,10 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         if path.is_dir():
             dataset = ImageFolder(source) if boxes is None else BoxedPeople(source, boxes)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
-            moving, rate = True, _rate(path)
-            if boxes is None:
-                dataset, rate = Video(source, every=every), rate / every
-            else:
-                dataset = BoxedFrames(source, boxes, every=every)
-                rate /= _usual_step(dataset)
+            moving = True
+            dataset = Video(source, every=every) if boxes is None else BoxedFrames(source, boxes, every=every)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
-            dataset = _OnePicture(path) if boxes is None else BoxedPeople(str(path.parent), boxes, only=path.name)
+            dataset = OnePicture(path) if boxes is None else BoxedPeople(str(path.parent), boxes, only=path.name)
         else:
             kind = "does not exist" if not path.exists() else "is neither a picture nor a video"
             raise InputError(
@@ -136,6 +108,8 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         if not path.exists():
             raise InputError(f"input {source} does not exist; give a picture, a folder of pictures or a video")
         dataset.prepare()
+        if isinstance(dataset, Video | BoxedFrames):
+            rate = dataset.rate
         samples, count = _readable(dataset, unreadable), len(dataset)
         if not moving and every > 1:
             samples, count = islice(samples, 0, None, every), -(-count // every)

@@ -8,16 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabelledDataset
-from hamipose.data.crops import whole_box
-from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage, read_image
-from hamipose.data.images import ImageFolder
-from hamipose.data.video import Video
+from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage
+from hamipose.data.images import ImageFolder, OnePicture
+from hamipose.data.video import VIDEO_SUFFIXES, Video
 from hamipose.errors import InputError
-from hamipose.types import UnlabelledSample
 
 __all__ = ["Pictures", "Shown", "open_pictures"]
-
-_VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
 @dataclass
@@ -72,20 +68,6 @@ class Pictures:
             yield Shown(sample.image, name, None if self.rate is None else int(name.rpartition("#")[2]))
 
 
-class _One(UnlabelledDataset):
-    upright = True  # as in a folder
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> UnlabelledSample:
-        image = read_image(self.path, upright=self.upright)
-        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(self.path))
-
-
 def _folder(source: str) -> ImageFolder:
     """All below it, whose files must not overwrite each other's results."""
     folder = ImageFolder(source)
@@ -97,13 +79,6 @@ def _folder(source: str) -> ImageFolder:
                 "folder at a time"
             )
     return folder
-
-
-def _rate(video: Video) -> float:
-    """Frames shown per second, from their times: a phone's file need not tell."""
-    times_ms = video.times_ms[:: video.every]
-    lasts_s = float(times_ms[-1] - times_ms[0]) / 1000
-    return (len(times_ms) - 1) / lasts_s if lasts_s > 0 else 25.0
 
 
 def open_pictures(source: str, every: int = 1) -> Pictures:
@@ -121,10 +96,12 @@ def open_pictures(source: str, every: int = 1) -> Pictures:
         return Pictures(_folder(source))
     if not path.exists():
         raise InputError(f"{source} does not exist; give a picture, a folder of pictures or a video")
-    if path.suffix.lower() in _VIDEOS:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         video = Video(source, every=every)
         video.prepare()
-        return Pictures(video, _rate(video))
+        return Pictures(video, video.rate)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return Pictures(_One(path))
-    raise InputError(f"{source} is neither a picture ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(_VIDEOS)})")
+        return Pictures(OnePicture(path))
+    raise InputError(
+        f"{source} is neither a picture ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(VIDEO_SUFFIXES)})"
+    )
