@@ -11,8 +11,9 @@ from hamipose import configs_folder
 from hamipose.cli.inherit import lineage
 from hamipose.errors import InputError
 from hamipose.running.budget import Budget
+from hamipose.running.recipe import Recipe
 from hamipose.running.runs import Run, given, shown
-from hamipose.tables.plan import Plan, Recipe, Row
+from hamipose.tables.plan import Plan, Row
 from hamipose.tables.transfers import Transfer, data_sets
 
 __all__ = ["BUDGET", "Cell", "Scale", "compose", "data_file", "write_data"]

@@ -5,26 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hamipose.running.recipe import Recipe
 from hamipose.tables import transfers as t
 from hamipose.tables.published import GAMMA_MAX, TABLE5
 from hamipose.tables.transfers import Transfer
 
-__all__ = ["Plan", "Recipe", "Row", "plan"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a row is trained.
-
-    Attributes:
-        name: folder of its runs; rows of several tables that are trained alike share it.
-        config: file of ``configs/hamipose``.
-        options: laid over the config, by the command line's names; ``{quarter}`` stands for a quarter of the steps.
-    """
-
-    name: str
-    config: str
-    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+__all__ = ["Plan", "Row", "plan"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +19,8 @@ class Row:
 
     Attributes:
         label: the method's name, as the paper has it where it does.
-        small: its recipe at the small scale; None where it cannot be run.
+        small: its recipe at the small scale; None where it cannot be run. ``{quarter}`` in an option stands for a
+            quarter of the steps.
         paper: its recipe at the paper's scale; None where it cannot be run.
         note: why it cannot be run, or what else a reader must know.
     """

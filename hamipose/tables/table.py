@@ -1,11 +1,11 @@
 """From finished runs to a table: Markdown for readers, CSV for programs."""
 
 import csv
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hamipose.running.figures import mean_and_spread
 from hamipose.running.metrics_file import read_run
 from hamipose.running.runs import failure
 from hamipose.tables.compose import Cell
@@ -57,14 +57,6 @@ def collect(cells: Sequence[Cell]) -> tuple[list[Score], list[str]]:
     return scores, list(dict.fromkeys([*about, *notes]))
 
 
-def _mean(values: Sequence[float]) -> str:
-    """Mean ± standard deviation, as far as there are any."""
-    if not values:
-        return ""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.1f}{spread}"
-
-
 #: Name of a protocol → how its scores' names begin; the published one has two variants of its averaging.
 PROTOCOLS = {"strict": "", "as RegDA averages": "paper-tll/", "as UniFrame averages": "paper-uniframe/"}
 
@@ -112,7 +104,7 @@ def markdown(
             shown = [s for s in own if s.selection == selection]
             if own and not shown:
                 continue
-            values = [_mean([s.values[key] for s in shown if key in s.values]) for key in columns.values()]
+            values = [mean_and_spread([s.values[key] for s in shown if key in s.values]) for key in columns.values()]
             network = ", ".join(dict.fromkeys(s.network for s in shown))
             seeds = str(len({s.seed for s in shown} - {None})) if shown else ""
             head = f"| {label} | {_SHOWN.get(selection, selection)} | {network} | {seeds} | "
@@ -142,7 +134,7 @@ def grid(
         for gamma_max in GAMMA_MAX:
             name = label(gamma_min, warmup, gamma_max)
             found = [s for s in here if s.row == name and s.given and s.selection == "last"]
-            values.append(_mean([s.values["pck@0.05"] for s in found]))
+            values.append(mean_and_spread([s.values["pck@0.05"] for s in found]))
         lines.append(f"| {gamma_min:g} | {100 * warmup:g} % | " + " | ".join(values) + " |")
         if paper and transfer.printed == "rhd_to_h3d":
             lines.append(f"| {gamma_min:g} | {100 * warmup:g} %, printed | " + " | ".join(map(str, stands)) + " |")

@@ -10,9 +10,10 @@ from hamipose import configs_folder
 from hamipose.cli.inherit import merged
 from hamipose.errors import InputError
 from hamipose.running.budget import Budget
+from hamipose.running.recipe import Recipe
 from hamipose.running.roots import named, relocated
 from hamipose.running.runs import Run, given, shown
-from meshtto.tables.plan import START, Line, Scale, Training, lines
+from meshtto.tables.plan import START, Line, Scale, lines
 
 __all__ = ["BUDGET", "Cell", "compose", "data_sets", "report_sets"]
 
@@ -98,7 +99,7 @@ class _Runs:
         words = self._words("test", folder, line.training, options)
         return Run(folder, words, 0, 0, trained, "meshtto", "scores-test.json")
 
-    def training(self, training: Training, seed: int) -> Run:
+    def training(self, training: Recipe, seed: int) -> Run:
         if self.scale == "paper":
             content = merged(configs_folder("meshtto") / training.config)
             epochs, steps = content["trainer"]["max_epochs"], content["data"].get("steps_per_epoch", 500)
@@ -106,7 +107,7 @@ class _Runs:
         start = self._fit(START, seed, self.budget.START_EPOCHS, self.budget.start // self.budget.START_EPOCHS, None)
         return self._fit(training, seed, self.budget.EPOCHS, self.budget.steps // self.budget.EPOCHS, start)
 
-    def _fit(self, training: Training, seed: int, epochs: int, steps: int, start: Run | None) -> Run:
+    def _fit(self, training: Recipe, seed: int, epochs: int, steps: int, start: Run | None) -> Run:
         folder = self.folder / f"seed{seed}" / training.name
         options = {
             "seed_everything": str(seed),
@@ -122,12 +123,12 @@ class _Runs:
             options["model.init_args.training.warmup_steps"] = str(epochs * steps // 8)
         return Run(folder, self._words("fit", folder, training, options), epochs, steps, start, "meshtto")
 
-    def _words(self, verb: str, folder: Path, training: Training, options: dict[str, str]) -> tuple[str, ...]:
+    def _words(self, verb: str, folder: Path, training: Recipe, options: dict[str, str]) -> tuple[str, ...]:
         configs = [training.config, *([_OVER] if self.scale == "small" else [])]
         words = [word for name in configs for word in ("--config", shown(configs_folder("meshtto") / name))]
         return (verb, *words, *given(options, folder), *self.overrides)
 
-    def _places(self, training: Training) -> dict[str, str]:
+    def _places(self, training: Recipe) -> dict[str, str]:
         """Options that tell a run where the paper's data are, where that is not the folder ``data``."""
         if self.scale == "small" or self.root is None:
             return {}
@@ -149,7 +150,7 @@ def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[s
     return relocated({**sets["report"], "h36m": h36m}, root)
 
 
-def data_sets(scale: Scale, training: Training) -> dict[str, Any]:
+def data_sets(scale: Scale, training: Recipe) -> dict[str, Any]:
     """The section ``data`` of a training's configs."""
     name = _OVER if scale == "small" else training.config
     return merged(configs_folder("meshtto") / name)["data"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.running.budget import Budget
+from hamipose.running.figures import mean_and_spread
 from hamipose.running.provenance import machine, versions
 from hamipose.running.runs import Run, failure, finished, made_by, wall_seconds
 from meshtto.report.plots import against_steps, per_joint
@@ -79,15 +80,6 @@ def collect(cells: Sequence[Cell]) -> tuple[list[Result], list[str]]:
     return results, [*notes, *(f"Empty: {', '.join(labels)}: {reason}" for reason, labels in missing.items())]
 
 
-def _mean(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    if not all(map(math.isfinite, values)):
-        return "diverged"
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.1f}{spread}"
-
-
 def _mean_curve(results: Sequence[Result], error: str) -> list[float]:
     return [statistics.fmean(values) for values in zip(*(r.curves[error] for r in results), strict=True)]
 
@@ -102,7 +94,7 @@ def _table(labels: Sequence[str], results: Sequence[Result], report: str, *, pap
         own = [r for r in results if r.line.label == label and r.report == report]
         cells = [str(len(own)) if own else "", _people(own), str(len(own[0].curves["mpjpe"]) - 1) if own else ""]
         for error in _ERRORS:
-            cells += [_mean([r.curves[error][end] for r in own]) for end in (0, -1)]
+            cells += [mean_and_spread([r.curves[error][end] for r in own]) for end in (0, -1)]
         rows.append(f"| {label} | " + " | ".join([*cells, _least(own)]) + " |")
     for label, sets in PUBLISHED.items() if paper else ():
         stands = sets.get(report)

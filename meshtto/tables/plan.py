@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["PAPER", "SMALL", "START", "Line", "Scale", "Training", "lines"]
+from hamipose.running.recipe import Recipe
+
+__all__ = ["PAPER", "SMALL", "START", "Line", "Scale", "lines"]
 
 Scale = Literal["small", "paper"]
 
@@ -13,21 +15,6 @@ Scale = Literal["small", "paper"]
 #: training is the same, by builtin_small.yaml. Chosen by the 2D loss on validation people.
 _SGD = {"lr": 1e-3, "clip_norm": 1.0}
 _ADAM = {"lr": 1e-4}
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training that several lines may share.
-
-    Attributes:
-        name: folder of its run.
-        config: file of ``configs/meshtto``.
-        options: laid over the config, by the command line's names.
-    """
-
-    name: str
-    config: str
-    options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ class Line:
 
     label: str
     name: str
-    training: Training
+    training: Recipe
     phases: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     evidence: str = "detector"
     few: bool = False
@@ -73,11 +60,11 @@ def _phase(rule: str, arguments: Mapping[str, float], steps: int = 14, **options
 
 
 _ALONE = {"pseudo_mesh": False}
-_REGRESSION = Training("regression", "builtin_small_regression.yaml")
-_META = Training("meta", "builtin_small_meta.yaml")
-_DUAL = Training("dual", "builtin_small.yaml")
+_REGRESSION = Recipe("regression", "builtin_small_regression.yaml")
+_META = Recipe("meta", "builtin_small_meta.yaml")
+_DUAL = Recipe("dual", "builtin_small.yaml")
 #: What all trainings of a seed go on from at the small scale.
-START = Training("start", "builtin_small_regression.yaml")
+START = Recipe("start", "builtin_small_regression.yaml")
 
 SMALL = (
     Line("Regression, 2D alone", "regression", _REGRESSION, (_phase("SGD", _SGD, **_ALONE),)),
@@ -97,9 +84,9 @@ SMALL = (
 )
 
 _EFT_JOINTS = ("right_ankle", "right_hip", "left_hip", "left_ankle")
-_R50 = Training("cliff_resnet50", "cliff_resnet50.yaml")
-_R50_REGRESSION = Training("cliff_resnet50_regression", "cliff_resnet50_regression.yaml")
-_R50_META = Training("cliff_resnet50_meta", "cliff_resnet50_meta.yaml")
+_R50 = Recipe("cliff_resnet50", "cliff_resnet50.yaml")
+_R50_REGRESSION = Recipe("cliff_resnet50_regression", "cliff_resnet50_regression.yaml")
+_R50_META = Recipe("cliff_resnet50_meta", "cliff_resnet50_meta.yaml")
 _PAPER_PHASE = _phase("SGD", {"lr": 1e-5})
 PAPER = (
     Line("CLIFF, ResNet-50", "cliff_resnet50_plain", _R50_REGRESSION),
@@ -113,9 +100,9 @@ PAPER = (
     ),
     Line("Meta, CLIFF, ResNet-50", "cliff_resnet50_meta", _R50_META, (_phase("SGD", {"lr": 1e-5}, **_ALONE),)),
     Line("Dual, CLIFF, ResNet-50", "cliff_resnet50_dual", _R50, (_PAPER_PHASE,)),
-    Line("Dual, HMR, ResNet-50", "hmr_resnet50_dual", Training("hmr_resnet50", "hmr_resnet50.yaml"), (_PAPER_PHASE,)),
+    Line("Dual, HMR, ResNet-50", "hmr_resnet50_dual", Recipe("hmr_resnet50", "hmr_resnet50.yaml"), (_PAPER_PHASE,)),
     Line(
-        "Dual, CLIFF, HRNet-W48", "cliff_hrnet48_dual", Training("cliff_hrnet48", "cliff_hrnet48.yaml"), (_PAPER_PHASE,)
+        "Dual, CLIFF, HRNet-W48", "cliff_hrnet48_dual", Recipe("cliff_hrnet48", "cliff_hrnet48.yaml"), (_PAPER_PHASE,)
     ),
 )
 

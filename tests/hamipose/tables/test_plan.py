@@ -13,8 +13,9 @@ from hamipose.data import SyntheticPeople, Unlabelled
 from hamipose.errors import InputError
 from hamipose.running.budget import Budget
 from hamipose.running.estimate import dry_run, pending
+from hamipose.running.recipe import Recipe
 from hamipose.tables.compose import BUDGET, compose, write_data
-from hamipose.tables.plan import Recipe, plan
+from hamipose.tables.plan import plan
 from hamipose.tables.transfers import Transfer, data_sets, named_sets
 
 NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")

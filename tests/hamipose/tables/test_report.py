@@ -10,8 +10,9 @@ import yaml
 from hamipose.cli import main as hamipose
 from hamipose.cli.tables import main
 from hamipose.errors import InputError
+from hamipose.running.recipe import Recipe
 from hamipose.tables import plan as plans
-from hamipose.tables.plan import Plan, Recipe, Row
+from hamipose.tables.plan import Plan, Row
 from hamipose.tables.transfers import Transfer
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from hamipose.running.budget import Budget
 from hamipose.running.metrics_file import read_run
+from hamipose.running.recipe import Recipe
 from hamipose.running.runs import Run
 from hamipose.tables.compose import Cell
 from hamipose.tables.page import title, write
-from hamipose.tables.plan import Plan, Recipe, Row, cell_label, plan
+from hamipose.tables.plan import Plan, Row, cell_label, plan
 from hamipose.tables.scores import selected
 from hamipose.tables.table import Score, collect, grid, markdown
 from hamipose.tables.transfers import Transfer
