@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -141,12 +141,41 @@ def warp_heatmaps(
     swapped = torch.as_tensor(mirror, device=heatmaps.device)
     first = torch.arange(0, batch * keypoints, keypoints, device=heatmaps.device)
     maps = first[:, None] + torch.where(mirrored[:, None], swapped, numbers)
-    facing = heatmaps.flatten(0, 1).index_select(0, maps.flatten()).view_as(heatmaps).float()
-    warped = F.grid_sample(facing, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    warped = _sampled(heatmaps, maps, grid)
     tolerance = 1e-4
     x, y = grid.abs().unbind(-1)
     known = (x <= 1 - 1 / width + tolerance) & (y <= 1 - 1 / height + tolerance)
     return warped, known[:, None]
+
+
+#: About half of what a core has for itself.
+_CACHED_BYTES = 2**20
+
+
+def _sampled(
+    heatmaps: Float[Tensor, "batch keypoint height width"],
+    maps: Int[Tensor, "batch keypoint"],
+    grid: Float[Tensor, "batch height width 2"],
+) -> Float[Tensor, "batch keypoint height width"]:
+    """Maps of the batch by their numbers, read at a grid.
+
+    On a CPU a few images at a time, whose maps are still in the cache when they are read; elsewhere, and where
+    gradients go through, all at once (`benchmarks/heatmap_warp.py`).
+    """
+
+    def read(part: slice) -> Tensor:
+        facing = flat.index_select(0, maps[part].flatten()).unflatten(0, maps[part].shape).float()
+        return F.grid_sample(facing, grid[part], mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    flat, batch = heatmaps.flatten(0, 1), len(heatmaps)
+    few = max(1, _CACHED_BYTES * batch // max(1, 4 * heatmaps.numel()))
+    if few >= batch or heatmaps.device.type != "cpu" or heatmaps.requires_grad:
+        return read(slice(None))
+    warped = heatmaps.new_empty(heatmaps.shape, dtype=torch.float32)
+    for begin in range(0, batch, few):
+        part = slice(begin, begin + few)
+        warped[part] = read(part)
+    return warped
 
 
 def _sampling_grid(

@@ -259,3 +259,27 @@ def test_half_precision_heatmaps_are_carried_in_single_precision(autocast):
         warped, _ = warp_heatmaps(heatmaps.bfloat16(), identity, torch.tensor([False]), BODY16.mirror)
     assert warped.dtype == torch.float32
     torch.testing.assert_close(warped, heatmaps.bfloat16().float(), atol=1e-5, rtol=0)
+
+
+def test_heatmaps_are_warped_a_few_at_a_time_as_they_are_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heatmaps = torch.rand(7, 16, 24, 32)
+    matrices = torch.eye(2, 3) + 0.2 * torch.randn(7, 2, 3)
+    mirrored = torch.arange(7) % 3 == 0
+    reads = []
+    sample = torch.nn.functional.grid_sample
+    monkeypatch.setattr(
+        "hamipose.affine.F.grid_sample", lambda x, *a, **k: (reads.append(len(x)), sample(x, *a, **k))[1]
+    )
+
+    warped, known = warp_heatmaps(heatmaps, matrices, mirrored, BODY16.mirror)
+    monkeypatch.setattr("hamipose.affine._CACHED_BYTES", 3 * 4 * 16 * 24 * 32)
+    few, known_few = warp_heatmaps(heatmaps, matrices, mirrored, BODY16.mirror)
+    assert reads == [7, 3, 3, 1]
+    assert torch.equal(few, warped)
+    assert torch.equal(known_few, known)
+
+    followed = heatmaps.clone().requires_grad_()  # gradients do not go through a copy for each part
+    warp_heatmaps(followed, matrices, mirrored, BODY16.mirror)[0].sum().backward()
+    assert reads[4:] == [7]
+    assert followed.grad is not None
+    assert followed.grad.abs().sum() > 0
