@@ -40,11 +40,15 @@ class _Inputs:
         self.a = a
         self._last: tuple[Tensor, Tensor] | None = None
 
-    def dot(self, z: Float[Tensor, "batch in"]) -> Float[Tensor, "batch rank 1"]:
-        r""":math:`a_i \cdot z`, once for all layers that read z."""
+    def dot(self, z: Float[Tensor, "batch in"]) -> Float[Tensor, "batch 1 rank"]:
+        r""":math:`a_i \cdot z`, once for all layers that read z.
+
+        A row times a matrix, here and in :meth:`_Layer.correct` and so in their gradients too: on a processor a matrix
+        times a column takes bmm ten times as long.
+        """
         assert self.a is not None
         if self._last is None or self._last[0] is not z:
-            self._last = (z, torch.bmm(self.a, z[:, :, None]))
+            self._last = (z, torch.bmm(z[:, None], self.a.mT))
         return self._last[1]
 
     def forget(self) -> None:
@@ -79,7 +83,7 @@ class _Layer:
                 output = output - self._of_held
             elif self.bias:
                 product = product + 1
-            output = output - torch.bmm(product.mT, self.d)[:, 0]
+            output = output - torch.bmm(product, self.d)[:, 0]
         if not output.requires_grad:
             output = output.detach().requires_grad_()  # a frozen network, and the first layer of it
         self.now.append(z)
