@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from meshtto.distance import mean_absolute_difference
 from meshtto.joints import JOINTS49, OPENPOSE25
 
 __all__ = [
@@ -154,7 +155,7 @@ def vertex_loss(
     predicted_m: Float[Tensor, "batch vertex 3"], target_m: Float[Tensor, "batch vertex 3"]
 ) -> Float[Tensor, " batch"]:
     """L_V: the mean absolute difference."""
-    return (predicted_m - target_m).abs().mean((1, 2))
+    return mean_absolute_difference(predicted_m, target_m)
 
 
 def parameter_loss(
@@ -213,10 +214,14 @@ def mesh_terms(prediction: Prediction, target: Target, size: tuple[int, int], we
     confidence = target.keypoints_confidence * share
     mesh = target.mesh
     nothing = prediction.camera.new_zeros(len(prediction.camera))
+    # Asking a GPU costs a wait, choosing costs a copy of the mesh.
+    everyone = mesh is not None and mesh.has_mesh.device.type == "cpu" and bool(mesh.has_mesh.all())
 
     def known(predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """The pair; where there is no mesh the prediction twice, so that whatever stands in its place has no say."""
         assert mesh is not None
+        if everyone:
+            return predicted, wanted
         has_mesh = mesh.has_mesh.view(-1, *[1] * (predicted.ndim - 1))
         return predicted, torch.where(has_mesh, wanted, predicted.detach())
 

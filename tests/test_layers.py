@@ -50,6 +50,7 @@ FLOOR = {
     "meshtto": 0,
     "meshtto.types": 0,
     "meshtto.joints": 0,
+    "meshtto.distance": 0,
     "meshtto.camera": 1,
     "meshtto.losses": 1,
     "meshtto.procrustes": 1,

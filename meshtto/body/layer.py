@@ -6,10 +6,11 @@ r"""Pose and shape → vertices and joints: linear blend skinning as SMPL has it
 
 with :math:`G_k, q_k` the global rotation and position of joint k. The same numbers as ``smplx.SMPL``, which loads the
 arrays; joints at rest come from coefficients (J is linear), the chain goes level by level instead of joint by joint,
-and a body without pose corrections P is not multiplied by zeros.
+and a body without pose corrections P is not multiplied by zeros, nor by the weights of joints that its vertices do not
+follow (:mod:`meshtto.body.stretches`).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from meshtto.body.arrays import BodyArrays
 from meshtto.body.smpl import smplx_model
+from meshtto.body.stretches import Stretches
 from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
 
 __all__ = ["Body", "BodyOutput", "joint_chain"]
@@ -59,6 +61,8 @@ def joint_chain(
 
 #: So many bodies are skinned at once on a processor: what lies between two products then stays near it.
 _TOGETHER = 4
+#: From so many bodies on stretches are faster; fewer have too little work for that many products.
+_MANY = 8
 
 
 def _surface(
@@ -76,6 +80,38 @@ def _surface(
     return surface.unflatten(1, (3, -1))
 
 
+class _Skin(torch.autograd.Function):
+    """Vertices from the surface at rest and 12 numbers a joint. Autograd alone would take twice as long for gradients:
+    it sums up again what it has spread out.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, surface: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
+        of_vertex = (maps.flatten(0, 2) @ weights).unflatten(0, maps.shape[:3])
+        ctx.save_for_backward(surface, maps, weights, of_vertex)
+        x, y, z, shift = of_vertex.unbind(1)
+        vertices = torch.addcmul(shift, x, surface[:, :1])
+        return vertices.addcmul_(y, surface[:, 1:2]).addcmul_(z, surface[:, 2:])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        surface, maps, weights, of_vertex = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        of_surface = of_maps = None
+        with torch.autocast(surface.device.type, enabled=False):  # backward may be called within such a region
+            if torch.is_grad_enabled():  # a second derivative has to find its way to the maps
+                of_vertex = (maps.flatten(0, 2) @ weights).unflatten(0, maps.shape[:3])
+            if ctx.needs_input_grad[0]:
+                x, y, z = of_vertex[:, :3].unbind(2)
+                of_surface = torch.addcmul(x * gradient[:, :1], y, gradient[:, 1:2])
+                of_surface = torch.addcmul(of_surface, z, gradient[:, 2:])
+            if ctx.needs_input_grad[1]:
+                turning = (surface[:, :, None] * gradient[:, None]).flatten(0, 2) @ weights.mT
+                shifting = gradient.flatten(0, 1) @ weights.mT
+                of_maps = torch.cat([turning.unflatten(0, (-1, 3, 3)), shifting.unflatten(0, (-1, 1, 3))], 1)
+        return of_surface, of_maps, None
+
+
 def _skin(
     surface: Float[Tensor, "batch 3 vertex"],
     turned: Float[Tensor, "batch 24 3 3"],
@@ -83,12 +119,8 @@ def _skin(
     weights: Float[Tensor, "24 vertex"],
 ) -> Float[Tensor, "batch 3 vertex"]:
     """Every vertex under the mean of its joints' motions. Vertices come last: all products run along memory."""
-    maps = torch.cat([turned.mT.flatten(2), moved], -1).mT.flatten(0, 1)  # batch × 4 columns × 3 rows, joint
-    # Taken apart at once: four slices, each with a gradient of its own, would be put together from four tensors of 0.
-    of_vertex = (maps @ weights).unflatten(0, (len(surface), 4, 3)).unbind(1)
-    vertices = of_vertex[3]
-    for axis, column in zip(of_vertex, surface.unsqueeze(2).unbind(1), strict=False):
-        vertices = torch.addcmul(vertices, axis, column)
+    maps = torch.cat([turned, moved[..., None]], 3).permute(0, 3, 2, 1)  # batch, 4 columns, 3 rows, joint
+    vertices: Tensor = _Skin.apply(surface, maps.contiguous(), weights)  # type: ignore[no-untyped-call]
     return vertices
 
 
@@ -160,6 +192,8 @@ class Body(nn.Module):
             few = None if whole is None else whole.unflatten(-1, (3, -1))[..., self.extra_index].flatten(-2)
             self.register_buffer(f"extra_{name}", few, persistent=False)
         keep("extra_weights", self.weights[:, self.extra_index])
+        sparse = None if self.pose_dirs is not None else Stretches(self.weights, self.template, self.shape_dirs)
+        self.stretches = sparse if sparse is not None and sparse.worthwhile else None
         self._candidates = list(CANDIDATES)
         self._evaluation = [H36M17.index(name) for name in EVALUATION14]
 
@@ -179,12 +213,25 @@ class Body(nn.Module):
         with torch.autocast(self.template.device.type, enabled=False):
             rotations, shape = rotations.to(self.template.dtype), shape.to(self.template.dtype)
             turned, moved, skeleton = self._chain(rotations, shape, translation_m)
-            surface = _surface(rotations, shape, self.template, self.shape_dirs, self.pose_dirs)
-            together = _TOGETHER if surface.device.type == "cpu" else max(len(surface), 1)
-            parts = zip(*(x.split(together) for x in (surface, turned, moved)), strict=True)
-            vertices = [_skin(rest, rotation, shift, self.weights) for rest, rotation, shift in parts]
+            if self.stretches is not None and shape.device.type == "cpu" and len(shape) >= _MANY:
+                vertices = self.stretches(turned, moved, shape)
+            else:
+                vertices = self._densely(rotations, shape, turned, moved)
             joints = self._joints(rotations, shape, turned, moved, skeleton)
-        return BodyOutput(torch.cat(vertices).mT, joints, skeleton)
+        return BodyOutput(vertices.mT, joints, skeleton)
+
+    def _densely(
+        self,
+        rotations: Float[Tensor, "batch 24 3 3"],
+        shape: Float[Tensor, "batch 10"],
+        turned: Float[Tensor, "batch 24 3 3"],
+        moved: Float[Tensor, "batch 24 3"],
+    ) -> Float[Tensor, "batch 3 vertex"]:
+        """Vertices, each of which might follow all joints."""
+        surface = _surface(rotations, shape, self.template, self.shape_dirs, self.pose_dirs)
+        together = _TOGETHER if surface.device.type == "cpu" else max(len(surface), 1)
+        parts = zip(*(x.split(together) for x in (surface, turned, moved)), strict=True)
+        return torch.cat([_skin(rest, rotation, shift, self.weights) for rest, rotation, shift in parts])
 
     def joints(
         self, rotations: Float[Tensor, "batch 24 3 3"], shape: Float[Tensor, "batch 10"]

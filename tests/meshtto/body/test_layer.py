@@ -1,70 +1,19 @@
 """The body's layer against smplx's own forward, and its laws."""
 
-import numpy as np
 import pytest
 import torch
 from roma import random_rotmat
+from small_bodies import inputs, reference, small_arrays
 from smplx.lbs import batch_rigid_transform
 
 from meshtto.body import Body, load_body
-from meshtto.body.arrays import BodyArrays
-from meshtto.body.layer import joint_chain
-from meshtto.body.smpl import smplx_model
+from meshtto.body.layer import _skin, joint_chain
 from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
-
-
-def small_arrays(vertices: int = 40, features: int = 207) -> BodyArrays:
-    """A body of nothing in particular, in SMPL's shape."""
-    rng = np.random.default_rng(0)
-
-    def rows(*shape: int) -> np.ndarray:
-        raw = rng.random(shape) ** 4
-        return raw / raw.sum(-1, keepdims=True)
-
-    return BodyArrays(
-        name="small",
-        gender="female",
-        template_m=rng.standard_normal((vertices, 3)),
-        shape_dirs=0.1 * rng.standard_normal((vertices, 3, 10)),
-        pose_dirs=0.1 * rng.standard_normal((vertices, 3, features)),
-        joint_regressor=rows(24, vertices),
-        weights=rows(vertices, 24),
-        faces=rng.integers(0, vertices, (60, 3)),
-        picked=rng.permutation(vertices)[:21],
-        extra_regressor=rows(9, vertices),
-        h36m_regressor=rows(17, vertices),
-        mean_rotations6d=rng.standard_normal(144),
-        mean_shape=rng.standard_normal(10),
-    )
 
 
 @pytest.fixture(scope="module")
 def body() -> Body:
     return load_body()
-
-
-def inputs(batch: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return (
-        random_rotmat((batch, 24), dtype=dtype),
-        torch.randn(batch, 10, dtype=dtype),
-        torch.randn(batch, 3, dtype=dtype),
-    )
-
-
-def reference(arrays: BodyArrays, rotations: torch.Tensor, shape: torch.Tensor, translation: torch.Tensor):
-    """smplx's forward: vertices, its 24 + 21 joints, then the nine regressed rows."""
-    model = smplx_model(arrays)
-    if not arrays.pose_dirs.shape[-1]:
-        model.posedirs = torch.zeros(207, 3 * len(arrays.template_m))
-    out = model(
-        betas=shape,
-        global_orient=rotations[:, :1],
-        body_pose=rotations[:, 1:],
-        transl=translation,
-        pose2rot=False,
-    )
-    extra = torch.einsum("kv,bvc->bkc", torch.tensor(arrays.extra_regressor, dtype=torch.float32), out.vertices)
-    return out.vertices, torch.cat([out.joints, extra], 1)
 
 
 @pytest.mark.parametrize("features", [0, 207])
@@ -142,6 +91,31 @@ def test_gradients_and_second_derivatives():
 
     torch.autograd.gradcheck(summary, (rotations, shape, translation), fast_mode=True)
     torch.autograd.gradgradcheck(lambda r, s: summary(r, s, translation)[:1], (rotations, shape), fast_mode=True)
+
+
+def test_skinning_by_hand_has_the_derivatives_of_its_formula():
+    """To the second, with respect to all that it is made of."""
+    surface, turned, moved = (torch.randn(2, *shape, dtype=torch.float64) for shape in ((3, 30), (24, 3, 3), (24, 3)))
+    weights = torch.rand(24, 30, dtype=torch.float64)
+    given = tuple(x.requires_grad_() for x in (surface, turned, moved))
+    maps = torch.cat([turned, moved[..., None]], 3)
+    points = torch.cat([surface, torch.ones_like(surface[:, :1])], 1)
+    expected = torch.einsum("kv,bkic,bcv->biv", weights, maps, points)
+    torch.testing.assert_close(_skin(*given, weights), expected)
+    torch.autograd.gradcheck(lambda *x: _skin(*x, weights).sin(), given, fast_mode=True)
+    torch.autograd.gradgradcheck(lambda *x: _skin(*x, weights).sin(), given, fast_mode=True)
+
+
+@pytest.mark.parametrize("further", [False, True])
+def test_half_precision_regions_leave_gradients_of_skinning_alone(further: bool):
+    given = [torch.randn(2, *shape, requires_grad=True) for shape in ((3, 30), (24, 3, 3), (24, 3))]
+    weights = torch.rand(24, 30)
+    vertices = _skin(*given, weights)
+    expected = torch.autograd.grad(vertices.sum(), given, create_graph=further, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(vertices.sum(), given, create_graph=further)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 def test_a_turned_root_turns_everything_about_the_pelvis(body: Body):
