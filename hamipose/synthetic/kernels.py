@@ -8,6 +8,7 @@ from typing import no_type_check
 import warp as wp
 
 from hamipose.synthetic.fabrics import pattern_share, worn
+from hamipose.synthetic.raster import NONE, UNSURE, drawn_at
 from hamipose.synthetic.rays import Hit, Things, blocked, meet
 
 __all__ = ["Things", "World", "first_hits", "render"]
@@ -146,6 +147,8 @@ def render(
     world: World,
     far: wp.array2d(dtype=wp.vec3),
     seen: wp.array2d(dtype=wp.int32),
+    nearest: wp.array2d(dtype=wp.int64),
+    unsure: wp.array2d(dtype=wp.uint8),
     image: wp.array2d(dtype=wp.vec3),
     mask: wp.array2d(dtype=wp.float32),
 ):
@@ -155,16 +158,20 @@ def render(
     """
     i, j = wp.tid()
     here = seen[i, j]
+    back = far[i, j]
+    node0 = drawn_at(nearest, unsure, i * 2, j * 2)
+    node3 = drawn_at(nearest, unsure, i * 2 + 1, j * 2 + 1)
+    if here == 0 and node0 == NONE and node3 == NONE and world.ground == 0:
+        image[i, j] = back
+        mask[i, j] = 0.0
+        return
     corner = wp.vec3(float(j) - 0.5 * float(world.width - 1), float(i) - 0.5 * float(world.height - 1), world.focal_px)
     axes = wp.transpose(world.axes)
     way0 = wp.normalize(axes * (corner + wp.vec3(-0.25, -0.25, 0.0)))
-    way1 = wp.normalize(axes * (corner + wp.vec3(0.25, -0.25, 0.0)))
-    way2 = wp.normalize(axes * (corner + wp.vec3(-0.25, 0.25, 0.0)))
     way3 = wp.normalize(axes * (corner + wp.vec3(0.25, 0.25, 0.0)))
-    hit0 = meet(world.things, here, world.ground, world.ground_m, world.eye, way0)
-    hit3 = meet(world.things, here, world.ground, world.ground_m, world.eye, way3)
+    hit0 = meet(world.things, node0, here, world.ground, world.ground_m, world.eye, way0)
+    hit3 = meet(world.things, node3, here, world.ground, world.ground_m, world.eye, way3)
     number = (i * world.width + j) * 4
-    back = far[i, j]
     light0 = look(world, back, hit0, way0, number)
     light3 = light0
     light1 = light0
@@ -182,8 +189,12 @@ def render(
             light2 = light3
     else:
         light3 = look(world, back, hit3, way3, number + 3)
-        hit1 = meet(world.things, here, world.ground, world.ground_m, world.eye, way1)
-        hit2 = meet(world.things, here, world.ground, world.ground_m, world.eye, way2)
+        way1 = wp.normalize(axes * (corner + wp.vec3(0.25, -0.25, 0.0)))
+        way2 = wp.normalize(axes * (corner + wp.vec3(-0.25, 0.25, 0.0)))
+        node1 = drawn_at(nearest, unsure, i * 2, j * 2 + 1)
+        hit1 = meet(world.things, node1, here, world.ground, world.ground_m, world.eye, way1)
+        node2 = drawn_at(nearest, unsure, i * 2 + 1, j * 2)
+        hit2 = meet(world.things, node2, here, world.ground, world.ground_m, world.eye, way2)
         if not same_surface(world, hit1, hit0):
             light1 = light3
             if not same_surface(world, hit1, hit3):
@@ -211,7 +222,8 @@ def first_hits(
 ):
     """What the ray from the eye to each point meets first: how far it is, and which part of the body (-1: not body)."""
     i = wp.tid()
-    hit = meet(world.things, -1, world.ground, world.ground_m, world.eye, wp.normalize(points[i] - world.eye))
+    way = wp.normalize(points[i] - world.eye)
+    hit = meet(world.things, UNSURE, -1, world.ground, world.ground_m, world.eye, way)
     distance[i] = hit.t
     part[i] = -1
     if hit.kind == 1:

@@ -3,11 +3,11 @@
 import itertools
 import os
 import sys
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from hamipose.synthetic.bodies import bodies
 from hamipose.synthetic.scene import SOLIDS, Scene
@@ -31,13 +31,19 @@ class Renderer:
         self.device = device or ("cuda:0" if wp.is_cuda_available() else "cpu")
         if not any(name.startswith("wp_hamipose.synthetic.kernels") for name in _listdir(wp.config.kernel_cache_dir)):
             print("Compiling the renderer; this happens once and takes some seconds.", file=sys.stderr, flush=True)
-        from hamipose.synthetic import kernels
+        from hamipose.synthetic import kernels, raster
 
-        self._kernels, self._surface = kernels, surface
-        wp.load_module(kernels, device=self.device)
+        self._kernels, self._raster, self._surface = kernels, raster, surface
+        for module in (raster, kernels):
+            wp.load_module(module, device=self.device)
         self._points = self._array(surface.rest_m, wp.vec3)
         self._mesh = wp.Mesh(points=self._points, indices=self._array(surface.faces.reshape(-1), wp.int32))
-        self._corners = np.ascontiguousarray(surface.faces.T)
+        # Rays that know their triangle look it up here. Its boxes are never asked for, so they need no refitting.
+        faces = len(surface.faces)
+        groups = self._array(np.arange(faces), wp.int32)
+        self._singles = wp.Mesh(points=self._points, indices=self._mesh.indices, groups=groups)
+        self._nodes = wp.empty(faces, dtype=wp.int32, device=self.device)
+        wp.launch(raster.number, dim=faces, inputs=[self._singles.id, self._nodes], device=self.device)
         self._face_part = self._array(surface.face_part, wp.int32)
 
     def _array(self, values: np.ndarray, dtype: Any) -> Any:
@@ -69,7 +75,8 @@ class Renderer:
             _linear(np.stack(made.first)), _linear(np.stack(made.second)), finish, np.array(made.pattern)
         )
         solids = scene.solids
-        things.mesh, things.count = self._mesh.id, len(solids.kind)
+        things.mesh, things.singles = self._mesh.id, self._singles.id
+        things.count = len(solids.kind)
         if things.count:
             frames, kind = np.stack(solids.frame), np.array(solids.kind)
             half = 1.0 / np.linalg.norm(frames, axis=2)
@@ -103,38 +110,56 @@ class Renderer:
         mask = wp.empty(size, dtype=wp.float32, device=self.device)
         far = self._array(self._scene.far, wp.vec3)
         seen = self._array(self._seen(), wp.int32)
-        wp.launch(self._kernels.render, dim=size, inputs=[self._world, far, seen, image, mask], device=self.device)
+        nearest, unsure = self._drawn()
+        inputs = [self._world, far, seen, nearest, unsure, image, mask]
+        wp.launch(self._kernels.render, dim=size, inputs=inputs, device=self.device)
         return image.numpy(), mask.numpy()
 
-    def _seen(self) -> Int[np.ndarray, "height width"]:
-        """What may be seen in each pixel: the body (bit 0), solid k (bit k + 1; from the thirtieth on they share one).
+    def _drawn(self) -> tuple[Any, Any]:
+        """The triangle that each of the 2×2 rays of a pixel meets first, for `raster.drawn_at`."""
+        wp, camera = self._wp, self._scene.camera
+        samples = (2 * camera.size[0], 2 * camera.size[1])
+        nearest = wp.zeros(samples, dtype=wp.int64, device=self.device)
+        unsure = wp.zeros(samples, dtype=wp.uint8, device=self.device)
+        at = self._projected(self._scene.vertices_m)
+        if at is None:
+            unsure.fill_(1)
+        else:
+            at[:, :2] = 2 * at[:, :2] + 0.5
+            inputs = [self._mesh.indices, self._nodes, self._array(at, wp.vec3), nearest, unsure]
+            wp.launch(self._raster.draw, dim=len(self._surface.faces), inputs=inputs, device=self.device)
+        return nearest, unsure
 
-        A thing is expected in every pixel that the rectangle around its projection touches: that of each triangle of
-        the body, and that of the box that each solid fills.
-        """
-        scene = self._scene
-        seen = _covered(*self._rectangles(scene.vertices_m, self._corners), scene.camera.size).astype(np.int32)
-        box = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
-        for k, (centre, frame) in enumerate(zip(scene.solids.centre_m, scene.solids.frame, strict=True)):
-            low, high = self._rectangles(centre + box @ np.linalg.inv(frame).T, np.arange(8)[:, None])
-            seen[low[1, 0] : high[1, 0] + 1, low[0, 0] : high[0, 0] + 1] |= 2 << min(k, 29)
-        return seen
-
-    def _rectangles(
-        self, points_m: Float[np.ndarray, "point 3"], groups: Int[np.ndarray, "member group"]
-    ) -> tuple[Int[np.ndarray, "2 group"], Int[np.ndarray, "2 group"]]:
-        """The first and the last column and row that each group's convex hull may be seen in; all, if one is near."""
+    def _projected(self, points_m: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"] | None:
+        """Columns and rows of points, and one over their depths; None where one is near to the camera or behind it."""
         camera = self._scene.camera
-        sides = np.array(camera.size)[::-1, None]
         x, y, depth = camera.to_camera(points_m).T
         if depth.min() < 0.2:
-            return np.zeros((2, groups.shape[1]), np.int32), np.tile((sides - 1).astype(np.int32), groups.shape[1])
-        at = np.stack([x, y]) * (camera.focal_px / depth) + (sides - 1) / 2
-        # Rays pass a quarter of a pixel from its centre; the rest is for their rounding.
-        low = np.ceil(np.clip(at - 0.3, 0, sides)).astype(np.int32)
-        high = np.floor(np.clip(at + 0.3, -1, sides - 1)).astype(np.int32)
-        first, last = ([[side.take(member) for member in groups] for side in sides] for sides in (low, high))
-        return np.array([reduce(np.minimum, m) for m in first]), np.array([reduce(np.maximum, m) for m in last])
+            return None
+        height, width = camera.size
+        out = np.stack([x, y, np.ones_like(depth)], 1) / depth[:, None]
+        out[:, :2] = camera.focal_px * out[:, :2] + [(width - 1) / 2, (height - 1) / 2]
+        return out
+
+    def _seen(self) -> Int[np.ndarray, "height width"]:
+        """Which solids may be seen in each pixel: bit k tells of solid k; from the thirty-first on they share one.
+
+        One is expected in every pixel that the rectangle around the projection of the box that it fills touches.
+        """
+        scene = self._scene
+        sides = np.array(scene.camera.size)[::-1]
+        seen = np.zeros(scene.camera.size, np.int32)
+        box = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+        for k, (centre, frame) in enumerate(zip(scene.solids.centre_m, scene.solids.frame, strict=True)):
+            at = self._projected(centre + box @ np.linalg.inv(frame).T)
+            if at is None:
+                seen |= 1 << min(k, 30)
+                continue
+            # Rays pass a quarter of a pixel from its centre; the rest is for their rounding.
+            left, top = np.ceil(np.clip(at.min(0)[:2] - 0.3, 0, sides)).astype(int)
+            right, bottom = np.floor(np.clip(at.max(0)[:2] + 0.3, -1, sides - 1)).astype(int)
+            seen[top : bottom + 1, left : right + 1] |= 1 << min(k, 30)
+        return seen
 
     def first_hits(
         self, points_m: Float[np.ndarray, "point 3"]
@@ -146,18 +171,6 @@ class Renderer:
         inputs = [self._world, self._array(points_m, wp.vec3), distance, part]
         wp.launch(self._kernels.first_hits, dim=count, inputs=inputs, device=self.device)
         return distance.numpy(), part.numpy()
-
-
-def _covered(
-    low: Int[np.ndarray, "2 rectangle"], high: Int[np.ndarray, "2 rectangle"], size: tuple[int, int]
-) -> Bool[np.ndarray, "height width"]:
-    """Which pixels any of the rectangles covers, by summing up where they begin and end."""
-    some = (high >= low).all(0)
-    (left, top), (right, bottom) = low[:, some], high[:, some] + 1
-    height, row = size[0] + 1, size[1] + 1
-    change = np.bincount(np.concatenate([top * row + left, bottom * row + right]), minlength=height * row)
-    change -= np.bincount(np.concatenate([top * row + right, bottom * row + left]), minlength=height * row)
-    return change.reshape(height, row)[:-1, :-1].cumsum(0).cumsum(1) > 0
 
 
 def _linear(srgb: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:

@@ -4,6 +4,8 @@ from typing import no_type_check
 
 import warp as wp
 
+from hamipose.synthetic.raster import NONE, UNSURE
+
 # ruff: noqa: SIM102 - warp evaluates both sides of `and`, so what is costly stands in an inner `if`.
 
 __all__ = ["Hit", "Things", "blocked", "meet"]
@@ -15,6 +17,8 @@ class Things:
     """What blocks rays. Small, since warp hands structures on by value."""
 
     mesh: wp.uint64
+    # the same triangles, each a group
+    singles: wp.uint64
     # rows: centre, three rows of the frame, (kind, radius, material)
     solids: wp.array2d(dtype=wp.vec3)
     count: wp.int32
@@ -103,13 +107,27 @@ def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: w
 
 @wp.func
 @no_type_check
-def meet(things: Things, seen: int, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3):
-    """The first thing on a ray; bits of `seen`: what may be on it at all, see `raycast.Renderer._seen`."""
+def meet(things: Things, node: int, seen: int, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3):
+    """The first thing on a ray.
+
+    Args:
+        things: what there is.
+        node: of the triangle of the body that comes first on it, or what else `raster.drawn_at` may say.
+        seen: its bits tell which solids may be on it at all, see `raycast.Renderer._seen`.
+        ground: whether there is a floor.
+        ground_m: its height.
+        start, way: the ray.
+    """
     hit = Hit()
     hit.t = 1.0e6
     hit.kind = 0
-    if (seen & 1) != 0 and not past_sphere(start, way, things.body_centre, things.body_radius):
-        query = wp.mesh_query_ray(things.mesh, start, way, 1.0e6)
+    mesh = things.singles
+    if node == UNSURE:
+        mesh = things.mesh
+        if past_sphere(start, way, things.body_centre, things.body_radius):
+            node = NONE
+    if node != NONE:
+        query = wp.mesh_query_ray(mesh, start, way, 1.0e6, wp.max(node, -1))
         if query.result:
             hit.t = query.t
             hit.kind = 1
@@ -118,7 +136,7 @@ def meet(things: Things, seen: int, ground: int, ground_m: float, start: wp.vec3
             hit.v = query.v
             hit.normal = query.normal
     for k in range(things.count):
-        if (seen & (2 << wp.min(k, 29))) != 0:
+        if (seen & (1 << wp.min(k, 30))) != 0:
             t, normal = meet_solid(things.solids, k, start, way, hit.t)
             if t < hit.t:
                 hit.t = t

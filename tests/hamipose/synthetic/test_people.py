@@ -135,7 +135,7 @@ def test_rays_hit_what_a_slow_loop_over_triangles_hits():
 
 def with_everything_expected_everywhere(monkeypatch, picture):
     with monkeypatch.context() as patch:
-        patch.setattr(Renderer, "_seen", lambda self: np.full(self._scene.camera.size, -1, np.int32))
+        patch.setattr(Renderer, "_projected", lambda self, points_m: None)
         return picture()
 
 
@@ -162,7 +162,7 @@ def test_many_solids_and_a_camera_among_them(ahead_m, monkeypatch):
     camera.size, scene.far = (60, 84), np.zeros((60, 84, 3))
     caster = renderer("cpu")
     caster.load(scene)
-    assert (caster._seen() & 1).mean() > 0
+    assert caster._seen().any()
     fast = caster.picture()
     for ours, expected in zip(fast, with_everything_expected_everywhere(monkeypatch, caster.picture), strict=True):
         np.testing.assert_array_equal(ours, expected)
