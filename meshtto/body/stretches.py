@@ -83,7 +83,6 @@ class _Across(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, columns: Tensor, matrices: list[Tensor]) -> Tensor:
         ctx.matrices = matrices
-        columns = columns.contiguous()
         out = columns.new_empty(sum(len(matrix) for matrix in matrices), len(columns))
         parts = columns.split([matrix.shape[1] for matrix in matrices], 1)
         for mine, matrix, part in zip(out.split([len(m) for m in matrices]), matrices, parts, strict=True):
@@ -136,11 +135,10 @@ class Stretches(nn.Module):
     def _of_parts(self) -> list[Tensor]:
         """The constant matrix of each stretch, [34 a joint, vertex]."""
         if not self._matrices:
-            with torch.inference_mode(False), torch.no_grad():
-                self._matrices = [
-                    (self.weights[joints, None, begin:end] * self.surface[:, begin:end]).flatten(0, 1)
-                    for begin, end, joints in self.parts
-                ]
+            self._matrices = [
+                (self.weights[joints, None, begin:end] * self.surface[:, begin:end]).flatten(0, 1)
+                for begin, end, joints in self.parts
+            ]
         return self._matrices
 
     def forward(
