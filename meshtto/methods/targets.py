@@ -33,7 +33,7 @@ def complete(
         camera: of the network.
         box: where the crops lie.
         size: height and width of the crops.
-        vertices: whether the mesh is asked for; joints alone cost a tenth. Without it there are 0 vertices.
+        vertices: whether the mesh is asked for; joints alone cost a sixth. Without it there are 0 vertices.
     """
     with torch.autocast(estimate.shape.device.type, enabled=False):
         if vertices:
