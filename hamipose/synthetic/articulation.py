@@ -5,6 +5,7 @@ rotation is given in these axes, relative to its parent (anny's ``local-ref``), 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -49,6 +50,25 @@ def _angle(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> float:
     return float(np.rad2deg(np.arccos(np.clip(_unit(a) @ _unit(b), -1, 1))))
 
 
+class _Arm(NamedTuple):
+    """Axes of one arm at rest; `hanging` turns the upper arm down, `elbow` is how far the elbow is bent, degrees."""
+
+    upper: Float[np.ndarray, "3"]
+    fore: Float[np.ndarray, "3"]
+    hanging: Float[np.ndarray, "3 3"]
+    hinge: Float[np.ndarray, "3"]
+    elbow: float
+    across: Float[np.ndarray, "3"]
+
+
+class _Leg(NamedTuple):
+    """Axes of one leg at rest; `knee` is how far the knee is bent, degrees."""
+
+    thigh: Float[np.ndarray, "3"]
+    hinge: Float[np.ndarray, "3"]
+    knee: float
+
+
 class Articulation:
     """The joints' axes, read off the body at rest.
 
@@ -62,9 +82,29 @@ class Articulation:
         self.bones, self.parents, self.heads = list(bones), list(parents), heads
         self._at = {name: heads[i] for i, name in enumerate(bones)}
         self._number = {name: i for i, name in enumerate(bones)}
+        self._arms = {end: self._arm_axes(end) for end, _ in _SIDES.values()}
+        self._legs = {end: self._leg_axes(end) for end, _ in _SIDES.values()}
 
     def _along(self, a: str, b: str) -> Float[np.ndarray, "3"]:
         return _unit(self._at[b] - self._at[a])
+
+    def _arm_axes(self, end: str) -> _Arm:
+        upper = self._along(f"upperarm01.{end}", f"lowerarm01.{end}")
+        fore = self._along(f"lowerarm01.{end}", f"wrist.{end}")
+        knuckles = _unit(self._at[f"finger5-1.{end}"] - self._at[f"finger2-1.{end}"])
+        hand = self._along(f"wrist.{end}", f"finger3-1.{end}")
+        across = _unit(knuckles - (knuckles @ hand) * hand)
+        bend = np.cross(
+            self._along(f"finger3-1.{end}", f"finger3-2.{end}"), self._along(f"finger3-2.{end}", f"finger3-3.{end}")
+        )
+        across = across * np.sign(bend @ across)
+        hinge = _unit(np.cross(upper, fore))
+        return _Arm(upper, fore, shortest_rotation(upper, -_Z), hinge, _angle(upper, fore), across)
+
+    def _leg_axes(self, end: str) -> _Leg:
+        thigh = self._along(f"upperleg01.{end}", f"lowerleg01.{end}")
+        shin = self._along(f"lowerleg01.{end}", f"foot.{end}")
+        return _Leg(thigh, _unit(_X - (_X @ thigh) * thigh), _angle(thigh, shin))
 
     def rotations(self, poses: Sequence[Pose]) -> Float[np.ndarray, "pose bone 3 3"]:
         """Rotation of every bone against its parent, without the rotation of the whole body."""
@@ -88,13 +128,11 @@ class Articulation:
         return out
 
     def _arm(self, put, end: str, sign: float, a: dict) -> None:
-        upper = self._along(f"upperarm01.{end}", f"lowerarm01.{end}")
-        fore = self._along(f"lowerarm01.{end}", f"wrist.{end}")
+        upper, fore, hanging, hinge, elbow, across = self._arms[end]
         elevation, plane = np.deg2rad(a["shoulder_elevation"]), np.deg2rad(a["shoulder_plane"])
         direction = np.stack(
             [sign * np.sin(elevation) * np.cos(plane), -np.sin(elevation) * np.sin(plane), -np.cos(elevation)], -1
         )
-        hanging = shortest_rotation(upper, -_Z)
         swing = shortest_rotation(-_Z, direction) @ hanging
         # The shoulder blade takes its share: the collar bone rises and comes forward with the arm.
         rise = 0.22 * np.maximum(a["shoulder_elevation"] - 40.0, 0.0)
@@ -104,16 +142,8 @@ class Articulation:
         inward = sign * a["shoulder_rotation"]
         put(f"upperarm01.{end}", np.swapaxes(collar, -1, -2) @ swing @ axis_rotation(upper, 0.5 * inward))
         put(f"upperarm02.{end}", axis_rotation(upper, 0.5 * inward))
-        hinge = _unit(np.cross(upper, fore))
-        put(f"lowerarm01.{end}", axis_rotation(hinge, a["elbow_flexion"] - _angle(upper, fore)))
+        put(f"lowerarm01.{end}", axis_rotation(hinge, a["elbow_flexion"] - elbow))
         put(f"lowerarm02.{end}", axis_rotation(fore, sign * a["forearm_pronation"]))
-        knuckles = _unit(self._at[f"finger5-1.{end}"] - self._at[f"finger2-1.{end}"])
-        hand = self._along(f"wrist.{end}", f"finger3-1.{end}")
-        across = _unit(knuckles - (knuckles @ hand) * hand)
-        bend = np.cross(
-            self._along(f"finger3-1.{end}", f"finger3-2.{end}"), self._along(f"finger3-2.{end}", f"finger3-3.{end}")
-        )
-        across = across * np.sign(bend @ across)
         put(f"wrist.{end}", axis_rotation(across, a["wrist_flexion"]))
         curl = axis_rotation(across, a["finger_curl"])
         for finger in (2, 3, 4, 5):
@@ -121,15 +151,13 @@ class Articulation:
                 put(f"finger{finger}-{phalanx}.{end}", curl)
 
     def _leg(self, put, end: str, sign: float, a: dict) -> None:
-        thigh = self._along(f"upperleg01.{end}", f"lowerleg01.{end}")
-        shin = self._along(f"lowerleg01.{end}", f"foot.{end}")
+        thigh, hinge, knee = self._legs[end]
         outward = -sign * a["hip_rotation"]
         # Flexion about the pelvis, then abduction, then rotation about the thigh (Grood and Suntay's order).
         swing = axis_rotation(_X, -a["hip_flexion"]) @ axis_rotation(_Y, -sign * a["hip_abduction"])
         put(f"upperleg01.{end}", swing @ axis_rotation(thigh, 0.5 * outward))
         put(f"upperleg02.{end}", axis_rotation(thigh, 0.5 * outward))
-        hinge = _unit(_X - (_X @ thigh) * thigh)
-        put(f"lowerleg01.{end}", axis_rotation(hinge, a["knee_flexion"] - _angle(thigh, shin)))
+        put(f"lowerleg01.{end}", axis_rotation(hinge, a["knee_flexion"] - knee))
         put(f"foot.{end}", axis_rotation(_X, -a["ankle_dorsiflexion"]))
 
     def joints(self, rotations: Float[np.ndarray, "pose bone 3 3"]) -> Float[np.ndarray, "pose bone 3"]:

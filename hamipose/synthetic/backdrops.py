@@ -79,11 +79,14 @@ def photo_backdrop(
                 at = (int(x + rng.normal(0, wide / 2)), int(line - tall / 2 + rng.normal(0, tall / 3)))
                 cv2.circle(image, at, max(1, int(wide / 4)), np.clip(tone + rng.normal(0, 0.05, 3), 0, 1).tolist(), -1)
             cv2.rectangle(image, (int(x) - 1, int(line - tall / 2)), (int(x) + 2, int(line)), (tone * 0.5).tolist(), -1)
-    octaves = sum(
+    coarse, fine = (
         cv2.resize(rng.normal(0, a, (n, n, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
         for n, a in ((6, 0.03), (24, 0.03))
     )
-    return np.clip(cv2.GaussianBlur(image + octaves, (0, 0), rng.uniform(0.3, 2.2) * width / 256), 0, 1)
+    coarse += fine
+    image += coarse
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.2) * width / 256)
+    return np.clip(image, 0, 1, out=image)
 
 
 @lru_cache(maxsize=4)

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
 from hamipose.synthetic.poses import Pose
 from hamipose.synthetic.start_warp import start_warp
+from hamipose.synthetic.surface import Normals
 
 __all__ = ["PARTS", "Bodies", "Body", "bodies", "sample_shape"]
 
@@ -85,6 +86,7 @@ class Bodies:
         along: 0 at the start of a limb, 1 at elbow or knee, 2 at wrist or ankle; trunk: 0 at the hips, 1 at the neck.
         hair: positive where hair grows, metres from the hairline.
         cloth_m: coordinates for patterns, metres, running along the limbs.
+        normals: a function of the vertices, metres.
     """
 
     def __init__(self):
@@ -101,7 +103,7 @@ class Bodies:
         self.faces = model.faces.numpy().astype(np.int32)
         self._parts(model)
         self._coordinates(heads)
-        self._adjacency()
+        self.normals = Normals(self.faces, len(self.rest_m))
         self._landmarks()
 
     def _parts(self, model: Any) -> None:
@@ -139,13 +141,6 @@ class Bodies:
         )
         self.hair = np.where(self.part == PARTS.index("head"), v[:, 2] - line, -1.0)
 
-    def _adjacency(self) -> None:
-        from scipy.sparse import csr_matrix
-
-        corners = self.faces.reshape(-1)
-        owner = np.repeat(np.arange(len(self.faces)), 3)
-        self._around = csr_matrix((np.ones(len(corners)), (corners, owner)), (len(self.rest_m), len(self.faces)))
-
     def _landmarks(self) -> None:
         """Face points as small groups of vertices of the body at rest."""
         import anny
@@ -159,12 +154,6 @@ class Bodies:
         head = np.flatnonzero(self.part == PARTS.index("head"))
         crown = head[np.argsort(-self.rest_m[head, 2])[:4]]
         self._regressed["head"] = (crown, np.full(4, 0.25))
-
-    def normals(self, vertices_m: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
-        """Unit normals, outward: area-weighted mean of the triangles around each vertex."""
-        a, b, c = (vertices_m[self.faces[:, i]] for i in range(3))
-        normals = self._around @ np.cross(b - a, c - a)
-        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def posed(
         self, shape: dict[str, float], rotations: Float[np.ndarray, "1 bone 3 3"]

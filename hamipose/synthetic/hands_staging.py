@@ -20,7 +20,7 @@ _BROAD = np.cos(np.deg2rad(50.0))
 _KNUCKLES = ("index_mcp", "middle_mcp", "little_mcp")
 
 _Y, _Z = np.eye(3)[1:]
-_TO_LINEAR = np.linspace(0, 1, 1 << 12) ** 2.2
+_TO_LINEAR = (np.linspace(0, 1, 1 << 12) ** 2.2).astype(np.float32)
 
 
 def _faces(towards: Float[np.ndarray, "3"], palm: Float[np.ndarray, "3"], facing: list[str] | None) -> bool:
@@ -186,5 +186,5 @@ def stage_hand(
             far = photo_backdrop(behind, size, float(behind.uniform(-0.2, 1.3)))
         else:
             far = plain_backdrop(behind, size, backdrops)
-    scene.far = _TO_LINEAR[(far * (len(_TO_LINEAR) - 1)).astype(np.int32)]
+    scene.far = _TO_LINEAR.take((far * (len(_TO_LINEAR) - 1)).astype(np.int32))
     return scene, points

@@ -10,6 +10,7 @@ from hamipose.skeletons import HAND21
 from hamipose.synthetic.bodies import PARTS, bodies
 from hamipose.synthetic.hands_articulation import HandArticulation
 from hamipose.synthetic.hands_poses import HandPose
+from hamipose.synthetic.surface import Normals
 
 __all__ = ["Hand", "HandSurface", "hand_surface"]
 
@@ -73,25 +74,12 @@ class HandSurface:
             self._tips.append(own[np.argsort(-far, kind="stable")[:_TIP_VERTICES]])
         tips = np.stack([whole.rest_m[t].mean(0) for t in self._tips])
         self.articulation = HandArticulation(articulation.bones, articulation.heads, tips)
-        self._adjacency()
+        self.normals = Normals(self.faces, len(self.rest_m))
 
     def _closed(self, values: Float[np.ndarray, "whole 3"]) -> Float[np.ndarray, "vertex 3"]:
         """The values of the vertices that are kept, and their mean over the open end."""
         kept = values[self._kept]
         return np.concatenate([kept, kept[self._rim].mean(0, keepdims=True)])
-
-    def _adjacency(self) -> None:
-        from scipy.sparse import csr_matrix
-
-        corners = self.faces.reshape(-1)
-        owner = np.repeat(np.arange(len(self.faces)), 3)
-        self._around = csr_matrix((np.ones(len(corners)), (corners, owner)), (len(self.rest_m), len(self.faces)))
-
-    def normals(self, vertices_m: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
-        """Unit normals, outward: area-weighted mean of the triangles around each vertex."""
-        a, b, c = (vertices_m[self.faces[:, i]] for i in range(3))
-        normals = self._around @ np.cross(b - a, c - a)
-        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def hand(self, shape: dict[str, float], pose: HandPose) -> Hand:
         """A hand of a body of that shape (anny's phenotype parameters) in that pose."""

@@ -37,14 +37,21 @@ class Renderer:
         for module in (raster, kernels):
             wp.load_module(module, device=self.device)
         self._points = self._array(surface.rest_m, wp.vec3)
-        self._mesh = wp.Mesh(points=self._points, indices=self._array(surface.faces.reshape(-1), wp.int32))
+        corners = self._array(surface.faces.reshape(-1), wp.int32)
+        self._mesh = wp.Mesh(points=self._points, indices=corners, bvh_leaf_size=2)
         # Rays that know their triangle look it up here. Its boxes are never asked for, so they need no refitting.
         faces = len(surface.faces)
         groups = self._array(np.arange(faces), wp.int32)
-        self._singles = wp.Mesh(points=self._points, indices=self._mesh.indices, groups=groups)
+        self._singles = wp.Mesh(points=self._points, indices=corners, groups=groups)
         self._nodes = wp.empty(faces, dtype=wp.int32, device=self.device)
         wp.launch(raster.number, dim=faces, inputs=[self._singles.id, self._nodes], device=self.device)
         self._face_part = self._array(surface.face_part, wp.int32)
+        self._vertices = np.zeros((len(surface.rest_m), 3, 3), np.float32)
+        self._vertices[:, 1], self._vertices[:, 2, 0], self._vertices[:, 2, 1] = (
+            surface.cloth_m,
+            surface.along,
+            surface.hair,
+        )
 
     def _array(self, values: np.ndarray, dtype: Any) -> Any:
         kind = np.int32 if dtype is self._wp.int32 else np.float32
@@ -64,9 +71,9 @@ class Renderer:
         self._points.assign(vertices)
         self._mesh.refit()
         things: Any = self._kernels.Things()
-        fields = np.stack([self._surface.along, self._surface.hair, scene.blotch], 1)
         world.face_part = self._face_part
-        world.vertices = self._rows(scene.normals, self._surface.cloth_m, fields)
+        self._vertices[:, 0], self._vertices[:, 2, 2] = scene.normals, scene.blotch
+        world.vertices = wp.array(self._vertices, dtype=wp.vec3, device=self.device)
         world.wardrobe = self._array(scene.wardrobe, wp.float32)
 
         made = scene.materials

@@ -13,7 +13,7 @@ from hamipose.synthetic.scene import Camera, Lights, Materials, Scene, Solids
 __all__ = ["draw_lights", "draw_material", "frame_body", "stage"]
 
 _X, _Y, _Z = np.eye(3)
-_TO_LINEAR = np.linspace(0, 1, 1 << 12) ** 2.2
+_TO_LINEAR = (np.linspace(0, 1, 1 << 12) ** 2.2).astype(np.float32)
 
 
 def frame_body(
@@ -211,7 +211,7 @@ def stage(
         far = photo_backdrop(behind, size, _horizon(camera))
     else:
         far = plain_backdrop(behind, size, backdrops)
-    scene.far = _TO_LINEAR[(far * (len(_TO_LINEAR) - 1)).astype(np.int32)]
+    scene.far = _TO_LINEAR.take((far * (len(_TO_LINEAR) - 1)).astype(np.int32))
     return scene
 
 
