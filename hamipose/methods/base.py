@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -25,6 +24,7 @@ from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
+from hamipose.running.backward import BackwardAsForward
 from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import parameter_groups, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
@@ -34,7 +34,7 @@ from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
 __all__ = ["PoseMethod"]
 
 
-class PoseMethod(LightningModule):
+class PoseMethod(BackwardAsForward):
     """A network and how it is trained; a method says what a step descends on.
 
     The second level of inheritance below Lightning's class has this reason: Lightning calls hooks by their names on the

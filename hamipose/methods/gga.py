@@ -93,7 +93,8 @@ class GGA(PoseMethod):
         for domain in range(self.domains):
             loss = self.learn(batch.select(batch.domain == domain)).losses.sum()
             # Of no process's own: these gradients are looked at and never stepped along.
-            gradient = torch.autograd.grad(loss, list(self.network.parameters()))
+            with torch.autocast(loss.device.type, enabled=False):
+                gradient = torch.autograd.grad(loss, list(self.network.parameters()))
             gradients.append(torch.cat([g.flatten() for g in gradient]))
             losses.append(loss.detach())
         gathered, loss = averaged(torch.stack(gradients), torch.stack(losses).mean())

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from hamipose.errors import InputError
 from hamipose.models.preprocess import normalise
+from hamipose.running.backward import BackwardAsForward
 from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import parameter_groups, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
@@ -39,7 +39,7 @@ from meshtto.types import MeshBatch
 __all__ = ["MeshMethod"]
 
 
-class MeshMethod(LightningModule):
+class MeshMethod(BackwardAsForward):
     """A regressor, how it is trained, and how it is adapted at test time; a method says what a step descends on.
 
     The second level of inheritance below Lightning's class has this reason: Lightning calls hooks by their names on the
