@@ -74,7 +74,7 @@ def synthesize(
         device,
         progress,
         choices={"poses": (poses, FAMILIES), "backdrops": (backdrops, BACKDROPS)},
-        settings={"format": FORMAT},
+        settings={"format": FORMAT.get(look)},
     )
 
 

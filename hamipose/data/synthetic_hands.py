@@ -78,7 +78,7 @@ def synthesize_hands(
         device,
         progress,
         choices={"poses": (poses, HAND_FAMILIES), "backdrops": (backdrops, BACKDROPS), "facing": (facing, FACINGS)},
-        settings={"what": "hands", "format": FORMAT},
+        settings={"what": "hands", "format": FORMAT.get(look)},
         options={"roll_deg": None if roll_deg is None else float(roll_deg)},
     )
 

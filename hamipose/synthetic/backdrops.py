@@ -62,7 +62,7 @@ def photo_backdrop(
     if rng.random() < 0.35:  # indoors or dusk
         top, low = rng.uniform(0.1, 0.5, 3), rng.uniform(0.2, 0.6, 3)
     share = np.clip(rows / max(horizon, 0.05), 0, 1)
-    image = np.repeat(top * (1 - share) + low * share, width, axis=1).astype(np.float32)
+    image = np.repeat((top * (1 - share) + low * share).astype(np.float32), width, axis=1)
     tones = rng.uniform(0.1, 0.7, (4, 3)) * rng.uniform(0.5, 1.0)
     line = horizon * height
     for _ in range(rng.integers(6, 22)):
@@ -83,10 +83,8 @@ def photo_backdrop(
         cv2.resize(rng.normal(0, a, (n, n, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
         for n, a in ((6, 0.03), (24, 0.03))
     )
-    coarse += fine
-    image += coarse
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.2) * width / 256)
-    return np.clip(image, 0, 1, out=image)
+    image += coarse + fine
+    return np.clip(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.2) * width / 256), 0, 1)
 
 
 @lru_cache(maxsize=4)

@@ -1,5 +1,7 @@
 """From linear light to a picture file: exposure, lens, sensor, compression."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -32,10 +34,10 @@ def finish(
         return np.round(_srgb(linear) * 255).astype(np.uint8)
     height, width = linear.shape[:2]
     cast = np.exp(rng.normal(0, 0.09, 3)) * np.exp(rng.normal(0.05, 0.2))
-    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
-    vignette = 1 - rng.uniform(0, 0.35) * (x * x + y * y)[..., None] / 2
+    y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
+    vignette = 1 - rng.uniform(0, 0.35) * (x * x + y * y) / 2
     # The picture is worked on in place: at this size, passes over new memory take longer than the arithmetic.
-    image = (cast * vignette).astype(np.float32)
+    image = cast.astype(np.float32) * vignette[..., None]
     image *= linear
     bright = image - 0.6
     np.maximum(bright, 0, out=bright)
@@ -55,27 +57,33 @@ def finish(
             image = cv2.filter2D(image, -1, kernel / kernel.sum())
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.3) * per_px)
     shot, read = rng.uniform(0.005, 0.05), rng.uniform(0.002, 0.012)
-    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    noise = _normal(rng, image.shape)
     deviation = np.sqrt(np.maximum(image, 0, out=bright), out=bright)
-    deviation *= shot
-    deviation *= 0.8
+    deviation *= 0.8 * shot
     deviation += read
     noise *= deviation
     image += noise
     contrast, lift = rng.uniform(0.8, 1.15), rng.uniform(-0.03, 0.05)
-    shown = _srgb(image)
-    shown -= 0.5
-    shown *= contrast
-    shown += 0.5
-    shown += lift
     saturation = rng.uniform(0.65, 1.15)
-    red, green, blue = shown[..., 0], shown[..., 1], shown[..., 2]
-    grey = (red + green + blue) / np.float32(3) * (1 - saturation)
-    shown *= saturation
-    shown += grey[..., None]
-    np.clip(shown, 0, 1, out=shown)
-    shown *= 255
-    return np.round(shown, out=shown).astype(np.uint8)
+    # Contrast about the middle, then away from grey: both at once, as they are linear; the last column is added.
+    colours = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
+    change = np.column_stack([colours, np.full(3, 0.5 + lift - 0.5 * contrast)]) * 255
+    shown = cv2.transform(_srgb(image), change)
+    return np.round(np.clip(shown, 0, 255, out=shown), out=shown).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _quantiles() -> Float[np.ndarray, " step"]:
+    """Of the normal distribution, in the middles of equal shares."""
+    from scipy.special import ndtri
+
+    return ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float32)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "*shape"]:
+    """Independent normal numbers, by table: four times as quick as numpy's, and as good for what ends in 8 bits."""
+    steps = np.frombuffer(rng.bytes(2 * int(np.prod(shape))), "<u2")
+    return _quantiles().take(steps).reshape(shape)
 
 
 def encode(rng: np.random.Generator, image: UInt8[np.ndarray, "height width 3"], look: str) -> bytes:

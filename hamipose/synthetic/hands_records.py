@@ -12,8 +12,8 @@ from hamipose.synthetic.records import picture_name, triplets, write_picture
 
 __all__ = ["FORMAT", "category", "make_record", "ready"]
 
-#: Raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = 1
+#: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
+FORMAT = {"plain": 1, "photo": 2}
 
 
 def category() -> dict:

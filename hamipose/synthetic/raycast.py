@@ -99,7 +99,7 @@ class Renderer:
         low, high = scene.vertices_m.min(0), scene.vertices_m.max(0)
         things.body_centre = wp.vec3(*((low + high) / 2))
         things.body_radius = float(np.linalg.norm(scene.vertices_m - (low + high) / 2, axis=1).max()) + 1e-3
-        world.things = things
+        world.things = wp.array([things], dtype=self._kernels.Things, device=self.device)
         world.ground, world.ground_m = int(scene.ground_m is not None), scene.ground_m or 0.0
         world.ground_material = scene.ground_material
         camera = scene.camera
@@ -108,7 +108,8 @@ class Renderer:
         world.focal_px = camera.focal_px
         world.height, world.width = camera.size
         world.seed = scene.seed
-        self._world, self._scene = world, scene
+        self._world, self._scene = wp.array([world], dtype=self._kernels.World, device=self.device), scene
+        self._kept = world, things  # their arrays, which an array of structures does not keep alive
 
     def picture(self) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
         """The picture in linear RGB, and the share of each pixel that shows the body."""

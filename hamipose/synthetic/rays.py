@@ -14,7 +14,7 @@ __all__ = ["Hit", "Things", "blocked", "meet"]
 @wp.struct
 @no_type_check
 class Things:
-    """What blocks rays. Small, since warp hands structures on by value."""
+    """What blocks rays. Handed on as an array of one, since warp copies structures at every call."""
 
     mesh: wp.uint64
     # the same triangles, each a group
@@ -107,7 +107,9 @@ def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: w
 
 @wp.func
 @no_type_check
-def meet(things: Things, node: int, seen: int, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3):
+def meet(
+    things: wp.array(dtype=Things), node: int, seen: int, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3
+):
     """The first thing on a ray.
 
     Args:
@@ -121,10 +123,10 @@ def meet(things: Things, node: int, seen: int, ground: int, ground_m: float, sta
     hit = Hit()
     hit.t = 1.0e6
     hit.kind = 0
-    mesh = things.singles
+    mesh = things[0].singles
     if node == UNSURE:
-        mesh = things.mesh
-        if past_sphere(start, way, things.body_centre, things.body_radius):
+        mesh = things[0].mesh
+        if past_sphere(start, way, things[0].body_centre, things[0].body_radius):
             node = NONE
     if node != NONE:
         query = wp.mesh_query_ray(mesh, start, way, 1.0e6, wp.max(node, -1))
@@ -135,9 +137,9 @@ def meet(things: Things, node: int, seen: int, ground: int, ground_m: float, sta
             hit.u = query.u
             hit.v = query.v
             hit.normal = query.normal
-    for k in range(things.count):
+    for k in range(things[0].count):
         if (seen & (1 << wp.min(k, 30))) != 0:
-            t, normal = meet_solid(things.solids, k, start, way, hit.t)
+            t, normal = meet_solid(things[0].solids, k, start, way, hit.t)
             if t < hit.t:
                 hit.t = t
                 hit.kind = 2
@@ -155,12 +157,12 @@ def meet(things: Things, node: int, seen: int, ground: int, ground_m: float, sta
 
 @wp.func
 @no_type_check
-def blocked(things: Things, start: wp.vec3, way: wp.vec3, reach: float):
-    if not past_sphere(start, way, things.body_centre, things.body_radius):
-        if wp.mesh_query_ray_anyhit(things.mesh, start, way, reach):
+def blocked(things: wp.array(dtype=Things), start: wp.vec3, way: wp.vec3, reach: float):
+    if not past_sphere(start, way, things[0].body_centre, things[0].body_radius):
+        if wp.mesh_query_ray_anyhit(things[0].mesh, start, way, reach):
             return True
-    for k in range(things.count):
-        t, _normal = meet_solid(things.solids, k, start, way, reach)
+    for k in range(things[0].count):
+        t, _normal = meet_solid(things[0].solids, k, start, way, reach)
         if t < reach:
             return True
     return False

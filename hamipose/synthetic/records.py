@@ -13,8 +13,8 @@ from hamipose.synthetic.raycast import renderer
 
 __all__ = ["FORMAT", "category", "make_record", "picture_name", "ready", "triplets", "write_picture"]
 
-#: Raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = 2
+#: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
+FORMAT = {"plain": 2, "photo": 3}
 
 
 def picture_name(index: int) -> str:

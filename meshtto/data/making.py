@@ -61,7 +61,7 @@ def make_pictures(
 
     check_series(look, count, size, seed, workers, {"poses": (poses, FAMILIES)})
     chosen = None if poses is None else sorted(poses)
-    settings = {"look": look, "size": size, "seed": seed, "poses": chosen, "body": VERSION, "format": FORMAT}
+    settings = {"look": look, "size": size, "seed": seed, "poses": chosen, "body": VERSION, "format": FORMAT[look]}
     journal = Journal(folder / "labels.part", "pictures", settings)
     made = _made(folder, journal)
     missing = [i for i in range(count) if i not in made]

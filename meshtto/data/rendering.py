@@ -24,8 +24,10 @@ from meshtto.joints import JOINTS49, SMPL24
 
 __all__ = ["FORMAT", "draw_person", "make_record", "picture_name"]
 
-#: Raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = 1
+#: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
+FORMAT = {"plain": 1, "photo": 2}
+
+_SERIES = 1  # part of every seed: another number would draw other people
 
 _FURTHEST = 2.5  # standard deviations at which shapes are cut off
 _SKIN_M = 0.22  # a joint lies no deeper under the skin; what is nearer to the camera hides it
@@ -68,7 +70,7 @@ def draw_person(
     """
     if look not in LOOKS:
         raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    rng = np.random.default_rng([seed, LOOKS.index(look), index, FORMAT])
+    rng = np.random.default_rng([seed, LOOKS.index(look), index, _SERIES])
     surface, model = bodies(), _body()
     shape = rng.standard_normal(10).clip(-_FURTHEST, _FURTHEST)
     family = None if poses is None else draw_family(rng, poses)

@@ -193,3 +193,11 @@ def test_nobody_to_be_seen_gives_the_whole_picture(six, tmp_path):
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     (tmp_path / "images").symlink_to(six / "images")
     assert SyntheticPeople(str(tmp_path), count=6, size=SIZE, box_margin=1.5)[0].box_px.tolist() == [0, 0, SIZE, SIZE]
+
+
+def test_another_format_of_one_look_asks_for_its_pictures_only(six, tmp_path, monkeypatch):
+    make(tmp_path, 1, look="photo")
+    monkeypatch.setitem(records.FORMAT, "photo", 99)
+    make(six, 6)
+    with pytest.raises(InputError, match="give another folder"):
+        make(tmp_path, 1, look="photo")

@@ -219,3 +219,14 @@ def test_the_box_is_that_of_the_data_sets_joints():
         box_of_joints(pixels, confidence)
     with pytest.raises(ValueError, match="no joint is known"):
         box_of_joints(pixels, confidence * 0)
+
+
+def test_another_format_draws_the_same_people(monkeypatch):
+    """A look that changes asks for new pictures, not for other bodies."""
+    from meshtto.data import rendering
+
+    before = rendering.draw_person("photo", 1, seed=3, size=48, device="cpu")[1]
+    monkeypatch.setitem(rendering.FORMAT, "photo", 99)
+    after = rendering.draw_person("photo", 1, seed=3, size=48, device="cpu")[1]
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name])
