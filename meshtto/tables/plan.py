@@ -63,6 +63,11 @@ _ALONE = {"pseudo_mesh": False}
 _REGRESSION = Recipe("regression", "builtin_small_regression.yaml")
 _META = Recipe("meta", "builtin_small_meta.yaml")
 _DUAL = Recipe("dual", "builtin_small.yaml")
+_BY_ADAM = {
+    "model.init_args.inner.rule": json.dumps({"class_path": "meshtto.adaptation.Adam", "init_args": _ADAM}),
+}
+_META_BY_ADAM = Recipe("meta_by_adam", "builtin_small_meta.yaml", _BY_ADAM)
+_DUAL_BY_ADAM = Recipe("dual_by_adam", "builtin_small.yaml", _BY_ADAM)
 #: What all trainings of a seed go on from at the small scale.
 START = Recipe("start", "builtin_small_regression.yaml")
 
@@ -81,6 +86,8 @@ SMALL = (
     Line("Regression, true 2D", "regression_truth", _REGRESSION, (_phase("SGD", _SGD, **_ALONE),), evidence="truth"),
     Line("Dual, 2D alone", "dual_alone", _DUAL, (_phase("SGD", _SGD, **_ALONE),)),
     Line("Dual, Adam", "dual_adam", _DUAL, (_phase("Adam", _ADAM),)),
+    Line("Meta, Adam in training too", "meta_by_adam", _META_BY_ADAM, (_phase("Adam", _ADAM, **_ALONE),)),
+    Line("Dual, Adam in training too", "dual_by_adam", _DUAL_BY_ADAM, (_phase("Adam", _ADAM),)),
 )
 
 _EFT_JOINTS = ("right_ankle", "right_hip", "left_hip", "left_ankle")
