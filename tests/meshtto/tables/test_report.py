@@ -51,7 +51,7 @@ def test_lines_share_trainings_and_trainings_share_a_start(tmp_path: Path):
     wanted = [run for cell in cells for run in cell.tests.values()]
     runs = pending(wanted)
     assert len(wanted) == 2 * len(SMALL)
-    assert len(runs) == 2 * (1 + 3 + len(SMALL))
+    assert len(runs) == 2 * (1 + 5 + len(SMALL))
     starts = [run for run in runs if run.folder.name == "start"]
     assert runs[:2] == starts
     assert all(run.program == "meshtto" for run in runs)
