@@ -31,7 +31,7 @@ class Journal:
         if found != self.settings:
             raise InputError(
                 f"{self.path.parent} holds {self.what} made with {found}, asked for are {self.settings}; "
-                "give another folder"
+                "delete it or give another folder"
             )
 
     def records(self) -> list[dict]:
