@@ -2,6 +2,10 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["against_steps", "per_joint"]
 
@@ -14,11 +18,10 @@ def against_steps(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     Args:
         runs: name → error → its value after 0, 1, 2 … steps, as ``scores-test.json`` holds it.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     errors = [key for key in _TITLES if all(key in run for run in runs.values())]
-    figure = Figure(figsize=(4.4 * len(errors), 3.6), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(errors), 3.9), layout="constrained")
     for position, key in enumerate(errors, 1):
         axes = figure.add_subplot(1, len(errors), position)
         for name, run in runs.items():
@@ -26,10 +29,7 @@ def against_steps(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
         axes.set_title(_TITLES[key])
         axes.set_xlabel("steps of adaptation")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False, fontsize=8)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return buffer.getvalue()
+    return _png(figure)
 
 
 def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
@@ -38,11 +38,10 @@ def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     Args:
         runs: name → joint → (before, after), as ``scores-test.json`` holds it.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     joints = list(next(iter(runs.values())))
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    figure = Figure(figsize=(11, 4.0), layout="constrained")
     axes = figure.add_subplot()
     width = 0.8 / len(runs)
     for row, (name, run) in enumerate(runs.items()):
@@ -52,7 +51,15 @@ def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     axes.set_xticks(range(len(joints)), [joint.replace("_", "\n") for joint in joints], fontsize=7)
     axes.set_ylabel("MPJPE, mm")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: "Figure") -> bytes:
+    """With the names below, where they hide no line."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    lines, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
