@@ -10,7 +10,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hamipose.cli.inherit import expand
-from hamipose.cli.parser import Parser, one_line, quieten
+from hamipose.cli.parser import Parser, one_line, quieten, reason
 from hamipose.errors import InputError
 from hamipose.running.last_checkpoint import AtomicCheckpoints
 
@@ -84,10 +84,7 @@ class Application(LightningCLI):
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, MisconfigurationException) as error:
-            cause: BaseException = error
-            while cause.__cause__ is not None and not isinstance(cause, InputError):
-                cause = cause.__cause__
-            raise InputError(one_line(str(cause))) from error
+            raise InputError(reason(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """With checkpoint files that are whole or absent."""

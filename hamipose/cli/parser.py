@@ -9,11 +9,25 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from hamipose.errors import InputError
 
-__all__ = ["Parser", "one_line", "quieten"]
+__all__ = ["Parser", "one_line", "quieten", "reason"]
 
 
 #: Lines of the parser's paragraphs that say nothing to a user.
 _NOISE = ("usage:", "tip:", "Given value", "Note:", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>")
+
+
+#: Where nothing is left to say.
+_UNSAID = "the command line could not be read"
+
+
+def reason(error: BaseException) -> str:
+    """What an error that came of another says: what was refused at first, as far as that says anything."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    refused = [one_line(str(e)) for e in chain if isinstance(e, InputError)]
+    said = [line for line in (one_line(str(e)) for e in reversed(chain)) if line != _UNSAID]
+    return [*refused, *said, _UNSAID][0]
 
 
 def one_line(message: str) -> str:
@@ -21,7 +35,7 @@ def one_line(message: str) -> str:
     message = message.replace("Does not validate against any of the Union subtypes", "")
     lines = [re.sub(r"\s+", " ", line).strip(" -") for line in message.splitlines()]
     lines = [line for line in lines if line and not line.startswith(_NOISE)]
-    line = " ".join(dict.fromkeys(lines)) or "the command line could not be read"
+    line = " ".join(dict.fromkeys(lines)) or _UNSAID
     keys = re.match(r'(?:Parser key "[^"]*": )+', line)
     if keys:  # nested classes name their keys one by one
         line = ".".join(re.findall(r'"([^"]*)"', keys[0])) + ": " + line[keys.end() :]
