@@ -181,7 +181,10 @@ def _sampled(
 def _sampling_grid(
     out_from_in: Tensor, in_size: tuple[int, int] | torch.Size, out_size: tuple[int, int] | torch.Size
 ) -> Tensor:
-    """Where each pixel of the result is read, [batch, height, width, 2] in grid_sample's units: −1 … 1 edge to edge."""
+    """Where each pixel of the result is read, [batch, height, width, 2] in grid_sample's units: −1 … 1 edge to edge.
+
+    All x lie together in memory, and all y: grid_sample and comparisons read them as they are.
+    """
     inverse = invert(out_from_in)
     # (2 p + 1) / side − 1 takes pixels to those units.
     side = inverse.new_tensor([in_size[1], in_size[0]])
@@ -189,6 +192,6 @@ def _sampling_grid(
     shift = (2 * inverse[..., 2] + 1) / side - 1
     x = torch.arange(out_size[1], device=inverse.device, dtype=inverse.dtype)
     y = torch.arange(out_size[0], device=inverse.device, dtype=inverse.dtype)
-    along_x = x[:, None] * linear[:, None, :, 0]  # [batch, width, 2]
-    along_y = y[:, None] * linear[:, None, :, 1] + shift[:, None]  # [batch, height, 2]
-    return along_y[:, :, None] + along_x[:, None]
+    along_x = linear[..., 0, None] * x  # [batch, 2, width]
+    along_y = linear[..., 1, None] * y + shift[..., None]  # [batch, 2, height]
+    return (along_y[..., None] + along_x[:, :, None]).permute(0, 2, 3, 1)
