@@ -77,8 +77,8 @@ def test_the_combination_hurts_neither_loss(name: str, seed: int):
     gate = decide(AggregatorGate(name), source, target)
     combined = gate.weight[:, None] * source + gate.target_weight[:, None] * target
     for row in (source, target):
-        exact_to = 1e-3 * (1 + combined.norm(dim=1) * row.norm(dim=1))  # what the projections' solver leaves
-        assert ((combined * row).sum(1) >= -exact_to).all()
+        # DualProj's regularisation leaves cosines down to -5.4e-4 (400 seeds); the others' are positive.
+        assert (torch.cosine_similarity(combined, row) >= -1e-3).all()
 
 
 def test_imtlg_gives_both_gradients_the_same_projection():

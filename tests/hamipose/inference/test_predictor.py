@@ -36,7 +36,7 @@ def test_a_box_shows_what_cutting_it_out_shows(model: Predictor, pictures: Path)
     (cut,) = model.predict(image[top : top + side, left : left + side])
     apart = np.abs(boxed.keypoints_px - cut.keypoints_px - np.array([left, top])).max(-1)
     assert np.median(apart) < 0.1  # at its edge, one of the two sees what is beyond it
-    assert (apart < 0.75).mean() > 0.8
+    assert (apart >= 0.75).sum() <= 2  # of 16; with torch 2.10 two, with 2.15 fewer
     np.testing.assert_allclose(boxed.region_px, [left, top, side, side], atol=1e-4)
 
 
