@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from hamipose.synthetic.bodies import bodies
 from hamipose.synthetic.scene import SOLIDS, Scene
 from hamipose.synthetic.start_warp import start_warp
-from hamipose.synthetic.surface import Surface
+from hamipose.synthetic.surface import Surface, bounds, lengths
 
 __all__ = ["Renderer", "renderer"]
 
@@ -96,9 +96,9 @@ class Renderer:
         world.lights = self._rows(lights.towards, lights.colour, lights.spread)
         world.sky, world.floor, world.shade_m = wp.vec3(*lights.sky), wp.vec3(*lights.floor), lights.shade_m
 
-        low, high = scene.vertices_m.min(0), scene.vertices_m.max(0)
+        low, high = bounds(scene.vertices_m)
         things.body_centre = wp.vec3(*((low + high) / 2))
-        things.body_radius = float(np.linalg.norm(scene.vertices_m - (low + high) / 2, axis=1).max()) + 1e-3
+        things.body_radius = float(lengths(scene.vertices_m - (low + high) / 2).max()) + 1e-3
         world.things = wp.array([things], dtype=self._kernels.Things, device=self.device)
         world.ground, world.ground_m = int(scene.ground_m is not None), scene.ground_m or 0.0
         world.ground_material = scene.ground_material

@@ -9,6 +9,7 @@ from hamipose.synthetic.bodies import Bodies, Body
 from hamipose.synthetic.outfits import cloth_offset_m, dress, wrinkles
 from hamipose.synthetic.poses import Pose
 from hamipose.synthetic.scene import Camera, Lights, Materials, Scene, Solids
+from hamipose.synthetic.surface import bounds, lengths
 
 __all__ = ["draw_lights", "draw_material", "frame_body", "stage"]
 
@@ -27,7 +28,7 @@ def frame_body(
     azimuth = rng.normal(0, 50) if rng.random() < 0.55 else rng.uniform(-180, 180)
     elevation = float(np.clip(rng.normal(8, 14), -25, 65))
     roll = rng.normal(0, 5) if rng.random() < 0.85 else rng.normal(0, 22)
-    low, high = vertices_m.min(0), vertices_m.max(0)
+    low, high = bounds(vertices_m)
     middle, extent = (low + high) / 2, float((high - low).max())
     distance = extent * rng.uniform(1.4, 4.5)
     towards = axis_rotation(_Z, np.asarray(azimuth)) @ axis_rotation(_X, np.asarray(-elevation)) @ -_Y
@@ -46,7 +47,7 @@ def frame_body(
         axes = np.stack([right, np.cross(forward, right), forward])
         camera = Camera(position, axis_rotation(_Z, np.asarray(roll)) @ axes, focal, size)
         flat = camera.project(vertices_m[::7])
-        box_low, box_high = flat.min(0), flat.max(0)
+        box_low, box_high = bounds(flat)
         focal *= share * min(size) / float((box_high - box_low).max())
         shift = (box_low + box_high) / 2 - wanted
         depth = np.linalg.norm(target - position)
@@ -115,7 +116,7 @@ def _surroundings(
     rng: np.random.Generator, body: Body, camera: Camera, solids: Solids, materials: Materials, ground_m: float
 ) -> None:
     """A wall now and then, furniture around the body, and sometimes something between it and the camera."""
-    reach = float(np.linalg.norm(body.vertices_m, axis=1).max())
+    reach = float(lengths(body.vertices_m).max())
     ahead = camera.rotation[2].copy()
     ahead[2] = 0
     ahead /= max(np.linalg.norm(ahead), 1e-6)
@@ -142,7 +143,7 @@ def _surroundings(
             way = hidden - camera.position_m
             near = rng.uniform(0.45, 0.8)
             at = camera.position_m + near * way + rng.normal(0, 0.08, 3)
-            if np.linalg.norm(body.vertices_m - at, axis=1).min() < 0.2:
+            if lengths(body.vertices_m - at).min() < 0.2:
                 continue
             half = near * rng.uniform(0.03, 0.16, 3) * body.height_m / 1.6
             kind = ("box", "cylinder", "ellipsoid")[rng.integers(3)]
@@ -175,7 +176,7 @@ def stage(
     if photo:
         tilt, blotch = wrinkles(rng, surface, offset, rng.uniform(0.3, 1.1))
         normals = normals + tilt
-        normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+        normals = normals / lengths(normals)[:, None]
 
     lowest = float(vertices[:, 2].min())
     ground = lowest - (rng.uniform(0.05, 0.7) if pose.airborne else 0.0)
