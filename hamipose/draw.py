@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from hamipose.skeletons import Skeleton
 
-__all__ = ["draw_keypoints", "grid", "label"]
+__all__ = ["draw_keypoints", "grid", "label", "magnify"]
 
 #: Colour-blind safe (Okabe and Ito): the person's left is orange, right is blue, the middle is green.
 _LEFT, _RIGHT, _MIDDLE = (230, 159, 0), (86, 180, 233), (0, 158, 115)
@@ -45,6 +45,15 @@ def draw_keypoints(
             cv2.circle(canvas, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
             cv2.circle(canvas, at[k], 16 * thick, _colour(skeleton.keypoints[k]), -1, cv2.LINE_AA, 4)
     return canvas
+
+
+def magnify(
+    image: UInt8[np.ndarray, "height width 3"], keypoints_px: Float[np.ndarray, "keypoint 2"], least: int = 192
+) -> tuple[UInt8[np.ndarray, "height2 width2 3"], Float[np.ndarray, "keypoint 2"]]:
+    """A small image, and keypoints on it, so many whole times as large that its longer side nears `least` pixels."""
+    zoom = max(1, round(least / max(image.shape[:2])))
+    larger = cv2.resize(np.ascontiguousarray(image), None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+    return larger, (keypoints_px + 0.5) * zoom - 0.5
 
 
 def label(image: UInt8[np.ndarray, "height width 3"], text: str) -> UInt8[np.ndarray, "height width 3"]:

@@ -15,8 +15,9 @@ __all__ = ["Page", "curves"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .8rem; text-align: right }
-td:first-child, th:first-child { text-align: left } tr:nth-child(even) { background: #f4f4f4 }
+div { overflow-x: auto; margin: 1rem 0 } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+td, th { padding: .3rem .55rem; text-align: right }
+td:first-child, th:first-child { text-align: left; white-space: nowrap } tr:nth-child(even) { background: #f4f4f4 }
 th { border-bottom: 2px solid #1a1a1a } img { max-width: 100%; height: auto } figure { margin: 1.5rem 0 }
 figcaption { color: #555 } pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 """
@@ -45,7 +46,9 @@ def curves(
         axes.spines[["top", "right"]].set_visible(False)
         if title in log_scale:
             axes.set_yscale("log")
-        if any(lines):
+        if len(lines) > 4:  # below, where they hide none
+            axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+        elif any(lines):
             axes.legend(frameon=False, fontsize=8)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
@@ -72,10 +75,10 @@ class Page:
         self.body.append(f"<pre>{html.escape(lines)}</pre>")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table; the first column is aligned to the left, numbers to the right."""
+        """A table; the first column is aligned to the left, numbers to the right. A wide one scrolls by itself."""
         cells = "".join(f"<th>{html.escape(h)}</th>" for h in header)
         lines = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-        self.body.append(f"<table><tr>{cells}</tr>{lines}</table>")
+        self.body.append(f"<div><table><tr>{cells}</tr>{lines}</table></div>")
 
     def picture(self, png: bytes, caption: str) -> None:
         """A PNG carried inside the page."""

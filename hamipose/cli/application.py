@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -13,6 +14,7 @@ from hamipose.cli.inherit import expand
 from hamipose.cli.parser import Parser, one_line, quieten, reason
 from hamipose.errors import InputError
 from hamipose.running.last_checkpoint import AtomicCheckpoints
+from hamipose.running.progress import Progress
 
 __all__ = ["Application", "run_application"]
 
@@ -87,10 +89,17 @@ class Application(LightningCLI):
             raise InputError(reason(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """With checkpoint files that are whole or absent."""
-        plugins = self._get(self.config_init, "trainer").get("plugins") or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
-        return super().instantiate_trainer(plugins=[*plugins, AtomicCheckpoints()], **kwargs)
+        """With checkpoint files that are whole or absent, and our progress bar where no other is asked for."""
+
+        def listed(key: str) -> list[Any]:
+            value = options.get(key) or []
+            return value if isinstance(value, list) else [value]
+
+        options = self._get(self.config_init, "trainer")
+        plugins, callbacks = [*listed("plugins"), AtomicCheckpoints()], listed("callbacks")
+        if options.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks.append(Progress())
+        return super().instantiate_trainer(plugins=plugins, callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:
         """Refuse selection on test labels."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.draw import draw_keypoints, grid
+from hamipose.draw import draw_keypoints, grid, magnify
 from hamipose.heatmaps import decode
 from hamipose.models.preprocess import normalise
 from hamipose.running.pictures import EvaluationImages
@@ -31,7 +31,7 @@ class PredictionImages(EvaluationImages):
         images = batch.image[: self.count]
         keypoints_px, confidence = decode(method(normalise(images)).float())
         drawn = [
-            draw_keypoints(np.ascontiguousarray(image), points, method.skeleton, shown)
+            draw_keypoints(*magnify(image, points), method.skeleton, shown)
             for image, points, shown in zip(
                 images.permute(0, 2, 3, 1).cpu().numpy(),
                 keypoints_px.cpu().numpy(),

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hamipose.draw import draw_keypoints, grid, label
+from hamipose.draw import draw_keypoints, grid, label, magnify
 from hamipose.skeletons import LSP14
 
 
@@ -40,3 +40,15 @@ def test_a_label_leaves_the_lower_half_alone():
     out = label(image, "source only")
     assert (out[:40] != 128).any()
     assert (out[100:] == 128).all()
+
+
+def test_magnified_keypoints_stay_on_what_they_mark():
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[10, 50] = 255
+    larger, points = magnify(image, np.array([[50.0, 10.0]], np.float32))
+    assert larger.shape == (96, 192, 3)
+    rows, columns = np.nonzero(larger[..., 0] > 128)
+    np.testing.assert_allclose(points[0], [columns.mean(), rows.mean()], atol=1e-6)
+    same, points = magnify(np.zeros((256, 256, 3), np.uint8), np.array([[50.0, 10.0]], np.float32))
+    assert same.shape == (256, 256, 3)
+    assert points.tolist() == [[50.0, 10.0]]

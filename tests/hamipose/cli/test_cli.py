@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,17 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert main(["predict", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2], *folder]) == 0
     content = json.loads((tmp_path / "runs" / "validated" / "predictions.json").read_text())
     assert len(content["annotations"]) == 16
+
+
+def test_the_progress_bar_shows_small_losses(config: Path, capfd: pytest.CaptureFixture):
+    show = ["--trainer.enable_progress_bar", "true", "--trainer.max_epochs", "1"]
+    assert main(["fit", "--config", str(config), *show]) == 0
+    shown = capfd.readouterr().out
+    losses = re.findall(r"source: (\S+)", shown)
+    assert losses, shown
+    assert float(losses[-1]) > 0
+    assert len(losses[-1].lstrip("0.")) >= 2  # digits that say something: not 0.004
+    assert "v_num" not in shown
 
 
 def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
