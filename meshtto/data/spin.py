@@ -71,7 +71,7 @@ class SpinAnnotations(MeshDataset):
         box: "joints" (1.2 times the box of the 24 joints, as CLIFF and Meta-HMR have it; the file's where no joint is
             known) or "file" (``center`` and ``scale``).
         fits: pseudo-labels that take the place of the file's pose and shape: SPIN's static fits, an .npy of N rows of
-            72 and 10 numbers, EFT's with a 0 or 1 behind them.
+            72 and 10 numbers, EFT's with a 0 or 1 behind them. They are of the neutral body; the file's genders go.
         occluders: whether training puts cut-outs before these people; the papers do for Human3.6M and MPI-INF-3DHP.
         every: take every so many rows.
         cache: keep decoded pictures in memory.
@@ -119,6 +119,7 @@ class SpinAnnotations(MeshDataset):
         fits = np.asarray(read_npy(Path(str(self.fits)), "fits", how), np.float32)
         if fits.ndim != 2 or len(fits) != count or fits.shape[1] not in (82, 83):
             raise InputError(f"fits {self.fits} have shape {fits.shape}, expected {count} rows of 82 (or 83) numbers")
+        read.pop("gender", None)
         read["pose"], read["shape"] = fits[:, :72], fits[:, 72:82]
         read["has_smpl"] = fits[:, 82] > 0 if fits.shape[1] == 83 else np.ones(count, bool)
 
@@ -174,8 +175,9 @@ class SpinAnnotations(MeshDataset):
         if "pose" in rows and rows["has_smpl"][index] > 0:
             turns = rotvec_to_rotmat(torch.from_numpy(rows["pose"][index].reshape(24, 3)).double())
             mesh = {"rotations": turns.float().numpy(), "shape": rows["shape"][index], "has_mesh": True}
+            letter = str(rows["gender"][index])[:1] if "gender" in rows else ""
+            mesh["gender"] = GENDERS.index({"m": "male", "f": "female"}.get(letter, "neutral"))
         size = image_size(path)
-        gender = {"m": "male", "f": "female"}.get(str(rows["gender"][index])[:1] if "gender" in rows else "", "neutral")
         box = self._box(index, pixels, confidence)
         image, reduction = self.decode(path, box)
         focal = float(rows["focal_length"][index]) if "focal_length" in rows else float(np.hypot(*size))
@@ -192,7 +194,6 @@ class SpinAnnotations(MeshDataset):
             joints_confidence=sure,
             image_size=size,
             focal_px=focal,
-            gender=GENDERS.index(gender),
             **mesh,
         )
 

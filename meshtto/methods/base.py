@@ -26,10 +26,10 @@ from meshtto.camera import Box
 from meshtto.losses import LossWeights, Prediction, Target, mesh_terms, total
 from meshtto.methods.bodies import Bodies
 from meshtto.methods.building import build_regressor
-from meshtto.methods.checkpoint import load_networks
+from meshtto.methods.checkpoint import check_same_networks, load_networks
 from meshtto.methods.evaluation import Evaluation
 from meshtto.methods.optimise import check_phases, optimise
-from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions, plain
+from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions, plain, plain_network
 from meshtto.methods.recovery import Once, Recovery, detached, out_of_inference, size_of
 from meshtto.methods.targets import box_of, complete, evidence, joint_positions, labels
 from meshtto.metrics import Protocol
@@ -76,7 +76,7 @@ class MeshMethod(BackwardAsForward):
         self.save_hyperparameters(
             {
                 "method": type(self).__name__,
-                "regressor": {k: getattr(regressor, k) for k in ("kind", "backbone", "iterations", "width", "body")},
+                "regressor": plain_network(regressor),
                 "test_time": plain(test_time),
                 "loss": asdict(loss),
                 "crop": None,  # height and width, known when data are
@@ -175,9 +175,9 @@ class MeshMethod(BackwardAsForward):
     # ------------------------------------------------------------------------------------------------ a step
 
     def labelled(self, batch: MeshBatch) -> Target:
-        """What training compares with: labels posed by the body of predictions; genders matter in evaluation alone."""
+        """What training compares with: labels posed by the body that they belong to, as their joints are."""
         with torch.no_grad():
-            return labels(batch, self.body(batch.rotations, batch.shape).vertices_m)
+            return labels(batch, self.bodies.labelled(batch.rotations, batch.shape, batch.gender))
 
     def supervised(self, prediction: Prediction, batch: MeshBatch, target: Target | None = None) -> Float[Tensor, ""]:
         """Mean loss against labels, with its outer factor; `target` is :meth:`labelled` of the batch, if at hand."""
@@ -250,10 +250,10 @@ class MeshMethod(BackwardAsForward):
 
     def setup(self, stage: str) -> None:
         """Refuse what would fail late, and start from another run's networks if told so."""
-        if self.trainer.precision == "16-mixed":
+        if self.trainer.precision not in ("32-true", "bf16-mixed"):
             raise InputError(
-                "trainer.precision is 16-mixed, whose loss scaling hides gradients from the inner step; expected "
-                "bf16-mixed or 32-true"
+                f"trainer.precision is {self.trainer.precision}; expected 32-true or bf16-mixed, for bodies and the "
+                "inner step are of single precision, and loss scaling (16-mixed) would hide gradients from it"
             )
         if self._data is not None:
             self.hparams["crop"] = list(self._data.size)
@@ -327,14 +327,7 @@ class MeshMethod(BackwardAsForward):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
-        hparams = checkpoint.get("hyper_parameters", {})
-        shapes = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-        if shapes != {name: tensor.shape for name, tensor in self.state_dict().items()}:
-            raise InputError(
-                f"the checkpoint is of another model ({hparams.get('method')}, {hparams.get('regressor')}) than "
-                f"{type(self).__name__} with {self.hparams['regressor']}; give the config it was made with, or start a "
-                "new run from its networks with training.init_from"
-            )
+        check_same_networks(checkpoint, self)
         self._random_state = checkpoint.get("random_state")
 
     def on_train_start(self) -> None:

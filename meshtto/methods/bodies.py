@@ -31,8 +31,8 @@ class Bodies:
         self.name = name
 
     def of(self, gender: str, device: torch.device) -> Body:
-        """The body of a gender."""
-        return _loaded(self.name, gender, str(device))
+        """The body of a gender; the built-in one is one for all."""
+        return _loaded(self.name, "neutral" if self.name == "builtin" else gender, str(device))
 
     def labelled(
         self,
@@ -41,7 +41,8 @@ class Bodies:
         gender: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch vertex 3"]:
         """Vertices of labels, each under its own gender's body."""
-        found = torch.unique(gender).tolist()
+        # Asking a GPU which there are costs a wait.
+        found = [GENDERS.index("neutral")] if self.name == "builtin" else torch.unique(gender).tolist()
         if len(found) == 1:
             return self.of(GENDERS[found[0]], rotations.device)(rotations, shape).vertices_m
         neutral = self.of("neutral", rotations.device)(rotations, shape).vertices_m

@@ -9,7 +9,7 @@ from torch import nn
 from hamipose.errors import InputError
 from hamipose.running.checkpoint_file import read_checkpoint_file
 
-__all__ = ["load", "load_networks", "read_checkpoint"]
+__all__ = ["check_same_networks", "load", "load_networks", "read_checkpoint"]
 
 _NETWORKS = ("regressor", "auxiliary")
 
@@ -31,6 +31,28 @@ def _of(state: dict[str, Any], network: str) -> dict[str, Any]:
     return {k.removeprefix(f"{network}."): v for k, v in state.items() if k.startswith(f"{network}.")}
 
 
+def check_same_networks(checkpoint: dict[str, Any], method: Any) -> None:
+    """Whether a run may go on from a checkpoint: shapes tell networks apart, options the loops, which have no shape.
+
+    Args:
+        checkpoint: its content. One that does not name an auxiliary network is judged by shapes alone.
+        method: a method as the config describes it.
+
+    Raises:
+        InputError: the checkpoint is of another method or of other networks.
+    """
+    theirs, ours = checkpoint.get("hyper_parameters", {}), method.hparams
+    shapes, own = ({k: v.shape for k, v in state.items()} for state in (checkpoint["state_dict"], method.state_dict()))
+    both = [name for name in _NETWORKS if name in theirs and name in ours]
+    if shapes == own and all(theirs[name]["iterations"] == ours[name]["iterations"] for name in both):
+        return
+    told, wanted = (", ".join(f"{n} {found[n]}" for n in _NETWORKS if n in found) for found in (theirs, ours))
+    raise InputError(
+        f"the checkpoint is of another model ({theirs.get('method')}, {told}) than {type(method).__name__} with "
+        f"{wanted}; give the config it was made with, or start a new run from its networks with training.init_from"
+    )
+
+
 def load_networks(path: str | Path, method: nn.Module) -> None:
     """Fill a method's networks from another's checkpoint; an auxiliary network from the regressor where it has none.
 
@@ -42,13 +64,14 @@ def load_networks(path: str | Path, method: nn.Module) -> None:
         network = getattr(method, name, None)
         if network is None:
             continue
-        state = _of(checkpoint["state_dict"], name) or _of(checkpoint["state_dict"], "regressor")
+        source = name if _of(checkpoint["state_dict"], name) else "regressor"
         try:
-            network.load_state_dict(state)
+            network.load_state_dict(_of(checkpoint["state_dict"], source))
         except RuntimeError:
+            held = checkpoint["hyper_parameters"].get(source, f"another {source}")
             raise InputError(
-                f"checkpoint {path} holds {checkpoint['hyper_parameters']['regressor']}, another network than the "
-                f"{name} to fill; give model.init_args.regressor the same values"
+                f"checkpoint {path} holds {held}, another network than the {name} to fill; give "
+                f"model.init_args.{name} the same values"
             ) from None
 
 
@@ -68,11 +91,13 @@ def load(path: str | Path, body: str | None = None) -> Any:
 
     checkpoint = read_checkpoint(path)
     hparams = checkpoint["hyper_parameters"]
-    given = {**hparams["regressor"], **({} if body is None else {"body": body})}
+    elsewhere = {} if body is None else {"body": body}
+    # Without an auxiliary network's options it was as the regressor, which is what a method makes of none.
+    networks = {name: RegressorOptions(**{**hparams[name], **elsewhere}) for name in _NETWORKS if name in hparams}
     kind = getattr(methods, hparams["method"])
     method = kind(
         optimizer=torch.optim.Adam,
-        regressor=RegressorOptions(**given),
+        **networks,
         loss=LossWeights(**hparams["loss"]),
         test_time=from_plain(hparams["test_time"]),
     )

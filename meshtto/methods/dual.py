@@ -10,7 +10,7 @@ from meshtto.methods.base import MeshMethod
 from meshtto.methods.building import build_regressor
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.optimise import check_phases
-from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions, plain_network
 from meshtto.methods.recovery import detached
 from meshtto.methods.targets import evidence
 from meshtto.types import MeshBatch
@@ -58,7 +58,9 @@ class Dual(MeshMethod):
     ):
         super().__init__(optimizer, regressor, training, loss, test_time)
         check_phases([inner])
-        self.auxiliary = build_regressor(auxiliary or regressor, self.bodies)
+        auxiliary = auxiliary or regressor
+        self.auxiliary = build_regressor(auxiliary, self.bodies)
+        self.save_hyperparameters({"auxiliary": plain_network(auxiliary)})  # beside what all methods save
         self.inner = inner
         self.second_order = second_order
         self.auxiliary_loss = auxiliary_loss

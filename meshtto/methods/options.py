@@ -6,7 +6,7 @@ from typing import Any, Literal
 from meshtto import adaptation
 from meshtto.adaptation import Phase
 
-__all__ = ["RegressorOptions", "TestTimeOptions", "TrainingOptions", "from_plain", "plain"]
+__all__ = ["RegressorOptions", "TestTimeOptions", "TrainingOptions", "from_plain", "plain", "plain_network"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ class TestTimeOptions:
     enough_2d: float | None = None
     ignored_joints: list[str] = field(default_factory=list)
     in_validation: bool = False
+
+
+def plain_network(options: RegressorOptions) -> dict[str, Any]:
+    """What it takes to build a network again, as a checkpoint may hold it; not what its training began with."""
+    return {name: getattr(options, name) for name in ("kind", "backbone", "iterations", "width", "body")}
 
 
 def plain(options: TestTimeOptions) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def test_everything_that_the_format_has(tmp_path: Path):
     assert np.allclose(sample.rotations, turns, atol=1e-6)
     assert sample.has_mesh
     assert not dataset[1].has_mesh
-    assert (sample.gender, dataset[1].gender) == (1, 2)
+    assert (sample.gender, dataset[1].gender) == (1, 0)  # of the body that labels belong to: the second has none
+    assert SpinAnnotations(*write(tmp_path, has_smpl=None))[1].gender == 2
     assert sample.focal_px == 900
     assert sample.image_size.tolist() == [100, 80]
     known = stored["part"][0, :12, :2]
@@ -113,6 +114,7 @@ def test_pseudo_labels_take_the_place_of_the_files(tmp_path: Path):
     dataset = SpinAnnotations(*where, fits=str(tmp_path / "fits.npy"))
     assert [dataset[k].has_mesh for k in range(N)] == [False, True, True]
     assert np.allclose(dataset[2].shape, fits[2, 72:82])
+    assert not any(dataset[k].gender for k in range(N))  # fits are of the neutral body
     np.save(tmp_path / "fits.npy", fits[:, :82])
     dataset = SpinAnnotations(*where, fits=str(tmp_path / "fits.npy"))
     assert all(dataset[k].has_mesh for k in range(N))

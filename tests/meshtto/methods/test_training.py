@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from hamipose.errors import InputError
 from meshtto.adaptation import SGD, Adam, Phase
@@ -247,8 +248,16 @@ def test_phases_that_mean_nothing_are_refused(tiny):
         tiny.model({"method": "Dual", "test_time": TestTimeOptions(ignored_joints=["left_elbo"])})
 
 
-def test_16_mixed_is_refused(tiny, tmp_path: Path):
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", "bf16-true", "64-true"])
+def test_precisions_that_bodies_and_steps_are_not_of_are_refused(tiny, precision: str):
     method = tiny.model({"method": "Regression"})
-    method._trainer = type("T", (), {"precision": "16-mixed"})()
-    with pytest.raises(InputError, match="16-mixed"):
+    method._trainer = Trainer(accelerator="cpu", precision="32-true", logger=False)
+    method.setup("fit")
+    method._trainer = type("T", (), {"precision": precision})()
+    with pytest.raises(InputError, match=f"trainer.precision is {precision}; expected 32-true or bf16-mixed"):
         method.setup("fit")
+
+
+def test_precisions_go_by_the_names_that_lightning_has_for_them():
+    names = {Trainer(accelerator="cpu", precision=p, logger=False).precision for p in (None, 32, "32", "bf16")}
+    assert names == {"32-true", "bf16-mixed"}

@@ -1,0 +1,59 @@
+"""Checkpoints say what it takes to build their networks again, each of them with its own options."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hamipose.errors import InputError
+from meshtto.data.stream import MeshCrops, collate
+from meshtto.methods import Dual
+from meshtto.methods.checkpoint import load
+from meshtto.methods.options import RegressorOptions
+
+
+def dual(iterations: int, auxiliary: RegressorOptions | None = None) -> Dual:
+    return Dual(torch.optim.Adam, options(iterations), auxiliary)
+
+
+def options(iterations: int, backbone: str = "test_resnet") -> RegressorOptions:
+    return RegressorOptions(backbone=backbone, width=16, iterations=iterations)
+
+
+def checkpoint_of(method: Dual) -> dict[str, Any]:
+    """What Lightning saves of a method."""
+    method.hparams["crop"] = [32, 32]
+    return {"state_dict": method.state_dict(), "hyper_parameters": copy.deepcopy(dict(method.hparams))}
+
+
+@pytest.mark.parametrize("auxiliary", [options(1), options(2, "resnet10t"), None], ids=["loops", "backbone", "same"])
+def test_the_auxiliary_network_comes_back_as_it_was(tiny, tmp_path: Path, auxiliary: RegressorOptions | None):
+    crops = MeshCrops(tiny.Dots(2, 5), (32, 32))
+    batch = collate([crops[0], crops[1]])
+    method = dual(3, auxiliary).eval()
+    torch.save(checkpoint_of(method), tmp_path / "dual.ckpt")
+    loaded = load(tmp_path / "dual.ckpt")
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.pseudo(batch).camera, method.pseudo(batch).camera)
+        torch.testing.assert_close(loaded(batch).camera, method(batch).camera)
+
+
+def test_checkpoints_from_before_load_as_they_did(tmp_path: Path):
+    """They do not say what the auxiliary network was: it was as the regressor."""
+    method = dual(3)
+    old = checkpoint_of(method)
+    del old["hyper_parameters"]["auxiliary"]
+    torch.save(old, tmp_path / "old.ckpt")
+    assert load(tmp_path / "old.ckpt").auxiliary.head.iterations == 3
+    method.on_load_checkpoint(old)
+
+
+def test_no_run_goes_on_with_other_networks():
+    """Feedback loops have no shape by which to tell them."""
+    found = checkpoint_of(dual(3, options(2)))
+    dual(3, options(2)).on_load_checkpoint(found)
+    for other in (dual(3), dual(2, options(2)), dual(3, options(2, "resnet10t"))):
+        with pytest.raises(InputError, match=r"of another model \(Dual, .*'iterations': 2"):
+            other.on_load_checkpoint(found)
