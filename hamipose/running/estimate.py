@@ -16,7 +16,7 @@ def dry_run(runs: Sequence[Run], jobs: int) -> list[str]:
     """A line for each missing run and one for the sum.
 
     The time of a run is known where runs of the same row and transfer have been timed: their seconds per step, times
-    the steps that are left.
+    the steps that are left. It is not where a run's data decide how long its epochs are.
 
     Args:
         runs: all that are wanted, finished ones too.
@@ -34,6 +34,9 @@ def dry_run(runs: Sequence[Run], jobs: int) -> list[str]:
         if not run.epochs:
             unknown += 1
             told.append(f"{run.folder}: a test, time unknown")
+        elif not run.steps:
+            unknown += 1
+            told.append(f"{run.folder}: {run.epochs} epochs, time unknown")
         elif steps:
             total += left * seconds / steps
             told.append(f"{run.folder}: {left} steps, about {_time(left * seconds / steps)}")

@@ -27,7 +27,7 @@ class Run:
         folder: everything that it writes.
         arguments: of the program.
         epochs: epochs after which a training is finished; 0 for a test.
-        steps: steps of one epoch.
+        steps: steps of one epoch; 0 where its data decide.
         after: the run whose last network it starts from.
         program: package that is run by name.
         scores: file that it leaves when it ends.

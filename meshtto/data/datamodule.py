@@ -1,5 +1,6 @@
 """A mixture of people to learn from and data sets to evaluate on, as a Lightning data module."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from lightning.pytorch import LightningDataModule
@@ -18,8 +19,8 @@ __all__ = ["MeshData"]
 class MeshData(LightningDataModule):
     """Data of human mesh recovery.
 
-    An epoch is a number of steps, not a pass over the data. Which people a step sees, and how they are augmented,
-    depends on the seed and the step's number alone.
+    An epoch is a number of steps. Which people a step sees, and how they are augmented, depends on the seed and the
+    step's number alone.
 
     Args:
         train: data sets to learn from.
@@ -31,7 +32,8 @@ class MeshData(LightningDataModule):
         width: of the crops in pixels.
         batch_size: people in one step of all processes together.
         evaluation_batch_size: people per process at a time in evaluation.
-        steps_per_epoch: steps after which an epoch ends.
+        steps_per_epoch: steps after which an epoch ends; where null, as many as a pass over the largest set of `train`
+            would take, known after `setup`.
         num_workers: loading processes; 0 loads in the training process.
         augmentation: ranges of augmentation; those of the papers where not given.
         augment: whether training augments at all.
@@ -50,7 +52,7 @@ class MeshData(LightningDataModule):
         width: int = 192,
         batch_size: int = 40,
         evaluation_batch_size: int = 32,
-        steps_per_epoch: int = 500,
+        steps_per_epoch: int | None = 500,
         num_workers: int = 2,
         augmentation: Augmentation | None = None,
         augment: bool = True,
@@ -63,7 +65,7 @@ class MeshData(LightningDataModule):
             width=width,
             batch_size=batch_size,
             evaluation_batch_size=evaluation_batch_size,
-            steps_per_epoch=steps_per_epoch,
+            steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
         )
         self.train = list(train or [])
         self.shares = shares
@@ -112,6 +114,8 @@ class MeshData(LightningDataModule):
             self._check_body(dataset)
         if stage != "fit":
             return
+        if self.steps_per_epoch is None:
+            self.steps_per_epoch = math.ceil(max(map(len, self.train)) / self.batch_size)
         for dataset in self.train:
             dataset.decode_side = 2 * self.size[0]
         self.stream = MeshStream(
@@ -142,6 +146,8 @@ class MeshData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of `MeshBatch`."""
+        assert self.stream is not None, "setup comes first"
+        assert self.steps_per_epoch is not None
         rank, world = self._rank_and_world()
         trainer = self.trainer
         sampler = StepSampler(
@@ -152,7 +158,6 @@ class MeshData(LightningDataModule):
             first_step=lambda: 0 if trainer is None else trainer.global_step,
             wants_target=lambda step: False,
         )
-        assert self.stream is not None, "setup comes first"
         return loader(
             self.stream,
             self.num_workers,

@@ -102,16 +102,16 @@ class _Runs:
     def training(self, training: Recipe, seed: int) -> Run:
         if self.scale == "paper":
             content = merged(configs_folder("meshtto") / training.config)
-            epochs, steps = content["trainer"]["max_epochs"], content["data"].get("steps_per_epoch", 500)
-            return self._fit(training, seed, epochs, steps, None)
+            return self._fit(training, seed, content["trainer"]["max_epochs"], 0, None)
         start = self._fit(START, seed, self.budget.START_EPOCHS, self.budget.start // self.budget.START_EPOCHS, None)
         return self._fit(training, seed, self.budget.EPOCHS, self.budget.steps // self.budget.EPOCHS, start)
 
     def _fit(self, training: Recipe, seed: int, epochs: int, steps: int, start: Run | None) -> Run:
+        """A training; with `steps` 0 an epoch is as long as its config says."""
         folder = self.folder / f"seed{seed}" / training.name
         options = {
             "seed_everything": str(seed),
-            "data.steps_per_epoch": str(steps),
+            **({"data.steps_per_epoch": str(steps)} if steps else {}),
             "trainer.max_epochs": str(epochs),
             **self._places(training),
             **training.options,

@@ -223,7 +223,7 @@ def _provenance(cells: Sequence[Cell]) -> str:
     for name, runs in trainings.items():
         first = next(iter(runs.values()))
         seconds = ", ".join(f"{wall_seconds(run)[1]:.0f}" for run in runs.values())
-        rows.append(f"| {name} | {first.epochs * first.steps} | {seconds} |")
+        rows.append(f"| {name} | {first.epochs * first.steps or wall_seconds(first)[0]} | {seconds} |")
     return "\n".join(rows)
 
 

@@ -71,7 +71,7 @@ def build(path: Path, *options: str):
 def test_the_built_in_configs_build(name: str):
     cli = build(CONFIGS / f"{name}.yaml")
     assert type(cli.model).__name__ == {"builtin_small": "Dual"}.get(name, name.rpartition("_")[2].capitalize())
-    assert cli.datamodule.size == (64, 64)
+    assert (cli.datamodule.size, cli.datamodule.steps_per_epoch) == ((64, 64), 150)
     assert [phase.steps for phase in cli.model.test_time.phases] == ([] if "regression" in name else [14])
     cli.before_fit()
 
@@ -85,6 +85,7 @@ def test_the_recipe_of_the_paper():
     phase = cli.model.test_time.phases[0]
     assert (phase.steps, phase.rule.lr, phase.pseudo_mesh, cli.model.test_time.tolerance) == (14, 1e-5, True, 2e-5)
     assert (cli.datamodule.batch_size, cli.trainer.max_epochs, cli.datamodule.size) == (40, 65, (256, 192))
+    assert cli.datamodule.steps_per_epoch is None  # an epoch is one pass over the largest set
     assert cli.datamodule.shares == [0.5, 0.2, 0.1, 0.2]
     assert cli.model.training_options.final_lr == 1.0
 
@@ -95,6 +96,7 @@ def test_the_paper_s_other_settings_build(name: str):
     cli = build(CONFIGS / f"{name}.yaml")
     expected = {"cliff_hrnet48": (30, 25), "hmr_resnet50": (40, 65), "finetune_3dpw": (40, 5)}[name]
     assert (cli.datamodule.batch_size, cli.trainer.max_epochs) == expected
+    assert cli.datamodule.steps_per_epoch is None
     assert len(cli.datamodule.train) == (5 if name == "finetune_3dpw" else 4)
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
 
 from hamipose.data.decode import read_image
 from hamipose.errors import InputError
+from hamipose.running.optimization import total_steps
 from meshtto.data import MeshData
 from meshtto.data.base import MeshDataset, unknown_mesh
 from meshtto.data.stream import Mixture
@@ -92,6 +94,15 @@ def test_workers_and_resumption_change_nothing(tmp_path: Path):
     data.trainer = Stopped()  # type: ignore[assignment]
     resumed = list(data.train_dataloader())
     assert all(same(a, b) for a, b in zip(whole[3:], resumed[:2], strict=True))
+
+
+def test_an_epoch_may_be_one_pass_over_the_largest_set(tmp_path: Path):
+    data = module(tmp_path, steps_per_epoch=None)
+    assert data.steps_per_epoch == 2  # six people, four at a time
+    assert len(data.train_dataloader()) == len(list(data.train_dataloader())) == 2
+    trainer = Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.datamodule = data  # type: ignore[attr-defined]
+    assert total_steps(trainer) == 6
 
 
 def test_two_processes_share_one_batch(tmp_path: Path):

@@ -10,7 +10,7 @@ import yaml
 
 from hamipose.errors import InputError
 from hamipose.running.budget import Budget
-from hamipose.running.estimate import pending
+from hamipose.running.estimate import dry_run, pending
 from meshtto.cli import main as meshtto
 from meshtto.cli.report import main
 from meshtto.tables import compose as composing
@@ -98,6 +98,9 @@ def test_at_the_paper_s_scale_every_path_is_below_the_data(tmp_path: Path):
         report = json.loads(test.arguments[test.arguments.index("--data.report") + 1])
         assert set(report) == {"3dpw", "h36m"}
         assert report["h36m"]["init_args"]["split"] == "p2"
+    trainings = [cell.tests[0].after for cell in cells]
+    assert not any("--data.steps_per_epoch" in run.arguments for run in trainings if run)  # the config's: a whole pass
+    assert f"{trainings[0].folder}: 65 epochs, time unknown" in dry_run(trainings[:1], 1)
     epochs = {cell.line.training.name: cell.tests[0].after.epochs for cell in cells if cell.tests[0].after}
     assert epochs["cliff_resnet50"] == epochs["cliff_resnet50_regression"] == 65
     assert epochs["cliff_hrnet48"] == 25
