@@ -5,7 +5,6 @@ so that turned and shifted views still find pixels at their corners, and shrunk 
 use. Where neither changes it, the file's own bytes are copied.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from hamipose.data.decode import UnreadableImage, read_image
 from hamipose.data.packed import read_split
 from hamipose.data.shards import Packed, ShardWriter, row_type
 from hamipose.errors import InputError
+from hamipose.running.processors import processors
 from hamipose.types import Sample
 
 __all__ = ["Options", "pack", "prepare", "prepare_split", "space_needed"]
@@ -284,7 +284,6 @@ def prepare(
     if unknown:
         raise InputError(f"split of {name} is {unknown[0]!r}, expected one of {', '.join(about.splits[protocol])}")
     options = Options(side, margin, quality)
-    cores = len(os.sched_getaffinity(0))
     datasets = {
         Path(out) / protocol / each: about.dataset(raw, each, protocol) for each in split or about.splits[protocol]
     }
@@ -294,7 +293,7 @@ def prepare(
     written = []
     for folder, dataset in datasets.items():
         settings = {"set": name, "protocol": protocol, "split": folder.name}
-        many = 0 if len(dataset) < 4 * _CHUNK else cores
+        many = 0 if len(dataset) < 4 * _CHUNK else processors()
         found = prepare_split(dataset, folder, settings, options, raw, many if workers is None else workers, progress)
         written.append(found)
         if progress:

@@ -7,18 +7,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from hamipose.running.processors import processors
+
 __all__ = ["default_workers", "make_share", "records_of_processes", "with_bar"]
 
 
 def default_workers(pictures: int) -> int:
     """Processes worth starting for so many pictures."""
-    return min(len(os.sched_getaffinity(0)), max(1, pictures // 64))
+    return min(processors(), max(1, pictures // 64))
 
 
 def make_share(asked: dict[str, Any], make_record: Callable[..., dict]) -> None:
@@ -39,7 +42,7 @@ def records_of_processes(module: str, missing: list[int], workers: int, request:
     """The records of the missing pictures, as they are made.
 
     Args:
-        module: run by name with its share of the request as JSON; it calls :func:`make_share`.
+        module: run by name; it reads its share of the request as JSON from its input and calls :func:`make_share`.
         missing: numbers of the pictures.
         workers: how many processes.
         request: what every process is asked for, less its indices.
@@ -47,15 +50,8 @@ def records_of_processes(module: str, missing: list[int], workers: int, request:
     Raises:
         RuntimeError: a process failed.
     """
-    # One thread each: the processes share the processors already.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
     running = [
-        subprocess.Popen(
-            [sys.executable, "-m", module, json.dumps({"indices": share, **request})],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
+        _start(module, {"indices": share, **request})
         for share in (missing[i::workers] for i in range(workers))
         if share
     ]
@@ -82,6 +78,18 @@ def records_of_processes(module: str, missing: list[int], workers: int, request:
         for process in running:
             process.terminate()
             process.wait()
+
+
+def _start(module: str, request: dict[str, Any]) -> subprocess.Popen:
+    """A process that reads the request from a file: a command line could not hold the numbers of many pictures."""
+    # One thread each: the processes share the processors already.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile("w+") as file:
+        json.dump(request, file)
+        file.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-m", module], stdin=file, stdout=subprocess.PIPE, text=True, env=environment
+        )
 
 
 def with_bar(records: Iterator[dict], total: int, title: str, shown: bool) -> Iterator[dict]:

@@ -1,4 +1,4 @@
-"""A process of its own that makes some of the pictures: ``python -m hamipose.synthetic.worker '<json>'``.
+"""A process of its own that makes some of the pictures: ``python -m hamipose.synthetic.worker < request``.
 
 See `hamipose.synthetic.processes`.
 """
@@ -22,4 +22,4 @@ def main(request: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.stdin.read())

@@ -1,4 +1,4 @@
-"""A process of its own that renders some of the built-in pictures: ``python -m meshtto.data.worker '<json>'``.
+"""A process of its own that renders some of the built-in pictures: ``python -m meshtto.data.worker < request``.
 
 See `hamipose.synthetic.processes`.
 """
@@ -18,4 +18,4 @@ def main(request: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.stdin.read())
