@@ -76,7 +76,7 @@ class Adam(Rule):
         rate = self.lr / (1 - self.beta1**step)
         unbias = 1 / (1 - self.beta2**step)
         new = [
-            p - rate * m / ((v * unbias).sqrt() + self.eps) for p, m, v in zip(parameters, first, second, strict=True)
+            p - rate * m / (_root(v * unbias) + self.eps) for p, m, v in zip(parameters, first, second, strict=True)
         ]
         return new, _Moments(step, first, second)
 
@@ -97,6 +97,14 @@ def clip_factor(
     longer = unit * squares.detach().sqrt() > limit
     squares = torch.where(longer, squares, 1.0)
     return torch.where(longer, limit / (unit * squares.sqrt()), 1.0)
+
+
+def _root(v: Float[Tensor, "*weight"]) -> Float[Tensor, "*weight"]:
+    r""":math:`\sqrt v`; where v is 0 all gradients so far were, and the way through it adds nothing: m is 0 as well."""
+    if not v.requires_grad:
+        return v.sqrt()
+    none = v == 0
+    return torch.where(none, 0.0, torch.where(none, 1.0, v).sqrt())
 
 
 def _positive(value: float, name: str = "lr") -> float:

@@ -180,6 +180,32 @@ def test_adam_equals_torch_s_image_by_image():
         torch.testing.assert_close(each, torch.stack([end[name] for end in ends]), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["stacked", "shared"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_second_derivatives_pass_through_adam(kind: str, steps: int):
+    """Against central differences, where units are dead: gradients of exactly 0, at which a root has no derivative."""
+    network = nn.Sequential(nn.Linear(FEATURES, 8), nn.ReLU(), nn.Linear(8, OUT)).double()
+    x, pseudo = torch.randn(BATCH, FEATURES).double(), torch.randn(BATCH, OUT).double()
+    with torch.no_grad():
+        network[0].bias[:3] = -100
+
+    def after() -> Tensor:
+        weights = {"stacked": Stacked, "shared": Shared}[kind](network, Adam(0.01, eps=1e-3), True)
+        return outer(adapt(weights, (x,), loss_to(pseudo), steps).output)
+
+    ways = [torch.randn_like(p) for p in network.parameters()]
+    found = sum(
+        (g * way).sum() for g, way in zip(torch.autograd.grad(after(), network.parameters()), ways, strict=True)
+    )
+    ends = []
+    for h in (1e-6, -2e-6):
+        with torch.no_grad():
+            for p, way in zip(network.parameters(), ways, strict=True):
+                p += h * way
+        ends.append(after())
+    torch.testing.assert_close(found, (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("rule", [SGD(0.05), Adam(0.01)], ids=["SGD", "Adam"])
 def test_the_whole_network_equals_the_loop(rule: Rule):
     network = Whole().eval()
