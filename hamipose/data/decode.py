@@ -4,11 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from PIL import Image
 
 from hamipose.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "decode_image", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "decode_image", "header_box", "read_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -30,6 +31,18 @@ def _is_truncated(data: bytes) -> bool:
 
 class UnreadableImage(InputError):
     """A picture that is missing, truncated or no picture at all."""
+
+
+def header_box(path: str | Path) -> Float[np.ndarray, "4"] | None:
+    """Box of the whole stored picture in pixels, by the file's header alone.
+
+    None where that cannot be had: of what is no picture, which decoding will say, and of one too large for Pillow (179
+    megapixels), which OpenCV reads.
+    """
+    try:
+        return np.array([0, 0, *Image.open(path).size], np.float32)
+    except (OSError, Image.DecompressionBombError):
+        return None
 
 
 def read_image(path: str | Path, reduction: int = 1, upright: bool = False) -> UInt8[np.ndarray, "height width 3"]:

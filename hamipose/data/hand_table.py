@@ -1,16 +1,15 @@
 """Sets of hands: labels in a few arrays however many hands there are, pictures decoded on demand, mirrored if asked."""
 
 from abc import abstractmethod
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
-from PIL import Image
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.crops import published_crop, published_labels, whole_box
+from hamipose.data.decode import header_box
 from hamipose.errors import InputError
 from hamipose.skeletons import HAND21
 from hamipose.types import Sample
@@ -154,9 +153,8 @@ class HandDataset(KeypointDataset):
         table = self.table
         path, box = self.path(table.file[index].item()), table.box_px[index]
         whole = not (box[2] > 0 and box[3] > 0)
-        if whole and self.decode_side > 0:
-            with suppress(OSError):  # the decoder says what is wrong with it
-                box = np.array([0, 0, *Image.open(path).size], np.float32)  # reads the header alone
+        if whole and self.decode_side > 0 and (stored := header_box(path)) is not None:
+            box = stored
         image, reduction = self.decode(path, None if self.paper else box)
         box = whole_box(image.shape[1], image.shape[0]) if whole else (box / reduction).astype(np.float32)
         sample = Sample(

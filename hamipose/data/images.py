@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
-from hamipose.data.decode import IMAGE_SUFFIXES, read_image
+from hamipose.data.decode import IMAGE_SUFFIXES, header_box, read_image
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
@@ -53,13 +50,7 @@ class ImageFolder(UnlabelledDataset):
 
     def __getitem__(self, index: int) -> UnlabelledSample:
         path = self.paths[index]
-        whole = None
-        if self.decode_side > 0:
-            try:
-                whole = np.array([0, 0, *Image.open(path).size], np.float32)  # reads the header alone
-            except OSError:
-                whole = None  # the decoder says what is wrong with it
-        image, _ = self.decode(path, whole)
+        image, _ = self.decode(path, header_box(path) if self.decode_side > 0 else None)
         return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(path))
 
 

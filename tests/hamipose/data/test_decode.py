@@ -61,6 +61,17 @@ def test_reduced_pixels_are_means_of_blocks(tmp_path: Path, picture: np.ndarray)
     assert np.abs(blocks - half).mean() < 2
 
 
+def test_a_picture_too_large_for_pillow_is_read_whole(
+    tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture)
+    folder = ImageFolder(str(tmp_path))
+    folder.decode_side = 16
+    assert folder[0].image.shape == (16, 24, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", picture.shape[0] * picture.shape[1] // 2 - 1)
+    assert folder[0].image.shape == picture.shape
+
+
 def test_a_photo_that_lies_on_its_side_is_turned_where_nobody_annotated_it(tmp_path: Path):
     stored = np.zeros((40, 80, 3), np.uint8)
     stored[:, :40] = (250, 0, 0)  # red on the left; tag 6: turn by 90 degrees clockwise to see it upright
