@@ -134,7 +134,7 @@ class _Runs:
             return {}
         content = relocated(merged(configs_folder("meshtto") / training.config), self.root)
         body = {"model.init_args.regressor.body": content["model"]["init_args"]["regressor"]["body"]}
-        return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation")}
+        return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation", "report")}
 
 
 def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[str, Any]]:
@@ -145,9 +145,7 @@ def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[s
         if line.few:
             arguments |= {"count": arguments["count"] // 8}
         return {"builtin": {**sets["builtin"], "init_args": arguments}}
-    sets = data_sets(scale, line.training)
-    h36m = {**sets["validation"], "init_args": {**sets["validation"]["init_args"], "evidence": "truth"}}
-    return relocated({**sets["report"], "h36m": h36m}, root)
+    return relocated(data_sets(scale, line.training)["report"], root)
 
 
 def data_sets(scale: Scale, training: Recipe) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from hamipose.cli.inherit import expand, lineage
+from hamipose.cli.inherit import expand, lineage, merged
 from meshtto.cli import HELP, main
+from meshtto.data.h36m import _SUBJECTS
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
 
@@ -51,6 +53,19 @@ def test_no_config_selects_by_test_labels(path: Path):
     for part in lineage(path):
         for callback in (yaml.safe_load(part.read_text()).get("trainer") or {}).get("callbacks", []):
             assert not str((callback.get("init_args") or {}).get("monitor")).startswith("report/")
+    data = merged(path).get("data") or {}
+    chosen_by = people_of(data["validation"]) if data.get("validation") else set()
+    for spec in (data.get("report") or {}).values():
+        assert not chosen_by & people_of(spec), "what chooses a checkpoint is a test set"
+
+
+def people_of(spec: dict[str, Any]) -> set[tuple[str, ...]]:
+    """Whom a data set shows, whatever is done with them; of Human3.6M the subjects, for its splits share them."""
+    options = spec.get("init_args") or {}
+    series = tuple(str(options.get(name)) for name in ("root", "file", "seed"))
+    split = options.get("split")
+    parts = _SUBJECTS[split] if spec["class_path"].endswith("Human36MMeshes") else [split]
+    return {(spec["class_path"], *series, str(part)) for part in parts}
 
 
 def build(path: Path, *options: str):

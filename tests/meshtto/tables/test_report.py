@@ -97,7 +97,17 @@ def test_at_the_paper_s_scale_every_path_is_below_the_data(tmp_path: Path):
             assert str(root / "smpl/smpl_neutral.safetensors") in run.arguments
         report = json.loads(test.arguments[test.arguments.index("--data.report") + 1])
         assert set(report) == {"3dpw", "h36m"}
-        assert report["h36m"]["init_args"]["split"] == "p2"
+        assert report["h36m"]["init_args"] == {
+            "root": str(root / "h36m"),
+            "split": "p2",
+            "mosh": str(root / "h36m_mosh"),
+            "evidence": "truth",
+        }
+        assert run.arguments[0] == "fit"
+        chosen_by = json.loads(run.arguments[run.arguments.index("--data.validation") + 1])
+        assert chosen_by["init_args"]["split"] == "validation"
+        seen = json.loads(run.arguments[run.arguments.index("--data.report") + 1])
+        assert seen == report  # in training too, below the data
     trainings = [cell.tests[0].after for cell in cells]
     assert not any("--data.steps_per_epoch" in run.arguments for run in trainings if run)  # the config's: a whole pass
     assert f"{trainings[0].folder}: 65 epochs, time unknown" in dry_run(trainings[:1], 1)
