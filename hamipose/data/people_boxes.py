@@ -124,11 +124,16 @@ class BoxedPeople(UnlabelledDataset):
 
     @cached_property
     def people(self) -> list[tuple[str, np.ndarray]]:
-        """File name and box of each person, read on first use."""
+        """File name and box of each person, read on first use; those of one picture come one after the other.
+
+        Raises:
+            InputError: the file cannot be read, or has nobody in the picture that is used.
+        """
         found = [person for person in self._file.people if self.only in (None, person[0])]
         if not found:
             raise InputError(f"box file {self.boxes} has no box for {self.only}")
-        return found
+        place = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in found))}
+        return sorted(found, key=lambda person: place[person[0]])
 
     def prepare(self) -> None:
         path = self.root / self.people[0][0]
@@ -152,7 +157,8 @@ class BoxedFrames(UnlabelledDataset):
 
     Args:
         path: the video file.
-        boxes: COCO annotation file with ``bbox``; file names end in # and the frame's number, 0 for the first.
+        boxes: COCO annotation file with ``bbox``; a file name is the video's, # and the number of a frame, 0 the first.
+            Those of other videos are left out.
         every: use frames 0, every, 2·every, … of those in the file.
         margin: what is shown is this many times the box.
     """
@@ -173,18 +179,22 @@ class BoxedFrames(UnlabelledDataset):
         Raises:
             InputError: the file cannot be read, names something else than frames, or no frame that is used.
         """
-        found = []
+        found, others = [], set()
         for name, box in read_boxes(self.boxes).people:
-            number = name.rpartition("#")[2]
-            if "#" not in name or not number.isdigit():
+            video, _, number = name.rpartition("#")
+            if not video or not number.isdigit():
                 raise InputError(
                     f"box file {self.boxes} has boxes for {name}; expected frames of {self.path.name}, such as "
                     f"{self.path.name}#0 for the first one"
                 )
-            if int(number) % self.every == 0:
+            if Path(video).name != self.path.name:
+                others.add(Path(video).name)
+            elif int(number) % self.every == 0:
                 found.append((int(number), box))
         if not found:
-            raise InputError(f"box file {self.boxes} has no box for every {self.every}th frame")
+            frames = f" in every {self.every}th frame" if self.every > 1 else ""
+            but = f", but for {', '.join(sorted(others)[:3])}" if others else ""
+            raise InputError(f"box file {self.boxes} has no box for {self.path.name}{frames}{but}")
         return sorted(found, key=lambda person: person[0])
 
     @cached_property

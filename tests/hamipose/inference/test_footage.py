@@ -47,6 +47,31 @@ def test_boxes_come_from_the_file_with_a_margin(pictures: Path, tmp_path: Path):
     np.testing.assert_allclose(samples[0].box_px, [7.5, 15, 25, 50])
 
 
+def write_boxes(path: Path, *names: str) -> str:
+    """One box a name, each a pixel further to the right than the one before."""
+    images = [{"id": i, "file_name": name} for i, name in enumerate(dict.fromkeys(names))]
+    number = {image["file_name"]: image["id"] for image in images}
+    people = [{"image_id": number[name], "bbox": [i, 0, 20, 20]} for i, name in enumerate(names)]
+    path.write_text(json.dumps({"images": images, "annotations": people}))
+    return str(path)
+
+
+def test_people_of_a_picture_come_together_whatever_the_files_order(pictures: Path, tmp_path: Path):
+    boxes = write_boxes(tmp_path / "boxes.json", "p2.png", "p0.png", "p2.png", "p0.png")
+    samples = list(open_footage(str(pictures), boxes=boxes).samples)
+    assert [Path(s.name).name for s in samples] == ["p2.png#0", "p2.png#1", "p0.png#2", "p0.png#3"]
+    assert [s.box_px[0] + 2.5 for s in samples] == [0, 2, 1, 3]  # the margin is an eighth on each side
+
+
+def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
+    mixed = write_boxes(tmp_path / "mixed.json", "other.mp4#0", "elsewhere/clip.mp4#3", "other.mp4#3", "clip.mp4#1")
+    samples = list(open_footage(str(clip), boxes=mixed).samples)
+    assert [Path(s.name).name for s in samples] == ["clip.mp4#1#0", "clip.mp4#3#1"]
+    assert [s.box_px[0] + 2.5 for s in samples] == [3, 1]
+    with pytest.raises(InputError, match=r"no box for clip\.mp4.*but for other\.mp4"):
+        open_footage(str(clip), boxes=write_boxes(tmp_path / "other.json", "other.mp4#0"))
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
