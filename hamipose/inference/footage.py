@@ -1,6 +1,6 @@
 """What a user points to – a picture, a folder, a video, a webcam – as people to look at, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,13 +12,14 @@ from jaxtyping import UInt8
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
 from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage
+from hamipose.data.drawn import is_drawn
 from hamipose.data.images import ImageFolder, OnePicture
 from hamipose.data.people_boxes import BoxedFrames, BoxedPeople
 from hamipose.data.video import VIDEO_SUFFIXES, Video
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["Footage", "open_footage"]
+__all__ = ["Footage", "open_footage", "photos"]
 
 
 @dataclass
@@ -44,8 +45,20 @@ def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledS
     return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
 
 
-def _readable(dataset: UnlabelledDataset, unreadable: list[str]) -> Iterator[UnlabelledSample]:
-    for index in range(len(dataset)):
+def photos(folder: ImageFolder) -> list[int]:
+    """Places of a folder's pictures, without those below it that `predict` has drawn.
+
+    Raises:
+        InputError: there is no such folder, or no other picture in it.
+    """
+    places = [i for i, path in enumerate(folder.paths) if not is_drawn(path.relative_to(folder.root))]
+    if not places:
+        raise InputError(f"image folder {folder.root} holds no picture but those that predict has drawn")
+    return places
+
+
+def _readable(dataset: UnlabelledDataset, indices: Sequence[int], unreadable: list[str]) -> Iterator[UnlabelledSample]:
+    for index in indices:
         try:
             yield dataset[index]
         except UnreadableImage as error:
@@ -69,7 +82,8 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
     """People in what `source` names.
 
     Args:
-        source: a picture, a folder of pictures, a video file, or ``webcam`` (``webcam:1`` for the second one).
+        source: a picture, a folder of pictures (less those that `predict` has drawn), a video file, or ``webcam``
+            (``webcam:1`` for the second one).
         boxes: COCO annotation file with a box for each person: of a folder, with file names below it; of a video, with
             VIDEO#0, VIDEO#1 … for its frames; of a picture, with its name. Without it, one person is looked for in the
             whole picture.
@@ -110,7 +124,8 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         dataset.prepare()
         if isinstance(dataset, Video | BoxedFrames):
             rate = dataset.rate
-        samples, count = _readable(dataset, unreadable), len(dataset)
+        indices = photos(dataset) if isinstance(dataset, ImageFolder) else range(len(dataset))
+        samples, count = _readable(dataset, indices, unreadable), len(indices)
         if not moving and every > 1:
             samples, count = islice(samples, 0, None, every), -(-count // every)
     if limit is not None:

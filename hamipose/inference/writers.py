@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.coco_results import FoundPerson, coco_content, picture_name
+from hamipose.data.drawn import drawn_path
 from hamipose.data.video_file import VideoFile
 from hamipose.draw import draw_keypoints
 from hamipose.errors import InputError
@@ -82,7 +83,7 @@ class Overlays:
         if self._video is not None:
             self._video.add(self._canvas)
         else:
-            path = self.folder / "overlays" / f"{self.written:05d}_{Path(self._name).stem}.jpg"
+            path = self.folder / drawn_path(self.written, self._name)
             path.parent.mkdir(parents=True, exist_ok=True)
             if not cv2.imwrite(str(path), cv2.cvtColor(self._canvas, cv2.COLOR_RGB2BGR)):
                 raise InputError(f"{path} cannot be written; check the folder and the free space")

@@ -42,6 +42,21 @@ def test_a_folder_becomes_keypoints_and_pictures(
     assert "9.png" in printed.err
 
 
+def test_results_below_the_folder_are_no_pictures_of_it(
+    model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.chdir(pictures)
+    (pictures / "overlays").mkdir()  # a user's own, whose pictures have other names
+    (pictures / "0.png").rename(pictures / "overlays" / "0.png")
+    for out in ([], [], ["--out", "in/more"], []):
+        assert main(["predict", ".", "--checkpoint", str(model), *out]) == 0
+        assert "\n3 people in .:" in capsys.readouterr().out
+    assert len(list(Path("predictions/overlays").iterdir())) == 3
+    assert main(["predict", "in", "--checkpoint", str(model)]) == 2
+    assert "holds no picture but those that predict has drawn" in capsys.readouterr().err
+    assert main(["predict", "in/more/overlays", "--checkpoint", str(model), "--out", "of them"]) == 0  # if asked for
+
+
 def test_mistakes_end_in_one_line(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     for path in pictures.iterdir():
         path.write_text("broken")

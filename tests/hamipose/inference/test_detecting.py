@@ -201,9 +201,9 @@ def test_predict_with_a_detector(
     model_folder: Path, people: Path, tmp_path: Path, bright: Bright, capsys: pytest.CaptureFixture
 ):
     command = ["predict", str(people), "--checkpoint", str(model_folder), "--out", str(tmp_path / "out")]
-    for looked in (4, 4):
-        assert main([*command, "--detector", "bright"]) == 0
-        assert bright.looked == looked
+    for out in (tmp_path / "out", tmp_path / "out", people, people):  # what it writes among them is looked at by nobody
+        assert main([*command, "--out", str(out), "--detector", "bright"]) == 0
+        assert bright.looked == (8 if out == people else 4)
     printed = capsys.readouterr().out
     assert "nobody in 1 of them, which are left out" in printed
     assert "4 people in" in printed
