@@ -47,7 +47,8 @@ more
   python -m hamipose fit --help.… CLASS                  options of a class: --data.source.help hamipose.data.Surreal
   --debug                                                the whole traceback when something goes wrong
 
-exit status: 0 done, 2 something that you can put right (one line says what), 1 anything else
+exit status: 0 done, 2 something that you can put right (one line says what), 130 interrupted,
+             1 anything else
 """
 
 #: Besides fit, validate, test and predict by a config.

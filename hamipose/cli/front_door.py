@@ -32,15 +32,25 @@ def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapp
         return 0
     try:
         _run(given[0], given[1:], package, verbs)
-    except InputError as error:
-        if debug:
+    except (InputError, OSError) as error:
+        if debug or (isinstance(error, OSError) and error.filename is None):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _line(error: InputError | OSError) -> str:
+    """What is wrong, and nothing around it."""
+    if isinstance(error, OSError):
+        return f"{error.filename2 or error.filename} cannot be used ({error.strerror or error}); give another path"
+    message = str(error)
+    if message.startswith("Caught "):  # in a loading process, whose traceback torch puts first
+        message = message.rstrip().splitlines()[-1].partition(": ")[2]
+    return message
 
 
 def _run(verb: str, rest: list[str], package: str, verbs: Mapping[str, str]) -> None:

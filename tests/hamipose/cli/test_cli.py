@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -156,8 +157,24 @@ def test_bad_data_end_in_one_line(config: Path, dots: Path, tmp_path: Path, caps
     assert "holds no picture" in told(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
     labelled = {"class_path": "hamipose.data.CocoKeypoints", "init_args": {"root": str(dots / "dark")}}
     assert "carries labels" in told(capsys, *fit, f"--data.target=[{json.dumps(labelled)}]")
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path}/file" in told(capsys, *fit, "--trainer.logger.init_args.save_dir", str(tmp_path / "file"))
     nowhere = {"class_path": "hamipose.data.LeedsSports", "init_args": {"root": str(tmp_path / "nowhere")}}
     assert "joints.mat cannot be read" in told(capsys, *fit, f"--data.source={json.dumps(nowhere)}")
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_damaged_picture_ends_in_one_line(
+    config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture, workers: str
+):
+    shutil.copytree(dots / "light", tmp_path / "light")
+    for path in (tmp_path / "light" / "images").iterdir():
+        path.write_bytes(path.read_bytes()[:-20])
+    fit = ("fit", "--config", str(config), "--data.num_workers", workers)
+    damaged = ("--data.validation.init_args.root", str(tmp_path / "light"))
+    assert re.match(r"error: image \S+ is truncated", told(capsys, *fit, *damaged))
+    damaged = ("--data.source.init_args.root", str(tmp_path / "light"), "--data.validation", "null")
+    assert told(capsys, *fit, *damaged).startswith("error: 32 pictures in a row could not be read")
 
 
 def test_target_labels_may_not_select(config: Path, capsys: pytest.CaptureFixture):
