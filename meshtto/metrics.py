@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics import Metric
 
+from meshtto.joints import EVALUATION14, JOINTS49
 from meshtto.procrustes import align
 
 __all__ = [
@@ -24,8 +25,13 @@ __all__ = [
     "ReprojectionError",
     "aligned_joint_errors",
     "joint_errors",
+    "joint_targets",
     "reprojection_errors",
 ]
+
+#: Labels of the 14 joints where no mesh is labelled.
+_OF_49 = [JOINTS49.index(name) for name in EVALUATION14]
+_PELVIS = JOINTS49.index("pelvis")
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,25 @@ class Protocol:
     def as_dict(self) -> dict[str, str]:
         """Plain, to be written."""
         return asdict(self)
+
+
+def joint_targets(
+    labelled_m: Float[Tensor, "batch 14 3"],
+    joints_m: Float[Tensor, "batch 49 3"],
+    confidence: Float[Tensor, "batch 49"],
+    has_mesh: Bool[Tensor, " batch"],
+) -> tuple[Float[Tensor, "batch 14 3"], Bool[Tensor, " batch"]]:
+    """What predicted joints are compared with, relative to the pelvis, and who has all of it.
+
+    Args:
+        labelled_m: regressed from labelled meshes, relative to the regressed pelvis.
+        joints_m: labelled joints, which stand in where no mesh is labelled.
+        confidence: of these.
+        has_mesh: whose mesh is labelled.
+    """
+    apart = joints_m[:, _OF_49] - joints_m[:, _PELVIS, None]
+    complete = (confidence[:, [*_OF_49, _PELVIS]] > 0).all(1)
+    return torch.where(has_mesh[:, None, None], labelled_m, apart), has_mesh | complete
 
 
 def joint_errors(

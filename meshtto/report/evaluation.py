@@ -13,14 +13,13 @@ from torch import Tensor
 from hamipose.errors import InputError
 from meshtto.body import Body, load_body
 from meshtto.data.base import MeshDataset
-from meshtto.joints import EVALUATION14, JOINTS49
-from meshtto.metrics import MPJPE, PAMPJPE, PVE, MeanError, Protocol
+from meshtto.joints import EVALUATION14
+from meshtto.metrics import MPJPE, PAMPJPE, PVE, MeanError, Protocol, joint_targets
 from meshtto.types import GENDERS
 
 __all__ = ["evaluate", "read_predictions"]
 
 _CHUNK = 32
-_OF_49 = [JOINTS49.index(name) for name in EVALUATION14]
 
 
 def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.ndarray]:
@@ -79,7 +78,9 @@ def _labels(dataset: MeshDataset, rows: range) -> dict[str, Any]:
 def _true_vertices(labels: dict[str, Any], bodies: dict[str, Body], name: str) -> Float[Tensor, "batch vertex 3"]:
     vertices = []
     for i, gender in enumerate(labels["gender"]):
-        body = bodies.setdefault(GENDERS[gender], load_body(name, GENDERS[gender]))
+        if GENDERS[gender] not in bodies:
+            bodies[GENDERS[gender]] = load_body(name, GENDERS[gender])
+        body = bodies[GENDERS[gender]]
         vertices.append(body(labels["rotations"][i : i + 1], labels["shape"][i : i + 1]).vertices_m)
     return torch.cat(vertices)
 
@@ -98,10 +99,15 @@ def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str
         body: model that parameters and labels belong to, as :func:`meshtto.body.load_body` takes it.
 
     Raises:
-        InputError: vertices are of another body.
+        InputError: labels or vertices are of another body.
     """
     bodies = {"neutral": load_body(body)}
     neutral = bodies["neutral"]
+    if dataset.labels_of not in (None, neutral.name):
+        raise InputError(
+            f"labels of {type(dataset).__name__} belong to the body {dataset.labels_of}, --body {body} is "
+            f"{neutral.name}; give the body of its labels with --body"
+        )
     joints = len(EVALUATION14)
     metrics: dict[str, MeanError] = {"mpjpe": MPJPE(joints), "pa_mpjpe": PAMPJPE(joints), "pve": PVE()}
     vertices = predictions.get("vertices_m")
@@ -118,17 +124,16 @@ def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str
         if made is None and "shape" in mine:
             made = neutral(_rotations(mine), mine["shape"]).vertices_m
         found = mine["joints_m"] if made is None else neutral.evaluation_joints(made)
-        has_mesh = labels["has_mesh"]
-        apart = labels["joints_m"][:, _OF_49] - labels["joints_m"][:, JOINTS49.index("pelvis"), None]
-        target = torch.where(has_mesh[:, None, None], neutral.evaluation_joints(true), apart)
-        known = has_mesh | (labels["joints_confidence"][:, _OF_49] > 0).all(1)
+        has_mesh, labelled = labels["has_mesh"], neutral.evaluation_joints(true)
+        target, known = joint_targets(labelled, labels["joints_m"], labels["joints_confidence"], has_mesh)
         metrics["mpjpe"].update(found, target, known)
         metrics["pa_mpjpe"].update(found, target, known)
         if made is not None:
             metrics["pve"].update(made, true, has_mesh)
     per_point = metrics["mpjpe"].per_point().tolist()
     genders = "neutral" if body == "builtin" else Protocol.gender
-    protocol = Protocol(body=Path(body).name, gender=genders, evidence="not known: predictions of others")
+    others = "not known: predictions of others"
+    protocol = Protocol(body=Path(body).name, gender=genders, evidence=others, boxes=others)
     return {
         "protocol": protocol.as_dict(),
         "people": len(dataset),

@@ -10,7 +10,11 @@ import torch
 from hamipose.errors import InputError
 from meshtto.body import load_body
 from meshtto.data.base import MeshDataset
+from meshtto.data.stream import collate, crop_of
 from meshtto.joints import EVALUATION14, JOINTS49
+from meshtto.losses import Prediction
+from meshtto.methods.scores import Scores
+from meshtto.report import evaluation
 from meshtto.report.evaluation import evaluate, read_predictions
 from meshtto.report.plots import against_steps, per_joint
 from meshtto.types import MeshSample
@@ -110,6 +114,62 @@ def test_rows_may_come_in_any_order(labelled: Labelled, tmp_path: Path):
 def test_what_cannot_be_scored_is_refused(labelled: Labelled, tmp_path: Path, arrays: dict, message: str):
     with pytest.raises(InputError, match=message):
         scores(labelled, tmp_path / "a.npz", **arrays)
+
+
+def test_labels_of_another_body_are_refused(labelled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Their coefficients would be those of some other person, and the figures plausible."""
+    monkeypatch.setattr(Labelled, "labels_of", "SMPL")
+    np.savez(tmp_path / "a.npz", joints_m=np.zeros((COUNT, 14, 3)))
+    with pytest.raises(InputError, match="labels of Labelled belong to the body SMPL, --body builtin is builtin"):
+        evaluate(read_predictions(tmp_path / "a.npz", labelled), labelled)
+
+
+def without(labelled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list[str]) -> None:
+    """No meshes; joints a metre aside, and of some people not all of them known."""
+    whole = Labelled.__getitem__
+
+    def item(self: Labelled, index: int) -> MeshSample:
+        sample = whole(self, index)
+        sample.has_mesh, sample.joints_m = False, sample.joints_m + np.float32([1, 0, 0])
+        for name in unknown.get(f"of_{index}", []):
+            sample.joints_confidence[JOINTS49.index(name)] = 0
+            sample.joints_m[JOINTS49.index(name)] = 0
+        return sample
+
+    monkeypatch.setattr(Labelled, "__getitem__", item)
+
+
+def test_joints_are_compared_with_where_all_and_the_pelvis_are_known(
+    labelled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And with the very errors that a run's own evaluation has."""
+    without(labelled, monkeypatch, of_1=["pelvis"], of_3=["left_knee"])
+    vertices = labelled.vertices.numpy() + np.float32(0.001) * np.arange(COUNT, dtype=np.float32)[:, None, None]
+    found = scores(labelled, tmp_path / "a.npz", vertices_m=vertices)["errors_mm"]
+    assert set(found) == {"mpjpe", "pa_mpjpe"}
+    assert found["mpjpe"] < 60  # the set's joints are not quite those regressed from the mesh
+    method = Scores("val", 0)
+    batch = collate([crop_of(labelled[i], (4, 4), index=i) for i in range(COUNT)])
+    nothing = torch.zeros(COUNT, 49, 3)
+    seen = Prediction(
+        batch.rotations, batch.shape, nothing[:, 0], torch.from_numpy(vertices), nothing, nothing[..., :2]
+    )
+    method.update(0, seen, batch, torch.from_numpy(vertices), load_body())
+    assert {name: curve[0] for name, curve in method.curves().items() if name in found} == pytest.approx(
+        found, abs=1e-3
+    )
+
+
+def test_a_body_is_loaded_once_for_each_gender(labelled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    loaded = []
+    monkeypatch.setattr(evaluation, "load_body", lambda *given: loaded.append(given) or load_body(*given))
+    scores(labelled, tmp_path / "a.npz", vertices_m=labelled.vertices.numpy())
+    assert len(loaded) == 1
+
+
+def test_the_protocol_says_what_is_not_known_of_others(labelled: Labelled, tmp_path: Path):
+    protocol = scores(labelled, tmp_path / "a.npz", vertices_m=labelled.vertices.numpy())["protocol"]
+    assert protocol["evidence"] == protocol["boxes"] == "not known: predictions of others"
 
 
 def test_pickles_are_refused(labelled: Labelled, tmp_path: Path):
