@@ -148,7 +148,7 @@ class Adaptation(nn.Module):
         )
         target_weight = self.options.trade_off if gate.target_weight is None else gate.target_weight
         loss = (gate.weight * source.losses).sum() + (target_weight * target.losses).sum()
-        return Objective(loss, source.losses, target.losses, gate, confident)
+        return Objective(loss, source.losses, target.losses, gate, confident, self.options.trade_off)
 
     def before_step(self, network: PoseNetwork) -> None:
         """Remember the last layer."""

@@ -189,7 +189,7 @@ class PoseMethod(BackwardAsForward):
 
     @torch.no_grad()
     def _log_training(self, norm: Tensor | None) -> None:
-        logged = self._diagnostics.flush(1.0 if self.adaptation is None else self.adaptation.options.trade_off)
+        logged = self._diagnostics.flush()
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         logged["train/lr"] = float(optimizer.param_groups[0]["lr"])
         if norm is not None:

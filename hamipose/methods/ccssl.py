@@ -115,7 +115,8 @@ class CCSSL(PoseMethod):
         labels = encode(keypoints_px, size, sigma=options.sigma, visible=believed, quantise=options.quantise)
         heatmaps = self.network.final(self._features(normalise(target.student))).float()
         losses = heatmap_mse(heatmaps, labels, believed.float(), options.reduction)
-        return Objective(source.losses.sum() + self.trade_off * losses.sum(), source.losses, losses)
+        loss = source.losses.sum() + self.trade_off * losses.sum()
+        return Objective(loss, source.losses, losses, trade_off=self.trade_off)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """With the labels."""

@@ -177,8 +177,9 @@ class CGDM(PoseMethod):
             + self.discrepancy * (first - second).abs().mean()
             + self.gradient * _sum(gaps) / len(gaps)
         )
-        loss = loss + self.adaptation.options.trade_off * target_loss
-        return Objective(loss, source.losses, supervised[0])
+        trade_off = self.adaptation.options.trade_off
+        loss = loss + trade_off * target_loss
+        return Objective(loss, source.losses, supervised[0], trade_off=trade_off * self.supervision)
 
 
 def _through(features: Tensor, head: nn.Conv2d, turned: bool) -> Maps:

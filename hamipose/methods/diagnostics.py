@@ -13,13 +13,23 @@ __all__ = ["Diagnostics", "Objective"]
 
 
 class Objective(NamedTuple):
-    """What one step descends on, and how it came about."""
+    """What one step descends on, and how it came about.
+
+    Attributes:
+        loss: all of it.
+        source: losses on the source.
+        target: losses on the target, without their factor.
+        gate: what was made of the two.
+        confidence: how sure the target's labels are.
+        trade_off: the target's factor.
+    """
 
     loss: Float[Tensor, ""]
     source: Float[Tensor, " keypoint"]
     target: Float[Tensor, " keypoint"] | None = None
     gate: Gate | None = None
     confidence: Float[Tensor, " keypoint"] | None = None
+    trade_off: float | int = 1.0
 
 
 class Diagnostics:
@@ -33,8 +43,9 @@ class Diagnostics:
         self.skeleton = skeleton
         self._source: Tensor | None = None
         self._target: Tensor | None = None
-        self._steps = 0
-        self._adapting = 0
+        self._gated: Tensor | None = None
+        self._trade_off = 1.0
+        self._steps = self._adapting = 0
 
     @torch.no_grad()
     def add(self, objective: Objective) -> None:
@@ -42,12 +53,17 @@ class Diagnostics:
         source = objective.source.detach()
         self._source = source if self._source is None else self._source + source
         self._steps += 1
+        if objective.target is None:
+            return
+        target = objective.target.detach()
+        self._target = target if self._target is None else self._target + target
+        self._trade_off = objective.trade_off
+        self._adapting += 1
         gate = objective.gate
-        if gate is None or objective.target is None or objective.confidence is None:
+        if gate is None or objective.confidence is None:
             return
         rows = torch.stack(
             [
-                objective.target.detach(),
                 (gate.cosine < 0).float(),
                 gate.cosine,
                 gate.weight,
@@ -56,10 +72,9 @@ class Diagnostics:
                 (gate.weight < 0).float(),
             ]
         )
-        self._target = rows if self._target is None else self._target + rows
-        self._adapting += 1
+        self._gated = rows if self._gated is None else self._gated + rows
 
-    def flush(self, trade_off: float = 1.0) -> dict[str, float]:
+    def flush(self) -> dict[str, float]:
         """Means since the last call, by the names they are logged under."""
         if self._source is None:
             return {}
@@ -67,11 +82,13 @@ class Diagnostics:
         logged = {"train/source_loss": sum(source)}
         potential = sum(source)
         if self._target is not None:
-            target, conflict, cosine, weight, openness, confidence, negative = (self._target / self._adapting).tolist()
+            target = sum((self._target / self._adapting).tolist())
+            potential += self._trade_off * target
+            logged["train/target_loss"] = target
+        if self._gated is not None:
+            conflict, cosine, weight, openness, confidence, negative = (self._gated / self._adapting).tolist()
             count = len(self.skeleton)
-            potential += trade_off * sum(target)
             logged |= {
-                "train/target_loss": sum(target),
                 "train/conflict": sum(conflict) / count,
                 "train/cosine": sum(cosine) / count,
                 "train/weight": sum(weight) / count,
@@ -84,6 +101,6 @@ class Diagnostics:
                 logged[f"train/weight/{name}"] = weight[k]
                 logged[f"train/openness/{name}"] = openness[k]
         logged["train/potential"] = potential
-        self._source = self._target = None
+        self._source = self._target = self._gated = None
         self._steps = self._adapting = 0
         return logged

@@ -211,8 +211,9 @@ class MDAM(PoseMethod):
         falling = max(options.initial_last, options.initial * ramp_down(epoch, options.initial_epochs))
         rising = options.consistency * ramp_up(epoch, options.consistency_epochs)
         losses = falling * initial + rising * (inner + outer) + options.two_heads * agreement
-        total = source.sum() + self.adaptation.options.trade_off * (losses.sum() + options.domain * domain)
-        return Objective(total, source, losses)
+        trade_off = self.adaptation.options.trade_off
+        total = source.sum() + trade_off * (losses.sum() + options.domain * domain)
+        return Objective(total, source, losses, trade_off=trade_off)
 
     def epoch_of_adaptation(self) -> int:
         """Whole epochs since pretraining ended."""

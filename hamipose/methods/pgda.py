@@ -121,4 +121,4 @@ class PGDA(PoseMethod):
         gate = self.adaptation.gate(rows[0], rows[1], rows[2], progress=1.0, trade_off=trade_off)
         losses = source_pass.losses.detach(), target_pass.losses.detach()
         loss = self.source_share * losses[0].sum() + trade_off * losses[1].sum()
-        return Objective(loss, *losses, gate, confident)
+        return Objective(loss, *losses, gate, confident, trade_off)

@@ -134,10 +134,11 @@ class RegDA(PoseMethod):
         self._keep_gradients(self.adversarial.parameters())
         self._step_now()
 
-        right = self.trade_off * self.disparity(scale_gradient(features, slope), truth)
-        self.manual_backward(right.sum() + nothing(self.network.final.parameters()))
+        right = self.disparity(scale_gradient(features, slope), truth)
+        game = self.trade_off * right.sum()
+        self.manual_backward(game + nothing(self.network.final.parameters()))
         self._keep_gradients([*self.network.backbone.parameters(), *self.network.deconv.parameters()])
-        return Objective((loss + right.sum()).detach(), source.losses, right)
+        return Objective((loss + game).detach(), source.losses, right, trade_off=self.trade_off)
 
     def _step_now(self) -> None:
         """One of the steps that the trainer does not count."""

@@ -174,8 +174,8 @@ class SFHPE(PoseMethod):
         imitation = heatmap_mse(target, taught, None, reduction)
         learning = imitation.sum() + self.contrast * profile_contrast(target, taught)
         learning = learning + self.mutual_information * information(target)
-        loss = fine_tuning.sum() + moving + self.adaptation.options.trade_off * learning
-        return Objective(loss, fine_tuning, imitation)
+        trade_off = self.adaptation.options.trade_off
+        return Objective(fine_tuning.sum() + moving + trade_off * learning, fine_tuning, imitation, trade_off=trade_off)
 
     def follow(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """The intermediate's maps, with gradients; BatchNorm as `adaptation.batchnorm` has it."""
