@@ -1,4 +1,4 @@
-"""The loop: look at the losses, step, look again; each image stops on its own."""
+"""The loop: look at the losses, step, look again; each image whose weights are its own stops on its own."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -48,10 +48,11 @@ def adapt(
         loss: from its output to one value an image, 0 or more, which must depend on that image alone.
         steps: at most so many.
         tolerance: an image stops as soon as its loss changes by less than this from one step to the next (an absolute
-            number). An image whose loss is no finite number from the beginning is left where it is.
+            number). An image whose loss is no finite number from the beginning is left where it is. Images that share
+            their weights stop as one, by their mean loss.
         watch: shown the step's number and the output under the weights so far, from 0 to `steps`, whether or not all
             images stopped before.
-        enough: from the output to which images need no further step.
+        enough: from the output to which images need no further step; those that share their weights stop with the last.
 
     Returns:
         The output after the last step, and the way there. With 0 steps that of the network as it is.
@@ -83,11 +84,14 @@ def adapt(
         if done:
             continue
         seen.append(losses.detach())
+        ready = torch.zeros_like(active)
         if tolerance is not None and step > 0:
-            active = active & ((seen[-2] - seen[-1]).abs() >= tolerance)
+            change = weights.judged(seen[-2], sound) - weights.judged(seen[-1], sound)
+            ready = ~(change.abs() >= tolerance)
         if enough is not None:
-            active = active & ~enough(output)
+            ready = ready | enough(output)
         if enough is not None or tolerance is not None:
+            active = active & ~weights.stopping(ready, sound)
             done = not bool(active.any())
         if done:
             continue

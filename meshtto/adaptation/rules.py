@@ -75,9 +75,7 @@ class Adam(Rule):
         second = [v.lerp(g.square(), 1 - self.beta2) for v, g in zip(old.second, gradients, strict=True)]
         rate = self.lr / (1 - self.beta1**step)
         unbias = 1 / (1 - self.beta2**step)
-        new = [
-            p - rate * m / (_root(v * unbias) + self.eps) for p, m, v in zip(parameters, first, second, strict=True)
-        ]
+        new = [p - rate * m / (_root(v * unbias) + self.eps) for p, m, v in zip(parameters, first, second, strict=True)]
         return new, _Moments(step, first, second)
 
 

@@ -41,9 +41,9 @@ class Shared(Weights):
             return functional_call(self.network, self._parameters, inputs)
 
     def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
-        """Down the mean over active images; all images move, as long as one is active."""
+        """Down the mean over active images, which are all that have a loss, or none."""
         names, old = list(self._parameters), list(self._parameters.values())
-        loss = torch.where(active, losses, 0.0).sum() / len(losses)
+        loss = torch.where(active, losses, 0.0).sum() / active.sum().clamp(min=1)
         found = torch.autograd.grad(loss, old, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, old, strict=True)]
         if self.rule.clip_norm is not None:
@@ -65,8 +65,12 @@ class Shared(Weights):
             self._parameters = dict(self._start)
 
     def judged(self, losses: Float[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """The mean over sound images, which is what goes down: the weights of all go astray together."""
+        """The mean over sound images, which is what goes down: the weights of all go astray, or rest, together."""
         return (torch.where(sound, losses, 0.0).sum() / sound.sum().clamp(min=1)).expand_as(losses)
+
+    def stopping(self, ready: Bool[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """All, once all sound ones are ready: who stopped before would be moved by the others without a say."""
+        return (ready | ~sound).all().expand_as(ready)
 
     def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
         return {name: p.expand(self._batch, *p.shape) for name, p in self._parameters.items()}

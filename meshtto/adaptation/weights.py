@@ -27,8 +27,17 @@ class Weights(ABC):
         """Take these images' weights back to where they began."""
 
     def judged(self, losses: Float[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """What tells whether an image's weights have gone astray: its own loss. (`sound`: it was a number at first.)"""
+        """What tells whether an image's weights went astray or came to rest: its own loss.
+
+        Args:
+            losses: now.
+            sound: whose loss was a number at first.
+        """
         return losses
+
+    def stopping(self, ready: Bool[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Which images stop when these are ready to: they do. (`sound`: as in :meth:`judged`.)"""
+        return ready
 
     @abstractmethod
     def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:

@@ -38,9 +38,10 @@ class Dual(MeshMethod):
         auxiliary: the network f_u; as the regressor where not given. Its kind and body must be the regressor's.
         training: how they are trained.
         loss: weights of the loss's terms, inside and outside; the factor `outer` is for the outside alone.
-        inner: the inner step.
+        inner: the inner step; without `pseudo_mesh` it is :class:`~meshtto.methods.Meta`'s, on 2D evidence alone.
         second_order: let derivatives pass through the inner step; the paper's algorithm is of first order.
-        auxiliary_loss: L², the auxiliary network's own loss. The released code goes without.
+        auxiliary_loss: L², the auxiliary network's own loss. The released code goes without: by first order the weights
+            then stay what they began as, and only the statistics of BatchNorm follow the batches.
         test_time: how a body is fitted to its own picture.
     """
 
@@ -64,6 +65,9 @@ class Dual(MeshMethod):
         self.inner = inner
         self.second_order = second_order
         self.auxiliary_loss = auxiliary_loss
+        if not auxiliary_loss and not (second_order and inner.pseudo_mesh and inner.steps):
+            # Nothing reaches it, and several processes would wait for its gradients.
+            self.auxiliary.requires_grad_(False)
 
     def trained(self) -> nn.ModuleDict:
         """Both networks."""
@@ -76,7 +80,8 @@ class Dual(MeshMethod):
     def objective(self, batch: MeshBatch) -> dict[str, Float[Tensor, ""]]:
         """L¹ after the inner step, and L²."""
         pseudo = self.pseudo(batch)
-        target = evidence(batch, pseudo if self.second_order else detached(pseudo))
+        mesh = pseudo if self.second_order else detached(pseudo)
+        target = evidence(batch, mesh if self.inner.pseudo_mesh else None)
         prediction = adapted_prediction(self, batch, self.inner, target, self.second_order)
         truth = self.labelled(batch)
         values = {"loss": self.supervised(prediction, batch, truth)}

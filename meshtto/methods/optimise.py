@@ -20,13 +20,20 @@ def check_phases(phases: Sequence[Phase]) -> None:
     """Refuse what has no meaning.
 
     Raises:
-        InputError: the head alone is to be moved after the whole network was, or the number of steps is negative.
+        InputError: the head alone is to be moved after the whole network was, one copy of the weights after each image
+            had its own, or the number of steps is negative.
     """
     scopes = [phase.scope for phase in phases]
     if "head" in scopes[scopes.index("all") if "all" in scopes else len(scopes) :]:
         raise InputError(
             'a phase of scope "head" follows one of scope "all", after which the images share no backbone; put it '
             'first, or give it scope "all"'
+        )
+    inners = [phase.inner for phase in phases]
+    if "shared" in inners[inners.index("image") if "image" in inners else len(inners) :]:
+        raise InputError(
+            'a phase of inner "shared" follows one of inner "image", after which each image has weights of its own; '
+            'put it first, or give it inner "image"'
         )
     for phase in phases:
         if phase.steps < 0:

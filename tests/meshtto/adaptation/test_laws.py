@@ -282,6 +282,26 @@ def test_shared_is_the_step_down_the_mean():
     assert (each - found).abs().max() > 1e-2
 
 
+def test_one_weight_for_all_stops_as_one():
+    """Judged by the mean loss, as the reference code does: as long as the weights go on, all images do."""
+    network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
+    free = adapt(Shared(network, SGD(0.02)), (x,), loss_to(pseudo), 6)
+    changes = free.losses.mean(1).diff().abs()
+    tolerance = float(changes[2]) * 1.001
+    assert (changes[:2] > tolerance).all(), "the third step's change should be the first below"
+    assert (free.losses.diff(dim=0).abs()[:3] < tolerance).any(), "some image alone would have stopped before"
+    found = adapt(Shared(network, SGD(0.02)), (x,), loss_to(pseudo), 6, tolerance)
+    assert found.steps.tolist() == [3] * BATCH
+    torch.testing.assert_close(found.losses, free.losses[:4])
+    near = loss_to(pseudo)(network(x)).detach().median() * 1.001
+    part = adapt(
+        Shared(network, SGD(1e-9)), (x,), loss_to(pseudo), 2, enough=lambda y: loss_to(pseudo)(y).detach() < near
+    )
+    assert part.steps.tolist() == [2] * BATCH  # some need no step, others do, so all take it
+    none = adapt(Shared(network, SGD(0.1)), (x,), loss_to(pseudo), 2, enough=lambda y: torch.ones(BATCH).bool())
+    assert none.steps.tolist() == [0] * BATCH
+
+
 def test_each_image_stops_on_its_own():
     network = nn.Linear(1, 1, bias=False)
     nn.init.ones_(network.weight)

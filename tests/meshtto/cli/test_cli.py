@@ -48,6 +48,15 @@ def test_mistakes_end_in_one_line(capsys: pytest.CaptureFixture, tmp_path: Path)
     )
 
 
+def test_mistakes_in_a_config_end_in_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
+    fit = ("fit", "--config", str(CONFIGS / "builtin_small.yaml"), "--trainer.accelerator", "cpu")
+    assert "seed_everything: -1 is not in bounds" in told(capsys, *fit, "--seed_everything", "-1")
+    assert "data.num_workers is -1, expected at least 0" in told(capsys, *fit, "--data.num_workers", "-1")
+    (tmp_path / "a.yaml").write_text("inherit: 5\n")
+    assert "inherit is 5" in told(capsys, "fit", "--config", str(tmp_path / "a.yaml"))
+    assert "--seed: -1 is too small" in told(capsys, "data", "show", "--out", str(tmp_path / "a.png"), "--seed", "-1")
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_no_config_selects_by_test_labels(path: Path):
     for part in lineage(path):
@@ -122,6 +131,7 @@ def test_the_released_code_s_variant():
     model = cli.model
     assert (model.inner.inner, model.auxiliary_loss, model.second_order) == ("shared", False, False)
     assert (model.regressor.head.iterations, model.auxiliary.head.iterations) == (10, 3)
+    assert not any(p.requires_grad for p in model.auxiliary.parameters())
     assert [(p.steps, p.scope, p.inner, p.pseudo_mesh) for p in model.test_time.phases] == [
         (1, "head", "shared", True),
         (14, "all", "shared", False),

@@ -89,6 +89,7 @@ def model(o):
     if o["method"] in ("Meta", "Dual"):
         extra = {"inner": Phase(1, SGD(1e-3), scope=o.get("scope", "head"), inner=o.get("inner", "image")),
                  "second_order": o.get("second_order", False)}
+        extra |= {"auxiliary_loss": o["auxiliary_loss"]} if "auxiliary_loss" in o else {}
     if "test_time" in o:
         extra["test_time"] = o["test_time"]
     return METHODS[o["method"]](

@@ -9,13 +9,13 @@ from tiny_runs import last
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("method", "second_order"), [("Dual", True)])
-def test_two_processes_equal_one(fit_elsewhere, tmp_path: Path, method: str, second_order: bool):
+@pytest.mark.parametrize("choice", [{"second_order": True}, {"auxiliary_loss": False}], ids=lambda c: next(iter(c)))
+def test_two_processes_equal_one(fit_elsewhere, tmp_path: Path, choice: dict[str, bool]):
     ends, logged = [], []
     for world in (1, 2):
         out = tmp_path / str(world)
         # BatchNorm is frozen and dropout off: they would see, or draw for, half the batch.
-        options = {"method": method, "second_order": second_order, "freeze": True, "dropout": 0.0, "optimizer": "sgd"}
+        options = {"method": "Dual", "freeze": True, "dropout": 0.0, "optimizer": "sgd", **choice}
         done = fit_elsewhere(out=out, world=world, epochs=1, **options)
         assert done.returncode == 0, done.stderr[-3000:]
         ends.append(last(out))

@@ -244,6 +244,10 @@ def test_phases_that_mean_nothing_are_refused(tiny):
     phases = [Phase(1, SGD(1e-3), scope="all"), Phase(1, SGD(1e-3))]
     with pytest.raises(InputError, match='scope "head" follows'):
         tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases)})
+    phases = [Phase(1, SGD(1e-3)), Phase(1, SGD(1e-3), inner="shared")]
+    with pytest.raises(InputError, match='inner "shared" follows one of inner "image"'):
+        tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases)})
+    tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases[::-1])})
     with pytest.raises(InputError, match="'left_elbo'"):
         tiny.model({"method": "Dual", "test_time": TestTimeOptions(ignored_joints=["left_elbo"])})
 

@@ -1,0 +1,70 @@
+"""The auxiliary network: what compares with it, and who trains it."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from meshtto.adaptation import SGD, Phase
+from meshtto.data.stream import MeshCrops, collate
+from meshtto.methods import Dual
+from meshtto.methods.options import RegressorOptions
+
+
+def dual(**options: Any) -> Dual:
+    torch.manual_seed(0)
+    return Dual(
+        torch.optim.Adam, RegressorOptions(backbone="test_resnet", width=16, iterations=2, dropout=0.0), **options
+    )
+
+
+@pytest.fixture
+def batch(tiny: Any) -> Any:
+    crops = MeshCrops(tiny.Dots(3, 5), (32, 32))
+    return collate([crops[i] for i in range(3)])
+
+
+def test_an_inner_step_without_the_pseudo_mesh_does_not_see_it(batch: Any):
+    """Whatever the auxiliary network says, the regressor learns the same; with the mesh it does not."""
+    for pseudo_mesh in (True, False):
+        losses = []
+        for seed in (1, 2):
+            method = dual(inner=Phase(1, SGD(1e-1), pseudo_mesh=pseudo_mesh)).eval()
+            torch.manual_seed(seed)
+            for parameter in method.auxiliary.head.parameters():
+                torch.nn.init.normal_(parameter, std=0.1)
+            losses.append(float(method.objective(batch)["loss"].detach()))
+        assert (losses[0] == losses[1]) == (not pseudo_mesh)
+
+
+@pytest.mark.parametrize(
+    ("options", "learns"),
+    [
+        ({}, True),
+        ({"auxiliary_loss": False}, False),
+        ({"auxiliary_loss": False, "second_order": True}, True),
+        ({"auxiliary_loss": False, "second_order": True, "inner": Phase(1, pseudo_mesh=False)}, False),
+        ({"auxiliary_loss": False, "second_order": True, "inner": Phase(0)}, False),
+    ],
+)
+def test_who_learns_nothing_asks_for_no_gradient(batch: Any, options: dict[str, Any], learns: bool):
+    """Several processes wait for the gradient of every parameter that asks for one."""
+    method = dual(**options).train()
+    sum(method.objective(batch).values()).backward()
+    for parameter in method.trained().parameters():
+        assert not parameter.requires_grad or parameter.grad is not None
+    assert all(p.requires_grad == learns for p in method.auxiliary.parameters())
+    assert all(p.requires_grad for p in method.regressor.parameters())
+
+
+def test_without_a_loss_the_auxiliary_network_s_weights_stay_and_its_statistics_drift(batch: Any):
+    """As in the released code."""
+    method = dual(auxiliary_loss=False).train()
+    before = copy.deepcopy(method.auxiliary.state_dict())
+    optimizer = torch.optim.Adam(method.trained().parameters(), lr=1e-2, weight_decay=0.1)
+    sum(method.objective(batch).values()).backward()
+    optimizer.step()
+    moved = {name for name, value in method.auxiliary.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert {name.rpartition(".")[2] for name in moved} == {"running_mean", "running_var", "num_batches_tracked"}
