@@ -24,11 +24,18 @@ class MeshDataset(ImageDataset[MeshSample]):
 
     Attributes:
         evidence: one of `EVIDENCE`; stands in every result.
+        box: what boxes are made of: "joints" (the labelled ones), "file" or "detector".
         occluders: whether training puts cut-outs before these people, as the papers do with studio recordings.
     """
 
     evidence: str = "truth"
+    box: str = "joints"
     occluders: bool = False
+
+    @property
+    def boxes(self) -> str:
+        """Where boxes come from, as every result says it."""
+        return {"joints": "ground truth", "file": "annotation file"}.get(self.box, self.box)
 
     @property
     def labels_of(self) -> str | None:

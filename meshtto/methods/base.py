@@ -260,13 +260,14 @@ class MeshMethod(BackwardAsForward):
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
             load_networks(self.training_options.init_from, self)
 
-    def protocol(self) -> Protocol:
-        """What the scores depend on."""
-        adapts = any(phase.steps for phase in self.test_time.phases)
-        sets = dict(self._data.evaluation_sets())
-        found = ", ".join(f"{name}: {dataset.evidence}" for name, dataset in sets.items()) if adapts else "not used"
+    def protocol(self, phases: list[Phase]) -> Protocol:
+        """What the scores of an evaluation with these phases depend on."""
+        sets = self._data.evaluation_sets()
+        evidence, boxes = (", ".join(f"{n}: {getattr(d, what)}" for n, d in sets) for what in ("evidence", "boxes"))
+        if not any(phase.steps for phase in phases):
+            evidence = "not used"
         genders = "neutral" if self.options.body == "builtin" else Protocol.gender
-        return Protocol(body=self.options.body.rpartition("/")[2], gender=genders, evidence=found)
+        return Protocol(body=self.options.body.rpartition("/")[2], gender=genders, evidence=evidence, boxes=boxes)
 
     def _start_evaluation(self, phases: list[Phase]) -> None:
         self._guard.check()
@@ -278,9 +279,9 @@ class MeshMethod(BackwardAsForward):
             vertices = self.bodies.labelled(batch.rotations, batch.shape, batch.gender)
         self._evaluation.add(batch, dataloader_idx, vertices, self.body, partial(self.recover, batch, phases))
 
-    def _end_evaluation(self) -> None:
+    def _end_evaluation(self, phases: list[Phase]) -> None:
         evaluation = self._evaluation
-        self.results = {"protocol": self.protocol().as_dict(), "sets": evaluation.results()}
+        self.results = {"protocol": self.protocol(phases).as_dict(), "sets": evaluation.results()}
         for name, scores in evaluation.scores().items():
             self.log_dict(scores, sync_dist=False, rank_zero_only=False)
             if name == "val":
@@ -302,7 +303,7 @@ class MeshMethod(BackwardAsForward):
         self._evaluate(batch, dataloader_idx, self._validation_phases)
 
     def on_validation_epoch_end(self) -> None:
-        self._end_evaluation()
+        self._end_evaluation(self._validation_phases)
 
     def on_test_epoch_start(self) -> None:
         self._start_evaluation(self.test_time.phases)
@@ -311,7 +312,7 @@ class MeshMethod(BackwardAsForward):
         self._evaluate(batch, dataloader_idx, self.test_time.phases)
 
     def on_test_epoch_end(self) -> None:
-        self._end_evaluation()
+        self._end_evaluation(self.test_time.phases)
 
     def predict_step(self, batch: MeshBatch, batch_idx: int) -> tuple[MeshBatch, Recovery]:
         """Recovered bodies."""

@@ -17,7 +17,7 @@ def test_errors_after_each_step_are_logged_under_the_dashboards_names(sanity: bo
         trainer=trainer,
         loggers=[logger],
         global_step=7,
-        protocol=lambda: SimpleNamespace(as_dict=dict),
+        protocol=lambda phases: SimpleNamespace(as_dict=dict),
         log_dict=lambda scores, **_: None,
         log=lambda name, value, **_: None,
         _evaluation=Evaluation(["val"], 2, torch.device("cpu")),
@@ -25,7 +25,7 @@ def test_errors_after_each_step_are_logged_under_the_dashboards_names(sanity: bo
     curves = {"mpjpe": [90.0, 80.0, 70.0], "pa_mpjpe": [50.0, 45.0, 44.0], "pve": [99.0] * 3, "error_2d": [3.0] * 3}
     assert set(Scores("val", 2).curves()) == set(curves)
     monkeypatch.setattr(Scores, "curves", lambda self: curves)
-    MeshMethod._end_evaluation(method)  # type: ignore[arg-type]
+    MeshMethod._end_evaluation(method, [])  # type: ignore[arg-type]
     if sanity:
         assert told == {}
         return

@@ -1,0 +1,36 @@
+"""What a run writes beside its scores: how they came about, of the very evaluation that they are of."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from meshtto.adaptation import SGD, Phase
+from meshtto.data import SpinAnnotations, ThreeDPW
+from meshtto.methods.options import TestTimeOptions
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("in_validation", [False, True])
+def test_evidence_is_named_where_it_was_used(tiny, tmp_path: Path, in_validation: bool):
+    """During training nothing is adapted unless asked for, and its curves have one point."""
+    test_time = TestTimeOptions([Phase(1, SGD(1e-3))], in_validation=in_validation)
+    options = {"method": "Dual", "out": str(tmp_path), "epochs": 1, "steps": 1, "test_time": test_time}
+    trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)
+    data.report["dots"].box = "detector"
+    trainer.fit(method, data)
+    used = "val: truth, report/dots: truth"
+    for name, adapted in (("scores", in_validation), ("scores-test", True)):
+        if name == "scores-test":
+            trainer.test(method, data, verbose=False)
+        found = json.loads((tmp_path / f"{name}.json").read_text())
+        assert found["protocol"]["evidence"] == (used if adapted else "not used")
+        assert found["protocol"]["boxes"] == "val: ground truth, report/dots: detector"
+        assert {len(curve) for curve in found["sets"]["val"]["against_steps"].values()} == {1 + adapted}
+
+
+def test_every_data_set_says_where_its_boxes_come_from():
+    assert ThreeDPW("a").boxes == SpinAnnotations("a", "b").boxes == "ground truth"
+    assert ThreeDPW("a", box="detector").boxes == "detector"
+    assert SpinAnnotations("a", "b", box="file").boxes == "annotation file"
