@@ -9,7 +9,7 @@ from hamipose.errors import InputError
 from hamipose.models.folder import Maps, ModelInfo
 from hamipose.models.network import PoseNetwork
 from hamipose.running.checkpoint_file import read_checkpoint_file
-from hamipose.skeletons import Skeleton
+from hamipose.skeletons import SKELETONS, Skeleton
 
 __all__ = ["check_skeleton", "evaluated", "load", "load_network", "model_info", "read_checkpoint"]
 
@@ -27,7 +27,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"checkpoint {path} recovers meshes, it was saved by meshtto; use python -m meshtto app or python -m "
             "meshtto predict with it"
         )
-    if hparams is None or "state_dict" not in checkpoint:
+    known = isinstance(hparams, dict) and {"skeleton", "backbone", "deconv_channels"} <= hparams.keys()
+    if not known or not isinstance(checkpoint.get("state_dict"), dict):
         raise InputError(f"checkpoint {path} was not saved by hamipose; give a file that `fit` saved")
     return checkpoint
 
@@ -75,8 +76,16 @@ def model_info(checkpoint: dict[str, Any], image_size: int = 0) -> ModelInfo:
     Args:
         checkpoint: of :func:`read_checkpoint`.
         image_size: side of its crops.
+
+    Raises:
+        InputError: nobody has said what its keypoints are.
     """
     hparams = checkpoint["hyper_parameters"]
+    if hparams["skeleton"] not in SKELETONS:
+        raise InputError(
+            f"the checkpoint's network finds the keypoints of {hparams['skeleton']}, which is none of "
+            f"{', '.join(SKELETONS)}; import the file that adds it first, or put it into hamipose/skeletons.py"
+        )
     method = str(hparams.get("method", "unknown"))
     before: dict[str, Maps] = {"RegDA": "log-densities", "MDAM": "refined"}  # in checkpoints that do not say
     width = checkpoint["state_dict"].get("refinement.scales.0.0.weight")
@@ -97,6 +106,9 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
     Args:
         checkpoint: of :func:`read_checkpoint`.
         info: of :func:`model_info`.
+
+    Raises:
+        InputError: its weights are of another network than it says.
     """
     state = _network_state(checkpoint, "adaptation.teacher.network.") or _network_state(checkpoint, "network.")
     if info.maps != "heatmaps":
@@ -105,7 +117,13 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
         refinement = _network_state(checkpoint, "refinement_teacher.network.")
         state |= {f"refinement.{name}": value for name, value in refinement.items()}
     network = info.network()
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoint does not hold the weights of a {info.backbone} with deconvolutions "
+            f"{list(info.deconv_channels)} that it names ({str(error).splitlines()[-1].strip()})"
+        ) from None
     return network.eval()
 
 
@@ -113,7 +131,7 @@ def load(path: str | Path) -> nn.Module:
     """Normalised images → heatmaps, as the method of a checkpoint evaluates them; see :func:`evaluated`.
 
     Raises:
-        InputError: the checkpoint cannot be read.
+        InputError: the checkpoint cannot be read, or is of keypoints or weights that fit nothing.
     """
     checkpoint = read_checkpoint(path)
     return evaluated(checkpoint, model_info(checkpoint))
