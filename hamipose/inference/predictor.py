@@ -19,6 +19,7 @@ from hamipose.errors import InputError
 from hamipose.heatmaps import decode
 from hamipose.methods.checkpoint import evaluated, model_info, read_checkpoint
 from hamipose.methods.predictions import region_px
+from hamipose.models.device import moved
 from hamipose.models.folder import ModelInfo, open_folder
 from hamipose.models.preprocess import normalise
 from hamipose.skeletons import Skeleton
@@ -60,13 +61,8 @@ class Predictor:
 
     def __init__(self, network: nn.Module, info: ModelInfo, device: str | None = None):
         self.info = info
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        try:
-            self.network = network.to(self.device).eval()
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(
-                f"device is {device!r}, which cannot be used here ({str(error).splitlines()[0]})"
-            ) from None
+        self.network = network
+        self.device = moved(network, device)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -163,9 +159,17 @@ def load(path: str | Path, *, device: str | None = None, image_size: int | None 
         image_size: side of the crops; what the model was trained on where not given.
 
     Raises:
-        InputError: it is missing, damaged, or does not say what it was trained on.
+        InputError: it is missing, damaged, does not say what it was trained on, or cannot take crops of that size.
     """
-    path = Path(path)
+    if image_size is not None and image_size < 1:
+        raise InputError(f"image_size is {image_size}, expected a side in pixels, at least 1")
+    model = _opened(Path(path), device, image_size)
+    if image_size is not None:
+        model.heatmaps(torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8))
+    return model
+
+
+def _opened(path: Path, device: str | None, image_size: int | None) -> Predictor:
     last = path / "checkpoints" / "last.ckpt"
     if path.is_dir() and last.is_file() and not (path / "model.safetensors").exists():
         path = last

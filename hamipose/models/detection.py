@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from hamipose.errors import InputError
+from hamipose.models.device import moved
 from hamipose.models.weights import read_state_dict
 
 __all__ = ["TORCHVISION", "PersonDetector", "TorchvisionDetector", "architecture_of", "torchvision_weights"]
@@ -60,11 +61,14 @@ class TorchvisionDetector(PersonDetector):
         name: as :class:`PersonDetector` says.
         least: the lowest score of a person.
         device: torch's name of a device; the first GPU if there is one where not given.
+
+    Raises:
+        InputError: there is no such device.
     """
 
     def __init__(self, network: nn.Module, name: str, least: float = 0.5, device: str | None = None):
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.network = network.to(self.device).eval()
+        self.network = network
+        self.device = moved(network, device)
         self.name = name
         self.least = least
 

@@ -90,6 +90,32 @@ def test_a_mesh_checkpoint_is_told_where_it_belongs(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("hparams", "says"),
+    [
+        ({"lr": 0.1}, "was not saved by hamipose"),
+        ({"skeleton": "body16", "backbone": "resnet10t"}, "was not saved by hamipose"),
+        (["lr"], "was not saved by hamipose"),
+        (
+            {"skeleton": "square4", "backbone": "resnet10t", "deconv_channels": [16, 16, 16]},
+            r"finds the keypoints of square4, which is none of body16, .*; import the file that adds it first",
+        ),
+        (
+            {"skeleton": "body16", "backbone": "resnet10t", "deconv_channels": [8, 8, 8]},
+            r"does not hold the weights of a resnet10t with deconvolutions \[8, 8, 8\]",
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [None, 64])
+def test_another_programs_checkpoint_is_told_in_one_line(
+    model: Predictor, tmp_path: Path, hparams: object, says: str, size: int | None
+):
+    path = checkpoint(model, tmp_path / "foreign.ckpt", hyper_parameters=hparams, image_size=size)
+    with pytest.raises(InputError, match=says) as error:
+        load(path, image_size=64)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("images", "boxes", "says"),
     [
         (np.zeros((8, 8, 3), np.float32), None, "float32"),
@@ -105,5 +131,15 @@ def test_bad_input_is_told_in_one_line(model: Predictor, images: object, boxes: 
 
 
 def test_an_unknown_device_is_told(model_folder: Path):
-    with pytest.raises(InputError, match="cuda:99"):
-        load(model_folder, device="cuda:99")
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(InputError, match=rf"device is '{device}', which cannot be used here") as error:
+            load(model_folder, device=device)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "says"), [(0, "image_size is 0, expected"), (50, "50 × 50 px: expected multiples of 32")]
+)
+def test_a_size_that_the_network_cannot_take_is_told_when_it_is_opened(model_folder: Path, size: int, says: str):
+    with pytest.raises(InputError, match=says):
+        load(model_folder, image_size=size)

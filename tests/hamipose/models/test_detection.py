@@ -44,6 +44,11 @@ def test_nobody_is_an_empty_table():
     assert TorchvisionDetector(network, "told", device="cpu")(np.zeros((9, 9, 3), np.uint8)).shape == (0, 5)
 
 
+def test_a_device_that_is_none_is_told():
+    with pytest.raises(InputError, match="device is 'gpu', which cannot be used here"):
+        TorchvisionDetector(Answers([[0.0, 0, 9, 9]], [1], [0.9]), "told", device="gpu")
+
+
 @pytest.mark.slow
 def test_a_state_dicts_file_is_the_detector_it_came_from(tmp_path: Path):
     network = get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights=None, weights_backbone=None).eval()
