@@ -152,10 +152,8 @@ def write(
             parts.append(_pictures(own, out, f"{stem}_{report}"))
     if notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
-    protocols = {json.dumps(dict(r.protocol)): r.protocol for r in results}
-    if protocols:
-        first = next(iter(protocols.values()))
-        parts += ["## Protocol", "\n".join(f"- {k}: {v}" for k, v in first.items() if k != "evidence")]
+    if results:
+        parts += ["## Protocol", _protocol(results)]
         parts.append("Means over people; ± is the standard deviation over seeds. Weights: those of the last step.")
     parts += ["## Data", "\n".join(f"- {role}: {what}" for role, what in sets.items())]
     parts += ["## Provenance", _provenance(cells), f"Made by `{command}`."]
@@ -165,6 +163,18 @@ def write(
     path = out / f"{stem}.md"
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
     return path
+
+
+def _protocol(results: Sequence[Result]) -> str:
+    """What the figures depend on; where lines differ, which of them are meant, and of evidence always."""
+    rows = []
+    for key in dict.fromkeys(key for r in results for key in r.protocol):
+        by_value: dict[str, dict[str, None]] = {}
+        for r in results:
+            by_value.setdefault(r.protocol.get(key, "not said"), {})[r.line.label] = None
+        named = key == "evidence" or len(by_value) > 1
+        rows += [f"- {key}: {value}" + (f" ({'; '.join(of)})" if named else "") for value, of in by_value.items()]
+    return "\n".join(rows)
 
 
 def _pictures(results: Sequence[Result], out: Path, stem: str) -> str:

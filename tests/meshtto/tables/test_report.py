@@ -161,6 +161,23 @@ def test_the_table_is_run_written_and_not_run_again(tiny: Path, capsys: pytest.C
     assert {path: path.stat().st_mtime_ns for path in tiny.rglob("log.txt")} == logs
 
 
+def test_a_page_says_of_each_line_by_which_evidence(tmp_path: Path):
+    cells = small(tmp_path / "runs", seeds=[0], only=["dual", "meta", "regression_truth"])
+    for cell in cells:
+        (test,) = cell.tests.values()
+        test.folder.mkdir(parents=True)
+        curves = {error: [90.0, 80.0] for error in ("mpjpe", "pa_mpjpe", "pve", "error_2d")}
+        sets = {"report/builtin": {"against_steps": curves, "per_joint": {"head": [1.0, 2.0]}}}
+        protocol = {"joints": "fourteen", "evidence": f"report/builtin: {cell.line.evidence}"}
+        content = {"epoch": 0, "protocol": protocol, "sets": sets}
+        (test.folder / "scores-test.json").write_text(json.dumps(content))
+    path = write("small", cells, budget=BUDGET, sets={"training": "some"}, command="report", out=tmp_path / "out")
+    said = path.read_text().partition("## Protocol")[2].splitlines()
+    assert "- joints: fourteen" in said
+    assert "- evidence: report/builtin: detector (Meta, 2D alone; Dual, 2D and pseudo-mesh)" in said
+    assert "- evidence: report/builtin: truth (Regression, true 2D)" in said
+
+
 def test_a_page_says_what_is_missing_and_what_diverged(tmp_path: Path):
     cells = small(tmp_path / "runs", only=["dual", "meta"])
     for seed, last in ((0, 80.0), (1, float("nan"))):
