@@ -22,6 +22,7 @@ __all__ = [
     "PICKED_VERTICES",
     "SMPL24",
     "VERTEX_ROWS",
+    "joints_named",
     "mirror_of",
 ]
 
@@ -99,6 +100,29 @@ COCO18_SLOTS = (
     *zip(range(12), (10, 9, 8, 11, 12, 13, 4, 3, 2, 5, 6, 7), strict=True),
     *zip(range(19, 24), (0, 15, 14, 17, 16), strict=True),
 )
+
+# Names of other skeletons for joints of the data sets' 24. MPII's head is the top of it.
+_ALIASES = {"head": "head_top", "upper_neck": "neck"}
+
+
+def joints_named(keypoint: str) -> list[int]:
+    """The joints among the 49 that a keypoint of that name is evidence of; none: it is no joint of the body.
+
+    OpenPose's keypoints also stand in for the same joints of the data sets.
+
+    >>> [JOINTS49[joint] for joint in joints_named("openpose_left_wrist")]
+    ['openpose_left_wrist', 'left_wrist']
+    """
+    found = []
+    if keypoint in OPENPOSE25:
+        found.append(JOINTS49.index(keypoint))
+        keypoint = keypoint.removeprefix("openpose_")
+        if keypoint in ("neck", "pelvis"):
+            return found  # OpenPose means other points by these
+    keypoint = _ALIASES.get(keypoint, keypoint)
+    if keypoint in JOINTS24:
+        found.append(len(OPENPOSE25) + JOINTS24.index(keypoint))
+    return found
 
 
 def mirror_of(names: tuple[str, ...]) -> tuple[int, ...]:

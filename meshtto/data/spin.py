@@ -19,7 +19,7 @@ from hamipose.data.decode import UnreadableImage
 from hamipose.errors import InputError
 from meshtto.data.base import MeshDataset, box_of_joints, known_evidence, unknown_mesh
 from meshtto.data.npz import read_npy, read_npz
-from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
+from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, joints_named
 from meshtto.types import GENDERS, MeshSample
 
 __all__ = ["SpinAnnotations", "image_size", "root_centred"]
@@ -67,7 +67,8 @@ class SpinAnnotations(MeshDataset):
     Args:
         file: the .npz.
         images: folder that ``imgname`` starts from.
-        evidence: 2D joints for use at test time: "truth" (``part``), "detector" (``openpose``) or "none".
+        evidence: 2D joints for use at test time: "truth" (``part``), "detector" (``openpose``, which stands for the same
+            joints of the 24 as well) or "none".
         box: "joints" (1.2 times the box of the 24 joints, as CLIFF and Meta-HMR have it; the file's where no joint is
             known) or "file" (``center`` and ``scale``).
         fits: pseudo-labels that take the place of the file's pose and shape: SPIN's static fits, an .npy of N rows of
@@ -162,12 +163,20 @@ class SpinAnnotations(MeshDataset):
                 pixels[start : start + count], confidence[start : start + count] = row[:, :2], np.maximum(row[:, 2], 0)
         return pixels, confidence
 
+    def _evidence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The 49 joints as they may be known at test time; what OpenPose finds is evidence in both halves."""
+        if self.evidence != "detector":
+            return self._keypoints(index, ("part",) if self.evidence == "truth" else ())
+        found = np.zeros((49, 3), np.float32)
+        for name, row in zip(OPENPOSE25, self.rows["openpose"][index], strict=True):
+            found[joints_named(name)] = row
+        return found[:, :2], np.maximum(found[:, 2], 0)
+
     def __getitem__(self, index: int) -> MeshSample:
         rows = self.rows
         path = self._path(index)
         pixels, confidence = self._keypoints(index, ("openpose", "part"))
-        source: tuple[str, ...] = {"truth": ("part",), "detector": ("openpose",), "none": ()}[self.evidence]
-        evidence, evidence_confidence = self._keypoints(index, source)
+        evidence, evidence_confidence = self._evidence(index)
         joints, sure = np.zeros((49, 3), np.float32), np.zeros(49, np.float32)
         if "S" in rows:
             joints[len(OPENPOSE25) :], sure[len(OPENPOSE25) :] = rows["S"][index, :, :3], rows["S"][index, :, 3]

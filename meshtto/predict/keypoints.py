@@ -12,13 +12,10 @@ from jaxtyping import Float
 
 from hamipose.errors import InputError
 from hamipose.skeletons import COCO17
-from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
+from meshtto.joints import JOINTS49, OPENPOSE25, joints_named
 from meshtto.predict.pictures import Shown
 
-__all__ = ["Evidence", "KeypointFile", "Source", "evidence_of", "joints_named", "read_keypoints"]
-
-#: Names of other skeletons for joints of the data sets' 24. MPII's head is the top of it.
-_ALIASES = {"head": "head_top", "upper_neck": "neck"}
+__all__ = ["Evidence", "KeypointFile", "Source", "evidence_of", "read_keypoints"]
 
 
 @dataclass
@@ -32,26 +29,6 @@ class Evidence:
 
     keypoints_px: Float[np.ndarray, "49 2"]
     confidence: Float[np.ndarray, "49"]
-
-
-def joints_named(keypoint: str) -> list[int]:
-    """The joints among the 49 that a keypoint of that name is evidence of; none: it is no joint of the body.
-
-    OpenPose's keypoints also stand in for the same joints of the data sets.
-
-    >>> [JOINTS49[joint] for joint in joints_named("openpose_left_wrist")]
-    ['openpose_left_wrist', 'left_wrist']
-    """
-    found = []
-    if keypoint in OPENPOSE25:
-        found.append(JOINTS49.index(keypoint))
-        keypoint = keypoint.removeprefix("openpose_")
-        if keypoint in ("neck", "pelvis"):
-            return found  # OpenPose means other points by these
-    keypoint = _ALIASES.get(keypoint, keypoint)
-    if keypoint in JOINTS24:
-        found.append(len(OPENPOSE25) + JOINTS24.index(keypoint))
-    return found
 
 
 def evidence_of(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"], where: str) -> Evidence:

@@ -10,7 +10,8 @@ from hamipose.errors import InputError
 from hamipose.inference.predictor import load
 from hamipose.skeletons import SKELETONS
 from hamipose.types import UnlabelledSample
-from meshtto.predict.keypoints import Evidence, Source, evidence_of, joints_named
+from meshtto.joints import joints_named
+from meshtto.predict.keypoints import Evidence, Source, evidence_of
 from meshtto.predict.pictures import Shown
 
 __all__ = ["PoseModel"]

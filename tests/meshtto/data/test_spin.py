@@ -11,7 +11,9 @@ from roma import rotvec_to_rotmat
 import hamipose.data
 from hamipose.errors import InputError
 from meshtto.data import KeypointsOnly, SpinAnnotations
+from meshtto.data.stream import crop_of
 from meshtto.joints import COCO17_SLOTS, JOINTS24, JOINTS49, LSP14_SLOTS, MOCAP17_SLOTS, MPII16_SLOTS
+from meshtto.losses import LossWeights, Prediction, Target, mesh_terms
 
 N = 3
 
@@ -71,11 +73,25 @@ def test_everything_that_the_format_has(tmp_path: Path):
     assert not sample.evidence_confidence[:25].any()
     found = SpinAnnotations(*write(tmp_path), evidence="detector")[0]
     assert np.allclose(found.evidence_confidence[:25], stored["openpose"][0, :, 2], atol=1e-6)
-    assert not found.evidence_confidence[25:].any()
+    # What OpenPose finds is evidence of the data sets' joints of those names too; neck and pelvis are other points.
+    wrist, same = JOINTS49.index("openpose_left_wrist"), JOINTS49.index("left_wrist")
+    assert np.array_equal(found.evidence_px[wrist], found.evidence_px[same])
+    assert found.evidence_confidence[same] == found.evidence_confidence[wrist]
+    assert (found.evidence_confidence[25:] > 0).sum() == 17
     boxed = SpinAnnotations(*write(tmp_path), box="file")[0].box_px
     assert boxed[2:].tolist() == pytest.approx([60, 60])
     assert (boxed[:2] + 59 / 2).tolist() == pytest.approx(stored["center"][0].tolist(), abs=1e-4)
     assert len(SpinAnnotations(*write(tmp_path), every=2)) == 2
+
+
+@pytest.mark.parametrize(("evidence", "counts"), [("truth", True), ("detector", True), ("none", False)])
+def test_there_is_something_to_adapt_to(tmp_path: Path, evidence: str, counts: bool):
+    """By the weights that are the default: OpenPose's half of the 49 counts nothing there."""
+    one = crop_of(SpinAnnotations(*write(tmp_path), evidence=evidence)[0], (64, 48))
+    body = torch.zeros(1, 24, 3, 3), torch.zeros(1, 10), torch.ones(1, 3), torch.zeros(1, 0, 3), torch.zeros(1, 49, 3)
+    seen = Prediction(*body, keypoints_px=torch.zeros(1, 49, 2))
+    target = Target(one.evidence_px, one.evidence_confidence)
+    assert bool(mesh_terms(seen, target, (64, 48), LossWeights()).keypoints > 0) == counts
 
 
 def test_what_a_file_lacks_its_people_lack(tmp_path: Path):
