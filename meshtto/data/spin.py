@@ -67,8 +67,8 @@ class SpinAnnotations(MeshDataset):
     Args:
         file: the .npz.
         images: folder that ``imgname`` starts from.
-        evidence: 2D joints for use at test time: "truth" (``part``), "detector" (``openpose``, which stands for the same
-            joints of the 24 as well) or "none".
+        evidence: 2D joints for use at test time: "truth" (``part``), "detector" (``openpose``, which stands for the
+            same joints of the 24 as well) or "none".
         box: "joints" (1.2 times the box of the 24 joints, as CLIFF and Meta-HMR have it; the file's where no joint is
             known) or "file" (``center`` and ``scale``).
         fits: pseudo-labels that take the place of the file's pose and shape: SPIN's static fits, an .npy of N rows of
