@@ -8,16 +8,24 @@ import torch
 from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hamipose.affine import apply_points, invert
 from hamipose.data.base import named_skeleton
-from hamipose.errors import InputError
+from hamipose.gating import OpenGate
 from hamipose.heatmaps import decode, encode
 from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
 from hamipose.methods.checkpoint import check_skeleton, load_network
-from hamipose.methods.checks import check_precision, check_skeletons, check_target
+from hamipose.methods.checks import (
+    check_length,
+    check_model,
+    check_optimizer,
+    check_precision,
+    check_skeletons,
+    check_target,
+)
 from hamipose.methods.diagnostics import Diagnostics, Objective
 from hamipose.methods.evaluation import Evaluation
 from hamipose.methods.options import NetworkOptions, TrainingOptions
@@ -26,7 +34,7 @@ from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.running.backward import BackwardAsForward
 from hamipose.running.guard import FiniteGuard, check_weights
-from hamipose.running.optimization import parameter_groups, total_steps
+from hamipose.running.optimization import new_optimizer, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
 from hamipose.running.schedule import warmup_cosine
 from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
@@ -214,10 +222,12 @@ class PoseMethod(BackwardAsForward):
         options = self.training_options
         return warmup_cosine(step, options.warmup_steps, total, options.final_lr)
 
+    def _new_optimizer(self) -> Optimizer:
+        return new_optimizer(self.trained(), self.training_options.lr_factors, self.make_optimizer)
+
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule."""
-        options = self.training_options
-        optimizer = self.make_optimizer(parameter_groups(self.trained(), options.lr_factors, self.make_optimizer))
+        optimizer = self._new_optimizer()
         total = total_steps(self.trainer)
         schedule = LambdaLR(optimizer, lambda step: self.learning_rate(step, total))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
@@ -230,6 +240,8 @@ class PoseMethod(BackwardAsForward):
         check_skeletons(getattr(self._data, "skeleton", self.skeleton), self.skeleton)
         if stage == "fit":
             check_target(type(self).__name__, self._data, adapts=self.wants_target(sys.maxsize))
+            if self.adaptation is not None and not isinstance(self.adaptation.gate, OpenGate):
+                check_length(total_steps(self.trainer), self.adaptation.options.gate_warmup)
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
             load_network(self.training_options.init_from, self.network, self.skeleton)
             self.start_adaptation()
@@ -301,13 +313,10 @@ class PoseMethod(BackwardAsForward):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
         check_skeleton(checkpoint, self.skeleton)
-        other = checkpoint.get("hyper_parameters", {}).get("method")
-        if set(checkpoint["state_dict"]) != set(self.state_dict()):
-            raise InputError(
-                f"the checkpoint is of another model ({other}, {checkpoint['hyper_parameters'].get('backbone')}) than "
-                f"{type(self).__name__} with {self.hparams['backbone']}; give the config it was made with, or start a "
-                "new run from its network with training.init_from"
-            )
+        check_model(checkpoint, self, goes_on=self.trainer.state.fn == "fit")
+        if self.trainer.state.fn == "fit":
+            for saved in checkpoint.get("optimizer_states", []):
+                check_optimizer(saved["param_groups"], self._new_optimizer())
         self._random_state = checkpoint.get("random_state")
 
     def on_train_start(self) -> None:

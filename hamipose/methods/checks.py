@@ -1,23 +1,86 @@
 """What a run is refused for before it starts, in one line."""
 
+import math
 from typing import Any
+
+from lightning.pytorch import LightningModule
+from torch.optim import Optimizer
 
 from hamipose.errors import InputError
 from hamipose.skeletons import Skeleton
 
-__all__ = ["check_precision", "check_skeletons", "check_target"]
+__all__ = ["check_length", "check_model", "check_optimizer", "check_precision", "check_skeletons", "check_target"]
 
 
 def check_precision(precision: str) -> None:
-    """Losses must reach the gate as they are.
+    """Losses reach the gate as they are, and weights keep the small steps of the teacher's average.
 
     Raises:
-        InputError: they would be scaled.
+        InputError: losses would be scaled, or weights would not be in single precision.
     """
-    if precision == "16-mixed":
+    if precision not in ("32-true", "bf16-mixed"):
+        reason = "whose loss scaling hides gradients from the gate; " if precision == "16-mixed" else ""
+        raise InputError(f"trainer.precision is {precision}, {reason}expected bf16-mixed or 32-true")
+
+
+def check_length(total: float, gate_warmup: float) -> None:
+    """A run whose end is not known has no share over which a gate could open.
+
+    Args:
+        total: length of the run in steps.
+        gate_warmup: share of it over which the gate opens.
+
+    Raises:
+        InputError: the gate would stay shut for ever.
+    """
+    if gate_warmup > 0 and math.isinf(total):
         raise InputError(
-            "trainer.precision is 16-mixed, whose loss scaling hides gradients from the gate; "
-            "expected bf16-mixed or 32-true"
+            "the run has no end (trainer.max_epochs is -1), and adaptation.gate_warmup is a share of its length, so "
+            "the gate would never open; give trainer.max_epochs or trainer.max_steps, or gate_warmup: 0"
+        )
+
+
+def check_model(checkpoint: dict[str, Any], module: LightningModule, goes_on: bool) -> None:
+    """A checkpoint's weights fit the module, which is of the same method where training goes on.
+
+    Args:
+        checkpoint: as Lightning reads it.
+        module: to take its weights.
+        goes_on: whether training does.
+
+    Raises:
+        InputError: they do not, or another method made it.
+    """
+    made = checkpoint.get("hyper_parameters", {})
+    states = checkpoint["state_dict"], module.state_dict()
+    saved, own = ({name: getattr(value, "shape", None) for name, value in state.items()} for state in states)
+    if saved != own or (goes_on and made.get("method") != type(module).__name__):
+        differing = next((name for name in own if saved.get(name) != own[name]), None)
+        raise InputError(
+            f"the checkpoint is of another model ({made.get('method')}, {made.get('backbone')}) than "
+            f"{type(module).__name__} with {module.hparams['backbone']}"
+            + (f" ({differing} differs)" if differing else "")
+            + "; give the config it was made with, or start a new run from its network with training.init_from"
+        )
+
+
+def check_optimizer(saved: list[dict[str, Any]], now: Optimizer) -> None:
+    """A checkpoint's optimizer is of the kind that goes on with it.
+
+    Args:
+        saved: parameter groups of the checkpoint's optimizer.
+        now: a new one.
+
+    Raises:
+        InputError: it is another one, or has its parameters in other groups.
+    """
+    counts, expected = ([len(group["params"]) for group in groups] for groups in (saved, now.param_groups))
+    missing = set(now.defaults) - set(saved[0] if saved else ())
+    if counts != expected or missing:
+        found = f"groups of {counts} parameters" if counts != expected else f"no {', '.join(sorted(missing))}"
+        raise InputError(
+            f"the checkpoint's optimizer has {found}; expected {type(now).__name__} with groups of {expected}: "
+            "give the config it was made with, or start a new run from its network with training.init_from"
         )
 
 

@@ -1,5 +1,7 @@
 """Fishr (Rame et al., ICML 2022) on heatmaps: gradients that vary alike in all domains."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from lightning.pytorch.cli import OptimizerCallable
@@ -111,6 +113,8 @@ class Fishr(PoseMethod):
 
     def gradients(self, batch: TrainBatch) -> Objective:
         if self.global_step == self.penalty_start > 0:
-            optimizer = self.optimizers(use_pl_optimizer=False)
-            optimizer.state.clear()  # type: ignore[union-attr]
+            optimizer: Any = self.optimizers(use_pl_optimizer=False)
+            optimizer.state.clear()
+            for group in optimizer.param_groups:
+                group.pop("alpha", None)  # the scalar masses of our own optimizer
         return super().gradients(batch)

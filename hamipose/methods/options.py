@@ -55,6 +55,13 @@ class TrainingOptions:
     paper_scores: bool = False
     init_from: str | None = None
 
+    def __post_init__(self) -> None:
+        _not_negative(warmup_steps=self.warmup_steps, final_lr=self.final_lr)
+        if not self.sigma > 0:
+            raise ValueError(f"training.sigma is {self.sigma}: expected a width of more than 0 cells")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"training.clip_norm is {self.clip_norm}: expected a norm above 0, or null")
+
 
 @dataclass(frozen=True)
 class AdaptationOptions:
@@ -74,3 +81,14 @@ class AdaptationOptions:
     batchnorm: Literal["copy", "average", "target"] = "copy"
     pretrain_steps: int = 0
     gate_warmup: float = 0.1
+
+    def __post_init__(self) -> None:
+        _not_negative(trade_off=self.trade_off, pretrain_steps=self.pretrain_steps, gate_warmup=self.gate_warmup)
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"adaptation.decay is {self.decay}: expected a share from 0 to 1")
+
+
+def _not_negative(**options: float | int) -> None:
+    for name, value in options.items():
+        if not value >= 0:
+            raise ValueError(f"{name} is {value}: expected a number of at least 0")

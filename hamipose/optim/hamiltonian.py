@@ -189,11 +189,14 @@ class Hamiltonian(Optimizer):
                     mass = torch.view_as_real(theta) if theta.is_complex() else theta
                     mass = torch.full_like(mass, group["initial_mass"])
                     state["alpha"] = torch.view_as_complex(mass) if theta.is_complex() else mass
-        if not diagonal and "alpha" not in group:
+        if not diagonal:
             device = group["params"][moving[0]].device
-            count = len(group["params"]) if group["mass"] == "tensor" else 1
             dtype = torch.float32 if device.type == "mps" else torch.float64
-            group["alpha"] = torch.full((count,), group["initial_mass"], dtype=dtype, device=device)
+            if "alpha" in group:  # torch carries loaded states to the parameters' device, options of groups it does not
+                group["alpha"] = group["alpha"].to(device, dtype)
+            else:
+                count = len(group["params"]) if group["mass"] == "tensor" else 1
+                group["alpha"] = torch.full((count,), group["initial_mass"], dtype=dtype, device=device)
 
     def _move(self, group: dict[str, Any], moving: list[int]) -> None:
         """The step that the class docstring writes out, then the mass."""
@@ -251,9 +254,11 @@ def _learn_scalars(group: dict[str, Any], squares: dict[int, Any]) -> None:
     else:
         means, index = [square / max(1, sizes[i]) for i, square in squares.items()], list(squares)
     seen = torch.stack([torch.as_tensor(mean, dtype=alpha.dtype, device=alpha.device) for mean in means])
-    group["alpha"] = alpha.index_copy(
-        0, torch.tensor(index, device=alpha.device), decay * alpha[index] + (1 - decay) * seen
-    )
+    if len(index) == len(alpha):  # the usual case needs no index, whose way to an accelerator would be waited for
+        group["alpha"] = decay * alpha + (1 - decay) * seen
+    else:
+        at = torch.tensor(index, device=alpha.device)
+        group["alpha"] = alpha.index_copy(0, at, decay * alpha[at] + (1 - decay) * seen)
 
 
 def _check(options: dict[str, Any]) -> None:

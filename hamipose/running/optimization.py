@@ -10,7 +10,7 @@ from torch import nn
 
 from hamipose.errors import InputError
 
-__all__ = ["parameter_groups", "total_steps"]
+__all__ = ["new_optimizer", "parameter_groups", "total_steps"]
 
 
 def total_steps(trainer: Trainer) -> float:
@@ -51,3 +51,19 @@ def parameter_groups(
     # A group's learning rate has to be absolute: read what the optimizer would have used.
     base = optimizer([nn.Parameter(torch.zeros(1))]).defaults["lr"]
     return [{"params": parameters, "lr": base * factors[name]} for name, parameters in parts.items()]
+
+
+def new_optimizer(
+    network: nn.Module, factors: dict[str, float] | None, make: OptimizerCallable
+) -> torch.optim.Optimizer:
+    """An optimizer of all parameters, grouped as :func:`parameter_groups` does.
+
+    Raises:
+        InputError: the factors do not name each part, or the optimizer refuses its options.
+    """
+    try:
+        return make(parameter_groups(network, factors, make))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"model.init_args.optimizer: {error}") from error

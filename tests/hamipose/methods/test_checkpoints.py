@@ -14,7 +14,8 @@ from tiny_poses import TINY, data_of, same_weights, sgd, train, trainer_in
 from hamipose.data import CocoKeypoints
 from hamipose.errors import InputError
 from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
-from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.optim import Hamiltonian
 from hamipose.running.guard import FiniteGuard
 from hamipose.running.last_checkpoint import AtomicCheckpoints, run_folder
 
@@ -91,11 +92,13 @@ def test_adaptation_needs_a_target(dots: Path, tmp_path: Path):
 
 
 class Poisoned(HamiPose):
-    """A loss that is NaN at step 6."""
+    """A loss that is NaN at step 6, until it is healed."""
+
+    step = 6
 
     def objective(self, batch):
         objective = super().objective(batch)
-        return objective._replace(loss=objective.loss * float("nan")) if self.global_step == 6 else objective
+        return objective._replace(loss=objective.loss * float("nan")) if self.global_step == self.step else objective
 
 
 def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Path):
@@ -107,7 +110,8 @@ def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Pa
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 4
     assert all(torch.isfinite(v).all() for v in saved["state_dict"].values())
-    healed = HamiPose(sgd, TINY)
+    healed = Poisoned(sgd, TINY)
+    healed.step = -1
     trainer = trainer_in(tmp_path, max_epochs=3)
     trainer.fit(healed, data_of(dots), ckpt_path=tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert trainer.global_step == 12
@@ -202,3 +206,44 @@ def test_runs_of_a_logger_that_shares_its_folder_stay_apart(tmp_path: Path):
     own = trainer_in(tmp_path, logger=CSVLogger(tmp_path, name="", version="run"))
     assert run_folder(own) == tmp_path / "run"
     assert run_folder(trainer_in(tmp_path)) == tmp_path
+
+
+def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
+    adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path
+):
+    path, _ = adapted
+
+    def adam(parameters):
+        return torch.optim.AdamW(parameters, lr=1e-3)
+
+    def go_on(model) -> str:
+        with pytest.raises(InputError) as error:
+            trainer_in(tmp_path, max_epochs=9).fit(model, data_of(dots), ckpt_path=path, weights_only=True)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    wider = NetworkOptions(backbone="test_resnet", deconv_channels=[16, 16, 16])
+    assert "network.deconv.0.weight differs" in go_on(HamiPose(sgd, wider))
+    assert "another model (HamiPose, test_resnet) than MeanTeacher" in go_on(MeanTeacher(sgd, TINY))
+    assert "betas" in go_on(HamiPose(adam, TINY))
+    factors = {"backbone": 0.1, "deconv": 1.0, "final": 1.0}
+    assert "groups of" in go_on(HamiPose(sgd, TINY, TrainingOptions(lr_factors=factors)))
+
+
+def test_options_that_cannot_train_are_refused_in_a_line(dots: Path, tmp_path: Path):
+    for precision in ("bf16-true", "64-true"):
+        with pytest.raises(InputError, match=f"trainer.precision is {precision}, expected bf16-mixed or 32-true"):
+            trainer_in(tmp_path, precision=precision).fit(SourceOnly(sgd, TINY), data_of(dots))
+
+    def rubbed(parameters):
+        return Hamiltonian(parameters, friction=-0.1)
+
+    with pytest.raises(InputError, match=r"model\.init_args\.optimizer: Invalid friction: -0\.1"):
+        trainer_in(tmp_path).fit(SourceOnly(rubbed, TINY), data_of(dots))
+    with pytest.raises(InputError, match="gate would never open"):
+        trainer_in(tmp_path, max_epochs=-1).fit(HamiPose(sgd, TINY), data_of(dots))
+    for options in ({"sigma": 0.0}, {"clip_norm": -1.0}, {"warmup_steps": -1}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            TrainingOptions(**options)
+    with pytest.raises(ValueError, match=r"decay is 1\.5"):
+        AdaptationOptions(decay=1.5)

@@ -291,3 +291,21 @@ def test_weight_decay_is_decoupled():
     torch.testing.assert_close(
         run(ours, optimizer, torch.zeros_like, 3), run(theirs, adamw, torch.zeros_like, 3), rtol=1e-6, atol=0.0
     )
+
+
+@pytest.mark.parametrize("mass", ["group", "tensor"])
+def test_loaded_scalar_masses_follow_the_parameters_to_their_device(mass: str):
+    """Lightning loads checkpoints to the processor and moves what torch calls state; masses are options of groups."""
+    here = [torch.nn.Parameter(torch.randn(3, 2)), torch.nn.Parameter(torch.randn(4))]
+    optimizer = Hamiltonian(here, friction=0.1, mass=mass)
+    for theta in here:
+        theta.grad = torch.ones_like(theta)
+    optimizer.step()
+    there = [torch.nn.Parameter(theta.detach().to("meta")) for theta in here]
+    resumed = Hamiltonian(there, friction=0.1, mass=mass)
+    resumed.load_state_dict(optimizer.state_dict())
+    for theta in there:
+        theta.grad = torch.ones_like(theta)
+    resumed.step()
+    assert resumed.param_groups[0]["alpha"].device.type == "meta"
+    assert resumed.state[there[0]]["momentum"].device.type == "meta"

@@ -1,0 +1,93 @@
+"""What the teacher's heatmaps become in the student's view, and what labels become: image by image, from keypoints."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_poses import TINY, sgd
+
+from hamipose.affine import apply_points, augment_matrix
+from hamipose.heatmaps import encode
+from hamipose.methods import HamiPose, SourceOnly
+from hamipose.methods.options import TrainingOptions
+from hamipose.models.preprocess import normalise
+from hamipose.types import SourceBatch, TargetBatch
+
+SIZE, CELLS = 128, 32
+#: Of the student and of the teacher: turn, scale, shift and whether mirrored.
+VIEWS = [
+    ((30.0, 1.1, (0.03, -0.02), False), (-20.0, 0.9, (0.0, 0.04), False)),
+    ((-40.0, 1.0, (0.0, 0.05), True), (15.0, 1.2, (0.02, 0.0), False)),
+    ((10.0, 0.9, (-0.04, 0.0), False), (50.0, 1.0, (0.0, 0.0), True)),
+    ((25.0, 1.2, (0.0, 0.0), True), (-35.0, 1.1, (0.03, 0.03), True)),
+]
+
+
+@pytest.fixture
+def model() -> HamiPose:
+    return HamiPose(sgd, TINY)
+
+
+def matrices(which: int) -> np.ndarray:
+    return np.stack([augment_matrix(SIZE, *view[which]) for view in VIEWS])
+
+
+def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
+    model: HamiPose, monkeypatch: pytest.MonkeyPatch
+):
+    random = np.random.default_rng(0)
+    joints = random.uniform(44, 84, (len(VIEWS), 16, 2))  # on the plain crop
+    sure = random.uniform(0.3, 1.0, (len(VIEWS), 16))  # of each joint, whatever the side that shows it
+    images = torch.from_numpy(random.integers(0, 256, (2, len(VIEWS), 3, SIZE, SIZE), dtype=np.uint8))
+    mirrored = torch.tensor([[view[which][3] for view in VIEWS] for which in (0, 1)])
+
+    def heatmaps(which: int, image: int, sigma: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
+        """One view's maps: in a mirrored one the channel of a left joint shows the right one."""
+        order = model.skeleton.mirror if mirrored[which, image] else list(range(16))
+        points = torch.from_numpy(apply_points(matrices(which)[image], joints[image])[order]).float()
+        height = torch.from_numpy(sure[image][order]).float()
+        return height[:, None, None] * encode(points, (SIZE, SIZE), sigma=sigma), height
+
+    def pseudo_label(seen: torch.Tensor) -> torch.Tensor:
+        assert torch.equal(seen, normalise(images[1])), "the teacher sees its own view"
+        return torch.stack([heatmaps(1, image)[0] for image in range(len(VIEWS))])
+
+    monkeypatch.setattr(model.adaptation.teacher, "pseudo_label", pseudo_label)
+    student, teacher = (torch.from_numpy(matrices(which)).float() for which in (0, 1))
+    batch = TargetBatch(images[0], images[1], student, teacher, mirrored[0], mirrored[1], ["a", "b", "c", "d"])
+    taught, known, confident = model.adaptation.teach(batch)
+
+    # Where the teacher saw nothing is found cell by cell.
+    columns, rows = np.meshgrid(np.arange(CELLS), np.arange(CELLS))
+    cells_px = (np.stack([columns, rows], -1).reshape(-1, 2) + 0.5) * 4 - 0.5
+    for image in range(len(VIEWS)):
+        wider = VIEWS[image][0][1] / VIEWS[image][1][1]  # Gaussians grow with the view
+        expected, _ = heatmaps(0, image, 2.0 * wider)
+        back, there = (np.vstack([matrices(which)[image], [0, 0, 1]]) for which in (0, 1))
+        seen_px = apply_points((there @ np.linalg.inv(back))[:2], cells_px)
+        inside = ((seen_px >= 1.5) & (seen_px <= SIZE - 2.5)).all(1).reshape(CELLS, CELLS)
+        assert torch.equal(known[image, 0] > 0, torch.from_numpy(inside)), image
+        assert inside.mean() < 0.99
+        # Bilinear interpolation flattens peaks: 0.06 of these.
+        assert ((taught[image] - expected) * known[image]).abs().max() < 0.1, image
+        assert (expected * known[image]).amax((1, 2)).min() > 0.25, "all joints are in view"
+    heights = torch.stack([heatmaps(0, image)[1] for image in range(len(VIEWS))])
+    torch.testing.assert_close(confident, heights.mean(0), atol=0.05, rtol=0)  # centres lie between cells
+    assert (heights.mean(0) - heights.mean(0)[model.skeleton.mirror]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("quantise", [False, True])
+def test_labels_are_encoded_as_the_options_say(quantise: bool):
+    model = SourceOnly(sgd, TINY, TrainingOptions(sigma=1.0, quantise=quantise))
+    points = torch.rand(2, 16, 2) * 60 + 30
+    visibility = torch.randint(0, 3, (2, 16))
+    images = torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)
+    maps, visible = model.truth(SourceBatch(images, points, visibility, ["a", "b"], torch.zeros(2, dtype=torch.long)))
+    assert torch.equal(visible, (visibility > 0).float())
+    grid = torch.stack(torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), indexing="xy"), -1).float()
+    for image in range(2):
+        for k in range(16):
+            centre = (points[image, k] / 4 + 0.5).floor() if quantise else (points[image, k] + 0.5) / 4 - 0.5
+            away = grid - centre
+            expected = torch.exp(-away.square().sum(-1) / 2)
+            expected = expected * (away.abs() <= 3).all(-1) if quantise else expected
+            torch.testing.assert_close(maps[image, k], expected * (visibility[image, k] > 0), atol=1e-5, rtol=0)
