@@ -1,18 +1,24 @@
 """MDAM's terms one by one."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from hamipose.affine import compose, invert, warp_heatmaps
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
 from hamipose.errors import InputError
+from hamipose.heatmaps import encode
 from hamipose.methods import MDAM, load
 from hamipose.methods.mdam import MDAMOptions, mixed
+from hamipose.methods.multi_view import labels_in_student_view
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.models.preprocess import normalise
 from hamipose.running.last_checkpoint import run_folder
 from hamipose.running.schedule import ramp_down, ramp_up
+from hamipose.types import TrainBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 SMALL = {"refinement_width": 8, "classifier_width": 4, "views": 2}
@@ -22,17 +28,28 @@ def sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.01)
 
 
-def trained(model: MDAM, dots: Path, folder: Path, steps: int) -> Trainer:
+def data_of(dots: Path, steps: int, teacher_views: str = "none") -> DomainAdaptation:
     light, dark = (CocoKeypoints(root=str(dots / look), box="image") for look in ("light", "dark"))
-    data = DomainAdaptation(
+    return DomainAdaptation(
         light, [Unlabelled(dark)], image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0,
-        student_views="strong",
+        student_views="strong", teacher_views=teacher_views,
     )  # fmt: skip
+
+
+def batch_of(dots: Path) -> TrainBatch:
+    """Whose teacher's view is turned and mirrored, too."""
+    data = data_of(dots, 1, teacher_views="strong")
+    data.prepare_data()
+    data.setup("fit")
+    return next(iter(data.train_dataloader()))
+
+
+def trained(model: MDAM, dots: Path, folder: Path, steps: int) -> Trainer:
     trainer = Trainer(
         max_epochs=1, accelerator="cpu", default_root_dir=folder, logger=False, enable_progress_bar=False,
         enable_model_summary=False, enable_checkpointing=False, num_sanity_val_steps=0,
     )  # fmt: skip
-    trainer.fit(model, data)
+    trainer.fit(model, data_of(dots, steps))
     return trainer
 
 
@@ -118,6 +135,111 @@ def test_the_user_gets_the_refined_teacher_from_a_checkpoint_too(dots: Path, tmp
     assert torch.equal(model(images), refined)
     trainer.save_checkpoint(run_folder(trainer) / "last.ckpt")
     assert torch.equal(load(run_folder(trainer) / "last.ckpt")(images), refined)
+
+
+# ------------------------------------------------------------------------------------------------ the objective
+
+
+class Running:
+    """What the objective asks of a trainer."""
+
+    global_rank, world_size = 0, 1
+
+
+def half_squared_error(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """ℓ: half the mean of the weighed squares."""
+    return 0.5 * (weight * (a - b).square()).mean()
+
+
+def easiest(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor, kept: int) -> torch.Tensor:
+    """ℓ_K': mean over each image's K' smallest losses among the keypoints that have a label."""
+    total = torch.zeros(())
+    for mine, theirs, weights in zip(a, b, weight, strict=True):
+        losses = [0.5 * w * (m - t).square().mean() for m, t, w in zip(mine, theirs, weights, strict=True) if w > 0]
+        total = total + (torch.stack(losses).sort().values[:kept].sum() if losses else 0)
+    return total / (len(a) * kept)
+
+
+def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyPatch):
+    """All terms, each with its weight; and the features go up the classifier's slope where the classifier goes down."""
+    from hamipose.methods import mdam
+
+    shares = torch.tensor([0.9, 0.3, 0.5, 0.2])
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self, shape: shares[: shape[0]])
+    monkeypatch.setattr(mdam, "total_steps", lambda trainer: 100)
+    for name, value in (("global_step", 30), ("trainer", Running()), ("epoch_of_adaptation", lambda self: 5)):
+        monkeypatch.setattr(MDAM, name, value)
+    options = MDAMOptions(**SMALL, two_heads=3.0, domain=7.0, occluders=0)
+    model = MDAM(sgd, TINY, TrainingOptions(sigma=1.0), AdaptationOptions(trade_off=0.5), options)
+    student, teacher = (model.network, model.refinement), (
+        model.adaptation.teacher.network, model.refinement_teacher.network,
+    )  # fmt: skip
+    for network, refinement in (student, teacher):
+        for layer in (network.final, refinement.first[-1], refinement.second[-1]):
+            torch.nn.init.normal_(layer.weight, std=0.2)
+    model.eval()
+    batch = batch_of(dots)
+    source, target = batch.source, batch.target
+    assert any(target.student_mirrored ^ target.teacher_mirrored)
+    names = sorted(set(target.name))
+    labels_px, believed = torch.rand(len(names), 16, 2) * 20 + 6, torch.rand(len(names), 16)
+    model.labels.load_state_dict(
+        {"stage": 0, "threshold": 0.4, "names": names, "keypoints_px": labels_px, "confidence": believed}
+    )
+    found = model.objective(batch)
+
+    def see(images: torch.Tensor, network: torch.nn.Module, refinement: torch.nn.Module):
+        pyramid = network.pyramid(images)
+        return network.final(pyramid[-1]), refinement(pyramid)
+
+    def told(features: torch.Tensor, source: bool) -> torch.Tensor:
+        belief = model.classifier(features).sigmoid()
+        return -(belief if source else 1 - belief).log().mean() / 2
+
+    share = torch.tensor([0.9, 0.7, 0.5, 0.8])  # no image changes its domain
+    x_s, x_t = normalise(source.image), normalise(target.student)
+    y_s = encode(source.keypoints_px, (32, 32), sigma=1.0, visible=source.visibility > 0)
+    rows = torch.tensor([names.index(name) for name in target.name])
+    points, sure = labels_in_student_view(labels_px[rows], believed[rows] > 0.4, target, model.skeleton.mirror)
+    y_t = encode(points, (32, 32), sigma=1.0, visible=sure)
+    weight = ((source.visibility > 0) | sure).float()
+    cells = weight[:, :, None, None]
+    coarse, refined = see(mixed(x_s, x_t, share), *student)
+    wanted = mixed(y_s, y_t, share)
+    learnt = half_squared_error(coarse, wanted, cells) + half_squared_error(refined.first, wanted, cells)
+    domain = told(refined.features, source=True)
+    coarse, refined = see(mixed(x_t, x_s, share), *student)
+    wanted = mixed(y_t, y_s, share)
+    initial = easiest(coarse, wanted, weight, 13) + easiest(refined.first, wanted, weight, 13)
+    domain = domain + told(refined.features, source=False)
+    coarse, refined = see(x_t, *student)
+    inner = easiest(coarse, refined.first.detach(), torch.ones(4, 16), 13)
+    taught, known = warp_heatmaps(
+        see(normalise(target.teacher), *teacher)[1].first.detach(),
+        compose(target.student_matrix, invert(target.teacher_matrix)),
+        target.student_mirrored ^ target.teacher_mirrored,
+        model.skeleton.mirror,
+    )
+    outer = half_squared_error(refined.second, taught, known)
+    agreement = half_squared_error(refined.first, refined.second, torch.ones(()))
+    falling, rising = 15 * 0.5 * (math.cos(math.pi / 3) + 1), 90 * math.exp(-5 * 0.5**2)
+    of_target = falling * initial + rising * (inner + outer) + 3.0 * agreement
+    rest = learnt + 0.5 * of_target
+    torch.testing.assert_close(found.loss, rest + 0.5 * 7.0 * domain, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found.target.sum(), of_target, rtol=1e-5, atol=1e-7)
+    assert found.trade_off == 0.5
+
+    reversal = 2 / (1 + math.exp(-10 * 0.3)) - 1
+    parts = {
+        "classifier": (model.classifier, 0.5 * 7.0 * domain),
+        "refinement": (model.refinement, rest - reversal * 0.5 * 7.0 * domain),
+        "network": (model.network, rest - reversal * 0.5 * 7.0 * domain),
+    }
+    for name, (part, loss) in parts.items():
+        parameters = list(part.parameters())
+        mine, theirs = (torch.autograd.grad(v, parameters, retain_graph=True) for v in (found.loss, loss))
+        for a, b in zip(mine, theirs, strict=True):
+            assert (a - b).norm() <= 1e-3 * b.norm() + 1e-6, name
 
 
 def test_sums_are_refused():

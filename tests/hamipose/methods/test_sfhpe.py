@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_poses import train
 from torch import nn
 
 from hamipose.data import CocoKeypoints
 from hamipose.data.stream import Draw, TrainStream
-from hamipose.methods import SFHPE
+from hamipose.methods import SFHPE, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.sfhpe import information, marginals, profile_contrast, residual_divergence
+from hamipose.models.preprocess import normalise
 from hamipose.types import TargetBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
@@ -77,6 +79,40 @@ def test_each_loss_moves_what_it_is_said_to_move():
     assert not any(p.requires_grad for p in model.intermediate.final.parameters())
 
 
+def test_the_objective_is_the_docstrings():
+    """L_ft + L_in + λ L_tg, and each copy's gradient is that of its own line alone."""
+    betas = {"residual": 3.0, "contrast": 0.2, "mutual_information": 40.0}
+    model = SFHPE(sgd, TINY, TrainingOptions(), AdaptationOptions(trade_off=0.5), **betas)
+    model.eval()
+    copies = (model.source_network, model.intermediate, model.network)
+    batch = target_batch()
+    for copy in copies:  # maps far from flat, or some terms would vanish
+        nn.init.normal_(copy.final.weight)
+        copy.final.weight.data /= copy(normalise(batch.student)).std().detach()
+    found = model.adapt(batch)
+    sr, between, tg = (copy(normalise(batch.student)) for copy in copies)
+    fixed = between.detach()
+
+    def half_mse(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return 0.5 * (a - b).square().mean()
+
+    l_ft = half_mse(sr, fixed)
+    l_in = half_mse(between, sr.detach()) + 3.0 * residual_divergence(sr.detach(), between)
+    l_tg = half_mse(fixed, tg) + 0.2 * profile_contrast(tg, fixed) + 40.0 * information(tg)
+    torch.testing.assert_close(found.loss, l_ft + l_in + 0.5 * l_tg, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found.source.sum(), l_ft)
+    torch.testing.assert_close(found.target.sum(), half_mse(fixed, tg))
+    for loss, parts in (
+        (l_ft, (model.source_network.deconv, model.source_network.final)),
+        (l_in, (model.intermediate.backbone,)),
+        (0.5 * l_tg, tuple(model.network.children())),
+    ):
+        parameters = [p for part in parts for p in part.parameters()]
+        mine, theirs = (torch.autograd.grad(v, parameters, retain_graph=True) for v in (found.loss, loss))
+        for a, b in zip(mine, theirs, strict=True):
+            assert (a - b).norm() <= 1e-3 * b.norm() + 1e-6
+
+
 def test_copies_that_agree_have_nothing_to_teach():
     model = SFHPE(sgd, TINY, TrainingOptions(), contrast=0.0, mutual_information=0.0)
     nn.init.normal_(model.network.final.weight, std=0.3)
@@ -96,8 +132,23 @@ def test_the_intermediates_backbone_learns_at_a_tenth_of_the_rate():
     assert SFHPE(sgd, TINY, TrainingOptions(lr_factors=own)).training_options.lr_factors == own
 
 
-def test_it_starts_from_another_runs_network_without_a_step_on_the_source():
-    model = SFHPE(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=0))
+def test_all_three_start_from_another_runs_network_without_a_step_on_the_source(dots: Path, tmp_path: Path):
+    learnt = SourceOnly(sgd, TINY)
+    nn.init.normal_(learnt.network.final.weight, std=0.3)
+    train(learnt, dots, tmp_path).save_checkpoint(tmp_path / "source.ckpt")
+    began = []
+
+    class Spy(SFHPE):
+        def adapt(self, batch):
+            copies = (self.network, self.intermediate, self.source_network)
+            began.append([{name: p.clone() for name, p in copy.named_parameters()} for copy in copies])
+            return super().adapt(batch)
+
+    model = Spy(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "source.ckpt")))
+    train(model, dots, tmp_path, {"steps_per_epoch": 2})
+    assert len(began) == 2
+    for copy in began[0]:
+        assert all(torch.equal(copy[name], p) for name, p in learnt.network.named_parameters())
     assert not model.wants_source(0)
     assert SFHPE(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2)).wants_source(1)
 
