@@ -25,6 +25,7 @@ from hamipose.methods.checkpoint import load
 from hamipose.models.preprocess import normalise
 from hamipose.report import Page, curves
 from hamipose.running.metrics_file import read_metrics
+from hamipose.running.runs import agree, note
 from hamipose.skeletons import Skeleton
 
 __all__ = ["main"]
@@ -50,6 +51,21 @@ def _train(config: str, folder: Path, seed: int, *overrides: str) -> None:
     where = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
     logger = [word for option, value in where.items() for word in (f"--trainer.logger.init_args.{option}", value)]
     run(["fit", "--config", str(configs_folder() / config), "--seed_everything", str(seed), *logger, *overrides])
+
+
+def _agree(out: Path, overrides: Sequence[str]) -> None:
+    """Refuses runs with other options in this folder, and writes these down where there are none."""
+    options: list[str] = []  # a word of each option with its values
+    for word in overrides:
+        if word.startswith("--") or not options:
+            options.append(word)
+        else:
+            options[-1] += f" {word}"
+    if any(out.glob("*/checkpoints/last.ckpt")):
+        agree(out, options, "--out")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        note(out, options)
 
 
 def _held_out(run_folder: Path) -> tuple[KeypointDataset, int]:
@@ -167,6 +183,7 @@ def main(arguments: Sequence[str]) -> None:
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
         Console().print(f"[bold]{minutes:2d}:{seconds:02d}  {words}[/bold]")
 
+    _agree(out, overrides)
     say("Training on synthetic people of the plain look (what is missing of the data is made first)")
     _train("demo_start.yaml", out / "start", given.seed, *overrides)
     start = out / "start/checkpoints/last.ckpt"

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-__all__ = ["Series", "read_metrics", "read_run"]
+__all__ = ["Series", "read_columns", "read_metrics", "read_run"]
 
 #: Step → value.
 Series = dict[int, float]
@@ -37,3 +37,9 @@ def read_run(folder: Path) -> dict[str, Series]:
             for name, (steps, values) in read_metrics(path).items():
                 columns.setdefault(name, {}).update(zip(steps, values, strict=True))
     return columns
+
+
+def read_columns(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """What :func:`read_run` finds, as :func:`read_metrics` gives it, in the order of steps."""
+    ordered = {name: sorted(series.items()) for name, series in read_run(folder).items()}
+    return {name: ([s for s, _ in pairs], [v for _, v in pairs]) for name, pairs in ordered.items()}

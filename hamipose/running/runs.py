@@ -16,7 +16,21 @@ from hamipose.errors import InputError
 from hamipose.running.metrics_file import read_run
 from hamipose.running.provenance import revision
 
-__all__ = ["Call", "Run", "carry_out", "failure", "finished", "given", "made_by", "shown", "wall_seconds", "waves"]
+__all__ = [
+    "Call",
+    "Run",
+    "agree",
+    "carry_out",
+    "failure",
+    "finished",
+    "given",
+    "made_by",
+    "note",
+    "set_aside",
+    "shown",
+    "wall_seconds",
+    "waves",
+]
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,8 @@ def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callab
     ordered = waves(runs)
     for wave in ordered:
         for run in wave:
-            _check(run)
+            if (run.folder / "run.json").exists():
+                agree(run.folder, run.arguments)
     done = 0
     total = sum(not finished(run) for wave in ordered for run in wave)
 
@@ -156,17 +171,33 @@ def waves(runs: Sequence[Run]) -> list[list[Run]]:
     return [[run for run in wanted if behind(run) == depth] for depth in range(1 + max(map(behind, wanted), default=0))]
 
 
-def _check(run: Run) -> None:
-    path = run.folder / "run.json"
+def agree(folder: Path, arguments: Sequence[str], option: str = "--runs") -> None:
+    """Refuses to go on with, or to hand out, what was made for other arguments.
+
+    Args:
+        folder: something was run in it.
+        arguments: what is asked for.
+        option: the caller's, which names another folder.
+
+    Raises:
+        InputError: it was something else, or nothing says what.
+    """
+    path = folder / "run.json"
     if not path.exists():
-        return
+        raise InputError(f"{folder} does not say what its runs were asked for; give another {option} or delete it")
     found = json.loads(path.read_text())["arguments"]
-    if found != list(run.arguments):
-        here, there = (sorted(set(a) - set(b)) for a, b in ((run.arguments, found), (found, run.arguments)))
+    if found != list(arguments):
+        here, there = (sorted(set(a) - set(b)) for a, b in ((arguments, found), (found, arguments)))
         raise InputError(
-            f"{run.folder} holds a run with {' '.join(there) or 'fewer options'}, asked for is "
-            f"{' '.join(here) or 'fewer options'}; give another --runs or delete the folder"
+            f"{folder} holds a run with {' '.join(there) or 'fewer options'}, asked for is "
+            f"{' '.join(here) or 'fewer options'}; give another {option} or delete the folder"
         )
+
+
+def note(folder: Path, arguments: Sequence[str]) -> None:
+    """Writes down what is run in a folder, and the revision that does it, for :func:`agree`."""
+    content = {"arguments": list(arguments), "revision": revision()}
+    (folder / "run.json").write_text(json.dumps(content, indent=1))
 
 
 def _run(run: Run, call: Call) -> str | None:
@@ -174,9 +205,9 @@ def _run(run: Run, call: Call) -> str | None:
     run.folder.mkdir(parents=True, exist_ok=True)
     arguments = list(run.arguments)
     if run.last.exists():
-        _set_aside(run.folder)
+        set_aside(run.folder)
         arguments += ["--ckpt_path", str(run.last)]
-    (run.folder / "run.json").write_text(json.dumps({"arguments": run.arguments, "revision": revision()}, indent=1))
+    note(run.folder, run.arguments)
     (run.folder / "failed.txt").unlink(missing_ok=True)
     before, began = _steps(run.folder), time.monotonic()
     log = run.folder / "log.txt"
@@ -193,8 +224,8 @@ def _end(run: Run) -> str:
     return "its last epoch" if run.epochs else f"writing {run.scores}"
 
 
-def _set_aside(folder: Path) -> None:
-    """Lightning's CSV logger deletes the metrics of the part before."""
+def set_aside(folder: Path) -> None:
+    """Before a run goes on: Lightning's CSV logger deletes the metrics of the part before."""
     metrics = folder / "metrics.csv"
     if metrics.exists():
         number = len(list(folder.glob("metrics-*.csv")))

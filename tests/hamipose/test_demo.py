@@ -3,6 +3,7 @@ import json
 import pytest
 
 from hamipose.demo import main
+from hamipose.errors import InputError
 
 
 @pytest.mark.slow
@@ -37,3 +38,9 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
 
     main(arguments)  # nothing is trained again
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
+
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")}
+    batch = arguments.index("--data.batch_size") + 1
+    with pytest.raises(InputError, match=r"--data.batch_size 2, asked for is --data.batch_size 4; give another --out"):
+        main([*arguments[:batch], "4", *arguments[batch + 1 :]])
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")} == kept
