@@ -6,7 +6,7 @@ from typing import Any
 from hamipose import configs_folder
 from hamipose.adapt.plan import Plan
 
-__all__ = ["adapt_config", "labelled_set", "start_config", "target_set"]
+__all__ = ["adapt_config", "built_in_people", "labelled_set", "start_config", "target_set"]
 
 _EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the end of each
 
@@ -36,17 +36,23 @@ def _people(plan: Plan, cache: Path, count: int, seed: int) -> dict[str, Any]:
     return {"class_path": "hamipose.data.SyntheticPeople", "init_args": options}
 
 
+def built_in_people(plan: Plan, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is learnt from, and what validates, where no other source is given."""
+    return _people(plan, cache, plan.people, seed=0), _people(plan, cache, max(100, plan.people // 10), seed=1)
+
+
 def _common(plan: Plan, folder: Path, cache: Path, source: dict[str, Any] | None, steps: int, seed: int) -> dict:
     per_epoch = max(1, -(-steps // _EPOCHS))
+    people, validation = built_in_people(plan, cache)
     data: dict[str, Any] = {
-        "source": source or _people(plan, cache, plan.people, seed=0),
+        "source": source or people,
         "image_size": plan.image_size,
         "batch_size": plan.batch_size,
         "steps_per_epoch": per_epoch,
         "num_workers": plan.workers,
     }
     if source is None:
-        data["validation"] = _people(plan, cache, max(100, plan.people // 10), seed=1)
+        data["validation"] = validation
     network = {
         "skeleton": "body16",
         "backbone": plan.backbone,

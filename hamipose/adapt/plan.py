@@ -102,16 +102,17 @@ def default_plan(machine: Machine) -> Plan:
     )
 
 
-def estimate_minutes(plan: Plan, machine: Machine, *, start: bool, rendered: int = 0) -> float:
-    """Minutes that a plan takes here, from a few steps of its network on noise.
+def estimate_minutes(plan: Plan, machine: Machine, *, start_steps: int, adapt_steps: int, pictures: int) -> float:
+    """Minutes that what is left of a plan takes here, from a few steps of its network on noise.
 
     A step of adaptation passes two batches through the network forward and backward and one through the teacher.
 
     Args:
         plan: what is planned.
         machine: where.
-        start: whether a network has to be trained on the source first.
-        rendered: pictures of built-in people that are there already.
+        start_steps: steps on the source alone that are left.
+        adapt_steps: steps of adaptation that are left.
+        pictures: of built-in people that have to be made.
 
     Raises:
         InputError: a batch does not fit into memory.
@@ -134,6 +135,6 @@ def estimate_minutes(plan: Plan, machine: Machine, *, start: bool, rendered: int
             "--batch-size or --size"
         ) from None
     both_ways = min(times)
-    training = both_ways * ((plan.start_steps if start else 0) + plan.adapt_steps * (2 + 1 / 3)) * 1.15
-    rendering = max(0, plan.people + plan.people // 10 - rendered) / (_RENDERED_PER_SECOND * machine.cores)
+    training = both_ways * (start_steps + adapt_steps * (2 + 1 / 3)) * 1.15
+    rendering = pictures / (_RENDERED_PER_SECOND * machine.cores)
     return (training + rendering) / 60

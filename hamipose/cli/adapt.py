@@ -64,6 +64,10 @@ def main(arguments: list[str]) -> None:
             raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
     if given.detector is not None and given.boxes is not None:
         raise InputError("both --detector and --boxes are given; people can come from one of them")
+    for name in ("backbone", "weights", "size", "start_steps"):
+        if given.start is not None and getattr(given, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"both --start and {option} are given; the model to start from has its own: leave one out")
     source = None
     if given.source is not None:
         root, colon, annotations = given.source.rpartition(":")
@@ -71,7 +75,12 @@ def main(arguments: list[str]) -> None:
             raise InputError(f"--source is {given.source!r}, expected FOLDER:ANNOTATIONS")
     from hamipose.adapt.configs import labelled_set
     from hamipose.adapt.plan import default_plan, this_machine
-    from hamipose.adapt.run import Request, adapt
+    from hamipose.adapt.request import Request
+    from hamipose.adapt.run import adapt
+    from hamipose.data.video import VIDEO_SUFFIXES
+
+    if not given.footage.is_dir() and given.footage.suffix.lower() not in VIDEO_SUFFIXES:
+        raise InputError(f"footage {given.footage} is neither a folder nor a video ({', '.join(VIDEO_SUFFIXES)})")
 
     if given.source is not None:
         source = labelled_set(Path(root), Path(annotations), "person")

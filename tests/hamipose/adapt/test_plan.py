@@ -1,7 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
+from hamipose.adapt.configs import built_in_people
+from hamipose.adapt.left import pictures_to_make, steps_left
 from hamipose.adapt.plan import Machine, default_plan, estimate_minutes, this_machine
 
 LAPTOP = Machine(None, 0.0, 2, 16.0)
@@ -29,10 +33,35 @@ def test_more_machine_means_more_pixels():
     assert sizes == sorted(set(sizes))
 
 
-def test_the_estimate_grows_with_the_steps():
-    plan = replace(default_plan(LAPTOP), image_size=64, batch_size=2, deconv_channels=(8, 8, 8), people=10)
-    short = estimate_minutes(replace(plan, start_steps=10, adapt_steps=10), LAPTOP, start=False)
-    long = estimate_minutes(replace(plan, start_steps=10, adapt_steps=10_000), LAPTOP, start=False)
-    assert 0 < short < long / 50
-    with_start = estimate_minutes(replace(plan, start_steps=10_000, adapt_steps=10), LAPTOP, start=True)
-    assert with_start > 20 * short
+def test_the_estimate_grows_with_what_is_left():
+    plan = replace(default_plan(LAPTOP), image_size=64, batch_size=2, deconv_channels=(8, 8, 8))
+    short = estimate_minutes(plan, LAPTOP, start_steps=0, adapt_steps=10, pictures=0)
+    assert short > 0
+    assert estimate_minutes(plan, LAPTOP, start_steps=0, adapt_steps=10_000, pictures=0) > 50 * short
+    assert estimate_minutes(plan, LAPTOP, start_steps=10_000, adapt_steps=10, pictures=0) > 20 * short
+    assert estimate_minutes(plan, LAPTOP, start_steps=0, adapt_steps=0, pictures=0) == 0
+    rendering = estimate_minutes(plan, LAPTOP, start_steps=0, adapt_steps=0, pictures=1000)
+    assert rendering == 2 * estimate_minutes(plan, LAPTOP, start_steps=0, adapt_steps=0, pictures=500) > 0
+
+
+def test_pictures_that_are_there_are_not_made(tmp_path):
+    plan = replace(default_plan(LAPTOP), people=4)
+    assert pictures_to_make(plan, tmp_path) == 4 + 100
+    people, _ = built_in_people(plan, tmp_path)
+    made = Path(people["init_args"]["root"]) / "images"
+    made.mkdir(parents=True)
+    for number in range(3):
+        (made / f"{number:06d}.jpg").touch()
+    assert pictures_to_make(plan, tmp_path) == 1 + 100
+    made.joinpath("000003.jpg").touch()
+    made.joinpath("000004.jpg").touch()  # more than asked for
+    assert pictures_to_make(plan, tmp_path) == 100
+
+
+def test_steps_that_were_made_are_not_made_again(tmp_path):
+    assert steps_left(tmp_path, 50) == 50
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"global_step": 20}, tmp_path / "checkpoints/last.ckpt")
+    assert steps_left(tmp_path, 50) == 30
+    (tmp_path / "scores.json").write_text("{}")
+    assert steps_left(tmp_path, 50) == 0

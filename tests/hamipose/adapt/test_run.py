@@ -1,4 +1,6 @@
+import gc
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,39 +9,129 @@ import yaml
 
 from hamipose import load
 from hamipose.cli import main
+from hamipose.cli.training import run
 from hamipose.data.coco import CocoKeypoints
 from hamipose.models.detection import PersonDetector
+from hamipose.models.folder import save_folder
+from hamipose.running.metrics_file import read_run
+from hamipose.types import UnlabelledSample
 
 SMALL = ["--backbone", "resnet10t", "--size", "32", "--batch-size", "4", "--start-steps", "10", "--steps", "5"]
 
 
+def command(dots: Path, out: Path, *options: str, footage: str = "dark") -> list[str]:
+    source = f"{dots / 'light/images'}:{dots / 'light/annotations.json'}"
+    return ["adapt", str(dots / footage / "images"), "--out", str(out), "--source", source, *options]
+
+
+def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hamipose.adapt.run.run_verb", lambda arguments: pytest.fail(f"trained again: {arguments}"))
+
+
+@pytest.fixture(scope="module")
+def adapted(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an adaptation wrote."""
+    out = tmp_path_factory.mktemp("adapted") / "out"
+    assert main(command(dots, out, *SMALL, "--labels", str(dots / "dark/annotations.json"))) == 0
+    return out
+
+
+@pytest.fixture
+def out(adapted: Path, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return shutil.copytree(adapted, tmp_path / "out")
+
+
 @pytest.mark.slow
 def test_footage_becomes_a_model_and_the_same_command_goes_on(
-    dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    dots: Path, out: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    out = tmp_path / "out"
-    source = f"{dots / 'light/images'}:{dots / 'light/annotations.json'}"
-    labels = str(dots / "dark/annotations.json")
-    command = ["adapt", str(dots / "dark/images"), "--out", str(out), "--source", source, "--labels", labels, *SMALL]
-    assert main(command) == 0
-    printed = capsys.readouterr().out
-    assert "mirror agreement" in printed
-    assert "PCK@0.05" in printed
+    nothing_trained(monkeypatch)
     names = ("model.safetensors", "config.yaml", "before.json", "after.json", "signs.json", "report.html")
     assert all((out / name).stat().st_size > 0 for name in names)
+    assert load(out).info.image_size == 32
+    # What is written as "after" is what the model says.
+    after = CocoKeypoints(root="", annotations=str(out / "after.json"), skeleton="body16")
+    (again,) = load(out).predict(str(dots / "dark/images/0000.png"))
+    assert abs(after[0].keypoints_px - again.keypoints_px).max() < 0.02
     signs = json.loads((out / "signs.json").read_text())
     assert set(signs["before"]) == set(signs["after"])
     scores = json.loads((out / "adapted/scores.json").read_text())["scores"]
     assert abs(signs["labelled"]["after"]["0.1"] - scores["report/labelled/teacher/pck@0.1"]) < 1e-5
-    model = load(out)
-    assert model.info.image_size == 32
-    # What is written as "after" is what the model says.
-    after = CocoKeypoints(root="", annotations=str(out / "after.json"), skeleton="body16")
-    (again,) = model.predict(str(dots / "dark/images/0000.png"))
-    assert abs(after[0].keypoints_px - again.keypoints_px).max() < 0.02
+    # Labels choose nothing: they may be left out, or come later.
+    for labels in ([], ["--labels", str(dots / "dark/annotations.json")]):
+        assert main(command(dots, out, *SMALL, *labels)) == 0
+        printed = capsys.readouterr().out
+        assert "mirror agreement" in printed
+        assert ("PCK@0.05" in printed) == bool(labels)
+    assert json.loads((out / "signs.json").read_text()) == signs
 
-    monkeypatch.setattr("hamipose.adapt.run.run_verb", lambda arguments: pytest.fail(f"trained again: {arguments}"))
-    assert main(command) == 0
+
+@pytest.mark.slow
+def test_a_finished_model_is_no_answer_to_another_request(dots: Path, out: Path, capsys, monkeypatch):
+    nothing_trained(monkeypatch)
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for arguments, says in (
+        (command(dots, out, *SMALL, footage="light"), str(dots / "light/images")),
+        (command(dots, out, *SMALL[:-1], "20"), "--steps 20"),
+        (command(dots, out, *SMALL, "--seed", "5"), "--seed 5"),
+        (command(dots, out, *SMALL, "--size", "64"), "--size 64"),
+        (command(dots, out, "--batch-size", "4", "--steps", "5", "--start", str(out)), f"--start {out}"),
+    ):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert "give another --out" in error
+        assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+    (out / "run.json").unlink()
+    assert main(command(dots, out, *SMALL)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["start", "adapted"])
+def test_interrupted_in_its_last_evaluation_it_goes_on_with_all_metrics(dots: Path, out: Path, stage: str):
+    (out / stage / "scores.json").unlink()
+    (out / "report.html").unlink()
+    shown = read_run(out / stage)
+    for _ in range(2):
+        assert main(command(dots, out, *SMALL)) == 0
+        after = read_run(out / stage)
+        assert (
+            shown.items()
+            <= {name: {s: v for s, v in after[name].items() if s in shown[name]} for name in after}.items()
+        )
+    assert (out / stage / "scores.json").exists()
+    assert (out / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_before_is_the_model_that_adaptation_started_from(dots: Path, out: Path, tmp_path: Path):
+    """Whatever has become of the file that was given."""
+    second = tmp_path / "second"
+    again = command(dots, second, "--batch-size", "4", "--steps", "5", "--start", str(out))
+    assert main(again) == 0
+    before = (second / "before.json").read_bytes()
+    assert before == (out / "after.json").read_bytes()
+    shutil.copy(out / "start/checkpoints/last.ckpt", out / "adapted/checkpoints/last.ckpt")
+    network = load(out / "adapted/checkpoints/last.ckpt", image_size=32)
+    save_folder(out, network.network, network.info)
+    assert main(again) == 0
+    assert (second / "before.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_training_holds_no_picture_of_the_footage(dots: Path, tmp_path: Path, monkeypatch):
+    held = []
+
+    def counting(arguments: list[str]) -> object:
+        gc.collect()
+        held.append(sum(type(thing) is UnlabelledSample for thing in gc.get_objects()))
+        return run(arguments)
+
+    monkeypatch.setattr("hamipose.adapt.run.run_verb", counting)
+    assert main(command(dots, tmp_path / "out", *SMALL)) == 0
+    assert held == [0, 0]
 
 
 def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture):
@@ -52,6 +144,9 @@ def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.Ca
         ([str(dots / "dark/images"), "--source", "here"], "FOLDER:ANNOTATIONS"),
         ([str(dots / "dark/images"), "--steps", "0"], "--steps is 0"),
         ([str(dots / "dark/images"), "--start", "nowhere.ckpt"], "nowhere.ckpt"),
+        ([str(dots / "dark/images"), "--start", "a.ckpt", "--size", "96"], "--start and --size"),
+        ([str(dots / "dark/images"), "--start", "a.ckpt", "--backbone", "resnet18"], "--start and --backbone"),
+        ([str(dots / "dark/images/0000.png")], "neither a folder nor a video"),
     ):
         assert main(["adapt", *arguments, *out]) == 2
         error = capsys.readouterr().err
@@ -76,19 +171,8 @@ def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.C
     detector = Halves()
     monkeypatch.setattr("hamipose.adapt.run.open_detector", lambda given, least: detector)
     out, pictures = tmp_path / "out", len(list((dots / "dark/images").iterdir()))
-    source = f"{dots / 'light/images'}:{dots / 'light/annotations.json'}"
-    command = [
-        "adapt",
-        str(dots / "dark/images"),
-        "--out",
-        str(out),
-        "--source",
-        source,
-        *SMALL,
-        "--detector",
-        "halves",
-    ]
-    assert main(command) == 0
+    asked = command(dots, out, *SMALL, "--detector", "halves")
+    assert main(asked) == 0
     people = f"{2 * pictures - 2} people found in {pictures} pictures; nobody in 1 of them"
     assert people in capsys.readouterr().out
     assert detector.looked == pictures
@@ -98,9 +182,9 @@ def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.C
     assert len(after["annotations"]) == 2 * pictures - 2
     assert len(after["images"]) == pictures - 1
 
-    monkeypatch.setattr("hamipose.adapt.run.run_verb", lambda arguments: pytest.fail(f"trained again: {arguments}"))
-    assert main(command) == 0
+    nothing_trained(monkeypatch)
+    assert main(asked) == 0
     assert detector.looked == pictures
     detector.least = 0.7
-    assert main(command) == 2
+    assert main(asked) == 2
     assert "least 0.7" in capsys.readouterr().err

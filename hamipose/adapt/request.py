@@ -1,0 +1,67 @@
+"""What a user asks of `adapt`, and which of it decides about the model."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hamipose.adapt.plan import Plan
+
+__all__ = ["Request"]
+
+#: What is called otherwise on the command line.
+_OPTIONS = {"image_size": "size", "adapt_steps": "steps"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    Attributes:
+        footage: a folder of pictures or a video.
+        out: folder of the result.
+        plan: sizes and lengths.
+        seed: of training.
+        start: a model to start from; one is trained on the source where None.
+        source: a labelled set as class path and arguments; built-in people where None.
+        boxes: COCO file with a box for each person.
+        detector: finds the people where no boxes are given, as `hamipose.inference.detecting.open_detector` says.
+        detector_least: least score of a detected person; its own where None.
+        every: use every n-th frame of a video.
+        labels: COCO keypoint file of a few of the pictures, for a score; they choose nothing.
+        cache: where built-in people are kept.
+    """
+
+    footage: Path
+    out: Path
+    plan: Plan
+    seed: int = 0
+    start: Path | None = None
+    source: dict[str, Any] | None = None
+    boxes: str | None = None
+    detector: str | None = None
+    detector_least: float | None = None
+    every: int = 1
+    labels: str | None = None
+    cache: Path = Path("cache/people")
+
+    @property
+    def decisive(self) -> list[str]:
+        """What the models depend on, an option a word, whatever folder it is asked from.
+
+        Left out: labels, which choose nothing, the plan's workers and precision, which are the machine's, and where
+        things are kept.
+        """
+        plan = asdict(self.plan)
+        options = {
+            "seed": self.seed,
+            "every": self.every,
+            "start": self.start and self.start.resolve(),
+            "source": self.source and json.dumps(self.source["init_args"], sort_keys=True),
+            "boxes": self.boxes and Path(self.boxes).resolve(),
+            "detector": self.detector,
+            "detector_least": self.detector_least,
+            **{_OPTIONS.get(name, name): plan[name] for name in plan if name not in ("workers", "precision")},
+        }
+        words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]
+        return [str(self.footage.resolve()), *words]
