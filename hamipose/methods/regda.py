@@ -8,7 +8,7 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from hamipose.heatmaps import encode
+from hamipose.errors import InputError
 from hamipose.losses import heatmap_kl
 from hamipose.methods.adaptation import Labelled
 from hamipose.methods.base import PoseMethod
@@ -48,7 +48,7 @@ class RegDA(PoseMethod):
     Args:
         optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name the part ``adversarial``.
         network: the pose network.
-        training: how it is trained.
+        training: how it is trained; reduction must be "mean".
         margin: γ.
         trade_off: η.
         reversal: the λ that is approached.
@@ -68,6 +68,8 @@ class RegDA(PoseMethod):
         pretrain_steps: int = 0,
     ):
         super().__init__(network, optimizer, training)
+        if training.reduction != "mean":
+            raise InputError(f"training.reduction is {training.reduction}; RegDA's divergence is a mean: expected mean")
         self.save_hyperparameters({"maps": "log-densities"})  # what `evaluated` makes of them; see models.folder
         self.adversarial = AdversarialHead(self.network.feature_channels, len(self.skeleton))
         self.margin = margin
@@ -93,13 +95,9 @@ class RegDA(PoseMethod):
 
     def learn(self, batch: SourceBatch) -> Labelled:
         """The source's pass, with densities as labels."""
-        options = self.training_options
         features = self._features(normalise(batch.image))
         heatmaps = self.network.final(features).float()
-        size = (batch.image.shape[-2], batch.image.shape[-1])
-        visible = batch.visibility > 0
-        truth = encode(batch.keypoints_px, size, sigma=options.sigma, visible=visible, quantise=options.quantise)
-        return Labelled(heatmap_kl(heatmaps, truth, visible.float()), heatmaps, features)
+        return Labelled(heatmap_kl(heatmaps, *self.truth(batch)), heatmaps, features)
 
     def disparity(
         self, features: Tensor, truth: Tensor, visible: Float[Tensor, "batch keypoint"] | None = None

@@ -110,6 +110,11 @@ def test_a_target_is_asked_for(dots: Path, tmp_path: Path):
         trainer_in(tmp_path).fit(RegDA(sgd, TINY), data_of(dots, steps=1, target=False))
 
 
+def test_sums_are_refused():
+    with pytest.raises(InputError, match=r"training\.reduction is sum; RegDA"):
+        RegDA(sgd, TINY, TrainingOptions(reduction="sum"))
+
+
 def test_learning_rate():
     model = RegDA(sgd, TINY, TrainingOptions(warmup_steps=0), pretrain_steps=70)
     rates = [model.learning_rate(step, 200.0) for step in (0, 44, 45, 59, 60, 70, 10070)]
