@@ -59,7 +59,8 @@ class CCSSL(PoseMethod):
     Deviations from the published code: the check against the flow between neighbouring frames (a label that the optical
     flow contradicts is replaced) needs videos and is left out, as our targets are single images. Heatmaps are decoded
     to a fraction of a cell. The network is the bench's, not a stack of four hourglasses, and the published code selects
-    by the target's test set. Labels live in the checkpoint, not in files.
+    by the target's test set. Labels live in the checkpoint, not in files. Several processes label in
+    other random views than one would.
 
     Args:
         optimizer: makes the optimizer from parameters.

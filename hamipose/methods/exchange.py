@@ -1,12 +1,12 @@
-"""Sums over processes that gradients flow through, for losses that are not a mean over samples."""
+"""What processes share: sums that gradients flow through, for losses that are no mean over samples, and draws."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn import functional as differentiable
 
-__all__ = ["batch_mean", "summed", "untouched"]
+__all__ = ["batch_mean", "gathered", "own_rows", "summed", "untouched"]
 
 
 def _many() -> bool:
@@ -25,6 +25,30 @@ def summed(tensor: Tensor) -> Tensor:
 def batch_mean(samples: Tensor) -> Tensor:
     """The mean over the first dimension, of all processes' samples together; gradients flow as in :func:`summed`."""
     return summed(samples.sum(0)) / summed(samples.new_tensor(float(len(samples))))
+
+
+def gathered(samples: Tensor) -> Tensor:
+    """All processes' samples, along the first dimension; no gradient flows. Every process has equally many."""
+    samples = samples.detach().contiguous()
+    if not _many():
+        return samples
+    shares = [torch.empty_like(samples) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(shares, samples)
+    return torch.cat(shares)
+
+
+def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
+    """What is drawn for this process's samples, from a generator that is seeded alike on all processes.
+
+    Each draws for the whole batch and takes its own rows, so that none repeats another's and all go on alike.
+
+    Args:
+        draw: makes that many rows.
+        count: samples of each process.
+    """
+    rank = torch.distributed.get_rank() if _many() else 0
+    world = torch.distributed.get_world_size() if _many() else 1
+    return draw(count * world)[rank * count : (rank + 1) * count]
 
 
 def untouched(parameters: Iterable[nn.Parameter]) -> Tensor | float:

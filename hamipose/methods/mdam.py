@@ -19,6 +19,7 @@ from hamipose.losses import heatmap_mse, small_losses
 from hamipose.methods.adaptation import Adaptation
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
+from hamipose.methods.exchange import own_rows
 from hamipose.methods.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.occlusion import paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
@@ -110,7 +111,8 @@ class MDAM(PoseMethod):
     objects cut from PASCAL VOC, which would have to be downloaded. The refinement's coarsest scale is the backbone's
     map. The domain classifier's layers are 3 × 3 (there 4 × 4), averaged over the positions, so that maps of any size
     will do, and start as PyTorch's do (there from N(0, 0.001²), under which six layers pass on next to nothing). Cells
-    outside the teacher's view do not count. No mirrored pass at test time.
+    outside the teacher's view do not count. No mirrored pass at test time. Several processes label in other random
+    views than one would.
 
     Args:
         optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name ``refinement``, ``classifier``.
@@ -179,7 +181,8 @@ class MDAM(PoseMethod):
         keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)
         labels = drawn(keypoints_px, visible=believed)
         student = normalise(self.occlude(target))
-        share = torch.distributions.Beta(options.mixup, options.mixup).sample((len(images),)).to(images.device)
+        beta = torch.distributions.Beta(options.mixup, options.mixup)
+        share = own_rows(lambda rows: beta.sample((rows,)), len(images)).to(images.device)
         share = torch.maximum(share, 1 - share)  # no image changes its domain
         weight = torch.maximum(visible.float(), believed.float())
 
@@ -240,9 +243,9 @@ class MDAM(PoseMethod):
         """The student's view, in half of the images with patches anywhere."""
         images, size = batch.student, batch.student.shape[-1]
         side = patch_side(self.options.occluder_px, size)
-        chosen = (torch.rand(len(images)) < 0.5).to(images.device)
+        chosen = (own_rows(torch.rand, len(images)) < 0.5).to(images.device)
         for _ in range(self.options.occluders):
-            centres_px = (torch.rand(len(images), 2) * size).to(images.device)
+            centres_px = (own_rows(lambda rows: torch.rand(rows, 2), len(images)) * size).to(images.device)
             corners = random_corners(len(images), side, size).to(images.device)
             images = paste_patches(images, centres_px, corners, side, chosen)
         return images

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from hamipose.methods.exchange import own_rows
+
 __all__ = ["choose_joint", "paste_patches", "patch_side", "random_corners"]
 
 
@@ -17,8 +19,8 @@ def patch_side(side_px: float | int, image_size: int) -> int:
 
 
 def random_corners(count: int, side: int, image_size: int) -> Int[Tensor, "count 2"]:
-    """Upper left corners of patches that lie inside the picture, drawn on the CPU from torch's generator."""
-    return torch.randint(image_size - side + 1, (count, 2))
+    """Upper left corners of patches that lie inside the picture, drawn on the CPU; each process's are its own."""
+    return own_rows(lambda rows: torch.randint(image_size - side + 1, (rows, 2)), count)
 
 
 def choose_joint(
@@ -32,8 +34,9 @@ def choose_joint(
         probability: that an image with such a keypoint is chosen at all.
     """
     sure = heights >= threshold
-    lots = torch.rand(heights.shape).to(heights.device).masked_fill(~sure, -1)
-    chosen = (torch.rand(len(heights)) <= probability).to(heights.device)
+    images, keypoints = heights.shape
+    lots = own_rows(lambda rows: torch.rand(rows, keypoints), images).to(heights.device).masked_fill(~sure, -1)
+    chosen = (own_rows(torch.rand, images) <= probability).to(heights.device)
     return lots.argmax(1), chosen & sure.any(1)
 
 

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hamipose.heatmaps import encode
+from hamipose.methods.exchange import gathered
 
 __all__ = ["confident", "ground_false", "peaks", "rectify"]
 
@@ -48,9 +49,13 @@ def ground_false(
     return (truth.sum(1, keepdim=True) - truth).clamp(0, 1)
 
 
-def confident(heights: Float[Tensor, "*batch"], doubted: float) -> Bool[Tensor, "*batch"]:
-    """Labels whose peak is higher than the ``int(doubted · N)``-th lowest of the N at hand; all where that is 0."""
-    rank = int(doubted * heights.numel())
+def confident(heights: Float[Tensor, "batch *rest"], doubted: float) -> Bool[Tensor, "batch *rest"]:
+    """Labels whose peak is higher than the ``int(doubted · N)``-th lowest of the whole batch's N; all where that is 0.
+
+    The batch is that of all processes together.
+    """
+    everyones = gathered(heights).flatten()
+    rank = int(doubted * len(everyones))
     if rank < 1:
         return torch.ones_like(heights, dtype=torch.bool)
-    return heights > heights.flatten().kthvalue(rank).values
+    return heights > everyones.kthvalue(rank).values

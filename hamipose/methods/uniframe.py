@@ -81,6 +81,8 @@ class UniFrame(PoseMethod):
     those that are best on the target's *test* set. A gate may be given (none in the paper); the open one only measures
     conflicts.
 
+    With several processes the median is that of the whole batch; BatchNorm, the teacher's too, sees each one's share.
+
     Args:
         optimizer: makes the optimizer from parameters.
         network: the pose network.
