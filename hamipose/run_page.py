@@ -99,11 +99,13 @@ def write_run_page(folder: Path) -> Path:
         The page.
 
     Raises:
-        InputError: there is no metrics.csv.
+        InputError: there is no metrics.csv, or nothing in it yet.
     """
     if not (folder / "metrics.csv").is_file():
         raise InputError(f"{folder} holds no metrics.csv; expected the folder of a run with lightning's CSVLogger")
     columns: dict[str, Column] = dict(read_metrics(folder / "metrics.csv"))
+    if not columns:
+        raise InputError(f"{folder / 'metrics.csv'} holds no numbers; ask again when the run has written some")
     config = yaml.safe_load((folder / "config.yaml").read_text()) if (folder / "config.yaml").is_file() else {}
     method = str((config.get("model") or {}).get("class_path", "a run")).rpartition(".")[2]
     page = Page(f"{method}: {folder.name}")

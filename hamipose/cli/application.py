@@ -75,6 +75,13 @@ class Application(LightningCLI):
         if "weights_only" in self.config[verb]:
             self.config[verb].weights_only = True
 
+    def _set_seed(self) -> None:
+        """Lightning's, with a seed out of bounds told."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise InputError(f"seed_everything: {error}") from None
+
     def _parse_ckpt_path(self) -> None:
         """Lightning's own lets a checkpoint's hyper-parameters overrule config and command line, silently."""
         path = self.config[self.config.subcommand].get("ckpt_path")

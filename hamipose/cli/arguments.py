@@ -2,13 +2,14 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hamipose.errors import InputError
 from hamipose.running.budget import Budget
 
-__all__ = ["Arguments", "add_table_options"]
+__all__ = ["Arguments", "add_table_options", "at_least"]
 
 
 class Arguments(argparse.ArgumentParser):
@@ -29,6 +30,21 @@ class Arguments(argparse.ArgumentParser):
         raise InputError(f"{message}; {self.prog} --help shows what it takes")
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number, and no smaller than `least`."""
+
+    def read(word: str) -> int:
+        try:
+            value = int(word)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{word!r} is no whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small, expected at least {least}")
+        return value
+
+    return read
+
+
 def add_table_options(parser: argparse.ArgumentParser, budget: Budget) -> None:
     """What the tables of both packages are asked for with.
 
@@ -39,7 +55,7 @@ def add_table_options(parser: argparse.ArgumentParser, budget: Budget) -> None:
     add = parser.add_argument
     add("--scale", choices=["small", "paper"], default="small", help="paper: needs the data sets, and days")
     add("--data", type=Path, default=os.environ.get("HAMIPOSE_DATA"), help="what configs call data/")
-    add("--seeds", type=int, nargs="+", default=[0, 1])
+    add("--seeds", type=at_least(0), nargs="+", default=[0, 1])
     add("--only", nargs="+", default=[], metavar="ROW", help="rows to run and show, by their names")
     add("--jobs", type=int, default=1, help="runs at a time")
     add("--dry-run", action="store_true", help="say what is missing and how long it may take, and stop")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -67,7 +67,7 @@ def _parser(names: list[str]) -> Arguments:
     show.add_argument("--count", type=int, default=6, help="number of people")
     show.add_argument("--views", default="hamipose", help="preset of augmentation, such as regda or uniframe")
     show.add_argument("--size", type=int, default=256, help="side of each picture in pixels")
-    show.add_argument("--seed", type=int, default=0)
+    show.add_argument("--seed", type=at_least(0), default=0)
     return parser
 
 

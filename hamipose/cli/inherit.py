@@ -16,7 +16,7 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
     """A config and all that it inherits from, oldest first.
 
     Raises:
-        InputError: a file is missing, is no YAML mapping, or inherits from itself.
+        InputError: a file is missing, is no YAML mapping, inherits from itself, or names no files to inherit from.
     """
     if path.resolve() in below:
         raise InputError(f"config {path} inherits from itself; check its line inherit:")
@@ -25,12 +25,14 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
     except OSError as error:
         where = f", which {below[-1]} inherits from," if below else ""
         raise InputError(f"config {path}{where} cannot be read ({error.strerror}); give a YAML file") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"config {path} is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"config {path} holds no options; expected lines such as model: and data:")
     parents = content.get("inherit") or []
     parents = [parents] if isinstance(parents, str) else parents
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise InputError(f"config {path}: inherit is {parents!r}, expected the name of a config, or a list of names")
     found: list[Path] = []
     for parent in parents:
         found += lineage(path.parent / parent, (*below, path.resolve()))

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, at_least
 from hamipose.cli.build import build
 from hamipose.cli.inherit import merged
 from hamipose.data.base import ImageDataset
@@ -14,16 +16,17 @@ from hamipose.data.images import ImageFolder
 from hamipose.data.stream import quiet_worker
 from hamipose.data.style_pairs import StylePairs
 from hamipose.errors import InputError
+from hamipose.models.device import moved
 from hamipose.models.preprocess import normalise
 from hamipose.models.style import (
     StyleLosses,
     StyleTransfer,
     make_decoder,
+    read_decoder,
     read_encoder,
     save_decoder,
     style_losses,
 )
-from hamipose.models.weights import read_state_dict
 
 __all__ = ["fit_decoder", "main"]
 
@@ -77,12 +80,39 @@ def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[
         return ImageFolder(content), ImageFolder(style)
     if content or style:
         raise InputError("style fit takes both domains from --config; leave out --content and --style, or --config")
-    data = merged(config).get("data") or {}
+    data = merged(config).get("data")
+    data = data if isinstance(data, dict) else {}
     target = data.get("target")
     target = target[0] if isinstance(target, list) and target else target
     if not data.get("source") or not target:
         raise InputError(f"config {config} has no data.source or no data.target; give one that has both")
-    return build(data["source"]), build(target)
+    return _built(config, "source", data["source"]), _built(config, "target", target)
+
+
+def _built(config: Path, role: str, spec: Any) -> ImageDataset:
+    try:
+        made = build(spec)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"config {config}: data.{role} cannot be made ({error}); expected a class_path such as "
+            "hamipose.data.ImageFolder, and the init_args that it takes"
+        ) from error
+    if not isinstance(made, ImageDataset):
+        raise InputError(f"config {config}: data.{role} is {made!r}, expected a data set by class_path and init_args")
+    return made
+
+
+def _check_out(path: Path) -> None:
+    """Refuse what cannot be written before hours are spent on it.
+
+    Raises:
+        InputError: it is a folder.
+        OSError: its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise InputError(f"--out is {path}, a folder; expected a file to write, such as {path / 'decoder.safetensors'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    TemporaryFile(dir=path.parent).close()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -92,7 +122,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: command line after the verb.
 
     Raises:
-        InputError: pictures or weights cannot be had.
+        InputError: pictures or weights cannot be had, or an option is out of its range.
     """
     parser = Arguments("python -m hamipose style", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -105,31 +135,32 @@ def main(arguments: Sequence[str]) -> None:
     fit.add_argument("--out", type=Path, required=True, help="the decoder, .safetensors")
     fit.add_argument("--encoder", default="pretrained", help="VGG-19: pretrained (timm's) or a file of its state dict")
     fit.add_argument("--start", help="decoder to go on from, such as --out of an interrupted run")
-    fit.add_argument("--steps", type=int, default=500_000, help="UniFrame's; a tenth of it gives usable pictures")
-    fit.add_argument("--batch-size", type=int, default=4, help="pairs of pictures in a step")
+    fit.add_argument("--steps", type=at_least(1), default=500_000, help="UniFrame's; a tenth gives usable pictures")
+    fit.add_argument("--batch-size", type=at_least(1), default=4, help="pairs of pictures in a step")
     fit.add_argument("--size", type=int, default=256, help="side of the views in pixels, a multiple of 8")
     fit.add_argument("--lr", type=float, default=1e-5, help="Adam's learning rate, constant")
     fit.add_argument("--style-weight", type=float, default=0.1, help="of the style loss")
-    fit.add_argument("--save-every", type=int, default=5000, help="steps from one writing of --out to the next")
-    fit.add_argument("--workers", type=int, default=2, help="loading processes")
-    fit.add_argument("--seed", type=int, default=0, help="of the pictures' order, the views and the first weights")
-    fit.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
+    fit.add_argument("--save-every", type=at_least(1), default=5000, help="steps from one writing of --out to the next")
+    fit.add_argument("--workers", type=at_least(0), default=2, help="loading processes")
+    fit.add_argument("--seed", type=at_least(0), default=0, help="of pictures' order, views and first weights")
+    fit.add_argument("--device", help="cuda or cpu; the first GPU if there is one where not given")
     given = parser.parse_args(arguments)
     if given.size % 8 or given.size < 32:
         raise InputError(f"--size is {given.size}: expected a multiple of 8, at least 32")
-    if given.steps < 1 or given.save_every < 1 or given.batch_size < 1:
-        raise InputError("--steps, --save-every and --batch-size must be at least 1")
-
+    if not (given.lr > 0 and given.style_weight >= 0):
+        raise InputError(
+            f"--lr is {given.lr} and --style-weight is {given.style_weight}: expected more than 0, and at least 0"
+        )
+    _check_out(given.out)
     sets = _sets(given.content, given.style, given.config)
     for images in sets:
         images.prepare()
         images.decode_side = 2 * given.size
     torch.manual_seed(given.seed)
     encoder = read_encoder(given.encoder)
-    decoder = make_decoder(encoder.widths)
-    if given.start:
-        decoder.load_state_dict(read_state_dict(given.start))
-    transfer = StyleTransfer(encoder, decoder).to(given.device)
+    decoder = read_decoder(given.start, encoder) if given.start else make_decoder(encoder.widths)
+    transfer = StyleTransfer(encoder, decoder)
+    moved(transfer, given.device)
     total = {"content": 0.0, "style": 0.0}
 
     def report(step: int, losses: StyleLosses) -> None:

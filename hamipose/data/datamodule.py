@@ -86,6 +86,7 @@ class DomainAdaptation(LightningDataModule):
             evaluation_batch_size=evaluation_batch_size,
             steps_per_epoch=steps_per_epoch,
         )
+        check_sizes(0, num_workers=num_workers, seed=seed)
         self.image_size = image_size
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size

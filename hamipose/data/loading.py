@@ -14,15 +14,19 @@ from hamipose.errors import InputError
 __all__ = ["check_sizes", "evaluation_loader", "loader", "rank_and_world", "running_verb"]
 
 
-def check_sizes(**options: int) -> None:
-    """Sizes and numbers of a data module, by the names of its options.
+def check_sizes(least: int = 1, **options: int) -> None:
+    """Sizes and numbers of a data module.
+
+    Args:
+        least: what each may be.
+        options: by their names.
 
     Raises:
-        InputError: one is below 1.
+        InputError: one is below.
     """
     for name, value in options.items():
-        if value < 1:
-            raise InputError(f"data.{name} is {value}, expected at least 1")
+        if value < least:
+            raise InputError(f"data.{name} is {value}, expected at least {least}")
 
 
 def running_verb(trainer: Any) -> str:

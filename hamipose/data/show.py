@@ -31,15 +31,20 @@ def contact_sheet(
         seed: of the choice and of the views.
 
     Raises:
-        InputError: none of the chosen pictures can be read.
+        InputError: there is nobody to show, or none of the chosen pictures can be read.
     """
+    if len(dataset) == 0:
+        raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one person")
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(dataset), min(count, len(dataset)), replace=False))
-    pictures = []
+    pictures, unreadable = [], 0
     for index in chosen:
         try:
             sample = dataset[int(index)]
         except UnreadableImage as error:
+            unreadable += 1
+            if unreadable == len(chosen):
+                raise
             pictures += [label(np.full((size, size, 3), 64, np.uint8), str(error)[-40:])] * (1 + augmented)
             continue
         crop = crop_matrix(sample.box_px, size)

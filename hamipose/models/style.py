@@ -35,6 +35,7 @@ __all__ = [
     "channel_statistics",
     "load_style",
     "make_decoder",
+    "read_decoder",
     "read_encoder",
     "save_decoder",
     "style_losses",
@@ -222,15 +223,28 @@ def load_style(encoder: str, decoder: str | Path) -> StyleTransfer:
         InputError: one of them cannot be had, or they do not belong together.
     """
     frozen = read_encoder(encoder)
-    made = make_decoder(frozen.widths)
+    return StyleTransfer(frozen, read_decoder(decoder, frozen)).eval().requires_grad_(False)
+
+
+def read_decoder(path: str | Path, encoder: Encoder) -> nn.Sequential:
+    """A trained decoder.
+
+    Args:
+        path: file that ``python -m hamipose style fit`` wrote.
+        encoder: what it was trained with.
+
+    Raises:
+        InputError: it cannot be had, or mirrors another encoder.
+    """
+    decoder = make_decoder(encoder.widths)
     try:
-        made.load_state_dict(read_state_dict(decoder))
+        decoder.load_state_dict(read_state_dict(path))
     except RuntimeError:
         raise InputError(
-            f"style decoder: {decoder} does not mirror the encoder {encoder} with widths {frozen.widths}; give the "
-            "encoder that it was trained with"
+            f"style decoder: {path} does not mirror the encoder, whose widths are {encoder.widths}; give the encoder "
+            "that it was trained with"
         ) from None
-    return StyleTransfer(frozen, made).eval().requires_grad_(False)
+    return decoder
 
 
 def save_decoder(decoder: nn.Module, path: Path) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -44,12 +44,12 @@ def _parser(names: list[str]) -> Arguments:
         if verb == "show":
             sub.add_argument("--split", help="the first one where not given")
             sub.add_argument("--out", required=True, type=Path, help="the picture to write, .png or .jpg")
-            sub.add_argument("--count", type=int, default=6, help="number of people")
+            sub.add_argument("--count", type=at_least(1), default=6, help="number of people")
             sub.add_argument("--look", help="of builtin: plain or photo (the default)")
             sub.add_argument("--evidence", help="truth, detector or none; the set's own default where not given")
-            sub.add_argument("--height", type=int, default=256, help="of the crops in pixels")
-            sub.add_argument("--width", type=int, default=192)
-            sub.add_argument("--seed", type=int, default=0)
+            sub.add_argument("--height", type=at_least(1), default=256, help="of the crops in pixels")
+            sub.add_argument("--width", type=at_least(1), default=192)
+            sub.add_argument("--seed", type=at_least(0), default=0)
     return parser
 
 
@@ -96,9 +96,6 @@ def main(arguments: list[str]) -> None:
     if given.verb == "check":
         _check(given)
         return
-    for what in ("count", "height", "width"):
-        if getattr(given, what) < 1:
-            raise InputError(f"--{what} is {getattr(given, what)}, expected at least 1")
     if given.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"--out is {given.out}, expected a file that ends in .png or .jpg")
     options = _options(given)

@@ -67,6 +67,7 @@ class MeshData(LightningDataModule):
             evaluation_batch_size=evaluation_batch_size,
             steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
         )
+        check_sizes(0, num_workers=num_workers, seed=seed)
         self.train = list(train or [])
         self.shares = shares
         self.validation = validation

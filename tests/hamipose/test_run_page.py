@@ -60,3 +60,7 @@ def test_the_maps_have_a_row_for_each_keypoint(tmp_path: Path):
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path):
     with pytest.raises(InputError, match=r"metrics\.csv"):
         write_run_page(tmp_path)
+    for content in ("", "epoch,step,val/pck\n"):
+        (tmp_path / "metrics.csv").write_text(content)
+        with pytest.raises(InputError, match=r"metrics\.csv holds no numbers"):
+            write_run_page(tmp_path)

@@ -132,6 +132,8 @@ def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.C
     assert "batch_size" in told(capsys, *fit, "--data.batch_size", "many")
     assert "'gamma'" in told(capsys, *fit, "--model.init_args.gamma", "3")
     assert "cannot be read" in told(capsys, "fit", "--config", str(tmp_path / "none.yaml"))
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00model: \xe9")
+    assert "binary.yaml is no valid YAML" in told(capsys, "fit", "--config", str(tmp_path / "binary.yaml"))
     assert "without a file" in told(capsys, "fit", "--config")
     assert "required" in told(capsys, "fit")  # data.source, or the model where jsonargparse is older
     assert "hammy" in told(capsys, *fit, "--data.source_views", "hammy")
@@ -139,6 +141,8 @@ def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.C
     assert "data.predict is not given" in told(capsys, "predict", *fit[1:])
     assert "no file" in told(capsys, *fit, "--model.init_args.network.weights", str(tmp_path / "none.pth"))
     assert "resnet1000" in told(capsys, *fit, "--model.init_args.network.backbone", "resnet1000")
+    assert "seed_everything: -1 is not in bounds" in told(capsys, *fit, "--seed_everything", "-1")
+    assert "data.num_workers is -1, expected at least 0" in told(capsys, *fit, "--data.num_workers", "-1")
     for extra, words in (
         ({"modle": {"class_path": "HamiPose"}}, "modle"),
         ({"data": {"sauce": 1}}, "sauce"),
@@ -205,3 +209,10 @@ def test_configs_inherit_oldest_first(tmp_path: Path):
     (tmp_path / "f.yaml").write_text("a: [")
     with pytest.raises(InputError, match="no valid YAML"):
         lineage(tmp_path / "f.yaml")
+
+
+@pytest.mark.parametrize("inherit", ["5", "[5]", "{a: b}", "true"])
+def test_what_a_config_inherits_from_are_names(tmp_path: Path, inherit: str):
+    (tmp_path / "a.yaml").write_text(f"inherit: {inherit}\n")
+    with pytest.raises(InputError, match=r"a\.yaml: inherit is .*, expected the name of a config, or a list of names"):
+        lineage(tmp_path / "a.yaml")

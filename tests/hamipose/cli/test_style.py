@@ -11,7 +11,7 @@ from hamipose.cli import main
 from hamipose.cli.style import fit_decoder
 from hamipose.data.images import ImageFolder
 from hamipose.data.style_pairs import StylePairs
-from hamipose.models.style import Encoder, StyleTransfer, load_style, make_decoder
+from hamipose.models.style import Encoder, StyleTransfer, load_style, make_decoder, save_decoder
 
 
 def pictures(root: Path) -> list[str]:
@@ -75,11 +75,43 @@ def test_a_config_names_both_domains(tmp_path: Path):
         (["--encoder", "/nowhere.pth"], "no file /nowhere.pth"),
         (["--style", ""], "--content FOLDER and --style FOLDER, or --config FILE"),
         (["--config", "run.yaml"], "style fit takes both domains from --config"),
+        (["--workers", "-1"], "--workers: -1 is too small, expected at least 0"),
+        (["--steps", "0"], "--steps: 0 is too small, expected at least 1"),
+        (["--steps", "many"], "--steps: 'many' is no whole number"),
+        (["--seed", "-1"], "--seed: -1 is too small"),
+        (["--lr", "nan"], "--lr is nan"),
+        (["--device", "gpu"], "device is 'gpu', which cannot be used here"),
+        (["--start", "other.safetensors"], "does not mirror the encoder"),
+        (["--out", "content"], "--out is content, a folder"),
+        (["--out", "vgg.pth/sub/d.safetensors"], "vgg.pth/sub cannot be used"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], said: str):
+def test_bad_input_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, change: list[str], said: str
+):
+    monkeypatch.chdir(tmp_path)
     given = pictures(tmp_path)
+    save_decoder(make_decoder((4, 6, 8, 12)), Path("other.safetensors"))
     assert main(["style", "fit", *given, "--out", str(tmp_path / "d.safetensors"), "--device", "cpu", *change]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{class_path: hamipose.data.ImageFoldr, init_args: {root: content}}", "data.source cannot be made"),
+        ("{class_path: ImageFolder, init_args: {root: content}}", "data.source cannot be made"),
+        ("{class_path: hamipose.data.ImageFolder, init_args: {rot: content}}", "data.source cannot be made"),
+        ("content", "data.source is 'content', expected a data set"),
+        ("", "has no data.source"),
+    ],
+)
+def test_a_bad_config_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, said: str):
+    target = "{class_path: hamipose.data.ImageFolder, init_args: {root: style}}"
+    (tmp_path / "run.yaml").write_text(f"data:\n  source: {source}\n  target: {target}\n")
+    assert main(["style", "fit", "--config", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "d.safetensors")]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1

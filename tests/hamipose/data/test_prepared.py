@@ -384,6 +384,12 @@ def test_the_command_line(light: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "split of dots is 'val'" in told(capsys, "show", "dots", "--root", light, "--split", "val", "--out", "a.png")
     assert "protocol of dots is 'x'" in told(capsys, "prepare", "dots", "--raw", light, "--out", out, "--protocol", "x")
     assert "expected a file that ends in .png" in told(capsys, "show", "dots", "--root", light, "--out", "a.gif")
+    assert "--seed: -1 is too small" in told(capsys, "show", "dots", "--root", light, "--out", "a.png", "--seed", "-1")
+    broken = shutil.copytree(light, tmp_path / "broken")
+    for picture in (broken / "images").iterdir():
+        picture.write_bytes(b"")
+    assert "is not a picture" in told(capsys, "show", "dots", "--root", str(broken), "--out", str(tmp_path / "b.png"))
+    assert not (tmp_path / "b.png").exists()
     assert "--raw" in told(capsys, "prepare", "dots", "--out", out)
     assert "margin" in told(capsys, "prepare", "dots", "--raw", light, "--out", out, "--margin", "0.5")
 
