@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, at_least
 from hamipose.cli.predict import DETECTOR
 from hamipose.errors import InputError
 
@@ -37,7 +37,7 @@ def _parser() -> Arguments:
     parser.add_argument("--labels", help="COCO keypoint file of some of the pictures: scored, never learnt from")
     parser.add_argument("--source", help="labelled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     sizes = parser.add_argument_group("sizes (chosen for the machine where left out)")
     sizes.add_argument("--backbone", help="timm's name")
     sizes.add_argument("--weights", help="what the backbone starts from: none, pretrained, or a file")
