@@ -3,8 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
@@ -25,8 +27,17 @@ class _Annotations:
     visibility: np.ndarray  # [person, keypoint]
 
 
-def _parse(path: Path, skeleton: Skeleton) -> _Annotations:
-    """Read the file's people into the skeleton's order; keypoints the file does not have get visibility 0."""
+def _parse(path: Path, skeleton: Skeleton, with_area: bool) -> _Annotations:
+    """Read the file's people into the skeleton's order; keypoints the file does not have get visibility 0.
+
+    Args:
+        path: of the file.
+        skeleton: the order.
+        with_area: refuse a box without area.
+
+    Raises:
+        InputError: the file is missing or of another form.
+    """
     try:
         content = json.loads(path.read_text())
     except OSError as error:
@@ -35,19 +46,45 @@ def _parse(path: Path, skeleton: Skeleton) -> _Annotations:
         raise InputError(f"annotation file {path} is no valid JSON ({error}); expected COCO keypoints") from None
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         raise InputError(f"annotation file {path} lacks images, annotations or categories; expected COCO keypoints")
+    try:
+        return _people(content, path, skeleton, with_area)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"annotation file {path} has another form ({type(error).__name__}: {error})") from None
+
+
+def _box(person: dict[str, Any], path: Path, with_area: bool) -> Float[np.ndarray, "4"]:
+    try:
+        box = np.asarray(person["bbox"], np.float32)
+    except (TypeError, ValueError):
+        box = np.zeros(0, np.float32)
+    if box.shape != (4,) or not np.isfinite(box).all() or (with_area and not (box[2:] > 0).all()):
+        raise InputError(
+            f"annotation {person.get('id')} in {path} has bbox {person['bbox']}, expected left, top, width and height"
+            + (" above 0" if with_area else "")
+        )
+    return box
+
+
+def _people(content: dict[str, Any], path: Path, skeleton: Skeleton, with_area: bool) -> _Annotations:
     names = next((c["keypoints"] for c in content["categories"] if "keypoints" in c), None)
     if not names:
         raise InputError(f"annotation file {path} names no keypoints in its categories; expected COCO keypoints")
     source = [names.index(k) if k in names else None for k in skeleton.keypoints]
     if all(s is None for s in source):
         raise InputError(f"annotation file {path} has keypoints {', '.join(names[:4])}…, none of {skeleton.name}'s")
+    names_of = {image["id"]: image["file_name"] for image in content["images"]}  # every image has both
     images = {image["id"]: image for image in content["images"]}
-    people = [a for a in content["annotations"] if any(a.get("keypoints", ())[2::3])]
+    people = [a for a in content["annotations"] if any((a.get("keypoints") or ())[2::3])]
     points = np.zeros((len(people), len(skeleton), 3), np.float32)
     boxes = np.zeros((len(people), 4), np.float32)
     files = []
     for row, person in enumerate(people):
-        flat = np.asarray(person["keypoints"], np.float32)
+        try:
+            flat = np.asarray(person["keypoints"], np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"annotation {person.get('id')} in {path}: keypoints are no numbers ({error})") from None
         if flat.shape != (3 * len(names),):
             raise InputError(
                 f"annotation {person.get('id')} in {path} has {flat.size} numbers in keypoints, "
@@ -56,20 +93,20 @@ def _parse(path: Path, skeleton: Skeleton) -> _Annotations:
         if person.get("image_id") not in images:
             raise InputError(f"annotation {person.get('id')} in {path} refers to an image that the file does not list")
         image = images[person["image_id"]]
-        files.append(image["file_name"])
+        files.append(names_of[person["image_id"]])
         triples = flat.reshape(-1, 3)
         for k, s in enumerate(source):
             if s is not None:
                 points[row, k] = triples[s]
         if "bbox" in person:
-            boxes[row] = person["bbox"]
+            boxes[row] = _box(person, path, with_area)
         elif {"width", "height"} <= image.keys():
             boxes[row] = (0, 0, image["width"], image["height"])
         else:
             raise InputError(f"annotation {person.get('id')} in {path} has no bbox, nor its image width and height")
     return _Annotations(
         files=files,
-        ids=[p.get("id", i) for i, p in enumerate(people)],
+        ids=[found if isinstance(found := p.get("id"), int) else i for i, p in enumerate(people)],
         boxes_px=boxes,
         keypoints_px=points[..., :2],
         visibility=points[..., 2].astype(np.int64),
@@ -123,7 +160,7 @@ class CocoKeypoints(KeypointDataset):
     def table(self) -> _Annotations:
         """The annotations, read on first use."""
         if self._table is None:
-            self._table = _parse(self.annotations, self.skeleton)
+            self._table = _parse(self.annotations, self.skeleton, self.box == "person")
             if len(self) == 0:
                 raise InputError(
                     f"{self.annotations} has {len(self._table.files)} labelled people, none from number {self.start} on"

@@ -23,6 +23,8 @@ def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
     """`joints` of a MATLAB file, whatever the order of its axes is, given as a permutation of "cjn"."""
     import scipy.io
 
+    if not path.is_file():
+        raise InputError(f"annotation file {path} does not exist; expected the data set's joints.mat")
     try:
         joints = scipy.io.loadmat(path)["joints"]
     except OSError as error:

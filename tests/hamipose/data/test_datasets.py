@@ -49,6 +49,12 @@ def test_coco_keypoints_are_found_by_name(tmp_path: Path):
     assert CocoKeypoints(str(tmp_path), box="image")[0].box_px.tolist() == [0, 0, 80, 60]
 
 
+def test_ids_that_are_no_numbers_are_replaced_by_the_position(tmp_path: Path):
+    """What follows # in a name is a number, by which the picture's name is told from it."""
+    people = [{"id": "anna", "image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": [1] * 51}]
+    assert CocoKeypoints(str(coco(tmp_path, annotations=people)))[0].name == f"{tmp_path}/images/a.jpg#0"
+
+
 def test_a_large_coco_picture_is_decoded_smaller_with_its_labels(tmp_path: Path):
     coco(tmp_path)
     full, reduced = CocoKeypoints(str(tmp_path)), CocoKeypoints(str(tmp_path))
@@ -73,6 +79,15 @@ def test_a_coco_file_of_another_shape_is_refused(tmp_path: Path):
     assert "names no keypoints" in told(categories=[])
     assert "none of body16's" in told(categories=[{"keypoints": ["beak", "tail"]}])
     assert "0 labelled people" in told(annotations=[])
+    person = {"id": 3, "image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": [1] * 51}
+    assert "has another form (KeyError: 'file_name')" in told(images=[{"id": 7}])
+    assert "has another form" in told(annotations=[3])
+    assert "has another form" in told(categories=3)
+    assert "annotation 3" in told(annotations=[person | {"keypoints": ["x"] * 51}])
+    for box in ([10, 20], [10, 20, 0, 40], [10, 20, 30, "forty"], None):
+        said = told(annotations=[person | {"bbox": box}])
+        assert f"annotation 3 in {tmp_path}/annotations.json has bbox {box}, expected left, top, width" in said
+    assert "0 labelled people" in told(annotations=[person | {"keypoints": None}])
     (tmp_path / "annotations.json").write_text("[]")
     with pytest.raises(InputError, match="lacks images"):
         CocoKeypoints(str(tmp_path)).prepare()

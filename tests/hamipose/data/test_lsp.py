@@ -100,7 +100,7 @@ def test_an_annotation_file_of_another_shape_is_refused(tmp_path: Path, content:
 
 
 def test_missing_files_are_named(tmp_path: Path, lsp: tuple[Path, np.ndarray]):
-    with pytest.raises(InputError, match=r"nowhere/joints.mat cannot be read"):
+    with pytest.raises(InputError, match=r"nowhere/joints\.mat does not exist; expected"):
         LeedsSports(str(tmp_path / "nowhere")).prepare()
     (lsp[0] / "images" / "im0001.jpg").unlink()
     with pytest.raises(InputError, match=r"im0001.jpg does not exist"):
