@@ -8,16 +8,12 @@ from torch import Tensor, nn
 from torchmetrics import SumMetric
 
 from meshtto.body import Body
-from meshtto.joints import EVALUATION14, JOINTS49
+from meshtto.joints import EVALUATION14
 from meshtto.losses import Prediction
-from meshtto.metrics import MPJPE, PAMPJPE, PVE, ReprojectionError
+from meshtto.metrics import MPJPE, PAMPJPE, PVE, ReprojectionError, joint_targets
 from meshtto.types import MeshBatch
 
 __all__ = ["Scores"]
-
-#: Labels of the 14 joints where no mesh is labelled.
-_OF_49 = [JOINTS49.index(name) for name in EVALUATION14]
-_PELVIS = JOINTS49.index("pelvis")
 
 
 class Scores(nn.Module):
@@ -56,11 +52,9 @@ class Scores(nn.Module):
         """
         counted = batch.index >= 0
         labelled = body.evaluation_joints(vertices_m)
-        apart = batch.joints_m[:, _OF_49] - batch.joints_m[:, _PELVIS, None]
-        target = torch.where(batch.has_mesh[:, None, None], labelled, apart)
+        target, known = joint_targets(labelled, batch.joints_m, batch.joints_confidence, batch.has_mesh)
         found = body.evaluation_joints(prediction.vertices_m)
-        complete = (batch.joints_confidence[:, [*_OF_49, _PELVIS]] > 0).all(1)
-        joints = counted & (batch.has_mesh | complete)
+        joints = counted & known
         metrics: Any = self.at[step]
         metrics["mpjpe"].update(found, target, joints)
         metrics["pa_mpjpe"].update(found, target, joints)

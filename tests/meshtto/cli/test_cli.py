@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 from hamipose.cli.inherit import expand, lineage, merged
 from meshtto.cli import HELP, main
 from meshtto.data.h36m import _SUBJECTS
+from meshtto.methods.options import plain
+from meshtto.tables.plan import PAPER
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
 
@@ -112,6 +115,19 @@ def test_the_recipe_of_the_paper():
     assert cli.datamodule.steps_per_epoch is None  # an epoch is one pass over the largest set
     assert cli.datamodule.shares == [0.5, 0.2, 0.1, 0.2]
     assert cli.model.training_options.final_lr == 1.0
+
+
+@pytest.mark.slow
+def test_the_table_s_eft_is_the_project_s_own():
+    """The line tests a trained Regression; what it is adapted by must be the very defaults of EFT."""
+    from meshtto.methods import EFT
+
+    (line,) = [line for line in PAPER if line.label.startswith("EFT")]
+    options = [word for key, value in line.options.items() for word in (f"--{key}", value)]
+    model = build(CONFIGS / line.training.config, *options).model
+    defaults = inspect.signature(EFT).parameters
+    assert plain(model.test_time) == plain(defaults["test_time"].default)
+    assert model.loss_weights == defaults["loss"].default
 
 
 @pytest.mark.slow
