@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 import hamipose.data
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, at_least
 from hamipose.cli.data_set import named_set
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
@@ -48,10 +48,15 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--keypoints", help="order of the predicted keypoints where the file does not name them: coco17 …"
     )
-    parser.add_argument("--image-size", type=int, default=256, help="side of the crops that distances are measured in")
+    parser.add_argument(
+        "--image-size", type=at_least(1), default=256, help="side of the crops that distances are measured in"
+    )
     parser.add_argument("--threshold", type=float, nargs="+", default=[0.05, 0.1], help="as fractions of that side")
     parser.add_argument("--out", type=Path, help="write the scores to this JSON file, which `report --row` reads")
     given, words = parser.parse_known_args(arguments)
+    for threshold in given.threshold:
+        if not threshold > 0:
+            raise InputError(f"--threshold is {threshold:g}, expected fractions above 0 of the crops' side")
     dataset = named_set(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
     dataset.prepare()
     skeleton = dataset.skeleton
@@ -70,7 +75,10 @@ def main(arguments: Sequence[str]) -> None:
         for threshold in given.threshold
     }
     columns = ["all", *skeleton.groups]
-    table = Table("PCK, %", *columns, title=f"{given.predictions.name}, {len(samples)} people")
+    table = Table(title=f"{given.predictions.name}, {len(samples)} people", padding=0)  # 80 columns hold it
+    table.add_column("PCK, %", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     for name, values in scores.items():
         table.add_row(name, *(f"{100 * values[c]:.1f}" if c in values else "" for c in columns))
     Console().print(table)

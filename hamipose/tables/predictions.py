@@ -54,8 +54,11 @@ def read_predictions(path: Path) -> tuple[list[Found], list[str] | None]:
             raise InputError(
                 f"predictions {path} lack images or annotations; give a COCO results list or annotation file"
             )
-        files = {image["id"]: image["file_name"] for image in content["images"]}
-        names = next((c["keypoints"] for c in content.get("categories", ()) if "keypoints" in c), None)
+        try:
+            files = {image["id"]: str(image["file_name"]) for image in content["images"]}
+            names = next((list(c["keypoints"]) for c in content.get("categories", ()) if "keypoints" in c), None)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"predictions {path} has another form ({type(error).__name__}: {error})") from None
         content = content["annotations"]
     if not isinstance(content, list) or not content:
         raise InputError(f"predictions {path} hold no people; expected a list of image_id, keypoints and score")
@@ -63,20 +66,30 @@ def read_predictions(path: Path) -> tuple[list[Found], list[str] | None]:
     for position, person in enumerate(content):
         if not isinstance(person, dict) or not {"image_id", "keypoints"} <= person.keys():
             raise InputError(f"prediction {position} in {path} lacks image_id or keypoints")
-        flat = np.asarray(person["keypoints"], np.float64)
-        if flat.ndim != 1 or flat.size == 0 or flat.size % 3:
-            raise InputError(
-                f"prediction {position} in {path} has {flat.size} numbers in keypoints, expected three for each"
-            )
-        identifier: Any = person["image_id"]
-        image: Any = files.get(identifier, identifier)
-        found.append(Found(image, flat.reshape(-1, 3)[:, :2], float(person.get("score", 1.0))))
+        found.append(_person(person, files, f"prediction {position} in {path}"))
     counts = sorted({len(person.keypoints_px) for person in found})
     if len(counts) > 1 or (names is not None and counts != [len(names)]):
         raise InputError(
             f"predictions {path} have {' or '.join(map(str, counts))} keypoints a person; expected one number"
         )
     return found, names
+
+
+def _person(person: dict[str, Any], files: dict[Any, Any], what: str) -> Found:
+    try:
+        flat = np.asarray(person["keypoints"], np.float64)  # null among them is NaN: not predicted
+    except (TypeError, ValueError):
+        flat = np.array(np.nan)
+    if flat.ndim == 0:
+        raise InputError(f"{what} has keypoints that are no numbers, expected x, y and a third one for each")
+    if flat.ndim != 1 or flat.size == 0 or flat.size % 3:
+        raise InputError(f"{what} has {flat.size} numbers in keypoints, expected three for each")
+    image, score = person["image_id"], person.get("score", 1.0)
+    if not isinstance(image, (int, str)):
+        raise InputError(f"{what} has image_id {image!r}, expected a number or a file's name")
+    if not isinstance(score, (int, float)):
+        raise InputError(f"{what} has score {score!r}, expected a number")
+    return Found(files.get(image, image), flat.reshape(-1, 3)[:, :2], float(score))
 
 
 def matched(
@@ -96,7 +109,7 @@ def matched(
     Raises:
         InputError: an image has no prediction, or another number of people than the data set.
     """
-    files = [name.split("#")[0] for name in names]
+    files = [re.sub(r"#\d+$", "", name) for name in names]
     samples: dict[str, list[int]] = {}
     for position, file in enumerate(files):
         samples.setdefault(file, []).append(position)

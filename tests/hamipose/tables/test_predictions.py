@@ -1,6 +1,8 @@
 """Predictions of others: the verb's scores are the metric's, and what does not fit is told in a line."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +120,57 @@ def test_other_files_are_refused(dots, tmp_path, content, told):
     assert told in refused(dots, tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"keypoints": ["left", "right", "up"] * 16}, "prediction 2 in .* keypoints that are no numbers"),
+        ({"keypoints": None}, "prediction 2 in .* keypoints that are no numbers"),
+        ({"keypoints": [1, [2], 3]}, "prediction 2 in .* keypoints that are no numbers"),
+        ({"score": None}, "prediction 2 in .* score None, expected a number"),
+        ({"score": "high"}, "prediction 2 in .* score 'high', expected a number"),
+        ({"image_id": [2]}, r"prediction 2 in .* image_id \[2\], expected a number or a file's name"),
+    ],
+)
+def test_values_of_another_kind_are_told(dots, tmp_path, guesses, changes, told):
+    content = results(guesses)
+    content[2] |= changes
+    assert re.search(told, refused(dots, tmp_path, content))
+
+
+def test_images_and_categories_of_another_form_are_told(dots, tmp_path, guesses):
+    whole = {"images": [{"id": i, "file_name": f"{i:04d}.png"} for i in range(24)], "annotations": results(guesses)}
+    for changes in ({"images": [{"id": 0}]}, {"images": 3}, {"images": ["0000.png"]}, {"categories": [3]}):
+        assert "has another form" in refused(dots, tmp_path, whole | changes)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--image-size", "0"], "--image-size: 0 is too small"),
+        (["--threshold", "0"], "--threshold is 0, expected fractions above 0"),
+    ],
+)
+def test_sizes_and_thresholds_that_are_none_are_told(dots, tmp_path, guesses, words, told):
+    assert told in refused(dots, tmp_path, results(guesses), *words)
+
+
+def test_the_table_says_which_row_is_which_in_eighty_columns(dots, tmp_path, guesses, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    found = scored(dots, tmp_path, results(guesses))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "/pck@" in line]
+    assert [line.split("│")[1].strip() for line in lines] == list(found)
+    for line, values in zip(lines, found.values(), strict=True):
+        assert f"{100 * values['all']:.1f}" in line
+        assert f"{100 * values['ankle']:.1f}" in line
+
+
+def test_a_folder_may_have_a_number_sign_in_its_name(dots, tmp_path, guesses):
+    light = tmp_path / "a#b"
+    shutil.copytree(dots / "light", light)
+    (tmp_path / "found.json").write_text(json.dumps(results(guesses)))
+    main(["--predictions", str(tmp_path / "found.json"), "--data", "CocoKeypoints", "--root", str(light)])
+
+
 def test_options_of_the_data_set_are_checked(dots, tmp_path, guesses):
     assert "--splt is no option of CocoKeypoints" in refused(dots, tmp_path, results(guesses), "--splt", "test")
     with pytest.raises(InputError, match="--data is Nothing"):
@@ -136,7 +189,7 @@ def test_the_best_prediction_of_an_image_with_one_person_counts():
 
 
 def test_people_of_one_image_are_told_apart_by_their_order():
-    names = ["x/a.jpg#5", "x/b.jpg#6", "x/a.jpg#7"]
+    names = ["x#1/a.jpg#5", "x#1/b.jpg#6", "x#1/a.jpg#7"]
     found = [person("b.jpg", 3.0), person("a.jpg", 1.0, 0.1), person("a.jpg", 2.0, 0.9)]
     assert matched(found, names)[:, 0, 0].tolist() == [1.0, 3.0, 2.0]
     with pytest.raises(InputError, match=r"a.jpg shows 2 labelled people and has 1 predictions"):
