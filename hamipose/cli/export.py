@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
     parser.add_argument("--out", type=Path, required=True, help="a file that ends in .onnx, or a folder")
-    parser.add_argument("--size", type=int, help="side of the crops in pixels; by default what the model knows")
+    parser.add_argument("--size", type=at_least(1), help="side of the crops in pixels; by default what the model knows")
     parser.add_argument("--opset", type=int, default=20, help="version of ONNX's operators")
     given = parser.parse_args(arguments)
     out: Path = given.out

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
-from hamipose.cli.arguments import Arguments
+from hamipose.cli.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["DETECTOR", "main"]
@@ -40,10 +40,10 @@ def _parser() -> Arguments:
     parser.add_argument("--boxes", help="COCO file with a box for each person")
     parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
-    parser.add_argument("--every", type=int, default=1, help="use every n-th picture or frame")
-    parser.add_argument("--limit", type=int, help="stop after this many pictures or frames")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--size", type=int, help="side of the crops in pixels; by default what the model knows")
+    parser.add_argument("--every", type=at_least(1), default=1, help="use every n-th picture or frame")
+    parser.add_argument("--limit", type=at_least(1), help="stop after this many pictures or frames")
+    parser.add_argument("--batch-size", type=at_least(1), default=16)
+    parser.add_argument("--size", type=at_least(1), help="side of the crops in pixels; by default what the model knows")
     parser.add_argument("--device", help="such as cpu or cuda:1; the first GPU if there is one by default")
     parser.add_argument("--least", type=float, default=0.1, help="confidence below which a keypoint is not drawn")
     parser.add_argument("--csv", action="store_true", help="also a table with a row for each keypoint")
@@ -59,8 +59,6 @@ def main(arguments: list[str]) -> None:
         arguments: what follows the verb.
     """
     given = _parser().parse_args(arguments)
-    if given.every < 1 or given.batch_size < 1:
-        raise InputError(f"--every {given.every} and --batch-size {given.batch_size}: expected at least 1 each")
     if given.detector is not None and given.boxes is not None:
         raise InputError("both --detector and --boxes are given; people can come from one of them")
     from hamipose.inference.detecting import FoundPeople, LivePeople, find_people, open_detector

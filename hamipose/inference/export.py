@@ -1,6 +1,9 @@
 """A model as an ONNX file: pixels in, heatmaps out, any number of pictures at a time; checked against the original."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,19 @@ def _runtime() -> Any:
     return onnxruntime
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings, and no logs of what the exporter tries in vain: what comes of it is looked at."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def _crops(model: Predictor, batch: int) -> UInt8[Tensor, "batch 3 size size"]:
     generator = torch.Generator().manual_seed(batch)
     size = model.info.image_size
@@ -80,7 +96,8 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
         The larger of the two differences.
 
     Raises:
-        InputError: a package is missing, or the file does not compute what the model does (it is then removed).
+        InputError: a package is missing, torch cannot write operators of that version, or the file does not compute
+            what the model does; a file that was written is removed then.
     """
     _runtime()
     import onnx
@@ -88,8 +105,7 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
     network = Exported(model.network.cpu().eval())
     model.device = torch.device("cpu")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with _quiet(), torch.no_grad():
         torch.onnx.export(
             network,
             (_crops(model, 2),),
@@ -103,6 +119,12 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
             verbose=False,
         )
     written = onnx.load(str(path))
+    version = next(each.version for each in written.opset_import if each.domain in ("", "ai.onnx"))
+    if version != opset:
+        path.unlink()
+        raise InputError(
+            f"opset is {opset}, of which version the network's operators could not be written; {version} can be had"
+        )
     about = {
         "keypoints": ",".join(model.skeleton.keypoints),
         "image_size": str(model.info.image_size),

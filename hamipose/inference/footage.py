@@ -91,8 +91,11 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         limit: stop after this many of them.
 
     Raises:
-        InputError: there is no such thing, or boxes are given for a webcam.
+        InputError: there is no such thing, boxes are given for a webcam, or `every` or `limit` is below 1.
     """
+    for name, value in (("every", every), ("limit", limit)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}, expected at least 1")
     unreadable: list[str] = []
     path = Path(source)
     moving, count, rate = False, None, 25.0

@@ -65,5 +65,27 @@ def test_mistakes_end_in_one_line(model: Path, pictures: Path, tmp_path: Path, c
     assert "nothing in" in capsys.readouterr().err
     assert main(["predict", str(pictures), "--checkpoint", "nowhere.ckpt", *out]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    assert main(["predict", str(pictures), "--checkpoint", str(model), "--every", "0", *out]) == 2
-    assert "--every 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--every", "0", "--every: 0 is too small"),
+        ("--limit", "0", "--limit: 0 is too small"),
+        ("--limit", "-1", "--limit: -1 is too small"),
+        ("--batch-size", "0", "--batch-size: 0 is too small"),
+        ("--size", "0", "--size: 0 is too small"),
+        ("--size", "50", "50 × 50 px: expected multiples of 32"),
+        ("--device", "gpu", "device is 'gpu'"),
+    ],
+)
+def test_values_that_are_none_are_told_before_anything_is_looked_at(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str, says: str
+):
+    out = tmp_path / "out"
+    given = [str(pictures), "--checkpoint", str(model), "--out", str(out), option, value]
+    assert main(["predict", *given]) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
+    assert not out.exists()

@@ -22,6 +22,17 @@ def test_the_file_computes_what_the_model_does_for_any_batch(model: Predictor, t
     assert not path.exists()
 
 
+def test_operators_of_a_version_that_cannot_be_had_are_told(
+    model: Predictor, tmp_path: Path, capfd: pytest.CaptureFixture
+):
+    """torch's exporter writes another version then, and says so in pages of logs."""
+    pytest.importorskip("onnxruntime", reason="extra `export` is not installed")
+    with pytest.raises(InputError, match=r"opset is 3, .*could not be written.* 18 "):
+        export_onnx(model, tmp_path / "pose.onnx", opset=3)
+    assert not (tmp_path / "pose.onnx").exists()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_missing_package_is_named(model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     monkeypatch.setitem(sys.modules, "onnx", None)
@@ -34,3 +45,15 @@ def test_the_verb_writes_folders_too(model_folder: Path, tmp_path: Path, capsys:
     assert load(tmp_path / "copy").info == load(model_folder).info
     assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / "pose.pb")]) == 2
     assert ".onnx" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["pose.onnx", "folder"])
+@pytest.mark.parametrize(("size", "says"), [("0", "--size: 0 is too small"), ("50", "50 × 50 px: expected multiples")])
+def test_sizes_that_the_network_cannot_take_are_told(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, out: str, size: str, says: str
+):
+    assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / out), "--size", size]) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / out).exists()

@@ -22,6 +22,9 @@ def test_every_and_limit(pictures: Path):
     assert footage.count == 2
     assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
     assert len(list(open_footage(str(pictures), limit=1).samples)) == 1
+    for bad in ({"every": 0}, {"limit": 0}, {"limit": -1}):
+        with pytest.raises(InputError, match=rf"{next(iter(bad))} is {next(iter(bad.values()))}, expected at least 1"):
+            open_footage(str(pictures), **bad)
 
 
 def test_one_picture(pictures: Path):
