@@ -11,7 +11,7 @@ import yaml
 
 from hamipose.errors import InputError
 from hamipose.report import Page, curves
-from hamipose.running.metrics_file import read_metrics
+from hamipose.running.metrics_file import read_columns
 
 __all__ = ["keypoint_maps", "write_run_page"]
 
@@ -23,7 +23,7 @@ def keypoint_maps(columns: Mapping[str, Column]) -> bytes | None:
     """Conflict ratio, source weight and gate of each keypoint over the run, as a PNG; None where none was logged.
 
     Args:
-        columns: of a CSV logger, see `read_metrics`.
+        columns: of a CSV logger, see `read_columns`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -103,7 +103,7 @@ def write_run_page(folder: Path) -> Path:
     """
     if not (folder / "metrics.csv").is_file():
         raise InputError(f"{folder} holds no metrics.csv; expected the folder of a run with lightning's CSVLogger")
-    columns: dict[str, Column] = dict(read_metrics(folder / "metrics.csv"))
+    columns: dict[str, Column] = dict(read_columns(folder))
     if not columns:
         raise InputError(f"{folder / 'metrics.csv'} holds no numbers; ask again when the run has written some")
     config = yaml.safe_load((folder / "config.yaml").read_text()) if (folder / "config.yaml").is_file() else {}

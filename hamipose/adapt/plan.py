@@ -8,6 +8,7 @@ import torch
 
 from hamipose.errors import InputError
 from hamipose.models.network import PoseNetwork
+from hamipose.running.processors import processors
 
 __all__ = ["Machine", "Plan", "default_plan", "estimate_minutes", "this_machine"]
 
@@ -39,11 +40,10 @@ class Machine:
 def this_machine() -> Machine:
     """The one we run on."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not torch.cuda.is_available():
-        return Machine(None, 0.0, cores, memory_gib)
+        return Machine(None, 0.0, processors(), memory_gib)
     properties = torch.cuda.get_device_properties(0)
-    return Machine(properties.name, properties.total_memory / 2**30, cores, memory_gib)
+    return Machine(properties.name, properties.total_memory / 2**30, processors(), memory_gib)
 
 
 @dataclass(frozen=True)

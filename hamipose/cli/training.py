@@ -7,6 +7,7 @@ from rich.table import Table
 
 from hamipose.cli.application import Application, run_application
 from hamipose.data.datamodule import DomainAdaptation
+from hamipose.errors import InputError
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.checkpoint import read_checkpoint
 from hamipose.run_page import write_run_page
@@ -26,8 +27,12 @@ class HamiPoseCLI(Application):
         super().__init__(PoseMethod, DomainAdaptation, "val/pck", arguments)
 
     def check_checkpoint(self, path: str | Path) -> None:
-        """See :func:`read_checkpoint`."""
-        read_checkpoint(path)
+        """See :func:`read_checkpoint`; Lightning reads none but its own."""
+        if "pytorch-lightning_version" not in read_checkpoint(path):
+            raise InputError(
+                f"checkpoint {path} holds a network and no run; expected one that `fit` saved. A new run starts from "
+                "its network with --model.init_args.training.init_from"
+            )
 
     def after_fit(self) -> None:
         """The run as a page to look at, where its numbers were written to a file."""

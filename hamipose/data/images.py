@@ -5,6 +5,7 @@ from pathlib import Path
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
 from hamipose.data.decode import IMAGE_SUFFIXES, header_box, read_image
+from hamipose.data.drawn import is_drawn
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
@@ -28,17 +29,19 @@ class ImageFolder(UnlabelledDataset):
 
     @property
     def paths(self) -> list[Path]:
-        """The pictures, listed on first use.
+        """The pictures, listed on first use, without those that `predict` has drawn of them.
 
         Raises:
-            InputError: there is no such folder, or no picture in it.
+            InputError: there is no such folder, or no other picture in it.
         """
         if self._paths is None:
             if not self.root.is_dir():
                 raise InputError(f"image folder {self.root} does not exist; give a folder of pictures")
-            paths = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            paths = [path for path in found if not is_drawn(path.relative_to(self.root))]
             if not paths:
-                raise InputError(f"image folder {self.root} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
+                only = "but those that predict has drawn" if found else f"({', '.join(IMAGE_SUFFIXES)})"
+                raise InputError(f"image folder {self.root} holds no picture {only}")
             self._paths = paths
         return self._paths
 

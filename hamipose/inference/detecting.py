@@ -13,7 +13,7 @@ from hamipose.data.crops import padded_box
 from hamipose.data.images import ImageFolder
 from hamipose.data.people_boxes import boxes_content
 from hamipose.errors import InputError
-from hamipose.inference.footage import open_footage, photos
+from hamipose.inference.footage import open_footage
 from hamipose.models.blazepose import blazepose_detector
 from hamipose.models.detection import PersonDetector, torchvision_detector
 from hamipose.types import UnlabelledSample
@@ -129,7 +129,7 @@ def _listing(source: str, count: int | None) -> int | None:
     if not Path(source).is_dir():
         return count
     folder = ImageFolder(source)
-    return zlib.crc32("\n".join(str(folder.paths[i]) for i in photos(folder)).encode())
+    return zlib.crc32("\n".join(str(path) for path in folder.paths).encode())
 
 
 def find_people(

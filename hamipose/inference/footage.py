@@ -12,14 +12,13 @@ from jaxtyping import UInt8
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
 from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage
-from hamipose.data.drawn import is_drawn
 from hamipose.data.images import ImageFolder, OnePicture
 from hamipose.data.people_boxes import BoxedFrames, BoxedPeople
 from hamipose.data.video import VIDEO_SUFFIXES, Video
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["Footage", "open_footage", "photos"]
+__all__ = ["Footage", "open_footage"]
 
 
 @dataclass
@@ -43,18 +42,6 @@ class Footage:
 
 def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledSample:
     return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
-
-
-def photos(folder: ImageFolder) -> list[int]:
-    """Places of a folder's pictures, without those below it that `predict` has drawn.
-
-    Raises:
-        InputError: there is no such folder, or no other picture in it.
-    """
-    places = [i for i, path in enumerate(folder.paths) if not is_drawn(path.relative_to(folder.root))]
-    if not places:
-        raise InputError(f"image folder {folder.root} holds no picture but those that predict has drawn")
-    return places
 
 
 def _readable(dataset: UnlabelledDataset, indices: Sequence[int], unreadable: list[str]) -> Iterator[UnlabelledSample]:
@@ -127,7 +114,7 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         dataset.prepare()
         if isinstance(dataset, Video | BoxedFrames):
             rate = dataset.rate
-        indices = photos(dataset) if isinstance(dataset, ImageFolder) else range(len(dataset))
+        indices = range(len(dataset))
         samples, count = _readable(dataset, indices, unreadable), len(indices)
         if not moving and every > 1:
             samples, count = islice(samples, 0, None, every), -(-count // every)

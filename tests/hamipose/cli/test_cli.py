@@ -125,6 +125,13 @@ def test_the_progress_bar_shows_small_losses(config: Path, capfd: pytest.Capture
     assert "v_num" not in shown
 
 
+def test_a_network_alone_is_no_run_to_go_on_with(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    network = {"skeleton": "body16", "backbone": "test_resnet", "deconv_channels": [8, 8, 8]}
+    torch.save({"hyper_parameters": network, "state_dict": {}}, tmp_path / "given.ckpt")
+    line = told(capsys, "fit", "--config", str(config), "--ckpt_path", str(tmp_path / "given.ckpt"))
+    assert "holds a network and no run" in line
+
+
 def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     fit = ("fit", "--config", str(config))
     assert "'train'" in told(capsys, "train")
