@@ -171,7 +171,7 @@ def test_bad_data_end_in_one_line(config: Path, dots: Path, tmp_path: Path, caps
     (tmp_path / "file").write_text("")
     assert f"{tmp_path}/file" in told(capsys, *fit, "--trainer.logger.init_args.save_dir", str(tmp_path / "file"))
     nowhere = {"class_path": "hamipose.data.LeedsSports", "init_args": {"root": str(tmp_path / "nowhere")}}
-    assert "joints.mat cannot be read" in told(capsys, *fit, f"--data.source={json.dumps(nowhere)}")
+    assert "joints.mat does not exist" in told(capsys, *fit, f"--data.source={json.dumps(nowhere)}")
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

@@ -54,7 +54,7 @@ def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys):
         (["data", "show", "lspet", "--out", "x.png", "--look", "plain"], "--look is an option of builtin alone"),
         (["data", "show", "builtin", "--out", "x.png", "--split", "test"], "leave out --body and --split"),
         (["data", "show", "lspet", "--out", "x.txt"], "--out is x.txt"),
-        (["data", "show", "lspet", "--out", "x.png", "--count", "0"], "--count is 0"),
+        (["data", "show", "lspet", "--out", "x.png", "--count", "0"], "--count: 0 is too small"),
         (["data", "show", "lspet", "--out", "x.png", "--split", "dev"], "split is 'dev'"),
         (["body", "show", "--out", "x.txt"], "--out is x.txt"),
         (["body", "show", "--body", "nowhere.st", "--out", "x.png"], "nowhere.st does not exist"),
