@@ -25,7 +25,7 @@ from hamipose.methods.checkpoint import load
 from hamipose.models.preprocess import normalise
 from hamipose.report import Page, curves
 from hamipose.running.metrics_file import read_metrics
-from hamipose.running.runs import agree, note
+from hamipose.running.runs import agree, begun, note
 from hamipose.skeletons import Skeleton
 
 __all__ = ["main"]
@@ -61,7 +61,7 @@ def _agree(out: Path, overrides: Sequence[str]) -> None:
             options.append(word)
         else:
             options[-1] += f" {word}"
-    if any(out.glob("*/checkpoints/last.ckpt")):
+    if begun(out):
         agree(out, options, "--out")
     else:
         out.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,11 @@
 Left and right are the person's. Look joints up by name: ``JOINTS49.index("right_hip")``.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
 __all__ = [
     "CANDIDATES",
     "COCO17_SLOTS",
@@ -24,6 +29,7 @@ __all__ = [
     "VERTEX_ROWS",
     "joints_named",
     "mirror_of",
+    "placed",
 ]
 
 #: The joints that SMPL turns, in its order.
@@ -122,6 +128,14 @@ def joints_named(keypoint: str) -> list[int]:
     keypoint = _ALIASES.get(keypoint, keypoint)
     if keypoint in JOINTS24:
         found.append(len(OPENPOSE25) + JOINTS24.index(keypoint))
+    return found
+
+
+def placed(names: Sequence[str], rows: Float[np.ndarray, "keypoint value"]) -> Float[np.ndarray, "49 value"]:
+    """Rows of keypoints at the joints that they are evidence of, see :func:`joints_named`; zeros elsewhere."""
+    found = np.zeros((len(JOINTS49), rows.shape[1]))
+    for name, row in zip(names, rows, strict=True):
+        found[joints_named(name)] = row
     return found
 
 

@@ -27,7 +27,7 @@ from hamipose.models.folder import save_folder
 from hamipose.report import Page, curves
 from hamipose.running.last_checkpoint import AtomicCheckpoints
 from hamipose.running.metrics_file import read_columns
-from hamipose.running.runs import agree, note, set_aside
+from hamipose.running.runs import agree, begun, note, set_aside
 
 __all__ = ["adapt"]
 
@@ -47,11 +47,6 @@ def _fit(config: dict[str, Any], folder: Path) -> None:
         set_aside(folder)
         arguments += ["--ckpt_path", str(last)]
     run_verb(arguments)
-
-
-def _begun(out: Path) -> bool:
-    """Whether something has been trained in a folder."""
-    return any(out.glob("*/checkpoints/last.ckpt"))
 
 
 def _as_checkpoint(model: Predictor, path: Path) -> Path:
@@ -150,7 +145,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         if info.skeleton != "body16":
             raise InputError(f"{request.start} finds the keypoints of {info.skeleton}; built-in people have body16")
     decisive = request.decisive
-    if _begun(request.out):
+    if begun(request.out):
         agree(request.out, decisive, "--out")
     request = _with_people(request, say)
     if next(frames(request, 1)[0], None) is None:  # before anything is trained
@@ -165,7 +160,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     pictures = pictures_to_make(plan, request.cache) if request.source is None and start_steps + adapt_steps else 0
     minutes = estimate_minutes(plan, machine, start_steps=start_steps, adapt_steps=adapt_steps, pictures=pictures)
     say(f"{plan.backbone} at {plan.image_size} px on {machine}: about {max(1, round(minutes))} min to go")
-    if not _begun(request.out):
+    if not begun(request.out):
         request.out.mkdir(parents=True, exist_ok=True)
         note(request.out, decisive)
     if start_steps:

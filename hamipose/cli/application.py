@@ -51,8 +51,8 @@ class Application(LightningCLI):
         )
 
     @abstractmethod
-    def check_checkpoint(self, path: str | Path) -> None:
-        """Refuse, in one line, a checkpoint that cannot be read."""
+    def read_checkpoint(self, path: str | Path) -> dict[str, Any]:
+        """A checkpoint's content; one that cannot be read is refused in one line."""
 
     @abstractmethod
     def print_scores(self) -> None:
@@ -85,8 +85,13 @@ class Application(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Lightning's own lets a checkpoint's hyper-parameters overrule config and command line, silently."""
         path = self.config[self.config.subcommand].get("ckpt_path")
-        if path and path not in ("last", "hpc", "best", "registry"):
-            self.check_checkpoint(path)
+        if not path or path in ("last", "hpc", "best", "registry"):
+            return
+        if "pytorch-lightning_version" not in self.read_checkpoint(path):  # Lightning reads none but its own
+            raise InputError(
+                f"checkpoint {path} holds a network and no run; expected one that `fit` saved. A new run starts from "
+                "its network with --model.init_args.training.init_from"
+            )
 
     def instantiate_classes(self) -> None:
         """What a constructor refuses is told as it said it, without the parser's account of where it was."""

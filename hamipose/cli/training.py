@@ -1,13 +1,13 @@
 """fit, validate, test and predict of 2D pose networks."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from hamipose.cli.application import Application, run_application
 from hamipose.data.datamodule import DomainAdaptation
-from hamipose.errors import InputError
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.checkpoint import read_checkpoint
 from hamipose.run_page import write_run_page
@@ -26,13 +26,9 @@ class HamiPoseCLI(Application):
     def __init__(self, arguments: list[str]):
         super().__init__(PoseMethod, DomainAdaptation, "val/pck", arguments)
 
-    def check_checkpoint(self, path: str | Path) -> None:
-        """See :func:`read_checkpoint`; Lightning reads none but its own."""
-        if "pytorch-lightning_version" not in read_checkpoint(path):
-            raise InputError(
-                f"checkpoint {path} holds a network and no run; expected one that `fit` saved. A new run starts from "
-                "its network with --model.init_args.training.init_from"
-            )
+    def read_checkpoint(self, path: str | Path) -> dict[str, Any]:
+        """See :func:`read_checkpoint`."""
+        return read_checkpoint(path)
 
     def after_fit(self) -> None:
         """The run as a page to look at, where its numbers were written to a file."""

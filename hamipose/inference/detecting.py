@@ -128,8 +128,7 @@ def _listing(source: str, count: int | None) -> int | None:
     """Changes when pictures come into a folder or go."""
     if not Path(source).is_dir():
         return count
-    folder = ImageFolder(source)
-    return zlib.crc32("\n".join(str(path) for path in folder.paths).encode())
+    return zlib.crc32("\n".join(str(path) for path in ImageFolder(source).paths).encode())
 
 
 def find_people(

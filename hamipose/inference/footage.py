@@ -1,6 +1,6 @@
 """What a user points to – a picture, a folder, a video, a webcam – as people to look at, one after the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -44,8 +44,8 @@ def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledS
     return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
 
 
-def _readable(dataset: UnlabelledDataset, indices: Sequence[int], unreadable: list[str]) -> Iterator[UnlabelledSample]:
-    for index in indices:
+def _readable(dataset: UnlabelledDataset, unreadable: list[str]) -> Iterator[UnlabelledSample]:
+    for index in range(len(dataset)):
         try:
             yield dataset[index]
         except UnreadableImage as error:
@@ -114,8 +114,7 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         dataset.prepare()
         if isinstance(dataset, Video | BoxedFrames):
             rate = dataset.rate
-        indices = range(len(dataset))
-        samples, count = _readable(dataset, indices, unreadable), len(indices)
+        samples, count = _readable(dataset, unreadable), len(dataset)
         if not moving and every > 1:
             samples, count = islice(samples, 0, None, every), -(-count // every)
     if limit is not None:

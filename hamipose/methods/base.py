@@ -313,8 +313,9 @@ class PoseMethod(BackwardAsForward):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
         check_skeleton(checkpoint, self.skeleton)
-        check_model(checkpoint, self, goes_on=self.trainer.state.fn == "fit")
-        if self.trainer.state.fn == "fit":
+        goes_on = self.trainer.state.fn == "fit"
+        check_model(checkpoint, self, goes_on)
+        if goes_on:
             for saved in checkpoint.get("optimizer_states", []):
                 check_optimizer(saved["param_groups"], self._new_optimizer())
         self._random_state = checkpoint.get("random_state")

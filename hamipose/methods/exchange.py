@@ -46,8 +46,7 @@ def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
         draw: makes that many rows.
         count: samples of each process.
     """
-    rank = torch.distributed.get_rank() if _many() else 0
-    world = torch.distributed.get_world_size() if _many() else 1
+    rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if _many() else (0, 1)
     return draw(count * world)[rank * count : (rank + 1) * count]
 
 

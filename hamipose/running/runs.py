@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "Run",
     "agree",
+    "begun",
     "carry_out",
     "failure",
     "finished",
@@ -169,6 +170,11 @@ def waves(runs: Sequence[Run]) -> list[list[Run]]:
         while run.after is not None:
             wanted[run := run.after] = None
     return [[run for run in wanted if behind(run) == depth] for depth in range(1 + max(map(behind, wanted), default=0))]
+
+
+def begun(folder: Path) -> bool:
+    """Whether something has been trained in a folder of several runs."""
+    return any(folder.glob("*/checkpoints/last.ckpt"))
 
 
 def agree(folder: Path, arguments: Sequence[str], option: str = "--runs") -> None:

@@ -1,6 +1,7 @@
 """fit, validate, test and predict of mesh regressors."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -25,9 +26,9 @@ class MeshCLI(Application):
     def __init__(self, arguments: list[str]):
         super().__init__(MeshMethod, MeshData, "val/pa_mpjpe", arguments)
 
-    def check_checkpoint(self, path: str | Path) -> None:
+    def read_checkpoint(self, path: str | Path) -> dict[str, Any]:
         """See :func:`read_checkpoint`."""
-        read_checkpoint(path)
+        return read_checkpoint(path)
 
     def print_scores(self) -> None:
         """Errors after each step of adaptation, a table for each set, and the protocol."""

@@ -19,7 +19,7 @@ from hamipose.data.decode import UnreadableImage
 from hamipose.errors import InputError
 from meshtto.data.base import MeshDataset, box_of_joints, known_evidence, unknown_mesh
 from meshtto.data.npz import read_npy, read_npz
-from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, joints_named
+from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, placed
 from meshtto.types import GENDERS, MeshSample
 
 __all__ = ["SpinAnnotations", "image_size", "root_centred"]
@@ -167,9 +167,7 @@ class SpinAnnotations(MeshDataset):
         """The 49 joints as they may be known at test time; what OpenPose finds is evidence in both halves."""
         if self.evidence != "detector":
             return self._keypoints(index, ("part",) if self.evidence == "truth" else ())
-        found = np.zeros((49, 3), np.float32)
-        for name, row in zip(OPENPOSE25, self.rows["openpose"][index], strict=True):
-            found[joints_named(name)] = row
+        found = placed(OPENPOSE25, self.rows["openpose"][index]).astype(np.float32)
         return found[:, :2], np.maximum(found[:, 2], 0)
 
     def __getitem__(self, index: int) -> MeshSample:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from hamipose.errors import InputError
 from hamipose.skeletons import COCO17
-from meshtto.joints import JOINTS49, OPENPOSE25, joints_named
+from meshtto.joints import OPENPOSE25, placed
 from meshtto.predict.pictures import Shown
 
 __all__ = ["Evidence", "KeypointFile", "Source", "evidence_of", "read_keypoints"]
@@ -44,9 +44,7 @@ def evidence_of(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"], whe
     """
     if not np.isfinite(rows).all():
         raise InputError(f"{where} holds {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
-    found = np.zeros((len(JOINTS49), 3))
-    for name, row in zip(names, rows, strict=True):
-        found[joints_named(name)] = row
+    found = placed(names, rows)
     return Evidence(found[:, :2].astype(np.float32), np.clip(found[:, 2], 0, 1).astype(np.float32))
 
 
