@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -239,6 +240,7 @@ class PoseMethod(BackwardAsForward):
         check_precision(str(self.trainer.precision))
         check_skeletons(getattr(self._data, "skeleton", self.skeleton), self.skeleton)
         if stage == "fit":
+            reset_seed()  # DDP has just done so: one process goes on with the random numbers of several
             check_target(type(self).__name__, self._data, adapts=self.wants_target(sys.maxsize))
             if self.adaptation is not None and not isinstance(self.adaptation.gate, OpenGate):
                 check_length(total_steps(self.trainer), self.adaptation.options.gate_warmup)

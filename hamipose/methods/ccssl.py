@@ -12,6 +12,7 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
 from hamipose.methods.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.ranges import at_least, fraction
 from hamipose.models.preprocess import normalise
 from hamipose.types import TrainBatch
 
@@ -36,6 +37,10 @@ class CurriculumOptions:
     last: float = 0.2
     views: int = 5
 
+    def __post_init__(self) -> None:
+        at_least(1, refresh_epochs=self.refresh_epochs, views=self.views)
+        fraction(first=self.first, per_epoch=self.per_epoch, last=self.last)
+
     def doubted(self, epoch: int) -> float:
         """Share of the labels not believed in labels made at that epoch.
 
@@ -59,8 +64,7 @@ class CCSSL(PoseMethod):
     Deviations from the published code: the check against the flow between neighbouring frames (a label that the optical
     flow contradicts is replaced) needs videos and is left out, as our targets are single images. Heatmaps are decoded
     to a fraction of a cell. The network is the bench's, not a stack of four hourglasses, and the published code selects
-    by the target's test set. Labels live in the checkpoint, not in files. Several processes label in
-    other random views than one would.
+    by the target's test set. Labels live in the checkpoint, not in files.
 
     Args:
         optimizer: makes the optimizer from parameters.
@@ -81,6 +85,7 @@ class CCSSL(PoseMethod):
         pretrain_steps: int = 0,
     ):
         super().__init__(network, optimizer, training)
+        at_least(0, trade_off=trade_off, pretrain_steps=pretrain_steps)
         self.trade_off = trade_off
         self.curriculum = curriculum
         self.pretrain_steps = pretrain_steps

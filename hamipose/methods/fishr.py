@@ -13,6 +13,7 @@ from hamipose.methods.diagnostics import Objective
 from hamipose.methods.domains import check_domains
 from hamipose.methods.exchange import summed
 from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.ranges import at_least, fraction
 from hamipose.types import TrainBatch
 
 __all__ = ["Fishr", "domain_variances", "sample_gradients", "variance_gap"]
@@ -89,6 +90,9 @@ class Fishr(PoseMethod):
         decay: float = 0.95,
     ):
         super().__init__(network, optimizer, training)
+        at_least(1, domains=domains)
+        at_least(0, penalty=penalty, penalty_start=penalty_start)
+        fraction(decay=decay)
         self.domains = domains
         self.penalty = penalty
         self.penalty_start = penalty_start

@@ -13,6 +13,7 @@ from hamipose.methods.diagnostics import Objective
 from hamipose.methods.domains import check_domains
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.perturbation import displaced, frozen_statistics
+from hamipose.methods.ranges import at_least
 from hamipose.types import SourceBatch, TrainBatch
 
 __all__ = ["GGA", "smallest_cosine"]
@@ -69,6 +70,8 @@ class GGA(PoseMethod):
         tolerance: float = 0.1,
     ):
         super().__init__(network, optimizer, training)
+        at_least(1, domains=domains)
+        at_least(0, start_step=start_step, end_step=end_step, searches=searches, radius=radius, tolerance=tolerance)
         self.domains = domains
         self.start_step = start_step
         self.end_step = end_step

@@ -23,6 +23,7 @@ from hamipose.methods.exchange import own_rows
 from hamipose.methods.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.occlusion import paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.ranges import at_least, fraction
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
 from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
@@ -74,6 +75,14 @@ class MDAMOptions:
     refinement_width: int = 256
     classifier_width: int = 64
 
+    def __post_init__(self) -> None:
+        fraction(doubted=self.doubted)
+        at_least(1, least_keypoints=self.least_keypoints, views=self.views, occluder_px=self.occluder_px)
+        at_least(1, refinement_width=self.refinement_width, classifier_width=self.classifier_width)
+        at_least(0, occluders=self.occluders, mining_epoch=self.mining_epoch)
+        if not self.mixup > 0:
+            raise ValueError(f"mixup is {self.mixup}: expected a β above 0")
+
 
 def mixed(
     mine: Float[Tensor, "batch *rest"], other: Float[Tensor, "batch *rest"], share: Float[Tensor, " batch"]
@@ -111,8 +120,7 @@ class MDAM(PoseMethod):
     objects cut from PASCAL VOC, which would have to be downloaded. The refinement's coarsest scale is the backbone's
     map. The domain classifier's layers are 3 × 3 (there 4 × 4), averaged over the positions, so that maps of any size
     will do, and start as PyTorch's do (there from N(0, 0.001²), under which six layers pass on next to nothing). Cells
-    outside the teacher's view do not count. No mirrored pass at test time. Several processes label in other random
-    views than one would.
+    outside the teacher's view do not count. No mirrored pass at test time.
 
     Args:
         optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name ``refinement``, ``classifier``.

@@ -8,6 +8,7 @@ in one view and not in the others gets a low c_k.
 """
 
 import math
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,10 +26,19 @@ __all__ = ["PseudoLabels", "average_over_views", "labels_in_student_view", "rand
 Network = Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, "batch keypoint h w"]]
 
 
-def random_views(count: int, size: int, turn_deg: float = 30.0, zoom: float = 0.25) -> Float[Tensor, "count 2 3"]:
-    """Plain crop → view: a turn from N(0, turn²) cut at ±2 turn and a zoom from 1 + N(0, zoom²) cut at 1 ± zoom."""
-    angle = (torch.randn(count) * math.radians(turn_deg)).clamp(-2 * math.radians(turn_deg), 2 * math.radians(turn_deg))
-    scale = (1 + torch.randn(count) * zoom).clamp(1 - zoom, 1 + zoom)
+def random_views(
+    draws: Float[Tensor, "count 2"], size: int, turn_deg: float = 30.0, zoom: float = 0.25
+) -> Float[Tensor, "count 2 3"]:
+    """Plain crop → view: a turn from N(0, turn²) cut at ±2 turn and a zoom from 1 + N(0, zoom²) cut at 1 ± zoom.
+
+    Args:
+        draws: from N(0, 1), for the turns and the zooms.
+        size: side of the crop in pixels.
+        turn_deg: in degrees.
+        zoom: as a share of the size.
+    """
+    angle = (draws[:, 0] * math.radians(turn_deg)).clamp(-2 * math.radians(turn_deg), 2 * math.radians(turn_deg))
+    scale = (1 + draws[:, 1] * zoom).clamp(1 - zoom, 1 + zoom)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     linear = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
     centre = torch.full((2,), (size - 1) / 2)
@@ -37,18 +47,30 @@ def random_views(count: int, size: int, turn_deg: float = 30.0, zoom: float = 0.
 
 @torch.no_grad()
 def average_over_views(
-    network: Network, images: UInt8[Tensor, "batch 3 size size"], views: int = 5
+    network: Network, images: UInt8[Tensor, "batch 3 size size"], draws: Float[Tensor, "view batch 2"]
 ) -> Float[Tensor, "batch keypoint h w"]:
-    """Mean of the heatmaps of the image itself and of `views − 1` random views of it, carried back; 0 where unknown."""
+    """Mean of the heatmaps of the image itself and of random views of it, carried back; 0 where unknown.
+
+    Args:
+        network: images → heatmaps.
+        images: plain crops.
+        draws: what :func:`random_views` makes the views of, for each image its own.
+    """
     total = network(normalise(images)).float()
-    for _ in range(views - 1):
-        matrix = random_views(len(images), images.shape[-1]).to(images.device)
+    for draw in draws:
+        matrix = random_views(draw, images.shape[-1]).to(images.device)
         seen = warp_images(images.float(), matrix).round().to(torch.uint8)
         heatmaps = network(normalise(seen)).float()
         same = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         carried, _ = warp_heatmaps(heatmaps, invert(matrix), same, list(range(heatmaps.shape[1])))
         total = total + carried
-    return total / views
+    return total / (1 + len(draws))
+
+
+def _drawn(salt: int, name: str, count: int) -> Float[Tensor, "count 2"]:
+    """From N(0, 1), by an image's name: whichever process labels it, and in whatever company."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode(), salt))
+    return torch.randn(count, 2, generator=generator)
 
 
 class PseudoLabels:
@@ -73,15 +95,17 @@ class PseudoLabels:
             stage: number of the round.
             network: is put into eval mode meanwhile.
             images: plain crops; whatever labels the batches carry are not looked at.
-            views: number of views averaged.
+            views: number of views averaged, other ones in each round.
             doubted: share of the labels, over all images and keypoints, that is not believed.
         """
         modes = [(module, module.training) for module in network.modules()]
         network.eval()
         device = next(network.parameters()).device
+        salt = int(torch.randint(2**31, ()))  # every process draws the same
         found: list[tuple[str, Tensor, Tensor]] = []
         for batch in images:
-            keypoints_px, confidence = decode(average_over_views(network, batch.image.to(device), views))
+            draws = torch.stack([_drawn(salt, name, views - 1) for name in batch.name], 1)
+            keypoints_px, confidence = decode(average_over_views(network, batch.image.to(device), draws))
             rows = zip(batch.name, batch.index.tolist(), keypoints_px.cpu(), confidence.cpu(), strict=True)
             found += [(name, points, sure) for name, index, points, sure in rows if index >= 0]
         for module, mode in modes:

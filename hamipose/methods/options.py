@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hamipose.methods.ranges import at_least, fraction
+
 __all__ = ["AdaptationOptions", "NetworkOptions", "TrainingOptions"]
 
 
@@ -56,7 +58,7 @@ class TrainingOptions:
     init_from: str | None = None
 
     def __post_init__(self) -> None:
-        _not_negative(warmup_steps=self.warmup_steps, final_lr=self.final_lr)
+        at_least(0, warmup_steps=self.warmup_steps, final_lr=self.final_lr)
         if not self.sigma > 0:
             raise ValueError(f"training.sigma is {self.sigma}: expected a width of more than 0 cells")
         if self.clip_norm is not None and not self.clip_norm > 0:
@@ -83,12 +85,5 @@ class AdaptationOptions:
     gate_warmup: float = 0.1
 
     def __post_init__(self) -> None:
-        _not_negative(trade_off=self.trade_off, pretrain_steps=self.pretrain_steps, gate_warmup=self.gate_warmup)
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"adaptation.decay is {self.decay}: expected a share from 0 to 1")
-
-
-def _not_negative(**options: float | int) -> None:
-    for name, value in options.items():
-        if not value >= 0:
-            raise ValueError(f"{name} is {value}: expected a number of at least 0")
+        at_least(0, trade_off=self.trade_off, pretrain_steps=self.pretrain_steps, gate_warmup=self.gate_warmup)
+        fraction(decay=self.decay)

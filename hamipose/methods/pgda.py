@@ -11,6 +11,7 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.perturbation import displaced, frozen_statistics, length, set_gradient, take_gradient
+from hamipose.methods.ranges import at_least, fraction
 from hamipose.models.preprocess import normalise
 from hamipose.types import TrainBatch
 
@@ -79,6 +80,8 @@ class PGDA(PoseMethod):
         source_share: float = 0.3,
     ):
         super().__init__(network, optimizer, training)
+        at_least(0, radius=radius, alignment=alignment)
+        fraction(source_share=source_share)
         # The gate is open: it only measures the conflict.
         self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
         self.radius = radius

@@ -15,6 +15,7 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.pseudo_labels import ground_false, rectify
+from hamipose.methods.ranges import at_least
 from hamipose.models.adversarial import AdversarialHead, nothing, scale_gradient, warm_start
 from hamipose.models.density import Density
 from hamipose.models.preprocess import normalise
@@ -68,6 +69,8 @@ class RegDA(PoseMethod):
         pretrain_steps: int = 0,
     ):
         super().__init__(network, optimizer, training)
+        at_least(0, margin=margin, trade_off=trade_off, reversal=reversal, pretrain_steps=pretrain_steps)
+        at_least(1, reversal_steps=reversal_steps)
         if training.reduction != "mean":
             raise InputError(f"training.reduction is {training.reduction}; RegDA's divergence is a mean: expected mean")
         self.save_hyperparameters({"maps": "log-densities"})  # what `evaluated` makes of them; see models.folder

@@ -7,6 +7,7 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.perturbation import displaced, frozen_statistics, length, set_gradient, take_gradient
+from hamipose.methods.ranges import at_least
 from hamipose.types import TrainBatch
 
 __all__ = ["SAGM"]
@@ -41,6 +42,7 @@ class SAGM(PoseMethod):
         alignment: float = 0.001,
     ):
         super().__init__(network, optimizer, training)
+        at_least(0, radius=radius, alignment=alignment)
         self.radius = radius
         self.alignment = alignment
 

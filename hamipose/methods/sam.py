@@ -7,6 +7,7 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.perturbation import displaced, frozen_statistics, length, take_gradient
+from hamipose.methods.ranges import at_least
 from hamipose.types import TrainBatch
 
 __all__ = ["SAM"]
@@ -36,6 +37,7 @@ class SAM(PoseMethod):
         radius: float = 0.05,
     ):
         super().__init__(network, optimizer, training)
+        at_least(0, radius=radius)
         self.radius = radius
 
     def gradients(self, batch: TrainBatch) -> Objective:

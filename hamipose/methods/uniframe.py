@@ -19,6 +19,7 @@ from hamipose.methods.diagnostics import Objective
 from hamipose.methods.occlusion import choose_joint, paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.pseudo_labels import confident, peaks, rectify
+from hamipose.methods.ranges import at_least, fraction
 from hamipose.models.preprocess import normalise
 from hamipose.models.style import StyleTransfer, load_style
 from hamipose.running.schedule import step_decay
@@ -43,6 +44,9 @@ class StyleOptions:
     to_target: float = 0.5
     to_source: float = 0.5
 
+    def __post_init__(self) -> None:
+        fraction(to_target=self.to_target, to_source=self.to_source)
+
 
 @dataclass(frozen=True)
 class OcclusionOptions:
@@ -57,6 +61,10 @@ class OcclusionOptions:
     probability: float = 0.5
     threshold: float = 0.9
     side_px: float = 20.0
+
+    def __post_init__(self) -> None:
+        fraction(probability=self.probability)
+        at_least(1, side_px=self.side_px)
 
 
 class UniFrame(PoseMethod):
@@ -106,6 +114,7 @@ class UniFrame(PoseMethod):
         gate: AlignmentGate = OpenGate(),  # noqa: B008  holds no state
     ):
         super().__init__(network, optimizer, training)
+        fraction(doubted=doubted)
         self.adaptation: Adaptation = Adaptation(self.network, gate, None, adaptation, self.skeleton.mirror)
         self.style = style
         self.occlusion = occlusion

@@ -43,20 +43,20 @@ class Keep(Callback):
             shutil.copy(folder / "last.ckpt", folder / "kept.ckpt")
 
 
-def optimizer(name):
+def optimizer(name, lr):
     if name == "hamiltonian":
         from hamipose.optim import Hamiltonian
 
         return lambda p: Hamiltonian(p, lr=1e-3, friction=0.1)
     if name == "sgd":
-        return lambda p: torch.optim.SGD(p, lr=100.0)
+        return lambda p: torch.optim.SGD(p, lr=lr)
     return lambda p: torch.optim.AdamW(p, lr=1e-3)
 
 
 def run(options):
     o = {"method": "HamiPose", "optimizer": "adamw", "epochs": 3, "steps": 5, "workers": 0, "metric": "scalar",
          "mirror": False, "freeze": False, "world": 1, "kill": None, "resume": None, "every": 3, "pretrain": 0,
-         "jitter": False, "keep": None, "extra": {}, "views": "strong", **options}
+         "jitter": False, "keep": None, "extra": {}, "lr": 100.0, "start": None, "views": "strong", **options}
     torch.set_num_threads(1)
     seed_everything(0)
     light, dark = ({"root": str(Path(o["dots"]) / look), "box": "image"} for look in ("light", "dark"))
@@ -73,8 +73,8 @@ def run(options):
     if o["method"] == "HamiPose":
         extra["metric"] = o["metric"]
     model = method(
-        optimizer(o["optimizer"]), NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8]),
-        TrainingOptions(warmup_steps=3), **extra,
+        optimizer(o["optimizer"], o["lr"]), NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8]),
+        TrainingOptions(warmup_steps=3, init_from=o["start"]), **extra,
     )
     callbacks = [LastCheckpoint(every_n_steps=o["every"])]
     callbacks += [Kill(o["kill"])] if o["kill"] is not None else []

@@ -56,16 +56,39 @@ def test_two_epochs_improve_its_own_objective(
     assert sum(last_phase[-8:]) < sum(last_phase[:8])
 
 
+#: What two processes are tried with: those above, and methods that draw or label in the training process.
+IN_TWO: dict[str, dict[str, Any]] = {
+    **RUNS,
+    # Far enough apart that what GGA finds better is no matter of rounding.
+    "GGA": {"extra": {**RUNS["GGA"]["extra"], "radius": 0.1}, **TWO_LOOKS},
+    "RegDA": {"extra": {"pretrain_steps": 2}},
+    "UniFrame": {"pretrain": 2},
+    "CCSSL": {"extra": {"pretrain_steps": 2}},
+    "MDAM": {"pretrain": 2},
+}
+
+
 def test_two_processes_equal_one(fit, fit_in_two, dots: Path, tmp_path: Path):
-    """BatchNorm is frozen: it would see half the batch."""
-    common = {"dots": dots, "freeze": True, "epochs": 1, "optimizer": "sgd"}
-    runs = {method: {**common, "method": method, **RUNS[method]} for method in RUNS}
-    # A step of SGD this long, as the other two-process test takes it, would make perturbed points blow up.
+    """From a network that finds something: where all maps are flat, rounding decides where they peak.
+
+    BatchNorm is frozen: it would see half the batch.
+    """
+    fit(dots=dots, out=tmp_path / "start", method="SourceOnly", epochs=2, steps=60, freeze=True)
+    common = {
+        "dots": dots, "freeze": True, "epochs": 1, "optimizer": "sgd", "lr": 0.1,
+        "start": tmp_path / "start" / "checkpoints" / "last.ckpt",
+    }  # fmt: skip
+    runs = {method: {**common, "method": method, **IN_TWO[method]} for method in IN_TWO}
     for method, options in runs.items():
         fit(out=tmp_path / "one" / method, **options)
     done = fit_in_two([{**options, "world": 2, "out": tmp_path / "two" / m} for m, options in runs.items()])
     assert done.returncode == 0, done.stderr[-3000:]
+    start = last(tmp_path / "start")["state_dict"]
     for method in runs:
         one, two = (last(tmp_path / folder / method)["state_dict"] for folder in ("one", "two"))
+        moved = (one["network.final.weight"] - start["network.final.weight"]).abs().max()
+        assert moved > 1e-2 * start["network.final.weight"].abs().max(), f"{method} stood still"
         for name, whole in one.items():
-            assert (two[name] - whole).abs().max() <= 2e-4 * whole.abs().max(), f"{method}: {name}"
+            # Measured 3e-7 of a tensor's largest entry, 2e-5 in CGDM's game: sums are taken in another order. With
+            # other draws in two processes than in one, CC-SSL, MDAM and CGDM end 0.1 and more apart.
+            assert (two[name] - whole).abs().max() <= 1e-4 * whole.abs().max(), f"{method}: {name}"

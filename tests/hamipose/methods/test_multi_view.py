@@ -37,7 +37,7 @@ def batch_of(images: torch.Tensor, names: list[str], index: list[int]) -> Labell
 
 
 def test_views_keep_the_centre_and_stay_in_their_ranges():
-    matrices = random_views(500, 64)
+    matrices = random_views(torch.randn(500, 2), 64)
     centre = torch.full((500, 1, 2), 31.5)
     torch.testing.assert_close(apply_points(matrices, centre), centre, rtol=0, atol=1e-4)
     zoom = torch.linalg.det(matrices[..., :2]).sqrt()
@@ -51,8 +51,8 @@ def test_views_keep_the_centre_and_stay_in_their_ranges():
 def test_views_of_an_equivariant_network_agree():
     """A joint that turns with the image keeps its place and its confidence; one that does not loses the latter."""
     images = dots([(26, 30), (36, 34)])
-    one = average_over_views(RedDot(), images, 1)
-    many = average_over_views(RedDot(), images, 9)
+    one = average_over_views(RedDot(), images, torch.zeros(0, 2, 2))
+    many = average_over_views(RedDot(), images, torch.randn(8, 2, 2))
     assert torch.equal(one[:, 0].flatten(1).argmax(1), many[:, 0].flatten(1).argmax(1))
 
     class Stubborn(RedDot):
@@ -61,8 +61,8 @@ def test_views_of_an_equivariant_network_agree():
             maps[:, :, 3, 3] = 1
             return maps
 
-    assert average_over_views(Stubborn(), images, 1).amax() == 1
-    assert average_over_views(Stubborn(), images, 9).amax() < 0.6
+    assert average_over_views(Stubborn(), images, torch.zeros(0, 2, 2)).amax() == 1
+    assert average_over_views(Stubborn(), images, torch.randn(8, 2, 2)).amax() < 0.6
 
 
 def test_labels_are_found_by_name_and_only_the_surest_are_believed():
@@ -85,6 +85,28 @@ def test_labels_are_found_by_name_and_only_the_surest_are_believed():
     assert all(
         torch.equal(a, b) for a, b in zip(labels.of(["c"], images.device), again.of(["c"], images.device), strict=True)
     )
+
+
+def test_labels_do_not_depend_on_the_company_that_an_image_is_labelled_in():
+    """Nor, then, on the number of processes that share the images out."""
+
+    class Corner(RedDot):
+        def forward(self, images):  # says more of one view than of another
+            return super().forward(images) * torch.linspace(0.2, 1, 16)
+
+    images, names = dots([(26, 30), (36, 34), (30, 28)]), ["a", "b", "c"]
+    made = []
+    for order in ([0, 1, 2], [2, 0], [1]):
+        torch.manual_seed(5)
+        labels = PseudoLabels()
+        labels.make(0, Corner(), [batch_of(images[order], [names[i] for i in order], order)], 4, 0.0)
+        made.append(dict(zip(labels.state_dict()["names"], labels.state_dict()["confidence"], strict=True)))
+    for alone in made[1:]:
+        for name, confidence in alone.items():
+            torch.testing.assert_close(confidence, made[0][name])
+    torch.manual_seed(5)
+    labels.make(0, Corner(), [batch_of(images, ["x", "y", "z"], [0, 1, 2])], 4, 0.0)
+    assert not torch.allclose(labels.state_dict()["confidence"], torch.stack(list(made[0].values())))
 
 
 @pytest.mark.parametrize(("doubted", "believed"), [(0.0, 10), (0.5, 5), (0.8, 2), (1.0, 0)])

@@ -1,0 +1,54 @@
+"""Numbers that mean nothing are refused by their names, before anything is trained."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from hamipose.methods import GGA, PGDA, RegDA, UniFrame
+from hamipose.methods.ccssl import CurriculumOptions
+from hamipose.methods.mdam import MDAMOptions
+from hamipose.methods.options import NetworkOptions
+from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.uniframe import OcclusionOptions, StyleOptions
+
+TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
+
+
+@pytest.mark.parametrize(
+    ("options", "bad"),
+    [
+        (CurriculumOptions, {"refresh_epochs": 0}),
+        (CurriculumOptions, {"views": 0}),
+        (CurriculumOptions, {"last": 1.2}),
+        (MDAMOptions, {"doubted": -0.1}),
+        (MDAMOptions, {"mixup": 0.0}),
+        (MDAMOptions, {"least_keypoints": 0}),
+        (OcclusionOptions, {"probability": 2.0}),
+        (OcclusionOptions, {"side_px": 0.0}),
+    ],
+)
+def test_options(options: Callable, bad: dict[str, Any]):
+    ((name, value),) = bad.items()
+    with pytest.raises(ValueError, match=f"^{name} is {value}: expected"):
+        options(**bad)
+
+
+@pytest.mark.parametrize(
+    ("method", "bad"),
+    [(UniFrame, {"doubted": 1.5}), (GGA, {"searches": -1}), (PGDA, {"source_share": 3.0}), (RegDA, {"margin": -4.0})],
+)
+def test_methods(method: Callable, bad: dict[str, Any]):
+    ((name, value),) = bad.items()
+    with pytest.raises(ValueError, match=f"^{name} is {value}: expected"):
+        method(lambda p: torch.optim.SGD(p, lr=1.0), TINY, **bad)
+
+
+def test_bounds_are_allowed_and_what_is_no_number_is_not():
+    at_least(1, views=1)
+    fraction(share=0.0, other=1.0)
+    StyleOptions("decoder.pth", to_target=1.0)
+    for check in (lambda: at_least(0, radius=float("nan")), lambda: fraction(share=float("nan"))):
+        with pytest.raises(ValueError, match="is nan"):
+            check()
