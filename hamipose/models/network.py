@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import timm
+import torch
 from jaxtyping import Float, UInt8
 from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
@@ -29,6 +30,9 @@ class PoseNetwork(nn.Module):
 
     The number of deconvolutions, each of which doubles the size, follows from the backbone's stride: three after a
     ResNet (32), two after a ViT with patches of 16 px, none after an HRNet, whose finest branch is used.
+
+    Weights and maps lie in memory with their channels last, which convolutions are faster with
+    (`benchmarks/memory_format.py`); shapes are as ever.
 
     Args:
         keypoints: number of heatmaps.
@@ -76,6 +80,7 @@ class PoseNetwork(nn.Module):
                 nn.init.normal_(module.weight, std=0.001)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        self.to(memory_format=torch.channels_last)
 
     @property
     def pyramid_channels(self) -> list[int]:
@@ -101,7 +106,7 @@ class PoseNetwork(nn.Module):
                 f"image_size: images of {height} × {width} px: expected multiples of {self.backbone_stride}, the "
                 "stride of the backbone"
             )
-        features = self.backbone(images)[-1]
+        features = self.backbone(images.contiguous(memory_format=torch.channels_last))[-1]
         if self._channels_last:
             features = features.permute(0, 3, 1, 2)
         found = [features]

@@ -59,11 +59,13 @@ def test_a_batch_is_its_images_in_eval_mode():
 def test_memory_format_does_not_change_the_result():
     network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
     images = torch.randn(2, 3, 32, 32)
-    expected = network(images)
-    network.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(
-        network(images.contiguous(memory_format=torch.channels_last)), expected, atol=1e-5, rtol=1e-3
-    )
+    found = network(images)
+    assert network.backbone.layer2[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    other_way = images.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(network(other_way), found, atol=0, rtol=0)
+    network.to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(network(images), found, atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48)])

@@ -1,0 +1,91 @@
+"""A network's step with its channels last in memory, as `PoseNetwork` has them, against channels first.
+
+    python benchmarks/memory_format.py [--backbone resnet18] [--size 128] [--batch 32] [--deconv 256,256,256]
+
+Both networks take the same images and begin with the same weights; rounds alternate between them, medians are reported.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hamipose.models.network import PoseNetwork
+from hamipose.skeletons import BODY16
+
+RESULT = Path(__file__).parent / "results" / "memory_format.json"
+
+
+class ChannelsFirst(nn.Module):
+    """The same layers, none of which is told to put the channels last."""
+
+    def __init__(self, network: PoseNetwork) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.contiguous_format)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images → heatmaps."""
+        return self.network.final(self.network.deconv(self.network.backbone(images)[-1]))
+
+
+def main() -> None:
+    """Check, time, print a table, append to the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--deconv", default="256,256,256")
+    parser.add_argument("--rounds", type=int, default=8)
+    options = parser.parse_args()
+
+    torch.manual_seed(0)
+    widths = tuple(int(width) for width in options.deconv.split(","))
+    last = PoseNetwork(len(BODY16), options.backbone, deconv_channels=widths)
+    networks = {"channels first": ChannelsFirst(copy.deepcopy(last)), "channels last": last}
+    images = torch.randn(options.batch, 3, options.size, options.size)
+    first, same = (network.eval()(images) for network in networks.values())
+    assert (first - same).abs().max() <= 1e-4 * first.abs().max(), "not the same heatmaps"
+    assert first.is_contiguous()
+    assert same.is_contiguous(memory_format=torch.channels_last)
+
+    times: dict[tuple[str, str], list[float]] = {(n, part): [] for part in ("train", "look") for n in networks}
+    for round_ in range(options.rounds + 2):
+        for name, network in networks.items():
+            network.train().zero_grad()
+            start = time.perf_counter()
+            network(images).square().mean().backward()
+            trained = time.perf_counter()
+            with torch.no_grad():
+                network.eval()(images)
+            if round_ >= 2:  # the first rounds warm up
+                times[name, "train"].append(trained - start)
+                times[name, "look"].append(time.perf_counter() - trained)
+
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    print(f"{options.backbone} ({options.deconv}), {options.size} px, batch {options.batch}")
+    ratios = {}
+    for part, words in (("train", "forward and backward"), ("look", "forward, eval")):
+        before, after = (medians[name, part] for name in networks)
+        ratios[part] = round(before / after, 3)
+        print(f"{words:22} {before * 1e3:9.1f} ms → {after * 1e3:9.1f} ms, {before / after:.2f} x as fast")
+    record = {
+        "command": f"python benchmarks/memory_format.py --backbone {options.backbone} --size {options.size} "
+        f"--batch {options.batch} --deconv {options.deconv} --rounds {options.rounds}",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "median_ms": {f"{name}, {part}": round(median * 1e3, 2) for (name, part), median in medians.items()},
+        "faster": ratios,
+    }
+    past = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    RESULT.write_text(json.dumps([*past, record], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
