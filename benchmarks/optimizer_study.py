@@ -71,6 +71,8 @@ def plan() -> dict[str, list[dict[str, object]]]:
     printed = [name for name in OPTIMIZERS if name.startswith("printed") and name != "printed kicks"]
     variants = ["mass_decay 0.99", "diagonal mass", "one mass", "printed kicks", "friction 0.2", "friction 0.05"]
     batches = [{"batch": 4, "pretrained": False}, {"batch": 48, "steps": 60}]
+    cells = [{}, short, {"pretrained": False}, *batches, *(fifty | start for start in starts)]
+    tuned = [("hamiltonian", 1e-3), ("adamw", 1e-3), ("adamw", 3e-3), ("adamw", 3e-4)]
     return {
         "main": runs(starts, pairs),
         "scales": runs([short | {"scale": s} for s in (1.0, 1e-3, 1e3)], pairs[1:]),
@@ -84,13 +86,11 @@ def plan() -> dict[str, list[dict[str, object]]]:
         "variants": runs([short], [(name, 1e-3) for name in [*variants, "no friction"]]),
         "friction": runs(starts, [("friction 0.2", 1e-3), ("adamw", 3e-3), ("friction 0.2", 2e-3)]),
         "cells": [
-            *runs(
-                [{}, short, {"pretrained": False}, *batches, *(fifty | start for start in starts)],
-                [("hamiltonian", 1e-3), ("adamw", 1e-3), ("adamw", 3e-3), ("adamw", 3e-4)],
-            ),
+            *runs(cells, tuned),
             *runs([{}, {"steps": 600}], [("adamw", 1e-2)]),
-            *runs([{"steps": 600}], [("hamiltonian", 1e-3), ("adamw", 1e-3), ("adamw", 3e-3)]),
+            *runs([{"steps": 600}], tuned[:3]),
         ],
+        "second seed": runs([cell | {"seed": 1} for cell in cells], tuned[:3]),
     }
 
 

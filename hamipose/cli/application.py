@@ -123,6 +123,12 @@ class Application(LightningCLI):
                     f"validation, such as {self.selection}"
                 )
 
+    def fit(self, **kwargs: Any) -> None:
+        """Training; where a run had made its last step and was stopped before it was evaluated, the evaluation."""
+        self.trainer.fit(**kwargs)
+        if not (self.trainer.callback_metrics or self.trainer.interrupted) and self.trainer.enable_validation:
+            self.trainer.validate(kwargs["model"], datamodule=kwargs["datamodule"], verbose=False)
+
     def validate(self, **kwargs: Any) -> None:
         """Scores as one table."""
         self.trainer.validate(**{**kwargs, "verbose": False})

@@ -12,6 +12,9 @@ __all__ = ["ScoreFile"]
 class ScoreFile(Callback):
     """Writes ``scores.json`` (after `fit`), ``scores-validate.json`` or ``scores-test.json`` to the run's folder."""
 
+    def __init__(self) -> None:
+        self._fitted = False
+
     def _write(self, trainer: Trainer, name: str) -> None:
         folder = run_folder(trainer)  # asked on every process: without a logger they agree on it by talking
         if not trainer.is_global_zero or trainer.sanity_checking:
@@ -27,12 +30,13 @@ class ScoreFile(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After training."""
+        self._fitted = True
         self._write(trainer, "scores.json")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the verb `validate`."""
+        """After the verb `validate`, and where a run is evaluated after its end, as it would have been before it."""
         if trainer.state.fn == "validate":
-            self._write(trainer, "scores-validate.json")
+            self._write(trainer, "scores.json" if self._fitted else "scores-validate.json")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After the verb `test`."""

@@ -21,6 +21,7 @@ class ScoreFile(Callback):
 
     def __init__(self, path: str | None = None):
         self.path = path
+        self._fitted = False
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         results = getattr(pl_module, "results", None)
@@ -35,12 +36,13 @@ class ScoreFile(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After training."""
+        self._fitted = True
         self._write(trainer, pl_module, "scores.json")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the verb `validate`."""
+        """After the verb `validate`, and where a run is evaluated after its end, as it would have been before it."""
         if trainer.state.fn == "validate":
-            self._write(trainer, pl_module, "scores-validate.json")
+            self._write(trainer, pl_module, "scores.json" if self._fitted else "scores-validate.json")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After the verb `test`."""

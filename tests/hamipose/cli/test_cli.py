@@ -108,6 +108,12 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert "report/dark" in capsys.readouterr().out
     assert main(["test", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2]]) == 0
 
+    # Stopped after its last step and before its last evaluation, a run has its scores from the same command.
+    (run / "scores.json").unlink()
+    assert main(["fit", "--config", str(config), "--ckpt_path", str(checkpoint)]) == 0
+    assert json.loads((run / "scores.json").read_text()) == {"step": 6, "epoch": 2, "scores": scores}
+    assert not (run / "scores-validate.json").exists()
+
     folder = ["--data.predict", "hamipose.data.ImageFolder", "--data.predict.root", str(dots / "dark" / "images")]
     assert main(["predict", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2], *folder]) == 0
     content = json.loads((tmp_path / "runs" / "validated" / "predictions.json").read_text())
