@@ -15,7 +15,7 @@ from rich.table import Table
 from hamipose import configs_folder
 from hamipose.affine import apply_points, crop_matrix
 from hamipose.cli.arguments import Arguments
-from hamipose.cli.training import run
+from hamipose.cli.training import train_in
 from hamipose.data.base import KeypointDataset
 from hamipose.data.synthetic import SyntheticPeople
 from hamipose.data.views import labels_in_view, warp
@@ -24,7 +24,7 @@ from hamipose.heatmaps import decode
 from hamipose.methods.checkpoint import load
 from hamipose.models.preprocess import normalise
 from hamipose.report import Page, curves
-from hamipose.running.metrics_file import read_metrics
+from hamipose.running.metrics_file import read_columns
 from hamipose.running.runs import agree, begun, note
 from hamipose.skeletons import Skeleton
 
@@ -45,12 +45,10 @@ def _folder(out: Path, name: str) -> Path:
 
 
 def _train(config: str, folder: Path, seed: int, *overrides: str) -> None:
-    """One run; nothing where it is already finished, so that an interrupted demo goes on."""
-    if (folder / "scores.json").exists():
-        return
+    """One run, or what is left of it, so that an interrupted demo goes on."""
     where = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
     logger = [word for option, value in where.items() for word in (f"--trainer.logger.init_args.{option}", value)]
-    run(["fit", "--config", str(configs_folder() / config), "--seed_everything", str(seed), *logger, *overrides])
+    train_in(folder, ["--config", str(configs_folder() / config), "--seed_everything", str(seed), *logger, *overrides])
 
 
 def _agree(out: Path, overrides: Sequence[str]) -> None:
@@ -126,7 +124,7 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
     }
     page.image(_panels(dataset, size, found), "Truth, source only, HamiPose. Left limbs orange, right limbs blue.")
     page.heading("How it went")
-    metrics = {name: read_metrics(_folder(out, name) / "metrics.csv") for name in table}
+    metrics = {name: read_columns(_folder(out, name)) for name in table}
 
     def lines(key: str) -> dict[str, tuple[list[int], list[float]]]:
         return {name: columns[key] for name, columns in metrics.items() if key in columns}

@@ -17,7 +17,7 @@ from hamipose.adapt.look import frames, look, side_by_side
 from hamipose.adapt.plan import Machine, estimate_minutes
 from hamipose.adapt.request import Request
 from hamipose.adapt.signs import Signs, read_signs, rows, warnings
-from hamipose.cli.training import run as run_verb
+from hamipose.cli.training import train_in
 from hamipose.data.coco import CocoKeypoints
 from hamipose.errors import InputError
 from hamipose.inference.detecting import find_people, open_detector
@@ -27,7 +27,7 @@ from hamipose.models.folder import save_folder
 from hamipose.report import Page, curves
 from hamipose.running.last_checkpoint import AtomicCheckpoints
 from hamipose.running.metrics_file import read_columns
-from hamipose.running.runs import agree, begun, note, set_aside
+from hamipose.running.runs import agree, begun, note
 
 __all__ = ["adapt"]
 
@@ -36,17 +36,11 @@ _LOOKED_AT = 200  # people that signs are read from
 
 def _fit(config: dict[str, Any], folder: Path) -> None:
     """One run: finished, gone on with, or begun."""
-    if (folder / "scores.json").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(config, sort_keys=False))
-    arguments = ["fit", "--config", str(path)]
-    last = folder / "checkpoints" / "last.ckpt"
-    if last.exists():
-        set_aside(folder)
-        arguments += ["--ckpt_path", str(last)]
-    run_verb(arguments)
+    if not (folder / "scores.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+    train_in(folder, ["--config", str(path)])
 
 
 def _as_checkpoint(model: Predictor, path: Path) -> Path:

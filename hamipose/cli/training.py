@@ -12,8 +12,9 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.checkpoint import read_checkpoint
 from hamipose.run_page import write_run_page
 from hamipose.running.last_checkpoint import run_folder
+from hamipose.running.runs import set_aside
 
-__all__ = ["HamiPoseCLI", "run"]
+__all__ = ["HamiPoseCLI", "run", "train_in"]
 
 
 class HamiPoseCLI(Application):
@@ -54,3 +55,19 @@ class HamiPoseCLI(Application):
 def run(arguments: list[str]) -> HamiPoseCLI:
     """Carry out a verb, see :func:`run_application`."""
     return run_application(HamiPoseCLI, arguments)
+
+
+def train_in(folder: Path, arguments: list[str]) -> None:
+    """One training: nothing where it is finished, gone on with where it was interrupted, else begun.
+
+    Args:
+        folder: the run's, which the arguments name too.
+        arguments: of `fit`.
+    """
+    if (folder / "scores.json").exists():
+        return
+    last = folder / "checkpoints" / "last.ckpt"
+    if last.exists():
+        set_aside(folder)
+        arguments = [*arguments, "--ckpt_path", str(last)]
+    run(["fit", *arguments])

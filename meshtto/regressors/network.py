@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 import timm
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -18,7 +19,8 @@ class Regressor(nn.Module):
     """Normalised crops → rotations, shape, camera.
 
     ``forward(images, told)`` is ``head(features(images), told)`` where `told` is :meth:`told` of the crops' boxes.
-    Only the head runs again when only the head is adapted.
+    Only the head runs again when only the head is adapted. The backbone's channels lie last in memory, as in
+    :class:`hamipose.models.network.PoseNetwork`.
 
     Args:
         mean: mean pose (24 × 6), shape (10) and camera (3), as :func:`meshtto.body.mean_parameters` gives them.
@@ -46,7 +48,7 @@ class Regressor(nn.Module):
         width: int = 1024,
     ) -> None:
         super().__init__()
-        self.backbone = _backbone(backbone, weights)
+        self.backbone = _backbone(backbone, weights).to(memory_format=torch.channels_last)
         channels: int = self.backbone.num_features  # type: ignore[assignment]
         self.head = IterativeHead(channels, self.box_features, *mean, iterations, dropout, width)
 

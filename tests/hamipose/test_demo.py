@@ -39,6 +39,17 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
     main(arguments)  # nothing is trained again
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
 
+    # Interrupted while its last row was evaluated: the row has the same scores from the same weights.
+    last = tmp_path / "demo/seed3/HamiPose"
+    scores, trained = (last / "scores.json").read_text(), (last / "checkpoints/last.ckpt").stat().st_mtime_ns
+    (last / "scores.json").unlink()
+    main(arguments)
+    assert (last / "scores.json").read_text() == scores
+    assert (last / "checkpoints/last.ckpt").stat().st_mtime_ns == trained
+    assert {p: p.stat().st_mtime_ns for p in finished if p.parent != last} == {
+        p: time for p, time in finished.items() if p.parent != last
+    }
+
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")}
     batch = arguments.index("--data.batch_size") + 1
     with pytest.raises(InputError, match=r"--data.batch_size 2, asked for is --data.batch_size 4; give another --out"):

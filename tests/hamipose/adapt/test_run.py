@@ -25,7 +25,7 @@ def command(dots: Path, out: Path, *options: str, footage: str = "dark") -> list
 
 
 def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hamipose.adapt.run.run_verb", lambda arguments: pytest.fail(f"trained again: {arguments}"))
+    monkeypatch.setattr("hamipose.cli.training.run", lambda arguments: pytest.fail(f"trained again: {arguments}"))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_training_holds_no_picture_of_the_footage(dots: Path, tmp_path: Path, mo
         held.append(sum(type(thing) is UnlabelledSample for thing in gc.get_objects()))
         return run(arguments)
 
-    monkeypatch.setattr("hamipose.adapt.run.run_verb", counting)
+    monkeypatch.setattr("hamipose.cli.training.run", counting)
     assert main(command(dots, tmp_path / "out", *SMALL)) == 0
     assert held == [0, 0]
 
