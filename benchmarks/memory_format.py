@@ -1,7 +1,7 @@
 """A network's step with its channels last in memory, as `PoseNetwork` has them, against channels first.
 
     python benchmarks/memory_format.py [--backbone resnet18] [--size 128] [--batch 32] [--deconv 256,256,256]
-    python benchmarks/memory_format.py --backbone resnet50 --size 224 --batch 8 --deconv none    # as meshtto's regressors
+    python benchmarks/memory_format.py --backbone resnet50 --size 224 --batch 8 --deconv none  # as meshtto's
 
 Both networks take the same images and begin with the same weights; rounds alternate between them, medians are reported.
 """
