@@ -44,9 +44,10 @@ class HamiPoseCLI(Application):
             name, found, rest = key.partition("/pck@")
             if found:
                 threshold, _, group = rest.partition("/")
-                rows.setdefault(f"{name} @{threshold}", {})[group or "all"] = 100 * float(value)
+                dataset, _, network = name.rpartition("/")
+                rows.setdefault(f"{dataset} {network} @{threshold}".strip(), {})[group or "all"] = 100 * float(value)
         columns = list(dict.fromkeys(group for row in rows.values() for group in row))
-        table = Table("PCK, %", *columns)
+        table = Table("PCK, %", *columns, padding=0)  # 80 columns hold it
         for name, row in rows.items():
             table.add_row(name, *(f"{row[c]:.1f}" if c in row else "" for c in columns))
         Console().print(table)

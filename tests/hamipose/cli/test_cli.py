@@ -105,7 +105,9 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert main(["validate", "--config", str(run / "config.yaml"), "--ckpt_path", str(checkpoint), *options]) == 0
     again = json.loads((tmp_path / "runs" / "validated" / "scores-validate.json").read_text())["scores"]
     assert again == scores
-    assert "report/dark" in capsys.readouterr().out
+    shown = capsys.readouterr().out  # at 80 columns, whole
+    assert all(word in shown for word in ("report/dark", "student @0.05", "teacher @0.1"))
+    assert "…" not in shown.partition("PCK, %")[2]
     assert main(["test", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2]]) == 0
 
     # Stopped after its last step and before its last evaluation, a run has its scores from the same command.
