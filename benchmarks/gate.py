@@ -12,14 +12,13 @@ steps, the optimizers' inside both. Medians are reported. On a CPU that others u
 
 import argparse
 import copy
-import json
-import platform
 import statistics
 import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
+from records import keep
 
 from hamipose.affine import compose, invert, warp_heatmaps
 from hamipose.gating import KeypointGate, ScalarMetric, confidence, pull_back
@@ -157,22 +156,15 @@ def main() -> None:
     for part, median in medians.items():
         print(f"{part:30} {median * 1e3:12.2f} ms  {100 * median / whole:8.3f} % of a mean-teacher step")
     command = f"python benchmarks/gate.py --backbone {options.backbone} --size {options.size} --batch {options.batch}"
-    record = {
-        "command": f"{command} --device {device} --rounds {options.rounds}"
-        + (" --amp" if options.amp else "")
-        + (" --cpu-time" if options.cpu_time else ""),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-        "median_ms": {part: round(median * 1e3, 3) for part, median in medians.items()},
-        "gate_share": round(medians["pull-back, gate, weighting"] / whole, 6),
-        "step_ratio": round(medians["hamipose"] / whole, 4),
-    }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    past = json.loads(RESULT.read_text()) if RESULT.exists() else []
-    RESULT.write_text(json.dumps([*past, record], indent=1) + "\n")
+    words = (" --amp" if options.amp else "") + (" --cpu-time" if options.cpu_time else "")
+    keep(
+        RESULT,
+        f"{command} --device {device} --rounds {options.rounds}{words}",
+        device,
+        median_ms={part: round(median * 1e3, 3) for part, median in medians.items()},
+        gate_share=round(medians["pull-back, gate, weighting"] / whole, 6),
+        step_ratio=round(medians["hamipose"] / whole, 4),
+    )
 
 
 if __name__ == "__main__":

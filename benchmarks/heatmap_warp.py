@@ -11,13 +11,12 @@ work and not the waiting.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from pathlib import Path
 
 import torch
+from records import keep
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
@@ -140,21 +139,15 @@ def main() -> None:
     for name, median in medians.items():
         print(f"{name:38} {median * 1e3:9.2f}   {median / first:6.1f} x")
     command = f"python benchmarks/heatmap_warp.py --batch {options.batch} --cells {options.cells} --device {device}"
-    record = {
-        "command": command + (" --cpu-time" if options.cpu_time else ""),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-        "heatmaps": list(maps.shape),
-        "rounds": options.rounds,
-        "median_ms": {name: round(median * 1e3, 3) for name, median in medians.items()},
-        "faster": {name: round(median / first, 2) for name, median in medians.items()},
-    }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    past = json.loads(RESULT.read_text()) if RESULT.exists() else []
-    RESULT.write_text(json.dumps([*past, record], indent=1) + "\n")
+    keep(
+        RESULT,
+        command + (" --cpu-time" if options.cpu_time else ""),
+        device,
+        heatmaps=list(maps.shape),
+        rounds=options.rounds,
+        median_ms={name: round(median * 1e3, 3) for name, median in medians.items()},
+        faster={name: round(median / first, 2) for name, median in medians.items()},
+    )
 
 
 def _wait(device: torch.device) -> None:

@@ -8,14 +8,13 @@ Both networks take the same images and begin with the same weights; rounds alter
 
 import argparse
 import copy
-import json
-import platform
 import statistics
 import time
 from pathlib import Path
 
 import timm
 import torch
+from records import keep
 from torch import nn
 
 from hamipose.models.network import PoseNetwork
@@ -87,17 +86,14 @@ def main() -> None:
         before, after = (medians[name, part] for name in networks)
         ratios[part] = round(before / after, 3)
         print(f"{words:22} {before * 1e3:9.1f} ms → {after * 1e3:9.1f} ms, {before / after:.2f} x as fast")
-    record = {
-        "command": f"python benchmarks/memory_format.py --backbone {options.backbone} --size {options.size} "
+    keep(
+        RESULT,
+        f"python benchmarks/memory_format.py --backbone {options.backbone} --size {options.size} "
         f"--batch {options.batch} --deconv {options.deconv} --rounds {options.rounds}",
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-        "median_ms": {f"{name}, {part}": round(median * 1e3, 2) for (name, part), median in medians.items()},
-        "faster": ratios,
-    }
-    past = json.loads(RESULT.read_text()) if RESULT.exists() else []
-    RESULT.write_text(json.dumps([*past, record], indent=1) + "\n")
+        images.device,
+        median_ms={f"{name}, {part}": round(median * 1e3, 2) for (name, part), median in medians.items()},
+        faster=ratios,
+    )
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 import hamipose.data
 from hamipose.cli.arguments import Arguments, at_least
 from hamipose.cli.data_set import named_set
+from hamipose.cli.pck_table import pck_table
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
 from hamipose.tables.evaluation import evaluate, in_order
@@ -74,14 +74,8 @@ def main(arguments: Sequence[str]) -> None:
         for protocol in given.protocol
         for threshold in given.threshold
     }
-    columns = ["all", *skeleton.groups]
-    table = Table(title=f"{given.predictions.name}, {len(samples)} people", padding=0)  # 80 columns hold it
-    table.add_column("PCK, %", no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, values in scores.items():
-        table.add_row(name, *(f"{100 * values[c]:.1f}" if c in values else "" for c in columns))
-    Console().print(table)
+    title = f"{given.predictions.name}, {len(samples)} people"
+    Console().print(pck_table(scores, ["all", *skeleton.groups], title))
     if given.out:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         content = {"predictions": given.predictions.name, "data": [given.data, *words], "people": len(samples)}

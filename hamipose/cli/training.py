@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from hamipose.cli.application import Application, run_application
+from hamipose.cli.pck_table import pck_table
 from hamipose.data.datamodule import DomainAdaptation
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.checkpoint import read_checkpoint
 from hamipose.run_page import write_run_page
 from hamipose.running.last_checkpoint import run_folder
-from hamipose.running.runs import set_aside
+from hamipose.running.runs import gone_on
 
 __all__ = ["HamiPoseCLI", "run", "train_in"]
 
@@ -45,12 +45,9 @@ class HamiPoseCLI(Application):
             if found:
                 threshold, _, group = rest.partition("/")
                 dataset, _, network = name.rpartition("/")
-                rows.setdefault(f"{dataset} {network} @{threshold}".strip(), {})[group or "all"] = 100 * float(value)
+                rows.setdefault(f"{dataset} {network} @{threshold}".strip(), {})[group or "all"] = float(value)
         columns = list(dict.fromkeys(group for row in rows.values() for group in row))
-        table = Table("PCK, %", *columns, padding=0)  # 80 columns hold it
-        for name, row in rows.items():
-            table.add_row(name, *(f"{row[c]:.1f}" if c in row else "" for c in columns))
-        Console().print(table)
+        Console().print(pck_table(rows, columns))
 
 
 def run(arguments: list[str]) -> HamiPoseCLI:
@@ -65,10 +62,5 @@ def train_in(folder: Path, arguments: list[str]) -> None:
         folder: the run's, which the arguments name too.
         arguments: of `fit`.
     """
-    if (folder / "scores.json").exists():
-        return
-    last = folder / "checkpoints" / "last.ckpt"
-    if last.exists():
-        set_aside(folder)
-        arguments = [*arguments, "--ckpt_path", str(last)]
-    run(["fit", *arguments])
+    if not (folder / "scores.json").exists():
+        run(["fit", *gone_on(folder, arguments)])

@@ -86,4 +86,4 @@ class AdaptationOptions:
 
     def __post_init__(self) -> None:
         at_least(0, trade_off=self.trade_off, pretrain_steps=self.pretrain_steps, gate_warmup=self.gate_warmup)
-        fraction(decay=self.decay)
+        fraction(**{"adaptation.decay": self.decay})

@@ -2,20 +2,19 @@
 
 import json
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from hamipose.running.last_checkpoint import run_folder
+from hamipose.running.score_callback import ScoreCallback
 
 __all__ = ["ScoreFile"]
 
 
-class ScoreFile(Callback):
+class ScoreFile(ScoreCallback):
     """Writes ``scores.json`` (after `fit`), ``scores-validate.json`` or ``scores-test.json`` to the run's folder."""
 
-    def __init__(self) -> None:
-        self._fitted = False
-
-    def _write(self, trainer: Trainer, name: str) -> None:
+    def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+        """What was logged last."""
         folder = run_folder(trainer)  # asked on every process: without a logger they agree on it by talking
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
@@ -27,17 +26,3 @@ class ScoreFile(Callback):
         content = {"step": trainer.global_step, "epoch": trainer.current_epoch, "scores": scores}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content, indent=1) + "\n")
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After training."""
-        self._fitted = True
-        self._write(trainer, "scores.json")
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the verb `validate`, and where a run is evaluated after its end, as it would have been before it."""
-        if trainer.state.fn == "validate":
-            self._write(trainer, "scores.json" if self._fitted else "scores-validate.json")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the verb `test`."""
-        self._write(trainer, "scores-test.json")

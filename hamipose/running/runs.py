@@ -25,9 +25,9 @@ __all__ = [
     "failure",
     "finished",
     "given",
+    "gone_on",
     "made_by",
     "note",
-    "set_aside",
     "shown",
     "wall_seconds",
     "waves",
@@ -206,13 +206,28 @@ def note(folder: Path, arguments: Sequence[str]) -> None:
     (folder / "run.json").write_text(json.dumps(content, indent=1))
 
 
+def gone_on(folder: Path, arguments: Sequence[str]) -> list[str]:
+    """Arguments that go on with a run from its last checkpoint, or begin it where it has none.
+
+    Metrics of the part before are set aside: Lightning's CSV logger deletes them.
+
+    Args:
+        folder: the run's.
+        arguments: that begin it.
+    """
+    last, metrics = folder / "checkpoints" / "last.ckpt", folder / "metrics.csv"
+    if not last.exists():
+        return list(arguments)
+    if metrics.exists():
+        number = len(list(folder.glob("metrics-*.csv")))
+        metrics.rename(folder / f"metrics-{number:03d}.csv")
+    return [*arguments, "--ckpt_path", str(last)]
+
+
 def _run(run: Run, call: Call) -> str | None:
     """One run to its end; why it failed, if it did."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    arguments = list(run.arguments)
-    if run.last.exists():
-        set_aside(run.folder)
-        arguments += ["--ckpt_path", str(run.last)]
+    arguments = gone_on(run.folder, run.arguments)
     note(run.folder, run.arguments)
     (run.folder / "failed.txt").unlink(missing_ok=True)
     before, began = _steps(run.folder), time.monotonic()
@@ -228,14 +243,6 @@ def _run(run: Run, call: Call) -> str | None:
 
 def _end(run: Run) -> str:
     return "its last epoch" if run.epochs else f"writing {run.scores}"
-
-
-def set_aside(folder: Path) -> None:
-    """Before a run goes on: Lightning's CSV logger deletes the metrics of the part before."""
-    metrics = folder / "metrics.csv"
-    if metrics.exists():
-        number = len(list(folder.glob("metrics-*.csv")))
-        metrics.rename(folder / f"metrics-{number:03d}.csv")
 
 
 def _steps(folder: Path) -> int:

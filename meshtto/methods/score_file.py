@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from hamipose.running.last_checkpoint import run_folder
+from hamipose.running.score_callback import ScoreCallback
 
 __all__ = ["ScoreFile"]
 
 
-class ScoreFile(Callback):
+class ScoreFile(ScoreCallback):
     """Writes ``scores.json`` (after `fit`), ``scores-validate.json`` or ``scores-test.json``.
 
     Each holds the protocol and, for every set, the errors after 0, 1, 2 … steps of adaptation and joint by joint.
@@ -20,10 +21,11 @@ class ScoreFile(Callback):
     """
 
     def __init__(self, path: str | None = None):
+        super().__init__()
         self.path = path
-        self._fitted = False
 
-    def _write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+    def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+        """The module's results; nothing where it has none."""
         results = getattr(pl_module, "results", None)
         folder = run_folder(trainer)  # asks all processes
         if not trainer.is_global_zero or trainer.sanity_checking or not results:
@@ -33,17 +35,3 @@ class ScoreFile(Callback):
         path = folder / name if self.path is None else Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n")
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After training."""
-        self._fitted = True
-        self._write(trainer, pl_module, "scores.json")
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the verb `validate`, and where a run is evaluated after its end, as it would have been before it."""
-        if trainer.state.fn == "validate":
-            self._write(trainer, pl_module, "scores.json" if self._fitted else "scores-validate.json")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the verb `test`."""
-        self._write(trainer, pl_module, "scores-test.json")
