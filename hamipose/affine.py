@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from hamipose.heatmaps import matrix_px_to_cells
+from hamipose.start_warp import start_warp
 
 __all__ = [
     "apply_points",
@@ -123,6 +124,9 @@ def warp_heatmaps(
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
     """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
 
+    That is one ``grid_sample``; or :func:`hamipose.sampling.carry`, for a network's maps on a CPU, which have their
+    channels last in memory, where no gradient is to go through.
+
     Args:
         heatmaps: of the teacher's view.
         student_from_teacher: pixels of the teacher's view → pixels of the student's.
@@ -134,48 +138,22 @@ def warp_heatmaps(
         The heatmaps in the student's view in single precision, and where they are known: True for the cells that the
         teacher saw (between its outermost cell centres), False where the result is padding.
     """
-    batch, keypoints, height, width = heatmaps.shape
+    height, width = heatmaps.shape[-2:]
     cells = matrix_px_to_cells(student_from_teacher.float(), stride)
+    tolerance = 1e-4  # of half a side
+    rows = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
+    if rows and not heatmaps.requires_grad and min(height, width) >= 2:
+        start_warp()
+        from hamipose.sampling import carry
+
+        carried, known = carry(heatmaps, invert(cells), mirrored, mirror, tolerance)
+        return carried, known[:, None]
+    exchanged = torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps).float()
     grid = _sampling_grid(cells, (height, width), (height, width))
-    numbers = torch.arange(keypoints, device=heatmaps.device)
-    swapped = torch.as_tensor(mirror, device=heatmaps.device)
-    first = torch.arange(0, batch * keypoints, keypoints, device=heatmaps.device)
-    maps = first[:, None] + torch.where(mirrored[:, None], swapped, numbers)
-    warped = _sampled(heatmaps, maps, grid)
-    tolerance = 1e-4
+    carried = F.grid_sample(exchanged, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     x, y = grid.abs().unbind(-1)
     known = (x <= 1 - 1 / width + tolerance) & (y <= 1 - 1 / height + tolerance)
-    return warped, known[:, None]
-
-
-#: About half of what a core has for itself.
-_CACHED_BYTES = 2**20
-
-
-def _sampled(
-    heatmaps: Float[Tensor, "batch keypoint height width"],
-    maps: Int[Tensor, "batch keypoint"],
-    grid: Float[Tensor, "batch height width 2"],
-) -> Float[Tensor, "batch keypoint height width"]:
-    """Maps of the batch by their numbers, read at a grid.
-
-    On a CPU a few images at a time, whose maps are still in the cache when they are read; elsewhere, and where
-    gradients go through, all at once (`benchmarks/heatmap_warp.py`).
-    """
-
-    def read(part: slice) -> Tensor:
-        facing = flat.index_select(0, maps[part].flatten()).unflatten(0, maps[part].shape).float()
-        return F.grid_sample(facing, grid[part], mode="bilinear", padding_mode="zeros", align_corners=False)
-
-    flat, batch = heatmaps.flatten(0, 1), len(heatmaps)
-    few = max(1, _CACHED_BYTES * batch // max(1, 4 * heatmaps.numel()))
-    if few >= batch or heatmaps.device.type != "cpu" or heatmaps.requires_grad:
-        return read(slice(None))
-    warped = heatmaps.new_empty(heatmaps.shape, dtype=torch.float32)
-    for begin in range(0, batch, few):
-        part = slice(begin, begin + few)
-        warped[part] = read(part)
-    return warped
+    return carried, known[:, None]
 
 
 def _sampling_grid(

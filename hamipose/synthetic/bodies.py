@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from hamipose.start_warp import start_warp
 from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
 from hamipose.synthetic.poses import Pose
-from hamipose.synthetic.start_warp import start_warp
 from hamipose.synthetic.surface import Normals
 
 __all__ = ["PARTS", "Bodies", "Body", "bodies", "sample_shape"]

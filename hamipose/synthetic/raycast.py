@@ -1,17 +1,15 @@
 """The renderer: takes a scene and the body's mesh to warp, and brings a picture back."""
 
 import itertools
-import os
-import sys
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from hamipose.start_warp import compile_kernels, start_warp
 from hamipose.synthetic.bodies import bodies
 from hamipose.synthetic.scene import SOLIDS, Scene
-from hamipose.synthetic.start_warp import start_warp
 from hamipose.synthetic.surface import Surface, bounds, lengths
 
 __all__ = ["Renderer", "renderer"]
@@ -29,13 +27,10 @@ class Renderer:
         wp = start_warp()
         self._wp = wp
         self.device = device or ("cuda:0" if wp.is_cuda_available() else "cpu")
-        if not any(name.startswith("wp_hamipose.synthetic.kernels") for name in _listdir(wp.config.kernel_cache_dir)):
-            print("Compiling the renderer; this happens once and takes some seconds.", file=sys.stderr, flush=True)
         from hamipose.synthetic import kernels, raster
 
         self._kernels, self._raster, self._surface = kernels, raster, surface
-        for module in (raster, kernels):
-            wp.load_module(module, device=self.device)
+        compile_kernels(raster, kernels, what="the renderer", device=self.device)
         self._points = self._array(surface.rest_m, wp.vec3)
         corners = self._array(surface.faces.reshape(-1), wp.int32)
         self._mesh = wp.Mesh(points=self._points, indices=corners, bvh_leaf_size=2)
@@ -183,10 +178,6 @@ class Renderer:
 
 def _linear(srgb: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     return np.clip(srgb, 0, 1) ** 2.2
-
-
-def _listdir(folder: str | None) -> list[str]:
-    return os.listdir(folder) if folder and os.path.isdir(folder) else []
 
 
 @lru_cache(maxsize=2)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from hamipose.start_warp import start_warp
 from hamipose.synthetic.people import LOOKS, picture_person
 from hamipose.synthetic.raycast import renderer
-from hamipose.synthetic.start_warp import start_warp
 
 SIDE = 12
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hamipose.synthetic.start_warp import start_warp
+from hamipose.start_warp import start_warp
 
 COUNT = 20000
 
