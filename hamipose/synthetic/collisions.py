@@ -48,7 +48,9 @@ def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np
     radius = np.array([r for _, _, r in _CAPSULES.values()])
     first = np.array([names.index(a) for a, _ in _PAIRS])
     second = np.array([names.index(b) for _, b in _PAIRS])
-    distance = np.linalg.norm(points[:, first, :, None] - points[:, second, None, :], axis=-1).min((-1, -2))
+    x, y, z = np.moveaxis(points, -1, 0)  # coordinate by coordinate, which is quicker than rows of three
+    dx, dy, dz = (axis[:, first, :, None] - axis[:, second, None, :] for axis in (x, y, z))
+    distance = np.sqrt((dx * dx + dy * dy + dz * dz).min((-1, -2)))
     return np.maximum(radius[first] + radius[second] - distance, 0.0).sum(-1)
 
 

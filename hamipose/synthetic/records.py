@@ -14,7 +14,7 @@ from hamipose.synthetic.raycast import renderer
 __all__ = ["FORMAT", "category", "make_record", "picture_name", "ready", "triplets", "write_picture"]
 
 #: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = {"plain": 2, "photo": 3}
+FORMAT = {"plain": 3, "photo": 4}
 
 
 def picture_name(index: int) -> str:
