@@ -16,7 +16,7 @@ __all__ = ["Things", "World", "first_hits", "render"]
 
 # Sums may be reordered and divisions become products: a fifth quicker on a processor, and one pixel in 1000 is another
 # shade (`benchmarks/results/render.md`). `raster`, whose claims rest on rounding, is compiled as it is written.
-_QUICK = f"{wp.config.cpu_compiler_flags or '-march=native'} -ffast-math"
+_QUICK = f"{wp.config.cpu_compiler_flags or '-march=native'} -ffast-math -Wno-nan-infinity-disabled"
 wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": _QUICK})
 
 
