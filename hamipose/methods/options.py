@@ -16,7 +16,7 @@ class NetworkOptions:
         skeleton: whose keypoints it finds: body16, coco17, hand21 or lsp14.
         backbone: any name that timm knows.
         weights: what the backbone starts from: "none", "pretrained" (timm's) or a file of a ResNet's state dict.
-        deconv_channels: widths of the deconvolutions.
+        deconv_channels: widths of the deconvolutions; a ResNet with fewer than three ends at the stage they fit.
         compile: compile the network with torch.compile.
     """
 

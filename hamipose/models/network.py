@@ -6,6 +6,7 @@ from typing import Any
 import timm
 import torch
 from jaxtyping import Float, UInt8
+from timm.models import FeatureListNet
 from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
 
@@ -29,7 +30,9 @@ class PoseNetwork(nn.Module):
     """Images → one heatmap a keypoint, at a quarter of the image's size.
 
     The number of deconvolutions, each of which doubles the size, follows from the backbone's stride: three after a
-    ResNet (32), two after a ViT with patches of 16 px, none after an HRNet, whose finest branch is used.
+    ResNet (32), two after a ViT with patches of 16 px, none after an HRNet, whose finest branch is used. A ResNet,
+    ConvNeXt or the like that is given fewer than that ends at the stage they fit: with two, a ResNet goes without its
+    last stage, which holds most of its parameters and on images of 64 px would see 2 × 2 cells.
 
     Weights and maps lie in memory with their channels last, which convolutions are faster with
     (`benchmarks/memory_format.py`); shapes are as ever.
@@ -57,7 +60,9 @@ class PoseNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.keypoints = keypoints
-        self.backbone, channels, self.backbone_stride, self._channels_last = _backbone(backbone, weights)
+        self.backbone, channels, self.backbone_stride, self._channels_last = _backbone(
+            backbone, weights, self.stride * 2 ** len(deconv_channels)
+        )
         doublings = math.log2(self.backbone_stride / self.stride)
         if doublings not in range(len(deconv_channels) + 1):
             raise InputError(
@@ -128,8 +133,11 @@ class PoseNetwork(nn.Module):
         return normalise(images)
 
 
-def _backbone(name: str, weights: str | None) -> tuple[nn.Module, int, int, bool]:
-    """timm's feature extractor, its channels and stride, and whether it keeps channels last (N, H, W, C)."""
+def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module, int, int, bool]:
+    """timm's feature extractor, its channels and stride, and whether it keeps channels last (N, H, W, C).
+
+    A backbone whose stride is above ``coarsest`` ends at its last stage that is not, where timm can end it there.
+    """
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
         raise InputError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
@@ -140,7 +148,12 @@ def _backbone(name: str, weights: str | None) -> tuple[nn.Module, int, int, bool
     elif family in _ANY_IMAGE_SIZE:
         options.update(dynamic_img_size=True)
 
-    network = pretrained(name, **options) if weights == "pretrained" else timm.create_model(name, **options)
+    create = pretrained if weights == "pretrained" else timm.create_model
+    network = create(name, **options)
+    fitting = [stage for stage, made in enumerate(network.feature_info.info) if made["reduction"] <= coarsest]
+    # Other extractors of timm's (MobileNet, EfficientNet) would keep the stages that nothing reads.
+    if network.feature_info.reduction()[-1] > coarsest and fitting and isinstance(network, FeatureListNet):
+        network = create(name, **options | {"out_indices": (fitting[-1],)})
     if isinstance(network, HighResolutionNetFeatures):
         # Only the finest branch is read: the fusions into the others would cost time and never see a gradient.
         last = network.stage4[-1]

@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 
 from hamipose.errors import InputError
@@ -42,6 +43,32 @@ def test_the_head_is_simple_baselines(backbone, deconvolutions):
     assert network.feature_channels == network.final.in_channels == (256 if deconvolutions else 16)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "deconvolutions", "stride"),
+    [("resnet10t", 2, 16), ("resnet10t", 1, 8), ("resnet10t", 0, 4), ("convnext_atto", 2, 16)],
+)
+def test_a_backbone_with_fewer_deconvolutions_ends_at_the_stage_they_fit(backbone, deconvolutions, stride):
+    network = PoseNetwork(5, backbone, deconv_channels=(8,) * deconvolutions)
+    images = torch.randn(2, 3, 64, 96)
+    maps = network.pyramid(images)
+    assert network.backbone_stride == stride
+    assert [m.shape[-1] for m in maps] == [96 // stride << doubling for doubling in range(deconvolutions + 1)]
+    heatmaps = network(images)
+    assert heatmaps.shape == (2, 5, 16, 24)
+    heatmaps.sum().backward()
+    assert all(p.grad is not None for p in network.parameters()), "stages that nothing reads are not kept"
+
+
+def test_the_stages_kept_of_a_backbone_start_from_the_file_of_the_whole(tmp_path):
+    whole = timm.create_model("resnet10t")
+    torch.save(whole.state_dict(), tmp_path / "resnet.pth")
+    network = PoseNetwork(5, "resnet10t", str(tmp_path / "resnet.pth"), (8, 8))
+    kept = network.backbone.state_dict()
+    assert kept
+    assert not any(key.startswith("layer4") for key in kept)
+    assert all(torch.equal(value, whole.state_dict()[key]) for key, value in kept.items())
+
+
 def test_heatmaps_are_the_last_layer_of_the_features():
     network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
     images = torch.randn(2, 3, 32, 32)
@@ -79,7 +106,10 @@ def test_an_unknown_backbone_is_refused_with_similar_names():
         PoseNetwork(5, "resnet19")
 
 
-@pytest.mark.parametrize(("backbone", "channels"), [("resnet10t", (256, 256)), ("vit_small_patch14_dinov2", (8, 8, 8))])
+@pytest.mark.parametrize(
+    ("backbone", "channels"),
+    [("lcnet_050", (8, 8)), ("vit_tiny_patch16_224", (8,)), ("vit_small_patch14_dinov2", (8, 8, 8))],
+)
 def test_a_stride_that_no_deconvolutions_bridge_is_refused(backbone, channels):
     with torch.device("meta"), pytest.raises(InputError, match="stride"):
         PoseNetwork(5, backbone, deconv_channels=channels)
