@@ -17,7 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)"; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV): about 6 GB the first time, a few minutes …"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
+	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true  # on all cores, where pip compiles on one; some are templates
 	@touch $@
 
 demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and show before and after (about a quarter of an hour)
