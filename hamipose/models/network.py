@@ -1,6 +1,7 @@
 """A timm backbone and the Simple Baseline head (Xiao et al., ECCV 2018): deconvolutions, then one 1 × 1 layer."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -148,12 +149,14 @@ def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module,
     elif family in _ANY_IMAGE_SIZE:
         options.update(dynamic_img_size=True)
 
-    create = pretrained if weights == "pretrained" else timm.create_model
+    create: Callable[..., nn.Module] = pretrained if weights == "pretrained" else timm.create_model
     network = create(name, **options)
-    fitting = [stage for stage, made in enumerate(network.feature_info.info) if made["reduction"] <= coarsest]
+    made: Any = network.feature_info
+    fitting = [i for i, stage in enumerate(made.info) if stage["reduction"] <= coarsest]
     # Other extractors of timm's (MobileNet, EfficientNet) would keep the stages that nothing reads.
-    if network.feature_info.reduction()[-1] > coarsest and fitting and isinstance(network, FeatureListNet):
+    if made.reduction()[-1] > coarsest and fitting and isinstance(network, FeatureListNet):
         network = create(name, **options | {"out_indices": (fitting[-1],)})
+        made = network.feature_info
     if isinstance(network, HighResolutionNetFeatures):
         # Only the finest branch is read: the fusions into the others would cost time and never see a gradient.
         last = network.stage4[-1]
@@ -161,5 +164,4 @@ def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module,
     if weights not in (None, "none", "pretrained"):
         load_backbone(network, name, weights)
     channels_last = str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")
-    made: Any = network.feature_info
     return network, made.channels()[-1], made.reduction()[-1], channels_last

@@ -26,6 +26,14 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
     overrides = [word for key, value in tiny.items() for word in (f"--{key}", str(value))]
     arguments = ["--out", "demo", "--seed", "3", *overrides, "--data.target", target]
 
+    main([*arguments, "--minutes", "0"])
+    first = capsys.readouterr().out
+    assert "Mean teacher left out, it would end after 0 minutes: the same command again adds it" in " ".join(
+        first.split()
+    )
+    assert "│mean teacher│" not in first
+    assert (tmp_path / "demo/seed3/report.html").read_text().count("mean teacher") == 0
+
     main(arguments)
     first = capsys.readouterr().out
     for row in ("source only", "mean teacher", "HamiPose"):
