@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true  # on all cores, where pip compiles on one; some are templates
 	@touch $@
 
-demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and show before and after (about a quarter of an hour)
+demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and show before and after (ten to fifteen minutes)
 	@$(PY) -m hamipose demo --out runs/demo
 
 test: $(STAMP) ## the test suite

@@ -30,7 +30,7 @@ data and demonstration
   data synthesize --look plain --count 2000 --out DIR    people of our own making, with labels
   data check|show|prepare NAME …                         the data sets of the field (data --help)
   style fit --content DIR --style DIR --out FILE         the decoder of UniFrame's style transfer
-  demo [--out DIR]                                       the whole story in a quarter of an hour
+  demo [--out DIR]                                       the whole story in ten to fifteen minutes
 
 configs
   configs list|show NAME                                 the ready-made experiments
