@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -15,6 +15,7 @@ from hamipose.cli.parser import Parser, one_line, quieten, reason
 from hamipose.errors import InputError
 from hamipose.running.last_checkpoint import AtomicCheckpoints
 from hamipose.running.progress import Progress
+from hamipose.running.summary import Summary
 
 __all__ = ["Application", "run_application"]
 
@@ -101,7 +102,7 @@ class Application(LightningCLI):
             raise InputError(reason(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """With checkpoint files that are whole or absent, and our progress bar where no other is asked for."""
+        """With checkpoint files that are whole or absent; our progress bar and summary unless others are asked for."""
 
         def listed(key: str) -> list[Any]:
             value = options.get(key) or []
@@ -111,6 +112,9 @@ class Application(LightningCLI):
         plugins, callbacks = [*listed("plugins"), AtomicCheckpoints()], listed("callbacks")
         if options.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(Progress())
+        if options.get("enable_model_summary") is not False and not any(isinstance(c, ModelSummary) for c in callbacks):
+            callbacks.append(Summary())
+            kwargs["enable_model_summary"] = False  # Lightning's own
         return super().instantiate_trainer(plugins=plugins, callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:

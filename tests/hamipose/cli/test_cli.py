@@ -90,7 +90,10 @@ def test_help_is_short_and_quick():
 @pytest.mark.slow
 def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     run = tmp_path / "runs" / "run"
-    assert main(["fit", "--config", str(config)]) == 0
+    assert main(["fit", "--config", str(config), "--trainer.enable_model_summary", "true"]) == 0
+    beginning = capsys.readouterr().out
+    assert "Parameters: network " in beginning
+    assert "FLOPs" not in beginning
     checkpoint = run / "checkpoints" / "last.ckpt"
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 6
     assert (run / "checkpoints" / "source-selected.ckpt").exists()
