@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelSummary, ProgressBar
+from lightning.pytorch.callbacks import Callback, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -108,11 +108,14 @@ class Application(LightningCLI):
             value = options.get(key) or []
             return value if isinstance(value, list) else [value]
 
+        def left_to_us(option: str, kind: type[Callback]) -> bool:
+            return options.get(option) is not False and not any(isinstance(c, kind) for c in callbacks)
+
         options = self._get(self.config_init, "trainer")
         plugins, callbacks = [*listed("plugins"), AtomicCheckpoints()], listed("callbacks")
-        if options.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+        if left_to_us("enable_progress_bar", ProgressBar):
             callbacks.append(Progress())
-        if options.get("enable_model_summary") is not False and not any(isinstance(c, ModelSummary) for c in callbacks):
+        if left_to_us("enable_model_summary", ModelSummary):
             callbacks.append(Summary())
             kwargs["enable_model_summary"] = False  # Lightning's own
         return super().instantiate_trainer(plugins=plugins, callbacks=callbacks, **kwargs)

@@ -100,8 +100,9 @@ def _stated(spec: Any) -> Any:
     return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}))}
 
 
-#: At a small scale, on what is at hand. Those whose folders are missing are left out.
 _WHOLE_BACKBONE = {"model.init_args.network.deconv_channels": "[64,64,64]"}  # the demo's ends a stage earlier
+
+#: At a small scale, on what is at hand. Those whose folders are missing are left out.
 PHOTO_PEOPLE = Transfer(
     "people", "built-in people, plain → photo look", "tables/people.yaml", "photo", options=_WHOLE_BACKBONE
 )
