@@ -17,6 +17,7 @@ _HOME = {
     "KeypointDataset": "base",
     "LeedsSports": "lsp",
     "LeedsSportsExtended": "lsp",
+    "MergedKeypoints": "merged",
     "Prepared": "packed",
     "RenderedHands": "rhd",
     "Surreal": "surreal",

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from hamipose.data import MergedKeypoints
+from hamipose.data.base import KeypointDataset
+from hamipose.errors import InputError
+from hamipose.skeletons import BODY16, COCO17
+from hamipose.types import Sample
+
+
+class Numbered(KeypointDataset):
+    """Samples whose name is the set's name and their position."""
+
+    def __init__(self, name: str, count: int, skeleton=BODY16):
+        self.name, self.count, self.skeleton = name, count, skeleton
+        self.prepared = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        assert 0 <= index < self.count
+        return Sample(
+            image=np.zeros((4, 4, 3), np.uint8),
+            box_px=np.array([0, 0, 4, 4], np.float32),
+            name=f"{self.name}{index}:{self.decode_side}",
+            keypoints_px=np.zeros((len(self.skeleton), 2), np.float32),
+            visibility=np.zeros(len(self.skeleton), np.int64),
+        )
+
+
+def test_merged_sets_give_every_sample_once_in_order():
+    parts = [Numbered("a", 2), Numbered("b", 1), Numbered("c", 3)]
+    merged = MergedKeypoints(parts)
+    merged.prepare()
+    merged.decode_side = 64
+    names = [merged[i].name for i in range(len(merged))]
+    assert names == ["a0:64", "a1:64", "b0:64", "c0:64", "c1:64", "c2:64"]
+    assert [part.prepared for part in parts] == [1, 1, 1]
+    assert merged.skeleton == BODY16
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_merged_sets_refuse_an_index_outside(index):
+    with pytest.raises(IndexError):
+        MergedKeypoints([Numbered("a", 3)])[index]
+
+
+def test_merged_sets_need_one_skeleton():
+    with pytest.raises(InputError, match="body16, coco17"):
+        MergedKeypoints([Numbered("a", 1), Numbered("b", 1, COCO17)])
+    with pytest.raises(InputError, match="at least one"):
+        MergedKeypoints([])
