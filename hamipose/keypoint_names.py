@@ -33,9 +33,8 @@ def _words(name: str) -> list[str]:
 
 def _finger(words: list[str]) -> list[str]:
     """Rewrite a joint of a hand as finger and joint: ``forefinger1``, ``ring_finger2``, ``pinky_tip``."""
-    words = [word for word in words if word != "finger"] if len(words) > 1 else words
-    if not words:
-        return words
+    if len(words) > 1:
+        words = [word for word in (re.sub(r"^finger(?=[1-4]?$)", "", word) for word in words) if word] or words
     match = re.fullmatch(
         r"(thumb|index|middle|ring|little|pinky|pinkie|forefinger|pointer)(?:finger)?([1-4]?)", words[0]
     )

@@ -132,7 +132,8 @@ class CocoFile:
         Raises:
             InputError: the file has no category with keypoints that are wanted.
         """
-        listed = self.categories or list(categories)
+        spoilt = not self.categories and self.omissions.count("category") > 0
+        listed = self.categories or ([] if spoilt else list(categories))
         useful = self._useful_categories(listed, wanted, names)
         gathered: list[tuple[CocoPerson, dict[str, Any], tuple[str, ...], Rows]] = []
         for position, record in self._usable():

@@ -89,8 +89,8 @@ def match_pictures(
             by_number.setdefault(int(digits[1]), []).append(path)
     matches: Matches[Key] = Matches()
     claims: dict[str, dict[tuple[str, ...], float]] = {}  # path → name → parts in common, ½ more if all are
-    for name, path in (direct or {}).items():
-        claims.setdefault(path, {})[_parts(name)] = 10_000
+    for taken, path in (direct or {}).items():
+        claims.setdefault(path, {})[_parts(taken)] = float("inf")
     wanted: dict[Key, tuple[tuple[str, ...], str]] = {}
     for key, name in keys.items():
         if isinstance(name, int):
@@ -170,12 +170,13 @@ def located(folder: Path, names: Iterable[str | int]) -> Matches[str | int]:
             if isinstance(name, str) and _exists(folder / spelling):
                 direct[name] = str(folder / spelling)
                 break
+    found: dict[str | int, str] = dict(direct.items())
     rest = [name for name in names if name not in direct]
     if not rest:
-        return Matches(dict(direct))
+        return Matches(found)
     paths = _pictures_below(folder)
     relative = {os.path.relpath(path, folder): path for path in paths}
     taken = {name: os.path.relpath(path, folder) for name, path in direct.items()}
     matches = match_pictures({name: name for name in rest}, list(relative), taken)
-    found: dict[str | int, str] = {**direct, **{key: str(folder / path) for key, path in matches.found.items()}}
+    found.update({key: str(folder / path) for key, path in matches.found.items()})
     return Matches(found, {key: [str(folder / p) for p in several] for key, several in matches.ambiguous.items()})

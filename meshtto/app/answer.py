@@ -115,7 +115,7 @@ class Answers:
         unfolded = unfold(self.method, shown, samples, phases, Path(tempfile.mkdtemp(dir=self.folder)))
         said = self._sentence(unfolded, len(samples), source)
         if isinstance(source, _OnePhoto) and source.file.omissions:
-            said = f"{said} {source.file.omissions}."
+            said = f"{said} {source.file.omissions}.".replace(f"{source.file.path.parent}/", "")
         return Answer(said, unfolded)
 
     def _sentence(self, unfolded: Unfolded, people: int, source: Source | None) -> str:

@@ -7,7 +7,9 @@ from hamipose.skeletons import BODY16, COCO17, HAND21, LSP14, SKELETONS
 from meshtto.joints import JOINTS24, OPENPOSE25
 
 
-@pytest.mark.parametrize("names", [*(s.keypoints for s in SKELETONS.values()), OPENPOSE25], ids=[*SKELETONS, "openpose"])
+@pytest.mark.parametrize(
+    "names", [*(s.keypoints for s in SKELETONS.values()), OPENPOSE25], ids=[*SKELETONS, "openpose"]
+)
 def test_our_own_names_stay(names: tuple[str, ...]):
     assert canonical_names(names) == names
 

@@ -118,7 +118,9 @@ def test_as_evidence_it_is_in_the_same_frame(written: Path, photos: Path):
     for shown, person in zip(pictures, content, strict=True):
         ((evidence,),) = file.of([shown])
         joint = JOINTS49.index("left_wrist")
-        np.testing.assert_allclose(evidence.keypoints_px[joint], person["keypoints"][3 * wrist : 3 * wrist + 2], atol=0.01)
+        np.testing.assert_allclose(
+            evidence.keypoints_px[joint], person["keypoints"][3 * wrist : 3 * wrist + 2], atol=0.01
+        )
         assert evidence.confidence[joint] == pytest.approx(person["keypoint_scores"][wrist])
 
 

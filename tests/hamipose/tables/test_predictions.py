@@ -1,7 +1,6 @@
 """Predictions of others: the verb's scores are the metric's, and what does not fit is told in a line."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -77,6 +76,39 @@ def test_our_own_predictions_are_matched_by_file_and_by_name_of_the_keypoint(dot
     assert scored(dots, tmp_path, content) == scored(dots, tmp_path, results(guesses))
 
 
+def test_results_have_the_order_of_the_data_set_s_file(dots, tmp_path, guesses):
+    """The same names in another order, and the person is not the first category."""
+    light = tmp_path / "set"
+    shutil.copytree(dots / "light", light)
+    content = json.loads((light / "annotations.json").read_text())
+    order = np.random.default_rng(2).permutation(len(BODY16))
+    people = {"id": 5, "name": "person", "keypoints": [BODY16.keypoints[k] for k in order]}
+    content["categories"] = [{"id": 1, "name": "dog", "keypoints": list(BODY16.keypoints)}, people]
+    for person in content["annotations"]:
+        person["category_id"] = 5
+        person["keypoints"] = np.reshape(person["keypoints"], (-1, 3))[order].ravel().tolist()
+    (light / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "found.json").write_text(json.dumps(results(guesses[:, order], category_id=5)))
+    where = ["--data", "CocoKeypoints", "--root", str(light), "--box", "image", "--out", str(tmp_path / "scores.json")]
+    main(["--predictions", str(tmp_path / "found.json"), *where])
+    found = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert found == scored(dots, tmp_path, results(guesses))
+
+
+def test_a_set_without_labels_of_the_headline_says_so(dots, tmp_path, guesses):
+    light = tmp_path / "set"
+    shutil.copytree(dots / "light", light)
+    content = json.loads((light / "annotations.json").read_text())
+    for person in content["annotations"]:
+        rows = np.reshape(person["keypoints"], (-1, 3))
+        rows[[k not in ("head", "neck") for k in BODY16.keypoints], 2] = 0
+        person["keypoints"] = rows.ravel().tolist()
+    (light / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "found.json").write_text(json.dumps(results(guesses)))
+    with pytest.raises(InputError, match="of the 24 people is labeled inside its crop: there is nothing to score"):
+        main(["--predictions", str(tmp_path / "found.json"), "--data", "CocoKeypoints", "--root", str(light)])
+
+
 def test_keypoints_that_were_not_predicted_are_left_out(dots, tmp_path, guesses):
     """COCO's 17 have all limb joints, but neither head nor neck."""
     places = [BODY16.keypoints.index(k) if k in BODY16.keypoints else 0 for k in COCO17.keypoints]
@@ -103,10 +135,9 @@ def test_another_number_of_keypoints_is_told(dots, tmp_path, guesses):
     told = refused(dots, tmp_path, results(guesses[:, :14]))
     assert "24 results (number 0, number 1, number 2, …): has 42 numbers in keypoints instead of 48" in told
     assert "--keypoints" in told
-    with pytest.raises(InputError, match="1 of 24 images have no prediction, 0003.png"):
-        torn = results(guesses)
-        torn[3]["keypoints"] = torn[3]["keypoints"][:-1]
-        scored(dots, tmp_path, torn)
+    torn = results(guesses)
+    torn[3]["keypoints"] = torn[3]["keypoints"][:-1]
+    assert "1 of 24 images have no prediction, 0003.png" in refused(dots, tmp_path, torn)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +145,7 @@ def test_another_number_of_keypoints_is_told(dots, tmp_path, guesses):
     [
         ([], "hold no people"),
         ({"annotations": []}, "lacks images"),
-        ([{"keypoints": [1, 2, 3] * 16}], "number 0.: has no image_id"),
+        ([{"keypoints": [1, 2, 3] * 16}], "(number 0): has no image_id"),
         ("text", "holds 'text'"),
     ],
 )
