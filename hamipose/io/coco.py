@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hamipose.errors import InputError
 from hamipose.io.coco_records import CocoCategory, CocoImage, CocoPerson, read_categories, read_images
-from hamipose.io.coco_values import Identifier, Rows, as_box, as_number, as_rows, identifier
+from hamipose.io.coco_values import Identifier, Rows, ThirdNumbers, as_box, as_number, as_rows, identifier
 from hamipose.io.json_file import read_json, shown
 from hamipose.io.omissions import BadRecord, Omissions
 
@@ -135,7 +137,7 @@ class CocoFile:
         spoilt = not self.categories and self.omissions.count("category") > 0
         listed = self.categories or ([] if spoilt else list(categories))
         useful = self._useful_categories(listed, wanted, names)
-        gathered: list[tuple[CocoPerson, dict[str, Any], tuple[str, ...], Rows]] = []
+        gathered: dict[tuple[str, ...], list[tuple[CocoPerson, dict[str, Any], Rows]]] = {}
         for position, record in self._usable():
             try:
                 category = self._category_of(record) if self.categories else _lookup(record, listed)
@@ -150,25 +152,30 @@ class CocoFile:
                 rows = as_rows(record, len(order))
                 if rows is None:
                     raise BadRecord("has no keypoints")
-                gathered.append((person, record, tuple(order), rows))
+                gathered.setdefault(tuple(order), []).append((person, record, rows))
             except BadRecord as error:
                 self._skip(position, record, str(error))
-        scored = any(r.fractional for *_, r in gathered) and not any(r.flagged for *_, r in gathered)
+        thirds = {order: ThirdNumbers([rows for *_, rows in own], order) for order, own in gathered.items()}
+        scored = any(t.fractional.any() for t in thirds.values()) and not any(t.flagged.any() for t in thirds.values())
         people = []
-        for person, record, order, rows in gathered:
-            try:
-                predicted = person.score is not None or rows.fractional or scored or self.images is None
-                keypoints = rows.keypoints(order, predicted)
-                seen = keypoints.placed if unlabeled else keypoints.visibility > 0
-                if not seen.any():
-                    raise BadRecord("has no labeled keypoint")
-                if not unlabeled and not any(s and name in wanted for s, name in zip(seen, order, strict=True)):
-                    raise BadRecord("has no labeled keypoint of those to be used here")
-                box = as_box(record.get("bbox")) if boxes else None
-                people.append(replace(person, box_px=box, keypoints=keypoints))
-            except BadRecord as error:
-                self._skip(person.number, record, str(error))
-        return people
+        for order, own in gathered.items():
+            certain = scored or self.images is None
+            predicted = np.array([certain or person.score is not None for person, *_ in own])
+            useful_places = np.array([name in wanted for name in order])
+            for (person, record, _), keypoints in zip(own, thirds[order].keypoints(predicted), strict=True):
+                try:
+                    if keypoints is None:
+                        raise BadRecord("the third number of a keypoint must be 0, 1, 2, null or a score in (0, 1]")
+                    seen = keypoints.placed if unlabeled else keypoints.visibility > 0
+                    if not seen.any():
+                        raise BadRecord("has no labeled keypoint")
+                    if not (seen & useful_places).any():
+                        raise BadRecord("has no labeled keypoint of those to be used here")
+                    box = as_box(record.get("bbox")) if boxes else None
+                    people.append(replace(person, box_px=box, keypoints=keypoints))
+                except BadRecord as error:
+                    self._skip(person.number, record, str(error))
+        return sorted(people, key=lambda person: person.number)
 
     def _useful_categories(
         self, listed: Sequence[CocoCategory], wanted: Collection[str], names: Sequence[str] | None

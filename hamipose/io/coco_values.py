@@ -12,7 +12,17 @@ from jaxtyping import Bool, Float, Int
 from hamipose.io.json_file import shown
 from hamipose.io.omissions import BadRecord
 
-__all__ = ["Identifier", "Keypoints", "Rows", "as_box", "as_file_name", "as_number", "as_rows", "identifier"]
+__all__ = [
+    "Identifier",
+    "Keypoints",
+    "Rows",
+    "ThirdNumbers",
+    "as_box",
+    "as_file_name",
+    "as_number",
+    "as_rows",
+    "identifier",
+]
 
 Identifier = int | str
 """An id: a whole number however it is written (7, 7.0, "7"), or text such as a UUID."""
@@ -23,6 +33,8 @@ _SMALLEST_PX = 0.01
 
 def as_number(value: object) -> float | None:
     """Return a finite number, also one given as text; None for anything else."""
+    if type(value) is float and abs(value) < math.inf:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -38,6 +50,8 @@ def identifier(value: object) -> Identifier | None:
     >>> identifier(7.0), identifier("7"), identifier("0007"), identifier("a-b"), identifier(None)
     (7, 7, '0007', 'a-b', None)
     """
+    if type(value) is int and abs(value) < 10**18:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, float):
@@ -45,7 +59,7 @@ def identifier(value: object) -> Identifier | None:
             return None
         return identifier(int(value)) if value == int(value) else repr(value)
     if isinstance(value, int):
-        return value if abs(value) < 10**18 else shown(value)
+        return shown(value)
     text = value.strip()
     whole = re.fullmatch(r"(0|-?[1-9][0-9]{0,17})(\.0+)?", text)
     return int(whole[1]) if whole else text or None
@@ -122,50 +136,50 @@ class Rows:
     values: Float[np.ndarray, "keypoint 3"]
     scores: Float[np.ndarray, " keypoint"] | None
 
-    @property
-    def fractional(self) -> bool:
-        """Whether a third number can only be a score."""
-        third = self.values[:, 2]
-        return bool(((third > 0) & (third < 1)).any())
 
-    @property
-    def flagged(self) -> bool:
-        """Whether a third number can only be COCO's visibility."""
-        return bool((self.values[:, 2] == 2).any())
+class ThirdNumbers:
+    """Give the third numbers of people with the same keypoints their meaning.
 
-    def keypoints(self, names: Sequence[str], predicted: bool) -> Keypoints:
-        """Give the third numbers their meaning.
+    0: not labeled. 1 and 2: hidden and visible. Null: labeled, unless the position is null or (0, 0). Between 0 and 1:
+    a score, and visible. ``keypoint_scores`` take precedence as confidence; a score of 0 is not visible.
 
-        0: not labeled. 1 and 2: hidden and visible. Null: labeled, unless the position is null or (0, 0). Between 0
-        and 1: a score, and visible. Scores in ``keypoint_scores`` take precedence as confidence.
+    Args:
+        rows: of each person; at least one.
+        names: of the keypoints.
+
+    Attributes:
+        fractional: of each person, whether a third number can only be a score.
+        flagged: of each person, whether a third number can only be COCO's visibility.
+    """
+
+    def __init__(self, rows: Sequence[Rows], names: Sequence[str]):
+        self._names = tuple(names)
+        self._values = np.stack([row.values for row in rows])
+        unknown = np.full(len(self._names), np.nan)
+        self._scores = np.stack([unknown if row.scores is None else row.scores for row in rows])
+        third = self._values[..., 2]
+        self.fractional = ((third > 0) & (third < 1)).any(-1)
+        self.flagged = (third == 2).any(-1)
+
+    def keypoints(self, predicted: Bool[np.ndarray, " person"]) -> list[Keypoints | None]:
+        """Return each person's keypoints; None where a third number of a label is above 2.
 
         Args:
-            names: of the keypoints.
-            predicted: third numbers are scores: 1 is a score, too, and so are numbers above 1.
-
-        Raises:
-            BadRecord: a third number of a label is above 2.
+            predicted: of each person, whether third numbers are scores: then 1 is a score, too, and so are numbers
+                above 1.
         """
-        px, third = self.values[:, :2], self.values[:, 2]
-        placed = np.isfinite(px).all(1)
-        px = np.where(placed[:, None], px, 0.0)
-        third = np.where(np.isnan(third), np.where((px != 0).any(1), 2.0, 0.0), third)
-        if not predicted and not self.fractional and (third > 2).any():
-            raise BadRecord("the third number of a keypoint must be 0, 1, 2, null or a score in (0, 1]")
-        visibility = np.where(third > 0, 2, 0)
-        if not predicted:
-            visibility = np.where(third == 1, 1, visibility)
-        confidence = np.clip(third, 0, 1)
-        if self.scores is not None:
-            confidence = np.where(np.isnan(self.scores), confidence, np.clip(self.scores, 0, 1))
-            visibility = np.where(self.scores <= 0, 0, visibility)
-        return Keypoints(
-            names=tuple(names),
-            px=px,
-            visibility=np.where(placed, visibility, 0).astype(np.int64),
-            confidence=np.where(placed, confidence, 0).astype(np.float32),
-            placed=placed,
-        )
+        px, third = self._values[..., :2], self._values[..., 2]
+        placed = np.isfinite(px).all(-1)
+        px = np.where(placed[..., None], px, 0.0)
+        third = np.where(np.isnan(third), np.where((px != 0).any(-1), 2.0, 0.0), third)
+        scored = (predicted | self.fractional)[:, None]
+        damaged = (~scored & (third > 2)).any(-1)
+        visibility = np.where(third > 0, np.where(~scored & (third == 1), 1, 2), 0)
+        confidence = np.where(np.isnan(self._scores), np.clip(third, 0, 1), np.clip(self._scores, 0, 1))
+        visibility = np.where(placed & ~(self._scores <= 0), visibility, 0).astype(np.int64)
+        confidence = np.where(placed, confidence, 0).astype(np.float32)
+        columns = zip(px, visibility, confidence, placed, damaged, strict=True)
+        return [None if bad else Keypoints(self._names, *own) for *own, bad in columns]
 
 
 def _numbers(value: object, what: str) -> np.ndarray:

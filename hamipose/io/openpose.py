@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hamipose.io.coco_values import Keypoints, as_rows
+import numpy as np
+
+from hamipose.io.coco_values import Keypoints, ThirdNumbers, as_rows
 from hamipose.io.omissions import BadRecord, Omissions
 
 __all__ = ["openpose_people"]
@@ -25,8 +27,8 @@ def openpose_people(records: list[Any], names: Sequence[str], omissions: Omissio
             rows = as_rows({"keypoints": record.get("pose_keypoints_2d")}, len(names))
             if rows is None:
                 raise BadRecord("has no pose_keypoints_2d")
-            person = rows.keypoints(names, predicted=True)
-            if not person.visibility.any():
+            (person,) = ThirdNumbers([rows], names).keypoints(np.array([True]))
+            if person is None or not person.visibility.any():
                 raise BadRecord("has no keypoint that was found (all confidences are 0)")
             people.append(person)
         except BadRecord as error:
