@@ -5,11 +5,31 @@ import torch
 
 from hamipose.affine import apply_points, crop_matrix
 from hamipose.data.base import KeypointDataset
+from hamipose.data.coco import CocoKeypoints
 from hamipose.data.views import labels_in_view
+from hamipose.errors import InputError
 from hamipose.inference.predictor import Predictor
 from hamipose.metrics import pck_hits
 
-__all__ = ["labelled_pck"]
+__all__ = ["check_labels", "labelled_pck"]
+
+
+def check_labels(dataset: CocoKeypoints) -> None:
+    """Check that there is something to score.
+
+    Args:
+        dataset: labeled pictures.
+
+    Raises:
+        InputError: a picture is missing or of another size, or no keypoint that counts is labeled.
+    """
+    dataset.prepare()
+    skeleton = dataset.skeleton
+    if not dataset.table.visibility[:, skeleton.indices(skeleton.all)].any():
+        raise InputError(
+            f"{dataset.annotations} has no label for any of {', '.join(skeleton.all[:4])}, …, of which the score is "
+            "the mean; label some of these, or leave --labels out"
+        )
 
 
 def labelled_pck(

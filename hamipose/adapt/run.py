@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from hamipose.adapt.configs import adapt_config, labelled_set, start_config, target_set
-from hamipose.adapt.labelled import labelled_pck
+from hamipose.adapt.labelled import check_labels, labelled_pck
 from hamipose.adapt.left import pictures_to_make, steps_left
 from hamipose.adapt.look import frames, look, side_by_side
 from hamipose.adapt.plan import Machine, estimate_minutes
@@ -148,7 +148,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     if request.labels is not None:
         report = labelled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")
         labelled = CocoKeypoints(**report["init_args"])
-        labelled.prepare()
+        check_labels(labelled)
     adapt_steps = steps_left(request.out / "adapted", plan.adapt_steps)
     start_steps = 0 if request.start is not None else steps_left(request.out / "start", plan.start_steps)
     pictures = pictures_to_make(plan, request.cache) if request.source is None and start_steps + adapt_steps else 0
@@ -176,7 +176,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     people, moving = frames(request, _LOOKED_AT)
     seen = look(people, models)
     for name, found in seen.found.items():
-        write_coco(request.out / f"{name}.json", found, after_model.skeleton, frames=moving)
+        write_coco(request.out / f"{name}.json", found, after_model.skeleton)
     consecutive = moving and request.boxes is None  # from box to box the crop moves, or the person is another
     before, after = (read_signs(model, seen.crops, consecutive=consecutive) for model in models.values())
     doubts = warnings(before, after)

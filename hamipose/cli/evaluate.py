@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 import hamipose.data
@@ -12,18 +13,10 @@ from hamipose.cli.data_set import named_set
 from hamipose.cli.pck_table import pck_table
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
-from hamipose.tables.evaluation import evaluate, in_order
-from hamipose.tables.predictions import matched, read_predictions
+from hamipose.tables.evaluation import evaluate
+from hamipose.tables.predictions import in_frames, matched, read_predictions
 
 __all__ = ["main"]
-
-
-def _image_ids(dataset: KeypointDataset) -> dict[int, str] | None:
-    """Numbers of the images in a COCO annotation file."""
-    path = getattr(dataset, "annotations", None)
-    if not isinstance(path, Path):
-        return None
-    return {image["id"]: image["file_name"] for image in json.loads(path.read_text())["images"]}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -60,15 +53,12 @@ def main(arguments: Sequence[str]) -> None:
     dataset = named_set(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
     dataset.prepare()
     skeleton = dataset.skeleton
-    found, names = read_predictions(given.predictions)
-    order = list(named_skeleton(given.keypoints).keypoints) if given.keypoints else names or list(skeleton.keypoints)
-    if len(found[0].keypoints_px) != len(order):
-        raise InputError(
-            f"{given.predictions} has {len(found[0].keypoints_px)} keypoints a person, expected {len(order)}; "
-            "name their order with --keypoints"
-        )
+    order = named_skeleton(given.keypoints).keypoints if given.keypoints else None
+    found = read_predictions(given.predictions, skeleton, order, getattr(dataset, "categories", ()))
     samples = [dataset[i].name for i in range(len(dataset))]
-    predicted = in_order(matched(found, samples, _image_ids(dataset)), order, skeleton)
+    found = matched(found, samples, getattr(dataset, "image_ids", None))
+    found = in_frames(found, samples, [dataset.turned(i) for i in range(len(dataset))], given.predictions)
+    predicted = np.stack([person.keypoints_px for person in found])
     scores = {
         f"{protocol}/pck@{threshold:g}": evaluate(predicted, dataset, protocol, given.image_size, threshold)
         for protocol in given.protocol

@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> None:
         raise InputError(f"{detector.name} found nobody; nothing is written")  # type: ignore[union-attr]
     if not found:
         raise InputError(f"nothing in {given.input} could be read; see above")
-    write_coco(out / "predictions.json", found, model.skeleton, frames=footage.moving)
+    write_coco(out / "predictions.json", found, model.skeleton)
     if given.csv:
         write_csv(out / "predictions.csv", found, model.skeleton)
     print(f"{len(found)} people in {given.input}: keypoints in {out / 'predictions.json'}")

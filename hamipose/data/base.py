@@ -37,8 +37,8 @@ class ImageDataset(Dataset[S], ABC):
         cache: keep decoded pictures in memory (of each loading process): for sets of a few thousand small ones.
         decode_side: where positive, large pictures are decoded at a fraction of their size for as long as the box keeps
             at least this many pixels on its longer side. Set by the data module for training, where it saves time.
-        upright: turn pictures as their orientation tags say: for sets without annotations, which are made for stored
-            pixels.
+        upright: turn pictures as their orientation tags say: for sets without annotations, and annotations that were
+            made for turned pictures; others are made for stored pixels.
     """
 
     cache: bool = False
@@ -63,16 +63,27 @@ class ImageDataset(Dataset[S], ABC):
                 reduction *= 2
         return reduction
 
+    def turned(self, index: int) -> bool:
+        """Return whether an item's picture is turned as its orientation tag says."""
+        return self.upright
+
     def decode(
-        self, path: Path, box_px: Float[np.ndarray, "4"] | None = None
+        self, path: Path, box_px: Float[np.ndarray, "4"] | None = None, upright: bool | None = None
     ) -> tuple[UInt8[np.ndarray, "height width 3"], int]:
-        """The picture at `path` and the reduction (1, 2, 4 or 8) at which it was decoded."""
+        """Return the picture at `path` and the reduction (1, 2, 4 or 8) at which it was decoded.
+
+        Args:
+            path: of the picture.
+            box_px: the part that matters; default: read at full size.
+            upright: turn the picture as its orientation tag says; default: as the attribute says.
+        """
         reduction = 1 if box_px is None else self.reduction(box_px)
+        upright = self.upright if upright is None else upright
         if not self.cache:
-            return read_image(path, reduction, self.upright), reduction
+            return read_image(path, reduction, upright), reduction
         kept = self.__dict__.setdefault("_kept", {})
         if (path, reduction) not in kept:
-            kept[path, reduction] = read_image(path, reduction, self.upright)
+            kept[path, reduction] = read_image(path, reduction, upright)
         return kept[path, reduction], reduction
 
 

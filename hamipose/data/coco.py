@@ -1,15 +1,21 @@
-"""Any folder in COCO keypoint format: one annotation file, keypoints found by the names it gives."""
+"""People of an annotation file in COCO keypoint format, whichever program wrote it."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.crops import keypoint_box, padded_box, whole_box
 from hamipose.errors import InputError
+from hamipose.io.coco import CocoFile, CocoPerson, read_coco
+from hamipose.io.coco_records import CocoCategory
+from hamipose.io.coco_values import Identifier
+from hamipose.io.omissions import Omissions
+from hamipose.io.picture_frame import check_frames, read_header, upright_of
+from hamipose.io.picture_names import check_exist, located
 from hamipose.skeletons import Skeleton
 from hamipose.types import Sample
 
@@ -18,106 +24,91 @@ __all__ = ["CocoKeypoints"]
 
 @dataclass
 class _Annotations:
-    """One row a person."""
+    """One row per person."""
 
     files: list[str]
     ids: list[int]
-    boxes_px: np.ndarray  # [person, 4]
+    boxes_px: np.ndarray  # [person, 4]; NaN: the whole picture
     keypoints_px: np.ndarray  # [person, keypoint, 2]
     visibility: np.ndarray  # [person, keypoint]
+    sizes: list[tuple[int, int] | None]  # as the file states them
+    upright: bool | None  # as the file declares
+    image_ids: dict[Identifier, str]  # → picture
+    categories: list[CocoCategory]
+    omissions: Omissions
 
 
-def _parse(path: Path, skeleton: Skeleton, with_area: bool) -> _Annotations:
-    """Read the file's people into the skeleton's order; keypoints the file does not have get visibility 0.
+def _box(person: CocoPerson, labeled_px: Float[np.ndarray, "keypoint 2"], file: CocoFile) -> Float[np.ndarray, "4"]:
+    """Return the person's box; that of the labeled keypoints where the file has none."""
+    if person.box_px is not None:
+        return person.box_px.astype(np.float32)
+    box = keypoint_box(labeled_px)
+    if (box[2:] >= 1).all():
+        file.omissions.note("people without bbox are shown in the box of their labeled keypoints")
+        return box
+    file.omissions.note("people without bbox and with too few labeled keypoints are shown as the whole picture")
+    return np.full(4, np.nan, np.float32)
 
-    Args:
-        path: of the file.
-        skeleton: the order.
-        with_area: refuse a box without area.
+
+def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _Annotations:
+    """Return the file's people in the skeleton's order.
 
     Raises:
-        InputError: the file is missing or of another form.
+        InputError: the file cannot be used, or has no labeled person.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"annotation file {path} cannot be read ({error.strerror}); expected COCO keypoints") from None
-    except ValueError as error:
-        raise InputError(f"annotation file {path} is no valid JSON ({error}); expected COCO keypoints") from None
-    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
-        raise InputError(f"annotation file {path} lacks images, annotations or categories; expected COCO keypoints")
-    try:
-        return _people(content, path, skeleton, with_area)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"annotation file {path} has another form ({type(error).__name__}: {error})") from None
-
-
-def _box(person: dict[str, Any], path: Path, with_area: bool) -> Float[np.ndarray, "4"]:
-    try:
-        box = np.asarray(person["bbox"], np.float32)
-    except (TypeError, ValueError):
-        box = np.zeros(0, np.float32)
-    if box.shape != (4,) or not np.isfinite(box).all() or (with_area and not (box[2:] > 0).all()):
+    file = read_coco(path)
+    if file.images is None:
         raise InputError(
-            f"annotation {person.get('id')} in {path} has bbox {person['bbox']}, expected left, top, width and height"
-            + (" above 0" if with_area else "")
+            f"annotation file {path} is a list of results, which names no pictures; expected COCO keypoints"
         )
-    return box
-
-
-def _people(content: dict[str, Any], path: Path, skeleton: Skeleton, with_area: bool) -> _Annotations:
-    names = next((c["keypoints"] for c in content["categories"] if "keypoints" in c), None)
-    if not names:
-        raise InputError(f"annotation file {path} names no keypoints in its categories; expected COCO keypoints")
-    source = [names.index(k) if k in names else None for k in skeleton.keypoints]
-    if all(s is None for s in source):
-        raise InputError(f"annotation file {path} has keypoints {', '.join(names[:4])}…, none of {skeleton.name}'s")
-    names_of = {image["id"]: image["file_name"] for image in content["images"]}  # every image has both
-    images = {image["id"]: image for image in content["images"]}
-    people = [a for a in content["annotations"] if any((a.get("keypoints") or ())[2::3])]
-    points = np.zeros((len(people), len(skeleton), 3), np.float32)
-    boxes = np.zeros((len(people), 4), np.float32)
-    files = []
+    people = file.people_with_keypoints(skeleton.keypoints, boxes=with_boxes)
+    if not people:
+        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
+        raise InputError(
+            f"annotation file {path} has {len(file)} annotations, none with a labeled keypoint of {skeleton.name}"
+            f"{reasons}; expected keypoints with a third number above 0"
+        )
+    keypoints = np.zeros((len(people), len(skeleton), 2), np.float32)
+    visibility = np.zeros((len(people), len(skeleton)), np.int64)
+    boxes = np.full((len(people), 4), np.nan, np.float32)
     for row, person in enumerate(people):
-        try:
-            flat = np.asarray(person["keypoints"], np.float32)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"annotation {person.get('id')} in {path}: keypoints are no numbers ({error})") from None
-        if flat.shape != (3 * len(names),):
-            raise InputError(
-                f"annotation {person.get('id')} in {path} has {flat.size} numbers in keypoints, "
-                f"expected {3 * len(names)} (x, y, visibility for each of {len(names)} keypoints)"
-            )
-        if person.get("image_id") not in images:
-            raise InputError(f"annotation {person.get('id')} in {path} refers to an image that the file does not list")
-        image = images[person["image_id"]]
-        files.append(names_of[person["image_id"]])
-        triples = flat.reshape(-1, 3)
-        for k, s in enumerate(source):
-            if s is not None:
-                points[row, k] = triples[s]
-        if "bbox" in person:
-            boxes[row] = _box(person, path, with_area)
-        elif {"width", "height"} <= image.keys():
-            boxes[row] = (0, 0, image["width"], image["height"])
-        else:
-            raise InputError(f"annotation {person.get('id')} in {path} has no bbox, nor its image width and height")
+        assert person.keypoints is not None
+        found = person.keypoints
+        places = [skeleton.keypoints.index(name) for name in found.names if name in skeleton.keypoints]
+        taken = [k for k, name in enumerate(found.names) if name in skeleton.keypoints]
+        keypoints[row, places] = found.px[taken]
+        visibility[row, places] = found.visibility[taken]
+        if with_boxes:
+            boxes[row] = _box(person, found.px[found.visibility > 0], file)
+    names = {image.id: image.file_name for image in file.images.values()}
+    where = located(images, names.values())
+    for name, several in where.ambiguous.items():
+        file.omissions.skip("image", name, f"could be {' or '.join(several[:2])}")
+    paths = {key: where.found.get(name, str(images / name)) for key, name in names.items()}
+    pictures = [person.image for person in people]
     return _Annotations(
-        files=files,
-        ids=[found if isinstance(found := p.get("id"), int) else i for i, p in enumerate(people)],
+        files=[paths[image.id] for image in pictures if image is not None],
+        ids=[p.id if isinstance(p.id, int) and p.id >= 0 else i for i, p in enumerate(people)],
         boxes_px=boxes,
-        keypoints_px=points[..., :2],
-        visibility=points[..., 2].astype(np.int64),
+        keypoints_px=keypoints,
+        visibility=visibility,
+        sizes=[image.size for image in pictures if image is not None],
+        upright=file.upright,
+        image_ids=paths,
+        categories=file.categories,
+        omissions=file.omissions,
     )
 
 
 class CocoKeypoints(KeypointDataset):
-    """People of a COCO keypoint file that have at least one labelled keypoint.
+    """People of a COCO keypoint file that have at least one labeled keypoint of the skeleton.
 
-    Keypoints are matched by name, so that COCO's own 17 serve a network of 16 body joints: those that the file does not
-    name count as unlabelled.
+    Keypoints are matched by name, in any spelling that :mod:`hamipose.keypoint_names` knows, so COCO's own 17 serve a
+    network of 16 body joints: those that the file does not name count as unlabeled. What cannot be used is skipped,
+    and counted and named in one warning.
+
+    Annotations are in pixels of the stored picture, or of the upright one if the file says so (``info.upright``) or if
+    its width and height are those of the upright picture; a picture of another size is an error.
 
     Args:
         root: folder of the data set.
@@ -127,7 +118,7 @@ class CocoKeypoints(KeypointDataset):
         box: "image" crops to the whole picture, "person" to the annotated box enlarged by `padding`.
         padding: see `box`.
         start: position of the first person to use.
-        count: how many people to use; all that follow when not given.
+        count: how many people to use; default: all that follow.
         cache: keep decoded pictures in memory.
     """
 
@@ -158,20 +149,47 @@ class CocoKeypoints(KeypointDataset):
 
     @property
     def table(self) -> _Annotations:
-        """The annotations, read on first use."""
+        """The annotations, read on first use; what is skipped is logged then."""
         if self._table is None:
-            self._table = _parse(self.annotations, self.skeleton, self.box == "person")
+            self._table = _table(self.annotations, self.images, self.skeleton, self.box == "person")
+            self._table.omissions.warn()
             if len(self) == 0:
                 raise InputError(
-                    f"{self.annotations} has {len(self._table.files)} labelled people, none from number {self.start} on"
+                    f"{self.annotations} has {len(self._table.files)} labeled people, none from number {self.start} on"
                 )
         return self._table
 
+    @property
+    def image_ids(self) -> Mapping[Identifier, str]:
+        """The picture of each id of the file."""
+        return self.table.image_ids
+
+    @property
+    def categories(self) -> list[CocoCategory]:
+        """Those of the file, which say in which order results for it have their keypoints."""
+        return self.table.categories
+
+    @property
+    def upright(self) -> bool:  # type: ignore[override]
+        """Whether the file says that its pixels are those of upright pictures."""
+        return bool(self.table.upright)
+
+    def turned(self, index: int) -> bool:
+        row = self.start + index
+        return self._turned(Path(self.table.files[row]), self.table.sizes[row])
+
+    def _turned(self, path: Path, stated: tuple[int, int] | None) -> bool:
+        header = None if stated is None and not self.table.upright else read_header(path)
+        if header is None:  # no size to compare with, or a file that decoding will refuse
+            return bool(self.table.upright)
+        return upright_of(path, header, stated, self.table.upright, self.annotations)
+
     def prepare(self) -> None:
-        _ = self.table
-        first = self.images / self.table.files[self.start]
-        if not first.is_file():
-            raise InputError(f"image {first}, named in {self.annotations}, does not exist; check the images folder")
+        """Check that all pictures are there, and that the sizes of some from all over the file are right."""
+        used = range(self.start, self.start + len(self))
+        pictures = {self.table.files[row]: self.table.sizes[row] for row in used}
+        check_exist(list(pictures), self.annotations)
+        check_frames(pictures, self.table.upright, self.annotations)
 
     def __len__(self) -> int:
         left = max(0, len(self.table.files) - self.start)
@@ -179,18 +197,26 @@ class CocoKeypoints(KeypointDataset):
 
     def __getitem__(self, index: int) -> Sample:
         row = self.start + index
-        path = self.images / self.table.files[row]
-        box = self.table.boxes_px[row]
-        image, reduction = self.decode(path, box)
-        # A pixel of the reduced picture is the mean of a block of `reduction` pixels: its centre lies in their middle.
-        keypoints = (self.table.keypoints_px[row] + 0.5) / reduction - 0.5
-        box = box / reduction
+        path, stated = Path(self.table.files[row]), self.table.sizes[row]
+        box: np.ndarray | None = self.table.boxes_px[row]
+        if np.isnan(box).any():
+            box = None if stated is None else whole_box(*stated)
+        image, reduction = self.decode(path, box, self._turned(path, stated))
         height, width = image.shape[:2]
-        if self.box == "image":
-            box = np.array([0, 0, width, height], np.float32)
+        if (
+            stated is not None
+            and max(abs(width * reduction - stated[0]), abs(height * reduction - stated[1])) >= reduction
+        ):
+            raise InputError(
+                f"image {path} has {width * reduction} × {height * reduction} px, but {self.annotations} states "
+                f"{stated[0]} × {stated[1]} px; give the pictures that were annotated"
+            )
+        # A pixel of the reduced picture is the mean of a block of `reduction` pixels: its center lies in their middle.
+        keypoints = (self.table.keypoints_px[row] + 0.5) / reduction - 0.5
+        if self.box == "image" or box is None:
+            box = whole_box(width, height)
         else:
-            centre, size = box[:2] + box[2:] / 2, box[2:] * self.padding
-            box = np.concatenate([centre - size / 2, size])
+            box = padded_box(box / reduction, self.padding)
         return Sample(
             image=image,
             box_px=box.astype(np.float32),

@@ -66,6 +66,7 @@ class PlainCrops(Dataset):
             matrix=torch.from_numpy(matrix.astype(np.float32))[None],
             name=[sample.name],
             index=torch.tensor([-1 if padding else index]),
+            picture_px=torch.tensor([[sample.image.shape[1], sample.image.shape[0]]]),
         )
 
 
@@ -78,4 +79,5 @@ def collate_evaluation(items: list[LabelledBatch]) -> LabelledBatch:
         matrix=torch.cat([i.matrix for i in items]),
         name=[n for i in items for n in i.name],
         index=torch.cat([i.index for i in items]),
+        picture_px=None if any(i.picture_px is None for i in items) else torch.cat([i.picture_px for i in items]),  # type: ignore[misc]
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.data.annotation_file import read_json
 from hamipose.data.hand_table import HandDataset, HandTable, check_split, published_boxes, twins
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
 from hamipose.errors import InputError
+from hamipose.io.json_file import read_json
 
 __all__ = ["FreiHand"]
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hamipose.data.annotation_file import read_json
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import padded_box, published_crop, published_labels
 from hamipose.data.decode import UnreadableImage
 from hamipose.data.h36m_joints import H36M17, body16_from_h36m, project
 from hamipose.data.splits import drawn_again, named_protocol
 from hamipose.errors import InputError
+from hamipose.io.json_file import read_json
 from hamipose.skeletons import BODY16, Skeleton
 from hamipose.types import Sample
 

@@ -1,8 +1,6 @@
 """People in pictures by the boxes of an annotation file, which any detector can write, ours included."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,22 +12,13 @@ from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import padded_box
 from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times
 from hamipose.errors import InputError
+from hamipose.io.coco import CocoFile, CocoPerson, read_coco
+from hamipose.io.json_file import shown
+from hamipose.io.picture_frame import check_frames, read_header, turned_box, upright_of
+from hamipose.io.picture_names import Matches, check_exist, located, match_pictures
 from hamipose.types import UnlabelledSample
 
-__all__ = ["BoxFile", "BoxedFrames", "BoxedPeople", "boxes_content", "read_boxes"]
-
-
-@dataclass(frozen=True)
-class BoxFile:
-    """What a file of boxes says.
-
-    Attributes:
-        people: file name and box (left, top, width, height) of each person.
-        upright: whether the boxes are in pixels of pictures turned as their orientation tags say; else of stored ones.
-    """
-
-    people: list[tuple[str, Float[np.ndarray, "4"]]]
-    upright: bool
+__all__ = ["BoxedFrames", "BoxedPeople", "boxes_content"]
 
 
 def boxes_content(
@@ -37,12 +26,12 @@ def boxes_content(
     people: Mapping[str, Sequence[Sequence[float]]],
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """People as a COCO annotation file that :func:`read_boxes` reads.
+    """Return people as the content of a COCO annotation file.
 
     Args:
         pictures: width and height of each, those without people too, in the order they are to have.
         people: left, top, width, height and score of those in each picture.
-        about: becomes ``info``; ``upright: true`` says what :class:`BoxFile` says.
+        about: becomes ``info``; ``upright: true`` says that pixels are those of upright pictures.
     """
     annotations = [
         {
@@ -67,49 +56,36 @@ def boxes_content(
     }
 
 
-def read_boxes(path: Path) -> BoxFile:
-    """The boxes of the annotations of a COCO file; keypoints are not looked at.
+def _read(path: Path) -> tuple[CocoFile, list[CocoPerson]]:
+    """Return the file and its people that have boxes; what is skipped is logged.
 
     Raises:
-        InputError: the file is missing or of another form, or a box has no area.
+        InputError: the file cannot be read, or has no person with a box.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"box file {path} cannot be read ({error.strerror}); expected COCO annotations") from None
-    except ValueError as error:
-        raise InputError(f"box file {path} is no valid JSON ({error}); expected COCO annotations") from None
-    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
-        raise InputError(f"box file {path} lacks images or annotations; expected COCO annotations")
-    found = []
-    try:
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        for annotation in content["annotations"]:
-            box = np.asarray(annotation["bbox"], np.float32)
-            if box.shape != (4,) or not (box[2:] > 0).all():
-                raise InputError(
-                    f"annotation {annotation.get('id')} in {path} has bbox {annotation['bbox']}, expected left, top, "
-                    "width and height above 0"
-                )
-            found.append((names[annotation["image_id"]], box))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"box file {path} has another form ({type(error).__name__}: {error})") from None
-    if not found:
-        raise InputError(f"box file {path} has no annotation; expected a box for each person")
-    about = content.get("info")
-    return BoxFile(found, isinstance(about, dict) and about.get("upright") is True)
+    file = read_coco(path, "box file")
+    people = file.people_with_boxes()
+    if not people:
+        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
+        raise InputError(f"box file {path} has no annotation that can be used{reasons}; expected a box for each person")
+    file.omissions.warn()
+    return file, people
 
 
 class BoxedPeople(UnlabelledDataset):
-    """People in a folder of pictures, where an annotation file has a box for them.
+    """People in a folder of pictures, where an annotation file or a list of results has a box for them.
+
+    Pictures are upright: turned as their orientation tags say. Boxes in pixels of the stored pictures are turned with
+    them; see :func:`hamipose.io.picture_frame.upright_of` for how the two are told apart.
 
     Args:
         root: folder that the file names of the annotations are relative to.
-        boxes: COCO annotation file with ``bbox``; anything else in it is not read.
+        boxes: COCO annotation file or list of results with ``bbox``; only people are used.
         margin: what is shown is this many times the box.
         cache: keep decoded pictures in memory.
-        only: file name of the one picture that is used; all where not given.
+        only: file name of the one picture that is used; default: all.
     """
+
+    upright = True
 
     def __init__(self, root: str, boxes: str, margin: float = 1.25, cache: bool = False, only: str | None = None):
         self.root = Path(root)
@@ -119,36 +95,58 @@ class BoxedPeople(UnlabelledDataset):
         self.only = only
 
     @cached_property
-    def _file(self) -> BoxFile:
-        return read_boxes(self.boxes)
+    def _content(self) -> tuple[CocoFile, list[CocoPerson]]:
+        return _read(self.boxes)
 
     @cached_property
-    def people(self) -> list[tuple[str, np.ndarray]]:
-        """File name and box of each person, read on first use; those of one picture come one after the other.
+    def people(self) -> list[tuple[str, CocoPerson]]:
+        """Picture and box of each person, read on first use; those of one picture follow each other.
 
         Raises:
-            InputError: the file cannot be read, or has nobody in the picture that is used.
+            InputError: the file cannot be read, has nobody in the picture that is used, or names several alike.
         """
-        found = [person for person in self._file.people if self.only in (None, person[0])]
+        _, people = self._content
+        names = list(dict.fromkeys(person.picture for person in people))
+        where: Matches[str | int]
+        if self.only is None:
+            where = located(self.root, names)
+        else:
+            where = match_pictures({name: name for name in names}, [str(self.root.absolute() / self.only)])
+            where.found = dict.fromkeys(where.found, str(self.root / self.only))
+        if where.ambiguous and (self.only is None or not where.found):
+            name, several = next(iter(where.ambiguous.items()))
+            could = " or ".join(several[:2]) if len(several) > 1 else f"{several[0]}, as could another of its names"
+            raise InputError(f"box file {self.boxes} names {shown(name)}, which could be {could}; give their folders")
+        paths = {name: where.found.get(name, str(self.root / str(name))) for name in names}
+        found = [(paths[p.picture], p) for p in people if self.only is None or p.picture in where.found]
         if not found:
             raise InputError(f"box file {self.boxes} has no box for {self.only}")
-        place = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in found))}
+        place = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in found))}
         return sorted(found, key=lambda person: place[person[0]])
 
     def prepare(self) -> None:
-        path = self.root / self.people[0][0]
-        if not path.is_file():
-            raise InputError(f"image {path}, named in {self.boxes}, does not exist; expected file names below the root")
+        """Check that all pictures are there, and that the sizes of some are those that the file states."""
+        pictures = {path: person.image.size if person.image else None for path, person in self.people}
+        check_exist(list(pictures), self.boxes)
+        check_frames(pictures, self._content[0].upright, self.boxes)
 
     def __len__(self) -> int:
         return len(self.people)
 
+    def _box(self, path: str, person: CocoPerson) -> Float[np.ndarray, "4"]:
+        """Return the person's box in the upright picture."""
+        assert person.box_px is not None
+        header = read_header(path)
+        if header is None:  # decoding will say why
+            return person.box_px
+        stated = person.image.size if person.image else None
+        upright = upright_of(path, header, stated, self._content[0].upright, self.boxes)
+        return person.box_px if upright else turned_box(person.box_px, header)
+
     def __getitem__(self, index: int) -> UnlabelledSample:
-        name, tight = self.people[index]
-        box = padded_box(tight, self.margin).astype(np.float32)
-        path = self.root / name
-        self.upright = self._file.upright
-        image, reduction = self.decode(path, box)
+        path, person = self.people[index]
+        box = padded_box(self._box(path, person), self.margin).astype(np.float32)
+        image, reduction = self.decode(Path(path), box)
         return UnlabelledSample(image=image, box_px=box / reduction, name=f"{path}#{index}")
 
 
@@ -157,11 +155,13 @@ class BoxedFrames(UnlabelledDataset):
 
     Args:
         path: the video file.
-        boxes: COCO annotation file with ``bbox``; a file name is the video's, # and the number of a frame, 0 the first.
-            Those of other videos are left out.
+        boxes: COCO annotation file or list of results with ``bbox``; a file name is the video's, # and the number of a
+            frame, 0 the first. Those of other videos are skipped.
         every: use frames 0, every, 2·every, … of those in the file.
         margin: what is shown is this many times the box.
     """
+
+    upright = True
 
     def __init__(self, path: str, boxes: str, every: int = 1, margin: float = 1.25):
         if every < 1:
@@ -173,27 +173,34 @@ class BoxedFrames(UnlabelledDataset):
         self._decoder = VideoDecoder()
 
     @cached_property
-    def people(self) -> list[tuple[int, np.ndarray]]:
+    def people(self) -> list[tuple[int, CocoPerson]]:
         """Number of the frame and box of each person, by frame; read on first use.
 
         Raises:
             InputError: the file cannot be read, names something else than frames, or no frame that is used.
         """
-        found, others = [], set()
-        for name, box in read_boxes(self.boxes).people:
-            video, _, number = name.rpartition("#")
-            if not video or not number.isdigit():
+        named = []
+        for person in _read(self.boxes)[1]:
+            video, _, number = str(person.picture).rpartition("#")
+            if not video or not number.isdecimal() or len(number) > 9:
                 raise InputError(
-                    f"box file {self.boxes} has boxes for {name}; expected frames of {self.path.name}, such as "
-                    f"{self.path.name}#0 for the first one"
+                    f"box file {self.boxes} has boxes for {shown(person.picture)[1:-1]}; expected frames of "
+                    f"{self.path.name}, such as {self.path.name}#0 for the first one"
                 )
-            if Path(video).name != self.path.name:
-                others.add(Path(video).name)
-            elif int(number) % self.every == 0:
-                found.append((int(number), box))
+            named.append((video, int(number), person))
+        videos = {video: video for video, _, _ in named}
+        own = match_pictures(videos, [str(self.path.absolute())])
+        if own.ambiguous and not own.found:
+            alike = " and ".join(shown(video) for video in list(own.ambiguous)[:2])
+            raise InputError(
+                f"box file {self.boxes} has boxes for {alike}, each of which could be {self.path}; give a file for one "
+                "video"
+            )
+        found = [(n, person) for video, n, person in named if video in own.found and n % self.every == 0]
         if not found:
+            others = sorted({Path(video).name for video in videos if video not in own.found})
             frames = f" in every {self.every}th frame" if self.every > 1 else ""
-            but = f", but for {', '.join(sorted(others)[:3])}" if others else ""
+            but = f", but for {', '.join(others[:3])}" if others else ""
             raise InputError(f"box file {self.boxes} has no box for {self.path.name}{frames}{but}")
         return sorted(found, key=lambda person: person[0])
 
@@ -210,15 +217,24 @@ class BoxedFrames(UnlabelledDataset):
         return frame_rate(self.times_ms[::step])
 
     def prepare(self) -> None:
+        """Check that the video has all frames, in the size that the file states."""
         last, count = self.people[-1][0], len(self.times_ms)
         if last >= count:
             raise InputError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
+        _ = self[0]
 
     def __len__(self) -> int:
         return len(self.people)
 
     def __getitem__(self, index: int) -> UnlabelledSample:
-        number, tight = self.people[index]
+        number, person = self.people[index]
+        assert person.box_px is not None
         image = self._decoder.frame(self.path, number, self.times_ms)
-        box = padded_box(tight, self.margin).astype(np.float32)
+        height, width = image.shape[:2]
+        if person.image is not None and person.image.size not in (None, (width, height)):
+            raise InputError(
+                f"frame {number} of {self.path} has {width} × {height} px, but {self.boxes} states "
+                f"{person.image.width} × {person.image.height} px; expected boxes for this video"
+            )
+        box = padded_box(person.box_px, self.margin).astype(np.float32)
         return UnlabelledSample(image=image, box_px=box, name=f"{self.path}#{number}#{index}")

@@ -13,9 +13,13 @@ from typing import Any
 
 from hamipose.data.journal import Journal
 from hamipose.errors import InputError
+from hamipose.io.json_file import read_json
 from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 
 __all__ = ["check_series", "complete_folder", "load_annotations", "records_of", "render_folder"]
+
+
+_FIELDS = {"images": {"id", "file_name", "width", "height"}, "annotations": {"id", "image_id", "keypoints", "bbox"}}
 
 
 def check_series(
@@ -187,15 +191,24 @@ def _finish(folder: Path, journal: Journal, made: dict[int, dict]) -> Path:
 
 
 def load_annotations(path: Path) -> dict:
-    """The finished annotation file.
+    """Return the finished annotation file, with all fields of its records.
 
     Raises:
-        InputError: it is no JSON.
+        InputError: it is not one.
     """
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON ({error}); delete it and make the pictures again") from None
+    expected = "built-in pictures; delete it and make them again"
+    content = read_json(path, expected)
+    images, annotations = (content.get(part) if isinstance(content, dict) else None for part in _FIELDS)
+    if not isinstance(images, list) or not isinstance(annotations, list) or len(images) != len(annotations):
+        raise InputError(f"annotation file {path} has no annotation for each of its images; expected {expected}")
+    for part, records in (("images", images), ("annotations", annotations)):
+        for position, record in enumerate(records):
+            if not isinstance(record, dict) or not record.keys() >= _FIELDS[part]:
+                fields = ", ".join(sorted(_FIELDS[part]))
+                raise InputError(f"entry {position} of {part} in {path} lacks one of {fields}; expected {expected}")
+    if not isinstance(content.get("info"), dict):
+        raise InputError(f"annotation file {path} lacks info; expected {expected}")
+    return content
 
 
 def records_of(folder: Path, count: int, what: str) -> tuple[list[dict], list[dict]]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.data.annotation_file import read_json
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import published_labels, whole_box
 from hamipose.data.smpl24 import SMPL24, pick_joints
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
 from hamipose.errors import InputError
+from hamipose.io.json_file import read_json
 from hamipose.types import Sample
 
 __all__ = ["Surreal"]

@@ -20,6 +20,15 @@ class Unlabelled(UnlabelledDataset):
         self.dataset.prepare()
 
     @property
+    def upright(self) -> bool:  # type: ignore[override]
+        """See the wrapped set."""
+        return self.dataset.upright
+
+    def turned(self, index: int) -> bool:
+        """See the wrapped set."""
+        return self.dataset.turned(index)
+
+    @property
     def decode_side(self) -> int:
         """See the wrapped set."""
         return self.dataset.decode_side

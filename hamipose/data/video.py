@@ -29,6 +29,8 @@ class Video(UnlabelledDataset):
         box: left, top, width, height in pixels of the part to show; the whole frame where not given.
     """
 
+    upright = True
+
     def __init__(self, path: str, every: int = 1, box: list[float] | None = None):
         if every < 1:
             raise InputError(f"every of Video is {every}, expected at least 1")

@@ -14,6 +14,7 @@ from hamipose.data.images import ImageFolder
 from hamipose.data.people_boxes import boxes_content
 from hamipose.errors import InputError
 from hamipose.inference.footage import open_footage
+from hamipose.io.coco import CocoFile, read_coco
 from hamipose.models.blazepose import blazepose_detector
 from hamipose.models.detection import PersonDetector, torchvision_detector
 from hamipose.types import UnlabelledSample
@@ -101,18 +102,18 @@ class _Notes:
         self._file.close()
 
 
-def _before(path: Path, about: dict[str, Any], fixed: bool) -> dict[str, Any] | None:
-    """A file of boxes that an earlier search for the same has left; None where there is none."""
+def _before(path: Path, about: dict[str, Any], fixed: bool) -> CocoFile | None:
+    """Return a file of boxes that an earlier search for the same has left; None where there is none."""
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
-        found = {name: content["info"][name] for name in _SAME}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is no file of boxes that a detector's search left here; move it away") from None
+        file = read_coco(path, "box file")
+        found = {name: file.info[name] for name in _SAME}
+    except (InputError, KeyError):
+        raise InputError(f"{path} is not a file of boxes that a detector's search left here; move it away") from None
     asked = {name: about[name] for name in _SAME}
-    if found == asked:
-        return content
+    if found == asked and file.images is not None:
+        return file
     if fixed:
         was, now = (", ".join(f"{k} {v}" for k, v in each.items()) for each in (found, asked))
         raise InputError(f"{path} was {was}; asked for is {now}: write to another folder, or remove the file")
@@ -171,13 +172,14 @@ def find_people(
     pictures: dict[str, tuple[int, int]] = {}
     people: dict[str, list[list[float]]] = {}
     if before is not None:
-        names = {image["id"]: image["file_name"] for image in before["images"]}
-        pictures = {image["file_name"]: (image["width"], image["height"]) for image in before["images"]}
+        pictures = {image.file_name: image.size for image in (before.images or {}).values() if image.size is not None}
         people = {name: [] for name in pictures}
-        for found in before["annotations"]:
-            people[names[found["image_id"]]].append([*found["bbox"], found["score"]])
+        for found in before.people_with_boxes():
+            if found.image is not None and found.image.file_name in people and found.box_px is not None:
+                people[found.image.file_name].append([*found.box_px.tolist(), found.score or 1.0])
+        before.omissions.warn()
     summary = FoundPeople()
-    if before is None or before["info"] != about:
+    if before is None or before.info != about:
         notes = _Notes(path.with_name(path.name + ".part"), {k: about[k] for k in _SAME})
         notes.known.update({n: {"width": w, "height": h, "people": people[n]} for n, (w, h) in pictures.items()})
         pictures, people = {}, {}

@@ -38,6 +38,7 @@ class Prediction:
         region_px: left, top, width and height of what the network was shown.
         name: where the picture comes from.
         heatmaps: as the network gave them, for its crop; None unless asked for.
+        size_px: width and height of the picture.
     """
 
     keypoints_px: Float[np.ndarray, "keypoint 2"]
@@ -45,6 +46,7 @@ class Prediction:
     region_px: Float[np.ndarray, "4"]
     name: str
     heatmaps: Float[np.ndarray, "keypoint h w"] | None = None
+    size_px: tuple[int, int] | None = None
 
 
 class Predictor:
@@ -96,7 +98,8 @@ class Predictor:
             regions = region_px(original_from_crop, size).numpy()
             for i, sample in enumerate(batch):
                 kept = maps[i].numpy() if heatmaps else None
-                yield Prediction(points_px[i], confidence[i].numpy(), regions[i], sample.name, kept)
+                height, width = sample.image.shape[:2]
+                yield Prediction(points_px[i], confidence[i].numpy(), regions[i], sample.name, kept, (width, height))
 
     def predict(
         self,

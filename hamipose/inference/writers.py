@@ -21,11 +21,14 @@ from hamipose.types import UnlabelledSample
 __all__ = ["Overlays", "write_coco", "write_csv"]
 
 
-def write_coco(path: Path, found: Sequence[Prediction], skeleton: Skeleton, *, frames: bool = False) -> None:
-    """As an annotation file in COCO keypoint format, see `hamipose.data.coco_results`."""
-    people = [FoundPerson(p.name, p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist()) for p in found]
+def write_coco(path: Path, found: Sequence[Prediction], skeleton: Skeleton) -> None:
+    """Write an annotation file in COCO keypoint format, see `hamipose.data.coco_results`; pictures are upright."""
+    people = [
+        FoundPerson(p.name, p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist(), p.size_px)
+        for p in found
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(coco_content(people, skeleton, frames=frames)) + "\n")
+    path.write_text(json.dumps(coco_content(people, skeleton, upright=True)) + "\n")
 
 
 def write_csv(path: Path, found: Sequence[Prediction], skeleton: Skeleton) -> None:
@@ -69,7 +72,7 @@ class Overlays:
 
     def add(self, sample: UnlabelledSample, person: Prediction) -> None:
         """Draw one person; people of one picture come one after the other."""
-        picture = picture_name(sample.name, frames=self.rate is not None)
+        picture = picture_name(sample.name)
         if picture != self._name:
             self._flush()
             self._name, self._canvas = picture, sample.image

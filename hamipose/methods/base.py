@@ -301,6 +301,7 @@ class PoseMethod(BackwardAsForward):
             region_px=region_px(original_from_crop, batch.image.shape[-1]),
             name=batch.name,
             index=batch.index,
+            size_px=batch.picture_px,
         )
 
     # ------------------------------------------------------------------------------------------------ checkpoints

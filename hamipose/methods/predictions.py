@@ -29,6 +29,8 @@ class Predictions:
     name: list[str]
     index: Int[Tensor, " batch"]
     """Position in the data set; −1 for what only fills a batch up."""
+    size_px: Int[Tensor, "batch 2"] | None = None
+    """Width and height of the original images."""
 
 
 def region_px(original_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Float[Tensor, "batch 4"]:
@@ -41,7 +43,8 @@ def region_px(original_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Floa
 class PredictionWriter(BasePredictionWriter):
     """Writes what the verb `predict` finds.
 
-    The file is as `hamipose.data.coco_results` says; it can be read again as a data set.
+    The file is as `hamipose.data.coco_results` says; it can be read again as a data set. Each frame of a video is an
+    image of its own.
 
     Args:
         path: the file; ``predictions.json`` in the run's folder where not given.
@@ -57,7 +60,8 @@ class PredictionWriter(BasePredictionWriter):
         """Gather from all processes and write once."""
         rows = []
         for found in predictions:
-            columns = (found.keypoints_px.tolist(), found.confidence.tolist(), found.region_px.tolist())
+            sizes = [None] * len(found.name) if found.size_px is None else found.size_px.tolist()
+            columns = (found.keypoints_px.tolist(), found.confidence.tolist(), found.region_px.tolist(), sizes)
             rows += [row for row in zip(found.index.tolist(), found.name, *columns, strict=True) if row[0] >= 0]
         if trainer.world_size > 1:
             gathered: list[Any] = [None] * trainer.world_size
@@ -66,9 +70,10 @@ class PredictionWriter(BasePredictionWriter):
         path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"  # asked on every process
         if not trainer.is_global_zero:
             return
-        people = [FoundPerson(name, points, scores, region) for _, name, points, scores, region in sorted(rows)]
+        people = [FoundPerson(*row[1:]) for row in sorted(rows, key=lambda row: row[0])]
         skeleton: Any = pl_module.skeleton
-        content = coco_content(people, skeleton)
+        dataset = getattr(getattr(trainer, "datamodule", None), "predict", None)
+        content = coco_content(people, skeleton, upright=bool(getattr(dataset, "upright", False)))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content) + "\n")
         print(f"{len(people)} predictions written to {path}")

@@ -1,6 +1,5 @@
 """Predicted keypoints scored under the protocols of the tables, whoever predicted them."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,29 +12,10 @@ from hamipose.data.views import labels_in_view
 from hamipose.errors import InputError
 from hamipose.heatmaps import encode
 from hamipose.metrics import PCK, PaperPCK
-from hamipose.skeletons import Skeleton
 
-__all__ = ["evaluate", "in_order"]
+__all__ = ["evaluate"]
 
 _BATCH = 32  # the published averaging depends on it; 32 is the papers'
-
-
-def in_order(
-    predicted: Float[np.ndarray, "sample found 2"], names: Sequence[str], skeleton: Skeleton
-) -> Float[np.ndarray, "sample keypoint 2"]:
-    """Predictions in the skeleton's order, matched by the keypoints' names; NaN where a name is missing.
-
-    Raises:
-        InputError: no name is the skeleton's.
-    """
-    places = [names.index(k) if k in names else None for k in skeleton.keypoints]
-    if all(place is None for place in places):
-        raise InputError(f"the predictions name {', '.join(names[:4])}…, none of {skeleton.name}'s keypoints")
-    ordered = np.full((len(predicted), len(skeleton), 2), np.nan)
-    for k, place in enumerate(places):
-        if place is not None:
-            ordered[:, k] = predicted[:, place]
-    return ordered
 
 
 def evaluate(
@@ -57,8 +37,11 @@ def evaluate(
         size: side of the crops in pixels.
         threshold: as a fraction of the side.
 
+    Groups none of whose keypoints is labeled anywhere are left out.
+
     Raises:
-        InputError: protocol "paper" lacks a keypoint of the headline, for which it would count −1.
+        InputError: no keypoint that counts in the headline is labeled, or protocol "paper" lacks a prediction for one,
+            which it would count as −1.
     """
     skeleton = dataset.skeleton
     metric = PCK(skeleton, threshold, size) if protocol == "strict" else PaperPCK(skeleton, threshold)
@@ -66,6 +49,7 @@ def evaluate(
     lacking = [k for k in skeleton.all if absent[skeleton.index(k)]]
     if lacking and protocol == "paper":
         raise InputError(f"the predictions lack {', '.join(lacking)}, which protocol paper averages; use strict")
+    labeled = np.zeros(len(skeleton), bool)
     for first in range(0, len(dataset), _BATCH):
         found, truth, seen = [], [], []
         for i in range(first, min(first + _BATCH, len(dataset))):
@@ -74,13 +58,20 @@ def evaluate(
             keypoints, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
             found.append(apply_points(matrix, predicted_px[i]).astype(np.float32))
             truth.append(keypoints)
+            labeled |= visibility > 0
             seen.append(np.where(absent, 0, visibility))
         predicted, keypoints_px, visible = (torch.from_numpy(np.stack(rows)) for rows in (found, truth, seen))
         if isinstance(metric, PCK):
             metric.update(predicted, keypoints_px, visible)
         else:
             metric.update(encode(predicted, (size, size), quantise=True), keypoints_px, visible)
+    if not any(labeled[skeleton.index(k)] for k in skeleton.all):
+        raise InputError(
+            f"no {', '.join(skeleton.all[:3])}, … of the {len(dataset)} people is labeled inside its crop: there is "
+            "nothing to score; expected visibility 1 or 2 of keypoints that count"
+        )
     values = {group: float(value) for group, value in metric.compute().items()}
     groups = {**skeleton.groups, "all": skeleton.all}
-    lost = {g for g, members in groups.items() if all(absent[skeleton.index(k)] for k in members)}
+    missing = absent | ~labeled
+    lost = {g for g, members in groups.items() if all(missing[skeleton.index(k)] for k in members)}
     return {group: value for group, value in values.items() if group not in lost and not np.isnan(value)}

@@ -1,18 +1,23 @@
-"""Anyone's predicted keypoints, read from COCO files and matched with the people of a data set."""
+"""Read anyone's predicted keypoints from COCO files, and match them with the people of a data set."""
 
-import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from hamipose.errors import InputError
+from hamipose.io.coco import CocoPerson, read_coco
+from hamipose.io.coco_records import CocoCategory
+from hamipose.io.coco_values import Identifier
+from hamipose.io.json_file import shown
+from hamipose.io.picture_frame import read_header, turned_points, upright_of
+from hamipose.io.picture_names import match_pictures
+from hamipose.skeletons import Skeleton
 
-__all__ = ["Found", "matched", "read_predictions"]
+__all__ = ["Found", "in_frames", "matched", "read_predictions"]
 
 
 @dataclass(frozen=True)
@@ -20,108 +25,96 @@ class Found:
     """One predicted person.
 
     Attributes:
-        image: the image's number, or its file name.
-        keypoints_px: positions in pixels of the original image.
+        image: the picture's file name, or its id in a list of results.
+        keypoints_px: positions in pixels of the picture, in the skeleton's order; NaN where there is none.
         score: how sure the system is of the person.
+        size: width and height of the picture as the file states them.
+        upright: whether pixels are those of the upright picture, as the file declares.
     """
 
-    image: int | str
+    image: Identifier
     keypoints_px: Float[np.ndarray, "keypoint 2"]
     score: float
+    size: tuple[int, int] | None = None
+    upright: bool | None = None
 
 
-def read_predictions(path: Path) -> tuple[list[Found], list[str] | None]:
-    """People of a COCO results file (a list of image_id, keypoints, score) or of a file that `predict` writes.
+def read_predictions(
+    path: Path,
+    skeleton: Skeleton,
+    names: Sequence[str] | None = None,
+    categories: Sequence[CocoCategory] = (),
+) -> list[Found]:
+    """Return the people of a COCO results list, or of a file that `predict` writes.
 
-    ``keypoints`` holds x, y and a third number for each keypoint; the third is not looked at.
+    Positions count whatever their third number says: it is a confidence. What is skipped is logged.
 
-    Returns:
-        The people, and the keypoints' names where the file has them.
+    Args:
+        path: of the file.
+        skeleton: order of what is returned.
+        names: of the keypoints in order, for a file that does not name them; these take precedence over `categories`.
+        categories: of the data set's annotation file, which tell a list of results the order of each category.
 
     Raises:
-        InputError: it is no such file.
+        InputError: it is not such a file, or no person in it can be used.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"predictions {path} cannot be read ({error.strerror}); give a COCO keypoint file") from None
-    except ValueError as error:
-        raise InputError(f"predictions {path} are no valid JSON ({error}); give a COCO keypoint file") from None
-    names: list[str] | None = None
-    files: dict[Any, Any] = {}
-    if isinstance(content, dict):
-        if not {"images", "annotations"} <= content.keys():
-            raise InputError(
-                f"predictions {path} lack images or annotations; give a COCO results list or annotation file"
-            )
-        try:
-            files = {image["id"]: str(image["file_name"]) for image in content["images"]}
-            names = next((list(c["keypoints"]) for c in content.get("categories", ()) if "keypoints" in c), None)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"predictions {path} has another form ({type(error).__name__}: {error})") from None
-        content = content["annotations"]
-    if not isinstance(content, list) or not content:
-        raise InputError(f"predictions {path} hold no people; expected a list of image_id, keypoints and score")
-    found = []
-    for position, person in enumerate(content):
-        if not isinstance(person, dict) or not {"image_id", "keypoints"} <= person.keys():
-            raise InputError(f"prediction {position} in {path} lacks image_id or keypoints")
-        found.append(_person(person, files, f"prediction {position} in {path}"))
-    counts = sorted({len(person.keypoints_px) for person in found})
-    if len(counts) > 1 or (names is not None and counts != [len(names)]):
+    file = read_coco(path, "predictions")
+    known = () if names is not None else categories
+    order = skeleton.keypoints if names is None else tuple(names)
+    people = file.people_with_keypoints(skeleton.keypoints, order, known, unlabeled=True)
+    if not people:
+        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
         raise InputError(
-            f"predictions {path} have {' or '.join(map(str, counts))} keypoints a person; expected one number"
+            f"predictions {path} hold no people that can be used{reasons}; expected image_id, keypoints and score of "
+            "each, and their order in the categories or by --keypoints"
         )
-    return found, names
+    file.omissions.warn()
+    return [_found(person, skeleton, file.upright) for person in people]
 
 
-def _person(person: dict[str, Any], files: dict[Any, Any], what: str) -> Found:
-    try:
-        flat = np.asarray(person["keypoints"], np.float64)  # null among them is NaN: not predicted
-    except (TypeError, ValueError):
-        flat = np.array(np.nan)
-    if flat.ndim == 0:
-        raise InputError(f"{what} has keypoints that are no numbers, expected x, y and a third one for each")
-    if flat.ndim != 1 or flat.size == 0 or flat.size % 3:
-        raise InputError(f"{what} has {flat.size} numbers in keypoints, expected three for each")
-    image, score = person["image_id"], person.get("score", 1.0)
-    if not isinstance(image, (int, str)):
-        raise InputError(f"{what} has image_id {image!r}, expected a number or a file's name")
-    if not isinstance(score, (int, float)):
-        raise InputError(f"{what} has score {score!r}, expected a number")
-    return Found(files.get(image, image), flat.reshape(-1, 3)[:, :2], float(score))
+def _found(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> Found:
+    assert person.keypoints is not None
+    own = person.keypoints
+    rows = {name: row for name, row, placed in zip(own.names, own.px, own.placed, strict=True) if placed}
+    nothing = np.full(2, np.nan)
+    return Found(
+        image=person.picture,
+        keypoints_px=np.array([rows.get(name, nothing) for name in skeleton.keypoints], np.float64),
+        score=1.0 if person.score is None else person.score,
+        size=None if person.image is None else person.image.size,
+        upright=upright,
+    )
 
 
 def matched(
-    found: Sequence[Found], names: Sequence[str], image_ids: dict[int, str] | None = None
-) -> Float[np.ndarray, "sample keypoint 2"]:
-    """The prediction for each sample of a data set.
+    found: Sequence[Found], names: Sequence[str], image_ids: Mapping[Identifier, str] | None = None
+) -> list[Found]:
+    """Return the prediction for each sample of a data set.
 
-    Images are matched by file name, or by number: that of the annotation file where the data set has one, else the one
-    at the end of the file's name (1001 for im1001.jpg), else the position in the set. Where an image shows one person,
-    the prediction with the best score counts; where it shows several, the k-th prediction is the k-th person's.
+    Pictures are matched by id, where the data set has an annotation file; else by file name, see
+    :func:`hamipose.io.picture_names.match_pictures`; a number is that at the end of the file's name (1001 for
+    im1001.jpg), else the position in the set. Where a picture shows one person, the prediction with the best score
+    counts; where it shows several, the k-th prediction is the k-th person's.
 
     Args:
         found: people predicted.
-        names: of the samples: a path, and ``#`` with the person's id where an image may show several.
-        image_ids: number → file name of the data set's annotation file.
+        names: of the samples: a path, and ``#`` with the person's id where a picture may show several.
+        image_ids: id → picture of the data set's annotation file.
 
     Raises:
-        InputError: an image has no prediction, or another number of people than the data set.
+        InputError: a picture has no prediction, or another number of people than the data set.
     """
-    files = [re.sub(r"#\d+$", "", name) for name in names]
     samples: dict[str, list[int]] = {}
-    for position, file in enumerate(files):
-        samples.setdefault(file, []).append(position)
-    number = _numbers(list(samples), image_ids)
-    short = _short(list(samples))
+    for position, name in enumerate(names):
+        samples.setdefault(re.sub(r"#\d+$", "", name), []).append(position)
+    where = _pictures(found, list(samples), image_ids)
     people: dict[str, list[Found]] = {}
     strange = 0
     for person in found:
-        key = number.get(person.image) if isinstance(person.image, int) else short.get(_end(person.image, short))
-        strange += key is None
-        if key is not None:
-            people.setdefault(key, []).append(person)
+        file = where.get(person.image)
+        strange += file is None
+        if file is not None:
+            people.setdefault(file, []).append(person)
     lacking = [file for file in samples if file not in people]
     if lacking:
         unknown = f"; {strange} predictions are of images that it does not have" if strange else ""
@@ -129,40 +122,69 @@ def matched(
             f"{len(lacking)} of {len(samples)} images have no prediction, {Path(lacking[0]).name} the first{unknown}; "
             "expected one for every image of the data set"
         )
-    result = np.zeros((len(names), len(found[0].keypoints_px), 2))
+    result: dict[int, Found] = {}
     for file, positions in samples.items():
         own = people[file]
         if len(positions) == 1:
             own = [max(own, key=lambda person: person.score)]
         if len(own) != len(positions):
             raise InputError(
-                f"{Path(file).name} shows {len(positions)} labelled people and has {len(own)} predictions; "
+                f"{Path(file).name} shows {len(positions)} labeled people and has {len(own)} predictions; "
                 "expected as many, in the same order"
             )
-        for position, person in zip(positions, own, strict=True):
-            result[position] = person.keypoints_px
-    return result
+        result.update(zip(positions, own, strict=True))
+    return [result[position] for position in range(len(names))]
 
 
-def _numbers(files: list[str], image_ids: dict[int, str] | None) -> dict[int, str]:
+def _pictures(
+    found: Sequence[Found], files: list[str], image_ids: Mapping[Identifier, str] | None
+) -> dict[Identifier, str]:
+    """Return the data set's picture of each id or name among the predictions.
+
+    Raises:
+        InputError: a name could be several pictures.
+    """
+    wanted = list(dict.fromkeys(person.image for person in found))
+    by_id = {key: image_ids[key] for key in wanted if key in image_ids} if image_ids is not None else {}
+    known = set(files)
+    result = {key: path for key, path in by_id.items() if path in known}
+    rest = [key for key in wanted if key not in by_id]
     if image_ids is not None:
-        by_name = {Path(file).name: file for file in files}
-        return {i: by_name[Path(name).name] for i, name in image_ids.items() if Path(name).name in by_name}
+        rest = [key for key in rest if isinstance(key, str)]
+    numbers = [key for key in rest if isinstance(key, int)]
     ends = [re.search(r"(\d+)$", Path(file).stem) for file in files]
-    if all(ends) and len({int(end[1]) for end in ends if end}) == len(files):
-        return {int(end[1]): file for end, file in zip(ends, files, strict=True) if end}
-    return dict(enumerate(files))
+    if numbers and not (all(ends) and len({int(end[1]) for end in ends if end}) == len(files)):
+        result.update({key: files[key] for key in numbers if 0 <= key < len(files)})
+        rest = [key for key in rest if isinstance(key, str)]
+    matches = match_pictures({key: key for key in rest}, files)
+    if matches.ambiguous:
+        name, several = next(iter(matches.ambiguous.items()))
+        raise InputError(f"the prediction for {shown(name)} could be of {' or '.join(several[:2])}; give their folders")
+    return {**result, **matches.found}
 
 
-def _short(files: list[str]) -> dict[str, str]:
-    """Files by the shortest ends of their paths that tell them apart."""
-    for parts in range(1, 20):
-        ends = {"/".join(Path(file).parts[-parts:]): file for file in files}
-        if len(ends) == len(files):
-            return ends
-    return {file: file for file in files}
+def in_frames(found: Sequence[Found], names: Sequence[str], turned: Sequence[bool], source: Path) -> list[Found]:
+    """Return predictions in the pixels of the samples, of pictures with an orientation tag.
 
+    A list of results does not say in which pixels it is; they are taken for those of the data set.
 
-def _end(name: str, short: dict[str, str]) -> str:
-    parts = next(iter(short)).count("/") + 1 if short else 1
-    return "/".join(Path(name).parts[-parts:])
+    Args:
+        found: one per sample.
+        names: of the samples.
+        turned: whether a sample's picture is turned as its tag says.
+        source: the file of the predictions.
+
+    Raises:
+        InputError: the predictions were made for a picture of another size.
+    """
+    result = []
+    for person, name, upright in zip(found, names, turned, strict=True):
+        path = re.sub(r"#\d+$", "", name)
+        header = None if person.size is None and person.upright is None else read_header(path)
+        if header is not None:
+            theirs = upright_of(path, header, person.size, person.upright, source)
+            if theirs != upright and header.orientation != 1:
+                points = turned_points(person.keypoints_px, header, back=theirs)
+                person = replace(person, keypoints_px=points)
+        result.append(person)
+    return result

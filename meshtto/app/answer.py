@@ -53,7 +53,7 @@ class _OnePhoto(Source):
 
     def of(self, pictures: Sequence[Shown]) -> list:
         if len(self.file.people) == 1:
-            return [next(iter(self.file.people.values()))] * len(pictures)
+            return [self.file.of_picture(next(iter(self.file.people)), shown) for shown in pictures]
         return self.file.of(pictures)
 
 
@@ -113,7 +113,10 @@ class Answers:
             raise InputError(recovering.left_out[0])
         phases = self.phases if source is not None else []
         unfolded = unfold(self.method, shown, samples, phases, Path(tempfile.mkdtemp(dir=self.folder)))
-        return Answer(self._sentence(unfolded, len(samples), source), unfolded)
+        said = self._sentence(unfolded, len(samples), source)
+        if isinstance(source, _OnePhoto) and source.file.omissions:
+            said = f"{said} {source.file.omissions}.".replace(f"{source.file.path.parent}/", "")
+        return Answer(said, unfolded)
 
     def _sentence(self, unfolded: Unfolded, people: int, source: Source | None) -> str:
         who = "One person" if people == 1 else f"{people} people"

@@ -93,6 +93,7 @@ def main(arguments: list[str]) -> None:
         source = file = KeypointFile(given.keypoints)
         if not file.names_pictures and len(pictures) > 1:
             raise InputError(f"{file} names no picture, and {given.input} holds {len(pictures)}; give COCO's format")
+        file.check(pictures.paths)
     method = open_method(given.checkpoint, given.body, given.device)
     phases = phases_of(method, given.steps) if source else []
     recovering = Recovering(method, source, phases, focal_px=given.focal, least=given.least, together=given.batch_size)

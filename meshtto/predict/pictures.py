@@ -25,6 +25,8 @@ class Shown:
     """File name of a picture; file name#number of a video's frame."""
     frame: int | None = None
     """Number of a video's frame."""
+    path: Path | None = None
+    """The file, with #number for a video's frame."""
 
     @property
     def stem(self) -> str:
@@ -57,6 +59,13 @@ class Pictures:
     def __len__(self) -> int:
         return len(self._dataset)
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files, of pictures that are not a video's."""
+        if isinstance(self._dataset, ImageFolder):
+            return self._dataset.paths
+        return [self._dataset.path] if isinstance(self._dataset, OnePicture) else []
+
     def __iter__(self) -> Iterator[Shown]:
         for index in range(len(self._dataset)):
             try:
@@ -65,7 +74,8 @@ class Pictures:
                 self.unreadable.append(str(error))
                 continue
             name = Path(sample.name).name
-            yield Shown(sample.image, name, None if self.rate is None else int(name.rpartition("#")[2]))
+            frame = None if self.rate is None else int(name.rpartition("#")[2])
+            yield Shown(sample.image, name, frame, Path(sample.name))
 
 
 def _folder(source: str) -> ImageFolder:

@@ -10,10 +10,11 @@ import yaml
 from hamipose import load
 from hamipose.cli import main
 from hamipose.cli.training import run
-from hamipose.data.coco import CocoKeypoints
 from hamipose.models.detection import PersonDetector
 from hamipose.models.folder import save_folder
 from hamipose.running.metrics_file import read_run
+from hamipose.skeletons import BODY16
+from hamipose.tables.predictions import read_predictions
 from hamipose.types import UnlabelledSample
 
 SMALL = ["--backbone", "resnet10t", "--size", "32", "--batch-size", "4", "--start-steps", "10", "--steps", "5"]
@@ -51,7 +52,7 @@ def test_footage_becomes_a_model_and_the_same_command_goes_on(
     assert all((out / name).stat().st_size > 0 for name in names)
     assert load(out).info.image_size == 32
     # What is written as "after" is what the model says.
-    after = CocoKeypoints(root="", annotations=str(out / "after.json"), skeleton="body16")
+    after = read_predictions(out / "after.json", BODY16)
     (again,) = load(out).predict(str(dots / "dark/images/0000.png"))
     assert abs(after[0].keypoints_px - again.keypoints_px).max() < 0.02
     signs = json.loads((out / "signs.json").read_text())
@@ -149,6 +150,30 @@ def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.Ca
         ([str(dots / "dark/images/0000.png")], "neither a folder nor a video"),
     ):
         assert main(["adapt", *arguments, *out]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out" / "start").exists()
+
+
+def test_labels_that_cannot_be_scored_cost_no_training(tmp_path: Path, dots: Path, capsys, monkeypatch):
+    nothing_trained(monkeypatch)
+    content = json.loads((dots / "dark/annotations.json").read_text())
+    labels = tmp_path / "labels.json"
+    unlabeled, missing, wrong = (json.loads(json.dumps(content)) for _ in range(3))
+    for person in unlabeled["annotations"]:
+        person["keypoints"] = [
+            v if k % 3 < 2 or k // 3 == BODY16.index("head") else 0 for k, v in enumerate(person["keypoints"])
+        ]
+    missing["images"][5]["file_name"] = "lost.png"
+    wrong["images"][5]["width"] = 40
+    for labelled, says in (
+        (unlabeled, "has no label for any of right_shoulder"),
+        (missing, "lost.png, named in"),
+        (wrong, "0005.png has 48 × 48 px, but"),
+    ):
+        labels.write_text(json.dumps(labelled))
+        assert main(command(dots, tmp_path / "out", *SMALL, "--labels", str(labels))) == 2
         error = capsys.readouterr().err
         assert says in error
         assert error.count("\n") == 1

@@ -20,12 +20,17 @@ def picture(path: Path, width: int = 40, height: int = 30) -> None:
     cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
 
 
+def triples() -> list[int]:
+    """Keypoint k at (k, 2 k), hidden where k is odd."""
+    return [value for k in range(17) for value in (k, 2 * k, 2 - k % 2)]
+
+
 def coco(root: Path, **changes: object) -> Path:
     picture(root / "images" / "a.jpg", 80, 60)
     content = {
         "images": [{"id": 7, "file_name": "a.jpg", "width": 80, "height": 60}],
         "annotations": [
-            {"id": 3, "image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": list(range(51)), "num_keypoints": 17},
+            {"id": 3, "image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": triples(), "num_keypoints": 17},
             {"id": 4, "image_id": 7, "bbox": [0, 0, 9, 9], "keypoints": [0] * 51, "num_keypoints": 0},
         ],
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}],
@@ -41,8 +46,9 @@ def test_coco_keypoints_are_found_by_name(tmp_path: Path):
     assert len(dataset) == 1  # a person without a labelled keypoint is none
     sample = dataset[0]
     wrist = COCO17.index("left_wrist")
-    assert sample.keypoints_px[BODY16.index("left_wrist")].tolist() == [3 * wrist, 3 * wrist + 1]
-    assert sample.visibility[BODY16.index("left_wrist")] == 3 * wrist + 2
+    assert sample.keypoints_px[BODY16.index("left_wrist")].tolist() == [wrist, 2 * wrist]
+    assert sample.visibility[BODY16.index("left_wrist")] == 1
+    assert sample.visibility[BODY16.index("right_wrist")] == 2
     assert sample.visibility[BODY16.index("thorax")] == 0
     assert sample.box_px.tolist() == [10 - 3.75, 20 - 5, 37.5, 50]
     assert sample.name == f"{tmp_path}/images/a.jpg#3"
@@ -73,26 +79,24 @@ def test_a_coco_file_of_another_shape_is_refused(tmp_path: Path):
         return str(error.value)
 
     short = [{"id": 3, "image_id": 7, "keypoints": [1, 1, 2]}]
-    assert "annotation 3" in told(annotations=short)
-    assert "3 numbers in keypoints, expected 51" in told(annotations=short)
-    assert "does not list" in told(annotations=[{"id": 3, "image_id": 8, "keypoints": [1] * 51}])
+    assert "1 annotation (3): has 3 numbers in keypoints instead of 51" in told(annotations=short)
+    assert "not an image of the file" in told(annotations=[{"id": 3, "image_id": 8, "keypoints": [1] * 51}])
     assert "names no keypoints" in told(categories=[])
-    assert "none of body16's" in told(categories=[{"keypoints": ["beak", "tail"]}])
-    assert "0 labelled people" in told(annotations=[])
+    assert "beak, tail…, none of which" in told(categories=[{"keypoints": ["beak", "tail"]}])
+    assert "has 0 annotations" in told(annotations=[])
     person = {"id": 3, "image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": [1] * 51}
-    assert "has another form (KeyError: 'file_name')" in told(images=[{"id": 7}])
-    assert "has another form" in told(annotations=[3])
-    assert "has another form" in told(categories=3)
-    assert "annotation 3" in told(annotations=[person | {"keypoints": ["x"] * 51}])
-    for box in ([10, 20], [10, 20, 0, 40], [10, 20, 30, "forty"], None):
-        said = told(annotations=[person | {"bbox": box}])
-        assert f"annotation 3 in {tmp_path}/annotations.json has bbox {box}, expected left, top, width" in said
-    assert "0 labelled people" in told(annotations=[person | {"keypoints": None}])
+    assert "1 image (7): has no file_name" in told(images=[{"id": 7}])
+    assert "is not an object" in told(annotations=[3])
+    assert "categories of" in told(categories=3)
+    assert "not a list of numbers" in told(annotations=[person | {"keypoints": ["x"] * 51}])
+    for box in ([10, 20], [10, 20, 0, 40], [10, 20, 30, "forty"], [10, 20, 30, float("nan")]):
+        assert "1 annotation (3): bbox " in told(annotations=[person | {"bbox": box}])
+    assert "has no keypoints" in told(annotations=[person | {"keypoints": None}])
     (tmp_path / "annotations.json").write_text("[]")
-    with pytest.raises(InputError, match="lacks images"):
+    with pytest.raises(InputError, match="list of results"):
         CocoKeypoints(str(tmp_path)).prepare()
     (tmp_path / "annotations.json").write_text("{")
-    with pytest.raises(InputError, match="no valid JSON"):
+    with pytest.raises(InputError, match="not valid JSON"):
         CocoKeypoints(str(tmp_path)).prepare()
     with pytest.raises(InputError, match="cannot be read"):
         CocoKeypoints(str(tmp_path / "nowhere")).prepare()

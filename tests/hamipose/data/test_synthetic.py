@@ -153,6 +153,15 @@ def test_a_broken_annotation_file_is_named(tmp_path):
     (tmp_path / "annotations.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
         make(tmp_path, 1)
+    for content, says in (
+        ("[]", "no annotation for each"),
+        ('{"images": [{"id": 0}], "annotations": []}', "no annotation for each"),
+        ('{"images": [3], "annotations": [{}]}', "entry 0 of images"),
+        ('{"images": [], "annotations": []}', "lacks info"),
+    ):
+        (tmp_path / "annotations.json").write_text(content)
+        with pytest.raises(InputError, match=f"{says}.*delete it and make them again"):
+            make(tmp_path, 1)
     assert synthetic.__doc__
 
 

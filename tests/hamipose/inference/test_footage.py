@@ -67,18 +67,24 @@ def test_people_of_a_picture_come_together_whatever_the_files_order(pictures: Pa
 
 
 def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
-    mixed = write_boxes(tmp_path / "mixed.json", "other.mp4#0", "elsewhere/clip.mp4#3", "other.mp4#3", "clip.mp4#1")
+    names = ("other.mp4#0", "elsewhere/clip.mp4#3", "other.mp4#3", "elsewhere/clip.mp4#1")
+    mixed = write_boxes(tmp_path / "mixed.json", *names)
     samples = list(open_footage(str(clip), boxes=mixed).samples)
     assert [Path(s.name).name for s in samples] == ["clip.mp4#1#0", "clip.mp4#3#1"]
     assert [s.box_px[0] + 2.5 for s in samples] == [3, 1]
     with pytest.raises(InputError, match=r"no box for clip\.mp4.*but for other\.mp4"):
         open_footage(str(clip), boxes=write_boxes(tmp_path / "other.json", "other.mp4#0"))
+    own = f"{clip.parent.name}/clip.mp4#2"
+    (sample,) = open_footage(str(clip), boxes=write_boxes(tmp_path / "two.json", "in/clip.mp4#1", own)).samples
+    assert sample.name.endswith("clip.mp4#2#0")
+    with pytest.raises(InputError, match=r"'a/clip\.mp4' and 'b/clip\.mp4', each of which could be"):
+        open_footage(str(clip), boxes=write_boxes(tmp_path / "two.json", "a/clip.mp4#1", "b/clip.mp4#1"))
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("{", "no valid JSON"),
+        ("{", "not valid JSON"),
         ('{"images": []}', "lacks"),
         ('{"images": [], "annotations": []}', "no annotation"),
         (
@@ -87,7 +93,7 @@ def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
         ),
         (
             '{"images": [{"id": 1, "file_name": "p0.png"}], "annotations": [{"image_id": 2, "bbox": [0, 0, 1, 1]}]}',
-            "form",
+            "not an image of the file",
         ),
         (
             '{"images": [{"id": 1, "file_name": "no.png"}], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}',

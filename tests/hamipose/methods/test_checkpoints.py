@@ -1,9 +1,11 @@
 """What a run leaves behind: checkpoints that load, no spoilt one, predictions; mistakes in one line."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
 from tiny_poses import TINY, data_of, same_weights, sgd, train, trainer_in
 
-from hamipose.data import CocoKeypoints
+from hamipose.data import CocoKeypoints, Video
 from hamipose.errors import InputError
 from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
@@ -167,7 +169,10 @@ def test_a_broken_evaluation_image_costs_no_finished_epoch(dots: Path, tmp_path:
 
 
 def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
-    _, model = adapted
+    model = copy.deepcopy(adapted[1])
+    for module in model.modules():  # the student's and the teacher's: all keypoints are found
+        if isinstance(final := getattr(module, "final", None), torch.nn.Conv2d):
+            torch.nn.init.ones_(final.bias)
     trainer = trainer_in(tmp_path, callbacks=[PredictionWriter()])
     trainer.predict(
         model, data_of(dots, predict=CocoKeypoints(str(dots / "dark"), box="image"), evaluation_batch_size=5)
@@ -187,6 +192,22 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
     assert content["annotations"][0]["bbox"] == pytest.approx([0, 0, 48, 48], abs=0.02)
     with pytest.raises(InputError, match=r"data\.predict is not given"):
         trainer_in(tmp_path).predict(model, data_of(dots))
+
+
+def test_frames_of_a_video_stay_apart(dots: Path, tmp_path: Path):
+    """By the config form of predict, as by the short one."""
+    path = tmp_path / "clip.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (48, 40))
+    for grey in (0, 100, 200):
+        video.write(np.full((40, 48, 3), grey, np.uint8))
+    video.release()
+    trainer = trainer_in(tmp_path, callbacks=[PredictionWriter()])
+    trainer.predict(SourceOnly(sgd, TINY), data_of(dots, predict=Video(str(path))))
+    content = json.loads((tmp_path / "predictions.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == [f"{path}#{n}" for n in range(3)]
+    assert [(image["width"], image["height"]) for image in content["images"]] == [(48, 40)] * 3
+    assert [a["image_id"] for a in content["annotations"]] == [1, 2, 3]
+    assert content["info"]["upright"] is True
 
 
 def test_pictures_are_drawn(dots: Path, tmp_path: Path):

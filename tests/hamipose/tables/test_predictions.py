@@ -1,7 +1,6 @@
 """Predictions of others: the verb's scores are the metric's, and what does not fit is told in a line."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -77,6 +76,39 @@ def test_our_own_predictions_are_matched_by_file_and_by_name_of_the_keypoint(dot
     assert scored(dots, tmp_path, content) == scored(dots, tmp_path, results(guesses))
 
 
+def test_results_have_the_order_of_the_data_set_s_file(dots, tmp_path, guesses):
+    """The same names in another order, and the person is not the first category."""
+    light = tmp_path / "set"
+    shutil.copytree(dots / "light", light)
+    content = json.loads((light / "annotations.json").read_text())
+    order = np.random.default_rng(2).permutation(len(BODY16))
+    people = {"id": 5, "name": "person", "keypoints": [BODY16.keypoints[k] for k in order]}
+    content["categories"] = [{"id": 1, "name": "dog", "keypoints": list(BODY16.keypoints)}, people]
+    for person in content["annotations"]:
+        person["category_id"] = 5
+        person["keypoints"] = np.reshape(person["keypoints"], (-1, 3))[order].ravel().tolist()
+    (light / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "found.json").write_text(json.dumps(results(guesses[:, order], category_id=5)))
+    where = ["--data", "CocoKeypoints", "--root", str(light), "--box", "image", "--out", str(tmp_path / "scores.json")]
+    main(["--predictions", str(tmp_path / "found.json"), *where])
+    found = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert found == scored(dots, tmp_path, results(guesses))
+
+
+def test_a_set_without_labels_of_the_headline_says_so(dots, tmp_path, guesses):
+    light = tmp_path / "set"
+    shutil.copytree(dots / "light", light)
+    content = json.loads((light / "annotations.json").read_text())
+    for person in content["annotations"]:
+        rows = np.reshape(person["keypoints"], (-1, 3))
+        rows[[k not in ("head", "neck") for k in BODY16.keypoints], 2] = 0
+        person["keypoints"] = rows.ravel().tolist()
+    (light / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "found.json").write_text(json.dumps(results(guesses)))
+    with pytest.raises(InputError, match="of the 24 people is labeled inside its crop: there is nothing to score"):
+        main(["--predictions", str(tmp_path / "found.json"), "--data", "CocoKeypoints", "--root", str(light)])
+
+
 def test_keypoints_that_were_not_predicted_are_left_out(dots, tmp_path, guesses):
     """COCO's 17 have all limb joints, but neither head nor neck."""
     places = [BODY16.keypoints.index(k) if k in BODY16.keypoints else 0 for k in COCO17.keypoints]
@@ -100,20 +132,21 @@ def test_missing_images_are_told(dots, tmp_path, guesses):
 
 
 def test_another_number_of_keypoints_is_told(dots, tmp_path, guesses):
-    assert "has 14 keypoints a person, expected 16" in refused(dots, tmp_path, results(guesses[:, :14]))
+    told = refused(dots, tmp_path, results(guesses[:, :14]))
+    assert "24 results (number 0, number 1, number 2, …): has 42 numbers in keypoints instead of 48" in told
+    assert "--keypoints" in told
     torn = results(guesses)
     torn[3]["keypoints"] = torn[3]["keypoints"][:-1]
-    assert "prediction 3 in" in refused(dots, tmp_path, torn)
-    short = [*results(guesses)[:-1], *results(guesses[:, :5])[-1:]]
-    assert "have 5 or 16 keypoints a person" in refused(dots, tmp_path, short)
+    assert "1 of 24 images have no prediction, 0003.png" in refused(dots, tmp_path, torn)
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         ([], "hold no people"),
-        ({"annotations": []}, "lack images or annotations"),
-        ([{"keypoints": [1, 2, 3]}], "prediction 0 in"),
+        ({"annotations": []}, "lacks images"),
+        ([{"keypoints": [1, 2, 3] * 16}], "(number 0): has no image_id"),
+        ("text", "holds 'text'"),
     ],
 )
 def test_other_files_are_refused(dots, tmp_path, content, told):
@@ -123,24 +156,29 @@ def test_other_files_are_refused(dots, tmp_path, content, told):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"keypoints": ["left", "right", "up"] * 16}, "prediction 2 in .* keypoints that are no numbers"),
-        ({"keypoints": None}, "prediction 2 in .* keypoints that are no numbers"),
-        ({"keypoints": [1, [2], 3]}, "prediction 2 in .* keypoints that are no numbers"),
-        ({"score": None}, "prediction 2 in .* score None, expected a number"),
-        ({"score": "high"}, "prediction 2 in .* score 'high', expected a number"),
-        ({"image_id": [2]}, r"prediction 2 in .* image_id \[2\], expected a number or a file's name"),
+        ({"keypoints": ["left", "right", "up"] * 16}, "keypoints is not a list of numbers"),
+        ({"keypoints": None}, "has no keypoints"),
+        ({"keypoints": [1, [2], 3]}, "keypoints is not a list of numbers"),
+        ({"score": "high"}, "its score is not a number"),
+        ({"image_id": [2]}, "has no image_id"),
     ],
 )
-def test_values_of_another_kind_are_told(dots, tmp_path, guesses, changes, told):
+def test_a_result_that_cannot_be_used_is_skipped_and_named(dots, tmp_path, guesses, changes, told, caplog):
     content = results(guesses)
     content[2] |= changes
-    assert re.search(told, refused(dots, tmp_path, content))
+    assert "1 of 24 images have no prediction, 0002.png" in refused(dots, tmp_path, content)
+    assert f"skipped 1 result (number 2): {told}" in caplog.text
 
 
 def test_images_and_categories_of_another_form_are_told(dots, tmp_path, guesses):
     whole = {"images": [{"id": i, "file_name": f"{i:04d}.png"} for i in range(24)], "annotations": results(guesses)}
-    for changes in ({"images": [{"id": 0}]}, {"images": 3}, {"images": ["0000.png"]}, {"categories": [3]}):
-        assert "has another form" in refused(dots, tmp_path, whole | changes)
+    for changes, told in (
+        ({"images": [{"id": 0}]}, "has no file_name"),
+        ({"images": 3}, "lacks images"),
+        ({"images": ["0000.png"]}, "has no id"),
+        ({"categories": [3]}, "names no keypoints"),
+    ):
+        assert told in refused(dots, tmp_path, whole | changes)
 
 
 @pytest.mark.parametrize(
@@ -183,30 +221,35 @@ def person(image: int | str, x: float, score: float = 1.0) -> Found:
     return Found(image, np.full((2, 2), x), score)
 
 
+def first_x(found: list[Found], names: list[str], ids: dict[int | str, str] | None = None) -> list[float]:
+    return [float(one.keypoints_px[0, 0]) for one in matched(found, names, ids)]
+
+
 def test_the_best_prediction_of_an_image_with_one_person_counts():
     found = [person("a.jpg", 1.0, 0.2), person("a.jpg", 2.0, 0.9), person("b.jpg", 3.0)]
-    assert matched(found, ["x/a.jpg", "x/b.jpg"])[:, 0, 0].tolist() == [2.0, 3.0]
+    assert first_x(found, ["x/a.jpg", "x/b.jpg"]) == [2.0, 3.0]
 
 
 def test_people_of_one_image_are_told_apart_by_their_order():
     names = ["x#1/a.jpg#5", "x#1/b.jpg#6", "x#1/a.jpg#7"]
     found = [person("b.jpg", 3.0), person("a.jpg", 1.0, 0.1), person("a.jpg", 2.0, 0.9)]
-    assert matched(found, names)[:, 0, 0].tolist() == [1.0, 3.0, 2.0]
-    with pytest.raises(InputError, match=r"a.jpg shows 2 labelled people and has 1 predictions"):
+    assert first_x(found, names) == [1.0, 3.0, 2.0]
+    with pytest.raises(InputError, match=r"a.jpg shows 2 labeled people and has 1 predictions"):
         matched(found[:2], names)
 
 
 def test_numbers_mean_the_number_in_the_files_name_or_the_position():
     found = [person(1002, 2.0), person(1001, 1.0)]
-    assert matched(found, ["lsp/im1001.jpg", "lsp/im1002.jpg"])[:, 0, 0].tolist() == [1.0, 2.0]
-    assert matched([person(1, 2.0), person(0, 1.0)], ["anna.jpg", "bert.jpg"])[:, 0, 0].tolist() == [1.0, 2.0]
-    ids = {77: "bert.jpg", 78: "anna.jpg"}
-    assert matched([person(77, 2.0), person(78, 1.0)], ["f/anna.jpg", "f/bert.jpg"], ids)[:, 0, 0].tolist() == [
-        1.0,
-        2.0,
-    ]
+    assert first_x(found, ["lsp/im1001.jpg", "lsp/im1002.jpg"]) == [1.0, 2.0]
+    assert first_x([person(1, 2.0), person(0, 1.0)], ["anna.jpg", "bert.jpg"]) == [1.0, 2.0]
+    ids = {77: "f/bert.jpg", "c-d": "f/anna.jpg"}
+    assert first_x([person(77, 2.0), person("c-d", 1.0)], ["f/anna.jpg", "f/bert.jpg"], ids) == [1.0, 2.0]
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders():
-    found = [person("/data/run1/0.jpg", 2.0), person("/data/run0/0.jpg", 1.0)]
-    assert matched(found, ["here/run0/0.jpg", "here/run1/0.jpg"])[:, 0, 0].tolist() == [1.0, 2.0]
+    found = [person("/data/run1/0.jpg", 2.0), person("\\\\host\\run0\\0.jpg", 1.0)]
+    assert first_x(found, ["here/run0/0.jpg", "here/run1/0.jpg"]) == [1.0, 2.0]
+    with pytest.raises(InputError, match=r"'0.jpg' could be of here/run0/0.jpg or here/run1/0.jpg"):
+        matched([person("0.jpg", 1.0)], ["here/run0/0.jpg", "here/run1/0.jpg"])
+    with pytest.raises(InputError, match="could be of"):  # two names for one picture
+        matched([person("a/0.jpg", 1.0), person("b/0.jpg", 1.0)], ["0.jpg"])

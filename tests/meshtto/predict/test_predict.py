@@ -16,7 +16,8 @@ from meshtto.camera import project
 from meshtto.cli.predict import main
 from meshtto.joints import JOINTS49
 from meshtto.predict.drawing import paint, side_view
-from meshtto.predict.keypoints import read_keypoints
+from meshtto.predict.keypoints import Evidence, KeypointFile
+from meshtto.predict.pictures import Shown
 from meshtto.predict.recovering import batch_size
 
 
@@ -39,10 +40,19 @@ def rows(seed: int = 0) -> np.ndarray:
     return np.column_stack([rng.uniform(20, 80, (17, 2)), np.full(17, 2)])
 
 
+def people_of(path: Path, name: str = "a.png") -> list[Evidence]:
+    (found,) = KeypointFile(path).of([Shown(np.zeros((100, 120, 3), np.uint8), name)])
+    return found
+
+
 def test_coco_s_keypoints_by_name(tmp_path: Path):
-    people = read_keypoints(coco(tmp_path / "k.json", [("a.png", rows()), ("a.png", rows(1)), ("b.png", rows(2))]))
-    assert {name: len(found) for name, found in people.items()} == {"a.png": 2, "b.png": 1}
-    one = people["a.png"][0]
+    path = coco(tmp_path / "k.json", [("a.png", rows()), ("a.png", rows(1)), ("b.png", rows(2))])
+    assert {name: len(people_of(path, name)) for name in ("a.png", "b.png", "c.png")} == {
+        "a.png": 2,
+        "b.png": 1,
+        "c.png": 0,
+    }
+    one = people_of(path)[0]
     wrist = JOINTS49.index("left_wrist")
     np.testing.assert_allclose(one.keypoints_px[wrist], rows()[COCO17.keypoints.index("left_wrist"), :2], rtol=1e-5)
     assert one.confidence[wrist] == 1
@@ -53,9 +63,13 @@ def test_coco_s_keypoints_by_name(tmp_path: Path):
 def test_openpose_s_keypoints(tmp_path: Path):
     body = np.random.default_rng(0).uniform(1, 90, (25, 3))
     body[:, 2] = 0.7
+    nobody = {"pose_keypoints_2d": [0.0] * 75}
     path = tmp_path / "k.json"
-    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": body.ravel().tolist()}]}))
-    one = read_keypoints(path)[""][0]
+    path.write_text(json.dumps({"people": [nobody, {"pose_keypoints_2d": body.ravel().tolist()}]}))
+    file = KeypointFile(path)
+    assert not file.names_pictures
+    assert "1 person (0): has no keypoint that was found" in str(file.omissions)
+    (one,) = people_of(path)
     np.testing.assert_allclose(one.keypoints_px[:25], body[:, :2], rtol=1e-5)
     np.testing.assert_allclose(one.keypoints_px[JOINTS49.index("right_ankle")], body[11, :2], rtol=1e-5)
     assert one.confidence[JOINTS49.index("neck")] == 0  # OpenPose's neck is another point
@@ -64,19 +78,21 @@ def test_openpose_s_keypoints(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ('{"a": 1}', "neither annotations"),
-        ('{"people": []}', "holds no person"),
-        ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "has 2 numbers for 25 keypoints"),
+        ('{"people": []}', "no person that can be used"),
+        ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "has 2 numbers in keypoints instead of 75"),
         (json.dumps({"people": [{"pose_keypoints_2d": [5.0, 5.0, 0.0] * 25}]}), "all confidences are 0"),
-        ('{"people": [{"pose_keypoints_2d": [NaN' + ", 1.0" * 74 + "]}]}", "not finite"),
-        ('{"people": [{"pose": []}]}', "not as its format has it"),
+        ('{"people": [{"pose_keypoints_2d": [NaN' + ", 1.0" * 74 + "]}]}", "holds NaN or Inf"),
+        ('{"people": [{"pose": []}]}', "has no pose_keypoints_2d"),
+        ('{"annotations": [], "images": []}', "no person that can be used"),
+        ('{"annotations": [3, null]}', "lacks images"),
     ],
 )
 def test_bad_keypoints_are_refused(content: str, message: str, tmp_path: Path):
     (tmp_path / "k.json").write_text(content)
     with pytest.raises(InputError, match=message):
-        read_keypoints(tmp_path / "k.json")
+        KeypointFile(tmp_path / "k.json")
 
 
 def test_inner_walls_do_not_turn_a_body_inside_out():

@@ -1,0 +1,1 @@
+"""Readers of file formats: one for each format, used by both packages."""

@@ -1,0 +1,289 @@
+"""Read COCO JSON, the one reader of both packages: annotation files, results lists, boxes, and what `predict` writes.
+
+A file is either an object with ``images``, ``annotations`` and ``categories`` (COCO's annotation format), or a list of
+results with ``image_id``. Records that cannot be used are skipped, and counted and named in
+:attr:`CocoFile.omissions`, which every caller reports. What makes the whole file unusable or ambiguous is an
+:class:`InputError`.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hamipose.errors import InputError
+from hamipose.io.coco_records import CocoCategory, CocoImage, CocoPerson, read_categories, read_images
+from hamipose.io.coco_values import Identifier, Rows, ThirdNumbers, as_box, as_number, as_rows, identifier
+from hamipose.io.json_file import read_json, shown
+from hamipose.io.omissions import BadRecord, Omissions
+
+__all__ = ["CocoCategory", "CocoFile", "CocoImage", "CocoPerson", "read_coco"]
+
+_EXPECTED = "COCO format: images, annotations and categories"
+
+
+class CocoFile:
+    """The content of a file; see :func:`read_coco`.
+
+    Attributes:
+        path: of the file.
+        info: the file's ``info``; empty where there is none.
+        images: by id; None in a results list.
+        categories: those that can be used.
+        omissions: what was skipped so far, and why.
+    """
+
+    def __init__(self, path: Path, content: dict[str, Any] | list[Any]):
+        self.path = path
+        self.omissions = Omissions(path)
+        self.info: dict[str, Any] = {}
+        self.images: dict[Identifier, CocoImage] | None = None
+        self.categories: list[CocoCategory] = []
+        if isinstance(content, dict):
+            self.info = content["info"] if isinstance(content.get("info"), dict) else {}
+            self.images = read_images(content["images"], self.omissions)
+            self.categories = read_categories(content.get("categories"), self.omissions)
+            self._records = content["annotations"]
+        else:
+            self._records = content
+
+    @property
+    def upright(self) -> bool | None:
+        """Whether pixels are those of pictures turned as their orientation tags say; None where the file is silent."""
+        stated = self.info.get("upright")
+        return stated if isinstance(stated, bool) else None
+
+    def __len__(self) -> int:
+        """Return the number of annotations or results, usable or not."""
+        return len(self._records)
+
+    def _category_of(self, record: dict[str, Any]) -> CocoCategory | None:
+        """Return the category that an annotation names; None where the file lists none at all."""
+        if not self.categories:
+            if self.omissions.count("category"):
+                raise BadRecord("its category cannot be used")
+            return None
+        given = record.get("category_id")
+        if given is None or self.categories[0].id is None:
+            if len(self.categories) == 1:
+                return self.categories[0]
+            raise BadRecord("has no category_id, and the file has several categories")
+        key = identifier(given)
+        category = next((one for one in self.categories if one.id == key), None)
+        if category is None:
+            raise BadRecord("its category_id is not a category of the file that can be used")
+        return category
+
+    def _usable(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for position, record in enumerate(self._records):
+            if isinstance(record, dict):
+                yield position, record
+            else:
+                self.omissions.skip(self._kind, f"number {position}", "is not an object")
+
+    @property
+    def _kind(self) -> str:
+        return "result" if self.images is None else "annotation"
+
+    def _skip(self, position: int, record: dict[str, Any], reason: str) -> None:
+        key = identifier(record.get("id"))
+        self.omissions.skip(self._kind, f"number {position}" if key is None else shown(key), reason)
+
+    def _person(self, position: int, record: dict[str, Any], category: CocoCategory | None) -> CocoPerson:
+        """Read all of a record but its box and its keypoints."""
+        key = identifier(record.get("image_id"))
+        if key is None:
+            raise BadRecord("has no image_id")
+        if self.images is not None and key not in self.images:
+            raise BadRecord("its image_id is not an image of the file that can be used")
+        score = record.get("score")
+        if score is not None and as_number(score) is None:
+            raise BadRecord("its score is not a number")
+        return CocoPerson(
+            number=position,
+            id=identifier(record.get("id")),
+            image_id=key,
+            image=None if self.images is None else self.images[key],
+            category=category,
+            box_px=None,
+            keypoints=None,
+            score=None if score is None else as_number(score),
+        )
+
+    def people_with_keypoints(
+        self,
+        wanted: Collection[str],
+        names: Sequence[str] | None = None,
+        categories: Sequence[CocoCategory] = (),
+        *,
+        boxes: bool = False,
+        unlabeled: bool = False,
+    ) -> list[CocoPerson]:
+        """Return the people that have keypoints; `category_id` decides which names these have.
+
+        Args:
+            wanted: names of keypoints that are of use; categories without any of them are skipped, and names of the
+                others that are not among them are listed in a note.
+            names: of the keypoints in order, where neither the file nor `categories` says.
+            categories: of another file, for a list of results for its images.
+            boxes: read their boxes, too, and skip people with a damaged one.
+            unlabeled: keep people none of whose keypoints is labeled or found, but has a position.
+
+        Raises:
+            InputError: the file has no category with keypoints that are wanted.
+        """
+        spoilt = not self.categories and self.omissions.count("category") > 0
+        listed = self.categories or ([] if spoilt else list(categories))
+        useful = self._useful_categories(listed, wanted, names)
+        gathered: dict[tuple[str, ...], list[tuple[CocoPerson, dict[str, Any], Rows]]] = {}
+        for position, record in self._usable():
+            try:
+                category = self._category_of(record) if self.categories else _lookup(record, listed)
+                if category is not None and category not in useful:
+                    raise BadRecord(f"category {shown(category.name)} has no keypoints to be used here")
+                order = names if category is None else category.keypoints
+                if order is None:
+                    raise BadRecord("the names of its keypoints are not known")
+                if _is_crowd(record):
+                    raise BadRecord("marks a crowd (iscrowd)")
+                person = self._person(position, record, category)
+                rows = as_rows(record, len(order))
+                if rows is None:
+                    raise BadRecord("has no keypoints")
+                gathered.setdefault(tuple(order), []).append((person, record, rows))
+            except BadRecord as error:
+                self._skip(position, record, str(error))
+        thirds = {order: ThirdNumbers([rows for *_, rows in own], order) for order, own in gathered.items()}
+        scored = any(t.fractional.any() for t in thirds.values()) and not any(t.flagged.any() for t in thirds.values())
+        people = []
+        for order, own in gathered.items():
+            certain = scored or self.images is None
+            predicted = np.array([certain or person.score is not None for person, *_ in own])
+            useful_places = np.array([name in wanted for name in order])
+            for (person, record, _), keypoints in zip(own, thirds[order].keypoints(predicted), strict=True):
+                try:
+                    if keypoints is None:
+                        raise BadRecord("the third number of a keypoint must be 0, 1, 2, null or a score in (0, 1]")
+                    seen = keypoints.placed if unlabeled else keypoints.visibility > 0
+                    if not seen.any():
+                        raise BadRecord("has no labeled keypoint")
+                    if not (seen & useful_places).any():
+                        raise BadRecord("has no labeled keypoint of those to be used here")
+                    box = as_box(record.get("bbox")) if boxes else None
+                    people.append(replace(person, box_px=box, keypoints=keypoints))
+                except BadRecord as error:
+                    self._skip(person.number, record, str(error))
+        return sorted(people, key=lambda person: person.number)
+
+    def _useful_categories(
+        self, listed: Sequence[CocoCategory], wanted: Collection[str], names: Sequence[str] | None
+    ) -> list[CocoCategory]:
+        named = [category for category in listed if category.keypoints]
+        useful = [category for category in named if set(category.keypoints) & set(wanted)]
+        useful = [category for category in useful if category.is_person] or useful
+        if useful or (not listed and not self.omissions.count("category") and names is not None):
+            for category in useful:
+                unmatched = [w for w, k in zip(category.written, category.keypoints, strict=True) if k not in wanted]
+                if unmatched:
+                    self.omissions.note(
+                        f"keypoints of category {shown(category.name)} that are not used here: "
+                        f"{', '.join(shown(name)[1:-1] for name in unmatched)}"
+                    )
+            return useful
+        if named:
+            written = [shown(name)[1:-1] for category in named for name in category.written]
+            raise InputError(
+                f"{self.path} has keypoints {', '.join(written[:4])}…, none of which can be used here; expected some "
+                f"of {', '.join(list(wanted)[:4])}…"
+            )
+        skipped = f" (skipped {self.omissions.reasons()})" if self.omissions.skipped else ""
+        raise InputError(f"{self.path} names no keypoints in its categories{skipped}; expected {_EXPECTED}")
+
+    def people_with_boxes(self) -> list[CocoPerson]:
+        """Return the people that have a box; other categories and crowds are skipped."""
+        people_ids = self._person_ids()
+        people = []
+        for position, record in self._usable():
+            try:
+                category = self._category_of(record)
+                key = identifier(record.get("category_id")) if category is None else category.id
+                if people_ids is not None and key not in people_ids:
+                    name = f"category_id {shown(key)}" if category is None else f"category {shown(category.name)}"
+                    raise BadRecord(f"{name} is not person")
+                if _is_crowd(record):
+                    raise BadRecord("marks a crowd (iscrowd)")
+                box = as_box(record.get("bbox"))
+                if box is None:
+                    raise BadRecord("has no bbox")
+                people.append(replace(self._person(position, record, category), box_px=box))
+            except BadRecord as error:
+                self._skip(position, record, str(error))
+        return people
+
+    def _person_ids(self) -> set[Identifier | None] | None:
+        """Return the ids of the categories that are people; None where all are.
+
+        Raises:
+            InputError: there are several categories, and none is called person or has keypoints.
+        """
+        if self.categories:
+            by_name = {c.id for c in self.categories if c.is_person}
+            found = by_name or {c.id for c in self.categories if c.keypoints}
+            if not found and len(self.categories) > 1:
+                names = ", ".join(shown(c.name)[1:-1] for c in self.categories[:5])
+                raise InputError(f"{self.path} has categories {names}; expected one called person")
+            return found or {self.categories[0].id}
+        ids = {identifier(r.get("category_id")) for r in self._records if isinstance(r, dict)}
+        if len(ids) < 2:
+            return None
+        for person in (0, 1):  # detectors count from either: COCO's own ids begin with person = 1
+            if person in ids:
+                return {person}
+        some = ", ".join(shown(i) for i in list(ids)[:5])
+        raise InputError(f"{self.path} has category_id {some} and no categories; expected 1 for people")
+
+
+def _lookup(record: dict[str, Any], listed: Sequence[CocoCategory]) -> CocoCategory | None:
+    """Return a result's category among those of another file; the only one with keypoints where it names none.
+
+    Raises:
+        BadRecord: it names one that the other file does not have.
+    """
+    if not listed:
+        return None
+    given = record.get("category_id")
+    named = [category for category in listed if category.keypoints]
+    if len(named) == 1 and (given is None or named[0].id is None):
+        return named[0]
+    found = next((category for category in listed if category.id == identifier(given)), None)
+    if found is None:
+        raise BadRecord("its category_id is not a category of the data set")
+    return found
+
+
+def _is_crowd(record: dict[str, Any]) -> bool:
+    return bool(as_number(record.get("iscrowd"))) or record.get("iscrowd") is True
+
+
+def read_coco(path: str | Path, what: str = "annotation file", content: Any = None) -> CocoFile:
+    """Open a file in COCO format.
+
+    Args:
+        path: of the file: JSON in any encoding.
+        what: the file is to the user, for messages.
+        content: of the file, where it was read before.
+
+    Raises:
+        InputError: it cannot be read, is in another format, or two of its images have one id.
+    """
+    path = Path(path)
+    content = read_json(path, _EXPECTED, what) if content is None else content
+    if isinstance(content, dict):
+        lacking = [part for part in ("images", "annotations") if not isinstance(content.get(part), list)]
+        if lacking:
+            raise InputError(f"{what} {path} lacks {' and '.join(lacking)} (as lists); expected {_EXPECTED}")
+    elif not isinstance(content, list):
+        raise InputError(f"{what} {path} holds {shown(content)}; expected {_EXPECTED}, or a list of results")
+    return CocoFile(path, content)

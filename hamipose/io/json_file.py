@@ -1,0 +1,61 @@
+"""Read JSON text in any of its encodings, or say in one line why a file is not JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hamipose.errors import InputError
+
+__all__ = ["one_line", "read_json", "shown"]
+
+
+def read_json(path: str | Path, expected: str, what: str = "annotation file") -> Any:
+    """Return the content of a JSON file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+
+    Args:
+        path: the file.
+        expected: what the file should hold, for the message.
+        what: what the file is to the user, for the message.
+
+    Raises:
+        InputError: the file cannot be read, or is not JSON.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read ({error.strerror}); expected {expected}") from None
+    except ValueError:  # a path with a null character
+        raise InputError(f"{what} {str(path)!r} cannot be read (not a path); expected {expected}") from None
+    where = f"{what} {path}"
+    if not data.strip():
+        raise InputError(f"{where} is empty; expected {expected}")
+    try:
+        return json.loads(data)  # finds out the encoding from the first bytes
+    except RecursionError:
+        raise InputError(f"{where} is not valid JSON (nested too deeply); expected {expected}") from None
+    except ValueError as error:  # UnicodeDecodeError among them
+        raise InputError(f"{where} is not valid JSON ({error}); expected {expected}") from None
+
+
+def shown(value: object, most: int = 60) -> str:
+    """Return a value of a file for a message: on one line, cut where it is long.
+
+    >>> shown("a\\nb"), shown([0] * 100, 12)
+    ("'a\\\\nb'", '[0, 0, 0, 0…')
+    """
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # an integer of thousands of digits
+        text = f"<{type(value).__name__}>"
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    r"""Return text of a file for a message: without line breaks and control characters.
+
+    >>> one_line("a\nb.jpg")
+    'a\\nb.jpg'
+    """
+    plain = text.isprintable()
+    return text if plain else repr(text)[1:-1].encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,58 @@
+"""JSON text in all encodings, and one line for what is not JSON."""
+
+from pathlib import Path
+
+import pytest
+
+from hamipose.errors import InputError
+from hamipose.io.json_file import one_line, read_json, shown
+from hamipose.io.omissions import Omissions
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_encodings(tmp_path: Path, encoding: str):
+    path = tmp_path / "a.json"
+    path.write_text('{"é": [1, null]}', encoding)
+    assert read_json(path, "anything") == {"é": [1, None]}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xef\xbb\xbf", b"{", b"\xff\xfe{", b"\x89PNG\r\n", b"[" * 100_000, b"1" * 5000, b'"\xc3"']
+)
+def test_what_is_not_json_is_told_in_one_line(tmp_path: Path, data: bytes):
+    path = tmp_path / "a.json"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=rf"thing {path} is (empty|not valid JSON).*; expected a list") as error:
+        read_json(path, "a list", "thing")
+    assert "\n" not in str(error.value)
+
+
+def test_missing_files_are_told(tmp_path: Path):
+    for path in (tmp_path, tmp_path / "none.json", "a\0b"):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_json(path, "a list")
+
+
+def test_values_are_shown_on_one_line():
+    assert shown("a\nb\ud800") == "'a\\nb\\ud800'"
+    assert shown(10**5000) == "<int>"
+    assert one_line("in/ä.jpg") == "in/ä.jpg"
+    assert one_line("a\nb\ud800") == "a\\nb\\ud800"
+
+
+def test_omissions_are_counted_and_named():
+    omissions = Omissions("a.json")
+    assert not omissions
+    for number in range(5):
+        omissions.skip("annotation", number, "has no area")
+    omissions.skip("image", "'x'", "has no file_name")
+    for _ in range(2):
+        omissions.note("a remark")
+    assert omissions.count() == 6
+    assert omissions.count("image") == 1
+    assert str(omissions) == (
+        "a.json: skipped 5 annotations (0, 1, 2, …): has no area; 1 image ('x'): has no file_name; a remark"
+    )
+    for number in range(9):
+        omissions.skip("annotation", number, f"reason {number}")
+    assert "5 more for 5 other reasons" in str(omissions)
