@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -198,7 +199,7 @@ class CocoKeypoints(KeypointDataset):
     def __getitem__(self, index: int) -> Sample:
         row = self.start + index
         path, stated = Path(self.table.files[row]), self.table.sizes[row]
-        box: np.ndarray | None = self.table.boxes_px[row]
+        box: Any = self.table.boxes_px[row]
         if np.isnan(box).any():
             box = None if stated is None else whole_box(*stated)
         image, reduction = self.decode(path, box, self._turned(path, stated))
