@@ -200,24 +200,20 @@ class CocoKeypoints(KeypointDataset):
         row = self.start + index
         path, stated = Path(self.table.files[row]), self.table.sizes[row]
         box: Any = self.table.boxes_px[row]
-        if np.isnan(box).any():
+        whole = self.box == "image" or bool(np.isnan(box).any())
+        if whole:
             box = None if stated is None else whole_box(*stated)
         image, reduction = self.decode(path, box, self._turned(path, stated))
         height, width = image.shape[:2]
-        if (
-            stated is not None
-            and max(abs(width * reduction - stated[0]), abs(height * reduction - stated[1])) >= reduction
-        ):
+        shown = width * reduction, height * reduction  # up to a block of `reduction` pixels at the edges
+        if stated and max(abs(shown[0] - stated[0]), abs(shown[1] - stated[1])) >= reduction:
             raise InputError(
-                f"image {path} has {width * reduction} × {height * reduction} px, but {self.annotations} states "
+                f"image {path} has {shown[0]} × {shown[1]} px, but {self.annotations} states "
                 f"{stated[0]} × {stated[1]} px; give the pictures that were annotated"
             )
         # A pixel of the reduced picture is the mean of a block of `reduction` pixels: its center lies in their middle.
         keypoints = (self.table.keypoints_px[row] + 0.5) / reduction - 0.5
-        if self.box == "image" or box is None:
-            box = whole_box(width, height)
-        else:
-            box = padded_box(box / reduction, self.padding)
+        box = whole_box(width, height) if whole else padded_box(box / reduction, self.padding)
         return Sample(
             image=image,
             box_px=box.astype(np.float32),
