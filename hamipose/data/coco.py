@@ -1,5 +1,6 @@
 """People of an annotation file in COCO keypoint format, whichever program wrote it."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from hamipose.skeletons import Skeleton
 from hamipose.types import Sample
 
 __all__ = ["CocoKeypoints"]
+
+_log = logging.getLogger("hamipose")
 
 
 @dataclass
@@ -185,11 +188,26 @@ class CocoKeypoints(KeypointDataset):
             return bool(self.table.upright)
         return upright_of(path, header, stated, self.table.upright, self.annotations)
 
-    def prepare(self) -> None:
-        """Check that all pictures are there, and that the sizes of some from all over the file are right."""
+    @property
+    def pictures(self) -> dict[str, tuple[int, int] | None]:
+        """The pictures that are used, with width and height as the file states them."""
         used = range(self.start, self.start + len(self))
-        pictures = {self.table.files[row]: self.table.sizes[row] for row in used}
-        check_exist(list(pictures), self.annotations)
+        return {self.table.files[row]: self.table.sizes[row] for row in used}
+
+    def prepare(self) -> None:
+        """Check that pictures are there, and that the sizes of some from all over the file are right.
+
+        Some may be missing: training replaces them, and a warning names and counts them.
+        """
+        pictures = self.pictures
+        missing = [path for path in pictures if not Path(path).is_file()]
+        if len(missing) == len(pictures):
+            check_exist(missing, self.annotations)
+        elif missing:
+            _log.warning(
+                "%s: %d of its %d pictures do not exist, %s the first",
+                *(self.annotations, len(missing), len(pictures), missing[0]),
+            )
         check_frames(pictures, self.table.upright, self.annotations)
 
     def __len__(self) -> int:
