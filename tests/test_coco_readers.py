@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hamipose.adapt.labelled import check_labels
 from hamipose.data.coco import CocoKeypoints
 from hamipose.data.people_boxes import BoxedPeople
 from hamipose.errors import InputError
@@ -404,7 +405,14 @@ def test_boxes_of_one_picture_are_found_by_its_folder(world: World):
     assert sample.box_px[0] + 2 == 30
 
 
-@pytest.mark.parametrize("user", ["labels", "boxes"])
-def test_a_missing_picture_is_named_before_anything_else(world: World, user: str):
+def test_missing_pictures_are_named_before_anything_else(world: World, caplog: pytest.LogCaptureFixture):
     (world.pictures / "b.png").unlink()
-    assert "b.png, named in" in refused(world, user, whole())
+    assert "b.png, named in" in refused(world, "boxes", whole())
+    data = CocoKeypoints(str(world.root))
+    with pytest.raises(InputError, match=r"b\.png, named in"):
+        check_labels(data)
+    data.prepare()  # training goes on with other pictures in the place of missing ones
+    assert "1 of its 2 pictures do not exist" in caplog.text
+    (world.pictures / "a.png").unlink()
+    with pytest.raises(InputError, match=r"a\.png, named in .*, does not exist, nor do 1 of the other 1"):
+        CocoKeypoints(str(world.root)).prepare()

@@ -9,6 +9,7 @@ from hamipose.data.coco import CocoKeypoints
 from hamipose.data.views import labels_in_view
 from hamipose.errors import InputError
 from hamipose.inference.predictor import Predictor
+from hamipose.io.picture_names import check_exist
 from hamipose.metrics import pck_hits
 
 __all__ = ["check_labels", "labelled_pck"]
@@ -23,6 +24,7 @@ def check_labels(dataset: CocoKeypoints) -> None:
     Raises:
         InputError: a picture is missing or of another size, or no keypoint that counts is labeled.
     """
+    check_exist(list(dataset.pictures), dataset.annotations)
     dataset.prepare()
     skeleton = dataset.skeleton
     if not dataset.table.visibility[:, skeleton.indices(skeleton.all)].any():

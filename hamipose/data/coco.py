@@ -1,8 +1,10 @@
 """People of an annotation file in COCO keypoint format, whichever program wrote it."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,11 +17,13 @@ from hamipose.io.coco_records import CocoCategory
 from hamipose.io.coco_values import Identifier
 from hamipose.io.omissions import Omissions
 from hamipose.io.picture_frame import check_frames, read_header, upright_of
-from hamipose.io.picture_names import check_exist, located
+from hamipose.io.picture_names import check_exist, located, picture_exists
 from hamipose.skeletons import Skeleton
 from hamipose.types import Sample
 
 __all__ = ["CocoKeypoints"]
+
+_log = logging.getLogger("hamipose")
 
 
 @dataclass
@@ -184,11 +188,26 @@ class CocoKeypoints(KeypointDataset):
             return bool(self.table.upright)
         return upright_of(path, header, stated, self.table.upright, self.annotations)
 
-    def prepare(self) -> None:
-        """Check that all pictures are there, and that the sizes of some from all over the file are right."""
+    @property
+    def pictures(self) -> dict[str, tuple[int, int] | None]:
+        """The pictures that are used, with width and height as the file states them."""
         used = range(self.start, self.start + len(self))
-        pictures = {self.table.files[row]: self.table.sizes[row] for row in used}
-        check_exist(list(pictures), self.annotations)
+        return {self.table.files[row]: self.table.sizes[row] for row in used}
+
+    def prepare(self) -> None:
+        """Check that pictures are there, and that the sizes of some from all over the file are right.
+
+        Some may be missing: training replaces them, and a warning names and counts them.
+        """
+        pictures = self.pictures
+        missing = [path for path in pictures if not picture_exists(Path(path))]
+        if len(missing) == len(pictures):
+            check_exist(missing, self.annotations)
+        elif missing:
+            _log.warning(
+                "%s: %d of its %d pictures do not exist, %s the first",
+                *(self.annotations, len(missing), len(pictures), missing[0]),
+            )
         check_frames(pictures, self.table.upright, self.annotations)
 
     def __len__(self) -> int:
@@ -198,25 +217,21 @@ class CocoKeypoints(KeypointDataset):
     def __getitem__(self, index: int) -> Sample:
         row = self.start + index
         path, stated = Path(self.table.files[row]), self.table.sizes[row]
-        box: np.ndarray | None = self.table.boxes_px[row]
-        if np.isnan(box).any():
+        box: Any = self.table.boxes_px[row]
+        whole = self.box == "image" or bool(np.isnan(box).any())
+        if whole:
             box = None if stated is None else whole_box(*stated)
         image, reduction = self.decode(path, box, self._turned(path, stated))
         height, width = image.shape[:2]
-        if (
-            stated is not None
-            and max(abs(width * reduction - stated[0]), abs(height * reduction - stated[1])) >= reduction
-        ):
+        shown = width * reduction, height * reduction  # up to a block of `reduction` pixels at the edges
+        if stated and max(abs(shown[0] - stated[0]), abs(shown[1] - stated[1])) >= reduction:
             raise InputError(
-                f"image {path} has {width * reduction} × {height * reduction} px, but {self.annotations} states "
+                f"image {path} has {shown[0]} × {shown[1]} px, but {self.annotations} states "
                 f"{stated[0]} × {stated[1]} px; give the pictures that were annotated"
             )
         # A pixel of the reduced picture is the mean of a block of `reduction` pixels: its center lies in their middle.
         keypoints = (self.table.keypoints_px[row] + 0.5) / reduction - 0.5
-        if self.box == "image" or box is None:
-            box = whole_box(width, height)
-        else:
-            box = padded_box(box / reduction, self.padding)
+        box = whole_box(width, height) if whole else padded_box(box / reduction, self.padding)
         return Sample(
             image=image,
             box_px=box.astype(np.float32),

@@ -81,7 +81,7 @@ def coco_content(people: Sequence[FoundPerson], skeleton: Skeleton, *, upright: 
     """
     names = [picture_name(person.name) for person in people]
     sizes = {name: person.size_px for name, person in zip(names, people, strict=True)}
-    images = []
+    images: list[dict[str, Any]] = []
     for number, (name, size) in enumerate(sizes.items(), 1):
         stated = {} if size is None else {"width": int(size[0]), "height": int(size[1])}
         images.append({"id": number, "file_name": name, **stated})

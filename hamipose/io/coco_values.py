@@ -173,7 +173,7 @@ class ThirdNumbers:
         px = np.where(placed[..., None], px, 0.0)
         third = np.where(np.isnan(third), np.where((px != 0).any(-1), 2.0, 0.0), third)
         scored = (predicted | self.fractional)[:, None]
-        damaged = (~scored & (third > 2)).any(-1)
+        damaged: np.ndarray = np.any(~scored & (third > 2), axis=-1)
         visibility = np.where(third > 0, np.where(~scored & (third == 1), 1, 2), 0)
         confidence = np.where(np.isnan(self._scores), np.clip(third, 0, 1), np.clip(self._scores, 0, 1))
         visibility = np.where(placed & ~(self._scores <= 0), visibility, 0).astype(np.int64)

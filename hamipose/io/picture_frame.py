@@ -31,10 +31,13 @@ class PictureHeader(NamedTuple):
 
 
 def read_header(path: str | Path) -> PictureHeader | None:
-    """Return a picture's header without decoding it; None where it has none, which decoding will say."""
+    """Return a picture's header without decoding it; None where it has none, which decoding will say.
+
+    A TIFF file has one frame alone: its readers, OpenCV among them, always turn it as its tag says.
+    """
     try:
         with Image.open(path) as picture:
-            tag = picture.getexif().get(_ORIENTATION, 1)
+            tag = 1 if picture.format == "TIFF" else picture.getexif().get(_ORIENTATION, 1)
             return PictureHeader(*picture.size, tag if tag in range(1, 9) else 1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

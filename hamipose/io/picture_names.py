@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from hamipose.errors import InputError
 from hamipose.io.json_file import one_line
 
-__all__ = ["Matches", "PathEnds", "check_exist", "located", "match_pictures", "plain_path"]
+__all__ = ["Matches", "PathEnds", "check_exist", "located", "match_pictures", "picture_exists", "plain_path"]
 
 _MOST_FILES = 500_000  # that a folder is searched through
 
@@ -127,7 +127,8 @@ def _pictures_below(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _exists(path: Path) -> bool:
+def picture_exists(path: Path) -> bool:
+    """Return whether there is such a file; of a name that cannot be one, that there is not."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name that is too long
@@ -144,7 +145,7 @@ def check_exist(paths: Sequence[str], source: Path) -> None:
     Raises:
         InputError: some are not.
     """
-    missing = [path for path in paths if not _exists(Path(path))]
+    missing = [path for path in paths if not picture_exists(Path(path))]
     if missing:
         more = f", nor do {len(missing) - 1} of the other {len(paths) - 1}" if len(missing) > 1 else ""
         raise InputError(
@@ -167,7 +168,7 @@ def located(folder: Path, names: Iterable[str | int]) -> Matches[str | int]:
     direct: dict[str, str] = {}
     for name in names:
         for spelling in () if isinstance(name, int) else (name, name.replace("\\", "/")):
-            if isinstance(name, str) and _exists(folder / spelling):
+            if isinstance(name, str) and picture_exists(folder / spelling):
                 direct[name] = str(folder / spelling)
                 break
     found: dict[str | int, str] = dict(direct.items())
