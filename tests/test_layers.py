@@ -17,6 +17,7 @@ FLOOR = {
     "hamipose.errors": 0,
     "hamipose.heatmaps": 1,
     "hamipose.affine": 1,
+    "hamipose.io": 1,
     "hamipose.sampling": 1,
     "hamipose.start_warp": 1,
     "hamipose.losses": 1,

@@ -48,6 +48,10 @@ class ImageDataset(Dataset[S], ABC):
     def prepare(self) -> None:
         """Make or check what has to be on disk. Called once, on one process, before anything is read."""
 
+    def left_out(self) -> list[str]:
+        """Return a line about each thing that the set leaves out although a user may expect it; after `prepare`."""
+        return []
+
     @abstractmethod
     def __len__(self) -> int: ...
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import padded_box
-from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times
+from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times, lost_frames
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
@@ -213,6 +213,11 @@ class BoxedFrames(UnlabelledDataset):
         last, count = self.people[-1][0], len(self.times_ms)
         if last >= count:
             raise InputError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
+
+    def left_out(self) -> list[str]:
+        """Return a line if the video ends early or frames of it cannot be decoded."""
+        lost = lost_frames(self.path, self.times_ms)
+        return [] if lost is None else [lost]
 
     def __len__(self) -> int:
         return len(self.people)

@@ -19,6 +19,10 @@ class Unlabelled(UnlabelledDataset):
     def prepare(self) -> None:
         self.dataset.prepare()
 
+    def left_out(self) -> list[str]:
+        """See the wrapped set."""
+        return self.dataset.left_out()
+
     @property
     def decode_side(self) -> int:
         """See the wrapped set."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.errors import InputError
+from hamipose.io.picture_folder import list_pictures
 
 __all__ = ["BACKDROPS", "photo_backdrop", "photographs", "plain_backdrop", "scenery"]
 
@@ -97,7 +98,7 @@ def photographs(folder: str) -> tuple[Path, ...]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"backgrounds {folder} is not a folder; give a folder of photographs")
-    found = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES))
+    found = tuple(path for path in list_pictures(root).paths if path.suffix.lower() in _SUFFIXES)
     if not found:
         raise InputError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
     return found

@@ -1,0 +1,1 @@
+"""Readers and writers of file formats, used by both packages: one place per format."""
