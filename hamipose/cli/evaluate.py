@@ -12,6 +12,7 @@ from hamipose.cli.data_set import named_set
 from hamipose.cli.pck_table import pck_table
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
+from hamipose.io.whole_file import write_text
 from hamipose.tables.evaluation import evaluate, in_order
 from hamipose.tables.predictions import matched, read_predictions
 
@@ -77,6 +78,5 @@ def main(arguments: Sequence[str]) -> None:
     title = f"{given.predictions.name}, {len(samples)} people"
     Console().print(pck_table(scores, ["all", *skeleton.groups], title))
     if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
         content = {"predictions": given.predictions.name, "data": [given.data, *words], "people": len(samples)}
-        given.out.write_text(json.dumps({**content, "scores": scores}, indent=1) + "\n")
+        write_text(given.out, json.dumps({**content, "scores": scores}, indent=1) + "\n")

@@ -25,8 +25,8 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
     except OSError as error:
         where = f", which {below[-1]} inherits from," if below else ""
         raise InputError(f"config {path}{where} cannot be read ({error.strerror}); give a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config {path} is no valid YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date that is none
+        raise InputError(f"config {path} is no valid YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(content, dict):
         raise InputError(f"config {path} holds no options; expected lines such as model: and data:")
     parents = content.get("inherit") or []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain, reason
 
 __all__ = ["read_json"]
 
@@ -23,5 +24,6 @@ def read_json(path: Path, expected: str) -> Any:
         return json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"annotation file {path} cannot be read ({error.strerror}); expected {expected}") from None
-    except ValueError as error:
-        raise InputError(f"annotation file {path} is no valid JSON ({error}); expected {expected}") from None
+    except (ValueError, RecursionError) as error:
+        told = f"{explain(path, 'JSON text')} ({reason(error)})"
+        raise InputError(f"annotation file {path} {told}; expected {expected}") from None

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -109,9 +110,7 @@ class VideoFile:
     def _fail(self, reason: str) -> None:
         """Remove the unfinished file and raise."""
         full = free_bytes(self.path) < _LEAST_FREE
-        try:
+        with suppress(OSError):
             self._beside.unlink(missing_ok=True)
-        except OSError:
-            pass  # its folder is none
         reason = os.strerror(errno.ENOSPC) if full else reason
         raise InputError(f"video {self.path} cannot be written ({reason}); check the folder and the free space")

@@ -1,6 +1,6 @@
 """What a user points to – a picture, a folder, a video, a webcam – as people to look at, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,7 @@ class Footage:
         unreadable: a line for each kind of picture left out because it is not supported, for frames that a video lacks,
             and for each picture that could not be read; the latter are added while samples are taken.
         rate: frames per second, of a video.
+        again: gives the samples once more, from the first on; None for a webcam.
     """
 
     samples: Iterator[UnlabelledSample]
@@ -40,6 +41,7 @@ class Footage:
     moving: bool
     unreadable: list[str]
     rate: float = 25.0
+    again: Callable[[], Iterator[UnlabelledSample]] | None = None
 
 
 def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledSample:
@@ -89,6 +91,7 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
     path = Path(source)
     moving, count, rate = False, None, 25.0
     samples: Iterator[UnlabelledSample]
+    again: Callable[[], Iterator[UnlabelledSample]] | None = None
     if source == "webcam" or source.startswith("webcam:"):
         number = source.partition(":")[2] or "0"
         if not number.isdigit():
@@ -119,9 +122,13 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         unreadable += dataset.left_out()
         if isinstance(dataset, Video | BoxedFrames):
             rate = dataset.rate
-        samples, count = _readable(dataset, unreadable), len(dataset)
-        if not moving and every > 1:
-            samples, count = islice(samples, 0, None, every), -(-count // every)
+        step = 1 if moving else every
+
+        def again() -> Iterator[UnlabelledSample]:
+            return islice(_readable(dataset, []), 0, None if limit is None else limit * step, step)
+
+        samples = islice(_readable(dataset, unreadable), 0, None, step)
+        count = -(-len(dataset) // step)
     if limit is not None:
         samples, count = islice(samples, limit), limit if count is None else min(count, limit)
-    return Footage(samples, count, moving, unreadable, rate)
+    return Footage(samples, count, moving, unreadable, rate, again)

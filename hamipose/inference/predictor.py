@@ -145,8 +145,10 @@ def _size_beside(checkpoint: Path) -> int | None:
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         config = folder / "config.yaml"
         if config.is_file():
-            content = yaml.safe_load(config.read_text())
-            return (content.get("data") or {}).get("image_size")
+            try:
+                return yaml.safe_load(config.read_text())["data"]["image_size"]
+            except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):  # not our config
+                return None
     return None
 
 
@@ -178,7 +180,7 @@ def _opened(path: Path, device: str | None, image_size: int | None) -> Predictor
         return Predictor(network, replace(info, image_size=image_size or info.image_size), device)
     checkpoint = read_checkpoint(path)
     size = image_size or checkpoint.get("image_size") or _size_beside(path)
-    if not size:
+    if not isinstance(size, int) or not 0 < size <= 2**14:
         raise InputError(f"checkpoint {path} does not say what size its images had; give image_size (--size)")
     info = model_info(checkpoint, int(size))
     return Predictor(evaluated(checkpoint, info), info, device)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["NO_SPACE", "free_bytes", "temporary_beside", "whole_file", "write_bytes", "write_text"]
+__all__ = ["NO_SPACE", "check_folder", "free_bytes", "temporary_beside", "whole_file", "write_bytes", "write_text"]
 
 #: Error numbers of a write that failed for lack of space.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -33,6 +33,19 @@ def _named(error: BaseException, path: Path) -> OSError | None:
     if isinstance(error, OSError) or _LACKS_SPACE.search(str(error)):
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     return None
+
+
+def check_folder(folder: Path) -> None:
+    """Create a folder and check that a file can be written to it, before work that would be lost.
+
+    Raises:
+        OSError: it cannot; its ``filename`` is the folder.
+    """
+    try:
+        write_bytes(folder / ".writable", b"a")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def temporary_beside(path: Path) -> Path:

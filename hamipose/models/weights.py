@@ -5,10 +5,10 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hamipose.errors import InputError
+from hamipose.io.tensor_file import read_tensor_file
 
 __all__ = ["load_backbone", "pretrained", "read_state_dict"]
 
@@ -32,26 +32,14 @@ def pretrained(name: str, **options: Any) -> nn.Module:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a ``.safetensors`` or a PyTorch file, floats in single precision, wrappers' prefixes taken off.
+    """Return the tensors of a safetensors or PyTorch file, floats in single precision, wrappers' prefixes removed.
 
-    PyTorch files are read with ``weights_only=True``: nothing in them is executed.
+    Nothing in the file is executed.
 
     Raises:
         InputError: the file is missing, unreadable, or holds something other than tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"weights: no file {path}: expected none, pretrained, or a .safetensors or .pth state dict")
-    try:
-        state: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # each reader has its own exceptions for a damaged file
-        raise InputError(
-            f"weights: {path} cannot be read ({_first_sentence(error)}): expected a state dict of plain tensors"
-        ) from error
+    state: Any = read_tensor_file(path, "weights", "give none, pretrained, or a .safetensors or .pth state dict")
     for key in _NESTED_UNDER:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

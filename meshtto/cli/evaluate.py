@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from hamipose.cli.data_set import named_set
+from hamipose.io.whole_file import write_text
 from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
@@ -47,5 +48,4 @@ def main(arguments: list[str]) -> None:
     for name, value in scores["protocol"].items():
         console.print(f"  {name}: {value}")
     if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(scores, indent=1) + "\n")
+        write_text(given.out, json.dumps(scores, indent=1) + "\n")

@@ -83,10 +83,11 @@ def test_a_disk_that_fills_up_is_noticed_while_frames_are_written(tmp_path: Path
     free = iter([2**30, 2**30, 2**10, 2**10])
     monkeypatch.setattr("hamipose.data.video_file.free_bytes", lambda path: next(free))
     video = VideoFile(tmp_path / "v.mp4", 25.0)
+    frame = np.zeros((48, 64, 3), np.uint8)
+    for _ in range(50):
+        video.add(frame)
     with pytest.raises(InputError, match="No space left on device"):
-        for _ in range(60):
-            video.add(np.zeros((48, 64, 3), np.uint8))
-    assert video.frames == 50
+        video.add(frame)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -101,5 +102,5 @@ def test_whole_videos_are_not_taken_for_cut_ones(tmp_path: Path, ending: str, ra
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written .*(exists|Not a directory)"):
+    with pytest.raises(InputError, match=r"cannot be written .*(exists|Not a directory)"):
         VideoFile(tmp_path / "file" / "v.mp4", 10.0).add(np.zeros((48, 64, 3), np.uint8))

@@ -58,7 +58,7 @@ def test_other_errors_pass_unchanged_and_leave_nothing(tmp_path: Path):
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="exists|Not a directory") as error:
+    with pytest.raises(OSError, match=r"exists|Not a directory") as error:
         write_bytes(tmp_path / "file" / "a.txt", b"")
     assert error.value.filename == str(tmp_path / "file" / "a.txt")
 
