@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from hamipose.adapt.checks import check_request
 from hamipose.adapt.configs import adapt_config, labelled_set, start_config, target_set
 from hamipose.adapt.labelled import labelled_pck
 from hamipose.adapt.left import pictures_to_make, steps_left
@@ -141,6 +142,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     decisive = request.decisive
     if begun(request.out):
         agree(request.out, decisive, "--out")
+    check_request(request, say)
     request = _with_people(request, say)
     if next(frames(request, 1)[0], None) is None:  # before anything is trained
         raise InputError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")

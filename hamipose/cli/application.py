@@ -5,6 +5,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -95,11 +96,20 @@ class Application(LightningCLI):
             )
 
     def instantiate_classes(self) -> None:
-        """What a constructor refuses is told as it said it, without the parser's account of where it was."""
+        """Check the data, then build everything; a refusal is reported in the words of the class that refused."""
         try:
+            self._check_data()
             super().instantiate_classes()
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise InputError(reason(error)) from error
+
+    def _check_data(self) -> None:
+        """Build the data module alone and have it checked: a model may fetch weights, which takes longer."""
+        parser = Parser()
+        parser.add_class_arguments(self.datamodule_class, "data", fail_untyped=False)
+        verb = self.config.subcommand
+        data = parser.instantiate_classes(Namespace(data=self.config[verb].data)).data
+        data.check(verb)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """With checkpoint files that are whole or absent; our progress bar and summary unless others are asked for."""

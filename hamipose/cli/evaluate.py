@@ -12,7 +12,7 @@ from hamipose.cli.data_set import named_set
 from hamipose.cli.pck_table import pck_table
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
-from hamipose.io.whole_file import write_text
+from hamipose.io.whole_file import check_folder, write_text
 from hamipose.tables.evaluation import evaluate, in_order
 from hamipose.tables.predictions import matched, read_predictions
 
@@ -59,9 +59,11 @@ def main(arguments: Sequence[str]) -> None:
         if not threshold > 0:
             raise InputError(f"--threshold is {threshold:g}, expected fractions above 0 of the crops' side")
     dataset = named_set(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
+    found, names = read_predictions(given.predictions)
+    if given.out:
+        check_folder(given.out.parent)
     dataset.prepare()
     skeleton = dataset.skeleton
-    found, names = read_predictions(given.predictions)
     order = list(named_skeleton(given.keypoints).keypoints) if given.keypoints else names or list(skeleton.keypoints)
     if len(found[0].keypoints_px) != len(order):
         raise InputError(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import padded_box
-from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times, lost_frames
+from hamipose.data.video_frames import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
@@ -213,6 +213,11 @@ class BoxedFrames(UnlabelledDataset):
         last, count = self.people[-1][0], len(self.times_ms)
         if last >= count:
             raise InputError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
+
+    def check(self) -> None:
+        """Check the boxes and that the file is a video; `prepare` decodes all of it."""
+        _ = self.people
+        check_video(self.path)
 
     def left_out(self) -> list[str]:
         """Return a line if the video ends early or frames of it cannot be decoded."""

@@ -106,6 +106,11 @@ class SurrealRaw(KeypointDataset):
         self._order: np.ndarray | None = None
         self._decoder = VideoDecoder()
 
+    def check(self) -> None:
+        """Check that the released folders are there; `prepare` reads them, which takes long."""
+        if not self.index.exists():
+            self._infos()
+
     def prepare(self) -> None:
         if not self.index.exists():
             self.index.build(self._clips())
@@ -113,14 +118,18 @@ class SurrealRaw(KeypointDataset):
         if not video.is_file():
             raise InputError(f"video {video} does not exist; expected SURREAL's mp4 files beside the _info.mat files")
 
-    def _clips(self) -> Iterator[Clip]:
-        """All clips with their usable frames; what is left out is counted in one line."""
+    def _infos(self) -> list[Path]:
         infos = sorted((self.root / self.split).glob("run[0-2]/*/*_info.mat"))
         if not infos:
             raise InputError(
                 f"{self.root / self.split} holds no run0/<sequence>/<sequence>_c0001_info.mat; expected SURREAL's "
                 "released folders"
             )
+        return infos
+
+    def _clips(self) -> Iterator[Clip]:
+        """All clips with their usable frames; what is left out is counted in one line."""
+        infos = self._infos()
         clips = broken = kept = bad = missing = 0
         shown = Console(stderr=True, quiet=not sys.stderr.isatty())  # minutes for the 67,000 clips of the release
         for info in track(infos, f"SURREAL {self.split}: labels", console=shown, transient=True):

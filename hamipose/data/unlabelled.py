@@ -19,6 +19,10 @@ class Unlabelled(UnlabelledDataset):
     def prepare(self) -> None:
         self.dataset.prepare()
 
+    def check(self) -> None:
+        """See the wrapped set."""
+        self.dataset.check()
+
     def left_out(self) -> list[str]:
         """See the wrapped set."""
         return self.dataset.left_out()

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
-from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times, lost_frames
+from hamipose.data.video_frames import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
@@ -49,6 +49,10 @@ class Video(UnlabelledDataset):
     def rate(self) -> float:
         """Frames used per second."""
         return frame_rate(self.times_ms[:: self.every])
+
+    def check(self) -> None:
+        """Check that the file is a video; `prepare` decodes all of it."""
+        check_video(self.path)
 
     def prepare(self) -> None:
         _ = self.times_ms

@@ -12,7 +12,7 @@ from hamipose.data.decode import UnreadableImage
 from hamipose.io.foreign import HEAD, foreign_kind
 from hamipose.io.quiet_opencv import quiet_opencv
 
-__all__ = ["VideoDecoder", "announced_frames", "frame_rate", "frame_times", "lost_frames"]
+__all__ = ["VideoDecoder", "announced_frames", "check_video", "frame_rate", "frame_times", "lost_frames"]
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg, which OpenCV starts at its first video
 
@@ -47,6 +47,15 @@ def _open(path: Path) -> cv2.VideoCapture:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD)
+
+
+def check_video(path: Path) -> None:
+    """Check that a file can be opened as a video.
+
+    Raises:
+        UnreadableImage: it is missing, of another kind, or in a format that is not supported.
+    """
+    _open(path)
 
 
 def announced_frames(path: Path) -> int:

@@ -328,7 +328,7 @@ def test_malformed_releases_are_told_in_one_line(tmp_path: Path):
     scipy.io.savemat(info, {"joints2D": np.full((2, 24, 4), "x", object)})
     assert "joints2D in" in told()
     info.write_bytes(whole[:200])
-    assert "does not exist; expected SURREAL's _info.mat" in told()
+    assert "is cut short, damaged or not a MATLAB file (200 bytes)" in told()
     scipy.io.savemat(info, {"joints2D": np.zeros((2, 24, 4))})
     assert "none of the clips has a usable frame" in told()  # zero persons
     with pytest.raises(InputError, match=r"holds no run0/<sequence>"):
