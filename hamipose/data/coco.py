@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
+from hamipose.io.picture_folder import missing_files
 from hamipose.skeletons import Skeleton
 from hamipose.types import Sample
 
@@ -169,9 +170,12 @@ class CocoKeypoints(KeypointDataset):
 
     def prepare(self) -> None:
         _ = self.table
-        first = self.images / self.table.files[self.start]
-        if not first.is_file():
-            raise InputError(f"image {first}, named in {self.annotations}, does not exist; check the images folder")
+        used = self.table.files[self.start : self.start + len(self)]
+        if missing := list(missing_files(self.images / name for name in used)):
+            more = f", nor do {len(missing) - 1} others" if len(missing) > 1 else ""
+            raise InputError(
+                f"image {missing[0]}, named in {self.annotations}, does not exist{more}; check the images folder"
+            )
 
     def __len__(self) -> int:
         left = max(0, len(self.table.files) - self.start)
