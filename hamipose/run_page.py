@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from hamipose.errors import InputError
+from hamipose.io.yaml_file import read_yaml
 from hamipose.report import Page, curves
 from hamipose.running.metrics_file import read_columns
 
@@ -106,8 +106,9 @@ def write_run_page(folder: Path) -> Path:
     columns: dict[str, Column] = dict(read_columns(folder))
     if not columns:
         raise InputError(f"{folder / 'metrics.csv'} holds no numbers; ask again when the run has written some")
-    config = yaml.safe_load((folder / "config.yaml").read_text()) if (folder / "config.yaml").is_file() else {}
-    method = str((config.get("model") or {}).get("class_path", "a run")).rpartition(".")[2]
+    config = folder / "config.yaml"
+    model = read_yaml(config, "config", "the options of a run").get("model") if config.is_file() else None
+    method = str(model.get("class_path", "a run") if isinstance(model, dict) else "a run").rpartition(".")[2]
     page = Page(f"{method}: {folder.name}")
     if (folder / "scores.json").is_file():
         header, rows = _score_rows(json.loads((folder / "scores.json").read_text())["scores"])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from hamipose.data.decode import read_image
 from hamipose.data.views import warp
 from hamipose.errors import InputError
 from hamipose.heatmaps import decode
+from hamipose.io.yaml_file import read_yaml
 from hamipose.methods.checkpoint import evaluated, model_info, read_checkpoint
 from hamipose.methods.predictions import region_px
 from hamipose.models.device import moved
@@ -145,10 +145,8 @@ def _size_beside(checkpoint: Path) -> int | None:
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         config = folder / "config.yaml"
         if config.is_file():
-            try:
-                return yaml.safe_load(config.read_text())["data"]["image_size"]
-            except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):  # not our config
-                return None
+            data = read_yaml(config, "config", "the options of a run").get("data")
+            return data.get("image_size") if isinstance(data, dict) else None
     return None
 
 

@@ -12,6 +12,7 @@ from hamipose import __version__
 from hamipose.errors import InputError
 from hamipose.io.tensor_file import check_finite, read_tensor_file
 from hamipose.io.whole_file import whole_file, write_text
+from hamipose.io.yaml_file import read_yaml
 from hamipose.models.density import Density
 from hamipose.models.network import PoseNetwork
 from hamipose.models.refinement import RefinedNetwork, Refinement
@@ -100,14 +101,7 @@ def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _read_info(path: Path) -> ModelInfo:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); expected a folder that hamipose wrote") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no valid YAML: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no options; expected the config.yaml of a model folder")
+    content = read_yaml(path, "model's config", "the config.yaml of a model folder that hamipose wrote")
     content = _upgrade(content, path)
     needed = [f.name for f in fields(ModelInfo) if f.name not in ("method", "maps", "refinement_width")]
     if missing := [name for name in needed if name not in content]:
