@@ -21,6 +21,13 @@ from hamipose.running.summary import Summary
 __all__ = ["Application", "run_application"]
 
 
+#: What constructors raise at values that make no sense together.
+_REFUSALS = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError),
+    MisconfigurationException,
+)
+
+
 class Application(LightningCLI):
     """Model by class path; one data module; seed and data seed are the same; configs win over checkpoints.
 
@@ -70,6 +77,10 @@ class Application(LightningCLI):
         argv, sys.argv = sys.argv, sys.argv[:1]  # Lightning would warn of them
         try:
             super().parse_arguments(parser, args)
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # what the parser meets in a file that means something else
+            raise InputError(f"the options cannot be read: {reason(error)}; --debug shows where") from error
         finally:
             sys.argv = argv
         verb = self.config.subcommand
@@ -100,7 +111,7 @@ class Application(LightningCLI):
         try:
             self._check_data()
             super().instantiate_classes()
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except _REFUSALS as error:
             raise InputError(reason(error)) from error
 
     def _check_data(self) -> None:
@@ -108,8 +119,9 @@ class Application(LightningCLI):
         parser = Parser()
         parser.add_class_arguments(self.datamodule_class, "data", fail_untyped=False)
         verb = self.config.subcommand
-        data = parser.instantiate_classes(Namespace(data=self.config[verb].data)).data
-        data.check(verb)
+        # jsonargparse 4.49 has renamed it.
+        instantiate = parser.instantiate if hasattr(parser, "instantiate") else parser.instantiate_classes
+        instantiate(Namespace(data=self.config[verb].data)).data.check(verb)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """With checkpoint files that are whole or absent; our progress bar and summary unless others are asked for."""

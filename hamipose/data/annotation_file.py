@@ -25,5 +25,6 @@ def read_json(path: Path, expected: str) -> Any:
     except OSError as error:
         raise InputError(f"annotation file {path} cannot be read ({error.strerror}); expected {expected}") from None
     except (ValueError, RecursionError) as error:
-        told = f"{explain(path, 'JSON text')} ({reason(error)})"
+        told = explain(path, "JSON", "JSON text", "a text file")
+        told = f"is no valid JSON ({reason(error)})" if "is cut short, damaged" in told else told
         raise InputError(f"annotation file {path} {told}; expected {expected}") from None

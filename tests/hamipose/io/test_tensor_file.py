@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import hamipose
 from hamipose.errors import InputError
 from hamipose.io.tensor_file import read_tensor_file
 
@@ -91,3 +92,13 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path):
         else:
             count += 1
     assert count == 200
+
+
+@pytest.mark.parametrize("call", ["torch.load(", "load_file(", "cv2.imread(", "loadmat("])
+def test_each_format_is_opened_in_one_place(call: str):
+    """An error of a library's own cannot reach a user where no other module calls the library."""
+    root = Path(hamipose.__file__).parent.parent
+    allowed = {"hamipose/io/tensor_file.py", "hamipose/io/matlab_file.py"}
+    found = [path for package in ("hamipose", "meshtto") for path in sorted((root / package).rglob("*.py"))]
+    calling = {str(path.relative_to(root)) for path in found if call in path.read_text()}
+    assert calling <= allowed, f"{calling - allowed} calls {call}"

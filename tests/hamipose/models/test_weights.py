@@ -160,7 +160,6 @@ def test_the_network_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("hamipose.models.weights.get_session", Session)
-    monkeypatch.setattr("huggingface_hub.utils._http.get_session", Session)
     with pytest.raises(InputError, match="no route to host"):
         PoseNetwork(4, "resnet10t", "pretrained", HEAD)
     assert asked == ["head"]
