@@ -208,7 +208,7 @@ def test_what_is_no_body_at_all(tmp_path: Path, files: dict[str, Path], capsys):
     assert run(torn, tmp_path / "out.st", files) == 2
     assert "is cut short, damaged" in capsys.readouterr().err
     assert run(tmp_path / "SMPL_MALE_2.pkl", tmp_path / "out.st", files) == 2
-    assert "does not exist" in capsys.readouterr().err
+    assert "cannot be read (No such file" in capsys.readouterr().err
     assert run(tmp_path / "body.pkl", tmp_path / "out.st", files) == 2
     assert "tells no gender" in capsys.readouterr().err
     good = write(tmp_path / "basicModel_m_lbs_10_207_0_v1.0.0.pkl", whole)
