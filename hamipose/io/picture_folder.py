@@ -80,7 +80,10 @@ def _kind(entry: os.DirEntry) -> str:
     try:
         if entry.is_dir():
             return "folder"
-        return "file" if entry.is_file() or not entry.stat(follow_symlinks=True) else "other"
+        if entry.is_file():
+            return "file"
+        entry.stat()
+        return "other"
     except OSError:  # a link that leads nowhere, or to itself: reading it will say so
         return "file"
 

@@ -114,8 +114,8 @@ def test_a_disk_filled_by_overlays_costs_no_keypoints(
         writer.release()
     else:
         source.mkdir()
-        noise = rng.integers(0, 255, (200, 200, 3)).astype(np.uint8)
-        cv2.imwrite(str(source / "a.jpg"), noise, [cv2.IMWRITE_JPEG_QUALITY, 5])
+        noise = rng.integers(0, 255, (300, 300, 3)).astype(np.uint8)
+        cv2.imwrite(str(source / "a.jpg"), noise, [cv2.IMWRITE_JPEG_QUALITY, 10])
     out = tmp_path / "out"
     (out / "overlay.mp4").mkdir(parents=True)  # where a video cannot go
     assert main(["predict", str(source), "--checkpoint", str(model), "--out", str(out)]) == 2
