@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from rich.table import Table
 from hamipose import configs_folder
 from hamipose.affine import apply_points, crop_matrix
 from hamipose.cli.arguments import Arguments
-from hamipose.cli.training import train_in
+from hamipose.cli.training import run, train_in
 from hamipose.data.base import KeypointDataset
 from hamipose.data.synthetic import SyntheticPeople
 from hamipose.data.views import labels_in_view, warp
@@ -49,6 +51,17 @@ def _train(config: str, folder: Path, seed: int, *overrides: str) -> None:
     where = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
     logger = [word for option, value in where.items() for word in (f"--trainer.logger.init_args.{option}", value)]
     train_in(folder, ["--config", str(configs_folder() / config), "--seed_everything", str(seed), *logger, *overrides])
+
+
+def _check(overrides: Sequence[str]) -> None:
+    """Have the options that are handed on parsed for every run: one may be wrong for the last of them alone.
+
+    Raises:
+        InputError: a run does not know an option or its value.
+    """
+    for config in ("demo_start.yaml", *_METHODS.values()) if overrides else ():
+        with suppress(SystemExit), redirect_stdout(StringIO()):  # printing a config ends the process
+            run(["fit", "--config", str(configs_folder() / config), *overrides, "--print_config"])
 
 
 def _agree(out: Path, overrides: Sequence[str]) -> None:
@@ -188,6 +201,7 @@ def main(arguments: Sequence[str]) -> None:
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
         Console().print(f"[bold]{minutes:2d}:{seconds:02d}  {words}[/bold]")
 
+    _check(overrides)
     _agree(out, overrides)
     say("Training on synthetic people of the plain look (what is missing of the data is made first)")
     _train("demo_start.yaml", out / "start", given.seed, *overrides)

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from hamipose.io.whole_file import write_text
+
 __all__ = ["Page", "curves"]
 
 _STYLE = """
@@ -96,11 +98,11 @@ class Page:
         self.picture(png.tobytes(), caption)
 
     def write(self, path: Path) -> None:
-        """Writes the page, creating its folder."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write the page, creating its folder."""
         title = html.escape(self.title)
-        path.write_text(
+        write_text(
+            path,
             f'<!doctype html><html lang="en"><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
-            f"<h1>{title}</h1>{''.join(self.body)}</html>\n"
+            f"<h1>{title}</h1>{''.join(self.body)}</html>\n",
         )

@@ -5,11 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import yaml
 
 from hamipose.errors import InputError
+from hamipose.io.image_file import UnreadableImage, read_image
+from hamipose.io.yaml_file import read_yaml
 from hamipose.report import Page, curves
 from hamipose.running.metrics_file import read_columns
 
@@ -106,8 +107,10 @@ def write_run_page(folder: Path) -> Path:
     columns: dict[str, Column] = dict(read_columns(folder))
     if not columns:
         raise InputError(f"{folder / 'metrics.csv'} holds no numbers; ask again when the run has written some")
-    config = yaml.safe_load((folder / "config.yaml").read_text()) if (folder / "config.yaml").is_file() else {}
-    method = str((config.get("model") or {}).get("class_path", "a run")).rpartition(".")[2]
+    path = folder / "config.yaml"
+    config = read_yaml(path, "config", "the options of a run") if path.is_file() else {}
+    model = config.get("model")
+    method = str(model.get("class_path", "a run") if isinstance(model, dict) else "a run").rpartition(".")[2]
     page = Page(f"{method}: {folder.name}")
     if (folder / "scores.json").is_file():
         header, rows = _score_rows(json.loads((folder / "scores.json").read_text())["scores"])
@@ -155,9 +158,10 @@ def write_run_page(folder: Path) -> Path:
     if last:
         page.heading("Predictions")
     for name, path in last.items():
-        image = cv2.imread(str(path))
-        if image is not None:
-            page.image(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), f"{name}, {path.stem.rpartition('-')[2]} steps")
+        try:
+            page.image(read_image(path), f"{name}, {path.stem.rpartition('-')[2]} steps")
+        except UnreadableImage as error:  # such as one that a run is about to write
+            page.text(str(error))
     if config:
         page.heading("Config")
         page.code(yaml.safe_dump(config, sort_keys=False))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from hamipose.adapt.checks import check_request
 from hamipose.adapt.configs import adapt_config, labelled_set, start_config, target_set
 from hamipose.adapt.labelled import check_labels, labelled_pck
 from hamipose.adapt.left import pictures_to_make, steps_left
@@ -23,6 +24,7 @@ from hamipose.errors import InputError
 from hamipose.inference.detecting import find_people, open_detector
 from hamipose.inference.predictor import Predictor, load
 from hamipose.inference.writers import write_coco
+from hamipose.io.whole_file import write_text
 from hamipose.models.folder import save_folder
 from hamipose.report import Page, curves
 from hamipose.running.last_checkpoint import AtomicCheckpoints
@@ -38,8 +40,7 @@ def _fit(config: dict[str, Any], folder: Path) -> None:
     """One run: finished, gone on with, or begun."""
     path = folder / "run.yaml"
     if not (folder / "scores.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        write_text(path, yaml.safe_dump(config, sort_keys=False))
     train_in(folder, ["--config", str(path)])
 
 
@@ -141,6 +142,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     decisive = request.decisive
     if begun(request.out):
         agree(request.out, decisive, "--out")
+    check_request(request, say)
     request = _with_people(request, say)
     if next(frames(request, 1)[0], None) is None:  # before anything is trained
         raise InputError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")
@@ -185,7 +187,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     page = _page(request, before, after, doubts, picture, f"{seconds / 60:.1f} minutes on {machine}.")
     scores = {} if labelled is None else {n: labelled_pck(m, labelled) for n, m in models.items()}
     content = {"before": asdict(before), "after": asdict(after), "doubts": doubts, "labelled": scores}
-    (request.out / "signs.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_text(request.out / "signs.json", json.dumps(content, indent=1) + "\n")
     for name, old, new in rows(before, after):
         say(f"  {name:17} {old:>7} → {new}")
     for threshold in scores.get("before", {}):

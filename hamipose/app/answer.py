@@ -58,7 +58,7 @@ def answer(models: list[Predictor], path: str | None, least: float, folder: Path
         found = [
             look_at(model, Path(path), Path(tempfile.mkdtemp(dir=folder)), least=least, limit=limit) for model in models
         ]
-    except InputError as error:
+    except (InputError, OSError) as error:  # such as a full disk
         return Answer(f"This file cannot be used: {error}", [], [], [], [])
     return Answer(
         _sentence(found, least),

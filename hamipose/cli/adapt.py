@@ -77,9 +77,11 @@ def main(arguments: list[str]) -> None:
     from hamipose.adapt.plan import default_plan, this_machine
     from hamipose.adapt.request import Request
     from hamipose.adapt.run import adapt
-    from hamipose.data.video import VIDEO_SUFFIXES
+    from hamipose.io.formats import VIDEO_SUFFIXES, unread_reason
 
     if not given.footage.is_dir() and given.footage.suffix.lower() not in VIDEO_SUFFIXES:
+        if (reason := unread_reason(given.footage)) is not None:
+            raise InputError(f"footage {given.footage}: {reason}")
         raise InputError(f"footage {given.footage} is neither a folder nor a video ({', '.join(VIDEO_SUFFIXES)})")
 
     if given.source is not None:

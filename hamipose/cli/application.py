@@ -5,6 +5,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -18,6 +19,13 @@ from hamipose.running.progress import Progress
 from hamipose.running.summary import Summary
 
 __all__ = ["Application", "run_application"]
+
+
+#: What constructors raise at values that make no sense together.
+_REFUSALS = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError),
+    MisconfigurationException,
+)
 
 
 class Application(LightningCLI):
@@ -69,6 +77,10 @@ class Application(LightningCLI):
         argv, sys.argv = sys.argv, sys.argv[:1]  # Lightning would warn of them
         try:
             super().parse_arguments(parser, args)
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # what the parser meets in a file that means something else
+            raise InputError(f"the options cannot be read: {reason(error)}; --debug shows where") from error
         finally:
             sys.argv = argv
         verb = self.config.subcommand
@@ -95,11 +107,21 @@ class Application(LightningCLI):
             )
 
     def instantiate_classes(self) -> None:
-        """What a constructor refuses is told as it said it, without the parser's account of where it was."""
+        """Check the data, then build everything; a refusal is reported in the words of the class that refused."""
         try:
+            self._check_data()
             super().instantiate_classes()
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except _REFUSALS as error:
             raise InputError(reason(error)) from error
+
+    def _check_data(self) -> None:
+        """Build the data module alone and have it checked: a model may fetch weights, which takes longer."""
+        parser = Parser()
+        parser.add_class_arguments(self.datamodule_class, "data", fail_untyped=False)
+        verb = self.config.subcommand
+        # jsonargparse 4.49 has renamed it.
+        instantiate = parser.instantiate if hasattr(parser, "instantiate") else parser.instantiate_classes
+        instantiate(Namespace(data=self.config[verb].data)).data.check(verb)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """With checkpoint files that are whole or absent; our progress bar and summary unless others are asked for."""

@@ -49,5 +49,8 @@ def _options(words: Sequence[str], kind: type) -> dict[str, Any]:
         text = value if equals else next(rest, None)
         if text is None:
             raise InputError(f"--{name} is given without a value")
-        options[name] = yaml.safe_load(text)
+        try:
+            options[name] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError(f"--{name} {text} is no valid YAML: {' '.join(str(error).split())[:200]}") from None
     return options

@@ -13,6 +13,7 @@ from hamipose.cli.data_set import named_set
 from hamipose.cli.pck_table import pck_table
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
+from hamipose.io.whole_file import check_folder, write_text
 from hamipose.tables.evaluation import evaluate
 from hamipose.tables.predictions import in_frames, matched, read_predictions
 
@@ -51,10 +52,12 @@ def main(arguments: Sequence[str]) -> None:
         if not threshold > 0:
             raise InputError(f"--threshold is {threshold:g}, expected fractions above 0 of the crops' side")
     dataset = named_set(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
-    dataset.prepare()
+    if given.out:
+        check_folder(given.out.parent)
     skeleton = dataset.skeleton
     order = named_skeleton(given.keypoints).keypoints if given.keypoints else None
     found = read_predictions(given.predictions, skeleton, order, getattr(dataset, "categories", ()))
+    dataset.prepare()
     samples = [dataset[i].name for i in range(len(dataset))]
     found = matched(found, samples, getattr(dataset, "image_ids", None))
     found = in_frames(found, samples, [dataset.turned(i) for i in range(len(dataset))], given.predictions)
@@ -67,6 +70,5 @@ def main(arguments: Sequence[str]) -> None:
     title = f"{given.predictions.name}, {len(samples)} people"
     Console().print(pck_table(scores, ["all", *skeleton.groups], title))
     if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
         content = {"predictions": given.predictions.name, "data": [given.data, *words], "people": len(samples)}
-        given.out.write_text(json.dumps({**content, "scores": scores}, indent=1) + "\n")
+        write_text(given.out, json.dumps({**content, "scores": scores}, indent=1) + "\n")

@@ -1,10 +1,12 @@
 """What both command lines do with a line: help at once, a verb's module when it is asked for, mistakes in one line."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from hamipose.errors import InputError
+from hamipose.io.whole_file import NO_SPACE
 
 __all__ = ["answer"]
 
@@ -32,8 +34,10 @@ def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapp
         return 0
     try:
         _run(given[0], given[1:], package, verbs)
+        sys.stdout.flush()  # a full disk behind a redirection is noticed here, not at exit
     except (InputError, OSError) as error:
-        if debug or (isinstance(error, OSError) and error.filename is None):
+        _close_broken_output(error)
+        if debug:
             raise
         print(f"error: {_line(error)}", file=sys.stderr)
         return 2
@@ -43,14 +47,41 @@ def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapp
     return 0
 
 
+def _close_broken_output(error: InputError | OSError) -> None:
+    """Redirect standard output to nowhere if it cannot be written: Python would complain again at exit."""
+    if isinstance(error, OSError) and error.filename is None and _stuck():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+
+
+def _stuck() -> bool:
+    """Return whether text that standard output still holds cannot be written."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
 def _line(error: InputError | OSError) -> str:
-    """What is wrong, and nothing around it."""
-    if isinstance(error, OSError):
-        return f"{error.filename2 or error.filename} cannot be used ({error.strerror or error}); give another path"
+    """Return the message alone, in one line."""
     message = str(error)
     if message.startswith("Caught "):  # in a loading process, whose traceback torch puts first
         message = message.rstrip().splitlines()[-1].partition(": ")[2]
-    return message
+        if isinstance(error, OSError):
+            full = any(os.strerror(number) in message for number in NO_SPACE)
+            return f"a loading process failed ({message}); {_advice(full)} (--debug shows where)"
+        return message
+    if not isinstance(error, OSError):
+        return " ".join(message.split("\n"))
+    told = " ".join((error.strerror or message or type(error).__name__).split())
+    path = error.filename2 or error.filename
+    if path is None:
+        return f"a file cannot be read or written ({told}); {_advice(error.errno in NO_SPACE)} (--debug shows where)"
+    return f"{path} cannot be used ({told}); {_advice(error.errno in NO_SPACE)}"
+
+
+def _advice(full: bool) -> str:
+    return "free some space, or give another path" if full else "give another path"
 
 
 def _run(verb: str, rest: list[str], package: str, verbs: Mapping[str, str]) -> None:

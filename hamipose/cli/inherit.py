@@ -5,9 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hamipose.errors import InputError
+from hamipose.io.yaml_file import read_yaml
 
 __all__ = ["expand", "lineage", "merged"]
 
@@ -20,15 +19,9 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
     """
     if path.resolve() in below:
         raise InputError(f"config {path} inherits from itself; check its line inherit:")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        where = f", which {below[-1]} inherits from," if below else ""
-        raise InputError(f"config {path}{where} cannot be read ({error.strerror}); give a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config {path} is no valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"config {path} holds no options; expected lines such as model: and data:")
+    if below and not path.is_file():
+        raise InputError(f"config {path}, which {below[-1]} inherits from, cannot be read; check its line inherit:")
+    content = read_yaml(path, "config", "lines such as model: and data:")
     parents = content.get("inherit") or []
     parents = [parents] if isinstance(parents, str) else parents
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
@@ -63,7 +56,7 @@ def merged(path: Path) -> dict[str, Any]:
     """
     content: dict[str, Any] = {}
     for file in lineage(path):
-        content = _over(content, yaml.safe_load(file.read_text()))
+        content = _over(content, read_yaml(file, "config", "options"))
     content.pop("inherit", None)
     return content
 

@@ -55,6 +55,7 @@ class Parser(LightningArgumentParser):
 
 _TALK = ("💡", "`weights_only` was not set", "TPU available")
 _CHATTER = (
+    ".*across ranks is zero.*",  # a run without sets to evaluate on
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*in eval mode at the start of training.*",

@@ -5,7 +5,6 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from rich.progress import Progress
 
 from hamipose.cli.arguments import Arguments, at_least
@@ -64,7 +63,8 @@ def main(arguments: list[str]) -> None:
     from hamipose.inference.detecting import FoundPeople, LivePeople, find_people, open_detector
     from hamipose.inference.footage import open_footage
     from hamipose.inference.predictor import Prediction, load
-    from hamipose.inference.writers import Overlays, write_coco, write_csv
+    from hamipose.inference.writers import Overlays, write_coco, write_csv, write_heatmaps
+    from hamipose.io.whole_file import check_folder
 
     model = load(given.checkpoint, device=given.device, image_size=given.size)
     out: Path = given.out
@@ -74,6 +74,7 @@ def main(arguments: list[str]) -> None:
         detector = open_detector(given.detector, given.detector_least, given.device)
         if not given.input.startswith("webcam"):
             boxes = str(out / "boxes.json")
+            check_folder(out)
             with Progress(transient=True) as progress:
                 task = progress.add_task("finding people", total=None)
                 seen = find_people(
@@ -91,24 +92,29 @@ def main(arguments: list[str]) -> None:
     if detector is not None and boxes is None:
         live = LivePeople(footage.samples, detector)
         footage.samples = iter(live)
-    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out)
     found: list[Prediction] = []
     overlays = Overlays(out, model.skeleton, footage.rate if footage.moving else None, given.least)
-    with overlays, Progress(transient=True) as progress:
-        task = progress.add_task("predicting", total=footage.count)
-        try:
+    at_once = footage.again is None and not given.no_overlays  # a webcam's pictures come once
+    failed: InputError | OSError | None = None
+    try:
+        with overlays, Progress(transient=True) as progress:
+            task = progress.add_task("predicting", total=footage.count)
             while batch := list(islice(footage.samples, given.batch_size)):
-                people = model.stream(batch, batch_size=given.batch_size, heatmaps=given.heatmaps)
-                for sample, person in zip(batch, people, strict=True):
-                    if not given.no_overlays:
-                        overlays.add(sample, person)
+                people = list(model.stream(batch, batch_size=given.batch_size, heatmaps=given.heatmaps))
+                for person in people:
                     if person.heatmaps is not None:
-                        (out / "heatmaps").mkdir(exist_ok=True)
-                        np.save(out / "heatmaps" / f"{len(found):06d}.npy", person.heatmaps.astype(np.float16))
+                        write_heatmaps(out / "heatmaps", len(found), person.heatmaps)
                     found.append(replace(person, heatmaps=None))  # a long video's would fill the memory
+                if at_once:
+                    overlays.add_found(batch, people)
                 progress.update(task, advance=len(batch))
-        except KeyboardInterrupt:  # a webcam has no end; what was found is not lost
-            print("stopped")
+    except KeyboardInterrupt:  # a webcam has no end; what was found is not lost
+        print("stopped")
+    except (InputError, OSError) as error:  # such as a full disk
+        if not found:
+            raise
+        failed = error
     unreadable = [*seen.unreadable, *footage.unreadable]
     for line in unreadable[:5]:
         print(f"left out: {line}", file=sys.stderr)
@@ -124,6 +130,14 @@ def main(arguments: list[str]) -> None:
     if given.csv:
         write_csv(out / "predictions.csv", found, model.skeleton)
     print(f"{len(found)} people in {given.input}: keypoints in {out / 'predictions.json'}")
+    if failed is not None:
+        raise failed
+    if footage.again is not None and not given.no_overlays:  # after the keypoints, which a full disk must not cost
+        with overlays, Progress(transient=True) as progress:
+            try:
+                overlays.add_found(progress.track(footage.again(), footage.count, description="drawing"), found)
+            except KeyboardInterrupt:
+                print("stopped")
     if overlays.written:
         where = out / ("overlay.mp4" if footage.moving else "overlays/")
         print(f"pictures in {where}; left limbs orange, right limbs blue")

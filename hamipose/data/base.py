@@ -48,6 +48,18 @@ class ImageDataset(Dataset[S], ABC):
     def prepare(self) -> None:
         """Make or check what has to be on disk. Called once, on one process, before anything is read."""
 
+    def check(self) -> None:
+        """Check within seconds that all that the set needs and cannot make is there; overridden where `prepare` works.
+
+        Raises:
+            InputError: something is missing or cannot be used.
+        """
+        self.prepare()
+
+    def left_out(self) -> list[str]:
+        """Return a line about each thing that the set leaves out although a user may expect it; after `prepare`."""
+        return []
+
     @abstractmethod
     def __len__(self) -> int: ...
 

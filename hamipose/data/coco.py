@@ -17,7 +17,8 @@ from hamipose.io.coco_records import CocoCategory
 from hamipose.io.coco_values import Identifier
 from hamipose.io.omissions import Omissions
 from hamipose.io.picture_frame import check_frames, read_header, upright_of
-from hamipose.io.picture_names import check_exist, located, picture_exists
+from hamipose.io.picture_folder import missing_files
+from hamipose.io.picture_names import check_exist, located
 from hamipose.skeletons import Skeleton
 from hamipose.types import Sample
 
@@ -200,7 +201,7 @@ class CocoKeypoints(KeypointDataset):
         Some may be missing: training replaces them, and a warning names and counts them.
         """
         pictures = self.pictures
-        missing = [path for path in pictures if not picture_exists(Path(path))]
+        missing = [str(path) for path in missing_files(map(Path, pictures))]
         if len(missing) == len(pictures):
             check_exist(missing, self.annotations)
         elif missing:

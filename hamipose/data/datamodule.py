@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hamipose.data.base import ImageDataset, KeypointDataset, UnlabelledDataset
 from hamipose.data.evaluation import PlainCrops, collate_evaluation
-from hamipose.data.loading import check_sizes, evaluation_loader, loader, rank_and_world, running_verb
+from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
 from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training
 from hamipose.data.views import Views, named_views
 from hamipose.errors import InputError
@@ -123,9 +123,9 @@ class DomainAdaptation(LightningDataModule):
             yield "validation", self.validation
         yield from ((f"report.{name}", dataset) for name, dataset in self.report.items())
 
-    def _needed(self) -> Sequence[ImageDataset]:
-        """The data sets of the verb at hand."""
-        verb = running_verb(self.trainer)
+    def _needed(self, verb: str | None = None) -> Sequence[ImageDataset]:
+        """Return the data sets of a verb; of that at hand by default."""
+        verb = verb or running_verb(self.trainer)
         if verb == "predict":
             if self.predict is None:
                 raise InputError(
@@ -136,10 +136,18 @@ class DomainAdaptation(LightningDataModule):
         evaluated = [dataset for _, dataset in self._labelled()]
         return [self.source, *self.target, *evaluated] if verb == "fit" else evaluated
 
+    def check(self, verb: str) -> None:
+        """Check within seconds that the data of a verb are there, before a network is built and weights are fetched.
+
+        Raises:
+            InputError: something is missing or cannot be used.
+        """
+        for dataset in self._needed(verb):
+            dataset.check()
+
     def prepare_data(self) -> None:
         """Has every data set made ready; Lightning calls it in one process."""
-        for dataset in self._needed():
-            dataset.prepare()
+        prepare_sets(self._needed())
 
     def setup(self, stage: str) -> None:
         """Builds the training stream, which reads annotations but no picture."""

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain
 
 __all__ = ["Clip", "FrameIndex", "row_type"]
 
@@ -109,7 +110,11 @@ class FrameIndex:
         if self._rows is None:
             if not self.exists():
                 raise InputError(f"index {self.folder} is missing or of another make; call prepare() to make it")
-            self._rows = np.load(self.folder / "rows.npy", mmap_mode="r")
+            try:
+                self._rows = np.load(self.folder / "rows.npy", mmap_mode="r")
+            except (OSError, ValueError, EOFError):
+                told = explain(self.folder / "rows.npy", "a NumPy array (.npy)")
+                raise InputError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
         return self._rows
 
     def clip(self, number: int) -> str:

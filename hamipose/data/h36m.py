@@ -15,6 +15,7 @@ from hamipose.data.decode import UnreadableImage
 from hamipose.data.h36m_joints import H36M17, body16_from_h36m, project
 from hamipose.data.splits import drawn_again, named_protocol
 from hamipose.errors import InputError
+from hamipose.io.foreign import reason
 from hamipose.io.json_file import read_json
 from hamipose.skeletons import BODY16, Skeleton
 from hamipose.types import Sample
@@ -102,10 +103,8 @@ def _read_subject(annotations: Path, subject: int, every: int, protocol: str) ->
         )
     except InputError:
         raise
-    except KeyError as error:
-        raise InputError(f"annotation file {where} lacks {error}; expected {_EXPECTED}") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"annotation file {where} has another form ({error}); expected {_EXPECTED}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"annotation file {where} has another form ({reason(error)}); expected {_EXPECTED}") from None
 
 
 class Human36M(KeypointDataset):

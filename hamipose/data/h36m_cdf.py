@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain, reason
 
 __all__ = ["read_pose"]
 
@@ -29,8 +30,8 @@ def read_pose(path: Path, axes: int) -> Float[np.ndarray, "frame 32 axes"]:
     try:
         pose = np.asarray(cdflib.CDF(path).varget("Pose"))
     except Exception as error:  # cdflib raises what the damaged bytes lead it to
-        told = " ".join(str(error).split())[:100]
-        raise InputError(f"annotation file {path} cannot be read ({told}); expected a CDF file with Pose") from None
+        told = f"{explain(path, 'a CDF file')} ({reason(error)})"
+        raise InputError(f"annotation file {path} {told}; expected a CDF file with Pose") from None
     if pose.ndim != 3 or pose.shape[0] != 1 or pose.shape[2] != 32 * axes or pose.dtype.kind != "f":
         raise InputError(
             f"Pose in {path} is {pose.dtype} of shape {pose.shape}, expected finite numbers of 1 × frames × {32 * axes}"

@@ -119,18 +119,29 @@ class Human36MNative(KeypointDataset):
         self._order: np.ndarray | None = None
         self._decoder = VideoDecoder()
 
+    def check(self) -> None:
+        """Check that the released folders are there; `prepare` reads them, which takes long."""
+        if not self.index.exists():
+            for subject in SUBJECTS[self.split]:
+                self._labels(subject)
+
     def prepare(self) -> None:
         if not self.index.exists():
             self.index.build(self._clips())
+
+    def _labels(self, subject: int) -> list[Path]:
+        folder = self.root / f"S{subject}"
+        labels = sorted(folder.glob("**/D2_Positions/*.cdf"))
+        if not labels:
+            raise InputError(f"{folder} holds no MyPoseFeatures/D2_Positions/<action>.<camera>.cdf")
+        return labels
 
     def _clips(self) -> Iterator[Clip]:
         """The videos with their labels; what is left out is counted in one line."""
         videos = frames = missing = shifted = 0
         for subject in SUBJECTS[self.split]:
             folder = self.root / f"S{subject}"
-            labels = sorted(folder.glob("**/D2_Positions/*.cdf"))
-            if not labels:
-                raise InputError(f"{folder} holds no MyPoseFeatures/D2_Positions/<action>.<camera>.cdf")
+            labels = self._labels(subject)
             for path in labels:
                 action = path.stem.rpartition(".")[0]
                 if self.protocol == "strict" and subject == 9 and action in _SHIFTED:

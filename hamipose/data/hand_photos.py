@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from hamipose.data.hand_table import HandDataset, HandTable, check_split
 from hamipose.errors import InputError
+from hamipose.io.matlab_file import read_matlab
 
 __all__ = ["HandPhotos"]
 
@@ -18,17 +19,9 @@ _SIDE_PX = 256
 
 
 def _read_mat(path: Path, name: str, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    import scipy.io
-
-    try:
-        array = scipy.io.loadmat(path)[name]
-    except OSError as error:
-        raise InputError(f"annotation file {path} cannot be read ({error}); expected the set's {path.name}") from None
-    except Exception as error:  # scipy's reader raises many kinds at damaged files
-        told = " ".join(str(error).split())[:100]
-        raise InputError(f"annotation file {path} holds no array {name!r} ({type(error).__name__}: {told})") from None
+    array = read_matlab(path, [name], "annotation file", f"the set's {path.name}")[name]
     wanted = f"n x {' x '.join(map(str, shape))} finite numbers"
-    numbers = isinstance(array, np.ndarray) and np.issubdtype(array.dtype, np.number)
+    numbers = np.issubdtype(array.dtype, np.number)
     if not numbers or array.shape[1:] != shape or not np.isfinite(array).all():
         raise InputError(f"{name!r} in {path} is {array.dtype} of shape {array.shape}, expected {wanted}")
     return array.astype(np.float64)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
-from hamipose.data.decode import IMAGE_SUFFIXES, header_box, read_image
+from hamipose.data.decode import header_box, read_image
 from hamipose.data.drawn import is_drawn
 from hamipose.errors import InputError
+from hamipose.io.formats import IMAGE_SUFFIXES
+from hamipose.io.picture_folder import list_pictures
 from hamipose.types import UnlabelledSample
 
 __all__ = ["ImageFolder", "OnePicture"]
@@ -14,6 +16,8 @@ __all__ = ["ImageFolder", "OnePicture"]
 
 class ImageFolder(UnlabelledDataset):
     """Every picture below a folder, sorted by path; the whole picture is the box.
+
+    Hidden files are skipped and links to folders followed, as :func:`hamipose.io.picture_folder.list_pictures` says.
 
     Args:
         root: the folder; searched through to any depth.
@@ -26,27 +30,37 @@ class ImageFolder(UnlabelledDataset):
         self.root = Path(root)
         self.cache = cache
         self._paths: list[Path] | None = None
+        self._left_out: list[str] = []
 
     @property
     def paths(self) -> list[Path]:
         """The pictures, listed on first use, without those that `predict` has drawn of them.
 
         Raises:
-            InputError: there is no such folder, or no other picture in it.
+            InputError: there is no such folder, it cannot be opened, or no other picture is in it.
         """
         if self._paths is None:
             if not self.root.is_dir():
                 raise InputError(f"image folder {self.root} does not exist; give a folder of pictures")
-            found = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-            paths = [path for path in found if not is_drawn(path.relative_to(self.root))]
+            try:
+                found = list_pictures(self.root)
+            except OSError as error:
+                raise InputError(f"image folder {self.root} cannot be opened ({error.strerror})") from None
+            paths = [path for path in found.paths if not is_drawn(path.relative_to(self.root))]
             if not paths:
-                only = "but those that predict has drawn" if found else f"({', '.join(IMAGE_SUFFIXES)})"
-                raise InputError(f"image folder {self.root} holds no picture {only}")
-            self._paths = paths
+                only = "but those that predict has drawn" if found.paths else f"({', '.join(IMAGE_SUFFIXES)})"
+                also = f"; {'; '.join(found.left_out)}" if found.left_out else ""
+                raise InputError(f"image folder {self.root} holds no picture {only}{also}")
+            self._paths, self._left_out = paths, found.left_out
         return self._paths
 
     def prepare(self) -> None:
         _ = self.paths
+
+    def left_out(self) -> list[str]:
+        """Return a line for each kind of picture in the folder that is not supported."""
+        _ = self.paths
+        return self._left_out
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -1,17 +1,20 @@
 """How the data modules of both packages load: which process reads what, and with what generator."""
 
 import os
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from hamipose.data.base import ImageDataset
 from hamipose.data.evaluation import ShareSampler
 from hamipose.data.stream import quiet_worker
 from hamipose.errors import InputError
 
-__all__ = ["check_sizes", "evaluation_loader", "loader", "rank_and_world", "running_verb"]
+__all__ = ["check_sizes", "evaluation_loader", "loader", "prepare_sets", "rank_and_world", "running_verb"]
 
 
 def check_sizes(least: int = 1, **options: int) -> None:
@@ -27,6 +30,14 @@ def check_sizes(least: int = 1, **options: int) -> None:
     for name, value in options.items():
         if value < least:
             raise InputError(f"data.{name} is {value}, expected at least {least}")
+
+
+def prepare_sets(datasets: Iterable[ImageDataset]) -> None:
+    """Have data sets made ready; what they leave out is printed to standard error, a line each."""
+    for dataset in datasets:
+        dataset.prepare()
+        for line in dataset.left_out():
+            print(f"left out: {line}", file=sys.stderr)
 
 
 def running_verb(trainer: Any) -> str:

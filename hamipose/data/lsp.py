@@ -13,6 +13,7 @@ from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.crops import published_letterbox, whole_box
 from hamipose.data.splits import named_protocol
 from hamipose.errors import InputError
+from hamipose.io.matlab_file import read_matlab
 from hamipose.skeletons import LSP14
 from hamipose.types import Sample
 
@@ -21,18 +22,7 @@ __all__ = ["LeedsSports", "LeedsSportsExtended"]
 
 def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
     """`joints` of a MATLAB file, whatever the order of its axes is, given as a permutation of "cjn"."""
-    import scipy.io
-
-    if not path.is_file():
-        raise InputError(f"annotation file {path} does not exist; expected the data set's joints.mat")
-    try:
-        joints = scipy.io.loadmat(path)["joints"]
-    except OSError as error:
-        raise InputError(
-            f"annotation file {path} cannot be read ({error}); expected the data set's joints.mat"
-        ) from None
-    except (KeyError, ValueError, NotImplementedError, scipy.io.matlab.MatReadError) as error:
-        raise InputError(f"annotation file {path} holds no array 'joints' ({error}); expected a joints.mat") from None
+    joints = read_matlab(path, ["joints"], "annotation file", "the data set's joints.mat")["joints"]
     expected = {"c": 3, "j": 14}
     shape = joints.shape
     if joints.dtype.kind not in "fiu":

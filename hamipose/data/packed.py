@@ -11,6 +11,7 @@ from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.decode import decode_image
 from hamipose.data.shards import FORMAT, row_type, shard_name
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain
 from hamipose.skeletons import SKELETONS
 from hamipose.types import Sample
 
@@ -76,7 +77,11 @@ class Prepared(KeypointDataset):
             if all(s is None for s in source):
                 raise InputError(f"{self.folder} has the keypoints of {stored.name}, none of {self.skeleton.name}'s")
             self._order = np.array([-1 if s is None else s for s in source])
-            rows = np.load(self.folder / "rows.npy", mmap_mode="r")
+            try:
+                rows = np.load(self.folder / "rows.npy", mmap_mode="r")
+            except (OSError, ValueError, EOFError):
+                told = explain(self.folder / "rows.npy", "a NumPy array (.npy)")
+                raise InputError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
             if rows.dtype != row_type(len(stored)) or len(rows) != about["rows"]:
                 raise InputError(f"{self.folder / 'rows.npy'} does not fit split.json; prepare the split again")
             self._rows = rows

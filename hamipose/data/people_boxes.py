@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import padded_box
-from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times
+from hamipose.data.video_frames import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
 from hamipose.errors import InputError
 from hamipose.io.coco import CocoFile, CocoPerson, read_coco
 from hamipose.io.json_file import shown
@@ -222,6 +222,16 @@ class BoxedFrames(UnlabelledDataset):
         if last >= count:
             raise InputError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
         _ = self[0]
+
+    def check(self) -> None:
+        """Check the boxes and that the file is a video; `prepare` decodes all of it."""
+        _ = self.people
+        check_video(self.path)
+
+    def left_out(self) -> list[str]:
+        """Return a line if the video ends early or frames of it cannot be decoded."""
+        lost = lost_frames(self.path, self.times_ms)
+        return [] if lost is None else [lost]
 
     def __len__(self) -> int:
         return len(self.people)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain, reason
 
 __all__ = ["ARRAYS", "OLD_OBJECTS", "load_pickle"]
 
@@ -96,7 +97,4 @@ def load_pickle(
     except OSError as error:
         raise InputError(f"pickle {path} cannot be read ({error.strerror})") from None
     except Exception as error:  # damaged bytes can raise anything
-        told = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"pickle {path} is damaged or cut short ({type(error).__name__}: {told}); copy or download it again"
-        ) from None
+        raise InputError(f"pickle {path} {explain(path, 'a pickle')} ({reason(error)})") from None

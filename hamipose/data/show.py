@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -13,6 +12,7 @@ from hamipose.data.decode import UnreadableImage
 from hamipose.data.views import PRESETS, Views, labels_in_view, named_views
 from hamipose.draw import draw_keypoints, grid, label
 from hamipose.errors import InputError
+from hamipose.io.image_file import write_image
 
 __all__ = ["contact_sheet", "show"]
 
@@ -101,7 +101,5 @@ def show(
     dataset = open_split(name, root, split, protocol)
     dataset.prepare()
     sheet = contact_sheet(dataset, count, augmentation, size=size, seed=seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise InputError(f"{out} cannot be written; give another --out")
+    write_image(path, sheet)
     return path

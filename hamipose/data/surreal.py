@@ -14,6 +14,7 @@ from hamipose.data.crops import published_labels, whole_box
 from hamipose.data.smpl24 import SMPL24, pick_joints
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
 from hamipose.errors import InputError
+from hamipose.io.foreign import reason
 from hamipose.io.json_file import read_json
 from hamipose.types import Sample
 
@@ -95,8 +96,7 @@ def _read(path: Path, folder: str) -> tuple[np.ndarray, Float[np.ndarray, "perso
         files = np.array([f"{folder}/{e['name']}".encode() for e in entries])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"annotation file {path} has another form ({type(error).__name__}: {error}); expected a list of name and "
-            "keypoint2d"
+            f"annotation file {path} has another form ({reason(error)}); expected a list of name and keypoint2d"
         ) from None
     if joints.shape[1:] != (len(SMPL24), 2):
         raise InputError(f"keypoint2d in {path} has shape {joints.shape}, expected people x 24 x 2")

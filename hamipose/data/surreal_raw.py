@@ -22,6 +22,7 @@ from hamipose.data.smpl24 import SMPL24, pick_joints
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
 from hamipose.data.video_frames import VideoDecoder
 from hamipose.errors import InputError
+from hamipose.io.matlab_file import read_matlab
 from hamipose.types import Sample
 
 __all__ = ["SurrealRaw", "frames", "is_broken_subject", "usable"]
@@ -50,15 +51,7 @@ def _read_info(path: Path) -> Float[np.ndarray, "frame 24 2"]:
     Raises:
         InputError: the file cannot be read, lacks them, or has another form.
     """
-    import scipy.io
-
-    try:
-        joints = scipy.io.loadmat(path, variable_names=["joints2D"])["joints2D"]
-    except KeyError:
-        raise InputError(f"info file {path} has no joints2D; expected SURREAL's _info.mat") from None
-    except Exception as error:  # what scipy raises for damaged files differs from version to version
-        why = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(f"info file {path} cannot be read ({why}); copy it again or remove it") from None
+    joints = read_matlab(path, ["joints2D"], "info file", "SURREAL's _info.mat")["joints2D"]
     if joints.ndim == 2:
         joints = joints[..., None]  # MATLAB drops a last axis of length 1
     if joints.ndim != 3 or joints.shape[:2] != (2, 24) or joints.dtype.kind not in "fiu":
@@ -113,6 +106,11 @@ class SurrealRaw(KeypointDataset):
         self._order: np.ndarray | None = None
         self._decoder = VideoDecoder()
 
+    def check(self) -> None:
+        """Check that the released folders are there; `prepare` reads them, which takes long."""
+        if not self.index.exists():
+            self._infos()
+
     def prepare(self) -> None:
         if not self.index.exists():
             self.index.build(self._clips())
@@ -120,14 +118,18 @@ class SurrealRaw(KeypointDataset):
         if not video.is_file():
             raise InputError(f"video {video} does not exist; expected SURREAL's mp4 files beside the _info.mat files")
 
-    def _clips(self) -> Iterator[Clip]:
-        """All clips with their usable frames; what is left out is counted in one line."""
+    def _infos(self) -> list[Path]:
         infos = sorted((self.root / self.split).glob("run[0-2]/*/*_info.mat"))
         if not infos:
             raise InputError(
                 f"{self.root / self.split} holds no run0/<sequence>/<sequence>_c0001_info.mat; expected SURREAL's "
                 "released folders"
             )
+        return infos
+
+    def _clips(self) -> Iterator[Clip]:
+        """All clips with their usable frames; what is left out is counted in one line."""
+        infos = self._infos()
         clips = broken = kept = bad = missing = 0
         shown = Console(stderr=True, quiet=not sys.stderr.isatty())  # minutes for the 67,000 clips of the release
         for info in track(infos, f"SURREAL {self.split}: labels", console=shown, transient=True):

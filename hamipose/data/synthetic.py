@@ -15,6 +15,7 @@ from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.rendered_folder import records_of, render_folder
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, COCO17, Skeleton
+from hamipose.synthetic.backdrops import photographs
 from hamipose.types import Sample
 
 __all__ = ["SyntheticPeople", "synthesize"]
@@ -120,6 +121,11 @@ class SyntheticPeople(KeypointDataset):
         self.backgrounds, self.workers, self.cache = backgrounds, workers, cache
         self.poses, self.backdrops, self.box_margin = poses, backdrops, box_margin
         self._labels: list[tuple[Path, np.ndarray, np.ndarray]] | None = None
+
+    def check(self) -> None:
+        """Check the folder of backgrounds; `prepare` renders what is missing."""
+        if self.backgrounds is not None:
+            photographs(str(self.backgrounds))
 
     def prepare(self) -> None:
         synthesize(

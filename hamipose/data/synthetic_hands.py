@@ -13,6 +13,7 @@ import numpy as np
 from hamipose.data.hand_table import HandDataset, HandTable
 from hamipose.data.rendered_folder import records_of, render_folder
 from hamipose.errors import InputError
+from hamipose.synthetic.backdrops import photographs
 
 __all__ = ["SyntheticHands", "synthesize_hands"]
 
@@ -124,6 +125,11 @@ class SyntheticHands(HandDataset):
         self.look, self.count, self.size, self.seed, self.side = look, count, size, seed, side
         self.backgrounds, self.workers, self.poses, self.backdrops = backgrounds, workers, poses, backdrops
         self.facing, self.roll_deg = facing, roll_deg
+
+    def check(self) -> None:
+        """Check the folder of backgrounds; `prepare` renders what is missing."""
+        if self.backgrounds is not None:
+            photographs(str(self.backgrounds))
 
     def prepare(self) -> None:
         synthesize_hands(

@@ -19,6 +19,14 @@ class Unlabelled(UnlabelledDataset):
     def prepare(self) -> None:
         self.dataset.prepare()
 
+    def check(self) -> None:
+        """See the wrapped set."""
+        self.dataset.check()
+
+    def left_out(self) -> list[str]:
+        """See the wrapped set."""
+        return self.dataset.left_out()
+
     @property
     def upright(self) -> bool:  # type: ignore[override]
         """See the wrapped set."""

@@ -8,13 +8,11 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
-from hamipose.data.video_frames import VideoDecoder, frame_rate, frame_times
+from hamipose.data.video_frames import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
 from hamipose.errors import InputError
 from hamipose.types import UnlabelledSample
 
-__all__ = ["VIDEO_SUFFIXES", "Video"]
-
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+__all__ = ["Video"]
 
 
 class Video(UnlabelledDataset):
@@ -54,8 +52,17 @@ class Video(UnlabelledDataset):
         """Frames used per second."""
         return frame_rate(self.times_ms[:: self.every])
 
+    def check(self) -> None:
+        """Check that the file is a video; `prepare` decodes all of it."""
+        check_video(self.path)
+
     def prepare(self) -> None:
         _ = self.times_ms
+
+    def left_out(self) -> list[str]:
+        """Return a line if the video ends early or frames of it cannot be decoded."""
+        lost = lost_frames(self.path, self.times_ms)
+        return [] if lost is None else [lost]
 
     def __len__(self) -> int:
         return -(-len(self.times_ms) // self.every)

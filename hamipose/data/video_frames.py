@@ -9,30 +9,84 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from hamipose.data.decode import UnreadableImage
+from hamipose.io.foreign import HEAD, foreign_kind
+from hamipose.io.quiet_opencv import quiet_opencv
 
-__all__ = ["VideoDecoder", "frame_rate", "frame_times"]
+__all__ = ["VideoDecoder", "announced_frames", "check_video", "frame_rate", "frame_times", "lost_frames"]
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg, which OpenCV starts at its first video
 
-#: OpenCV 4 and 5 have it in different places. 0 is silence; it gives the level before.
-_set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
-
 _JUMP = 64  # frames ahead from which on a jump is cheaper than decoding what lies between
+
+
+#: Containers that state how many frames there are; others state how long they last.
+_COUNTED = (".mp4", ".mov", ".m4v", ".3gp", ".3g2", ".avi")
 
 
 def _open(path: Path) -> cv2.VideoCapture:
     try:
         size = path.stat().st_size
+        head = _head(path)
     except OSError as error:
         raise UnreadableImage(f"video {path} cannot be opened ({error.strerror}); check the data folder") from None
-    level = _set_log_level(0)  # ours says it in one line
-    try:  # one thread, as a loading process has one core
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    finally:
-        _set_log_level(level)
+    if (kind := foreign_kind(head)) is not None:
+        raise UnreadableImage(f"video {path} is {kind}")
+    name = str(path.absolute())  # FFmpeg would take "10:30.mp4" for a protocol
+    if not name.isprintable() and os.fsencode(name) != name.encode("utf-8", "replace"):
+        raise UnreadableImage(f"video {path} has a name that is not UTF-8; rename it")
+    with quiet_opencv():  # our error says it in one line; one thread, as a loading process has one core
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
-        raise UnreadableImage(f"video {path} is truncated or no video ({size} bytes); copy it again or remove it")
+        raise UnreadableImage(
+            f"video {path} is truncated, no video, or of a format not supported ({size} bytes); copy it again, convert "
+            "it to MP4 or remove it"
+        )
     return capture
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def check_video(path: Path) -> None:
+    """Check that a file can be opened as a video.
+
+    Raises:
+        UnreadableImage: it is missing, of another kind, or in a format that is not supported.
+    """
+    _open(path)
+
+
+def announced_frames(path: Path) -> int:
+    """Return how many frames a video file says it has, or its length times its rate; 0 if it cannot be opened."""
+    try:
+        return int(_open(path).get(cv2.CAP_PROP_FRAME_COUNT))
+    except UnreadableImage:
+        return 0
+
+
+def lost_frames(path: Path, times_ms: Float[np.ndarray, " frame"]) -> str | None:
+    """Return a line if a video ends early or frames of it cannot be decoded, else None.
+
+    A file that states how many frames it has is compared exactly. Others state a length, which sound may exceed: they
+    must lack more than a second and more than 5 % of it.
+
+    Args:
+        path: the file.
+        times_ms: of :func:`frame_times`.
+    """
+    capture, decoded = _open(path), len(times_ms)
+    announced, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
+    about = ""
+    if path.suffix.lower() not in _COUNTED:
+        lasts_s = announced / rate if rate > 0 else 0.0
+        lack_s = lasts_s - (decoded / frame_rate(times_ms))
+        announced = decoded if lack_s < max(1.0, 0.05 * lasts_s) else round(frame_rate(times_ms) * lasts_s)
+        about = "about "
+    if announced <= decoded:
+        return None
+    return f"video {path}: {decoded} of {about}{announced} frames can be decoded; it is truncated or damaged"
 
 
 def frame_times(path: Path) -> Float[np.ndarray, " frame"]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hamipose.errors import InputError
 from hamipose.inference.predictor import Predictor
+from hamipose.io.whole_file import whole_file
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 
@@ -100,28 +101,32 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
             what the model does; a file that was written is removed then.
     """
     _runtime()
-    import onnx
-
     network = Exported(model.network.cpu().eval())
     model.device = torch.device("cpu")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _quiet(), torch.no_grad():
-        torch.onnx.export(
-            network,
-            (_crops(model, 2),),
-            str(path),
-            input_names=["image"],
-            output_names=["heatmaps"],
-            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
-            opset_version=opset,
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
+    with whole_file(path) as beside:
+        with _quiet(), torch.no_grad():
+            torch.onnx.export(
+                network,
+                (_crops(model, 2),),
+                str(beside),
+                input_names=["image"],
+                output_names=["heatmaps"],
+                dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+                opset_version=opset,
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+        return _described_and_checked(model, beside, opset, tolerance)
+
+
+def _described_and_checked(model: Predictor, path: Path, opset: int, tolerance: float) -> float:
+    """Add what is needed to use an exported file to it, and compare it with the model; see :func:`export_onnx`."""
+    import onnx
+
     written = onnx.load(str(path))
     version = next(each.version for each in written.opset_import if each.domain in ("", "ai.onnx"))
     if version != opset:
-        path.unlink()
         raise InputError(
             f"opset is {opset}, of which version the network's operators could not be written; {version} can be had"
         )
@@ -136,7 +141,6 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
     onnx.save(written, str(path))
     difference = max(largest_difference(model, path, batch) for batch in (1, 3))
     if not difference <= tolerance:
-        path.unlink()
         raise InputError(
             f"the exported network differs from the model by {difference:.2g} of its largest heatmap value, more than "
             f"{tolerance:g}; the file was removed"

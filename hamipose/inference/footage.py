@@ -1,6 +1,6 @@
 """What a user points to – a picture, a folder, a video, a webcam – as people to look at, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,11 +11,12 @@ from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabelledDataset
 from hamipose.data.crops import whole_box
-from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage
+from hamipose.data.decode import UnreadableImage
 from hamipose.data.images import ImageFolder, OnePicture
 from hamipose.data.people_boxes import BoxedFrames, BoxedPeople
-from hamipose.data.video import VIDEO_SUFFIXES, Video
+from hamipose.data.video import Video
 from hamipose.errors import InputError
+from hamipose.io.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
 from hamipose.types import UnlabelledSample
 
 __all__ = ["Footage", "open_footage"]
@@ -29,8 +30,10 @@ class Footage:
         samples: one by one; a sample's name is a path, or path#frame in a video; #person follows where boxes are given.
         count: how many pictures there are; None where that is not known beforehand.
         moving: whether the pictures are frames of a video.
-        unreadable: pictures left out because they could not be read, one line each; filled while samples are taken.
+        unreadable: a line for each kind of picture left out because it is not supported, for frames that a video lacks,
+            and for each picture that could not be read; the latter are added while samples are taken.
         rate: frames per second, of a video.
+        again: gives the samples once more, from the first on; None for a webcam.
     """
 
     samples: Iterator[UnlabelledSample]
@@ -38,6 +41,7 @@ class Footage:
     moving: bool
     unreadable: list[str]
     rate: float = 25.0
+    again: Callable[[], Iterator[UnlabelledSample]] | None = None
 
 
 def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledSample:
@@ -87,6 +91,7 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
     path = Path(source)
     moving, count, rate = False, None, 25.0
     samples: Iterator[UnlabelledSample]
+    again: Callable[[], Iterator[UnlabelledSample]] | None = None
     if source == "webcam" or source.startswith("webcam:"):
         number = source.partition(":")[2] or "0"
         if not number.isdigit():
@@ -101,9 +106,11 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             moving = True
             dataset = Video(source, every=every) if boxes is None else BoxedFrames(source, boxes, every=every)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
+        elif is_image(path):
             dataset = OnePicture(path) if boxes is None else BoxedPeople(str(path.parent), boxes, only=path.name)
         else:
+            if path.exists() and (reason := unread_reason(path)) is not None:
+                raise InputError(f"input {source}: {reason}")
             kind = "does not exist" if not path.exists() else "is neither a picture nor a video"
             raise InputError(
                 f"input {source} {kind}; expected a folder of pictures, a picture ({', '.join(IMAGE_SUFFIXES)}), "
@@ -112,11 +119,16 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         if not path.exists():
             raise InputError(f"input {source} does not exist; give a picture, a folder of pictures or a video")
         dataset.prepare()
+        unreadable += dataset.left_out()
         if isinstance(dataset, Video | BoxedFrames):
             rate = dataset.rate
-        samples, count = _readable(dataset, unreadable), len(dataset)
-        if not moving and every > 1:
-            samples, count = islice(samples, 0, None, every), -(-count // every)
+        step = 1 if moving else every
+
+        def again() -> Iterator[UnlabelledSample]:
+            return islice(_readable(dataset, []), 0, None if limit is None else limit * step, step)
+
+        samples = islice(_readable(dataset, unreadable), 0, None, step)
+        count = -(-len(dataset) // step)
     if limit is not None:
         samples, count = islice(samples, limit), limit if count is None else min(count, limit)
-    return Footage(samples, count, moving, unreadable, rate)
+    return Footage(samples, count, moving, unreadable, rate, again)

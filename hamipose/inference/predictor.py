@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from hamipose.data.decode import read_image
 from hamipose.data.views import warp
 from hamipose.errors import InputError
 from hamipose.heatmaps import decode
+from hamipose.io.yaml_file import read_yaml
 from hamipose.methods.checkpoint import evaluated, model_info, read_checkpoint
 from hamipose.methods.predictions import region_px
 from hamipose.models.device import moved
@@ -148,8 +148,8 @@ def _size_beside(checkpoint: Path) -> int | None:
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         config = folder / "config.yaml"
         if config.is_file():
-            content = yaml.safe_load(config.read_text())
-            return (content.get("data") or {}).get("image_size")
+            data = read_yaml(config, "config", "the options of a run").get("data")
+            return data.get("image_size") if isinstance(data, dict) else None
     return None
 
 
@@ -181,7 +181,7 @@ def _opened(path: Path, device: str | None, image_size: int | None) -> Predictor
         return Predictor(network, replace(info, image_size=image_size or info.image_size), device)
     checkpoint = read_checkpoint(path)
     size = image_size or checkpoint.get("image_size") or _size_beside(path)
-    if not size:
+    if not isinstance(size, int) or not 0 < size <= 2**14:
         raise InputError(f"checkpoint {path} does not say what size its images had; give image_size (--size)")
     info = model_info(checkpoint, int(size))
     return Predictor(evaluated(checkpoint, info), info, device)

@@ -1,11 +1,10 @@
-"""What was found, as files: COCO keypoints, a table, pictures or a video with skeletons, heatmaps."""
+"""Files of what was found: COCO keypoints, a table, images or a video with skeletons, heatmaps; each appears whole."""
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -13,12 +12,13 @@ from hamipose.data.coco_results import FoundPerson, coco_content, picture_name
 from hamipose.data.drawn import drawn_path
 from hamipose.data.video_file import VideoFile
 from hamipose.draw import draw_keypoints
-from hamipose.errors import InputError
 from hamipose.inference.predictor import Prediction
+from hamipose.io.image_file import write_image
+from hamipose.io.whole_file import whole_file, write_text
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabelledSample
 
-__all__ = ["Overlays", "write_coco", "write_csv"]
+__all__ = ["Overlays", "write_coco", "write_csv", "write_heatmaps"]
 
 
 def write_coco(path: Path, found: Sequence[Prediction], skeleton: Skeleton) -> None:
@@ -27,19 +27,23 @@ def write_coco(path: Path, found: Sequence[Prediction], skeleton: Skeleton) -> N
         FoundPerson(p.name, p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist(), p.size_px)
         for p in found
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(coco_content(people, skeleton, upright=True)) + "\n")
+    write_text(path, json.dumps(coco_content(people, skeleton, upright=True)) + "\n")
 
 
 def write_csv(path: Path, found: Sequence[Prediction], skeleton: Skeleton) -> None:
     """As a table with a row for each keypoint: picture, keypoint, x and y in its pixels, confidence."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.writer(file)
         rows.writerow(("image", "keypoint", "x_px", "y_px", "confidence"))
         for person in found:
             for name, (x, y), sure in zip(skeleton.keypoints, person.keypoints_px, person.confidence, strict=True):
                 rows.writerow((person.name, name, f"{x:.2f}", f"{y:.2f}", f"{sure:.4f}"))
+
+
+def write_heatmaps(folder: Path, number: int, heatmaps: np.ndarray) -> None:
+    """Write a person's heatmaps in half precision as an .npy file whose name is the person's number."""
+    with whole_file(folder / f"{number:06d}.npy") as beside:
+        np.save(beside, heatmaps.astype(np.float16))
 
 
 class Overlays:
@@ -66,9 +70,17 @@ class Overlays:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._flush()
+        if error[0] is None:
+            self._flush()
         if self._video is not None:
             self._video.__exit__(*error)
+
+    def add_found(self, samples: Iterable[UnlabelledSample], found: Iterable[Prediction]) -> None:
+        """Draw people that were found before, on samples that are read again and matched by name."""
+        waiting = {person.name: person for person in found}
+        for sample in samples:
+            if (person := waiting.pop(sample.name, None)) is not None:
+                self.add(sample, person)
 
     def add(self, sample: UnlabelledSample, person: Prediction) -> None:
         """Draw one person; people of one picture come one after the other."""
@@ -86,9 +98,6 @@ class Overlays:
         if self._video is not None:
             self._video.add(self._canvas)
         else:
-            path = self.folder / drawn_path(self.written, self._name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not cv2.imwrite(str(path), cv2.cvtColor(self._canvas, cv2.COLOR_RGB2BGR)):
-                raise InputError(f"{path} cannot be written; check the folder and the free space")
+            write_image(self.folder / drawn_path(self.written, self._name), self._canvas)
         self.written += 1
         self._canvas = None

@@ -1,1 +1,1 @@
-"""Readers of file formats: one for each format, used by both packages."""
+"""Readers and writers of file formats, used by both packages: one place per format."""

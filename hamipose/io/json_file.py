@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain
 
 __all__ = ["one_line", "read_json", "shown"]
 
@@ -34,6 +35,9 @@ def read_json(path: str | Path, expected: str, what: str = "annotation file") ->
     except RecursionError:
         raise InputError(f"{where} is not valid JSON (nested too deeply); expected {expected}") from None
     except ValueError as error:  # UnicodeDecodeError among them
+        cause = explain(path, "JSON", "JSON text", "a text file")
+        if "is cut short, damaged" not in cause:
+            raise InputError(f"{where} {cause}; expected {expected}") from None
         raise InputError(f"{where} is not valid JSON ({error}); expected {expected}") from None
 
 

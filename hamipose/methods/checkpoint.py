@@ -1,11 +1,12 @@
 """Networks out of checkpoints, whichever method made them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
 from hamipose.errors import InputError
+from hamipose.io.tensor_file import check_finite
 from hamipose.models.folder import Maps, ModelInfo
 from hamipose.models.network import PoseNetwork
 from hamipose.running.checkpoint_file import read_checkpoint_file
@@ -48,7 +49,7 @@ def check_skeleton(checkpoint: dict[str, Any], skeleton: Skeleton) -> None:
 
 
 def _network_state(checkpoint: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if str(k).startswith(prefix)}
 
 
 def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton) -> None:
@@ -81,6 +82,7 @@ def model_info(checkpoint: dict[str, Any], image_size: int = 0) -> ModelInfo:
         InputError: nobody has said what its keypoints are.
     """
     hparams = checkpoint["hyper_parameters"]
+    _check_options(hparams)
     if hparams["skeleton"] not in SKELETONS:
         raise InputError(
             f"the checkpoint's network finds the keypoints of {hparams['skeleton']}, which is none of "
@@ -98,6 +100,29 @@ def model_info(checkpoint: dict[str, Any], image_size: int = 0) -> ModelInfo:
         maps=hparams.get("maps", before.get(method, "heatmaps")),
         refinement_width=0 if width is None else len(width),
     )
+
+
+def _check_options(hparams: dict[str, Any]) -> None:
+    """Refuse options of no use: the file is damaged, or another program wrote it.
+
+    Raises:
+        InputError: an option is not of its kind.
+    """
+    widths = hparams["deconv_channels"]
+    sound = {
+        "skeleton": isinstance(hparams["skeleton"], str),
+        "backbone": isinstance(hparams["backbone"], str),
+        "deconv_channels": isinstance(widths, (list, tuple))
+        and all(isinstance(width, int) and 0 < width <= 2**14 for width in widths)
+        and len(widths) <= 8,
+        "maps": hparams.get("maps", "heatmaps") in get_args(Maps),
+    }
+    for name, fits in sound.items():
+        if not fits:
+            raise InputError(
+                f"the checkpoint has {name} {str(hparams.get(name))[:60]!r}, which is not valid; it is damaged, or was "
+                "not saved by hamipose"
+            )
 
 
 def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
@@ -119,11 +144,12 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
     network = info.network()
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise InputError(
             f"the checkpoint does not hold the weights of a {info.backbone} with deconvolutions "
             f"{list(info.deconv_channels)} that it names ({str(error).splitlines()[-1].strip()})"
         ) from None
+    check_finite(network.state_dict(), "the checkpoint")
     return network.eval()
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hamipose.affine import apply_points
 from hamipose.data.coco_results import FoundPerson, coco_content
+from hamipose.io.whole_file import write_text
 from hamipose.running.last_checkpoint import run_folder
 
 __all__ = ["PredictionWriter", "Predictions", "region_px"]
@@ -74,6 +75,5 @@ class PredictionWriter(BasePredictionWriter):
         skeleton: Any = pl_module.skeleton
         dataset = getattr(getattr(trainer, "datamodule", None), "predict", None)
         content = coco_content(people, skeleton, upright=bool(getattr(dataset, "upright", False)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content) + "\n")
+        write_text(path, json.dumps(content) + "\n")
         print(f"{len(people)} predictions written to {path}")

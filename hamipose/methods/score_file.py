@@ -4,6 +4,7 @@ import json
 
 from lightning.pytorch import LightningModule, Trainer
 
+from hamipose.io.whole_file import write_text
 from hamipose.running.last_checkpoint import run_folder
 from hamipose.running.score_callback import ScoreCallback
 
@@ -24,5 +25,4 @@ class ScoreFile(ScoreCallback):
             if key.startswith(("val/", "report/"))
         }
         content = {"step": trainer.global_step, "epoch": trainer.current_epoch, "scores": scores}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(json.dumps(content, indent=1) + "\n")
+        write_text(folder / name, json.dumps(content, indent=1) + "\n")

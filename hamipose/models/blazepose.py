@@ -8,6 +8,7 @@ The network is run by LiteRT (extra ``detector``); anchors, decoding and circles
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jaxtyping import Float, UInt8
 from torchvision.ops import nms
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain
 from hamipose.models.detection import PersonDetector
 
 __all__ = ["BlazePoseDetector", "anchor_centres", "blazepose_detector", "people_of"]
@@ -118,8 +120,10 @@ def _weights(path: Path) -> bytes:
     try:
         with zipfile.ZipFile(path) as wheel:
             return wheel.read(_IN_WHEEL)
-    except zipfile.BadZipFile:
-        raise InputError(f"detector {path} is no wheel, or is damaged; fetch it again") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        raise InputError(
+            f"detector {path} {explain(path, 'a wheel', 'a zip archive')}; expected a wheel of mediapipe up to 0.10.21"
+        ) from None
     except KeyError:
         raise InputError(f"detector {path} holds no {_IN_WHEEL}; mediapipe 0.10.21 is the last to have it") from None
 

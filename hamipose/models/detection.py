@@ -1,5 +1,6 @@
 """Finding people in a picture: torchvision's detectors, and what is common to all detectors."""
 
+import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 from urllib.error import URLError
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from hamipose.errors import InputError
+from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.device import moved
 from hamipose.models.weights import read_state_dict
 
@@ -116,14 +118,19 @@ def torchvision_weights(name: str) -> nn.Module:
     if name not in TORCHVISION:
         raise InputError(f"detector is torchvision:{name}, expected one of {', '.join(TORCHVISION)} after the colon")
     weights = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
-    try:
-        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:  # no network, no room, a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"detector: the weights of torchvision's {name} cannot be fetched ({reason}): fetch {weights.url} where "
-            "there is a network and give the file with --detector, or give --boxes, or leave both out"
-        ) from None
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if not path.exists():
+        digits = re.search(r"-([0-9a-f]{8,})\.", path.name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.url, str(path), digits and digits[1], progress=False)
+        except (URLError, OSError, RuntimeError) as error:  # no network, no room, another file than was expected
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"detector: the weights of torchvision's {name} cannot be fetched ({reason}): fetch {weights.url} "
+                "where there is a network and give the file with --detector, or give --boxes, or leave both out"
+            ) from None
+    state = read_tensor_file(path, "detector", f"delete it, and it is fetched again from {weights.url}")
     return _filled(name, state)
 
 

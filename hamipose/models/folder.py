@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from hamipose import __version__
 from hamipose.errors import InputError
+from hamipose.io.tensor_file import check_finite, read_tensor_file
+from hamipose.io.whole_file import whole_file, write_text
+from hamipose.io.yaml_file import read_yaml
 from hamipose.models.density import Density
 from hamipose.models.network import PoseNetwork
 from hamipose.models.refinement import RefinedNetwork, Refinement
@@ -76,16 +78,12 @@ def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo) -> Path
         The folder.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    beside = folder / ".model.safetensors.part"
-    save_file(weights, beside, metadata={"format": "pt"})
-    beside.replace(folder / "model.safetensors")
+    with whole_file(folder / "model.safetensors") as beside:
+        save_file(weights, beside, metadata={"format": "pt"})
     content = {"hamipose_model": FORMAT, "written_by": f"hamipose {__version__}", **asdict(info)}
     content["deconv_channels"] = list(info.deconv_channels)
-    beside = folder / ".config.yaml.part"
-    beside.write_text(yaml.safe_dump(content, sort_keys=False))
-    beside.replace(folder / "config.yaml")
+    write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
     return folder
 
 
@@ -103,18 +101,19 @@ def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _read_info(path: Path) -> ModelInfo:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); expected a folder that hamipose wrote") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no options; expected the config.yaml of a model folder")
+    content = read_yaml(path, "model's config", "the config.yaml of a model folder that hamipose wrote")
     content = _upgrade(content, path)
     needed = [f.name for f in fields(ModelInfo) if f.name not in ("method", "maps", "refinement_width")]
     if missing := [name for name in needed if name not in content]:
         raise InputError(f"{path} lacks {', '.join(missing)}; write the model folder again")
+    widths, size = content["deconv_channels"], content["image_size"]
+    sound = isinstance(content["skeleton"], str) and isinstance(content["backbone"], str) and isinstance(widths, list)
+    sound = sound and all(isinstance(value, int) and 0 < value <= 2**14 for value in (*widths, size))
+    if not sound or len(widths) > 8 or not isinstance(content.get("refinement_width", 0), int):
+        raise InputError(
+            f"{path}: skeleton and backbone must be names, deconv_channels a list of widths, image_size a number of "
+            "pixels; copy the model folder again"
+        )
     if content["skeleton"] not in SKELETONS:
         raise InputError(f"{path}: skeleton is {content['skeleton']!r}, expected one of {', '.join(SKELETONS)}")
     if (maps := content.get("maps", "heatmaps")) not in get_args(Maps):
@@ -140,13 +139,13 @@ def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
     info = _read_info(folder / "config.yaml")
     network = info.network()
     path = folder / "model.safetensors"
+    state = read_tensor_file(path, "model", "copy the model folder again")
     try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}); copy the model folder again") from None
-    except RuntimeError as error:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} does not hold the weights of a {info.backbone} with deconvolutions {list(info.deconv_channels)} "
             f"that config.yaml names ({str(error).splitlines()[-1].strip()})"
         ) from None
+    check_finite(network.state_dict(), f"model {path}")
     return network.eval(), info

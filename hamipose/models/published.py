@@ -14,10 +14,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from hamipose.errors import InputError
+from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.network import PoseNetwork
 
 __all__ = ["load_published", "network_of"]
@@ -34,14 +34,8 @@ _BACKBONES = {
 
 def _read(path: Path, role: Literal["teacher", "student"]) -> dict[str, Tensor]:
     """The state dict of a checkpoint, names without ``module.``; nothing in the file is executed."""
-    if not path.is_file():
-        raise InputError(f"published weights {path} do not exist; give a checkpoint of RegDA's or UniFrame's code")
-    try:
-        with torch.serialization.safe_globals([Namespace]):  # the options of the run: a plain record
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the zip, pickle and tensor readers each have their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:160]
-        raise InputError(f"published weights {path} cannot be read ({reason})") from None
+    give = "give a checkpoint of RegDA's or UniFrame's code"
+    content: Any = read_tensor_file(path, "published weights", give, [Namespace])  # a run's options: a plain record
     if isinstance(content, dict):
         for key in (role, "model", "state_dict"):
             if isinstance(content.get(key), dict):

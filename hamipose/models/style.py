@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hamipose.errors import InputError
+from hamipose.io.whole_file import whole_file
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
 from hamipose.models.weights import pretrained, read_state_dict
 
@@ -249,7 +250,5 @@ def read_decoder(path: str | Path, encoder: Encoder) -> nn.Sequential:
 
 def save_decoder(decoder: nn.Module, path: Path) -> None:
     """Write a decoder's weights, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    save_file({key: value.contiguous().cpu() for key, value in decoder.state_dict().items()}, beside)
-    beside.replace(path)
+    with whole_file(path) as beside:
+        save_file({key: value.contiguous().cpu() for key, value in decoder.state_dict().items()}, beside)

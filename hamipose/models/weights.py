@@ -1,14 +1,19 @@
 """Starting weights of a backbone, from timm's collection or from a file: all of them or a clear refusal."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session
 from torch import Tensor, nn
 
 from hamipose.errors import InputError
+from hamipose.io.tensor_file import read_tensor_file
 
 __all__ = ["load_backbone", "pretrained", "read_state_dict"]
 
@@ -17,13 +22,19 @@ _PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 
 
 def pretrained(name: str, **options: Any) -> nn.Module:
-    """timm's network with timm's weights, fetched once and kept in the Hugging Face cache.
+    """Return timm's network with timm's weights, fetched once and kept in the Hugging Face cache.
+
+    The cache is asked first, then the network, once: huggingface_hub alone would try for a minute.
 
     Raises:
         InputError: there are none, or they cannot be fetched.
     """
     try:
-        return timm.create_model(name, pretrained=True, **options)
+        with suppress(Exception), _hub(offline=True):  # not in the cache: the second call says what is wrong
+            return timm.create_model(name, pretrained=True, **options)
+        _reach_hub(name)
+        with _hub(offline=False):
+            return timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # whatever timm, huggingface_hub and the HTTP library below raise
         raise InputError(
             f"weights: timm's pretrained weights of {name!r} could not be had ({_first_sentence(error)}): connect to "
@@ -31,27 +42,40 @@ def pretrained(name: str, **options: Any) -> nn.Module:
         ) from error
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a ``.safetensors`` or a PyTorch file, floats in single precision, wrappers' prefixes taken off.
+@contextmanager
+def _hub(offline: bool) -> Iterator[None]:
+    """Keep huggingface_hub from the network in the block if `offline`, and from logging its retries in any case."""
+    logger, before = logging.getLogger("huggingface_hub"), constants.HF_HUB_OFFLINE
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    constants.HF_HUB_OFFLINE = offline or before
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+        logger.setLevel(level)
 
-    PyTorch files are read with ``weights_only=True``: nothing in them is executed.
+
+def _reach_hub(name: str) -> None:
+    """Ask the server of a network's weights for a sign of life, once.
+
+    Raises:
+        Exception: of the HTTP library: it cannot be reached.
+    """
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is not None and config.hf_hub_id and not constants.HF_HUB_OFFLINE:
+        get_session().head(constants.ENDPOINT, timeout=10)
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors or PyTorch file, floats in single precision, wrappers' prefixes removed.
+
+    Nothing in the file is executed.
 
     Raises:
         InputError: the file is missing, unreadable, or holds something other than tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"weights: no file {path}: expected none, pretrained, or a .safetensors or .pth state dict")
-    try:
-        state: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # each reader has its own exceptions for a damaged file
-        raise InputError(
-            f"weights: {path} cannot be read ({_first_sentence(error)}): expected a state dict of plain tensors"
-        ) from error
+    state: Any = read_tensor_file(path, "weights", "give none, pretrained, or a .safetensors or .pth state dict")
     for key in _NESTED_UNDER:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

@@ -3,11 +3,11 @@
 from abc import abstractmethod
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from hamipose.io.image_file import write_image
 from hamipose.running.last_checkpoint import run_folder
 
 __all__ = ["EvaluationImages"]
@@ -54,5 +54,4 @@ class EvaluationImages(Callback):
             logger.log_image(f"images/{name}", [picture], step=trainer.global_step)
         if not loggers:
             path = run_folder(trainer) / "images" / f"{name.replace('/', '-')}-{trainer.global_step:06d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), picture[..., ::-1])
+            write_image(path, picture)

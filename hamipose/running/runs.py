@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hamipose.errors import InputError
+from hamipose.io.whole_file import write_text
 from hamipose.running.metrics_file import read_run
 from hamipose.running.provenance import revision
 
@@ -203,7 +204,7 @@ def agree(folder: Path, arguments: Sequence[str], option: str = "--runs") -> Non
 def note(folder: Path, arguments: Sequence[str]) -> None:
     """Writes down what is run in a folder, and the revision that does it, for :func:`agree`."""
     content = {"arguments": list(arguments), "revision": revision()}
-    (folder / "run.json").write_text(json.dumps(content, indent=1))
+    write_text(folder / "run.json", json.dumps(content, indent=1))
 
 
 def gone_on(folder: Path, arguments: Sequence[str]) -> list[str]:

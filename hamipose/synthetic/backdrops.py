@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.errors import InputError
+from hamipose.io.image_file import read_image
+from hamipose.io.picture_folder import list_pictures
 
 __all__ = ["BACKDROPS", "photo_backdrop", "photographs", "plain_backdrop", "scenery"]
 
@@ -97,7 +99,7 @@ def photographs(folder: str) -> tuple[Path, ...]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"backgrounds {folder} is not a folder; give a folder of photographs")
-    found = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES))
+    found = tuple(path for path in list_pictures(root).paths if path.suffix.lower() in _SUFFIXES)
     if not found:
         raise InputError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
     return found
@@ -111,12 +113,10 @@ def scenery(rng: np.random.Generator, size: tuple[int, int], folder: str) -> Flo
     """
     paths = photographs(folder)
     path = paths[rng.integers(len(paths))]
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"background {path} cannot be read as a picture; remove or replace it")
+    image = read_image(path, upright=True)
     height, width = image.shape[:2]
     scale = min(height / size[0], width / size[1]) * rng.uniform(0.6, 1.0)
     tall, wide = max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
     y, x = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
-    crop = image[y : y + tall, x : x + wide, ::-1]
+    crop = image[y : y + tall, x : x + wide]
     return cv2.resize(crop, (size[1], size[0]), interpolation=cv2.INTER_AREA).astype(np.float32) / 255

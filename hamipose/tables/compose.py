@@ -10,6 +10,7 @@ import yaml
 from hamipose import configs_folder
 from hamipose.cli.inherit import lineage
 from hamipose.errors import InputError
+from hamipose.io.whole_file import write_text
 from hamipose.running.budget import Budget
 from hamipose.running.recipe import Recipe
 from hamipose.running.runs import Run, given, shown
@@ -97,7 +98,7 @@ def write_data(transfer: Transfer, runs: Path, root: Path | None) -> dict[str, A
     sets = data_sets(transfer, root)
     path = data_file(transfer, runs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({"data": sets}, sort_keys=False))
+    write_text(path, yaml.safe_dump({"data": sets}, sort_keys=False))
     return sets
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
+from hamipose.io.whole_file import write_bytes, write_text
 from hamipose.running.budget import Budget
 from hamipose.running.provenance import machine, versions
 from hamipose.running.runs import Run, finished, made_by, wall_seconds
@@ -78,7 +79,7 @@ def write(
                 parts.append(markdown(plan, transfer, own, scores, paper=paper, protocol=protocol))
     if plan.curves or shown:
         png = lines(plan.curves, cells) if plan.curves else bars(shown, scores)
-        (out / f"{name}.png").write_bytes(png)
+        write_bytes(out / f"{name}.png", png)
         parts.append(f"![{plan.title}]({name}.png)")
     if notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
@@ -88,7 +89,7 @@ def write(
     wanted = dict.fromkeys([*(run.after for run in firsts if run.after), *firsts])
     parts.append("```\n" + "\n".join(run.command for run in wanted if finished(run)) + "\n```")
     path = out / f"{name}.md"
-    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
     return path
 
 

@@ -98,7 +98,7 @@ class Answers:
             return Answer(WELCOME)
         try:
             return self._to(Path(photo), None if keypoints is None else Path(keypoints))
-        except InputError as error:
+        except (InputError, OSError) as error:  # such as a full disk
             said = str(error)
             for path in (photo, keypoints):  # folders of the page, of which its user knows nothing
                 said = said if path is None else said.replace(f"{Path(path).parent}/", "")

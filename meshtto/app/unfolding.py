@@ -14,6 +14,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from hamipose.errors import InputError
+from hamipose.io.whole_file import whole_file
 from meshtto.adaptation import Phase
 from meshtto.camera import full_frame_translation
 from meshtto.joints import OPENPOSE25
@@ -135,5 +136,6 @@ def unfold(
         meshes.append(folder / f"step-{step:02d}.glb")
         mesh = upright(people.reshape(-1, 3) - middle, everybody)
         mesh.visual = TextureVisuals(material=_CLAY)
-        mesh.export(meshes[-1], include_normals=True)
+        with whole_file(meshes[-1]) as beside:
+            mesh.export(beside, include_normals=True)
     return Unfolded(overlays, meshes, errors, bool(recovery.diverged.any()))

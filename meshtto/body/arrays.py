@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain, reason
 from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 from meshtto.types import GENDERS
 
@@ -129,9 +130,14 @@ def read_arrays(path: Path) -> BodyArrays:
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
         arrays = BodyArrays(**json.loads(words["body"]), **tensors)
-    except (SafetensorError, TypeError, KeyError, json.JSONDecodeError) as error:
+    except InputError:
+        raise
+    except SafetensorError:
+        told = explain(path, "a safetensors file")
+        raise InputError(f"body {path} {told}; convert yours with: python -m meshtto body import SMPL.pkl") from None
+    except (TypeError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path} is no converted body ({error}); convert yours with: python -m meshtto body import SMPL.pkl"
+            f"{path} is no converted body ({reason(error)}); convert yours with: python -m meshtto body import SMPL.pkl"
         ) from None
     arrays.check(str(path))
     return arrays

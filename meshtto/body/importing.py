@@ -5,6 +5,7 @@ installs. Stubs take the objects' place; of chumpy the two kinds that occur are 
 ``Select`` (some entries of an array a).
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import numpy as np
 
 from hamipose.data.safe_pickle import OLD_OBJECTS, load_pickle
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain, file_kind, reason
 from meshtto.body.arrays import BodyArrays, write_arrays
 from meshtto.joints import H36M17, PARENTS24, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 
 __all__ = ["SMPL_PICKED", "import_smpl", "read_smpl_pickle"]
 
 _VERTICES = 6890
+_NPY = "a NumPy array (.npy)"
+_NPZ = "a NumPy archive (.npz)"
 
 #: Vertices of SMPL that stand for `PICKED_VERTICES` (smplx's choice).
 SMPL_PICKED = (
@@ -93,13 +97,26 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
     return matrix.toarray()
 
 
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a SMPL file that was saved as .npz; those that only a pickle can hold are left out."""
+    content = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in file.files:
+                with suppress(ValueError):  # an array of objects
+                    content[name] = file[name]
+    except Exception as error:  # damaged bytes can raise anything
+        raise InputError(f"{path} {explain(path, _NPZ, _NPZ)} ({reason(error)})") from None
+    return content
+
+
 def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a SMPL file; nothing in it is run.
+    """Return the arrays of a SMPL file, a pickle or .npz; nothing in it is run.
 
     Raises:
         InputError: it cannot be read, names anything but numpy, scipy.sparse and chumpy, or is no SMPL body.
     """
-    content = load_pickle(path, _ALLOWED)
+    content = _read_npz(path) if path.is_file() and file_kind(path) == _NPZ else load_pickle(path, _ALLOWED)
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, expected the dictionary of a SMPL model")
     wanted = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
@@ -108,8 +125,8 @@ def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} has no {', '.join(missing)}; expected SMPL_NEUTRAL.pkl or another file of SMPL")
     try:
         arrays = {name: _array(content[name]) for name in wanted}
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise InputError(f"{path} holds an array that cannot be read ({type(error).__name__}: {error})") from None
+    except Exception as error:  # what a foreign pickle may lead to
+        raise InputError(f"{path} holds an array that cannot be read ({reason(error)})") from None
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise InputError(f"{name} of {path} holds {array.dtype}, expected numbers")
@@ -119,12 +136,10 @@ def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
 def _regressor(path: Path, rows: int, what: str) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise InputError(
-            f"{what} {path} cannot be read ({error.strerror or error}); it comes with SPIN's data"
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{what} {path} is no plain .npy file ({error}); it comes with SPIN's data") from None
+    except Exception:  # damaged bytes can raise anything
+        raise InputError(f"{what} {path} {explain(path, _NPY, _NPY)}; it comes with SPIN's data") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{what} {path} is {file_kind(path)}, not {_NPY}; it comes with SPIN's data")
     if getattr(array, "shape", None) != (rows, _VERTICES):
         raise InputError(f"{what} {path} has shape {getattr(array, 'shape', None)}, expected {(rows, _VERTICES)}")
     return array
@@ -139,8 +154,10 @@ def _mean(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             pose, shape = np.asarray(file["pose"]), np.asarray(file["shape"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"mean parameters {path} cannot be read ({error}); expected smpl_mean_params.npz") from None
+    except KeyError as error:
+        raise InputError(f"mean parameters {path}: {reason(error)}; expected smpl_mean_params.npz") from None
+    except Exception:  # damaged bytes can raise anything
+        raise InputError(f"mean parameters {path} {explain(path, _NPZ, _NPZ)}; expected smpl_mean_params.npz") from None
     if pose.size != 144 or shape.size != 10:
         raise InputError(
             f"mean parameters {path} hold {pose.size} and {shape.size} numbers, expected 144 of pose, 10 of shape"

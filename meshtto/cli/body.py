@@ -83,13 +83,10 @@ def main(arguments: list[str]) -> None:
 def _show(body: str, what: str, out: Path) -> None:
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"--out is {out}, expected a file that ends in .png or .jpg")
-    import cv2
-
+    from hamipose.io.image_file import write_image
     from meshtto.body import load_body
     from meshtto.body.picture import picture_poses, picture_shapes
 
     picture = (picture_shapes if what == "shapes" else picture_poses)(load_body(body))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise InputError(f"{out} cannot be written; give another --out")
+    write_image(out, picture)
     print(out)

@@ -123,8 +123,7 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace, dataset: Any) -> None:
-    import cv2
-
+    from hamipose.io.image_file import write_image
     from meshtto.body import load_body
     from meshtto.data.report import contact_sheet
     from meshtto.types import GENDERS
@@ -141,7 +140,5 @@ def _show(given: argparse.Namespace, dataset: Any) -> None:
         if not bodies:
             load_body(given.body)
     sheet = contact_sheet(dataset, given.count, (given.height, given.width), bodies=bodies, seed=given.seed)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(given.out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise InputError(f"{given.out} cannot be written; give another --out")
+    write_image(given.out, sheet)
     print(given.out)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from hamipose.cli.data_set import named_set
+from hamipose.io.whole_file import check_folder, write_text
 from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
@@ -35,10 +36,15 @@ def main(arguments: list[str]) -> None:
     from rich.console import Console
 
     import meshtto.data
+    from meshtto.body import load_body
     from meshtto.data.base import MeshDataset
-    from meshtto.report.evaluation import evaluate, read_predictions
+    from meshtto.report.evaluation import evaluate, read_arrays, read_predictions
 
     dataset = named_set(given.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
+    read_arrays(given.predictions)
+    load_body(given.body)
+    if given.out:
+        check_folder(given.out.parent)
     dataset.prepare()
     scores = evaluate(read_predictions(given.predictions, dataset), dataset, given.body)
     console = Console(highlight=False)
@@ -47,5 +53,4 @@ def main(arguments: list[str]) -> None:
     for name, value in scores["protocol"].items():
         console.print(f"  {name}: {value}")
     if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(scores, indent=1) + "\n")
+        write_text(given.out, json.dumps(scores, indent=1) + "\n")

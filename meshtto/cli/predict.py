@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
+from hamipose.io.whole_file import check_folder
 from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
@@ -55,7 +56,7 @@ def _check(given: Any) -> None:
 
 def _folder(out: Path) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        check_folder(out)
     except OSError as error:
         raise InputError(f"--out {out} cannot be made ({error.strerror}); give another folder") from None
 

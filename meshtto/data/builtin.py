@@ -64,6 +64,9 @@ class BuiltinMeshes(MeshDataset):
         """Of the built-in body."""
         return "builtin"
 
+    def check(self) -> None:
+        """Nothing is needed; `prepare` renders what is missing."""
+
     def prepare(self) -> None:
         """Renders the pictures that are missing."""
         make_pictures(self.root, self.look, self.count, self.size, self.seed, self.poses, self.workers)

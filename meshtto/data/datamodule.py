@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from hamipose.data.loading import check_sizes, evaluation_loader, loader, rank_and_world, running_verb
+from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
 from hamipose.data.stream import StepSampler
 from hamipose.errors import InputError
 from meshtto.data.augmentation import Augmentation
@@ -88,9 +88,9 @@ class MeshData(LightningDataModule):
             yield "val", self.validation
         yield from ((f"report/{name}", dataset) for name, dataset in self.report.items())
 
-    def _needed(self) -> Sequence[MeshDataset]:
-        """The data sets of the verb at hand."""
-        verb = running_verb(self.trainer)
+    def _needed(self, verb: str | None = None) -> Sequence[MeshDataset]:
+        """Return the data sets of a verb; of that at hand by default."""
+        verb = verb or running_verb(self.trainer)
         if verb == "predict":
             if self.predict is None:
                 raise InputError("data.predict is not given; expected a data set, such as meshtto.data.BuiltinMeshes")
@@ -102,10 +102,14 @@ class MeshData(LightningDataModule):
             raise InputError("data.train is empty, expected at least one data set")
         return [*self.train, *evaluated]
 
+    def check(self, verb: str) -> None:
+        """Check within seconds that the data of a verb are there; see `hamipose.data.DomainAdaptation.check`."""
+        for dataset in self._needed(verb):
+            dataset.check()
+
     def prepare_data(self) -> None:
         """Has every data set made ready; Lightning calls it in one process."""
-        for dataset in self._needed():
-            dataset.prepare()
+        prepare_sets(self._needed())
 
     def setup(self, stage: str) -> None:
         """Builds the training stream, which reads annotations but no picture."""

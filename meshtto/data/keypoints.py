@@ -40,6 +40,14 @@ class KeypointsOnly(MeshDataset):
         """Has the set made ready."""
         self.dataset.prepare()
 
+    def check(self) -> None:
+        """See the wrapped set."""
+        self.dataset.check()
+
+    def left_out(self) -> list[str]:
+        """See the wrapped set."""
+        return self.dataset.left_out()
+
     def __len__(self) -> int:
         return len(self.dataset)
 

@@ -15,6 +15,7 @@ import numpy as np
 from hamipose.data.journal import Journal
 from hamipose.data.rendered_folder import check_series
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain, reason
 from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 
 __all__ = ["make_pictures", "read_labels"]
@@ -134,5 +135,5 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; make the pictures first: prepare() of the data set") from None
     except Exception as error:  # damaged bytes can raise anything
-        told = " ".join(str(error).split())[:100]
-        raise InputError(f"{path} is damaged ({told}); delete its folder and make the pictures again") from None
+        told = f"{explain(path, 'a NumPy archive (.npz)')} ({reason(error)})"
+        raise InputError(f"{path} {told}; delete its folder and make the pictures again") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.errors import InputError
+from hamipose.io.matlab_file import read_matlab
 from meshtto.data.base import known_evidence
 from meshtto.data.mocap import MocapClip, MocapClips, fitted_focal_px
 
@@ -62,16 +63,8 @@ class MpiInf3dhp(MocapClips):
         return found
 
     def _sequence(self, path: Path) -> list[MocapClip]:
-        import scipy.io
-
-        try:
-            read = scipy.io.loadmat(path)
-            flat, solid = read["annot2"].reshape(-1), read["annot3"].reshape(-1)
-        except KeyError as error:
-            raise InputError(f"annotation file {path} has no {error}; {_HOW}") from None
-        except Exception as error:  # damaged bytes can raise anything
-            told = " ".join(str(error).split())[:100]
-            raise InputError(f"annotation file {path} cannot be read ({told}); {_HOW}") from None
+        read = read_matlab(path, ["annot2", "annot3"], "annotation file", f"annot2 and annot3; {_HOW}")
+        flat, solid = read["annot2"].reshape(-1), read["annot3"].reshape(-1)
         clips = []
         for camera in _CAMERAS:
             if camera >= min(len(flat), len(solid)):

@@ -9,6 +9,7 @@ import numpy as np
 
 from hamipose.data.safe_pickle import load_pickle
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain, reason
 
 __all__ = ["read_npy", "read_npz"]
 
@@ -35,21 +36,21 @@ def read_npz(path: Path, what: str, how: str) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except Exception as error:  # damaged bytes can raise anything
-        told = " ".join(str(error).split())[:100]
-        raise InputError(f"{what} {path} is no whole .npz file ({told}); {how}") from None
+        told = explain(path, "a NumPy archive (.npz)")
+        raise InputError(f"{what} {path} {told} ({reason(error)}); {how}") from None
 
 
 def read_npy(path: Path, what: str, how: str) -> np.ndarray:
     """The array of an .npy file; see :func:`read_npz`."""
     if not path.is_file():
-        raise InputError(f"{what} {path} do not exist; {how}")
+        raise InputError(f"{what} {path} does not exist; {how}")
     try:
         return _read(path.read_bytes(), path)
     except InputError:
         raise
     except Exception as error:
-        told = " ".join(str(error).split())[:100]
-        raise InputError(f"{what} {path} are no .npy file ({told}); {how}") from None
+        told = explain(path, "a NumPy array (.npy)")
+        raise InputError(f"{what} {path} {told} ({reason(error)}); {how}") from None
 
 
 def _read(content: bytes, path: Path) -> np.ndarray:

@@ -17,6 +17,7 @@ from roma import rotvec_to_rotmat
 
 from hamipose.data.decode import UnreadableImage
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain
 from meshtto.data.base import MeshDataset, box_of_joints, known_evidence, unknown_mesh
 from meshtto.data.npz import read_npy, read_npz
 from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, placed
@@ -49,8 +50,8 @@ def image_size(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             return np.array(picture.size, np.float32)
-    except OSError as error:
-        raise UnreadableImage(f"image {path} cannot be opened ({error}); check the data folder") from None
+    except Exception:  # Pillow's plugins raise many kinds at damaged files
+        raise UnreadableImage(f"image {path} {explain(path, 'an image')}; check the data folder") from None
 
 
 def root_centred(joints_m: np.ndarray, confidence: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from roma import rotvec_to_rotmat
 
 from hamipose.data.safe_pickle import load_pickle
 from hamipose.errors import InputError
+from hamipose.io.foreign import reason
 from meshtto.body import Body, load_body
 from meshtto.data.base import MeshDataset, box_of_joints, existing, known_evidence
 from meshtto.data.spin import image_size, root_centred
@@ -97,10 +98,10 @@ def read_sequence(path: Path) -> _People:
             parts["detected"].append(arrays["detected"][chosen])
             parts["camera"].append(cameras[chosen])
             parts["gender"].append(np.full(len(chosen), GENDERS.index(gender)))
-    except (IndexError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"sequence {path} is not as 3DPW has it ({error}); {_HOW}") from None
+    except InputError:
+        raise
+    except Exception as error:  # what a foreign pickle may lead to
+        raise InputError(f"sequence {path} is not as 3DPW has it ({reason(error)}); {_HOW}") from None
     if not parts["frame"]:
         raise InputError(f"sequence {path} has nobody in it; {_HOW}")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import reason
+from hamipose.io.tensor_file import check_finite
 from hamipose.running.checkpoint_file import read_checkpoint_file
 
 __all__ = ["check_same_networks", "load", "load_networks", "read_checkpoint"]
@@ -21,8 +23,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: it is missing, damaged or not a checkpoint of this package.
     """
     checkpoint = read_checkpoint_file(path)
-    hparams = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
-    if "regressor" not in hparams or "state_dict" not in checkpoint:
+    hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    known = isinstance(hparams, dict) and isinstance(hparams.get("regressor"), dict)
+    if not known or not isinstance(checkpoint.get("state_dict"), dict):
         raise InputError(f"checkpoint {path} was not saved by meshtto; give a file that its `fit` saved")
     return checkpoint
 
@@ -85,11 +88,26 @@ def load(path: str | Path, body: str | None = None) -> Any:
     Raises:
         InputError: the checkpoint cannot be read.
     """
+    checkpoint = read_checkpoint(path)
+    try:
+        method = _method(checkpoint, body)
+    except InputError:
+        raise
+    except Exception as error:  # options or tensors of another version or program, or damaged ones
+        raise InputError(
+            f"checkpoint {path} describes no model that this version knows ({reason(error)}); give a file that its "
+            "`fit` saved"
+        ) from None
+    check_finite(method.state_dict(), f"checkpoint {path}")
+    return method.eval()
+
+
+def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
+    """Return the method that a checkpoint describes, with its weights."""
     from meshtto import methods
     from meshtto.losses import LossWeights
     from meshtto.methods.options import RegressorOptions, from_plain
 
-    checkpoint = read_checkpoint(path)
     hparams = checkpoint["hyper_parameters"]
     elsewhere = {} if body is None else {"body": body}
     # Without an auxiliary network's options it was as the regressor, which is what a method makes of none.
@@ -103,4 +121,4 @@ def load(path: str | Path, body: str | None = None) -> Any:
     )
     method.hparams["crop"] = hparams["crop"]
     method.load_state_dict(checkpoint["state_dict"])
-    return method.eval()
+    return method

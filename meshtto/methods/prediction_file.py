@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from hamipose.io.whole_file import whole_file
 from hamipose.running.last_checkpoint import run_folder
 
 __all__ = ["PredictionFile"]
@@ -47,8 +48,8 @@ class PredictionFile(BasePredictionWriter):
             return
         rows.sort(key=lambda row: row[0])
         path = Path(self.path) if self.path else folder / "predictions.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
         names = ("index", "name", "rotations", "shape", "camera", "keypoints_px")
         columns_of: Any = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)}
-        np.savez_compressed(path, **columns_of)
+        with whole_file(path) as beside:
+            np.savez_compressed(beside, **columns_of)
         print(f"{len(rows)} predictions written to {path}")

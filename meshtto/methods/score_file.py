@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 
+from hamipose.io.whole_file import write_text
 from hamipose.running.last_checkpoint import run_folder
 from hamipose.running.score_callback import ScoreCallback
 
@@ -33,5 +34,4 @@ class ScoreFile(ScoreCallback):
         content = {"method": type(pl_module).__name__, "step": trainer.global_step, "epoch": trainer.current_epoch}
         content |= results
         path = folder / name if self.path is None else Path(self.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        write_text(path, json.dumps(content, indent=1) + "\n")

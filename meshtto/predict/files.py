@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import trimesh
 from jaxtyping import Float, Int, UInt8
 
 from hamipose.data.video_file import VideoFile
-from hamipose.errors import InputError
+from hamipose.io.image_file import write_image
+from hamipose.io.whole_file import whole_file, write_text
 from meshtto.predict.drawing import overlay, side_view
 from meshtto.predict.pictures import Shown
 from meshtto.predict.recovering import Person
@@ -36,27 +36,24 @@ def write_mesh(
     mesh = upright(vertices_m, faces)
     paths = (stem.with_name(stem.name + ".obj"), stem.with_name(stem.name + ".glb"))
     for path in paths:
-        mesh.export(path)
+        with whole_file(path) as beside:
+            mesh.export(beside)
     return paths
 
 
 def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> tuple[Path, Path]:
     """STEM.npz with all arrays; STEM.json with the small ones and what they mean."""
     paths = (stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json"))
-    np.savez_compressed(paths[0], **arrays)  # type: ignore[arg-type]
+    with whole_file(paths[0]) as beside:
+        np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
     small = {k: np.asarray(v).round(6).tolist() for k, v in arrays.items() if v.size <= 216}
-    paths[1].write_text(json.dumps({**facts, **small}, indent=1) + "\n")
+    write_text(paths[1], json.dumps({**facts, **small}, indent=1) + "\n")
     return paths
 
 
 def write_png(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
-    """An RGB picture.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    if not cv2.imwrite(str(path), image[..., ::-1]):
-        raise InputError(f"{path} cannot be written; check the folder and the free space")
+    """Write an RGB picture; see :func:`hamipose.io.image_file.write_image`."""
+    write_image(path, image)
 
 
 class Files:
@@ -116,9 +113,9 @@ class PictureFiles:
 
     def add(self, shown: Shown, people: list[Person]) -> None:
         """Write a picture's people."""
-        self.files.looks(shown, people, self.files.drawn(shown, people) if self.files.pictures else shown.image)
-        for person in people:
+        for person in people:  # first, so that a disk filled by pictures does not cost them
             write_numbers(self.files.stem(shown, person), person.arrays, person.facts)
+        self.files.looks(shown, people, self.files.drawn(shown, people) if self.files.pictures else shown.image)
 
 
 class VideoFiles:
@@ -145,25 +142,28 @@ class VideoFiles:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._video.__exit__(*error)
-        if self._people:
-            self._write()
+        try:
+            if self._people:
+                self._write()
+        finally:  # a video that failed has removed its file, so that there is space for the numbers
+            self._video.__exit__(*error)
 
     def add(self, shown: Shown, people: list[Person]) -> None:
         """Draw a frame and its people; one without people stays in the video as it is."""
-        drawn = self.files.drawn(shown, people)
-        self._video.add(drawn)
-        self.files.looks(shown, people, drawn)
         for person in people:
             kept = {k: v for k, v in person.arrays.items() if k != "vertices_m"}
             assert shown.frame is not None
             self._people.append((shown.frame, Person(person.number, person.vertices_m[:0], kept, person.facts)))
+        drawn = self.files.drawn(shown, people)
+        self._video.add(drawn)
+        self.files.looks(shown, people, drawn)
 
     def _write(self) -> None:
         arrays = {name: np.stack([p.arrays[name] for _, p in self._people]) for name in self._people[0][1].arrays}
         arrays["frame"] = np.array([frame for frame, _ in self._people])
         arrays["person"] = np.array([person.number for _, person in self._people])
-        np.savez_compressed(self.stem.with_name(self.stem.name + ".npz"), **arrays)  # type: ignore[arg-type]
+        with whole_file(self.stem.with_name(self.stem.name + ".npz")) as beside:
+            np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
         rows = []
         for frame, person in self._people:
             small = {k: v.round(6).tolist() for k, v in person.arrays.items() if v.size <= 72}
@@ -173,4 +173,4 @@ class VideoFiles:
         head = json.dumps({"video": self.name, "frames_per_second": round(self.rate, 3), **common})
         lines = ",\n  ".join(rows)
         path = self.stem.with_name(self.stem.name + ".json")
-        path.write_text(f'{head[:-1]}, "people": [\n  {lines}\n]}}\n')
+        write_text(path, f'{head[:-1]}, "people": [\n  {lines}\n]}}\n')

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabelledDataset
-from hamipose.data.decode import IMAGE_SUFFIXES, UnreadableImage
+from hamipose.data.decode import UnreadableImage
 from hamipose.data.images import ImageFolder, OnePicture
-from hamipose.data.video import VIDEO_SUFFIXES, Video
+from hamipose.data.video import Video
 from hamipose.errors import InputError
+from hamipose.io.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
 
 __all__ = ["Pictures", "Shown", "open_pictures"]
 
@@ -48,13 +49,13 @@ class Pictures:
         rate: frames per second, of a video.
 
     Attributes:
-        unreadable: a line for each.
+        unreadable: a line for each, for each kind of picture that is not supported, and for frames that a video lacks.
     """
 
     def __init__(self, dataset: UnlabelledDataset, rate: float | None = None) -> None:
         self._dataset = dataset
         self.rate = rate
-        self.unreadable: list[str] = []
+        self.unreadable: list[str] = dataset.left_out()
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -110,8 +111,10 @@ def open_pictures(source: str, every: int = 1) -> Pictures:
         video = Video(source, every=every)
         video.prepare()
         return Pictures(video, video.rate)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if is_image(path):
         return Pictures(OnePicture(path))
+    if (reason := unread_reason(path)) is not None:
+        raise InputError(f"{source}: {reason}")
     raise InputError(
         f"{source} is neither a picture ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(VIDEO_SUFFIXES)})"
     )

@@ -11,15 +11,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import InputError
+from hamipose.io.foreign import explain
 from meshtto.body import Body, load_body
 from meshtto.data.base import MeshDataset
 from meshtto.joints import EVALUATION14
 from meshtto.metrics import MPJPE, PAMPJPE, PVE, MeanError, Protocol, joint_targets
 from meshtto.types import GENDERS
 
-__all__ = ["evaluate", "read_predictions"]
+__all__ = ["evaluate", "read_arrays", "read_predictions"]
 
 _CHUNK = 32
+_NPZ = "a NumPy archive (.npz)"
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file of predictions.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files if name != "name"}
+    except Exception:  # damaged bytes can raise anything
+        told = explain(path, _NPZ, _NPZ)
+        raise InputError(f"predictions {path} {told}; give an NPZ file of plain arrays") from None
 
 
 def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.ndarray]:
@@ -33,11 +49,7 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
         InputError: the file cannot be read, holds none of these, other shapes, numbers that are not finite, or not
             exactly one row for each person.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name != "name"}
-    except (OSError, ValueError) as error:
-        raise InputError(f"predictions {path} cannot be read ({error}); give an NPZ file of plain arrays") from None
+    arrays = read_arrays(path)
     shapes = {"vertices_m": (None, 3), "joints_m": (14, 3), "rotations": (24, 3, 3), "pose": (72,), "shape": (10,)}
     found = {name: arrays[name] for name in shapes if name in arrays}
     if "vertices_m" not in found and "joints_m" not in found and not ("shape" in found and len(found) > 1):

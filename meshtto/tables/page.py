@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hamipose.io.whole_file import write_bytes, write_text
 from hamipose.running.budget import Budget
 from hamipose.running.figures import mean_and_spread
 from hamipose.running.provenance import machine, versions
@@ -161,7 +162,7 @@ def write(
     done = "\n".join(run.command for run in wanted if finished(run))
     parts += ["Commands of the runs of the first seed:", f"```\n{done}\n```"] if done else []
     path = out / f"{stem}.md"
-    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
     return path
 
 
@@ -188,10 +189,10 @@ def _pictures(results: Sequence[Result], out: Path, stem: str) -> str:
         if len(own[0].curves["mpjpe"]) > 1
     }
     shown = {label: own[0].per_joint for label, own in list(by_line.items())[:_SHOWN_JOINTS]}
-    (out / f"{stem}_joints.png").write_bytes(per_joint(shown))
+    write_bytes(out / f"{stem}_joints.png", per_joint(shown))
     text = f"![MPJPE joint by joint]({stem}_joints.png)"
     if curves:
-        (out / f"{stem}_curves.png").write_bytes(against_steps(curves))
+        write_bytes(out / f"{stem}_curves.png", against_steps(curves))
         text = f"![errors against steps of adaptation]({stem}_curves.png)\n\n{text}"
     return text
 

@@ -138,7 +138,11 @@ def test_training_holds_no_picture_of_the_footage(dots: Path, tmp_path: Path, mo
 def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture):
     empty = tmp_path / "empty"
     empty.mkdir()
-    out = ["--out", str(tmp_path / "out")]
+    out = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    partly = tmp_path / "partly.json"  # the last of its pictures does not exist
+    labels = json.loads((dots / "dark/annotations.json").read_text())
+    labels["images"][-1]["file_name"] = "gone.png"
+    partly.write_text(json.dumps(labels))
     for arguments, says in (
         (["nowhere"], "does not exist"),
         ([str(empty)], "no picture"),
@@ -147,9 +151,15 @@ def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.Ca
         ([str(dots / "dark/images"), "--start", "nowhere.ckpt"], "nowhere.ckpt"),
         ([str(dots / "dark/images"), "--start", "a.ckpt", "--size", "96"], "--start and --size"),
         ([str(dots / "dark/images"), "--start", "a.ckpt", "--backbone", "resnet18"], "--start and --backbone"),
+        ([str(dots / "dark/images"), "--labels", str(partly)], "gone.png, named in"),
+        ([str(dots / "dark/images"), "--source", f"{dots / 'dark/images'}:{partly}"], "gone.png, named in"),
+        ([str(dots / "dark/images"), "--weights", "nowhere.pth"], "weights nowhere.pth does not exist"),
+        ([str(dots / "dark/images"), "--backbone", "resnet999"], "timm has no 'resnet999'"),
+        ([str(dots / "dark/images"), "--backbone", "resnet10t", "--size", "100"], "--size is 100, expected a multiple"),
+        ([str(dots / "dark/images"), "--backbone", "resnet10t", "--out", str(partly)], f"{partly} cannot be used"),
         ([str(dots / "dark/images/0000.png")], "neither a folder nor a video"),
     ):
-        assert main(["adapt", *arguments, *out]) == 2
+        assert main(["adapt", *out, *arguments]) == 2
         error = capsys.readouterr().err
         assert says in error
         assert error.count("\n") == 1

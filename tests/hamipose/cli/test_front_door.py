@@ -1,7 +1,9 @@
 """How a verb ends, whichever it is: nothing, one line, or a traceback where nobody but us can help."""
 
+import errno
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,8 +56,6 @@ def test_a_mistake_is_the_same_line_whichever_process_found_it(end: Callable, wo
 def test_an_error_of_ours_keeps_its_traceback(end: Callable, workers: int):
     with pytest.raises(KeyError):
         end(lambda: read(KeyError("a"), workers))
-    with pytest.raises(OSError, match="of no file"):
-        end(lambda: read(OSError("of no file"), workers))
     with pytest.raises(InputError):
         end(lambda: read(InputError("a"), workers), "--debug")
 
@@ -75,6 +75,47 @@ def test_a_path_that_cannot_be_used_is_named(end: Callable, tmp_path: Path):
         assert re.fullmatch(f"error: {re.escape(str(path))} cannot be used \\(.*\\); give another path\n", line), line
     with pytest.raises(NotADirectoryError):
         end(lambda: below.mkdir(), "--debug")
+
+
+def fail_to_write() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_is_one_line_although_the_system_names_no_file(end: Callable, workers: int):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for act in (fail_to_write, lambda: read(full, workers)):
+        status, line = end(act)
+        assert status == 2
+        assert re.fullmatch(r"error: .*No space left on device.*; free some space, or give another path.*\n", line), (
+            line
+        )
+    status, line = end(lambda: read(OSError("of no file"), workers))
+    assert (status, line.count("\n")) == (2, 1)
+    assert "of no file" in line
+    with pytest.raises(OSError, match="No space left"):
+        end(fail_to_write, "--debug")
+
+
+@pytest.mark.parametrize("where", ["full", "closed"])
+def test_output_that_cannot_be_written_is_one_line(where: str):
+    """The text is buffered, so that only the last flush finds out."""
+    code = (
+        "import sys; from types import SimpleNamespace as N\n"
+        "sys.modules['verb'] = N(main=lambda rest: print('a' * 100))\n"
+        "from hamipose.cli.front_door import answer; sys.exit(answer(['try'], 'hamipose', '', {'try': 'verb'}))"
+    )
+    if where == "full":
+        output = os.open("/dev/full", os.O_WRONLY)
+    else:
+        read_end, output = os.pipe()
+        os.close(read_end)
+    try:
+        ended = subprocess.run([sys.executable, "-c", code], stdout=output, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(output)
+    assert ended.returncode == 2, ended.stderr
+    assert re.fullmatch(r"error: .*(No space left on device|Broken pipe).*\n", ended.stderr), ended.stderr
 
 
 def interrupt() -> None:

@@ -1,4 +1,6 @@
 import json
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -89,3 +91,68 @@ def test_values_that_are_none_are_told_before_anything_is_looked_at(
     assert says in told
     assert told.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond 20 kB, which fails as a full disk does: within the write, with no file named."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "video"])
+def test_a_disk_filled_by_overlays_costs_no_keypoints(
+    model: Path, tmp_path: Path, kind: str, capfd: pytest.CaptureFixture, small_files: None
+):
+    rng, source = np.random.default_rng(0), tmp_path / ("clip.mp4" if kind == "video" else "photos")
+    if kind == "video":
+        writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
+        for _ in range(3):
+            writer.write(np.zeros((240, 320, 3), np.uint8))
+        writer.release()
+    else:
+        source.mkdir()
+        noise = rng.integers(0, 255, (300, 300, 3)).astype(np.uint8)
+        cv2.imwrite(str(source / "a.jpg"), noise, [cv2.IMWRITE_JPEG_QUALITY, 10])
+    out = tmp_path / "out"
+    (out / "overlay.mp4").mkdir(parents=True)  # where a video cannot go
+    assert main(["predict", str(source), "--checkpoint", str(model), "--out", str(out)]) == 2
+    printed = capfd.readouterr()
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("error: ")
+    assert str(out) in printed.err
+    assert len(json.loads((out / "predictions.json").read_text())["annotations"]) == (3 if kind == "video" else 1)
+    assert sorted(path.name for path in out.rglob("*") if path.name.startswith(".")) == []
+    assert not list(out.rglob("*.jpg"))
+
+
+def test_keypoints_are_written_whole_or_not_at_all(
+    model: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture, small_files: None
+):
+    out = tmp_path / "out"
+    given = ["predict", str(pictures), "--checkpoint", str(model), "--out", str(out), "--no-overlays"]
+    assert main(given) == 0
+    before = (out / "predictions.json").read_bytes()
+    for number in range(3, 80):
+        cv2.imwrite(str(pictures / f"{number}.png"), np.zeros((8, 8, 3), np.uint8))
+    capfd.readouterr()
+    assert main(given) == 2
+    line = capfd.readouterr().err
+    assert line.startswith(f"error: {out / 'predictions.json'} cannot be used (File too large); free some space")
+    assert line.count("\n") == 1
+    assert (out / "predictions.json").read_bytes() == before
+    assert [path.name for path in out.iterdir()] == ["predictions.json"]
+
+
+def test_what_a_user_wants_to_write_to_is_checked_before_people_are_looked_for(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hamipose.inference.detecting.open_detector", lambda *given: None)
+    monkeypatch.setattr("hamipose.inference.detecting.find_people", lambda *given, **more: pytest.fail("too early"))
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file" / "out")
+    given = [str(pictures), "--checkpoint", str(model), "--out", out, "--detector", "torchvision"]
+    assert main(["predict", *given]) == 2
+    assert f"error: {out} cannot be used" in capsys.readouterr().err

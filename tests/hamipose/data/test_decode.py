@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hamipose.data.decode import UnreadableImage, read_image
+from hamipose.data.decode import UnreadableImage, header_box, read_image
 from hamipose.data.images import ImageFolder
+from hamipose.errors import InputError
 
 
 @pytest.fixture
@@ -86,3 +87,110 @@ def test_a_photo_that_lies_on_its_side_is_turned_where_nobody_annotated_it(tmp_p
     sample = ImageFolder(str(tmp_path))[0]
     np.testing.assert_array_equal(sample.image, upright)
     np.testing.assert_array_equal(sample.box_px, [0, 0, 40, 80])
+
+
+def ramp() -> np.ndarray:
+    """Colors from 0 to 255 in every channel, smooth."""
+    x = np.linspace(0, 255, 96)
+    return np.broadcast_to(np.stack([x, x[::-1], x], -1)[None], (64, 96, 3)).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_data_of_fewer_bits_in_a_file_of_16_keep_their_brightness(
+    tmp_path: Path, suffix: str, bits: int, reduction: int
+):
+    path = tmp_path / f"a{suffix}"
+    deep = (ramp().astype(np.float64) * ((1 << bits) - 1) / 255).round().astype(np.uint16)
+    cv2.imwrite(str(path), deep)
+    found = read_image(path, reduction)
+    assert found.dtype == np.uint8
+    expected = cv2.resize(ramp(), (96 // reduction, 64 // reduction), interpolation=cv2.INTER_AREA)
+    assert np.abs(found[..., ::-1].astype(int) - expected).max() <= 3
+
+
+def test_pixels_that_are_no_integers_are_a_format_not_supported(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    cv2.imwrite(str(tmp_path / "a.tiff"), ramp().astype(np.float32) / 255)
+    with pytest.raises(UnreadableImage, match="holds float32 pixels, a format not supported; convert it to 8 or 16"):
+        read_image(tmp_path / "a.tiff")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".gif", ".jp2", ".ppm", ".jfif"])
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_formats_that_opencv_or_pillow_reads(tmp_path: Path, suffix: str, reduction: int):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(ramp()).save(path, "JPEG" if suffix == ".jfif" else None)
+    found = read_image(path, reduction)
+    assert found.shape == (64 // reduction, 96 // reduction, 3)
+    assert np.abs(found.astype(int) - cv2.resize(ramp(), (96 // reduction, 64 // reduction))).mean() < 8
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".gif"])
+def test_pillow_reads_what_a_build_of_opencv_lacks(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(ramp()).save(tmp_path / f"a{suffix}")
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flag: None)
+    found = read_image(tmp_path / f"a{suffix}", 2)
+    assert found.shape == (32, 48, 3)
+    assert np.abs(found.astype(int) - cv2.resize(ramp(), (48, 32))).mean() < 8
+
+
+def test_the_photos_of_iphones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.HEIC"
+    pillow_heif.from_pillow(Image.fromarray(ramp())).save(path, quality=90)
+    (tmp_path / "b.jpg").write_bytes(path.read_bytes())  # as some programs send them
+    for name in ("a.HEIC", "b.jpg"):
+        assert np.abs(read_image(tmp_path / name).astype(int) - ramp()).mean() < 4
+        assert read_image(tmp_path / name, 2).shape == (32, 48, 3)
+    assert len(ImageFolder(str(tmp_path))) == 2
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UnreadableImage, match="is a damaged HEIC file"):
+        read_image(path)
+    monkeypatch.setattr("hamipose.io.formats.heic_installed", lambda: False)
+    monkeypatch.setattr("hamipose.io.heic.heic_installed", lambda: False)
+    with pytest.raises(UnreadableImage, match=r"is HEIC, .*install pillow-heif.*pip install 'hamipose\[heic\]'"):
+        read_image(tmp_path / "b.jpg")
+    folder = ImageFolder(str(tmp_path))
+    assert [p.name for p in folder.paths] == ["b.jpg"]
+    (line,) = folder.left_out()
+    assert "1 file" in line
+    assert "a.HEIC: install pillow-heif to read it: pip install 'hamipose[heic]'" in line
+    (tmp_path / "b.jpg").unlink()
+    with pytest.raises(InputError, match=r"holds no picture .*a\.HEIC: install pillow-heif"):
+        ImageFolder(str(tmp_path)).prepare()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+
+
+@pytest.mark.parametrize(("content", "said"), [(POINTER, "a Git LFS pointer"), (b"<!DOCTYPE html><p>", "a web page")])
+def test_a_file_of_something_else_is_named(tmp_path: Path, content: bytes, said: str):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(UnreadableImage, match=f"a.jpg is {said}"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_damaged_images_are_read_or_refused_and_libraries_are_silent(
+    tmp_path: Path, picture: np.ndarray, capfd: pytest.CaptureFixture[str]
+):
+    rng, path, refused = np.random.default_rng(0), tmp_path / "a.jpg", 0
+    wholes = []
+    for suffix in ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "AVIF"):
+        Image.fromarray(picture).save(path, suffix)
+        wholes.append(path.read_bytes())
+    for number in range(140):
+        content = bytearray(wholes[number % len(wholes)])
+        for at in rng.integers(len(content), size=8):
+            content[at] = rng.integers(256)
+        path.write_bytes(content[: rng.integers(len(content))] if number % 3 == 0 else content)
+        header_box(path)
+        try:
+            found = read_image(path)
+        except UnreadableImage as error:
+            refused += "\n" not in str(error)
+        else:
+            assert (found.dtype, found.ndim) == (np.uint8, 3)
+    assert refused > 40
+    assert capfd.readouterr().err == ""

@@ -56,12 +56,12 @@ def test_damaged_hand_photos_are_told(tmp_path: Path):
     assert "expected n x 4 finite numbers" in written(bbox=np.array([["a"] * 4] * 400))
     photos(tmp_path)
     scipy.io.savemat(tmp_path / "params.mat", {"camera": np.ones(4)})
-    assert "holds no array 'cam_param' (KeyError" in told(HandPhotos(str(tmp_path)).prepare)
+    assert "has no array cam_param; expected the set's params.mat" in told(HandPhotos(str(tmp_path)).prepare)
     whole = (tmp_path / "pose_gt.mat").read_bytes()
     (tmp_path / "pose_gt.mat").write_bytes(whole[: len(whole) // 2])
     assert "pose_gt.mat" in told(HandPhotos(str(tmp_path)).prepare)
     (tmp_path / "pose_gt.mat").unlink()
-    assert "cannot be read" in told(HandPhotos(str(tmp_path)).prepare)
+    assert "does not exist" in told(HandPhotos(str(tmp_path)).prepare)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the photos of hands are not on this machine")

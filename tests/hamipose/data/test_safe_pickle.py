@@ -126,11 +126,14 @@ def test_damage_is_told_in_one_line(tmp_path: Path):
     whole, path = pickle.dumps(VALUES, 2), tmp_path / "a.pickle"
     for end in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:end])
-        with pytest.raises(InputError, match="damaged or cut short") as error:
+        with pytest.raises(InputError, match=r"is cut short, damaged or not a pickle|is empty \(0 bytes\)") as error:
             load_pickle(path)
         assert "\n" not in str(error.value)
     path.write_text("this is no pickle")
-    with pytest.raises(InputError, match=r"a\.pickle is damaged"):
+    with pytest.raises(InputError, match=r"a\.pickle is a text file, not a pickle"):
         load_pickle(path)
+    np.savez(tmp_path / "a.npz", a=np.ones(2))
+    with pytest.raises(InputError, match=r"a\.npz is a NumPy archive \(\.npz\), not a pickle"):
+        load_pickle(tmp_path / "a.npz")
     with pytest.raises(InputError, match=r"nowhere\.pickle cannot be read \(No such file"):
         load_pickle(tmp_path / "nowhere.pickle")

@@ -13,6 +13,7 @@ from hamipose.data.decode import UnreadableImage
 from hamipose.data.stream import Pool
 from hamipose.data.video_frames import VideoDecoder, frame_times
 from hamipose.errors import InputError
+from hamipose.inference.footage import open_footage
 from hamipose.types import UnlabelledSample
 
 BITS = 8
@@ -118,10 +119,12 @@ def test_broken_videos_are_told_in_one_line(video: Path, tmp_path: Path, capfd: 
 
     half = tmp_path / "half.mp4"
     half.write_bytes(video.read_bytes()[: video.stat().st_size // 2])  # the table of contents stands at the end
-    assert f"video {half} is truncated or no video ({half.stat().st_size} bytes)" in told(half)
+    assert f"video {half} is truncated, no video, or of a format not supported ({half.stat().st_size} b" in told(half)
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    assert "is truncated or no video (8 bytes)" in told(text)
+    assert "is truncated, no video, or of a format not supported (8 bytes)" in told(text)
+    text.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1234\n")
+    assert f"video {text} is a Git LFS pointer" in told(text)
     assert "cannot be opened (No such file or directory)" in told(tmp_path / "nowhere.mp4")
     assert capfd.readouterr().err == ""  # nor does the decoder add lines of its own
     decoder = VideoDecoder()
@@ -139,6 +142,59 @@ def test_a_file_without_a_table_of_contents_ends_where_it_was_cut(tmp_path: Path
     dataset = Video(str(path))
     assert 20 < len(dataset) < 40  # as many as can be decoded, whatever the header says
     assert number(dataset[len(dataset) - 3].image) == len(dataset) - 3  # the very last is cut, and decoders repeat
+    (line,) = dataset.left_out()
+    assert f"{len(dataset)} of 60 frames can be decoded" in line
+
+
+def test_lost_frames_are_counted(video: Path, tmp_path: Path):
+    """The table of contents stands at the end of an MP4; frames in the middle are overwritten."""
+    whole = video.read_bytes()
+    damaged = tmp_path / "damaged.mp4"
+    start, end = len(whole) // 4, len(whole) // 2
+    damaged.write_bytes(whole[:start] + bytes(end - start) + whole[end:])
+    assert Video(str(video)).left_out() == []
+    dataset = Video(str(damaged))
+    assert len(dataset) < 200
+    (line,) = dataset.left_out()
+    assert line.startswith(f"video {damaged}: {len(dataset)} of 200 frames can be decoded")
+    footage = open_footage(str(damaged))
+    list(footage.samples)
+    assert footage.unreadable[0] == line
+
+
+def test_a_video_whose_container_states_a_length_only(tmp_path: Path):
+    path = write_video(tmp_path / "walk.webm", 100, "VP80")
+    assert Video(str(path)).left_out() == []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    dataset = Video(str(path))
+    (line,) = dataset.left_out()
+    assert f"{len(dataset)} of about 100 frames can be decoded" in line
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".wmv", "WMV2"), (".3gp", "mp4v"), (".ts", "mp4v"), (".m2ts", "MPG2"), (".flv", "FLV1"), (".MTS", "MPG2")],
+)
+def test_containers_of_cameras_and_phones(tmp_path: Path, suffix: str, codec: str):
+    path = write_video(tmp_path / f"walk{suffix}", 30, codec)
+    footage = open_footage(str(path))
+    assert footage.moving
+    assert [number(sample.image) for sample in footage.samples] == list(range(30))
+    assert footage.unreadable == []
+
+
+def test_a_name_with_a_colon(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "10:30.mp4").write_bytes(video.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert len(Video("10:30.mp4")) == 200
+
+
+def test_a_format_that_is_not_supported_is_named(tmp_path: Path):
+    for name, said in (("a.rm", "format not supported (.rm)"), ("a.cr2", "format not supported (.cr2)")):
+        (tmp_path / name).write_bytes(b"\x2eRMF")
+        with pytest.raises(InputError) as error:
+            open_footage(str(tmp_path / name))
+        assert said in str(error.value)
 
 
 def test_training_goes_on_when_the_end_of_a_video_is_lost(video: Path):

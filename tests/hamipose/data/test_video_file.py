@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -39,9 +41,66 @@ def test_no_frame_no_file(tmp_path: Path):
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path):
-    with pytest.raises(InputError, match=r"expected a name in \.mp4 or \.webm"):
+    with pytest.raises(InputError, match=r"use \.mp4 or \.webm"):
         VideoFile(tmp_path / "v.avi", 10.0)
     with VideoFile(tmp_path / "v.mp4", 10.0) as video:
         video.add(np.zeros((48, 64, 3), np.uint8))
         with pytest.raises(ValueError, match="frame 1 is 32 x 48 px, expected 64 x 48"):
             video.add(np.zeros((48, 32, 3), np.uint8))
+
+
+_NOISE = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from hamipose.data.video_file import VideoFile
+from hamipose.errors import InputError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # no file may grow beyond it
+rng, path = np.random.default_rng(0), Path(sys.argv[1])
+try:
+    with VideoFile(path, 25.0) as video:
+        for _ in range(60):
+            video.add(rng.integers(0, 255, (240, 320, 3)).astype(np.uint8))
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("ending", ["mp4", "webm"])
+def test_a_writer_that_fails_is_noticed_and_leaves_no_file(tmp_path: Path, ending: str):
+    path = tmp_path / f"v.{ending}"
+    path.write_bytes(b"former")
+    ended = subprocess.run([sys.executable, "-c", _NOISE, str(path)], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith(f"video {path} cannot be written (")
+    assert ended.stderr == ""
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"former"
+
+
+def test_a_disk_that_fills_up_is_noticed_while_frames_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """OpenCV 4 does not say that a frame was lost."""
+    free = iter([2**30, 2**30, 2**10, 2**10])
+    monkeypatch.setattr("hamipose.data.video_file.free_bytes", lambda path: next(free))
+    video = VideoFile(tmp_path / "v.mp4", 25.0)
+    frame = np.zeros((48, 64, 3), np.uint8)
+    for _ in range(50):
+        video.add(frame)
+    with pytest.raises(InputError, match="No space left on device"):
+        video.add(frame)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", [0.5, 12.5, 29.97, 59.94, 240.0])
+@pytest.mark.parametrize("ending", ["mp4", "webm"])
+def test_whole_videos_are_not_taken_for_cut_ones(tmp_path: Path, ending: str, rate: float):
+    with VideoFile(tmp_path / f"v.{ending}", rate) as video:
+        for _ in range(37):
+            video.add(np.zeros((48, 64, 3), np.uint8))
+    assert video.path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written .*(exists|Not a directory)"):
+        VideoFile(tmp_path / "file" / "v.mp4", 10.0).add(np.zeros((48, 64, 3), np.uint8))

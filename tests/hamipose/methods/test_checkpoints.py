@@ -73,7 +73,7 @@ def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, 
     with pytest.raises(InputError, match=r"test_resnet with deconvolutions \[8, 8, 8\]"):
         trainer_in(tmp_path).fit(SourceOnly(sgd, wider, TrainingOptions(init_from=str(path))), data_of(dots))
     (tmp_path / "broken.ckpt").write_bytes(path.read_bytes()[:1000])
-    for name, words in (("broken.ckpt", "cannot be read"), ("none.ckpt", "does not exist")):
+    for name, words in (("broken.ckpt", "is cut short, damaged"), ("none.ckpt", "does not exist")):
         with pytest.raises(InputError, match=words):
             load(tmp_path / name)
 

@@ -90,7 +90,7 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("torchvision:resnet50", "expected one of fasterrcnn"), ("nowhere.pth", "no file nowhere.pth")],
+    [("torchvision:resnet50", "expected one of fasterrcnn"), ("nowhere.pth", "nowhere.pth does not exist")],
 )
 def test_unknown_detectors_are_told_in_one_line(given: str, says: str):
     with pytest.raises(InputError, match=says):
@@ -191,7 +191,11 @@ def test_files_that_hold_no_detector_are_told(tmp_path: Path, monkeypatch: pytes
         archive.writestr("mediapipe/__init__.py", "")
     broken = tmp_path / "broken.whl"
     broken.write_bytes(b"no zip")
-    for path, says in ((wheel, r"0\.10\.21 is the last"), (broken, "damaged"), (tmp_path / "no.tflite", "not exist")):
+    for path, says in (
+        (wheel, r"0\.10\.21 is the last"),
+        (broken, "a text file, not a wheel"),
+        (tmp_path / "no.tflite", "not exist"),
+    ):
         with pytest.raises(InputError, match=says):
             blazepose_detector(path, 0.5)
     monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert.interpreter", None)

@@ -135,12 +135,36 @@ def test_pretrained_without_a_network_says_what_to_do(monkeypatch):
     def unreachable(*args, **kwargs):
         raise OSError("host not found\nand a long story")
 
+    monkeypatch.setattr("hamipose.models.weights._reach_hub", lambda name: None)
     monkeypatch.setattr(timm.models._hub, "hf_hub_download", unreachable)
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", unreachable)
     with pytest.raises(InputError) as error:
         PoseNetwork(4, "resnet10t", "pretrained", HEAD)
     assert "host not found" in one_line(error)
     assert "path of a state dict" in one_line(error)
+
+
+def test_the_network_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """huggingface_hub would ask six times, wait between them, and log each."""
+    asked = []
+
+    class Session:
+        def __getattr__(self, name: str):
+            def request(*args, **kwargs):
+                asked.append(name)
+                raise OSError("no route to host")
+
+            return request
+
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("hamipose.models.weights.get_session", Session)
+    with pytest.raises(InputError, match="no route to host"):
+        PoseNetwork(4, "resnet10t", "pretrained", HEAD)
+    assert asked == ["head"]
+    assert caplog.records == []
+    assert not constants.HF_HUB_OFFLINE
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])

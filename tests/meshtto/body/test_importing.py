@@ -154,7 +154,7 @@ def test_genders_lie_side_by_side(tmp_path: Path, files: dict[str, Path]):
     with pytest.raises(InputError, match=r"nowhere\.st does not exist; convert yours"):
         load_body(str(tmp_path / "nowhere.st"))
     (tmp_path / "text.st").write_text("hello")
-    with pytest.raises(InputError, match="is no converted body"):
+    with pytest.raises(InputError, match=r"text\.st is a text file, not a safetensors file; convert yours"):
         load_body(str(tmp_path / "text.st"))
 
 
@@ -206,9 +206,9 @@ def test_what_is_no_body_at_all(tmp_path: Path, files: dict[str, Path], capsys):
     torn = write(tmp_path / "SMPL_MALE.pkl", whole)
     torn.write_bytes(torn.read_bytes()[:1000])
     assert run(torn, tmp_path / "out.st", files) == 2
-    assert "damaged or cut short" in capsys.readouterr().err
+    assert "is cut short, damaged" in capsys.readouterr().err
     assert run(tmp_path / "SMPL_MALE_2.pkl", tmp_path / "out.st", files) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "cannot be read (No such file" in capsys.readouterr().err
     assert run(tmp_path / "body.pkl", tmp_path / "out.st", files) == 2
     assert "tells no gender" in capsys.readouterr().err
     good = write(tmp_path / "basicModel_m_lbs_10_207_0_v1.0.0.pkl", whole)
@@ -217,6 +217,36 @@ def test_what_is_no_body_at_all(tmp_path: Path, files: dict[str, Path], capsys):
     assert "Human3.6M regressor" in capsys.readouterr().err
     files["h36m"].write_text("no array")
     assert run(good, tmp_path / "out.st", files) == 2
-    assert "no plain .npy" in capsys.readouterr().err
+    assert "is a text file, not a NumPy array (.npy)" in capsys.readouterr().err
     assert main(["body", "import", str(good)]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_a_body_saved_as_npz_is_read(tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture):
+    """As SMPL-X's site gives bodies out; arrays that only a pickle can hold are not looked at."""
+    content = model()
+    arrays = {name: np.asarray(value) for name, value in content.items() if name != "J_regressor"}
+    path = tmp_path / "SMPL_MALE.npz"
+    np.savez(path, **arrays, J_regressor=content["J_regressor"].toarray(), bs_style=np.array([{"a": 1}], object))
+    assert run(path, tmp_path / "male.st", files) == 0
+    assert np.allclose(read_arrays(tmp_path / "male.st").template_m, content["v_template"], atol=1e-6)
+    np.savez(path, v_template=content["v_template"])
+    capsys.readouterr()
+    assert run(path, tmp_path / "male.st", files) == 2
+    assert "SMPL_MALE.npz has no shapedirs, posedirs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["pickle", "h36m", "mean"])
+def test_a_file_of_another_kind_is_named(
+    tmp_path: Path, files: dict[str, Path], option: str, capsys: pytest.CaptureFixture
+):
+    path = write(tmp_path / "SMPL_MALE.pkl", model())
+    pointer = tmp_path / "male_pointer"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n")
+    given = {**files, option: pointer}
+    body = pointer if option == "pickle" else path
+    assert run(body, tmp_path / "male.st", given, "--mean", str(given["mean"])) == 2
+    line = capsys.readouterr().err
+    assert f"{pointer} is a Git LFS pointer" in line
+    assert line.count("\n") == 1
+    assert not (tmp_path / "male.st").exists()

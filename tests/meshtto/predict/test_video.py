@@ -15,7 +15,7 @@ from hamipose.data.video_file import VideoFile
 from hamipose.errors import InputError
 from meshtto.body import load_body
 from meshtto.cli import main
-from meshtto.predict.files import Files, VideoFiles
+from meshtto.predict.files import Files, PictureFiles, VideoFiles
 from meshtto.predict.pictures import Shown, open_pictures
 from meshtto.predict.recovering import Person
 
@@ -116,6 +116,32 @@ def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
     assert np.load(tmp_path / "clip.npz")["frame"].tolist() == [7]
     assert json.loads((tmp_path / "clip.json").read_text())["people"][0]["frame"] == 7
     assert len(frames(tmp_path / "clip-overlay.mp4")) == 1
+
+
+def test_a_disk_that_fills_up_costs_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    box = trimesh.creation.box()
+    vertices = np.asarray(box.vertices, np.float32) + np.array([0, 0, 5], np.float32)
+    arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "vertices_m": vertices}
+    person = Person(0, vertices, arrays, {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "losses": []})
+    monkeypatch.setattr("hamipose.data.video_file.free_bytes", lambda path: 0)
+    files = Files(tmp_path, np.asarray(box.faces), True, True)
+
+    def recover() -> None:
+        with VideoFiles(files, "clip.mp4", 10.0) as writer:
+            writer.add(Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7), [person])
+
+    with pytest.raises(InputError, match=r"clip-overlay\.mp4 cannot be written \(No space left on device\)"):
+        recover()
+    assert np.load(tmp_path / "clip.npz")["frame"].tolist() == [7]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.json", "clip.npz"]
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("hamipose.io.image_file.write_bytes", full)  # pictures come after the numbers
+    with pytest.raises(OSError, match="No space left"):
+        PictureFiles(files).add(Shown(np.zeros((48, 64, 3), np.uint8), "a.jpg"), [person])
+    assert {"a-0.npz", "a-0.json"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_photo_is_turned_as_in_a_folder(tmp_path: Path):

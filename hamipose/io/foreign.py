@@ -1,0 +1,115 @@
+"""Recognition of files by their content, so that an error names what a file is and not only what it is not."""
+
+import re
+import zipfile
+from pathlib import Path
+
+__all__ = ["HEAD", "explain", "file_kind", "foreign_kind", "reason"]
+
+#: How many bytes of a file's beginning are needed.
+HEAD = 1024
+
+#: What is never the file that was meant, by its beginning, and what to do about it.
+_FOREIGN = (
+    (
+        re.compile(rb"version https://git-lfs\.github\.com/spec"),
+        "a Git LFS pointer, not the file itself; run git lfs pull in its repository, or download the file",
+    ),
+    (
+        re.compile(rb"\s*(<!DOCTYPE html|<html|<head|<!--)", re.IGNORECASE),
+        "a web page, not the file itself; download it from the page's own download link",
+    ),
+    (re.compile(rb"\s*<\?xml"), "an XML file, perhaps a server's error message; download the file itself"),
+    (re.compile(rb"%PDF-"), "a PDF document"),
+    (re.compile(rb"Rar!|7z\xbc\xaf|\x1f\x8b|BZh\d|\xfd7zXZ|\(\xb5/\xfd"), "a compressed file; unpack it first"),
+)
+
+_FORMATS = (
+    (re.compile(rb"PK\x03\x04"), "a zip archive"),
+    (re.compile(rb"\x93NUMPY"), "a NumPy array (.npy)"),
+    (re.compile(rb"\x89HDF"), "an HDF5 file"),
+    (re.compile(rb"MATLAB 7\.3"), "a MATLAB 7.3 file"),
+    (re.compile(rb"MATLAB 5"), "a MATLAB file"),
+    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\x00|MM\x00\*|BM|RIFF....WEBP", re.DOTALL), "an image"),
+    (re.compile(rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI", re.DOTALL), "a video"),
+    (re.compile(rb"....TFL3", re.DOTALL), "a TensorFlow Lite model"),
+    (re.compile(rb".{8}\{\"", re.DOTALL), "a safetensors file"),
+    (re.compile(rb"\x80[\x02-\x05]"), "a pickle"),
+    (re.compile(rb"\s*[\[{]"), "JSON text"),
+)
+
+
+def foreign_kind(head: bytes) -> str | None:
+    """Return what a file is, and what to do, if it is certainly not the file that was meant; else None.
+
+    Args:
+        head: its first :data:`HEAD` bytes.
+
+    >>> foreign_kind(b"version https://git-lfs.github.com/spec/v1\\noid sha256:4d7a\\n")[:17]
+    'a Git LFS pointer'
+    >>> foreign_kind(bytes.fromhex("ffd8ffe0"))
+    """
+    return next((kind for pattern, kind in _FOREIGN if pattern.match(head)), None)
+
+
+def file_kind(path: Path) -> str | None:
+    """Return what a readable file is, by its content, with an article; None if that is not known.
+
+    >>> import tempfile, numpy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     numpy.savez(f"{folder}/a.dat.npz", a=numpy.ones(2))
+    ...     file_kind(Path(folder) / "a.dat.npz")
+    'a NumPy archive (.npz)'
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    kind = foreign_kind(head) or next((kind for pattern, kind in _FORMATS if pattern.match(head)), None)
+    if kind == "a zip archive":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except Exception:  # cut short, or damaged in one of many ways
+            return kind
+        if any(name.endswith("/data.pkl") for name in names):
+            return "a TorchScript program" if any("/code/" in name for name in names) else "a PyTorch file"
+        return "a NumPy archive (.npz)" if names and all(name.endswith(".npy") for name in names) else kind
+    if kind is None and head and re.fullmatch(rb"[\t\n\r\x20-\x7e]*", head):
+        return "a text file"
+    return kind
+
+
+def explain(path: str | Path, expected: str, *also: str) -> str:
+    """Return why a file cannot be read: the rest of a sentence that begins with its name.
+
+    Args:
+        path: the file, which some reader has refused.
+        expected: what it should be, as :func:`file_kind` names it, or another name.
+        *also: further names of :func:`file_kind` that would be right.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return f"is a folder, not {expected}"
+        size = path.stat().st_size
+        kind = file_kind(path)
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be opened ({error.strerror or error})"
+    if not size:
+        return "is empty (0 bytes)"
+    if kind is None or kind in (expected, *also):
+        return f"is cut short, damaged or not {expected} ({size} bytes)"
+    return f"is {kind}" if ";" in kind else f"is {kind}, not {expected}"
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line what went wrong in reading a file's content, for errors whose text says little.
+
+    >>> reason(KeyError("joints")), reason(TypeError("'int' object is not iterable"))
+    ("'joints' is missing", "TypeError: 'int' object is not iterable")
+    """
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    words = " ".join(str(error).split())[:160]
+    return words if isinstance(error, OSError) and words else f"{type(error).__name__}: {words}".rstrip(": ")

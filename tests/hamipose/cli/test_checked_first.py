@@ -1,0 +1,56 @@
+"""What a command names is looked at before anything that takes long."""
+
+from pathlib import Path
+
+import pytest
+
+from hamipose import configs_folder
+from hamipose.cli import main
+from meshtto.cli import main as mesh_main
+
+
+def told(capsys: pytest.CaptureFixture) -> str:
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+def test_fit_looks_for_its_data_before_it_fetches_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hamipose.models.network.pretrained", lambda *given, **more: pytest.fail("too early"))
+    assert main(["fit", "--config", str(configs_folder() / "surreal_to_lsp.yaml")]) == 2
+    assert "data/surreal" in told(capsys)
+
+
+@pytest.mark.parametrize("data", ["LeedsSports", "SyntheticPeople"])
+def test_evaluate_reads_the_predictions_before_it_prepares_the_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture, data: str
+):
+    root = tmp_path / "people"
+    given = ["--predictions", str(tmp_path / "nowhere.json"), "--data", data, "--root", str(root)]
+    assert main(["evaluate", *given]) == 2
+    assert "nowhere.json" in told(capsys)
+    assert not root.exists()
+
+
+def test_evaluate_of_meshes_does_so_too(tmp_path: Path, capsys: pytest.CaptureFixture):
+    root, predictions = tmp_path / "people", tmp_path / "theirs.npz"
+    given = ["--predictions", str(predictions), "--data", "BuiltinMeshes", "--root", str(root), "--count", "2"]
+    assert mesh_main(["evaluate", *given]) == 2
+    assert "theirs.npz does not exist" in told(capsys)
+    predictions.write_text("<!DOCTYPE html>")
+    assert mesh_main(["evaluate", *given]) == 2
+    assert "theirs.npz is a web page" in told(capsys)
+    assert not root.exists()
+
+
+def test_demo_has_options_parsed_for_all_of_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    """The first run has no adaptation, so its parser alone would not... know that option either way."""
+    monkeypatch.setattr("hamipose.demo.train_in", lambda *given: pytest.fail("too early"))
+    assert main(["demo", "--out", str(tmp_path), "--data.student_views", "nonsense", "--data.batch_sice", "3"]) == 2
+    assert "batch_sice" in told(capsys)
+    assert list(tmp_path.iterdir()) == []
