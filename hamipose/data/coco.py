@@ -16,8 +16,8 @@ from hamipose.io.coco import CocoFile, CocoPerson, read_coco
 from hamipose.io.coco_records import CocoCategory
 from hamipose.io.coco_values import Identifier
 from hamipose.io.omissions import Omissions
-from hamipose.io.picture_frame import check_frames, read_header, upright_of
 from hamipose.io.picture_folder import missing_files
+from hamipose.io.picture_frame import check_frames, read_header, upright_of
 from hamipose.io.picture_names import check_exist, located
 from hamipose.skeletons import Skeleton
 from hamipose.types import Sample

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hamipose.data.video import VIDEO_SUFFIXES
+from hamipose.io.formats import VIDEO_SUFFIXES
 from hamipose.skeletons import Skeleton
 
 __all__ = ["FoundPerson", "coco_content", "picture_name"]

@@ -100,7 +100,7 @@ def missing_files(paths: Iterable[Path]) -> Iterator[Path]:
         if folder not in listed:
             try:
                 listed[folder] = {entry.name for entry in os.scandir(folder)}
-            except OSError:
+            except (OSError, ValueError):  # a name with a null character
                 listed[folder] = set()
         if path.name not in listed[folder]:
             yield path
