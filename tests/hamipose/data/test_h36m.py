@@ -207,7 +207,7 @@ def test_json_of_another_form_is_told_in_one_line(tmp_path: Path):
     with pytest.raises(UnreadableImage, match="is 9 x 9, labels are for 300 x 280"):
         Human36M(str(tmp_path), split="test", every=5)[2]
     (tmp_path / "annotations" / "Human36M_subject9_camera.json").write_text("{")
-    with pytest.raises(InputError, match="is no valid JSON"):
+    with pytest.raises(InputError, match="is not valid JSON"):
         Human36M(str(tmp_path), split="test").prepare()
     with pytest.raises(InputError, match=r"subject1_camera.json cannot be read"):
         Human36M(str(tmp_path)).prepare()

@@ -117,5 +117,5 @@ def test_a_damaged_h3d_is_told(tmp_path: Path):
     (tmp_path / "part1" / "2.jpg").unlink()
     assert "part1/2.jpg does not exist" in annotated(lambda e: None)
     (tmp_path / "annotation.json").write_text("[{")
-    assert "no valid JSON" in told(Hand3DStudio(str(tmp_path)).prepare)
+    assert "not valid JSON" in told(Hand3DStudio(str(tmp_path)).prepare)
     assert "task of Hand3DStudio is 'cup'" in told(lambda: Hand3DStudio("", task="cup"))

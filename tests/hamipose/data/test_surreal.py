@@ -125,7 +125,7 @@ def test_processed_lists_of_another_form_are_refused(tmp_path: Path):
     assert "not finite" in told([{"name": "a", "keypoint2d": [[float("nan"), 0]] * 24}])
     assert "expected people x 24 x 2" in told([])  # zero persons
     (tmp_path / "train" / "run1.json").write_text("[")
-    with pytest.raises(InputError, match=r"run1.json is no valid JSON"):
+    with pytest.raises(InputError, match=r"run1.json is not valid JSON"):
         Surreal(str(tmp_path)).prepare()
     (tmp_path / "train" / "run1.json").unlink()
     with pytest.raises(InputError, match=r"run1.json cannot be read"):

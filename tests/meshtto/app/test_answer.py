@@ -119,7 +119,7 @@ def test_what_cannot_be_used_is_told_without_its_folder(
 
 def test_bad_keypoints_are_told(answers: Answers, photo: Path, tmp_path: Path):
     (tmp_path / "k.json").write_text("{")
-    assert "keypoints k.json is no JSON" in answers.to(str(photo), str(tmp_path / "k.json")).message
+    assert "keypoints k.json is not valid JSON" in answers.to(str(photo), str(tmp_path / "k.json")).message
     assert answers.to(None).message == "Drop a photo."
 
 
