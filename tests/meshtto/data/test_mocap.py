@@ -129,7 +129,7 @@ def test_malformed_human36m(tmp_path: Path):
     with pytest.raises(InputError, match=r"Pose in .* of shape .*expected finite numbers of 1 × frames × 96"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     mono.write_bytes(b"torn")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a text file, not a CDF file"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     for option in ({"split": "val"}, {"every": 3, "mosh": "x"}, {"evidence": "detector"}):
         with pytest.raises(InputError):
