@@ -167,7 +167,7 @@ def test_mpi_inf_3dhp(tmp_path: Path):
     with pytest.raises(InputError, match=r"S2 holds no Seq1/annot\.mat"):
         len(MpiInf3dhp(str(tmp_path), subjects=[2]))
     scipy.io.savemat(path, {"annot2": cells[0]})
-    with pytest.raises(InputError, match="has no 'annot3'"):
+    with pytest.raises(InputError, match="has no array annot3"):
         len(MpiInf3dhp(str(tmp_path), subjects=[1]))
 
 
