@@ -56,7 +56,7 @@ class ImageDataset(Dataset[S], ABC):
         """
         self.prepare()
 
-    def left_out(self) -> list[str]:
+    def left_out_lines(self) -> list[str]:
         """Return a line about each thing that the set leaves out although a user may expect it; after `prepare`."""
         return []
 

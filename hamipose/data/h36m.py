@@ -103,7 +103,9 @@ def _read_subject(annotations: Path, subject: int, every: int, protocol: str) ->
         )
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except KeyError as error:
+        raise InputError(f"annotation file {where} lacks {error}; expected {_EXPECTED}") from None
+    except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"annotation file {where} has another form ({reason(error)}); expected {_EXPECTED}") from None
 
 

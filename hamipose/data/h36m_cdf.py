@@ -30,7 +30,8 @@ def read_pose(path: Path, axes: int) -> Float[np.ndarray, "frame 32 axes"]:
     try:
         pose = np.asarray(cdflib.CDF(path).varget("Pose"))
     except Exception as error:  # cdflib raises what the damaged bytes lead it to
-        told = f"{explain(path, 'a CDF file')} ({reason(error)})"
+        told = "cannot be used" if "'Pose'" in str(error) else explain(path, "a CDF file")
+        told += f" ({reason(error)})"
         raise InputError(f"annotation file {path} {told}; expected a CDF file with Pose") from None
     if pose.ndim != 3 or pose.shape[0] != 1 or pose.shape[2] != 32 * axes or pose.dtype.kind != "f":
         raise InputError(

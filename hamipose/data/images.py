@@ -57,7 +57,7 @@ class ImageFolder(UnlabelledDataset):
     def prepare(self) -> None:
         _ = self.paths
 
-    def left_out(self) -> list[str]:
+    def left_out_lines(self) -> list[str]:
         """Return a line for each kind of picture in the folder that is not supported."""
         _ = self.paths
         return self._left_out

@@ -36,7 +36,7 @@ def prepare_sets(datasets: Iterable[ImageDataset]) -> None:
     """Have data sets made ready; what they leave out is printed to standard error, a line each."""
     for dataset in datasets:
         dataset.prepare()
-        for line in dataset.left_out():
+        for line in dataset.left_out_lines():
             print(f"left out: {line}", file=sys.stderr)
 
 

@@ -23,9 +23,9 @@ class Unlabelled(UnlabelledDataset):
         """See the wrapped set."""
         self.dataset.check()
 
-    def left_out(self) -> list[str]:
+    def left_out_lines(self) -> list[str]:
         """See the wrapped set."""
-        return self.dataset.left_out()
+        return self.dataset.left_out_lines()
 
     @property
     def upright(self) -> bool:  # type: ignore[override]

@@ -59,7 +59,7 @@ class Video(UnlabelledDataset):
     def prepare(self) -> None:
         _ = self.times_ms
 
-    def left_out(self) -> list[str]:
+    def left_out_lines(self) -> list[str]:
         """Return a line if the video ends early or frames of it cannot be decoded."""
         lost = lost_frames(self.path, self.times_ms)
         return [] if lost is None else [lost]

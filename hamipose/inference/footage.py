@@ -119,7 +119,7 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
         if not path.exists():
             raise InputError(f"input {source} does not exist; give a picture, a folder of pictures or a video")
         dataset.prepare()
-        unreadable += dataset.left_out()
+        unreadable += dataset.left_out_lines()
         if isinstance(dataset, Video | BoxedFrames):
             rate = dataset.rate
         step = 1 if moving else every

@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-__all__ = ["HEAD", "explain", "file_kind", "foreign_kind", "reason"]
+__all__ = ["HEAD", "explain", "explain_numpy", "file_kind", "foreign_kind", "reason"]
 
 #: How many bytes of a file's beginning are needed.
 HEAD = 1024
@@ -28,6 +28,7 @@ _FORMATS = (
     (re.compile(rb"PK\x03\x04"), "a zip archive"),
     (re.compile(rb"\x93NUMPY"), "a NumPy array (.npy)"),
     (re.compile(rb"\x89HDF"), "an HDF5 file"),
+    (re.compile(rb"\xcd\xf3\x00\x01"), "a CDF file"),
     (re.compile(rb"MATLAB 7\.3"), "a MATLAB 7.3 file"),
     (re.compile(rb"MATLAB 5"), "a MATLAB file"),
     (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\x00|MM\x00\*|BM|RIFF....WEBP", re.DOTALL), "an image"),
@@ -98,9 +99,21 @@ def explain(path: str | Path, expected: str, *also: str) -> str:
         return f"cannot be opened ({error.strerror or error})"
     if not size:
         return "is empty (0 bytes)"
-    if kind is None or kind in (expected, *also):
+    torn = kind == "a zip archive" and not zipfile.is_zipfile(path)  # of whatever format
+    if kind is None or torn or kind in (expected, *also):
         return f"is cut short, damaged or not {expected} ({size} bytes)"
     return f"is {kind}" if ";" in kind else f"is {kind}, not {expected}"
+
+
+def explain_numpy(path: str | Path, expected: str, error: BaseException) -> str:
+    """Return why numpy has refused a file: as :func:`explain`, or that it holds more than plain arrays.
+
+    Args:
+        path: the file.
+        expected: "a NumPy array (.npy)" or "a NumPy archive (.npz)".
+        error: of numpy.
+    """
+    return "holds Python objects, not plain arrays" if "Object arrays" in str(error) else explain(path, expected)
 
 
 def reason(error: BaseException) -> str:

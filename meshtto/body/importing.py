@@ -13,7 +13,7 @@ import numpy as np
 
 from hamipose.data.safe_pickle import OLD_OBJECTS, load_pickle
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain, file_kind, reason
+from hamipose.io.foreign import explain, explain_numpy, file_kind, reason
 from meshtto.body.arrays import BodyArrays, write_arrays
 from meshtto.joints import H36M17, PARENTS24, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 
@@ -136,8 +136,8 @@ def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
 def _regressor(path: Path, rows: int, what: str) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
-    except Exception:  # damaged bytes can raise anything
-        raise InputError(f"{what} {path} {explain(path, _NPY, _NPY)}; it comes with SPIN's data") from None
+    except Exception as error:  # damaged bytes can raise anything
+        raise InputError(f"{what} {path} {explain_numpy(path, _NPY, error)}; it comes with SPIN's data") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{what} {path} is {file_kind(path)}, not {_NPY}; it comes with SPIN's data")
     if getattr(array, "shape", None) != (rows, _VERTICES):
@@ -156,8 +156,10 @@ def _mean(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
             pose, shape = np.asarray(file["pose"]), np.asarray(file["shape"])
     except KeyError as error:
         raise InputError(f"mean parameters {path}: {reason(error)}; expected smpl_mean_params.npz") from None
-    except Exception:  # damaged bytes can raise anything
-        raise InputError(f"mean parameters {path} {explain(path, _NPZ, _NPZ)}; expected smpl_mean_params.npz") from None
+    except Exception as error:  # damaged bytes can raise anything
+        raise InputError(
+            f"mean parameters {path} {explain_numpy(path, _NPZ, error)}; expected smpl_mean_params.npz"
+        ) from None
     if pose.size != 144 or shape.size != 10:
         raise InputError(
             f"mean parameters {path} hold {pose.size} and {shape.size} numbers, expected 144 of pose, 10 of shape"

@@ -44,9 +44,9 @@ class KeypointsOnly(MeshDataset):
         """See the wrapped set."""
         self.dataset.check()
 
-    def left_out(self) -> list[str]:
+    def left_out_lines(self) -> list[str]:
         """See the wrapped set."""
-        return self.dataset.left_out()
+        return self.dataset.left_out_lines()
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -55,7 +55,7 @@ class Pictures:
     def __init__(self, dataset: UnlabelledDataset, rate: float | None = None) -> None:
         self._dataset = dataset
         self.rate = rate
-        self.unreadable: list[str] = dataset.left_out()
+        self.unreadable: list[str] = dataset.left_out_lines()
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain
+from hamipose.io.foreign import explain_numpy
 from meshtto.body import Body, load_body
 from meshtto.data.base import MeshDataset
 from meshtto.joints import EVALUATION14
@@ -33,8 +33,8 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files if name != "name"}
-    except Exception:  # damaged bytes can raise anything
-        told = explain(path, _NPZ, _NPZ)
+    except Exception as error:  # damaged bytes can raise anything
+        told = explain_numpy(path, _NPZ, error)
         raise InputError(f"predictions {path} {told}; give an NPZ file of plain arrays") from None
 
 

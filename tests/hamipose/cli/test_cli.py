@@ -157,7 +157,9 @@ def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.C
     assert "hammy" in told(capsys, *fit, "--data.source_views", "hammy")
     assert "does not exist" in told(capsys, "validate", *fit[1:], "--ckpt_path", str(tmp_path / "none.ckpt"))
     assert "data.predict is not given" in told(capsys, "predict", *fit[1:])
-    assert "no file" in told(capsys, *fit, "--model.init_args.network.weights", str(tmp_path / "none.pth"))
+    assert "none.pth does not exist" in told(
+        capsys, *fit, "--model.init_args.network.weights", str(tmp_path / "none.pth")
+    )
     assert "resnet1000" in told(capsys, *fit, "--model.init_args.network.backbone", "resnet1000")
     assert "seed_everything: -1 is not in bounds" in told(capsys, *fit, "--seed_everything", "-1")
     assert "data.num_workers is -1, expected at least 0" in told(capsys, *fit, "--data.num_workers", "-1")

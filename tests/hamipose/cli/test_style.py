@@ -72,7 +72,7 @@ def test_a_config_names_both_domains(tmp_path: Path):
     [
         (["--size", "36"], "--size is 36: expected a multiple of 8"),
         (["--content", "/nowhere"], "image folder /nowhere does not exist"),
-        (["--encoder", "/nowhere.pth"], "no file /nowhere.pth"),
+        (["--encoder", "/nowhere.pth"], "/nowhere.pth does not exist"),
         (["--style", ""], "--content FOLDER and --style FOLDER, or --config FILE"),
         (["--config", "run.yaml"], "style fit takes both domains from --config"),
         (["--workers", "-1"], "--workers: -1 is too small, expected at least 0"),

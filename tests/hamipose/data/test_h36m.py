@@ -330,7 +330,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
     assert "not finite" in told()
     write_cdf(CDF, paths["cdf"], good)
     paths["cdf"].write_bytes(paths["cdf"].read_bytes()[:600])
-    assert "cannot be read (buffer is smaller" in told()
+    assert "buffer is smaller" in told()
     paths["cdf"].write_text("no CDF")
     assert "expected a CDF file" in told()
     paths = write_native(tmp_path, 11, "Directions.54138969", count=6)
@@ -342,7 +342,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
     paths["video"].write_bytes(paths["video"].read_bytes()[:100])
     dataset = Human36MNative(str(tmp_path), split="test", every=5, box="image")
     dataset.prepare()
-    with pytest.raises(UnreadableImage, match="is truncated or no video"):
+    with pytest.raises(UnreadableImage, match="is truncated, no video"):
         dataset[len(dataset) - 1]
 
 

@@ -9,6 +9,7 @@ import scipy.io
 
 from hamipose.affine import apply_points, crop_matrix
 from hamipose.data import LeedsSports, LeedsSportsExtended
+from hamipose.data.loading import prepare_sets
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, LSP14
 
@@ -186,3 +187,9 @@ def test_real_lsp_extended():
         seen = sample.keypoints_px[sample.visibility > 0]
         assert (seen > -5).all()
         assert (seen < (width + 5, height + 5)).all()
+
+
+def test_a_data_module_prepares_it(lsp: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture):
+    """No attribute of a set may hide what every set promises."""
+    prepare_sets([LeedsSports(str(lsp[0]))])
+    assert capsys.readouterr().err == ""

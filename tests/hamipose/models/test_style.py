@@ -136,7 +136,7 @@ def test_files_there_and_back(tmp_path: Path):
     save_decoder(make_decoder((4, 6, 8, 12)), tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="does not mirror the encoder"):
         load_style(str(tmp_path / "v.pth"), tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match=r"missing\.pth does not exist"):
         read_encoder(str(tmp_path / "missing.pth"))
 
 

@@ -126,7 +126,7 @@ def test_bad_options_and_foreign_folders(folder: Path, tmp_path: Path):
         BuiltinMeshes(evidence="guess")
     (tmp_path / "plain-96-0").mkdir()
     (tmp_path / "plain-96-0" / "labels.npz").write_bytes(b"PK\x03\x04 torn")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="is cut short, damaged"):
         BuiltinMeshes(size=SIDE, root=str(tmp_path))[0]
 
 

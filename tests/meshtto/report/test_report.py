@@ -174,7 +174,7 @@ def test_the_protocol_says_what_is_not_known_of_others(labelled: Labelled, tmp_p
 
 def test_pickles_are_refused(labelled: Labelled, tmp_path: Path):
     np.savez(tmp_path / "a.npz", joints_m=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="holds Python objects, not plain arrays"):
         read_predictions(tmp_path / "a.npz", labelled)
 
 
