@@ -63,9 +63,9 @@ class PredictionWriter(BasePredictionWriter):
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, rows)
             rows = [row for share in gathered for row in share]
-        path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"  # asked on every process
         if not trainer.is_global_zero:
             return
+        path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"
         people = [FoundPerson(name, points, scores, region) for _, name, points, scores, region in sorted(rows)]
         skeleton: Any = pl_module.skeleton
         content = coco_content(people, skeleton)

@@ -15,7 +15,6 @@ class ScoreFile(ScoreCallback):
 
     def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         """What was logged last."""
-        folder = run_folder(trainer)  # asked on every process: without a logger they agree on it by talking
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
         scores = {
@@ -23,6 +22,7 @@ class ScoreFile(ScoreCallback):
             for key, value in sorted(trainer.callback_metrics.items())
             if key.startswith(("val/", "report/"))
         }
-        content = {"step": trainer.global_step, "epoch": trainer.current_epoch, "scores": scores}
+        content = {**self.position(trainer), "scores": scores}
+        folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content, indent=1) + "\n")

@@ -27,11 +27,9 @@ class ScoreFile(ScoreCallback):
     def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         """The module's results; nothing where it has none."""
         results = getattr(pl_module, "results", None)
-        folder = run_folder(trainer)  # asks all processes
         if not trainer.is_global_zero or trainer.sanity_checking or not results:
             return
-        content = {"method": type(pl_module).__name__, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        content |= results
-        path = folder / name if self.path is None else Path(self.path)
+        content = {"method": type(pl_module).__name__, **self.position(trainer), **results}
+        path = run_folder(trainer) / name if self.path is None else Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n")

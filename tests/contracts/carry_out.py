@@ -1,0 +1,19 @@
+"""A script that carries out runs one after the other: started by torchrun in two processes, or in one.
+
+Its argument is a JSON list of runs: package, words of the command line, and a name that is told on standard output.
+A run that takes longer than it may ends the process with the stack of each thread, so that a deadlock names its place.
+"""
+
+import faulthandler
+import json
+import sys
+from importlib import import_module
+
+SECONDS = 400
+
+if __name__ == "__main__":
+    for package, name, words in json.loads(sys.argv[1]):
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        print(f"begun: {name}", file=sys.stderr, flush=True)
+        import_module(f"{package}.cli.training").run(words)
+        faulthandler.cancel_dump_traceback_later()
