@@ -56,13 +56,13 @@ def families(package: str) -> dict[str, Path]:
 def _deciding(spec: Any) -> Any:
     """A config's classes and deciding options, at any depth."""
     if isinstance(spec, list):
-        return [_deciding(value) for value in spec]
+        return [found for value in spec if (found := _deciding(value))]
     if not isinstance(spec, dict):
         return None
     own = {key: value for key, value in spec.items() if key in _DECIDING and isinstance(value, str | bool)}
     if "class_path" in spec:
-        torch_s = spec["class_path"].startswith("torch.optim.")  # one as well as another
-        own["class_path"] = "torch.optim" if torch_s else spec["class_path"]
+        alike = spec["class_path"].startswith("torch.optim.")
+        own["class_path"] = "torch.optim" if alike else spec["class_path"]
     below = {key: _deciding(value) for key, value in spec.items() if isinstance(value, dict | list)}
     return own | {key: value for key, value in below.items() if value}
 
@@ -138,5 +138,7 @@ def _meshes(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
     }
     if data.get("steps_per_epoch") is not None:
         data["steps_per_epoch"] = 3
-    for phase in options["test_time"]["phases"]:
+    test_time = options["test_time"]
+    test_time["in_validation"] = True  # as `validate` does, so that scores can be compared
+    for phase in test_time["phases"]:
         phase["steps"] = min(phase["steps"], 2)
