@@ -33,6 +33,7 @@ from hamipose.methods.predictions import Predictions, region_px
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.running.backward import BackwardAsForward
+from hamipose.running.buffers import share_buffers
 from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import new_optimizer, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
@@ -262,6 +263,7 @@ class PoseMethod(BackwardAsForward):
 
     def _start_evaluation(self) -> None:
         self._guard.check()
+        share_buffers(self)
         data, paper = self._data, self.training_options.paper_scores
         names, networks = data.evaluation_names(), self.evaluated()
         self._evaluation = Evaluation(names, networks, self.skeleton, data.image_size, paper, self.device)
@@ -328,9 +330,7 @@ class PoseMethod(BackwardAsForward):
         check_model(checkpoint, self, goes_on)
         if goes_on:
             total = total_steps(self.trainer)
-            resume(
-                checkpoint, self, self._start, self._new_optimizer(), lambda step: self.learning_rate(step, total)
-            )
+            resume(checkpoint, self, self._start, self._new_optimizer(), lambda step: self.learning_rate(step, total))
         self.loaded = Trained.of(checkpoint)
         self._random_state = checkpoint.get("random_state")
 

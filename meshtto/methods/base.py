@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from hamipose.errors import InputError
 from hamipose.models.preprocess import normalise
 from hamipose.running.backward import BackwardAsForward
+from hamipose.running.buffers import share_buffers
 from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import new_optimizer, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
@@ -289,6 +290,7 @@ class MeshMethod(BackwardAsForward):
 
     def _start_evaluation(self, phases: list[Phase]) -> None:
         self._guard.check()
+        share_buffers(self)
         names, steps = self._data.evaluation_names(), sum(phase.steps for phase in phases)
         self._evaluation = Evaluation(names, steps, self.device)
 
@@ -354,9 +356,7 @@ class MeshMethod(BackwardAsForward):
         trainer = self._trainer
         if trainer is not None and trainer.state.fn == "fit":
             total = total_steps(trainer)
-            resume(
-                checkpoint, self, self._start, self._new_optimizer(), lambda step: self.learning_rate(step, total)
-            )
+            resume(checkpoint, self, self._start, self._new_optimizer(), lambda step: self.learning_rate(step, total))
         self.loaded = Trained.of(checkpoint)
         self._random_state = checkpoint.get("random_state")
 

@@ -161,5 +161,7 @@ def test_a_collective_that_one_process_comes_to_is_found(text: str):
 
 
 def test_what_all_processes_do_is_not_found():
-    text = "def hook(self, trainer):\n if trainer.world_size > 1:\n  trainer.strategy.barrier()\n return trainer.log_dir"
+    text = (
+        "def hook(self, trainer):\n if trainer.world_size > 1:\n  trainer.strategy.barrier()\n return trainer.log_dir"
+    )
     assert alone({"a.py": text}) == set()

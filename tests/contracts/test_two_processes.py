@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,28 +54,34 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def carry_out(runs: list[tuple[str, str, list[str]]], processes: int) -> None:
-    """Carry out runs in one process or several; kill all of them and fail where the time is up.
+def carry_out(runs: list[tuple[str, str, list[str]]], together: bool) -> None:
+    """Carry out runs; kill all processes and fail where the time is up.
 
     Args:
         runs: package, name, and words of the command line of each.
-        processes: how many take part in each run.
+        together: two processes take part in each run; else each run has one process.
     """
     script = Path(__file__).with_name("carry_out.py")
     path = os.pathsep.join([str(script.parent), *(p for p in sys.path if p)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(torchrun if processes > 1 else []), str(script), json.dumps(runs)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
-    ) as started:
-        try:
-            told, _ = started.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(started.pid, signal.SIGKILL)
-            told = f"killed after {SECONDS} s\n" + started.communicate()[0]
-    last = [line for line in told.splitlines() if line.startswith("begun: ")][-1:]
-    assert started.returncode == 0, f"{last}\n{told[-6000:]}"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    commands = [[sys.executable, *torchrun, str(script), json.dumps(runs)]]
+    if not together:
+        commands = [[sys.executable, str(script), json.dumps(half)] for half in (runs[::2], runs[1::2])]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    started = [subprocess.Popen(c, env=environment, start_new_session=True, **pipes) for c in commands]
+    deadline = time.monotonic() + SECONDS
+    try:
+        told = [process.communicate(timeout=deadline - time.monotonic())[0] for process in started]
+    except subprocess.TimeoutExpired:
+        told = [f"killed after {SECONDS} s"]
+    finally:
+        for process in started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                told.append(process.communicate()[0])
+    last = [line for line in "\n".join(told).splitlines() if line.startswith("begun: ")][-1:]
+    assert [process.returncode for process in started] == [0] * len(started), f"{last}\n{told[-1][-6000:]}"
 
 
 def written(package: str, drawn: Path, folder: Path) -> dict[str, Path]:
@@ -108,8 +116,10 @@ def test_every_family_runs_in_two_processes_and_scores_as_in_one(package: str, d
     fits = [(package, name, ["fit", "--config", str(config), *two]) for name, config in configs.items()]
     name, config = next(iter(configs.items()))
     checkpoint = ["--ckpt_path", str(config.with_suffix("") / "checkpoints" / "last.ckpt")]
-    others = [(package, f"{verb} {name}", [verb, "--config", str(config), *two, *checkpoint]) for verb in ("test", "predict")]
-    carry_out([*fits, *others], processes=2)
+    others = [
+        (package, f"{verb} {name}", [verb, "--config", str(config), *two, *checkpoint]) for verb in ("test", "predict")
+    ]
+    carry_out([*fits, *others], together=True)
 
     alone = []
     for name, config in configs.items():
@@ -117,8 +127,14 @@ def test_every_family_runs_in_two_processes_and_scores_as_in_one(package: str, d
         assert (run / "checkpoints" / "last.ckpt").is_file(), name
         assert len(list(run.glob("checkpoints/*selected.ckpt"))) == 1, name
         assert list(run.glob("images/*.png")), name
-        alone.append((package, name, ["validate", "--config", str(config), "--ckpt_path", str(run / "checkpoints" / "last.ckpt")]))
-    carry_out(alone, processes=1)
+        alone.append(
+            (
+                package,
+                name,
+                ["validate", "--config", str(config), "--ckpt_path", str(run / "checkpoints" / "last.ckpt")],
+            )
+        )
+    carry_out(alone, together=False)
     for name, config in configs.items():
         run = config.with_suffix("")
         one, together = scores(run / "scores-validate.json"), scores(run / "scores.json")
