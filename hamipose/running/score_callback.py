@@ -28,9 +28,13 @@ class ScoreCallback(Callback):
 
     def position(self, trainer: Trainer) -> dict[str, int]:
         """Return where the scores were measured, and after `fit` where training ended, which may be later."""
-        step, epoch = trained(trainer) if self._measured is None else self._measured
-        end = {"last_step": trainer.global_step, "last_epoch": trainer.current_epoch} if self._fitted else {}
-        return {"step": step, "epoch": epoch, **end}
+        now = trained(trainer)
+        step, epoch = self._measured or now
+        return {
+            "step": step,
+            "epoch": epoch,
+            **({"last_step": now.step, "last_epoch": now.epoch} if self._fitted else {}),
+        }
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the scores of the last evaluation."""
