@@ -108,7 +108,7 @@ def _poses(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
         "report": {name: drawn("dark", count=5) for name in data["report"]},
         "predict": drawn("dark", count=5),
         "image_size": 32,
-        "batch_size": 4,
+        "batch_size": 8,  # two of each domain in each process: BatchNorm wants more than one
         "evaluation_batch_size": 3,
         "steps_per_epoch": 3,
         "num_workers": 0,

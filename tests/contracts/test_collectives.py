@@ -25,6 +25,7 @@ COLLECTIVE = {
     "broadcast_object_list",
     "compute",
     "manual_backward",
+    "per_point",
     "reduce",
     "reduce_boolean_decision",
     "save_checkpoint",
