@@ -54,8 +54,8 @@ def refuse_to_overwrite(folder: Path, checkpoint: Any) -> None:
         return
     last = kept / "last.ckpt" if kept / "last.ckpt" in found else found[-1]
     raise InputError(
-        f"{folder} already contains a run, whose checkpoints this one would replace; resume it with --ckpt_path {last}, "
-        "give another folder with --trainer.logger.init_args.version, or delete it"
+        f"{folder} already contains a run, whose checkpoints this one would replace; resume it with --ckpt_path "
+        f"{last}, give another folder with --trainer.logger.init_args.version, or delete it"
     )
 
 
@@ -72,8 +72,8 @@ def select_nothing(trainer: Trainer) -> None:
             continue
         if not isinstance(callback, Checkpoint):
             raise InputError(
-                f"{type(callback).__name__} monitors {monitored}, and data.validation is null; give validation images or "
-                "remove it from trainer.callbacks"
+                f"{type(callback).__name__} monitors {monitored}, and data.validation is null; give validation images "
+                "or remove it from trainer.callbacks"
             )
         callbacks.remove(callback)
         if trainer.is_global_zero:

@@ -11,7 +11,8 @@ def share_buffers(module: nn.Module) -> None:
     """Give every process the buffers of the first one, whose checkpoint is saved.
 
     DDP does so before each training step. After the last one each process has statistics of its own batches again, and
-    an evaluation would score its share of the images with another network than the saved one. All processes must take part.
+    an evaluation would score its share of the images with another network than the saved one. All processes must take
+    part.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return

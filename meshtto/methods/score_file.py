@@ -25,10 +25,11 @@ class ScoreFile(ScoreCallback):
         self.path = path
 
     def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
-        """The module's results; nothing where it has none."""
+        """Write the module's results; a run that evaluates nothing has an empty file."""
         results = getattr(pl_module, "results", None)
-        if not trainer.is_global_zero or trainer.sanity_checking or not results:
+        if not trainer.is_global_zero or trainer.sanity_checking or not (results or self._fitted):
             return
+        results = results or {"protocol": {}, "sets": {}}  # a run without anything to evaluate has ended all the same
         content = {"method": type(pl_module).__name__, **self.position(trainer), **results}
         path = run_folder(trainer) / name if self.path is None else Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
