@@ -301,7 +301,9 @@ class MeshMethod(BackwardAsForward):
 
     def _end_evaluation(self, phases: list[Phase]) -> None:
         evaluation = self._evaluation
-        self.results = {"protocol": self.protocol(phases).as_dict(), "sets": evaluation.results()}
+        results = {"protocol": self.protocol(phases).as_dict(), "sets": evaluation.results()}
+        if not self.trainer.sanity_checking:
+            self.results = results
         for name, scores in evaluation.scores().items():
             self.log_dict(scores, sync_dist=False, rank_zero_only=False)
             if name == "val":
