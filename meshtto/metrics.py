@@ -132,12 +132,16 @@ class MeanError(Metric):
         self.count += len(errors)
 
     def per_point(self) -> Float[Tensor, " point"]:
-        """Mean error of each point; NaN where nothing was counted."""
+        """Return the mean error of each point over all processes, which ask together; NaN where nothing was counted."""
+        with self.sync_context():  # as torchmetrics does around `compute`
+            return self._means()
+
+    def _means(self) -> Float[Tensor, " point"]:
         return self.factor * self.total / self.count
 
     def compute(self) -> Float[Tensor, ""]:
         """Mean over samples and points."""
-        return self.per_point().mean()
+        return self._means().mean()
 
 
 class MPJPE(MeanError):

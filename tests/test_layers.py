@@ -49,6 +49,7 @@ FLOOR = {
     "hamipose.cli.front_door": 2,
     "hamipose.cli.inherit": 2,
     "hamipose.cli.parser": 2,
+    "hamipose.cli.run_files": 2,
     "hamipose.__main__": 7,
     # meshtto
     "meshtto": 0,

@@ -13,8 +13,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hamipose.cli.inherit import expand
 from hamipose.cli.parser import Parser, one_line, quieten, reason
+from hamipose.cli.run_files import SavedConfig, refuse_to_overwrite, select_nothing
 from hamipose.errors import InputError
-from hamipose.running.last_checkpoint import AtomicCheckpoints
+from hamipose.running.last_checkpoint import AtomicCheckpoints, run_folder
 from hamipose.running.progress import Progress
 from hamipose.running.summary import Summary
 
@@ -54,7 +55,8 @@ class Application(LightningCLI):
             # A checkpoint keeps what rebuilds its network, which the method saves itself: plain types only.
             load_from_checkpoint_support=False,
             seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SavedConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={"use_distributed_sampler": False},
             args=arguments,
         )
@@ -143,7 +145,13 @@ class Application(LightningCLI):
         return super().instantiate_trainer(plugins=plugins, callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:
-        """Refuse selection on test labels."""
+        """Refuse selection on test labels and to overwrite a run; without validation, select nothing."""
+        if self.trainer.is_global_zero:
+            refuse_to_overwrite(run_folder(self.trainer), self.config[self.config.subcommand].get("ckpt_path"))
+        if self.datamodule.validation is None:
+            select_nothing(self.trainer)
+            if not self.datamodule.report:
+                self.trainer.limit_val_batches = 0  # or Lightning would warn of a list of no loaders
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             monitored = getattr(callback, "monitor", None)
             if isinstance(monitored, str) and monitored.startswith("report/"):
@@ -153,9 +161,10 @@ class Application(LightningCLI):
                 )
 
     def fit(self, **kwargs: Any) -> None:
-        """Training; where a run had made its last step and was stopped before it was evaluated, the evaluation."""
+        """Train; a run that ends without an evaluation (stopped before its last one, or too short) is evaluated."""
         self.trainer.fit(**kwargs)
-        if not (self.trainer.callback_metrics or self.trainer.interrupted) and self.trainer.enable_validation:
+        scored = any(name.startswith(("val/", "report/")) for name in self.trainer.callback_metrics)
+        if not (scored or self.trainer.interrupted) and self.trainer.enable_validation:
             self.trainer.validate(kwargs["model"], datamodule=kwargs["datamodule"], verbose=False)
 
     def validate(self, **kwargs: Any) -> None:

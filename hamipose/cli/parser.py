@@ -3,6 +3,7 @@
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
@@ -14,6 +15,10 @@ __all__ = ["Parser", "one_line", "quieten", "reason"]
 
 #: Lines of the parser's paragraphs that say nothing to a user.
 _NOISE = ("usage:", "tip:", "Given value", "Note:", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>")
+
+
+#: An option whose value was read as null and written out as Python writes it.
+_NONE = re.compile(r"^(--[^=\s]+)=None$")
 
 
 #: Where nothing is left to say.
@@ -47,6 +52,17 @@ class Parser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """Parse words as jsonargparse does, with `null` understood at any depth.
+
+        jsonargparse reads the value of a nested option as YAML and passes it to the parser of the class as text: of
+        ``--model.init_args.training.init_from null`` that parser would be given ``--training.init_from=None``, which is
+        the text "None" for an option that takes text.
+        """
+        if args is not None:
+            args = [_NONE.sub(r"\1=null", word) if isinstance(word, str) else word for word in args]
+        return super().parse_args(args, *others, **options)
 
     def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
         """One line, and the front door's exit status."""

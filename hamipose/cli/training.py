@@ -33,8 +33,7 @@ class HamiPoseCLI(Application):
 
     def after_fit(self) -> None:
         """The run as a page to look at, where its numbers were written to a file."""
-        folder = run_folder(self.trainer)
-        if self.trainer.is_global_zero and (folder / "metrics.csv").is_file():
+        if self.trainer.is_global_zero and ((folder := run_folder(self.trainer)) / "metrics.csv").is_file():
             write_run_page(folder)
 
     def print_scores(self) -> None:

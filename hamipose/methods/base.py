@@ -22,7 +22,6 @@ from hamipose.methods.checkpoint import check_skeleton, load_network
 from hamipose.methods.checks import (
     check_length,
     check_model,
-    check_optimizer,
     check_precision,
     check_skeletons,
     check_target,
@@ -34,10 +33,13 @@ from hamipose.methods.predictions import Predictions, region_px
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.running.backward import BackwardAsForward
+from hamipose.running.buffers import share_buffers
 from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import new_optimizer, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
+from hamipose.running.resume import optimizer_options, resume, run_record
 from hamipose.running.schedule import warmup_cosine
+from hamipose.running.trained import Trained, trained
 from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
 
 __all__ = ["PoseMethod"]
@@ -82,7 +84,10 @@ class PoseMethod(BackwardAsForward):
         self._features = torch.compile(self.network.features) if network.compile else self.network.features
         self._guard = FiniteGuard()
         self._diagnostics = Diagnostics(self.skeleton)
+        self._start = {"training.init_from": training.init_from, "network.weights": network.weights}
+        self._optimizer_options: dict[str, Any] | None = None
         self._random_state: dict[str, Any] | None = None
+        self.loaded: Trained | None = None
         self._evaluation: Evaluation | None = None
         self._head_step: Tensor | None = None
 
@@ -229,6 +234,7 @@ class PoseMethod(BackwardAsForward):
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule."""
         optimizer = self._new_optimizer()
+        self._optimizer_options = optimizer_options(optimizer)
         total = total_steps(self.trainer)
         schedule = LambdaLR(optimizer, lambda step: self.learning_rate(step, total))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
@@ -257,6 +263,7 @@ class PoseMethod(BackwardAsForward):
 
     def _start_evaluation(self) -> None:
         self._guard.check()
+        share_buffers(self)
         data, paper = self._data, self.training_options.paper_scores
         names, networks = data.evaluation_names(), self.evaluated()
         self._evaluation = Evaluation(names, networks, self.skeleton, data.image_size, paper, self.device)
@@ -271,6 +278,8 @@ class PoseMethod(BackwardAsForward):
             self.log_dict(scores, sync_dist=False, rank_zero_only=False)
             if name == "val":
                 self.log("val_pck", headline, prog_bar=True, logger=False)
+        if self.trainer.state.fn != "fit":  # where Lightning would log the scores with step 0
+            self.log("step", float(trained(self.trainer).step))
         self._evaluation = None
 
     def on_validation_epoch_start(self) -> None:
@@ -311,6 +320,8 @@ class PoseMethod(BackwardAsForward):
         self._guard.check()
         check_weights(self.trained(), self.global_step)
         checkpoint["random_state"] = get_random_state()
+        if self._optimizer_options is not None:
+            checkpoint["run"] = run_record(self, self._start, self._optimizer_options)
         checkpoint["image_size"] = getattr(self._data, "image_size", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -319,8 +330,9 @@ class PoseMethod(BackwardAsForward):
         goes_on = self.trainer.state.fn == "fit"
         check_model(checkpoint, self, goes_on)
         if goes_on:
-            for saved in checkpoint.get("optimizer_states", []):
-                check_optimizer(saved["param_groups"], self._new_optimizer())
+            total = total_steps(self.trainer)
+            resume(checkpoint, self, self._start, self._new_optimizer(), lambda step: self.learning_rate(step, total))
+        self.loaded = Trained.of(checkpoint)
         self._random_state = checkpoint.get("random_state")
 
     def on_train_start(self) -> None:

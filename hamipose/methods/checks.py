@@ -4,12 +4,11 @@ import math
 from typing import Any
 
 from lightning.pytorch import LightningModule
-from torch.optim import Optimizer
 
 from hamipose.errors import InputError
 from hamipose.skeletons import Skeleton
 
-__all__ = ["check_length", "check_model", "check_optimizer", "check_precision", "check_skeletons", "check_target"]
+__all__ = ["check_length", "check_model", "check_precision", "check_skeletons", "check_target"]
 
 
 def check_precision(precision: str) -> None:
@@ -61,26 +60,6 @@ def check_model(checkpoint: dict[str, Any], module: LightningModule, goes_on: bo
             f"{type(module).__name__} with {module.hparams['backbone']}"
             + (f" ({differing} differs)" if differing else "")
             + "; give the config it was made with, or start a new run from its network with training.init_from"
-        )
-
-
-def check_optimizer(saved: list[dict[str, Any]], now: Optimizer) -> None:
-    """A checkpoint's optimizer is of the kind that goes on with it.
-
-    Args:
-        saved: parameter groups of the checkpoint's optimizer.
-        now: a new one.
-
-    Raises:
-        InputError: it is another one, or has its parameters in other groups.
-    """
-    counts, expected = ([len(group["params"]) for group in groups] for groups in (saved, now.param_groups))
-    missing = set(now.defaults) - set(saved[0] if saved else ())
-    if counts != expected or missing:
-        found = f"groups of {counts} parameters" if counts != expected else f"no {', '.join(sorted(missing))}"
-        raise InputError(
-            f"the checkpoint's optimizer has {found}; expected {type(now).__name__} with groups of {expected}: "
-            "give the config it was made with, or start a new run from its network with training.init_from"
         )
 
 

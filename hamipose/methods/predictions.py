@@ -68,9 +68,9 @@ class PredictionWriter(BasePredictionWriter):
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, rows)
             rows = [row for share in gathered for row in share]
-        path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"  # asked on every process
         if not trainer.is_global_zero:
             return
+        path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"
         people = [FoundPerson(*row[1:]) for row in sorted(rows, key=lambda row: row[0])]
         skeleton: Any = pl_module.skeleton
         dataset = getattr(getattr(trainer, "datamodule", None), "predict", None)

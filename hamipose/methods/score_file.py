@@ -16,7 +16,6 @@ class ScoreFile(ScoreCallback):
 
     def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         """What was logged last."""
-        folder = run_folder(trainer)  # asked on every process: without a logger they agree on it by talking
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
         scores = {
@@ -24,5 +23,5 @@ class ScoreFile(ScoreCallback):
             for key, value in sorted(trainer.callback_metrics.items())
             if key.startswith(("val/", "report/"))
         }
-        content = {"step": trainer.global_step, "epoch": trainer.current_epoch, "scores": scores}
-        write_text(folder / name, json.dumps(content, indent=1) + "\n")
+        content = {**self.position(trainer), "scores": scores}
+        write_text(run_folder(trainer) / name, json.dumps(content, indent=1) + "\n")

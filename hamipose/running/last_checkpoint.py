@@ -16,11 +16,18 @@ __all__ = ["AtomicCheckpoints", "LastCheckpoint", "run_folder"]
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Where a run's files go: the logger's folder of this run if there is one."""
+    """Return where a run's files go: the logger's folder of this run if there is one.
+
+    Any process may ask, alone or not: ``trainer.log_dir``, which says the same, is a broadcast in which all must take
+    part. Only the answer on the first process counts: a logger on another may have numbered its version differently.
+    """
     logger = trainer.logger
-    if logger is not None and logger.save_dir is not None and not hasattr(logger, "log_dir"):
-        return Path(logger.save_dir) / str(logger.name) / str(logger.version)  # W&B's save_dir is shared by its runs
-    return Path(trainer.log_dir or trainer.default_root_dir)
+    if logger is None:
+        return Path(trainer.default_root_dir)
+    folder = getattr(logger, "log_dir", None)
+    if folder is None and logger.save_dir is not None:  # W&B's save_dir is shared by its runs
+        folder = Path(logger.save_dir) / str(logger.name) / str(logger.version)
+    return Path(folder or trainer.default_root_dir)
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

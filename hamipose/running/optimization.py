@@ -10,7 +10,16 @@ from torch import nn
 
 from hamipose.errors import InputError
 
-__all__ = ["new_optimizer", "parameter_groups", "total_steps"]
+__all__ = ["epoch_steps", "new_optimizer", "parameter_groups", "total_steps"]
+
+
+def epoch_steps(trainer: Trainer) -> int | None:
+    """Return the steps of an epoch as far as the data module decides them, else None."""
+    per_epoch = getattr(getattr(trainer, "datamodule", None), "steps_per_epoch", None)
+    if per_epoch is None:
+        return None
+    limit = trainer.limit_train_batches
+    return int(per_epoch * limit) if isinstance(limit, float) else min(per_epoch, limit)
 
 
 def total_steps(trainer: Trainer) -> float:
@@ -18,11 +27,9 @@ def total_steps(trainer: Trainer) -> float:
 
     Lightning's own estimate would start the loading processes before a resumed run knows at which step it is.
     """
-    per_epoch = getattr(getattr(trainer, "datamodule", None), "steps_per_epoch", None)
+    per_epoch = epoch_steps(trainer)
     if per_epoch is None:
         return float(trainer.estimated_stepping_batches)
-    limit = trainer.limit_train_batches
-    per_epoch = int(per_epoch * limit) if isinstance(limit, float) else min(per_epoch, limit)
     epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
     return float(min(epochs * per_epoch, math.inf if trainer.max_steps == -1 else trainer.max_steps))
 

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from hamipose.io.image_file import write_image
 from hamipose.running.last_checkpoint import run_folder
+from hamipose.running.trained import trained
 
 __all__ = ["EvaluationImages"]
 
@@ -47,11 +48,11 @@ class EvaluationImages(Callback):
         due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or trainer.current_epoch + 1 == trainer.max_epochs
         if batch_idx > 0 or trainer.sanity_checking or not due or not trainer.is_global_zero:
             return
-        picture = self.draw(pl_module, batch)
+        picture, step = self.draw(pl_module, batch), trained(trainer).step
         name = getattr(trainer, "datamodule", None).evaluation_names()[dataloader_idx]  # type: ignore[union-attr]
         loggers = [logger for logger in trainer.loggers if hasattr(logger, "log_image")]
         for logger in loggers:
-            logger.log_image(f"images/{name}", [picture], step=trainer.global_step)
+            logger.log_image(f"images/{name}", [picture], step=step)
         if not loggers:
-            path = run_folder(trainer) / "images" / f"{name.replace('/', '-')}-{trainer.global_step:06d}.png"
+            path = run_folder(trainer) / "images" / f"{name.replace('/', '-')}-{step:06d}.png"
             write_image(path, picture)

@@ -98,7 +98,10 @@ def call(words: Sequence[str], log: Path) -> int:
 def finished(run: Run) -> bool:
     """Whether it has got to its last epoch."""
     path = run.folder / run.scores
-    return path.exists() and json.loads(path.read_text())["epoch"] >= run.epochs
+    if not path.exists():
+        return False
+    scores = json.loads(path.read_text())
+    return scores.get("last_epoch", scores["epoch"]) >= run.epochs
 
 
 def failure(run: Run) -> str | None:

@@ -11,15 +11,19 @@ import torch
 from jaxtyping import Bool, Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hamipose.errors import InputError
 from hamipose.models.preprocess import normalise
 from hamipose.running.backward import BackwardAsForward
+from hamipose.running.buffers import share_buffers
 from hamipose.running.guard import FiniteGuard, check_weights
-from hamipose.running.optimization import parameter_groups, total_steps
+from hamipose.running.optimization import new_optimizer, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
+from hamipose.running.resume import optimizer_options, resume, run_record
 from hamipose.running.schedule import warmup_cosine
+from hamipose.running.trained import Trained, trained
 from meshtto.adaptation import Phase
 from meshtto.body import Body
 from meshtto.camera import Box
@@ -83,7 +87,14 @@ class MeshMethod(BackwardAsForward):
             }
         )
         self._guard = FiniteGuard()
+        self._start = {
+            "training.init_from": training.init_from,
+            "regressor.weights": regressor.weights,
+            "regressor.published": regressor.published,
+        }
+        self._optimizer_options: dict[str, Any] | None = None
         self._random_state: dict[str, Any] | None = None
+        self.loaded: Trained | None = None
         self._logged: dict[str, Tensor] = {}
         self._diverged = torch.zeros(())
         self._since = 0
@@ -233,12 +244,20 @@ class MeshMethod(BackwardAsForward):
             if f"train/{name}" in logged:
                 self.log(name, logged[f"train/{name}"], prog_bar=True, logger=False)
 
-    def configure_optimizers(self) -> Any:
-        """The optimizer, with warm-up and cosine over the whole run."""
+    def _new_optimizer(self) -> Optimizer:
+        return new_optimizer(self.trained(), self.training_options.lr_factors, self.make_optimizer)
+
+    def learning_rate(self, step: int, total: float) -> float:
+        """Factor of the learning rate: warm-up and cosine over the whole run."""
         options = self.training_options
-        optimizer = self.make_optimizer(parameter_groups(self.trained(), options.lr_factors, self.make_optimizer))
-        steps = total_steps(self.trainer)
-        schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, options.warmup_steps, steps, options.final_lr))
+        return warmup_cosine(step, options.warmup_steps, total, options.final_lr)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and its schedule."""
+        optimizer = self._new_optimizer()
+        self._optimizer_options = optimizer_options(optimizer)
+        total = total_steps(self.trainer)
+        schedule = LambdaLR(optimizer, lambda step: self.learning_rate(step, total))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     # ------------------------------------------------------------------------------------------------ evaluation
@@ -271,6 +290,7 @@ class MeshMethod(BackwardAsForward):
 
     def _start_evaluation(self, phases: list[Phase]) -> None:
         self._guard.check()
+        share_buffers(self)
         names, steps = self._data.evaluation_names(), sum(phase.steps for phase in phases)
         self._evaluation = Evaluation(names, steps, self.device)
 
@@ -281,14 +301,18 @@ class MeshMethod(BackwardAsForward):
 
     def _end_evaluation(self, phases: list[Phase]) -> None:
         evaluation = self._evaluation
-        self.results = {"protocol": self.protocol(phases).as_dict(), "sets": evaluation.results()}
+        results = {"protocol": self.protocol(phases).as_dict(), "sets": evaluation.results()}
+        if not self.trainer.sanity_checking:
+            self.results = results
         for name, scores in evaluation.scores().items():
             self.log_dict(scores, sync_dist=False, rank_zero_only=False)
             if name == "val":
                 self.log("pa_mpjpe", scores["val/pa_mpjpe"], prog_bar=True, logger=False)
+        if self.trainer.state.fn != "fit":  # where Lightning would log the scores with step 0
+            self.log("step", float(trained(self.trainer).step))
         if self.trainer.is_global_zero and not self.trainer.sanity_checking:
             for logger in self.loggers:  # alone: a table of scores would grow by each step
-                logger.log_metrics(evaluation.after_steps(self.results["sets"]), step=self.global_step)
+                logger.log_metrics(evaluation.after_steps(self.results["sets"]), step=trained(self.trainer).step)
         del self._evaluation
 
     @property
@@ -325,10 +349,17 @@ class MeshMethod(BackwardAsForward):
         self._guard.check()
         check_weights(self, self.global_step)
         checkpoint["random_state"] = get_random_state()
+        if self._optimizer_options is not None:
+            checkpoint["run"] = run_record(self, self._start, self._optimizer_options)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
         check_same_networks(checkpoint, self)
+        trainer = self._trainer
+        if trainer is not None and trainer.state.fn == "fit":
+            total = total_steps(trainer)
+            resume(checkpoint, self, self._start, self._new_optimizer(), lambda step: self.learning_rate(step, total))
+        self.loaded = Trained.of(checkpoint)
         self._random_state = checkpoint.get("random_state")
 
     def on_train_start(self) -> None:

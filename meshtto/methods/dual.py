@@ -62,6 +62,7 @@ class Dual(MeshMethod):
         auxiliary = auxiliary or regressor
         self.auxiliary = build_regressor(auxiliary, self.bodies)
         self.save_hyperparameters({"auxiliary": plain_network(auxiliary)})  # beside what all methods save
+        self._start |= {"auxiliary.weights": auxiliary.weights, "auxiliary.published": auxiliary.published}
         self.inner = inner
         self.second_order = second_order
         self.auxiliary_loss = auxiliary_loss

@@ -43,11 +43,10 @@ class PredictionFile(BasePredictionWriter):
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, rows)
             rows = [row for share in gathered for row in share]
-        folder = run_folder(trainer)  # asks all processes
         if not trainer.is_global_zero:
             return
         rows.sort(key=lambda row: row[0])
-        path = Path(self.path) if self.path else folder / "predictions.npz"
+        path = Path(self.path) if self.path else run_folder(trainer) / "predictions.npz"
         names = ("index", "name", "rotations", "shape", "camera", "keypoints_px")
         columns_of: Any = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)}
         with whole_file(path) as beside:

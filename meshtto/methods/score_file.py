@@ -26,12 +26,11 @@ class ScoreFile(ScoreCallback):
         self.path = path
 
     def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
-        """The module's results; nothing where it has none."""
+        """Write the module's results; a run that evaluates nothing has an empty file."""
         results = getattr(pl_module, "results", None)
-        folder = run_folder(trainer)  # asks all processes
-        if not trainer.is_global_zero or trainer.sanity_checking or not results:
+        if not trainer.is_global_zero or trainer.sanity_checking or not (results or self._fitted):
             return
-        content = {"method": type(pl_module).__name__, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        content |= results
-        path = folder / name if self.path is None else Path(self.path)
+        results = results or {"protocol": {}, "sets": {}}  # a run without anything to evaluate has ended all the same
+        content = {"method": type(pl_module).__name__, **self.position(trainer), **results}
+        path = run_folder(trainer) / name if self.path is None else Path(self.path)
         write_text(path, json.dumps(content, indent=1) + "\n")

@@ -116,7 +116,8 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     # Stopped after its last step and before its last evaluation, a run has its scores from the same command.
     (run / "scores.json").unlink()
     assert main(["fit", "--config", str(config), "--ckpt_path", str(checkpoint)]) == 0
-    assert json.loads((run / "scores.json").read_text()) == {"step": 6, "epoch": 2, "scores": scores}
+    at = {"step": 6, "epoch": 2, "last_step": 6, "last_epoch": 2}
+    assert json.loads((run / "scores.json").read_text()) == {**at, "scores": scores}
     assert not (run / "scores-validate.json").exists()
 
     folder = ["--data.predict", "hamipose.data.ImageFolder", "--data.predict.root", str(dots / "dark" / "images")]

@@ -6,6 +6,8 @@ import pytest
 import torch
 from tiny_runs import assert_same, last
 
+from hamipose.errors import InputError
+
 pytestmark = pytest.mark.slow
 
 
@@ -24,3 +26,17 @@ def test_killed_and_resumed_equals_uninterrupted(tiny, fit_elsewhere, tmp_path: 
         del end["random_state"]["python"]  # the type checker of the tests draws from it
     for part in ("random_state", "lr_schedulers", "state_dict", "optimizer_states", "epoch", "hyper_parameters"):
         assert_same(whole[part], resumed[part], part)
+
+
+def test_what_cannot_change_in_the_middle_of_a_run_is_refused(tiny, tmp_path: Path):
+    options = {"out": tmp_path, "method": "Regression", "epochs": 1}
+    tiny.fit(**options)
+    checkpoint = str(tmp_path / "checkpoints" / "last.ckpt")
+    for changed, words in (
+        ({"optimizer": "sgd"}, "the class Adam; expected SGD"),
+        ({"steps": 5}, "steps_per_epoch .* is 5, but the run in the checkpoint has 4"),
+        ({"init_from": checkpoint}, "training.init_from is .*began with null"),
+    ):
+        with pytest.raises(InputError, match=words) as error:
+            tiny.fit(**options, resume=checkpoint, **changed)
+        assert "\n" not in str(error.value)

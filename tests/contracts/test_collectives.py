@@ -1,0 +1,168 @@
+"""No process calls a collective alone: what all processes must take part in stands under no condition on the rank.
+
+Read from the source: a deadlock shows in a test with two processes only where that test comes by.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {str(p.relative_to(ROOT)): p.read_text() for f in ("hamipose", "meshtto") for p in (ROOT / f).rglob("*.py")}
+
+#: Conditions that differ between processes.
+RANK = {"is_global_zero", "global_rank", "local_rank", "node_rank", "rank_zero_only"}
+
+#: What waits for all processes, called on anything: of Lightning's strategy and trainer, torchmetrics, torch.
+COLLECTIVE = {
+    "all_gather",
+    "all_gather_object",
+    "all_reduce",
+    "barrier",
+    "broadcast",
+    "broadcast_object_list",
+    "compute",
+    "manual_backward",
+    "per_point",
+    "reduce",
+    "reduce_boolean_decision",
+    "save_checkpoint",
+}
+
+#: Called by Lightning on the first process alone.
+FIRST_ALONE = {"save_config", "summarize"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def names(node: ast.AST) -> Iterator[str]:
+    """Everything that a piece of code mentions."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Attribute):
+            yield inner.attr
+        elif isinstance(inner, ast.Name):
+            yield inner.id
+
+
+def collectives(node: ast.AST, known: set[str]) -> Iterator[tuple[int, str]]:
+    """Line and name of each collective in a piece of code."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Attribute) and inner.attr == "log_dir":
+            if next(names(inner.value), "").endswith("trainer"):
+                yield inner.lineno, "trainer.log_dir"
+        elif isinstance(inner, ast.Call):
+            called = inner.func.attr if isinstance(inner.func, ast.Attribute) else getattr(inner.func, "id", "")
+            synced = any(k.arg == "sync_dist" and getattr(k.value, "value", True) for k in inner.keywords)
+            if called in known or synced:
+                yield inner.lineno, called
+
+
+def module_of(path: str) -> str:
+    """Dotted name of a source file."""
+    return path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def functions_with_collectives(sources: dict[str, str]) -> dict[str, set[str]]:
+    """File → names that lead to a collective there: its own plain functions and those it imports."""
+    trees = {path: ast.parse(text) for path, text in sources.items()}
+    found: set[tuple[str, str]] = set()
+    while True:
+        here = {path: _visible(path, tree, found) for path, tree in trees.items()}
+        more = {
+            (module_of(path), f.name)
+            for path, tree in trees.items()
+            for f in tree.body
+            if isinstance(f, Function) and any(collectives(f, COLLECTIVE | here[path]))
+        }
+        if more == found:
+            return here
+        found = more
+
+
+def _visible(path: str, tree: ast.Module, found: set[tuple[str, str]]) -> set[str]:
+    """Names in a file that mean one of these functions."""
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if (node.module, alias.name) in found
+    }
+    return imported | {name for module, name in found if module == module_of(path)}
+
+
+def under_rank(function: Function) -> Iterator[ast.AST]:
+    """Pieces of a function that not every process comes to."""
+
+    def on_rank(test: ast.AST) -> bool:
+        return bool(RANK & set(names(test)))
+
+    if function.name in FIRST_ALONE or any(map(on_rank, function.decorator_list)):
+        yield from function.body
+    for node in ast.walk(function):
+        if isinstance(node, ast.IfExp | ast.While) and on_rank(node.test):
+            yield from [node.body, node.orelse] if isinstance(node, ast.IfExp) else node.body
+        elif isinstance(node, ast.BoolOp):
+            first = next((i for i, value in enumerate(node.values) if on_rank(value)), len(node.values))
+            yield from node.values[first + 1 :]
+        for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
+            for i, statement in enumerate(block if isinstance(block, list) else ()):
+                if isinstance(statement, ast.If) and on_rank(statement.test):
+                    yield from [*statement.body, *statement.orelse]
+                    if isinstance(statement.body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break):
+                        yield from block[i + 1 :]
+
+
+def alone(sources: dict[str, str]) -> set[str]:
+    """File, line and name of each collective that a process may come to alone."""
+    known = functions_with_collectives(sources)
+    return {
+        f"{path}:{line} {name}"
+        for path, text in sources.items()
+        for function in ast.walk(ast.parse(text))
+        if isinstance(function, Function)
+        for piece in under_rank(function)
+        for line, name in collectives(piece, COLLECTIVE | known[path])
+    }
+
+
+def test_no_process_waits_alone():
+    assert alone(SOURCES) == set()
+
+
+def test_nothing_reads_the_log_dir_of_a_trainer():
+    """It is a broadcast, and `run_folder` says the same without one."""
+    found = {path for path, text in SOURCES.items() for _, n in collectives(ast.parse(text), set()) if "log_dir" in n}
+    assert found == set()
+
+
+def test_the_shared_functions_that_wait_are_known():
+    known = functions_with_collectives(SOURCES)
+    assert "averaged" in known["hamipose/methods/pgda.py"] | known["hamipose/methods/adaptation.py"]
+    assert {"summed", "gathered"} <= known["hamipose/methods/exchange.py"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def hook(trainer, first):\n if first or not trainer.is_global_zero:\n  return\n print(folder(trainer))\n"
+        "def folder(trainer):\n return trainer.log_dir",
+        "def hook(self):\n if self.trainer.is_global_zero:\n  self.trainer.save_checkpoint('a')",
+        "def hook(self):\n return self.trainer.global_rank == 0 and self.metric.compute()",
+        "def hook(self):\n x = self.metric.compute() if self.trainer.is_global_zero else 0",
+        "@rank_zero_only\ndef hook(self):\n self.log('a', 1, sync_dist=True)",
+        "def save_config(self, trainer):\n print(trainer.log_dir)",
+        "def hook(trainer):\n for x in y:\n  if trainer.global_rank:\n   continue\n  trainer.strategy.barrier()",
+    ],
+)
+def test_a_collective_that_one_process_comes_to_is_found(text: str):
+    assert alone({"a.py": text})
+
+
+def test_what_all_processes_do_is_not_found():
+    text = (
+        "def hook(self, trainer):\n if trainer.world_size > 1:\n  trainer.strategy.barrier()\n return trainer.log_dir"
+    )
+    assert alone({"a.py": text}) == set()
