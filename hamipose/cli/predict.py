@@ -124,6 +124,7 @@ def main(arguments: list[str]) -> None:
     if given.csv:
         write_csv(out / "predictions.csv", found, model.skeleton)
     print(f"{len(found)} people in {given.input}: keypoints in {out / 'predictions.json'}")
+    print(f"model: {model.info.method}, BatchNorm statistics of {model.info.statistics} images")
     if overlays.written:
         where = out / ("overlay.mp4" if footage.moving else "overlays/")
         print(f"pictures in {where}; left limbs orange, right limbs blue")

@@ -44,7 +44,7 @@ class DiagonalMetric(nn.Module):
         v \leftarrow \mu v + (1 - \mu)\,(\Delta\theta)^2, \qquad \alpha = v / (1 - \mu^t), \qquad
         D_k = \mathrm{diag}(\alpha_k) + \epsilon\,\mathrm{mean}(\alpha_k) I
 
-    The paper's start, :math:`\alpha_0 = 1`, outweighs squared steps of about 1e-8 for some 2000 steps, in which D is the
+    The paper's start, :math:`\alpha_0 = 1`, outweighs squared steps of 1e-8 for some 2000 steps, in which D is the
     identity. Here α is the bias-corrected average (as in Adam, Kingma & Ba, 2015, section 3), so that it consists of
     measured steps alone from the first one on, and ϵ is a share of the row's mean, so that the metric does not depend
     on the size of the steps. Before the first step, and for a row that has never moved, D is the identity.

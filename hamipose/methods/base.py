@@ -2,28 +2,32 @@
 
 import math
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hamipose.affine import apply_points, invert
 from hamipose.data.base import named_skeleton
+from hamipose.errors import InputError
 from hamipose.gating import OpenGate
 from hamipose.heatmaps import decode, encode
 from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
-from hamipose.methods.checkpoint import check_skeleton, load_network
+from hamipose.methods.checkpoint import check_skeleton, load_network, named_encoding
 from hamipose.methods.checks import (
     check_length,
     check_model,
     check_optimizer,
     check_precision,
+    check_pretraining,
     check_skeletons,
     check_target,
 )
@@ -33,6 +37,7 @@ from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
+from hamipose.models.statistics import Statistics, StatisticsOf, batchnorm_layers
 from hamipose.running.backward import BackwardAsForward
 from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import new_optimizer, total_steps
@@ -75,8 +80,12 @@ class PoseMethod(BackwardAsForward):
                 "skeleton": network.skeleton,
                 "backbone": network.backbone,
                 "deconv_channels": list(network.deconv_channels),
+                "quantized": training.quantise,
             }
         )
+        self.quantized = training.quantise  # of the weights at hand: `test` takes a checkpoint's
+        # The networks' own running statistics mix the domains; source validation is measured with the source's.
+        self.source_statistics = nn.ModuleDict({n: Statistics(self.network) for n in ("student", "teacher")})
         self.make_optimizer = optimizer
         self.training_options = training
         self._features = torch.compile(self.network.features) if network.compile else self.network.features
@@ -122,6 +131,27 @@ class PoseMethod(BackwardAsForward):
         """The network has learnt from the source, in this run or in another: what follows it starts from there."""
         if self.adaptation is not None:
             self.adaptation.teacher.reset(self.network)
+        self._statistics("teacher").follow(self._statistics("student"), 0.0)
+
+    def _statistics(self, network: str) -> Statistics:
+        found = self.source_statistics[network]
+        assert isinstance(found, Statistics)
+        return found
+
+    def source_pass(self) -> AbstractContextManager[None]:
+        """Surround a training pass of source images with this, so that the source's statistics are known."""
+        return self._statistics("student").watching(self.evaluated()["student"])
+
+    def steps_on_source(self) -> int:
+        """Return the number of steps on the source alone, after which adaptation begins."""
+        return 0 if self.adaptation is None else self.adaptation.options.pretrain_steps
+
+    def delivered_statistics(self) -> StatisticsOf:
+        """Return which images' BatchNorm statistics the network has that a user gets, as it is now."""
+        if not self.wants_target(sys.maxsize) or self.global_step <= self.steps_on_source():
+            return "source"
+        own_batches = self.adaptation is not None and self.adaptation.options.batchnorm == "target"
+        return "target" if own_batches else "source and target"
 
     def _gate_progress(self) -> float:
         """Steps of adaptation as a fraction of the gate's warm-up."""
@@ -150,7 +180,8 @@ class PoseMethod(BackwardAsForward):
 
     def learn(self, batch: SourceBatch) -> Labelled:
         """The source's pass: L_s of each keypoint against encoded labels."""
-        features = self._features(normalise(batch.image))
+        with self.source_pass():
+            features = self._features(normalise(batch.image))
         heatmaps = self.network.final(features).float()
         truth, visible = self.truth(batch)
         losses = heatmap_mse(heatmaps, truth, visible, self.training_options.reduction)
@@ -183,6 +214,9 @@ class PoseMethod(BackwardAsForward):
         schedule.step()
         if self.adaptation is not None:
             self._head_step = self.adaptation.after_step(self.network)
+            averages = self.adaptation.options.batchnorm == "average"
+            decay = self.adaptation.teacher.decay if averages else 0.0
+            self._statistics("teacher").follow(self._statistics("student"), decay)
             if self.global_step == self.adaptation.options.pretrain_steps:
                 self.start_adaptation()
         self._diagnostics.add(objective)
@@ -208,6 +242,9 @@ class PoseMethod(BackwardAsForward):
         if hasattr(optimizer, "energy"):
             logged["train/kinetic"] = float(optimizer.energy())
             logged["train/hamiltonian"] = logged["train/kinetic"] + logged["train/potential"]
+        if self.wants_target(sys.maxsize):
+            name, network = list(self.evaluated().items())[-1]
+            logged["train/statistics_shift"] = float(self._statistics(name).distance(network))
         corrupt = getattr(self._data, "corrupt_images", None)
         if corrupt is not None:
             logged["train/corrupt_images"] = float(corrupt())
@@ -244,8 +281,16 @@ class PoseMethod(BackwardAsForward):
             check_target(type(self).__name__, self._data, adapts=self.wants_target(sys.maxsize))
             if self.adaptation is not None and not isinstance(self.adaptation.gate, OpenGate):
                 check_length(total_steps(self.trainer), self.adaptation.options.gate_warmup)
+            check_pretraining(self.steps_on_source(), total_steps(self.trainer))
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
-            load_network(self.training_options.init_from, self.network, self.skeleton)
+            state = load_network(self.training_options.init_from, self.network, self.skeleton, self.quantized)
+            source = self._statistics("student")
+            source.read(self.evaluated()["student"])
+            if "source_statistics.student.mean" in state:  # of a network that has seen a target too
+                of_network = Statistics(self.network)
+                mean, variance = (state[f"source_statistics.student.{name}"] for name in ("mean", "variance"))
+                of_network.take(mean, variance)
+                source.take(of_network.mean, of_network.variance)
             self.start_adaptation()
 
     def evaluated(self) -> dict[str, nn.Module]:
@@ -259,11 +304,17 @@ class PoseMethod(BackwardAsForward):
         self._guard.check()
         data, paper = self._data, self.training_options.paper_scores
         names, networks = data.evaluation_names(), self.evaluated()
-        self._evaluation = Evaluation(names, networks, self.skeleton, data.image_size, paper, self.device)
+        size, quantise = data.image_size, self.quantized
+        self._evaluation = Evaluation(names, networks, self.skeleton, size, paper, self.device, quantise)
 
     def _evaluate(self, batch: LabelledBatch, number: int) -> None:
         assert self._evaluation is not None, "an evaluation has a start"
-        self._evaluation.add(batch, number, self.evaluated())
+        networks = self.evaluated()
+        with ExitStack() as worn:
+            if self._data.evaluation_names()[number] == "val" and self.wants_target(sys.maxsize):
+                for name in set(networks) & set(self.source_statistics):
+                    worn.enter_context(self._statistics(name).worn_by(networks[name]))
+            self._evaluation.add(batch, number, networks)
 
     def _end_evaluation(self) -> None:
         assert self._evaluation is not None, "an evaluation has a start"
@@ -293,7 +344,7 @@ class PoseMethod(BackwardAsForward):
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Predictions:
         """Keypoints in pixels of the original images."""
-        keypoints_px, confidence = decode(self(normalise(batch.image)).float())
+        keypoints_px, confidence = decode(self(normalise(batch.image)).float(), quantise=self.quantized)
         original_from_crop = invert(batch.matrix)
         return Predictions(
             keypoints_px=apply_points(original_from_crop, keypoints_px),
@@ -311,19 +362,62 @@ class PoseMethod(BackwardAsForward):
         check_weights(self.trained(), self.global_step)
         checkpoint["random_state"] = get_random_state()
         checkpoint["image_size"] = getattr(self._data, "image_size", None)
+        checkpoint.setdefault("hyper_parameters", {})["statistics"] = self.delivered_statistics()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
         check_skeleton(checkpoint, self.skeleton)
         goes_on = self.trainer.state.fn == "fit"
+        self._fill_statistics(checkpoint["state_dict"])
+        self._take_encoding(checkpoint, goes_on)
         check_model(checkpoint, self, goes_on)
         if goes_on:
             for saved in checkpoint.get("optimizer_states", []):
                 check_optimizer(saved["param_groups"], self._new_optimizer())
         self._random_state = checkpoint.get("random_state")
 
+    def _take_encoding(self, checkpoint: dict[str, Any], goes_on: bool) -> None:
+        """Decode as the checkpoint's network was taught; a run that resumes must teach as it did."""
+        saved = checkpoint.get("hyper_parameters", {}).get("quantized")  # absent in checkpoints of earlier versions
+        if saved is None or saved == self.quantized:
+            return
+        if goes_on:
+            raise InputError(
+                f"the checkpoint's network learned {named_encoding(saved)}, this run has training.quantise "
+                f"{self.quantized}; give the config it was made with"
+            )
+        self.quantized = saved
+
+    def _fill_statistics(self, state: dict[str, Any]) -> None:
+        """Give a checkpoint of an earlier version, which has no statistics of the source, its network's own."""
+        if any(name.startswith("source_statistics.") for name in state):
+            return
+        names = {module: name for name, module in self.named_modules()}
+        for network, statistics in self.source_statistics.items():
+            layers = [names[layer] for layer in batchnorm_layers(self.evaluated()["student"])]
+            for own, theirs in (("mean", "running_mean"), ("variance", "running_var")):
+                parts = [state[f"{layer}.{theirs}"] for layer in layers if f"{layer}.{theirs}" in state]
+                saved = torch.cat(parts) if parts else getattr(statistics, own).clone()
+                state[f"source_statistics.{network}.{own}"] = saved
+        if self.wants_target(sys.maxsize):
+            rank_zero_info(
+                "The checkpoint was saved by an earlier version, without the source's BatchNorm statistics: "
+                "val/… is measured with those of its network, which has seen the target."
+            )
+
     def on_train_start(self) -> None:
         """After resuming: forget what setting up has drawn."""
+        if self.wants_target(sys.maxsize) and batchnorm_layers(self.network):
+            rank_zero_info(self._about_statistics())
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
+
+    def _about_statistics(self) -> str:
+        batchnorm = "" if self.adaptation is None else f" (adaptation.batchnorm: {self.adaptation.options.batchnorm})"
+        targets = self.adaptation is not None and self.adaptation.options.batchnorm == "target"
+        return (
+            f"BatchNorm: the network that a user gets normalizes with statistics of "
+            f"{'the target' if targets else 'source and target'}{batchnorm}; val/… is measured with the source's. "
+            "How far they are apart is logged as train/statistics_shift."
+        )

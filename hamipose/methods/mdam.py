@@ -27,6 +27,7 @@ from hamipose.methods.ranges import at_least, fraction
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
 from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
+from hamipose.models.statistics import Statistics
 from hamipose.models.teacher import Teacher
 from hamipose.running.optimization import total_steps
 from hamipose.running.schedule import polynomial, ramp_down, ramp_up
@@ -145,12 +146,16 @@ class MDAM(PoseMethod):
         if training.reduction != "mean":
             raise InputError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
+        self.adaptation = Adaptation(
+            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
+        )
         keypoints = len(self.skeleton)
         self.refinement = Refinement(self.network.pyramid_channels, options.refinement_width, keypoints)
         self.classifier = DomainClassifier(self.refinement.channels, options.classifier_width)
         self.refinement_teacher = Teacher(self.refinement, adaptation.decay, adaptation.batchnorm)
-        self.labels = PseudoLabels()
+        refined = self.evaluated()["student"]
+        self.source_statistics = nn.ModuleDict({name: Statistics(refined) for name in ("student", "teacher")})
+        self.labels = PseudoLabels(training.quantise)
         self._pyramid = torch.compile(self.network.pyramid) if network.compile else self.network.pyramid
 
     def trained(self) -> nn.ModuleDict:
@@ -176,7 +181,8 @@ class MDAM(PoseMethod):
         visible = batch.source.visibility > 0
         truth = drawn(batch.source.keypoints_px, visible=visible)
         if target is None:
-            seen = self.see(images)
+            with self.source_pass():
+                seen = self.see(images)
             losses = heatmap_mse(seen.coarse, truth, visible.float())
             losses = losses + heatmap_mse(seen.refined.first, truth, visible.float())
             unused = [*self.refinement.second.parameters(), *self.classifier.parameters()]
@@ -199,7 +205,8 @@ class MDAM(PoseMethod):
         kept = min(kept, len(self.skeleton))
         strength = reversal(self.global_step / total_steps(self.trainer))
 
-        seen = self.see(mixed(images, student, share))
+        with self.source_pass():  # with the target's share of the mixture
+            seen = self.see(mixed(images, student, share))
         wanted = mixed(truth, labels, share)
         source = heatmap_mse(seen.coarse, wanted, weight) + heatmap_mse(seen.refined.first, wanted, weight)
         domain = self.tell(seen.refined.features, strength, of_source=True)
@@ -245,7 +252,8 @@ class MDAM(PoseMethod):
             heatmaps = self.evaluated()["teacher"](normalise(batch.teacher))
         student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
         mirrored = batch.student_mirrored ^ batch.teacher_mirrored
-        return warp_heatmaps(heatmaps, student_from_teacher, mirrored, self.skeleton.mirror)
+        quantise = self.training_options.quantise
+        return warp_heatmaps(heatmaps, student_from_teacher, mirrored, self.skeleton.mirror, quantise=quantise)
 
     def occlude(self, batch: TargetBatch) -> Tensor:
         """The student's view, in half of the images with patches anywhere."""
