@@ -88,7 +88,8 @@ class UniFrame(PoseMethod):
     are rounded and clamped to what a picture can hold. Adaptation goes on from the last pretrained weights, not from
     those that are best on the target's *test* set. The published teacher labels in training mode, with statistics of
     its batch; here, as in all methods, it has the student's unless ``adaptation.batchnorm`` is "target", so that rows
-    of a table do not differ by statistics. A gate may be given (none in the paper); the open one only measures conflicts.
+    of a table do not differ by statistics. A gate may be given (none in the paper); the open one only measures
+    conflicts.
 
     With several processes the median is that of the whole batch; BatchNorm, the teacher's too, sees each one's share.
 

@@ -57,7 +57,7 @@ def test_decode_undoes_encode_up_to_the_very_edge(x, y, sigma):
     assert np.exp(-0.25 / sigma**2) - 1e-4 <= confidence.item() <= 1
 
 
-@given(x=st.floats(0, SIZE[1] - 2.1, width=32), y=st.floats(0, SIZE[0] - 2.1, width=32), sigma=st.floats(0.8, 3.0))
+@given(x=st.floats(0, SIZE[1] - 2.5, width=32), y=st.floats(0, SIZE[0] - 2.5, width=32), sigma=st.floats(0.8, 3.0))
 @settings(max_examples=200, deadline=None)
 def test_decode_undoes_quantised_encode_up_to_the_rounding(x, y, sigma):
     keypoint = torch.tensor([[x, y]])
