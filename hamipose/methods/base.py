@@ -2,7 +2,7 @@
 
 import math
 import sys
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,12 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from hamipose.affine import apply_points, invert
 from hamipose.data.base import named_skeleton
-from hamipose.errors import InputError
 from hamipose.gating import OpenGate
 from hamipose.heatmaps import decode, encode
 from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
-from hamipose.methods.checkpoint import check_skeleton, load_network, named_encoding
+from hamipose.methods.checkpoint import check_skeleton, load_network, saved_encoding
 from hamipose.methods.checks import (
     check_length,
     check_model,
@@ -35,9 +34,10 @@ from hamipose.methods.diagnostics import Diagnostics, Objective
 from hamipose.methods.evaluation import Evaluation
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
+from hamipose.methods.source_statistics import SourceStatistics, about_statistics
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
-from hamipose.models.statistics import Statistics, StatisticsOf, batchnorm_layers
+from hamipose.models.statistics import StatisticsOf, batchnorm_layers
 from hamipose.running.backward import BackwardAsForward
 from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import new_optimizer, total_steps
@@ -85,7 +85,7 @@ class PoseMethod(BackwardAsForward):
         )
         self.quantized = training.quantise  # of the weights at hand: `test` takes a checkpoint's
         # The networks' own running statistics mix the domains; source validation is measured with the source's.
-        self.source_statistics = nn.ModuleDict({n: Statistics(self.network) for n in ("student", "teacher")})
+        self.source_statistics = SourceStatistics(self.network)
         self.make_optimizer = optimizer
         self.training_options = training
         self._features = torch.compile(self.network.features) if network.compile else self.network.features
@@ -131,16 +131,15 @@ class PoseMethod(BackwardAsForward):
         """The network has learnt from the source, in this run or in another: what follows it starts from there."""
         if self.adaptation is not None:
             self.adaptation.teacher.reset(self.network)
-        self._statistics("teacher").follow(self._statistics("student"), 0.0)
+        self.source_statistics.follow(0.0)
 
-    def _statistics(self, network: str) -> Statistics:
-        found = self.source_statistics[network]
-        assert isinstance(found, Statistics)
-        return found
+    def statistics_of(self) -> nn.Module:
+        """Return what the student's passes go through, whose BatchNorm statistics are kept for the source alone."""
+        return self.network
 
     def source_pass(self) -> AbstractContextManager[None]:
         """Surround a training pass of source images with this, so that the source's statistics are known."""
-        return self._statistics("student").watching(self.evaluated()["student"])
+        return self.source_statistics.student.watching(self.statistics_of())
 
     def steps_on_source(self) -> int:
         """Return the number of steps on the source alone, after which adaptation begins."""
@@ -216,7 +215,7 @@ class PoseMethod(BackwardAsForward):
             self._head_step = self.adaptation.after_step(self.network)
             averages = self.adaptation.options.batchnorm == "average"
             decay = self.adaptation.teacher.decay if averages else 0.0
-            self._statistics("teacher").follow(self._statistics("student"), decay)
+            self.source_statistics.follow(decay)
             if self.global_step == self.adaptation.options.pretrain_steps:
                 self.start_adaptation()
         self._diagnostics.add(objective)
@@ -244,7 +243,8 @@ class PoseMethod(BackwardAsForward):
             logged["train/hamiltonian"] = logged["train/kinetic"] + logged["train/potential"]
         if self.wants_target(sys.maxsize):
             name, network = list(self.evaluated().items())[-1]
-            logged["train/statistics_shift"] = float(self._statistics(name).distance(network))
+            if (of_source := self.source_statistics.of(name)) is not None:
+                logged["train/statistics_shift"] = float(of_source.distance(network))
         corrupt = getattr(self._data, "corrupt_images", None)
         if corrupt is not None:
             logged["train/corrupt_images"] = float(corrupt())
@@ -284,13 +284,7 @@ class PoseMethod(BackwardAsForward):
             check_pretraining(self.steps_on_source(), total_steps(self.trainer))
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
             state = load_network(self.training_options.init_from, self.network, self.skeleton, self.quantized)
-            source = self._statistics("student")
-            source.read(self.evaluated()["student"])
-            if "source_statistics.student.mean" in state:  # of a network that has seen a target too
-                of_network = Statistics(self.network)
-                mean, variance = (state[f"source_statistics.student.{name}"] for name in ("mean", "variance"))
-                of_network.take(mean, variance)
-                source.take(of_network.mean, of_network.variance)
+            self.source_statistics.start_from(state, self.network, self.statistics_of())
             self.start_adaptation()
 
     def evaluated(self) -> dict[str, nn.Module]:
@@ -310,10 +304,8 @@ class PoseMethod(BackwardAsForward):
     def _evaluate(self, batch: LabelledBatch, number: int) -> None:
         assert self._evaluation is not None, "an evaluation has a start"
         networks = self.evaluated()
-        with ExitStack() as worn:
-            if self._data.evaluation_names()[number] == "val" and self.wants_target(sys.maxsize):
-                for name in set(networks) & set(self.source_statistics):
-                    worn.enter_context(self._statistics(name).worn_by(networks[name]))
+        of_source = self._data.evaluation_names()[number] == "val" and self.wants_target(sys.maxsize)
+        with self.source_statistics.worn_by(networks) if of_source else nullcontext():
             self._evaluation.add(batch, number, networks)
 
     def _end_evaluation(self) -> None:
@@ -368,56 +360,23 @@ class PoseMethod(BackwardAsForward):
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
         check_skeleton(checkpoint, self.skeleton)
         goes_on = self.trainer.state.fn == "fit"
-        self._fill_statistics(checkpoint["state_dict"])
-        self._take_encoding(checkpoint, goes_on)
+        lacked = self.source_statistics.fill(checkpoint["state_dict"], self, self.statistics_of())
+        if lacked and self.wants_target(sys.maxsize):
+            rank_zero_info(
+                "The checkpoint was saved by an earlier version, without the source's BatchNorm statistics: "
+                "val/… is measured with those of its network, which has seen the target."
+            )
+        self.quantized = saved_encoding(checkpoint, self.quantized, goes_on)
         check_model(checkpoint, self, goes_on)
         if goes_on:
             for saved in checkpoint.get("optimizer_states", []):
                 check_optimizer(saved["param_groups"], self._new_optimizer())
         self._random_state = checkpoint.get("random_state")
 
-    def _take_encoding(self, checkpoint: dict[str, Any], goes_on: bool) -> None:
-        """Decode as the checkpoint's network was taught; a run that resumes must teach as it did."""
-        saved = checkpoint.get("hyper_parameters", {}).get("quantized")  # absent in checkpoints of earlier versions
-        if saved is None or saved == self.quantized:
-            return
-        if goes_on:
-            raise InputError(
-                f"the checkpoint's network learned {named_encoding(saved)}, this run has training.quantise "
-                f"{self.quantized}; give the config it was made with"
-            )
-        self.quantized = saved
-
-    def _fill_statistics(self, state: dict[str, Any]) -> None:
-        """Give a checkpoint of an earlier version, which has no statistics of the source, its network's own."""
-        if any(name.startswith("source_statistics.") for name in state):
-            return
-        names = {module: name for name, module in self.named_modules()}
-        for network, statistics in self.source_statistics.items():
-            layers = [names[layer] for layer in batchnorm_layers(self.evaluated()["student"])]
-            for own, theirs in (("mean", "running_mean"), ("variance", "running_var")):
-                parts = [state[f"{layer}.{theirs}"] for layer in layers if f"{layer}.{theirs}" in state]
-                saved = torch.cat(parts) if parts else getattr(statistics, own).clone()
-                state[f"source_statistics.{network}.{own}"] = saved
-        if self.wants_target(sys.maxsize):
-            rank_zero_info(
-                "The checkpoint was saved by an earlier version, without the source's BatchNorm statistics: "
-                "val/… is measured with those of its network, which has seen the target."
-            )
-
     def on_train_start(self) -> None:
         """After resuming: forget what setting up has drawn."""
         if self.wants_target(sys.maxsize) and batchnorm_layers(self.network):
-            rank_zero_info(self._about_statistics())
+            rank_zero_info(about_statistics(None if self.adaptation is None else self.adaptation.options.batchnorm))
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
-
-    def _about_statistics(self) -> str:
-        batchnorm = "" if self.adaptation is None else f" (adaptation.batchnorm: {self.adaptation.options.batchnorm})"
-        targets = self.adaptation is not None and self.adaptation.options.batchnorm == "target"
-        return (
-            f"BatchNorm: the network that a user gets normalizes with statistics of "
-            f"{'the target' if targets else 'source and target'}{batchnorm}; val/… is measured with the source's. "
-            "How far they are apart is logged as train/statistics_shift."
-        )

@@ -17,8 +17,8 @@ __all__ = [
     "load",
     "load_network",
     "model_info",
-    "named_encoding",
     "read_checkpoint",
+    "saved_encoding",
 ]
 
 
@@ -55,11 +55,31 @@ def check_skeleton(checkpoint: dict[str, Any], skeleton: Skeleton) -> None:
         )
 
 
-def named_encoding(quantized: bool) -> str:
+def _named(quantized: bool) -> str:
     """Name the kind of targets for messages."""
     return (
         "quantized targets (training.quantise: true)" if quantized else "sub-pixel targets (training.quantise: false)"
     )
+
+
+def saved_encoding(checkpoint: dict[str, Any], quantized: bool, goes_on: bool) -> bool:
+    """Return how the targets were encoded that a checkpoint's network learned; decoding follows it.
+
+    Args:
+        checkpoint: as Lightning reads it; one of an earlier version does not say, and the config's word stands.
+        quantized: what the config says.
+        goes_on: whether training does, which must teach as it did.
+
+    Raises:
+        InputError: training would go on with another encoding.
+    """
+    saved = checkpoint.get("hyper_parameters", {}).get("quantized", quantized)
+    if goes_on and saved != quantized:
+        raise InputError(
+            f"the checkpoint's network learned {_named(saved)}, this run would teach it {_named(quantized)}; "
+            "give the config it was made with"
+        )
+    return bool(saved)
 
 
 def _network_state(checkpoint: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -83,8 +103,8 @@ def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton, qua
     learned = checkpoint["hyper_parameters"].get("quantized", quantized)  # absent in those of earlier versions
     if learned != quantized:
         raise InputError(
-            f"checkpoint {path} learned {named_encoding(learned)}, and this run would teach it "
-            f"{named_encoding(quantized)}, which lie up to 1.5 px away; set training.quantise to {str(learned).lower()}"
+            f"checkpoint {path} learned {_named(learned)}, and this run would teach it "
+            f"{_named(quantized)}, which lie up to 1.5 px away; set training.quantise to {str(learned).lower()}"
         )
     try:
         network.load_state_dict(_network_state(checkpoint, "network."))

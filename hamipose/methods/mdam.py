@@ -24,10 +24,10 @@ from hamipose.methods.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.occlusion import paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.source_statistics import SourceStatistics
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
 from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
-from hamipose.models.statistics import Statistics
 from hamipose.models.teacher import Teacher
 from hamipose.running.optimization import total_steps
 from hamipose.running.schedule import polynomial, ramp_down, ramp_up
@@ -153,8 +153,7 @@ class MDAM(PoseMethod):
         self.refinement = Refinement(self.network.pyramid_channels, options.refinement_width, keypoints)
         self.classifier = DomainClassifier(self.refinement.channels, options.classifier_width)
         self.refinement_teacher = Teacher(self.refinement, adaptation.decay, adaptation.batchnorm)
-        refined = self.evaluated()["student"]
-        self.source_statistics = nn.ModuleDict({name: Statistics(refined) for name in ("student", "teacher")})
+        self.source_statistics = SourceStatistics(self.statistics_of())
         self.labels = PseudoLabels(training.quantise)
         self._pyramid = torch.compile(self.network.pyramid) if network.compile else self.network.pyramid
 
@@ -166,6 +165,10 @@ class MDAM(PoseMethod):
     def learning_rate(self, step: int, total: float) -> float:
         """See the class."""
         return min(1.0, (step + 1) / max(1, self.training_options.warmup_steps)) * polynomial(step, total)
+
+    def statistics_of(self) -> nn.Module:
+        """Return the network with its refinement."""
+        return RefinedNetwork(self.network, self.refinement)
 
     def see(self, images: Float[Tensor, "batch 3 height width"]) -> _Seen:
         """Coarse and refined heatmaps of normalised images."""

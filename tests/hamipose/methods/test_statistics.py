@@ -31,7 +31,7 @@ def test_the_sources_statistics_are_kept_beside_those_of_both_domains(name: str,
     data, student = trainer.datamodule, model.evaluated()["student"]
     model.eval()
     target = first_mean(Statistics(reestimated(student, (b.image for b in whole_target(data, 0, 1)))), student)
-    source = first_mean(model.source_statistics["student"], student)
+    source = first_mean(model.source_statistics.student, student)
     own = first_mean(Statistics(student), student)
     apart = (source - target).norm()
     assert (own - source).norm() > 0.2 * apart, "the network's own statistics have seen the target"
@@ -67,11 +67,11 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
     train(model, dots, tmp_path, {"steps_per_epoch": 6})
     teacher = model.adaptation.teacher.network
     for name, network in (("student", model.network), ("teacher", teacher)):
-        source = model.source_statistics[name].mean
+        source = model.source_statistics.of(name).mean
         assert all(torch.equal(mean, source) for mean in found[0, name]), "val"
         assert all(torch.equal(mean, Statistics(network).mean) for mean in found[1, name]), "report"
         assert (source - Statistics(network).mean).abs().max() > 0.01
-    same = torch.equal(model.source_statistics["student"].mean, model.source_statistics["teacher"].mean)
+    same = torch.equal(model.source_statistics.student.mean, model.source_statistics.teacher.mean)
     assert same == (batchnorm != "average")
     assert model.delivered_statistics() == ("target" if batchnorm == "target" else "source and target")
 
@@ -88,7 +88,7 @@ def test_they_are_in_the_checkpoint_with_what_the_delivered_network_has(dots: Pa
     scores = [trainer.callback_metrics["val/pck"]]
     other = trainer_in(tmp_path)
     other.validate(again, data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True, verbose=False)
-    assert torch.equal(again.source_statistics["teacher"].mean, content["state_dict"]["source_statistics.teacher.mean"])
+    assert torch.equal(again.source_statistics.teacher.mean, content["state_dict"]["source_statistics.teacher.mean"])
     assert other.callback_metrics["val/pck"] == scores[0]
 
     # An earlier version kept none: its network's own stand in, and nothing is refused.
@@ -97,13 +97,13 @@ def test_they_are_in_the_checkpoint_with_what_the_delivered_network_has(dots: Pa
     trainer_in(tmp_path).validate(
         again, data_of(dots), ckpt_path=tmp_path / "old.ckpt", weights_only=True, verbose=False
     )
-    assert torch.equal(again.source_statistics["student"].mean, Statistics(again.network).mean)
+    assert torch.equal(again.source_statistics.student.mean, Statistics(again.network).mean)
 
     # A new run takes them over with the network.
     started = MeanTeacher(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
     trainer_in(tmp_path, max_steps=0).fit(started, data_of(dots))
     saved = torch.load(tmp_path / "mine.ckpt", weights_only=True)["state_dict"]["source_statistics.student.mean"]
-    assert torch.equal(started.source_statistics["student"].mean, saved)
+    assert torch.equal(started.source_statistics.student.mean, saved)
 
 
 def test_while_pretraining_the_delivered_network_has_the_sources(dots: Path, tmp_path: Path):
