@@ -21,8 +21,8 @@ def about_statistics(batchnorm: str | None) -> str:
     whose = "the target" if batchnorm == "target" else "source and target"
     option = "" if batchnorm is None else f" (adaptation.batchnorm: {batchnorm})"
     return (
-        f"BatchNorm: the network that a user gets normalizes with statistics of {whose}{option}; val/… is measured with "
-        "the source's. How far the two are apart is logged as train/statistics_shift."
+        f"BatchNorm: the network that a user gets normalizes with statistics of {whose}{option}; val/… is measured "
+        "with the source's. How far the two are apart is logged as train/statistics_shift."
     )
 
 
