@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hamipose.errors import InputError
 from hamipose.models.preprocess import normalise
 
 __all__ = ["Statistics", "StatisticsOf", "batchnorm_layers", "reestimated"]
@@ -137,7 +138,7 @@ def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "batch 3 hei
         batches: images, a few hundred in all.
 
     Raises:
-        ValueError: there is no batch.
+        InputError: there is no batch.
     """
     copied = copy.deepcopy(network).eval()
     layers = batchnorm_layers(copied)
@@ -151,7 +152,10 @@ def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "batch 3 hei
         copied(normalise(images))
         seen += 1
     if not seen:
-        raise ValueError("statistics of no image: expected at least one batch")
+        raise InputError(
+            "BatchNorm statistics: no image could be read; expected at least one readable target image, or "
+            "model.init_args.target_images 0"
+        )
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()

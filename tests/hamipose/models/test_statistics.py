@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hamipose.errors import InputError
 from hamipose.models.preprocess import normalise
 from hamipose.models.statistics import Statistics, batchnorm_layers, reestimated
 
@@ -93,5 +94,5 @@ def test_reestimated_statistics_are_the_means_over_the_images_and_weights_stay()
         assert torch.equal(value, before[name]), "the network itself is left alone"
     for ours, theirs in zip(copied.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(InputError, match="no image"):
         reestimated(model, [])
