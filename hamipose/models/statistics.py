@@ -96,8 +96,8 @@ class Statistics(nn.Module):
         with self.worn_by(network):
             parts = [(layer.running_mean, layer.running_var) for layer in batchnorm_layers(network)]
         for layer, (mean, variance) in zip(batchnorm_layers(network), parts, strict=True):
-            layer.running_mean.copy_(mean)  # type: ignore[union-attr]
-            layer.running_var.copy_(variance)  # type: ignore[union-attr]
+            layer.running_mean.copy_(mean)  # type: ignore[union-attr, arg-type]
+            layer.running_var.copy_(variance)  # type: ignore[union-attr, arg-type]
 
     @torch.no_grad()
     def distance(self, network: nn.Module) -> Float[Tensor, ""]:
