@@ -28,9 +28,7 @@ from hamipose.affine import apply_points, crop_matrix
 from hamipose.data import LeedsSports
 from hamipose.data.views import labels_in_view, warp
 from hamipose.draw import draw_keypoints, grid, label
-from hamipose.heatmaps import decode
-from hamipose.methods.checkpoint import load
-from hamipose.models.preprocess import normalise
+from hamipose.inference.predictor import load
 from hamipose.running.metrics_file import read_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -115,7 +113,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
     chosen = {"last": -1, "source-selected": int(np.argmax(metrics["val/pck"][1]))}
     found = {}
     for selection, epoch in chosen.items():
-        for network in ("student", "teacher"):
+        for network in ("target-statistics", "student", "teacher"):
             prefix = f"report/lsp/{network}/pck"
             if f"{prefix}@0.05" not in metrics:
                 continue
@@ -151,7 +149,7 @@ def examples(arguments: argparse.Namespace, seed: int, photos_shown: bool) -> np
     size, shown = arguments.image_size, 224
     networks = {}
     for name in ("source only", "mean teacher", "HamiPose"):
-        networks[name] = load(arguments.out / f"seed{seed}" / slug(name) / "checkpoints/last.ckpt")
+        networks[name] = load(arguments.out / f"seed{seed}" / slug(name) / "checkpoints/last.ckpt", device="cpu")
     tiles = []
     for i in range(12):
         sample = photos[i]
@@ -162,7 +160,7 @@ def examples(arguments: argparse.Namespace, seed: int, photos_shown: bool) -> np
         crop = warp(sample.image, crop_matrix(sample.box_px, size), size)
         enlarge = np.array([[shown / size, 0, (shown / size - 1) / 2], [0, shown / size, (shown / size - 1) / 2]])
         for name, network in networks.items():
-            points = decode(network(normalise(torch.from_numpy(crop).permute(2, 0, 1)[None])))[0][0].numpy()
+            points = network.decode(network.heatmaps(torch.from_numpy(crop).permute(2, 0, 1)[None]))[0][0].numpy()
             points = apply_points(enlarge, points).astype(np.float32)
             tiles.append(label(draw_keypoints(image, points, photos.skeleton, visibility > 0), name))
     return grid(tiles, columns=8)
@@ -216,7 +214,7 @@ def main() -> None:
     arguments.results.mkdir(parents=True, exist_ok=True)
     runs = {}
     for seed in arguments.seeds:
-        start = fit(arguments, "start", "source_only.yaml", seed, arguments.start_steps, None)
+        start = fit(arguments, "start", "start.yaml", seed, arguments.start_steps, None)
         for name in arguments.methods:
             runs[name, seed] = fit(arguments, name, METHODS[name], seed, arguments.steps, start)
             print(

@@ -121,6 +121,7 @@ def warp_heatmaps(
     mirrored: Bool[Tensor, " batch"],
     mirror: list[int],
     stride: int = 4,
+    quantise: bool = False,
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
     """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
 
@@ -133,13 +134,14 @@ def warp_heatmaps(
         mirrored: whether exactly one of the two views is mirrored; left and right channels are exchanged there.
         mirror: :attr:`hamipose.skeletons.Skeleton.mirror`.
         stride: pixels per cell.
+        quantise: whether the network learned targets of ``encode(…, quantise=True)``, whose cells lie elsewhere.
 
     Returns:
         The heatmaps in the student's view in single precision, and where they are known: True for the cells that the
         teacher saw (between its outermost cell centres), False where the result is padding.
     """
     height, width = heatmaps.shape[-2:]
-    cells = matrix_px_to_cells(student_from_teacher.float(), stride)
+    cells = matrix_px_to_cells(student_from_teacher.float(), stride, quantise)
     tolerance = 1e-4  # of half a side
     rows = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
     if rows and not heatmaps.requires_grad and min(height, width) >= 2:

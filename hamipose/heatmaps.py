@@ -2,14 +2,35 @@
 
 A cell covers ``stride`` × ``stride`` pixels, and its centre lies in the middle of them:
 ``px = (cell + 0.5) · stride − 0.5``. That map commutes with mirroring, where the field's ``int(px / 4 + 0.5)`` does
-not; the latter is kept as ``quantise=True`` for the published protocol.
+not; the latter is kept as ``quantise=True`` for the published protocol. Its cell is the middle of the pixels that are
+rounded to it at ``px = cell · stride``, so a network that learned such targets is decoded with ``quantise=True`` too:
+how targets were encoded is part of a model (``ModelInfo.quantized``).
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["argmax", "cell_to_px", "decode", "encode", "inside", "matrix_px_to_cells", "px_to_cell", "quantised_cell"]
+__all__ = [
+    "argmax",
+    "cell_to_px",
+    "decode",
+    "encode",
+    "inside",
+    "matrix_px_to_cells",
+    "offset_px",
+    "px_to_cell",
+    "quantised_cell",
+]
+
+
+def offset_px(stride: int = 4, quantise: bool = False) -> float:
+    """Return where cell 0 lies in pixels: at the middle of the pixels it covers, or of those rounded to it.
+
+    >>> offset_px(), offset_px(quantise=True)
+    (1.5, 0.0)
+    """
+    return 0.0 if quantise else (stride - 1) / 2
 
 
 def px_to_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
@@ -21,18 +42,26 @@ def px_to_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[T
     return (points_px + 0.5) / stride - 0.5
 
 
-def cell_to_px(points_cell: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
-    """Points in heatmap cells → points in pixels of the image; undoes :func:`px_to_cell`."""
-    return (points_cell + 0.5) * stride - 0.5
+def cell_to_px(
+    points_cell: Float[Tensor, "*batch 2"], stride: int = 4, quantise: bool = False
+) -> Float[Tensor, "*batch 2"]:
+    """Points in heatmap cells → points in pixels of the image; undoes :func:`px_to_cell`, or the field's rounding.
+
+    >>> cell_to_px(torch.tensor([0.0, 1.0])), cell_to_px(torch.tensor([0.0, 1.0]), quantise=True)
+    (tensor([1.5000, 5.5000]), tensor([0., 4.]))
+    """
+    return points_cell * stride + offset_px(stride, quantise)
 
 
-def matrix_px_to_cells(matrices: Float[Tensor, "*batch 2 3"], stride: int = 4) -> Float[Tensor, "*batch 2 3"]:
+def matrix_px_to_cells(
+    matrices: Float[Tensor, "*batch 2 3"], stride: int = 4, quantise: bool = False
+) -> Float[Tensor, "*batch 2 3"]:
     r"""The map that a pixel map is on the heatmaps.
 
     With :math:`S` the map from cells to pixels this is :math:`S^{-1} M S`: the linear part stays, and the shift becomes
-    :math:`(A o + t - o) / \mathrm{stride}` where :math:`o = (\mathrm{stride} - 1) / 2`.
+    :math:`(A o + t - o) / \mathrm{stride}` where :math:`o` is :func:`offset_px`.
     """
-    offset = (stride - 1) / 2
+    offset = offset_px(stride, quantise)
     cells = matrices.clone()
     cells[..., 2] = (matrices[..., :2].sum(-1) * offset + matrices[..., 2] - offset) / stride
     return cells
@@ -116,7 +145,7 @@ def argmax(
 
 
 def decode(
-    heatmaps: Float[Tensor, "*batch keypoint height width"], *, stride: int = 4
+    heatmaps: Float[Tensor, "*batch keypoint height width"], *, stride: int = 4, quantise: bool = False
 ) -> tuple[Float[Tensor, "*batch keypoint 2"], Float[Tensor, "*batch keypoint"]]:
     r"""Keypoints and confidences of heatmaps, to a fraction of a cell.
 
@@ -127,6 +156,8 @@ def decode(
     Args:
         heatmaps: at least three cells on each side.
         stride: pixels per cell.
+        quantise: whether the network learned targets of ``encode(…, quantise=True)``. The rounding itself, up to half
+            a cell, cannot be restored, but its mean, (stride − 1) / 2 px, is undone.
 
     Returns:
         Keypoints in pixels and the height of the highest cell. A map that holds NaN gives NaN.
@@ -153,7 +184,7 @@ def decode(
         -1,
     )
     refined = torch.where((peak > 0)[..., None], refined, cells + 0 * peak[..., None])
-    return cell_to_px(refined, stride), peak
+    return cell_to_px(refined, stride, quantise), peak
 
 
 def _highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:

@@ -102,6 +102,7 @@ def adapt_config(
     target: dict[str, Any],
     start: Path,
     report: dict[str, Any] | None,
+    quantized: bool = False,
 ) -> dict[str, Any]:
     """A run of HamiPose from the start.
 
@@ -114,11 +115,13 @@ def adapt_config(
         target: the footage.
         start: checkpoint to start from.
         report: labelled frames, if there are any; they are scored and choose nothing.
+        quantized: how the targets were encoded that the start learned.
     """
     config = _common(plan, folder, cache, source, plan.adapt_steps, seed)
     config["model"]["init_args"]["training"]["init_from"] = str(start)
+    config["model"]["init_args"]["training"]["quantise"] = quantized
+    config["model"]["init_args"]["adaptation"] = {"pretrain_steps": 0}
     # Small heatmaps are flattened by warping them: there, the student's view differs in its colours alone.
-    config["model"]["init_args"]["adaptation"] = {"batchnorm": "target"}
     config["data"]["target"] = [target]
     config["data"]["student_views"] = "photometric" if plan.image_size < 192 else "hamipose"
     if report is not None:

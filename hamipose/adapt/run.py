@@ -56,6 +56,8 @@ def _as_checkpoint(model: Predictor, path: Path) -> Path:
         "skeleton": info.skeleton,
         "backbone": info.backbone,
         "deconv_channels": list(info.deconv_channels),
+        "quantized": info.quantized,
+        "statistics": info.statistics,
     }
     content = {"state_dict": state, "hyper_parameters": hparams, "image_size": info.image_size}
     AtomicCheckpoints().save_checkpoint(content, path)
@@ -166,7 +168,15 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     target = target_set(request.footage, request.boxes, request.every)
     folder = request.out / "adapted"
     config = adapt_config(
-        plan, folder, request.cache, request.source, request.seed, target=target, start=start, report=report
+        plan,
+        folder,
+        request.cache,
+        request.source,
+        request.seed,
+        target=target,
+        start=start,
+        report=report,
+        quantized=load(start, device="cpu", image_size=plan.image_size).info.quantized,
     )
     _fit(config, folder)
 
@@ -186,13 +196,16 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     picture = side_by_side(seen, after_model.skeleton)
     page = _page(request, before, after, doubts, picture, f"{seconds / 60:.1f} minutes on {machine}.")
     scores = {} if labelled is None else {n: labelled_pck(m, labelled) for n, m in models.items()}
+    statistics = {name: model.info.statistics for name, model in models.items()}
     content = {"before": asdict(before), "after": asdict(after), "doubts": doubts, "labelled": scores}
+    content["statistics"] = statistics
     write_text(request.out / "signs.json", json.dumps(content, indent=1) + "\n")
     for name, old, new in rows(before, after):
         say(f"  {name:17} {old:>7} → {new}")
     for threshold in scores.get("before", {}):
         was, now = (100 * scores[name][threshold] for name in ("before", "after"))
         say(f"  PCK@{threshold:<4} {was:16.1f} → {now:.1f} % on the labelled pictures")
+    say(f"  BatchNorm statistics: {before_model.info.statistics} → {after_model.info.statistics} images'")
     for doubt in doubts:
         say(f"Careful: {doubt}. Look at {page} before you use the model.")
     say(f"The model is in {request.out}, pictures and curves in {page}")

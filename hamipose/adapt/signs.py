@@ -15,7 +15,6 @@ from torch import Tensor
 
 from hamipose.affine import apply_points, augment_matrix, crop_matrix, invert, warp_images
 from hamipose.data.views import warp
-from hamipose.heatmaps import decode
 from hamipose.inference.predictor import Predictor
 from hamipose.types import UnlabelledSample
 
@@ -63,7 +62,7 @@ def jerk(points: Float[Tensor, "frame keypoint 2"], side: int) -> float | None:
 
 
 def _found(model: Predictor, crops: UInt8[Tensor, "batch 3 size size"]) -> tuple[Tensor, Tensor]:
-    points, peaks = decode(model.heatmaps(crops).cpu())
+    points, peaks = model.decode(model.heatmaps(crops).cpu())
     return points, peaks.clamp(0, 1)
 
 

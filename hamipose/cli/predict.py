@@ -130,6 +130,7 @@ def main(arguments: list[str]) -> None:
     if given.csv:
         write_csv(out / "predictions.csv", found, model.skeleton)
     print(f"{len(found)} people in {given.input}: keypoints in {out / 'predictions.json'}")
+    print(f"model: {model.info.method}, BatchNorm statistics of {model.info.statistics} images")
     if failed is not None:
         raise failed
     if footage.again is not None and not given.no_overlays:  # after the keypoints, which a full disk must not cost

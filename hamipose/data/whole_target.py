@@ -14,15 +14,18 @@ __all__ = ["whole_target"]
 
 
 class _Readable(Dataset):
-    """Plain crops; a picture that cannot be read is black and numbered −1, as padding is."""
+    """Some plain crops; one that cannot be read is black, has no name and is numbered −1, as padding is."""
 
-    def __init__(self, crops: PlainCrops):
+    def __init__(self, crops: PlainCrops, chosen: int):
         self.crops = crops
+        self.chosen = chosen
 
     def __len__(self) -> int:
-        return len(self.crops)
+        return self.chosen
 
     def __getitem__(self, index: int) -> LabelledBatch:
+        every = len(self.crops)
+        index = index * every // self.chosen if index < self.chosen else index - self.chosen + every
         try:
             return self.crops[index]
         except UnreadableImage:
@@ -37,19 +40,22 @@ class _Readable(Dataset):
             )
 
 
-def whole_target(data: DomainAdaptation, rank: int, world: int) -> Iterator[LabelledBatch]:
+def whole_target(data: DomainAdaptation, rank: int, world: int, count: int | None = None) -> Iterator[LabelledBatch]:
     """This process's share of all target images, in batches without a single label.
 
     Args:
         data: whose targets; images are read in this process.
         rank: number of this process.
         world: number of processes; each gets equally many batches.
+        count: read about so many, at even distances through each target; all where None.
     """
+    total = sum(len(dataset) for dataset in data.target)
     for dataset in data.target:
+        chosen = len(dataset) if count is None else min(len(dataset), max(1, count * len(dataset) // total))
         yield from DataLoader(
-            _Readable(PlainCrops(dataset, data.image_size, len(data.skeleton))),
+            _Readable(PlainCrops(dataset, data.image_size, len(data.skeleton)), chosen),
             batch_size=data.evaluation_batch_size,
-            sampler=ShareSampler(len(dataset), rank, world),
+            sampler=ShareSampler(chosen, rank, world),
             collate_fn=collate_evaluation,
             generator=torch.Generator().manual_seed(data.seed),  # or it would take a number from the run's own
         )

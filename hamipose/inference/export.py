@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from hamipose.errors import InputError
+from hamipose.heatmaps import offset_px
 from hamipose.inference.predictor import Predictor
 from hamipose.io.whole_file import whole_file
 from hamipose.models.network import PoseNetwork
@@ -85,7 +86,9 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
     """Write the file and compare it with the model at batches of 1 and 3.
 
     The input is ``image`` (uint8, batch × 3 × size × size, RGB crops), the output ``heatmaps``; the file's metadata
-    have the keypoints' names, the size and the stride.
+    have the keypoints' names, the size, and ``stride`` and ``offset_px``: a cell lies at stride · cell + offset_px in
+    pixels of the crop. ``targets`` says how those were encoded that it learned (sub-pixel or quantized),
+    ``statistics`` which images' BatchNorm statistics it has.
 
     Args:
         model: what to export.
@@ -134,6 +137,9 @@ def _described_and_checked(model: Predictor, path: Path, opset: int, tolerance: 
         "keypoints": ",".join(model.skeleton.keypoints),
         "image_size": str(model.info.image_size),
         "stride": str(PoseNetwork.stride),
+        "offset_px": str(offset_px(PoseNetwork.stride, model.info.quantized)),
+        "targets": "quantized" if model.info.quantized else "sub-pixel",
+        "statistics": model.info.statistics,
         "backbone": model.info.backbone,
         "method": model.info.method,
     }

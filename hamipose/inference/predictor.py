@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,6 +77,12 @@ class Predictor:
         """Of square crops."""
         return self.network(normalise(crops.to(self.device))).float()
 
+    def decode(
+        self, heatmaps: Float[Tensor, "batch keypoint h w"]
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
+        """Return keypoints in pixels of the crops, and confidences: the inverse of how the targets were encoded."""
+        return decode(heatmaps, quantise=self.info.quantized)
+
     def stream(
         self, samples: Iterable[UnlabelledSample], *, batch_size: int = 16, heatmaps: bool = False
     ) -> Iterator[Prediction]:
@@ -92,7 +99,7 @@ class Predictor:
             matrices = np.stack([crop_matrix(sample.box_px, size) for sample in batch])
             crops = np.stack([warp(s.image, m, size) for s, m in zip(batch, matrices, strict=True)])
             maps = self.heatmaps(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))).cpu()
-            points, confidence = decode(maps)
+            points, confidence = self.decode(maps)
             original_from_crop = invert(torch.from_numpy(matrices.astype(np.float32)))
             points_px = apply_points(original_from_crop, points).numpy()
             regions = region_px(original_from_crop, size).numpy()
@@ -143,13 +150,15 @@ class Predictor:
         return list(self.stream(samples(), batch_size=batch_size, heatmaps=heatmaps))
 
 
-def _size_beside(checkpoint: Path) -> int | None:
-    """The side of the crops from the run's config, for checkpoints that do not say."""
+def _beside(checkpoint: Path, *keys: str) -> Any:
+    """Return an option of the run's config, for checkpoints that do not state it; None where there is none."""
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         config = folder / "config.yaml"
         if config.is_file():
-            data = read_yaml(config, "config", "the options of a run").get("data")
-            return data.get("image_size") if isinstance(data, dict) else None
+            content: Any = read_yaml(config, "config", "the options of a run")
+            for key in keys:
+                content = content.get(key) if isinstance(content, dict) else None
+            return content
     return None
 
 
@@ -180,8 +189,10 @@ def _opened(path: Path, device: str | None, image_size: int | None) -> Predictor
         network, info = open_folder(path)
         return Predictor(network, replace(info, image_size=image_size or info.image_size), device)
     checkpoint = read_checkpoint(path)
-    size = image_size or checkpoint.get("image_size") or _size_beside(path)
+    size = image_size or checkpoint.get("image_size") or _beside(path, "data", "image_size")
     if not isinstance(size, int) or not 0 < size <= 2**14:
         raise InputError(f"checkpoint {path} does not say what size its images had; give image_size (--size)")
-    info = model_info(checkpoint, int(size))
+    # Checkpoints of earlier versions do not say how their targets were encoded: the run's config does, or the default.
+    quantized = _beside(path, "model", "init_args", "training", "quantise") is True
+    info = model_info(checkpoint, int(size), quantized)
     return Predictor(evaluated(checkpoint, info), info, device)

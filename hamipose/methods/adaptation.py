@@ -58,6 +58,7 @@ class Adaptation(nn.Module):
         metric: of the gate's inner products.
         options: λ, τ and the like.
         mirror: the skeleton's mirror pairs.
+        quantise: how source labels are encoded, which decides where a heatmap's cells lie.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Adaptation(nn.Module):
         metric: ScalarMetric | DiagonalMetric | None,
         options: AdaptationOptions,
         mirror: list[int],
+        quantise: bool = False,
     ):
         super().__init__()
         self.teacher = Teacher(network, decay=options.decay, batchnorm=options.batchnorm)
@@ -74,6 +76,7 @@ class Adaptation(nn.Module):
         self.metric = metric
         self.options = options
         self.mirror = mirror
+        self.quantise = quantise
         self._rows: Tensor | None = None
 
     def unwarp(
@@ -89,7 +92,7 @@ class Adaptation(nn.Module):
             matrix: plain crop → view.
             mirrored: whether the view is.
         """
-        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror)
+        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantise=self.quantise)
 
     @torch.no_grad()
     def teach(
@@ -99,7 +102,7 @@ class Adaptation(nn.Module):
         heatmaps = self.teacher.pseudo_label(normalise(batch.teacher))
         student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
-        warped, known = warp_heatmaps(heatmaps, student_from_teacher, crossed, self.mirror)
+        warped, known = warp_heatmaps(heatmaps, student_from_teacher, crossed, self.mirror, quantise=self.quantise)
         return warped, known.float(), confidence(heatmaps, crossed, self.mirror)
 
     def objective(

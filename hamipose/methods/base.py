@@ -2,12 +2,14 @@
 
 import math
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -18,11 +20,12 @@ from hamipose.gating import OpenGate
 from hamipose.heatmaps import decode, encode
 from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
-from hamipose.methods.checkpoint import check_skeleton, load_network
+from hamipose.methods.checkpoint import check_skeleton, load_network, saved_encoding
 from hamipose.methods.checks import (
     check_length,
     check_model,
     check_precision,
+    check_pretraining,
     check_skeletons,
     check_target,
 )
@@ -30,8 +33,10 @@ from hamipose.methods.diagnostics import Diagnostics, Objective
 from hamipose.methods.evaluation import Evaluation
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
+from hamipose.methods.source_statistics import SourceStatistics, about_statistics
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
+from hamipose.models.statistics import StatisticsOf, batchnorm_layers
 from hamipose.running.backward import BackwardAsForward
 from hamipose.running.buffers import share_buffers
 from hamipose.running.guard import FiniteGuard, check_weights
@@ -77,8 +82,12 @@ class PoseMethod(BackwardAsForward):
                 "skeleton": network.skeleton,
                 "backbone": network.backbone,
                 "deconv_channels": list(network.deconv_channels),
+                "quantized": training.quantise,
             }
         )
+        self.quantized = training.quantise  # of the weights at hand: `test` takes a checkpoint's
+        # The networks' own running statistics mix the domains; source validation is measured with the source's.
+        self.source_statistics = SourceStatistics(self.network)
         self.make_optimizer = optimizer
         self.training_options = training
         self._features = torch.compile(self.network.features) if network.compile else self.network.features
@@ -127,6 +136,26 @@ class PoseMethod(BackwardAsForward):
         """The network has learnt from the source, in this run or in another: what follows it starts from there."""
         if self.adaptation is not None:
             self.adaptation.teacher.reset(self.network)
+        self.source_statistics.follow(0.0)
+
+    def statistics_of(self) -> nn.Module:
+        """Return what the student's passes go through, whose BatchNorm statistics are kept for the source alone."""
+        return self.network
+
+    def source_pass(self) -> AbstractContextManager[None]:
+        """Surround a training pass of source images with this, so that the source's statistics are known."""
+        return self.source_statistics.student.watching(self.statistics_of())
+
+    def steps_on_source(self) -> int:
+        """Return the number of steps on the source alone, after which adaptation begins."""
+        return 0 if self.adaptation is None else self.adaptation.options.pretrain_steps
+
+    def delivered_statistics(self) -> StatisticsOf:
+        """Return which images' BatchNorm statistics the network has that a user gets, as it is now."""
+        if not self.wants_target(sys.maxsize) or self.global_step <= self.steps_on_source():
+            return "source"
+        own_batches = self.adaptation is not None and self.adaptation.options.batchnorm == "target"
+        return "target" if own_batches else "source and target"
 
     def _gate_progress(self) -> float:
         """Steps of adaptation as a fraction of the gate's warm-up."""
@@ -155,7 +184,8 @@ class PoseMethod(BackwardAsForward):
 
     def learn(self, batch: SourceBatch) -> Labelled:
         """The source's pass: L_s of each keypoint against encoded labels."""
-        features = self._features(normalise(batch.image))
+        with self.source_pass():
+            features = self._features(normalise(batch.image))
         heatmaps = self.network.final(features).float()
         truth, visible = self.truth(batch)
         losses = heatmap_mse(heatmaps, truth, visible, self.training_options.reduction)
@@ -188,6 +218,9 @@ class PoseMethod(BackwardAsForward):
         schedule.step()
         if self.adaptation is not None:
             self._head_step = self.adaptation.after_step(self.network)
+            averages = self.adaptation.options.batchnorm == "average"
+            decay = self.adaptation.teacher.decay if averages else 0.0
+            self.source_statistics.follow(decay)
             if self.global_step == self.adaptation.options.pretrain_steps:
                 self.start_adaptation()
         self._diagnostics.add(objective)
@@ -213,6 +246,10 @@ class PoseMethod(BackwardAsForward):
         if hasattr(optimizer, "energy"):
             logged["train/kinetic"] = float(optimizer.energy())
             logged["train/hamiltonian"] = logged["train/kinetic"] + logged["train/potential"]
+        if self.wants_target(sys.maxsize):
+            name, network = list(self.evaluated().items())[-1]
+            if (of_source := self.source_statistics.of(name)) is not None:
+                logged["train/statistics_shift"] = float(of_source.distance(network))
         corrupt = getattr(self._data, "corrupt_images", None)
         if corrupt is not None:
             logged["train/corrupt_images"] = float(corrupt())
@@ -250,8 +287,10 @@ class PoseMethod(BackwardAsForward):
             check_target(type(self).__name__, self._data, adapts=self.wants_target(sys.maxsize))
             if self.adaptation is not None and not isinstance(self.adaptation.gate, OpenGate):
                 check_length(total_steps(self.trainer), self.adaptation.options.gate_warmup)
+            check_pretraining(self.steps_on_source(), total_steps(self.trainer))
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
-            load_network(self.training_options.init_from, self.network, self.skeleton)
+            state = load_network(self.training_options.init_from, self.network, self.skeleton, self.quantized)
+            self.source_statistics.start_from(state, self.network, self.statistics_of())
             self.start_adaptation()
 
     def evaluated(self) -> dict[str, nn.Module]:
@@ -266,11 +305,15 @@ class PoseMethod(BackwardAsForward):
         share_buffers(self)
         data, paper = self._data, self.training_options.paper_scores
         names, networks = data.evaluation_names(), self.evaluated()
-        self._evaluation = Evaluation(names, networks, self.skeleton, data.image_size, paper, self.device)
+        size, quantise = data.image_size, self.quantized
+        self._evaluation = Evaluation(names, networks, self.skeleton, size, paper, self.device, quantise)
 
     def _evaluate(self, batch: LabelledBatch, number: int) -> None:
         assert self._evaluation is not None, "an evaluation has a start"
-        self._evaluation.add(batch, number, self.evaluated())
+        networks = self.evaluated()
+        of_source = self._data.evaluation_names()[number] == "val" and self.wants_target(sys.maxsize)
+        with self.source_statistics.worn_by(networks) if of_source else nullcontext():
+            self._evaluation.add(batch, number, networks)
 
     def _end_evaluation(self) -> None:
         assert self._evaluation is not None, "an evaluation has a start"
@@ -302,7 +345,7 @@ class PoseMethod(BackwardAsForward):
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Predictions:
         """Keypoints in pixels of the original images."""
-        keypoints_px, confidence = decode(self(normalise(batch.image)).float())
+        keypoints_px, confidence = decode(self(normalise(batch.image)).float(), quantise=self.quantized)
         original_from_crop = invert(batch.matrix)
         return Predictions(
             keypoints_px=apply_points(original_from_crop, keypoints_px),
@@ -323,11 +366,19 @@ class PoseMethod(BackwardAsForward):
         if self._optimizer_options is not None:
             checkpoint["run"] = run_record(self, self._start, self._optimizer_options)
         checkpoint["image_size"] = getattr(self._data, "image_size", None)
+        checkpoint.setdefault("hyper_parameters", {})["statistics"] = self.delivered_statistics()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
         check_skeleton(checkpoint, self.skeleton)
         goes_on = self.trainer.state.fn == "fit"
+        lacked = self.source_statistics.fill(checkpoint["state_dict"], self, self.statistics_of())
+        if lacked and self.wants_target(sys.maxsize):
+            rank_zero_info(
+                "The checkpoint was saved by an earlier version, without the source's BatchNorm statistics: "
+                "val/… is measured with those of its network, which has seen the target."
+            )
+        self.quantized = saved_encoding(checkpoint, self.quantized, goes_on)
         check_model(checkpoint, self, goes_on)
         if goes_on:
             total = total_steps(self.trainer)
@@ -337,6 +388,8 @@ class PoseMethod(BackwardAsForward):
 
     def on_train_start(self) -> None:
         """After resuming: forget what setting up has drawn."""
+        if self.wants_target(sys.maxsize) and batchnorm_layers(self.network):
+            rank_zero_info(about_statistics(None if self.adaptation is None else self.adaptation.options.batchnorm))
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None

@@ -89,11 +89,15 @@ class CCSSL(PoseMethod):
         self.trade_off = trade_off
         self.curriculum = curriculum
         self.pretrain_steps = pretrain_steps
-        self.labels = PseudoLabels()
+        self.labels = PseudoLabels(training.quantise)
 
     def wants_target(self, step: int) -> bool:
         """After pretraining."""
         return step >= self.pretrain_steps
+
+    def steps_on_source(self) -> int:
+        """Return `pretrain_steps`."""
+        return self.pretrain_steps
 
     def learning_rate(self, step: int, total: float) -> float:
         """Constant after the warm-up."""

@@ -123,7 +123,9 @@ class CGDM(PoseMethod):
         nn.init.normal_(self.second.weight, std=0.001)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
         # The gate has nothing to say here.
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
+        self.adaptation = Adaptation(
+            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
+        )
         self.supervision = supervision
         self.entropy = entropy
         self.gradient = gradient

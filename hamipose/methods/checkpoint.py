@@ -12,7 +12,15 @@ from hamipose.models.network import PoseNetwork
 from hamipose.running.checkpoint_file import read_checkpoint_file
 from hamipose.skeletons import SKELETONS, Skeleton
 
-__all__ = ["check_skeleton", "evaluated", "load", "load_network", "model_info", "read_checkpoint"]
+__all__ = [
+    "check_skeleton",
+    "evaluated",
+    "load",
+    "load_network",
+    "model_info",
+    "read_checkpoint",
+    "saved_encoding",
+]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -48,18 +56,57 @@ def check_skeleton(checkpoint: dict[str, Any], skeleton: Skeleton) -> None:
         )
 
 
+def _named(quantized: bool) -> str:
+    """Name the kind of targets for messages."""
+    return (
+        "quantized targets (training.quantise: true)" if quantized else "sub-pixel targets (training.quantise: false)"
+    )
+
+
+def saved_encoding(checkpoint: dict[str, Any], quantized: bool, goes_on: bool) -> bool:
+    """Return how the targets were encoded that a checkpoint's network learned; decoding follows it.
+
+    Args:
+        checkpoint: as Lightning reads it; one of an earlier version does not say, and the config's word stands.
+        quantized: what the config says.
+        goes_on: whether training does, which must teach as it did.
+
+    Raises:
+        InputError: training would go on with another encoding.
+    """
+    saved = checkpoint.get("hyper_parameters", {}).get("quantized", quantized)
+    if goes_on and saved != quantized:
+        raise InputError(
+            f"the checkpoint's network learned {_named(saved)}, this run would teach it {_named(quantized)}; "
+            "give the config it was made with"
+        )
+    return bool(saved)
+
+
 def _network_state(checkpoint: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if str(k).startswith(prefix)}
 
 
-def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton) -> None:
-    """Fill a network with a checkpoint's student.
+def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
+    """Fill a network with a checkpoint's student; return the checkpoint's whole state.
+
+    Args:
+        path: of the checkpoint.
+        network: to fill.
+        skeleton: of its keypoints.
+        quantized: how the targets are encoded that it is going to learn.
 
     Raises:
-        InputError: the checkpoint cannot be read, or is of another skeleton or network.
+        InputError: the checkpoint cannot be read, is of another skeleton or network, or learned other targets.
     """
     checkpoint = read_checkpoint(path)
     check_skeleton(checkpoint, skeleton)
+    learned = checkpoint["hyper_parameters"].get("quantized", quantized)  # absent in those of earlier versions
+    if learned != quantized:
+        raise InputError(
+            f"checkpoint {path} learned {_named(learned)}, and this run would teach it "
+            f"{_named(quantized)}, which lie up to 1.5 px away; set training.quantise to {str(learned).lower()}"
+        )
     try:
         network.load_state_dict(_network_state(checkpoint, "network."))
     except RuntimeError:
@@ -69,14 +116,16 @@ def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton) -> 
             f"{hparams.get('deconv_channels')}, another network than the one to fill; give "
             "model.init_args.network the same values"
         ) from None
+    return dict(checkpoint["state_dict"])
 
 
-def model_info(checkpoint: dict[str, Any], image_size: int = 0) -> ModelInfo:
+def model_info(checkpoint: dict[str, Any], image_size: int = 0, quantized: bool = False) -> ModelInfo:
     """What it takes to build what a checkpoint's method evaluates.
 
     Args:
         checkpoint: of :func:`read_checkpoint`.
         image_size: side of its crops.
+        quantized: how its targets were encoded, for a checkpoint of an earlier version, which does not say.
 
     Raises:
         InputError: nobody has said what its keypoints are.
@@ -99,6 +148,8 @@ def model_info(checkpoint: dict[str, Any], image_size: int = 0) -> ModelInfo:
         method=method,
         maps=hparams.get("maps", before.get(method, "heatmaps")),
         refinement_width=0 if width is None else len(width),
+        quantized=bool(hparams.get("quantized", quantized)),
+        statistics=hparams.get("statistics", "unknown"),
     )
 
 
@@ -155,6 +206,8 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
 
 def load(path: str | Path) -> nn.Module:
     """Normalised images → heatmaps, as the method of a checkpoint evaluates them; see :func:`evaluated`.
+
+    (``hamipose.load`` gives the network with what it takes to decode its maps.)
 
     Raises:
         InputError: the checkpoint cannot be read, or is of keypoints or weights that fit nothing.

@@ -8,7 +8,14 @@ from lightning.pytorch import LightningModule
 from hamipose.errors import InputError
 from hamipose.skeletons import Skeleton
 
-__all__ = ["check_length", "check_model", "check_precision", "check_skeletons", "check_target"]
+__all__ = [
+    "check_length",
+    "check_model",
+    "check_precision",
+    "check_pretraining",
+    "check_skeletons",
+    "check_target",
+]
 
 
 def check_precision(precision: str) -> None:
@@ -36,6 +43,24 @@ def check_length(total: float, gate_warmup: float) -> None:
         raise InputError(
             "the run has no end (trainer.max_epochs is -1), and adaptation.gate_warmup is a share of its length, so "
             "the gate would never open; give trainer.max_epochs or trainer.max_steps, or gate_warmup: 0"
+        )
+
+
+def check_pretraining(pretrain_steps: int, total: float) -> None:
+    """Refuse a run of an adapting method that would end before it adapts.
+
+    Args:
+        pretrain_steps: steps on the source alone.
+        total: length of the run in steps.
+
+    Raises:
+        InputError: there is no step after them.
+    """
+    if pretrain_steps and pretrain_steps >= total:
+        raise InputError(
+            f"pretrain_steps is {pretrain_steps} and the run has {total:.0f} steps in all, so it would never adapt; "
+            "expected a longer run (trainer.max_epochs, data.steps_per_epoch), fewer pretrain_steps, or 0 with "
+            "training.init_from"
         )
 
 

@@ -23,6 +23,7 @@ class Evaluation:
         size: side of the images in pixels.
         paper: measure as published too, see :class:`Scores`.
         device: where to count.
+        quantise: how the labels that the networks learned from were encoded.
     """
 
     def __init__(
@@ -33,9 +34,10 @@ class Evaluation:
         size: int,
         paper: bool,
         device: torch.device,
+        quantise: bool = False,
     ):
         networks = list(networks)
-        self._sets = [Scores(name, networks, skeleton, size, paper).to(device) for name in names]
+        self._sets = [Scores(name, networks, skeleton, size, paper, quantise).to(device) for name in names]
 
     def add(self, batch: LabelledBatch, number: int, networks: Mapping[str, nn.Module]) -> None:
         """Count a batch of one set.

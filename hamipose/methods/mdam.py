@@ -24,6 +24,7 @@ from hamipose.methods.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.occlusion import paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.source_statistics import SourceStatistics
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
 from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
@@ -145,12 +146,15 @@ class MDAM(PoseMethod):
         if training.reduction != "mean":
             raise InputError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
+        self.adaptation = Adaptation(
+            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
+        )
         keypoints = len(self.skeleton)
         self.refinement = Refinement(self.network.pyramid_channels, options.refinement_width, keypoints)
         self.classifier = DomainClassifier(self.refinement.channels, options.classifier_width)
         self.refinement_teacher = Teacher(self.refinement, adaptation.decay, adaptation.batchnorm)
-        self.labels = PseudoLabels()
+        self.source_statistics = SourceStatistics(self.statistics_of())
+        self.labels = PseudoLabels(training.quantise)
         self._pyramid = torch.compile(self.network.pyramid) if network.compile else self.network.pyramid
 
     def trained(self) -> nn.ModuleDict:
@@ -161,6 +165,10 @@ class MDAM(PoseMethod):
     def learning_rate(self, step: int, total: float) -> float:
         """See the class."""
         return min(1.0, (step + 1) / max(1, self.training_options.warmup_steps)) * polynomial(step, total)
+
+    def statistics_of(self) -> nn.Module:
+        """Return the network with its refinement."""
+        return RefinedNetwork(self.network, self.refinement)
 
     def see(self, images: Float[Tensor, "batch 3 height width"]) -> _Seen:
         """Coarse and refined heatmaps of normalised images."""
@@ -176,7 +184,8 @@ class MDAM(PoseMethod):
         visible = batch.source.visibility > 0
         truth = drawn(batch.source.keypoints_px, visible=visible)
         if target is None:
-            seen = self.see(images)
+            with self.source_pass():
+                seen = self.see(images)
             losses = heatmap_mse(seen.coarse, truth, visible.float())
             losses = losses + heatmap_mse(seen.refined.first, truth, visible.float())
             unused = [*self.refinement.second.parameters(), *self.classifier.parameters()]
@@ -199,7 +208,8 @@ class MDAM(PoseMethod):
         kept = min(kept, len(self.skeleton))
         strength = reversal(self.global_step / total_steps(self.trainer))
 
-        seen = self.see(mixed(images, student, share))
+        with self.source_pass():  # with the target's share of the mixture
+            seen = self.see(mixed(images, student, share))
         wanted = mixed(truth, labels, share)
         source = heatmap_mse(seen.coarse, wanted, weight) + heatmap_mse(seen.refined.first, wanted, weight)
         domain = self.tell(seen.refined.features, strength, of_source=True)
@@ -245,7 +255,8 @@ class MDAM(PoseMethod):
             heatmaps = self.evaluated()["teacher"](normalise(batch.teacher))
         student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
         mirrored = batch.student_mirrored ^ batch.teacher_mirrored
-        return warp_heatmaps(heatmaps, student_from_teacher, mirrored, self.skeleton.mirror)
+        quantise = self.training_options.quantise
+        return warp_heatmaps(heatmaps, student_from_teacher, mirrored, self.skeleton.mirror, quantise=quantise)
 
     def occlude(self, batch: TargetBatch) -> Tensor:
         """The student's view, in half of the images with patches anywhere."""

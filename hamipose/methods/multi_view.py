@@ -47,7 +47,10 @@ def random_views(
 
 @torch.no_grad()
 def average_over_views(
-    network: Network, images: UInt8[Tensor, "batch 3 size size"], draws: Float[Tensor, "view batch 2"]
+    network: Network,
+    images: UInt8[Tensor, "batch 3 size size"],
+    draws: Float[Tensor, "view batch 2"],
+    quantise: bool = False,
 ) -> Float[Tensor, "batch keypoint h w"]:
     """Mean of the heatmaps of the image itself and of random views of it, carried back; 0 where unknown.
 
@@ -55,6 +58,7 @@ def average_over_views(
         network: images → heatmaps.
         images: plain crops.
         draws: what :func:`random_views` makes the views of, for each image its own.
+        quantise: how the labels that the network learned from were encoded.
     """
     total = network(normalise(images)).float()
     for draw in draws:
@@ -62,7 +66,8 @@ def average_over_views(
         seen = warp_images(images.float(), matrix).round().to(torch.uint8)
         heatmaps = network(normalise(seen)).float()
         same = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        carried, _ = warp_heatmaps(heatmaps, invert(matrix), same, list(range(heatmaps.shape[1])))
+        order = list(range(heatmaps.shape[1]))
+        carried, _ = warp_heatmaps(heatmaps, invert(matrix), same, order, quantise=quantise)
         total = total + carried
     return total / (1 + len(draws))
 
@@ -76,12 +81,16 @@ def _drawn(salt: int, name: str, count: int) -> Float[Tensor, "count 2"]:
 class PseudoLabels:
     """Keypoints of a whole set of unlabelled images in pixels of their plain crops, found again by the images' names.
 
+    Args:
+        quantise: how the labels that the network learned from were encoded.
+
     Attributes:
         stage: number of the round in which they were made; −1 before the first.
         threshold: labels must be surer than this to be learnt from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quantise: bool = False) -> None:
+        self.quantise = quantise
         self.stage = -1
         self.threshold = 0.0
         self._row: dict[str, int] = {}
@@ -105,7 +114,8 @@ class PseudoLabels:
         found: list[tuple[str, Tensor, Tensor]] = []
         for batch in images:
             draws = torch.stack([_drawn(salt, name, views - 1) for name in batch.name], 1)
-            keypoints_px, confidence = decode(average_over_views(network, batch.image.to(device), draws))
+            heatmaps = average_over_views(network, batch.image.to(device), draws, self.quantise)
+            keypoints_px, confidence = decode(heatmaps, quantise=self.quantise)
             rows = zip(batch.name, batch.index.tolist(), keypoints_px.cpu(), confidence.cpu(), strict=True)
             found += [(name, points, sure) for name, index, points, sure in rows if index >= 0]
         for module, mode in modes:

@@ -38,7 +38,7 @@ class TrainingOptions:
             parameter group of the optimizer. One group of everything where not given.
         clip_norm: largest norm of the gradient; nothing is clipped where not given.
         sigma: width of the target heatmaps' Gaussians in cells.
-        quantise: target heatmaps as published, centred on whole cells.
+        quantise: target heatmaps as published, centred on whole cells. Saved with the network: decoding undoes it.
         reduction: norm of the heatmap losses, "mean" over all elements or "sum" per image.
         paper_scores: log PCK as RegDA and UniFrame compute it too, beside the strict one, under names such as
             report/lsp/teacher/paper-uniframe/pck@0.05. Give the report sets protocol: paper, data.evaluation_batch_size
@@ -72,9 +72,11 @@ class AdaptationOptions:
     Attributes:
         trade_off: λ, the weight of the target loss.
         decay: τ of the teacher's moving average.
-        batchnorm: where the teacher's BatchNorm statistics come from: "copy" (the student's), "average" (of the
-            student's, with τ) or "target" (its own batches).
-        pretrain_steps: steps on the source alone before adaptation begins, from a teacher equal to the student.
+        batchnorm: where the teacher's BatchNorm statistics come from: "copy" (the student's, which mix both domains),
+            "average" (of the student's, with τ) or "target" (its own batches). Which of them serves depends on the
+            pictures, and none is known to in advance. Source validation is measured with the source's under all three.
+        pretrain_steps: steps on the source alone before adaptation begins, from a teacher equal to the student. 0 is
+            for a network that `training.init_from` names; they must be fewer than the run's.
         gate_warmup: share of the adaptation's steps over which the gate's γ rises.
     """
 

@@ -83,7 +83,9 @@ class PGDA(PoseMethod):
         at_least(0, radius=radius, alignment=alignment)
         fraction(source_share=source_share)
         # The gate is open: it only measures the conflict.
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
+        self.adaptation = Adaptation(
+            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
+        )
         self.radius = radius
         self.alignment = alignment
         self.source_share = source_share

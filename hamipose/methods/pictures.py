@@ -29,7 +29,7 @@ class PredictionImages(EvaluationImages):
     def draw(self, method: Any, batch: LabelledBatch) -> UInt8[np.ndarray, "height width 3"]:
         """See :class:`EvaluationImages`."""
         images = batch.image[: self.count]
-        keypoints_px, confidence = decode(method(normalise(images)).float())
+        keypoints_px, confidence = decode(method(normalise(images)).float(), quantise=method.quantized)
         drawn = [
             draw_keypoints(*magnify(image, points), method.skeleton, shown)
             for image, points, shown in zip(

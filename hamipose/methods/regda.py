@@ -89,6 +89,10 @@ class RegDA(PoseMethod):
         """After pretraining."""
         return step >= self.pretrain_steps
 
+    def steps_on_source(self) -> int:
+        """Return `pretrain_steps`."""
+        return self.pretrain_steps
+
     def learning_rate(self, step: int, total: float) -> float:
         """See the class."""
         warm = min(1.0, (step + 1) / max(1, self.training_options.warmup_steps))
@@ -98,7 +102,8 @@ class RegDA(PoseMethod):
 
     def learn(self, batch: SourceBatch) -> Labelled:
         """The source's pass, with densities as labels."""
-        features = self._features(normalise(batch.image))
+        with self.source_pass():
+            features = self._features(normalise(batch.image))
         heatmaps = self.network.final(features).float()
         return Labelled(heatmap_kl(heatmaps, *self.truth(batch)), heatmaps, features)
 

@@ -24,11 +24,22 @@ class Scores(nn.Module):
         skeleton: keypoints and groups.
         size: side of the images in pixels.
         paper: measure as published too, in both variants of :class:`hamipose.metrics.PaperPCK`. These figures depend on
-            the batches: for comparison with the papers' evaluate in one process, 32 images at a time.
+            the batches: for comparison with the papers' evaluate in one process, 32 images at a time. It compares
+            cells, as published, and decodes nothing.
+        quantise: how the labels that the networks learned from were encoded, which strict scores undo.
     """
 
-    def __init__(self, name: str, networks: list[str], skeleton: Skeleton, size: int, paper: bool = False):
+    def __init__(
+        self,
+        name: str,
+        networks: list[str],
+        skeleton: Skeleton,
+        size: int,
+        paper: bool = False,
+        quantise: bool = False,
+    ):
         super().__init__()
+        self.quantise = quantise
         self.name = name
         self.networks = networks
         self.metrics = nn.ModuleList(
@@ -54,7 +65,7 @@ class Scores(nn.Module):
         visibility: Int[Tensor, "batch keypoint"],
     ) -> None:
         """Count a batch of one network's predictions."""
-        predicted_px, _ = decode(heatmaps)
+        predicted_px, _ = decode(heatmaps, quantise=self.quantise)
         for metric in self._of(network):
             metric.update(predicted_px, keypoints_px, visibility)
         if network in self.published:

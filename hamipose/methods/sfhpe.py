@@ -17,6 +17,7 @@ from hamipose.methods.diagnostics import Objective
 from hamipose.methods.exchange import batch_mean, untouched
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.models.preprocess import normalise
+from hamipose.models.statistics import StatisticsOf
 from hamipose.types import TargetBatch, TrainBatch
 
 __all__ = ["SFHPE", "information", "marginals", "profile_contrast", "residual_divergence"]
@@ -91,8 +92,8 @@ class SFHPE(PoseMethod):
     the published 0.5 its gradient, as a mean, was 40 times imitation's on the demo's start); the KL takes
     log-probabilities for what they are; L_im is that of H^tg. Each loss moves only what it is said to move, in one
     backward pass and one step of one optimizer. The intermediate normalises with the batch where
-    ``adaptation.batchnorm`` is "target", as the code does, else with running statistics. All three see the student's
-    view; UniFrame's occlusion, which the code inherits, is left out.
+    ``adaptation.batchnorm`` is "target", as the code does, else with the target copy's running ones. All three see the
+    student's view; UniFrame's occlusion, which the code inherits, is left out.
 
     Args:
         optimizer: makes the optimizer from parameters.
@@ -117,7 +118,9 @@ class SFHPE(PoseMethod):
         mutual_information: float = 0.85,
     ):
         super().__init__(network, optimizer, training)
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror)
+        self.adaptation = Adaptation(
+            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
+        )
         self.intermediate.backbone.requires_grad_(True)
         self.source_network = copy.deepcopy(self.network)
         self.source_network.backbone.requires_grad_(False)
@@ -145,6 +148,10 @@ class SFHPE(PoseMethod):
 
     def wants_source(self, step: int) -> bool:
         return step < self.adaptation.options.pretrain_steps
+
+    def delivered_statistics(self) -> StatisticsOf:
+        """Return "target" once the source is gone: all batches are the target's then, whatever `batchnorm` is."""
+        return "source" if self.global_step <= self.steps_on_source() else "target"
 
     def start_adaptation(self) -> None:
         super().start_adaptation()

@@ -1,20 +1,38 @@
 """The lower bound: a network that has only ever seen the source."""
 
-from lightning.pytorch.cli import OptimizerCallable
+from collections.abc import Iterator
 
+import torch
+from jaxtyping import UInt8
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from hamipose.data.whole_target import whole_target
+from hamipose.methods.adaptation import averaged
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.ranges import at_least
+from hamipose.models.statistics import Statistics, reestimated
 
-__all__ = ["SourceOnly"]
+__all__ = ["TARGET_STATISTICS", "SourceOnly"]
+
+#: Under this name the scores of the network with target statistics are logged.
+TARGET_STATISTICS = "target-statistics"
 
 
 class SourceOnly(PoseMethod):
     """Heatmap regression on labelled source images (Simple Baseline, Xiao et al., ECCV 2018).
 
+    Training sees no target image. Where the data have a target, each evaluation of a `fit` also scores a copy of the
+    network whose BatchNorm statistics were estimated anew on some of its images
+    (:func:`hamipose.models.statistics.reestimated`), as ``report/…/target-statistics/…``: how much of a gain
+    is due to statistics, and whether there is one, is measured there. It is a row of tables and never what a user gets.
+
     Args:
         optimizer: makes the optimizer from parameters.
         network: the pose network.
         training: how it is trained.
+        target_images: number of target images for that copy, at even distances through the set; 0 for none.
     """
 
     def __init__(
@@ -22,5 +40,34 @@ class SourceOnly(PoseMethod):
         optimizer: OptimizerCallable,
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        target_images: int = 512,
     ):
         super().__init__(network, optimizer, training)
+        at_least(0, target_images=target_images)
+        self.target_images = target_images
+        self._beside: dict[str, nn.Module] = {}  # a plain dictionary: no part of the model
+
+    def evaluated(self) -> dict[str, nn.Module]:
+        """The network, and before it, during an evaluation, its copy with target statistics."""
+        return {**self._beside, **super().evaluated()}
+
+    def _start_evaluation(self) -> None:
+        self._beside = {}
+        prepared = self._data is not None and getattr(self._data, "stream", None) is not None  # `fit` has made it ready
+        if prepared and self._data.target and self.target_images and not self.trainer.sanity_checking:
+            copied = reestimated(self.network, self._target_images())
+            found = Statistics(copied)
+            found.take(*averaged(found.mean, found.variance))
+            found.write(copied)
+            self._beside = {TARGET_STATISTICS: copied}
+        super()._start_evaluation()
+
+    def _end_evaluation(self) -> None:
+        super()._end_evaluation()
+        self._beside = {}
+
+    def _target_images(self) -> Iterator[UInt8[Tensor, "batch 3 height width"]]:
+        for batch in whole_target(self._data, self.trainer.global_rank, self.trainer.world_size, self.target_images):
+            readable = torch.tensor([name != "" for name in batch.name])  # padding is of images that count
+            if bool(readable.any()):
+                yield batch.image[readable].to(self.device)

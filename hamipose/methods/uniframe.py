@@ -68,7 +68,7 @@ class OcclusionOptions:
 
 
 class UniFrame(PoseMethod):
-    r"""L_s + λ L_c, teacher with τ = 0.999 in training mode, both maps carried into the frame of the plain crop.
+    r"""L_s + λ L_c, teacher with τ = 0.999, both maps carried into the frame of the plain crop.
 
     .. math::
         L_c = \frac{1}{NKHW} \sum_{n,k,u} \Big[ m_{nk} \big( W_s^{-1} f(W_s x) - R(W_t^{-1} f'(W_t x)) \big)(u) \Big]^2
@@ -86,7 +86,9 @@ class UniFrame(PoseMethod):
     the picture twice to do so, by a translation that is 4 times too small. Cells that the student's view does not show
     are left out of the mean's numerator, where they are constant. Style transfer works on bytes, so that its results
     are rounded and clamped to what a picture can hold. Adaptation goes on from the last pretrained weights, not from
-    those that are best on the target's *test* set. A gate may be given (none in the paper); the open one only measures
+    those that are best on the target's *test* set. The published teacher labels in training mode, with statistics of
+    its batch; here, as in all methods, it has the student's unless ``adaptation.batchnorm`` is "target", so that rows
+    of a table do not differ by statistics. A gate may be given (none in the paper); the open one only measures
     conflicts.
 
     With several processes the median is that of the whole batch; BatchNorm, the teacher's too, sees each one's share.
@@ -95,7 +97,7 @@ class UniFrame(PoseMethod):
         optimizer: makes the optimizer from parameters.
         network: the pose network.
         training: how it is trained.
-        adaptation: teacher and λ; the paper's are decay 0.999, batchnorm target.
+        adaptation: teacher and λ; the paper's are decay 0.999, batchnorm target (see above).
         style: style transfer; none where not given.
         occlusion: of the student's view; none where not given.
         doubted: share of the batch's pseudo labels that the mask leaves out.
@@ -107,7 +109,7 @@ class UniFrame(PoseMethod):
         optimizer: OptimizerCallable,
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
-        adaptation: AdaptationOptions = AdaptationOptions(decay=0.999, batchnorm="target"),  # noqa: B008
+        adaptation: AdaptationOptions = AdaptationOptions(decay=0.999),  # noqa: B008
         style: StyleOptions | None = None,
         occlusion: OcclusionOptions | None = OcclusionOptions(),
         doubted: float = 0.5,
@@ -115,7 +117,9 @@ class UniFrame(PoseMethod):
     ):
         super().__init__(network, optimizer, training)
         fraction(doubted=doubted)
-        self.adaptation: Adaptation = Adaptation(self.network, gate, None, adaptation, self.skeleton.mirror)
+        self.adaptation: Adaptation = Adaptation(
+            self.network, gate, None, adaptation, self.skeleton.mirror, training.quantise
+        )
         self.style = style
         self.occlusion = occlusion
         self.doubted = doubted
@@ -167,7 +171,8 @@ class UniFrame(PoseMethod):
         side = patch_side(self.occlusion.side_px, size)
         cells, heights = peaks(taught)
         joint, chosen = choose_joint(heights, self.occlusion.threshold, self.occlusion.probability)
-        at_px = cell_to_px(cells.gather(1, joint[:, None, None].expand(-1, 1, 2)))
+        joint_cells = cells.gather(1, joint[:, None, None].expand(-1, 1, 2))
+        at_px = cell_to_px(joint_cells, quantise=self.training_options.quantise)
         centres_px = apply_points(batch.student_matrix, at_px)[:, 0]
         corners = random_corners(len(joint), side, size).to(joint.device)
         return paste_patches(batch.student, centres_px, corners, side, chosen)

@@ -1,6 +1,6 @@
 """A model to hand on: a folder with ``model.safetensors`` and a ``config.yaml`` that says what is in it. No pickles."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from hamipose.io.yaml_file import read_yaml
 from hamipose.models.density import Density
 from hamipose.models.network import PoseNetwork
 from hamipose.models.refinement import RefinedNetwork, Refinement
+from hamipose.models.statistics import StatisticsOf
 from hamipose.skeletons import SKELETONS, Skeleton
 
 __all__ = ["FORMAT", "Maps", "ModelInfo", "open_folder", "save_folder"]
@@ -40,6 +41,9 @@ class ModelInfo:
         method: how it was trained, for whoever reads the file.
         maps: what is made of the network's maps.
         refinement_width: of the refinement, where there is one.
+        quantized: whether its targets were centered on whole cells (``training.quantise``); decoding undoes it.
+        statistics: which images' means and variances its BatchNorm layers have. "source and target" for a teacher with
+            ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions.
     """
 
     skeleton: str
@@ -49,6 +53,8 @@ class ModelInfo:
     method: str = "unknown"
     maps: Maps = "heatmaps"
     refinement_width: int = 0
+    quantized: bool = False
+    statistics: StatisticsOf = "unknown"
 
     @property
     def keypoints(self) -> Skeleton:
@@ -103,7 +109,7 @@ def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
 def _read_info(path: Path) -> ModelInfo:
     content = read_yaml(path, "model's config", "the config.yaml of a model folder that hamipose wrote")
     content = _upgrade(content, path)
-    needed = [f.name for f in fields(ModelInfo) if f.name not in ("method", "maps", "refinement_width")]
+    needed = [f.name for f in fields(ModelInfo) if f.default is MISSING]
     if missing := [name for name in needed if name not in content]:
         raise InputError(f"{path} lacks {', '.join(missing)}; write the model folder again")
     widths, size = content["deconv_channels"], content["image_size"]
@@ -118,6 +124,10 @@ def _read_info(path: Path) -> ModelInfo:
         raise InputError(f"{path}: skeleton is {content['skeleton']!r}, expected one of {', '.join(SKELETONS)}")
     if (maps := content.get("maps", "heatmaps")) not in get_args(Maps):
         raise InputError(f"{path}: maps is {maps!r}, expected one of {', '.join(get_args(Maps))}")
+    if not isinstance(quantized := content.get("quantized", False), bool):
+        raise InputError(f"{path}: quantized is {quantized!r}, expected true or false")
+    if (statistics := content.get("statistics", "unknown")) not in get_args(StatisticsOf):
+        raise InputError(f"{path}: statistics is {statistics!r}, expected one of {', '.join(get_args(StatisticsOf))}")
     return ModelInfo(
         skeleton=content["skeleton"],
         backbone=content["backbone"],
@@ -126,6 +136,8 @@ def _read_info(path: Path) -> ModelInfo:
         method=str(content.get("method", "unknown")),
         maps=maps,
         refinement_width=int(content.get("refinement_width", 0)),
+        quantized=quantized,
+        statistics=statistics,
     )
 
 

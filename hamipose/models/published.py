@@ -7,6 +7,9 @@ which nothing uses), ``upsampling.{0…8}`` and ``head``. They differ in what is
 - RegDA, adaptation: ``{"model": …, "optimizer_f": …, "args": …}``, ``head.0, head.1`` a 3 × 3 layer and its BatchNorm,
   ``head.3`` the 1 × 1 layer, ``head_adv`` the adversary, which is left out. Its maps are logarithms of densities;
 - UniFrame: ``{"student": …, "teacher": …, "args": …}``, every name behind ``module.``.
+
+Both learned quantized targets: decode with ``hamipose.heatmaps.decode(…, quantise=True)``, and save a model folder with
+``ModelInfo(…, quantized=True)``.
 """
 
 import re

@@ -108,7 +108,7 @@ def _names(row: Row, scale: Scale) -> set[str]:
 
 
 #: The network that has seen the source alone, from which every row of a seed starts at the small scale.
-_START = Recipe("start", "demo_source_only.yaml")
+_START = Recipe("start", "demo_start.yaml")
 
 
 def _run(

@@ -23,7 +23,9 @@ _PROTOCOL = (
     "21 of a hand. No target label touches training or choice. `last`: the last epoch. `source-selected`: the epoch "
     "with the best PCK on held-out source images. `oracle-selected`: the epoch that the target's test labels would "
     "choose, which nobody has; it is a bound, **no result**. Scores are those of the network that a user gets (the "
-    "teacher where there is one); the CSV has the others. ± is the standard deviation over seeds."
+    "teacher where there is one); the CSV has the others. ± is the standard deviation over seeds. Source validation is "
+    "measured with the source's BatchNorm statistics. `Source only, target statistics` is the source-only network with "
+    "the statistics of 512 unlabeled target images: what a method gains over that row is not due to statistics alone."
 )
 
 

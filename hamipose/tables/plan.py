@@ -23,12 +23,14 @@ class Row:
             quarter of the steps.
         paper: its recipe at the paper's scale; None where it cannot be run.
         note: why it cannot be run, or what else a reader must know.
+        network: name of the evaluated network that it shows; the one that a user gets where empty.
     """
 
     label: str
     small: Recipe | None = None
     paper: Recipe | None = None
     note: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,13 @@ _SOURCE_ONLY = Row(
     Recipe("source_only", "demo_source_only.yaml"),
     Recipe("source_only", "ablation/source_only.yaml"),
 )
+_TARGET_STATISTICS = Row(
+    "Source only, target statistics",
+    _SOURCE_ONLY.small,
+    _SOURCE_ONLY.paper,
+    "not in the paper: that network with BatchNorm statistics of unlabeled target images, no weight adapted",
+    "target-statistics",
+)
 _MEAN_TEACHER = Row(
     "Mean teacher",
     Recipe("mean_teacher", "demo_mean_teacher.yaml"),
@@ -114,6 +123,7 @@ _MDAM = {"model.init_args.adaptation.pretrain_steps": "{quarter}"}
 _REGDA = {"model.init_args.pretrain_steps": "{quarter}", "model.init_args.reversal_steps": "{quarter}"}
 _METHODS = (
     _SOURCE_ONLY,
+    _TARGET_STATISTICS,
     _MEAN_TEACHER,
     _method("CC-SSL", "ccssl"),
     _method("MDAM", "mdam", small=_MDAM),
@@ -129,6 +139,7 @@ _METHODS = (
 _FISHR = {"model.init_args.penalty_start": "{quarter}"}
 _GENERAL = (
     _SOURCE_ONLY,
+    _TARGET_STATISTICS,
     _method("CC-SSL", "ccssl"),
     _method("RegDA", "regda", small=_REGDA),
     _method("UniFrame", "uniframe", "small scale: without style transfer"),
@@ -147,6 +158,8 @@ _ABLATION = (
     _variant("one gate for all keypoints", "unified_gate", _UNIFIED, "not in the paper's table, but in its Fig. 4"),
     _variant("diagonal metric", "diagonal_metric", _DIAGONAL, "not in the paper: a metric that does not cancel"),
     _variant("the optimizer as printed", "printed_optimizer", _PRINTED, "eq. 20 to the letter, without friction"),
+    _SOURCE_ONLY,
+    _TARGET_STATISTICS,
 )
 
 

@@ -29,7 +29,7 @@ class Score:
     selection: str
     network: str
     given: bool
-    """Whether it is the network that a user gets."""
+    """Whether it is the network that the row is of: the one that a user gets, where the row names no other."""
     seed: int | None
     values: Mapping[str, float]
 
@@ -44,12 +44,14 @@ def collect(cells: Sequence[Cell]) -> tuple[list[Score], list[str]]:
         for seed, run in cell.runs.items():
             reason = failure(run)
             found = {} if reason else selected(read_run(run.folder), cell.transfer.report)
-            if not found:
-                reason = reason or f"the run has no scores on {cell.transfer.report}"
+            named = cell.row.network
+            if not any(networks and named in ("", *networks) for networks in found.values()):
+                of = f" of {named}" if named else ""
+                reason = reason or f"the run has no scores{of} on {cell.transfer.report}"
                 missing.setdefault((cell.transfer.title, reason), []).append(f"{cell.row.label} (seed {seed})")
             for selection, networks in found.items():
                 for network, values in networks.items():
-                    given = network == list(networks)[-1]
+                    given = network == (named or list(networks)[-1])
                     where = (cell.transfer.name, cell.transfer.report, cell.row.label)
                     scores.append(Score(*where, selection, network, given, seed, values))
     notes = [f"Empty, {title}: {', '.join(rows)}: {reason}" for (title, reason), rows in missing.items()]

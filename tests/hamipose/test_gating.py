@@ -338,25 +338,53 @@ def test_confidence_is_the_mean_of_clamped_peaks():
     torch.testing.assert_close(confidence(maps), torch.tensor([0.6, 1.0, 0.0]))
 
 
-@pytest.mark.parametrize("metric", [ScalarMetric(K, 0.9, initial=0.5), DiagonalMetric(K, P, 0.9, initial=0.5)])
-def test_metrics_average_the_squared_increments(metric):
-    increments = torch.randn(4, K, P)
-    expected = torch.full((K, P), 0.5)
-    for increment in increments:
-        squares = increment**2
-        if isinstance(metric, ScalarMetric):
-            squares = squares.mean(1, keepdim=True).expand(K, P)
-        expected = 0.9 * expected + 0.1 * squares
+def test_the_scalar_metric_averages_the_squared_increments():
+    metric, expected = ScalarMetric(K, 0.9, initial=0.5), torch.full((K, 1), 0.5)
+    for increment in torch.randn(4, K, P):
+        expected = 0.9 * expected + 0.1 * (increment**2).mean(1, keepdim=True)
         metric.update(increment)
-    torch.testing.assert_close(metric.inverse().expand(K, P), 1 / (expected + 1e-8))
+    torch.testing.assert_close(metric.inverse(), 1 / (expected + 1e-8))
     assert set(metric.state_dict()) == {"alpha"}
+
+
+def test_the_diagonal_metric_averages_the_measured_squares_alone():
+    """Bias-corrected: weights 0.9^(t - i), normalized, and nothing of where the average began."""
+    metric, increments = DiagonalMetric(K, P, 0.9), torch.randn(4, K, P)
+    for t, increment in enumerate(increments, 1):
+        metric.update(increment)
+        weights = 0.9 ** torch.arange(t - 1, -1, -1.0)
+        alpha = ((weights / weights.sum())[:, None, None] * increments[:t] ** 2).sum(0)
+        torch.testing.assert_close(metric.inverse(), 1 / (alpha + 1e-3 * alpha.mean(1, keepdim=True)))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-4, 1e3])
+def test_the_diagonal_metric_does_not_depend_on_the_size_of_the_steps(scale):
+    plain, scaled = DiagonalMetric(K, P), DiagonalMetric(K, P)
+    for increment in torch.randn(3, K, P):
+        plain.update(increment)
+        scaled.update(scale * increment)
+    source, target = torch.randn(2, K, P)
+    for a, b in zip(
+        decompose(source, target, plain.inverse()), decompose(source, target, scaled.inverse()), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_row_that_never_moved_has_the_identity_and_a_still_coordinate_stays_finite():
+    metric, increment = DiagonalMetric(K, P), torch.randn(K, P)
+    increment[0], increment[1, 0] = 0, 0
+    metric.update(increment)
+    assert metric.inverse().isfinite().all()
+    torch.testing.assert_close(metric.inverse()[0], torch.ones(P))
+    ratio = metric.inverse().amax(1) / metric.inverse().amin(1)
+    assert (ratio <= 1 + P / 1e-3).all()
 
 
 def test_metrics_begin_as_the_identity():
     assert ScalarMetric(K).inverse().shape == (K, 1)
     assert DiagonalMetric(K, P).inverse().shape == (K, P)
     for metric in (ScalarMetric(K), DiagonalMetric(K, P)):
-        torch.testing.assert_close(metric.inverse(), torch.ones_like(metric.alpha))
+        torch.testing.assert_close(metric.inverse(), torch.ones_like(metric.inverse()))
 
 
 def test_confidence_is_of_the_students_keypoints():

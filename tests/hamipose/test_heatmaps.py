@@ -57,6 +57,35 @@ def test_decode_undoes_encode_up_to_the_very_edge(x, y, sigma):
     assert np.exp(-0.25 / sigma**2) - 1e-4 <= confidence.item() <= 1
 
 
+@given(x=st.floats(0, SIZE[1] - 2.5, width=32), y=st.floats(0, SIZE[0] - 2.5, width=32), sigma=st.floats(0.8, 3.0))
+@settings(max_examples=200, deadline=None)
+def test_decode_undoes_quantised_encode_up_to_the_rounding(x, y, sigma):
+    keypoint = torch.tensor([[x, y]])
+    decoded, _ = decode(encode(keypoint, SIZE, sigma=sigma, quantise=True), quantise=True)
+    assert (decoded - keypoint).abs().max() <= 2 + 5e-3, "half a cell"
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8])
+def test_decode_of_quantised_targets_has_no_bias(stride):
+    """Over all sub-pixel positions; decoded as plain targets they would lie (stride − 1) / 2 px off, 1.5 px at 4."""
+    along = torch.arange(16, 48, 1 / 16) + 1 / 32
+    keypoints = torch.stack([along, along.flip(0)], -1)
+    maps = encode(keypoints, (64, 64), stride=stride, quantise=True)
+    for quantise, bias in ((True, 0.0), (False, (stride - 1) / 2)):
+        error = decode(maps, stride=stride, quantise=quantise)[0] - keypoints
+        torch.testing.assert_close(error.mean(0), torch.full((2,), bias), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("quantise", [False, True])
+def test_a_shift_of_the_picture_by_cells_is_a_shift_of_the_maps(quantise):
+    """And a turn about the middle of a cell turns them about that cell, wherever the encoding puts it."""
+    here = cell_to_px(torch.tensor([5.0, 7.0]), quantise=quantise)
+    linear = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+    matrix = torch.cat([linear, (here - linear @ here)[:, None]], 1)
+    cells = matrix_px_to_cells(matrix, quantise=quantise)
+    torch.testing.assert_close(cells[:, :2] @ torch.tensor([5.0, 7.0]) + cells[:, 2], torch.tensor([5.0, 7.0]))
+
+
 @pytest.mark.parametrize("stride", [2, 4, 8])
 def test_decode_undoes_encode_at_any_stride(stride):
     keypoints = torch.rand(3, 5, 2) * 63

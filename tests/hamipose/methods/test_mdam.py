@@ -110,10 +110,20 @@ def test_a_keypoint_fewer_is_learnt_from_with_each_epoch(monkeypatch: pytest.Mon
 
 
 def test_pretraining_ends_with_two_like_heads_and_teachers_like_their_students(dots: Path, tmp_path: Path):
+    class Stop(Exception):
+        pass
+
+    class Until(MDAM):
+        def training_step(self, batch, batch_idx):
+            if self.global_step == 3:
+                raise Stop
+            super().training_step(batch, batch_idx)
+
     options = AdaptationOptions(pretrain_steps=3)
-    model = MDAM(sgd, TINY, TrainingOptions(warmup_steps=0), options, MDAMOptions(**SMALL))
+    model = Until(sgd, TINY, TrainingOptions(warmup_steps=0), options, MDAMOptions(**SMALL))
     before = {k: v.clone() for k, v in model.classifier.state_dict().items()}
-    trained(model, dots, tmp_path, steps=3)
+    with pytest.raises(Stop):
+        trained(model, dots, tmp_path, steps=4)
     for a, b in (
         (model.refinement.first, model.refinement.second),
         (model.refinement, model.refinement_teacher.network),

@@ -98,9 +98,19 @@ def test_the_three_minimisations_are_those_of_three_optimizers(dots: Path, tmp_p
 
 
 def test_pretraining_sees_the_source_alone_and_leaves_the_second_head_alone(dots: Path, tmp_path: Path):
-    model = RegDA(sgd, TINY, TrainingOptions(warmup_steps=0), pretrain_steps=4)
+    class Stop(Exception):
+        pass
+
+    class Until(RegDA):
+        def training_step(self, batch, batch_idx):
+            if self.global_step == 4:
+                raise Stop
+            super().training_step(batch, batch_idx)
+
+    model = Until(sgd, TINY, TrainingOptions(warmup_steps=0), pretrain_steps=4)
     before = copy.deepcopy(dict(model.adversarial.named_parameters()))
-    trainer_in(tmp_path).fit(model, data_of(dots, steps=3))
+    with pytest.raises(Stop):
+        trainer_in(tmp_path).fit(model, data_of(dots, steps=5))
     assert all(torch.equal(before[name], p) for name, p in model.adversarial.named_parameters())
     assert [model.wants_target(step) for step in (3, 4)] == [False, True]
 

@@ -100,6 +100,18 @@ def test_mean_and_deviation_over_seeds(cells):
     assert line(text, "HamiPose", "oracle-selected (no result)")[4].startswith("45.0 ±")
 
 
+def test_a_row_may_show_another_network_of_the_same_run(cells):
+    row = cells[0].row
+    cells.append(Cell(Row("its student", row.small, network="student"), TRANSFER, cells[0].runs))
+    cells.append(Cell(Row("nothing", row.small, network="target-statistics"), TRANSFER, cells[0].runs))
+    scores, notes = collect(cells)
+    text = markdown(TABLE, TRANSFER, cells, scores, paper=False)
+    assert line(text, "HamiPose", "last")[2:5] == ["teacher", "2", line(text, "HamiPose", "last")[4]]
+    spread = statistics.stdev([25, 30])
+    assert line(text, "its student", "last")[2:5] == ["student", "2", f"27.5 ± {spread:.1f}"]
+    assert any("nothing (seed 0)" in note and "no scores of target-statistics on dark" in note for note in notes)
+
+
 def test_one_seed_has_no_deviation_and_what_was_not_run_is_empty(cells):
     scores, notes = collect(cells)
     text = markdown(TABLE, TRANSFER, cells, scores, paper=False)

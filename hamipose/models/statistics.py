@@ -1,0 +1,162 @@
+"""BatchNorm's running statistics apart from their network: those of one domain, and those of other images."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hamipose.errors import InputError
+from hamipose.models.preprocess import normalise
+
+__all__ = ["Statistics", "StatisticsOf", "batchnorm_layers", "reestimated"]
+
+#: The images whose means and variances a network normalizes with.
+StatisticsOf = Literal["source", "source and target", "target", "unknown"]
+
+
+def batchnorm_layers(network: nn.Module) -> list[_BatchNorm]:
+    """Return the BatchNorm layers that keep running statistics, in the order of ``modules()``."""
+    return [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+
+
+class Statistics(nn.Module):
+    """Running means and variances of all BatchNorm layers of a network, end to end in two vectors.
+
+    A network that is trained on two domains mixes both in its running statistics. This keeps those of one domain beside
+    it: :meth:`watching` a pass takes over what the pass adds to them, with the layers' own momentum. They start as the
+    network's.
+
+    Args:
+        network: any; not kept.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        mean, variance = _running(network)
+        self.register_buffer("mean", mean)
+        self.register_buffer("variance", variance)
+
+    @torch.no_grad()
+    def read(self, network: nn.Module) -> None:
+        """Copy a network's running statistics."""
+        self.take(*_running(network))
+
+    @torch.no_grad()
+    def take(self, mean: Float[Tensor, " channel"], variance: Float[Tensor, " channel"]) -> None:
+        """Copy other statistics; where they are of fewer layers, or of more, as many as there are in both."""
+        count = min(len(mean), len(self.mean))
+        self.mean[:count] = mean[:count].to(self.mean)
+        self.variance[:count] = variance[:count].to(self.variance)
+
+    @contextmanager
+    def watching(self, network: nn.Module) -> Iterator[None]:
+        r"""Take in the batches that pass through the network meanwhile.
+
+        From :math:`r' = r + m (b - r)` of the network's own statistics, which see the batch's :math:`b`, follows
+        :math:`s + m (b - s) = s + (r' - r) + m (r - s)`.
+        """
+        before, share = _running(network), _momentum(network, self.mean)
+        yield
+        with torch.no_grad():
+            for own, old, new in zip((self.mean, self.variance), before, _running(network), strict=True):
+                own.add_(new - old + share * (old - own))
+
+    @torch.no_grad()
+    def follow(self, other: "Statistics", decay: float) -> None:
+        """Take one step of a moving average towards other statistics; with decay 0 copy them."""
+        self.mean.lerp_(other.mean, 1 - decay)
+        self.variance.lerp_(other.variance, 1 - decay)
+
+    @contextmanager
+    def worn_by(self, network: nn.Module) -> Iterator[None]:
+        """Let a network in eval mode normalize with these statistics meanwhile."""
+        layers = batchnorm_layers(network)
+        sizes = [layer.num_features for layer in layers]
+        own = [(layer.running_mean, layer.running_var) for layer in layers]
+        parts = zip(self.mean.split(sizes), self.variance.split(sizes), strict=True) if layers else iter(())
+        for layer, (mean, variance) in zip(layers, parts, strict=True):
+            layer.running_mean, layer.running_var = mean, variance
+        try:
+            yield
+        finally:
+            for layer, (kept_mean, kept_variance) in zip(layers, own, strict=True):
+                layer.running_mean, layer.running_var = kept_mean, kept_variance
+
+    @torch.no_grad()
+    def write(self, network: nn.Module) -> None:
+        """Give a network these statistics for good."""
+        with self.worn_by(network):
+            parts = [(layer.running_mean, layer.running_var) for layer in batchnorm_layers(network)]
+        for layer, (mean, variance) in zip(batchnorm_layers(network), parts, strict=True):
+            layer.running_mean.copy_(mean)  # type: ignore[union-attr, arg-type]
+            layer.running_var.copy_(variance)  # type: ignore[union-attr, arg-type]
+
+    @torch.no_grad()
+    def distance(self, network: nn.Module) -> Float[Tensor, ""]:
+        """Root mean square difference of the means, in standard deviations of these statistics; 0 without BatchNorm."""
+        if not len(self.mean):
+            return self.mean.new_zeros(())
+        return ((_running(network)[0] - self.mean).square() / (self.variance + 1e-5)).mean().sqrt()
+
+
+def _running(network: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return all running means, and all running variances, as new vectors in single precision."""
+    layers = batchnorm_layers(network)
+    if not layers:
+        return torch.zeros(0), torch.zeros(0)
+    means, variances = ([getattr(layer, name) for layer in layers] for name in ("running_mean", "running_var"))
+    return torch.cat(means).float(), torch.cat(variances).float()
+
+
+def _momentum(network: nn.Module, like: Tensor) -> Tensor | float:
+    """Return the weight of a batch in each running statistic; 0 in layers that do not look at it."""
+    layers = batchnorm_layers(network)
+    momenta = [(layer.momentum or 0.0) if layer.training and layer.track_running_stats else 0.0 for layer in layers]
+    if len(set(momenta)) < 2:
+        return momenta[0] if momenta else 0.0
+    sizes = torch.tensor([layer.num_features for layer in layers])
+    return torch.tensor(momenta).repeat_interleave(sizes).to(like)
+
+
+@torch.no_grad()
+def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "batch 3 height width"]]) -> nn.Module:
+    """Return a copy of a network whose BatchNorm statistics are those of some images. It needs no labels.
+
+    Each batch is normalized by itself and counts alike, and the copy is in eval mode. This is the whole of
+    adaptation by statistics (AdaBN, Li et al., 2016): no weight changes.
+
+    Args:
+        network: normalized images → heatmaps; left as it is.
+        batches: images, a few hundred in all.
+
+    Raises:
+        InputError: there is no batch.
+    """
+    copied = copy.deepcopy(network).eval()
+    layers = batchnorm_layers(copied)
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches
+        layer.train()
+    seen = 0
+    for images in batches:
+        copied(normalise(images))
+        seen += 1
+    if not seen:
+        raise InputError(
+            "BatchNorm statistics: no image could be read; expected at least one readable target image, or "
+            "model.init_args.target_images 0"
+        )
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()
+    return copied
