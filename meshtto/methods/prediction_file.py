@@ -15,7 +15,7 @@ __all__ = ["PredictionFile"]
 
 class PredictionFile(BasePredictionWriter):
     """Writes what the verb `predict` finds: ``index``, ``name``, ``rotations``, ``shape``, ``camera``,
-    ``keypoints_px``.
+    ``keypoints_px``, ``steps`` taken, and whether adaptation ``diverged``.
 
     Rows are in the order of the data set. Vertices follow from rotations and shape, with the same body.
 
@@ -34,7 +34,7 @@ class PredictionFile(BasePredictionWriter):
         rows = []
         for batch, recovery in predictions:
             made = recovery.prediction
-            columns = (made.rotations, made.shape, made.camera, made.keypoints_px)
+            columns = (made.rotations, made.shape, made.camera, made.keypoints_px, recovery.steps, recovery.diverged)
             arrays = [column.cpu().numpy() for column in columns]
             found = zip(batch.index.tolist(), batch.name, *arrays, strict=True)
             rows += [row for row in found if row[0] >= 0]
@@ -48,7 +48,7 @@ class PredictionFile(BasePredictionWriter):
         rows.sort(key=lambda row: row[0])
         path = Path(self.path) if self.path else folder / "predictions.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        names = ("index", "name", "rotations", "shape", "camera", "keypoints_px")
+        names = ("index", "name", "rotations", "shape", "camera", "keypoints_px", "steps", "diverged")
         columns_of: Any = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)}
         np.savez_compressed(path, **columns_of)
         print(f"{len(rows)} predictions written to {path}")

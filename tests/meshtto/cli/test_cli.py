@@ -119,7 +119,7 @@ def test_the_recipe_of_the_paper():
 
 @pytest.mark.slow
 def test_the_table_s_eft_is_the_project_s_own():
-    """The line tests a trained Regression; what it is adapted by must be the very defaults of EFT."""
+    """The line tests a trained Regression; what it is adapted by must be the very defaults of EFT, loss included."""
     from meshtto.methods import EFT
 
     (line,) = [line for line in PAPER if line.label.startswith("EFT")]

@@ -101,8 +101,9 @@ def test_frames_without_a_person_stay_in_the_video_and_are_named(
 def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
     box = trimesh.creation.box()
     vertices = np.asarray(box.vertices, np.float32) + np.array([0, 0, 5], np.float32)
-    arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "vertices_m": vertices}
-    facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "losses": []}
+    arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "principal_px": np.zeros(2), "vertices_m": vertices}
+    arrays |= {"diverged": np.array(True)}
+    facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "diverged": True, "losses": []}
     shown = Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
     files = Files(tmp_path, np.asarray(box.faces), False, False)
 
