@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hamipose.models.preprocess import normalise
-from meshtto.adaptation import Phase
+from meshtto.adaptation import Phase, begin
 from meshtto.losses import Prediction, Target, mesh_terms
 from meshtto.methods.grouping import recorded_bytes
 from meshtto.methods.optimise import optimise
@@ -109,13 +109,11 @@ def pass_bytes(method: Any, batch: MeshBatch, phase: Phase) -> int:
     """
     one = MeshBatch(**{name: value[:1] for name, value in vars(batch).items()})
     fitting = _Fitting(method, one, [phase], method.test_time)
-    images, told = normalise(one.image), method.regressor.told(box_of(one))
-
-    def run() -> None:
-        with torch.autocast(images.device.type, enabled=False):
-            with torch.set_grad_enabled(phase.scope == "all"):
-                features = method.regressor.features(images)
-            with torch.enable_grad():
-                fitting.loss(phase, method.regressor.head(features.float(), told))
-
-    return recorded_bytes(run, list(method.regressor.parameters()))
+    regressor = method.regressor
+    inputs = (normalise(one.image), regressor.told(box_of(one)))
+    with torch.autocast(inputs[0].device.type, enabled=False):
+        if phase.scope == "head":
+            inputs = (regressor.features(inputs[0]).float(), inputs[1])
+        weights = begin(phase, regressor if phase.scope == "all" else regressor.head)
+        with torch.enable_grad():
+            return recorded_bytes(lambda: fitting.loss(phase, weights(*inputs)), list(regressor.parameters()))

@@ -28,8 +28,9 @@ def squares(y: Tensor) -> Tensor:
 
 def plain_loop(goals: Tensor, rate: float, steps: int, tolerance: float) -> tuple[float, int]:
     """The reference code's: loss, step, and only then a look at how much the loss has changed. One weight."""
-    weight, previous = torch.ones(1), None
-    for step in range(1, steps + 1):
+    weight, previous, step = torch.ones(1), None, 0
+    while step < steps:
+        step += 1
         errors = weight - goals[:, 0]
         loss = float(errors.square().mean())
         weight = weight - rate * 2 * errors.mean()
@@ -84,7 +85,11 @@ def test_a_last_step_that_leads_astray_is_taken_back():
     """Also the one after which nothing more is done."""
     steep = torch.tensor([[1.0]])
     found = adapt(
-        LowRank(line(), SGD(10.0)), (steep,), lambda y: (y - 2).square()[:, 0], 9, enough=lambda y: torch.ones(1) > 0,
+        LowRank(line(), SGD(10.0)),
+        (steep,),
+        lambda y: (y - 2).square()[:, 0],
+        9,
+        enough=lambda y: torch.ones(1) > 0,
         stop_after_step=True,
     )
     assert found.diverged.tolist() == [True]
@@ -99,9 +104,7 @@ def test_without_its_graph_the_output_is_the_same(kind: str, late: bool):
     network = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
     for steps in (0, 1, 4):
         kept, free = (
-            adapt(
-                make(kind, network, SGD(0.05)), (X,), squares, steps, 1e-4, stop_after_step=late, keep_graph=keep
-            )
+            adapt(make(kind, network, SGD(0.05)), (X,), squares, steps, 1e-4, stop_after_step=late, keep_graph=keep)
             for keep in (True, False)
         )
         torch.testing.assert_close(free.output, kept.output)

@@ -96,7 +96,9 @@ def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[
     with torch.no_grad():
         for parameter, gradient in zip(head, torch.autograd.grad(previous, head), strict=True):
             parameter -= HEAD_LR * gradient
-    for step in range(1, 15):
+    step = 0
+    while step < 14:
+        step += 1
         keypoints, _ = plain_terms(predict(), batch, pseudo)
         optimizer.zero_grad()
         keypoints.backward()

@@ -122,8 +122,8 @@ def test_what_is_drawn_is_what_was_fitted(
 def test_the_larger_person_is_drawn_last(monkeypatch: pytest.MonkeyPatch):
     """Who is nearer covers who is farther, whatever the cameras' focal lengths."""
     corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
-    near = drawing.Figure(corners + [0, 0, 40], 4000.0, np.zeros(2))
-    far = drawing.Figure(corners + [0, 0, 30], 1000.0, np.zeros(2))
+    near = drawing.Figure(corners + np.array([0, 0, 40]), 4000.0, np.zeros(2))
+    far = drawing.Figure(corners + np.array([0, 0, 30]), 1000.0, np.zeros(2))
     found = painted(monkeypatch)
     drawing.overlay(np.zeros((8, 8, 3), np.uint8), [near, far], np.array([[0, 1, 2]]))
     np.testing.assert_array_equal(found[-1], near.pixels)
@@ -131,9 +131,7 @@ def test_the_larger_person_is_drawn_last(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_focal_length_that_plays_no_part_is_refused(told: Any, tmp_path: Path):
     method = method_of("hmr")
-    torch.save(
-        {"state_dict": method.state_dict(), "hyper_parameters": dict(method.hparams)}, tmp_path / "hmr.ckpt"
-    )
+    torch.save({"state_dict": method.state_dict(), "hyper_parameters": dict(method.hparams)}, tmp_path / "hmr.ckpt")
     drawing.cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30, 3), np.uint8))
     words = [tmp_path / "a.png", "--checkpoint", tmp_path / "hmr.ckpt", "--out", tmp_path / "out"]
     assert "--focal 300 is given, but a network of kind hmr has a camera of its own" in told(
