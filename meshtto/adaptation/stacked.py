@@ -17,7 +17,7 @@ __all__ = ["Stacked"]
 class Stacked(Weights):
     """Copies, moved one parameter after the other.
 
-    A step holds batch × parameters of memory twice, for weights and gradients; with Adam four times.
+    A step needs about three copies of the parameters for each image, with Adam six.
 
     BatchNorm uses and keeps its running statistics, in training too: statistics of a batch would let one image
     influence another. Dropout draws anew in each pass, for each image.

@@ -42,8 +42,9 @@ def recorded_bytes(run: Callable[[], Any], besides: Sequence[Tensor] = ()) -> in
 def bytes_of_a_person(regressor: Regressor, phases: Sequence[Phase], passes: Callable[[Phase], int]) -> int:
     """Return the bytes that adapting one person takes beside the network, in the phase that needs most.
 
-    That is what a pass keeps for its gradient, and where the person has weights of their own one copy each of weights
-    and gradients, with Adam of both moments, too.
+    That is what a pass keeps for its gradient, and where the person has weights of their own three copies of them at
+    the peak (weights, gradients, and what is made of them), with Adam six. Measured in
+    ``benchmarks/results/meshtto_memory.md``.
 
     Args:
         regressor: the network.
@@ -58,7 +59,7 @@ def bytes_of_a_person(regressor: Regressor, phases: Sequence[Phase], passes: Cal
         copied = copied or adam or phase.scope == "all"
         moved = regressor if phase.scope == "all" else regressor.head
         weights = sum(p.numel() * p.element_size() for p in moved.parameters())
-        most = max(most, passes(phase) + (weights * (4 if adam else 2) if copied else 0))
+        most = max(most, passes(phase) + (weights * (6 if adam else 3) if copied else 0))
     return most
 
 
