@@ -101,14 +101,13 @@ def collate(items: list[MeshBatch]) -> MeshBatch:
 class Mixture:
     r"""Several data sets, each with its share of the draws; within a set everyone comes once a pass.
 
-    The draws of a set are spread evenly: of any n draws in a row a set with share p gets n p, rounded up or down, of
-    those that earlier sets leave. So the number of a set's draws before the draw n,
+    The draws of each set are spread evenly. For the first set, with share p, the number of draws before the draw n is
 
     .. math:: \lfloor (n a + u) / b \rfloor, \qquad p = a / b,
 
-    with u drawn once from 0 … b − 1, follows from n alone, and tells which person of the set's pass comes next. Sets
-    after the first share what is left in the same way. Without `shares`, everyone of all sets comes exactly once in as
-    many draws as there are people.
+    with u drawn once from 0 … b − 1. It follows from n alone, and says which person of the set's pass comes next. The
+    other sets share the remaining draws in the same way. Without `shares`, everyone of all sets comes exactly once in
+    as many draws as there are people.
 
     Args:
         datasets: not empty.

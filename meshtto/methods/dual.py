@@ -41,7 +41,7 @@ class Dual(MeshMethod):
     Args:
         optimizer: makes the one optimizer of both networks; ``training.lr_factors`` tells them apart.
         regressor: the network f_w.
-        auxiliary: the network f_u; as the regressor where not given. Its kind and body must be the regressor's. It
+        auxiliary: the network f_u; as the regressor where null. Its kind and body must be the regressor's. It
             should be a network of its own, for a copy of f_w says no more than "stay where you are": see its options.
         training: how they are trained.
         loss: weights of the loss's terms, inside and outside; the factor `outer` is for the outside alone.
@@ -56,7 +56,7 @@ class Dual(MeshMethod):
         self,
         optimizer: OptimizerCallable,
         regressor: RegressorOptions = RegressorOptions(),  # noqa: B008  frozen
-        auxiliary: AuxiliaryOptions = AuxiliaryOptions(),  # noqa: B008
+        auxiliary: AuxiliaryOptions | None = AuxiliaryOptions(),  # noqa: B008
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
         loss: LossWeights = LossWeights(),  # noqa: B008
         inner: Phase = _ONE_STEP,
@@ -66,6 +66,7 @@ class Dual(MeshMethod):
     ):
         super().__init__(optimizer, regressor, training, loss, test_time)
         check_phases([inner])
+        auxiliary = auxiliary or AuxiliaryOptions()
         self.auxiliary_options = auxiliary
         network = auxiliary.beside(regressor)
         self.auxiliary = build_regressor(network, self.bodies, "auxiliary")

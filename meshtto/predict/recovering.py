@@ -51,7 +51,7 @@ class Person:
 
 def batch_size(phases: list[Phase]) -> int:
     """Return how many people are recovered together unless a user says: one where a batch shares its weights and people
-    would influence each other. (Memory is looked after by ``test_time.memory_gib``.)
+    would influence each other. (``test_time.memory_gib`` bounds their memory.)
     """
     return 1 if any(phase.inner == "shared" for phase in phases) else 16
 
