@@ -101,7 +101,7 @@ class AuxiliaryOptions:
                     f"auxiliary.{name} is {own} and regressor.{name} is {wanted}; expected the same, or null, because "
                     "their meshes are compared"
                 )
-        starts = {"weights": self.weights or "none", "published": self.published}
+        starts: dict[str, Any] = {"weights": self.weights or "none", "published": self.published}
         if not self.starts:
             starts = {"weights": regressor.weights, "published": regressor.published}
         names = ("kind", "backbone", "iterations", "dropout", "width", "body")
