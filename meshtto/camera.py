@@ -17,10 +17,12 @@ __all__ = [
     "Camera",
     "CropCamera",
     "FullFrameCamera",
+    "View",
     "box_feature",
     "crop_from_full",
     "default_focal_px",
     "full_frame_translation",
+    "full_from_crop",
     "project",
 ]
 
@@ -80,6 +82,15 @@ def crop_from_full(
     return (points_px - box.centre_px[:, None]) * (height / box.side_px)[:, None, None] + middle
 
 
+def full_from_crop(
+    points_px: Float[Tensor, "batch point 2"], box: Box, size: tuple[int, int]
+) -> Float[Tensor, "batch point 2"]:
+    """Invert :func:`crop_from_full`."""
+    height, width = size
+    middle = points_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    return (points_px - middle) * (box.side_px / height)[:, None, None] + box.centre_px[:, None]
+
+
 def full_frame_translation(camera: Float[Tensor, "batch 3"], box: Box) -> Float[Tensor, "batch 3"]:
     r"""Where the body stands before the camera of the whole image, in metres (CLIFF eq. 4).
 
@@ -122,8 +133,26 @@ def _project_scaled(
     return focal_px * across_px / depth_px
 
 
+class View(NamedTuple):
+    """A projection as a pinhole camera in pixels of the whole image, with the body placed in its axes."""
+
+    translation_m: Float[Tensor, "batch 3"]
+    focal_px: Float[Tensor, " batch"]
+    principal_px: Float[Tensor, "batch 2"]
+
+    def project(self, points_m: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
+        """Project points of the body to pixels of the whole image."""
+        return project(points_m, self.translation_m, self.focal_px, self.principal_px)
+
+
 class Camera(ABC):
-    """How three numbers and a crop become a projection."""
+    """How three numbers and a crop become a projection.
+
+    Attributes:
+        uses_focal: whether the focal length of the whole image plays a part.
+    """
+
+    uses_focal: bool
 
     @abstractmethod
     def project(
@@ -135,9 +164,15 @@ class Camera(ABC):
     ) -> Float[Tensor, "batch point 2"]:
         """Points of the body → pixels of the upright crop of `size` (height, width)."""
 
+    @abstractmethod
+    def view(self, camera: Float[Tensor, "batch 3"], box: Box, size: tuple[int, int]) -> View:
+        """Return the same projection as :meth:`project`, as a pinhole camera of the whole image."""
+
 
 class FullFrameCamera(Camera):
     """CLIFF: through the whole image's camera, then into the crop."""
+
+    uses_focal = True
 
     def project(
         self,
@@ -150,6 +185,10 @@ class FullFrameCamera(Camera):
         full_px = _project_scaled(points_m, camera, box.side_px, away_px, box.focal_px) + box.principal_px[:, None]
         return crop_from_full(full_px, box, size)
 
+    def view(self, camera: Float[Tensor, "batch 3"], box: Box, size: tuple[int, int]) -> View:
+        """See :meth:`Camera.view`; all people of an image share focal length and principal point."""
+        return View(full_frame_translation(camera, box), box.focal_px, box.principal_px)
+
 
 class CropCamera(Camera):
     """HMR: a camera of its own that looks straight at the crop from far away, :math:`t_z = 2 f / (h s)`.
@@ -157,6 +196,8 @@ class CropCamera(Camera):
     Args:
         focal_px: its focal length in pixels of the crop.
     """
+
+    uses_focal = False
 
     def __init__(self, focal_px: float = 5000.0) -> None:
         self.focal_px = focal_px
@@ -172,3 +213,12 @@ class CropCamera(Camera):
         focal, side = (camera.new_full((len(camera),), value) for value in (self.focal_px, height))
         middle = camera.new_tensor([(width - 1) / 2, (height - 1) / 2])
         return _project_scaled(points_m, camera, side, torch.zeros_like(camera[:, 1:]), focal) + middle
+
+    def view(self, camera: Float[Tensor, "batch 3"], box: Box, size: tuple[int, int]) -> View:
+        r"""See :meth:`Camera.view`; each person has a camera of their own, which looks at the middle of the box.
+
+        .. math:: F = f\, b / h, \qquad t = (t_x, t_y, 2 f / (h s))
+        """
+        depth_m = 2 * self.focal_px / (size[0] * camera[:, :1] + 1e-9)
+        translation_m = torch.cat([camera[:, 1:], depth_m], 1)
+        return View(translation_m, self.focal_px * box.side_px / size[0], box.centre_px)

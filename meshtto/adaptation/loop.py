@@ -36,6 +36,9 @@ def adapt(
     tolerance: float | None = None,
     watch: Callable[[int, Any], None] | None = None,
     enough: Callable[[Any], Bool[Tensor, " batch"]] | None = None,
+    *,
+    stop_after_step: bool = False,
+    keep_graph: bool = True,
 ) -> Adapted:
     r"""Move weights down the loss, :math:`w_j \leftarrow w_j - \alpha \nabla L_j`, for a number of steps.
 
@@ -53,21 +56,34 @@ def adapt(
         watch: shown the step's number and the output under the weights so far, from 0 to `steps`, whether or not all
             images stopped before.
         enough: from the output to which images need no further step; those that share their weights stop with the last.
+        stop_after_step: take one more step before stopping, down the loss that met `tolerance` or `enough`.
+        keep_graph: whether the output keeps its graph, for training; without it the last pass records none.
 
     Returns:
         The output after the last step, and the way there. With 0 steps that of the network as it is.
     """
-    output = weights(*inputs)
+
+    def recording(final: bool) -> torch.set_grad_enabled:
+        """A context in which gradients are recorded unless no step follows."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and (keep_graph or not final))
+
+    def run(final: bool) -> Any:
+        with recording(final):
+            return weights(*inputs)
+
+    output = run(steps == 0)
     # One value an image; built from the inputs so that zero steps have the right shape as well.
     taken = torch.zeros(len(inputs[0]), dtype=torch.long, device=inputs[0].device)
     active = torch.ones_like(taken, dtype=torch.bool)
     diverged = torch.zeros_like(active)
     seen: list[Tensor] = []
     first, sound = inputs[0].new_zeros(len(taken)), active
-    done = steps == 0
+    done, closing = steps == 0, False
     for step in range(steps + 1):
+        final = step == steps or closing
         if not done:
-            losses = loss(output)
+            with recording(final):
+                losses = loss(output)
             if step == 0:
                 active = sound = losses.detach().isfinite()
                 first = weights.judged(losses.detach(), sound)
@@ -76,9 +92,11 @@ def adapt(
                 if bool(astray.any()):  # asking a GPU costs a wait, a mesh gone wrong costs more
                     weights.give_up(astray)
                     active, diverged = active & ~astray, diverged | astray
-                    output = weights(*inputs)
-                    losses = loss(output)
-            done = step == steps
+                    del output, losses  # two graphs would need twice the memory
+                    output = run(final)
+                    with recording(final):
+                        losses = loss(output)
+            done = final
         if watch is not None:
             watch(step, output)
         if done:
@@ -90,13 +108,19 @@ def adapt(
             ready = ~(change.abs() >= tolerance)
         if enough is not None:
             ready = ready | enough(output)
+        moving = active
         if enough is not None or tolerance is not None:
             active = active & ~weights.stopping(ready, sound)
-            done = not bool(active.any())
+            none_left = not bool(active.any())
+            if not stop_after_step:
+                moving, done = active, none_left
+            elif none_left:
+                closing, done = True, not bool(moving.any())
         if done:
             continue
-        weights.descend(losses, active)
-        taken += active
-        output = weights(*inputs)
+        weights.descend(losses, moving)
+        taken += moving
+        del output, losses
+        output = run(step + 1 == steps or closing)
     rows = torch.stack(seen) if seen else inputs[0].new_zeros(0, len(inputs[0]))
     return Adapted(output, rows, taken, diverged)

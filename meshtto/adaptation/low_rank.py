@@ -84,7 +84,7 @@ class _Layer:
             elif self.bias:
                 product = product + 1
             output = output - torch.bmm(product, self.d)[:, 0]
-        if not output.requires_grad:
+        if torch.is_grad_enabled() and not output.requires_grad:
             output = output.detach().requires_grad_()  # a frozen network, and the first layer of it
         self.now.append(z)
         self.outputs.append(output)

@@ -1,6 +1,6 @@
 """A stretch of adaptation as an option of a config: how many steps, of what, by which rule."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from meshtto.adaptation.rules import SGD, Rule
 from meshtto.adaptation.shared import Shared
 from meshtto.adaptation.stacked import Stacked
 from meshtto.adaptation.weights import Weights
+from meshtto.losses import LossWeights
 
 __all__ = ["Phase", "begin"]
 
@@ -25,6 +26,11 @@ class Phase:
         inner: "image", each image its own weights, as the paper says; "shared", one set for the batch, as its
             reference code does.
         pseudo_mesh: whether the loss compares with the auxiliary network's mesh, beside the 2D evidence.
+        masked: whether the auxiliary network's mesh counts only for people whose mesh (for vertices, rotations and
+            shape) or 3D joints (for joints) are labeled, as in the released code. Photos without labels then have no
+            pseudo-mesh.
+        loss: weights of the loss's terms that differ from the method's in this phase, such as {keypoints: 1.0,
+            camera: 0.0}.
     """
 
     steps: int = 1
@@ -32,6 +38,19 @@ class Phase:
     scope: Literal["head", "all"] = "head"
     inner: Literal["image", "shared"] = "image"
     pseudo_mesh: bool = True
+    masked: bool = False
+    loss: dict[str, float] = field(default_factory=dict, hash=False)
+
+    def weights(self, base: LossWeights) -> LossWeights:
+        """Return the weights of the loss's terms in this phase.
+
+        Args:
+            base: the method's.
+
+        >>> Phase(loss={"keypoints": 1.0}).weights(LossWeights()).keypoints
+        1.0
+        """
+        return replace(base, **self.loss)
 
 
 def begin(

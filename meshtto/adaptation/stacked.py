@@ -15,7 +15,9 @@ __all__ = ["Stacked"]
 
 
 class Stacked(Weights):
-    """Copies, moved element by element. Takes batch × parameters of memory, with Adam three times as much.
+    """Copies, moved one parameter after the other.
+
+    A step needs about three copies of the parameters for each image, with Adam six.
 
     BatchNorm uses and keeps its running statistics, in training too: statistics of a batch would let one image
     influence another. Dropout draws anew in each pass, for each image.
@@ -35,7 +37,7 @@ class Stacked(Weights):
         self._start = start or {}
         self._begun: dict[str, Tensor] = {}
         self._parameters: dict[str, Tensor] = {}
-        self._state: object = None
+        self._state: dict[str, object] = {}
 
     def _begin(self, batch: int) -> None:
         for name, parameter in self.network.named_parameters():
@@ -68,8 +70,10 @@ class Stacked(Weights):
             squares = torch.stack([(g / unit[:, None]).square().sum(1) for g in flat]).sum(0)
             factor = clip_factor(unit, squares, self.rule.clip_norm)
             gradients = [factor.view(-1, *[1] * (g.ndim - 1)) * g for g in gradients]
-        new, self._state = self.rule.step(old, gradients, self._state)
-        for name, before, after in zip(names, old, new, strict=True):
+        del found
+        for name in names:  # one at a time: what it replaces is freed before the next
+            before, gradient = old.pop(0), gradients.pop(0)
+            (after,), self._state[name] = self.rule.step([before], [gradient], self._state.get(name))
             moved = torch.where(active.view(-1, *[1] * (before.ndim - 1)), after, before)
             # Of first order the way back leads to the network's parameters alone, whatever the number of steps.
             self._parameters[name] = moved

@@ -128,5 +128,11 @@ class Answers:
             return f"{who}, as the network says; its checkpoint does not adapt."
         first, last = unfolded.errors_px[0], unfolded.errors_px[-1]
         moved = f"{unfolded.steps} steps of adaptation brought the joints from {first:.1f} to {last:.1f} px"
-        given_up = " Adaptation has diverged and was given up; try fewer --steps." if unfolded.diverged else ""
+        given_up = ""
+        if unfolded.diverged:
+            numbers = ", ".join(str(number + 1) for number in unfolded.diverged)
+            given_up = (
+                f" The adaptation of person {numbers} of {people} diverged: the mesh in gray is the network's own; try "
+                "fewer --steps."
+            )
         return f"{who}. {moved} of the 2D keypoints (green).{given_up}"

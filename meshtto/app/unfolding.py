@@ -16,13 +16,13 @@ from trimesh.visual.material import PBRMaterial
 from hamipose.errors import InputError
 from hamipose.io.whole_file import whole_file
 from meshtto.adaptation import Phase
-from meshtto.camera import full_frame_translation
 from meshtto.joints import OPENPOSE25
 from meshtto.losses import Prediction
 from meshtto.methods.base import MeshMethod
+from meshtto.methods.recovery import size_of
 from meshtto.methods.targets import box_of, joint_positions
 from meshtto.metrics import reprojection_errors
-from meshtto.predict.drawing import overlay
+from meshtto.predict.drawing import Figure, overlay
 from meshtto.predict.files import upright, write_png
 from meshtto.predict.pictures import Shown
 from meshtto.predict.recovering import crops_of
@@ -42,13 +42,13 @@ class Unfolded:
         overlays: the photo with meshes and 2D keypoints after 0, 1, 2 … steps, PNG files.
         meshes: all people after so many steps, about one common middle, y up, GLB files.
         errors_px: mean distance between joints and 2D keypoints, in pixels of the photo; empty where there are none.
-        diverged: whether the adaptation of somebody was given up.
+        diverged: numbers of the people whose adaptation was given up, from 0; they are drawn in gray.
     """
 
     overlays: list[Path]
     meshes: list[Path]
     errors_px: list[float]
-    diverged: bool
+    diverged: tuple[int, ...]
 
     @property
     def steps(self) -> int:
@@ -105,17 +105,20 @@ def unfold(
         InputError: a mesh is not made of numbers.
     """
     batch = crops_of(method, samples)
-    box = box_of(batch)
+    box, size = box_of(batch), size_of(batch)
     confidence = looked_at(method, batch)
     photo_px = batch.side_px / batch.image.shape[-2]  # pixels of the photo that a pixel of the crop stands for
     vertices: list[np.ndarray] = []
+    cameras: list[list[tuple[float, np.ndarray]]] = []
     errors: list[float] = []
 
     def keep(step: int, prediction: Prediction) -> None:
-        placed = prediction.vertices_m + full_frame_translation(prediction.camera, box)[:, None]
+        view = method.regressor.camera.view(prediction.camera, box, size)
+        placed = prediction.vertices_m + view.translation_m[:, None]
         if not placed.isfinite().all():
             raise InputError(f"{shown.name}: after {step} steps the mesh is not made of numbers; give fewer --steps")
         vertices.append(placed.cpu().numpy())
+        cameras.append(list(zip(view.focal_px.tolist(), view.principal_px.cpu().numpy(), strict=True)))
         if (confidence > 0).any():
             found = reprojection_errors(prediction.keypoints_px, batch.evidence_px, confidence) * photo_px
             errors.append(float(found.nanmean()))
@@ -123,14 +126,16 @@ def unfold(
     recovery = method.recover(batch, list(phases), keep)
     faces = method.body.faces.cpu().numpy()
     image = _reduced(shown.image, side)
-    share = image.shape[0] / shown.image.shape[0]
+    scale = (image.shape[1] / shown.image.shape[1], image.shape[0] / shown.image.shape[0])
+    diverged = recovery.diverged.tolist()
     dots = np.concatenate([s.evidence_px[c > 0] for s, c in zip(samples, confidence.cpu().numpy(), strict=True)])
     middle = (vertices[-1].min((0, 1)) + vertices[-1].max((0, 1))) / 2
     everybody = np.concatenate([faces + i * vertices[-1].shape[1] for i in range(len(samples))])
     folder.mkdir(parents=True, exist_ok=True)
     overlays, meshes = [], []
     for step, people in enumerate(vertices):
-        drawn = _with_dots(overlay(image, list(people), faces, samples[0].focal_px * share), (dots + 0.5) * share - 0.5)
+        figures = [Figure(v, *camera, d) for v, camera, d in zip(people, cameras[step], diverged, strict=True)]
+        drawn = _with_dots(overlay(image, figures, faces, scale), (dots + 0.5) * np.array(scale) - 0.5)
         overlays.append(folder / f"step-{step:02d}.png")
         write_png(overlays[-1], drawn)
         meshes.append(folder / f"step-{step:02d}.glb")
@@ -138,4 +143,4 @@ def unfold(
         mesh.visual = TextureVisuals(material=_CLAY)
         with whole_file(meshes[-1]) as beside:
             mesh.export(beside, include_normals=True)
-    return Unfolded(overlays, meshes, errors, bool(recovery.diverged.any()))
+    return Unfolded(overlays, meshes, errors, tuple(np.flatnonzero(diverged).tolist()))

@@ -22,7 +22,7 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--pose-checkpoint", help="find one person's 2D keypoints with this model: a model folder, run or checkpoint"
     )
-    parser.add_argument("--steps", type=int, help="of adaptation; by default those of training")
+    parser.add_argument("--steps", type=int, help="of adaptation, over all its phases; by default those of training")
     parser.add_argument("--least", type=float, default=0.1, help="keypoints of less confidence are not used (0.1)")
     parser.add_argument("--body", help="file of the body model, where it is elsewhere than in training")
     parser.add_argument("--port", type=int, default=7860)

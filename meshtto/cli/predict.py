@@ -27,7 +27,9 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--pose-checkpoint", help="find one person's 2D keypoints with this model: a model folder, run or checkpoint"
     )
-    parser.add_argument("--steps", type=int, help="of adaptation; with keypoints, by default those of training")
+    parser.add_argument(
+        "--steps", type=int, help="of adaptation, over all its phases; with keypoints, by default those of training"
+    )
     parser.add_argument("--least", type=float, default=0.1, help="keypoints of less confidence are not used (0.1)")
     parser.add_argument("--out", type=Path, default=Path("meshes"), help="folder to write to")
     parser.add_argument("--focal", type=float, help="focal length in pixels; the picture's diagonal where not known")
@@ -35,7 +37,7 @@ def _parser() -> Arguments:
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
     parser.add_argument("--frame-meshes", action="store_true", help="OBJ and GLB also of a video's frames")
     parser.add_argument("--no-pictures", action="store_true", help="no PNG files (a video's overlay is written)")
-    parser.add_argument("--batch-size", type=int, help="people adapted together (16; 1 if all weights are adapted)")
+    parser.add_argument("--batch-size", type=int, help="people adapted together (16; 1 if a batch shares its weights)")
     parser.add_argument("--device", default=None, help="such as cpu or cuda:1; by default the first GPU, if any")
     return parser
 
@@ -96,6 +98,11 @@ def main(arguments: list[str]) -> None:
             raise InputError(f"{file} names no picture, and {given.input} holds {len(pictures)}; give COCO's format")
         file.check(pictures.paths)
     method = open_method(given.checkpoint, given.body, given.device)
+    if given.focal is not None and not method.regressor.camera.uses_focal:
+        raise InputError(
+            f"--focal {given.focal:g} is given, but a network of kind {method.options.kind} has a camera of its own "
+            "for each crop; leave --focal out"
+        )
     phases = phases_of(method, given.steps) if source else []
     recovering = Recovering(method, source, phases, focal_px=given.focal, least=given.least, together=given.batch_size)
     _folder(given.out)

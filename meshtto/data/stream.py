@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from fractions import Fraction
 from typing import Any
 
 import cv2
@@ -98,7 +99,15 @@ def collate(items: list[MeshBatch]) -> MeshBatch:
 
 
 class Mixture:
-    """Several data sets, each with its share of the draws; within a set everyone comes once a pass.
+    r"""Several data sets, each with its share of the draws; within a set everyone comes once a pass.
+
+    The draws of each set are spread evenly. For the first set, with share p, the number of draws before the draw n is
+
+    .. math:: \lfloor (n a + u) / b \rfloor, \qquad p = a / b,
+
+    with u drawn once from 0 … b − 1. It follows from n alone, and says which person of the set's pass comes next. The
+    other sets share the remaining draws in the same way. Without `shares`, everyone of all sets comes exactly once in
+    as many draws as there are people.
 
     Args:
         datasets: not empty.
@@ -110,21 +119,36 @@ class Mixture:
         if not datasets:
             raise InputError("data.train is empty, expected at least one data set")
         if shares is None:
-            shares = [float(len(d)) for d in datasets]
-        if len(shares) != len(datasets) or min(shares) < 0 or not sum(shares) > 0:
+            shares = [len(d) for d in datasets]
+        if len(shares) != len(datasets) or min(shares) < 0 or not 0 < sum(shares) < float("inf"):
             raise InputError(
                 f"data.shares is {list(shares)} for {len(datasets)} data sets, expected a number above 0 for each"
             )
         self.datasets = list(datasets)
-        self.bounds = np.cumsum(np.array(shares, float) / sum(shares))
         self.seed = seed
         self.pools: list[Pool] = [Pool([d], seed, stream=100 + k) for k, d in enumerate(datasets)]
+        # a, b, u of each set, in whole numbers: sums of fractions would depend on rounding.
+        self._shares: list[tuple[int, int, int]] = []
+        exact = [Fraction(share) for share in shares]
+        for k, share in enumerate(exact):
+            left = sum(exact[k:])
+            numerator, denominator = (share / left).as_integer_ratio() if left else (0, 1)
+            drawn = np.random.default_rng((seed, _WHICH_SET, k)).bytes(16)
+            self._shares.append((numerator, denominator, int.from_bytes(drawn, "little") % denominator))
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Return which set the draw of that running number is from, and how many draws of that set come before it."""
+        for k, (a, b, u) in enumerate(self._shares):
+            before = (number * a + u) // b
+            if ((number + 1) * a + u) // b > before:
+                return k, before
+            number -= before
+        raise AssertionError("shares add up to 1")
 
     def read(self, number: int) -> tuple[MeshSample, MeshDataset]:
         """The sample of that running number, and the set that it comes from."""
-        chance = np.random.default_rng((self.seed, _WHICH_SET, number)).random()
-        chosen = min(int(np.searchsorted(self.bounds, chance, side="right")), len(self.pools) - 1)
-        return self.pools[chosen].read(number), self.datasets[chosen]
+        chosen, turn = self.place(number)
+        return self.pools[chosen].read(turn), self.datasets[chosen]
 
     @property
     def broken(self) -> int:

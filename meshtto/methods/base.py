@@ -3,6 +3,7 @@ checkpoints.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -32,10 +33,20 @@ from meshtto.methods.bodies import Bodies
 from meshtto.methods.building import build_regressor
 from meshtto.methods.checkpoint import check_same_networks, load_networks
 from meshtto.methods.evaluation import Evaluation
-from meshtto.methods.optimise import check_phases, optimise
-from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions, plain, plain_network
-from meshtto.methods.recovery import Once, Recovery, detached, out_of_inference, size_of
-from meshtto.methods.targets import box_of, complete, evidence, joint_positions, labels
+from meshtto.methods.grouping import bytes_of_a_person, groups, in_groups
+from meshtto.methods.optimise import check_phases
+from meshtto.methods.options import (
+    AuxiliaryOptions,
+    RegressorOptions,
+    TestTimeOptions,
+    TrainingOptions,
+    plain,
+    plain_network,
+    plain_phase,
+)
+from meshtto.methods.recover import pass_bytes, recover
+from meshtto.methods.recovery import Recovery, out_of_inference, size_of
+from meshtto.methods.targets import box_of, complete, joint_positions, labels
 from meshtto.metrics import Protocol
 from meshtto.regressors import Estimate, Regressor
 from meshtto.types import MeshBatch
@@ -69,13 +80,14 @@ class MeshMethod(BackwardAsForward):
         self.automatic_optimization = False
         check_phases(test_time.phases)
         self.options = regressor
+        self.auxiliary_options: AuxiliaryOptions | None = None
         self.bodies = Bodies(regressor.body)
         self.regressor = build_regressor(regressor, self.bodies)
         self.make_optimizer = optimizer
         self.training_options = training
         self.loss_weights = loss
         self.test_time = test_time
-        self._ignored = joint_positions(test_time.ignored_joints)
+        joint_positions(test_time.ignored_joints)  # refuses unknown names
         # What is needed to build the network again; the checkpoint's copy never overrides a config.
         self.save_hyperparameters(
             {
@@ -95,6 +107,7 @@ class MeshMethod(BackwardAsForward):
         self._optimizer_options: dict[str, Any] | None = None
         self._random_state: dict[str, Any] | None = None
         self.loaded: Trained | None = None
+        self._person_bytes: dict[Any, int] = {}
         self._logged: dict[str, Tensor] = {}
         self._diverged = torch.zeros(())
         self._since = 0
@@ -126,9 +139,11 @@ class MeshMethod(BackwardAsForward):
         """The mesh that adaptation at test time may hold on to; None where no other network gives one."""
         return None
 
-    def value(self, prediction: Prediction, target: Target, batch: MeshBatch) -> Float[Tensor, " batch"]:
-        """The loss of each image, without its outer factor."""
-        weights = self.loss_weights
+    def value(
+        self, prediction: Prediction, target: Target, batch: MeshBatch, phase: Phase | None = None
+    ) -> Float[Tensor, " batch"]:
+        """The loss of each image, without its outer factor; in a phase of adaptation with the phase's weights."""
+        weights = self.loss_weights if phase is None else phase.weights(self.loss_weights)
         return total(mesh_terms(prediction, target, size_of(batch), weights), weights)
 
     def recover(
@@ -136,52 +151,33 @@ class MeshMethod(BackwardAsForward):
     ) -> Recovery:
         """Adapt to each image of a batch and predict. The networks must be in eval mode, and stay as they are.
 
+        People with weights of their own are adapted in groups, see ``test_time.memory_gib``; the graph of a backbone
+        that is not moved is not recorded.
+
         Args:
-            batch: crops, their boxes and 2D evidence; labels are not read.
+            batch: crops, their boxes and 2D evidence; of labels only whether they are there, in phases that are masked.
             phases: those of the option `test_time` where None.
             watch: called with the number of steps so far and the prediction, from 0 on.
             tolerance: that of the option `test_time` where not given.
         """
         phases = self.test_time.phases if phases is None else phases
-        tolerance = self.test_time.tolerance if tolerance == "option" else tolerance
+        options = self.test_time if tolerance == "option" else replace(self.test_time, tolerance=tolerance)
         with torch.inference_mode(False), torch.no_grad():
             batch = out_of_inference(batch)
-            box, size = box_of(batch), size_of(batch)
-            wanted = any(phase.pseudo_mesh and phase.steps for phase in phases)
-            pseudo = self.pseudo(batch) if wanted else None
-            targets = {
-                with_mesh: evidence(batch, pseudo if with_mesh else None, self._ignored) for with_mesh in (False, True)
-            }
-            seen, joints = (Once(partial(self.complete, box=box, size=size, vertices=v)) for v in (True, False))
+            return in_groups(
+                batch, self._groups(batch, phases), lambda part, show: recover(self, part, phases, options, show), watch
+            )
 
-            def loss(phase: Phase, estimate: Estimate) -> Tensor:
-                target = targets[phase.pseudo_mesh]
-                return self.value((joints if target.mesh is None else seen)(estimate), target, batch)
-
-            def show(step: int, estimate: Estimate) -> None:
-                if watch is not None:
-                    with torch.no_grad():
-                        watch(step, detached(seen(estimate)))
-
-            def enough(estimate: Estimate) -> Tensor:
-                target, limit = targets[False], self.test_time.enough_2d or 0.0
-                terms = mesh_terms(joints(estimate), target, size, replace(self.loss_weights, lower_legs=0.0))
-                return terms.keypoints.detach() < limit
-
-            with torch.enable_grad():
-                told = self.regressor.told(box)
-                found = optimise(
-                    self.regressor,
-                    normalise(batch.image),
-                    told,
-                    phases,
-                    loss,
-                    tolerance=tolerance,
-                    watch=show,
-                    enough=None if self.test_time.enough_2d is None else enough,
-                )
-                prediction = detached(seen(found.output))
-        return Recovery(prediction, found.losses, found.steps, found.diverged)
+    def _groups(self, batch: MeshBatch, phases: Sequence[Phase]) -> list[slice]:
+        """Which people are adapted together; all where they share weights, or where nothing is adapted."""
+        limit, people = self.test_time.memory_gib, len(batch.index)
+        steps = [phase for phase in phases if phase.steps]
+        if limit is None or people < 2 or not steps or any(phase.inner == "shared" for phase in steps):
+            return [slice(0, people)]
+        key = (size_of(batch), repr([plain_phase(phase) for phase in steps]))
+        if key not in self._person_bytes:
+            self._person_bytes[key] = bytes_of_a_person(self.regressor, steps, partial(pass_bytes, self, batch))
+        return list(groups(people, self._person_bytes[key], limit * 2**30))
 
     # ------------------------------------------------------------------------------------------------ a step
 
@@ -276,8 +272,8 @@ class MeshMethod(BackwardAsForward):
             )
         if self._data is not None:
             self.hparams["crop"] = list(self._data.size)
-        if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
-            load_networks(self.training_options.init_from, self)
+        if stage == "fit" and not self.trainer.ckpt_path:
+            load_networks(self)
 
     def protocol(self, phases: list[Phase]) -> Protocol:
         """What the scores of an evaluation with these phases depend on."""

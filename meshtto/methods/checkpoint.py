@@ -56,26 +56,46 @@ def check_same_networks(checkpoint: dict[str, Any], method: Any) -> None:
     )
 
 
-def load_networks(path: str | Path, method: nn.Module) -> None:
-    """Fill a method's networks from another's checkpoint; an auxiliary network from the regressor where it has none.
+def _fill(network: nn.Module, name: str, checkpoint: dict[str, Any], source: str, path: str | Path) -> None:
+    """Fill a network from one of a checkpoint's."""
+    try:
+        network.load_state_dict(_of(checkpoint["state_dict"], source))
+    except RuntimeError:
+        held = checkpoint["hyper_parameters"].get(source, f"another {source}")
+        raise InputError(
+            f"checkpoint {path} holds {held}, another network than the {name} to fill; give "
+            f"model.init_args.{name} the same values"
+        ) from None
+
+
+def load_networks(method: Any) -> None:
+    """Fill a new run's networks from the checkpoints that its options name, and no network from two things.
+
+    ``training.init_from`` fills the regressor from the checkpoint's, and an auxiliary network from the checkpoint's
+    auxiliary network unless the options of `auxiliary` say what it starts from; ``auxiliary.init_from`` fills the
+    auxiliary network alone.
+
+    Args:
+        method: with networks as its options made them.
 
     Raises:
-        InputError: the checkpoint cannot be read or is of another network.
+        InputError: a checkpoint cannot be read or is of another network, or an option names another start.
     """
-    checkpoint = read_checkpoint(path)
-    for name in _NETWORKS:
-        network = getattr(method, name, None)
-        if network is None:
-            continue
-        source = name if _of(checkpoint["state_dict"], name) else "regressor"
-        try:
-            network.load_state_dict(_of(checkpoint["state_dict"], source))
-        except RuntimeError:
-            held = checkpoint["hyper_parameters"].get(source, f"another {source}")
+    path, own = method.training_options.init_from, method.auxiliary_options
+    if path is not None:
+        if method.options.published is not None:
             raise InputError(
-                f"checkpoint {path} holds {held}, another network than the {name} to fill; give "
-                f"model.init_args.{name} the same values"
-            ) from None
+                f"the regressor starts from training.init_from ({path}) and regressor.published "
+                f"({method.options.published}); expected one of them"
+            )
+        checkpoint = read_checkpoint(path)
+        _fill(method.regressor, "regressor", checkpoint, "regressor", path)
+        if own is not None and not own.starts and _of(checkpoint["state_dict"], "auxiliary"):
+            _fill(method.auxiliary, "auxiliary", checkpoint, "auxiliary", path)
+    if own is not None and own.init_from is not None:
+        checkpoint = read_checkpoint(own.init_from)
+        source = "auxiliary" if _of(checkpoint["state_dict"], "auxiliary") else "regressor"
+        _fill(method.auxiliary, "auxiliary", checkpoint, source, own.init_from)
 
 
 def load(path: str | Path, body: str | None = None) -> Any:
@@ -106,12 +126,13 @@ def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
     """Return the method that a checkpoint describes, with its weights."""
     from meshtto import methods
     from meshtto.losses import LossWeights
-    from meshtto.methods.options import RegressorOptions, from_plain
+    from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, from_plain
 
     hparams = checkpoint["hyper_parameters"]
     elsewhere = {} if body is None else {"body": body}
     # Without an auxiliary network's options it was as the regressor, which is what a method makes of none.
-    networks = {name: RegressorOptions(**{**hparams[name], **elsewhere}) for name in _NETWORKS if name in hparams}
+    kinds = {"regressor": RegressorOptions, "auxiliary": AuxiliaryOptions}
+    networks = {name: kinds[name](**{**hparams[name], **elsewhere}) for name in _NETWORKS if name in hparams}
     kind = getattr(methods, hparams["method"])
     method = kind(
         optimizer=torch.optim.Adam,

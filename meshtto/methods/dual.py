@@ -10,7 +10,13 @@ from meshtto.methods.base import MeshMethod
 from meshtto.methods.building import build_regressor
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.optimise import check_phases
-from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions, plain_network
+from meshtto.methods.options import (
+    AuxiliaryOptions,
+    RegressorOptions,
+    TestTimeOptions,
+    TrainingOptions,
+    plain_network,
+)
 from meshtto.methods.recovery import detached
 from meshtto.methods.targets import evidence
 from meshtto.types import MeshBatch
@@ -35,7 +41,8 @@ class Dual(MeshMethod):
     Args:
         optimizer: makes the one optimizer of both networks; ``training.lr_factors`` tells them apart.
         regressor: the network f_w.
-        auxiliary: the network f_u; as the regressor where not given. Its kind and body must be the regressor's.
+        auxiliary: the network f_u; as the regressor where null. Its kind and body must be the regressor's. It
+            should be a network of its own, for a copy of f_w says no more than "stay where you are": see its options.
         training: how they are trained.
         loss: weights of the loss's terms, inside and outside; the factor `outer` is for the outside alone.
         inner: the inner step; without `pseudo_mesh` it is :class:`~meshtto.methods.Meta`'s, on 2D evidence alone.
@@ -49,7 +56,7 @@ class Dual(MeshMethod):
         self,
         optimizer: OptimizerCallable,
         regressor: RegressorOptions = RegressorOptions(),  # noqa: B008  frozen
-        auxiliary: RegressorOptions | None = None,
+        auxiliary: AuxiliaryOptions | None = AuxiliaryOptions(),  # noqa: B008
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
         loss: LossWeights = LossWeights(),  # noqa: B008
         inner: Phase = _ONE_STEP,
@@ -59,10 +66,16 @@ class Dual(MeshMethod):
     ):
         super().__init__(optimizer, regressor, training, loss, test_time)
         check_phases([inner])
-        auxiliary = auxiliary or regressor
-        self.auxiliary = build_regressor(auxiliary, self.bodies)
-        self.save_hyperparameters({"auxiliary": plain_network(auxiliary)})  # beside what all methods save
-        self._start |= {"auxiliary.weights": auxiliary.weights, "auxiliary.published": auxiliary.published}
+        auxiliary = auxiliary or AuxiliaryOptions()
+        self.auxiliary_options = auxiliary
+        network = auxiliary.beside(regressor)
+        self.auxiliary = build_regressor(network, self.bodies, "auxiliary")
+        self.save_hyperparameters({"auxiliary": plain_network(network)})  # beside what all methods save
+        self._start |= {
+            "auxiliary.weights": network.weights,
+            "auxiliary.published": network.published,
+            "auxiliary.init_from": auxiliary.init_from,
+        }
         self.inner = inner
         self.second_order = second_order
         self.auxiliary_loss = auxiliary_loss
@@ -82,7 +95,7 @@ class Dual(MeshMethod):
         """L¹ after the inner step, and L²."""
         pseudo = self.pseudo(batch)
         mesh = pseudo if self.second_order else detached(pseudo)
-        target = evidence(batch, mesh if self.inner.pseudo_mesh else None)
+        target = evidence(batch, mesh if self.inner.pseudo_mesh else None, masked=self.inner.masked)
         prediction = adapted_prediction(self, batch, self.inner, target, self.second_order)
         truth = self.labelled(batch)
         values = {"loss": self.supervised(prediction, batch, truth)}

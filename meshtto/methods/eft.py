@@ -12,7 +12,15 @@ from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingO
 __all__ = ["EFT"]
 
 _EFT = TestTimeOptions(
-    phases=[Phase(steps=20, rule=Adam(5e-6), scope="all", pseudo_mesh=False)],
+    phases=[
+        Phase(
+            steps=20,
+            rule=Adam(5e-6),
+            scope="all",
+            pseudo_mesh=False,
+            loss={"shape_prior": 0.001, "lower_legs": 0.005},
+        )
+    ],
     tolerance=None,
     enough_2d=2e-4,
     ignored_joints=["right_ankle", "right_hip", "left_hip", "left_ankle", "pelvis"],
@@ -20,22 +28,23 @@ _EFT = TestTimeOptions(
 
 
 class EFT(MeshMethod):
-    """Trained as :class:`~meshtto.methods.Regression`; at test time as EFT's code has it.
+    """Trained as :class:`~meshtto.methods.Regression`, on the same loss; at test time as EFT's code has it.
 
     That is Adam with 5e-6 on all weights from the trained ones for each picture, BatchNorm and dropout as in
     evaluation, at most 20 steps down 5 L_2D + 0.001 mean β² + L_cam + 0.005 L_legs, until L_2D is below 2e-4. Hips,
     pelvis and ankles are left out of L_2D, for annotators and bodies disagree about where they are; of an ankle only
     the direction of its lower leg is used, L_legs. All of it is on by default, and each part is an option
-    (``loss.lower_legs``, ``test_time.enough_2d``, ``test_time.ignored_joints``).
+    (``test_time.phases`` with their `loss`, ``test_time.enough_2d``, ``test_time.ignored_joints``).
 
-    Not as there: an image stops before the step that its error no longer needs, not after it; BatchNorm's factors are
+    Not as there: an image stops before the step that its error no longer needs, not after it (with
+    ``test_time.stop_after_step`` it does); BatchNorm's factors are
     fine-tuned with all else where EFT keeps them; there is no factor 60, which Adam does not feel.
 
     Args:
         optimizer: makes the optimizer from parameters.
         regressor: the network.
         training: how it is trained.
-        loss: weights of the loss's terms, in training and at test time.
+        loss: weights of the loss's terms; `test_time` names those that differ at test time.
         test_time: how a body is fitted to its own picture.
     """
 
@@ -44,7 +53,7 @@ class EFT(MeshMethod):
         optimizer: OptimizerCallable,
         regressor: RegressorOptions = RegressorOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
-        loss: LossWeights = LossWeights(shape_prior=0.001, lower_legs=0.005),  # noqa: B008
+        loss: LossWeights = LossWeights(),  # noqa: B008
         test_time: TestTimeOptions = _EFT,
     ):
         super().__init__(optimizer, regressor, training, loss, test_time)

@@ -41,7 +41,7 @@ def adapted_prediction(
     seen, joints = (Once(partial(method.complete, box=box, size=size, vertices=v)) for v in (True, False))
 
     def loss(phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
-        return method.value((joints if target.mesh is None else seen)(estimate), target, batch)
+        return method.value((joints if target.mesh is None else seen)(estimate), target, batch, phase)
 
     images, told = normalise(batch.image), method.regressor.told(box)
     adapted = optimise(method.regressor, images, told, [inner], loss, second_order)

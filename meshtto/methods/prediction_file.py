@@ -16,7 +16,7 @@ __all__ = ["PredictionFile"]
 
 class PredictionFile(BasePredictionWriter):
     """Writes what the verb `predict` finds: ``index``, ``name``, ``rotations``, ``shape``, ``camera``,
-    ``keypoints_px``.
+    ``keypoints_px``, ``steps`` taken, and whether adaptation ``diverged``.
 
     Rows are in the order of the data set. Vertices follow from rotations and shape, with the same body.
 
@@ -35,7 +35,7 @@ class PredictionFile(BasePredictionWriter):
         rows = []
         for batch, recovery in predictions:
             made = recovery.prediction
-            columns = (made.rotations, made.shape, made.camera, made.keypoints_px)
+            columns = (made.rotations, made.shape, made.camera, made.keypoints_px, recovery.steps, recovery.diverged)
             arrays = [column.cpu().numpy() for column in columns]
             found = zip(batch.index.tolist(), batch.name, *arrays, strict=True)
             rows += [row for row in found if row[0] >= 0]
@@ -47,7 +47,7 @@ class PredictionFile(BasePredictionWriter):
             return
         rows.sort(key=lambda row: row[0])
         path = Path(self.path) if self.path else run_folder(trainer) / "predictions.npz"
-        names = ("index", "name", "rotations", "shape", "camera", "keypoints_px")
+        names = ("index", "name", "rotations", "shape", "camera", "keypoints_px", "steps", "diverged")
         columns_of: Any = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)}
         with whole_file(path) as beside:
             np.savez_compressed(beside, **columns_of)

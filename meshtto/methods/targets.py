@@ -50,13 +50,16 @@ def labels(batch: MeshBatch, vertices_m: Float[Tensor, "batch vertex 3"]) -> Tar
     return Target(batch.keypoints_px, batch.keypoints_confidence, mesh)
 
 
-def evidence(batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequence[int] = ()) -> Target:
+def evidence(
+    batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequence[int] = (), masked: bool = False
+) -> Target:
     """What may be known of an image without labels: 2D evidence, and what another network says of the mesh.
 
     Args:
-        batch: of which evidence alone is read.
+        batch: of which evidence alone is read; with `masked` also whether there are labels.
         pseudo: the other network's prediction, if there is one.
         ignored: positions of joints whose evidence is left out; of an ankle its lower leg's direction is still read.
+        masked: the prediction counts only for people whose mesh, or 3D joints, are labeled.
     """
     confidence = batch.evidence_confidence
     legs = lower_leg_confidence(confidence)
@@ -65,15 +68,11 @@ def evidence(batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequen
         confidence[:, list(ignored)] = 0
     if pseudo is None:
         return Target(batch.evidence_px, confidence, None, legs)
-    everything = torch.ones_like(confidence)
-    mesh = MeshTarget(
-        pseudo.joints_m,
-        everything,
-        pseudo.rotations,
-        pseudo.shape,
-        pseudo.vertices_m,
-        torch.ones_like(batch.has_mesh),
-    )
+    joints, meshes = torch.ones_like(confidence), torch.ones_like(batch.has_mesh)
+    if masked:
+        joints = joints * (batch.joints_confidence > 0).any(1, keepdim=True)
+        meshes = batch.has_mesh
+    mesh = MeshTarget(pseudo.joints_m, joints, pseudo.rotations, pseudo.shape, pseudo.vertices_m, meshes)
     return Target(batch.evidence_px, confidence, mesh, legs)
 
 

@@ -1,37 +1,56 @@
 """Meshes as pictures, without OpenGL: triangles painted from far to near, lit from behind the camera."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-__all__ = ["overlay", "paint", "side_view"]
+__all__ = ["Figure", "overlay", "paint", "side_view"]
 
 _SKIN = np.array([203.0, 190.0, 255.0])[::-1]
+#: Color of people whose adaptation diverged.
+_DIVERGED = np.array([165.0, 165.0, 165.0])
 _TOWARDS_LIGHT = np.array([-0.35, -0.6, -0.72])
+
+
+class Figure(NamedTuple):
+    """A person to be drawn: a mesh, and the pinhole camera that it was fitted through."""
+
+    vertices_m: Float[np.ndarray, "vertex 3"]
+    """In camera axes: x to the right, y down, z forward."""
+    focal_px: float
+    principal_px: Float[np.ndarray, "2"]
+    diverged: bool = False
+    """Whether adaptation was given up: drawn in gray."""
+
+    @property
+    def pixels(self) -> Float[np.ndarray, "vertex 2"]:
+        """Where the vertices are seen."""
+        depth_m = np.maximum(self.vertices_m[:, 2:], 1e-3)
+        return self.focal_px * self.vertices_m[:, :2] / depth_m + self.principal_px
 
 
 def paint(
     image: UInt8[np.ndarray, "height width 3"],
     vertices_m: Float[np.ndarray, "vertex 3"],
     faces: Int[np.ndarray, "face 3"],
-    focal_px: float,
-    principal_px: tuple[float, float],
+    pixels: Float[np.ndarray, "vertex 2"],
     fine: int = 2,
+    color: np.ndarray = _SKIN,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A copy of the picture with the mesh before it.
+    """Return a copy of the picture with the mesh in front of it.
 
     Args:
         image: RGB.
         vertices_m: in camera axes: x to the right, y down, z forward.
         faces: triangles.
-        focal_px: of the camera.
-        principal_px: x and y.
+        pixels: where the vertices are seen in the picture.
         fine: the mesh is painted this many times as large and then made smaller.
+        color: RGB.
     """
     height, width = image.shape[:2]
-    depth = vertices_m[:, 2]
-    safe = np.maximum(depth, 1e-3)[:, None]
-    pixels = focal_px * vertices_m[:, :2] / safe + np.asarray(principal_px)
     corners = vertices_m[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
@@ -46,7 +65,7 @@ def paint(
     order = np.flatnonzero(shown & inside)
     order = order[np.argsort(-middle[order, 2])]
     light = 0.45 + 0.6 * np.clip(normals @ (_TOWARDS_LIGHT / np.linalg.norm(_TOWARDS_LIGHT)), 0, 1)
-    colours = np.clip(light[:, None] * _SKIN, 0, 255)
+    colours = np.clip(light[:, None] * color, 0, 255)
     canvas = cv2.resize(image, (width * fine, height * fine), interpolation=cv2.INTER_LINEAR)
     scaled = np.clip(((at + 0.5) * fine - 0.5) * 16, -(2**20), 2**20).round().astype(np.int32)
     for face in order:
@@ -57,14 +76,22 @@ def paint(
 
 def overlay(
     image: UInt8[np.ndarray, "height width 3"],
-    people: list[Float[np.ndarray, "vertex 3"]],
+    people: Sequence[Figure],
     faces: Int[np.ndarray, "face 3"],
-    focal_px: float,
+    scale: tuple[float, float] = (1.0, 1.0),
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """All people on their picture, the farthest first."""
-    height, width = image.shape[:2]
-    for vertices in sorted(people, key=lambda v: -float(v[:, 2].mean())):
-        image = paint(image, vertices, faces, focal_px, ((width - 1) / 2, (height - 1) / 2))
+    """Draw all people on their picture, the farthest first.
+
+    Args:
+        image: RGB.
+        people: seen in pixels of the picture in its full size.
+        faces: triangles.
+        scale: width and height of `image` relative to the full size.
+    """
+    # People may have cameras of different focal lengths; how large a meter appears tells who is nearer.
+    for person in sorted(people, key=lambda p: -float(p.vertices_m[:, 2].mean()) / p.focal_px):
+        pixels = (person.pixels + 0.5) * np.array(scale) - 0.5
+        image = paint(image, person.vertices_m, faces, pixels, color=_DIVERGED if person.diverged else _SKIN)
     return image
 
 
@@ -78,6 +105,6 @@ def side_view(
     reach = float(np.abs(turned).max())
     away = 6 * reach
     turned[:, 2] += away
-    focal = 0.42 * size * (away - reach) / reach
+    focal_px = 0.42 * size * (away - reach) / reach
     white = np.full((size, size, 3), 255, np.uint8)
-    return paint(white, turned, faces, focal, ((size - 1) / 2, (size - 1) / 2))
+    return paint(white, turned, faces, Figure(turned, focal_px, np.full(2, (size - 1) / 2)).pixels)

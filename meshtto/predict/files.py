@@ -24,21 +24,29 @@ def upright(vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "f
 
 
 def write_mesh(
-    stem: Path, vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]
+    stem: Path, vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], diverged: bool = False
 ) -> tuple[Path, Path]:
-    """STEM.obj and STEM.glb in metres, y up.
+    """Write STEM.obj and STEM.glb in meters, y up.
 
     Args:
         stem: path without ending.
         vertices_m: in camera axes.
         faces: triangles.
+        diverged: whether adaptation was given up: stated in the OBJ's first line and in the GLB's extras.
     """
     mesh = upright(vertices_m, faces)
+    mesh.metadata["diverged"] = diverged
     paths = (stem.with_name(stem.name + ".obj"), stem.with_name(stem.name + ".glb"))
-    for path in paths:
-        with whole_file(path) as beside:
-            mesh.export(beside)
+    with whole_file(paths[0]) as beside:
+        mesh.export(beside, header=f"diverged: {str(diverged).lower()}")
+    with whole_file(paths[1]) as beside:
+        mesh.export(beside)
     return paths
+
+
+def _small(arrays: dict[str, np.ndarray], facts: dict[str, Any], most: int) -> dict[str, Any]:
+    """Arrays of at most so many numbers as JSON has them, without those that the facts state."""
+    return {k: v.round(6).tolist() for k, v in arrays.items() if v.size <= most and k not in facts}
 
 
 def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> tuple[Path, Path]:
@@ -46,8 +54,7 @@ def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, An
     paths = (stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json"))
     with whole_file(paths[0]) as beside:
         np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
-    small = {k: np.asarray(v).round(6).tolist() for k, v in arrays.items() if v.size <= 216}
-    write_text(paths[1], json.dumps({**facts, **small}, indent=1) + "\n")
+    write_text(paths[1], json.dumps({**facts, **_small(arrays, facts, 216)}, indent=1) + "\n")
     return paths
 
 
@@ -77,18 +84,15 @@ class Files:
         return self.out / f"{shown.stem}-{person.number}"
 
     def drawn(self, shown: Shown, people: list[Person]) -> UInt8[np.ndarray, "height width 3"]:
-        """All of a picture's people on it."""
-        if not people:
-            return shown.image
-        focal_px = float(people[0].arrays["focal_px"])
-        return overlay(shown.image, [person.vertices_m for person in people], self.faces, focal_px)
+        """All of a picture's people on it; those whose adaptation diverged are gray."""
+        return overlay(shown.image, [person.figure for person in people], self.faces)
 
     def looks(self, shown: Shown, people: list[Person], drawn: UInt8[np.ndarray, "height width 3"]) -> None:
         """Meshes and PNG files, as far as they are wanted."""
         for person in people:
             stem = self.stem(shown, person)
             if self.meshes:
-                write_mesh(stem, person.vertices_m, self.faces)
+                write_mesh(stem, person.vertices_m, self.faces, bool(person.facts["diverged"]))
             if self.pictures:
                 write_png(stem.with_name(stem.name + "-side.png"), side_view(person.vertices_m, self.faces))
         if self.pictures and people:
@@ -121,6 +125,7 @@ class PictureFiles:
 class VideoFiles:
     """Files of a video: an overlay as MP4, one NPZ and one JSON of all frames, and of each frame what `files` writes.
 
+    Each row of NPZ and JSON says whether this person's adaptation `diverged` in this frame; overlays show it in gray.
     Vertices are not in the NPZ, of which they would be nine tenths: the body makes them of `rotations` and `shape`, and
     `translation_m` puts them before the camera. A context: leaving it writes what there is, also after an interruption.
 
@@ -166,8 +171,8 @@ class VideoFiles:
             np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
         rows = []
         for frame, person in self._people:
-            small = {k: v.round(6).tolist() for k, v in person.arrays.items() if v.size <= 72}
-            own = {k: person.facts[k] for k in ("steps", "losses")}
+            own = {k: person.facts[k] for k in ("steps", "diverged", "losses")}
+            small = _small(person.arrays, own, 98)
             rows.append(json.dumps({"frame": frame, "person": person.number, **own, **small}))
         common = {k: self._people[0][1].facts[k] for k in ("body", "axes", "pose_is")}
         head = json.dumps({"video": self.name, "frames_per_second": round(self.rate, 3), **common})

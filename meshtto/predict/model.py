@@ -32,16 +32,18 @@ def open_method(checkpoint: str, body: str | None = None, device: str | None = N
 
 
 def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
-    """Phases of adaptation: those of training, or the first of them with another number of steps.
+    """Return the phases of adaptation: those of training, or as many of their steps as asked for.
+
+    The phases keep their order: fewer steps leave out the last ones, more are added to the last phase.
 
     Args:
         method: of a checkpoint.
-        steps: how many there are to be; those of training where not given.
+        steps: how many there are to be in all phases together; those of training where not given.
 
     Raises:
-        InputError: there is none whose steps could be changed.
+        InputError: there is no phase whose steps could be changed.
     """
-    phases = method.test_time.phases
+    phases = [phase for phase in method.test_time.phases if phase.steps]
     if steps is None:
         return phases
     if steps == 0:
@@ -51,4 +53,8 @@ def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
             f"the checkpoint ({type(method).__name__}) does not say how to adapt, its test_time.phases being empty; "
             "leave --steps out, or train with test_time.phases"
         )
-    return [replace(phases[0], steps=steps)]
+    wanted: list[Phase] = []
+    for phase in phases[:-1]:
+        wanted.append(replace(phase, steps=min(phase.steps, steps - sum(p.steps for p in wanted))))
+    wanted.append(replace(phases[-1], steps=steps - sum(p.steps for p in wanted)))
+    return [phase for phase in wanted if phase.steps]

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from hamipose.errors import InputError
 from meshtto.adaptation import Phase
-from meshtto.camera import full_frame_translation
+from meshtto.camera import full_from_crop
 from meshtto.data.stream import collate, crop_of
 from meshtto.methods.base import MeshMethod
+from meshtto.methods.recovery import size_of
 from meshtto.methods.targets import box_of
+from meshtto.predict.drawing import Figure
 from meshtto.predict.keypoints import Source
 from meshtto.predict.people import person_in, somebody_in
 from meshtto.predict.pictures import Shown
@@ -40,12 +42,18 @@ class Person:
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any]
 
+    @property
+    def figure(self) -> Figure:
+        """The person as drawn: through the camera that the mesh was fitted through."""
+        arrays = self.arrays
+        return Figure(self.vertices_m, float(arrays["focal_px"]), arrays["principal_px"], bool(arrays["diverged"]))
+
 
 def batch_size(phases: list[Phase]) -> int:
-    """How many people are adapted together unless a user says: one where each gets a copy of the whole network, which
-    may fill the memory, or where the batch shares its weights and people would influence each other.
+    """Return how many people are recovered together unless a user says: one where a batch shares its weights and people
+    would influence each other. (``test_time.memory_gib`` bounds their memory.)
     """
-    return 1 if any(phase.scope == "all" or phase.inner == "shared" for phase in phases) else 16
+    return 1 if any(phase.inner == "shared" for phase in phases) else 16
 
 
 def crops_of(method: MeshMethod, samples: list[MeshSample]) -> MeshBatch:
@@ -69,9 +77,10 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
     batch = crops_of(method, samples)
     recovery = method.recover(batch, phases)
     made = recovery.prediction
-    box = box_of(batch)
-    translation = full_frame_translation(made.camera, box)
-    vertices_m = made.vertices_m + translation[:, None]
+    box, size = box_of(batch), size_of(batch)
+    view = method.regressor.camera.view(made.camera, box, size)
+    keypoints_px = full_from_crop(made.keypoints_px, box, size)
+    vertices_m = made.vertices_m + view.translation_m[:, None]
     sound = vertices_m.isfinite().all(-1).all(-1).tolist()
     people: list[Person | None] = []
     for i, sample in enumerate(samples):
@@ -83,17 +92,21 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
             "rotations": made.rotations[i],
             "shape": made.shape[i],
             "camera": made.camera[i],
-            "translation_m": translation[i],
+            "translation_m": view.translation_m[i],
             "box_centre_px": box.centre_px[i],
             "box_side_px": box.side_px[i],
-            "focal_px": box.focal_px[i],
-            "joints_m": made.joints_m[i] + translation[i],
+            "focal_px": view.focal_px[i],
+            "principal_px": view.principal_px[i],
+            "joints_m": made.joints_m[i] + view.translation_m[i],
+            "keypoints_px": keypoints_px[i],
+            "steps": recovery.steps[i],
+            "diverged": recovery.diverged[i],
             "vertices_m": vertices_m[i],
         }
         facts = {
             "name": sample.name,
             "body": method.options.body,
-            "axes": "camera: x right, y down, z forward, metres; principal point in the picture's middle",
+            "axes": "camera: x right, y down, z forward, meters; pixel = focal_px (x, y) / z + principal_px",
             "pose_is": "axis-angle of 24 joints, the first against the camera",
             "steps": int(recovery.steps[i]),
             "diverged": bool(recovery.diverged[i]),

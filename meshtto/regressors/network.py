@@ -94,11 +94,21 @@ def _backbone(name: str, weights: str) -> nn.Module:
         return pretrained(name, num_classes=0)
     network = timm.create_model(name, num_classes=0)
     if weights != "none":
-        given = read_state_dict(weights)
-        problems = network.load_state_dict(
-            {k: v for k, v in given.items() if not k.startswith(("fc.", "classifier.", "head."))}, strict=False
-        )
-        if problems.missing_keys or problems.unexpected_keys:
-            some = ", ".join([*problems.missing_keys, *problems.unexpected_keys][:3])
-            raise InputError(f"weights: {weights} is not the state dict of a {name} ({some} …); check the backbone")
+        _fill(network, name, weights)
     return network
+
+
+def _fill(network: nn.Module, name: str, path: str) -> None:
+    """Fill a backbone from a file: its own state dict, a classifier's, or that of a network with a part `backbone`."""
+    given = read_state_dict(path)
+    if any(key.startswith("backbone.") for key in given):  # beside a head, such as a pose network's
+        given = {key.removeprefix("backbone."): value for key, value in given.items() if key.startswith("backbone.")}
+    given = {key: value for key, value in given.items() if not key.startswith(("fc.", "classifier.", "head."))}
+    wanted = network.state_dict()
+    odd = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
+    odd += [key for key in given if key not in wanted or given[key].shape != wanted[key].shape]
+    if odd:
+        raise InputError(
+            f"weights: {path} is not the state dict of a {name} ({', '.join(odd[:3])} …); check the backbone"
+        )
+    network.load_state_dict({**wanted, **given})

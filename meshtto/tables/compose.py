@@ -120,6 +120,8 @@ class _Runs:
             options["model.init_args.training.final_lr"] = "1.0"  # the trainings that go on from it bring it down
         if start is not None:
             options["model.init_args.training.init_from"] = str(start.last)
+            if _has_auxiliary(training):  # from the same network as the regressor, which holds no auxiliary one
+                options["model.init_args.auxiliary.init_from"] = str(start.last)
             options["model.init_args.training.warmup_steps"] = str(epochs * steps // 8)
         return Run(folder, self._words("fit", folder, training, options), epochs, steps, start, "meshtto")
 
@@ -152,6 +154,12 @@ def data_sets(scale: Scale, training: Recipe) -> dict[str, Any]:
     """The section ``data`` of a training's configs."""
     name = _OVER if scale == "small" else training.config
     return merged(configs_folder("meshtto") / name)["data"]
+
+
+def _has_auxiliary(training: Recipe) -> bool:
+    """Whether a training has two networks."""
+    content = merged(configs_folder("meshtto") / training.config)
+    return content["model"]["class_path"].endswith(".Dual")
 
 
 def _absent(line: Line, root: Path | None) -> list[str]:

@@ -29,7 +29,6 @@ class Line:
         evidence: what the 2D joints at test time come from: "detector" or "truth".
         few: test on a small set: each person has a network of their own.
         more: other options at test time.
-        loss: weights that differ at test time.
         note: what else a reader must know.
     """
 
@@ -40,19 +39,13 @@ class Line:
     evidence: str = "detector"
     few: bool = False
     more: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    loss: Mapping[str, float] = field(default_factory=dict, hash=False)
     note: str = ""
 
     @property
     def options(self) -> dict[str, str]:
         """Of the verb `test`."""
         test_time = {"phases": list(self.phases), "ignored_joints": [], **self.more}
-        given = {"test_time": test_time, "loss": self.loss}
-        return {
-            f"model.init_args.{group}.{key}": json.dumps(value)
-            for group, options in given.items()
-            for key, value in options.items()
-        }
+        return {f"model.init_args.test_time.{key}": json.dumps(value) for key, value in test_time.items()}
 
 
 def _phase(rule: str, arguments: Mapping[str, float], steps: int = 14, **options: Any) -> dict[str, Any]:
@@ -110,9 +103,8 @@ PAPER = (
         "EFT on CLIFF, ResNet-50",
         "cliff_resnet50_eft",
         _R50_REGRESSION,
-        (_phase("Adam", {"lr": 5e-6}, 20, scope="all", **_ALONE),),
+        (_phase("Adam", {"lr": 5e-6}, 20, scope="all", loss=_EFT_LOSS, **_ALONE),),
         more=_EFT,
-        loss=_EFT_LOSS,
         note="at most 20 steps, of each person until the 2D error is small enough",
     ),
     Line("Meta, CLIFF, ResNet-50", "cliff_resnet50_meta", _R50_META, (_phase("SGD", {"lr": 1e-5}, **_ALONE),)),

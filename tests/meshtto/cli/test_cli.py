@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from hamipose.cli.inherit import expand, lineage, merged
+from hamipose.errors import InputError
 from meshtto.cli import HELP, main
 from meshtto.data.h36m import _SUBJECTS
 from meshtto.methods.options import plain
@@ -119,7 +121,7 @@ def test_the_recipe_of_the_paper():
 
 @pytest.mark.slow
 def test_the_table_s_eft_is_the_project_s_own():
-    """The line tests a trained Regression; what it is adapted by must be the very defaults of EFT."""
+    """The line tests a trained Regression; what it is adapted by must be the very defaults of EFT, loss included."""
     from meshtto.methods import EFT
 
     (line,) = [line for line in PAPER if line.label.startswith("EFT")]
@@ -141,14 +143,53 @@ def test_the_paper_s_other_settings_build(name: str):
 
 
 @pytest.mark.slow
-def test_the_released_code_s_variant():
-    auxiliary = "--model.init_args.auxiliary"
-    cli = build(CONFIGS / "released_code.yaml", f"{auxiliary}.backbone", "test_resnet", f"{auxiliary}.body", "builtin")
+def test_the_released_code_s_variant(tmp_path: Path):
+    """It names both networks' starts; what tests/meshtto/methods/test_released_code.py runs is what it says."""
+    from meshtto.body import load_body, mean_parameters
+    from meshtto.regressors import CLIFF
+    from meshtto.regressors.published import to_published
+
+    mean = mean_parameters(load_body("builtin"))
+    pose, cliff = (CLIFF(mean, "test_resnet", iterations=3, width=16) for _ in range(2))
+    weights = {f"backbone.{name}": tensor for name, tensor in pose.backbone.state_dict().items()}
+    torch.save({"state_dict": {**weights, "keypoint_head.bias": torch.zeros(17)}}, tmp_path / "pose.pth")
+    state = to_published(cliff.state_dict(), "encoder.")
+    torch.save({"model": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "cliff.pt")
+    config, init = CONFIGS / "released_code.yaml", "--model.init_args"
+    with pytest.raises(InputError, match=r"no file data/published/pose_resnet\.pth"):
+        build(config)
+    with pytest.raises(InputError, match=r"no file data/published/res50-PA45\.7_MJE72\.0_MVE85\.3_3dpw\.pt"):
+        build(config, f"{init}.regressor.weights", str(tmp_path / "pose.pth"))
+    cli = build(
+        config,
+        *(f"{init}.regressor.weights", str(tmp_path / "pose.pth")),
+        *(f"{init}.auxiliary.published", str(tmp_path / "cliff.pt")),
+    )
     model = cli.model
-    assert (model.inner.inner, model.auxiliary_loss, model.second_order) == ("shared", False, False)
+    assert torch.equal(model.regressor.backbone.state_dict()["conv1.0.weight"], weights["backbone.conv1.0.weight"])
+    assert torch.equal(model.auxiliary.head.fc1.weight, cliff.head.fc1.weight)
+    assert (model.inner.inner, model.inner.masked) == ("shared", True)
+    assert (model.auxiliary_loss, model.second_order) == (False, False)
     assert (model.regressor.head.iterations, model.auxiliary.head.iterations) == (10, 3)
     assert not any(p.requires_grad for p in model.auxiliary.parameters())
-    assert [(p.steps, p.scope, p.inner, p.pseudo_mesh) for p in model.test_time.phases] == [
-        (1, "head", "shared", True),
-        (14, "all", "shared", False),
+    assert [(p.steps, p.scope, p.inner, p.pseudo_mesh, p.masked) for p in model.test_time.phases] == [
+        (1, "head", "shared", True, True),
+        (14, "all", "shared", False, False),
     ]
+    assert model.test_time.phases[1].loss == {"keypoints": 1.0, "camera": 0.0}
+    assert (model.test_time.tolerance, model.test_time.stop_after_step) == (2e-5, True)
+
+
+@pytest.mark.slow
+def test_options_of_the_auxiliary_network_may_be_given_alone(tmp_path: Path):
+    """What they do not name is as in the regressor, and so is all where a config says null."""
+    option = ("--model.init_args.auxiliary.iterations", "1")
+    (tmp_path / "null.yaml").write_text(
+        f"inherit: {CONFIGS / 'builtin_small.yaml'}\nmodel: {{init_args: {{auxiliary: null}}}}\n"
+    )
+    for path, words, changed in (
+        (CONFIGS / "builtin_small.yaml", option, {"iterations": 1}),
+        (tmp_path / "null.yaml", (), {}),
+    ):
+        model = build(path, *words).model
+        assert model.hparams["auxiliary"] == {**model.hparams["regressor"], **changed}

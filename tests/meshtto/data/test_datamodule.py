@@ -118,16 +118,76 @@ def test_two_processes_share_one_batch(tmp_path: Path):
 def test_shares_are_kept_and_nobody_is_left_out(tmp_path: Path):
     first, second = Few(tmp_path, 6), Few(tmp_path, 3, first=6)
     mixture = Mixture([first, second], [0.75, 0.25], seed=0)
-    drawn = [mixture.read(n) for n in range(800)]
-    assert np.mean([d is first for _, d in drawn]) == pytest.approx(0.75, abs=0.04)
+    drawn = [mixture.read(n) for n in range(80)]
+    assert np.mean([d is first for _, d in drawn]) == pytest.approx(0.75, abs=1 / 80)
     assert {s.name for s, _ in drawn} == {str(k) for k in range(9)}
-    by_size = Mixture([first, second], None, seed=0)
-    assert np.mean([by_size.read(n)[1] is first for n in range(800)]) == pytest.approx(2 / 3, abs=0.05)
     never = Mixture([first, second], [1.0, 0.0], seed=0)
     assert all(never.read(n)[1] is first for n in range(100))
     for shares in ([1.0], [1.0, -1.0], [0.0, 0.0]):
         with pytest.raises(InputError, match=r"data\.shares is .* for 2 data sets"):
             Mixture([first, second], shares, seed=0)
+
+
+class Numbers(MeshDataset):
+    """Only counted."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> MeshSample:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares"),
+    [
+        ((1000, 500), None),
+        ((1000, 500), [0.5, 0.5]),
+        ((30, 7, 11), [0.5, 0.2, 0.3]),
+        ((5, 40, 8, 3), [0.1, 0.6, 0.0, 0.3]),
+        ((9, 2), [1.0, 1e-3]),
+        ((17,), [3.0]),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 3])
+def test_within_a_set_everyone_comes_once_a_pass(counts: tuple[int, ...], shares: list[float] | None, seed: int):
+    """Whatever the sets and shares: the draws of a set, in their order, are one permutation after another."""
+    mixture = Mixture([Numbers(count) for count in counts], shares, seed)
+    places = [mixture.place(number) for number in range(6000)]
+    weights = np.array(counts if shares is None else shares, float) / sum(counts if shares is None else shares)
+    for chosen, (count, weight, pool) in enumerate(zip(counts, weights, mixture.pools, strict=True)):
+        turns = [turn for k, turn in places if k == chosen]
+        assert turns == list(range(len(turns)))  # none is left out, none comes twice
+        assert len(turns) == pytest.approx(6000 * weight, abs=len(counts))
+        drawn = [pool.index(turn) for turn in turns]
+        for start in range(0, len(drawn) - count + 1, count):
+            assert sorted(drawn[start : start + count]) == list(range(count))
+    assert mixture.place(4321) == places[4321]  # of the number alone
+
+
+def test_by_size_a_pass_over_all_sets_is_exact():
+    """As many draws as there are people: everyone once. Also far into a run."""
+    counts = (1000, 500, 7)
+    mixture = Mixture([Numbers(count) for count in counts], None, seed=0)
+    for turn in (0, 1, 10**6):
+        places = [mixture.place(number) for number in range(turn * 1507, (turn + 1) * 1507)]
+        people = {(k, mixture.pools[k].index(number)) for k, number in places}
+        assert len(people) == 1507
+    assert [mixture.place(n)[0] for n in range(40)] != [
+        Mixture(mixture.datasets, None, 1).place(n)[0] for n in range(40)
+    ]
+
+
+def test_every_batch_has_its_shares():
+    """To within two people a set: draws are spread evenly."""
+    mixture = Mixture([Numbers(9), Numbers(5), Numbers(4), Numbers(20)], [0.5, 0.2, 0.1, 0.2], seed=0)
+    for step in range(200):
+        sets = [mixture.place(step * 40 + position)[0] for position in range(40)]
+        for k, share in enumerate([20, 8, 4, 8]):
+            assert abs(sets.count(k) - share) <= 2
 
 
 def test_evaluation_counts_everyone_once(tmp_path: Path):

@@ -11,15 +11,15 @@ from hamipose.errors import InputError
 from meshtto.data.stream import MeshCrops, collate
 from meshtto.methods import Dual
 from meshtto.methods.checkpoint import load
-from meshtto.methods.options import RegressorOptions
+from meshtto.methods.options import AuxiliaryOptions, RegressorOptions
 
 
-def dual(iterations: int, auxiliary: RegressorOptions | None = None) -> Dual:
-    return Dual(torch.optim.Adam, options(iterations), auxiliary)
+def dual(iterations: int, auxiliary: AuxiliaryOptions = AuxiliaryOptions()) -> Dual:  # noqa: B008
+    return Dual(torch.optim.Adam, RegressorOptions(backbone="test_resnet", width=16, iterations=iterations), auxiliary)
 
 
-def options(iterations: int, backbone: str = "test_resnet") -> RegressorOptions:
-    return RegressorOptions(backbone=backbone, width=16, iterations=iterations)
+def other(iterations: int, backbone: str | None = None) -> AuxiliaryOptions:
+    return AuxiliaryOptions(backbone=backbone, iterations=iterations)
 
 
 def checkpoint_of(method: Dual) -> dict[str, Any]:
@@ -28,8 +28,10 @@ def checkpoint_of(method: Dual) -> dict[str, Any]:
     return {"state_dict": method.state_dict(), "hyper_parameters": copy.deepcopy(dict(method.hparams))}
 
 
-@pytest.mark.parametrize("auxiliary", [options(1), options(2, "resnet10t"), None], ids=["loops", "backbone", "same"])
-def test_the_auxiliary_network_comes_back_as_it_was(tiny, tmp_path: Path, auxiliary: RegressorOptions | None):
+@pytest.mark.parametrize(
+    "auxiliary", [other(1), other(2, "resnet10t"), AuxiliaryOptions()], ids=["loops", "backbone", "same"]
+)
+def test_the_auxiliary_network_comes_back_as_it_was(tiny, tmp_path: Path, auxiliary: AuxiliaryOptions):
     crops = MeshCrops(tiny.Dots(2, 5), (32, 32))
     batch = collate([crops[0], crops[1]])
     method = dual(3, auxiliary).eval()
@@ -52,8 +54,8 @@ def test_checkpoints_from_before_load_as_they_did(tmp_path: Path):
 
 def test_no_run_goes_on_with_other_networks():
     """Feedback loops have no shape by which to tell them."""
-    found = checkpoint_of(dual(3, options(2)))
-    dual(3, options(2)).on_load_checkpoint(found)
-    for other in (dual(3), dual(2, options(2)), dual(3, options(2, "resnet10t"))):
+    found = checkpoint_of(dual(3, other(2)))
+    dual(3, other(2)).on_load_checkpoint(found)
+    for method in (dual(3), dual(2, other(2)), dual(3, other(2, "resnet10t"))):
         with pytest.raises(InputError, match=r"of another model \(Dual, .*'iterations': 2"):
-            other.on_load_checkpoint(found)
+            method.on_load_checkpoint(found)

@@ -14,7 +14,7 @@ from hamipose.errors import InputError
 from meshtto.adaptation import SGD, Adam, Phase
 from meshtto.data.stream import MeshCrops, collate
 from meshtto.joints import JOINTS49
-from meshtto.methods.checkpoint import load
+from meshtto.methods.checkpoint import load, load_networks
 from meshtto.methods.options import TestTimeOptions
 from meshtto.methods.targets import box_of
 
@@ -159,13 +159,11 @@ def test_a_run_writes_curves_with_their_protocol(tiny, tmp_path: Path):
     torch.testing.assert_close(loaded(batch).vertices_m, method.eval()(batch).vertices_m)
 
     meta = tiny.model({"method": "Meta", "init_from": str(tmp_path / "checkpoints" / "last.ckpt")})
-    from meshtto.methods.checkpoint import load_networks
-
-    load_networks(tmp_path / "checkpoints" / "last.ckpt", meta)
+    load_networks(meta)
     torch.testing.assert_close(meta.eval()(batch).vertices_m, loaded(batch).vertices_m)
-    other = tiny.model({"method": "Dual", "kind": "hmr"})
+    other = tiny.model({"method": "Dual", "kind": "hmr", "init_from": str(tmp_path / "checkpoints" / "last.ckpt")})
     with pytest.raises(InputError, match="another network than the regressor"):
-        load_networks(tmp_path / "checkpoints" / "last.ckpt", other)
+        load_networks(other)
     with pytest.raises(InputError, match="of another model"):
         other.on_load_checkpoint(torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True))
 
@@ -209,8 +207,9 @@ def test_eft_stops_where_the_evidence_is_met(tiny):
     """Each image on its own, at the 2D error that was named; ankles count by the direction of their legs alone."""
     method, batch = method_of(tiny, method="EFT").eval(), batch_of(tiny)
     assert method.test_time.enough_2d == 2e-4
-    assert method.loss_weights.lower_legs == 0.005
-    phases = [Phase(3, Adam(1e-6), scope="all", pseudo_mesh=False)]
+    (phase,) = method.test_time.phases
+    assert phase.loss == {"shape_prior": 0.001, "lower_legs": 0.005}
+    phases = [dataclasses.replace(phase, steps=3, rule=Adam(1e-6))]
     assert method.recover(batch, phases).steps.tolist() == [3, 3, 3]
     now = method(batch)
     batch.evidence_px = now.keypoints_px.detach().clone()
@@ -219,7 +218,7 @@ def test_eft_stops_where_the_evidence_is_met(tiny):
     ankle = JOINTS49.index("left_ankle")
     batch.evidence_px[1, ankle] += torch.tensor([9.0, 0.0])
     with_leg = method.recover(batch, phases).losses[0, 1]
-    method.loss_weights = dataclasses.replace(method.loss_weights, lower_legs=0.0)
+    phases = [dataclasses.replace(phases[0], loss={"shape_prior": 0.001})]
     without = method.recover(batch, phases).losses[0, 1]
     assert with_leg > without
     batch.evidence_px[1, ankle] += 9.0

@@ -98,11 +98,64 @@ def test_frames_without_a_person_stay_in_the_video_and_are_named(
     assert all(np.abs(drawn[i].astype(int) - plain[i]).mean() < 8 for i in (1, 2, 4))
 
 
+@pytest.mark.slow
+def test_every_output_of_a_video_says_who_diverged(clip: Path, checkpoint: Path, tmp_path: Path):
+    """Of two people in three frames, the second in the last frame alone."""
+    rng = np.random.default_rng(0)
+    sane = np.column_stack([rng.uniform(20, 70, (17, 2)), np.full(17, 2)])
+    images = [{"id": i, "file_name": f"clip.mp4#{i}"} for i in (0, 2, 4)]
+    people = [{"id": n, "image_id": i, "keypoints": sane.ravel().tolist()} for n, i in enumerate((0, 0, 2, 2, 4, 4))]
+    (tmp_path / "k.json").write_text(json.dumps({"images": images, "annotations": people}))
+    from meshtto.cli import predict as verb
+    from meshtto.predict import recovering
+
+    own, numbers = recovering.recover_people, {"clip.mp4#4#1"}
+
+    def recover(method, samples, phases):
+        """As it is, with those people's adaptation given up."""
+        found = own(method, samples, phases)
+        for sample, person in zip(samples, found, strict=True):
+            if sample.name in numbers:
+                person.facts["diverged"], person.arrays["diverged"] = True, np.array(True)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recovering, "recover_people", recover)
+        words = [str(clip), "--checkpoint", str(checkpoint), "--keypoints", str(tmp_path / "k.json")]
+        verb.main([*words, "--every", "2", "--frame-meshes", "--out", str(tmp_path / "out")])
+    out = tmp_path / "out"
+    wanted = [False] * 5 + [True]
+    arrays = np.load(out / "clip.npz")
+    assert list(zip(arrays["frame"].tolist(), arrays["person"].tolist(), strict=True))[-1] == (4, 1)
+    assert arrays["diverged"].tolist() == wanted
+    assert arrays["steps"].tolist() == [2] * 6
+    rows = json.loads((out / "clip.json").read_text())["people"]
+    assert [row["diverged"] for row in rows] == wanted
+    for frame, person, diverged in zip(arrays["frame"], arrays["person"], wanted, strict=True):
+        stem = out / f"clip-{frame:06d}-{person}"
+        assert stem.with_suffix(".obj").read_text().startswith(f"# diverged: {str(diverged).lower()}\n")
+        assert trimesh.load(stem.with_suffix(".glb"), force="mesh").metadata["diverged"] is diverged
+
+
+def test_people_whose_adaptation_diverged_are_drawn_in_gray(tmp_path: Path):
+    box = trimesh.creation.box()
+    vertices = np.asarray(box.vertices) + np.array([0.0, 0, 5])
+    files = Files(tmp_path, np.asarray(box.faces), False, False)
+    shown = Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
+    for diverged in (False, True):
+        arrays = {"focal_px": np.array(80.0), "principal_px": np.array([31.5, 23.5]), "diverged": np.array(diverged)}
+        drawn = files.drawn(shown, [Person(0, vertices, arrays, {})]).reshape(-1, 3).astype(int)
+        painted = drawn[drawn.max(1) > 60]
+        assert len(painted) > 50
+        assert (np.ptp(painted, 1).max() <= 2) == diverged
+
+
 def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
     box = trimesh.creation.box()
     vertices = np.asarray(box.vertices, np.float32) + np.array([0, 0, 5], np.float32)
-    arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "vertices_m": vertices}
-    facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "losses": []}
+    arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "principal_px": np.zeros(2), "vertices_m": vertices}
+    arrays |= {"diverged": np.array(True)}
+    facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "diverged": True, "losses": []}
     shown = Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
     files = Files(tmp_path, np.asarray(box.faces), False, False)
 

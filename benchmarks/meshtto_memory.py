@@ -1,0 +1,125 @@
+"""Memory and time of test-time optimization per person: what autograd keeps, what the process needs at its peak, and
+how long a person takes in groups of different sizes. Each line is measured in a process of its own.
+
+    OMP_NUM_THREADS=1 python benchmarks/meshtto_memory.py --people 4
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import torch
+from meshtto_adaptation import people
+from torch import Tensor
+
+from meshtto.adaptation import SGD, Adam, Phase
+from meshtto.methods import Dual
+from meshtto.methods.options import RegressorOptions
+
+ALONE: dict[str, Any] = {"pseudo_mesh": False}
+CASES: dict[str, list[Phase]] = {
+    "no adaptation": [],
+    "head, SGD, 2D and pseudo-mesh": [Phase(2, SGD(1e-5))],
+    "head, Adam, 2D": [Phase(2, Adam(1e-5), **ALONE)],
+    "all weights, SGD, 2D": [Phase(2, SGD(1e-5), scope="all", **ALONE)],
+    "all weights, Adam, 2D (EFT)": [Phase(2, Adam(5e-6), scope="all", **ALONE)],
+}
+
+
+class Live:
+    """Bytes that saved tensors keep alive, now and at most; parameters do not count."""
+
+    def __init__(self, besides: list[Tensor]) -> None:
+        self.known = {tensor.untyped_storage().data_ptr() for tensor in besides}
+        self.now = self.peak = 0
+        self.held: dict[int, int] = {}
+
+    def pack(self, tensor: Tensor) -> Any:
+        place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+        if place in self.known:
+            return tensor
+        self.held[place] = self.held.get(place, 0) + 1
+        self.now += size if self.held[place] == 1 else 0
+        self.peak = max(self.peak, self.now)
+        box = [tensor]
+        packed = _Box(box)
+        weakref.finalize(packed, self._free, place, size)
+        return packed
+
+    def _free(self, place: int, size: int) -> None:
+        self.held[place] -= 1
+        self.now -= size if self.held[place] == 0 else 0
+
+
+class _Box:
+    """Something that dies with the graph."""
+
+    def __init__(self, content: list[Tensor]) -> None:
+        self.content = content
+
+
+def unpack(packed: Any) -> Tensor:
+    return packed.content[0] if isinstance(packed, _Box) else packed
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(case: str, count: int, backbone: str, memory_gib: float | None) -> dict[str, float]:
+    """One case in this process."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    method = Dual(lambda p: torch.optim.Adam(p), RegressorOptions(backbone=backbone)).eval()
+    if hasattr(method.test_time, "memory_gib"):
+        object.__setattr__(method.test_time, "memory_gib", memory_gib)
+    batch = people(count, (256, 192), "cpu")
+    with torch.no_grad():
+        method(people(1, (256, 192), "cpu"))  # bodies and kernels are loaded
+    before = peak_mib()
+    live = Live(list(method.parameters()))
+    begin = time.process_time()
+    with torch.autograd.graph.saved_tensors_hooks(live.pack, unpack):
+        method.recover(batch, CASES[case], tolerance=None)
+    seconds = time.process_time() - begin
+    return {
+        "kept by autograd, MiB a person": round(live.peak / 2**20 / count, 1),
+        "peak of the process, MiB a person": round((peak_mib() - before) / count, 1),
+        "processor seconds a person": round(seconds / count, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--people", type=int, nargs="+", default=[4], help="people in a batch")
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--memory-gib", type=float, help="test_time.memory_gib; all people at once by default")
+    parser.add_argument("--cases", nargs="+", default=list(CASES))
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(given.one, given.people[0], given.backbone, given.memory_gib)))
+        return
+    print(
+        "| moved | people | "
+        + " | ".join(("kept by autograd, MiB a person", "peak, MiB a person", "s a person"))
+        + " |"
+    )
+    print("|---|---|---|---|---|")
+    limit = [] if given.memory_gib is None else ["--memory-gib", str(given.memory_gib)]
+    for case in given.cases:
+        for count in given.people:
+            words = ["--one", case, "--people", str(count), "--backbone", given.backbone, *limit]
+            done = subprocess.run([sys.executable, Path(__file__), *words], capture_output=True, text=True, check=True)
+            found = json.loads(done.stdout.splitlines()[-1])
+            print(f"| {case} | {count} | " + " | ".join(str(value) for value in found.values()) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
