@@ -13,6 +13,8 @@ from hamipose import __version__
 from hamipose.errors import InputError
 from hamipose.models.density import Density
 from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.mediapipe import BlazePose
+from hamipose.models.pretrained.operations import Program
 from hamipose.models.refinement import RefinedNetwork, Refinement
 from hamipose.skeletons import SKELETONS, Skeleton
 
@@ -21,6 +23,9 @@ __all__ = ["FORMAT", "Maps", "ModelInfo", "open_folder", "save_folder"]
 #: What a model's maps are: its network's own; densities made of the network's logarithms (RegDA); or what a refinement
 #: makes of all of the network's scales (MDAM).
 Maps = Literal["heatmaps", "log-densities", "refined"]
+
+#: What a model's network is; "simple-baseline" where a file does not say.
+Architecture = Literal["simple-baseline", "blazepose"]
 
 #: Of config.yaml. Raised when a file of today could no longer be read as it stands; `_upgrade` then carries it over.
 FORMAT = 1
@@ -38,6 +43,8 @@ class ModelInfo:
         method: how it was trained, for whoever reads the file.
         maps: what is made of the network's maps.
         refinement_width: of the refinement, where there is one.
+        architecture: "simple-baseline", a :class:`hamipose.models.network.PoseNetwork`, or "blazepose", whose
+            operations are in the folder too.
     """
 
     skeleton: str
@@ -47,14 +54,22 @@ class ModelInfo:
     method: str = "unknown"
     maps: Maps = "heatmaps"
     refinement_width: int = 0
+    architecture: Architecture = "simple-baseline"
 
     @property
     def keypoints(self) -> Skeleton:
         """The skeleton itself."""
         return SKELETONS[self.skeleton]
 
-    def network(self) -> nn.Module:
-        """A model of this kind, not trained: normalised images → heatmaps, as its method evaluates them."""
+    def network(self, program: Program | None = None) -> nn.Module:
+        """A model of this kind, not trained: normalised images → heatmaps, as its method evaluates them.
+
+        Args:
+            program: operations of a network that consists of a list of them.
+        """
+        if self.architecture == "blazepose":
+            assert program is not None, "a folder of this architecture has its operations"
+            return BlazePose(program, self.keypoints)
         network = PoseNetwork(len(self.keypoints), self.backbone, None, self.deconv_channels)
         if self.maps == "log-densities":
             return Density(network)
@@ -81,6 +96,10 @@ def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo) -> Path
     beside = folder / ".model.safetensors.part"
     save_file(weights, beside, metadata={"format": "pt"})
     beside.replace(folder / "model.safetensors")
+    if isinstance(network, BlazePose):
+        beside = folder / ".operations.json.part"
+        beside.write_text(network.program.to_json())
+        beside.replace(folder / "operations.json")
     content = {"hamipose_model": FORMAT, "written_by": f"hamipose {__version__}", **asdict(info)}
     content["deconv_channels"] = list(info.deconv_channels)
     beside = folder / ".config.yaml.part"
@@ -102,6 +121,9 @@ def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
     return content
 
 
+_OPTIONAL = ("method", "maps", "refinement_width", "architecture")
+
+
 def _read_info(path: Path) -> ModelInfo:
     try:
         content = yaml.safe_load(path.read_text())
@@ -112,13 +134,17 @@ def _read_info(path: Path) -> ModelInfo:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no options; expected the config.yaml of a model folder")
     content = _upgrade(content, path)
-    needed = [f.name for f in fields(ModelInfo) if f.name not in ("method", "maps", "refinement_width")]
+    needed = [f.name for f in fields(ModelInfo) if f.name not in _OPTIONAL]
     if missing := [name for name in needed if name not in content]:
         raise InputError(f"{path} lacks {', '.join(missing)}; write the model folder again")
     if content["skeleton"] not in SKELETONS:
         raise InputError(f"{path}: skeleton is {content['skeleton']!r}, expected one of {', '.join(SKELETONS)}")
     if (maps := content.get("maps", "heatmaps")) not in get_args(Maps):
         raise InputError(f"{path}: maps is {maps!r}, expected one of {', '.join(get_args(Maps))}")
+    if (architecture := content.get("architecture", "simple-baseline")) not in get_args(Architecture):
+        raise InputError(
+            f"{path}: architecture is {architecture!r}, expected one of {', '.join(get_args(Architecture))}"
+        )
     return ModelInfo(
         skeleton=content["skeleton"],
         backbone=content["backbone"],
@@ -127,7 +153,16 @@ def _read_info(path: Path) -> ModelInfo:
         method=str(content.get("method", "unknown")),
         maps=maps,
         refinement_width=int(content.get("refinement_width", 0)),
+        architecture=architecture,
     )
+
+
+def _read_program(folder: Path) -> Program:
+    path = folder / "operations.json"
+    try:
+        return Program.from_json(path.read_text(), str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); copy the model folder again") from None
 
 
 def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
@@ -138,7 +173,7 @@ def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
     """
     folder = Path(folder)
     info = _read_info(folder / "config.yaml")
-    network = info.network()
+    network = info.network(_read_program(folder) if info.architecture == "blazepose" else None)
     path = folder / "model.safetensors"
     try:
         network.load_state_dict(load_file(path))
