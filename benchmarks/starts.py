@@ -107,15 +107,13 @@ def main() -> None:
     print("# Pretrained starts on photos, nothing trained\n")
     print(f"`{' '.join(['python', *sys.argv])}`, one thread, on a machine that was busy with other work.")
     print(
-        "LSP: test images 1001 to 2000. LSP-Extended: images 3601 to 4000; people are small in them. PCK@0.05 / @0.1 of"
+        "LSP: test images 1001 to 2000. LSP-Extended: images 3601 to 4000, in which people are small. PCK@0.05 / @0.1"
     )
+    print("of the whole photo's side, mean over the 12 limb joints, strict protocol; joint groups are @0.1: shoulder,")
     print(
-        "the whole photo's side, mean over the 12 limb joints, strict protocol; joint groups are @0.1: shoulder, elbow,"
+        "elbow, wrist, hip, knee, ankle. Several people: the best score counts. Nobody found: the whole photo is used."
     )
-    print(
-        "wrist, hip, knee, ankle. Several people: the best score counts. Nobody found: the whole photo is used. ms: of"
-    )
-    print("processor time per picture, reading it, detector and all passes for all people included.\n")
+    print("ms: of processor time per picture; reading it, detector and all passes for all people included.\n")
     print("MediaPipe does not publish what its networks were trained on; photos of both sets may be among it.\n")
     print(f"| | {' | '.join(f'{s} | joints | people | nobody | ms' for s in sets)} |")
     print("|---" * (1 + 5 * len(sets)) + "|")

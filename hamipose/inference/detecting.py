@@ -28,9 +28,10 @@ def open_detector(given: str, least: float | None = None, device: str | None = N
     """What ``--detector`` names.
 
     Args:
-        given: ``blazepose``, MediaPipe's, which `models fetch blazepose` has fetched; ``torchvision`` or ``torchvision:NAME`` (torchvision fetches its weights once); the file of a state dict
-            of one of torchvision's detectors; a wheel of mediapipe up to 0.10.21, the .tflite file in it, or
-            the folder that it became in the cache.
+        given: ``blazepose``, MediaPipe's, once `models fetch blazepose` has fetched it; ``torchvision`` or
+            ``torchvision:NAME`` (torchvision fetches its weights once); the file of a state dict of one of
+            torchvision's detectors; a wheel of mediapipe up to 0.10.21, the .tflite file in it, or the folder that it
+            became in the cache.
         least: leave out who is found with a lower score; 0.5 where not given.
         device: torch's name of a device; the first GPU if there is one where not given. MediaPipe's runs on processors.
 

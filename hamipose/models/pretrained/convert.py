@@ -1,4 +1,4 @@
-"""TensorFlow Lite graphs → operations of torch. Shapes change from (batch, height, width, channel) to channels first."""
+"""TensorFlow Lite graphs → operations of torch, whose maps have their channels before height and width."""
 
 from collections.abc import Iterator
 
@@ -149,7 +149,7 @@ class _Conversion:
         read = self.names[operator.inputs[0]]
         kernel = (int(weight.shape[2]), int(weight.shape[3]))
         padding = [0, 0]
-        # A symmetric padding, whichever operator it comes from, is done by the convolution, which does not copy its input.
+        # The convolution does a symmetric padding itself, without a copy, whichever operator it comes from.
         before = [*self._padded(operator, name, kernel, pool=False), *(p for p in self.operations if p.output == read)]
         for step in before[:1]:
             if step.kind == "pad" and (even := _symmetric(step.options["padding"])):

@@ -131,7 +131,7 @@ class BlazePose(Start):
     def decode(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """Return the centroid about each peak, and of keypoints in `DERIVED` without a row of their own the midpoint."""
+        """Return the centroid about each peak; for keypoints in `DERIVED` that have no row, the midpoint."""
         points, confidence = centroid(heatmaps, stride=self.stride)
         without_row = (self.final.weight == 0).flatten(1).all(1).tolist()
         for k, name in enumerate(self.skeleton.keypoints):
