@@ -2,10 +2,11 @@
 
     python benchmarks/starts.py ../shared/data runs/starts > benchmarks/results/footage/starts.md
 
-The pretrained models must have been fetched (`python -m hamipose models fetch blazepose`). Predictions of a finished
-variant are kept in the second folder and used again. Strict protocol: LSP's test images 1001 to 2000 and LSP-Extended's
-3601 to 4000, PCK of the 12 limb joints as a share of the side of the whole photo's square. Everything is done as
-`predict` does it; where a photo shows several people, the one with the best score counts, as in `evaluate`.
+The pretrained models must have been fetched (`python -m hamipose models fetch blazepose`). Predictions are kept in the
+second folder as they come: the same command resumes an interrupted run. Strict protocol: LSP's test images 1001 to 2000
+and LSP-Extended's 3601 to 4000, PCK of the 12 limb joints as a share of the side of the whole photo's square. People
+are found and looked at as `predict` does; where a photo shows several, the one with the best score counts, as in
+`evaluate`.
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from hamipose.tables.evaluation import evaluate, in_order
 from hamipose.types import UnlabelledSample
 
 BATCH = 16
+CHUNK = 64  # pictures after which what was found is saved
 
 
 @dataclass(frozen=True)
@@ -52,36 +55,40 @@ VARIANTS = (
 )
 
 
-def pictures(dataset: KeypointDataset) -> Iterator[UnlabelledSample]:
-    for i in range(len(dataset)):
+def pictures(dataset: KeypointDataset, first: int) -> Iterator[UnlabelledSample]:
+    for i in range(first, len(dataset)):
         sample = dataset[i]
         yield UnlabelledSample(image=sample.image, box_px=sample.box_px, name=f"{i}")
 
 
-def predict(variant: Variant, dataset: KeypointDataset) -> dict:
-    """Keypoints of the best person in each picture, how many people there were, and the time they took."""
+def predict(variant: Variant, dataset: KeypointDataset, path: Path) -> dict:
+    """Keypoints of the best person in each picture, how many people there were, and the time they took.
+
+    The file is written after each chunk of pictures, and an interrupted run resumes after the last one.
+    """
     model = load(variant.model, device="cpu", passes=variant.passes)
-    samples = pictures(dataset)
-    live = None
-    if variant.detector:
-        live = LivePeople(samples, open_detector("blazepose"), turned=True, whole=True)
-        samples = iter(live)
-    best: dict[int, tuple[float, list]] = {}
-    people, began = 0, time.process_time()
-    for person in model.stream(samples, batch_size=BATCH):
-        picture, score = int(person.name.partition("#")[0]), float(person.confidence.mean())
-        people += 1
-        if picture not in best or score > best[picture][0]:
-            best[picture] = score, person.keypoints_px.round(2).tolist()
-        if people % 100 == 0:
-            print(f"{variant.name}: {picture + 1} of {len(dataset)} pictures", file=sys.stderr, flush=True)
-    return {
-        "keypoints": list(model.skeleton.keypoints),
-        "found": [best[i][1] for i in range(len(dataset))],
-        "people": people,
-        "empty": live.found.empty if live is not None else None,
-        "ms_a_picture": 1000 * (time.process_time() - began) / len(dataset),
-    }
+    result = {"keypoints": list(model.skeleton.keypoints), "found": [], "people": 0, "empty": 0, "seconds": 0.0}
+    if path.is_file():
+        result = json.loads(path.read_text())
+    detector = open_detector("blazepose") if variant.detector else None
+    while (first := len(result["found"])) < len(dataset):
+        began = time.process_time()
+        samples = islice(pictures(dataset, first), CHUNK)
+        live = None if detector is None else LivePeople(samples, detector, turned=True, whole=True)
+        best: dict[int, tuple[float, list]] = {}
+        for person in model.stream(samples if live is None else live, batch_size=BATCH):
+            picture, score = int(person.name.partition("#")[0]), float(person.confidence.mean())
+            result["people"] += 1
+            if picture not in best or score > best[picture][0]:
+                best[picture] = score, person.keypoints_px.round(2).tolist()
+        result["found"] += [best[picture][1] for picture in sorted(best)]
+        result["empty"] += 0 if live is None else live.found.empty
+        result["seconds"] += time.process_time() - began
+        beside = path.with_suffix(".part")
+        beside.write_text(json.dumps(result))
+        beside.replace(path)
+        print(f"{variant.name}: {len(result['found'])} of {len(dataset)} pictures", file=sys.stderr, flush=True)
+    return result
 
 
 def row(name: str, results: dict[str, tuple[KeypointDataset, dict]]) -> str:
@@ -90,9 +97,8 @@ def row(name: str, results: dict[str, tuple[KeypointDataset, dict]]) -> str:
         found = in_order(np.array(result["found"]), result["keypoints"], BODY16)
         near, far = (evaluate(found, dataset, "strict", threshold=share) for share in (0.05, 0.1))
         groups = " / ".join(f"{100 * far[g]:.0f}" for g in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
-        empty = "–" if result["empty"] is None else result["empty"]
-        cells += [f"**{100 * near['all']:.1f} / {100 * far['all']:.1f}**", groups, str(result["people"]), str(empty)]
-        cells.append(f"{result['ms_a_picture']:.0f}")
+        cells += [f"**{100 * near['all']:.1f} / {100 * far['all']:.1f}**", groups]
+        cells += [str(result["people"]), str(result["empty"]), f"{1000 * result['seconds'] / len(dataset):.0f}"]
     return f"| {name} | {' | '.join(cells)} |"
 
 
@@ -121,9 +127,7 @@ def main() -> None:
         results = {}
         for title, dataset in sets.items():
             path = out / f"{variant.name} {title}.json".replace(", ", "_").replace(" ", "_")
-            if not path.is_file():
-                path.write_text(json.dumps(predict(variant, dataset)))
-            results[title] = dataset, json.loads(path.read_text())
+            results[title] = dataset, predict(variant, dataset, path)
         print(row(variant.name, results), flush=True)
 
 

@@ -152,10 +152,10 @@ class OperationNetwork(nn.Module):
             known.add(operation.output)
             if operation.kind != "conv":
                 continue
-            shape = operation.options["weight_shape"] if weights is None else None
             for part in ("weight", "bias"):
                 name = f"{operation.output}.{part}"
                 if weights is None:
+                    shape = operation.options["weight_shape"]
                     value = torch.zeros(shape if part == "weight" else shape[:1])
                 elif name in weights:
                     value = weights[name].float()

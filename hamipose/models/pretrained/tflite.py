@@ -196,7 +196,7 @@ class TFLiteGraph:
             return None
         if code not in _DTYPES:
             raise InputError(f"tensor {tensor} has type {code} of the TensorFlow Lite schema, which is not supported")
-        values = raw.view(_DTYPES[code])
+        values: np.ndarray = raw.view(_DTYPES[code])
         sparsity = described.table(6)
         shape = self.shape(tensor)
         return values.reshape(shape) if sparsity is None else _dense(values, shape, sparsity, tensor)
