@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
     out: Path = given.out
     boxes, every, limit, seen = given.boxes, given.every, given.limit, FoundPeople()
     detector = None
-    own = given.detector is None and given.boxes is None and not given.no_detector and model.upright
+    own = given.detector is None and given.boxes is None and not given.no_detector and model.expects_people
     if own:
         detector = open_detector("blazepose", given.detector_least, given.device)
         print(f"people are found by {detector.name}; --no-detector looks for one person in each whole picture")

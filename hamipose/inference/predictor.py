@@ -26,6 +26,7 @@ from hamipose.models.pretrained.catalog import DETECTOR, cached
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
 from hamipose.models.pretrained.start import Start
+from hamipose.models.pretrained.topdown import read_topdown
 from hamipose.skeletons import SKELETONS, Skeleton
 from hamipose.types import UnlabelledSample
 
@@ -103,6 +104,11 @@ class Predictor:
         """Whether the network expects people upright in its crops, which then are turned."""
         return isinstance(self.network, Start) and self.network.passes > 1
 
+    @property
+    def expects_people(self) -> bool:
+        """Whether the network was trained on crops of people, so that they are looked for first unless given."""
+        return isinstance(self.network, Start)
+
     @torch.inference_mode()
     def heatmaps(self, crops: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch keypoint h w"]:
         """Of square crops."""
@@ -121,7 +127,7 @@ class Predictor:
         size = self.info.image_size
         rest = iter(samples)
         while batch := list(islice(rest, batch_size)):
-            matrices = np.stack([crop_matrix(sample.box_px, size, sample.rotation_deg) for sample in batch])
+            matrices = np.stack([self._crop(sample) for sample in batch])
             for _ in range(self.passes - 1):
                 matrices = self._closer(batch, matrices)
             maps = self.heatmaps(_crops(batch, matrices, size)).cpu()
@@ -132,6 +138,15 @@ class Predictor:
             for i, sample in enumerate(batch):
                 kept = maps[i].numpy() if heatmaps else None
                 yield Prediction(points_px[i], confidence[i].numpy(), regions[i], sample.name, kept)
+
+    def _crop(self, sample: UnlabelledSample) -> Float[np.ndarray, "2 3"]:
+        """The first crop of a person: a square in whose middle, as wide as the network sees, the box is."""
+        box = sample.box_px
+        if isinstance(self.network, Start) and self.network.aspect < 1:
+            side = max(float(box[3]), float(box[2]) / self.network.aspect)
+            left, top = box[:2] + (box[2:] - side) / 2
+            box = np.array([left, top, side, side], np.float32)
+        return crop_matrix(box, self.info.image_size, sample.rotation_deg)
 
     @torch.inference_mode()
     def _closer(
@@ -215,8 +230,8 @@ def load(
 
     Args:
         path: the model folder (``model.safetensors`` and ``config.yaml``), the checkpoint, the folder of a run, whose
-            last checkpoint is taken, a pose landmark network of MediaPipe (.tflite), or a name that
-            ``python -m hamipose models list`` has.
+            last checkpoint is taken, a pose landmark network of MediaPipe (.tflite), a Simple Baseline or HRNet of
+            Microsoft or mmpose (.pth), or a name that ``python -m hamipose models list`` has.
         device: torch's name of a device; the first GPU if there is one where not given.
         image_size: side of the crops; what the model was trained on where not given.
         skeleton: keypoints to give, for pretrained networks that know more than one order; coco17 if None.
@@ -244,6 +259,11 @@ def load(
 
 def _pretrained(path: str | Path, skeleton: str | None) -> tuple[nn.Module, ModelInfo] | None:
     """A pretrained network that knows all of its keypoints, with those asked for; None if `path` is something else."""
+    if Path(path).suffix == ".pth" and Path(path).is_file():
+        if skeleton not in (None, "coco17"):
+            raise InputError(f"skeleton is {skeleton!r}; {path} has the keypoints of coco17")
+        top_down, backbone, widths = read_topdown(path)
+        return top_down, ModelInfo("coco17", backbone, widths, top_down.image_size, architecture="top-down")
     if Path(path).suffix == ".tflite":
         network, info = read_landmark_network(path), blazepose_info(Path(path).stem)
     elif Path(path).exists() or (folder := cached(str(path))) is None:

@@ -15,6 +15,7 @@ from hamipose.models.density import Density
 from hamipose.models.network import PoseNetwork
 from hamipose.models.pretrained.mediapipe import BlazePose
 from hamipose.models.pretrained.operations import Program
+from hamipose.models.pretrained.topdown import TopDown
 from hamipose.models.refinement import RefinedNetwork, Refinement
 from hamipose.skeletons import SKELETONS, Skeleton
 
@@ -25,7 +26,7 @@ __all__ = ["FORMAT", "Maps", "ModelInfo", "open_folder", "save_folder"]
 Maps = Literal["heatmaps", "log-densities", "refined"]
 
 #: What a model's network is; "simple-baseline" where a file does not say.
-Architecture = Literal["simple-baseline", "blazepose"]
+Architecture = Literal["simple-baseline", "blazepose", "top-down"]
 
 #: Of config.yaml. Raised when a file of today could no longer be read as it stands; `_upgrade` then carries it over.
 FORMAT = 1
@@ -43,8 +44,8 @@ class ModelInfo:
         method: how it was trained, for whoever reads the file.
         maps: what is made of the network's maps.
         refinement_width: of the refinement, where there is one.
-        architecture: "simple-baseline", a :class:`hamipose.models.network.PoseNetwork`, or "blazepose", whose
-            operations are in the folder too.
+        architecture: "simple-baseline", a :class:`hamipose.models.network.PoseNetwork`; "blazepose", whose operations
+            are in the folder too; or "top-down", :class:`hamipose.models.pretrained.topdown.TopDown`.
     """
 
     skeleton: str
@@ -71,6 +72,8 @@ class ModelInfo:
             assert program is not None, "a folder of this architecture has its operations"
             return BlazePose(program, self.keypoints)
         network = PoseNetwork(len(self.keypoints), self.backbone, None, self.deconv_channels)
+        if self.architecture == "top-down":
+            return TopDown(network, self.keypoints, self.image_size)
         if self.maps == "log-densities":
             return Density(network)
         if self.maps == "refined":

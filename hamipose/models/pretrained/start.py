@@ -23,6 +23,7 @@ class Start(nn.Module, ABC):
         final: the last layer, a 1 × 1 convolution with a row for each keypoint; its outputs are logits.
         skeleton: the keypoints' names and order.
         image_size: side of the square crops that it was trained on, in pixels.
+        aspect: width by height of what the network sees in the middle of a square crop.
         passes: how often to look at a person by default, each time at the crop that the alignment points of the last
             pass give; 1 for networks without such points.
         box_margin: the side of that crop is twice the distance of the two points times this.
@@ -31,6 +32,7 @@ class Start(nn.Module, ABC):
     final: nn.Conv2d
     skeleton: Skeleton
     image_size: int
+    aspect: float = 1.0
     passes: int = 1
     box_margin: float = 1.25
     stride = 4
