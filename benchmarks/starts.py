@@ -28,7 +28,7 @@ from hamipose.skeletons import BODY16
 from hamipose.tables.evaluation import evaluate, in_order
 from hamipose.types import UnlabelledSample
 
-BATCH = 16
+BATCH = 8
 CHUNK = 64  # pictures after which what was found is saved
 
 

@@ -18,7 +18,7 @@ class File:
         member: path inside the archive.
         sha256: of the file.
         about: one line.
-        scores: PCK@0.05 / PCK@0.1 by test set, measured as benchmarks/results/footage/starts.md says.
+        scores: PCK@0.05 / PCK@0.1 by test set, as benchmarks/starts.py measures them; empty until it has.
     """
 
     model: str
