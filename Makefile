@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true  # on all cores, where pip compiles on one; some are templates
 	@touch $@
+	@echo "Optional: $(PY) -m hamipose models fetch blazepose downloads pretrained pose networks (41 MB, Apache-2.0)"
 
 demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and show before and after (ten to fifteen minutes)
 	@$(PY) -m hamipose demo --out runs/demo

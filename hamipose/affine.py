@@ -22,6 +22,7 @@ __all__ = [
     "compose",
     "crop_matrix",
     "invert",
+    "upright_box",
     "warp_heatmaps",
     "warp_images",
 ]
@@ -55,12 +56,14 @@ def apply_points(
     return (points[..., None, :] * matrix[..., None, :, :2]).sum(-1) + matrix[..., None, :, 2]
 
 
-def crop_matrix(box_px: Float[np.ndarray, "4"], size: int) -> Float[np.ndarray, "2 3"]:
+def crop_matrix(box_px: Float[np.ndarray, "4"], size: int, rotation_deg: float = 0.0) -> Float[np.ndarray, "2 3"]:
     """Image → square crop that shows a box, centred, its aspect kept.
 
     Args:
         box_px: left, top, width, height. The box (0, 0, W, H) is the whole of a W × H image, edges included.
         size: side of the crop in pixels.
+        rotation_deg: by how much the person in the image is turned, from x towards y (clockwise as seen); the crop is
+            turned back about the box's centre.
 
     Raises:
         ValueError: the box has no area.
@@ -68,9 +71,29 @@ def crop_matrix(box_px: Float[np.ndarray, "4"], size: int) -> Float[np.ndarray, 
     left, top, width, height = (float(v) for v in box_px)
     if not (width > 0 and height > 0):
         raise ValueError(f"a box of {width} × {height} px has no area: expected left, top, width, height")
-    scale = size / max(width, height)
+    turn = np.deg2rad(-rotation_deg)
+    linear = size / max(width, height) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     centre = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
-    return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
+    return np.column_stack([linear, (size - 1) / 2 - linear @ centre])
+
+
+def upright_box(
+    middle_px: Float[np.ndarray, "2"], above_px: Float[np.ndarray, "2"], factor: float
+) -> tuple[Float[np.ndarray, "4"], float]:
+    """The square about a point, turned such that a second point is above the first, for :func:`crop_matrix`.
+
+    Args:
+        middle_px: the center.
+        above_px: a point on the circle that the square, for a factor of 1, encloses.
+        factor: the side is this many times the circle's diameter.
+
+    Returns:
+        The box, and by how many degrees it is turned, clockwise as seen.
+    """
+    x, y = (float(v) for v in above_px - middle_px)
+    side = 2 * factor * float(np.hypot(x, y))
+    left, top = middle_px + 0.5 - side / 2
+    return np.array([left, top, side, side], np.float32), float(np.rad2deg(np.arctan2(x, -y)))
 
 
 def augment_matrix(

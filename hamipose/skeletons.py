@@ -6,7 +6,7 @@ Left and right are the person's, never the image's.
 import itertools
 from dataclasses import dataclass, field
 
-__all__ = ["BODY16", "COCO17", "HAND21", "LSP14", "SKELETONS", "Skeleton"]
+__all__ = ["BLAZEPOSE33", "BODY16", "COCO17", "HAND21", "LSP14", "SKELETONS", "Skeleton"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,38 @@ COCO17 = Skeleton(
     all=_LIMB_JOINTS,
 )
 
+_FACE33 = (
+    *("nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer"),
+    *("left_ear", "right_ear", "left_mouth", "right_mouth"),
+)
+_FEET33 = ("left_heel", "right_heel", "left_foot_index", "right_foot_index")
+
+#: The 33 landmarks of MediaPipe's BlazePose.
+BLAZEPOSE33 = Skeleton(
+    name="blazepose33",
+    keypoints=(
+        *_FACE33,
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+        *("left_pinky", "right_pinky", "left_index", "right_index", "left_thumb", "right_thumb"),
+        *("left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"),
+        *_FEET33,
+    ),
+    limbs=(
+        *COCO17.limbs,
+        ("left_mouth", "right_mouth"),
+        *((f"{side}_eye", f"{side}_eye_{corner}") for side in ("left", "right") for corner in ("inner", "outer")),
+        *(
+            (f"{side}_wrist", f"{side}_{finger}")
+            for side in ("left", "right")
+            for finger in ("pinky", "index", "thumb")
+        ),
+        *((f"{side}_ankle", f"{side}_heel") for side in ("left", "right")),
+        *((f"{side}_heel", f"{side}_foot_index") for side in ("left", "right")),
+    ),
+    groups={"face": _FACE33, **_LIMB_GROUPS, "feet": _FEET33},
+    all=_LIMB_JOINTS,
+)
+
 #: Leeds Sports Pose.
 LSP14 = Skeleton(
     name="lsp14",
@@ -157,4 +189,4 @@ HAND21 = Skeleton(
 )
 
 #: By the name that configs use.
-SKELETONS = {skeleton.name: skeleton for skeleton in (BODY16, COCO17, HAND21, LSP14)}
+SKELETONS = {skeleton.name: skeleton for skeleton in (BODY16, COCO17, HAND21, LSP14, BLAZEPOSE33)}

@@ -20,6 +20,7 @@ class UnlabelledSample:
     image: UInt8[np.ndarray, "height width 3"]
     box_px: Float[np.ndarray, "4"]  # left, top, width, height of the region a crop should show
     name: str  # where it comes from: a path, or path#annotation
+    rotation_deg: float = field(default=0.0, kw_only=True)  # how far the person is turned, clockwise as seen
 
 
 @dataclass

@@ -88,7 +88,7 @@ RESERVED = {
     "smplx": ("meshtto.body",),
     "wandb": (),
     "wandb_workspaces": ("hamipose.cli.dashboard",),
-    "ai_edge_litert": ("hamipose.models.blazepose",),
+    "ai_edge_litert": (),
     "gradio": ("hamipose.app.serving",),
     "torchjd": ("hamipose.aggregation",),
     "jsonargparse": ("hamipose.cli", "meshtto.cli"),

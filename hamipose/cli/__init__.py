@@ -14,6 +14,7 @@ Pose estimation that adapts itself to footage nobody labelled.
 on your own footage
   adapt     FOOTAGE --out DIR                  a model adapted to a folder of photos or a video that nobody labelled
   predict   INPUT --checkpoint MODEL [--out DIR]             keypoints and overlays of a picture, folder, video, webcam
+  models    list|fetch NAME|show NAME                        pretrained networks of others, fetched when asked for
   export    --checkpoint MODEL --out pose.onnx               ONNX, checked; or a folder of safetensors and config
   app       --checkpoint MODEL [--other MODEL2]              a page to drop photos and clips on; two models side by side
 
@@ -55,6 +56,7 @@ exit status: 0 done, 2 something that you can put right (one line says what), 13
 _VERBS = {
     "adapt": "hamipose.cli.adapt",
     "predict": "hamipose.cli.predict",
+    "models": "hamipose.cli.models",
     "export": "hamipose.cli.export",
     "app": "hamipose.cli.app",
     "evaluate": "hamipose.cli.evaluate",

@@ -13,8 +13,9 @@ from hamipose.errors import InputError
 __all__ = ["DETECTOR", "main"]
 
 DETECTOR = (
-    "finds the people: torchvision, torchvision:NAME, the file of a torchvision detector's weights, or a wheel of "
-    "mediapipe up to 0.10.21; without it and --boxes, one person in the whole picture"
+    "finds the people: blazepose (after `models fetch blazepose`), torchvision, torchvision:NAME, the file of a "
+    "torchvision detector's weights, or a wheel of mediapipe up to 0.10.21; without it and --boxes, one person in the "
+    "whole picture"
 )
 
 _EXAMPLES = """\
@@ -23,6 +24,7 @@ examples
   python -m hamipose predict clip.mp4 --checkpoint last.ckpt --out found --every 2
   python -m hamipose predict street/ --checkpoint runs/adapted --boxes people.json --csv
   python -m hamipose predict party/ --checkpoint runs/adapted --detector torchvision
+  python -m hamipose predict photos/ --checkpoint blazepose-heavy        (once: models fetch blazepose)
   python -m hamipose predict webcam --checkpoint runs/adapted --limit 300
 """
 
@@ -34,11 +36,24 @@ def _parser() -> Arguments:
         epilog=_EXAMPLES,
     )
     parser.add_argument("input", help="a picture, a folder of pictures, a video, or webcam")
-    parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        help="a model folder, a checkpoint that `fit` saved, or a pretrained model that `models list` names",
+    )
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
     parser.add_argument("--boxes", help="COCO file with a box for each person")
     parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
+    parser.add_argument(
+        "--no-detector",
+        action="store_true",
+        help="one person in the whole picture; pretrained models otherwise look for people with their own detector",
+    )
+    parser.add_argument(
+        "--skeleton", help="keypoints of a pretrained model: coco17 (default), blazepose33, body16, lsp14"
+    )
+    parser.add_argument("--passes", type=at_least(1), help="looks at each person; 3 for a pretrained model, else 1")
     parser.add_argument("--every", type=at_least(1), default=1, help="use every n-th picture or frame")
     parser.add_argument("--limit", type=at_least(1), help="stop after this many pictures or frames")
     parser.add_argument("--batch-size", type=at_least(1), default=16)
@@ -60,17 +75,25 @@ def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     if given.detector is not None and given.boxes is not None:
         raise InputError("both --detector and --boxes are given; people can come from one of them")
+    if given.no_detector and (given.detector or given.detector_least or given.boxes):
+        raise InputError("--no-detector is given with --detector, --detector-least or --boxes; leave it out")
     from hamipose.inference.detecting import FoundPeople, LivePeople, find_people, open_detector
     from hamipose.inference.footage import open_footage
     from hamipose.inference.predictor import Prediction, load
     from hamipose.inference.writers import Overlays, write_coco, write_csv, write_heatmaps
     from hamipose.io.whole_file import check_folder
 
-    model = load(given.checkpoint, device=given.device, image_size=given.size)
+    model = load(
+        given.checkpoint, device=given.device, image_size=given.size, skeleton=given.skeleton, passes=given.passes
+    )
     out: Path = given.out
     boxes, every, limit, seen = given.boxes, given.every, given.limit, FoundPeople()
     detector = None
-    if given.detector is not None:
+    own = given.detector is None and given.boxes is None and not given.no_detector and model.expects_people
+    if own:
+        detector = open_detector("blazepose", given.detector_least, given.device)
+        print(f"people are found by {detector.name}; --no-detector looks for one person in each whole picture")
+    elif given.detector is not None:
         detector = open_detector(given.detector, given.detector_least, given.device)
         if not given.input.startswith("webcam"):
             boxes = str(out / "boxes.json")
@@ -90,7 +113,7 @@ def main(arguments: list[str]) -> None:
     footage = open_footage(given.input, boxes=boxes, every=every, limit=limit)
     live = None
     if detector is not None and boxes is None:
-        live = LivePeople(footage.samples, detector)
+        live = LivePeople(footage.samples, detector, turned=model.upright, whole=own)
         footage.samples = iter(live)
     check_folder(out)
     found: list[Prediction] = []
@@ -130,7 +153,9 @@ def main(arguments: list[str]) -> None:
     if given.csv:
         write_csv(out / "predictions.csv", found, model.skeleton)
     print(f"{len(found)} people in {given.input}: keypoints in {out / 'predictions.json'}")
-    print(f"model: {model.info.method}, BatchNorm statistics of {model.info.statistics} images")
+    known = model.info.statistics != "unknown"
+    statistics = f", BatchNorm statistics of {model.info.statistics} images" if known else ""
+    print(f"model: {model.info.method}{statistics}")
     if failed is not None:
         raise failed
     if footage.again is not None and not given.no_overlays:  # after the keypoints, which a full disk must not cost

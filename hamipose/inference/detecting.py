@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hamipose.inference.footage import open_footage
 from hamipose.io.coco import CocoFile, read_coco
 from hamipose.models.blazepose import blazepose_detector
 from hamipose.models.detection import PersonDetector, torchvision_detector
+from hamipose.models.pretrained.catalog import BLAZEPOSE, DETECTOR, cached
 from hamipose.types import UnlabelledSample
 
 __all__ = ["FoundPeople", "LivePeople", "find_people", "open_detector"]
@@ -28,8 +29,10 @@ def open_detector(given: str, least: float | None = None, device: str | None = N
     """What ``--detector`` names.
 
     Args:
-        given: ``torchvision`` or ``torchvision:NAME`` (torchvision fetches its weights once); the file of a state dict
-            of one of torchvision's detectors; a wheel of mediapipe up to 0.10.21, or the .tflite file in it.
+        given: ``blazepose``, MediaPipe's, once `models fetch blazepose` has fetched it; ``torchvision`` or
+            ``torchvision:NAME`` (torchvision fetches its weights once); the file of a state dict of one of
+            torchvision's detectors; a wheel of mediapipe up to 0.10.21, the .tflite file in it, or the folder that it
+            became in the cache.
         least: leave out who is found with a lower score; 0.5 where not given.
         device: torch's name of a device; the first GPU if there is one where not given. MediaPipe's runs on processors.
 
@@ -39,7 +42,11 @@ def open_detector(given: str, least: float | None = None, device: str | None = N
     least = 0.5 if least is None else least
     if not 0 < least < 1:
         raise InputError(f"the lowest score of a detected person is {least:g}, expected a number between 0 and 1")
-    if Path(given).suffix in (".whl", ".tflite"):
+    if given in (BLAZEPOSE.name, DETECTOR) and not Path(given).exists():
+        folder = cached(DETECTOR)
+        assert folder is not None, "the catalog has it"
+        return blazepose_detector(folder, least)
+    if Path(given).suffix in (".whl", ".tflite") or (Path(given) / "operations.json").is_file():
         return blazepose_detector(given, least)
     return torchvision_detector(given, least, device)
 
@@ -53,17 +60,20 @@ class FoundPeople:
         empty: of which in so many nobody was found.
         people: found.
         unreadable: pictures that could not be read, one line each.
+        whole: pictures where nobody was found are shown as a whole.
     """
 
     pictures: int = 0
     empty: int = 0
     people: int = 0
     unreadable: list[str] = field(default_factory=list)
+    whole: bool = False
 
     def __str__(self) -> str:
         """One line."""
         line = f"{self.people} people found in {self.pictures} pictures"
-        return f"{line}; nobody in {self.empty} of them, which are left out" if self.empty else line
+        left = "one person is looked for in each of those" if self.whole else "which are left out"
+        return f"{line}; nobody in {self.empty} of them, {left}" if self.empty else line
 
     def count(self, people: int) -> None:
         """One picture more."""
@@ -214,24 +224,48 @@ def find_people(
 
 
 class LivePeople:
-    """The people of pictures that come one by one and are not kept, as a webcam's.
+    """The people of pictures that come one by one; nothing is written.
 
     Args:
         samples: whole pictures.
         detector: what looks.
         margin: what is shown is this many times a box.
+        turned: crops follow the people's direction, for networks that expect people upright; see
+            :meth:`hamipose.models.detection.PersonDetector.crops`.
+        whole: where nobody is found, show the whole picture.
     """
 
-    def __init__(self, samples: Iterable[UnlabelledSample], detector: PersonDetector, margin: float = 1.25):
-        self.found = FoundPeople()
+    def __init__(
+        self,
+        samples: Iterable[UnlabelledSample],
+        detector: PersonDetector,
+        margin: float = 1.25,
+        *,
+        turned: bool = False,
+        whole: bool = False,
+    ):
+        self.found = FoundPeople(whole=whole)
         self._samples = samples
         self._detector = detector
         self._margin = margin
+        self._turned = turned
+        self._whole = whole
 
     def __iter__(self) -> Iterator[UnlabelledSample]:
         for sample in self._samples:
-            people = self._detector(sample.image)
+            if self._turned:
+                people = self._detector.crops(sample.image, self._margin)
+            else:
+                tight = self._detector(sample.image)
+                boxes = padded_box(tight[:, :4], self._margin)
+                people = np.concatenate([boxes, tight[:, 4:], 0 * tight[:, 4:]], 1)
             self.found.count(len(people))
+            if self._whole and not len(people):
+                yield replace(sample, name=f"{sample.name}#0")
             for number, person in enumerate(people):
-                box = padded_box(person[:4], self._margin).astype(np.float32)
-                yield UnlabelledSample(image=sample.image, box_px=box, name=f"{sample.name}#{number}")
+                yield UnlabelledSample(
+                    image=sample.image,
+                    box_px=person[:4].astype(np.float32),
+                    name=f"{sample.name}#{number}",
+                    rotation_deg=float(person[5]),
+                )

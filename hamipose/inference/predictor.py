@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from hamipose.affine import apply_points, crop_matrix, invert
+from hamipose.affine import apply_points, crop_matrix, invert, upright_box
 from hamipose.data.crops import whole_box
 from hamipose.data.decode import read_image
 from hamipose.data.views import warp
@@ -23,7 +23,12 @@ from hamipose.methods.predictions import region_px
 from hamipose.models.device import moved
 from hamipose.models.folder import ModelInfo, open_folder
 from hamipose.models.preprocess import normalise
-from hamipose.skeletons import Skeleton
+from hamipose.models.pretrained.catalog import DETECTOR, cached
+from hamipose.models.pretrained.fetch import blazepose_info
+from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
+from hamipose.models.pretrained.start import Start
+from hamipose.models.pretrained.topdown import read_topdown
+from hamipose.skeletons import SKELETONS, Skeleton
 from hamipose.types import UnlabelledSample
 
 __all__ = ["Prediction", "Predictor", "load"]
@@ -50,6 +55,17 @@ class Prediction:
     size_px: tuple[int, int] | None = None
 
 
+#: Smallest side of a crop that alignment points may ask for, in pixels, and its largest as a multiple of the picture's.
+_LEAST_PX, _MOST_SIDES = 8, 4
+
+
+def _crops(
+    batch: list[UnlabelledSample], matrices: Float[np.ndarray, "batch 2 3"], size: int
+) -> UInt8[Tensor, "batch 3 size size"]:
+    crops = np.stack([warp(s.image, m, size) for s, m in zip(batch, matrices, strict=True)])
+    return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
+
+
 class Predictor:
     """A network with what it takes to use it on pictures of any size.
 
@@ -57,20 +73,44 @@ class Predictor:
         network: normalised images → heatmaps, as its method evaluates them.
         info: its kind.
         device: torch's name of a device; the first GPU if there is one where not given.
+        passes: how often to look at a person. From the second time on the crop follows from alignment points that the
+            network found in the last one; the network's own number if None.
 
     Raises:
-        InputError: there is no such device.
+        InputError: there is no such device, the network has no alignment points and `passes` is above 1, or it is
+            pretrained and takes no crops of that size.
     """
 
-    def __init__(self, network: nn.Module, info: ModelInfo, device: str | None = None):
+    def __init__(self, network: nn.Module, info: ModelInfo, device: str | None = None, passes: int | None = None):
         self.info = info
         self.network = network
         self.device = moved(network, device)
+        if isinstance(network, Start) and info.image_size != network.image_size:
+            raise InputError(
+                f"image_size is {info.image_size}; {info.backbone} takes crops of {network.image_size} px alone"
+            )
+        most = network.passes if isinstance(network, Start) else 1
+        self.passes = most if passes is None else passes
+        if self.passes < 1 or (most == 1 and self.passes > 1):
+            why = (
+                "at least 1" if self.passes < 1 else f"1: {info.backbone} has no points that a closer crop follows from"
+            )
+            raise InputError(f"passes is {passes}, expected {why}")
 
     @property
     def skeleton(self) -> Skeleton:
         """The keypoints' order."""
         return self.info.keypoints
+
+    @property
+    def upright(self) -> bool:
+        """Whether the network expects people upright in its crops, which then are turned."""
+        return isinstance(self.network, Start) and self.network.passes > 1
+
+    @property
+    def expects_people(self) -> bool:
+        """Whether the network was trained on crops of people, so that they are looked for first unless given."""
+        return isinstance(self.network, Start)
 
     @torch.inference_mode()
     def heatmaps(self, crops: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch keypoint h w"]:
@@ -81,6 +121,8 @@ class Predictor:
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
         """Return keypoints in pixels of the crops, and confidences: the inverse of how the targets were encoded."""
+        if isinstance(self.network, Start):
+            return self.network.decode(heatmaps)
         return decode(heatmaps, quantise=self.info.quantized)
 
     def stream(
@@ -96,9 +138,10 @@ class Predictor:
         size = self.info.image_size
         rest = iter(samples)
         while batch := list(islice(rest, batch_size)):
-            matrices = np.stack([crop_matrix(sample.box_px, size) for sample in batch])
-            crops = np.stack([warp(s.image, m, size) for s, m in zip(batch, matrices, strict=True)])
-            maps = self.heatmaps(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))).cpu()
+            matrices = np.stack([self._crop(sample) for sample in batch])
+            for _ in range(self.passes - 1):
+                matrices = self._closer(batch, matrices)
+            maps = self.heatmaps(_crops(batch, matrices, size)).cpu()
             points, confidence = self.decode(maps)
             original_from_crop = invert(torch.from_numpy(matrices.astype(np.float32)))
             points_px = apply_points(original_from_crop, points).numpy()
@@ -107,6 +150,33 @@ class Predictor:
                 kept = maps[i].numpy() if heatmaps else None
                 height, width = sample.image.shape[:2]
                 yield Prediction(points_px[i], confidence[i].numpy(), regions[i], sample.name, kept, (width, height))
+
+    def _crop(self, sample: UnlabelledSample) -> Float[np.ndarray, "2 3"]:
+        """The first crop of a person: a square in whose middle, as wide as the network sees, the box is."""
+        box = sample.box_px
+        if isinstance(self.network, Start) and self.network.aspect < 1:
+            side = max(float(box[3]), float(box[2]) / self.network.aspect)
+            left, top = box[:2] + (box[2:] - side) / 2
+            box = np.array([left, top, side, side], np.float32)
+        return crop_matrix(box, self.info.image_size, sample.rotation_deg)
+
+    @torch.inference_mode()
+    def _closer(
+        self, batch: list[UnlabelledSample], matrices: Float[np.ndarray, "batch 2 3"]
+    ) -> Float[np.ndarray, "batch 2 3"]:
+        """The crops that the alignment points of a pass give; the same as before if those make no sense."""
+        assert isinstance(self.network, Start)
+        size = self.info.image_size
+        images = normalise(_crops(batch, matrices, size).to(self.device))
+        points = apply_points(invert(matrices), self.network.alignment(images).cpu().numpy().astype(float))
+        closer = matrices.copy()
+        for i, (sample, (middle, above)) in enumerate(zip(batch, points, strict=True)):
+            box, turn = upright_box(middle, above, self.network.box_margin)
+            height, width = sample.image.shape[:2]
+            inside = 0 <= middle[0] < width and 0 <= middle[1] < height
+            if inside and _LEAST_PX <= box[2] <= _MOST_SIDES * max(height, width):
+                closer[i] = crop_matrix(box, size, turn)
+        return closer
 
     def predict(
         self,
@@ -162,32 +232,75 @@ def _beside(checkpoint: Path, *keys: str) -> Any:
     return None
 
 
-def load(path: str | Path, *, device: str | None = None, image_size: int | None = None) -> Predictor:
-    """A model from a model folder (``model.safetensors`` and ``config.yaml``) or from a checkpoint that `fit` saved.
+def load(
+    path: str | Path,
+    *,
+    device: str | None = None,
+    image_size: int | None = None,
+    skeleton: str | None = None,
+    passes: int | None = None,
+) -> Predictor:
+    """A model from a model folder, from a checkpoint that `fit` saved, or a pretrained one by its name.
 
     Args:
-        path: the model folder, the checkpoint, or the folder of a run, whose last checkpoint is taken.
+        path: the model folder (``model.safetensors`` and ``config.yaml``), the checkpoint, the folder of a run, whose
+            last checkpoint is taken, a pose landmark network of MediaPipe (.tflite), a Simple Baseline or HRNet of
+            Microsoft or mmpose (.pth), or a name that ``python -m hamipose models list`` has.
         device: torch's name of a device; the first GPU if there is one where not given.
         image_size: side of the crops; what the model was trained on where not given.
+        skeleton: keypoints to give, for pretrained networks that know more than one order; coco17 if None.
+        passes: see :class:`Predictor`.
 
     Raises:
         InputError: it is missing, damaged, does not say what it was trained on, or cannot take crops of that size.
     """
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}, expected a side in pixels, at least 1")
-    model = _opened(Path(path), device, image_size)
+    pretrained = _pretrained(path, skeleton)
+    if pretrained is not None:
+        network, info = pretrained
+        model = Predictor(network, replace(info, image_size=image_size or info.image_size), device, passes)
+    elif skeleton is not None:
+        raise InputError(
+            f"skeleton is given for {path}; a model that `fit` or `adapt` made has the one it was made with"
+        )
+    else:
+        model = _opened(Path(path), device, image_size, passes)
     if image_size is not None:
         model.heatmaps(torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8))
     return model
 
 
-def _opened(path: Path, device: str | None, image_size: int | None) -> Predictor:
+def _pretrained(path: str | Path, skeleton: str | None) -> tuple[nn.Module, ModelInfo] | None:
+    """A pretrained network that knows all of its keypoints, with those asked for; None if `path` is something else."""
+    if Path(path).suffix == ".pth" and Path(path).is_file():
+        if skeleton not in (None, "coco17"):
+            raise InputError(f"skeleton is {skeleton!r}; {path} has the keypoints of coco17")
+        top_down, backbone, widths = read_topdown(path)
+        return top_down, ModelInfo("coco17", backbone, widths, top_down.image_size, architecture="top-down")
+    if Path(path).suffix == ".tflite":
+        network, info = read_landmark_network(path), blazepose_info(Path(path).stem)
+    elif Path(path).exists() or (folder := cached(str(path))) is None:
+        return None
+    elif str(path) == DETECTOR:
+        raise InputError(f"{path} finds people and no keypoints; give it as --detector")
+    else:
+        opened, info = open_folder(folder)
+        assert isinstance(opened, BlazePose)
+        network = opened
+    name = skeleton or "coco17"
+    if name not in SKELETONS or not set(SKELETONS[name].all) <= set(network.skeleton.keypoints):
+        raise InputError(f"skeleton is {name!r}; expected coco17, blazepose33, body16 or lsp14")
+    return network.select(SKELETONS[name]), replace(info, skeleton=name)
+
+
+def _opened(path: Path, device: str | None, image_size: int | None, passes: int | None = None) -> Predictor:
     last = path / "checkpoints" / "last.ckpt"
     if path.is_dir() and last.is_file() and not (path / "model.safetensors").exists():
         path = last
     if path.is_dir():
         network, info = open_folder(path)
-        return Predictor(network, replace(info, image_size=image_size or info.image_size), device)
+        return Predictor(network, replace(info, image_size=image_size or info.image_size), device, passes)
     checkpoint = read_checkpoint(path)
     size = image_size or checkpoint.get("image_size") or _beside(path, "data", "image_size")
     if not isinstance(size, int) or not 0 < size <= 2**14:
@@ -195,4 +308,4 @@ def _opened(path: Path, device: str | None, image_size: int | None) -> Predictor
     # Checkpoints of earlier versions do not say how their targets were encoded: the run's config does, or the default.
     quantized = _beside(path, "model", "init_args", "training", "quantise") is True
     info = model_info(checkpoint, int(size), quantized)
-    return Predictor(evaluated(checkpoint, info), info, device)
+    return Predictor(evaluated(checkpoint, info), info, device, passes)

@@ -35,10 +35,12 @@ class Predictions:
 
 
 def region_px(original_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Float[Tensor, "batch 4"]:
-    """The box in the original images that crops of `size` pixels show, edges included."""
-    corners = original_from_crop.new_tensor([[-0.5, -0.5], [size - 0.5, size - 0.5]])
-    corners = apply_points(original_from_crop, corners.expand(len(original_from_crop), 2, 2))
-    return torch.cat([corners[:, 0] + 0.5, corners[:, 1] - corners[:, 0]], 1)
+    """The smallest box in the original images about what crops of `size` pixels show, edges included."""
+    low, high = -0.5, size - 0.5
+    corners = original_from_crop.new_tensor([[low, low], [high, low], [low, high], [high, high]])
+    corners = apply_points(original_from_crop, corners.expand(len(original_from_crop), 4, 2))
+    least, most = corners.amin(1), corners.amax(1)
+    return torch.cat([least + 0.5, most - least], 1)
 
 
 class PredictionWriter(BasePredictionWriter):

@@ -54,6 +54,18 @@ class PersonDetector(ABC):
             image: RGB.
         """
 
+    def crops(self, image: UInt8[np.ndarray, "height width 3"], margin: float = 1.25) -> Float[np.ndarray, "person 6"]:
+        """What to show a pose network that takes turned crops: boxes, score, and degrees, clockwise as seen.
+
+        Args:
+            image: RGB.
+            margin: what is shown is this many times a box, for detectors that find boxes and no direction.
+        """
+        people = self(image)
+        sides = people[:, 2:4] * margin
+        corner = people[:, :2] + (people[:, 2:4] - sides) / 2
+        return np.concatenate([corner, sides, people[:, 4:], 0 * people[:, 4:]], 1).astype(np.float32)
+
 
 class TorchvisionDetector(PersonDetector):
     """Any network that answers as torchvision's detectors do, asked for people alone.

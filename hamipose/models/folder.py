@@ -15,6 +15,9 @@ from hamipose.io.whole_file import whole_file, write_text
 from hamipose.io.yaml_file import read_yaml
 from hamipose.models.density import Density
 from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.mediapipe import BlazePose
+from hamipose.models.pretrained.operations import Program
+from hamipose.models.pretrained.topdown import TopDown
 from hamipose.models.refinement import RefinedNetwork, Refinement
 from hamipose.models.statistics import StatisticsOf
 from hamipose.skeletons import SKELETONS, Skeleton
@@ -24,6 +27,9 @@ __all__ = ["FORMAT", "Maps", "ModelInfo", "open_folder", "save_folder"]
 #: What a model's maps are: its network's own; densities made of the network's logarithms (RegDA); or what a refinement
 #: makes of all of the network's scales (MDAM).
 Maps = Literal["heatmaps", "log-densities", "refined"]
+
+#: What a model's network is; "simple-baseline" where a file does not say.
+Architecture = Literal["simple-baseline", "blazepose", "top-down"]
 
 #: Of config.yaml. Raised when a file of today could no longer be read as it stands; `_upgrade` then carries it over.
 FORMAT = 1
@@ -44,6 +50,8 @@ class ModelInfo:
         quantized: whether its targets were centered on whole cells (``training.quantise``); decoding undoes it.
         statistics: which images' means and variances its BatchNorm layers have. "source and target" for a teacher with
             ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions.
+        architecture: "simple-baseline", a :class:`hamipose.models.network.PoseNetwork`; "blazepose", whose operations
+            are in the folder too; or "top-down", :class:`hamipose.models.pretrained.topdown.TopDown`.
     """
 
     skeleton: str
@@ -55,15 +63,25 @@ class ModelInfo:
     refinement_width: int = 0
     quantized: bool = False
     statistics: StatisticsOf = "unknown"
+    architecture: Architecture = "simple-baseline"
 
     @property
     def keypoints(self) -> Skeleton:
         """The skeleton itself."""
         return SKELETONS[self.skeleton]
 
-    def network(self) -> nn.Module:
-        """A model of this kind, not trained: normalised images → heatmaps, as its method evaluates them."""
+    def network(self, program: Program | None = None) -> nn.Module:
+        """A model of this kind, not trained: normalised images → heatmaps, as its method evaluates them.
+
+        Args:
+            program: operations of a network that consists of a list of them.
+        """
+        if self.architecture == "blazepose":
+            assert program is not None, "a folder of this architecture has its operations"
+            return BlazePose(program, self.keypoints)
         network = PoseNetwork(len(self.keypoints), self.backbone, None, self.deconv_channels)
+        if self.architecture == "top-down":
+            return TopDown(network, self.keypoints, self.image_size)
         if self.maps == "log-densities":
             return Density(network)
         if self.maps == "refined":
@@ -87,6 +105,8 @@ def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo) -> Path
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with whole_file(folder / "model.safetensors") as beside:
         save_file(weights, beside, metadata={"format": "pt"})
+    if isinstance(network, BlazePose):
+        write_text(folder / "operations.json", network.program.to_json())
     content = {"hamipose_model": FORMAT, "written_by": f"hamipose {__version__}", **asdict(info)}
     content["deconv_channels"] = list(info.deconv_channels)
     write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
@@ -128,6 +148,10 @@ def _read_info(path: Path) -> ModelInfo:
         raise InputError(f"{path}: quantized is {quantized!r}, expected true or false")
     if (statistics := content.get("statistics", "unknown")) not in get_args(StatisticsOf):
         raise InputError(f"{path}: statistics is {statistics!r}, expected one of {', '.join(get_args(StatisticsOf))}")
+    if (architecture := content.get("architecture", "simple-baseline")) not in get_args(Architecture):
+        raise InputError(
+            f"{path}: architecture is {architecture!r}, expected one of {', '.join(get_args(Architecture))}"
+        )
     return ModelInfo(
         skeleton=content["skeleton"],
         backbone=content["backbone"],
@@ -138,7 +162,16 @@ def _read_info(path: Path) -> ModelInfo:
         refinement_width=int(content.get("refinement_width", 0)),
         quantized=quantized,
         statistics=statistics,
+        architecture=architecture,
     )
+
+
+def _read_program(folder: Path) -> Program:
+    path = folder / "operations.json"
+    try:
+        return Program.from_json(path.read_text(), str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); copy the model folder again") from None
 
 
 def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
@@ -149,7 +182,7 @@ def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
     """
     folder = Path(folder)
     info = _read_info(folder / "config.yaml")
-    network = info.network()
+    network = info.network(_read_program(folder) if info.architecture == "blazepose" else None)
     path = folder / "model.safetensors"
     state = read_tensor_file(path, "model", "copy the model folder again")
     try:

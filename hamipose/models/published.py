@@ -23,7 +23,7 @@ from hamipose.errors import InputError
 from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.network import PoseNetwork
 
-__all__ = ["load_published", "network_of"]
+__all__ = ["load_published", "network_of", "resnet_of"]
 
 #: Blocks of the four stages, and whether they are bottlenecks → timm's name.
 _BACKBONES = {
@@ -49,6 +49,23 @@ def _read(path: Path, role: Literal["teacher", "student"]) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
+def resnet_of(state: dict[str, Tensor], prefix: str) -> str | None:
+    """timm's name of the ResNet in a state dict, by its number of blocks; None if there is no such ResNet.
+
+    Args:
+        state: names and tensors.
+        prefix: of the ResNet's names.
+    """
+    blocks = [
+        1
+        + max(
+            (int(m[1]) for k in state if (m := re.match(rf"{re.escape(prefix)}layer{stage}\.(\d+)\.", k))), default=-1
+        )
+        for stage in (1, 2, 3, 4)
+    ]
+    return _BACKBONES.get(((blocks[0], blocks[1], blocks[2], blocks[3]), f"{prefix}layer1.0.conv3.weight" in state))
+
+
 def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwork:
     """A network with these weights, in eval mode.
 
@@ -59,11 +76,7 @@ def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwor
     Raises:
         InputError: a part is missing, unknown or of another shape.
     """
-    blocks = [
-        1 + max((int(m[1]) for k in state if (m := re.match(rf"backbone\.layer{stage}\.(\d+)\.", k))), default=-1)
-        for stage in (1, 2, 3, 4)
-    ]
-    backbone = _BACKBONES.get(((blocks[0], blocks[1], blocks[2], blocks[3]), "backbone.layer1.0.conv3.weight" in state))
+    backbone = resnet_of(state, "backbone.")
     final = "head.3" if "head.3.weight" in state else "head"
     if backbone is None or f"{final}.weight" not in state or "upsampling.0.weight" not in state:
         raise InputError(

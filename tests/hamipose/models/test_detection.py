@@ -7,12 +7,20 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from tiny_tflite import detector_file, landmark_file
 from torch import nn
 from torchvision.models import get_model
 
 from hamipose.errors import InputError
 from hamipose.models import blazepose
-from hamipose.models.blazepose import BlazePoseDetector, anchor_centres, blazepose_detector, people_of
+from hamipose.models.blazepose import (
+    BlazePoseDetector,
+    anchor_centres,
+    blazepose_detector,
+    detection_network,
+    people_of,
+    save_detector,
+)
 from hamipose.models.detection import TORCHVISION, TorchvisionDetector, architecture_of, torchvision_detector
 
 
@@ -131,35 +139,23 @@ def answers(*people: tuple[int, float, tuple[float, float], float]) -> tuple[np.
 def test_people_are_circles_about_the_hips_and_neighbours_count_once():
     given = answers((900, 0.7, (100.0, 120.0), 40.0), (901, 0.9, (102.0, 118.0), 44.0), (1800, 0.6, (30.0, 60.0), 28.0))
     people = people_of(*given, 0.5)
-    np.testing.assert_allclose(people * [224, 224, 224, 1], [[102, 118, 44, 0.9], [30, 60, 28, 0.6]], rtol=1e-4)
+    hips_and_rim = [[102, 118, 102 + 0.6 * 44, 118 - 0.8 * 44], [30, 60, 30 + 0.6 * 28, 60 - 0.8 * 28]]
+    np.testing.assert_allclose(224 * people[:, :4], hips_and_rim, rtol=1e-4)
+    np.testing.assert_allclose(people[:, 4], [0.9, 0.6], rtol=1e-4)
     assert len(people_of(*given, 0.65)) == 1
     assert len(people_of(*given, 0.95)) == 0
 
 
-class Interpreter:
-    """LiteRT's, that answers the same to everything."""
+class Network(nn.Module):
+    """Answers the same to everything, and remembers what it was shown."""
 
     def __init__(self, raw: np.ndarray, logits: np.ndarray):
-        self.outputs = {7: raw[None], 8: logits[None, :, None]}
+        super().__init__()
+        self.answer = torch.from_numpy(raw)[None], torch.from_numpy(logits)[None]
 
-    def allocate_tensors(self) -> None:
-        pass
-
-    def get_input_details(self) -> list[dict]:
-        return [{"index": 0, "shape": np.array([1, 224, 224, 3])}]
-
-    def get_output_details(self) -> list[dict]:
-        return [{"index": i, "shape": np.array(value.shape)} for i, value in self.outputs.items()]
-
-    def set_tensor(self, index: int, value: np.ndarray) -> None:
-        assert index == 0
-        self.seen = value
-
-    def invoke(self) -> None:
-        pass
-
-    def get_tensor(self, index: int) -> np.ndarray:
-        return self.outputs[index]
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.seen = images
+        return self.answer
 
 
 @pytest.mark.parametrize(("height", "width"), [(112, 56), (448, 896), (100, 333), (224, 224)])
@@ -169,23 +165,37 @@ def test_a_circle_lands_where_its_pixels_are(height: int, width: int):
     spot = (0.7 * width, 0.3 * height)
     side = max(height, width) // 16
     image[int(spot[1]) - side : int(spot[1]) + side, int(spot[0]) - side : int(spot[0]) + side] = 255
-    interpreter = Interpreter(*answers((900, 0.9, (0.0, 0.0), 28.0)))
-    detector = BlazePoseDetector(interpreter, "told")
+    network = Network(*answers((900, 0.9, (0.0, 0.0), 28.0)))
+    detector = BlazePoseDetector(network, "told")
     detector(image)
-    seen = interpreter.seen[0, ..., 0] + 1
-    assert interpreter.seen.dtype == np.float32
+    seen = network.seen[0, 0].numpy() + 1
+    assert network.seen.dtype == torch.float32
+    assert network.seen.shape == (1, 3, 224, 224)
     assert seen.min() >= 0
     rows, columns = np.indices(seen.shape) + 0.5  # edges of pixels are whole numbers
     centre = (float((columns * seen).sum() / seen.sum()), float((rows * seen).sum() / seen.sum()))
-    interpreter.outputs = {7: answers((900, 0.9, centre, 28.0))[0][None], 8: interpreter.outputs[8]}
+    network.answer = torch.from_numpy(answers((900, 0.9, centre, 28.0))[0])[None], network.answer[1]
     (person,) = detector(image)
     np.testing.assert_allclose(person[:2] + person[2:4] / 2, [int(spot[0]), int(spot[1])], atol=0.02 * max(image.shape))
     shown = 1.25 * person[2]  # of the picture, by a crop
-    assert shown == pytest.approx(1.1 * 2 * 28 / 224 * max(height, width), rel=1e-3)
+    assert shown == pytest.approx(1.1 * 2 * 28 / 224 * max(height, width), rel=5e-3)
     assert person[2] == person[3]
 
+    # For networks that take turned crops: MediaPipe's own square, 1.25 times the circle, turned by the direction.
+    (turned,) = detector.crops(image)
+    np.testing.assert_allclose(turned[:2] + turned[2:4] / 2, person[:2] + person[2:4] / 2, rtol=1e-4)
+    assert turned[2] == turned[3] == pytest.approx(1.25 * 2 * 28 / 224 * max(height, width), rel=5e-3)
+    assert turned[4] == person[4]
+    assert turned[5] == pytest.approx(math.degrees(math.atan2(0.6, 0.8)), abs=0.5)
 
-def test_files_that_hold_no_detector_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+
+def test_crops_of_a_detector_without_directions_are_its_boxes_with_a_margin():
+    network = Answers([[10.0, 20, 30, 60]], [1], [0.9])
+    (crop,) = TorchvisionDetector(network, "told", device="cpu").crops(np.zeros((90, 90, 3), np.uint8), margin=1.5)
+    np.testing.assert_allclose(crop, [5, 10, 30, 60, 0.9, 0], rtol=1e-6)
+
+
+def test_files_that_hold_no_detector_are_told(tmp_path: Path):
     wheel = tmp_path / "mediapipe-1.2.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("mediapipe/__init__.py", "")
@@ -198,10 +208,28 @@ def test_files_that_hold_no_detector_are_told(tmp_path: Path, monkeypatch: pytes
     ):
         with pytest.raises(InputError, match=says):
             blazepose_detector(path, 0.5)
-    monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert.interpreter", None)
-    (tmp_path / "a.tflite").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"pip install 'hamipose\[detector\]'"):
-        blazepose_detector(tmp_path / "a.tflite", 0.5)
+    for name, content in (("a", b"x"), ("landmarks", landmark_file())):
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"is not MediaPipe's pose_detection\.tflite"):
+            blazepose_detector(path, 0.5)
+
+
+def test_a_detector_file_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Path):
+    wheel = tmp_path / "mediapipe-0.10.21-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("mediapipe/modules/pose_detection/pose_detection.tflite", detector_file())
+    image = np.random.default_rng(0).integers(0, 255, (90, 60, 3), np.uint8)
+    from_wheel = blazepose_detector(wheel, 0.1)
+    found = from_wheel(image)
+    assert len(found) > 0
+    save_detector(tmp_path / "saved", detection_network(detector_file()))
+    saved = blazepose_detector(tmp_path / "saved", 0.1)
+    np.testing.assert_array_equal(saved(image), found)
+    assert saved.name == "saved"
+    (tmp_path / "saved" / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="saved cannot be read"):
+        blazepose_detector(tmp_path / "saved", 0.1)
 
 
 @pytest.mark.skipif("HAMIPOSE_MEDIAPIPE" not in os.environ, reason="HAMIPOSE_MEDIAPIPE names no wheel of mediapipe")

@@ -1,0 +1,171 @@
+r"""MediaPipe's pose landmark networks (BlazePose, Bazarevsky et al., 2020) as trainable networks.
+
+Conventions of the files ``pose_landmark_{lite,full,heavy}.tflite``, which :class:`BlazePose` translates:
+
+- Input: RGB in [0, 1], 256 × 256, a square crop turned so that the person is upright.
+- Heatmaps: 64 × 64 cells, 39 logits. Keypoints 0 to 32 have names (`BLAZEPOSE33`), 33 is the middle of the hips, 34 a
+  point above it on the circle about the whole body, 35 to 38 belong to the hands.
+- Landmarks: 39 × 5 numbers (x, y, z, visibility and presence), in pixels where 0 is the picture's *edge*. A cell u of
+  a heatmap is at 4u on that scale, so at pixel 4u − 0.5 where ours is at 4u + 1.5; see :meth:`BlazePose.features`.
+- A closer crop is centered on point 33 and turned so that 34 is above it; its side is 2.5 times their distance.
+
+Training data are not published: public test photos may be among them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hamipose.errors import InputError
+from hamipose.heatmaps import cell_to_px
+from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from hamipose.models.pretrained.convert import converted
+from hamipose.models.pretrained.operations import OperationNetwork, Program, needed
+from hamipose.models.pretrained.start import Start
+from hamipose.models.pretrained.tflite import read_tflite
+from hamipose.skeletons import BLAZEPOSE33, Skeleton
+
+__all__ = ["DERIVED", "BlazePose", "centroid", "read_landmark_network"]
+
+_KEYPOINTS = 39
+_SHIFT = 2  # pixels between their cells and ours
+_ABSENT = -12.0  # logit of a keypoint that the network has no row for: confidence 6e-6
+
+#: Keypoints that the network does not have and that follow from two that it has: their midpoint, with the lower of the
+#: two confidences. Other keypoints that it does not have (neck, top of the head) get a confidence of 0.
+DERIVED = {
+    "pelvis": ("left_hip", "right_hip"),
+    "thorax": ("left_shoulder", "right_shoulder"),
+}
+
+
+def centroid(
+    heatmaps: Float[Tensor, "*batch height width"], radius: int = 3, stride: int = 4
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
+    """Center of mass of the cells about each map's peak, in pixels, and the peak's height.
+
+    Args:
+        heatmaps: not negative.
+        radius: the window has 2 · radius + 1 cells on each side; cells outside the map do not count.
+        stride: pixels per cell.
+    """
+    height, width = heatmaps.shape[-2:]
+    maps = heatmaps.reshape(-1, height, width)
+    peak, best = maps.flatten(1).max(1)
+    x, y = (best % width)[:, None], (best // width)[:, None]
+    near_x = ((torch.arange(width, device=maps.device) - x).abs() <= radius).to(maps.dtype)
+    near_y = ((torch.arange(height, device=maps.device) - y).abs() <= radius).to(maps.dtype)
+    window = maps * near_x[:, None, :] * near_y[:, :, None]
+    mass = window.sum((1, 2))
+    columns, rows = (torch.arange(n, device=maps.device, dtype=maps.dtype) for n in (width, height))
+    center = torch.stack([(window.sum(1) * columns).sum(1), (window.sum(2) * rows).sum(1)], 1)
+    cells = torch.where(mass[:, None] > 0, center / mass.clamp(min=1e-30)[:, None], torch.cat([x, y], 1).to(maps.dtype))
+    shape = heatmaps.shape[:-2]
+    return cell_to_px(cells, stride).reshape(*shape, 2), peak.reshape(shape)
+
+
+class BlazePose(Start):
+    """A pose landmark network of MediaPipe, without its outputs for masks and world coordinates.
+
+    Args:
+        program: operations, with outputs ``features`` (what the heatmaps' layer reads) and ``landmarks``.
+        skeleton: the keypoints to give; see :meth:`select`.
+        weights: of the operations; zeros, for a state dict to fill, if None.
+    """
+
+    mean: Tensor
+    std: Tensor
+    image_size = 256
+    passes = 3
+
+    def __init__(self, program: Program, skeleton: Skeleton, weights: Mapping[str, Tensor] | None = None):
+        super().__init__()
+        self.skeleton = skeleton
+        self.program = program
+        self.body = OperationNetwork(program.operations, weights)
+        self.final = nn.Conv2d(program.channels["features"], len(skeleton), 1)
+        nn.init.zeros_(self.final.weight)
+        nn.init.constant_(self.final.bias, _ABSENT)  # type: ignore[arg-type]
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def select(self, skeleton: Skeleton) -> "BlazePose":
+        """Give the last layer the rows of another skeleton, found by name; changes the network and returns it.
+
+        A keypoint that the network does not have gets a row of zeros and a bias that means a confidence of 0.
+        """
+        before, rows = self.final, skeleton.map_from(self.skeleton)
+        self.final = nn.Conv2d(before.in_channels, len(skeleton), 1).to(before.weight.device)
+        nn.init.zeros_(self.final.weight)
+        nn.init.constant_(self.final.bias, _ABSENT)  # type: ignore[arg-type]
+        for k, row in enumerate(rows):
+            if row is not None:
+                self.final.weight[k] = before.weight[row]
+                self.final.bias[k] = before.bias[row]  # type: ignore[index]
+        self.skeleton = skeleton
+        return self
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        """Normalized images → the network's range, moved such that its cells lie where ours do."""
+        images = images * self.std + self.mean
+        return F.pad(images, (-_SHIFT, _SHIFT, -_SHIFT, _SHIFT)).contiguous(memory_format=torch.channels_last)
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
+        """See :class:`hamipose.models.pretrained.start.Start`."""
+        name = self.program.outputs["features"]
+        return self.body(self._inputs(images), (name,))[name]
+
+    def alignment(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2 2"]:
+        """Return points 33 and 34 of the landmarks, which may lie outside the crop, as those of heatmaps cannot."""
+        name = self.program.outputs["landmarks"]
+        found = self.body(self._inputs(images), (name,))[name]
+        return found.reshape(len(images), _KEYPOINTS, 5)[:, 33:35, :2].float() - 0.5 + _SHIFT
+
+    @torch.no_grad()
+    def decode(
+        self, heatmaps: Float[Tensor, "batch keypoint h w"]
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
+        """Return the centroid about each peak; for keypoints in `DERIVED` that have no row, the midpoint."""
+        points, confidence = centroid(heatmaps, stride=self.stride)
+        without_row = (self.final.weight == 0).flatten(1).all(1).tolist()
+        for k, name in enumerate(self.skeleton.keypoints):
+            if without_row[k] and name in DERIVED:
+                pair = self.skeleton.indices(DERIVED[name])
+                points[:, k] = points[:, pair].mean(1)
+                confidence[:, k] = confidence[:, pair].amin(1)
+        return points, confidence
+
+
+def read_landmark_network(path: str | Path) -> BlazePose:
+    """A ``pose_landmark_{lite,full,heavy}.tflite`` as a network with all 33 keypoints, in eval mode.
+
+    Raises:
+        InputError: the file cannot be read or is something else.
+    """
+    path = Path(path)
+    graph = read_tflite(path)
+    operations, weights = converted(graph)
+    shapes = {graph.shape(tensor)[1:]: f"t{tensor}" for tensor in graph.outputs}
+    landmarks, heatmaps = shapes.get((5 * _KEYPOINTS,)), shapes.get((64, 64, _KEYPOINTS))
+    made = {operation.output: operation for operation in operations}
+    if landmarks is None or heatmaps is None or (last := made[heatmaps]).kind != "conv":
+        found = ", ".join(str(graph.shape(tensor)) for tensor in graph.outputs)
+        raise InputError(
+            f"{path} has outputs of shapes {found}; expected a pose landmark network of MediaPipe with (1, 195) and "
+            "(1, 64, 64, 39)"
+        )
+    outputs = {"features": last.inputs[0], "landmarks": landmarks}
+    kept = needed(operations, outputs.values())
+    row_weights, bias = weights[f"{heatmaps}.weight"], weights[f"{heatmaps}.bias"]
+    program = Program(kept, outputs, {"features": row_weights.shape[1]})
+    network = BlazePose(program, BLAZEPOSE33, weights)
+    with torch.no_grad():
+        network.final.weight.copy_(row_weights[: len(BLAZEPOSE33)])
+        network.final.bias.copy_(bias[: len(BLAZEPOSE33)])  # type: ignore[union-attr]
+    return network.eval()

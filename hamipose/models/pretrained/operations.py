@@ -1,0 +1,233 @@
+"""A network as a list of operations on named tensors: what a graph of another framework becomes, trainable."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hamipose.errors import InputError
+
+__all__ = ["Operation", "OperationNetwork", "Program", "needed", "power_of_two_scale"]
+
+#: What an operation does, and the options it needs.
+_KINDS: dict[str, tuple[str, ...]] = {
+    "conv": ("padding", "stride", "dilation", "groups"),
+    "pad": ("padding",),
+    "max_pool": ("kernel", "stride"),
+    "resize": ("factor",),
+    "add": (),
+    "sigmoid": (),
+    "relu": (),
+    "relu6": (),
+    "rows": ("last",),
+    "concat": ("axis",),
+    "depth_to_space": ("block",),
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step: named tensors in, one out.
+
+    Attributes:
+        kind: conv, pad, max_pool, resize, add, sigmoid, relu, relu6, rows, concat or depth_to_space.
+        inputs: names of tensors.
+        output: name of the result; of a conv, its weight is ``output.weight`` and its bias ``output.bias``.
+        options: by kind. Spatial pairs are height, width; a pad's ``padding`` is left, right, top,
+            bottom and, where there are more, before and after the channels.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise InputError(f"operation {self.output} is a {self.kind!r}; expected one of {', '.join(_KINDS)}")
+        if missing := [name for name in _KINDS[self.kind] if name not in self.options]:
+            raise InputError(f"operation {self.output} ({self.kind}) lacks {', '.join(missing)}")
+
+
+@dataclass(frozen=True)
+class Program:
+    """Operations and what is read from them; all there is to know of a network but its weights.
+
+    Attributes:
+        operations: in an order in which each one's inputs are computed before it.
+        outputs: what a tensor is for → its name.
+        channels: widths of some of them.
+    """
+
+    operations: list[Operation]
+    outputs: dict[str, str]
+    channels: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As text that :meth:`from_json` reads."""
+        operations = ",\n".join(json.dumps(asdict(operation)) for operation in self.operations)
+        head = json.dumps({"outputs": self.outputs, "channels": self.channels})
+        return f'{head[:-1]}, "operations": [\n{operations}\n]}}\n'
+
+    @staticmethod
+    def from_json(text: str, source: str) -> "Program":
+        """The program of a file.
+
+        Args:
+            text: its content.
+            source: its name, for messages.
+
+        Raises:
+            InputError: it is damaged or contains an unknown operation.
+        """
+        try:
+            content = json.loads(text)
+            operations = [Operation(**{**row, "inputs": tuple(row["inputs"])}) for row in content["operations"]]
+            return Program(operations, dict(content["outputs"]), dict(content["channels"]))
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise InputError(f"{source}: {error}") from None
+            raise InputError(f"{source} is damaged ({type(error).__name__}: {error}); fetch it again") from None
+
+
+def needed(operations: Sequence[Operation], outputs: Iterable[str]) -> list[Operation]:
+    """The operations that some outputs depend on, in order."""
+    wanted = set(outputs)
+    chosen = []
+    for operation in reversed(operations):
+        if operation.output in wanted:
+            chosen.append(operation)
+            wanted.update(operation.inputs)
+    return chosen[::-1]
+
+
+def power_of_two_scale(weight: Tensor) -> float:
+    """Return the power of two nearest to the root mean square of a tensor; 1 if all values are zero.
+
+    Division by it and multiplication are exact.
+
+    >>> power_of_two_scale(torch.tensor([3.0, -5.0]))
+    4.0
+    """
+    size = float(weight.double().square().mean().sqrt())
+    return 2.0 ** round(math.log2(size)) if size > 0 else 1.0
+
+
+class OperationNetwork(nn.Module):
+    r"""A list of operations, run in order.
+
+    Trained networks of other frameworks often have BatchNorm folded into their convolutions, so that weights of
+    different layers differ in size by factors of thousands and no learning rate suits all of them. Each weight is
+    therefore stored as a fixed scale (a power of two) times a parameter whose root mean square is about 1:
+    :math:`w = s \theta`. A step of relative size ε on θ then is one of relative size ε on w in every layer.
+
+    Args:
+        operations: in an order in which each one's inputs are computed before it.
+        weights: of the convolutions, by name: ``output.weight`` (out, in / groups, height, width), ``output.bias``. If
+            None, shapes are taken from the options ``weight_shape`` and values are zeros, for a state dict to fill.
+
+    Raises:
+        InputError: an input is computed by no operation before, or a weight is missing.
+    """
+
+    def __init__(self, operations: Iterable[Operation], weights: Mapping[str, Tensor] | None = None):
+        super().__init__()
+        self.operations = list(operations)
+        self.weights = nn.ParameterDict()
+        self.scales = nn.Module()
+        self._plans: dict[tuple[str, ...], list[Operation]] = {}
+        readers = Counter(name for operation in self.operations for name in operation.inputs)
+        self._temporary = {o.output for o in self.operations if o.kind in ("conv", "add") and readers[o.output] == 1}
+        known = {"image"}
+        for operation in self.operations:
+            if unknown := [name for name in operation.inputs if name not in known]:
+                raise InputError(f"operation {operation.output} reads {unknown[0]}, which nothing before it computes")
+            known.add(operation.output)
+            if operation.kind != "conv":
+                continue
+            for part in ("weight", "bias"):
+                name = f"{operation.output}.{part}"
+                if weights is None:
+                    shape = operation.options["weight_shape"]
+                    value = torch.zeros(shape if part == "weight" else shape[:1])
+                elif name in weights:
+                    value = weights[name].float()
+                else:
+                    raise InputError(f"weight {name} of a convolution is missing")
+                scale = power_of_two_scale(value)
+                self.weights[_key(name)] = nn.Parameter(value / scale)
+                self.scales.register_buffer(_key(name), torch.tensor(scale))
+
+    def weight(self, name: str) -> Tensor:
+        """Weight or bias of a convolution, as the convolution uses it."""
+        key = _key(name)
+        return self.weights[key] * getattr(self.scales, key)
+
+    def _needed(self, outputs: tuple[str, ...]) -> list[Operation]:
+        if outputs not in self._plans:
+            self._plans[outputs] = needed(self.operations, outputs)
+        return self._plans[outputs]
+
+    def forward(
+        self, image: Float[Tensor, "batch channel height width"], outputs: tuple[str, ...]
+    ) -> dict[str, Float[Tensor, "..."]]:
+        """Compute the named tensors, and nothing that they do not depend on.
+
+        Args:
+            image: named ``image`` in the operations.
+            outputs: names of tensors.
+        """
+        values: dict[str, Tensor] = {"image": image}
+        for operation in self._needed(outputs):
+            inputs = [values[name] for name in operation.inputs]
+            # A new tensor that nothing else reads may be overwritten.
+            overwrite = operation.inputs[0] in self._temporary and operation.inputs[0] not in outputs
+            values[operation.output] = self._run(operation, inputs, overwrite)
+        return {name: values[name] for name in outputs}
+
+    def _run(self, operation: Operation, inputs: list[Tensor], overwrite: bool) -> Tensor:
+        x, options = inputs[0], operation.options
+        match operation.kind:
+            case "conv":
+                weight, bias = (self.weight(f"{operation.output}.{part}") for part in ("weight", "bias"))
+                stride, padding, dilation = (tuple(options[name]) for name in ("stride", "padding", "dilation"))
+                return F.conv2d(x, weight, bias, stride, padding, dilation, options["groups"])
+            case "pad":
+                return F.pad(x, tuple(options["padding"]))
+            case "max_pool":
+                return F.max_pool2d(x, tuple(options["kernel"]), tuple(options["stride"]))
+            case "resize":
+                size = [round(side * factor) for side, factor in zip(x.shape[-2:], options["factor"], strict=True)]
+                return F.interpolate(x, size, mode="bilinear", align_corners=False)
+            case "add":
+                return inputs[0] + inputs[1]
+            case "sigmoid":
+                return x.sigmoid()
+            case "relu":
+                return F.relu(x, inplace=overwrite)
+            case "relu6":
+                return F.relu6(x, inplace=overwrite)
+            case "rows":
+                return x.permute(0, 2, 3, 1).reshape(len(x), -1, options["last"])
+            case "concat":
+                return torch.cat(inputs, options["axis"])
+            case _:  # depth_to_space: TensorFlow takes the block's position from the slower part of the channels
+                return _depth_to_space(x, options["block"])
+
+
+def _key(name: str) -> str:
+    """Name of a weight as an attribute, which may contain no dot."""
+    return name.replace(".", "_")
+
+
+def _depth_to_space(x: Tensor, block: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    x = x.reshape(batch, block, block, channels // block**2, height, width)
+    return x.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // block**2, height * block, width * block)

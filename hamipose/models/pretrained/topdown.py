@@ -1,0 +1,135 @@
+"""Simple Baselines and HRNets for COCO, as Microsoft's repositories and mmpose publish them (.pth).
+
+- Microsoft (Xiao et al., ECCV 2018; Sun et al., CVPR 2019): names of torchvision's ResNet or of HRNet, then
+  ``deconv_layers`` and ``final_layer``.
+- mmpose: the same behind ``backbone.`` and ``keypoint_head.`` (0.x) or ``head.`` (1.x).
+
+Both show the network 256 × 192 or 384 × 288 pixels, higher than wide; a cell u of a heatmap is at pixel 4u. Files do
+not contain the size: it is read from their name, in which both state it.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hamipose.errors import InputError
+from hamipose.heatmaps import decode
+from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.start import Start
+from hamipose.models.published import resnet_of
+from hamipose.models.weights import read_state_dict
+from hamipose.skeletons import COCO17, Skeleton
+
+__all__ = ["TopDown", "read_topdown", "topdown_network"]
+
+_SHIFT = 1.5  # pixels between their cells (4u) and ours (4u + 1.5)
+_NOT_USED = ("fc.", "data_preprocessor.", "loss")
+
+
+class TopDown(Start):
+    """A network that sees the middle of a square crop, higher than wide, and whose maps are heatmaps, not logits.
+
+    Args:
+        network: normalized images → heatmaps.
+        skeleton: its keypoints.
+        image_size: height of what it sees, and side of the crops.
+    """
+
+    aspect = 0.75
+
+    def __init__(self, network: PoseNetwork, skeleton: Skeleton, image_size: int):
+        super().__init__()
+        self.network = network
+        self.skeleton = skeleton
+        self.image_size = image_size
+
+    @property
+    def final(self) -> nn.Conv2d:  # type: ignore[override]
+        """See :class:`hamipose.models.pretrained.start.Start`."""
+        return self.network.final
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
+        """Features of the middle of the images, with zeros on either side: as wide as the whole images' would be."""
+        margin = round(images.shape[-1] * (1 - self.aspect) / 2)
+        seen = self.network.features(images[..., margin : images.shape[-1] - margin])
+        return F.pad(seen, (margin // self.stride, margin // self.stride))
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Normalized images → heatmaps, which the last layer gives without a sigmoid."""
+        return self.logits(images)
+
+    @torch.no_grad()
+    def decode(
+        self, heatmaps: Float[Tensor, "batch keypoint h w"]
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
+        """See :class:`hamipose.models.pretrained.start.Start`."""
+        points, confidence = decode(heatmaps, stride=self.stride)
+        return points - _SHIFT, confidence
+
+
+def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, str, tuple[int, ...]]:
+    """The network of a published state dict, in eval mode, timm's name of its backbone, and its deconvolutions' widths.
+
+    Args:
+        state: names and tensors.
+        name: where they come from, for messages.
+
+    Raises:
+        InputError: a part is missing, unknown or of another shape, or the keypoints are not the 17 of COCO.
+    """
+    plain = {re.sub(r"^(backbone|keypoint_head|head)\.", "", key): value for key, value in state.items()}
+    plain = {key: value for key, value in plain.items() if not key.startswith(_NOT_USED)}
+    rows = plain.get("final_layer.weight")
+    hrnet = "stage2.0.branches.0.0.conv1.weight" in plain
+    backbone = _hrnet(plain) if hrnet else resnet_of(plain, "")
+    if rows is None or rows.ndim != 4 or backbone is None:
+        raise InputError(
+            f"{name} is not a Simple Baseline or HRNet of Microsoft's code or mmpose: expected a ResNet or HRNet, "
+            f"deconv_layers and final_layer, found {', '.join(list(state)[:3]) or 'nothing'} …"
+        )
+    if len(rows) != len(COCO17):
+        raise InputError(f"{name} has {len(rows)} keypoints; only networks for the 17 of COCO can be read")
+    deconvolutions = [k for k in plain if re.fullmatch(r"deconv_layers\.\d+\.weight", k) and plain[k].ndim == 4]
+    widths = tuple(plain[k].shape[1] for k in deconvolutions)
+    network = PoseNetwork(len(rows), backbone, None, widths)
+    parts = {"deconv_layers.": "deconv.", "final_layer.": "final."}
+    renamed = {}
+    for key, value in plain.items():
+        part = next((p for p in parts if key.startswith(p)), "")
+        renamed[(parts[part] if part else "backbone.") + key.removeprefix(part)] = value
+    try:
+        network.load_state_dict(_with_counters(renamed, network))
+    except RuntimeError as error:
+        first = " ".join(str(error).split("\n\t")[1].split())[:200]
+        raise InputError(f"{name} does not fit a {backbone}: {first}") from None
+    return network.eval(), backbone, widths
+
+
+def _hrnet(plain: dict[str, Tensor]) -> str:
+    """timm's name of the HRNet whose finest branch is that wide."""
+    return f"hrnet_w{plain['stage2.0.branches.0.0.conv1.weight'].shape[0]}"
+
+
+def _with_counters(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Add BatchNorm's counters of batches, which files of older versions of torch lack and evaluation does not use."""
+    counters = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
+    return counters | state
+
+
+def read_topdown(path: str | Path) -> tuple[TopDown, str, tuple[int, ...]]:
+    """The network of a file, in eval mode, timm's name of its backbone, and its deconvolutions' widths.
+
+    Raises:
+        InputError: the file cannot be read or is something else, or its name states another size.
+    """
+    path = Path(path)
+    found = re.search(r"(\d{2,4})x(\d{2,4})", path.name)
+    height, width = (int(found[1]), int(found[2])) if found else (256, 192)
+    if width != TopDown.aspect * height or height % 32 or width % 32:
+        raise InputError(f"{path} is for images of {height} × {width} px by its name; expected 256x192 or 384x288")
+    network, backbone, widths = topdown_network(read_state_dict(path), str(path))
+    return TopDown(network, COCO17, height).eval(), backbone, widths

@@ -1,0 +1,204 @@
+"""Pretrained networks at work: turned crops, several passes, people found by the network's own detector."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from tiny_tflite import detector_file, landmark_file
+from torch import Tensor, nn
+
+from hamipose.affine import apply_points, crop_matrix, upright_box
+from hamipose.cli import main
+from hamipose.errors import InputError
+from hamipose.heatmaps import encode
+from hamipose.inference.detecting import LivePeople
+from hamipose.inference.export import export_onnx
+from hamipose.inference.predictor import Predictor, load
+from hamipose.models.blazepose import detection_network, save_detector
+from hamipose.models.detection import PersonDetector
+from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from hamipose.models.pretrained.fetch import blazepose_info
+from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
+from hamipose.models.pretrained.start import Start
+from hamipose.skeletons import COCO17
+from hamipose.types import UnlabelledSample
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+
+
+def person(turn_deg: float, middle: tuple[float, float] = (150.0, 110.0), length: float = 40.0) -> np.ndarray:
+    """A picture of a red spot and, `length` away in the direction of the turn (0 is up), a green one."""
+    image = np.zeros((240, 320, 3), np.uint8)
+    angle = np.deg2rad(turn_deg)
+    above = (middle[0] + length * np.sin(angle), middle[1] - length * np.cos(angle))
+    for (x, y), color in ((middle, RED), (above, GREEN)):
+        cv2.circle(image, (round(x), round(y)), 4, color, -1)
+    return image
+
+
+class SpotFinder(Start):
+    """Finds the red and the green spot, wherever they are: the alignment points, and every keypoint is the red one."""
+
+    skeleton = COCO17
+    image_size = 64
+    passes = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.final = nn.Conv2d(1, len(COCO17), 1)
+        self.seen: list[Tensor] = []
+
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
+        raise NotImplementedError
+
+    def _spots(self, images: Tensor) -> Tensor:
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        colors = (images * std + mean)[:, :2].clamp(min=0) ** 4
+        rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+        mass = colors.sum((2, 3))
+        x, y = ((colors * grid).sum((2, 3)) / mass for grid in (columns, rows))
+        return torch.stack([x, y], -1)
+
+    def alignment(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2 2"]:
+        self.seen.append(images)
+        return self._spots(images)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        self.seen.append(images)
+        points = self._spots(images)[:, :1].expand(-1, len(COCO17), 2)
+        return encode(points.contiguous(), (64, 64))
+
+
+INFO = ModelInfo("coco17", "spots", (), 64)
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 70.0, 180.0, -135.0])
+def test_the_crop_follows_the_person(turn_deg: float):
+    """After the first pass the person is upright, in the middle, and as large as the two points say."""
+    network = SpotFinder()
+    model = Predictor(network, INFO, "cpu")
+    assert model.passes == 3
+    (found,) = model.predict(person(turn_deg))
+    assert len(network.seen) == 3
+    middle, above = network._spots(network.seen[-1])[0].numpy()
+    np.testing.assert_allclose(middle, [31.5, 31.5], atol=1.0)
+    np.testing.assert_allclose(above - middle, [0, -64 / 2.5], atol=1.5)
+    np.testing.assert_allclose(found.keypoints_px, [[150, 110]] * 17, atol=1.0)
+    # A square of 2.5 × 40 px, turned: the box about it.
+    side = 100 * (abs(np.sin(np.deg2rad(turn_deg))) + abs(np.cos(np.deg2rad(turn_deg))))
+    np.testing.assert_allclose(found.region_px[2:], side, rtol=0.06)
+
+
+def test_one_pass_shows_what_it_is_given():
+    network = SpotFinder()
+    model = Predictor(network, INFO, "cpu", passes=1)
+    model.predict(person(30))
+    assert len(network.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("middle", "above"), [((np.nan, 3.0), (2.0, 1.0)), ((1e6, 1e6), (9.0, 9.0)), ((32, 32), (32, 32))]
+)
+def test_points_that_make_no_sense_leave_the_crop_as_it_was(
+    middle: tuple[float, float], above: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+):
+    network = SpotFinder()
+    monkeypatch.setattr(network, "alignment", lambda images: torch.tensor([[middle, above]]).expand(len(images), 2, 2))
+    (found,) = Predictor(network, INFO, "cpu").predict(person(30))
+    np.testing.assert_allclose(found.region_px, [0, -40, 320, 320], atol=1e-3)
+
+
+def test_passes_that_cannot_be_made_are_told():
+    with pytest.raises(InputError, match="passes is 0, expected at least 1"):
+        Predictor(SpotFinder(), INFO, "cpu", passes=0)
+    info = ModelInfo("body16", "resnet10t", (8, 8, 8), 64)
+    with pytest.raises(InputError, match="passes is 2, expected 1: resnet10t has no points"):
+        Predictor(info.network(), info, "cpu", passes=2)
+
+
+def test_a_turned_crop_is_turned_back():
+    box, turn_deg = upright_box(np.array([150.0, 110.0]), np.array([190.0, 110.0]), 1.25)
+    assert turn_deg == pytest.approx(90)
+    matrix = crop_matrix(box, 64, turn_deg)
+    crop = apply_points(matrix, np.array([[150.0, 110.0], [190.0, 110.0]]))
+    np.testing.assert_allclose(crop, [[31.5, 31.5], [31.5, 31.5 - 64 / 2.5]], atol=1e-4)
+
+
+class Finder(PersonDetector):
+    """Finds one person, turned, in pictures that are not black."""
+
+    name, least = "told", 0.5
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        return self.crops(image)[:, :5]
+
+    def crops(self, image: np.ndarray, margin: float = 1.25) -> np.ndarray:
+        rows = [[100, 60, 100, 100, 0.9, 30]] if image.any() else []
+        return np.array(rows, np.float32).reshape(-1, 6)
+
+
+def test_people_are_found_or_the_whole_picture_is_shown():
+    pictures = [
+        UnlabelledSample(image, np.array([0, 0, 320, 240], np.float32), name)
+        for image, name in ((person(30), "a.png"), (0 * person(30), "b.png"))
+    ]
+    people = LivePeople(pictures, Finder(), turned=True, whole=True)
+    found = list(people)
+    assert [(p.name, p.rotation_deg, p.box_px.tolist()) for p in found] == [
+        ("a.png#0", 30.0, [100, 60, 100, 100]),
+        ("b.png#0", 0.0, [0, 0, 320, 240]),
+    ]
+    assert str(people.found).endswith("nobody in 1 of them, one person is looked for in each of those")
+    assert [p.name for p in LivePeople(pictures, Finder())] == ["a.png#0"]
+
+
+@pytest.fixture
+def blazepose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlazePose:
+    """A small network and detector in the cache, as blazepose-lite."""
+    monkeypatch.setenv("HAMIPOSE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "pose_landmark_lite.tflite"
+    file.write_bytes(landmark_file())
+    network = read_landmark_network(file)
+    save_folder(tmp_path / "cache/models/blazepose-lite", network, blazepose_info("blazepose-lite"))
+    save_detector(tmp_path / "cache/models/blazepose-detector", detection_network(detector_file()))
+    return network
+
+
+def test_predict_takes_a_name(blazepose: BlazePose, tmp_path: Path, capsys: pytest.CaptureFixture):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "0.png"), np.full((60, 50, 3), 90, np.uint8))
+    words = ["predict", str(pictures), "--checkpoint", "blazepose-lite", "--no-overlays", "--device", "cpu"]
+    # Above every score of the small detector: the whole picture is used.
+    assert main([*words, "--detector-least", "0.9999999", "--out", str(tmp_path / "a")]) == 0
+    told = capsys.readouterr().out
+    assert "people are found by blazepose-detector" in told
+    assert "nobody in 1 of them, one person is looked for in each of those" in told
+    content = json.loads((tmp_path / "a/predictions.json").read_text())
+    assert content["categories"][0]["keypoints"] == list(COCO17.keypoints)
+    assert len(content["annotations"]) == 1
+    more = ["--no-detector", "--passes", "1", "--skeleton", "body16", "--out", str(tmp_path / "b")]
+    assert main([*words, *more]) == 0
+    assert "found by" not in capsys.readouterr().out
+    content = json.loads((tmp_path / "b/predictions.json").read_text())
+    assert len(content["categories"][0]["keypoints"]) == 16
+    assert content["annotations"][0]["bbox"] == [-5, 0, 60, 60]
+    assert main([*words, "--no-detector", "--detector", "blazepose"]) == 2
+    assert "--no-detector is given with" in capsys.readouterr().err
+
+
+def test_a_file_of_mediapipe_can_be_given_itself(blazepose: BlazePose, tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 255, (60, 50, 3), np.uint8)
+    by_name, by_file = (load(what, device="cpu") for what in ("blazepose-lite", tmp_path / "pose_landmark_lite.tflite"))
+    np.testing.assert_array_equal(by_name.predict(image)[0].keypoints_px, by_file.predict(image)[0].keypoints_px)
+
+
+@pytest.mark.slow
+def test_export_writes_heatmaps_that_agree(blazepose: BlazePose, tmp_path: Path):
+    pytest.importorskip("onnxscript", reason="extra `export` is not installed")
+    assert export_onnx(load("blazepose-lite", device="cpu"), tmp_path / "pose.onnx") < 1e-3

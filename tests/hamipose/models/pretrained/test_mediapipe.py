@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_tflite import TinyFile, landmark_file
+from torch.nn import functional as F
+
+from hamipose.errors import InputError
+from hamipose.gating import pull_back
+from hamipose.heatmaps import encode
+from hamipose.models.folder import ModelInfo, open_folder, save_folder
+from hamipose.models.preprocess import normalise
+from hamipose.models.pretrained.convert import converted
+from hamipose.models.pretrained.mediapipe import BlazePose, centroid, read_landmark_network
+from hamipose.models.pretrained.operations import OperationNetwork
+from hamipose.models.pretrained.tflite import TFLiteGraph
+from hamipose.skeletons import BLAZEPOSE33, BODY16, COCO17, LSP14
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "pose_landmark_tiny.tflite"
+    path.write_bytes(landmark_file())
+    return path
+
+
+@pytest.fixture
+def network(file: Path) -> BlazePose:
+    return read_landmark_network(file)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randint(0, 256, (2, 3, 256, 256), dtype=torch.uint8)
+
+
+def raw_outputs(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Landmarks and logits as the file gives them for bytes, without anything of BlazePose."""
+    graph = TFLiteGraph(landmark_file())
+    landmarks, heatmaps = (f"t{tensor}" for tensor in graph.outputs)
+    found = OperationNetwork(*converted(graph))(images.float() / 255, (landmarks, heatmaps))
+    return found[landmarks].detach().reshape(len(images), 39, 5), found[heatmaps].detach()
+
+
+def test_bytes_of_the_picture_reach_the_network_and_rows_are_found_by_name(network: BlazePose, images: torch.Tensor):
+    """The network sees the crop moved by two pixels, which puts its cells where ours are."""
+    seen = F.pad(images, (-2, 2, -2, 2))
+    landmarks, logits = raw_outputs(seen)
+    torch.testing.assert_close(network.logits(normalise(images)).detach(), logits[:, :33], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network(normalise(images)).detach(), logits[:, :33].sigmoid(), rtol=1e-4, atol=1e-4)
+    # A landmark of 0 is the seen picture's edge, which is 1.5 pixels right of the center of the crop's first pixel.
+    torch.testing.assert_close(
+        network.alignment(normalise(images)).detach(), landmarks[:, 33:35, :2] + 1.5, rtol=1e-4, atol=1e-3
+    )
+    network.select(COCO17)
+    rows = [BLAZEPOSE33.index(name) for name in COCO17.keypoints]
+    assert rows[:3] == [0, 2, 5]
+    torch.testing.assert_close(network(normalise(images)).detach(), logits[:, rows].sigmoid(), rtol=1e-4, atol=1e-4)
+
+
+def test_keypoints_without_a_row_are_derived_or_have_no_confidence(network: BlazePose, images: torch.Tensor):
+    network.select(BODY16)
+    points, confidence = network.decode(network(normalise(images)).detach())
+    for name, pair in (("pelvis", ("left_hip", "right_hip")), ("thorax", ("left_shoulder", "right_shoulder"))):
+        k, sides = BODY16.index(name), BODY16.indices(pair)
+        torch.testing.assert_close(points[:, k], points[:, sides].mean(1))
+        torch.testing.assert_close(confidence[:, k], confidence[:, sides].amin(1))
+        assert float(confidence[:, k].min()) > 0.01
+    for name in ("head", "neck"):
+        assert float(confidence[:, BODY16.index(name)].max()) < 1e-5
+    # A row that was trained is read like any other.
+    torch.nn.init.constant_(network.final.weight[BODY16.index("pelvis")], 1.0)
+    heatmaps = network(normalise(images)).detach()
+    trained, _ = network.decode(heatmaps)
+    torch.testing.assert_close(trained[:, BODY16.index("pelvis")], centroid(heatmaps)[0][:, BODY16.index("pelvis")])
+
+
+def test_every_skeleton_of_bodies_has_its_limb_joints():
+    for skeleton in (COCO17, BODY16, LSP14):
+        assert set(skeleton.all) <= set(BLAZEPOSE33.keypoints)
+    assert set(COCO17.keypoints) <= set(BLAZEPOSE33.keypoints)
+
+
+def test_the_centroid_finds_where_a_gaussian_is():
+    truth = torch.tensor([[[40.3, 81.9], [130.0, 200.4], [90.0, 60.0]]])
+    heatmaps = encode(truth, (256, 256), sigma=1.0)
+    heatmaps[0, 1, 10, 10] = 0.9  # a lower peak far away does not pull
+    points, peaks = centroid(heatmaps)
+    torch.testing.assert_close(points, truth, rtol=0, atol=0.05)
+    assert float(peaks.min()) > 0.85
+    corner = torch.zeros(1, 1, 64, 64)
+    corner[..., 0, 63] = 0.5
+    points, peaks = centroid(corner)
+    torch.testing.assert_close(points[0, 0], torch.tensor([63 * 4 + 1.5, 1.5]))
+    assert float(peaks) == 0.5
+    points, peaks = centroid(torch.zeros(1, 1, 64, 64))
+    assert torch.isfinite(points).all()
+    assert float(peaks) == 0
+
+
+def test_the_gate_sees_the_gradient_of_the_last_layers_rows(network: BlazePose, images: torch.Tensor):
+    features = network.features(normalise(images))
+    logits = network.final(features)
+    loss = F.binary_cross_entropy_with_logits(logits, torch.rand_like(logits), reduction="sum")
+    (grad,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    loss.backward()
+    assert network.final.weight.grad is not None
+    assert network.final.bias.grad is not None
+    rows = torch.cat([network.final.weight.grad.flatten(1), network.final.bias.grad[:, None]], 1)
+    assert rows.shape == (33, network.feature_channels + 1)
+    torch.testing.assert_close(pull_back(grad, features.detach()), rows, rtol=1e-4, atol=1e-3)
+
+
+def test_a_model_folder_restores_it(network: BlazePose, images: torch.Tensor, tmp_path: Path):
+    info = ModelInfo("coco17", "blazepose-tiny", (), 256, "MediaPipe", architecture="blazepose")
+    folder = save_folder(tmp_path / "model", network.select(COCO17), info)
+    assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "model.safetensors", "operations.json"]
+    opened, about = open_folder(folder)
+    assert about == info
+    torch.testing.assert_close(opened(normalise(images)), network(normalise(images)), rtol=0, atol=0)
+    (folder / "operations.json").unlink()
+    with pytest.raises(InputError, match=r"operations\.json cannot be read"):
+        open_folder(folder)
+
+
+def test_other_networks_are_refused(tmp_path: Path):
+    small = TinyFile((1, 8, 8, 3))
+    out = small.add("LOGISTIC", [small.input], (1, 8, 8, 3))
+    path = tmp_path / "other.tflite"
+    path.write_bytes(small.content([out]))
+    with pytest.raises(InputError, match=r"outputs of shapes \(1, 8, 8, 3\); expected a pose landmark network"):
+        read_landmark_network(path)
