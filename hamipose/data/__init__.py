@@ -17,6 +17,7 @@ _HOME = {
     "KeypointDataset": "base",
     "LeedsSports": "lsp",
     "LeedsSportsExtended": "lsp",
+    "PredictedKeypoints": "predicted",
     "Prepared": "packed",
     "RenderedHands": "rhd",
     "Surreal": "surreal",

@@ -149,7 +149,7 @@ class BoxedPeople(UnlabelledDataset):
         path = self.root / name
         self.upright = self._file.upright
         image, reduction = self.decode(path, box)
-        return UnlabelledSample(image=image, box_px=box / reduction, name=f"{path}#{index}")
+        return UnlabelledSample(image, box_px=box / reduction, name=f"{path}#{index}", reduction=reduction)
 
 
 class BoxedFrames(UnlabelledDataset):
