@@ -65,7 +65,7 @@ def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
     Raises:
         InputError: the file is missing or of another form.
     """
-    expected = "expected COCO keypoints with images, annotations and categories"
+    expected = "expected COCO keypoints with images, annotations and categories, as `predict` writes them"
     try:
         content = json.loads(path.read_text())
     except OSError as error:
