@@ -14,8 +14,8 @@ _EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the
 def target_set(footage: Path, boxes: str | None, every: int, teacher: str | None = None) -> dict[str, Any]:
     """The footage as a set of unlabelled images, with the predictions of the file `teacher` if there is one."""
     if teacher is not None:
-        options = {"dataset": target_set(footage, boxes, every), "predictions": str(Path(teacher).resolve())}
-        return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": options}
+        carried = {"dataset": target_set(footage, boxes, every), "predictions": str(Path(teacher).resolve())}
+        return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": carried}
     if boxes is not None and not footage.is_dir():
         options = {"path": str(footage), "boxes": boxes, "every": every}
         return {"class_path": "hamipose.data.BoxedFrames", "init_args": options}

@@ -88,7 +88,7 @@ def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
 
 
 def _people(content: dict[str, Any], path: Path, skeleton: Skeleton) -> Iterator[PredictedPerson]:
-    names = next((c["keypoints"] for c in content["categories"] if "keypoints" in c), [])
+    names: list[str] = next((c["keypoints"] for c in content["categories"] if "keypoints" in c), [])
     source = [names.index(k) if k in names else -1 for k in skeleton.keypoints]
     known = np.array(source) >= 0
     if not known.any():

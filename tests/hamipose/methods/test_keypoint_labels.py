@@ -1,18 +1,20 @@
 """Labels as points: moving them is exact, compared with a loop over images and with the truth in the student's view."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_poses import TINY, sgd
+from tiny_poses import TINY, sgd, train
 
 from hamipose.affine import apply_points, augment_matrix, compose, invert
 from hamipose.errors import InputError
 from hamipose.heatmaps import decode, encode
 from hamipose.losses import consistency, heatmap_mse
-from hamipose.methods import MDAM, SFHPE, HamiPose, MeanTeacher, UniFrame
+from hamipose.methods import CGDM, MDAM, PGDA, SFHPE, HamiPose, MeanTeacher, UniFrame
 from hamipose.methods.keypoint_labels import encode_labels, keep_surest, mean_score, move_keypoints
+from hamipose.methods.label_views import LabelViews
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.methods.target_labels import KeypointLabels
 from hamipose.models.preprocess import normalise
@@ -219,6 +221,27 @@ def test_options_without_meaning_are_refused(options: dict, says: str):
 def test_methods_with_labels_of_their_own_refuse_the_option(method):
     with pytest.raises(InputError, match=f"adaptation.labels is keypoint, and {method.__name__}"):
         method(sgd, TINY, TrainingOptions(), KEYPOINT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [MeanTeacher, HamiPose, CGDM, PGDA])
+def test_every_method_that_copies_the_teacher_learns_from_keypoints(method, dots: Path, tmp_path: Path):
+    views = LabelViews(mirror=True, rotations_deg=[10.0])
+    options = AdaptationOptions(labels="keypoint", discard_fraction=0.5, label_views=views)
+    model = method(sgd, TINY, TrainingOptions(warmup_steps=0), adaptation=options)
+    seen = []
+    encode_labels = model.adaptation.label_source
+
+    def watched(teacher, batch):
+        seen.append(encode_labels(teacher, batch))
+        return seen[-1]
+
+    model.adaptation.label_source = watched
+    data = {"steps_per_epoch": 2, "student_views": "strong", "teacher_views": "hamipose"}
+    train(model, dots, tmp_path, data)
+    assert model.global_step == 2
+    assert [labels.weight.shape for labels in seen] == [(4, 16, 1, 1)] * 2
+    assert all((labels.weight > 0).sum(0).max() <= 2 for labels in seen), "half of four is dropped"
 
 
 def test_the_papers_labels_stay_the_default():
