@@ -157,8 +157,9 @@ def row(folder: Path, run: Run) -> dict[str, Any]:
 def table(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
     """Means over seeds, the start first."""
     command = f"python benchmarks/label_study.py --steps {arguments.steps} --start-steps {arguments.start_steps} "
-    command += f"--lr {arguments.lr:g} --batchnorm {arguments.batchnorm} --views {arguments.views} "
-    command += f"--seeds {' '.join(map(str, arguments.seeds))}"
+    command += f"--lr {arguments.lr:g} --batchnorm {arguments.batchnorm} --views {arguments.views}"
+    for name in ("seeds", "labels", "methods", "trade_offs"):
+        command += f" --{name.replace('_', '-')} {' '.join(f'{value}' for value in getattr(arguments, name))}"
     lines = [
         f"# Target labels ({arguments.batchnorm} statistics, {arguments.views} views)",
         "",

@@ -58,7 +58,14 @@ def test_pictures_decoded_at_a_fraction_have_their_predictions_there(tmp_path: P
     points[0] = (30, 220)
     content = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
-        "annotations": [{"id": 1, "image_id": 1, "keypoints": np.column_stack([points, np.ones(16)]).ravel().tolist()}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "bbox": [0, 0, 256, 256],
+                "keypoints": np.column_stack([points, np.ones(16)]).ravel().tolist(),
+            }
+        ],
         "categories": [{"id": 1, "name": "person", "keypoints": list(BODY16.keypoints)}],
     }
     (tmp_path / "p.json").write_text(json.dumps(content))
@@ -67,6 +74,7 @@ def test_pictures_decoded_at_a_fraction_have_their_predictions_there(tmp_path: P
     for inner in (
         ImageFolder(str(tmp_path / "images")),
         BoxedPeople(str(tmp_path / "images"), str(tmp_path / "boxes.json")),
+        Unlabelled(CocoKeypoints(str(tmp_path), "p.json")),
     ):
         carried = PredictedKeypoints(inner, str(tmp_path / "p.json"))
         for side, reduction in ((0, 1), (64, 4)):
