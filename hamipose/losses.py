@@ -15,8 +15,8 @@ def heatmap_mse(
     target: Float[Tensor, "batch keypoint height width"],
     weight: Float[Tensor, "batch keypoint"]
     | Bool[Tensor, "batch keypoint"]
-    | Float[Tensor, "batch #keypoint height width"]
-    | Bool[Tensor, "batch #keypoint height width"]
+    | Float[Tensor, "batch #keypoint #height #width"]
+    | Bool[Tensor, "batch #keypoint #height #width"]
     | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
@@ -53,7 +53,9 @@ def heatmap_mse(
 def consistency(
     student: Float[Tensor, "batch keypoint height width"],
     teacher: Float[Tensor, "batch keypoint height width"],
-    mask: Bool[Tensor, "batch #keypoint height width"] | Float[Tensor, "batch #keypoint height width"] | None = None,
+    mask: Bool[Tensor, "batch #keypoint #height #width"]
+    | Float[Tensor, "batch #keypoint #height #width"]
+    | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
     r"""The target loss :math:`L_t`: the student against the teacher, in the student's view (HamiPose eq. 1).
@@ -61,7 +63,7 @@ def consistency(
     Args:
         student: the student's heatmaps.
         teacher: the teacher's heatmaps carried into the student's view; no gradient flows into them.
-        mask: cells that the teacher saw.
+        mask: weights of the cells, such as 1 for those that the teacher saw.
         reduction: as in :func:`heatmap_mse`.
     """
     return heatmap_mse(student, teacher.detach(), mask, reduction)

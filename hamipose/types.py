@@ -10,7 +10,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
-__all__ = ["LabelledBatch", "Sample", "SourceBatch", "TargetBatch", "TrainBatch", "UnlabelledSample"]
+__all__ = [
+    "LabelledBatch",
+    "PredictedSample",
+    "Sample",
+    "SourceBatch",
+    "TargetBatch",
+    "TrainBatch",
+    "UnlabelledSample",
+]
 
 
 @dataclass
@@ -21,6 +29,15 @@ class UnlabelledSample:
     box_px: Float[np.ndarray, "4"]  # left, top, width, height of the region a crop should show
     name: str  # where it comes from: a path, or path#annotation
     rotation_deg: float = field(default=0.0, kw_only=True)  # how far the person is turned, clockwise as seen
+    reduction: int = 1  # at which fraction of its size the picture was decoded: 1, 2, 4 or 8
+
+
+@dataclass
+class PredictedSample(UnlabelledSample):
+    """One person in one image with keypoints that some tool predicted: not annotations, and possibly wrong."""
+
+    pseudo_keypoints_px: Float[np.ndarray, "keypoint 2"] = field(kw_only=True)
+    pseudo_scores: Float[np.ndarray, " keypoint"] = field(kw_only=True)  # from 0, no prediction, to 1
 
 
 @dataclass
@@ -65,7 +82,11 @@ class SourceBatch(_Batch):
 
 @dataclass
 class TargetBatch(_Batch):
-    """Two views of unlabelled images. A view's matrix carries pixels of the plain crop into pixels of the view."""
+    """Two views of unlabelled images. A view's matrix carries pixels of the plain crop into pixels of the view.
+
+    The fields that begin with `pseudo` hold what a tool predicted, in pixels of the plain crop, and its scores. Only a
+    target set of :class:`hamipose.data.PredictedKeypoints` fills them.
+    """
 
     student: UInt8[Tensor, "batch 3 height width"]
     teacher: UInt8[Tensor, "batch 3 height width"]
@@ -74,6 +95,8 @@ class TargetBatch(_Batch):
     student_mirrored: Bool[Tensor, " batch"]
     teacher_mirrored: Bool[Tensor, " batch"]
     name: list[str]
+    pseudo_keypoints_px: Float[Tensor, "batch keypoint 2"] | None = None
+    pseudo_scores: Float[Tensor, "batch keypoint"] | None = None
 
 
 @dataclass

@@ -11,8 +11,11 @@ __all__ = ["adapt_config", "built_in_people", "labelled_set", "start_config", "t
 _EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the end of each
 
 
-def target_set(footage: Path, boxes: str | None, every: int) -> dict[str, Any]:
-    """The footage as a set of unlabelled images."""
+def target_set(footage: Path, boxes: str | None, every: int, teacher: str | None = None) -> dict[str, Any]:
+    """The footage as a set of unlabelled images, with the predictions of the file `teacher` if there is one."""
+    if teacher is not None:
+        carried = {"dataset": target_set(footage, boxes, every), "predictions": str(Path(teacher).resolve())}
+        return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": carried}
     if boxes is not None and not footage.is_dir():
         options = {"path": str(footage), "boxes": boxes, "every": every}
         return {"class_path": "hamipose.data.BoxedFrames", "init_args": options}
@@ -122,6 +125,8 @@ def adapt_config(
     config["model"]["init_args"]["training"]["quantise"] = quantized
     config["model"]["init_args"]["adaptation"] = {"pretrain_steps": 0}
     # Small heatmaps are flattened by warping them: there, the student's view differs in its colours alone.
+    if target["class_path"].endswith(".PredictedKeypoints"):
+        config["model"]["init_args"]["adaptation"]["labels"] = "predictions"
     config["data"]["target"] = [target]
     config["data"]["student_views"] = "photometric" if plan.image_size < 192 else "hamipose"
     if report is not None:

@@ -29,6 +29,8 @@ class Request:
         detector_least: least score of a detected person; its own where None.
         every: use every n-th frame of a video.
         labels: COCO keypoint file of a few of the pictures, for a score; they choose nothing.
+        teacher: COCO keypoint file with what another tool predicted for the footage; it labels the footage in place of
+            the model's own moving average.
         cache: where built-in people are kept.
     """
 
@@ -43,6 +45,7 @@ class Request:
     detector_least: float | None = None
     every: int = 1
     labels: str | None = None
+    teacher: str | None = None
     cache: Path = Path("cache/people")
 
     @property
@@ -61,6 +64,7 @@ class Request:
             "boxes": self.boxes and Path(self.boxes).resolve(),
             "detector": self.detector,
             "detector_least": self.detector_least,
+            "teacher": self.teacher and Path(self.teacher).resolve(),
             **{_OPTIONS.get(name, name): plan[name] for name in plan if name not in ("workers", "precision")},
         }
         words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]

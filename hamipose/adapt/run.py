@@ -18,6 +18,7 @@ from hamipose.adapt.look import frames, look, side_by_side
 from hamipose.adapt.plan import Machine, estimate_minutes
 from hamipose.adapt.request import Request
 from hamipose.adapt.signs import Signs, read_signs, rows, warnings
+from hamipose.cli.build import build
 from hamipose.cli.training import train_in
 from hamipose.data.coco import CocoKeypoints
 from hamipose.errors import InputError
@@ -148,6 +149,9 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     request = _with_people(request, say)
     if next(frames(request, 1)[0], None) is None:  # before anything is trained
         raise InputError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")
+    target = target_set(request.footage, request.boxes, request.every, request.teacher)
+    if request.teacher is not None:
+        build(target).prepare()
     report, labelled = None, None
     if request.labels is not None:
         report = labelled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")
@@ -165,7 +169,6 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         say("Training on the source (what is missing of built-in people is made first)")
     start = _start(request)
     say(f"Adapting to {request.footage}")
-    target = target_set(request.footage, request.boxes, request.every)
     folder = request.out / "adapted"
     config = adapt_config(
         plan,

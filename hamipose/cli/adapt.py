@@ -16,6 +16,7 @@ examples
   python -m hamipose adapt clip.mp4 --out runs/clip --every 5
   python -m hamipose adapt photos/ --out runs/photos --start runs/other --labels few.json
   python -m hamipose adapt party.mp4 --out runs/party --detector torchvision
+  python -m hamipose adapt photos/ --out runs/photos --teacher predictions.json
 
 The same command goes on where it was interrupted. The source is built-in people; --source names another labelled set in
 COCO keypoint format (FOLDER:ANNOTATIONS).
@@ -35,6 +36,10 @@ def _parser() -> Arguments:
     parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
     parser.add_argument("--labels", help="COCO keypoint file of some of the pictures: scored, never learnt from")
+    parser.add_argument(
+        "--teacher",
+        help="COCO keypoint file with any tool's predictions for the footage: learned from, weighted by their scores",
+    )
     parser.add_argument("--source", help="labelled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
     parser.add_argument("--seed", type=at_least(0), default=0)
@@ -109,6 +114,7 @@ def main(arguments: list[str]) -> None:
         detector_least=given.detector_least,
         every=given.every,
         labels=given.labels,
+        teacher=given.teacher,
         cache=given.cache,
     )
     began = time.monotonic()

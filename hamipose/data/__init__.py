@@ -18,6 +18,7 @@ _HOME = {
     "LeedsSports": "lsp",
     "LeedsSportsExtended": "lsp",
     "MergedKeypoints": "merged",
+    "PredictedKeypoints": "predicted",
     "Prepared": "packed",
     "RenderedHands": "rhd",
     "Surreal": "surreal",

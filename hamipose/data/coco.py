@@ -237,6 +237,7 @@ class CocoKeypoints(KeypointDataset):
             image=image,
             box_px=box.astype(np.float32),
             name=f"{path}#{self.table.ids[row]}",
+            reduction=reduction,
             keypoints_px=keypoints.astype(np.float32),
             visibility=self.table.visibility[row],
         )

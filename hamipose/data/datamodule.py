@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from hamipose.data.base import ImageDataset, KeypointDataset, UnlabelledDataset
 from hamipose.data.evaluation import PlainCrops, collate_evaluation
 from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
+from hamipose.data.predicted import PredictedKeypoints
 from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training
 from hamipose.data.views import Views, named_views
 from hamipose.errors import InputError
@@ -25,7 +26,8 @@ class DomainAdaptation(LightningDataModule):
     Args:
         source: labelled images to learn from.
         target: unlabelled images to adapt to: ``hamipose.data.ImageFolder``, or a labelled set inside
-            ``hamipose.data.Unlabelled``. May be left out for a method that learns from the source alone.
+            ``hamipose.data.Unlabelled``; either may be wrapped in ``hamipose.data.PredictedKeypoints``. May be left out
+            for a method that learns from the source alone.
         validation: labelled images of the *source* domain, by which checkpoints may be chosen.
         report: labelled test sets of the target domain by name; their scores are reported and must choose nothing.
         predict: images for the verb `predict`.
@@ -77,6 +79,14 @@ class DomainAdaptation(LightningDataModule):
                     f"data.target[{position}] is {name}, which {labels}; expected hamipose.data.Unlabelled with "
                     f"{name} as its dataset, or hamipose.data.ImageFolder"
                 )
+        carrying = [dataset for dataset in self.target if isinstance(dataset, PredictedKeypoints)]
+        if carrying and len(carrying) < len(self.target):
+            raise InputError(
+                f"{len(carrying)} of {len(self.target)} sets of data.target carry predicted keypoints; expected all of "
+                "them, or none"
+            )
+        #: Whether the target carries predicted keypoints.
+        self.target_predictions = bool(carrying)
         self.validation = validation
         self.report = report or {}
         self.predict = predict
@@ -106,7 +116,9 @@ class DomainAdaptation(LightningDataModule):
         self.teacher_views = None if teacher_views == "same" else named_views(teacher_views)
         self.seed = seed
         self.stream: TrainStream | None = None
-        for role, dataset in self._labelled():
+        skeletons: Iterable[tuple[str, KeypointDataset | PredictedKeypoints]]
+        skeletons = [*self._labelled(), *(("target", dataset) for dataset in carrying)]
+        for role, dataset in skeletons:
             if dataset.skeleton != self.skeleton:
                 raise InputError(
                     f"data.{role} has the keypoints of {dataset.skeleton.name}, data.source those of "

@@ -196,6 +196,7 @@ class Human36M(KeypointDataset):
             image=image,
             box_px=(box / reduction).astype(np.float32),
             name=str(path),
+            reduction=reduction,
             # A pixel of a reduced picture is the mean of a block: its centre lies in their middle.
             keypoints_px=((keypoints_px + 0.5) / reduction - 0.5).astype(np.float32),
             visibility=visibility,

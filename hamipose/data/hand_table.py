@@ -64,6 +64,7 @@ def mirror_sample(sample: Sample) -> Sample:
         image=np.ascontiguousarray(sample.image[:, ::-1]),
         box_px=np.array([wide - left - width, top, width, height], np.float32),
         name=sample.name,
+        reduction=sample.reduction,
         keypoints_px=keypoints_px,
         visibility=sample.visibility,
     )
@@ -161,6 +162,7 @@ class HandDataset(KeypointDataset):
             image=image,
             box_px=box,
             name=f"{path}#mirrored" if table.mirrored[index] else str(path),
+            reduction=reduction,
             keypoints_px=((table.keypoints_px[index] + 0.5) / reduction - 0.5).astype(np.float32),
             visibility=table.visibility[index].astype(np.int64),
         )

@@ -67,8 +67,8 @@ class ImageFolder(UnlabelledDataset):
 
     def __getitem__(self, index: int) -> UnlabelledSample:
         path = self.paths[index]
-        image, _ = self.decode(path, header_box(path) if self.decode_side > 0 else None)
-        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(path))
+        image, reduction = self.decode(path, header_box(path) if self.decode_side > 0 else None)
+        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(path), reduction)
 
 
 class OnePicture(UnlabelledDataset):

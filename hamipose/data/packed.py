@@ -133,6 +133,7 @@ class Prepared(KeypointDataset):
             image=image,
             box_px=box / reduction,
             name=name,
+            reduction=reduction,
             keypoints_px=keypoints_px.astype(np.float32),
             visibility=np.where(known, row["visibility"][self._order], 0).astype(np.int64),
         )

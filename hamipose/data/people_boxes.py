@@ -147,7 +147,7 @@ class BoxedPeople(UnlabelledDataset):
         path, person = self.people[index]
         box = padded_box(self._box(path, person), self.margin).astype(np.float32)
         image, reduction = self.decode(Path(path), box)
-        return UnlabelledSample(image=image, box_px=box / reduction, name=f"{path}#{index}")
+        return UnlabelledSample(image, box_px=box / reduction, name=f"{path}#{index}", reduction=reduction)
 
 
 class BoxedFrames(UnlabelledDataset):

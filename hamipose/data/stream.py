@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from hamipose.affine import compose, crop_matrix
+from hamipose.affine import apply_points, compose, crop_matrix
 from hamipose.data.base import ImageDataset
 from hamipose.data.decode import UnreadableImage
 from hamipose.data.views import View, Views, labels_in_view
 from hamipose.errors import InputError
-from hamipose.types import Sample, SourceBatch, TargetBatch, TrainBatch, UnlabelledSample
+from hamipose.types import PredictedSample, Sample, SourceBatch, TargetBatch, TrainBatch, UnlabelledSample
 
 __all__ = ["Draw", "Pool", "StepSampler", "TrainStream", "collate_training", "quiet_worker"]
 
@@ -142,10 +142,18 @@ class _Labelled(NamedTuple):
     domain: int
 
 
+class _Predicted(NamedTuple):
+    """Of a tool, in pixels of the plain crop."""
+
+    keypoints_px: np.ndarray
+    scores: np.ndarray
+
+
 class _Pair(NamedTuple):
     student: View
     teacher: View
     name: str
+    predicted: _Predicted | None
 
 
 class TrainStream(Dataset):
@@ -212,7 +220,14 @@ class TrainStream(Dataset):
         window = self.student_views.sample_window(rng) if common else None
         student = self.student_views.view(sample, self.size, rng, window)
         teacher = student if teacher_views is None else teacher_views.view(sample, self.size, rng, window)
-        return _Pair(student, teacher, sample.name)
+        return _Pair(student, teacher, sample.name, self._predicted(sample))
+
+    def _predicted(self, sample: UnlabelledSample) -> _Predicted | None:
+        if not isinstance(sample, PredictedSample):
+            return None
+        crop = crop_matrix(sample.box_px, self.size)
+        points = apply_points(crop, sample.pseudo_keypoints_px.astype(np.float64))
+        return _Predicted(points.astype(np.float32), sample.pseudo_scores.astype(np.float32))
 
 
 def _images(images: list[np.ndarray]) -> Tensor:
@@ -252,6 +267,7 @@ def collate_training(items: list[tuple[_Labelled | None, _Pair | None]]) -> Trai
         return torch.from_numpy(np.stack([v.matrix for v in views]).astype(np.float32))
 
     students, teachers = [p.student for p in pairs], [p.teacher for p in pairs]
+    predicted = [p.predicted for p in pairs if p.predicted is not None]
     target = TargetBatch(
         student=_images([v.image for v in students]),
         teacher=_images([v.image for v in teachers]),
@@ -260,6 +276,8 @@ def collate_training(items: list[tuple[_Labelled | None, _Pair | None]]) -> Trai
         student_mirrored=torch.tensor([v.mirrored for v in students]),
         teacher_mirrored=torch.tensor([v.mirrored for v in teachers]),
         name=[p.name for p in pairs],
+        pseudo_keypoints_px=torch.from_numpy(np.stack([p.keypoints_px for p in predicted])) if predicted else None,
+        pseudo_scores=torch.from_numpy(np.stack([p.scores for p in predicted])) if predicted else None,
     )
     return TrainBatch(source=source, target=target)
 

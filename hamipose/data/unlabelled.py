@@ -50,7 +50,7 @@ class Unlabelled(UnlabelledDataset):
 
     def __getitem__(self, index: int) -> UnlabelledSample:
         sample = self.dataset[index]
-        return UnlabelledSample(image=sample.image, box_px=sample.box_px, name=sample.name)
+        return UnlabelledSample(sample.image, sample.box_px, sample.name, sample.reduction)
 
 
 def unlabelled(dataset: KeypointDataset) -> UnlabelledDataset:

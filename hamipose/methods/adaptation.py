@@ -6,13 +6,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hamipose.affine import compose, invert, warp_heatmaps
-from hamipose.gating import AlignmentGate, DiagonalMetric, ScalarMetric, confidence, pull_back
+from hamipose.affine import invert, warp_heatmaps
+from hamipose.gating import AlignmentGate, DiagonalMetric, ScalarMetric, pull_back
 from hamipose.losses import consistency
 from hamipose.methods.diagnostics import Objective
-from hamipose.methods.options import AdaptationOptions
+from hamipose.methods.keypoint_labels import TargetLabels
+from hamipose.methods.options import AdaptationOptions, TrainingOptions
+from hamipose.methods.target_labels import label_source
 from hamipose.models.network import PoseNetwork
-from hamipose.models.preprocess import normalise
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch
 
@@ -58,7 +59,7 @@ class Adaptation(nn.Module):
         metric: of the gate's inner products.
         options: λ, τ and the like.
         mirror: the skeleton's mirror pairs.
-        quantise: how source labels are encoded, which decides where a heatmap's cells lie.
+        training: how labels are encoded; ``training.quantise`` decides where the cells of a heatmap lie.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Adaptation(nn.Module):
         metric: ScalarMetric | DiagonalMetric | None,
         options: AdaptationOptions,
         mirror: list[int],
-        quantise: bool = False,
+        training: TrainingOptions,
     ):
         super().__init__()
         self.teacher = Teacher(network, decay=options.decay, batchnorm=options.batchnorm)
@@ -76,7 +77,8 @@ class Adaptation(nn.Module):
         self.metric = metric
         self.options = options
         self.mirror = mirror
-        self.quantise = quantise
+        self.quantise = training.quantise
+        self.label_source = label_source(options, training, mirror)
         self._rows: Tensor | None = None
 
     def unwarp(
@@ -94,16 +96,9 @@ class Adaptation(nn.Module):
         """
         return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantise=self.quantise)
 
-    @torch.no_grad()
-    def teach(
-        self, batch: TargetBatch
-    ) -> tuple[Float[Tensor, "batch keypoint h w"], Float[Tensor, "batch 1 h w"], Float[Tensor, " keypoint"]]:
-        """The teacher's heatmaps in the student's view, where they are known, and its confidence per keypoint."""
-        heatmaps = self.teacher.pseudo_label(normalise(batch.teacher))
-        student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
-        crossed = batch.student_mirrored ^ batch.teacher_mirrored
-        warped, known = warp_heatmaps(heatmaps, student_from_teacher, crossed, self.mirror, quantise=self.quantise)
-        return warped, known.float(), confidence(heatmaps, crossed, self.mirror)
+    def teach(self, batch: TargetBatch) -> TargetLabels:
+        """Return the labels of the target in the student's view, as ``adaptation.labels`` has them."""
+        return self.label_source(self.teacher, batch)
 
     def objective(
         self,
@@ -125,9 +120,9 @@ class Adaptation(nn.Module):
             progress: the step as a fraction of γ's warm-up.
             reduction: norm of the losses.
         """
-        taught, known, confident = self.teach(batch)
-        target = Labelled(consistency(heatmaps, taught, known, reduction), heatmaps, features)
-        return self.weigh(source, target, confident, progress=progress)
+        labels = self.teach(batch)
+        target = Labelled(consistency(heatmaps, labels.heatmaps, labels.weight, reduction), heatmaps, features)
+        return self.weigh(source, target, labels.confidence, progress=progress)
 
     def weigh(
         self, source: Labelled, target: Labelled, confident: Float[Tensor, " keypoint"], *, progress: float

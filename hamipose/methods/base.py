@@ -25,6 +25,7 @@ from hamipose.methods.checks import (
     check_length,
     check_model,
     check_precision,
+    check_predictions,
     check_pretraining,
     check_skeletons,
     check_target,
@@ -284,7 +285,11 @@ class PoseMethod(BackwardAsForward):
         check_skeletons(getattr(self._data, "skeleton", self.skeleton), self.skeleton)
         if stage == "fit":
             reset_seed()  # DDP has just done so: one process goes on with the random numbers of several
-            check_target(type(self).__name__, self._data, adapts=self.wants_target(sys.maxsize))
+            adapts = self.wants_target(sys.maxsize)
+            check_target(type(self).__name__, self._data, adapts)
+            if adapts:
+                labels = None if self.adaptation is None else self.adaptation.options.labels
+                check_predictions(type(self).__name__, self._data, labels)
             if self.adaptation is not None and not isinstance(self.adaptation.gate, OpenGate):
                 check_length(total_steps(self.trainer), self.adaptation.options.gate_warmup)
             check_pretraining(self.steps_on_source(), total_steps(self.trainer))

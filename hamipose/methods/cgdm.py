@@ -123,9 +123,7 @@ class CGDM(PoseMethod):
         nn.init.normal_(self.second.weight, std=0.001)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
         # The gate has nothing to say here.
-        self.adaptation = Adaptation(
-            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
-        )
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
         self.supervision = supervision
         self.entropy = entropy
         self.gradient = gradient
@@ -156,13 +154,13 @@ class CGDM(PoseMethod):
         loss = source.losses.sum() + on_source(self.second(source.features).float()).sum()
         if batch.target is None:
             return Objective(loss, source.losses)
-        taught, known, _ = self.adaptation.teach(batch.target)
+        labels = self.adaptation.teach(batch.target)
         features = self._features(normalise(batch.target.student))
         maps = [head(features).float() for head in self._heads]
 
         def on_target(maps: Maps) -> Float[Tensor, " keypoint"]:
-            weights = confidence_weights(maps)[:, :, None, None] * known
-            return consistency(maps, taught, weights, reduction)
+            weights = confidence_weights(maps)[:, :, None, None] * labels.weight
+            return consistency(maps, labels.heatmaps, weights, reduction)
 
         supervised = [on_target(m) for m in maps]
         beliefs = [spatial_distribution(m) for m in maps]

@@ -12,6 +12,7 @@ __all__ = [
     "check_length",
     "check_model",
     "check_precision",
+    "check_predictions",
     "check_pretraining",
     "check_skeletons",
     "check_target",
@@ -114,3 +115,30 @@ def check_target(method: str, data: Any, adapts: bool) -> None:
     """
     if adapts and data is not None and not data.target:
         raise InputError(f"{method} adapts to a target, and data.target is not given")
+
+
+def check_predictions(method: str, data: Any, labels: str | None) -> None:
+    """Check that predicted keypoints of the target are used if and only if it carries them.
+
+    Args:
+        method: its name.
+        data: the data module, or None.
+        labels: ``adaptation.labels``; None for a method without the option.
+
+    Raises:
+        InputError: predictions are missing, or would not be used.
+    """
+    carried = bool(getattr(data, "target_predictions", False))
+    if carried and labels != "predictions":
+        remedy = "take the sets out of hamipose.data.PredictedKeypoints"
+        if labels is None:
+            raise InputError(f"data.target carries predicted keypoints, which {method} does not learn from; {remedy}")
+        raise InputError(
+            f"data.target carries predicted keypoints and adaptation.labels is {labels}, which does not use them; "
+            f"set adaptation.labels: predictions, or {remedy}"
+        )
+    if data is not None and labels == "predictions" and not carried:
+        raise InputError(
+            "adaptation.labels is predictions and data.target carries none; wrap its sets in "
+            "hamipose.data.PredictedKeypoints, or set adaptation.labels: keypoint"
+        )

@@ -25,6 +25,7 @@ from hamipose.methods.occlusion import paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least, fraction
 from hamipose.methods.source_statistics import SourceStatistics
+from hamipose.methods.target_labels import refuse_label_options
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
 from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
@@ -142,13 +143,12 @@ class MDAM(PoseMethod):
         options: MDAMOptions = MDAMOptions(),
     ):
         super().__init__(network, optimizer, training)
+        refuse_label_options("MDAM", adaptation)
         self.save_hyperparameters({"maps": "refined"})  # what `evaluated` makes of them; see models.folder
         if training.reduction != "mean":
             raise InputError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options
-        self.adaptation = Adaptation(
-            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
-        )
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
         keypoints = len(self.skeleton)
         self.refinement = Refinement(self.network.pyramid_channels, options.refinement_width, keypoints)
         self.classifier = DomainClassifier(self.refinement.channels, options.classifier_width)

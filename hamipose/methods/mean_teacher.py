@@ -28,6 +28,4 @@ class MeanTeacher(PoseMethod):
         adaptation: AdaptationOptions = AdaptationOptions(),  # noqa: B008
     ):
         super().__init__(network, optimizer, training)
-        self.adaptation = Adaptation(
-            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
-        )
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)

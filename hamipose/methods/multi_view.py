@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from hamipose.affine import apply_points, invert, warp_heatmaps, warp_images
-from hamipose.heatmaps import decode, inside
+from hamipose.affine import invert, warp_heatmaps, warp_images
+from hamipose.heatmaps import decode
+from hamipose.methods.keypoint_labels import move_keypoints
 from hamipose.models.preprocess import normalise
 from hamipose.types import LabelledBatch, TargetBatch
 
@@ -165,8 +166,5 @@ def labels_in_student_view(
     mirror: list[int],
 ) -> tuple[Float[Tensor, "batch keypoint 2"], Bool[Tensor, "batch keypoint"]]:
     """Labels of plain crops in pixels of the student's view, those it does not show no longer believed."""
-    swapped = batch.student_mirrored[:, None]
-    moved = torch.where(swapped[..., None], keypoints_px[:, mirror], keypoints_px)
-    believed = torch.where(swapped, believed[:, mirror], believed)
-    moved = apply_points(batch.student_matrix, moved)
-    return moved, believed & inside(moved, (batch.student.shape[-2], batch.student.shape[-1]))
+    size = (batch.student.shape[-2], batch.student.shape[-1])
+    return move_keypoints(keypoints_px, believed, batch.student_matrix, batch.student_mirrored, mirror, size)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hamipose.methods.label_views import LabelViews
 from hamipose.methods.ranges import at_least, fraction
 
 __all__ = ["AdaptationOptions", "NetworkOptions", "TrainingOptions"]
@@ -78,6 +79,13 @@ class AdaptationOptions:
         pretrain_steps: steps on the source alone before adaptation begins, from a teacher equal to the student. 0 is
             for a network that `training.init_from` names; they must be fewer than the run's.
         gate_warmup: share of the adaptation's steps over which the gate's γ rises.
+        labels: what the student learns from on the target. "heatmap": the teacher's heatmaps, resampled in the
+            student's view, as in the paper. "keypoint": Gaussians of height 1 at the teacher's decoded points, moved
+            into the student's view and weighted by the height of the teacher's peaks. "predictions": the same at the
+            points that the target sets carry (hamipose.data.PredictedKeypoints), weighted by their scores.
+        discard_fraction: share of the less sure labels that is dropped, for each keypoint over the batch; not with
+            "heatmap".
+        label_views: further views of the target image that labels are combined from, with "keypoint" only.
     """
 
     trade_off: float = 1.0
@@ -85,7 +93,26 @@ class AdaptationOptions:
     batchnorm: Literal["copy", "average", "target"] = "copy"
     pretrain_steps: int = 0
     gate_warmup: float = 0.1
+    labels: Literal["heatmap", "keypoint", "predictions"] = "heatmap"
+    discard_fraction: float = 0.0
+    label_views: LabelViews = field(default_factory=LabelViews)
 
     def __post_init__(self) -> None:
         at_least(0, trade_off=self.trade_off, pretrain_steps=self.pretrain_steps, gate_warmup=self.gate_warmup)
         fraction(**{"adaptation.decay": self.decay})
+        if self.labels not in ("heatmap", "keypoint", "predictions"):
+            raise ValueError(f"adaptation.labels is {self.labels!r}: expected heatmap, keypoint or predictions")
+        if not 0 <= self.discard_fraction < 1:
+            raise ValueError(
+                f"adaptation.discard_fraction is {self.discard_fraction}: expected a share from 0 to below 1"
+            )
+        if self.discard_fraction > 0 and self.labels == "heatmap":
+            raise ValueError(
+                f"adaptation.discard_fraction is {self.discard_fraction} and adaptation.labels is heatmap, of which "
+                "none is dropped: expected labels: keypoint or predictions, or no discard_fraction"
+            )
+        if self.label_views.count > 1 and self.labels != "keypoint":
+            raise ValueError(
+                f"adaptation.label_views has {self.label_views.count} views and adaptation.labels is {self.labels}: "
+                "expected labels: keypoint, or no label_views"
+            )

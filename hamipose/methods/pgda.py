@@ -83,9 +83,7 @@ class PGDA(PoseMethod):
         at_least(0, radius=radius, alignment=alignment)
         fraction(source_share=source_share)
         # The gate is open: it only measures the conflict.
-        self.adaptation = Adaptation(
-            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
-        )
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
         self.radius = radius
         self.alignment = alignment
         self.source_share = source_share
@@ -94,12 +92,12 @@ class PGDA(PoseMethod):
         if batch.target is None:
             return super().gradients(batch)
         view, parameters = batch.target.student, list(self.trained().parameters())
-        taught, known, confident = self.adaptation.teach(batch.target)
+        labels = self.adaptation.teach(batch.target)
 
         def target() -> Labelled:
             features = self._features(normalise(view))
             heatmaps = self.network.final(features).float()
-            losses = consistency(heatmaps, taught, known, self.training_options.reduction)
+            losses = consistency(heatmaps, labels.heatmaps, labels.weight, self.training_options.reduction)
             return Labelled(losses, heatmaps, features)
 
         source_pass = self.learn(batch.source)
@@ -122,8 +120,8 @@ class PGDA(PoseMethod):
         trade_off = self.adaptation.options.trade_off
         torch._foreach_mul_(target_gradient, trade_off)
         set_gradient(parameters, torch._foreach_add(target_gradient, source_gradient, alpha=self.source_share))
-        rows = averaged(source_rows, target_rows, confident)
+        rows = averaged(source_rows, target_rows, labels.confidence)
         gate = self.adaptation.gate(rows[0], rows[1], rows[2], progress=1.0, trade_off=trade_off)
         losses = source_pass.losses.detach(), target_pass.losses.detach()
         loss = self.source_share * losses[0].sum() + trade_off * losses[1].sum()
-        return Objective(loss, *losses, gate, confident, trade_off)
+        return Objective(loss, *losses, gate, labels.confidence, trade_off)

@@ -16,6 +16,7 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
 from hamipose.methods.exchange import batch_mean, untouched
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.target_labels import refuse_label_options
 from hamipose.models.preprocess import normalise
 from hamipose.models.statistics import StatisticsOf
 from hamipose.types import TargetBatch, TrainBatch
@@ -118,9 +119,8 @@ class SFHPE(PoseMethod):
         mutual_information: float = 0.85,
     ):
         super().__init__(network, optimizer, training)
-        self.adaptation = Adaptation(
-            self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training.quantise
-        )
+        refuse_label_options("SFHPE", adaptation)
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
         self.intermediate.backbone.requires_grad_(True)
         self.source_network = copy.deepcopy(self.network)
         self.source_network.backbone.requires_grad_(False)

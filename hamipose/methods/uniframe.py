@@ -20,6 +20,7 @@ from hamipose.methods.occlusion import choose_joint, paste_patches, patch_side, 
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.pseudo_labels import confident, peaks, rectify
 from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.target_labels import refuse_label_options
 from hamipose.models.preprocess import normalise
 from hamipose.models.style import StyleTransfer, load_style
 from hamipose.running.schedule import step_decay
@@ -116,10 +117,9 @@ class UniFrame(PoseMethod):
         gate: AlignmentGate = OpenGate(),  # noqa: B008  holds no state
     ):
         super().__init__(network, optimizer, training)
+        refuse_label_options("UniFrame", adaptation)
         fraction(doubted=doubted)
-        self.adaptation: Adaptation = Adaptation(
-            self.network, gate, None, adaptation, self.skeleton.mirror, training.quantise
-        )
+        self.adaptation: Adaptation = Adaptation(self.network, gate, None, adaptation, self.skeleton.mirror, training)
         self.style = style
         self.occlusion = occlusion
         self.doubted = doubted

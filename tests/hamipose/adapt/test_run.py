@@ -158,6 +158,7 @@ def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.Ca
         ([str(dots / "dark/images"), "--backbone", "resnet10t", "--size", "100"], "--size is 100, expected a multiple"),
         ([str(dots / "dark/images"), "--backbone", "resnet10t", "--out", str(partly)], f"{partly} cannot be used"),
         ([str(dots / "dark/images/0000.png")], "neither a folder nor a video"),
+        ([str(dots / "dark/images"), "--teacher", "nowhere.json"], "nowhere.json cannot be read"),
     ):
         assert main(["adapt", *out, *arguments]) == 2
         error = capsys.readouterr().err
@@ -188,6 +189,26 @@ def test_labels_that_cannot_be_scored_cost_no_training(tmp_path: Path, dots: Pat
         assert says in error
         assert error.count("\n") == 1
     assert not (tmp_path / "out" / "start").exists()
+
+
+@pytest.mark.slow
+def test_another_tools_predictions_label_the_footage(dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """A file as `predict` writes it; another file is another request."""
+    out, teacher = tmp_path / "out", tmp_path / "predictions.json"
+    teacher.write_text((dots / "dark/annotations.json").read_text())
+    asked = command(dots, out, *SMALL, "--teacher", str(teacher))
+    assert main(asked) == 0
+    config = yaml.safe_load((out / "adapted/config.yaml").read_text())
+    assert config["model"]["init_args"]["adaptation"]["labels"] == "predictions"
+    (target,) = config["data"]["target"]
+    assert target["class_path"].endswith("PredictedKeypoints")
+    assert target["init_args"]["dataset"]["init_args"]["root"] == str(dots / "dark/images")
+    # Flags without scores: every label is as sure as can be.
+    columns = read_run(out / "adapted")
+    assert set(columns["train/confidence"].values()) == {1.0}
+    capsys.readouterr()
+    assert main(command(dots, out, *SMALL)) == 2
+    assert f"--teacher {teacher}" in capsys.readouterr().err
 
 
 @pytest.mark.slow

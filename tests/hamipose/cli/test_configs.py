@@ -83,3 +83,13 @@ def test_literal_is_as_printed():
     assert group["friction"] == 0
     assert (group["mass"], group["initial_mass"], group["mass_decay"], group["eps"]) == ("group", 1.0, 0.99, 1e-8)
     assert group["lr"] == 1e-3
+
+
+def test_labels_of_the_target_are_options(tmp_path: Path):
+    path = tmp_path / "labels.yaml"
+    views = "{mirror: true, scales: [0.9], rotations_deg: [-15, 15.0]}"
+    options = f"{{labels: keypoint, discard_fraction: 0.5, label_views: {views}}}"
+    path.write_text(f"inherit: {configs_folder() / 'demo.yaml'}\nmodel: {{init_args: {{adaptation: {options}}}}}\n")
+    found = build(path).model.adaptation.options
+    assert (found.labels, found.discard_fraction, found.label_views.count) == ("keypoint", 0.5, 8)
+    assert found.label_views.rotations_deg == [-15.0, 15.0]

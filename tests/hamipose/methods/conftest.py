@@ -56,7 +56,8 @@ def optimizer(name, lr):
 def run(options):
     o = {"method": "HamiPose", "optimizer": "adamw", "epochs": 3, "steps": 5, "workers": 0, "metric": "scalar",
          "mirror": False, "freeze": False, "world": 1, "kill": None, "resume": None, "every": 3, "pretrain": 0,
-         "jitter": False, "keep": None, "extra": {}, "lr": 100.0, "start": None, "views": "strong", **options}
+         "jitter": False, "keep": None, "extra": {}, "adaptation": {}, "lr": 100.0, "start": None, "views": "strong",
+         **options}
     torch.set_num_threads(1)
     seed_everything(0)
     light, dark = ({"root": str(Path(o["dots"]) / look), "box": "image"} for look in ("light", "dark"))
@@ -69,7 +70,7 @@ def run(options):
     method = getattr(hamipose.methods, o["method"])
     extra = dict(o["extra"])
     if "adaptation" in inspect.signature(method).parameters:
-        extra["adaptation"] = AdaptationOptions(pretrain_steps=o["pretrain"])
+        extra["adaptation"] = AdaptationOptions(pretrain_steps=o["pretrain"], **o["adaptation"])
     if o["method"] == "HamiPose":
         extra["metric"] = o["metric"]
     model = method(

@@ -9,12 +9,16 @@ from tiny_runs import last
 pytestmark = pytest.mark.slow
 
 
-def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    "adaptation", [{}, {"labels": "keypoint", "discard_fraction": 0.5}], ids=["heatmap", "keypoint"]
+)
+def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path, adaptation: dict):
     ends, scores = [], []
     for world in (1, 2):
         out = tmp_path / str(world)
         # BatchNorm is frozen: it would see half the batch (SyncBatchNorm, its remedy, needs a GPU).
-        done = fit_elsewhere(dots=dots, out=out, world=world, freeze=True, epochs=2, optimizer="sgd", metric="diagonal")
+        options = {"freeze": True, "epochs": 2, "optimizer": "sgd", "metric": "diagonal", "adaptation": adaptation}
+        done = fit_elsewhere(dots=dots, out=out, world=world, **options)
         assert done.returncode == 0, done.stderr[-3000:]
         ends.append(last(out))
         scores.append(json.loads((out / "scores.json").read_text()))

@@ -1,0 +1,238 @@
+"""Predictions of any pose tool on unlabeled images: pseudo-labels to learn from, never annotations to score with."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Float
+from torch.utils.data import Dataset
+
+from hamipose.data.base import KeypointDataset, UnlabelledDataset, named_skeleton
+from hamipose.data.coco_results import picture_name
+from hamipose.data.packed import Prepared
+from hamipose.data.unlabelled import Unlabelled
+from hamipose.errors import InputError
+from hamipose.io.coco import CocoPerson, read_coco
+from hamipose.io.picture_frame import read_header, turned_points, upright_of
+from hamipose.skeletons import Skeleton
+from hamipose.types import PredictedSample
+
+__all__ = ["PredictedKeypoints", "PredictedPerson", "read_predictions"]
+
+_LOOKED_AT = 8  # samples that are compared with the file before a run
+
+
+@dataclass(frozen=True)
+class PredictedPerson:
+    """One person in one image, as a tool found it.
+
+    Attributes:
+        image: file name, or ``VIDEO#NUMBER`` for a frame.
+        keypoints_px: in pixels of the whole image, in a skeleton's order.
+        scores: from 0 (not predicted) to 1.
+        score: of the person.
+        size: width and height of the image as the file states them.
+        upright: whether pixels are those of the upright image, as the file declares.
+    """
+
+    image: str
+    keypoints_px: Float[np.ndarray, "keypoint 2"]
+    scores: Float[np.ndarray, " keypoint"]
+    score: float = 1.0
+    size: tuple[int, int] | None = None
+    upright: bool | None = None
+
+    @property
+    def box_px(self) -> Float[np.ndarray, "4"]:
+        """Left, top, width and height of the predicted keypoints' extent."""
+        points = self.keypoints_px[self.scores > 0]
+        low, high = points.min(0), points.max(0)
+        return np.concatenate([low, high - low + 1]).astype(np.float32)
+
+
+def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
+    """Read the people of a file in COCO keypoint format, its keypoints matched by name.
+
+    Scores are the annotations' ``keypoint_scores`` where they have them, as those of ``python -m hamipose predict`` do.
+    Otherwise they are the third of each keypoint's numbers. A person whose third numbers are flags (0, 1 and 2) has no
+    scores for keypoints: its ``score``, or 1, is then that of all keypoints whose flag is not 0.
+
+    Args:
+        path: the file: images, annotations, and categories that name the keypoints.
+        skeleton: the order; keypoints that the file does not name have score 0.
+
+    Returns:
+        People with at least one keypoint of a score above 0. Records that cannot be used are skipped and logged.
+
+    Raises:
+        InputError: the file is missing or of another form, or no person in it can be used.
+    """
+    file = read_coco(path, "prediction file")
+    if file.images is None:
+        raise InputError(
+            f"prediction file {path} is a list of results without images; expected COCO keypoints with images, "
+            "annotations and categories, as `predict` writes them"
+        )
+    people = [_predicted(person, skeleton, file.upright) for person in file.people_with_keypoints(skeleton.keypoints)]
+    found = [person for person in people if (person.scores > 0).any()]
+    if not found:
+        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
+        raise InputError(f"prediction file {path} has no person with a keypoint of a score above 0{reasons}")
+    file.omissions.warn()
+    return found
+
+
+def _predicted(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> PredictedPerson:
+    assert person.keypoints is not None
+    assert person.image is not None
+    own = person.keypoints
+    points = np.zeros((len(skeleton), 2), np.float32)
+    scores = np.zeros(len(skeleton), np.float32)
+    rows = {name: row for row, name in enumerate(own.names)}
+    for k, name in enumerate(skeleton.keypoints):
+        row = rows.get(name)
+        if row is not None and own.placed[row] and own.visibility[row] > 0:
+            points[k], scores[k] = own.px[row], own.confidence[row]
+    score = 1.0 if person.score is None else float(np.clip(person.score, 0, 1))
+    if set(np.unique(scores)) <= {0.0, 1.0}:  # flags
+        scores *= score
+    return PredictedPerson(person.image.file_name, points, scores, score, person.image.size, upright)
+
+
+class PredictedKeypoints(UnlabelledDataset):
+    """Unlabeled images with keypoints that a tool predicted for them.
+
+    A target set of this kind is learned from with ``adaptation.labels: predictions``. Each person of the set takes the
+    prediction of the same image whose keypoints' extent overlaps most with the person's box; a person without one has
+    scores of 0, and so no label. Predictions are in pixels of the whole image, turned upright where the set turns it.
+
+    Args:
+        dataset: the images and boxes.
+        predictions: COCO keypoint file, see :func:`read_predictions`. Its file names are those of the set, or
+            the ends of their paths.
+        skeleton: keypoint order: body16, coco17, hand21 or lsp14.
+    """
+
+    def __init__(self, dataset: Dataset, predictions: str, skeleton: str = "body16"):
+        if not isinstance(dataset, UnlabelledDataset):
+            name = type(dataset).__name__
+            fault = "has annotations" if isinstance(dataset, KeypointDataset) else "is not a set of unlabeled images"
+            raise InputError(
+                f"PredictedKeypoints wraps {name}, which {fault}; expected hamipose.data.Unlabelled with {name} as its "
+                "dataset, or hamipose.data.ImageFolder"
+            )
+        if isinstance(dataset, Unlabelled) and isinstance(dataset.dataset, Prepared):
+            raise InputError(
+                "PredictedKeypoints wraps Prepared, whose pictures are crops of the original ones; expected the set "
+                "that it was prepared from"
+            )
+        self.dataset = dataset
+        self.predictions = Path(predictions)
+        self.skeleton = named_skeleton(skeleton)
+        self._claimed: dict[str, str] = {}
+
+    @cached_property
+    def _by_file(self) -> dict[str, list[tuple[str, list[PredictedPerson]]]]:
+        """Name without folders → full names with their people."""
+        images: dict[str, list[PredictedPerson]] = {}
+        for person in read_predictions(self.predictions, self.skeleton):
+            images.setdefault(person.image, []).append(person)
+        found: dict[str, list[tuple[str, list[PredictedPerson]]]] = {}
+        for name, people in images.items():
+            found.setdefault(PurePosixPath(name).name, []).append((name, people))
+        return found
+
+    @property
+    def decode_side(self) -> int:
+        """See the wrapped set."""
+        return self.dataset.decode_side
+
+    @decode_side.setter
+    def decode_side(self, side: int) -> None:
+        self.dataset.decode_side = side
+
+    def prepare(self) -> None:
+        """Read the file, and compare a few samples with it.
+
+        Raises:
+            InputError: none of them has a prediction.
+        """
+        self.dataset.prepare()
+        names = [next(iter(images))[0] for images in self._by_file.values()]
+        places = np.unique(np.linspace(0, len(self.dataset) - 1, _LOOKED_AT).round().astype(int))
+        samples = [self.dataset[int(i)] for i in places]
+        if not any(self._people_in(sample.name) for sample in samples):
+            raise InputError(
+                f"prediction file {self.predictions} has none of {len(samples)} images looked at, such as "
+                f"{samples[0].name}; it has {', '.join(names[:3])}. Give the predictions of this footage"
+            )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> PredictedSample:
+        sample = self.dataset[index]
+        people = self._people_in(sample.name)
+        points = np.zeros((len(self.skeleton), 2), np.float32)
+        scores = np.zeros(len(self.skeleton), np.float32)
+        box = sample.box_px * sample.reduction
+        overlaps = [_overlap(person.box_px, box) for person in people]
+        if people and max(overlaps) > 0:
+            person = people[int(np.argmax(overlaps))]
+            # A pixel of a reduced picture is the mean of a block: its center lies in the middle of the block.
+            points = ((self._in_frame(person, sample.name, index) + 0.5) / sample.reduction - 0.5).astype(np.float32)
+            scores = person.scores
+        return PredictedSample(
+            sample.image,
+            sample.box_px,
+            sample.name,
+            sample.reduction,
+            pseudo_keypoints_px=points,
+            pseudo_scores=scores,
+        )
+
+    def _in_frame(self, person: PredictedPerson, name: str, index: int) -> Float[np.ndarray, "keypoint 2"]:
+        """Return a prediction in the pixels of the sample, for a picture with an orientation tag."""
+        path = picture_name(name)
+        header = None if person.size is None and person.upright is None else read_header(path)
+        if header is None or header.orientation == 1:
+            return person.keypoints_px
+        theirs = upright_of(path, header, person.size, person.upright, self.predictions)
+        if theirs == self.dataset.turned(index):
+            return person.keypoints_px
+        return turned_points(person.keypoints_px, header, back=theirs).astype(np.float32)
+
+    def _people_in(self, name: str) -> list[PredictedPerson]:
+        """Return the people predicted in the image of that sample.
+
+        Raises:
+            InputError: the file name fits another image of the set just as well.
+        """
+        for image in dict.fromkeys((name, picture_name(name))):
+            candidates = self._by_file.get(PurePosixPath(image).name, [])
+            fitting = [(full, people) for full, people in candidates if _same_file(full, image)]
+            if not fitting:
+                continue
+            full, people = max(fitting, key=lambda candidate: len(PurePosixPath(candidate[0]).parts))
+            if self._claimed.setdefault(full, image) != image:
+                raise InputError(
+                    f"{full} in {self.predictions} may be {self._claimed[full]} or {image}; expected file names with "
+                    "enough of their folders to tell them apart"
+                )
+            return people
+        return []
+
+
+def _same_file(a: str, b: str) -> bool:
+    """Whether one path is the end of the other."""
+    mine, theirs = (PurePosixPath(path).parts for path in (a, b))
+    length = min(len(mine), len(theirs))
+    return mine[-length:] == theirs[-length:]
+
+
+def _overlap(a: Float[np.ndarray, "4"], b: Float[np.ndarray, "4"]) -> float:
+    """Intersection over union of two boxes: left, top, width, height."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[:2] + a[2:], b[:2] + b[2:])
+    common = float(np.prod(np.clip(high - low, 0, None)))
+    return common / (float(a[2] * a[3]) + float(b[2] * b[3]) - common)
