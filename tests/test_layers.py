@@ -15,6 +15,7 @@ FLOOR = {
     "hamipose.types": 0,
     "hamipose.skeletons": 0,
     "hamipose.errors": 0,
+    "hamipose.precision": 0,
     "hamipose.heatmaps": 1,
     "hamipose.affine": 1,
     "hamipose.sampling": 1,
