@@ -20,6 +20,7 @@ from hamipose.running.guard import FiniteGuard, check_weights
 from hamipose.running.optimization import parameter_groups, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
 from hamipose.running.schedule import warmup_cosine
+from hamipose.running.sync_batchnorm import keep_activations
 from meshtto.adaptation import Phase
 from meshtto.body import Body
 from meshtto.camera import Box
@@ -255,6 +256,7 @@ class MeshMethod(BackwardAsForward):
                 f"trainer.precision is {self.trainer.precision}; expected 32-true or bf16-mixed, for bodies and the "
                 "inner step are of single precision, and loss scaling (16-mixed) would hide gradients from it"
             )
+        keep_activations(self.trainer)
         if self._data is not None:
             self.hparams["crop"] = list(self._data.size)
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
