@@ -27,6 +27,8 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
         raise InputError(f"config {path}{where} cannot be read ({error.strerror}); give a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"config {path} is no valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise InputError(f"config {path} is no valid YAML: it is nested too deeply") from None
     if not isinstance(content, dict):
         raise InputError(f"config {path} holds no options; expected lines such as model: and data:")
     parents = content.get("inherit") or []
