@@ -27,9 +27,11 @@ class SyncBatchNorm(TorchSyncBatchNorm):
         if not isinstance(model, SyncBatchNormAct):
             return super().revert(model)
         reverted = BatchNormAct2d(
-            model.num_features, model.eps, model.momentum, model.affine, model.track_running_stats, apply_act=False
+            model.num_features, model.eps, affine=model.affine, track_running_stats=model.track_running_stats
         )
-        reverted.act, reverted.drop = model.act, model.drop
+        reverted.momentum = model.momentum
+        for name, child in model.named_children():  # the activation, and dropout
+            reverted.add_module(name, child)
         reverted.weight, reverted.bias = model.weight, model.bias
         reverted.running_mean, reverted.running_var = model.running_mean, model.running_var
         reverted.num_batches_tracked = model.num_batches_tracked
