@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hamipose.heatmaps import matrix_px_to_cells
+from hamipose.precision import at_least_single
 from hamipose.start_warp import start_warp
 
 __all__ = [
@@ -160,22 +161,25 @@ def warp_heatmaps(
         quantise: whether the network learned targets of ``encode(…, quantise=True)``, whose cells lie elsewhere.
 
     Returns:
-        The heatmaps in the student's view in single precision, and where they are known: True for the cells that the
-        teacher saw (between its outermost cell centres), False where the result is padding.
+        The heatmaps in the student's view in single precision at least, and where they are known: True for the cells
+        that the teacher saw (between its outermost cell centres), False where the result is padding.
     """
     height, width = heatmaps.shape[-2:]
-    cells = matrix_px_to_cells(student_from_teacher.float(), stride, quantise)
+    cells = matrix_px_to_cells(at_least_single(student_from_teacher), stride, quantise)
     tolerance = 1e-4  # of half a side
     rows = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
-    if rows and not heatmaps.requires_grad and min(height, width) >= 2:
+    double = heatmaps.dtype == torch.float64  # the kernel is written in single precision
+    if rows and not double and not heatmaps.requires_grad and min(height, width) >= 2:
         start_warp()
         from hamipose.sampling import carry
 
-        carried, known = carry(heatmaps, invert(cells), mirrored, mirror, tolerance)
+        carried, known = carry(heatmaps, invert(cells).float(), mirrored, mirror, tolerance)
         return carried, known[:, None]
-    exchanged = torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps).float()
+    exchanged = at_least_single(torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps))
     grid = _sampling_grid(cells, (height, width), (height, width))
-    carried = F.grid_sample(exchanged, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    carried = F.grid_sample(
+        exchanged, grid.to(exchanged.dtype), mode="bilinear", padding_mode="zeros", align_corners=False
+    )
     x, y = grid.abs().unbind(-1)
     known = (x <= 1 - 1 / width + tolerance) & (y <= 1 - 1 / height + tolerance)
     return carried, known[:, None]

@@ -66,7 +66,7 @@ def weighting(aggregator: str, options: dict[str, float] | None = None) -> Weigh
 def gramians(
     source: Float[Tensor, "group parameter"],
     target: Float[Tensor, "group parameter"],
-    inverse_metric: Float[Tensor, "group #parameter"] | None = None,
+    inverse_metric: Float[Tensor, " group #parameter"] | None = None,
 ) -> Float[Tensor, "group 2 2"]:
     """Inner products of each group's two gradients, in double precision, scaled so that the larger of the two is 1.
 

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hamipose.precision import at_least_single
+
 __all__ = [
     "argmax",
     "cell_to_px",
@@ -169,8 +171,8 @@ def decode(
 
     def vertex(best: Tensor, cell: Tensor, start: Tensor, step: int) -> Tensor:
         """Of the parabola through `start`, `start + step`, `start + 2 step`; `cell` is the middle one's position."""
-        values = maps.gather(-1, torch.stack([start, start + step, start + 2 * step], -1)).float()
-        low, middle, high = (values / peak[..., None]).clamp(min=1e-6).log().unbind(-1)
+        values = maps.gather(-1, torch.stack([start, start + step, start + 2 * step], -1))
+        low, middle, high = (at_least_single(values) / peak[..., None]).clamp(min=1e-6).log().unbind(-1)
         bend = low - 2 * middle + high
         shift = torch.where(bend < 0, (low - high) / (2 * bend), best - cell)
         return (cell + shift).clamp(best - 0.5, best + 0.5)
@@ -191,5 +193,5 @@ def _highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """(x, y) of each map's highest cell, as floats, and its value; the first of equals, the first NaN if any."""
     width = heatmaps.shape[-1]
     peak, index = heatmaps.flatten(-2).max(-1)
-    peak = peak.float() if not peak.dtype.is_floating_point or peak.dtype.itemsize < 4 else peak
+    peak = at_least_single(peak)
     return torch.stack([index % width, index // width], -1).to(peak.dtype), peak

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hamipose.precision import at_least_single
+
 __all__ = ["consistency", "heatmap_kl", "heatmap_mse", "small_losses"]
 
 
@@ -15,8 +17,8 @@ def heatmap_mse(
     target: Float[Tensor, "batch keypoint height width"],
     weight: Float[Tensor, "batch keypoint"]
     | Bool[Tensor, "batch keypoint"]
-    | Float[Tensor, "batch #keypoint #height #width"]
-    | Bool[Tensor, "batch #keypoint #height #width"]
+    | Float[Tensor, " batch #keypoint #height #width"]
+    | Bool[Tensor, " batch #keypoint #height #width"]
     | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
@@ -25,7 +27,7 @@ def heatmap_mse(
     .. math:: L_k = \frac{1}{2Z} \sum_{n,u} w_{nk}(u) (H_{nk}(u) - \hat H_{nk}(u))^2
 
     Args:
-        predicted: heatmaps of the network; any floating type, single precision is used from here on.
+        predicted: heatmaps of the network; any floating type; the loss is computed in single precision at least.
         target: heatmaps to reach.
         weight: one number per keypoint of an image (its visibility), or a mask over the cells.
         reduction: the normaliser :math:`Z`. "mean": batch · keypoints · height · width, so that the sum over keypoints
@@ -40,7 +42,7 @@ def heatmap_mse(
     """
     if reduction not in ("mean", "sum"):
         raise ValueError(f'reduction is {reduction!r}: expected "mean" or "sum"')
-    error = (predicted.float() - target.float()).square()
+    error = (at_least_single(predicted) - at_least_single(target)).square()
     if weight is not None and weight.ndim == 4:
         error = error * weight
     per_map = error.sum((2, 3))
@@ -53,8 +55,8 @@ def heatmap_mse(
 def consistency(
     student: Float[Tensor, "batch keypoint height width"],
     teacher: Float[Tensor, "batch keypoint height width"],
-    mask: Bool[Tensor, "batch #keypoint #height #width"]
-    | Float[Tensor, "batch #keypoint #height #width"]
+    mask: Bool[Tensor, " batch #keypoint #height #width"]
+    | Float[Tensor, " batch #keypoint #height #width"]
     | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
@@ -90,9 +92,9 @@ def heatmap_kl(
         One loss per keypoint; their sum is the mean over images and keypoints. A target of zeros is no distribution and
         costs nothing (the reference divides by its sum and gets NaN).
     """
-    density = target.float().flatten(2) + epsilon
+    density = at_least_single(target).flatten(2) + epsilon
     density = density / density.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
-    divergence = F.kl_div(F.log_softmax(predicted.float().flatten(2), -1), density, reduction="none").sum(-1)
+    divergence = F.kl_div(F.log_softmax(at_least_single(predicted).flatten(2), -1), density, reduction="none").sum(-1)
     if weight is not None:
         divergence = divergence * weight
     return divergence.sum(0) / divergence.numel()
@@ -118,6 +120,6 @@ def small_losses(
         weight: 0 for keypoints without a label; they are chosen last, and cost nothing.
         kept: K'.
     """
-    losses = (predicted.float() - target.float()).square().mean((2, 3)) * (0.5 * weight)
+    losses = (at_least_single(predicted) - at_least_single(target)).square().mean((2, 3)) * (0.5 * weight)
     order = losses.detach().masked_fill(weight <= 0, torch.inf).argsort(1).argsort(1)
     return (losses * (order < kept)).sum(0) / (len(losses) * kept)

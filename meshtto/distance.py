@@ -43,7 +43,7 @@ class _MeanAbsoluteDifference(torch.autograd.Function):
 
 
 def mean_absolute_difference(
-    predicted: Float[Tensor, "batch *element"], target: Float[Tensor, "batch *element"]
+    predicted: Float[Tensor, " batch *element"], target: Float[Tensor, " batch *element"]
 ) -> Float[Tensor, " batch"]:
     r""":math:`\frac{1}{n} \sum_i |p_i - t_i|` of each sample, whose gradient is 0 where the two agree."""
     mean: Tensor = _MeanAbsoluteDifference.apply(predicted, target)  # type: ignore[no-untyped-call]

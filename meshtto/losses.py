@@ -159,7 +159,7 @@ def vertex_loss(
 
 
 def parameter_loss(
-    predicted: Float[Tensor, "batch *parameter"], target: Float[Tensor, "batch *parameter"]
+    predicted: Float[Tensor, " batch *parameter"], target: Float[Tensor, " batch *parameter"]
 ) -> Float[Tensor, " batch"]:
     """L_R of rotation matrices, L_β of shapes: the mean squared difference."""
     return (predicted - target).square().flatten(1).mean(1)

@@ -1,8 +1,12 @@
-"""A page as a person sees it: headless Chromium, steered over its debugging port."""
+"""A page as a person sees it: headless Chromium, steered over its debugging port.
+
+Tests of pages are skipped where Chromium or gradio is missing, unless ``HAMIPOSE_PAGES=required``: then they fail.
+"""
 
 import asyncio
 import base64
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -102,3 +106,11 @@ def visit(tmp_path: Path) -> Callable[[str, Callable[[Tab], Awaitable[Any]]], An
             browser.wait(20)
 
     return open_page
+
+
+def skipped_is_failed(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Make the report of a skipped test of a page one of a failed test, where pages are required."""
+    if report.skipped and item.path.parent.name == "app" and os.environ.get("HAMIPOSE_PAGES") == "required":
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: HAMIPOSE_PAGES is required, and the test was to be skipped ({reason})"

@@ -24,6 +24,14 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """See ``browser.skipped_is_failed``."""
+    report = yield
+    _browser.skipped_is_failed(item, report)
+    return report
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     """Every test starts from the same random state, whatever ran before it."""

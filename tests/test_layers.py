@@ -16,6 +16,7 @@ FLOOR = {
     "hamipose.skeletons": 0,
     "hamipose.errors": 0,
     "hamipose.keypoint_names": 0,
+    "hamipose.precision": 0,
     "hamipose.heatmaps": 1,
     "hamipose.io": 1,
     "hamipose.affine": 1,

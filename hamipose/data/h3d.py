@@ -20,7 +20,7 @@ __all__ = ["Hand3DStudio"]
 _EXPECTED = "a list of name, keypoint2d, keypoint3d and without_object, as in H3D_crop/annotation.json"
 
 
-def _column(entries: list, key: str, shape: tuple[int, ...], path: Path) -> Float[np.ndarray, "hand *shape"]:
+def _column(entries: list, key: str, shape: tuple[int, ...], path: Path) -> Float[np.ndarray, " hand *shape"]:
     """One field of all entries."""
     for i, entry in enumerate(entries):
         if not isinstance(entry, dict) or key not in entry:

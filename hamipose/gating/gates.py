@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.gating.geometry import decompose
+from hamipose.precision import at_least_single
 
 __all__ = ["AlignmentGate", "Evidence", "Gate", "KeypointGate", "OneGroup", "OpenGate", "UnifiedGate"]
 
@@ -25,7 +26,7 @@ class Evidence(NamedTuple):
     """The step as a fraction of the warm-up of γ; from 1 on nothing changes."""
     trade_off: float
     """λ."""
-    inverse_metric: Float[Tensor, "keypoint #parameter"] | None = None
+    inverse_metric: Float[Tensor, " keypoint #parameter"] | None = None
     """Diagonal of D⁻¹; the identity where None."""
 
 
@@ -59,7 +60,7 @@ class AlignmentGate(ABC):
         *,
         progress: float,
         trade_off: float,
-        inverse_metric: Float[Tensor, "keypoint #parameter"] | None = None,
+        inverse_metric: Float[Tensor, " keypoint #parameter"] | None = None,
     ) -> Gate:
         """Weigh one batch; see :class:`Evidence` for what is given."""
         return self.weigh(Evidence(source, target, confidence, progress, trade_off, inverse_metric))
@@ -97,7 +98,7 @@ class KeypointGate(AlignmentGate):
     def weigh(self, seen: Evidence) -> Gate:
         cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
         gamma = self.gamma_min + (self.gamma_max - self.gamma_min) * _fraction(seen.progress)
-        openness = torch.tanh(gamma * cosine).clamp(min=0) * seen.confidence.float().clamp(0, 1)
+        openness = torch.tanh(gamma * cosine).clamp(min=0) * at_least_single(seen.confidence).clamp(0, 1)
         weight = 1 - seen.trade_off * (1 - openness) * projection
         if self.min_weight is not None:
             weight = weight.clamp(min=self.min_weight)

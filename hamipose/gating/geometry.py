@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hamipose.precision import at_least_single
+
 __all__ = ["confidence", "decompose", "pull_back"]
 
 
@@ -18,12 +20,12 @@ def pull_back(
         features: input of the 1 × 1 layer that made the heatmaps.
 
     Returns:
-        A row per keypoint: the gradient of its weights, then of its bias; in single precision.
+        A row per keypoint: the gradient of its weights, then of its bias; in single precision at least.
     """
     with torch.autocast(features.device.type, enabled=False):
-        grad = grad_heatmaps.float().flatten(2)
+        grad = at_least_single(grad_heatmaps).flatten(2)
         # A product per image and a sum of small matrices: no permuted copy of the features.
-        weights = torch.bmm(grad, features.float().flatten(2).mT).sum(0)
+        weights = torch.bmm(grad, at_least_single(features).flatten(2).mT).sum(0)
     return torch.cat([weights, grad.sum((0, 2))[:, None]], dim=1)
 
 
@@ -41,7 +43,7 @@ def confidence(
             none where not given.
         mirror: the skeleton's mirror pairs, with `crossed`.
     """
-    peaks = teacher_heatmaps.float().amax((2, 3)).clamp(0, 1)
+    peaks = at_least_single(teacher_heatmaps).amax((2, 3)).clamp(0, 1)
     if crossed is not None:
         peaks = torch.where(crossed[:, None], peaks[:, mirror], peaks)
     return peaks.mean(0)
@@ -51,7 +53,7 @@ def confidence(
 def decompose(
     source: Float[Tensor, "group parameter"],
     target: Float[Tensor, "group parameter"],
-    inverse_metric: Float[Tensor, "group #parameter"] | None = None,
+    inverse_metric: Float[Tensor, " group #parameter"] | None = None,
 ) -> tuple[Float[Tensor, " group"], Float[Tensor, " group"]]:
     """Cosine ρ and projection coefficient a of the target's gradient on the source's (eq. 5, 6).
 
@@ -76,7 +78,7 @@ def decompose(
 
 def _normalised(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Rows divided by their largest magnitude, and that magnitude; rows of zeros by 1."""
-    rows = rows.float()
+    rows = at_least_single(rows)
     largest = rows.abs().amax(-1)
     largest = torch.where(largest == 0, 1.0, largest)
     return rows / largest[:, None], largest

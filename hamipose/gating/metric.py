@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hamipose.precision import at_least_single
+
 __all__ = ["DiagonalMetric", "ScalarMetric"]
 
 
@@ -34,7 +36,8 @@ class ScalarMetric(nn.Module):
     @torch.no_grad()
     def update(self, increment: Float[Tensor, "keypoint parameter"]) -> None:
         """Take in the step that the optimizer really made on the rows."""
-        self.alpha.lerp_(increment.float().square().mean(1, keepdim=True), 1 - self.decay)
+        seen = at_least_single(increment).square().mean(1, keepdim=True)
+        self.alpha.lerp_(seen.to(self.alpha.dtype), 1 - self.decay)
 
 
 class DiagonalMetric(nn.Module):
@@ -75,5 +78,5 @@ class DiagonalMetric(nn.Module):
     @torch.no_grad()
     def update(self, increment: Float[Tensor, "keypoint parameter"]) -> None:
         """Take in the step that the optimizer really made on the rows."""
-        self.average.lerp_(increment.float().square(), 1 - self.decay)
+        self.average.lerp_(at_least_single(increment).square().to(self.average.dtype), 1 - self.decay)
         self.steps += 1

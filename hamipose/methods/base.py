@@ -45,6 +45,7 @@ from hamipose.running.optimization import new_optimizer, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
 from hamipose.running.resume import optimizer_options, resume, run_record
 from hamipose.running.schedule import warmup_cosine
+from hamipose.running.sync_batchnorm import keep_activations
 from hamipose.running.trained import Trained, trained
 from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
 
@@ -282,6 +283,7 @@ class PoseMethod(BackwardAsForward):
     def setup(self, stage: str) -> None:
         """Check data against the network, and start from another run's weights if told so."""
         check_precision(str(self.trainer.precision))
+        keep_activations(self.trainer)
         check_skeletons(getattr(self._data, "skeleton", self.skeleton), self.skeleton)
         if stage == "fit":
             reset_seed()  # DDP has just done so: one process goes on with the random numbers of several

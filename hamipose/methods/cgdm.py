@@ -15,6 +15,7 @@ from hamipose.methods.diagnostics import Objective
 from hamipose.methods.exchange import batch_mean, summed
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.models.preprocess import normalise
+from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch
 
 __all__ = ["CGDM", "confidence_weights", "gradient_gap", "map_entropy", "spatial_distribution"]
@@ -24,7 +25,7 @@ Maps = Float[Tensor, "batch keypoint height width"]
 
 def spatial_distribution(maps: Maps) -> Float[Tensor, "batch keypoint cell"]:
     """Each map as probabilities of its cells: what is below 0 counts as 0, the rest is divided by its sum."""
-    mass = maps.float().flatten(2).clamp(min=0) + 1e-6
+    mass = at_least_single(maps).flatten(2).clamp(min=0) + 1e-6
     return mass / mass.sum(2, keepdim=True)
 
 
@@ -52,8 +53,8 @@ def gradient_gap(source: Labelled, target: Labelled) -> Float[Tensor, ""]:
     for domain in (source, target):
         (gradient,) = torch.autograd.grad(domain.losses.sum(), domain.heatmaps, create_graph=True)
         with torch.autocast(gradient.device.type, enabled=False):
-            gradient = gradient.float().flatten(2)
-            rows = torch.bmm(gradient, domain.features.float().flatten(2).mT).sum(0)
+            gradient = at_least_single(gradient).flatten(2)
+            rows = torch.bmm(gradient, at_least_single(domain.features).flatten(2).mT).sum(0)
         weights.append(summed(rows))
         biases.append(summed(gradient.sum((0, 2))))
     rows = _cosine(*weights).mean()

@@ -14,6 +14,7 @@ from hamipose.methods.domains import check_domains
 from hamipose.methods.exchange import summed
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least, fraction
+from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch
 
 __all__ = ["Fishr", "domain_variances", "sample_gradients", "variance_gap"]
@@ -27,8 +28,8 @@ def sample_gradients(source: Labelled) -> Float[Tensor, "batch keypoint paramete
     """
     (gradient,) = torch.autograd.grad(source.losses.sum(), source.heatmaps, create_graph=True)
     with torch.autocast(gradient.device.type, enabled=False):
-        gradient = gradient.float().flatten(2) * len(gradient)
-        weights = torch.bmm(gradient, source.features.float().flatten(2).mT)
+        gradient = at_least_single(gradient).flatten(2) * len(gradient)
+        weights = torch.bmm(gradient, at_least_single(source.features).flatten(2).mT)
     return torch.cat([weights, gradient.sum(2, keepdim=True)], 2)
 
 

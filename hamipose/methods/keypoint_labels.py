@@ -29,7 +29,7 @@ class TargetLabels(NamedTuple):
 
     heatmaps: Float[Tensor, "batch keypoint height width"]
     """In the student's view."""
-    weight: Float[Tensor, "batch #keypoint #height #width"]
+    weight: Float[Tensor, " batch #keypoint #height #width"]
     """How much each cell, or each keypoint, counts in the target loss."""
     confidence: Float[Tensor, " keypoint"]
     """c_k of the gate."""

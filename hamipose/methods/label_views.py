@@ -72,8 +72,8 @@ def move_back(
 
 
 def weighted_median(
-    values: Float[Tensor, "view *rest"], weights: Float[Tensor, "view *rest"]
-) -> Float[Tensor, "*rest"]:
+    values: Float[Tensor, " view *rest"], weights: Float[Tensor, " view *rest"]
+) -> Float[Tensor, " *rest"]:
     """Return the weighted median along the first dimension: the middle of the lower and the upper one."""
     ordered, order = values.sort(0)
     share = weights.gather(0, order).cumsum(0)

@@ -87,8 +87,8 @@ class MDAMOptions:
 
 
 def mixed(
-    mine: Float[Tensor, "batch *rest"], other: Float[Tensor, "batch *rest"], share: Float[Tensor, " batch"]
-) -> Float[Tensor, "batch *rest"]:
+    mine: Float[Tensor, " batch *rest"], other: Float[Tensor, " batch *rest"], share: Float[Tensor, " batch"]
+) -> Float[Tensor, " batch *rest"]:
     """share · mine + (1 − share) · other, image by image."""
     share = share.view(-1, *(1,) * (mine.ndim - 1))
     return share * mine + (1 - share) * other

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hamipose.heatmaps import encode
 from hamipose.methods.exchange import gathered
+from hamipose.precision import at_least_single
 
 __all__ = ["confident", "ground_false", "peaks", "rectify"]
 
@@ -17,7 +18,7 @@ def peaks(
 
     (The field's ``get_max_preds`` moves maps without a positive value to (0, 0); a logarithm has no zero.)
     """
-    height, index = heatmaps.detach().float().flatten(-2).max(-1)
+    height, index = at_least_single(heatmaps.detach()).flatten(-2).max(-1)
     width = heatmaps.shape[-1]
     return torch.stack([index % width, index // width], -1).float(), height
 
@@ -49,7 +50,7 @@ def ground_false(
     return (truth.sum(1, keepdim=True) - truth).clamp(0, 1)
 
 
-def confident(heights: Float[Tensor, "batch *rest"], doubted: float) -> Bool[Tensor, "batch *rest"]:
+def confident(heights: Float[Tensor, " batch *rest"], doubted: float) -> Bool[Tensor, " batch *rest"]:
     """Labels whose peak is higher than the ``int(doubted · N)``-th lowest of the whole batch's N; all where that is 0.
 
     The batch is that of all processes together.

@@ -19,6 +19,7 @@ from hamipose.methods.options import AdaptationOptions, NetworkOptions, Training
 from hamipose.methods.target_labels import refuse_label_options
 from hamipose.models.preprocess import normalise
 from hamipose.models.statistics import StatisticsOf
+from hamipose.precision import at_least_single
 from hamipose.types import TargetBatch, TrainBatch
 
 __all__ = ["SFHPE", "information", "marginals", "profile_contrast", "residual_divergence"]
@@ -28,7 +29,7 @@ Maps = Float[Tensor, "batch keypoint height width"]
 
 def marginals(maps: Maps) -> tuple[Float[Tensor, "batch keypoint height"], Float[Tensor, "batch keypoint width"]]:
     """Where along y and where along x: the softmax of a map's sums over its rows and over its columns."""
-    maps = maps.float()
+    maps = at_least_single(maps)
     return maps.sum(3).softmax(2), maps.sum(2).softmax(2)
 
 
@@ -50,7 +51,7 @@ def information(maps: Maps) -> Float[Tensor, ""]:
     """Entropy of the marginals less that of the batch's mean map, per cell: sure of each image, not of all alike."""
     cells = maps[0, 0].numel()
     rows, columns = (_entropy(p).mean() for p in marginals(maps))
-    together = _entropy(batch_mean(maps.float().flatten(2)).softmax(1)).mean()
+    together = _entropy(batch_mean(at_least_single(maps).flatten(2)).softmax(1)).mean()
     return (rows + columns - together) / cells
 
 
@@ -59,7 +60,7 @@ def residual_divergence(maps: Maps, target: Maps) -> Float[Tensor, ""]:
     kept = torch.ones_like(maps.flatten(2), dtype=torch.bool)
     for side in (maps, target):
         kept.scatter_(2, side.detach().flatten(2).argmax(2, keepdim=True), False)
-    logs = [(side.float().flatten(2) * kept).log_softmax(2) for side in (maps, target)]
+    logs = [(at_least_single(side).flatten(2) * kept).log_softmax(2) for side in (maps, target)]
     return nn.functional.kl_div(logs[0], logs[1], log_target=True, reduction="none").sum(2).mean()
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import timm
-import torch
 from jaxtyping import Float, UInt8
 from timm.models import FeatureListNet
 from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
 
 from hamipose.errors import InputError
+from hamipose.models.memory_format import memory_format
 from hamipose.models.preprocess import normalise
 from hamipose.models.weights import load_backbone, pretrained
 
@@ -36,7 +36,8 @@ class PoseNetwork(nn.Module):
     last stage, which holds most of its parameters and on images of 64 px would see 2 × 2 cells.
 
     Weights and maps lie in memory with their channels last, which convolutions are faster with
-    (`benchmarks/memory_format.py`); shapes are as ever.
+    (`benchmarks/memory_format.py`), unless :func:`hamipose.models.memory_format.memory_format` finds a layer for which
+    that is unsafe; shapes are as ever.
 
     Args:
         keypoints: number of heatmaps.
@@ -86,7 +87,8 @@ class PoseNetwork(nn.Module):
                 nn.init.normal_(module.weight, std=0.001)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        self.to(memory_format=torch.channels_last)
+        self._memory_format = memory_format(self.backbone)
+        self.to(memory_format=self._memory_format)
 
     @property
     def pyramid_channels(self) -> list[int]:
@@ -112,7 +114,7 @@ class PoseNetwork(nn.Module):
                 f"image_size: images of {height} × {width} px: expected multiples of {self.backbone_stride}, the "
                 "stride of the backbone"
             )
-        features = self.backbone(images.contiguous(memory_format=torch.channels_last))[-1]
+        features = self.backbone(images.contiguous(memory_format=self._memory_format))[-1]
         if self._channels_last:
             features = features.permute(0, 3, 1, 2)
         found = [features]

@@ -27,6 +27,7 @@ from hamipose.errors import InputError
 from hamipose.io.whole_file import whole_file
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
 from hamipose.models.weights import pretrained, read_state_dict
+from hamipose.precision import at_least_single
 
 __all__ = [
     "Encoder",
@@ -50,7 +51,7 @@ def channel_statistics(
     features: Float[Tensor, "batch channel height width"], epsilon: float = 1e-5
 ) -> tuple[Float[Tensor, "batch channel 1 1"], Float[Tensor, "batch channel 1 1"]]:
     """Mean and standard deviation of each channel of each image; `epsilon` is added to the variance."""
-    variance, mean = torch.var_mean(features.float(), (2, 3), keepdim=True)
+    variance, mean = torch.var_mean(at_least_single(features), (2, 3), keepdim=True)
     return mean, (variance + epsilon).sqrt()
 
 
@@ -60,7 +61,7 @@ def adain(
     """The content with the style's channel statistics."""
     mean, deviation = channel_statistics(content)
     wanted_mean, wanted_deviation = channel_statistics(style)
-    return (content.float() - mean) / deviation * wanted_deviation + wanted_mean
+    return (at_least_single(content) - mean) / deviation * wanted_deviation + wanted_mean
 
 
 class Encoder(nn.Module):
@@ -183,7 +184,7 @@ def style_losses(
             map(channel_statistics, found), styles, strict=True
         )
     ]
-    return StyleLosses(F.mse_loss(found[-1].float(), wanted), torch.stack(off).sum())
+    return StyleLosses(F.mse_loss(at_least_single(found[-1]), wanted), torch.stack(off).sum())
 
 
 def read_encoder(weights: str) -> Encoder:

@@ -24,6 +24,7 @@ from hamipose.running.optimization import new_optimizer, total_steps
 from hamipose.running.random_state import get_random_state, set_random_state
 from hamipose.running.resume import optimizer_options, resume, run_record
 from hamipose.running.schedule import warmup_cosine
+from hamipose.running.sync_batchnorm import keep_activations
 from hamipose.running.trained import Trained, trained
 from meshtto.adaptation import Phase
 from meshtto.body import Body
@@ -270,6 +271,7 @@ class MeshMethod(BackwardAsForward):
                 f"trainer.precision is {self.trainer.precision}; expected 32-true or bf16-mixed, for bodies and the "
                 "inner step are of single precision, and loss scaling (16-mixed) would hide gradients from it"
             )
+        keep_activations(self.trainer)
         if self._data is not None:
             self.hparams["crop"] = list(self._data.size)
         if stage == "fit" and not self.trainer.ckpt_path:

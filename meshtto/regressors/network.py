@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hamipose.errors import InputError
+from hamipose.models.memory_format import memory_format
 from hamipose.models.weights import pretrained, read_state_dict
 from meshtto.camera import Box, Camera, CropCamera, FullFrameCamera, box_feature
 from meshtto.regressors.head import Estimate, IterativeHead
@@ -48,7 +49,9 @@ class Regressor(nn.Module):
         width: int = 1024,
     ) -> None:
         super().__init__()
-        self.backbone = _backbone(backbone, weights).to(memory_format=torch.channels_last)
+        self.backbone = _backbone(backbone, weights)
+        self._memory_format = memory_format(self.backbone)
+        self.backbone.to(memory_format=self._memory_format)
         channels: int = self.backbone.num_features  # type: ignore[assignment]
         self.head = IterativeHead(channels, self.box_features, *mean, iterations, dropout, width)
 
@@ -58,7 +61,8 @@ class Regressor(nn.Module):
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel"]:
         """What the head reads of an image."""
-        return self.backbone(images)
+        plain = self._memory_format == torch.contiguous_format
+        return self.backbone(images.contiguous() if plain else images)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"], told: Float[Tensor, "batch told"]) -> Estimate:
         """Normalised images and their places → estimates."""

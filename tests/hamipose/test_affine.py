@@ -270,6 +270,17 @@ def test_half_precision_heatmaps_are_carried_in_single_precision(layout, autocas
     torch.testing.assert_close(warped, heatmaps.bfloat16().float(), atol=1e-5, rtol=0)
 
 
+@layouts
+def test_double_precision_heatmaps_are_carried_in_double_precision(layout):
+    heatmaps = torch.rand(1, 16, 24, 24).double().contiguous(memory_format=layout)
+    matrix = identity.double()
+    matrix[..., 2] += 1e-9  # px; lost in single precision
+    moved, _ = warp_heatmaps(heatmaps, matrix, torch.tensor([False]), BODY16.mirror)
+    assert moved.dtype == torch.float64
+    difference = (moved - heatmaps).abs()[..., 1:-1, 1:-1].max()
+    assert 1e-12 < difference < 1e-8
+
+
 def test_gradients_flow_through_heatmaps_with_their_channels_last() -> None:
     heatmaps = torch.rand(2, 16, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
     matrices, mirrored = torch.eye(2, 3).expand(2, 2, 3), torch.tensor([True, False])

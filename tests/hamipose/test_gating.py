@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -31,7 +33,7 @@ def gradients(seed, dtype=torch.float64):
     return source, target, metric, torch.rand(K, generator=generator, dtype=dtype)
 
 
-def reference_gate(source, target, c, gamma, trade_off, inverse_metric):
+def reference_gate(source, target, c, gamma, trade_off, inverse_metric, dtype=torch.float32):
     """Equations 5 to 13 in the order they are printed, a keypoint at a time, in double precision."""
     weights, cosines, projections, opennesses = [], [], [], []
     for k in range(len(source)):
@@ -41,10 +43,10 @@ def reference_gate(source, target, c, gamma, trade_off, inverse_metric):
         phi = max(0.0, float(torch.tanh(gamma * rho))) * min(1.0, max(0.0, float(c[k])))
         cosines.append(rho)
         projections.append(a)
-        opennesses.append(torch.tensor(phi))
+        opennesses.append(torch.tensor(phi, dtype=torch.float64))
         weights.append(1 - trade_off * (1 - phi) * a)
     return [
-        torch.stack([torch.as_tensor(v, dtype=torch.float32) for v in values])
+        torch.stack([torch.as_tensor(v, dtype=dtype) for v in values])
         for values in (weights, cosines, projections, opennesses)
     ]
 
@@ -97,6 +99,34 @@ def test_pull_back_computes_in_single_precision(memory_format, dtype):
     assert pulled.dtype == torch.float32
     assert not pulled.requires_grad
     torch.testing.assert_close(pulled.double(), expected, atol=1e-4, rtol=1e-5)
+
+
+def test_double_precision_stays_double_and_is_as_exact():
+    gradient, features = torch.randn(4, K, 8, 8).double(), torch.randn(4, P - 1, 8, 8).double()
+    ones = torch.ones(4, 1, 8, 8).double()
+    pulled = pull_back(gradient, features)
+    torch.testing.assert_close(pulled, torch.einsum("nkhw,nchw->kc", gradient, torch.cat([features, ones], 1)))
+    _, target, metric, c = gradients(0)
+    for gamma in (0.5, 2.0):
+        gate = KeypointGate(gamma, gamma)(pulled, target, c, progress=1.0, trade_off=0.5, inverse_metric=metric)
+        expected = reference_gate(pulled, target, c, gamma, 0.5, metric, torch.float64)
+        for ours, theirs in zip(gate[:4], expected, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-13, rtol=1e-12)
+    assert confidence(gradient).dtype == torch.float64
+
+
+@pytest.mark.parametrize("metric", [ScalarMetric(K), DiagonalMetric(K, P)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_metric_takes_increments_of_any_precision(metric, dtype):
+    double = copy.deepcopy(metric).double()
+    increment = torch.randn(K, P).to(dtype)
+    for one in (metric, double):
+        one.update(increment)
+    torch.testing.assert_close(metric.alpha.double(), double.alpha, rtol=1e-6, atol=0)
+    if dtype == torch.float64:
+        seen = increment.square()
+        seen = seen.mean(1, keepdim=True) if isinstance(metric, ScalarMetric) else seen
+        torch.testing.assert_close(double.alpha, 0.99 + 0.01 * seen, rtol=1e-14, atol=0)
 
 
 # --- the decomposition

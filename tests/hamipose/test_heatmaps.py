@@ -209,3 +209,10 @@ def test_cells_and_pixels_are_inverse_and_conjugate_matrices():
         return torch.einsum("bij,bnj->bni", m[..., :2], p) + m[:, None, :, 2]
 
     torch.testing.assert_close(apply(cells, px_to_cell(points)), px_to_cell(apply(matrices, points)))
+
+
+def test_double_precision_is_decoded_in_double_precision():
+    keypoint = torch.tensor([[41.123456789, 37.987654321]], dtype=torch.float64)
+    decoded, confidence = decode(encode(keypoint, SIZE))
+    assert decoded.dtype == confidence.dtype == torch.float64
+    torch.testing.assert_close(decoded, keypoint, atol=1e-9, rtol=0)

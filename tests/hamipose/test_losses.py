@@ -87,6 +87,23 @@ def test_half_precision_is_summed_in_single_precision():
     assert loss.item() == 64 * 64 / 2
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        heatmap_mse,
+        consistency,
+        lambda predicted, target: heatmap_kl(predicted, target, epsilon=1e-7),
+        lambda predicted, target: small_losses(predicted, target, torch.ones(SHAPE[:2]), 3),
+    ],
+)
+def test_double_precision_stays_double(loss):
+    predicted, target = torch.randn(SHAPE).double(), torch.rand(SHAPE).double()
+    exact = loss(predicted, target)
+    assert exact.dtype == torch.float64
+    assert (loss(predicted * (1 + 1e-10), target) != exact).all()  # both inputs are the same in single precision
+    torch.testing.assert_close(exact, loss(predicted.float(), target.float()).double(), atol=1e-5, rtol=1e-5)
+
+
 def test_an_unknown_reduction_is_refused():
     with pytest.raises(Exception, match="reduction"):
         heatmap_mse(torch.zeros(SHAPE), torch.zeros(SHAPE), reduction="median")

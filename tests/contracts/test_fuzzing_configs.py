@@ -1,0 +1,68 @@
+"""Configs that went wrong, in both packages, up to the point where everything that a run would use is known."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lightning.pytorch.cli import LightningCLI
+from mutated import Faults, broken_bytes, broken_encoding, broken_tree, mutants
+
+from hamipose.cli import main as hamipose
+from hamipose.cli.inherit import merged
+from meshtto.cli import main as meshtto
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+PACKAGES = {
+    "hamipose": (hamipose, CONFIGS / "hamipose/demo.yaml"),
+    "meshtto": (meshtto, CONFIGS / "meshtto/builtin_small.yaml"),
+}
+
+
+def broken_yaml(rng: random.Random, tree: Any) -> bytes:
+    """A config with wrong content, or a damaged one."""
+    kind = rng.random()
+    if kind < 0.4:
+        changed = broken_tree(rng, tree)
+        if rng.random() < 0.1 and isinstance(changed, dict):
+            changed["inherit"] = rng.choice(("nowhere.yaml", ["wrong.yaml"], "wrong.yaml", 3, {"a": 1}, ["."], "\x00"))
+        return yaml.safe_dump(changed).encode()
+    text = yaml.safe_dump(tree, sort_keys=False).encode()
+    return broken_bytes(rng, text) if kind < 0.8 else broken_encoding(rng, text)
+
+
+@pytest.fixture
+def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command line's parser is made once and for one verb: it takes half a second, and is not what is wrong here."""
+    made: dict[type, dict[str, Any]] = {}
+    make, verbs = LightningCLI.setup_parser, LightningCLI.subcommands
+
+    def setup_parser(self: LightningCLI, *args: Any, **kwargs: Any) -> None:
+        if type(self) not in made:
+            before = set(vars(self))
+            make(self, *args, **kwargs)
+            made[type(self)] = {name: value for name, value in vars(self).items() if name not in before}
+        vars(self).update(made[type(self)])
+
+    monkeypatch.setattr(LightningCLI, "setup_parser", setup_parser)
+    monkeypatch.setattr(LightningCLI, "subcommands", staticmethod(lambda: {"fit": verbs()["fit"]}))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_parser")
+@pytest.mark.parametrize("package", PACKAGES)
+def test_configs(package: str, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    main, sound = PACKAGES[package]
+    tree = merged(sound)
+    monkeypatch.chdir(tmp_path)
+    faults = Faults(capfd)
+    for number, rng in mutants(f"configs of {package}", 150):
+        Path("wrong.yaml").write_bytes(broken_yaml(rng, tree))
+        status = faults.carry_out(main, ["fit", "--config", "wrong.yaml", "--print_config"], number)
+        if status == 0:
+            printed = yaml.safe_load(faults.printed)
+            assert {"model", "data", "trainer"} <= printed.keys()
+        if sorted(path.name for path in tmp_path.iterdir()) != ["wrong.yaml"]:
+            faults.add("something was written", number)
+    faults.check(least=10)
