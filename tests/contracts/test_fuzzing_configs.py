@@ -23,7 +23,7 @@ PACKAGES = {
 def broken_yaml(rng: random.Random, tree: Any) -> bytes:
     """A config with wrong content, or a damaged one."""
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.25:
         changed = broken_tree(rng, tree)
         if rng.random() < 0.1 and isinstance(changed, dict):
             changed["inherit"] = rng.choice(("nowhere.yaml", ["wrong.yaml"], "wrong.yaml", 3, {"a": 1}, ["."], "\x00"))
