@@ -130,7 +130,16 @@ _CLASS_NAMES = re.compile(r"\b[A-Z][A-Za-z]*(?:Error|Exception)\b")
 
 #: How other lines on standard error may begin: what was left out, what is done instead, and what image libraries
 #: written in C say on their own.
-_SPOKEN = ("error: ", "left out: ", "careful: ", "no keypoints: ", "libpng ", "Corrupt JPEG", "Premature end of JPEG")
+_SPOKEN = (
+    "error: ",
+    "warning: ",
+    "left out: ",
+    "careful: ",
+    "no keypoints: ",
+    "libpng ",
+    "Corrupt JPEG",
+    "Premature end of JPEG",
+)
 
 
 class Faults:

@@ -1,8 +1,10 @@
 """What both command lines do with a line: help at once, a verb's module when it is asked for, mistakes in one line."""
 
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 from hamipose.errors import InputError
@@ -33,7 +35,8 @@ def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapp
         print(text, end="")
         return 0
     try:
-        _run(given[0], given[1:], package, verbs)
+        with _warnings():
+            _run(given[0], given[1:], package, verbs)
         sys.stdout.flush()  # a full disk behind a redirection is noticed here, not at exit
     except (InputError, OSError) as error:
         _close_broken_output(error)
@@ -45,6 +48,23 @@ def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapp
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """Print each warning of the packages' logger on one line of standard error, unless the program handles it."""
+    logger = logging.getLogger("hamipose")
+    if logger.hasHandlers():
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _close_broken_output(error: InputError | OSError) -> None:
