@@ -139,6 +139,9 @@ def test_the_dashboard_config(tmp_path: Path):
         def _run_subcommand(self, subcommand: str) -> None:
             """Not in this test."""
 
+        def _check_data(self) -> None:
+            """No data is at hand."""
+
     (config,) = blocks(ROOT / "docs" / "dashboards.md", "yaml")
     (tmp_path / "wandb.yaml").write_text(config)
     both = ["--config", str(ROOT / "configs/hamipose/demo.yaml"), "--config", str(tmp_path / "wandb.yaml")]

@@ -1,5 +1,6 @@
 """What a checkpoint restores over the options of a run: which of the two is used, and what is refused."""
 
+import filecmp
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -174,8 +175,18 @@ def _adapting(module: Any, step: int) -> bool | None:
     return None if wants_target is None else bool(wants_target(step))
 
 
-def _same_file(a: str | None, b: str | None) -> bool:
-    return a == b or (a is not None and b is not None and Path(a).resolve() == Path(b).resolve())
+def _same_file(known: str | None, wanted: str | None) -> bool:
+    """Return whether both name one file, or a file that was moved or copied with the run's folder."""
+    if known == wanted:
+        return True
+    if known is None or wanted is None:
+        return False
+    a, b = Path(known), Path(wanted)
+    if a.resolve() == b.resolve():
+        return True
+    if a.is_file() and b.is_file():
+        return filecmp.cmp(a, b, shallow=False)
+    return not a.exists() and b.is_file() and a.name == b.name
 
 
 def _shown(value: str | None) -> str:

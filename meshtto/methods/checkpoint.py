@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import reason
 from hamipose.io.tensor_file import check_finite
 from hamipose.running.checkpoint_file import read_checkpoint_file
 
@@ -113,9 +112,18 @@ def load(path: str | Path, body: str | None = None) -> Any:
         method = _method(checkpoint, body)
     except InputError:
         raise
-    except Exception as error:  # options or tensors of another version or program, or damaged ones
+    except KeyError as error:
+        raise InputError(f"checkpoint {path} lacks {error}, which `fit` saves; give a file that it saved") from None
+    except Exception:  # options of another version or program, or damaged ones
         raise InputError(
-            f"checkpoint {path} describes no model that this version knows ({reason(error)}); give a file that its "
+            f"checkpoint {path} describes no model that this version knows; give a file that its `fit` saved"
+        ) from None
+    try:
+        method.load_state_dict(checkpoint["state_dict"])
+    except Exception as error:  # a tensor is missing, unknown, of another shape, or is no tensor
+        told = " ".join(str(error).split())[-200:]
+        raise InputError(
+            f"checkpoint {path} does not hold the weights of the model that it describes ({told}); give a file that "
             "`fit` saved"
         ) from None
     check_finite(method.state_dict(), f"checkpoint {path}")
@@ -123,7 +131,7 @@ def load(path: str | Path, body: str | None = None) -> Any:
 
 
 def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
-    """Return the method that a checkpoint describes, with its weights."""
+    """Return the method that a checkpoint describes, with weights as its options made them."""
     from meshtto import methods
     from meshtto.losses import LossWeights
     from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, from_plain
@@ -140,6 +148,8 @@ def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
         loss=LossWeights(**hparams["loss"]),
         test_time=from_plain(hparams["test_time"]),
     )
-    method.hparams["crop"] = hparams["crop"]
-    method.load_state_dict(checkpoint["state_dict"])
+    height, width = hparams["crop"]
+    if not all(isinstance(side, int) and 0 < side <= 2**14 for side in (height, width)):
+        raise ValueError("crop")
+    method.hparams["crop"] = [height, width]
     return method

@@ -103,9 +103,9 @@ def _poses(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
     target = {"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": drawn("dark")}}
     data |= {
         "source": drawn("light"),
-        "target": [target for _ in data["target"]],
+        "target": [target for _ in data.get("target", [])],
         "validation": drawn("light", count=7),  # odd: two processes do not have equally many
-        "report": {name: drawn("dark", count=5) for name in data["report"]},
+        "report": {name: drawn("dark", count=5) for name in data.get("report", {})},
         "predict": drawn("dark", count=5),
         "image_size": 32,
         "batch_size": 8,  # two of each domain in each process: BatchNorm wants more than one
@@ -120,7 +120,8 @@ def _poses(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
 def _meshes(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
     for name in ("regressor", "auxiliary"):
         if name in options:
-            options[name] |= {"backbone": "test_resnet", "weights": "none", "body": "builtin", "width": 16}
+            start = {"weights": "none", "published": None}
+            options[name] |= {"backbone": "test_resnet", **start, "body": "builtin", "width": 16}
 
     def drawn(count: int, seed: int) -> dict[str, Any]:
         return {"class_path": "drawn_meshes.DrawnMeshes", "init_args": {"count": count, "seed": seed}}

@@ -17,6 +17,7 @@ class Edges(Predictor):
     """Each keypoint is where the picture is brightest in one of its colours."""
 
     def __init__(self, sign: int):
+        self.network, self.passes = torch.nn.Identity(), 1
         self.info = ModelInfo("body16", "none", (), SIDE)
         self.sign = sign
 

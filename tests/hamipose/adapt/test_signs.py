@@ -18,6 +18,7 @@ class Blobs(Predictor):
     """Finds spots by their colours: keypoint k glows in shade k, and mirrored pictures exchange left and right."""
 
     def __init__(self, noise: float = 0.0, frozen: bool = False):
+        self.network, self.passes = torch.nn.Identity(), 1
         self.info = ModelInfo("body16", "none", (), SIDE)
         self.noise = noise
         self.frozen = frozen

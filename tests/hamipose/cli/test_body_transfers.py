@@ -18,6 +18,9 @@ def sets(name: str) -> dict[str, Any]:
         def _run_subcommand(self, subcommand: str) -> None:
             """Not in this test."""
 
+        def _check_data(self) -> None:
+            """No data is at hand."""
+
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
     arguments = ["fit", "--config", str(configs_folder() / name), *options, "--trainer.accelerator", "cpu"]

@@ -33,6 +33,7 @@ def config(dots: Path, tmp_path: Path) -> Path:
             "init_args": {
                 "network": {"backbone": "test_resnet", "weights": "none", "deconv_channels": [8, 8, 8]},
                 "training": {"warmup_steps": 2},
+                "adaptation": {"pretrain_steps": 0},
             }
         },
         "data": {

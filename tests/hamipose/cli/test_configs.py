@@ -23,6 +23,9 @@ def build(path: Path) -> HamiPoseCLI:
         def _run_subcommand(self, subcommand: str) -> None:
             """Not in this test."""
 
+        def _check_data(self) -> None:
+            """No data is at hand."""
+
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
     return Built(expand(["fit", "--config", str(path), *options, "--trainer.accelerator", "cpu"]))
@@ -32,7 +35,7 @@ def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:
     """All labelled sets that a config names, those behind unlabelled targets too."""
     targets = [t.dataset for t in data.target if isinstance(t, Unlabelled)]
     sets = [data.source, *targets, data.validation, *data.report.values()]
-    assert len(sets) >= 3
+    assert len(sets) >= 2
     assert all(isinstance(each, KeypointDataset) for each in sets)
     return [each for each in sets if isinstance(each, KeypointDataset)]
 
@@ -44,10 +47,11 @@ def test_config_builds_and_selects_fairly(path: Path):
     optimizer: Any = cli.model.make_optimizer(cli.model.network.parameters())
     assert optimizer.param_groups
     data = cli.datamodule
-    assert data.target
-    assert all(isinstance(target, UnlabelledDataset) for target in data.target)
     assert data.validation is not None
-    assert data.report
+    if path.parent.name != "start":  # trains on the source alone, and is not evaluated on any target
+        assert data.target
+        assert data.report
+    assert all(isinstance(target, UnlabelledDataset) for target in data.target)
     assert data.skeleton == cli.model.skeleton
     for dataset in stated_sets(data):
         assert any(k is not None for k in data.skeleton.map_from(dataset.skeleton))

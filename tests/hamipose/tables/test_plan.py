@@ -38,6 +38,9 @@ class Built(HamiPoseCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Not in this test."""
 
+    def _check_data(self) -> None:
+        """No data is at hand."""
+
 
 def small_people(tmp_path: Path) -> Path:
     """Data sets as the tables lay them over any config; nothing is rendered."""

@@ -90,6 +90,9 @@ def build(path: Path, *options: str):
         def _run_subcommand(self, subcommand: str) -> None:
             """Not in this test."""
 
+        def _check_data(self) -> None:
+            """No data is at hand."""
+
     regressor = "--model.init_args.regressor"
     small = [f"{regressor}.backbone", "test_resnet", f"{regressor}.width", "16", f"{regressor}.body", "builtin"]
     return Built(expand(["fit", "--config", str(path), *small, "--trainer.accelerator", "cpu", *options]))
