@@ -84,6 +84,7 @@ def build(entity: str, project: str, skeleton: Skeleton, sets: Sequence[str] = (
                 lines("teacher's confidence", ["train/confidence"]),
                 lines("learning rate", ["train/lr"]),
                 lines("gradient's norm", ["train/gradient_norm"]),
+                lines("distance of the delivered BatchNorm statistics from the source's", ["train/statistics_shift"]),
             ],
         ),
         group(

@@ -101,7 +101,7 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
 
     Raises:
         InputError: a package is missing, torch cannot write operators of that version, or the file does not compute
-            what the model does; a file that was written is removed then.
+            what the model does; no file is written then, and an existing one remains as it was.
     """
     _runtime()
     network = Exported(model.network.cpu().eval())
@@ -149,6 +149,6 @@ def _described_and_checked(model: Predictor, path: Path, opset: int, tolerance: 
     if not difference <= tolerance:
         raise InputError(
             f"the exported network differs from the model by {difference:.2g} of its largest heatmap value, more than "
-            f"{tolerance:g}; the file was removed"
+            f"{tolerance:g}; no file was written"
         )
     return difference

@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.ops import nms
 
 from hamipose.affine import upright_box
 from hamipose.errors import InputError
 from hamipose.io.foreign import explain
+from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.detection import PersonDetector
 from hamipose.models.pretrained.convert import converted
 from hamipose.models.pretrained.operations import OperationNetwork, Program
@@ -198,8 +198,8 @@ def _saved(folder: Path) -> DetectionNetwork:
     path = folder / "operations.json"
     try:
         network = DetectionNetwork(Program.from_json(path.read_text(), str(path)))
-        network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        network.load_state_dict(read_tensor_file(folder / "model.safetensors", "detector", "fetch it again"))
+    except (OSError, RuntimeError, TypeError, AttributeError) as error:
         raise InputError(f"detector {folder} cannot be read ({str(error).splitlines()[0]}); fetch it again") from None
     return network
 

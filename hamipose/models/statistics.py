@@ -127,11 +127,11 @@ def _momentum(network: nn.Module, like: Tensor) -> Tensor | float:
 
 
 @torch.no_grad()
-def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "batch 3 height width"]]) -> nn.Module:
+def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "_ 3 height width"]]) -> nn.Module:
     """Return a copy of a network whose BatchNorm statistics are those of some images. It needs no labels.
 
-    Each batch is normalized by itself and counts alike, and the copy is in eval mode. This is the whole of
-    adaptation by statistics (AdaBN, Li et al., 2016): no weight changes.
+    Each batch is normalized by itself and counts by its number of images; a single image left over is skipped. The copy
+    is in eval mode. This is the whole of adaptation by statistics (AdaBN, Li et al., 2016): no weight changes.
 
     Args:
         network: normalized images → heatmaps; left as it is.
@@ -145,12 +145,15 @@ def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "batch 3 hei
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches
         layer.train()
     seen = 0
     for images in batches:
+        if seen and len(images) == 1:  # a layer of one cell has no variance to see in it
+            continue
+        seen += len(images)
+        for layer in layers:
+            layer.momentum = len(images) / seen  # so that the running statistics are the mean over all images
         copied(normalise(images))
-        seen += 1
     if not seen:
         raise InputError(
             "BatchNorm statistics: no image could be read; expected at least one readable target image, or "

@@ -47,10 +47,11 @@ class _Fitting:
         return self._with_mesh[phase.masked] if phase.pseudo_mesh else self._alone
 
     def loss(self, phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
-        """What a phase goes down."""
+        """Return what a phase goes down; NaN for padding people, who then move no weights that people share."""
         target = self._target(phase)
         prediction = (self.joints if target.mesh is None else self.seen)(estimate)
-        return self.method.value(prediction, target, self.batch, phase)
+        losses = self.method.value(prediction, target, self.batch, phase)
+        return torch.where(self.batch.index >= 0, losses, torch.nan)
 
     def enough(self, estimate: Estimate) -> Bool[Tensor, " batch"]:
         """Whose 2D error is as small as the options ask for."""

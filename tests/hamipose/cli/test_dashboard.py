@@ -60,7 +60,8 @@ def logged(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "enable_model_summary": False,
         "logger": {"init_args": {"save_dir": str(folder), "name": "", "version": "run"}},
     }
-    model = {"init_args": {"network": network, "training": {"warmup_steps": 1}}}
+    options = {"training": {"warmup_steps": 1}, "adaptation": {"pretrain_steps": 0}}
+    model = {"init_args": {"network": network, **options}}
     content = {"inherit": str(configs_folder() / "base.yaml"), "model": model, "data": data, "trainer": trainer}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(content))
     assert main(["fit", "--config", str(folder / "tiny.yaml")]) == 0

@@ -17,9 +17,13 @@ def test_the_file_computes_what_the_model_does_for_any_batch(model: Predictor, t
     about = {p.key: p.value for p in onnx.load(str(path)).metadata_props}
     assert about["keypoints"].split(",") == list(model.skeleton.keypoints)
     assert about["image_size"] == "64"
-    with pytest.raises(InputError, match="removed"):
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="no file was written"):
         export_onnx(model, path, tolerance=-1.0)
-    assert not path.exists()
+    assert path.read_bytes() == before
+    with pytest.raises(InputError, match="no file was written"):
+        export_onnx(model, tmp_path / "other.onnx", tolerance=-1.0)
+    assert not (tmp_path / "other.onnx").exists()
 
 
 def test_operators_of_a_version_that_cannot_be_had_are_told(

@@ -22,7 +22,9 @@ def test_encodings(tmp_path: Path, encoding: str):
 def test_what_is_not_json_is_told_in_one_line(tmp_path: Path, data: bytes):
     path = tmp_path / "a.json"
     path.write_bytes(data)
-    with pytest.raises(InputError, match=rf"thing {path} is (empty|not valid JSON).*; expected a list") as error:
+    with pytest.raises(
+        InputError, match=rf"thing {path} is (empty|not valid JSON|an image, not JSON).*; expected a list"
+    ) as error:
         read_json(path, "a list", "thing")
     assert "\n" not in str(error.value)
 

@@ -246,7 +246,7 @@ def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
     wider = NetworkOptions(backbone="test_resnet", deconv_channels=[16, 16, 16])
     assert "network.deconv.0.weight differs" in go_on(HamiPose(sgd, wider))
     assert "another model (HamiPose, test_resnet) than MeanTeacher" in go_on(MeanTeacher(sgd, TINY))
-    assert "betas" in go_on(HamiPose(adam, TINY))
+    assert "optimizer has the class SGD; expected AdamW" in go_on(HamiPose(adam, TINY))
     factors = {"backbone": 0.1, "deconv": 1.0, "final": 1.0}
     assert "groups of" in go_on(HamiPose(sgd, TINY, TrainingOptions(lr_factors=factors)))
 

@@ -131,7 +131,7 @@ def test_a_joint_that_the_tool_doubts_is_let_through_less(dots: Path, tmp_path: 
 
 def test_missing_predictions_are_no_labels(dots: Path, tmp_path: Path):
     def missing(points: np.ndarray, scores: np.ndarray) -> None:
-        scores[WRISTS[0]], points[WRISTS[0]] = 0, np.nan
+        scores[WRISTS[0]], points[WRISTS[0]] = 0, 0
 
     target = batch_of(dots, predicted(dots, tmp_path / "p.json", missing))
     for model in (MeanTeacher(sgd, TINY, adaptation=PREDICTIONS), HamiPose(sgd, TINY, adaptation=PREDICTIONS)):

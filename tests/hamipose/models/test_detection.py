@@ -228,7 +228,7 @@ def test_a_detector_file_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Pa
     np.testing.assert_array_equal(saved(image), found)
     assert saved.name == "saved"
     (tmp_path / "saved" / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(InputError, match="saved cannot be read"):
+    with pytest.raises(InputError, match="is a text file, not a PyTorch file; fetch it again"):
         blazepose_detector(tmp_path / "saved", 0.1)
 
 

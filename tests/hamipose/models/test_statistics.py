@@ -83,11 +83,12 @@ def test_reestimated_statistics_are_the_means_over_the_images_and_weights_stay()
     model = network().eval()
     model[1].running_mean.fill_(7.0)
     before = copy.deepcopy(model.state_dict())
-    batches = [torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8) for _ in range(3)]
+    batches = [torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8) for count in (4, 4, 2, 1)]
     copied = reestimated(model, batches)
-    first = [model[0](normalise(batch)) for batch in batches]
-    torch.testing.assert_close(copied[1].running_mean, torch.stack([f.mean((0, 2, 3)) for f in first]).mean(0))
-    torch.testing.assert_close(copied[1].running_var, torch.stack([f.var((0, 2, 3)) for f in first]).mean(0))
+    first = [model[0](normalise(batch)) for batch in batches[:3]]  # the single image left over is skipped
+    weights = torch.tensor([0.4, 0.4, 0.2])
+    torch.testing.assert_close(copied[1].running_mean, weights @ torch.stack([f.mean((0, 2, 3)) for f in first]))
+    torch.testing.assert_close(copied[1].running_var, weights @ torch.stack([f.var((0, 2, 3)) for f in first]))
     assert not any(module.training for module in copied.modules())
     assert [layer.momentum for layer in batchnorm_layers(copied)] == [0.1, 0.3]
     for name, value in model.state_dict().items():

@@ -159,9 +159,9 @@ def test_the_released_code_s_variant(tmp_path: Path):
     state = to_published(cliff.state_dict(), "encoder.")
     torch.save({"model": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "cliff.pt")
     config, init = CONFIGS / "released_code.yaml", "--model.init_args"
-    with pytest.raises(InputError, match=r"no file data/published/pose_resnet\.pth"):
+    with pytest.raises(InputError, match=r"weights data/published/pose_resnet\.pth does not exist"):
         build(config)
-    with pytest.raises(InputError, match=r"no file data/published/res50-PA45\.7_MJE72\.0_MVE85\.3_3dpw\.pt"):
+    with pytest.raises(InputError, match=r"data/published/res50-PA45\.7_MJE72\.0_MVE85\.3_3dpw\.pt does not exist"):
         build(config, f"{init}.regressor.weights", str(tmp_path / "pose.pth"))
     cli = build(
         config,

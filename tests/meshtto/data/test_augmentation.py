@@ -197,9 +197,9 @@ def test_occluders_with_code_in_them_are_refused(tmp_path, capsys):
         read_occluders(str(tmp_path / "evil.npy"))
     assert "code was run" not in capsys.readouterr().out
     (tmp_path / "text.npy").write_text("hello")
-    with pytest.raises(InputError, match=r"are no \.npy file"):
+    with pytest.raises(InputError, match=r"is a text file, not a NumPy array \(\.npy\)"):
         read_occluders(str(tmp_path / "text.npy"))
-    with pytest.raises(InputError, match="do not exist"):
+    with pytest.raises(InputError, match="does not exist"):
         read_occluders(str(tmp_path / "none.npy"))
     np.save(tmp_path / "flat.npy", np.zeros((2, 5)))
     with pytest.raises(InputError, match="expected pictures"):

@@ -1,7 +1,9 @@
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.evaluation import Evaluation
@@ -12,7 +14,15 @@ from meshtto.methods.scores import Scores
 def test_errors_after_each_step_are_logged_under_the_dashboards_names(sanity: bool, monkeypatch: pytest.MonkeyPatch):
     told: dict[str, float] = {}
     logger = SimpleNamespace(log_metrics=lambda metrics, step: told.update({**metrics, "step": step}))
-    trainer = SimpleNamespace(sanity_checking=sanity, is_global_zero=True)
+    trainer = Mock(
+        spec=Trainer,
+        sanity_checking=sanity,
+        is_global_zero=True,
+        state=SimpleNamespace(fn="fit"),
+        lightning_module=None,
+        global_step=7,
+        current_epoch=0,
+    )
     method = SimpleNamespace(
         trainer=trainer,
         loggers=[logger],

@@ -37,6 +37,7 @@ def trainer_of(logger: Images, epoch: int) -> Any:
     names = ["val", "report/dots"]
     return Mock(
         spec=Trainer,
+        state=SimpleNamespace(fn="fit"),
         loggers=[logger],
         global_step=7,
         current_epoch=epoch,

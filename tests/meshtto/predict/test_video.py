@@ -174,8 +174,10 @@ def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
 def test_a_disk_that_fills_up_costs_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     box = trimesh.creation.box()
     vertices = np.asarray(box.vertices, np.float32) + np.array([0, 0, 5], np.float32)
-    arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "vertices_m": vertices}
-    person = Person(0, vertices, arrays, {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "losses": []})
+    arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "principal_px": np.array([31.5, 23.5])}
+    arrays |= {"vertices_m": vertices, "diverged": np.array(False)}
+    facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "diverged": False, "losses": []}
+    person = Person(0, vertices, arrays, facts)
     monkeypatch.setattr("hamipose.data.video_file.free_bytes", lambda path: 0)
     files = Files(tmp_path, np.asarray(box.faces), True, True)
 
