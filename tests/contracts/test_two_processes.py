@@ -139,7 +139,8 @@ def test_every_family_runs_in_two_processes_and_scores_as_in_one(package: str, d
         run = config.with_suffix("")
         one, together = scores(run / "scores-validate.json"), scores(run / "scores.json")
         assert together["/step"] == 6
-        common = one.keys() & together.keys()
+        # The published codes average over batches, so their scores are defined for one process alone.
+        common = {key for key in one.keys() & together.keys() if "/paper-" not in key}
         assert len(common) > 5
         for key in common:
             assert together[key] == pytest.approx(one[key], rel=1e-4, abs=1e-6), f"{name}: {key}"
