@@ -1,6 +1,5 @@
 """``python -m hamipose demo``: a pose model adapted from synthetic to photo-like people, before and after."""
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
@@ -23,6 +22,7 @@ from hamipose.data.synthetic import SyntheticPeople
 from hamipose.data.views import labels_in_view, warp
 from hamipose.draw import draw_keypoints, grid, label
 from hamipose.inference.predictor import load
+from hamipose.io.json_file import read_record
 from hamipose.methods.source_only import TARGET_STATISTICS
 from hamipose.report import Page, curves
 from hamipose.running.metrics_file import read_columns
@@ -128,7 +128,7 @@ def _table(out: Path) -> dict[str, dict[str, float]]:
 
 def _scores(folder: Path, network: str = "") -> dict[str, float]:
     """Last epoch's scores on held-out target people, in per cent, of one network, by default the one a user gets."""
-    scores = json.loads((folder / "scores.json").read_text())["scores"]
+    scores = read_record(folder / "scores.json", "scores")["scores"]
     network = network or ("teacher" if "report/photo/teacher/pck@0.1" in scores else "student")
     groups = ("", "/shoulder", "/elbow", "/wrist", "/hip", "/knee", "/ankle")
     found = {f"PCK@0.1{group}": 100 * scores[f"report/photo/{network}/pck@0.1{group}"] for group in groups}

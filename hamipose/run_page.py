@@ -1,7 +1,6 @@
 """A run's folder as one HTML page: scores, losses, conflicts by keypoint, gate, energy, pictures. No network needed."""
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import yaml
 
 from hamipose.errors import InputError
 from hamipose.io.image_file import UnreadableImage, read_image
+from hamipose.io.json_file import read_record
 from hamipose.io.yaml_file import read_yaml
 from hamipose.report import Page, curves
 from hamipose.running.metrics_file import read_columns
@@ -113,7 +113,7 @@ def write_run_page(folder: Path) -> Path:
     method = str(model.get("class_path", "a run") if isinstance(model, dict) else "a run").rpartition(".")[2]
     page = Page(f"{method}: {folder.name}")
     if (folder / "scores.json").is_file():
-        header, rows = _score_rows(json.loads((folder / "scores.json").read_text())["scores"])
+        header, rows = _score_rows(read_record(folder / "scores.json", "scores")["scores"])
         page.heading("Last epoch")
         page.table(header, rows)
         page.text("val is the source's validation set; report/… are held-out target sets, whose labels chose nothing.")

@@ -45,9 +45,17 @@ class Journal:
         complete = self.path.read_text().rpartition("\n")[0].splitlines()
         if not complete:
             return []
-        self.agree(json.loads(complete[0]))
+        found = []
+        for number, line in enumerate(complete, 1):
+            try:
+                found.append(json.loads(line))
+            except ValueError as error:
+                raise InputError(
+                    f"{self.path} is damaged in line {number} ({error}); delete it, and what it lists is made again"
+                ) from None
+        self.agree(found[0])
         self.path.write_text("\n".join(complete) + "\n")
-        return [json.loads(line) for line in complete[1:]]
+        return found[1:]
 
     def keep(self, known: Collection[dict], made: Iterable[dict]) -> Iterator[dict]:
         """Write down each record as it is made, and hand it on.

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.errors import InputError
+from hamipose.io.json_file import read_record
 
 __all__ = ["FORMAT", "Packed", "ShardWriter", "row_type", "sha256"]
 
@@ -102,7 +103,7 @@ class ShardWriter:
 
     def _agree(self, begun: Path) -> None:
         """Refuse to go on with what was begun otherwise."""
-        found = json.loads(begun.read_text()) if begun.exists() else self.settings
+        found = read_record(begun) if begun.exists() else self.settings
         if found != self.settings:
             theirs = {k: v for k, v in found.items() if self.settings.get(k) != v}
             ours = {k: self.settings.get(k) for k in theirs}

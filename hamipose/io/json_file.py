@@ -7,7 +7,9 @@ from typing import Any
 from hamipose.errors import InputError
 from hamipose.io.foreign import explain
 
-__all__ = ["one_line", "read_json", "shown"]
+__all__ = ["one_line", "read_json", "read_list", "read_record", "shown"]
+
+_OWN = "what this program wrote: restore the file, or delete it and repeat what made it"
 
 
 def read_json(path: str | Path, expected: str, what: str = "annotation file") -> Any:
@@ -39,6 +41,32 @@ def read_json(path: str | Path, expected: str, what: str = "annotation file") ->
         if "is cut short, damaged" not in cause:
             raise InputError(f"{where} {cause}; expected {expected}") from None
         raise InputError(f"{where} is not valid JSON ({error}); expected {expected}") from None
+
+
+def read_record(path: str | Path, *keys: str) -> dict[str, Any]:
+    """Return the content of a JSON file that the program wrote itself.
+
+    Args:
+        path: the file.
+        *keys: that it must have.
+
+    Raises:
+        InputError: the file is damaged, or lacks a key.
+    """
+    content = read_json(path, _OWN, "file")
+    if not isinstance(content, dict):
+        raise InputError(f"file {path} holds {shown(content)}; expected {_OWN}")
+    if lacking := [key for key in keys if key not in content]:
+        raise InputError(f"file {path} lacks {', '.join(lacking)}; expected {_OWN}")
+    return content
+
+
+def read_list(path: str | Path, *keys: str) -> list[dict[str, Any]]:
+    """Return a list of records from a JSON file that the program wrote itself; see :func:`read_record`."""
+    content = read_json(path, _OWN, "file")
+    if not isinstance(content, list) or not all(isinstance(r, dict) and set(keys) <= r.keys() for r in content):
+        raise InputError(f"file {path} is not a list of records with {', '.join(keys)}; expected {_OWN}")
+    return content
 
 
 def shown(value: object, most: int = 60) -> str:

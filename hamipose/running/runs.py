@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hamipose.errors import InputError
+from hamipose.io.json_file import read_list, read_record
 from hamipose.io.whole_file import write_text
 from hamipose.running.metrics_file import read_run
 from hamipose.running.provenance import revision
@@ -100,7 +101,7 @@ def finished(run: Run) -> bool:
     path = run.folder / run.scores
     if not path.exists():
         return False
-    scores = json.loads(path.read_text())
+    scores = read_record(path, "epoch")
     return scores.get("last_epoch", scores["epoch"]) >= run.epochs
 
 
@@ -117,14 +118,14 @@ def failure(run: Run) -> str | None:
 def wall_seconds(run: Run) -> tuple[int, float]:
     """Steps that this run has made, and what they took, evaluation included; (0, 0.0) where nothing is known."""
     path = run.folder / "wall.json"
-    parts = json.loads(path.read_text()) if path.exists() else []
+    parts = read_list(path, "steps", "seconds") if path.exists() else []
     return sum(part["steps"] for part in parts), float(sum(part["seconds"] for part in parts))
 
 
 def made_by(run: Run) -> str:
     """The revision that made it; empty where there is none."""
     path = run.folder / "run.json"
-    return json.loads(path.read_text())["revision"] if path.exists() else ""
+    return str(read_record(path, "revision")["revision"]) if path.exists() else ""
 
 
 def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callable[[str], None] = print) -> None:
@@ -195,7 +196,7 @@ def agree(folder: Path, arguments: Sequence[str], option: str = "--runs") -> Non
     path = folder / "run.json"
     if not path.exists():
         raise InputError(f"{folder} does not say what its runs were asked for; give another {option} or delete it")
-    found = json.loads(path.read_text())["arguments"]
+    found = read_record(path, "arguments")["arguments"]
     if found != list(arguments):
         here, there = (sorted(set(a) - set(b)) for a, b in ((arguments, found), (found, arguments)))
         raise InputError(
@@ -259,10 +260,10 @@ def _note_time(run: Run, steps: int, seconds: float) -> None:
     if steps <= 0:
         return
     path = run.folder / "wall.json"
-    parts = json.loads(path.read_text()) if path.exists() else []
+    parts = read_list(path, "steps", "seconds") if path.exists() else []
     threads = os.environ.get("OMP_NUM_THREADS", "")
     parts.append({"steps": steps, "seconds": round(seconds, 1), "threads": threads})
-    path.write_text(json.dumps(parts, indent=1) + "\n")
+    write_text(path, json.dumps(parts, indent=1) + "\n")
 
 
 def _last_word(log: Path) -> str:

@@ -1,7 +1,6 @@
 """The table's page: errors before and after adaptation, by which protocol, on what, and how to have it again."""
 
 import csv
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hamipose.io.json_file import read_record
 from hamipose.io.whole_file import write_bytes, write_text
 from hamipose.running.budget import Budget
 from hamipose.running.figures import mean_and_spread
@@ -71,7 +71,7 @@ def collect(cells: Sequence[Cell]) -> tuple[list[Result], list[str]]:
             if reason:
                 missing.setdefault(reason, []).append(f"{cell.line.label} (seed {seed})")
                 continue
-            content = json.loads((test.folder / test.scores).read_text())
+            content = read_record(test.folder / test.scores, "sets", "protocol")
             for name, found in content["sets"].items():
                 place, _, report = name.partition("/")
                 if place == "report":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hamipose.errors import InputError
-from hamipose.io.json_file import one_line, read_json, shown
+from hamipose.io.json_file import one_line, read_json, read_list, read_record, shown
 from hamipose.io.omissions import Omissions
 
 
@@ -58,3 +58,29 @@ def test_omissions_are_counted_and_named():
     for number in range(9):
         omissions.skip("annotation", number, f"reason {number}")
     assert "5 more for 5 other reasons" in str(omissions)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("{", "is not valid JSON"),
+        ("", "is empty"),
+        ("[]", r"holds \[\]"),
+        ('{"epoch": 1}', "lacks step"),
+    ],
+)
+def test_damaged_files_of_our_own_say_what_to_do(tmp_path: Path, data: str, says: str):
+    path = tmp_path / "scores.json"
+    path.write_text(data)
+    with pytest.raises(InputError, match=rf"{says}.*delete it and repeat what made it"):
+        read_record(path, "epoch", "step")
+
+
+def test_lists_of_our_own_hold_whole_records(tmp_path: Path):
+    path = tmp_path / "wall.json"
+    path.write_text('[{"steps": 3, "seconds": 1.5}]')
+    assert read_list(path, "steps", "seconds") == [{"steps": 3, "seconds": 1.5}]
+    for damaged in ("{}", '[{"steps": 3}]', "[3]"):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match="not a list of records with steps, seconds"):
+            read_list(path, "steps", "seconds")
