@@ -76,15 +76,25 @@ class Overlays:
             self._video.__exit__(*error)
 
     def add_found(self, samples: Iterable[UnlabelledSample], found: Iterable[Prediction]) -> None:
-        """Draw people that were found before, on samples that are read again and matched by name."""
-        waiting = {person.name: person for person in found}
+        """Draw people that were found before, on samples that are read again.
+
+        Args:
+            samples: one per person, of the person's name, or one per picture, on which all its people are drawn.
+            found: the people.
+        """
+        people: dict[str, Prediction] = {}
+        pictures: dict[str, list[Prediction]] = {}
+        for person in found:
+            people[person.name] = person
+            pictures.setdefault(picture_name(person.name), []).append(person)
         for sample in samples:
-            if (person := waiting.pop(sample.name, None)) is not None:
+            own = people.pop(sample.name, None)
+            for person in pictures.pop(sample.name, []) if own is None else [own]:
                 self.add(sample, person)
 
     def add(self, sample: UnlabelledSample, person: Prediction) -> None:
         """Draw one person; people of one picture come one after the other."""
-        picture = picture_name(sample.name)
+        picture = picture_name(person.name)
         if picture != self._name:
             self._flush()
             self._name, self._canvas = picture, sample.image

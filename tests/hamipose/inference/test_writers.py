@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -38,12 +39,31 @@ def test_people_of_one_picture_are_drawn_on_it(model: Predictor, pictures: Path,
     (person,) = model.stream([sample])
     with Overlays(tmp_path, BODY16, least=-1.0) as overlays:
         for number in range(2):
-            sample.name = f"{pictures / 'p0.png'}#{number}"
-            overlays.add(sample, person)
+            overlays.add(sample, replace(person, name=f"{pictures / 'p0.png'}#{number}"))
     assert overlays.written == 1
     (path,) = (tmp_path / "overlays").iterdir()
     drawn = cv2.imread(str(path))
     assert np.abs(drawn.astype(int) - cv2.imread(str(pictures / "p0.png"))).max() > 60
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_people_are_drawn_when_the_footage_is_read_again(
+    model: Predictor, pictures: Path, tmp_path: Path, numbered: bool
+):
+    """A detector that looks at pictures on the way numbers the people, and the footage has the pictures alone."""
+    footage = open_footage(str(pictures))
+    found = [
+        replace(person, name=f"{person.name}#{number}")
+        for person in model.stream(footage.samples)
+        for number in range(2 if numbered else 1)
+    ]
+    if not numbered:
+        found = [replace(person, name=person.name.removesuffix("#0")) for person in found]
+    assert footage.again is not None
+    with Overlays(tmp_path, BODY16, least=-1.0) as overlays:
+        overlays.add_found(footage.again(), found)
+    assert overlays.written == 3
+    assert len(list((tmp_path / "overlays").iterdir())) == 3
 
 
 def test_a_video_keeps_its_frames(model: Predictor, clip: Path, tmp_path: Path):
