@@ -117,11 +117,12 @@ def main() -> None:
     )
     print("of the whole photo's side, mean over the 12 limb joints, strict protocol; joint groups are @0.1: shoulder,")
     print(
-        "elbow, wrist, hip, knee, ankle. Several people: the best score counts. Nobody found: the whole photo is used."
+        "elbow, wrist, hip, knee, ankle. Several people: the best score counts. "
+        "If no person is found, the whole photo is used."
     )
     print("ms: of processor time per picture; reading it, detector and all passes for all people included.\n")
     print("MediaPipe does not publish what its networks were trained on; photos of both sets may be among it.\n")
-    print(f"| | {' | '.join(f'{s} | joints | people | nobody | ms' for s in sets)} |")
+    print(f"| | {' | '.join(f'{s} | joints | people | without a detection | ms' for s in sets)} |")
     print("|---" * (1 + 5 * len(sets)) + "|")
     for variant in VARIANTS:
         results = {}

@@ -12,7 +12,7 @@ _EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the
 
 
 def target_set(footage: Path, boxes: str | None, every: int, teacher: str | None = None) -> dict[str, Any]:
-    """The footage as a set of unlabelled images, with the predictions of the file `teacher` if there is one."""
+    """Return the footage as a set of unlabeled images, with the predictions in `teacher` if it is given."""
     if teacher is not None:
         carried = {"dataset": target_set(footage, boxes, every), "predictions": str(Path(teacher).resolve())}
         return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": carried}
