@@ -152,7 +152,6 @@ def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.Ca
         ([str(dots / "dark/images"), "--start", "a.ckpt", "--size", "96"], "--start and --size"),
         ([str(dots / "dark/images"), "--start", "a.ckpt", "--backbone", "resnet18"], "--start and --backbone"),
         ([str(dots / "dark/images"), "--labels", str(partly)], "gone.png, named in"),
-        ([str(dots / "dark/images"), "--source", f"{dots / 'dark/images'}:{partly}"], "gone.png, named in"),
         ([str(dots / "dark/images"), "--weights", "nowhere.pth"], "weights nowhere.pth does not exist"),
         ([str(dots / "dark/images"), "--backbone", "resnet999"], "timm has no 'resnet999'"),
         ([str(dots / "dark/images"), "--backbone", "resnet10t", "--size", "100"], "--size is 100, expected a multiple"),
