@@ -6,11 +6,14 @@ install_import_hook(["hamipose", "meshtto"], "beartype.beartype")
 
 import importlib.util  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import IO  # noqa: E402
 
+import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("browser", Path(__file__).parent / "browser.py")
 assert _spec is not None
@@ -18,6 +21,8 @@ assert _spec.loader is not None
 _browser = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_browser)
 visit = _browser.visit  # a fixture of both packages' pages
+
+_print_png = FigureCanvasAgg.print_png
 
 # The same examples in every run: a suite that is green once is green again.
 settings.register_profile("repeatable", derandomize=True)
@@ -30,6 +35,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     report = yield
     _browser.skipped_is_failed(item, report)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item):
+    """Draw figures in tests that are marked ``figures`` alone: a figure takes a second, and most runs write several."""
+    FigureCanvasAgg.print_png = _print_png if item.get_closest_marker("figures") else _print_blank
+
+
+def _print_blank(self: FigureCanvasAgg, file: IO[bytes]) -> None:
+    file.write(cv2.imencode(".png", np.full((8, 8, 3), 255, np.uint8))[1].tobytes())
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,12 @@ import re
 
 import cv2
 import numpy as np
+import pytest
 
 from hamipose.report import Page, curves
 from hamipose.running.metrics_file import read_metrics
+
+pytestmark = pytest.mark.figures
 
 
 def test_the_page_is_whole_and_escapes_what_it_is_given(tmp_path):

@@ -10,6 +10,8 @@ from hamipose.run_page import keypoint_maps, write_run_page
 from hamipose.running.metrics_file import read_metrics
 from hamipose.skeletons import BODY16
 
+pytestmark = pytest.mark.figures
+
 
 def write_run(folder: Path, adapting: bool) -> Path:
     """What a CSV logger leaves of a run of three logged steps."""

@@ -19,6 +19,8 @@ from meshtto.report.evaluation import evaluate, read_predictions
 from meshtto.report.plots import against_steps, per_joint
 from meshtto.types import MeshSample
 
+pytestmark = pytest.mark.figures
+
 COUNT = 5
 
 

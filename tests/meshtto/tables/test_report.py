@@ -19,6 +19,8 @@ from meshtto.tables.page import collect, write
 from meshtto.tables.plan import PAPER, SMALL, lines
 from meshtto.tables.published import PUBLISHED
 
+pytestmark = pytest.mark.figures
+
 
 def here(words, log: Path) -> int:
     """A run in this process, which has loaded all that a new one would have to."""
