@@ -46,6 +46,9 @@ class Application(LightningCLI):
         self, model: type[LightningModule], data: type[LightningDataModule], selection: str, arguments: list[str]
     ):
         self.selection = selection
+        verbs = LightningCLI.subcommands()
+        if arguments and arguments[0] in verbs:  # a parser of each verb takes a second
+            self.subcommands = lambda: {arguments[0]: verbs[arguments[0]]}  # type: ignore[method-assign]
         super().__init__(
             model,
             data,
