@@ -1,14 +1,17 @@
 """Accuracy and time of pretrained starts on LSP and on people that are small in the picture, nothing trained.
 
     python benchmarks/starts.py ../shared/data runs/starts > benchmarks/results/footage/starts.md
+    python benchmarks/starts.py ../shared/data runs/starts --models people:2 runs/mine:2:photo --every 4
 
-The pretrained models must have been fetched (`python -m hamipose models fetch blazepose`). Predictions are kept in the
-second folder as they come: the same command resumes an interrupted run. Strict protocol: LSP's test images 1001 to 2000
-and LSP-Extended's 3601 to 4000, PCK of the 12 limb joints as a share of the side of the whole photo's square. People
-are found and looked at as `predict` does; where a photo shows several, the one with the best score counts, as in
-`evaluate`.
+A model is a name or a path, how often each person is looked at, and `photo` where the whole photo is the crop instead
+of what the detector finds. `--every 4` takes each fourth photo. The pretrained models must have been fetched
+(`python -m hamipose models fetch blazepose`). Predictions are kept in the second folder as they come: the same command
+resumes an interrupted run. Strict protocol: LSP's test images 1001 to 2000 and LSP-Extended's 3601 to 4000, PCK of the
+12 limb joints as a share of the side of the whole photo's square. Where a photo shows several people, the one with the
+best score counts, as in `evaluate`.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -40,6 +43,12 @@ class Variant:
     passes: int
     detector: bool = True
 
+    @classmethod
+    def read(cls, words: str) -> "Variant":
+        """Return the variant that ``MODEL:PASSES`` or ``MODEL:PASSES:photo`` means."""
+        model, passes, *whole = words.split(":")
+        return cls(model, int(passes), not whole)
+
     @property
     def name(self) -> str:
         where = "detector" if self.detector else "whole photo"
@@ -53,6 +62,19 @@ VARIANTS = (
     Variant("blazepose-heavy", 1),
     Variant("blazepose-heavy", 3, detector=False),
 )
+
+
+class Thinned(KeypointDataset):
+    """Each nth picture of a set."""
+
+    def __init__(self, dataset: KeypointDataset, every: int):
+        self.dataset, self.every, self.skeleton = dataset, every, dataset.skeleton
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.every)
+
+    def __getitem__(self, index: int):
+        return self.dataset[index * self.every]
 
 
 def pictures(dataset: KeypointDataset, first: int) -> Iterator[UnlabelledSample]:
@@ -103,18 +125,28 @@ def row(name: str, results: dict[str, tuple[KeypointDataset, dict]]) -> str:
 
 
 def main() -> None:
-    root, out = Path(sys.argv[1]), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lsp and lspet")
+    parser.add_argument("out", type=Path, help="folder of the predictions")
+    parser.add_argument("--models", nargs="+", type=Variant.read, default=VARIANTS)
+    parser.add_argument("--every", type=int, default=1)
+    given = parser.parse_args()
+    root, out = given.data, given.out
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     sets: dict[str, KeypointDataset] = {
         "LSP": LeedsSports(str(root / "lsp"), split="test"),
         "LSP-Extended": LeedsSportsExtended(str(root / "lspet"), split="test"),
     }
+    if given.every > 1:
+        sets = {title: Thinned(dataset, given.every) for title, dataset in sets.items()}
     print("# Pretrained starts on photos, nothing trained\n")
     print(f"`{' '.join(['python', *sys.argv])}`, one thread, on a machine that was busy with other work.")
     print(
         "LSP: test images 1001 to 2000. LSP-Extended: images 3601 to 4000, in which people are small. PCK@0.05 / @0.1"
     )
+    if given.every > 1:
+        print(f"Of these, one in {given.every} is taken, beginning with the first.")
     print("of the whole photo's side, mean over the 12 limb joints, strict protocol; joint groups are @0.1: shoulder,")
     print(
         "elbow, wrist, hip, knee, ankle. Several people: the best score counts. "
@@ -124,10 +156,11 @@ def main() -> None:
     print("MediaPipe does not publish what its networks were trained on; photos of both sets may be among it.\n")
     print(f"| | {' | '.join(f'{s} | joints | people | without a detection | ms' for s in sets)} |")
     print("|---" * (1 + 5 * len(sets)) + "|")
-    for variant in VARIANTS:
+    for variant in given.models:
         results = {}
         for title, dataset in sets.items():
-            path = out / f"{variant.name} {title}.json".replace(", ", "_").replace(" ", "_")
+            file = f"{variant.name} {title} {given.every}.json".replace(", ", "_").replace(" ", "_").replace("/", "-")
+            path = out / file
             results[title] = dataset, predict(variant, dataset, path)
         print(row(variant.name, results), flush=True)
 
