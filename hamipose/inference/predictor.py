@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from hamipose.affine import apply_points, crop_matrix, invert, upright_box
+from hamipose.affine import apply_points, crop_box, crop_matrix, invert, upright_box
 from hamipose.data.crops import whole_box
 from hamipose.data.decode import read_image
 from hamipose.data.views import warp
@@ -156,6 +156,22 @@ class Predictor:
             left, top = box[:2] + (box[2:] - side) / 2
             box = np.array([left, top, side, side], np.float32)
         return crop_matrix(box, self.info.image_size, sample.rotation_deg)
+
+    def aligned(self, samples: Iterable[UnlabelledSample], *, batch_size: int = 16) -> Iterator[UnlabelledSample]:
+        """Give samples the box and the turn of the crop that their keypoints are read from, after all passes.
+
+        Args:
+            samples: pictures with boxes.
+            batch_size: pictures that pass through the network together.
+        """
+        size, rest = self.info.image_size, iter(samples)
+        while batch := list(islice(rest, batch_size)):
+            matrices = np.stack([self._crop(sample) for sample in batch])
+            for _ in range(self.passes - 1):
+                matrices = self._closer(batch, matrices)
+            for sample, matrix in zip(batch, matrices, strict=True):
+                box, turn_deg = crop_box(matrix, size)
+                yield replace(sample, box_px=box, rotation_deg=turn_deg)
 
     @torch.inference_mode()
     def _closer(

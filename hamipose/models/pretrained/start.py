@@ -108,10 +108,15 @@ class Start(PersonNetwork):
 
     final: nn.Conv2d
     native: Skeleton | None = None
-    kept_weight: Tensor
-    kept_bias: Tensor
+    kept_weight: Tensor | None
+    kept_bias: Tensor | None
     sigma: float = 2.0
     gives_logits: bool = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kept_weight", None)
+        self.register_buffer("kept_bias", None)
 
     @abstractmethod
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
@@ -203,7 +208,7 @@ class Start(PersonNetwork):
         assert before.bias is not None
         rows = {name: row for name, *row in zip(self.skeleton.keypoints, before.weight, before.bias, strict=True)}
         rows = {name: row for name, row in rows.items() if name not in self.lacks()}
-        if "kept_weight" in self._buffers:
+        if self.kept_weight is not None and self.kept_bias is not None:
             rows |= {n: row for n, *row in zip(self._others(), self.kept_weight, self.kept_bias, strict=True)}
         layer = self.new_rows(before.in_channels, len(skeleton)).to(before.weight.device)
         self.skeleton = skeleton
@@ -214,7 +219,7 @@ class Start(PersonNetwork):
             (self._others(), self.kept_weight, self.kept_bias),
         ):
             for k, name in enumerate(names):
-                if name in rows:
+                if name in rows and weights is not None and biases is not None:
                     weights[k], biases[k] = rows[name]  # type: ignore[index]
         return self
 
@@ -232,8 +237,8 @@ class Start(PersonNetwork):
     def keep_other_rows(self) -> None:
         """Make empty buffers for the rows of the network's keypoints that the skeleton lacks."""
         count, weight = len(self._others()), self.final.weight.detach()
-        self.register_buffer("kept_weight", weight.new_zeros(count, *weight.shape[1:]))
-        self.register_buffer("kept_bias", weight.new_zeros(count))
+        self.kept_weight = weight.new_zeros(count, *weight.shape[1:]) if count else None
+        self.kept_bias = weight.new_zeros(count) if count else None
 
     def _others(self) -> list[str]:
         assert self.native is not None
