@@ -43,6 +43,7 @@ def open_start(init_from: str | Path, skeleton: str) -> tuple[Start, ModelInfo] 
             return None
         network = info.network(program_of(checkpoint))
         network.load_state_dict(network_state(checkpoint, "network."))
+        network.eval()
     else:
         return None
     return with_skeleton(network, info, skeleton) if isinstance(network, Start) else None

@@ -27,6 +27,7 @@ from hamipose.methods import (
     RegDA,
     SourceOnly,
 )
+from hamipose.methods.base import PoseMethod
 from hamipose.methods.building import open_start
 from hamipose.methods.checkpoint import evaluated, model_info, read_checkpoint
 from hamipose.methods.encoding import Encoding
@@ -43,7 +44,7 @@ from hamipose.models.statistics import batchnorm_layers
 from hamipose.skeletons import BLAZEPOSE33, BODY16, COCO17
 
 KEYPOINT = AdaptationOptions(labels="keypoint", gate_warmup=0.0)
-AT_256 = {"image_size": 256, "batch_size": 2, "steps_per_epoch": 2}
+AT_256 = {"image_size": 256, "batch_size": 1, "steps_per_epoch": 2, "validation": None, "report": {}}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         state[names[part] + name.removeprefix(part)] = value
     torch.save(state, baseline)
     return {"blazepose": landmarks, "top-down": baseline}
+
+
+def fit(model: PoseMethod, dots: Path, folder: Path, **options: object) -> None:
+    """Two steps at 256 px, without an evaluation."""
+    train(model, dots, folder, AT_256, limit_val_batches=0, **options)
 
 
 def from_file(path: Path, **options: object) -> TrainingOptions:
@@ -168,7 +174,7 @@ def runs(files: dict[str, Path], dots: Path, tmp_path_factory: pytest.TempPathFa
         folder = folders[kind] = tmp_path_factory.mktemp(kind)
         torch.manual_seed(0)
         callbacks = [LastCheckpoint(), KeepFirstEpoch()]
-        train(hamipose_from(path), dots, folder, AT_256, max_epochs=2, enable_checkpointing=True, callbacks=callbacks)
+        fit(hamipose_from(path), dots, folder, max_epochs=2, enable_checkpointing=True, callbacks=callbacks)
     return folders
 
 
@@ -191,7 +197,8 @@ def test_a_run_moves_known_rows_alone_and_resumes_exactly(
     )
 
     model = hamipose_from(files[kind])
-    trainer = trainer_in(tmp_path, max_epochs=2, enable_checkpointing=True, callbacks=[LastCheckpoint()])
+    options = {"max_epochs": 2, "enable_checkpointing": True, "limit_val_batches": 0}
+    trainer = trainer_in(tmp_path, callbacks=[LastCheckpoint()], **options)
     trainer.fit(model, data_of(dots, **AT_256), ckpt_path=runs[kind] / "checkpoints/kept.ckpt")
     resumed = read_checkpoint(tmp_path / "checkpoints/last.ckpt")
     assert resumed["global_step"] == last["global_step"] == 4
@@ -241,7 +248,7 @@ def test_of_the_head_alone_nothing_before_it_changes(
     files: dict[str, Path], dots: Path, tmp_path: Path, crops: Tensor, kind: str
 ):
     model = hamipose_from(files[kind], trained="head")
-    train(model, dots, tmp_path, {**AT_256, "steps_per_epoch": 1})
+    fit(model, dots, tmp_path)
     before = opened(files[kind]).eval()
     if kind == "blazepose":  # crops stay where they were
         assert torch.equal(model.network.alignment(normalise(crops)), before.alignment(normalise(crops)))
@@ -254,7 +261,7 @@ def test_of_the_head_alone_nothing_before_it_changes(
 @pytest.mark.parametrize("method", [SourceOnly, PGDA, SAM])
 def test_other_methods_take_the_same_starts(files: dict[str, Path], dots: Path, tmp_path: Path, method: type):
     model = method(sgd, NetworkOptions(), from_file(files["blazepose"]))
-    train(model, dots, tmp_path, {**AT_256, "steps_per_epoch": 1})
+    fit(model, dots, tmp_path)
     assert not torch.equal(model.network.final.weight, opened(files["blazepose"]).final.weight)
 
 
@@ -264,7 +271,7 @@ def test_statistics_are_kept_and_a_line_says_so(files: dict[str, Path], dots: Pa
     options = AdaptationOptions(batchnorm="target")
     for kind, words in (("blazepose", "(they are folded into its convolutions)"), ("top-down", "own statistics; ")):
         model = MeanTeacher(sgd, NetworkOptions(), from_file(files[kind]), options)
-        train(model, dots, tmp_path / kind, {**AT_256, "steps_per_epoch": 1})
+        fit(model, dots, tmp_path / kind)
         line = said.pop()
         assert words in line
         assert "adaptation.batchnorm has no effect" in line
