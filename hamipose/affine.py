@@ -21,6 +21,7 @@ __all__ = [
     "apply_points",
     "augment_matrix",
     "compose",
+    "crop_box",
     "crop_matrix",
     "invert",
     "upright_box",
@@ -76,6 +77,20 @@ def crop_matrix(box_px: Float[np.ndarray, "4"], size: int, rotation_deg: float =
     linear = size / max(width, height) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     centre = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
     return np.column_stack([linear, (size - 1) / 2 - linear @ centre])
+
+
+def crop_box(matrix: Float[np.ndarray, "2 3"], size: int) -> tuple[Float[np.ndarray, "4"], float]:
+    """Undo :func:`crop_matrix`: the square box and the turn in degrees that a crop shows.
+
+    Args:
+        matrix: image → crop; a scaling, a turn and a shift.
+        size: side of the crop in pixels.
+    """
+    side = size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    (center,) = apply_points(invert(matrix), np.full((1, 2), (size - 1) / 2))
+    left, top = center + 0.5 - side / 2
+    turn_deg = -float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    return np.array([left, top, side, side], np.float32), turn_deg
 
 
 def upright_box(

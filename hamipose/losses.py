@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from hamipose.precision import at_least_single
 
-__all__ = ["consistency", "heatmap_kl", "heatmap_mse", "small_losses"]
+__all__ = ["bernoulli_kl", "consistency", "heatmap_kl", "heatmap_mse", "small_losses"]
 
 
 def heatmap_mse(
@@ -50,6 +50,50 @@ def heatmap_mse(
         per_map = per_map * weight
     normaliser = predicted.numel() if reduction == "mean" else len(predicted)
     return per_map.sum(0) * (0.5 / normaliser)
+
+
+def bernoulli_kl(
+    logits: Float[Tensor, "batch keypoint height width"],
+    target: Float[Tensor, "batch keypoint height width"],
+    weight: Float[Tensor, "batch keypoint"]
+    | Bool[Tensor, "batch keypoint"]
+    | Float[Tensor, " batch #keypoint #height #width"]
+    | Bool[Tensor, " batch #keypoint #height #width"]
+    | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Float[Tensor, " keypoint"]:
+    r"""Divergence of each keypoint's heatmaps, where a heatmap is the sigmoid of logits.
+
+    .. math:: L_k = \frac{1}{Z} \sum_{n,u} w_{nk}(u) \left[ \hat H \log\frac{\hat H}{\sigma(z)} +
+        (1 - \hat H) \log\frac{1 - \hat H}{1 - \sigma(z)} \right]_{nk}(u), \qquad
+        \frac{\partial L_k}{\partial z} = \frac{w}{Z} (\sigma(z) - \hat H)
+
+    It is binary cross-entropy less the target's entropy: 0, with a gradient of 0, exactly where the maps agree. A
+    squared error of sigmoids would give no gradient to a false peak that the network is sure of.
+
+    Args:
+        logits: outputs of the network; any floating type; the loss is computed in single precision at least.
+        target: heatmaps to reach, in [0, 1].
+        weight: as in :func:`heatmap_mse`.
+        reduction: the normalizer Z, as in :func:`heatmap_mse`.
+
+    Returns:
+        One loss per keypoint.
+
+    Raises:
+        ValueError: the reduction is neither.
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f'reduction is {reduction!r}: expected "mean" or "sum"')
+    z, wanted = at_least_single(logits), at_least_single(target)
+    entropy = -torch.special.xlogy(wanted, wanted) - torch.special.xlogy(1 - wanted, 1 - wanted)
+    divergence = F.binary_cross_entropy_with_logits(z, wanted, reduction="none") - entropy
+    if weight is not None and weight.ndim == 4:
+        divergence = divergence * weight
+    per_map = divergence.sum((2, 3))
+    if weight is not None and weight.ndim == 2:
+        per_map = per_map * weight
+    return per_map.sum(0) / (logits.numel() if reduction == "mean" else len(logits))
 
 
 def consistency(

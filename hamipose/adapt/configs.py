@@ -106,6 +106,7 @@ def adapt_config(
     start: Path,
     report: dict[str, Any] | None,
     quantized: bool = False,
+    pretrained: bool = False,
 ) -> dict[str, Any]:
     """A run of HamiPose from the start.
 
@@ -119,6 +120,7 @@ def adapt_config(
         start: checkpoint to start from.
         report: labelled frames, if there are any; they are scored and choose nothing.
         quantized: how the targets were encoded that the start learned.
+        pretrained: the start is a network that others have trained: its points are the labels, and steps are small.
     """
     config = _common(plan, folder, cache, source, plan.adapt_steps, seed)
     config["model"]["init_args"]["training"]["init_from"] = str(start)
@@ -129,6 +131,12 @@ def adapt_config(
         config["model"]["init_args"]["adaptation"]["labels"] = "predictions"
     config["data"]["target"] = [target]
     config["data"]["student_views"] = "photometric" if plan.image_size < 192 else "hamipose"
+    if pretrained:
+        arguments = config["model"]["init_args"]
+        arguments["network"] = {"skeleton": "body16", "weights": "none", "trained": plan.trained}
+        arguments["adaptation"].setdefault("labels", "keypoint")
+        arguments["adaptation"] |= {"discard_fraction": 0.5}
+        arguments["optimizer"] = {"init_args": {"lr": 1e-4}}
     if report is not None:
         config["data"]["report"] = {"labelled": report}
     return config

@@ -52,7 +52,7 @@ def labelled_pck(
     samples = [dataset[i] for i in range(len(dataset) if count is None else min(count, len(dataset)))]
     guesses, truths, seen = [], [], []
     for sample, found in zip(samples, model.stream(samples), strict=True):
-        matrix = crop_matrix(sample.box_px, size)
+        matrix = crop_matrix(sample.box_px, size, sample.rotation_deg)
         truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
         guesses.append(apply_points(matrix, found.keypoints_px.astype(np.float64)).astype(np.float32)[joints])
         truths.append(truth[joints])

@@ -69,7 +69,7 @@ def look(people: Iterable[UnlabelledSample], models: Mapping[str, Predictor]) ->
         for name, model in models.items():
             seen.found[name] += model.stream(batch)
         for person in batch:
-            crop = warp(person.image, crop_matrix(person.box_px, size), size)
+            crop = warp(person.image, crop_matrix(person.box_px, size, person.rotation_deg), size)
             seen.crops.append(UnlabelledSample(image=crop, box_px=whole_box(size, size), name=person.name))
             seen.shown_from_picture.append(crop_matrix(person.box_px, _SIDE))
             seen.shown.append(warp(person.image, seen.shown_from_picture[-1], _SIDE))

@@ -1,16 +1,20 @@
 """What a machine can do in reasonable time: backbone, size and length of a run, and how long that will take."""
 
+import copy
 import os
 import time
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from hamipose.errors import InputError
+from hamipose.models.folder import ModelInfo
 from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.start import Part
 from hamipose.running.processors import processors
 
-__all__ = ["Machine", "Plan", "default_plan", "estimate_minutes", "this_machine"]
+__all__ = ["Machine", "Plan", "default_plan", "estimate_minutes", "pretrained_plan", "this_machine"]
 
 _RENDERED_PER_SECOND = 10  # pictures of built-in people at 256 px on one core, benchmarks/render.py
 
@@ -61,6 +65,7 @@ class Plan:
         adapt_steps: steps of adaptation.
         precision: Lightning's word.
         workers: loading processes.
+        trained: layers of a pretrained network to train; see `hamipose.methods.options.NetworkOptions`.
     """
 
     backbone: str
@@ -73,6 +78,28 @@ class Plan:
     adapt_steps: int
     precision: str
     workers: int
+    trained: Part = "all"
+
+
+def pretrained_plan(machine: Machine, info: ModelInfo) -> Plan:
+    """Lengths for a pretrained network, whose sizes are its own: short, as it is trained already.
+
+    Args:
+        machine: what there is.
+        info: the network.
+    """
+    plan = default_plan(machine)
+    return replace(
+        plan,
+        backbone=info.backbone,
+        deconv_channels=info.deconv_channels,
+        image_size=info.image_size,
+        batch_size=8,
+        people=500,
+        start_steps=0,
+        adapt_steps=300,
+        precision="32-true",
+    )
 
 
 def default_plan(machine: Machine) -> Plan:
@@ -102,7 +129,9 @@ def default_plan(machine: Machine) -> Plan:
     )
 
 
-def estimate_minutes(plan: Plan, machine: Machine, *, start_steps: int, adapt_steps: int, pictures: int) -> float:
+def estimate_minutes(
+    plan: Plan, machine: Machine, *, start_steps: int, adapt_steps: int, pictures: int, network: nn.Module | None = None
+) -> float:
     """Minutes that what is left of a plan takes here, from a few steps of its network on noise.
 
     A step of adaptation passes two batches through the network forward and backward and one through the teacher.
@@ -113,13 +142,15 @@ def estimate_minutes(plan: Plan, machine: Machine, *, start_steps: int, adapt_st
         start_steps: steps on the source alone that are left.
         adapt_steps: steps of adaptation that are left.
         pictures: of built-in people that have to be made.
+        network: a pretrained one that training starts from; a new one of the plan's backbone if None.
 
     Raises:
         InputError: a batch does not fit into memory.
     """
     device = torch.device("cuda" if machine.gpu else "cpu")
     try:
-        network = PoseNetwork(16, plan.backbone, None, plan.deconv_channels).to(device)
+        made = network or PoseNetwork(16, plan.backbone, None, plan.deconv_channels)
+        network = copy.deepcopy(made).to(device).train()
         images = torch.randn(plan.batch_size, 3, plan.image_size, plan.image_size, device=device)
         times = []
         for _ in range(3):

@@ -11,6 +11,7 @@ __all__ = ["Request"]
 
 #: What is called otherwise on the command line.
 _OPTIONS = {"image_size": "size", "adapt_steps": "steps"}
+_NOT_DECISIVE = ("workers", "precision")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Request:
         out: folder of the result.
         plan: sizes and lengths.
         seed: of training.
-        start: a model to start from; one is trained on the source where None.
+        start: a model to start from, or the name of a pretrained one; one is trained on the source if None.
         source: a labelled set as class path and arguments; built-in people where None.
         boxes: COCO file with a box for each person.
         detector: finds the people where no boxes are given, as `hamipose.inference.detecting.open_detector` says.
@@ -56,16 +57,18 @@ class Request:
         things are kept.
         """
         plan = asdict(self.plan)
+        if self.plan.trained == "all":  # the only choice for networks that are not pretrained
+            plan.pop("trained")
         options = {
             "seed": self.seed,
             "every": self.every,
-            "start": self.start and self.start.resolve(),
+            "start": self.start and (self.start.resolve() if self.start.exists() else self.start),
             "source": self.source and json.dumps(self.source["init_args"], sort_keys=True),
             "boxes": self.boxes and Path(self.boxes).resolve(),
             "detector": self.detector,
             "detector_least": self.detector_least,
             "teacher": self.teacher and Path(self.teacher).resolve(),
-            **{_OPTIONS.get(name, name): plan[name] for name in plan if name not in ("workers", "precision")},
+            **{_OPTIONS.get(name, name): plan[name] for name in plan if name not in _NOT_DECISIVE},
         }
         words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]
         return [str(self.footage.resolve()), *words]

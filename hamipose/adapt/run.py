@@ -11,24 +11,26 @@ import numpy as np
 import yaml
 
 from hamipose.adapt.checks import check_request
-from hamipose.adapt.configs import adapt_config, labelled_set, start_config, target_set
+from hamipose.adapt.configs import adapt_config, labelled_set, target_set
 from hamipose.adapt.labelled import check_labels, labelled_pck
 from hamipose.adapt.left import pictures_to_make, steps_left
 from hamipose.adapt.look import frames, look, side_by_side
 from hamipose.adapt.plan import Machine, estimate_minutes
 from hamipose.adapt.request import Request
 from hamipose.adapt.signs import Signs, read_signs, rows, warnings
+from hamipose.adapt.start import align, open_given, starting_checkpoint
 from hamipose.cli.build import build
 from hamipose.cli.training import train_in
 from hamipose.data.coco import CocoKeypoints
 from hamipose.errors import InputError
 from hamipose.inference.detecting import find_people, open_detector
-from hamipose.inference.predictor import Predictor, load
+from hamipose.inference.predictor import load
 from hamipose.inference.writers import write_coco
 from hamipose.io.whole_file import write_text
 from hamipose.models.folder import save_folder
+from hamipose.models.pretrained.start import Start
+from hamipose.models.statistics import batchnorm_layers
 from hamipose.report import Page, curves
-from hamipose.running.last_checkpoint import AtomicCheckpoints
 from hamipose.running.metrics_file import read_columns
 from hamipose.running.runs import agree, begun, note
 
@@ -43,38 +45,6 @@ def _fit(config: dict[str, Any], folder: Path) -> None:
     if not (folder / "scores.json").exists():
         write_text(path, yaml.safe_dump(config, sort_keys=False))
     train_in(folder, ["--config", str(path)])
-
-
-def _as_checkpoint(model: Predictor, path: Path) -> Path:
-    """A model as the kind of file that training starts from."""
-    info = model.info
-    if info.maps == "log-densities":
-        raise InputError(f"{info.method} finds logarithms of densities; adaptation starts from heatmaps: give another")
-    network: Any = model.network if info.maps == "heatmaps" else model.network.network
-    state = {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
-    hparams = {
-        "method": info.method,
-        "skeleton": info.skeleton,
-        "backbone": info.backbone,
-        "deconv_channels": list(info.deconv_channels),
-        "quantized": info.quantized,
-        "statistics": info.statistics,
-    }
-    content = {"state_dict": state, "hyper_parameters": hparams, "image_size": info.image_size}
-    AtomicCheckpoints().save_checkpoint(content, path)
-    return path
-
-
-def _start(request: Request) -> Path:
-    """The checkpoint that adaptation starts from, or started from."""
-    if request.start is not None:
-        path = request.out / "start" / "given.ckpt"
-        if path.exists() and (request.out / "adapted" / "checkpoints" / "last.ckpt").exists():
-            return path
-        return _as_checkpoint(load(request.start, device="cpu"), path)
-    folder = request.out / "start"
-    _fit(start_config(request.plan, folder, request.cache, request.source, request.seed), folder)
-    return folder / "checkpoints" / "last.ckpt"
 
 
 def _with_people(request: Request, say: Callable[[str], None]) -> Request:
@@ -135,18 +105,20 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     """
     began = time.monotonic()
     plan = request.plan
+    given = None
     if request.start is not None:
-        info = load(request.start, device="cpu").info
+        given = open_given(request.start)
+        info = given.info
         plan = replace(plan, backbone=info.backbone, deconv_channels=info.deconv_channels, weights="none")
         plan = replace(plan, image_size=info.image_size)
         request = replace(request, plan=plan)
-        if info.skeleton != "body16":
-            raise InputError(f"{request.start} finds the keypoints of {info.skeleton}; built-in people have body16")
     decisive = request.decisive
     if begun(request.out):
         agree(request.out, decisive, "--out")
     check_request(request, say)
     request = _with_people(request, say)
+    if given is not None:
+        request = align(request, given)
     if next(frames(request, 1)[0], None) is None:  # before anything is trained
         raise InputError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")
     target = target_set(request.footage, request.boxes, request.every, request.teacher)
@@ -160,14 +132,18 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     adapt_steps = steps_left(request.out / "adapted", plan.adapt_steps)
     start_steps = 0 if request.start is not None else steps_left(request.out / "start", plan.start_steps)
     pictures = pictures_to_make(plan, request.cache) if request.source is None and start_steps + adapt_steps else 0
-    minutes = estimate_minutes(plan, machine, start_steps=start_steps, adapt_steps=adapt_steps, pictures=pictures)
+    network = None if given is None else given.network
+    if isinstance(network, Start):
+        network.train_only(plan.trained)
+    left = {"start_steps": start_steps, "adapt_steps": adapt_steps, "pictures": pictures}
+    minutes = estimate_minutes(plan, machine, **left, network=network)
     say(f"{plan.backbone} at {plan.image_size} px on {machine}: about {max(1, round(minutes))} min to go")
     if not begun(request.out):
         request.out.mkdir(parents=True, exist_ok=True)
         note(request.out, decisive)
     if start_steps:
         say("Training on the source (what is missing of built-in people is made first)")
-    start = _start(request)
+    start = starting_checkpoint(request, _fit)
     say(f"Adapting to {request.footage}")
     folder = request.out / "adapted"
     config = adapt_config(
@@ -180,6 +156,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         start=start,
         report=report,
         quantized=load(start, device="cpu", image_size=plan.image_size).info.quantized,
+        pretrained=given is not None and isinstance(given.network, Start),
     )
     _fit(config, folder)
 
@@ -208,7 +185,8 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     for threshold in scores.get("before", {}):
         was, now = (100 * scores[name][threshold] for name in ("before", "after"))
         say(f"  PCK@{threshold:<4} {was:16.1f} → {now:.1f} % on the labelled pictures")
-    say(f"  BatchNorm statistics: {before_model.info.statistics} → {after_model.info.statistics} images'")
+    if batchnorm_layers(after_model.network):
+        say(f"  BatchNorm statistics: {before_model.info.statistics} → {after_model.info.statistics} images'")
     for doubt in doubts:
         say(f"Careful: {doubt}. Look at {page} before you use the model.")
     say(f"The model is in {request.out}, pictures and curves in {page}")

@@ -84,7 +84,7 @@ def read_signs(
     plain, mirrored, back, peaks = [], [], [], []
     for start in range(0, len(frames), batch_size):
         batch = frames[start : start + batch_size]
-        pixels = np.stack([warp(f.image, crop_matrix(f.box_px, size), size) for f in batch])
+        pixels = np.stack([warp(f.image, crop_matrix(f.box_px, size, f.rotation_deg), size) for f in batch])
         crops = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
         points, peak = _found(model, crops)
         plain.append(points)

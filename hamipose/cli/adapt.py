@@ -15,6 +15,7 @@ examples
   python -m hamipose adapt photos/ --out runs/photos
   python -m hamipose adapt clip.mp4 --out runs/clip --every 5
   python -m hamipose adapt photos/ --out runs/photos --start runs/other --labels few.json
+  python -m hamipose adapt photos/ --out runs/photos --start blazepose-full --detector blazepose
   python -m hamipose adapt party.mp4 --out runs/party --detector torchvision
   python -m hamipose adapt photos/ --out runs/photos --teacher predictions.json
 
@@ -31,7 +32,8 @@ def _parser() -> Arguments:
     )
     parser.add_argument("footage", type=Path, help="a folder of pictures, or a video")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the report")
-    parser.add_argument("--start", type=Path, help="model or checkpoint to start from; trained first if left out")
+    parser.add_argument("--start", type=Path, help="model or pretrained network to start from; trained if left out")
+    parser.add_argument("--trained", choices=("all", "head"), help="layers of a pretrained --start to train")
     parser.add_argument("--boxes", help="COCO file with a box for each person")
     parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
@@ -79,10 +81,12 @@ def main(arguments: list[str]) -> None:
         if not colon or not root:
             raise InputError(f"--source is {given.source!r}, expected FOLDER:ANNOTATIONS")
     from hamipose.adapt.configs import labelled_set
-    from hamipose.adapt.plan import default_plan, this_machine
+    from hamipose.adapt.plan import default_plan, pretrained_plan, this_machine
     from hamipose.adapt.request import Request
     from hamipose.adapt.run import adapt
+    from hamipose.adapt.start import open_given
     from hamipose.io.formats import VIDEO_SUFFIXES, unread_reason
+    from hamipose.models.pretrained.start import Start
 
     if not given.footage.is_dir() and given.footage.suffix.lower() not in VIDEO_SUFFIXES:
         if (reason := unread_reason(given.footage)) is not None:
@@ -100,8 +104,14 @@ def main(arguments: list[str]) -> None:
         "people": given.people,
         "start_steps": given.start_steps,
         "adapt_steps": given.steps,
+        "trained": given.trained,
     }
-    plan = replace(default_plan(machine), **{k: v for k, v in asked.items() if v is not None})
+    opened = None if given.start is None else open_given(given.start)
+    pretrained = opened is not None and isinstance(opened.network, Start)
+    if given.trained is not None and not pretrained:
+        raise InputError("--trained is given without a pretrained network in --start, such as blazepose-full")
+    plan = pretrained_plan(machine, opened.info) if pretrained and opened is not None else default_plan(machine)
+    plan = replace(plan, **{k: v for k, v in asked.items() if v is not None})
     request = Request(
         footage=given.footage,
         out=given.out,

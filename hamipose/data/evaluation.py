@@ -52,7 +52,7 @@ class PlainCrops(Dataset):
     def __getitem__(self, index: int) -> LabelledBatch:
         padding = index >= len(self.dataset)
         sample = self.dataset[index % len(self.dataset)]
-        matrix = crop_matrix(sample.box_px, self.size)
+        matrix = crop_matrix(sample.box_px, self.size, sample.rotation_deg)
         image = warp(sample.image, matrix, self.size)
         if isinstance(sample, Sample):
             keypoints_px, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, self.size)

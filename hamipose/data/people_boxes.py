@@ -74,6 +74,8 @@ def _read(path: Path) -> tuple[CocoFile, list[CocoPerson]]:
 class BoxedPeople(UnlabelledDataset):
     """People in a folder of pictures, where an annotation file or a list of results has a box for them.
 
+    A number ``rotation_deg`` of an annotation turns the crop, for people who are not upright in the picture.
+
     Pictures are upright: turned as their orientation tags say. Boxes in pixels of the stored pictures are turned with
     them; see :func:`hamipose.io.picture_frame.upright_of` for how the two are told apart.
 
@@ -147,7 +149,13 @@ class BoxedPeople(UnlabelledDataset):
         path, person = self.people[index]
         box = padded_box(self._box(path, person), self.margin).astype(np.float32)
         image, reduction = self.decode(Path(path), box)
-        return UnlabelledSample(image, box_px=box / reduction, name=f"{path}#{index}", reduction=reduction)
+        return UnlabelledSample(
+            image,
+            box_px=box / reduction,
+            name=f"{path}#{index}",
+            reduction=reduction,
+            rotation_deg=person.rotation_deg,
+        )
 
 
 class BoxedFrames(UnlabelledDataset):
@@ -247,4 +255,6 @@ class BoxedFrames(UnlabelledDataset):
                 f"{person.image.width} × {person.image.height} px; expected boxes for this video"
             )
         box = padded_box(person.box_px, self.margin).astype(np.float32)
-        return UnlabelledSample(image=image, box_px=box, name=f"{self.path}#{number}#{index}")
+        return UnlabelledSample(
+            image=image, box_px=box, name=f"{self.path}#{number}#{index}", rotation_deg=person.rotation_deg
+        )

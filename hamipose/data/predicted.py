@@ -188,6 +188,7 @@ class PredictedKeypoints(UnlabelledDataset):
             sample.box_px,
             sample.name,
             sample.reduction,
+            rotation_deg=sample.rotation_deg,
             pseudo_keypoints_px=points,
             pseudo_scores=scores,
         )

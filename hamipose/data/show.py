@@ -47,7 +47,7 @@ def contact_sheet(
                 raise
             pictures += [label(np.full((size, size, 3), 64, np.uint8), str(error)[-40:])] * (1 + augmented)
             continue
-        crop = crop_matrix(sample.box_px, size)
+        crop = crop_matrix(sample.box_px, size, sample.rotation_deg)
         for number in range(1 + augmented):
             view = (PRESETS["none"] if number == 0 else views).view(sample, size, rng)
             keypoints_px, visibility = labels_in_view(

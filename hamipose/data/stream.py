@@ -205,7 +205,7 @@ class TrainStream(Dataset):
         keypoints_px, visibility = labels_in_view(
             sample.keypoints_px,
             sample.visibility,
-            compose(view.matrix, crop_matrix(sample.box_px, self.size)),
+            compose(view.matrix, crop_matrix(sample.box_px, self.size, sample.rotation_deg)),
             self.size,
             self.mirror if view.mirrored else None,
         )
@@ -225,7 +225,7 @@ class TrainStream(Dataset):
     def _predicted(self, sample: UnlabelledSample) -> _Predicted | None:
         if not isinstance(sample, PredictedSample):
             return None
-        crop = crop_matrix(sample.box_px, self.size)
+        crop = crop_matrix(sample.box_px, self.size, sample.rotation_deg)
         points = apply_points(crop, sample.pseudo_keypoints_px.astype(np.float64))
         return _Predicted(points.astype(np.float32), sample.pseudo_scores.astype(np.float32))
 

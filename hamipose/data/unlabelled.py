@@ -50,7 +50,9 @@ class Unlabelled(UnlabelledDataset):
 
     def __getitem__(self, index: int) -> UnlabelledSample:
         sample = self.dataset[index]
-        return UnlabelledSample(sample.image, sample.box_px, sample.name, sample.reduction)
+        return UnlabelledSample(
+            sample.image, sample.box_px, sample.name, sample.reduction, rotation_deg=sample.rotation_deg
+        )
 
 
 def unlabelled(dataset: KeypointDataset) -> UnlabelledDataset:

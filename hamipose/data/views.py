@@ -123,7 +123,7 @@ class Views:
     def view(self, sample: UnlabelledSample, size: int, rng: np.random.Generator, window: Window | None = None) -> View:
         """A random view of a sample, square, `size` pixels on a side; `window` as for :meth:`sample_matrix`."""
         matrix, mirrored = self.sample_matrix(size, rng, window)
-        image = warp(sample.image, compose(matrix, crop_matrix(sample.box_px, size)), size)
+        image = warp(sample.image, compose(matrix, crop_matrix(sample.box_px, size, sample.rotation_deg)), size)
         photometry = _photometry(self, size)
         if photometry is not None:
             photometry.set_random_seed(int(rng.integers(2**31)))

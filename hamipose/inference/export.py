@@ -18,6 +18,7 @@ from hamipose.inference.predictor import Predictor
 from hamipose.io.whole_file import whole_file
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
+from hamipose.models.pretrained.start import Start
 
 __all__ = ["Exported", "export_onnx", "largest_difference"]
 
@@ -87,8 +88,8 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
 
     The input is ``image`` (uint8, batch × 3 × size × size, RGB crops), the output ``heatmaps``; the file's metadata
     have the keypoints' names, the size, and ``stride`` and ``offset_px``: a cell lies at stride · cell + offset_px in
-    pixels of the crop. ``targets`` says how those were encoded that it learned (sub-pixel or quantized),
-    ``statistics`` which images' BatchNorm statistics it has.
+    pixels of the crop. ``crop`` says how people are to be shown, ``targets`` how those were encoded that it learned
+    (sub-pixel or quantized), ``statistics`` which images' BatchNorm statistics it has.
 
     Args:
         model: what to export.
@@ -133,11 +134,21 @@ def _described_and_checked(model: Predictor, path: Path, opset: int, tolerance: 
         raise InputError(
             f"opset is {opset}, of which version the network's operators could not be written; {version} can be had"
         )
+    stride, offset = PoseNetwork.stride, offset_px(PoseNetwork.stride, model.info.quantized)
+    crop = "square about the box of a person"
+    if isinstance(model.network, Start):
+        stride, offset = model.network.stride, model.network.offset_px
+        if model.upright:
+            crop = "square, turned so that the person is upright"
+        elif model.network.aspect < 1:
+            crop = f"square; seen is its middle, {model.network.aspect:g} times as wide as high"
     about = {
         "keypoints": ",".join(model.skeleton.keypoints),
         "image_size": str(model.info.image_size),
-        "stride": str(PoseNetwork.stride),
-        "offset_px": str(offset_px(PoseNetwork.stride, model.info.quantized)),
+        "stride": str(stride),
+        "offset_px": str(offset),
+        "input": "uint8 RGB; the file normalizes",
+        "crop": crop,
         "targets": "quantized" if model.info.quantized else "sub-pixel",
         "statistics": model.info.statistics,
         "backbone": model.info.backbone,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from hamipose.affine import apply_points, crop_matrix, invert, upright_box
+from hamipose.affine import apply_points, crop_box, crop_matrix, invert, upright_box
 from hamipose.data.crops import whole_box
 from hamipose.data.decode import read_image
 from hamipose.data.views import warp
@@ -23,12 +23,9 @@ from hamipose.methods.predictions import region_px
 from hamipose.models.device import moved
 from hamipose.models.folder import ModelInfo, open_folder
 from hamipose.models.preprocess import normalise
-from hamipose.models.pretrained.catalog import DETECTOR, cached
-from hamipose.models.pretrained.fetch import blazepose_info
-from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
+from hamipose.models.pretrained.opening import open_pretrained, with_skeleton
 from hamipose.models.pretrained.start import Start
-from hamipose.models.pretrained.topdown import read_topdown
-from hamipose.skeletons import SKELETONS, Skeleton
+from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabelledSample
 
 __all__ = ["Prediction", "Predictor", "load"]
@@ -160,6 +157,22 @@ class Predictor:
             box = np.array([left, top, side, side], np.float32)
         return crop_matrix(box, self.info.image_size, sample.rotation_deg)
 
+    def aligned(self, samples: Iterable[UnlabelledSample], *, batch_size: int = 16) -> Iterator[UnlabelledSample]:
+        """Give samples the box and the turn of the crop that their keypoints are read from, after all passes.
+
+        Args:
+            samples: pictures with boxes.
+            batch_size: pictures that pass through the network together.
+        """
+        size, rest = self.info.image_size, iter(samples)
+        while batch := list(islice(rest, batch_size)):
+            matrices = np.stack([self._crop(sample) for sample in batch])
+            for _ in range(self.passes - 1):
+                matrices = self._closer(batch, matrices)
+            for sample, matrix in zip(batch, matrices, strict=True):
+                box, turn_deg = crop_box(matrix, size)
+                yield replace(sample, box_px=box, rotation_deg=turn_deg)
+
     @torch.inference_mode()
     def _closer(
         self, batch: list[UnlabelledSample], matrices: Float[np.ndarray, "batch 2 3"]
@@ -256,42 +269,21 @@ def load(
     """
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}, expected a side in pixels, at least 1")
-    pretrained = _pretrained(path, skeleton)
+    pretrained = open_pretrained(path, skeleton)
     if pretrained is not None:
         network, info = pretrained
         model = Predictor(network, replace(info, image_size=image_size or info.image_size), device, passes)
-    elif skeleton is not None:
-        raise InputError(
-            f"skeleton is given for {path}; a model that `fit` or `adapt` made has the one it was made with"
-        )
     else:
         model = _opened(Path(path), device, image_size, passes)
+        if skeleton is not None and isinstance(model.network, Start):
+            model.network, model.info = with_skeleton(model.network, model.info, skeleton)
+        elif skeleton is not None:
+            raise InputError(
+                f"skeleton is given for {path}; a model that `fit` or `adapt` made has the one it was made with"
+            )
     if image_size is not None:
         model.heatmaps(torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8))
     return model
-
-
-def _pretrained(path: str | Path, skeleton: str | None) -> tuple[nn.Module, ModelInfo] | None:
-    """A pretrained network that knows all of its keypoints, with those asked for; None if `path` is something else."""
-    if Path(path).suffix == ".pth" and Path(path).is_file():
-        if skeleton not in (None, "coco17"):
-            raise InputError(f"skeleton is {skeleton!r}; {path} has the keypoints of coco17")
-        top_down, backbone, widths = read_topdown(path)
-        return top_down, ModelInfo("coco17", backbone, widths, top_down.image_size, architecture="top-down")
-    if Path(path).suffix == ".tflite":
-        network, info = read_landmark_network(path), blazepose_info(Path(path).stem)
-    elif Path(path).exists() or (folder := cached(str(path))) is None:
-        return None
-    elif str(path) == DETECTOR:
-        raise InputError(f"{path} finds people and no keypoints; give it as --detector")
-    else:
-        opened, info = open_folder(folder)
-        assert isinstance(opened, BlazePose)
-        network = opened
-    name = skeleton or "coco17"
-    if name not in SKELETONS or not set(SKELETONS[name].all) <= set(network.skeleton.keypoints):
-        raise InputError(f"skeleton is {name!r}; expected coco17, blazepose33, body16 or lsp14")
-    return network.select(SKELETONS[name]), replace(info, skeleton=name)
 
 
 def _opened(path: Path, device: str | None, image_size: int | None, passes: int | None = None) -> Predictor:

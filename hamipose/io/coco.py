@@ -101,6 +101,9 @@ class CocoFile:
         score = record.get("score")
         if score is not None and as_number(score) is None:
             raise BadRecord("its score is not a number")
+        turned = record.get("rotation_deg", 0.0)
+        if as_number(turned) is None:
+            raise BadRecord("its rotation_deg is not a number")
         return CocoPerson(
             number=position,
             id=identifier(record.get("id")),
@@ -110,6 +113,7 @@ class CocoFile:
             box_px=None,
             keypoints=None,
             score=None if score is None else as_number(score),
+            rotation_deg=float(turned),
         )
 
     def people_with_keypoints(

@@ -60,6 +60,7 @@ class CocoPerson:
         box_px: left, top, width and height; None where there is no box.
         keypoints: None where only boxes were asked for.
         score: how sure a detector is of the person; None of a label.
+        rotation_deg: how far the person is turned, clockwise as seen; a number of our own.
     """
 
     number: int
@@ -70,6 +71,7 @@ class CocoPerson:
     box_px: Float[np.ndarray, "4"] | None
     keypoints: Keypoints | None
     score: float | None
+    rotation_deg: float = 0.0
 
     @property
     def picture(self) -> Identifier:

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from hamipose.affine import invert, warp_heatmaps
 from hamipose.gating import AlignmentGate, DiagonalMetric, ScalarMetric, pull_back
-from hamipose.losses import consistency
 from hamipose.methods.diagnostics import Objective
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.keypoint_labels import TargetLabels
-from hamipose.methods.options import AdaptationOptions, TrainingOptions
+from hamipose.methods.options import AdaptationOptions
 from hamipose.methods.target_labels import label_source
 from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.start import Start
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch
 
@@ -44,7 +45,7 @@ def averaged(*tensors: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def final_rows(network: PoseNetwork) -> Float[Tensor, "keypoint parameter"]:
+def final_rows(network: PoseNetwork | Start) -> Float[Tensor, "keypoint parameter"]:
     """A copy of the last layer's rows θ^(k) = [W_k, b_k]."""
     assert network.final.bias is not None
     return torch.cat([network.final.weight.flatten(1), network.final.bias[:, None]], 1)
@@ -59,26 +60,29 @@ class Adaptation(nn.Module):
         metric: of the gate's inner products.
         options: λ, τ and the like.
         mirror: the skeleton's mirror pairs.
-        training: how labels are encoded; ``training.quantise`` decides where the cells of a heatmap lie.
+        encoding: how labels are encoded.
     """
 
     def __init__(
         self,
-        network: PoseNetwork,
+        network: PoseNetwork | Start,
         gate: AlignmentGate,
         metric: ScalarMetric | DiagonalMetric | None,
         options: AdaptationOptions,
         mirror: list[int],
-        training: TrainingOptions,
+        encoding: Encoding,
     ):
         super().__init__()
-        self.teacher = Teacher(network, decay=options.decay, batchnorm=options.batchnorm)
+        # A pretrained network keeps its own BatchNorm statistics.
+        batchnorm = "copy" if isinstance(network, Start) else options.batchnorm
+        self.teacher = Teacher(network, decay=options.decay, batchnorm=batchnorm)
+        self.loss = network.loss
         self.gate = gate
         self.metric = metric
         self.options = options
         self.mirror = mirror
-        self.quantise = training.quantise
-        self.label_source = label_source(options, training, mirror)
+        self.encoding = encoding
+        self.label_source = label_source(options, encoding, mirror)
         self._rows: Tensor | None = None
 
     def unwarp(
@@ -94,7 +98,7 @@ class Adaptation(nn.Module):
             matrix: plain crop → view.
             mirrored: whether the view is.
         """
-        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantise=self.quantise)
+        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantise=self.encoding.whole_pixels)
 
     def teach(self, batch: TargetBatch) -> TargetLabels:
         """Return the labels of the target in the student's view, as ``adaptation.labels`` has them."""
@@ -114,14 +118,14 @@ class Adaptation(nn.Module):
 
         Args:
             source: the source's pass.
-            heatmaps: the student's, of the target.
+            heatmaps: outputs of the student's last layer, of the target.
             features: what the last layer made them of.
             batch: the target images.
             progress: the step as a fraction of γ's warm-up.
             reduction: norm of the losses.
         """
         labels = self.teach(batch)
-        target = Labelled(consistency(heatmaps, labels.heatmaps, labels.weight, reduction), heatmaps, features)
+        target = Labelled(self.loss(heatmaps, labels.heatmaps, labels.weight, reduction), heatmaps, features)
         return self.weigh(source, target, labels.confidence, progress=progress)
 
     def weigh(
@@ -148,11 +152,11 @@ class Adaptation(nn.Module):
         loss = (gate.weight * source.losses).sum() + (target_weight * target.losses).sum()
         return Objective(loss, source.losses, target.losses, gate, confident, self.options.trade_off)
 
-    def before_step(self, network: PoseNetwork) -> None:
+    def before_step(self, network: PoseNetwork | Start) -> None:
         """Remember the last layer."""
         self._rows = final_rows(network)
 
-    def after_step(self, network: PoseNetwork) -> Float[Tensor, "keypoint parameter"]:
+    def after_step(self, network: PoseNetwork | Start) -> Float[Tensor, "keypoint parameter"]:
         """Let the metric see the increment that was really applied and the teacher follow; returns the increment."""
         assert self._rows is not None, "before_step comes first"
         increment = final_rows(network) - self._rows

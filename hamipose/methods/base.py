@@ -16,12 +16,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from hamipose.affine import apply_points, invert
 from hamipose.data.base import named_skeleton
+from hamipose.errors import InputError
 from hamipose.gating import OpenGate
-from hamipose.heatmaps import decode, encode
-from hamipose.losses import heatmap_mse
 from hamipose.methods.adaptation import Adaptation, Labelled
+from hamipose.methods.building import build_network
 from hamipose.methods.checkpoint import check_skeleton, load_network, saved_encoding
 from hamipose.methods.checks import (
+    check_image_size,
     check_length,
     check_model,
     check_precision,
@@ -31,12 +32,14 @@ from hamipose.methods.checks import (
     check_target,
 )
 from hamipose.methods.diagnostics import Diagnostics, Objective
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.evaluation import Evaluation
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.predictions import Predictions, region_px
-from hamipose.methods.source_statistics import SourceStatistics, about_statistics
-from hamipose.models.network import PoseNetwork
+from hamipose.methods.source_statistics import SourceStatistics, about_start, about_statistics
 from hamipose.models.preprocess import normalise
+from hamipose.models.pretrained.mediapipe import BlazePose
+from hamipose.models.pretrained.start import Start
 from hamipose.models.statistics import StatisticsOf, batchnorm_layers
 from hamipose.running.backward import BackwardAsForward
 from hamipose.running.buffers import share_buffers
@@ -65,29 +68,30 @@ class PoseMethod(BackwardAsForward):
     """
 
     adaptation: Adaptation | None
+    takes_pretrained = True  # whether `training.init_from` may name a pretrained network of another kind
 
     def __init__(self, network: NetworkOptions, optimizer: OptimizerCallable, training: TrainingOptions):
         super().__init__()
         self.automatic_optimization = False
         self.adaptation = None
         self.skeleton = named_skeleton(network.skeleton)
-        self.network = PoseNetwork(
-            keypoints=len(self.skeleton),
-            backbone=network.backbone,
-            weights=None if network.weights == "none" else network.weights,
-            deconv_channels=tuple(network.deconv_channels),
-        )
+        self.network, about, self.pretrained = build_network(network, training)
+        if self.pretrained is not None and not self.takes_pretrained:
+            raise InputError(
+                f"{type(self).__name__} cannot start from a pretrained network ({self.pretrained}): it needs layers or "
+                "losses of its own; expected SourceOnly, MeanTeacher, HamiPose, PGDA, SAM, SAGM, GGA or Fishr"
+            )
+        quantized = training.quantise and self.pretrained is None
         # What is needed to build the network again; the checkpoint's copy never overrides a config.
         self.save_hyperparameters(
             {
                 "method": type(self).__name__,
                 "skeleton": network.skeleton,
-                "backbone": network.backbone,
-                "deconv_channels": list(network.deconv_channels),
-                "quantized": training.quantise,
+                **about,
+                "quantized": quantized,
             }
         )
-        self.quantized = training.quantise  # of the weights at hand: `test` takes a checkpoint's
+        self.quantized = quantized  # of the weights at hand: `test` takes a checkpoint's
         # The networks' own running statistics mix the domains; source validation is measured with the source's.
         self.source_statistics = SourceStatistics(self.network)
         self.make_optimizer = optimizer
@@ -101,6 +105,12 @@ class PoseMethod(BackwardAsForward):
         self.loaded: Trained | None = None
         self._evaluation: Evaluation | None = None
         self._head_step: Tensor | None = None
+
+    @property
+    def encoding(self) -> Encoding:
+        """How labels become heatmaps, and heatmaps keypoints."""
+        start = self.network if isinstance(self.network, Start) else None
+        return Encoding(self.training_options.sigma, self.quantized, start)
 
     # ------------------------------------------------------------------------------------------------ a step
 
@@ -154,6 +164,8 @@ class PoseMethod(BackwardAsForward):
 
     def delivered_statistics(self) -> StatisticsOf:
         """Return which images' BatchNorm statistics the network has that a user gets, as it is now."""
+        if self.pretrained is not None:
+            return "unknown"  # it keeps its own
         if not self.wants_target(sys.maxsize) or self.global_step <= self.steps_on_source():
             return "source"
         own_batches = self.adaptation is not None and self.adaptation.options.batchnorm == "target"
@@ -190,16 +202,15 @@ class PoseMethod(BackwardAsForward):
             features = self._features(normalise(batch.image))
         heatmaps = self.network.final(features).float()
         truth, visible = self.truth(batch)
-        losses = heatmap_mse(heatmaps, truth, visible, self.training_options.reduction)
+        losses = self.network.loss(heatmaps, truth, visible, self.training_options.reduction)
         return Labelled(losses, heatmaps, features)
 
     def truth(self, batch: SourceBatch) -> tuple[Float[Tensor, "batch keypoint h w"], Float[Tensor, "batch keypoint"]]:
         """Encoded labels, and which of them there are."""
-        options = self.training_options
         size = (batch.image.shape[-2], batch.image.shape[-1])
-        visible = batch.visibility > 0
-        truth = encode(batch.keypoints_px, size, sigma=options.sigma, visible=visible, quantise=options.quantise)
-        return truth, visible.float()
+        encoding = self.encoding
+        visible = (batch.visibility > 0) & encoding.known(len(self.skeleton), batch.image.device)
+        return encoding.encode(batch.keypoints_px, size, visible), visible.float()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> None:
         """Gradients, clip, step, schedule, teacher."""
@@ -285,6 +296,8 @@ class PoseMethod(BackwardAsForward):
         check_precision(str(self.trainer.precision))
         keep_activations(self.trainer)
         check_skeletons(getattr(self._data, "skeleton", self.skeleton), self.skeleton)
+        if isinstance(self.network, Start):
+            check_image_size(getattr(self._data, "image_size", None), self.network.image_size, str(self.pretrained))
         if stage == "fit":
             reset_seed()  # DDP has just done so: one process goes on with the random numbers of several
             adapts = self.wants_target(sys.maxsize)
@@ -296,7 +309,9 @@ class PoseMethod(BackwardAsForward):
                 check_length(total_steps(self.trainer), self.adaptation.options.gate_warmup)
             check_pretraining(self.steps_on_source(), total_steps(self.trainer))
         if stage == "fit" and self.training_options.init_from and not self.trainer.ckpt_path:
-            state = load_network(self.training_options.init_from, self.network, self.skeleton, self.quantized)
+            state: dict[str, Any] = {}
+            if self.pretrained is None:
+                state = load_network(self.training_options.init_from, self.network, self.skeleton, self.quantized)
             self.source_statistics.start_from(state, self.network, self.statistics_of())
             self.start_adaptation()
 
@@ -312,8 +327,8 @@ class PoseMethod(BackwardAsForward):
         share_buffers(self)
         data, paper = self._data, self.training_options.paper_scores
         names, networks = data.evaluation_names(), self.evaluated()
-        size, quantise = data.image_size, self.quantized
-        self._evaluation = Evaluation(names, networks, self.skeleton, size, paper, self.device, quantise)
+        size = data.image_size
+        self._evaluation = Evaluation(names, networks, self.skeleton, size, paper, self.device, self.encoding)
 
     def _evaluate(self, batch: LabelledBatch, number: int) -> None:
         assert self._evaluation is not None, "an evaluation has a start"
@@ -352,7 +367,7 @@ class PoseMethod(BackwardAsForward):
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Predictions:
         """Keypoints in pixels of the original images."""
-        keypoints_px, confidence = decode(self(normalise(batch.image)).float(), quantise=self.quantized)
+        keypoints_px, confidence = self.encoding.decode(self(normalise(batch.image)).float())
         original_from_crop = invert(batch.matrix)
         return Predictions(
             keypoints_px=apply_points(original_from_crop, keypoints_px),
@@ -372,6 +387,8 @@ class PoseMethod(BackwardAsForward):
         checkpoint["random_state"] = get_random_state()
         if self._optimizer_options is not None:
             checkpoint["run"] = run_record(self, self._start, self._optimizer_options)
+        if isinstance(self.network, BlazePose):
+            checkpoint["operations"] = self.network.program.to_json()
         checkpoint["image_size"] = getattr(self._data, "image_size", None)
         checkpoint.setdefault("hyper_parameters", {})["statistics"] = self.delivered_statistics()
 
@@ -395,7 +412,9 @@ class PoseMethod(BackwardAsForward):
 
     def on_train_start(self) -> None:
         """After resuming: forget what setting up has drawn."""
-        if self.wants_target(sys.maxsize) and batchnorm_layers(self.network):
+        if isinstance(self.network, Start):
+            rank_zero_info(about_start(self.network, str(self.pretrained)))
+        elif self.wants_target(sys.maxsize) and batchnorm_layers(self.network):
             rank_zero_info(about_statistics(None if self.adaptation is None else self.adaptation.options.batchnorm))
         if self._random_state is not None:
             set_random_state(self._random_state)

@@ -75,6 +75,8 @@ class CCSSL(PoseMethod):
         pretrain_steps: steps on the source alone before the first labelling.
     """
 
+    takes_pretrained = False
+
     def __init__(
         self,
         optimizer: OptimizerCallable,

@@ -106,6 +106,8 @@ class CGDM(PoseMethod):
         discrepancy: weight of d.
     """
 
+    takes_pretrained = False
+
     adaptation: Adaptation
 
     def __init__(
@@ -124,7 +126,7 @@ class CGDM(PoseMethod):
         nn.init.normal_(self.second.weight, std=0.001)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
         # The gate has nothing to say here.
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         self.supervision = supervision
         self.entropy = entropy
         self.gradient = gradient

@@ -7,8 +7,10 @@ from torch import nn
 
 from hamipose.errors import InputError
 from hamipose.io.tensor_file import check_finite
-from hamipose.models.folder import Maps, ModelInfo
+from hamipose.models.folder import Architecture, Maps, ModelInfo
 from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.operations import Program
+from hamipose.models.pretrained.start import Start
 from hamipose.running.checkpoint_file import read_checkpoint_file
 from hamipose.skeletons import SKELETONS, Skeleton
 
@@ -18,6 +20,8 @@ __all__ = [
     "load",
     "load_network",
     "model_info",
+    "network_state",
+    "program_of",
     "read_checkpoint",
     "saved_encoding",
 ]
@@ -83,11 +87,22 @@ def saved_encoding(checkpoint: dict[str, Any], quantized: bool, goes_on: bool) -
     return bool(saved)
 
 
-def _network_state(checkpoint: dict[str, Any], prefix: str) -> dict[str, Any]:
+def network_state(checkpoint: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the tensors whose names begin with a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if str(k).startswith(prefix)}
 
 
-def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
+def program_of(checkpoint: dict[str, Any]) -> Program | None:
+    """Return the operations of a network that consists of a list of them; None for other networks.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    text = checkpoint.get("operations")
+    return None if text is None else Program.from_json(text, "the checkpoint's list of operations")
+
+
+def load_network(path: str | Path, network: PoseNetwork | Start, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
     """Fill a network with a checkpoint's student; return the checkpoint's whole state.
 
     Args:
@@ -108,7 +123,7 @@ def load_network(path: str | Path, network: PoseNetwork, skeleton: Skeleton, qua
             f"{_named(quantized)}, which lie up to 1.5 px away; set training.quantise to {str(learned).lower()}"
         )
     try:
-        network.load_state_dict(_network_state(checkpoint, "network."))
+        network.load_state_dict(network_state(checkpoint, "network."))
     except RuntimeError:
         hparams = checkpoint["hyper_parameters"]
         raise InputError(
@@ -150,6 +165,7 @@ def model_info(checkpoint: dict[str, Any], image_size: int = 0, quantized: bool 
         refinement_width=0 if width is None else len(width),
         quantized=bool(hparams.get("quantized", quantized)),
         statistics=hparams.get("statistics", "unknown"),
+        architecture=hparams.get("architecture", "simple-baseline"),
     )
 
 
@@ -167,6 +183,7 @@ def _check_options(hparams: dict[str, Any]) -> None:
         and all(isinstance(width, int) and 0 < width <= 2**14 for width in widths)
         and len(widths) <= 8,
         "maps": hparams.get("maps", "heatmaps") in get_args(Maps),
+        "architecture": hparams.get("architecture", "simple-baseline") in get_args(Architecture),
     }
     for name, fits in sound.items():
         if not fits:
@@ -186,13 +203,16 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
     Raises:
         InputError: its weights are of another network than it says.
     """
-    state = _network_state(checkpoint, "adaptation.teacher.network.") or _network_state(checkpoint, "network.")
+    state = network_state(checkpoint, "adaptation.teacher.network.") or network_state(checkpoint, "network.")
     if info.maps != "heatmaps":
         state = {f"network.{name}": value for name, value in state.items()}
     if info.maps == "refined":
-        refinement = _network_state(checkpoint, "refinement_teacher.network.")
+        refinement = network_state(checkpoint, "refinement_teacher.network.")
         state |= {f"refinement.{name}": value for name, value in refinement.items()}
-    network = info.network()
+    program = program_of(checkpoint)
+    if info.architecture == "blazepose" and program is None:
+        raise InputError(f"the checkpoint lacks the operations of its network, a {info.backbone}; it is damaged")
+    network = info.network(program)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:

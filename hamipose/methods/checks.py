@@ -9,6 +9,7 @@ from hamipose.errors import InputError
 from hamipose.skeletons import Skeleton
 
 __all__ = [
+    "check_image_size",
     "check_length",
     "check_model",
     "check_precision",
@@ -28,6 +29,23 @@ def check_precision(precision: str) -> None:
     if precision not in ("32-true", "bf16-mixed"):
         reason = "whose loss scaling hides gradients from the gate; " if precision == "16-mixed" else ""
         raise InputError(f"trainer.precision is {precision}, {reason}expected bf16-mixed or 32-true")
+
+
+def check_image_size(data: int | None, network: int, name: str) -> None:
+    """Refuse images of another size than a pretrained network was trained on.
+
+    Args:
+        data: the data module's size, or None.
+        network: the network's.
+        name: of the network.
+
+    Raises:
+        InputError: they differ.
+    """
+    if data is not None and data != network:
+        raise InputError(
+            f"data.image_size is {data}; {name} takes crops of {network} px: set data.image_size: {network}"
+        )
 
 
 def check_length(total: float, gate_warmup: float) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.scores import Scores
 from hamipose.models.preprocess import normalise
 from hamipose.skeletons import Skeleton
@@ -23,7 +24,7 @@ class Evaluation:
         size: side of the images in pixels.
         paper: measure as published too, see :class:`Scores`.
         device: where to count.
-        quantise: how the labels that the networks learned from were encoded.
+        encoding: of the labels that the networks learned from.
     """
 
     def __init__(
@@ -34,10 +35,10 @@ class Evaluation:
         size: int,
         paper: bool,
         device: torch.device,
-        quantise: bool = False,
+        encoding: Encoding,
     ):
         networks = list(networks)
-        self._sets = [Scores(name, networks, skeleton, size, paper, quantise).to(device) for name in names]
+        self._sets = [Scores(name, networks, skeleton, size, paper, encoding).to(device) for name in names]
 
     def add(self, batch: LabelledBatch, number: int, networks: Mapping[str, nn.Module]) -> None:
         """Count a batch of one set.

@@ -97,7 +97,7 @@ class GGA(PoseMethod):
             loss = self.learn(batch.select(batch.domain == domain)).losses.sum()
             # Of no process's own: these gradients are looked at and never stepped along.
             with torch.autocast(loss.device.type, enabled=False):
-                gradient = torch.autograd.grad(loss, list(self.network.parameters()))
+                gradient = torch.autograd.grad(loss, [p for p in self.network.parameters() if p.requires_grad])
             gradients.append(torch.cat([g.flatten() for g in gradient]))
             losses.append(loss.detach())
         gathered, loss = averaged(torch.stack(gradients), torch.stack(losses).mean())
@@ -105,7 +105,7 @@ class GGA(PoseMethod):
 
     def search(self, batch: SourceBatch) -> None:
         """Leave the network at the best point found near where it is."""
-        moved = [p for name, p in self.network.named_parameters() if not name.startswith("final.")]
+        moved = [p for name, p in self.network.named_parameters() if p.requires_grad and not name.startswith("final.")]
         generator = torch.Generator(self.device).manual_seed(self.global_step)
         cosine, loss = self.agreement(batch)
         for _ in range(self.searches):

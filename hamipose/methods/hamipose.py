@@ -40,4 +40,4 @@ class HamiPose(PoseMethod):
         super().__init__(network, optimizer, training)
         keypoints, parameters = len(self.skeleton), self.network.feature_channels + 1
         head_metric = ScalarMetric(keypoints) if metric == "scalar" else DiagonalMetric(keypoints, parameters)
-        self.adaptation = Adaptation(self.network, gate, head_metric, adaptation, self.skeleton.mirror, training)
+        self.adaptation = Adaptation(self.network, gate, head_metric, adaptation, self.skeleton.mirror, self.encoding)

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hamipose.affine import apply_points
-from hamipose.heatmaps import encode, inside
+from hamipose.heatmaps import inside
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.exchange import gathered, summed
 
 __all__ = ["TargetLabels", "encode_labels", "keep_surest", "mean_score", "move_keypoints"]
@@ -98,9 +99,7 @@ def encode_labels(
     keypoints_px: Float[Tensor, "batch keypoint 2"],
     scores: Float[Tensor, "batch keypoint"],
     size: tuple[int, int],
-    *,
-    sigma: float,
-    quantise: bool = False,
+    encoding: Encoding,
     discard_fraction: float = 0.0,
 ) -> TargetLabels:
     """Encode points as Gaussians of height 1, whatever their scores, and weight them by the scores.
@@ -109,10 +108,10 @@ def encode_labels(
         keypoints_px: points in pixels of the student's view.
         scores: clamped to [0, 1]; 0 where there is no label.
         size: height and width of the student's view.
-        sigma: width of the Gaussians in cells.
-        quantise: as in :func:`hamipose.heatmaps.encode`.
+        encoding: how; keypoints that it does not know are no labels.
         discard_fraction: as in :func:`keep_surest`.
     """
-    scores = keep_surest(scores.float().clamp(0, 1), discard_fraction)
-    heatmaps = encode(keypoints_px.float(), size, sigma=sigma, visible=scores > 0, quantise=quantise)
+    scores = scores.float().clamp(0, 1) * encoding.known(scores.shape[1], scores.device)
+    scores = keep_surest(scores, discard_fraction)
+    heatmaps = encoding.encode(keypoints_px.float(), size, scores > 0)
     return TargetLabels(heatmaps, scores[:, :, None, None], mean_score(scores))

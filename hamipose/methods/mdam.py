@@ -132,6 +132,8 @@ class MDAM(PoseMethod):
         options: weights and schedules.
     """
 
+    takes_pretrained = False
+
     adaptation: Adaptation
 
     def __init__(
@@ -148,7 +150,7 @@ class MDAM(PoseMethod):
         if training.reduction != "mean":
             raise InputError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         keypoints = len(self.skeleton)
         self.refinement = Refinement(self.network.pyramid_channels, options.refinement_width, keypoints)
         self.classifier = DomainClassifier(self.refinement.channels, options.classifier_width)

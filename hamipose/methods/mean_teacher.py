@@ -28,4 +28,4 @@ class MeanTeacher(PoseMethod):
         adaptation: AdaptationOptions = AdaptationOptions(),  # noqa: B008
     ):
         super().__init__(network, optimizer, training)
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)

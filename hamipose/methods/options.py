@@ -19,6 +19,10 @@ class NetworkOptions:
         weights: what the backbone starts from: "none", "pretrained" (timm's) or a file of a ResNet's state dict.
         deconv_channels: widths of the deconvolutions; a ResNet with fewer than three ends at the stage they fit.
         compile: compile the network with torch.compile.
+        trained: layers to train of a pretrained network that ``training.init_from`` names: "all", or "head", those
+            nearest to the heatmaps (of blazepose-lite and blazepose-full 4 % of the weights, which the points that
+            crops are aligned by do not depend on; of blazepose-heavy the last layer; of a Simple Baseline or HRNet
+            what follows the backbone).
     """
 
     skeleton: str = "body16"
@@ -26,6 +30,7 @@ class NetworkOptions:
     weights: str = "none"
     deconv_channels: list[int] = field(default_factory=lambda: [256, 256, 256])
     compile: bool = False
+    trained: Literal["all", "head"] = "all"
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,10 @@ class TrainingOptions:
         paper_scores: log PCK as RegDA and UniFrame compute it too, beside the strict one, under names such as
             report/lsp/teacher/paper-uniframe/pck@0.05. Give the report sets protocol: paper, data.evaluation_batch_size
             32 and one process, or the figures are of something else.
-        init_from: checkpoint of any method to take the network's weights from, for a new run. (To go on with a run, use
-            --ckpt_path.)
+        init_from: what to take the network's weights from, for a new run: a checkpoint of any method, or a pretrained
+            network (docs/pretrained.md): a name of ``models list``, a .tflite or .pth file, or a model folder that
+            began as one. A pretrained network replaces what `network` describes; labels then have the shape of its own
+            peaks, whatever `sigma` and `quantise` are. (To resume a run, use --ckpt_path.)
     """
 
     warmup_steps: int = 500

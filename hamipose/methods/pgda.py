@@ -5,7 +5,6 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from hamipose.gating import OpenGate
-from hamipose.losses import consistency
 from hamipose.methods.adaptation import Adaptation, Labelled, averaged
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.diagnostics import Objective
@@ -83,7 +82,7 @@ class PGDA(PoseMethod):
         at_least(0, radius=radius, alignment=alignment)
         fraction(source_share=source_share)
         # The gate is open: it only measures the conflict.
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         self.radius = radius
         self.alignment = alignment
         self.source_share = source_share
@@ -91,13 +90,13 @@ class PGDA(PoseMethod):
     def gradients(self, batch: TrainBatch) -> Objective:
         if batch.target is None:
             return super().gradients(batch)
-        view, parameters = batch.target.student, list(self.trained().parameters())
+        view, parameters = batch.target.student, [p for p in self.trained().parameters() if p.requires_grad]
         labels = self.adaptation.teach(batch.target)
 
         def target() -> Labelled:
             features = self._features(normalise(view))
             heatmaps = self.network.final(features).float()
-            losses = consistency(heatmaps, labels.heatmaps, labels.weight, self.training_options.reduction)
+            losses = self.network.loss(heatmaps, labels.heatmaps, labels.weight, self.training_options.reduction)
             return Labelled(losses, heatmaps, features)
 
         source_pass = self.learn(batch.source)

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.draw import draw_keypoints, grid, magnify
-from hamipose.heatmaps import decode
 from hamipose.models.preprocess import normalise
 from hamipose.running.pictures import EvaluationImages
 from hamipose.types import LabelledBatch
@@ -29,7 +28,7 @@ class PredictionImages(EvaluationImages):
     def draw(self, method: Any, batch: LabelledBatch) -> UInt8[np.ndarray, "height width 3"]:
         """See :class:`EvaluationImages`."""
         images = batch.image[: self.count]
-        keypoints_px, confidence = decode(method(normalise(images)).float(), quantise=method.quantized)
+        keypoints_px, confidence = method.encoding.decode(method(normalise(images)).float())
         drawn = [
             draw_keypoints(*magnify(image, points), method.skeleton, shown)
             for image, points, shown in zip(

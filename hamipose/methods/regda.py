@@ -57,6 +57,8 @@ class RegDA(PoseMethod):
         pretrain_steps: steps on the source alone.
     """
 
+    takes_pretrained = False
+
     def __init__(
         self,
         optimizer: OptimizerCallable,

@@ -49,7 +49,7 @@ class SAGM(PoseMethod):
     def gradients(self, batch: TrainBatch) -> Objective:
         objective = self.objective(batch)
         self.manual_backward(objective.loss)
-        parameters = list(self.trained().parameters())
+        parameters = [p for p in self.trained().parameters() if p.requires_grad]
         here = take_gradient(parameters)
         norm = length(here)
         scale = self.radius / torch.where(norm == 0, 1.0, norm) - self.alignment

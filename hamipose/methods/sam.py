@@ -43,7 +43,7 @@ class SAM(PoseMethod):
     def gradients(self, batch: TrainBatch) -> Objective:
         objective = self.objective(batch)
         self.manual_backward(objective.loss)
-        parameters = list(self.trained().parameters())
+        parameters = [p for p in self.trained().parameters() if p.requires_grad]
         ascent = take_gradient(parameters)
         norm = length(ascent)
         torch._foreach_mul_(ascent, self.radius / torch.where(norm == 0, 1.0, norm))

@@ -5,7 +5,7 @@ from typing import Literal
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hamipose.heatmaps import decode
+from hamipose.methods.encoding import Encoding
 from hamipose.metrics import PCK, PaperPCK
 from hamipose.skeletons import Skeleton
 
@@ -26,7 +26,7 @@ class Scores(nn.Module):
         paper: measure as published too, in both variants of :class:`hamipose.metrics.PaperPCK`. These figures depend on
             the batches: for comparison with the papers' evaluate in one process, 32 images at a time. It compares
             cells, as published, and decodes nothing.
-        quantise: how the labels that the networks learned from were encoded, which strict scores undo.
+        encoding: of the labels that the networks learned from, which strict scores undo.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class Scores(nn.Module):
         skeleton: Skeleton,
         size: int,
         paper: bool = False,
-        quantise: bool = False,
+        encoding: Encoding = Encoding(),  # noqa: B008  frozen
     ):
         super().__init__()
-        self.quantise = quantise
+        self.encoding = encoding
         self.name = name
         self.networks = networks
         self.metrics = nn.ModuleList(
@@ -65,7 +65,7 @@ class Scores(nn.Module):
         visibility: Int[Tensor, "batch keypoint"],
     ) -> None:
         """Count a batch of one network's predictions."""
-        predicted_px, _ = decode(heatmaps, quantise=self.quantise)
+        predicted_px, _ = self.encoding.decode(heatmaps)
         for metric in self._of(network):
             metric.update(predicted_px, keypoints_px, visibility)
         if network in self.published:

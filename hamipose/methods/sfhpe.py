@@ -107,6 +107,8 @@ class SFHPE(PoseMethod):
         mutual_information: β_im.
     """
 
+    takes_pretrained = False
+
     adaptation: Adaptation
 
     def __init__(
@@ -121,7 +123,7 @@ class SFHPE(PoseMethod):
     ):
         super().__init__(network, optimizer, training)
         refuse_label_options("SFHPE", adaptation)
-        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, training)
+        self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         self.intermediate.backbone.requires_grad_(True)
         self.source_network = copy.deepcopy(self.network)
         self.source_network.backbone.requires_grad_(False)

@@ -12,7 +12,8 @@ from hamipose.methods.adaptation import averaged
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least
-from hamipose.models.statistics import Statistics, reestimated
+from hamipose.models.pretrained.start import Start
+from hamipose.models.statistics import Statistics, batchnorm_layers, reestimated
 
 __all__ = ["TARGET_STATISTICS", "SourceOnly"]
 
@@ -54,7 +55,8 @@ class SourceOnly(PoseMethod):
     def _start_evaluation(self) -> None:
         self._beside = {}
         prepared = self._data is not None and getattr(self._data, "stream", None) is not None  # `fit` has made it ready
-        if prepared and self._data.target and self.target_images and not self.trainer.sanity_checking:
+        estimates = self.target_images and batchnorm_layers(self.network) and not isinstance(self.network, Start)
+        if prepared and self._data.target and estimates and not self.trainer.sanity_checking:
             copied = reestimated(self.network, self._target_images())
             found = Statistics(copied)
             found.take(*averaged(found.mean, found.variance))

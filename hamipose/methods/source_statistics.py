@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hamipose.models.pretrained.start import Start
 from hamipose.models.statistics import Statistics, batchnorm_layers
 
-__all__ = ["SourceStatistics", "about_statistics"]
+__all__ = ["SourceStatistics", "about_start", "about_statistics"]
 
 
 def about_statistics(batchnorm: str | None) -> str:
@@ -24,6 +25,20 @@ def about_statistics(batchnorm: str | None) -> str:
         f"BatchNorm: the network that a user gets normalizes with statistics of {whose}{option}; val/… is measured "
         "with the source's. How far the two are apart is logged as train/statistics_shift."
     )
+
+
+def about_start(network: Start, name: str) -> str:
+    """Say what a pretrained network keeps in training, for the log.
+
+    Args:
+        network: that is trained.
+        name: its name.
+    """
+    folded = " (they are folded into its convolutions)" if not batchnorm_layers(network) else ""
+    lines = [f"BatchNorm: {name} keeps its own statistics{folded}; adaptation.batchnorm has no effect."]
+    if lacks := network.lacks():
+        lines.append(f"{name} has no row for {', '.join(lacks)}: these keypoints are not trained.")
+    return " ".join(lines)
 
 
 class SourceStatistics(nn.Module):

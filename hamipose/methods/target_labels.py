@@ -9,10 +9,10 @@ from torch import Tensor
 from hamipose.affine import compose, invert, warp_heatmaps
 from hamipose.errors import InputError
 from hamipose.gating import confidence
-from hamipose.heatmaps import decode
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.keypoint_labels import TargetLabels, encode_labels, move_keypoints
 from hamipose.methods.label_views import LabelViews, combine_views, move_back, show
-from hamipose.methods.options import AdaptationOptions, TrainingOptions
+from hamipose.methods.options import AdaptationOptions
 from hamipose.models.preprocess import normalise
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch
@@ -25,8 +25,6 @@ __all__ = [
     "label_source",
     "refuse_label_options",
 ]
-
-_STRIDE = 4
 
 
 class LabelSource(ABC):
@@ -47,20 +45,23 @@ class HeatmapLabels(LabelSource):
 
     Args:
         mirror: the skeleton's mirror pairs.
-        quantise: how the source's labels are encoded, which decides where a heatmap's cells lie.
+        encoding: of the source's labels, which decides where a heatmap's cells lie.
     """
 
-    def __init__(self, mirror: list[int], quantise: bool = False):
+    def __init__(self, mirror: list[int], encoding: Encoding):
         self.mirror = mirror
-        self.quantise = quantise
+        self.encoding = encoding
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
         heatmaps = teacher.pseudo_label(normalise(batch.teacher))
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
         student_from_teacher = _student_from_teacher(batch)
-        warped, known = warp_heatmaps(heatmaps, student_from_teacher, crossed, self.mirror, quantise=self.quantise)
-        return TargetLabels(warped, known.float(), confidence(heatmaps, crossed, self.mirror))
+        warped, known = warp_heatmaps(
+            heatmaps, student_from_teacher, crossed, self.mirror, quantise=self.encoding.whole_pixels
+        )
+        weight = known.float() * self.encoding.known(warped.shape[1], warped.device)[:, None, None]
+        return TargetLabels(warped, weight, confidence(heatmaps, crossed, self.mirror))
 
 
 class KeypointLabels(LabelSource):
@@ -68,14 +69,14 @@ class KeypointLabels(LabelSource):
 
     Args:
         mirror: the skeleton's mirror pairs.
-        training: has the Gaussians' width and whether they are quantized, as for the source's labels.
+        encoding: of labels, as for the source.
         discard_fraction: share of the less sure labels that is dropped, per keypoint over the batch.
         views: the views that labels are combined from.
     """
 
-    def __init__(self, mirror: list[int], training: TrainingOptions, discard_fraction: float, views: LabelViews):
+    def __init__(self, mirror: list[int], encoding: Encoding, discard_fraction: float, views: LabelViews):
         self.mirror = mirror
-        self.training = training
+        self.encoding = encoding
         self.discard_fraction = discard_fraction
         self.views = views
 
@@ -85,8 +86,7 @@ class KeypointLabels(LabelSource):
         size = (batch.student.shape[-2], batch.student.shape[-1])
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
         moved = move_keypoints(keypoints_px, scores, _student_from_teacher(batch), crossed, self.mirror, size)
-        sigma, quantise = self.training.sigma, self.training.quantise
-        return encode_labels(*moved, size, sigma=sigma, quantise=quantise, discard_fraction=self.discard_fraction)
+        return encode_labels(*moved, size, self.encoding, self.discard_fraction)
 
     def find(
         self, teacher: Teacher, images: Tensor
@@ -103,10 +103,10 @@ class KeypointLabels(LabelSource):
         points, scores = (torch.stack(parts) for parts in zip(first, *others, strict=True))
         sides = torch.tensor(mirrored, device=points.device)
         moved = move_back(points, scores, matrices.to(points.device), sides, self.mirror)
-        return combine_views(*moved, radius_px=self.training.sigma * _STRIDE)
+        return combine_views(*moved, radius_px=self.encoding.radius_px)
 
     def _decoded(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        points, peaks = decode(heatmaps.float(), quantise=self.training.quantise)
+        points, peaks = self.encoding.decode(heatmaps.float())
         return points, peaks.clamp(0, 1)
 
 
@@ -115,13 +115,13 @@ class PredictedLabels(LabelSource):
 
     Args:
         mirror: the skeleton's mirror pairs.
-        training: as for :class:`KeypointLabels`.
+        encoding: as for :class:`KeypointLabels`.
         discard_fraction: as for :class:`KeypointLabels`.
     """
 
-    def __init__(self, mirror: list[int], training: TrainingOptions, discard_fraction: float):
+    def __init__(self, mirror: list[int], encoding: Encoding, discard_fraction: float):
         self.mirror = mirror
-        self.training = training
+        self.encoding = encoding
         self.discard_fraction = discard_fraction
 
     @torch.no_grad()
@@ -142,28 +142,22 @@ class PredictedLabels(LabelSource):
             self.mirror,
             size,
         )
-        return encode_labels(
-            *moved,
-            size,
-            sigma=self.training.sigma,
-            quantise=self.training.quantise,
-            discard_fraction=self.discard_fraction,
-        )
+        return encode_labels(*moved, size, self.encoding, self.discard_fraction)
 
 
-def label_source(options: AdaptationOptions, training: TrainingOptions, mirror: list[int]) -> LabelSource:
+def label_source(options: AdaptationOptions, encoding: Encoding, mirror: list[int]) -> LabelSource:
     """Return the source of labels that ``adaptation.labels`` names.
 
     Args:
         options: with the name, the share to drop and the views.
-        training: the encoding of labels.
+        encoding: of labels.
         mirror: the skeleton's mirror pairs.
     """
     if options.labels == "heatmap":
-        return HeatmapLabels(mirror, training.quantise)
+        return HeatmapLabels(mirror, encoding)
     if options.labels == "predictions":
-        return PredictedLabels(mirror, training, options.discard_fraction)
-    return KeypointLabels(mirror, training, options.discard_fraction, options.label_views)
+        return PredictedLabels(mirror, encoding, options.discard_fraction)
+    return KeypointLabels(mirror, encoding, options.discard_fraction, options.label_views)
 
 
 def refuse_label_options(method: str, options: AdaptationOptions) -> None:

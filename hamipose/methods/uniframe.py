@@ -105,6 +105,8 @@ class UniFrame(PoseMethod):
         gate: how source losses are weighed.
     """
 
+    takes_pretrained = False
+
     def __init__(
         self,
         optimizer: OptimizerCallable,
@@ -119,7 +121,9 @@ class UniFrame(PoseMethod):
         super().__init__(network, optimizer, training)
         refuse_label_options("UniFrame", adaptation)
         fraction(doubted=doubted)
-        self.adaptation: Adaptation = Adaptation(self.network, gate, None, adaptation, self.skeleton.mirror, training)
+        self.adaptation: Adaptation = Adaptation(
+            self.network, gate, None, adaptation, self.skeleton.mirror, self.encoding
+        )
         self.style = style
         self.occlusion = occlusion
         self.doubted = doubted

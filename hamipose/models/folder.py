@@ -22,7 +22,7 @@ from hamipose.models.refinement import RefinedNetwork, Refinement
 from hamipose.models.statistics import StatisticsOf
 from hamipose.skeletons import SKELETONS, Skeleton
 
-__all__ = ["FORMAT", "Maps", "ModelInfo", "open_folder", "save_folder"]
+__all__ = ["FORMAT", "Maps", "ModelInfo", "is_folder", "open_folder", "save_folder"]
 
 #: What a model's maps are: its network's own; densities made of the network's logarithms (RegDA); or what a refinement
 #: makes of all of the network's scales (MDAM).
@@ -49,7 +49,8 @@ class ModelInfo:
         refinement_width: of the refinement, where there is one.
         quantized: whether its targets were centered on whole cells (``training.quantise``); decoding undoes it.
         statistics: which images' means and variances its BatchNorm layers have. "source and target" for a teacher with
-            ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions.
+            ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions, and for
+            pretrained networks, which keep their own.
         architecture: "simple-baseline", a :class:`hamipose.models.network.PoseNetwork`; "blazepose", whose operations
             are in the folder too; or "top-down", :class:`hamipose.models.pretrained.topdown.TopDown`.
     """
@@ -111,6 +112,11 @@ def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo) -> Path
     content["deconv_channels"] = list(info.deconv_channels)
     write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
     return folder
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether a path is a model folder."""
+    return (Path(path) / "model.safetensors").is_file() and (Path(path) / "config.yaml").is_file()
 
 
 def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:

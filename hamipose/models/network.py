@@ -11,6 +11,7 @@ from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
 
 from hamipose.errors import InputError
+from hamipose.losses import heatmap_mse
 from hamipose.models.memory_format import memory_format
 from hamipose.models.preprocess import normalise
 from hamipose.models.weights import load_backbone, pretrained
@@ -129,6 +130,14 @@ class PoseNetwork(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """Normalised images → heatmaps, ``final(features(images))``."""
         return self.final(self.features(images))
+
+    #: Loss of each keypoint's heatmaps, as :meth:`hamipose.models.pretrained.start.Start.loss`.
+    loss = staticmethod(heatmap_mse)
+
+    @staticmethod
+    def activate(outputs: Float[Tensor, "batch keypoint h w"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Outputs of the last layer → heatmaps: the same."""
+        return outputs
 
     @staticmethod
     def normalise(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:

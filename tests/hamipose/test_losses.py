@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hamipose.losses import consistency, heatmap_kl, heatmap_mse, small_losses
+from hamipose.losses import bernoulli_kl, consistency, heatmap_kl, heatmap_mse, small_losses
 
 SHAPE = (3, 5, 6, 7)
 
@@ -35,6 +35,32 @@ def test_equals_a_loop_over_cells(reduction, kind):
     torch.testing.assert_close(
         heatmap_mse(predicted, target, weight, reduction), reference_mse(predicted, target, full, reduction)
     )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_divergence_of_logits_is_that_of_bernoulli_variables(reduction):
+    logits, target, cells = torch.randn(SHAPE), torch.rand(SHAPE), torch.rand(SHAPE)
+    target[0], target[1] = 0.0, 1.0  # have no entropy
+    normalizer = logits.numel() if reduction == "mean" else len(logits)
+    wanted, found = torch.distributions.Bernoulli(target), torch.distributions.Bernoulli(logits=logits)
+    each = torch.distributions.kl_divergence(wanted, found)
+    torch.testing.assert_close(
+        bernoulli_kl(logits, target, cells, reduction), (each * cells).sum((0, 2, 3)) / normalizer
+    )
+    weight = cells[:, :, 0, 0]
+    expected = (each.sum((2, 3)) * weight).sum(0) / normalizer
+    torch.testing.assert_close(bernoulli_kl(logits, target, weight, reduction), expected)
+
+
+def test_the_divergence_pulls_by_the_difference_of_the_maps_and_not_where_they_agree():
+    logits = (4 * torch.randn(SHAPE)).requires_grad_()
+    target = torch.rand(SHAPE)
+    (gradient,) = torch.autograd.grad(bernoulli_kl(logits, target, reduction="sum").sum(), logits)
+    torch.testing.assert_close(gradient, (logits.detach().sigmoid() - target) / len(logits))
+    same = bernoulli_kl(logits, logits.detach().sigmoid())
+    assert float(same.abs().max()) < 1e-6
+    (gradient,) = torch.autograd.grad(same.sum(), logits)
+    assert float(gradient.abs().max()) < 1e-9
 
 
 def test_sum_over_keypoints_is_half_the_mean_squared_error():

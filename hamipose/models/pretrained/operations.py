@@ -170,6 +170,11 @@ class OperationNetwork(nn.Module):
         key = _key(name)
         return self.weights[key] * getattr(self.scales, key)
 
+    def parameters_of(self, outputs: tuple[str, ...]) -> list[str]:
+        """Return the names, in `weights`, of the parameters that some outputs depend on."""
+        convolutions = [operation for operation in self._needed(outputs) if operation.kind == "conv"]
+        return [_key(f"{operation.output}.{part}") for operation in convolutions for part in ("weight", "bias")]
+
     def _needed(self, outputs: tuple[str, ...]) -> list[Operation]:
         if outputs not in self._plans:
             self._plans[outputs] = needed(self.operations, outputs)

@@ -11,22 +11,19 @@ not contain the size: it is read from their name, in which both state it.
 import re
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hamipose.errors import InputError
-from hamipose.heatmaps import decode
 from hamipose.models.network import PoseNetwork
-from hamipose.models.pretrained.start import Start
+from hamipose.models.pretrained.start import Part, Start
 from hamipose.models.published import resnet_of
 from hamipose.models.weights import read_state_dict
 from hamipose.skeletons import COCO17, Skeleton
 
 __all__ = ["TopDown", "read_topdown", "topdown_network"]
 
-_SHIFT = 1.5  # pixels between their cells (4u) and ours (4u + 1.5)
 _NOT_USED = ("fc.", "data_preprocessor.", "loss")
 
 
@@ -39,36 +36,40 @@ class TopDown(Start):
         image_size: height of what it sees, and side of the crops.
     """
 
+    native = COCO17
     aspect = 0.75
+    offset_px = 0.0
+    gives_logits = False
 
     def __init__(self, network: PoseNetwork, skeleton: Skeleton, image_size: int):
         super().__init__()
         self.network = network
         self.skeleton = skeleton
         self.image_size = image_size
+        self.sigma = 2.0 * image_size / 256  # 2 cells at 256 × 192, 3 at 384 × 288
+        self.keep_other_rows()
 
     @property
     def final(self) -> nn.Conv2d:  # type: ignore[override]
         """See :class:`hamipose.models.pretrained.start.Start`."""
         return self.network.final
 
+    def replace_final(self, layer: nn.Conv2d) -> None:
+        """See :class:`hamipose.models.pretrained.start.Start`."""
+        self.network.final = layer
+
+    def layers(self, part: Part) -> list[nn.Parameter]:
+        """Return the parameters of a part; "head" is what comes after the backbone."""
+        whole = part == "all"
+        return (
+            list(self.network.parameters()) if whole else [*self.network.deconv.parameters(), *self.final.parameters()]
+        )
+
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
         """Features of the middle of the images, with zeros on either side: as wide as the whole images' would be."""
         margin = round(images.shape[-1] * (1 - self.aspect) / 2)
         seen = self.network.features(images[..., margin : images.shape[-1] - margin])
         return F.pad(seen, (margin // self.stride, margin // self.stride))
-
-    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → heatmaps, which the last layer gives without a sigmoid."""
-        return self.logits(images)
-
-    @torch.no_grad()
-    def decode(
-        self, heatmaps: Float[Tensor, "batch keypoint h w"]
-    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.start.Start`."""
-        points, confidence = decode(heatmaps, stride=self.stride)
-        return points - _SHIFT, confidence
 
 
 def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, str, tuple[int, ...]]:

@@ -16,6 +16,7 @@ from hamipose.heatmaps import encode
 from hamipose.inference.export import export_onnx
 from hamipose.inference.predictor import Predictor
 from hamipose.methods import CCSSL, HamiPose, SourceOnly, UniFrame
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.multi_view import PseudoLabels
 from hamipose.methods.options import TrainingOptions
 from hamipose.methods.scores import Scores
@@ -87,7 +88,7 @@ class _WithParameter(nn.Module):
 def test_strict_scores_undo_the_encoding_and_published_ones_compare_cells_under_both():
     truth = points()
     maps = encode(truth, (64, 64), quantise=True)
-    scores = [Scores("x", ["student"], BODY16, 64, paper=True, quantise=q) for q in (False, True)]
+    scores = [Scores("x", ["student"], BODY16, 64, paper=True, encoding=Encoding(quantise=q)) for q in (False, True)]
     for score in scores:
         score.update("student", maps, truth, torch.full(truth.shape[:2], 2))
     plain, right = (score.compute() for score in scores)

@@ -13,6 +13,7 @@ from hamipose.errors import InputError
 from hamipose.heatmaps import decode, encode
 from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods import CGDM, MDAM, PGDA, SFHPE, HamiPose, MeanTeacher, UniFrame
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.keypoint_labels import encode_labels, keep_surest, mean_score, move_keypoints
 from hamipose.methods.label_views import LabelViews
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
@@ -86,7 +87,7 @@ def test_labels_are_the_encoded_truth_in_the_students_view(joints, quantise, mon
 def test_labels_have_height_1_whatever_the_teachers_peak():
     points = (torch.randint(2, 30, (3, 16, 2)) + 0.5) * 4 - 0.5  # centers of cells
     for score in (0.01, 0.5, 1.0, 7.0):
-        labels = encode_labels(points, torch.full((3, 16), score), (SIZE, SIZE), sigma=2.0)
+        labels = encode_labels(points, torch.full((3, 16), score), (SIZE, SIZE), Encoding(2.0))
         torch.testing.assert_close(labels.heatmaps.amax((2, 3)), torch.ones(3, 16))
         torch.testing.assert_close(labels.weight.flatten(1), torch.full((3, 16), min(score, 1.0)))
 
@@ -141,7 +142,7 @@ def test_points_outside_the_view_weigh_nothing_and_cost_nothing():
     moved = move_keypoints(
         points, torch.ones(1, 4), torch.eye(2, 3)[None], torch.tensor([False]), [0, 1, 2, 3], (SIZE, SIZE)
     )
-    labels = encode_labels(*moved, (SIZE, SIZE), sigma=2.0)
+    labels = encode_labels(*moved, (SIZE, SIZE), Encoding(2.0))
     assert labels.weight.flatten().tolist() == [1, 0, 0, 0]
     student = torch.rand(1, 4, 32, 32, requires_grad=True)
     losses = consistency(student, labels.heatmaps, labels.weight)

@@ -6,8 +6,9 @@ from torch import nn
 
 from hamipose.affine import apply_points
 from hamipose.heatmaps import encode
+from hamipose.methods.encoding import Encoding
 from hamipose.methods.label_views import LabelViews, combine_views, move_back, show, weighted_median
-from hamipose.methods.options import AdaptationOptions, TrainingOptions
+from hamipose.methods.options import AdaptationOptions
 from hamipose.methods.target_labels import KeypointLabels
 from hamipose.models.teacher import Teacher
 
@@ -115,7 +116,7 @@ def blobs(points: torch.Tensor) -> torch.Tensor:
 
 
 def find(views: LabelViews, jump: bool, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
-    labels = KeypointLabels([0, 1, 2], TrainingOptions(sigma=2.0), 0.0, views)
+    labels = KeypointLabels([0, 1, 2], Encoding(2.0), 0.0, views)
     teacher = Teacher(Red())
     teacher.network.jump = jump
     found = labels.find(teacher, blobs(points))

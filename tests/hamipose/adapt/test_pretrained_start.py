@@ -1,0 +1,111 @@
+"""Adaptation that starts from a pretrained network: at once, at its size, on the crops that it asks for."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tiny_tflite import landmark_file
+
+from hamipose.adapt.plan import Machine, pretrained_plan
+from hamipose.adapt.request import Request
+from hamipose.adapt.start import align, open_given
+from hamipose.affine import crop_matrix
+from hamipose.cli import main
+from hamipose.data.people_boxes import BoxedPeople
+from hamipose.inference.footage import open_footage
+from hamipose.inference.predictor import load
+from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.models.folder import save_folder
+from hamipose.models.pretrained.fetch import blazepose_info
+from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
+
+PAGE = (Path(__file__).parents[3] / "docs/pretrained.md").read_text()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small network as blazepose-lite."""
+    monkeypatch.setenv("HAMIPOSE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "pose_landmark_lite.tflite"
+    file.write_bytes(landmark_file())
+    folder = tmp_path / "cache/models/blazepose-lite"
+    save_folder(folder, read_landmark_network(file), blazepose_info("blazepose-lite"))
+    return folder
+
+
+def request_of(dots: Path, out: Path, **options: object) -> Request:
+    plan = pretrained_plan(Machine(None, 0, 2, 8), blazepose_info("blazepose-lite"))
+    return Request(dots / "dark/images", out, plan, start=Path("blazepose-lite"), **options)
+
+
+def test_the_crops_are_those_that_predict_reads_keypoints_from(cache: Path, dots: Path, tmp_path: Path):
+    model = open_given("blazepose-lite")
+    request = request_of(dots, tmp_path / "out")
+    aligned = align(request, model)
+    assert aligned.boxes == str(tmp_path / "out/people.json")
+    people = BoxedPeople(str(dots / "dark/images"), aligned.boxes)
+    samples = list(open_footage(str(dots / "dark/images")).samples)
+    assert len(people) == len(samples)
+    for sample, index in zip(samples[:3], range(3), strict=True):
+        expected = np.stack([model._crop(sample)])
+        for _ in range(model.passes - 1):
+            expected = model._closer([sample], expected)
+        found = people[index]
+        # The file states hundredths of a pixel and of a degree.
+        np.testing.assert_allclose(crop_matrix(found.box_px, 256, found.rotation_deg), expected[0], rtol=2e-3, atol=0.3)
+    assert any(abs(people[i].rotation_deg) > 1 for i in range(len(people)))
+    before = (tmp_path / "out/people.json").stat().st_mtime_ns
+    align(request, model)  # found, not made again
+    assert (tmp_path / "out/people.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_the_command_of_the_page_adapts_at_once(cache: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    (line,) = re.findall(r"python -m hamipose (adapt photos/ .*--start blazepose-lite.*)", PAGE)
+    replaced = {"photos/": str(dots / "dark/images"), "runs/photos": str(tmp_path / "out")}
+    words = [replaced.get(word, word) for word in shlex.split(line)]
+    where = words.index("--detector")
+    del words[where : where + 2]  # the dots are no people
+    source = f"{dots / 'light/images'}:{dots / 'light/annotations.json'}"
+    words += ["--source", source, "--steps", "2", "--batch-size", "2"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "Training on the source" not in said
+    assert "blazepose-lite at 256 px" in said
+    assert not (tmp_path / "out/start/scores.json").exists()
+    adapted = load(tmp_path / "out", device="cpu")
+    assert isinstance(adapted.network, BlazePose)
+    assert (adapted.passes, adapted.info.skeleton, adapted.info.method) == (3, "body16", "HamiPose")
+    config = yaml.safe_load((tmp_path / "out/adapted/run.yaml").read_text())
+    assert config["model"]["init_args"]["adaptation"]["labels"] == "keypoint"
+    assert config["data"]["image_size"] == 256
+    people = json.loads((tmp_path / "out/after.json").read_text())["annotations"]
+    assert len(people) == 16
+    assert main(words) == 0  # finished: looked at again
+    assert main([*words, "--trained", "head"]) == 2
+    assert "--trained head" in capsys.readouterr().err
+
+
+def test_options_of_other_starts_are_refused(cache: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    footage = ["adapt", str(dots / "dark/images"), "--out", str(tmp_path / "out")]
+    for options, says in (
+        (["--start", "blazepose-full"], "blazepose-full is not in"),
+        (["--start", "blazepose-lite", "--size", "128"], "--start and --size"),
+        (["--trained", "head"], "--trained is given without a pretrained network in --start"),
+    ):
+        assert main([*footage, *options]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+
+
+def test_the_config_of_the_page_has_options_that_exist():
+    (block,) = [text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "init_from" in text]
+    options = yaml.safe_load(block)["model"]["init_args"]
+    assert NetworkOptions(**options["network"]).trained == "all"
+    assert TrainingOptions(**options["training"]).init_from == "blazepose-full"
+    assert AdaptationOptions(**options["adaptation"]).labels == "keypoint"
