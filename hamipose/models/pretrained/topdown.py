@@ -11,13 +11,11 @@ not contain the size: it is read from their name, in which both state it.
 import re
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hamipose.errors import InputError
-from hamipose.heatmaps import decode
 from hamipose.models.network import PoseNetwork
 from hamipose.models.pretrained.start import Start
 from hamipose.models.published import resnet_of
@@ -26,7 +24,6 @@ from hamipose.skeletons import COCO17, Skeleton
 
 __all__ = ["TopDown", "read_topdown", "topdown_network"]
 
-_SHIFT = 1.5  # pixels between their cells (4u) and ours (4u + 1.5)
 _NOT_USED = ("fc.", "data_preprocessor.", "loss")
 
 
@@ -40,6 +37,7 @@ class TopDown(Start):
     """
 
     aspect = 0.75
+    offset_px = 0.0
 
     def __init__(self, network: PoseNetwork, skeleton: Skeleton, image_size: int):
         super().__init__()
@@ -61,14 +59,6 @@ class TopDown(Start):
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """Normalized images → heatmaps, which the last layer gives without a sigmoid."""
         return self.logits(images)
-
-    @torch.no_grad()
-    def decode(
-        self, heatmaps: Float[Tensor, "batch keypoint h w"]
-    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.start.Start`."""
-        points, confidence = decode(heatmaps, stride=self.stride)
-        return points - _SHIFT, confidence
 
 
 def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, str, tuple[int, ...]]:

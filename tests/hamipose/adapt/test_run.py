@@ -229,7 +229,7 @@ def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.C
     out, pictures = tmp_path / "out", len(list((dots / "dark/images").iterdir()))
     asked = command(dots, out, *SMALL, "--detector", "halves")
     assert main(asked) == 0
-    people = f"{2 * pictures - 2} people found in {pictures} pictures; nobody in 1 of them"
+    people = f"{2 * pictures - 2} people found in {pictures} pictures; none in 1 of them"
     assert people in capsys.readouterr().out
     assert detector.looked == pictures
     config = yaml.safe_load((out / "adapted/run.yaml").read_text())
