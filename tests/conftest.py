@@ -5,6 +5,8 @@ from jaxtyping import install_import_hook
 install_import_hook(["hamipose", "meshtto"], "beartype.beartype")
 
 import importlib.util  # noqa: E402
+import os  # noqa: E402
+import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import IO  # noqa: E402
 
@@ -23,6 +25,8 @@ _spec.loader.exec_module(_browser)
 visit = _browser.visit  # a fixture of both packages' pages
 
 _print_png = FigureCanvasAgg.print_png
+# Defaults depend on what was fetched: tests see nothing of the machine's cache.
+os.environ["HAMIPOSE_CACHE"] = str(Path(tempfile.gettempdir()) / "hamipose-tests-have-no-cache")
 
 # The same examples in every run: a suite that is green once is green again.
 settings.register_profile("repeatable", derandomize=True)

@@ -91,6 +91,8 @@ RESERVED = {
     "wandb_workspaces": ("hamipose.cli.dashboard",),
     "ai_edge_litert": (),
     "gradio": ("hamipose.app.serving",),
+    "onnxruntime": ("hamipose.models.pretrained.onnx_pose", "hamipose.inference.export"),
+    "transformers": ("hamipose.models.pretrained.vitpose",),
     "torchjd": ("hamipose.aggregation",),
     "jsonargparse": ("hamipose.cli", "meshtto.cli"),
 }

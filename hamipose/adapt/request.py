@@ -26,12 +26,13 @@ class Request:
         start: a model to start from, or the name of a pretrained one; one is trained on the source if None.
         source: a labelled set as class path and arguments; built-in people where None.
         boxes: COCO file with a box for each person.
-        detector: finds the people where no boxes are given, as `hamipose.inference.detecting.open_detector` says.
+        detector: finds the people where no boxes are given, as `hamipose.inference.detecting.open_detector` says;
+            "none" for whole pictures. None means MediaPipe's if it was fetched, else whole pictures.
         detector_least: least score of a detected person; its own where None.
         every: use every n-th frame of a video.
         labels: COCO keypoint file of a few of the pictures, for a score; they choose nothing.
-        teacher: COCO keypoint file with what another tool predicted for the footage; it labels the footage in place of
-            the model's own moving average.
+        teacher: labels the footage in place of the model's own moving average: a COCO keypoint file with what another
+            tool predicted for the footage, or a network that `predict` can use, by its name or path.
         cache: where built-in people are kept.
     """
 
@@ -67,7 +68,7 @@ class Request:
             "boxes": self.boxes and Path(self.boxes).resolve(),
             "detector": self.detector,
             "detector_least": self.detector_least,
-            "teacher": self.teacher and Path(self.teacher).resolve(),
+            "teacher": self.teacher and (Path(self.teacher).resolve() if Path(self.teacher).exists() else self.teacher),
             **{_OPTIONS.get(name, name): plan[name] for name in plan if name not in _NOT_DECISIVE},
         }
         words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]

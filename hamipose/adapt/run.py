@@ -19,14 +19,17 @@ from hamipose.adapt.plan import Machine, estimate_minutes
 from hamipose.adapt.request import Request
 from hamipose.adapt.signs import Signs, read_signs, rows, warnings
 from hamipose.adapt.start import align, open_given, starting_checkpoint
+from hamipose.adapt.teacher import is_file_of_predictions, predicted_by
 from hamipose.cli.build import build
 from hamipose.cli.training import train_in
 from hamipose.data.coco import CocoKeypoints
 from hamipose.errors import InputError
+from hamipose.inference.defaults import NO_DETECTOR, default_detector
 from hamipose.inference.detecting import find_people, open_detector
 from hamipose.inference.predictor import load
 from hamipose.inference.writers import write_coco
 from hamipose.io.whole_file import write_text
+from hamipose.models.detection import PersonDetector
 from hamipose.models.folder import save_folder
 from hamipose.models.pretrained.start import Start
 from hamipose.models.statistics import batchnorm_layers
@@ -47,19 +50,31 @@ def _fit(config: dict[str, Any], folder: Path) -> None:
     train_in(folder, ["--config", str(path)])
 
 
-def _with_people(request: Request, say: Callable[[str], None]) -> Request:
-    """With boxes of the people that the detector finds, looked for once."""
-    if request.detector is None:
-        return request
-    detector = open_detector(request.detector, request.detector_least)
+def _with_people(request: Request, say: Callable[[str], None]) -> tuple[Request, PersonDetector | None]:
+    """Return the request with boxes of the people that a detector finds, looked for once, and the detector."""
     path = request.out / "boxes.json"
+    if request.boxes is not None or request.detector == NO_DETECTOR:
+        return request, None
+    detector: PersonDetector | None
+    if request.detector is not None:
+        detector = open_detector(request.detector, request.detector_least)
+    elif begun(request.out) and not path.exists():  # no detector was here when the run began
+        return request, None
+    else:
+        detector, line = default_detector(request.detector_least)
+        say(line)
+        if detector is None:
+            return (replace(request, boxes=str(path), every=1) if path.exists() else request), None
     if not path.exists():
         say(f"Looking for people with {detector.name}")
-    found = find_people(str(request.footage), detector, path, every=request.every, fixed=True)
-    say(f"{found}: boxes in {path}")
+    asked = request.detector is not None
+    found = find_people(str(request.footage), detector, path, every=request.every, fixed=True, required=asked)
+    say(f"{found}: boxes in {path}" if found.people else "no person is found: whole pictures are used")
     if found.unreadable:
         say(f"left out: {len(found.unreadable)} that could not be read, such as {found.unreadable[0]}")
-    return replace(request, boxes=str(path), every=1)
+    if not found.people:
+        return request, None
+    return replace(request, boxes=str(path), every=1), detector
 
 
 def _page(request: Request, before: Signs, after: Signs, doubts: list[str], picture: np.ndarray, took: str) -> Path:
@@ -116,13 +131,16 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     if begun(request.out):
         agree(request.out, decisive, "--out")
     check_request(request, say)
-    request = _with_people(request, say)
+    request, detector = _with_people(request, say)
     if given is not None:
         request = align(request, given)
     if next(frames(request, 1)[0], None) is None:  # before anything is trained
         raise InputError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")
-    target = target_set(request.footage, request.boxes, request.every, request.teacher)
-    if request.teacher is not None:
+    labels = request.teacher
+    if labels is not None and not is_file_of_predictions(labels):
+        labels = str(predicted_by(request, detector, say))
+    target = target_set(request.footage, request.boxes, request.every, labels)
+    if labels is not None:
         build(target).prepare()
     report, labelled = None, None
     if request.labels is not None:

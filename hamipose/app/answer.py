@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from hamipose.app.finding import Found, Row, compare, look_at
 from hamipose.errors import InputError
 from hamipose.inference.predictor import Predictor
+from hamipose.models.detection import PersonDetector
 
 __all__ = ["Answer", "answer"]
 
@@ -37,12 +38,19 @@ def _sentence(found: list[Found], least: float) -> str:
     drawn = [f"{sum(row[3] >= least for row in each.rows)} of {len(each.rows)}" for each in found]
     sure = f"Confidence is {least:g} or more for {' and '.join(drawn)} keypoints."
     if found[0].clip is None:
-        return sure
+        return sure if found[0].people == 1 else f"{found[0].people} people. {sure}"
     cut = " (the clip goes on; start the page with a larger --limit for more)" if found[0].more else ""
-    return f"{found[0].frames} frames{cut}. Tables are means over them. {sure}"
+    return f"{found[0].frames} frames{cut}. Tables are means over all people in them. {sure}"
 
 
-def answer(models: list[Predictor], path: str | None, least: float, folder: Path, limit: int = 300) -> Answer:
+def answer(
+    models: list[Predictor],
+    path: str | None,
+    least: float,
+    folder: Path,
+    limit: int = 300,
+    detector: PersonDetector | None = None,
+) -> Answer:
     """All models at one file. A file that cannot be used is no error here: the message says what is wrong with it.
 
     Args:
@@ -51,12 +59,21 @@ def answer(models: list[Predictor], path: str | None, least: float, folder: Path
         least: keypoints with less confidence are not drawn.
         folder: where drawn clips go, each file in a folder of its own.
         limit: of a clip, look at this many frames.
+        detector: finds the people, see :func:`hamipose.app.finding.look_at`.
     """
     if path is None:
         return Answer("Drop a photo or a clip.", [], [], [], [])
     try:
         found = [
-            look_at(model, Path(path), Path(tempfile.mkdtemp(dir=folder)), least=least, limit=limit) for model in models
+            look_at(
+                model,
+                Path(path),
+                Path(tempfile.mkdtemp(dir=folder)),
+                detector=detector if model.finds_people else None,
+                least=least,
+                limit=limit,
+            )
+            for model in models
         ]
     except (InputError, OSError) as error:  # such as a full disk
         return Answer(f"This file cannot be used: {error}", [], [], [], [])

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from hamipose.data.coco_results import picture_name
 from hamipose.data.video_file import VideoFile
 from hamipose.draw import draw_keypoints
 from hamipose.errors import InputError
+from hamipose.inference.detecting import LivePeople
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Prediction, Predictor
+from hamipose.models.detection import PersonDetector
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabelledSample
 
@@ -30,8 +33,9 @@ class Found:
     Attributes:
         picture: the photo with its keypoints drawn; of a clip, its first frame.
         clip: the clip with keypoints drawn, a WebM file; None of a photo.
-        rows: a line for each keypoint; of a clip, means over the frames.
+        rows: a line for each keypoint of each person; of a clip, means over all people in its frames.
         frames: how many pictures were looked at.
+        people: how many people were found, in all pictures together.
         more: whether the clip goes on after them.
     """
 
@@ -39,6 +43,7 @@ class Found:
     clip: Path | None
     rows: list[Row]
     frames: int
+    people: int
     more: bool
 
 
@@ -50,6 +55,16 @@ def picture_rows(
         (name, round(float(x), 1), round(float(y), 1), round(float(sure), 3))
         for name, (x, y), sure in zip(skeleton.keypoints, keypoints_px, confidence, strict=True)
     ]
+
+
+def _photo_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
+    """Rows of all people; the keypoints of several have the person's number behind their names."""
+    rows = []
+    for number, person in enumerate(people, 1):
+        suffix = f" ({number})" if len(people) > 1 else ""
+        own = picture_rows(person.keypoints_px, person.confidence, skeleton)
+        rows += [(name + suffix, *values) for name, *values in own]
+    return rows
 
 
 def _mean_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
@@ -65,13 +80,23 @@ def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabelledSample], bool, 
     return islice(footage.samples, limit), footage.moving, footage.rate, more, footage.unreadable
 
 
-def look_at(model: Predictor, path: Path, folder: Path, *, least: float = 0.1, limit: int = 300) -> Found:
-    """The model at a photo or a clip; one person is looked for in the whole picture.
+def look_at(
+    model: Predictor,
+    path: Path,
+    folder: Path,
+    *,
+    detector: PersonDetector | None = None,
+    least: float = 0.1,
+    limit: int = 300,
+) -> Found:
+    """Show a photo or a clip to a model.
 
     Args:
         model: what looks.
         path: a picture or a video file.
         folder: where the drawn clip goes.
+        detector: finds the people; in pictures where it finds none, and without it, one person is looked for in the
+            whole picture.
         least: keypoints with less confidence are not drawn; they are in the rows all the same.
         limit: of a clip, look at this many frames.
 
@@ -82,22 +107,32 @@ def look_at(model: Predictor, path: Path, folder: Path, *, least: float = 0.1, l
         samples, moving, rate, more, unreadable = _samples(path, limit)
         clip = VideoFile(folder / f"{path.stem}.webm", rate) if moving else None
         people: list[Prediction] = []
-        first = None
+        frames, first = 0, None
         with clip or nullcontext():
             # a few at a time: the frames are drawn after the network has seen them, and a clip may be long
             while batch := list(islice(samples, 16)):
-                for sample, person in zip(batch, model.stream(batch), strict=True):
-                    shown = person.confidence >= least
-                    drawn = draw_keypoints(sample.image, person.keypoints_px, model.skeleton, shown)
+                shown = batch if detector is None else LivePeople(batch, detector, turned=model.upright, whole=True)
+                found = list(model.stream(shown))
+                people += found
+                of_picture: dict[str, list[Prediction]] = {}
+                for person in found:
+                    of_picture.setdefault(person.name if detector is None else picture_name(person.name), []).append(
+                        person
+                    )
+                for sample in batch:
+                    drawn = sample.image
+                    for person in of_picture[sample.name]:
+                        drawn = draw_keypoints(drawn, person.keypoints_px, model.skeleton, person.confidence >= least)
                     first = drawn if first is None else first
-                    people.append(person)
                     if clip is not None:
                         clip.add(drawn)
+                frames += len(batch)
         if first is None:
             raise InputError(unreadable[0] if unreadable else f"{path} holds no picture; give another file")
     except InputError as error:  # the folder is one of the page's, of which its user knows nothing
         raise InputError(str(error).replace(f"{path.parent}/", "")) from None
-    return Found(first, clip.path if clip else None, _mean_rows(people, model.skeleton), len(people), more)
+    rows = _mean_rows(people, model.skeleton) if moving else _photo_rows(people, model.skeleton)
+    return Found(first, clip.path if clip else None, rows, frames, len(people), more)
 
 
 def compare(one: list[Row], other: list[Row]) -> list[tuple[str, float, float, float]]:

@@ -6,6 +6,7 @@ from typing import Any
 from hamipose.app.answer import answer
 from hamipose.app.serving import gradio
 from hamipose.inference.predictor import Predictor
+from hamipose.models.detection import PersonDetector
 
 __all__ = ["build"]
 
@@ -13,18 +14,26 @@ _COLUMNS = ["keypoint", "x [px]", "y [px]", "confidence"]
 _KINDS = ["str", "number", "number", "number"]
 
 
-def build(models: dict[str, Predictor], folder: Path, limit: int = 300) -> Any:
+def build(
+    models: dict[str, Predictor],
+    folder: Path,
+    limit: int = 300,
+    detector: PersonDetector | None = None,
+    about: str = "",
+) -> Any:
     """The page as gradio's Blocks, not yet served.
 
     Args:
         models: one or two, by the names that stand over them.
         folder: where drawn clips go.
         limit: of a clip, look at this many frames.
+        detector: finds the people; without it, one person is looked for in the whole picture.
+        about: what else is to be said on top.
     """
     gr = gradio()
 
     def shown(path: str | None, least: float) -> list[Any]:
-        said = answer(list(models.values()), path, least, folder, limit)
+        said = answer(list(models.values()), path, least, folder, limit, detector)
         parts: list[Any] = [said.message]
         for i in range(len(models)):
             picture = said.pictures[i] if said.pictures and not said.clips else None
@@ -39,7 +48,10 @@ def build(models: dict[str, Predictor], folder: Path, limit: int = 300) -> Any:
 
     kept = ["download", "fullscreen"]  # not "share", which sends the picture to a hub
     with gr.Blocks(title="hamipose", analytics_enabled=False) as page:
-        gr.Markdown("# hamipose\nOne person is looked for in the whole picture. Left limbs orange, right limbs blue.")
+        people = "One person is looked for in the whole picture."
+        if detector is not None:
+            people = f"People are found by {detector.name}; if it finds none, one is looked for in the whole picture."
+        gr.Markdown("\n\n".join(["# hamipose", f"{people} Left limbs orange, right limbs blue.", about]))
         with gr.Row():
             file = gr.File(label="photo or clip", type="filepath")
             least = gr.Slider(0, 1, 0.1, step=0.05, label="draw keypoints from this confidence on")

@@ -12,11 +12,11 @@ usage: python -m hamipose VERB [options]
 Pose estimation that adapts itself to footage nobody labelled.
 
 on your own footage
-  adapt     FOOTAGE --out DIR                  a model adapted to a folder of photos or a video that nobody labelled
-  predict   INPUT --checkpoint MODEL [--out DIR]             keypoints and overlays of a picture, folder, video, webcam
-  models    list|fetch NAME|show NAME                        pretrained networks of others, fetched when asked for
+  predict   INPUT [--checkpoint MODEL] [--out DIR]           keypoints and overlays of a picture, folder, video, webcam
+  adapt     FOOTAGE --out DIR [--teacher MODEL]              a model adapted to a folder of photos or a video, no labels
+  models    list|fetch NAME|show NAME                        pretrained networks, fetched when asked for
   export    --checkpoint MODEL --out pose.onnx               ONNX, checked; or a folder of safetensors and config
-  app       --checkpoint MODEL [--other MODEL2]              a page to drop photos and clips on; two models side by side
+  app       [--checkpoint MODEL] [--other MODEL2]            a page to drop photos and clips on; two models side by side
 
 training and evaluation
   fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly

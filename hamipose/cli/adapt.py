@@ -7,6 +7,7 @@ from pathlib import Path
 from hamipose.cli.arguments import Arguments, at_least
 from hamipose.cli.predict import DETECTOR
 from hamipose.errors import InputError
+from hamipose.models.pretrained.catalog import PEOPLE, default_start
 
 __all__ = ["main"]
 
@@ -17,9 +18,10 @@ examples
   python -m hamipose adapt photos/ --out runs/photos --start runs/other --labels few.json
   python -m hamipose adapt photos/ --out runs/photos --start blazepose-full --detector blazepose
   python -m hamipose adapt party.mp4 --out runs/party --detector torchvision
+  python -m hamipose adapt photos/ --out runs/photos --teacher blazepose-heavy
   python -m hamipose adapt photos/ --out runs/photos --teacher predictions.json
 
-The same command goes on where it was interrupted. The source is built-in people; --source names another labelled set in
+The same command resumes an interrupted adaptation. The source is built-in people; --source names another labeled set in
 COCO keypoint format (FOLDER:ANNOTATIONS).
 """
 
@@ -27,12 +29,17 @@ COCO keypoint format (FOLDER:ANNOTATIONS).
 def _parser() -> Arguments:
     parser = Arguments(
         "python -m hamipose adapt",
-        description="Adapt a pose model to footage that nobody labelled.",
+        description="Adapt a pose model to footage without labels.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("footage", type=Path, help="a folder of pictures, or a video")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the report")
-    parser.add_argument("--start", type=Path, help="model or pretrained network to start from; trained if left out")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="model, checkpoint or pretrained network to start from, or train: train one first; by default the start "
+        "that is part of hamipose, if it is there and no option of the network is given",
+    )
     parser.add_argument("--trained", choices=("all", "head"), help="layers of a pretrained --start to train")
     parser.add_argument("--boxes", help="COCO file with a box for each person")
     parser.add_argument("--detector", help=DETECTOR)
@@ -40,7 +47,8 @@ def _parser() -> Arguments:
     parser.add_argument("--labels", help="COCO keypoint file of some of the pictures: scored, never learnt from")
     parser.add_argument(
         "--teacher",
-        help="COCO keypoint file with any tool's predictions for the footage: learned from, weighted by their scores",
+        help="what labels the footage in place of the model's own moving average: a network that `predict` can use, by "
+        "name, .onnx file or run, or a COCO keypoint file with any tool's predictions; weighted by their scores",
     )
     parser.add_argument("--source", help="labelled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
@@ -71,10 +79,14 @@ def main(arguments: list[str]) -> None:
             raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
     if given.detector is not None and given.boxes is not None:
         raise InputError("both --detector and --boxes are given; people can come from one of them")
-    for name in ("backbone", "weights", "size", "start_steps"):
-        if given.start is not None and getattr(given, name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"both --start and {option} are given; the model to start from has its own: leave one out")
+    own = [name for name in ("backbone", "weights", "size", "start_steps") if getattr(given, name) is not None]
+    start = None if given.start == Path("train") else given.start
+    if start is not None and own:
+        option = f"--{own[0].replace('_', '-')}"
+        raise InputError(f"both --start and {option} are given; the model to start from has its own: leave one out")
+    if given.start is None and not own and default_start(borrowed=False) is not None:
+        start = PEOPLE.folder
+        print(f"start: {PEOPLE.name} ({PEOPLE.license.split(',')[0]}), part of hamipose; --start train trains another")
     source = None
     if given.source is not None:
         root, colon, annotations = given.source.rpartition(":")
@@ -117,7 +129,7 @@ def main(arguments: list[str]) -> None:
         out=given.out,
         plan=plan,
         seed=given.seed,
-        start=given.start,
+        start=start,
         source=source,
         boxes=given.boxes,
         detector=given.detector,

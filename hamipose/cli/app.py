@@ -4,12 +4,14 @@ import tempfile
 from pathlib import Path
 
 from hamipose.cli.arguments import Arguments
+from hamipose.cli.predict import CHECKPOINT, DETECTOR
 from hamipose.errors import InputError
 
 __all__ = ["main"]
 
 _EXAMPLES = """\
 examples
+  python -m hamipose app
   python -m hamipose app --checkpoint runs/adapted
   python -m hamipose app --checkpoint runs/adapted --other runs/before --port 8000
 """
@@ -21,8 +23,9 @@ def _parser() -> Arguments:
         description="A page to drop photos and clips on: keypoints, their confidence, two models side by side.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
+    parser.add_argument("--checkpoint", help=CHECKPOINT)
     parser.add_argument("--other", help="a second one, shown beside it")
+    parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--share", choices=("yes", "no"), default="no", help="also through gradio's servers: public")
     parser.add_argument("--limit", type=int, default=300, help="of a clip, look at this many frames")
@@ -44,14 +47,31 @@ def main(arguments: list[str]) -> None:
 
     gradio()  # before the models, which take longer
     from hamipose.app.page import build
+    from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
+    from hamipose.inference.detecting import open_detector
     from hamipose.inference.predictor import load
+    from hamipose.models.pretrained.catalog import default_line, required_default
 
-    paths = [given.checkpoint, *([given.other] if given.other else [])]
-    names = [Path(path).name for path in paths]
+    about = ""
+    if given.checkpoint is None:
+        about = default_line("--checkpoint")
+        print(about)
+    first = given.checkpoint or required_default()
+    names = [Path(path).name for path in (first, *([given.other] if given.other else []))]
     if len(set(names)) < len(names):
-        names = paths if len(set(paths)) == len(paths) else ["first", "second"]
+        names = [first, given.other] if first != given.other else ["first", "second"]
     models = {
-        name: load(path, device=given.device, image_size=given.size) for name, path in zip(names, paths, strict=True)
+        name: load(path, device=given.device, image_size=given.size)
+        for name, path in zip(names, (given.checkpoint, given.other), strict=False)
     }
+    for model in models.values():
+        look_twice(model)
+    detector = None
+    if given.detector is None:
+        detector, line = default_detector()
+        print(line)
+    elif given.detector != NO_DETECTOR:
+        detector = open_detector(given.detector, device=given.device)
     with tempfile.TemporaryDirectory(prefix="hamipose-app-") as folder:
-        serve(build(models, Path(folder), given.limit), given.port, share=given.share == "yes")
+        page = build(models, Path(folder), given.limit, detector, about)
+        serve(page, given.port, share=given.share == "yes")

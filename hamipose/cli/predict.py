@@ -10,21 +10,27 @@ from rich.progress import Progress
 from hamipose.cli.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
-__all__ = ["DETECTOR", "main"]
+__all__ = ["CHECKPOINT", "DETECTOR", "main"]
 
 DETECTOR = (
-    "finds the people: blazepose (after `models fetch blazepose`), torchvision, torchvision:NAME, the file of a "
-    "torchvision detector's weights, or a wheel of mediapipe up to 0.10.21; without it and --boxes, one person in the "
-    "whole picture"
+    "finds the people: blazepose (the default, once `models fetch blazepose` has fetched it), torchvision, "
+    "torchvision:NAME, the file of a torchvision detector's weights, a wheel of mediapipe up to 0.10.21, or none: one "
+    "person in each whole picture"
+)
+CHECKPOINT = (
+    "a model folder, a checkpoint that `fit` saved, a pretrained model that `models list` names, vitpose:NAME, or an "
+    ".onnx, .tflite or .pth file; by default the best pretrained model that is here"
 )
 
 _EXAMPLES = """\
 examples
+  python -m hamipose predict photos/                              (with the best pretrained model that is here)
   python -m hamipose predict photos/ --checkpoint runs/adapted
+  python -m hamipose predict photos/ --checkpoint rtmpose.onnx
   python -m hamipose predict clip.mp4 --checkpoint last.ckpt --out found --every 2
   python -m hamipose predict street/ --checkpoint runs/adapted --boxes people.json --csv
   python -m hamipose predict party/ --checkpoint runs/adapted --detector torchvision
-  python -m hamipose predict photos/ --checkpoint blazepose-heavy        (once: models fetch blazepose)
+  python -m hamipose predict portraits/ --checkpoint runs/adapted --detector none
   python -m hamipose predict webcam --checkpoint runs/adapted --limit 300
 """
 
@@ -36,24 +42,16 @@ def _parser() -> Arguments:
         epilog=_EXAMPLES,
     )
     parser.add_argument("input", help="a picture, a folder of pictures, a video, or webcam")
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        help="a model folder, a checkpoint that `fit` saved, or a pretrained model that `models list` names",
-    )
+    parser.add_argument("--checkpoint", help=CHECKPOINT)
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
     parser.add_argument("--boxes", help="COCO file with a box for each person")
     parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
-    parser.add_argument(
-        "--no-detector",
-        action="store_true",
-        help="one person in the whole picture; pretrained models otherwise look for people with their own detector",
-    )
+    parser.add_argument("--no-detector", action="store_true", help="the same as --detector none")
     parser.add_argument(
         "--skeleton", help="keypoints of a pretrained model: coco17 (default), blazepose33, body16, lsp14"
     )
-    parser.add_argument("--passes", type=at_least(1), help="looks at each person; 3 for a pretrained model, else 1")
+    parser.add_argument("--passes", type=at_least(1), help="looks at each person: by default 3 for BlazePose, else 2")
     parser.add_argument("--every", type=at_least(1), default=1, help="use every n-th picture or frame")
     parser.add_argument("--limit", type=at_least(1), help="stop after this many pictures or frames")
     parser.add_argument("--batch-size", type=at_least(1), default=16)
@@ -73,29 +71,35 @@ def main(arguments: list[str]) -> None:
         arguments: what follows the verb.
     """
     given = _parser().parse_args(arguments)
-    if given.detector is not None and given.boxes is not None:
-        raise InputError("both --detector and --boxes are given; people can come from one of them")
     if given.no_detector and (given.detector or given.detector_least or given.boxes):
         raise InputError("--no-detector is given with --detector, --detector-least or --boxes; leave it out")
+    asked = "none" if given.no_detector else given.detector
+    if asked is not None and given.boxes is not None:
+        raise InputError("both --detector and --boxes are given; people can come from one of them")
+    from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
     from hamipose.inference.detecting import FoundPeople, LivePeople, find_people, open_detector
     from hamipose.inference.footage import open_footage
     from hamipose.inference.predictor import Prediction, load
     from hamipose.inference.writers import Overlays, write_coco, write_csv, write_heatmaps
     from hamipose.io.whole_file import check_folder
+    from hamipose.models.pretrained.catalog import default_line
 
+    if given.checkpoint is None:
+        print(default_line("--checkpoint"))
     model = load(
         given.checkpoint, device=given.device, image_size=given.size, skeleton=given.skeleton, passes=given.passes
     )
+    if given.passes is None:
+        look_twice(model)
     out: Path = given.out
     boxes, every, limit, seen = given.boxes, given.every, given.limit, FoundPeople()
     detector = None
-    own = given.detector is None and given.boxes is None and not given.no_detector and model.expects_people
-    if own:
-        detector = open_detector("blazepose", given.detector_least, given.device)
-        print(f"people are found by {detector.name}; --no-detector looks for one person in each whole picture")
-    elif given.detector is not None:
-        detector = open_detector(given.detector, given.detector_least, given.device)
-        if not given.input.startswith("webcam"):
+    if asked is None and boxes is None and model.finds_people:
+        detector, line = default_detector(given.detector_least)
+        print(line)
+    elif asked not in (None, NO_DETECTOR):
+        detector = open_detector(asked, given.detector_least, given.device)
+        if not given.input.startswith("webcam") and not model.upright:  # turned crops are not kept in a file
             boxes = str(out / "boxes.json")
             check_folder(out)
             with Progress(transient=True) as progress:
@@ -106,14 +110,16 @@ def main(arguments: list[str]) -> None:
                     Path(boxes),
                     every=every,
                     limit=limit,
+                    whole=True,
+                    required=False,
                     progress=lambda done, total: progress.update(task, completed=done, total=total),
                 )
             print(f"{seen}: boxes in {boxes}")
             every, limit = 1, None  # the boxes are of what was asked for
-    footage = open_footage(given.input, boxes=boxes, every=every, limit=limit)
+    footage = open_footage(given.input, boxes=boxes, every=every, limit=limit, whole=given.boxes is None)
     live = None
     if detector is not None and boxes is None:
-        live = LivePeople(footage.samples, detector, turned=model.upright, whole=own)
+        live = LivePeople(footage.samples, detector, turned=model.upright, whole=True)
         footage.samples = iter(live)
     check_folder(out)
     found: list[Prediction] = []
@@ -145,8 +151,6 @@ def main(arguments: list[str]) -> None:
         print(f"left out: {len(unreadable) - 5} more that could not be read", file=sys.stderr)
     if live is not None:
         print(live.found)
-    if not found and live is not None and live.found.pictures:
-        raise InputError(f"{detector.name} found nobody; nothing is written")  # type: ignore[union-attr]
     if not found:
         raise InputError(f"nothing in {given.input} could be read; see above")
     write_coco(out / "predictions.json", found, model.skeleton)

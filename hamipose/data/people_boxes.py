@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.base import UnlabelledDataset
-from hamipose.data.crops import padded_box
+from hamipose.data.crops import padded_box, whole_box
 from hamipose.data.video_frames import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
 from hamipose.errors import InputError
 from hamipose.io.coco import CocoFile, CocoPerson, read_coco
@@ -56,14 +56,27 @@ def boxes_content(
     }
 
 
-def _read(path: Path) -> tuple[CocoFile, list[CocoPerson]]:
+def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
     """Return the file and its people that have boxes; what is skipped is logged.
 
+    Args:
+        path: of the file.
+        whole: add a person without a box for each picture that has none, and sort people by picture.
+
     Raises:
-        InputError: the file cannot be read, or has no person with a box.
+        InputError: the file cannot be read, or has no person.
     """
     file = read_coco(path, "box file")
     people = file.people_with_boxes()
+    if whole and file.images:
+        boxed = {person.picture for person in people}
+        empty = [
+            CocoPerson(-1, None, number, image, None, None, None, None)
+            for number, image in file.images.items()
+            if image.file_name not in boxed and image.size is not None
+        ]
+        place = {image.file_name: i for i, image in enumerate(file.images.values())}
+        people = sorted([*people, *empty], key=lambda person: place[str(person.picture)])
     if not people:
         reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
         raise InputError(f"box file {path} has no annotation that can be used{reasons}; expected a box for each person")
@@ -85,20 +98,30 @@ class BoxedPeople(UnlabelledDataset):
         margin: what is shown is this many times the box.
         cache: keep decoded pictures in memory.
         only: file name of the one picture that is used; default: all.
+        whole: also show pictures of the file in which it has no person, each as a whole.
     """
 
     upright = True
 
-    def __init__(self, root: str, boxes: str, margin: float = 1.25, cache: bool = False, only: str | None = None):
+    def __init__(
+        self,
+        root: str,
+        boxes: str,
+        margin: float = 1.25,
+        cache: bool = False,
+        only: str | None = None,
+        whole: bool = False,
+    ):
         self.root = Path(root)
         self.boxes = Path(boxes)
         self.margin = margin
         self.cache = cache
         self.only = only
+        self.whole = whole
 
     @cached_property
     def _content(self) -> tuple[CocoFile, list[CocoPerson]]:
-        return _read(self.boxes)
+        return _read(self.boxes, self.whole)
 
     @cached_property
     def people(self) -> list[tuple[str, CocoPerson]]:
@@ -137,17 +160,21 @@ class BoxedPeople(UnlabelledDataset):
 
     def _box(self, path: str, person: CocoPerson) -> Float[np.ndarray, "4"]:
         """Return the person's box in the upright picture."""
-        assert person.box_px is not None
+        stated = person.image.size if person.image else None
+        box = person.box_px
+        if box is None:
+            assert stated is not None
+            box = whole_box(*stated)
         header = read_header(path)
         if header is None:  # decoding will say why
-            return person.box_px
-        stated = person.image.size if person.image else None
+            return box
         upright = upright_of(path, header, stated, self._content[0].upright, self.boxes)
-        return person.box_px if upright else turned_box(person.box_px, header)
+        return box if upright else turned_box(box, header)
 
     def __getitem__(self, index: int) -> UnlabelledSample:
         path, person = self.people[index]
-        box = padded_box(self._box(path, person), self.margin).astype(np.float32)
+        margin = 1.0 if person.box_px is None else self.margin
+        box = padded_box(self._box(path, person), margin).astype(np.float32)
         image, reduction = self.decode(Path(path), box)
         return UnlabelledSample(
             image,
@@ -167,17 +194,19 @@ class BoxedFrames(UnlabelledDataset):
             frame, 0 the first. Those of other videos are skipped.
         every: use frames 0, every, 2·every, … of those in the file.
         margin: what is shown is this many times the box.
+        whole: also show frames of the file in which it has no person, each as a whole.
     """
 
     upright = True
 
-    def __init__(self, path: str, boxes: str, every: int = 1, margin: float = 1.25):
+    def __init__(self, path: str, boxes: str, every: int = 1, margin: float = 1.25, whole: bool = False):
         if every < 1:
             raise InputError(f"every of BoxedFrames is {every}, expected at least 1")
         self.path = Path(path)
         self.boxes = Path(boxes)
         self.every = every
         self.margin = margin
+        self.whole = whole
         self._decoder = VideoDecoder()
 
     @cached_property
@@ -188,7 +217,7 @@ class BoxedFrames(UnlabelledDataset):
             InputError: the file cannot be read, names something else than frames, or no frame that is used.
         """
         named = []
-        for person in _read(self.boxes)[1]:
+        for person in _read(self.boxes, self.whole)[1]:
             video, _, number = str(person.picture).rpartition("#")
             if not video or not number.isdecimal() or len(number) > 9:
                 raise InputError(
@@ -246,7 +275,6 @@ class BoxedFrames(UnlabelledDataset):
 
     def __getitem__(self, index: int) -> UnlabelledSample:
         number, person = self.people[index]
-        assert person.box_px is not None
         image = self._decoder.frame(self.path, number, self.times_ms)
         height, width = image.shape[:2]
         if person.image is not None and person.image.size not in (None, (width, height)):
@@ -254,7 +282,6 @@ class BoxedFrames(UnlabelledDataset):
                 f"frame {number} of {self.path} has {width} × {height} px, but {self.boxes} states "
                 f"{person.image.width} × {person.image.height} px; expected boxes for this video"
             )
-        box = padded_box(person.box_px, self.margin).astype(np.float32)
-        return UnlabelledSample(
-            image=image, box_px=box, name=f"{self.path}#{number}#{index}", rotation_deg=person.rotation_deg
-        )
+        box = whole_box(width, height) if person.box_px is None else padded_box(person.box_px, self.margin)
+        name = f"{self.path}#{number}#{index}"
+        return UnlabelledSample(image=image, box_px=box.astype(np.float32), name=name, rotation_deg=person.rotation_deg)

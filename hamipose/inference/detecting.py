@@ -20,7 +20,7 @@ from hamipose.models.detection import PersonDetector, torchvision_detector
 from hamipose.models.pretrained.catalog import BLAZEPOSE, DETECTOR, cached
 from hamipose.types import UnlabelledSample
 
-__all__ = ["FoundPeople", "LivePeople", "find_people", "open_detector"]
+__all__ = ["FoundPeople", "LivePeople", "Notes", "find_people", "listing", "open_detector"]
 
 _SAME = ("made_by", "least", "footage")  # boxes of two searches that agree in these can be had from either
 
@@ -72,8 +72,8 @@ class FoundPeople:
     def __str__(self) -> str:
         """One line."""
         line = f"{self.people} people found in {self.pictures} pictures"
-        left = "one person is looked for in each of those" if self.whole else "which are left out"
-        return f"{line}; nobody in {self.empty} of them, {left}" if self.empty else line
+        left = "where the whole picture is used" if self.whole else "which are left out"
+        return f"{line}; none in {self.empty} of them, {left}" if self.empty else line
 
     def count(self, people: int) -> None:
         """One picture more."""
@@ -82,8 +82,13 @@ class FoundPeople:
         self.empty += people == 0
 
 
-class _Notes:
-    """Lines of a file, one a picture, so that an interrupted search goes on."""
+class Notes:
+    """Lines of a file, one a picture, so that an interrupted search goes on.
+
+    Args:
+        path: the file; kept if it is about the same search.
+        about: the search; has `made_by`.
+    """
 
     def __init__(self, path: Path, about: dict[str, Any]):
         self.path = path
@@ -105,10 +110,12 @@ class _Notes:
             self.add(row)
 
     def add(self, row: dict[str, Any]) -> None:
+        """Write what was found in one picture, its `file_name`."""
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
 
     def close(self) -> None:
+        """Close the file, which stays."""
         self._file.close()
 
 
@@ -135,8 +142,8 @@ def _file_name(source: str, name: str) -> str:
     return Path(name).relative_to(source).as_posix() if Path(source).is_dir() else Path(name).name
 
 
-def _listing(source: str, count: int | None) -> int | None:
-    """Changes when pictures come into a folder or go."""
+def listing(source: str, count: int | None) -> int | None:
+    """Return a number that changes when pictures are added to a folder or removed."""
     if not Path(source).is_dir():
         return count
     return zlib.crc32("\n".join(str(path) for path in ImageFolder(source).paths).encode())
@@ -150,6 +157,8 @@ def find_people(
     every: int = 1,
     limit: int | None = None,
     fixed: bool = False,
+    whole: bool = False,
+    required: bool = True,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> FoundPeople:
     """Look for people and write a COCO file of boxes; the same call goes on, or finds that all is done.
@@ -163,10 +172,12 @@ def find_people(
         every: look at every n-th picture or frame.
         limit: stop after this many of them.
         fixed: refuse a file that another detector made, or for other footage; else it is written anew.
+        whole: pictures where no person is found will be shown as a whole, as the summary then says.
+        required: refuse a search that finds no person at all.
         progress: is told how many pictures were looked at, of how many.
 
     Raises:
-        InputError: nobody is found, nothing can be read, or `path` is something else.
+        InputError: nothing can be read, `path` is something else, or no person is found and `required`.
     """
     footage = open_footage(source, every=every, limit=limit)
     about = {
@@ -176,7 +187,7 @@ def find_people(
         "footage": str(Path(source).resolve()),
         "every": every,
         "limit": limit,
-        "pictures": _listing(source, footage.count),
+        "pictures": listing(source, footage.count),
     }
     before = _before(path, about, fixed)
     pictures: dict[str, tuple[int, int]] = {}
@@ -188,9 +199,9 @@ def find_people(
             if found.image is not None and found.image.file_name in people and found.box_px is not None:
                 people[found.image.file_name].append([*found.box_px.tolist(), found.score or 1.0])
         before.omissions.warn()
-    summary = FoundPeople()
+    summary = FoundPeople(whole=whole)
     if before is None or before.info != about:
-        notes = _Notes(path.with_name(path.name + ".part"), {k: about[k] for k in _SAME})
+        notes = Notes(path.with_name(path.name + ".part"), {k: about[k] for k in _SAME})
         notes.known.update({n: {"width": w, "height": h, "people": people[n]} for n, (w, h) in pictures.items()})
         pictures, people = {}, {}
         try:
@@ -215,10 +226,10 @@ def find_people(
         summary.count(len(people[name]))
     if not summary.pictures:
         raise InputError(f"nothing in {source} could be read; give a folder of pictures, a picture or a video")
-    if not summary.people:
+    if not summary.people and required:
         raise InputError(
-            f"{detector.name} found nobody in {summary.pictures} pictures of {source}; give another detector, a lower "
-            "--detector-least, or --boxes"
+            f"{detector.name} found no person in {summary.pictures} pictures of {source}; give another detector, a "
+            "lower --detector-least, or --boxes"
         )
     return summary
 

@@ -18,7 +18,7 @@ from hamipose.inference.predictor import Predictor
 from hamipose.io.whole_file import whole_file
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
-from hamipose.models.pretrained.start import Start
+from hamipose.models.pretrained.start import PersonNetwork
 
 __all__ = ["Exported", "export_onnx", "largest_difference"]
 
@@ -105,6 +105,8 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
             what the model does; no file is written then, and an existing one remains as it was.
     """
     _runtime()
+    if model.info.architecture in ("onnx", "vitpose"):
+        raise InputError(f"{model.info.backbone} is used from its own file and cannot be exported; use that file")
     network = Exported(model.network.cpu().eval())
     model.device = torch.device("cpu")
     with whole_file(path) as beside:
@@ -136,7 +138,7 @@ def _described_and_checked(model: Predictor, path: Path, opset: int, tolerance: 
         )
     stride, offset = PoseNetwork.stride, offset_px(PoseNetwork.stride, model.info.quantized)
     crop = "square about the box of a person"
-    if isinstance(model.network, Start):
+    if isinstance(model.network, PersonNetwork):
         stride, offset = model.network.stride, model.network.offset_px
         if model.upright:
             crop = "square, turned so that the person is upright"

@@ -69,7 +69,9 @@ def _webcam(number: int) -> Iterator[UnlabelledSample]:
         capture.release()
 
 
-def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit: int | None = None) -> Footage:
+def open_footage(
+    source: str, *, boxes: str | None = None, every: int = 1, limit: int | None = None, whole: bool = False
+) -> Footage:
     """People in what `source` names.
 
     Args:
@@ -80,6 +82,7 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
             whole picture.
         every: use every n-th picture or frame; where boxes are given for pictures, every n-th person.
         limit: stop after this many of them.
+        whole: also show pictures of the file of boxes in which it has no person, each as a whole.
 
     Raises:
         InputError: there is no such thing, boxes are given for a webcam, or `every` or `limit` is below 1.
@@ -102,12 +105,17 @@ def open_footage(source: str, *, boxes: str | None = None, every: int = 1, limit
     else:
         dataset: UnlabelledDataset
         if path.is_dir():
-            dataset = ImageFolder(source) if boxes is None else BoxedPeople(source, boxes)
+            dataset = ImageFolder(source) if boxes is None else BoxedPeople(source, boxes, whole=whole)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             moving = True
-            dataset = Video(source, every=every) if boxes is None else BoxedFrames(source, boxes, every=every)
+            dataset = (
+                Video(source, every=every) if boxes is None else BoxedFrames(source, boxes, every=every, whole=whole)
+            )
         elif is_image(path):
-            dataset = OnePicture(path) if boxes is None else BoxedPeople(str(path.parent), boxes, only=path.name)
+            boxed = boxes is not None
+            dataset = (
+                BoxedPeople(str(path.parent), str(boxes), only=path.name, whole=whole) if boxed else OnePicture(path)
+            )
         else:
             if path.exists() and (reason := unread_reason(path)) is not None:
                 raise InputError(f"input {source}: {reason}")

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from hamipose.affine import apply_points, crop_box, crop_matrix, invert, upright_box
-from hamipose.data.crops import whole_box
+from hamipose.data.crops import keypoint_box, padded_box, whole_box
 from hamipose.data.decode import read_image
 from hamipose.data.views import warp
 from hamipose.errors import InputError
@@ -23,9 +23,9 @@ from hamipose.methods.predictions import region_px
 from hamipose.models.device import moved
 from hamipose.models.folder import ModelInfo, open_folder
 from hamipose.models.preprocess import normalise
-from hamipose.models.pretrained.opening import open_pretrained, with_skeleton
-from hamipose.models.pretrained.start import Start
-from hamipose.skeletons import Skeleton
+from hamipose.models.pretrained.opening import open_default, open_pretrained, with_skeleton
+from hamipose.models.pretrained.start import PersonNetwork, Start
+from hamipose.skeletons import HAND21, Skeleton
 from hamipose.types import UnlabelledSample
 
 __all__ = ["Prediction", "Predictor", "load"]
@@ -52,8 +52,11 @@ class Prediction:
     size_px: tuple[int, int] | None = None
 
 
-#: Smallest side of a crop that alignment points may ask for, in pixels, and its largest as a multiple of the picture's.
+#: Smallest side of a crop that another pass may ask for, in pixels, and its largest as a multiple of the picture's.
 _LEAST_PX, _MOST_SIDES = 8, 4
+
+#: A closer crop is this many times the box about the keypoints, of those that are this sure; at least half must be.
+_CLOSER, _SURE = 1.4, 0.1
 
 
 def _crops(
@@ -70,44 +73,41 @@ class Predictor:
         network: normalised images → heatmaps, as its method evaluates them.
         info: its kind.
         device: torch's name of a device; the first GPU if there is one where not given.
-        passes: how often to look at a person. From the second time on the crop follows from alignment points that the
-            network found in the last one; the network's own number if None.
+        passes: how often to look at a person. From the second time on the crop follows from what was found in the last
+            one: alignment points, for networks that have them, else keypoints. The network's own number if None.
 
     Raises:
-        InputError: there is no such device, the network has no alignment points and `passes` is above 1, or it is
-            pretrained and takes no crops of that size.
+        InputError: there is no such device, `passes` is below 1, or the network is pretrained and takes no crops of
+            that size.
     """
 
     def __init__(self, network: nn.Module, info: ModelInfo, device: str | None = None, passes: int | None = None):
         self.info = info
         self.network = network
         self.device = moved(network, device)
-        if isinstance(network, Start) and info.image_size != network.image_size:
+        if isinstance(network, PersonNetwork) and info.image_size != network.image_size:
             raise InputError(
                 f"image_size is {info.image_size}; {info.backbone} takes crops of {network.image_size} px alone"
             )
-        most = network.passes if isinstance(network, Start) else 1
-        self.passes = most if passes is None else passes
-        if self.passes < 1 or (most == 1 and self.passes > 1):
-            why = (
-                "at least 1" if self.passes < 1 else f"1: {info.backbone} has no points that a closer crop follows from"
-            )
-            raise InputError(f"passes is {passes}, expected {why}")
+        own = network.passes if isinstance(network, PersonNetwork) else 1
+        self.passes = own if passes is None else passes
+        if self.passes < 1:
+            raise InputError(f"passes is {passes}, expected at least 1")
 
     @property
     def skeleton(self) -> Skeleton:
         """The keypoints' order."""
-        return self.info.keypoints
+        return self.network.skeleton if isinstance(self.network, PersonNetwork) else self.info.keypoints
 
     @property
     def upright(self) -> bool:
         """Whether the network expects people upright in its crops, which then are turned."""
-        return isinstance(self.network, Start) and self.network.passes > 1
+        return isinstance(self.network, PersonNetwork) and self.network.passes > 1
 
     @property
-    def expects_people(self) -> bool:
-        """Whether the network was trained on crops of people, so that they are looked for first unless given."""
-        return isinstance(self.network, Start)
+    def finds_people(self) -> bool:
+        """Whether its keypoints are those of a person, so that a person detector finds what it should look at."""
+        return self.skeleton != HAND21
 
     @torch.inference_mode()
     def heatmaps(self, crops: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch keypoint h w"]:
@@ -118,9 +118,22 @@ class Predictor:
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
         """Return keypoints in pixels of the crops, and confidences: the inverse of how the targets were encoded."""
-        if isinstance(self.network, Start):
+        if isinstance(self.network, PersonNetwork):
             return self.network.decode(heatmaps)
         return decode(heatmaps, quantise=self.info.quantized)
+
+    @torch.inference_mode()
+    def _look(
+        self, crops: UInt8[Tensor, "batch 3 size size"]
+    ) -> tuple[
+        Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"], Float[Tensor, "batch keypoint h w"] | None
+    ]:
+        """Keypoints in pixels of the crops, confidences, and the heatmaps that they come from; None without such."""
+        if isinstance(self.network, PersonNetwork) and not self.network.has_heatmaps:
+            points, confidence = self.network.locate(normalise(crops.to(self.device)))
+            return points.cpu(), confidence.cpu(), None
+        maps = self.heatmaps(crops).cpu()
+        return *self.decode(maps), maps
 
     def stream(
         self, samples: Iterable[UnlabelledSample], *, batch_size: int = 16, heatmaps: bool = False
@@ -132,30 +145,30 @@ class Predictor:
             batch_size: pictures that pass through the network together.
             heatmaps: keep them in what is found.
         """
+        if heatmaps and isinstance(self.network, PersonNetwork) and not self.network.has_heatmaps:
+            raise InputError(f"heatmaps are asked for; {self.info.backbone} gives keypoints alone")
         size = self.info.image_size
         rest = iter(samples)
         while batch := list(islice(rest, batch_size)):
-            matrices = np.stack([self._crop(sample) for sample in batch])
+            matrices = np.stack([self._crop(sample.box_px, sample.rotation_deg) for sample in batch])
             for _ in range(self.passes - 1):
                 matrices = self._closer(batch, matrices)
-            maps = self.heatmaps(_crops(batch, matrices, size)).cpu()
-            points, confidence = self.decode(maps)
+            points, confidence, maps = self._look(_crops(batch, matrices, size))
             original_from_crop = invert(torch.from_numpy(matrices.astype(np.float32)))
             points_px = apply_points(original_from_crop, points).numpy()
             regions = region_px(original_from_crop, size).numpy()
             for i, sample in enumerate(batch):
-                kept = maps[i].numpy() if heatmaps else None
+                kept = maps[i].numpy() if heatmaps and maps is not None else None
                 height, width = sample.image.shape[:2]
                 yield Prediction(points_px[i], confidence[i].numpy(), regions[i], sample.name, kept, (width, height))
 
-    def _crop(self, sample: UnlabelledSample) -> Float[np.ndarray, "2 3"]:
-        """The first crop of a person: a square in whose middle, as wide as the network sees, the box is."""
-        box = sample.box_px
-        if isinstance(self.network, Start) and self.network.aspect < 1:
+    def _crop(self, box: Float[np.ndarray, "4"], rotation_deg: float = 0.0) -> Float[np.ndarray, "2 3"]:
+        """The crop of a person: a square in whose middle, as wide as the network sees, the box is."""
+        if isinstance(self.network, PersonNetwork) and self.network.aspect < 1:
             side = max(float(box[3]), float(box[2]) / self.network.aspect)
             left, top = box[:2] + (box[2:] - side) / 2
             box = np.array([left, top, side, side], np.float32)
-        return crop_matrix(box, self.info.image_size, sample.rotation_deg)
+        return crop_matrix(box, self.info.image_size, rotation_deg)
 
     def aligned(self, samples: Iterable[UnlabelledSample], *, batch_size: int = 16) -> Iterator[UnlabelledSample]:
         """Give samples the box and the turn of the crop that their keypoints are read from, after all passes.
@@ -177,18 +190,28 @@ class Predictor:
     def _closer(
         self, batch: list[UnlabelledSample], matrices: Float[np.ndarray, "batch 2 3"]
     ) -> Float[np.ndarray, "batch 2 3"]:
-        """The crops that the alignment points of a pass give; the same as before if those make no sense."""
-        assert isinstance(self.network, Start)
-        size = self.info.image_size
-        images = normalise(_crops(batch, matrices, size).to(self.device))
-        points = apply_points(invert(matrices), self.network.alignment(images).cpu().numpy().astype(float))
+        """The crops that follow from a pass; the same as before if what it found makes no sense."""
+        crops, back = _crops(batch, matrices, self.info.image_size), invert(matrices)
+        boxes: list[tuple[Float[np.ndarray, "4"], float] | None] = []
+        if isinstance(self.network, PersonNetwork) and self.upright:
+            pairs = self.network.alignment(normalise(crops.to(self.device))).cpu().numpy().astype(float)
+            for middle, above in apply_points(back, pairs):
+                boxes.append(upright_box(middle, above, self.network.box_margin))
+        else:
+            points, confidence, _ = self._look(crops)
+            for person, sure in zip(apply_points(back, points.numpy().astype(float)), confidence >= _SURE, strict=True):
+                few = 2 * int(sure.sum()) < len(sure)
+                boxes.append(None if few else (padded_box(keypoint_box(person[sure.numpy()]), _CLOSER), 0.0))
         closer = matrices.copy()
-        for i, (sample, (middle, above)) in enumerate(zip(batch, points, strict=True)):
-            box, turn = upright_box(middle, above, self.network.box_margin)
+        for i, (sample, found) in enumerate(zip(batch, boxes, strict=True)):
+            if found is None:
+                continue
+            box, turn = found
             height, width = sample.image.shape[:2]
-            inside = 0 <= middle[0] < width and 0 <= middle[1] < height
-            if inside and _LEAST_PX <= box[2] <= _MOST_SIDES * max(height, width):
-                closer[i] = crop_matrix(box, size, turn)
+            x, y = box[:2] + box[2:] / 2 - 0.5
+            inside = 0 <= x < width and 0 <= y < height
+            if inside and _LEAST_PX <= max(box[2:]) <= _MOST_SIDES * max(height, width):
+                closer[i] = self._crop(box, turn)
         return closer
 
     def predict(
@@ -246,19 +269,21 @@ def _beside(checkpoint: Path, *keys: str) -> Any:
 
 
 def load(
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     device: str | None = None,
     image_size: int | None = None,
     skeleton: str | None = None,
     passes: int | None = None,
 ) -> Predictor:
-    """A model from a model folder, from a checkpoint that `fit` saved, or a pretrained one by its name.
+    """Open a model: a model folder, a checkpoint that `fit` saved, or a pretrained one by its name or file.
 
     Args:
         path: the model folder (``model.safetensors`` and ``config.yaml``), the checkpoint, the folder of a run, whose
-            last checkpoint is taken, a pose landmark network of MediaPipe (.tflite), a Simple Baseline or HRNet of
-            Microsoft or mmpose (.pth), or a name that ``python -m hamipose models list`` has.
+            last checkpoint is taken, an ONNX file with heatmaps or SimCC profiles, a pose landmark network of MediaPipe
+            (.tflite), a Simple Baseline or HRNet of Microsoft or mmpose (.pth), ``vitpose:NAME`` or a folder of
+            `transformers`, or a name that ``python -m hamipose models list`` has. None means the best pretrained model
+            that is here, whose name is logged.
         device: torch's name of a device; the first GPU if there is one where not given.
         image_size: side of the crops; what the model was trained on where not given.
         skeleton: keypoints to give, for pretrained networks that know more than one order; coco17 if None.
@@ -269,11 +294,12 @@ def load(
     """
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}, expected a side in pixels, at least 1")
-    pretrained = open_pretrained(path, skeleton)
+    pretrained = open_default(skeleton) if path is None else open_pretrained(path, skeleton)
     if pretrained is not None:
         network, info = pretrained
         model = Predictor(network, replace(info, image_size=image_size or info.image_size), device, passes)
     else:
+        assert path is not None
         model = _opened(Path(path), device, image_size, passes)
         if skeleton is not None and isinstance(model.network, Start):
             model.network, model.info = with_skeleton(model.network, model.info, skeleton)

@@ -32,6 +32,8 @@ def open_start(init_from: str | Path, skeleton: str) -> tuple[Start, ModelInfo] 
     network: Any
     if (found := open_pretrained(init_from, skeleton)) is not None:
         network, info = found
+        if isinstance(network, PoseNetwork):
+            return None
         if not isinstance(network, Start):
             raise InputError(f"training.init_from is {init_from}, which can predict but not be trained further")
     elif is_folder(init_from):

@@ -7,8 +7,9 @@ from torch import nn
 
 from hamipose.errors import InputError
 from hamipose.io.tensor_file import check_finite
-from hamipose.models.folder import Architecture, Maps, ModelInfo
+from hamipose.models.folder import Architecture, Maps, ModelInfo, is_folder, open_folder
 from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.catalog import cached
 from hamipose.models.pretrained.operations import Program
 from hamipose.models.pretrained.start import Start
 from hamipose.running.checkpoint_file import read_checkpoint_file
@@ -102,11 +103,27 @@ def program_of(checkpoint: dict[str, Any]) -> Program | None:
     return None if text is None else Program.from_json(text, "the checkpoint's list of operations")
 
 
+def _start_content(path: str | Path) -> dict[str, Any]:
+    """Return a checkpoint's content, or what a checkpoint of a model folder's network would hold."""
+    folder = Path(path) if is_folder(path) else None if Path(path).exists() else cached(str(path))
+    if folder is None:
+        return read_checkpoint(path)
+    network, info = open_folder(folder)
+    hparams = {
+        "skeleton": info.skeleton,
+        "backbone": info.backbone,
+        "deconv_channels": list(info.deconv_channels),
+        "quantized": info.quantized,
+    }
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    return {"state_dict": state, "hyper_parameters": hparams}
+
+
 def load_network(path: str | Path, network: PoseNetwork | Start, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
     """Fill a network with a checkpoint's student; return the checkpoint's whole state.
 
     Args:
-        path: of the checkpoint.
+        path: of the checkpoint, of a model folder, or the name of a model that is part of this package.
         network: to fill.
         skeleton: of its keypoints.
         quantized: how the targets are encoded that it is going to learn.
@@ -114,7 +131,7 @@ def load_network(path: str | Path, network: PoseNetwork | Start, skeleton: Skele
     Raises:
         InputError: the checkpoint cannot be read, is of another skeleton or network, or learned other targets.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = _start_content(path)
     check_skeleton(checkpoint, skeleton)
     learned = checkpoint["hyper_parameters"].get("quantized", quantized)  # absent in those of earlier versions
     if learned != quantized:

@@ -28,8 +28,10 @@ __all__ = ["FORMAT", "Maps", "ModelInfo", "is_folder", "open_folder", "save_fold
 #: makes of all of the network's scales (MDAM).
 Maps = Literal["heatmaps", "log-densities", "refined"]
 
-#: What a model's network is; "simple-baseline" where a file does not say.
-Architecture = Literal["simple-baseline", "blazepose", "top-down"]
+#: What a model's network is; "simple-baseline" where a file does not say. Model folders hold the first three alone.
+Architecture = Literal["simple-baseline", "blazepose", "top-down", "onnx", "vitpose"]
+
+_IN_FOLDERS = get_args(Architecture)[:3]
 
 #: Of config.yaml. Raised when a file of today could no longer be read as it stands; `_upgrade` then carries it over.
 FORMAT = 1
@@ -52,7 +54,8 @@ class ModelInfo:
             ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions, and for
             pretrained networks, which keep their own.
         architecture: "simple-baseline", a :class:`hamipose.models.network.PoseNetwork`; "blazepose", whose operations
-            are in the folder too; or "top-down", :class:`hamipose.models.pretrained.topdown.TopDown`.
+            are in the folder too; "top-down", :class:`hamipose.models.pretrained.topdown.TopDown`; or "onnx" or
+            "vitpose", networks that are used from files of their own and cannot be written as a model folder.
     """
 
     skeleton: str
@@ -91,19 +94,30 @@ class ModelInfo:
         return network
 
 
-def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo) -> Path:
+def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *, half: bool = False) -> Path:
     """Write a model folder; both files appear whole or not at all.
 
     Args:
         folder: created where it does not exist.
         network: its weights are written.
         info: describes it.
+        half: write floating-point numbers in half precision: half the size. The model is read in single precision.
 
     Returns:
         The folder.
+
+    Raises:
+        InputError: the network is used from a file of its own, or has a weight too large for half precision.
     """
     folder = Path(folder)
+    if info.architecture not in _IN_FOLDERS:
+        raise InputError(f"{info.backbone} is used from its own file and cannot be written as a model folder")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        weights = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+        large = [name for name, tensor in weights.items() if tensor.isinf().any()]
+        if large:
+            raise InputError(f"{large[0]} has values too large for half precision; write single precision")
     with whole_file(folder / "model.safetensors") as beside:
         save_file(weights, beside, metadata={"format": "pt"})
     if isinstance(network, BlazePose):
@@ -154,10 +168,8 @@ def _read_info(path: Path) -> ModelInfo:
         raise InputError(f"{path}: quantized is {quantized!r}, expected true or false")
     if (statistics := content.get("statistics", "unknown")) not in get_args(StatisticsOf):
         raise InputError(f"{path}: statistics is {statistics!r}, expected one of {', '.join(get_args(StatisticsOf))}")
-    if (architecture := content.get("architecture", "simple-baseline")) not in get_args(Architecture):
-        raise InputError(
-            f"{path}: architecture is {architecture!r}, expected one of {', '.join(get_args(Architecture))}"
-        )
+    if (architecture := content.get("architecture", "simple-baseline")) not in _IN_FOLDERS:
+        raise InputError(f"{path}: architecture is {architecture!r}, expected one of {', '.join(_IN_FOLDERS)}")
     return ModelInfo(
         skeleton=content["skeleton"],
         backbone=content["backbone"],

@@ -1,4 +1,4 @@
-"""Pretrained models that can be fetched: their names, origins, licenses, and where they are kept. Imports no torch."""
+"""Pretrained models: those that can be fetched and the one that ships, their origins and licenses. Imports no torch."""
 
 import os
 from dataclasses import dataclass
@@ -6,7 +6,23 @@ from pathlib import Path
 
 from hamipose.errors import InputError
 
-__all__ = ["BLAZEPOSE", "DETECTOR", "PACKAGES", "File", "Package", "cache_folder", "cached", "package_of"]
+__all__ = [
+    "BLAZEPOSE",
+    "DETECTOR",
+    "PACKAGES",
+    "PEOPLE",
+    "File",
+    "Package",
+    "Shipped",
+    "cache_folder",
+    "cached",
+    "default_line",
+    "default_start",
+    "detector_fetched",
+    "model_names",
+    "package_of",
+    "required_default",
+]
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,44 @@ BLAZEPOSE = Package(
     ),
 )
 
+
+@dataclass(frozen=True)
+class Shipped:
+    """A model folder inside the installed package.
+
+    Attributes:
+        name: what `--checkpoint` is given.
+        folder: of the model; a release may come without it.
+        license: of the weights.
+        about: one line.
+        scores: as for :class:`File`.
+    """
+
+    name: str
+    folder: Path
+    license: str
+    about: str
+    scores: str = ""
+
+    @property
+    def present(self) -> bool:
+        """Whether the installed package has it."""
+        return (self.folder / "model.safetensors").is_file()
+
+    @property
+    def size_mb(self) -> float:
+        """Size of its files, in units of a million bytes."""
+        return sum(path.stat().st_size for path in self.folder.iterdir()) / 1e6
+
+
+#: The start for people, trained on built-in people alone.
+PEOPLE = Shipped(
+    name="people",
+    folder=Path(__file__).parent / "people",
+    license="Apache-2.0, as hamipose itself",
+    about="body16, trained on built-in people; where adaptation starts from",
+)
+
 #: Everything that `models fetch` knows, by name.
 PACKAGES = {package.name: package for package in (BLAZEPOSE,)}
 
@@ -112,12 +166,69 @@ def package_of(name: str) -> Package | None:
     return None
 
 
-def cached(model: str) -> Path | None:
-    """The folder of a fetched model, or None if no package has a model of that name.
+def model_names() -> list[str]:
+    """Names of all packages and models."""
+    fetched = [name for p in PACKAGES.values() for name in (p.name, *(file.model for file in p.files))]
+    return [*fetched, PEOPLE.name]
+
+
+def detector_fetched() -> bool:
+    """Whether MediaPipe's person detector is in the cache."""
+    return (cache_folder() / DETECTOR).is_dir()
+
+
+def default_start(*, borrowed: bool = True) -> str | None:
+    """Name of the best start that is here: the most accurate fetched one, else the one that ships, else None.
+
+    Args:
+        borrowed: whether fetched networks of others count.
+    """
+    # BlazePose's files are listed from the smallest to the most accurate network; the detector is the last.
+    names = [file.model for file in BLAZEPOSE.files if file.model != DETECTOR]
+    fetched = [name for name in reversed(names) if (cache_folder() / name).is_dir()] if borrowed else []
+    return next(iter([*fetched, *([PEOPLE.name] if PEOPLE.present else [])]), None)
+
+
+def required_default() -> str:
+    """Name of the model that is used if none is given, see :func:`default_start`.
 
     Raises:
-        InputError: the model is known but was not fetched.
+        InputError: there is none.
     """
+    name = default_start()
+    if name is None:
+        raise InputError(
+            f"no model is given and none is here; give one, or run: python -m hamipose models fetch {BLAZEPOSE.name} "
+            f"({BLAZEPOSE.size_mb} MB, {BLAZEPOSE.license.split(',')[0]})"
+        )
+    return name
+
+
+def default_line(option: str) -> str:
+    """Which model is used if none is given, as one line of output.
+
+    Args:
+        option: of the command line, that gives another one.
+
+    Raises:
+        InputError: there is none.
+    """
+    name = required_default()
+    package = package_of(name)
+    terms = (PEOPLE.license if package is None else package.license).split(",")[0]
+    return f"model: {name} ({terms}), the best that is here; {option} gives another"
+
+
+def cached(model: str) -> Path | None:
+    """The folder of a fetched or shipped model, or None if no package has a model of that name.
+
+    Raises:
+        InputError: the model is known but is not here.
+    """
+    if model == PEOPLE.name:
+        if not PEOPLE.present:
+            raise InputError(f"this installation of hamipose has no model {model}; give another one, or train one")
+        return PEOPLE.folder
     package = package_of(model)
     if package is None:
         return None

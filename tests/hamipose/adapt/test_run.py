@@ -1,17 +1,22 @@
 import gc
 import json
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from hamipose import load
 from hamipose.cli import main
 from hamipose.cli.training import run
+from hamipose.inference.predictor import Prediction, Predictor
 from hamipose.models.detection import PersonDetector
-from hamipose.models.folder import save_folder
+from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.models.pretrained.catalog import PEOPLE
 from hamipose.running.metrics_file import read_run
 from hamipose.skeletons import BODY16
 from hamipose.tables.predictions import read_predictions
@@ -228,7 +233,7 @@ def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.C
     out, pictures = tmp_path / "out", len(list((dots / "dark/images").iterdir()))
     asked = command(dots, out, *SMALL, "--detector", "halves")
     assert main(asked) == 0
-    people = f"{2 * pictures - 2} people found in {pictures} pictures; nobody in 1 of them"
+    people = f"{2 * pictures - 2} people found in {pictures} pictures; none in 1 of them"
     assert people in capsys.readouterr().out
     assert detector.looked == pictures
     config = yaml.safe_load((out / "adapted/run.yaml").read_text())
@@ -243,3 +248,82 @@ def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.C
     detector.least = 0.7
     assert main(asked) == 2
     assert "least 0.7" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tiny_start(tmp_path: Path) -> Path:
+    info = ModelInfo("body16", "test_resnet", (8, 8, 8), 32, "SourceOnly")
+    network = info.network()
+    torch.nn.init.normal_(network.final.weight, std=0.3)
+    return save_folder(tmp_path / "start", network, info)
+
+
+@pytest.mark.slow
+def test_a_network_labels_the_footage_once(
+    dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """It is interrupted after some pictures, resumed, and not asked again; its scores weight its labels."""
+    footage, out = len(list((dots / "dark/images").iterdir())), tmp_path / "out"
+    asked = command(
+        dots, out, "--start", str(tiny_start), "--steps", "5", "--batch-size", "4", "--teacher", str(tiny_start)
+    )
+    looked: list[str] = []
+    stream = Predictor.stream
+
+    def interrupted(self: Predictor, samples: Iterable[UnlabelledSample], **options: Any) -> Iterator[Prediction]:
+        for sample in samples:
+            if len(looked) == 5:
+                looked.append("interrupted")
+                raise KeyboardInterrupt
+            looked.append(sample.name)
+            yield from stream(self, [sample], **options)
+
+    monkeypatch.setattr(Predictor, "stream", interrupted)
+    assert main(asked) == 130
+    assert not (out / "teacher.json").exists()
+    monkeypatch.setattr("hamipose.adapt.run._fit", lambda config, folder: looked.append("training") or exit(3))
+    with pytest.raises(SystemExit):
+        main(asked)
+    # Of the five pictures before the interruption the last one may not have been written.
+    assert looked.index("training") - looked.index("interrupted") - 1 in (footage - 5, footage - 4)
+    monkeypatch.undo()
+    written = (out / "teacher.json").read_bytes()
+    content = json.loads(written)
+    assert len(content["images"]) == footage
+    assert content["info"]["made_by"] == str(tiny_start)
+    capsys.readouterr()
+    assert main(asked) == 0
+    assert "Predicting with" not in capsys.readouterr().out
+    assert (out / "teacher.json").read_bytes() == written
+    config = yaml.safe_load((out / "adapted/config.yaml").read_text())
+    assert config["model"]["init_args"]["adaptation"]["labels"] == "predictions"
+    assert config["data"]["target"][0]["init_args"]["predictions"] == str(out / "teacher.json")
+    model = load(tiny_start, passes=2)
+    found = model.predict([str(path) for path in sorted((dots / "dark/images").iterdir())])
+    scores = np.array([each["keypoint_scores"] for each in content["annotations"]])
+    np.testing.assert_allclose(scores, np.stack([p.confidence for p in found]), atol=2e-3)
+    # Another teacher is another request.
+    assert main([*asked[:-1], str(dots / "dark/annotations.json")]) == 2
+    assert "--teacher" in capsys.readouterr().err
+
+
+def test_the_start_that_ships_is_the_default(
+    dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """Unless one is to be trained, which options of the network ask for, too."""
+    monkeypatch.setitem(PEOPLE.__dict__, "folder", tiny_start)
+    requests: list[Any] = []
+    monkeypatch.setattr("hamipose.adapt.run.adapt", lambda request, machine, say: requests.append(request))
+    out = tmp_path / "out"
+    for options, start in (
+        ([], tiny_start),
+        (["--start", "train"], None),
+        (["--backbone", "resnet18"], None),
+        (["--start", "other.ckpt"], Path("other.ckpt")),
+    ):
+        assert main(command(dots, out, *options)) == 0
+        assert requests[-1].start == start
+        assert capsys.readouterr().out.startswith("start: people (Apache-2.0)") == (start == tiny_start)
+    monkeypatch.setitem(PEOPLE.__dict__, "folder", tmp_path / "nothing")
+    assert main(command(dots, out)) == 0
+    assert requests[-1].start is None

@@ -72,7 +72,7 @@ def test_every_person_of_a_folder_becomes_a_crop(people: Path, tmp_path: Path):
     boxes = tmp_path / "out/boxes.json"
     found = find_people(str(people), Bright(), boxes)
     assert (found.pictures, found.empty, found.people) == (4, 1, 4)
-    assert str(found) == "4 people found in 4 pictures; nobody in 1 of them, which are left out"
+    assert str(found) == "4 people found in 4 pictures; none in 1 of them, which are left out"
     content = json.loads(boxes.read_text())
     assert [i["file_name"] for i in content["images"]] == list(SQUARES)
     assert [(i["width"], i["height"]) for i in content["images"]] == [(64, 48)] * 4
@@ -177,7 +177,7 @@ def test_nobody_at_all_is_told(tmp_path: Path, people: Path):
     (people / "broken.png").write_bytes(b"no picture")
     found = find_people(str(people), Bright(), tmp_path / "boxes.json")
     assert len(found.unreadable) == 1
-    with pytest.raises(InputError, match="bright found nobody in 1 pictures"):
+    with pytest.raises(InputError, match="bright found no person in 1 pictures"):
         find_people(str(people / "b.png"), Bright(), tmp_path / "none.json")
 
 
@@ -205,12 +205,12 @@ def test_predict_with_a_detector(
         assert main([*command, "--out", str(out), "--detector", "bright"]) == 0
         assert bright.looked == (8 if out == people else 4)
     printed = capsys.readouterr().out
-    assert "nobody in 1 of them, which are left out" in printed
-    assert "4 people in" in printed
+    assert "none in 1 of them, where the whole picture is used" in printed
+    assert "5 people in" in printed
     content = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert [Path(i["file_name"]).name for i in content["images"]] == ["a.png", "c.png", "d.png"]
-    assert [a["image_id"] for a in content["annotations"]] == [1, 2, 2, 3]
-    assert len(list((tmp_path / "out/overlays").iterdir())) == 3
+    assert [Path(i["file_name"]).name for i in content["images"]] == ["a.png", "b.png", "c.png", "d.png"]
+    assert [a["image_id"] for a in content["annotations"]] == [1, 2, 3, 3, 4]
+    assert len(list((tmp_path / "out/overlays").iterdir())) == 4
     assert main([*command, "--detector", "bright", "--boxes", "b.json"]) == 2
     assert "both --detector and --boxes" in capsys.readouterr().err
 
@@ -247,6 +247,6 @@ def test_a_webcams_people_are_found_as_they_come(
         main(["predict", "webcam", "--checkpoint", str(model_folder), "--out", str(out), "--detector", "bright"]) == 0
     )
     content = json.loads((out / "predictions.json").read_text())
-    assert [i["file_name"] for i in content["images"]] == ["webcam:0#0", "webcam:0#2", "webcam:0#3"]
-    assert len(content["annotations"]) == 4
-    assert "nobody in 1 of them" in capsys.readouterr().out
+    assert [i["file_name"] for i in content["images"]] == [f"webcam:0#{n}" for n in range(4)]
+    assert len(content["annotations"]) == 5
+    assert "none in 1 of them" in capsys.readouterr().out

@@ -1,0 +1,153 @@
+"""Pose networks in ONNX files: what they find lies at the right pixel of the picture."""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tiny_onnx import heatmap_file, simcc_file
+
+from hamipose import load
+from hamipose.cli import main
+from hamipose.errors import InputError
+from hamipose.inference.export import export_onnx
+from hamipose.inference.predictor import Predictor
+from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.skeletons import BODY16, COCO17
+
+pytest.importorskip("onnxruntime", reason="extra `export` is not installed")
+
+#: A person's box in a picture of 200 × 150 px, as high and wide as 64 × 48 px shown twice as large.
+BOX = [40.0, 10.0, 96.0, 128.0]
+
+
+def spot(x: float, y: float, sigma: float) -> np.ndarray:
+    """A picture whose red channel is a Gaussian at a point."""
+    columns, rows = np.meshgrid(np.arange(200), np.arange(150))
+    image = np.zeros((150, 200, 3), np.uint8)
+    image[..., 0] = np.round(255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2)))
+    return image
+
+
+def of_crop(x: float, y: float) -> tuple[float, float]:
+    """The pixel of the picture that is a pixel of the crop: both count centers of pixels."""
+    return BOX[0] - 0.5 + 2 * (x + 0.5), BOX[1] - 0.5 + 2 * (y + 0.5)
+
+
+@pytest.mark.parametrize("batch", ["batch", 1, 2])
+def test_a_heatmap_is_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
+    """This network's cell u is the middle of pixels 4u to 4u + 3, at 4u + 1.5, as its metadata say."""
+    model = load(heatmap_file(tmp_path / "pose.onnx", batch=batch, offset_px="1.5"), device="cpu")
+    assert (model.info.image_size, model.network.aspect, model.skeleton) == (64, 0.75, COCO17)
+    places = [of_crop(20.3, 31.0), of_crop(30.0, 40.7), of_crop(15.0, 20.0)]
+    found = model.predict([spot(*place, sigma=12) for place in places], [BOX] * 3)
+    for person, place in zip(found, places, strict=True):
+        np.testing.assert_allclose(person.keypoints_px, [place] * 17, atol=0.5)
+        np.testing.assert_allclose(person.region_px, [24, 10, 128, 128], atol=1e-3)
+        assert (np.diff(person.confidence) < 0).all()
+
+
+def test_heatmaps_of_the_field_have_cell_0_at_pixel_0(tmp_path: Path):
+    own, other = (
+        load(heatmap_file(tmp_path / name, **about), device="cpu")
+        for name, about in (("own.onnx", {"offset_px": "1.5"}), ("other.onnx", {}))
+    )
+    place = of_crop(20.0, 30.0)
+    a, b = (m.predict(spot(*place, sigma=12), [BOX])[0].keypoints_px for m in (own, other))
+    np.testing.assert_allclose(a - b, np.full((17, 2), 3.0), atol=1e-3)  # 1.5 px of the crop
+
+
+@pytest.mark.parametrize("batch", ["batch", 1])
+def test_profiles_are_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
+    """The highest bin is 2x: the keypoint is at pixel x of what the network saw."""
+    model = load(simcc_file(tmp_path / "rtmpose.onnx", batch=batch), device="cpu")
+    places = [of_crop(20, 31), of_crop(33, 12), of_crop(0, 63)]
+    found = model.predict([spot(*place, sigma=4) for place in places], [BOX] * 3)
+    for person, place in zip(found, places, strict=True):
+        np.testing.assert_allclose(person.keypoints_px, [place] * 17, atol=1e-3)
+        assert ((person.confidence > 0.5) & (person.confidence <= 1)).all()
+    with pytest.raises(InputError, match="heatmaps are asked for"):
+        model.predict(spot(*places[0], sigma=4), [BOX], heatmaps=True)
+
+
+def test_images_are_normalized_unless_they_are_bytes(tmp_path: Path):
+    """White is (1 − mean) / std of the red channel, or 255."""
+    white = torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
+    numbers = load(heatmap_file(tmp_path / "a.onnx"), device="cpu").heatmaps(white)
+    assert float(numbers.max()) == pytest.approx(0.2 * (1 - 0.485) / 0.229, rel=1e-4)
+    assert (numbers[..., :2] == 0).all()  # beside what the network sees
+    assert (numbers[..., -2:] == 0).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantized", [False, True])
+def test_our_own_export_finds_what_the_model_finds(tmp_path: Path, quantized: bool):
+    pytest.importorskip("onnxscript", reason="extra `export` is not installed")
+    info = ModelInfo("body16", "test_resnet", (8, 8, 8), 64, "SourceOnly", quantized=quantized)
+    network = info.network()
+    torch.nn.init.normal_(network.final.weight, std=0.3)
+    model = Predictor(network, info, "cpu")
+    export_onnx(model, tmp_path / "pose.onnx")
+    again = load(tmp_path / "pose.onnx", device="cpu")
+    assert again.skeleton is BODY16
+    assert again.info.method == "SourceOnly"
+    image = np.random.default_rng(0).integers(0, 255, (80, 60, 3), np.uint8)
+    ours, theirs = (m.predict(image)[0] for m in (model, again))
+    np.testing.assert_allclose(theirs.keypoints_px, ours.keypoints_px, atol=0.05)
+    np.testing.assert_allclose(theirs.confidence, ours.confidence, atol=1e-4)
+    with pytest.raises(InputError, match=r"pose\.onnx is used from its own file"):
+        save_folder(tmp_path / "folder", again.network, again.info)
+    with pytest.raises(InputError, match=r"pose\.onnx is used from its own file"):
+        export_onnx(again, tmp_path / "again.onnx")
+
+
+def test_names_come_from_the_metadata(tmp_path: Path):
+    names = [f"point{k}" for k in range(17)]
+    model = load(heatmap_file(tmp_path / "a.onnx", keypoints=",".join(names)), device="cpu")
+    assert list(model.skeleton.keypoints) == names
+    with pytest.raises(InputError, match="17 keypoints, but its metadata name 3"):
+        load(heatmap_file(tmp_path / "b.onnx", keypoints="a,b,c"))
+    with pytest.raises(InputError, match="offset_px 'left' in its metadata"):
+        load(heatmap_file(tmp_path / "c.onnx", offset_px="left"))
+    with pytest.raises(InputError, match=r"skeleton is 'body16'; .*has the keypoints of coco17"):
+        load(heatmap_file(tmp_path / "d.onnx"), skeleton="body16")
+    with pytest.raises(InputError, match=r"takes input: tensor\(float\) of \['batch', 3, 48, 64\]; expected"):
+        load(heatmap_file(tmp_path / "e.onnx", height=48, width=64))
+
+
+def test_what_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    for name, says in (("broken", "cannot be opened as an ONNX file"), ("gone", "does not exist")):
+        with pytest.raises(InputError, match=says) as told:
+            load(tmp_path / f"{name}.onnx")
+        assert "\n" not in str(told.value)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        InputError, match=r"needs onnxruntime, which is not installed: pip install 'hamipose\[export\]'"
+    ):
+        load(tmp_path / "broken.onnx")
+
+
+def test_predict_takes_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture):
+    place = of_crop(20, 31)
+    cv2.imwrite(str(tmp_path / "a.png"), spot(*place, sigma=4)[..., ::-1])
+    file = simcc_file(tmp_path / "rtmpose.onnx")
+    words = [
+        "predict",
+        str(tmp_path / "a.png"),
+        "--checkpoint",
+        str(file),
+        "--out",
+        str(tmp_path / "out"),
+        "--passes",
+        "1",
+    ]
+    assert main(words) == 0
+    (person,) = json.loads((tmp_path / "out/predictions.json").read_text())["annotations"]
+    np.testing.assert_allclose(person["keypoints"][:2], place, atol=4)  # a pixel of the crop of the whole picture
+    assert "one person is looked for in each whole picture" in capsys.readouterr().out
+    assert main([*words, "--heatmaps"]) == 2
+    assert "gives keypoints alone" in capsys.readouterr().err
