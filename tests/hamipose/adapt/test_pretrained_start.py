@@ -91,7 +91,8 @@ def test_the_command_of_the_page_adapts_at_once(cache: Path, dots: Path, tmp_pat
     people = json.loads((tmp_path / "out/after.json").read_text())["annotations"]
     assert len(people) == 16
     assert main(words) == 0  # finished: looked at again
-    assert main([*words, "--trained", "head"]) == 2
+    assert config["model"]["init_args"]["network"]["trained"] == "head"
+    assert main([*words, "--trained", "all"]) == 2
     assert "--trained head" in capsys.readouterr().err
 
 
