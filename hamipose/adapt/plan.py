@@ -99,6 +99,7 @@ def pretrained_plan(machine: Machine, info: ModelInfo) -> Plan:
         start_steps=0,
         adapt_steps=300,
         precision="32-true",
+        trained="head",
     )
 
 

@@ -27,6 +27,7 @@ from hamipose.methods.ranges import at_least, fraction
 from hamipose.methods.source_statistics import SourceStatistics
 from hamipose.methods.target_labels import refuse_label_options
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
+from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
 from hamipose.models.teacher import Teacher
@@ -133,6 +134,7 @@ class MDAM(PoseMethod):
     """
 
     takes_pretrained = False
+    network: PoseNetwork
 
     adaptation: Adaptation
 

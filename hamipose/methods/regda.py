@@ -18,6 +18,7 @@ from hamipose.methods.pseudo_labels import ground_false, rectify
 from hamipose.methods.ranges import at_least
 from hamipose.models.adversarial import AdversarialHead, nothing, scale_gradient, warm_start
 from hamipose.models.density import Density
+from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.running.schedule import inverse_decay, step_decay
 from hamipose.types import SourceBatch, TrainBatch
@@ -58,6 +59,7 @@ class RegDA(PoseMethod):
     """
 
     takes_pretrained = False
+    network: PoseNetwork
 
     def __init__(
         self,

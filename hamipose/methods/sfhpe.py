@@ -17,6 +17,7 @@ from hamipose.methods.diagnostics import Objective
 from hamipose.methods.exchange import batch_mean, untouched
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.target_labels import refuse_label_options
+from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.models.statistics import StatisticsOf
 from hamipose.precision import at_least_single
@@ -108,6 +109,7 @@ class SFHPE(PoseMethod):
     """
 
     takes_pretrained = False
+    network: PoseNetwork
 
     adaptation: Adaptation
 

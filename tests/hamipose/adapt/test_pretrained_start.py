@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from tiny_tflite import landmark_file
 
@@ -38,12 +39,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def request_of(dots: Path, out: Path, **options: object) -> Request:
-    plan = pretrained_plan(Machine(None, 0, 2, 8), blazepose_info("blazepose-lite"))
+    plan = pretrained_plan(Machine(None, 0.0, 2, 8.0), blazepose_info("blazepose-lite"))
     return Request(dots / "dark/images", out, plan, start=Path("blazepose-lite"), **options)
 
 
-def test_the_crops_are_those_that_predict_reads_keypoints_from(cache: Path, dots: Path, tmp_path: Path):
+def test_the_crops_are_those_that_predict_reads_keypoints_from(
+    cache: Path, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     model = open_given("blazepose-lite")
+    points = torch.tensor([[120.0, 140.0], [150.0, 80.0]])  # leaning to the right, in every crop
+    monkeypatch.setattr(model.network, "alignment", lambda images: points.expand(len(images), 2, 2))
     request = request_of(dots, tmp_path / "out")
     aligned = align(request, model)
     assert aligned.boxes == str(tmp_path / "out/people.json")
@@ -57,7 +62,7 @@ def test_the_crops_are_those_that_predict_reads_keypoints_from(cache: Path, dots
         found = people[index]
         # The file states hundredths of a pixel and of a degree.
         np.testing.assert_allclose(crop_matrix(found.box_px, 256, found.rotation_deg), expected[0], rtol=2e-3, atol=0.3)
-    assert any(abs(people[i].rotation_deg) > 1 for i in range(len(people)))
+    assert people[0].rotation_deg == pytest.approx(2 * np.rad2deg(np.arctan2(30, 60)), abs=0.01)  # two passes on
     before = (tmp_path / "out/people.json").stat().st_mtime_ns
     align(request, model)  # found, not made again
     assert (tmp_path / "out/people.json").stat().st_mtime_ns == before
@@ -86,7 +91,8 @@ def test_the_command_of_the_page_adapts_at_once(cache: Path, dots: Path, tmp_pat
     people = json.loads((tmp_path / "out/after.json").read_text())["annotations"]
     assert len(people) == 16
     assert main(words) == 0  # finished: looked at again
-    assert main([*words, "--trained", "head"]) == 2
+    assert config["model"]["init_args"]["network"]["trained"] == "head"
+    assert main([*words, "--trained", "all"]) == 2
     assert "--trained head" in capsys.readouterr().err
 
 

@@ -155,7 +155,7 @@ def test_checkpoints_of_earlier_versions_are_decoded_as_their_runs_config_says(s
 
 
 def test_teachers_and_pseudo_labels_know_the_encoding():
-    assert HamiPose(sgd, TINY, QUANTIZED).adaptation.quantise
-    assert UniFrame(sgd, TINY, QUANTIZED).adaptation.quantise
+    assert HamiPose(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
+    assert UniFrame(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
     assert CCSSL(sgd, TINY, QUANTIZED).labels.quantise
-    assert not HamiPose(sgd, TINY).adaptation.quantise
+    assert not HamiPose(sgd, TINY).adaptation.encoding.whole_pixels
