@@ -11,7 +11,7 @@ __all__ = ["NO_DETECTOR", "PASSES", "default_detector", "look_twice"]
 NO_DETECTOR = "none"
 
 #: Looks at each person with a network that has no number of its own: the second at a crop about the keypoints of the
-#: first. benchmarks/passes.py measured it on built-in people.
+#: first. docs/adapt.md has what it gained on built-in people.
 PASSES = 2
 
 

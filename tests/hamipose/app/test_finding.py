@@ -11,6 +11,7 @@ from hamipose.data.decode import read_image
 from hamipose.draw import draw_keypoints
 from hamipose.errors import InputError
 from hamipose.inference.predictor import Predictor
+from hamipose.models.detection import PersonDetector
 
 
 def test_a_photo_is_drawn_and_told_as_predict_does(model: Predictor, pictures: Path, tmp_path: Path):
@@ -105,3 +106,24 @@ def test_no_file_and_folders(model: Predictor, tmp_path: Path):
     assert answer([model], None, 0.1, tmp_path).message == "Drop a photo or a clip."
     with pytest.raises(InputError, match="is a folder"):
         look_at(model, tmp_path, tmp_path)
+
+
+class TwoOrNone(PersonDetector):
+    """Finds two people in pictures that are wide, and none in others."""
+
+    name, least = "told", 0.5
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        boxes = [[0, 0, 40, 60, 0.9], [50, 0, 40, 60, 0.8]] if image.shape[1] > 80 else []
+        return np.array(boxes, np.float32).reshape(-1, 5)
+
+
+def test_people_are_found_or_the_whole_picture_is_used(model: Predictor, pictures: Path, tmp_path: Path):
+    two = look_at(model, pictures / "p1.png", tmp_path, detector=TwoOrNone())
+    assert two.people == 2
+    assert [row[0] for row in two.rows[:: len(model.skeleton)]] == ["right_ankle (1)", "right_ankle (2)"]
+    whole = look_at(model, pictures / "p0.png", tmp_path, detector=TwoOrNone())
+    assert whole.people == 1
+    assert whole.rows == look_at(model, pictures / "p0.png", tmp_path).rows
+    said = answer([model], str(pictures / "p1.png"), 0.1, tmp_path, detector=TwoOrNone()).message
+    assert said.startswith("2 people. ")

@@ -24,7 +24,7 @@ from hamipose.models.folder import ModelInfo, save_folder
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
-from hamipose.models.pretrained.start import Start
+from hamipose.models.pretrained.start import PersonNetwork, Start
 from hamipose.skeletons import COCO17
 from hamipose.types import UnlabelledSample
 
@@ -116,6 +116,33 @@ def test_points_that_make_no_sense_leave_the_crop_as_it_was(
 def test_passes_that_cannot_be_made_are_told():
     with pytest.raises(InputError, match="passes is 0, expected at least 1"):
         Predictor(SpotFinder(), INFO, "cpu", passes=0)
+
+
+class SquareFinder(PersonNetwork):
+    """Finds the corners of what is bright in its crop, and has no alignment points."""
+
+    skeleton = COCO17
+    image_size = 64
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        maps = []
+        for image in images:
+            rows, columns = torch.nonzero(image[0] > 0, as_tuple=True)
+            low, high = [torch.stack([columns, rows], -1).float().aminmax(dim=0)[i] for i in (0, 1)]
+            points = torch.stack([low, high] * 8 + [low])
+            maps.append(encode(points[None], (64, 64))[0])
+        return torch.stack(maps)
+
+
+def test_a_second_pass_follows_the_keypoints_where_there_are_no_alignment_points():
+    """The square is 40 px wide: what is shown is 1.4 times as wide, and in its middle."""
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[100:140, 200:240] = 255
+    info = ModelInfo("coco17", "squares", (), 64)
+    (once,), (twice,) = (Predictor(SquareFinder(), info, "cpu", passes=n).predict(image) for n in (None, 2))
+    np.testing.assert_allclose(once.region_px, [0, -40, 320, 320], atol=1e-3)
+    np.testing.assert_allclose(twice.region_px, [192, 92, 56, 56], atol=8)  # a pixel of the first crop is 5 px
+    np.testing.assert_allclose(twice.keypoints_px[:2], [[200, 100], [239, 139]], atol=1.5)
 
 
 def test_a_turned_crop_is_turned_back():
