@@ -55,11 +55,9 @@ def within_limits(angles: dict[str, float]) -> dict[str, float]:
 
 
 def _draw(rng: np.random.Generator, ranges: Ranges, names: Ranges) -> dict[str, float]:
-    drawn = {}
-    for name in names:
-        low, high = ranges.get(name, REST.get(name, (0.0, 0.0)))
-        drawn[name] = rng.uniform(low, high) + 4.0 * rng.standard_normal()
-    return drawn
+    low, high = np.array([ranges.get(name, REST.get(name, (0.0, 0.0))) for name in names], float).T
+    drawn = rng.uniform(low, high) + 4.0 * rng.standard_normal(len(low))
+    return dict(zip(names, drawn.tolist(), strict=True))
 
 
 def _arm(rng: np.random.Generator, styles: tuple[str, ...]) -> dict[str, float]:

@@ -39,20 +39,24 @@ def frame_body(
     wanted = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
     free = np.maximum(1 - share, 0.04) * 0.5
     wanted = wanted + rng.uniform(-1, 1, 2) * free * np.array([size[1], size[0]]) * 0.8
-    target, focal = middle, float(size[1])
+    target, focal, roll_by = middle, float(size[1]), axis_rotation(_Z, np.asarray(roll))
+    sparse = vertices_m[:: max(1, len(vertices_m) // 2000)]
     for _ in range(4):
-        forward = (target - position) / np.linalg.norm(target - position)
-        right = np.cross(forward, _Z)
-        right = right / max(np.linalg.norm(right), 1e-6)
-        axes = np.stack([right, np.cross(forward, right), forward])
-        camera = Camera(position, axis_rotation(_Z, np.asarray(roll)) @ axes, focal, size)
-        flat = camera.project(vertices_m[::7])
+        camera = Camera(position, roll_by @ _level_axes(target - position), focal, size)
+        flat = camera.project(sparse)
         box_low, box_high = bounds(flat)
         focal *= share * min(size) / float((box_high - box_low).max())
         shift = (box_low + box_high) / 2 - wanted
         depth = np.linalg.norm(target - position)
         target = target + (np.array([*shift, 0.0]) * depth / focal) @ camera.rotation
     return camera
+
+
+def _level_axes(forward: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Axes of a camera that looks in this direction: to the right, which is level, down, and forward."""
+    x, y, z = forward / np.linalg.norm(forward)
+    level = max(float(np.hypot(x, y)), 1e-6)
+    return np.array([[y / level, -x / level, 0.0], [x * z / level, y * z / level, -level], [x, y, z]])
 
 
 def draw_lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
