@@ -118,6 +118,7 @@ class Bodies:
         along: 0 at the start of a limb, 1 at elbow or knee, 2 at wrist or ankle; trunk: 0 at the hips, 1 at the neck.
         hair: positive where hair grows, metres from the hairline.
         cloth_m: coordinates for patterns, metres, running along the limbs.
+        eye_m: place of the left eye at rest.
         normals: a function of the vertices, metres.
     """
 
@@ -132,6 +133,7 @@ class Bodies:
         heads = rest["bone_poses"][0, :, :3, 3].numpy().astype(np.float64)
         self.articulation = Articulation(model.bone_labels, model.bone_parents, heads)
         self._bone = {name: i for i, name in enumerate(model.bone_labels)}
+        self.eye_m = heads[self._bone["eye.L"]]
         self.faces = model.faces.numpy().astype(np.int32)
         self._parts(model)
         self._coordinates(heads)
@@ -260,7 +262,7 @@ class CoarseBodies(Bodies):
     def __init__(self, whole: Bodies):
         import torch
 
-        self.articulation, self._bone = whole.articulation, whole._bone
+        self.articulation, self._bone, self.eye_m = whole.articulation, whole._bone, whole.eye_m
         ends = [whole.rest_m[:, 2].argmin(), whole.rest_m[:, 2].argmax()]
         keep, faces = coarsen(
             whole.rest_m, whole.faces, whole.part, np.array([*whole._regressed["head"][0], *ends]), _COARSE_VERTICES

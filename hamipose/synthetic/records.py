@@ -13,7 +13,7 @@ from hamipose.synthetic.raycast import renderer
 __all__ = ["FORMAT", "category", "make_record", "picture_name", "ready", "triplets", "write_picture"]
 
 #: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = {"plain": 4, "photo": 5}
+FORMAT = {"plain": 5, "photo": 6}
 
 
 def picture_name(index: int) -> str:
