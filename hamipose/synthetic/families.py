@@ -246,12 +246,12 @@ FAMILIES: dict[str, _Family] = {
         alike=0.7,
     ),
     "lying": _Family(
-        0.06,
+        0.08,
         {"trunk_flexion": (-10, 20), "trunk_bend": (-15, 15), "trunk_twist": (-20, 20)},
         {"hip_flexion": (-5, 60), "hip_abduction": (0, 25), "hip_rotation": (-10, 35), "knee_flexion": (0, 90)},
     ),
     "upside_down": _Family(
-        0.05,
+        0.08,
         {"trunk_flexion": (-22, 15), "trunk_twist": (-15, 15), "neck_flexion": (-35, 10)},
         {"hip_flexion": (-25, 80), "hip_abduction": (0, 60), "knee_flexion": (0, 100)},
         arms=("reaching_up", "overhead"),
@@ -259,7 +259,7 @@ FAMILIES: dict[str, _Family] = {
         roll=(-25, 25),
     ),
     "tumbling": _Family(
-        0.05,
+        0.07,
         {"trunk_flexion": (-20, 60), "trunk_bend": (-25, 25), "trunk_twist": (-30, 30)},
         {"hip_flexion": (-20, 115), "hip_abduction": (-5, 45), "hip_rotation": (-20, 35), "knee_flexion": (0, 130)},
         pitch=(-180, 180),
@@ -292,7 +292,7 @@ FAMILIES: dict[str, _Family] = {
         alike=0.7,
     ),
     "cartwheeling": _Family(
-        0.05,
+        0.06,
         {"trunk_flexion": (-15, 20), "trunk_bend": (-25, 25), "trunk_twist": (-25, 25)},
         {"hip_flexion": (-15, 45), "hip_abduction": (10, 65), "hip_rotation": (0, 40), "knee_flexion": (0, 45)},
         arms=("reaching_up", "overhead", "out_to_the_side", "anywhere"),

@@ -1,6 +1,7 @@
 """What a person wears: colours, fabrics, lengths of sleeves and legs, hair, and how loosely cloth hangs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -114,7 +115,7 @@ def dress(
     return np.array([w[name] for name in SETTINGS])
 
 
-def _fronts(rng: np.random.Generator, w: dict[str, float], garment: Callable[[float], int]) -> None:
+def _fronts(rng: np.random.Generator, w: dict[str, Any], garment: Callable[[float], int]) -> None:
     """Draws what tells the front of an outfit from its back."""
     w["neck_depth"] = rng.uniform(0.06, 0.34) if rng.random() < 0.45 else rng.uniform(0.0, 0.06)
     w["opened"], w["opening"] = garment(0.2), -1.0

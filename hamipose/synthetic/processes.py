@@ -80,12 +80,13 @@ def records_of_processes(module: str, missing: list[int], workers: int, request:
 
 
 def _shares(missing: list[int], workers: int) -> list[list[int]]:
-    """The numbers of each process, in whole blocks."""
+    """The numbers of each process, in whole blocks if there are enough of them."""
     blocks: dict[int, list[int]] = {}
     for index in missing:
         blocks.setdefault(index // BLOCK, []).append(index)
-    dealt = list(blocks.values())
-    return [[index for block in dealt[i::workers] for index in block] for i in range(min(workers, len(dealt)))]
+    dealt = list(blocks.values()) if len(blocks) >= workers else [[index] for index in missing]
+    shares = [[index for block in dealt[i::workers] for index in block] for i in range(workers)]
+    return [share for share in shares if share]
 
 
 def _start(module: str, request: dict[str, Any]) -> subprocess.Popen:
