@@ -299,7 +299,7 @@ FAMILIES: dict[str, _Family] = {
         pitch=(-25, 25),
         roll=(-180, 180),
     ),
-    "flying": _Family(
+    "diving": _Family(
         0.03,
         {"trunk_flexion": (-35, 10), "trunk_bend": (-20, 20), "trunk_twist": (-25, 25), "neck_flexion": (-40, 10)},
         {"hip_flexion": (-25, 35), "hip_abduction": (0, 35), "knee_flexion": (0, 75), "ankle_dorsiflexion": (-45, 0)},
