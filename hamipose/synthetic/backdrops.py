@@ -84,7 +84,7 @@ def photo_backdrop(
             cv2.rectangle(image, (int(x) - 1, int(line - tall / 2)), (int(x) + 2, int(line)), (tone * 0.5).tolist(), -1)
     # A coarse and a fine unevenness.
     uneven = cv2.resize(0.03 * rng.standard_normal((6, 6, 3), np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
-    uneven += 0.03 * rng.standard_normal((24, 24, 3), np.float32)
+    uneven = uneven + 0.03 * rng.standard_normal((24, 24, 3), np.float32)
     image += cv2.resize(uneven, (width, height), interpolation=cv2.INTER_CUBIC)
     blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.2) * width / 256)
     return np.clip(blurred, 0, 1, out=blurred)

@@ -72,8 +72,8 @@ def draw_poses(
     poses = [sample_pose(rng, family) for rng, family in zip(rngs, families, strict=True)]
     depth = penetration_m(articulation, poses)
     for _ in range(tries - 1):
-        entangled = np.flatnonzero(depth >= _FREE_M)
-        if not len(entangled):
+        entangled = np.flatnonzero(depth >= _FREE_M).tolist()
+        if not entangled:
             break
         others = [sample_pose(rngs[i], poses[i].family) for i in entangled]
         for i, other, found in zip(entangled, others, penetration_m(articulation, others), strict=True):
