@@ -38,6 +38,11 @@ def _parser(names: list[str]) -> Arguments:
     make.add_argument("--size", type=int, default=256, help="side of the images in pixels")
     make.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")
     make.add_argument("--out", required=True, help="folder to write to; an interrupted run goes on where it stopped")
+    make.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="make only part K of N, the same pictures as one run would; once all parts are in --out, run it without",
+    )
     make.add_argument("--backgrounds", help="folder of background photos; built-in backgrounds where not given")
 
     def named(verb: str, text: str) -> argparse.ArgumentParser:

@@ -75,4 +75,4 @@ class Journal:
 
     def close(self) -> None:
         """All is there: what the journal held stands in the finished file."""
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """A folder of built-in pictures: nothing is made twice, an interrupted run goes on, other series are not mixed in.
 
 ``FOLDER/images/000000.jpg …`` and, when all are there, ``FOLDER/annotations.json``; until then a journal keeps the
-record of each picture that is made.
+record of each picture that is made. Several runs may share the work: each makes one shard and leaves its journal, and a
+last run without a shard joins them.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from typing import Any
 from hamipose.data.journal import Journal
 from hamipose.errors import InputError
 from hamipose.io.json_file import read_json
-from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
+from hamipose.synthetic.processes import BLOCK, default_workers, records_of_processes, with_bar
 
 __all__ = ["check_series", "complete_folder", "load_annotations", "records_of", "render_folder"]
 
@@ -69,6 +70,7 @@ def render_folder(
     choices: Mapping[str, tuple[list[str] | None, Collection[str]]],
     settings: Mapping[str, Any],
     options: Mapping[str, Any] | None = None,
+    shard: str | None = None,
 ) -> Path:
     """Makes the pictures that are missing from a folder, see :func:`complete_folder`, once all options make sense.
 
@@ -86,9 +88,10 @@ def render_folder(
         choices: by its name, what of a list may be drawn, and the list; what is not given says nothing.
         settings: what else tells this kind of folder from others.
         options: further arguments of the maker that the pictures depend on, where they are given.
+        shard: ``"3/16"`` makes the third of sixteen parts of the pictures only.
 
     Returns:
-        The annotation file.
+        The annotation file, or the journal of a shard.
 
     Raises:
         InputError: an option that makes no sense, or a folder that holds other pictures than those asked for.
@@ -109,7 +112,20 @@ def render_folder(
         {**series, "device": device, **further},
         workers,
         progress,
+        None if shard is None else _read_shard(shard),
     )
+
+
+def _read_shard(text: str) -> tuple[int, int]:
+    """Return the number of a shard, from 1, and how many there are.
+
+    Raises:
+        InputError: the text does not say so.
+    """
+    number, _, total = text.partition("/")
+    if number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total):
+        return int(number), int(total)
+    raise InputError(f"shard is {text!r}, expected a number and a total, such as 3/16 for the third of sixteen")
 
 
 def _maker(what: str) -> Any:
@@ -120,7 +136,14 @@ def _maker(what: str) -> Any:
 
 
 def complete_folder(
-    what: str, folder: Path, count: int, settings: dict, arguments: dict, workers: int | None, progress: bool
+    what: str,
+    folder: Path,
+    count: int,
+    settings: dict,
+    arguments: dict,
+    workers: int | None,
+    progress: bool,
+    shard: tuple[int, int] | None = None,
 ) -> Path:
     """Makes the pictures that are missing.
 
@@ -132,32 +155,65 @@ def complete_folder(
         arguments: of the maker's `make_record`.
         workers: processes that render; by default one a processor.
         progress: show a progress bar.
+        shard: number, from 1, and total: make only the pictures of this shard.
 
     Returns:
-        The annotation file.
+        The annotation file, or the journal of a shard.
     """
+    if shard is not None:
+        return _complete_shard(what, folder, count, settings, arguments, workers, progress, shard)
     journal = Journal(folder / "annotations.part", what, settings)
-    made = _made(folder, journal)
+    shards = [Journal(path, what, settings) for path in sorted(folder.glob("annotations.*-of-*.part"))]
+    made = _made(folder, journal, *shards)
     missing = [i for i in range(count) if i not in made]
-    if not missing:
+    if not missing and not shards:
         return folder / "annotations.json"
     folder.mkdir(parents=True, exist_ok=True)
-    records = _records(what, folder, missing, arguments, workers)
-    shown = with_bar(records, len(missing), f"{settings['look']} {what}", progress)
-    for record in journal.keep(list(made.values()), shown):
-        made[record["image"]["id"]] = record
-    return _finish(folder, journal, made)
+    if missing:
+        records = _records(what, folder, missing, arguments, workers)
+        shown = with_bar(records, len(missing), f"{settings['look']} {what}", progress)
+        for record in journal.keep(list(made.values()), shown):
+            made[record["image"]["id"]] = record
+    path = _finish(folder, journal, made)
+    for other in [journal, *shards]:
+        other.close()
+    return path
 
 
-def _made(folder: Path, journal: Journal) -> dict[int, dict]:
-    """Records of the pictures that are already there, from the finished file and from an interrupted run."""
+def _complete_shard(
+    what: str,
+    folder: Path,
+    count: int,
+    settings: dict,
+    arguments: dict,
+    workers: int | None,
+    progress: bool,
+    shard: tuple[int, int],
+) -> Path:
+    """Make the missing pictures of one shard; its journal keeps their records. See :func:`complete_folder`."""
+    number, total = shard
+    journal = Journal(folder / f"annotations.{number}-of-{total}.part", what, settings)
+    known = journal.records()
+    made = _made(folder, journal)
+    # Whole blocks, as one process would make them; see `processes`.
+    missing = [i for i in range(count) if i // BLOCK % total == number - 1 and i not in made]
+    folder.mkdir(parents=True, exist_ok=True)
+    records = _records(what, folder, missing, arguments, workers) if missing else iter(())
+    for _ in journal.keep(known, with_bar(records, len(missing), f"{settings['look']} {what}", progress)):
+        pass
+    return journal.path
+
+
+def _made(folder: Path, journal: Journal, *others: Journal) -> dict[int, dict]:
+    """Records of the pictures that are already there, from the finished file, an interrupted run and other journals."""
     records = []
     if (folder / "annotations.json").exists():
         whole = load_annotations(folder / "annotations.json")
         journal.agree(whole["info"].get("settings"))
         pairs = zip(whole["images"], whole["annotations"], strict=True)
         records += [{"image": i, "annotation": a} for i, a in pairs]
-    records += journal.records()
+    for one in (journal, *others):
+        records += one.records()
     return {r["image"]["id"]: r for r in records if (folder / r["image"]["file_name"]).exists()}
 
 
@@ -186,7 +242,6 @@ def _finish(folder: Path, journal: Journal, made: dict[int, dict]) -> Path:
     unfinished = path.with_suffix(".json.part")
     unfinished.write_text(json.dumps(whole))
     os.replace(unfinished, path)
-    journal.close()
     return path
 
 

@@ -33,6 +33,7 @@ def synthesize(
     progress: bool = True,
     poses: list[str] | None = None,
     backdrops: list[str] | None = None,
+    shard: str | None = None,
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in people; an interrupted run is taken up again.
 
@@ -52,9 +53,11 @@ def synthesize(
         progress: show a progress bar.
         poses: families of poses to draw from, of `hamipose.synthetic.families.FAMILIES`; all where not given.
         backdrops: what is behind people of the plain look, of noise, polygons, gradient and flat; all where not given.
+        shard: ``"3/16"`` makes the third of sixteen parts of the pictures only; once all parts are in the folder, a run
+            without it writes the annotation file.
 
     Returns:
-        The annotation file.
+        The annotation file, or the journal of a shard.
 
     Raises:
         InputError: an option that makes no sense, or a folder that holds other people than those asked for.
@@ -76,6 +79,7 @@ def synthesize(
         progress,
         choices={"poses": (poses, FAMILIES), "backdrops": (backdrops, BACKDROPS)},
         settings={"format": FORMAT.get(look)},
+        shard=shard,
     )
 
 

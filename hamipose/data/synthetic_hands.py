@@ -32,6 +32,7 @@ def synthesize_hands(
     backdrops: list[str] | None = None,
     facing: list[str] | None = None,
     roll_deg: float | None = None,
+    shard: str | None = None,
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in hands; an interrupted run is taken up again.
 
@@ -53,9 +54,11 @@ def synthesize_hands(
         backdrops: what is behind hands of the plain look, of noise, polygons, gradient and flat; all where not given.
         facing: what may be towards the camera, of palm, back and edge; any where not given.
         roll_deg: hands point up in the picture, give or take this much; where not given, more often than not.
+        shard: ``"3/16"`` makes the third of sixteen parts of the pictures only; once all parts are in the folder, a run
+            without it writes the annotation file.
 
     Returns:
-        The annotation file.
+        The annotation file, or the journal of a shard.
 
     Raises:
         InputError: an option that makes no sense, or a folder that holds other pictures than those asked for.
@@ -81,6 +84,7 @@ def synthesize_hands(
         choices={"poses": (poses, HAND_FAMILIES), "backdrops": (backdrops, BACKDROPS), "facing": (facing, FACINGS)},
         settings={"what": "hands", "format": FORMAT.get(look)},
         options={"roll_deg": None if roll_deg is None else float(roll_deg)},
+        shard=shard,
     )
 
 

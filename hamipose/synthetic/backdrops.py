@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from hamipose.errors import InputError
 from hamipose.io.image_file import read_image
@@ -73,20 +73,27 @@ def photo_backdrop(
         if rng.random() < 0.5:
             cv2.rectangle(image, (int(x), int(line - tall)), (int(x + wide), int(line + height)), tone.tolist(), -1)
             step = max(3, int(wide / 4))
-            for wx in range(int(x) + 2, int(x + wide) - 2, step):
-                for wy in range(int(line - tall) + 3, int(line), step + 2):
-                    cv2.rectangle(image, (wx, wy), (wx + step // 2, wy + step // 2), (tone * 0.6).tolist(), -1)
+            columns = _grid(int(x) + 2, int(x + wide) - 2, step, step // 2, width)
+            image[np.ix_(_grid(int(line - tall) + 3, int(line), step + 2, step // 2, height), columns)] = tone * 0.6
         else:
-            for _ in range(12):
-                at = (int(x + rng.normal(0, wide / 2)), int(line - tall / 2 + rng.normal(0, tall / 3)))
-                cv2.circle(image, at, max(1, int(wide / 4)), np.clip(tone + rng.normal(0, 0.05, 3), 0, 1).tolist(), -1)
+            spread = rng.standard_normal((12, 5)) * [wide / 2, tall / 3, 0.05, 0.05, 0.05]
+            leaves = spread + np.array([x, line - tall / 2, *tone])
+            leaves[:, 2:].clip(0, 1, out=leaves[:, 2:])
+            for column, row, *colour in leaves.tolist():
+                cv2.circle(image, (int(column), int(row)), max(1, int(wide / 4)), colour, -1)
             cv2.rectangle(image, (int(x) - 1, int(line - tall / 2)), (int(x) + 2, int(line)), (tone * 0.5).tolist(), -1)
-    coarse, fine = (
-        cv2.resize(rng.normal(0, a, (n, n, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-        for n, a in ((6, 0.03), (24, 0.03))
-    )
-    image += coarse + fine
-    return np.clip(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.2) * width / 256), 0, 1)
+    # A coarse and a fine unevenness.
+    uneven = cv2.resize(0.03 * rng.standard_normal((6, 6, 3), np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
+    uneven = uneven + 0.03 * rng.standard_normal((24, 24, 3), np.float32)
+    image += cv2.resize(uneven, (width, height), interpolation=cv2.INTER_CUBIC)
+    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.2) * width / 256)
+    return np.clip(blurred, 0, 1, out=blurred)
+
+
+def _grid(start: int, stop: int, step: int, width: int, end: int) -> Int[np.ndarray, " place"]:
+    """The places below `end` that bars cover which begin at range(start, stop, step) and are width + 1 wide."""
+    places = (np.arange(start, stop, step)[:, None] + np.arange(width + 1)).ravel()
+    return places[(places >= 0) & (places < end)]
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,9 @@
 """Bodies of all shapes and ages from anny, with what rendering and labelling need to know about their surface."""
 
+import copy
 import gzip
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +14,25 @@ from jaxtyping import Float, Int
 
 from hamipose.start_warp import start_warp
 from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
+from hamipose.synthetic.coarsening import coarsen
 from hamipose.synthetic.poses import Pose
 from hamipose.synthetic.surface import Normals
 
-__all__ = ["PARTS", "Bodies", "Body", "bodies", "sample_shape"]
+__all__ = [
+    "COARSE_UP_TO",
+    "PARTS",
+    "Bodies",
+    "Body",
+    "CoarseBodies",
+    "PosedBodies",
+    "bodies",
+    "bodies_for",
+    "sample_shape",
+]
+
+#: Pictures up to this side in pixels show the coarse body, whose triangles are still about as small as their pixels.
+COARSE_UP_TO = 192
+_COARSE_VERTICES = 4500
 
 #: Parts of the surface, by skinning weights.
 PARTS = (
@@ -44,6 +61,20 @@ class Body:
     normals: Float[np.ndarray, "vertex 3"]
     points_m: dict[str, Float[np.ndarray, "3"]]
     height_m: float
+
+
+@dataclass
+class PosedBodies:
+    """Several bodies as the body model places them, pelvis and heading as they come.
+
+    Attributes:
+        vertices_m, heads_m: of the skin; starts of the bones.
+        rest_z_m: heights of the vertices at rest.
+    """
+
+    vertices_m: Float[np.ndarray, "body vertex 3"]
+    heads_m: Float[np.ndarray, "body bone 3"]
+    rest_z_m: Float[np.ndarray, "body vertex"]
 
 
 def sample_shape(rng: np.random.Generator) -> dict[str, float]:
@@ -87,6 +118,7 @@ class Bodies:
         along: 0 at the start of a limb, 1 at elbow or knee, 2 at wrist or ankle; trunk: 0 at the hips, 1 at the neck.
         hair: positive where hair grows, metres from the hairline.
         cloth_m: coordinates for patterns, metres, running along the limbs.
+        eye_m: place of the left eye at rest.
         normals: a function of the vertices, metres.
     """
 
@@ -94,13 +126,14 @@ class Bodies:
         model = _load_anny()
         import torch
 
-        self._torch, self._model = torch, model
+        self._model = model
         with torch.inference_mode(), _one_thread():
             rest = model()
         self.rest_m = rest["vertices"][0].numpy().astype(np.float64)
         heads = rest["bone_poses"][0, :, :3, 3].numpy().astype(np.float64)
         self.articulation = Articulation(model.bone_labels, model.bone_parents, heads)
         self._bone = {name: i for i, name in enumerate(model.bone_labels)}
+        self.eye_m = heads[self._bone["eye.L"]]
         self.faces = model.faces.numpy().astype(np.int32)
         self._parts(model)
         self._coordinates(heads)
@@ -115,6 +148,7 @@ class Bodies:
                 part = ("left_" if name.endswith("L") else "right_") + part
             on_bone = np.where(model.vertex_bone_indices.numpy() == bone, model.vertex_bone_weights.numpy(), 0.0)
             weights[:, PARTS.index(part)] += on_bone.sum(1)
+        self._weights = weights
         self.part = weights.argmax(1).astype(np.int32)
         self.face_part = weights[self.faces].sum(1).argmax(1).astype(np.int32)
 
@@ -156,18 +190,20 @@ class Bodies:
         crown = head[np.argsort(-self.rest_m[head, 2])[:4]]
         self._regressed["head"] = (crown, np.full(4, 0.25))
 
-    def posed(
-        self, shape: dict[str, float], rotations: Float[np.ndarray, "1 bone 3 3"]
-    ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "bone 3"], Float[np.ndarray, " vertex"]]:
-        """Vertices, starts of the bones, and heights of the vertices at rest, of a body with these rotations."""
-        torch = self._torch
-        deltas = np.zeros((1, len(self._bone), 4, 4), np.float32)
+    def posed(self, shapes: Sequence[dict[str, float]], rotations: Float[np.ndarray, "body bone 3 3"]) -> PosedBodies:
+        """Bodies of these shapes with these rotations. The last digits depend on how many are posed together."""
+        import torch
+
+        deltas = np.zeros((len(shapes), len(self._bone), 4, 4), np.float32)
         deltas[..., :3, :3], deltas[..., 3, 3] = rotations, 1.0
+        phenotypes = {name: torch.tensor([shape[name] for shape in shapes]) for name in shapes[0]}
         with torch.inference_mode(), _one_thread():
-            out = self._model(pose_parameters=torch.from_numpy(deltas), phenotype_kwargs=shape)
-        vertices = out["vertices"][0].numpy().astype(np.float64)
-        heads = out["bone_poses"][0, :, :3, 3].numpy().astype(np.float64)
-        return vertices, heads, out["rest_vertices"][0, :, 2].numpy()
+            out = self._model(pose_parameters=torch.from_numpy(deltas), phenotype_kwargs=phenotypes)
+        return PosedBodies(
+            vertices_m=out["vertices"].numpy().astype(np.float64),
+            heads_m=out["bone_poses"][..., :3, 3].numpy().astype(np.float64),
+            rest_z_m=out["rest_vertices"][..., 2].numpy(),
+        )
 
     def bones_of_vertices(self) -> Int[np.ndarray, " vertex"]:
         """The bone that each vertex follows most."""
@@ -182,14 +218,18 @@ class Bodies:
             pose: angles and the lean of the whole body.
             heading: turn about the vertical, degrees; 0 faces -y, positive turns to the person's left.
         """
-        vertices, heads, rest_z = self.posed(shape, self.articulation.rotations([pose]))
-        points = self._points(vertices, heads)
+        return self.placed(self.posed([shape], self.articulation.rotations([pose])), 0, pose, heading)
 
+    def placed(self, posed: PosedBodies, which: int, pose: Pose, heading: float = 0.0) -> Body:
+        """One of several posed bodies, leaning as its pose says, turned, and moved to the origin."""
+        vertices, heads = posed.vertices_m[which], posed.heads_m[which]
+        points = self._points(vertices, heads)
+        rest_z = posed.rest_z_m[which]
         x, y, z = np.eye(3)
         whole = axis_rotation(z, np.asarray(heading)) @ axis_rotation(x, np.asarray(pose.pitch))
         whole = whole @ axis_rotation(y, np.asarray(pose.roll))
         centre = points["pelvis"]
-        vertices = (vertices - centre) @ whole.T
+        vertices = (vertices[: len(self.rest_m)] - centre) @ whole.T
         return Body(
             vertices_m=vertices,
             normals=self.normals(vertices),
@@ -214,6 +254,46 @@ class Bodies:
         for name, (chosen, weights) in self._regressed.items():
             points[name] = weights @ vertices[chosen]
         return points
+
+
+class CoarseBodies(Bodies):
+    """The same bodies with a third of the vertices, for small pictures. Joints and points of the face are the same."""
+
+    def __init__(self, whole: Bodies):
+        import torch
+
+        self.articulation, self._bone, self.eye_m = whole.articulation, whole._bone, whole.eye_m
+        ends = [whole.rest_m[:, 2].argmin(), whole.rest_m[:, 2].argmax()]
+        keep, faces = coarsen(
+            whole.rest_m, whole.faces, whole.part, np.array([*whole._regressed["head"][0], *ends]), _COARSE_VERTICES
+        )
+        self.faces = faces.astype(np.int32)
+        self.face_part = whole._weights[keep][faces].sum(1).argmax(1).astype(np.int32)
+        self.rest_m, self.cloth_m, self.part = whole.rest_m[keep], whole.cloth_m[keep], whole.part[keep]
+        self.along, self.hair = whole.along[keep], whole.hair[keep]
+        self.normals = Normals(self.faces, len(self.rest_m))
+
+        # Points of the face are means of many vertices that move with the head: each becomes a vertex of its own.
+        model = whole._model
+        own = [name for name in whole._regressed if name != "head"]
+        means = torch.zeros(len(own), len(whole.rest_m))
+        for row, name in zip(means, own, strict=True):
+            chosen, weights = whole._regressed[name]
+            row[torch.from_numpy(chosen)] = torch.from_numpy(weights).float()
+        at = torch.from_numpy(keep)
+        bones = torch.zeros(len(own), model.vertex_bone_indices.shape[1], dtype=model.vertex_bone_indices.dtype)
+        bones[:, 0] = self._bone["head"]
+        shares = torch.zeros(bones.shape)
+        shares[:, 0] = 1.0
+        self._model = copy.copy(model)
+        self._model._buffers = dict(model._buffers) | {
+            "template_vertices": torch.cat([model.template_vertices[at], means @ model.template_vertices]),
+            "blendshapes": torch.cat([model.blendshapes[:, at], means @ model.blendshapes], 1),
+            "vertex_bone_indices": torch.cat([model.vertex_bone_indices[at], bones]),
+            "vertex_bone_weights": torch.cat([model.vertex_bone_weights[at], shares]),
+        }
+        self._regressed = {name: (np.array([len(keep) + k]), np.ones(1)) for k, name in enumerate(own)}
+        self._regressed["head"] = (np.searchsorted(keep, whole._regressed["head"][0]), np.full(4, 0.25))
 
 
 def _read_blend_shape(path: str, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
@@ -255,3 +335,13 @@ def _load_anny() -> Any:
 def bodies() -> Bodies:
     """The body model of this process, loaded on first use (half a second; the very first time about half a minute)."""
     return Bodies()
+
+
+@lru_cache(maxsize=1)
+def _coarse_bodies() -> CoarseBodies:
+    return CoarseBodies(bodies())
+
+
+def bodies_for(size: int) -> Bodies:
+    """The bodies that pictures of this side in pixels show."""
+    return _coarse_bodies() if size <= COARSE_UP_TO else bodies()

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from hamipose.synthetic.articulation import Articulation
 from hamipose.synthetic.poses import Pose, sample_pose
 
-__all__ = ["draw_pose", "penetration_m"]
+__all__ = ["draw_pose", "draw_poses", "penetration_m"]
 
 # Name: (bone at the start, bone at the end, radius in metres) for the reference adult of 1.63 m.
 _CAPSULES = {
@@ -33,6 +33,7 @@ _PAIRS = [
     *((f"shin.{s}", part) for s in "LR" for part in ("belly", "chest", "head")),
 ]  # fmt: skip
 _STEPS = np.linspace(0.0, 1.0, 7)
+_FREE_M = 0.015
 
 
 def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np.ndarray, " pose"]:
@@ -54,12 +55,35 @@ def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np
     return np.maximum(radius[first] + radius[second] - distance, 0.0).sum(-1)
 
 
+def draw_poses(
+    rngs: Sequence[np.random.Generator],
+    articulation: Articulation,
+    families: Sequence[str | None],
+    tries: int = 5,
+) -> list[Pose]:
+    """One pose from each generator: the first of `tries` free of collisions, otherwise the one with least.
+
+    Args:
+        rngs: one for each pose.
+        articulation: of the body.
+        families: of each pose; None: any of the mixture.
+        tries: poses of one family to draw at most.
+    """
+    poses = [sample_pose(rng, family) for rng, family in zip(rngs, families, strict=True)]
+    depth = penetration_m(articulation, poses)
+    for _ in range(tries - 1):
+        entangled = np.flatnonzero(depth >= _FREE_M).tolist()
+        if not entangled:
+            break
+        others = [sample_pose(rngs[i], poses[i].family) for i in entangled]
+        for i, other, found in zip(entangled, others, penetration_m(articulation, others), strict=True):
+            if found < depth[i]:
+                poses[i], depth[i] = other, found
+    return poses
+
+
 def draw_pose(
     rng: np.random.Generator, articulation: Articulation, *, family: str | None = None, tries: int = 5
 ) -> Pose:
-    """A pose from the mixture: the first of `tries` free of collisions, otherwise the one with least."""
-    first = sample_pose(rng, family)
-    poses = [first, *(sample_pose(rng, first.family) for _ in range(tries - 1))]
-    depth = penetration_m(articulation, poses)
-    free = np.flatnonzero(depth < 0.015)
-    return poses[int(free[0]) if len(free) else int(depth.argmin())]
+    """One pose of :func:`draw_poses`."""
+    return draw_poses([rng], articulation, [family], tries)[0]

@@ -61,19 +61,47 @@ def pattern_share(kind: int, q: wp.vec3, scale: float, seed: int):
 
 @wp.func
 @no_type_check
-def worn(w: wp.array(dtype=wp.float32), part: int, along: float, hair: float):
-    """Which material covers a point of the body. Parts as in `bodies.PARTS`, settings as in `outfits.SETTINGS`."""
+def worn(w: wp.array(dtype=wp.float32), part: int, along: float, hair: float, q: wp.vec3):
+    """Which material covers a point of the body. Parts as in `bodies.PARTS`, settings as in `outfits.SETTINGS`.
+
+    On the trunk and the head, q is the place on the body at rest in meters: to its left, to the back, up.
+    """
     slot = 0
+    aside = wp.abs(q[0])
     if part == 0:
         if along < w[12]:
             slot = 2
-        if along > w[10] and along < w[11]:
+            if q[1] > 0.03 and wp.max(wp.abs(aside - 0.075), wp.abs(q[2])) < w[35]:
+                slot = 21
+        neckline = w[11]
+        if q[1] < -0.02:
+            neckline -= w[22] * wp.max(1.0 - aside / 0.09, 0.0)
+        if along > w[10] and along < neckline:
             slot = 1
+            if q[1] < -0.02:
+                if aside < w[29] and along > w[30] and along < w[31]:
+                    slot = 17
+                if aside < w[23]:
+                    slot = 7
+            elif aside < w[32] and along > w[33] and along < w[34]:
+                slot = 18
     elif part == 1:
+        above_eye = q[2] - w[28]
         if hair > w[15]:
             slot = 4
+        elif q[1] < w[27] + 0.06:
+            if w[24] > 0.5 and above_eye < -0.045 and above_eye > -0.115:
+                slot = 4
+            if wp.abs(above_eye + 0.066) < 0.008 and aside < 0.026:
+                slot = 19
+            if wp.abs(above_eye - 0.018) < 0.006 and wp.abs(aside - w[26]) < 0.019:
+                slot = 4
+        if hair > w[25]:
+            slot = 37
     elif part == 2:
         slot = 5
+        if wp.length(wp.vec2(aside - w[26], q[2] - w[28])) > 0.0055:
+            slot = 20
     elif part <= 8:
         if along < w[8]:
             slot = 1
@@ -86,4 +114,6 @@ def worn(w: wp.array(dtype=wp.float32), part: int, along: float, hair: float):
             slot = 6
         if along > w[13]:
             slot = 3
+            if q[1] < w[36]:
+                slot = 20
     return int(w[slot])

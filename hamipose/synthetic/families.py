@@ -12,7 +12,7 @@ Ranges = dict[str, tuple[Number, Number]]
 
 #: Limits of the angles of the trunk and the neck, of an arm, of a leg.
 TRUNK: Ranges = {
-    "trunk_flexion": (-25.0, 70.0),
+    "trunk_flexion": (-40.0, 70.0),
     "trunk_bend": (-30.0, 30.0),  # to the left
     "trunk_twist": (-40.0, 40.0),  # to the left
     "neck_flexion": (-40.0, 45.0),
@@ -20,7 +20,7 @@ TRUNK: Ranges = {
     "neck_twist": (-65.0, 65.0),
 }
 ARM: Ranges = {
-    "shoulder_elevation": (4.0, 168.0),  # upper arm away from hanging, whatever the direction
+    "shoulder_elevation": (4.0, 174.0),  # upper arm away from hanging, whatever the direction
     "shoulder_plane": (-70.0, 125.0),  # that direction: 0 sideways, 90 forward, -90 backward
     "shoulder_rotation": (-75.0, 75.0),  # inward
     "elbow_flexion": (0.0, 145.0),
@@ -29,8 +29,8 @@ ARM: Ranges = {
     "finger_curl": (0.0, 80.0),
 }
 LEG: Ranges = {
-    "hip_flexion": (-25.0, 122.0),
-    "hip_abduction": (-15.0, 50.0),
+    "hip_flexion": (-25.0, 128.0),
+    "hip_abduction": (-15.0, 75.0),
     "hip_rotation": (-30.0, 45.0),  # outward
     "knee_flexion": (0.0, 145.0),
     "ankle_dorsiflexion": (-45.0, 25.0),
@@ -137,6 +137,18 @@ ARMS: dict[str, Ranges] = {
         "shoulder_rotation": (-20, 40),
         "elbow_flexion": (50, 115),
     },
+    "overhead": {
+        "shoulder_elevation": (150, 174),
+        "shoulder_plane": (20, 95),
+        "shoulder_rotation": (-30, 30),
+        "elbow_flexion": (0, 35),
+    },
+    "wound_up": {
+        "shoulder_elevation": (65, 115),
+        "shoulder_plane": (-45, 0),
+        "shoulder_rotation": (-75, -20),
+        "elbow_flexion": (30, 115),
+    },
     "anywhere": {
         "shoulder_elevation": (15, 160),
         "shoulder_plane": (-45, 110),
@@ -234,25 +246,101 @@ FAMILIES: dict[str, _Family] = {
         alike=0.7,
     ),
     "lying": _Family(
-        0.06,
+        0.08,
         {"trunk_flexion": (-10, 20), "trunk_bend": (-15, 15), "trunk_twist": (-20, 20)},
         {"hip_flexion": (-5, 60), "hip_abduction": (0, 25), "hip_rotation": (-10, 35), "knee_flexion": (0, 90)},
     ),
     "upside_down": _Family(
-        0.05,
+        0.08,
         {"trunk_flexion": (-22, 15), "trunk_twist": (-15, 15), "neck_flexion": (-35, 10)},
-        {"hip_flexion": (-20, 60), "hip_abduction": (0, 40), "knee_flexion": (0, 90)},
-        arms=("reaching_up",),
-        pitch=(160, 200),
-        roll=(-15, 15),
+        {"hip_flexion": (-25, 80), "hip_abduction": (0, 60), "knee_flexion": (0, 100)},
+        arms=("reaching_up", "overhead"),
+        pitch=(150, 210),
+        roll=(-25, 25),
     ),
     "tumbling": _Family(
-        0.05,
+        0.07,
         {"trunk_flexion": (-20, 60), "trunk_bend": (-25, 25), "trunk_twist": (-30, 30)},
         {"hip_flexion": (-20, 115), "hip_abduction": (-5, 45), "hip_rotation": (-20, 35), "knee_flexion": (0, 130)},
         pitch=(-180, 180),
         roll=(-60, 60),
         airborne=True,
+    ),
+    "high_kick": _Family(
+        0.04,
+        {"trunk_flexion": (-25, 20), "trunk_bend": (-30, 30), "trunk_twist": (-35, 35)},
+        {"hip_flexion": (80, 125), "hip_abduction": (0, 60), "hip_rotation": (-20, 40), "knee_flexion": (0, 45)},
+        {"hip_flexion": (-15, 15), "hip_abduction": (-3, 15), "hip_rotation": (-5, 40), "knee_flexion": (0, 35)},
+        pitch=(-30, 10),
+        roll=(-25, 25),
+    ),
+    "leaping": _Family(
+        0.04,
+        {"trunk_flexion": (-20, 15), "trunk_bend": (-15, 15), "trunk_twist": (-25, 25)},
+        {"hip_flexion": (55, 110), "hip_abduction": (0, 30), "hip_rotation": (0, 40), "knee_flexion": (0, 40)},
+        {"hip_flexion": (-25, -5), "hip_abduction": (0, 30), "hip_rotation": (0, 40), "knee_flexion": (0, 60)},
+        pitch=(-10, 30),
+        roll=(-12, 12),
+        airborne=True,
+    ),
+    "straddling": _Family(
+        0.03,
+        {"trunk_flexion": (-10, 50), "trunk_bend": (-20, 20)},
+        {"hip_flexion": (0, 95), "hip_abduction": (35, 72), "hip_rotation": (10, 45), "knee_flexion": (0, 25)},
+        pitch=(-15, 40),
+        airborne=True,
+        alike=0.7,
+    ),
+    "cartwheeling": _Family(
+        0.06,
+        {"trunk_flexion": (-15, 20), "trunk_bend": (-25, 25), "trunk_twist": (-25, 25)},
+        {"hip_flexion": (-15, 45), "hip_abduction": (10, 65), "hip_rotation": (0, 40), "knee_flexion": (0, 45)},
+        arms=("reaching_up", "overhead", "out_to_the_side", "anywhere"),
+        pitch=(-25, 25),
+        roll=(-180, 180),
+    ),
+    "diving": _Family(
+        0.03,
+        {"trunk_flexion": (-35, 10), "trunk_bend": (-20, 20), "trunk_twist": (-25, 25), "neck_flexion": (-40, 10)},
+        {"hip_flexion": (-25, 35), "hip_abduction": (0, 35), "knee_flexion": (0, 75), "ankle_dorsiflexion": (-45, 0)},
+        arms=("reaching_up", "overhead", "out_to_the_side", "hanging", "anywhere"),
+        pitch=(40, 115),
+        roll=(-30, 30),
+        airborne=True,
+    ),
+    "throwing": _Family(
+        0.08,
+        {"trunk_flexion": (-25, 35), "trunk_bend": (-28, 28), "trunk_twist": (-40, 40)},
+        {"hip_flexion": (25, 100), "hip_abduction": (0, 35), "hip_rotation": (0, 35), "knee_flexion": (15, 110)},
+        {"hip_flexion": (-24, 15), "hip_abduction": (0, 30), "hip_rotation": (0, 40), "knee_flexion": (0, 65)},
+        arms=("wound_up", "wound_up", "raised_bent", "reaching_up", "reaching_forward", "swinging_back", "anywhere"),
+        pitch=(-18, 30),
+        roll=(-20, 20),
+    ),
+    "serving": _Family(
+        0.06,
+        {"trunk_flexion": (-32, 15), "trunk_bend": (-28, 28), "trunk_twist": (-35, 35), "neck_flexion": (-40, 10)},
+        {"hip_flexion": (-15, 25), "hip_abduction": (-3, 25), "hip_rotation": (0, 30), "knee_flexion": (0, 60)},
+        arms=("overhead", "overhead", "reaching_up", "behind_head", "wound_up"),
+        pitch=(-15, 15),
+        roll=(-12, 12),
+        airborne=True,
+    ),
+    "crouching": _Family(
+        0.06,
+        {"trunk_flexion": (10, 65), "trunk_bend": (-20, 20), "trunk_twist": (-30, 30), "neck_flexion": (-40, 15)},
+        {"hip_flexion": (60, 125), "hip_abduction": (0, 40), "hip_rotation": (0, 35), "knee_flexion": (45, 130)},
+        arms=("hanging", "reaching_forward", "at_work", "swinging_back", "anywhere"),
+        pitch=(15, 60),
+        alike=0.3,
+    ),
+    "bending_back": _Family(
+        0.02,
+        {"trunk_flexion": (-40, -20), "trunk_bend": (-10, 10), "neck_flexion": (-40, -10)},
+        {"hip_flexion": (-25, 0), "hip_abduction": (0, 25), "knee_flexion": (10, 90)},
+        arms=("overhead", "reaching_up"),
+        pitch=(-120, -30),
+        alike=0.8,
     ),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from hamipose.synthetic.records import picture_name, triplets, write_picture
 __all__ = ["FORMAT", "category", "make_record", "ready"]
 
 #: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = {"plain": 2, "photo": 3}
+FORMAT = {"plain": 2, "photo": 4}
 
 
 def category() -> dict:

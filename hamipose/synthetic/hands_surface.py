@@ -83,7 +83,8 @@ class HandSurface:
 
     def hand(self, shape: dict[str, float], pose: HandPose) -> Hand:
         """A hand of a body of that shape (anny's phenotype parameters) in that pose."""
-        vertices, heads, _ = self._bodies.posed(shape, self.articulation.rotations([pose]))
+        posed = self._bodies.posed([shape], self.articulation.rotations([pose]))
+        vertices, heads = posed.vertices_m[0], posed.heads_m[0]
         points = [heads[self._bone["wrist.L"]]]
         for finger, tip in enumerate(self._tips, start=1):
             points += [heads[self._bone[f"finger{finger}-{j}.L"]] for j in (1, 2, 3)]

@@ -89,7 +89,7 @@ def colour_at(world: wp.array(dtype=World), hit: Hit, start: wp.vec3, way: wp.ve
         v = world[0].vertices
         q = v[a, 1] * hit.u + v[b, 1] * hit.v + v[c, 1] * wc
         f = v[a, 2] * hit.u + v[b, 2] * hit.v + v[c, 2] * wc
-        material = worn(world[0].wardrobe, world[0].face_part[hit.index], f[0], f[1])
+        material = worn(world[0].wardrobe, world[0].face_part[hit.index], f[0], f[1], q)
         smooth = v[a, 0] * hit.u + v[b, 0] * hit.v + v[c, 0] * wc
         normal = wp.normalize(smooth)
         if wp.dot(normal, way) > 0.0:

@@ -83,18 +83,19 @@ def visibility(
     return (own & (away - distance < depth)) | (distance > away + 0.02)
 
 
-def label(renderer: Renderer, camera: Camera, body: Body, skeleton: Skeleton) -> Labels:
-    """Labels of the body in the scene that `renderer` has loaded."""
-    points = np.stack([body.points_m[name] for name in skeleton.keypoints])
+def label(renderer: Renderer, camera: Camera, body: Body, skeletons: tuple[Skeleton, ...]) -> dict[str, Labels]:
+    """Labels of the body in the scene that `renderer` has loaded, by the names of the skeletons."""
+    names = tuple(dict.fromkeys(name for skeleton in skeletons for name in skeleton.keypoints))
+    points = np.stack([body.points_m[name] for name in names])
     pixels, height, width = camera.project(points), *camera.size
     inside = ((pixels >= -0.5) & (pixels <= np.array([width, height]) - 0.5)).all(1)
     in_camera = camera.to_camera(points)
-    seen = visibility(renderer, camera, skeleton.keypoints, points, body.height_m)
-    return Labels(
-        keypoints_px=pixels,
-        visibility=np.where(inside & (in_camera[:, 2] > 0), 1 + seen, 0).astype(np.int64),
-        joints_m=in_camera,
-    )
+    seen = visibility(renderer, camera, names, points, body.height_m)
+    found = np.where(inside & (in_camera[:, 2] > 0), 1 + seen, 0).astype(np.int64)
+    rows = {skeleton.name: [names.index(name) for name in skeleton.keypoints] for skeleton in skeletons}
+    return {
+        name: Labels(keypoints_px=pixels[at], visibility=found[at], joints_m=in_camera[at]) for name, at in rows.items()
+    }
 
 
 def box_of(mask: Bool[np.ndarray, "height width"]) -> list[float]:

@@ -1,5 +1,8 @@
 """What a person wears: colours, fabrics, lengths of sleeves and legs, hair, and how loosely cloth hangs."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -9,11 +12,15 @@ from hamipose.synthetic.surface import Surface
 
 __all__ = ["SETTINGS", "cloth_colour", "cloth_offset_m", "dress", "skin_colour", "wrinkles"]
 
-#: What each number of a wardrobe means. The first seven are rows of the scene's materials; the others are positions
-#: along a limb or the trunk (see `Bodies.along`) where a garment ends.
+#: What each number of a wardrobe means; `fabrics.worn` reads them by position. Names of `_MATERIALS` are rows of the
+#: scene's materials. Of the others, those up to "skirt", and ends of prints, are positions along a limb or the trunk
+#: (see `Bodies.along`); the rest are meters on the body at rest.
 SETTINGS = (
-    *("skin", "top", "bottom", "shoes", "hair", "eyes", "socks", "spare"),
+    *("skin", "top", "bottom", "shoes", "hair", "eyes", "socks", "opened"),
     *("sleeve", "legs", "hem", "neckline", "waist", "shoe_height", "sock_height", "hairline", "skirt"),
+    *("print", "back_print", "lips", "white", "pockets"),
+    *("neck_depth", "opening", "beard", "hat_line", "eye_aside", "eye_back", "eye_up"),
+    *("print_width", "print_low", "print_high", "back_width", "back_low", "back_high", "pocket", "toe", "hat"),
 )
 
 
@@ -41,13 +48,19 @@ def cloth_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     return np.clip(_CLOTH[rng.integers(len(_CLOTH))] * rng.uniform(0.75, 1.15) + rng.normal(0, 0.02, 3), 0, 1)
 
 
-def dress(rng: np.random.Generator, materials: Materials, look: str) -> Float[np.ndarray, " setting"]:
+def dress(
+    rng: np.random.Generator, materials: Materials, look: str, eye_m: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, " setting"]:
     """Draws an outfit; its materials are appended to `materials`.
+
+    Front and back differ, as only they tell left from right where the face is not seen: by the neckline, a jacket's
+    opening, prints, pockets, the face itself.
 
     Args:
         rng: where the choices come from.
-        materials: gains seven rows.
+        materials: gains rows.
         look: ``"plain"``: flat colours of any kind, now and then two; ``"photo"``: cloth and skin as they come.
+        eye_m: place of the left eye on the body at rest.
     """
     photo = look == "photo"
     w = dict.fromkeys(SETTINGS, 0.0)
@@ -69,7 +82,7 @@ def dress(rng: np.random.Generator, materials: Materials, look: str) -> Float[np
         kind = ("rings", "stripes", "checks", "dots", "blots", "tartan", "flowers", "grain")[rng.integers(8)]
         return materials.add(first, second, kind, rng.uniform(6, 26), noise=0.06)
 
-    style = rng.choice(["separates", "shirtless", "one_piece", "skirt"], p=[0.78, 0.07, 0.08, 0.07])
+    style = rng.choice(["separates", "shirtless", "one_piece", "skirt"], p=[0.76, 0.07, 0.08, 0.09])
     w["bottom"] = garment(0.3 if photo else 0.12)
     w["top"] = w["bottom"] if style == "one_piece" else garment(0.55 if photo else 0.25)
     w["sleeve"] = rng.choice([-1.0, 0.15, 0.6, 0.85, 1.4, 1.95, 1.95]) + rng.uniform(-0.08, 0.05)
@@ -94,7 +107,30 @@ def dress(rng: np.random.Generator, materials: Materials, look: str) -> Float[np
         w["hair"] = materials.add(hair)
     w["hairline"] = 9.0 if rng.random() < 0.06 else rng.normal(0.0, 0.012)
     w["eyes"] = materials.add(np.array([0.16, 0.12, 0.1]) * rng.uniform(0.6, 1.8))
+    w["white"] = materials.add(np.full(3, rng.uniform(0.75, 0.95)))
+    w["lips"] = materials.add(np.clip(skin * [0.85, 0.6, 0.6] + [0.06, 0.0, 0.0], 0, 1))
+    w["eye_aside"], w["eye_back"], w["eye_up"] = eye_m
+    w["beard"] = float(rng.random() < 0.15)
+    _fronts(rng, w, garment)
     return np.array([w[name] for name in SETTINGS])
+
+
+def _fronts(rng: np.random.Generator, w: dict[str, Any], garment: Callable[[float], int]) -> None:
+    """Draws what tells the front of an outfit from its back."""
+    w["neck_depth"] = rng.uniform(0.06, 0.34) if rng.random() < 0.45 else rng.uniform(0.0, 0.06)
+    w["opened"], w["opening"] = garment(0.2), -1.0
+    if rng.random() < 0.35:  # a zipper or buttons, or an open jacket
+        w["opening"] = rng.uniform(0.006, 0.014) if rng.random() < 0.45 else rng.uniform(0.02, 0.08)
+    for name, chance in (("print", 0.4), ("back", 0.25)):
+        w["print" if name == "print" else "back_print"] = garment(0.4)
+        w[f"{name}_width"] = rng.uniform(0.035, 0.12) if rng.random() < chance else -1.0
+        w[f"{name}_low"] = rng.uniform(0.35, 0.75)
+        w[f"{name}_high"] = min(w[f"{name}_low"] + rng.uniform(0.07, 0.4), 0.92)
+    w["pockets"] = garment(0.0)
+    w["pocket"] = rng.uniform(0.018, 0.04) if rng.random() < 0.35 else -1.0
+    w["toe"] = rng.uniform(-0.165, -0.13) if rng.random() < 0.3 else -9.0
+    w["hat"] = garment(0.2)
+    w["hat_line"] = rng.uniform(-0.012, 0.02) if rng.random() < 0.16 else 9.0
 
 
 def cloth_offset_m(
@@ -104,6 +140,8 @@ def cloth_offset_m(
     w = dict(zip(SETTINGS, wardrobe, strict=True))
     part, along = surface.part, surface.along
     top, bottom, shoe, volume = rng.uniform(0.002, 0.018), rng.uniform(0.002, 0.018), 0.008, rng.uniform(0.006, 0.03)
+    if rng.random() < 0.25:  # loose
+        top, bottom = top + rng.uniform(0.0, 0.02), bottom + rng.uniform(0.0, 0.02)
     arm = (part >= PARTS.index("left_upper_arm")) & (part <= PARTS.index("right_hand"))
     leg = part >= PARTS.index("left_thigh")
 
@@ -116,8 +154,8 @@ def cloth_offset_m(
     out = np.where(arm, 0.8 * top * until(min(w["sleeve"], 1.93), 0.1), out)
     trousers = np.maximum(bottom * until(w["legs"], 0.06), top * until(w["skirt"], 0.06))
     out = np.where(leg, np.maximum(trousers, shoe * np.clip((along - w["shoe_height"]) / 0.04, 0, 1)), out)
-    if w["hairline"] < 5:
-        grown = np.clip((surface.hair - w["hairline"]) / 0.03, 0.0, 1.0)
+    if min(w["hairline"], w["hat_line"]) < 5:
+        grown = np.clip((surface.hair - min(w["hairline"], w["hat_line"])) / 0.03, 0.0, 1.0)
         out = np.where(part == PARTS.index("head"), volume * grown, out)
     return out
 

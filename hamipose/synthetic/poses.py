@@ -42,7 +42,7 @@ def within_limits(angles: dict[str, float]) -> dict[str, float]:
     a = {name: float(min(max(angles[name], low), high)) for name, (low, high) in LIMITS.items()}
     for side in ("left", "right"):
         knee, hip = a[f"{side}_knee_flexion"], f"{side}_hip_flexion"
-        a[hip] = min(a[hip], 92.0 + 0.5 * knee)
+        a[hip] = min(a[hip], 112.0 + 0.3 * knee)
         if a[hip] < 0:  # the front of the thigh is stretched
             a[f"{side}_knee_flexion"] = min(knee, 125.0 + a[hip])
         plane, elevation = a[f"{side}_shoulder_plane"], f"{side}_shoulder_elevation"
@@ -55,11 +55,9 @@ def within_limits(angles: dict[str, float]) -> dict[str, float]:
 
 
 def _draw(rng: np.random.Generator, ranges: Ranges, names: Ranges) -> dict[str, float]:
-    drawn = {}
-    for name in names:
-        low, high = ranges.get(name, REST.get(name, (0.0, 0.0)))
-        drawn[name] = rng.uniform(low, high) + 4.0 * rng.standard_normal()
-    return drawn
+    low, high = np.array([ranges.get(name, REST.get(name, (0.0, 0.0))) for name in names], float).T
+    drawn = rng.uniform(low, high) + 4.0 * rng.standard_normal(len(low))
+    return dict(zip(names, drawn.tolist(), strict=True))
 
 
 def _arm(rng: np.random.Generator, styles: tuple[str, ...]) -> dict[str, float]:

@@ -8,13 +8,12 @@ import numpy as np
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.synthetic.labels import Labels, box_of, run_lengths
 from hamipose.synthetic.people import picture_person
-from hamipose.synthetic.poses import draw_family
 from hamipose.synthetic.raycast import renderer
 
 __all__ = ["FORMAT", "category", "make_record", "picture_name", "ready", "triplets", "write_picture"]
 
 #: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = {"plain": 3, "photo": 4}
+FORMAT = {"plain": 5, "photo": 6}
 
 
 def picture_name(index: int) -> str:
@@ -66,7 +65,6 @@ def make_record(
     backdrops: list[str] | None = None,
 ) -> dict:
     """Renders picture number `index` into `folder` and describes it; its pose is of one of these families."""
-    family = None if poses is None else draw_family(np.random.default_rng([seed, index]), poses)
     person = picture_person(
         look,
         index,
@@ -74,7 +72,7 @@ def make_record(
         size=size,
         backgrounds=backgrounds,
         backdrops=backdrops,
-        family=family,
+        poses=poses,
         device=device,
     )
     write_picture(folder, index, person.jpeg)

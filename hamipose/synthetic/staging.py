@@ -3,10 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
+from hamipose.synthetic.accessories import add_accessories
 from hamipose.synthetic.articulation import axis_rotation
 from hamipose.synthetic.backdrops import photo_backdrop, plain_backdrop, scenery
 from hamipose.synthetic.bodies import Bodies, Body
-from hamipose.synthetic.outfits import cloth_offset_m, dress, wrinkles
+from hamipose.synthetic.outfits import cloth_colour, cloth_offset_m, dress, wrinkles
 from hamipose.synthetic.poses import Pose
 from hamipose.synthetic.scene import Camera, Lights, Materials, Scene, Solids
 from hamipose.synthetic.surface import bounds, lengths
@@ -22,12 +23,13 @@ def frame_body(
 ) -> Camera:
     """A camera that has the body in view.
 
-    Azimuth is any (in front more often), elevation from a little below to well above, roll mostly small; the distance
-    sets the perspective, and the focal length then the body's size in the picture. One body in ten is cut by the edge.
+    Azimuth is any (in front a little more often), elevation from a little below to well above, roll mostly small; the
+    distance sets the perspective, and the focal length then the body's size in the picture. One body in six is cut by
+    the edge, one in sixteen so much that only a part of it is seen.
     """
-    azimuth = rng.normal(0, 50) if rng.random() < 0.55 else rng.uniform(-180, 180)
+    azimuth = rng.normal(0, 50) if rng.random() < 0.3 else rng.uniform(-180, 180)
     elevation = float(np.clip(rng.normal(8, 14), -25, 65))
-    roll = rng.normal(0, 5) if rng.random() < 0.85 else rng.normal(0, 22)
+    roll = rng.normal(0, 6) if rng.random() < 0.8 else rng.normal(0, 28)
     low, high = bounds(vertices_m)
     middle, extent = (low + high) / 2, float((high - low).max())
     distance = extent * rng.uniform(1.4, 4.5)
@@ -35,24 +37,29 @@ def frame_body(
     position = middle + distance * towards
     position[2] = max(position[2], ground_m + 0.15)
 
-    share = rng.uniform(0.52, 0.93) if rng.random() < 0.9 else rng.uniform(0.95, 1.3)
+    kind = rng.random()
+    share = rng.uniform(0.52, 0.93) if kind < 0.84 else rng.uniform(0.95, 1.3) if kind < 0.94 else rng.uniform(1.3, 2.0)
     wanted = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
-    free = np.maximum(1 - share, 0.04) * 0.5
+    free = max(1 - share, 0.04, 0.8 * (share - 1)) * 0.5
     wanted = wanted + rng.uniform(-1, 1, 2) * free * np.array([size[1], size[0]]) * 0.8
-    target, focal = middle, float(size[1])
+    target, focal, roll_by = middle, float(size[1]), axis_rotation(_Z, np.asarray(roll))
+    sparse = vertices_m[:: max(1, len(vertices_m) // 2000)]
     for _ in range(4):
-        forward = (target - position) / np.linalg.norm(target - position)
-        right = np.cross(forward, _Z)
-        right = right / max(np.linalg.norm(right), 1e-6)
-        axes = np.stack([right, np.cross(forward, right), forward])
-        camera = Camera(position, axis_rotation(_Z, np.asarray(roll)) @ axes, focal, size)
-        flat = camera.project(vertices_m[::7])
+        camera = Camera(position, roll_by @ _level_axes(target - position), focal, size)
+        flat = camera.project(sparse)
         box_low, box_high = bounds(flat)
         focal *= share * min(size) / float((box_high - box_low).max())
         shift = (box_low + box_high) / 2 - wanted
         depth = np.linalg.norm(target - position)
         target = target + (np.array([*shift, 0.0]) * depth / focal) @ camera.rotation
     return camera
+
+
+def _level_axes(forward: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Axes of a camera that looks in this direction: to the right, which is level, down, and forward."""
+    x, y, z = forward / np.linalg.norm(forward)
+    level = max(float(np.hypot(x, y)), 1e-6)
+    return np.array([[y / level, -x / level, 0.0], [x * z / level, y * z / level, -level], [x, y, z]])
 
 
 def draw_lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
@@ -169,7 +176,8 @@ def stage(
     """The whole scene for a body, in the given look."""
     photo = look == "photo"
     materials, solids = Materials(), Solids()
-    wardrobe = dress(rng, materials, look)
+    wardrobe = dress(rng, materials, look, surface.eye_m)
+    add_accessories(rng, body, solids, materials, wardrobe, cloth_colour(rng) if photo else rng.uniform(0, 1, 3))
     offset = cloth_offset_m(rng, surface, wardrobe)
     vertices = body.vertices_m + offset[:, None] * body.normals
     normals, blotch = body.normals, np.zeros(len(vertices))

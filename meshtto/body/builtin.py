@@ -26,7 +26,7 @@ from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS, mirror_
 __all__ = ["VERSION", "People", "build", "sample_people"]
 
 #: Raised whenever the built-in body becomes another one.
-VERSION = 2
+VERSION = 3
 
 _AGES = (18.0, 80.0)
 _FITTED = 96  # bodies from which regressors are fitted: three equations each

@@ -25,7 +25,7 @@ from meshtto.joints import JOINTS49, SMPL24
 __all__ = ["FORMAT", "draw_person", "make_record", "picture_name"]
 
 #: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
-FORMAT = {"plain": 1, "photo": 2}
+FORMAT = {"plain": 2, "photo": 3}
 
 _SERIES = 1  # part of every seed: another number would draw other people
 

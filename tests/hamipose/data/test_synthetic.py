@@ -11,6 +11,7 @@ from hamipose.data.synthetic import SyntheticPeople, synthesize
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, COCO17, LSP14
 from hamipose.synthetic import records
+from hamipose.synthetic.processes import BLOCK
 
 SIZE = 48
 
@@ -64,6 +65,43 @@ def test_growing_a_folder_gives_what_making_it_at_once_gives(six, tmp_path):
 def test_several_processes_make_the_same(six, tmp_path):
     make(tmp_path, 6, workers=2)
     assert contents(tmp_path) == contents(six)
+
+
+def drawn_quickly(folder, index, **arguments):
+    """A record and a file that depend on the number only."""
+    records.write_picture(folder, index, bytes([index]))
+    image = {"id": index, "file_name": records.picture_name(index), "width": SIZE, "height": SIZE}
+    return {"image": image, "annotation": {"id": index, "image_id": index, "keypoints": [], "bbox": [0.1 * index]}}
+
+
+def test_shards_give_the_files_that_one_run_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "make_record", drawn_quickly)
+    make(tmp_path / "whole", 70)
+    for number in (2, 3, 1):
+        journal = make(tmp_path / "parts", 70, shard=f"{number}/3")
+        assert not (tmp_path / "parts" / "annotations.json").exists()
+        listed = [json.loads(line)["image"]["id"] for line in journal.read_text().splitlines()[1:]]
+        assert {index // BLOCK % 3 for index in listed} == {number - 1}
+    made = []
+    monkeypatch.setattr(records, "make_record", lambda *a, **k: made.append(a[1]) or drawn_quickly(*a, **k))
+    make(tmp_path / "parts", 70, shard="2/3")  # nothing is made twice
+    make(tmp_path / "parts", 70)
+    assert made == []
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_a_lost_shard_is_made_by_the_run_that_joins_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "make_record", drawn_quickly)
+    make(tmp_path / "whole", 70)
+    make(tmp_path / "parts", 70, shard="1/2")
+    make(tmp_path / "parts", 70)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("shard", ["3", "0/4", "5/4", "a/b", "1/2/3"])
+def test_what_is_no_shard_is_refused(tmp_path, shard):
+    with pytest.raises(InputError, match="shard is"):
+        make(tmp_path, 4, shard=shard)
 
 
 def test_a_lost_picture_is_made_again(six, tmp_path):

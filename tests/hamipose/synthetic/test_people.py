@@ -8,7 +8,7 @@ import pytest
 
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, COCO17
-from hamipose.synthetic.bodies import PARTS, bodies, sample_shape
+from hamipose.synthetic.bodies import PARTS, bodies, bodies_for, sample_shape
 from hamipose.synthetic.families import LIMITS
 from hamipose.synthetic.labels import box_of, label, run_lengths
 from hamipose.synthetic.people import LOOKS, picture_person
@@ -38,7 +38,7 @@ def photographed(pose: Pose, *, from_behind: bool = False, focal_px: float = 200
     caster = renderer("cpu")
     caster.load(scene)
     linear, cover = caster.picture()
-    return {s.name: label(caster, scene.camera, body, s) for s in (BODY16, COCO17)}, cover > 0.5, linear
+    return label(caster, scene.camera, body, (BODY16, COCO17)), cover > 0.5, linear
 
 
 def test_left_and_right_are_the_persons():
@@ -97,7 +97,7 @@ def test_what_stands_in_the_way_hides():
         scene.solids = type(scene.solids)()
         scene.solids.add(kind, body.points_m["left_knee"] * [1, 0, 1] + [0, -1, 0], np.eye(3), [0.1] * 3, 0)
         caster.load(scene)
-        labels = label(caster, scene.camera, body, BODY16)
+        labels = label(caster, scene.camera, body, (BODY16,))["body16"]
         assert labels.visibility[knee] == 1, kind
         assert labels.visibility[BODY16.index("pelvis")] == 2, kind
 
@@ -119,9 +119,9 @@ def test_rays_hit_what_a_slow_loop_over_triangles_hits():
     person = picture_person("plain", 5, size=SIZE, device="cpu")
     person.scene.solids = type(person.scene.solids)()
     person.scene.ground_m = None
-    caster = renderer("cpu")
+    caster = renderer("cpu", bodies_for(SIZE))
     caster.load(person.scene)
-    rng, eye, surface = np.random.default_rng(0), person.scene.camera.position_m, bodies()
+    rng, eye, surface = np.random.default_rng(0), person.scene.camera.position_m, bodies_for(SIZE)
     points = person.scene.vertices_m[rng.integers(len(person.scene.vertices_m), size=40)] + rng.normal(0, 0.05, (40, 3))
     distance, part = caster.first_hits(points)
     for point, found, seen in zip(points, distance, part, strict=True):
@@ -134,8 +134,13 @@ def test_rays_hit_what_a_slow_loop_over_triangles_hits():
 
 
 def with_everything_expected_everywhere(monkeypatch, picture):
+    projected = Renderer._projected
+
+    def near_the_camera(self, points_m):
+        return projected(self, points_m)[0], np.zeros(points_m.shape[:-2], bool)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Renderer, "_projected", lambda self, points_m: None)
+        patch.setattr(Renderer, "_projected", near_the_camera)
         return picture()
 
 
@@ -160,7 +165,7 @@ def test_many_solids_and_a_camera_among_them(ahead_m, monkeypatch):
         scene.solids.add(("box", "ellipsoid", "cylinder")[rng.integers(3)], at, np.eye(3), half, 0)
     camera.position_m = camera.position_m + ahead_m * camera.rotation[2]
     camera.size, scene.far = (60, 84), np.zeros((60, 84, 3))
-    caster = renderer("cpu")
+    caster = renderer("cpu", bodies_for(SIZE))
     caster.load(scene)
     assert caster._seen().any()
     fast = caster.picture()
@@ -170,7 +175,7 @@ def test_many_solids_and_a_camera_among_them(ahead_m, monkeypatch):
 
 def test_light_from_above_leaves_a_shadow_on_the_floor():
     person = next(p for i in range(9) if (p := picture_person("plain", i, size=SIZE)).scene.ground_m is not None)
-    scene, caster = person.scene, renderer("cpu")
+    scene, caster = person.scene, renderer("cpu", bodies_for(SIZE))
     scene.lights.towards = np.array([[0.0, 0.0, 1.0]])
     down = np.array([[1, 0, 0], [0, -(0.5**0.5), -(0.5**0.5)], [0, 0.5**0.5, -(0.5**0.5)]])
     scene.camera = Camera(np.array([0, -3.0, 3.0]), down, 60.0, (64, 64))

@@ -38,9 +38,9 @@ def test_every_family_stays_within_the_limits(family):
 
 
 def test_a_straight_knee_keeps_the_hip_from_full_flexion():
-    straight = within_limits(pose(left_hip_flexion=120).angles)
+    straight = within_limits(pose(left_hip_flexion=120).angles)  # a gymnast's leg at most
     bent = within_limits(pose(left_hip_flexion=120, left_knee_flexion=130).angles)
-    assert straight["left_hip_flexion"] < 95
+    assert straight["left_hip_flexion"] < 115
     assert bent["left_hip_flexion"] == 120
 
 

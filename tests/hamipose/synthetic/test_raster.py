@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hamipose.start_warp import start_warp
+from hamipose.synthetic.bodies import bodies_for
 from hamipose.synthetic.people import LOOKS, picture_person
 from hamipose.synthetic.raycast import renderer
 
@@ -78,7 +79,7 @@ def test_nearly_all_rays_are_spared(look):
     sure = []
     for index in range(4):
         person = picture_person(look, index, size=128, device="cpu")
-        caster = renderer("cpu")
+        caster = renderer("cpu", bodies_for(128))
         caster.load(person.scene)
         nearest, unsure = caster._drawn()
         sure.append(1 - unsure.numpy().sum() / max((nearest.numpy() > 0).sum(), 1))
