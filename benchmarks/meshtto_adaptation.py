@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from meshtto.adaptation import SGD, Phase, adapt, begin
 from meshtto.joints import JOINTS49
 from meshtto.methods import Dual
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import RegressorOptions
-from meshtto.methods.recovery import detached
+from meshtto.methods.recover import detached
 from meshtto.methods.targets import evidence
+from meshtto.test_time import SGD, Phase, adapt, begin
 from meshtto.types import MeshBatch
 
 

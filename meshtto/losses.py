@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from meshtto.distance import mean_absolute_difference
 from meshtto.joints import JOINTS49, OPENPOSE25
+from meshtto.l1 import mean_absolute_difference
+from meshtto.types import BodyPrediction
 
 __all__ = [
     "LossWeights",
     "MeshTarget",
-    "Prediction",
     "Target",
     "Terms",
     "camera_loss",
@@ -70,18 +70,6 @@ class LossWeights:
     openpose: float = 0.0
     truth: float = 1.0
     outer: float = 60.0
-
-
-class Prediction(NamedTuple):
-    """A recovered body and how it is seen."""
-
-    rotations: Float[Tensor, "batch 24 3 3"]
-    shape: Float[Tensor, "batch 10"]
-    camera: Float[Tensor, "batch 3"]
-    vertices_m: Float[Tensor, "batch vertex 3"]
-    joints_m: Float[Tensor, "batch 49 3"]
-    keypoints_px: Float[Tensor, "batch 49 2"]
-    """Of the upright crop."""
 
 
 class MeshTarget(NamedTuple):
@@ -200,7 +188,7 @@ def lower_leg_loss(
     return (torch.where(counts, confidence, 0.0) * (1 - cosine_similarity(predicted, target, dim=-1))).sum(1)
 
 
-def mesh_terms(prediction: Prediction, target: Target, size: tuple[int, int], weights: LossWeights) -> Terms:
+def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int], weights: LossWeights) -> Terms:
     """All terms, those of what a sample does not have being 0.
 
     Args:

@@ -6,6 +6,7 @@ x to the right, y down, z forward, metres; the principal point is the middle of 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from hamipose.types import UnlabelledSample, _Batch
 
-__all__ = ["GENDERS", "MeshBatch", "MeshSample"]
+__all__ = ["GENDERS", "BodyPrediction", "MeshBatch", "MeshSample", "Recovery"]
 
 #: Positions are what `MeshBatch.gender` holds.
 GENDERS = ("neutral", "male", "female")
@@ -98,3 +99,30 @@ class MeshBatch(_Batch):
     gender: Int[Tensor, " batch"]
     name: list[str]
     index: Int[Tensor, " batch"]
+
+
+class BodyPrediction(NamedTuple):
+    """A recovered body and how it is seen."""
+
+    rotations: Float[Tensor, "batch 24 3 3"]
+    shape: Float[Tensor, "batch 10"]
+    camera: Float[Tensor, "batch 3"]
+    vertices_m: Float[Tensor, "batch vertex 3"]
+    joints_m: Float[Tensor, "batch 49 3"]
+    keypoints_px: Float[Tensor, "batch 49 2"]
+    """Of the upright crop."""
+
+
+class Recovery:
+    """What a method makes of a batch at test time.
+
+    Attributes:
+        prediction: after adaptation.
+        losses: [step, batch], before each step.
+        steps: [batch], how many each image took.
+        diverged: [batch], whose adaptation led astray: their prediction is that of the phase's beginning, which is the
+            network's own answer in the first phase.
+    """
+
+    def __init__(self, prediction: BodyPrediction, losses: Tensor, steps: Tensor, diverged: Tensor) -> None:
+        self.prediction, self.losses, self.steps, self.diverged = prediction, losses, steps, diverged

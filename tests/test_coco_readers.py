@@ -19,8 +19,8 @@ from hamipose.inference.footage import open_footage
 from hamipose.skeletons import COCO17
 from hamipose.tables.predictions import in_frames, matched, read_predictions
 from meshtto.joints import JOINTS49
+from meshtto.predict.frames import open_pictures
 from meshtto.predict.keypoints import KeypointFile
-from meshtto.predict.pictures import open_pictures
 
 WIDTH, HEIGHT = 80, 60
 NAMES = ("a.png", "b.png")

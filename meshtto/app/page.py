@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.app.serving import gradio
-from meshtto.app.answer import WELCOME, Answers
-from meshtto.app.unfolding import Unfolded
-from meshtto.report.plots import against_steps
+from meshtto.app.response import WELCOME, Answers
+from meshtto.app.steps import Unfolded
+from meshtto.evaluation.plots import against_steps
 
 __all__ = ["build"]
 

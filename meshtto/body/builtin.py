@@ -18,8 +18,8 @@ from hamipose.start_warp import start_warp
 from hamipose.synthetic.articulation import Articulation
 from hamipose.synthetic.collisions import draw_pose
 from meshtto.body.arrays import BodyArrays
-from meshtto.body.fitting import mirror_vertices, sparse_regressor
 from meshtto.body.layer import Body, joint_chain
+from meshtto.body.regressor_fit import mirror_vertices, sparse_regressor
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_of_bones, joint_rotations, t_pose
 from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS, mirror_of
 

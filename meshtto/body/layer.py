@@ -7,7 +7,7 @@ r"""Pose and shape → vertices and joints: linear blend skinning as SMPL has it
 with :math:`G_k, q_k` the global rotation and position of joint k. The same numbers as ``smplx.SMPL``, which loads the
 arrays; joints at rest come from coefficients (J is linear), the chain goes level by level instead of joint by joint,
 and a body without pose corrections P is not multiplied by zeros, nor by the weights of joints that its vertices do not
-follow (:mod:`meshtto.body.stretches`).
+follow (:mod:`meshtto.body.block_skinning`).
 """
 
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from meshtto.body.arrays import BodyArrays
+from meshtto.body.block_skinning import Stretches
 from meshtto.body.smpl import smplx_model
-from meshtto.body.stretches import Stretches
 from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
 
 __all__ = ["Body", "BodyOutput", "joint_chain"]

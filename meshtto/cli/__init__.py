@@ -52,7 +52,7 @@ _VERBS = {
     "predict": "meshtto.cli.predict",
     "app": "meshtto.cli.app",
     "evaluate": "meshtto.cli.evaluate",
-    "report": "meshtto.cli.report",
+    "report": "meshtto.cli.experiments",
     "body": "meshtto.cli.body",
     "data": "meshtto.cli.data",
 }

@@ -46,10 +46,10 @@ def main(arguments: list[str]) -> None:
     from hamipose.app.serving import gradio, serve
 
     gradio()  # before the models, which take longer
-    from meshtto.app.answer import Answers
     from meshtto.app.page import build
+    from meshtto.app.response import Answers
     from meshtto.predict.model import open_method, phases_of
-    from meshtto.predict.pose import PoseModel
+    from meshtto.predict.pose_evidence import PoseModel
 
     pose = PoseModel(given.pose_checkpoint, given.device) if given.pose_checkpoint else None
     method = open_method(given.checkpoint, given.body, given.device)

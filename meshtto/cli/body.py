@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> None:
     if given.verb == "show":
         _show(given.body, given.what, given.out)
         return
-    from meshtto.body.importing import import_smpl
+    from meshtto.body.smpl_import import import_smpl
 
     gender = given.gender or gender_of(given.pickle)
     arrays = import_smpl(given.pickle, given.out, gender, given.h36m, given.extra, given.mean)
@@ -85,7 +85,7 @@ def _show(body: str, what: str, out: Path) -> None:
         raise InputError(f"--out is {out}, expected a file that ends in .png or .jpg")
     from hamipose.io.image_file import write_image
     from meshtto.body import load_body
-    from meshtto.body.picture import picture_poses, picture_shapes
+    from meshtto.body.preview import picture_poses, picture_shapes
 
     picture = (picture_shapes if what == "shapes" else picture_poses)(load_body(body))
     write_image(out, picture)

@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         InputError: something that the user can put right.
     """
-    from meshtto.data.about import RELEASES, release
+    from meshtto.data.catalog import RELEASES, release
 
     given = _parser(list(RELEASES)).parse_args(arguments)
     if given.verb == "check":
@@ -111,8 +111,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
-    from meshtto.data.about import release
-    from meshtto.data.report import check
+    from meshtto.data.catalog import release
+    from meshtto.data.inspection import check
 
     if given.name == "builtin":
         raise InputError("built-in pictures are made when they are asked for; expected the name of another data set")
@@ -125,7 +125,7 @@ def _check(given: argparse.Namespace) -> None:
 def _show(given: argparse.Namespace, dataset: Any) -> None:
     from hamipose.io.image_file import write_image
     from meshtto.body import load_body
-    from meshtto.data.report import contact_sheet
+    from meshtto.data.inspection import contact_sheet
     from meshtto.types import GENDERS
 
     bodies = {}

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     import meshtto.data
     from meshtto.body import load_body
     from meshtto.data.base import MeshDataset
-    from meshtto.report.evaluation import evaluate, read_arrays, read_predictions
+    from meshtto.evaluation.prediction_scores import evaluate, read_arrays, read_predictions
 
     dataset = named_set(given.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
     read_arrays(given.predictions)

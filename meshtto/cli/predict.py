@@ -82,11 +82,11 @@ def main(arguments: list[str]) -> None:
     from rich.progress import Progress
 
     from meshtto.predict.files import Files, PictureFiles, VideoFiles
+    from meshtto.predict.frames import open_pictures
     from meshtto.predict.keypoints import KeypointFile, Source
     from meshtto.predict.model import open_method, phases_of
-    from meshtto.predict.pictures import open_pictures
-    from meshtto.predict.pose import PoseModel
-    from meshtto.predict.recovering import Recovering
+    from meshtto.predict.pose_evidence import PoseModel
+    from meshtto.predict.recover import Recovering
 
     source: Source | None = None
     if given.pose_checkpoint:

@@ -5,15 +5,15 @@ from typing import Any
 
 _HOME = {
     "Augmentation": "augmentation",
-    "BuiltinMeshes": "builtin",
-    "Detector": "detector",
-    "Human36MMeshes": "h36m",
-    "KeypointsOnly": "keypoints",
+    "BuiltinMeshes": "datasets.builtin",
+    "Detector": "simulated_detector",
+    "Human36MMeshes": "datasets.h36m",
+    "KeypointsOnly": "datasets.keypoints",
     "MeshData": "datamodule",
     "MeshDataset": "base",
-    "MpiInf3dhp": "mpi_inf_3dhp",
-    "SpinAnnotations": "spin",
-    "ThreeDPW": "threedpw",
+    "MpiInf3dhp": "datasets.mpi_inf_3dhp",
+    "SpinAnnotations": "datasets.spin",
+    "ThreeDPW": "datasets.threedpw",
 }
 
 

@@ -11,7 +11,7 @@ from hamipose.data.stream import StepSampler
 from hamipose.errors import InputError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
-from meshtto.data.stream import MeshCrops, MeshStream, Mixture, collate
+from meshtto.data.sampling import MeshCrops, MeshStream, Mixture, collate
 
 __all__ = ["MeshData"]
 

@@ -7,12 +7,12 @@ _HOME = {
     "Dual": ".dual",
     "EFT": ".eft",
     "LastCheckpoint": "hamipose.running.last_checkpoint",
-    "MeshImages": ".pictures",
+    "MeshImages": ".image_callback",
     "MeshMethod": ".base",
     "Meta": ".meta",
-    "PredictionFile": ".prediction_file",
+    "PredictionFile": ".file_callbacks",
     "Regression": ".regression",
-    "ScoreFile": ".score_file",
+    "ScoreFile": ".file_callbacks",
     "load": ".checkpoint",
 }
 

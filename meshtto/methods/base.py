@@ -26,16 +26,15 @@ from hamipose.running.resume import optimizer_options, resume, run_record
 from hamipose.running.schedule import warmup_cosine
 from hamipose.running.sync_batchnorm import keep_activations
 from hamipose.running.trained import Trained, trained
-from meshtto.adaptation import Phase
 from meshtto.body import Body
 from meshtto.camera import Box
-from meshtto.losses import LossWeights, Prediction, Target, mesh_terms, total
-from meshtto.methods.bodies import Bodies
-from meshtto.methods.building import build_regressor
+from meshtto.evaluation.scores import Evaluation
+from meshtto.losses import LossWeights, Target, mesh_terms, total
+from meshtto.methods.body_cache import Bodies
 from meshtto.methods.checkpoint import check_same_networks, load_networks
-from meshtto.methods.evaluation import Evaluation
+from meshtto.methods.factory import build_regressor
 from meshtto.methods.grouping import bytes_of_a_person, groups, in_groups
-from meshtto.methods.optimise import check_phases
+from meshtto.methods.optimize import check_phases
 from meshtto.methods.options import (
     AuxiliaryOptions,
     RegressorOptions,
@@ -45,12 +44,12 @@ from meshtto.methods.options import (
     plain_network,
     plain_phase,
 )
-from meshtto.methods.recover import pass_bytes, recover
-from meshtto.methods.recovery import Recovery, out_of_inference, size_of
-from meshtto.methods.targets import box_of, complete, joint_positions, labels
+from meshtto.methods.recover import out_of_inference, pass_bytes, recover
+from meshtto.methods.targets import box_of, complete, joint_positions, labels, size_of
 from meshtto.metrics import Protocol
 from meshtto.regressors import Estimate, Regressor
-from meshtto.types import MeshBatch
+from meshtto.test_time import Phase
+from meshtto.types import BodyPrediction, MeshBatch, Recovery
 
 __all__ = ["MeshMethod"]
 
@@ -121,27 +120,27 @@ class MeshMethod(BackwardAsForward):
         """The body of predictions, on the device of this module."""
         return self.bodies.of("neutral", self.device)
 
-    def complete(self, estimate: Estimate, box: Box, size: tuple[int, int], vertices: bool = True) -> Prediction:
+    def complete(self, estimate: Estimate, box: Box, size: tuple[int, int], vertices: bool = True) -> BodyPrediction:
         """The body that an estimate means, and how the crop shows it; see :func:`complete`."""
         return complete(estimate, self.body, self.regressor.camera, box, size, vertices)
 
-    def predict_with(self, network: Regressor, batch: MeshBatch) -> Prediction:
+    def predict_with(self, network: Regressor, batch: MeshBatch) -> BodyPrediction:
         """What a network says of a batch, without adaptation."""
         features = network.features(normalise(batch.image))
         with torch.autocast(batch.image.device.type, enabled=False):
             estimate = network.head(features.float(), network.told(box_of(batch)))
         return self.complete(estimate, box_of(batch), size_of(batch))
 
-    def forward(self, batch: MeshBatch) -> Prediction:
+    def forward(self, batch: MeshBatch) -> BodyPrediction:
         """The regressor's answer, without adaptation."""
         return self.predict_with(self.regressor, batch)
 
-    def pseudo(self, batch: MeshBatch) -> Prediction | None:
+    def pseudo(self, batch: MeshBatch) -> BodyPrediction | None:
         """The mesh that adaptation at test time may hold on to; None where no other network gives one."""
         return None
 
     def value(
-        self, prediction: Prediction, target: Target, batch: MeshBatch, phase: Phase | None = None
+        self, prediction: BodyPrediction, target: Target, batch: MeshBatch, phase: Phase | None = None
     ) -> Float[Tensor, " batch"]:
         """The loss of each image, without its outer factor; in a phase of adaptation with the phase's weights."""
         weights = self.loss_weights if phase is None else phase.weights(self.loss_weights)
@@ -187,7 +186,9 @@ class MeshMethod(BackwardAsForward):
         with torch.no_grad():
             return labels(batch, self.bodies.labelled(batch.rotations, batch.shape, batch.gender))
 
-    def supervised(self, prediction: Prediction, batch: MeshBatch, target: Target | None = None) -> Float[Tensor, ""]:
+    def supervised(
+        self, prediction: BodyPrediction, batch: MeshBatch, target: Target | None = None
+    ) -> Float[Tensor, ""]:
         """Mean loss against labels, with its outer factor; `target` is :meth:`labelled` of the batch, if at hand."""
         target = self.labelled(batch) if target is None else target
         return self.loss_weights.outer * self.value(prediction, target, batch).mean()

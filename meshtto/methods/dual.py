@@ -4,22 +4,16 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from meshtto.adaptation import Phase
-from meshtto.losses import LossWeights, Prediction
+from meshtto.losses import LossWeights
 from meshtto.methods.base import MeshMethod
-from meshtto.methods.building import build_regressor
+from meshtto.methods.factory import build_regressor
 from meshtto.methods.meta import adapted_prediction
-from meshtto.methods.optimise import check_phases
-from meshtto.methods.options import (
-    AuxiliaryOptions,
-    RegressorOptions,
-    TestTimeOptions,
-    TrainingOptions,
-    plain_network,
-)
-from meshtto.methods.recovery import detached
+from meshtto.methods.optimize import check_phases
+from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, TestTimeOptions, TrainingOptions, plain_network
+from meshtto.methods.recover import detached
 from meshtto.methods.targets import evidence
-from meshtto.types import MeshBatch
+from meshtto.test_time import Phase
+from meshtto.types import BodyPrediction, MeshBatch
 
 __all__ = ["Dual"]
 
@@ -87,7 +81,7 @@ class Dual(MeshMethod):
         """Both networks."""
         return nn.ModuleDict({"regressor": self.regressor, "auxiliary": self.auxiliary})
 
-    def pseudo(self, batch: MeshBatch) -> Prediction:
+    def pseudo(self, batch: MeshBatch) -> BodyPrediction:
         """The auxiliary network's answer."""
         return self.predict_with(self.auxiliary, batch)
 

@@ -4,10 +4,10 @@ joints.
 
 from lightning.pytorch.cli import OptimizerCallable
 
-from meshtto.adaptation import Adam, Phase
 from meshtto.losses import LossWeights
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.test_time import Adam, Phase
 
 __all__ = ["EFT"]
 

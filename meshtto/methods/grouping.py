@@ -7,11 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from meshtto.adaptation import Adam, Phase
-from meshtto.losses import Prediction
-from meshtto.methods.recovery import Recovery
 from meshtto.regressors import Regressor
-from meshtto.types import MeshBatch
+from meshtto.test_time import Adam, Phase
+from meshtto.types import BodyPrediction, MeshBatch, Recovery
 
 __all__ = ["bytes_of_a_person", "groups", "in_groups", "recorded_bytes"]
 
@@ -82,7 +80,7 @@ def in_groups(
     batch: MeshBatch,
     rows: Sequence[slice],
     recover: Callable[[MeshBatch, Any], Recovery],
-    watch: Callable[[int, Prediction], None] | None,
+    watch: Callable[[int, BodyPrediction], None] | None,
 ) -> Recovery:
     """Recover the people of a batch group by group; the watcher sees the steps of all of them together, afterwards.
 
@@ -95,9 +93,9 @@ def in_groups(
     if len(rows) == 1:
         return recover(batch, watch)
     found: list[Recovery] = []
-    seen: list[list[Prediction]] = []
+    seen: list[list[BodyPrediction]] = []
     for group in rows:
-        steps: list[Prediction] = []
+        steps: list[BodyPrediction] = []
         part = MeshBatch(**{name: value[group] for name, value in vars(batch).items()})
         found.append(recover(part, None if watch is None else partial(_keep, steps)))
         seen.append(steps)
@@ -112,9 +110,9 @@ def in_groups(
     )
 
 
-def _keep(steps: list[Prediction], step: int, prediction: Prediction) -> None:
+def _keep(steps: list[BodyPrediction], step: int, prediction: BodyPrediction) -> None:
     steps.append(prediction)
 
 
-def _together(parts: Sequence[Prediction]) -> Prediction:
-    return Prediction(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+def _together(parts: Sequence[BodyPrediction]) -> BodyPrediction:
+    return BodyPrediction(*(torch.cat(columns) for columns in zip(*parts, strict=True)))

@@ -7,15 +7,15 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from hamipose.models.preprocess import normalise
-from meshtto.adaptation import Phase
-from meshtto.losses import LossWeights, Prediction, Target
+from meshtto.losses import LossWeights, Target
 from meshtto.methods.base import MeshMethod
-from meshtto.methods.optimise import check_phases, optimise
+from meshtto.methods.optimize import check_phases, optimise
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
-from meshtto.methods.recovery import Once, size_of
-from meshtto.methods.targets import box_of, evidence
+from meshtto.methods.recover import Once
+from meshtto.methods.targets import box_of, evidence, size_of
 from meshtto.regressors import Estimate
-from meshtto.types import MeshBatch
+from meshtto.test_time import Phase
+from meshtto.types import BodyPrediction, MeshBatch
 
 __all__ = ["Meta", "adapted_prediction"]
 
@@ -25,7 +25,7 @@ _FOURTEEN = TestTimeOptions(phases=[Phase(steps=14, pseudo_mesh=False)])
 
 def adapted_prediction(
     method: MeshMethod, batch: MeshBatch, inner: Phase, target: Target, second_order: bool
-) -> Prediction:
+) -> BodyPrediction:
     r"""What the regressor says under :math:`w'_j = w - \alpha \nabla_w L(f_w(I_j))`, a way for gradients left open.
 
     Args:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hamipose.errors import InputError
-from meshtto import adaptation
-from meshtto.adaptation import Phase
+from meshtto import test_time
+from meshtto.test_time import Phase
 
 __all__ = [
     "AuxiliaryOptions",
@@ -186,5 +186,5 @@ def from_plain(content: dict[str, Any]) -> TestTimeOptions:
     phases = []
     for phase in content["phases"]:
         rule = dict(phase["rule"])
-        phases.append(Phase(**{**phase, "rule": getattr(adaptation, rule.pop("name"))(**rule)}))
+        phases.append(Phase(**{**phase, "rule": getattr(test_time, rule.pop("name"))(**rule)}))
     return TestTimeOptions(**{**content, "phases": phases})

@@ -10,17 +10,46 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hamipose.models.preprocess import normalise
-from meshtto.adaptation import Phase, begin
-from meshtto.losses import Prediction, Target, mesh_terms
+from meshtto.losses import Target, mesh_terms
 from meshtto.methods.grouping import recorded_bytes
-from meshtto.methods.optimise import optimise
+from meshtto.methods.optimize import optimise
 from meshtto.methods.options import TestTimeOptions
-from meshtto.methods.recovery import Once, Recovery, detached, size_of
-from meshtto.methods.targets import box_of, evidence, joint_positions
+from meshtto.methods.targets import box_of, evidence, joint_positions, size_of
 from meshtto.regressors import Estimate
-from meshtto.types import MeshBatch
+from meshtto.test_time import Phase, begin
+from meshtto.types import BodyPrediction, MeshBatch, Recovery
 
-__all__ = ["pass_bytes", "recover"]
+__all__ = ["Once", "detached", "out_of_inference", "pass_bytes", "recover"]
+
+
+class Once:
+    """Remembers the last estimate's body: the loss, the watcher and the outer loss look at the same one.
+
+    Args:
+        complete: from an estimate to its body.
+    """
+
+    def __init__(self, complete: Callable[[Estimate], BodyPrediction]) -> None:
+        self._complete = complete
+        self._last: tuple[Estimate, BodyPrediction] | None = None
+
+    def __call__(self, estimate: Estimate) -> BodyPrediction:
+        if self._last is None or self._last[0] is not estimate:
+            self._last = (estimate, self._complete(estimate))
+        return self._last[1]
+
+
+def detached(prediction: BodyPrediction) -> BodyPrediction:
+    """Without its graph."""
+    return BodyPrediction(*(value.detach() for value in prediction))
+
+
+def out_of_inference(batch: MeshBatch) -> MeshBatch:
+    """A batch whose tensors autograd may use: those that were moved in inference mode are copied."""
+    usable: dict[str, Any] = {
+        k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in vars(batch).items()
+    }
+    return MeshBatch(**usable)
 
 
 class _Fitting:
@@ -65,7 +94,7 @@ def recover(
     batch: MeshBatch,
     phases: Sequence[Phase],
     options: TestTimeOptions,
-    watch: Callable[[int, Prediction], None] | None = None,
+    watch: Callable[[int, BodyPrediction], None] | None = None,
 ) -> Recovery:
     """Adapt to each image of a batch and predict.
 

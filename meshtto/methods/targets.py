@@ -10,11 +10,11 @@ from hamipose.errors import InputError
 from meshtto.body import Body
 from meshtto.camera import Box, Camera
 from meshtto.joints import JOINTS49
-from meshtto.losses import MeshTarget, Prediction, Target, lower_leg_confidence
+from meshtto.losses import MeshTarget, Target, lower_leg_confidence
 from meshtto.regressors import Estimate
-from meshtto.types import MeshBatch
+from meshtto.types import BodyPrediction, MeshBatch
 
-__all__ = ["box_of", "complete", "evidence", "joint_positions", "labels"]
+__all__ = ["box_of", "complete", "evidence", "joint_positions", "labels", "size_of"]
 
 
 def box_of(batch: MeshBatch) -> Box:
@@ -22,9 +22,14 @@ def box_of(batch: MeshBatch) -> Box:
     return Box(batch.centre_px, batch.side_px, batch.image_size, batch.focal_px)
 
 
+def size_of(batch: MeshBatch) -> tuple[int, int]:
+    """Height and width of the crops."""
+    return batch.image.shape[-2], batch.image.shape[-1]
+
+
 def complete(
     estimate: Estimate, body: Body, camera: Camera, box: Box, size: tuple[int, int], vertices: bool = True
-) -> Prediction:
+) -> BodyPrediction:
     """The body that an estimate means, and how the crop shows it; in single precision at least.
 
     Args:
@@ -41,7 +46,7 @@ def complete(
         else:
             vertices_m, joints_m = estimate.shape.new_zeros(len(estimate.shape), 0, 3), body.joints(*estimate[:2])
         keypoints_px = camera.project(joints_m, estimate.camera, box, size)
-    return Prediction(*estimate, vertices_m, joints_m, keypoints_px)
+    return BodyPrediction(*estimate, vertices_m, joints_m, keypoints_px)
 
 
 def labels(batch: MeshBatch, vertices_m: Float[Tensor, "batch vertex 3"]) -> Target:
@@ -51,7 +56,7 @@ def labels(batch: MeshBatch, vertices_m: Float[Tensor, "batch vertex 3"]) -> Tar
 
 
 def evidence(
-    batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequence[int] = (), masked: bool = False
+    batch: MeshBatch, pseudo: BodyPrediction | None = None, ignored: Sequence[int] = (), masked: bool = False
 ) -> Target:
     """What may be known of an image without labels: 2D evidence, and what another network says of the mesh.
 

@@ -12,8 +12,8 @@ from hamipose.data.video_file import VideoFile
 from hamipose.io.image_file import write_image
 from hamipose.io.whole_file import whole_file, write_text
 from meshtto.predict.drawing import overlay, side_view
-from meshtto.predict.pictures import Shown
-from meshtto.predict.recovering import Person
+from meshtto.predict.frames import Shown
+from meshtto.predict.recover import Person
 
 __all__ = ["Files", "PictureFiles", "VideoFiles", "upright", "write_mesh", "write_numbers", "write_png"]
 

@@ -20,7 +20,7 @@ from hamipose.io.picture_frame import check_frames, read_header, turned_points, 
 from hamipose.io.picture_names import PathEnds, plain_path
 from hamipose.skeletons import COCO17
 from meshtto.joints import JOINTS24, OPENPOSE25, joints_named, placed
-from meshtto.predict.pictures import Shown
+from meshtto.predict.frames import Shown
 
 __all__ = ["Evidence", "KeypointFile", "Source", "evidence_of"]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 
 from hamipose.errors import InputError
-from meshtto.adaptation import Phase
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import load
+from meshtto.test_time import Phase
 
 __all__ = ["open_method", "phases_of"]
 

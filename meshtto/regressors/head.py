@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from meshtto.adaptation import HeldLinear
+from meshtto.test_time import HeldLinear
 
 __all__ = ["Estimate", "IterativeHead", "rotations_from_6d"]
 

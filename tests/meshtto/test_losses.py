@@ -5,7 +5,6 @@ from meshtto.joints import JOINTS49
 from meshtto.losses import (
     LossWeights,
     MeshTarget,
-    Prediction,
     Target,
     camera_loss,
     joint_loss,
@@ -15,15 +14,16 @@ from meshtto.losses import (
     mesh_terms,
     total,
 )
+from meshtto.types import BodyPrediction
 
 SIZE = (256, 192)
 WEIGHTS = LossWeights(openpose=0.5, shape_prior=0.01)
 
 
-def prediction(batch: int = 3, seed: int = 0) -> Prediction:
+def prediction(batch: int = 3, seed: int = 0) -> BodyPrediction:
     torch.manual_seed(seed)
     shapes = ((24, 3, 3), (10,), (3,), (40, 3), (49, 3), (49, 2))
-    return Prediction(*(torch.randn(batch, *shape, requires_grad=True) for shape in shapes))
+    return BodyPrediction(*(torch.randn(batch, *shape, requires_grad=True) for shape in shapes))
 
 
 def target(batch: int = 3, seed: int = 1) -> Target:
@@ -35,7 +35,7 @@ def target(batch: int = 3, seed: int = 1) -> Target:
     return Target(p.keypoints_px * 50, confidence[0], mesh)
 
 
-def reference_loss(p: Prediction, t: Target, j: int) -> float:
+def reference_loss(p: BodyPrediction, t: Target, j: int) -> float:
     """The sum as the facts sheet has it, number by number, for one sample."""
     mesh = t.mesh
     assert mesh is not None

@@ -18,8 +18,8 @@ from hamipose.skeletons import BODY16
 from hamipose.tables.evaluation import evaluate
 from hamipose.tables.predictions import in_frames, matched, read_predictions
 from meshtto.joints import JOINTS49
+from meshtto.predict.frames import open_pictures
 from meshtto.predict.keypoints import KeypointFile
-from meshtto.predict.pictures import open_pictures
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import cv2
 import pytest
 
 from hamipose.app.serving import serve
-from meshtto.app.answer import Answers
+from meshtto.app.response import Answers
 from meshtto.predict.model import open_method, phases_of
-from meshtto.predict.pose import PoseModel
+from meshtto.predict.pose_evidence import PoseModel
 
 _spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parent.parent / "predict" / "conftest.py")
 assert _spec is not None

@@ -14,8 +14,8 @@ from hamipose.synthetic.poses import Pose, sample_pose
 from meshtto.body import Body, load_body, mean_parameters
 from meshtto.body.arrays import BodyArrays, read_arrays, write_arrays
 from meshtto.body.builtin import People, _anny, sample_people
-from meshtto.body.fitting import mirror_vertices, sparse_regressor
 from meshtto.body.loading import builtin_path
+from meshtto.body.regressor_fit import mirror_vertices, sparse_regressor
 from meshtto.body.retarget import SMPL_FROM_ANNY, bone_chain, joint_rotations, t_pose
 from meshtto.joints import H36M17, JOINTS49, MIRROR24, MIRROR49, MIRROR_H36M17, PARENTS24, SMPL24
 

@@ -13,9 +13,9 @@ import yaml
 from hamipose.cli.inherit import expand, lineage, merged
 from hamipose.errors import InputError
 from meshtto.cli import HELP, main
-from meshtto.data.h36m import _SUBJECTS
+from meshtto.data.datasets.h36m import _SUBJECTS
+from meshtto.experiments.rows import PAPER
 from meshtto.methods.options import plain
-from meshtto.tables.plan import PAPER
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
 
@@ -84,7 +84,7 @@ def people_of(spec: dict[str, Any]) -> set[tuple[str, ...]]:
 
 def build(path: Path, *options: str):
     """Everything that `fit` builds, without running it, and with networks that are quickly made."""
-    from meshtto.cli.training import MeshCLI
+    from meshtto.training import MeshCLI
 
     class Built(MeshCLI):
         def _run_subcommand(self, subcommand: str) -> None:

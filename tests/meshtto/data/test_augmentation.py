@@ -14,9 +14,9 @@ from hamipose.affine import apply_points
 from hamipose.errors import InputError
 from meshtto.body import Body, load_body
 from meshtto.data.augmentation import Augmentation, Draw, mirror_rotations, scale_channels
-from meshtto.data.framing import frame
+from meshtto.data.crop_geometry import frame
 from meshtto.data.occluders import draw_occluder, paste, put_occluders, read_occluders
-from meshtto.data.stream import crop_of
+from meshtto.data.sampling import crop_of
 from meshtto.joints import JOINTS49, MIRROR49
 from meshtto.types import MeshBatch, MeshSample
 

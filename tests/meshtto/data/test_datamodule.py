@@ -15,7 +15,7 @@ from hamipose.errors import InputError
 from hamipose.running.optimization import total_steps
 from meshtto.data import MeshData
 from meshtto.data.base import MeshDataset, unknown_mesh
-from meshtto.data.stream import Mixture
+from meshtto.data.sampling import Mixture
 from meshtto.types import MeshBatch, MeshSample
 
 

@@ -20,7 +20,7 @@ import roma
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
-from meshtto.adaptation import SGD, Phase
+from meshtto.test_time import SGD, Phase
 from meshtto.body import load_body
 from meshtto.camera import project
 from meshtto.data import MeshData

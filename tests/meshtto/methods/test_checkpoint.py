@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hamipose.errors import InputError
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Dual
 from meshtto.methods.checkpoint import load
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions

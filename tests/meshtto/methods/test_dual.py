@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from meshtto.adaptation import SGD, Phase
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Dual
 from meshtto.methods.options import RegressorOptions
+from meshtto.test_time import SGD, Phase
 
 
 def dual(**options: Any) -> Dual:

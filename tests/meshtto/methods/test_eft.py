@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.losses import LossWeights, lower_leg_loss, parameter_loss
-from meshtto.methods.recovery import size_of
-from meshtto.methods.targets import evidence
+from meshtto.methods.targets import evidence, size_of
 from meshtto.types import MeshBatch
 
 

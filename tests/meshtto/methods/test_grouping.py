@@ -10,12 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from meshtto.adaptation import SGD, Adam, Phase
-from meshtto.data.stream import MeshCrops, collate
-from meshtto.losses import Prediction
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods.grouping import bytes_of_a_person, groups, recorded_bytes
 from meshtto.methods.recover import pass_bytes
-from meshtto.types import MeshBatch
+from meshtto.test_time import SGD, Adam, Phase
+from meshtto.types import BodyPrediction, MeshBatch
 
 HEAD = Phase(2, SGD(1e-3))
 HEAD_ADAM = Phase(2, Adam(1e-4), pseudo_mesh=False)
@@ -108,7 +107,7 @@ def test_groups_change_no_result(method: Any, batch: MeshBatch, phases: list[Pha
     (each,) = method._person_bytes.values()
     for limit, expected in ((None, [5]), (2.5 * each / 2**30, [2, 2, 1]), (1e-9, [1] * 5)):
         sizes.clear()
-        steps: list[tuple[int, Prediction]] = []
+        steps: list[tuple[int, BodyPrediction]] = []
         method.test_time = replace(method.test_time, memory_gib=limit)
         found.append(method.recover(batch, phases, lambda k, p, steps=steps: steps.append((k, p))))
         seen.append(steps)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from meshtto.adaptation import SGD, Phase
 from meshtto.data import SpinAnnotations, ThreeDPW
 from meshtto.methods.options import TestTimeOptions
+from meshtto.test_time import SGD, Phase
 
 pytestmark = pytest.mark.slow
 

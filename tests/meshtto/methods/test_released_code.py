@@ -11,16 +11,15 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from hamipose.models.preprocess import normalise
-from meshtto.adaptation import SGD, Adam, Phase
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import OPENPOSE25
-from meshtto.losses import Prediction
 from meshtto.methods import Dual
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, TestTimeOptions
-from meshtto.methods.recovery import detached, size_of
-from meshtto.methods.targets import box_of, evidence
-from meshtto.types import MeshBatch
+from meshtto.methods.recover import detached
+from meshtto.methods.targets import box_of, evidence, size_of
+from meshtto.test_time import SGD, Adam, Phase
+from meshtto.types import BodyPrediction, MeshBatch
 
 CONFIG = Path(__file__).parents[3] / "configs" / "meshtto" / "released_code.yaml"
 HEAD_LR, ALL_LR = 1e-3, 1e-3  # 100 times as published, for something to be seen to move
@@ -59,7 +58,7 @@ def batch(tiny: Any) -> MeshBatch:
     return collate([crops[i] for i in range(3)])
 
 
-def plain_terms(made: Prediction, batch: MeshBatch, pseudo: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
+def plain_terms(made: BodyPrediction, batch: MeshBatch, pseudo: BodyPrediction) -> tuple[torch.Tensor, torch.Tensor]:
     """L_2D and the full loss of a batch of which everything is labeled."""
     confidence = batch.evidence_confidence.clone()
     confidence[:, : len(OPENPOSE25)] = 0
@@ -82,12 +81,12 @@ def plain_terms(made: Prediction, batch: MeshBatch, pseudo: Prediction) -> tuple
     return keypoints, full
 
 
-def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[Prediction, int]:
+def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[BodyPrediction, int]:
     """One step of the head down the full loss, then Adam on everything down L_2D until it rests; how many steps."""
     network, pseudo = copy.deepcopy(method.regressor), detached(method.pseudo(batch))
     images, box, size = normalise(batch.image), box_of(batch), size_of(batch)
 
-    def predict() -> Prediction:
+    def predict() -> BodyPrediction:
         return method.complete(network(images, network.told(box)), box, size)
 
     optimizer = torch.optim.Adam(network.parameters(), lr=ALL_LR, betas=(0.9, 0.999))

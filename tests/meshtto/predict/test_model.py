@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from hamipose.errors import InputError
-from meshtto.adaptation import SGD, Adam, Phase
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
 from meshtto.predict.model import phases_of
+from meshtto.test_time import SGD, Adam, Phase
 
 HEAD, ALL = Phase(1, SGD(1e-5)), Phase(14, Adam(1e-5), scope="all", pseudo_mesh=False)
 

@@ -1,0 +1,98 @@
+"""MPI-INF-3DHP, its training part as its makers give it out.
+
+``S<n>/Seq<k>/annot.mat`` holds, per camera, ``annot2`` (28 joints in pixels) and ``annot3`` (millimetres in the
+camera's axes); ``S<n>/Seq<k>/imageSequence/video_<c>.avi`` or extracted ``imageFrames/video_<c>/frame_000001.jpg``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from hamipose.errors import InputError
+from hamipose.io.matlab_file import read_matlab
+from meshtto.data.base import known_evidence
+from meshtto.data.datasets.mocap import MocapClip, MocapClips, fitted_focal_px
+
+__all__ = ["MpiInf3dhp"]
+
+_PICKED = [4, 18, 19, 20, 23, 24, 25, 3, 5, 6, 7, 9, 10, 11, 14, 15, 16]
+_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)  # the others look from the ceiling
+_HOW = "get MPI-INF-3DHP at https://vcai.mpi-inf.mpg.de/3dhp-dataset (non-commercial)"
+
+
+class MpiInf3dhp(MocapClips):
+    """People of MPI-INF-3DHP's training part, every tenth frame of eight cameras, where the whole person is in view.
+
+    Args:
+        root: folder with ``S1`` … ``S8``.
+        subjects: which of them.
+        size: width and height of the pictures, by which people who are partly outside are left out.
+        evidence: 2D joints for use at test time: "truth" or "none".
+        every: take every so many frames.
+        occluders: whether training puts cut-outs before these people.
+        cache: keep decoded pictures in memory.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        subjects: list[int] | None = None,
+        size: tuple[int, int] = (2048, 2048),
+        evidence: str = "truth",
+        every: int = 10,
+        occluders: bool = True,
+        cache: bool = False,
+    ):
+        super().__init__()
+        if known_evidence(evidence) == "detector":
+            raise InputError("evidence is 'detector', but MPI-INF-3DHP has none; expected truth or none")
+        if every < 1:
+            raise InputError(f"every is {every}, expected at least 1")
+        self.root, self.evidence, self.every, self.size = Path(root), evidence, every, size
+        self.subjects = list(range(1, 9)) if subjects is None else subjects
+        self.occluders, self.cache = occluders, cache
+
+    def clips(self) -> list[MocapClip]:
+        found = []
+        for subject in self.subjects:
+            paths = sorted((self.root / f"S{subject}").glob("Seq*/annot.mat"))
+            if not paths:
+                raise InputError(f"{self.root / f'S{subject}'} holds no Seq1/annot.mat; {_HOW}")
+            for path in paths:
+                found += self._sequence(path)
+        return found
+
+    def _sequence(self, path: Path) -> list[MocapClip]:
+        read = read_matlab(path, ["annot2", "annot3"], "annotation file", f"annot2 and annot3; {_HOW}")
+        flat, solid = read["annot2"].reshape(-1), read["annot3"].reshape(-1)
+        clips = []
+        for camera in _CAMERAS:
+            if camera >= min(len(flat), len(solid)):
+                raise InputError(f"annotation file {path} has {len(flat)} cameras, expected {_CAMERAS[-1] + 1} or more")
+            pixels, metres = np.asarray(flat[camera], np.float32), np.asarray(solid[camera], np.float32) / 1000
+            frames = len(pixels)
+            if pixels.shape != (frames, 56) or metres.shape != (frames, 84):
+                raise InputError(
+                    f"camera {camera} of {path} has shapes {pixels.shape}, {metres.shape}, expected 56 and 84 columns"
+                )
+            if not (np.isfinite(pixels).all() and np.isfinite(metres).all()):
+                raise InputError(f"camera {camera} of {path} holds numbers that are not finite; {_HOW}")
+            pixels = pixels.reshape(-1, 28, 2)[:, _PICKED]
+            metres = metres.reshape(-1, 28, 3)[:, _PICKED]
+            inside = ((pixels >= 0) & (pixels < np.array(self.size))).all((1, 2))
+            chosen = np.flatnonzero(inside & (np.arange(frames) % self.every == 0))
+            if not len(chosen):
+                continue
+            folder = path.parent
+            clips.append(
+                MocapClip(
+                    video=folder / "imageSequence" / f"video_{camera}.avi",
+                    pictures=folder / "imageFrames" / f"video_{camera}" / "frame_",
+                    first=1,
+                    frames=chosen,
+                    joints_px=pixels[chosen],
+                    joints_m=metres[chosen],
+                    focal_px=fitted_focal_px(pixels[chosen], metres[chosen], f"camera {camera} of {path}"),
+                )
+            )
+        return clips

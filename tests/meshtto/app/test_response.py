@@ -1,0 +1,134 @@
+"""What the page says, without a page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import trimesh
+
+from meshtto.app.response import Answers
+from meshtto.app.steps import looked_at, unfold
+from meshtto.cli import main
+from meshtto.joints import JOINTS24
+from meshtto.predict.frames import open_pictures
+from meshtto.predict.recover import Recovering, crops_of, recover_people
+from meshtto.test_time import Phase
+
+
+def keypoint_file(path: Path, files: list[str], seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    people = [np.column_stack([rng.uniform(15, 75, (24, 2)), np.full(24, 2)]) for _ in files]
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(files)],
+        "annotations": [{"image_id": i, "keypoints": rows.ravel().tolist()} for i, rows in enumerate(people)],
+        "categories": [{"keypoints": list(JOINTS24)}],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_every_step_is_what_adapting_so_many_steps_gives(answers: Answers, photo: Path):
+    said = answers.to(str(photo))
+    assert said.unfolded is not None
+    found = said.unfolded
+    assert found.steps == 3
+    assert len(found.overlays) == len(found.meshes) == len(found.errors_px) == 4
+    (shown,) = open_pictures(str(photo))
+    (samples,) = Recovering(answers.method, answers.pose, least=0.1).samples([shown])
+    lasts = []
+    for steps in range(4):
+        phases = [Phase(steps, answers.phases[0].rule, pseudo_mesh=False)]
+        (person,) = recover_people(answers.method, samples, phases)
+        assert person is not None
+        lasts.append(person)
+        mesh = trimesh.load(found.meshes[steps], force="mesh")
+        assert len(mesh.vertices) == len(person.vertices_m)
+        wanted = person.vertices_m * [1, -1, -1]
+        apart = np.asarray(mesh.vertices) - wanted
+        np.testing.assert_allclose(apart, np.broadcast_to(apart[:1], apart.shape), atol=2e-4)  # the same, moved
+    # the error by hand: joints projected into the photo, against the keypoints that the loss looks at
+    known = looked_at(answers.method, crops_of(answers.method, samples))[0].numpy() > 0
+    assert known.sum() == 16
+    for steps, person in enumerate(lasts):
+        joints, focal = person.arrays["joints_m"][known], person.arrays["focal_px"]
+        projected = focal * joints[:, :2] / joints[:, 2:] + np.array([(96 - 1) / 2, (80 - 1) / 2])
+        by_hand = np.linalg.norm(projected - samples[0].evidence_px[known], axis=1).mean()
+        assert found.errors_px[steps] == pytest.approx(by_hand, rel=1e-3)
+    assert f"from {found.errors_px[0]:.1f} to {found.errors_px[-1]:.1f} px" in said.message
+
+
+def test_pictures_of_steps_differ_and_large_photos_are_drawn_small(answers: Answers, photo: Path, tmp_path: Path):
+    large = tmp_path / "large.png"
+    cv2.imwrite(str(large), cv2.resize(cv2.imread(str(photo)), (960, 800)))
+    (shown,) = open_pictures(str(large))
+    (samples,) = Recovering(answers.method, answers.pose).samples([shown])
+    found = unfold(answers.method, shown, samples, answers.phases, tmp_path / "steps", side=480)
+    first, *_, last = (cv2.imread(str(path)) for path in found.overlays)
+    assert first.shape == (400, 480, 3)
+    assert np.abs(first.astype(int) - last).max() > 20
+    assert np.abs(first.astype(int) - cv2.resize(cv2.imread(str(large)), (480, 400))).max() > 60  # a mesh is on it
+
+
+def test_a_file_of_keypoints_comes_before_the_pose_model(answers: Answers, photo: Path, tmp_path: Path):
+    alone = keypoint_file(tmp_path / "k.json", ["another name.png"])
+    several = keypoint_file(tmp_path / "s.json", ["somebody.png", "b.png"])
+    others = keypoint_file(tmp_path / "o.json", ["a.png", "b.png"])
+    by_pose, by_file, by_name = (answers.to(str(photo), k) for k in (None, str(alone), str(several)))
+    assert by_file.unfolded is not None
+    assert by_pose.unfolded is not None
+    assert by_name.unfolded is not None
+    assert by_file.unfolded.errors_px != by_pose.unfolded.errors_px
+    assert by_file.unfolded.errors_px == pytest.approx(by_name.unfolded.errors_px)
+    assert answers.to(str(photo), str(others)).message == (
+        "This file cannot be used: somebody.png: no person in o.json"
+    )
+
+
+def test_without_keypoints_there_is_one_mesh_and_no_curve(answers: Answers, photo: Path, tmp_path: Path):
+    said = Answers(answers.method, tmp_path, None, answers.phases).to(str(photo))
+    assert said.unfolded is not None
+    assert said.unfolded.steps == 0
+    assert said.unfolded.errors_px == []
+    assert "nothing to adapt to" in said.message
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("notes.txt", "notes.txt is neither a picture"),
+        ("broken.jpg", "broken.jpg"),
+        ("clip.mp4", "clip.mp4 is a video; give a photo here, and the video to python -m meshtto predict"),
+        ("gone.png", "gone.png does not exist"),
+    ],
+)
+def test_what_cannot_be_used_is_told_without_its_folder(
+    answers: Answers, clip: Path, tmp_path: Path, name: str, says: str
+):
+    path = clip if name == clip.name else tmp_path / name
+    if path.suffix in (".txt", ".jpg"):
+        path.write_text("no picture")
+    said = answers.to(str(path))
+    assert said.message.startswith("This file cannot be used: ")
+    assert says in said.message
+    assert str(path.parent) not in said.message
+    assert said.unfolded is None
+
+
+def test_bad_keypoints_are_told(answers: Answers, photo: Path, tmp_path: Path):
+    (tmp_path / "k.json").write_text("{")
+    assert "keypoints k.json is not valid JSON" in answers.to(str(photo), str(tmp_path / "k.json")).message
+    assert answers.to(None).message == "Drop a photo."
+
+
+def test_options_are_checked_and_gradio_is_asked_for(
+    told: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    assert "--port 70000" in told("app", "--checkpoint", checkpoint, "--port", 70000)
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    assert "pip install 'hamipose[demo]'" in told("app", "--checkpoint", checkpoint)
+    with pytest.raises(SystemExit):
+        main(["app", "--help"])
+    assert "--pose-checkpoint" in capsys.readouterr().out
