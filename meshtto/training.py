@@ -1,4 +1,4 @@
-"""fit, validate, test and predict of mesh regressors."""
+"""Run `fit`, `validate`, `test` and `predict` of mesh methods from a config."""
 
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ _UNITS = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "e
 
 
 class MeshCLI(Application):
-    """Methods of mesh recovery on sets with meshes, joints or keypoints.
+    """Lightning's command line for mesh methods and data.
 
     Args:
-        arguments: of the command line.
+        arguments: the command line.
     """
 
     def __init__(self, arguments: list[str]):
@@ -31,7 +31,7 @@ class MeshCLI(Application):
         return read_checkpoint(path)
 
     def print_scores(self) -> None:
-        """Errors after each step of adaptation, a table for each set, and the protocol."""
+        """Print a table of errors after each adaptation step for each set, and the protocol."""
         console = Console()
         for name, found in self.model.results["sets"].items():
             curves = found["against_steps"]
@@ -42,13 +42,13 @@ class MeshCLI(Application):
             people = found["people"]
             if people["diverged"]:
                 console.print(
-                    f"  {people['diverged']} of {people['recovered']} adaptations diverged and were taken back; lower "
-                    "lr, or give clip_norm, in model.test_time.phases"
+                    f"  {people['diverged']} of {people['recovered']} adaptations diverged and were undone; lower lr, "
+                    "or set clip_norm, in model.test_time.phases"
                 )
         for key, value in self.model.results["protocol"].items():
             console.print(f"  {key}: {value}", highlight=False)
 
 
 def run(arguments: list[str]) -> MeshCLI:
-    """Carry out a verb, see :func:`run_application`."""
+    """Run a verb, see :func:`run_application`."""
     return run_application(MeshCLI, arguments)

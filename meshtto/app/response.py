@@ -1,4 +1,4 @@
-"""What the page says to a photo: one sentence and every step of adaptation, or what is wrong with the file."""
+"""Responses to photos: a message and every adaptation step, or what is wrong with the file."""
 
 import tempfile
 from collections.abc import Sequence
@@ -6,44 +6,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hamipose.errors import InputError
-from meshtto.app.steps import Unfolded, unfold
+from meshtto.app.steps import AdaptationSteps, adapt_and_draw
 from meshtto.methods.base import MeshMethod
-from meshtto.predict.frames import Shown, open_pictures
+from meshtto.predict.frames import Frame, open_frames
 from meshtto.predict.keypoints import KeypointFile, Source
-from meshtto.predict.recover import Recovering
+from meshtto.predict.recover import Recoverer
 from meshtto.test_time import Phase
 
-__all__ = ["Answer", "Answers"]
+__all__ = ["Responder", "Response"]
 
-WELCOME = "Drop a photo."
+WELCOME = "Upload a photo."
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What is shown.
+class Response:
+    """Response to a photo.
 
     Attributes:
-        message: one sentence or a few.
-        unfolded: None where nothing was recovered.
+        message: a few sentences.
+        steps: adaptation steps; None if nothing was recovered.
     """
 
     message: str
-    unfolded: Unfolded | None = None
+    steps: AdaptationSteps | None = None
 
 
-def _photo(path: Path) -> Shown:
+def _photo(path: Path) -> Frame:
     if path.is_dir():
         raise InputError(f"{path.name} is a folder; give one photo")
-    pictures = open_pictures(str(path))
-    if pictures.rate is not None:
+    frames = open_frames(str(path))
+    if frames.rate is not None:
         raise InputError(f"{path.name} is a video; give a photo here, and the video to python -m meshtto predict")
-    for shown in pictures:
-        return shown
-    raise InputError(pictures.unreadable[0])
+    for frame in frames:
+        return frame
+    raise InputError(frames.unreadable[0])
 
 
 class _OnePhoto(Source):
-    """A file of keypoints as evidence of one photo, whatever the file calls it if it knows but one."""
+    """A keypoint file as evidence of one photo; if the file names only one image, its name does not matter."""
 
     def __init__(self, path: Path):
         self.file = KeypointFile(path)
@@ -51,21 +51,21 @@ class _OnePhoto(Source):
     def __str__(self) -> str:
         return self.file.path.name
 
-    def of(self, pictures: Sequence[Shown]) -> list:
+    def of(self, frames: Sequence[Frame]) -> list:
         if len(self.file.people) == 1:
-            return [self.file.of_picture(next(iter(self.file.people)), shown) for shown in pictures]
-        return self.file.of(pictures)
+            return [self.file.of_picture(next(iter(self.file.people)), frame) for frame in frames]
+        return self.file.of(frames)
 
 
-class Answers:
-    """Answers to photos.
+class Responder:
+    """Responds to photos.
 
     Args:
-        method: recovers meshes; in eval mode.
-        folder: where files go, those of each photo in a folder of its own.
-        pose: finds 2D keypoints in photos for which there is no file.
-        phases: of adaptation.
-        least: keypoints of less confidence do not count as found.
+        method: a mesh method in eval mode.
+        folder: output folder; each photo gets a subfolder.
+        pose: finds 2D keypoints in photos without a keypoint file.
+        phases: phases of adaptation.
+        min_confidence: keypoints of lower confidence are ignored.
     """
 
     def __init__(
@@ -74,65 +74,65 @@ class Answers:
         folder: Path,
         pose: Source | None = None,
         phases: Sequence[Phase] = (),
-        least: float = 0.1,
+        min_confidence: float = 0.1,
     ):
         self.method = method
         self.folder = folder
         self.pose = pose
         self.phases = list(phases)
-        self.least = least
+        self.min_confidence = min_confidence
 
     @property
     def steps(self) -> int:
-        """Of adaptation, where there are 2D keypoints."""
+        """Number of adaptation steps if there are 2D keypoints."""
         return sum(phase.steps for phase in self.phases)
 
-    def to(self, photo: str | None, keypoints: str | None = None) -> Answer:
-        """The answer to a photo. A file that cannot be used is no error here: the message says what is wrong with it.
+    def respond(self, photo: str | None, keypoints: str | None = None) -> Response:
+        """Respond to a photo. For an unusable file, the message explains the problem.
 
         Args:
-            photo: the file that was dropped; None where there is none.
-            keypoints: of a file with its 2D keypoints, if there is one.
+            photo: the uploaded file, if any.
+            keypoints: a file with its 2D keypoints, if any.
         """
         if photo is None:
-            return Answer(WELCOME)
+            return Response(WELCOME)
         try:
-            return self._to(Path(photo), None if keypoints is None else Path(keypoints))
+            return self._respond(Path(photo), None if keypoints is None else Path(keypoints))
         except (InputError, OSError) as error:  # such as a full disk
-            said = str(error)
-            for path in (photo, keypoints):  # folders of the page, of which its user knows nothing
-                said = said if path is None else said.replace(f"{Path(path).parent}/", "")
-            return Answer(f"This file cannot be used: {said}")
+            problem = str(error)
+            for path in (photo, keypoints):  # hide the server's folders
+                problem = problem if path is None else problem.replace(f"{Path(path).parent}/", "")
+            return Response(f"This file cannot be used: {problem}")
 
-    def _to(self, photo: Path, keypoints: Path | None) -> Answer:
-        shown = _photo(photo)
+    def _respond(self, photo: Path, keypoints: Path | None) -> Response:
+        frame = _photo(photo)
         source = self.pose if keypoints is None else _OnePhoto(keypoints)
-        recovering = Recovering(self.method, source, least=self.least)
-        (samples,) = recovering.samples([shown])
+        recoverer = Recoverer(self.method, source, min_confidence=self.min_confidence)
+        (samples,) = recoverer.samples([frame])
         if not samples:
-            raise InputError(recovering.left_out[0])
+            raise InputError(recoverer.skipped[0])
         phases = self.phases if source is not None else []
-        unfolded = unfold(self.method, shown, samples, phases, Path(tempfile.mkdtemp(dir=self.folder)))
-        said = self._sentence(unfolded, len(samples), source)
+        steps = adapt_and_draw(self.method, frame, samples, phases, Path(tempfile.mkdtemp(dir=self.folder)))
+        message = self._message(steps, len(samples), source)
         if isinstance(source, _OnePhoto) and source.file.omissions:
-            said = f"{said} {source.file.omissions}.".replace(f"{source.file.path.parent}/", "")
-        return Answer(said, unfolded)
+            message = f"{message} {source.file.omissions}.".replace(f"{source.file.path.parent}/", "")
+        return Response(message, steps)
 
-    def _sentence(self, unfolded: Unfolded, people: int, source: Source | None) -> str:
+    def _message(self, adapted: AdaptationSteps, people: int, source: Source | None) -> str:
         who = "One person" if people == 1 else f"{people} people"
         if source is None:
-            return (
-                f"{who}, as the network says. Give a file of 2D keypoints: without them there is nothing to adapt to."
-            )
-        if not unfolded.steps:
-            return f"{who}, as the network says; its checkpoint does not adapt."
-        first, last = unfolded.errors_px[0], unfolded.errors_px[-1]
-        moved = f"{unfolded.steps} steps of adaptation brought the joints from {first:.1f} to {last:.1f} px"
-        given_up = ""
-        if unfolded.diverged:
-            numbers = ", ".join(str(number + 1) for number in unfolded.diverged)
-            given_up = (
-                f" The adaptation of person {numbers} of {people} diverged: the mesh in gray is the network's own; try "
+            return f"{who}, without adaptation. Upload a file of 2D keypoints: adaptation fits the mesh to them."
+        if not adapted.steps:
+            return f"{who}, without adaptation: the checkpoint has no adaptation steps."
+        first, last = adapted.errors_px[0], adapted.errors_px[-1]
+        result = f"{adapted.steps} adaptation steps reduced the distance to the 2D keypoints (green)"
+        if last > first:
+            result = f"{adapted.steps} adaptation steps increased the distance to the 2D keypoints (green)"
+        diverged = ""
+        if adapted.diverged:
+            numbers = ", ".join(str(number + 1) for number in adapted.diverged)
+            diverged = (
+                f" The adaptation of person {numbers} of {people} diverged: the gray mesh is the unadapted one; try "
                 "fewer --steps."
             )
-        return f"{who}. {moved} of the 2D keypoints (green).{given_up}"
+        return f"{who}. {result} from {first:.1f} to {last:.1f} px.{diverged}"

@@ -1,13 +1,14 @@
-r"""Skinning without pose corrections as a sum of products of matrices, few of whose entries are not 0.
+r"""Skinning without pose corrections as a sum of products of sparse matrices.
 
-Vertices that lie beside each other in a body's list lie beside each other on its skin, so the list falls into
-*stretches* that follow few joints each: the built-in body's 53 follow 3.1 of 24 on average. Along a stretch
+Neighbors in a body's vertex list are neighbors on its skin, so the list can be split into *blocks* that depend on few
+joints each: the built-in body's 53 blocks depend on 3.1 of 24 joints on average. In a block
 
 .. math:: v = \sum_k w_k \left(G_k (T + S\beta) + q_k\right) = \sum_k \left[G_k \otimes (1, \beta),\, q_k\right] \cdot
     w_k \left[T, S, 1\right]
 
-over its own joints alone: a product of 34 numbers a joint, which know of no vertex, and a constant matrix. Nothing in
-between has the size of the surface, neither here nor in the gradient, whose sum over vertices is a product as well.
+where the sum is over the block's own joints: a product of 34 numbers per joint, independent of the vertex, and a
+constant matrix. No intermediate result has the size of the surface, neither here nor in the gradient, whose sum over
+vertices is a product as well.
 """
 
 from itertools import pairwise
@@ -17,32 +18,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["Stretch", "Stretches", "stretches"]
+__all__ = ["Block", "BlockSkinning", "split_blocks"]
 
-#: Where stretches may begin: at multiples of this.
+#: Blocks may start at multiples of this.
 _GRID = 16
-#: What a further product costs, as so many vertices that follow one joint.
+#: Cost of an additional product, expressed as a number of vertices that depend on one joint.
 _PRODUCT = 200
-#: Beyond so many joints a vertex, on average over a body, nothing is gained over a dense product.
+#: If vertices depend on more joints than this on average, a dense product is as fast.
 _DENSE = 6
 
 
-class Stretch(NamedTuple):
-    """A stretch of the list of vertices."""
+class Block(NamedTuple):
+    """A block of consecutive vertices."""
 
     begin: int
     end: int
     joints: list[int]
-    """Those that any of its vertices follows."""
+    """Joints that any of its vertices depends on."""
 
 
-def stretches(weights: Float[Tensor, "joint vertex"]) -> list[Stretch]:
-    """The cuts with the least work: a product costs what it multiplies, vertices times joints, and a fixed share."""
+def split_blocks(weights: Float[Tensor, "joint vertex"]) -> list[Block]:
+    """Find the blocks with the least work; a block costs vertices times joints, plus a fixed overhead."""
     follows = (weights != 0).T.cpu()
     starts = list(range(0, len(follows), _GRID))
     pieces = torch.stack([piece.any(0) for piece in follows.split(_GRID)])
     ends = torch.tensor([*starts[1:], len(follows)])
-    # The best way to come to each cut: of all earlier ones that from which the way is cheapest.
+    # Dynamic programming: for each cut, the predecessor with the lowest total cost.
     least = torch.full((len(pieces) + 1,), float("inf"), dtype=torch.float64)
     least[0] = 0
     last = torch.zeros(len(pieces) + 1, dtype=torch.long)
@@ -55,13 +56,13 @@ def stretches(weights: Float[Tensor, "joint vertex"]) -> list[Stretch]:
     cuts = [len(pieces)]
     while cuts[-1]:
         cuts.append(int(last[cuts[-1]]))
-    return [
-        Stretch(starts[a], int(ends[b - 1]), pieces[a:b].any(0).nonzero()[:, 0].tolist()) for b, a in pairwise(cuts)
-    ][::-1]
+    return [Block(starts[a], int(ends[b - 1]), pieces[a:b].any(0).nonzero()[:, 0].tolist()) for b, a in pairwise(cuts)][
+        ::-1
+    ]
 
 
 class _Along(torch.autograd.Function):
-    """Each stretch's rows times its matrix, side by side: linear in the rows."""
+    """Multiply each block's rows by its matrix, and concatenate; linear in the rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, matrices: list[Tensor]) -> Tensor:
@@ -78,7 +79,7 @@ class _Along(torch.autograd.Function):
 
 
 class _Across(torch.autograd.Function):
-    """The transpose of :class:`_Along`, as linear as that: either is the other's gradient, to any order."""
+    """The transpose of :class:`_Along`, equally linear: each is the other's gradient, to any order."""
 
     @staticmethod
     def forward(ctx: Any, columns: Tensor, matrices: list[Tensor]) -> Tensor:
@@ -94,13 +95,13 @@ class _Across(torch.autograd.Function):
         return _Along.apply(gradients[0], ctx.matrices), None
 
 
-class Stretches(nn.Module):
-    """A body's surface, skinned stretch by stretch.
+class BlockSkinning(nn.Module):
+    """Skin a body's surface block by block.
 
     Args:
-        weights: of skinning.
-        template: the mean body at rest; first all x, then all y, all z.
-        shape_dirs: how each coefficient moves it, in the same order.
+        weights: skinning weights.
+        template: the mean body in the rest pose; first all x, then all y, all z.
+        shape_dirs: displacement per coefficient, in the same order.
     """
 
     weights: Tensor
@@ -114,8 +115,8 @@ class Stretches(nn.Module):
         shape_dirs: Float[Tensor, "coefficient coordinate"],
     ) -> None:
         super().__init__()
-        self.parts = stretches(weights)
-        # An axis' mean and directions, then the next axis', then what a joint's shift is multiplied by.
+        self.parts = split_blocks(weights)
+        # An axis' mean and directions, for each axis, then the factor of a joint's translation.
         surface = torch.cat([template[None], shape_dirs]).unflatten(1, (3, -1)).transpose(0, 1).flatten(0, 1)
         self.register_buffer("weights", weights, persistent=False)
         self.register_buffer("surface", torch.cat([surface, torch.ones_like(surface[:1])]), persistent=False)
@@ -129,11 +130,11 @@ class Stretches(nn.Module):
         return sum((part.end - part.begin) * len(part.joints) for part in self.parts) <= _DENSE * self.weights.shape[1]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._matrices = []  # of another precision, or elsewhere: they are made when they are needed
+        self._matrices = []  # recomputed on demand in the new precision, or on the new device
         return super()._apply(fn, recurse)
 
-    def _of_parts(self) -> list[Tensor]:
-        """The constant matrix of each stretch, [34 a joint, vertex]."""
+    def _block_matrices(self) -> list[Tensor]:
+        """Return the constant matrix of each block, [34 per joint, vertex]."""
         if not self._matrices:
             self._matrices = [
                 (self.weights[joints, None, begin:end] * self.surface[:, begin:end]).flatten(0, 1)
@@ -147,16 +148,16 @@ class Stretches(nn.Module):
         moved: Float[Tensor, "batch joint 3"],
         shape: Float[Tensor, "batch coefficient"],
     ) -> Float[Tensor, "batch 3 vertex"]:
-        r"""Every vertex under the mean of its joints' motions.
+        r"""Skin all vertices.
 
         Args:
             turned: :math:`G_k`.
-            moved: :math:`q_k`, where a joint's motion takes the origin.
+            moved: :math:`q_k`, the image of the origin under a joint's motion.
             shape: :math:`\beta`.
         """
         one = torch.cat([torch.ones_like(shape[:, :1]), shape], 1).mT
-        of_joint = turned.permute(1, 3, 0, 2)[:, :, None] * one[:, :, None]  # joint, axis, coefficient, batch, row
-        of_joint = torch.cat([of_joint.flatten(1, 2), moved.transpose(0, 1)[:, None]], 1)
-        rows = of_joint.flatten(1).index_select(0, self.joints).view(-1, 3 * len(shape))
-        placed: Tensor = _Along.apply(rows, self._of_parts())  # type: ignore[no-untyped-call]
+        joint_rows = turned.permute(1, 3, 0, 2)[:, :, None] * one[:, :, None]  # joint, axis, coefficient, batch, row
+        joint_rows = torch.cat([joint_rows.flatten(1, 2), moved.transpose(0, 1)[:, None]], 1)
+        rows = joint_rows.flatten(1).index_select(0, self.joints).view(-1, 3 * len(shape))
+        placed: Tensor = _Along.apply(rows, self._block_matrices())  # type: ignore[no-untyped-call]
         return placed.view(len(shape), 3, -1)

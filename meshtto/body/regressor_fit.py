@@ -1,4 +1,4 @@
-"""Points inside a body as non-negative, sparse means of vertices of its surface, fitted over many bodies."""
+"""Fit points inside a body as non-negative, sparse means of its vertices, and pair mirrored vertices."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,14 +11,14 @@ def sparse_regressor(
     surface_m: Float[np.ndarray, "body vertex 3"],
     among: Int[np.ndarray, " candidate"],
 ) -> Float[np.ndarray, " vertex"]:
-    r"""Weights w ≥ 0, :math:`\sum_v w_v = 1`, that minimise :math:`\sum_b |\sum_v w_v x_{bv} - p_b|^2`.
+    r"""Find weights w ≥ 0, :math:`\sum_v w_v = 1`, that minimize :math:`\sum_b |\sum_v w_v x_{bv} - p_b|^2`.
 
-    Non-negative least squares is sparse by itself: most weights end at the bound.
+    The solution of non-negative least squares is sparse: most weights end at the bound.
 
     Args:
-        points_m: where the point is in each body.
-        surface_m: the surface of each body.
-        among: vertices that may take part.
+        points_m: position of the point in each body.
+        surface_m: vertices of each body.
+        among: candidate vertices.
     """
     from scipy.optimize import nnls
 
@@ -34,10 +34,10 @@ def sparse_regressor(
 
 
 def mirror_vertices(template_m: Float[np.ndarray, "vertex 3"]) -> Int[np.ndarray, " vertex"]:
-    """For each vertex the one on the other side, x ↦ −x: an involution that pairs the nearest.
+    """Return each vertex's mirror image, x ↦ −x: an involution that pairs the nearest vertices.
 
     Raises:
-        ValueError: the surface is far from being its own mirror image.
+        ValueError: the surface is not symmetric.
     """
     from scipy.spatial import cKDTree
 
@@ -45,7 +45,7 @@ def mirror_vertices(template_m: Float[np.ndarray, "vertex 3"]) -> Int[np.ndarray
     away, other = cKDTree(template_m).query(mirrored)
     if away.max() > 2e-3:
         raise ValueError(f"the surface is not symmetric: a mirrored vertex lies {away.max():.4f} m from any vertex")
-    # Where vertices lie close together (lips, lids) two may have the same nearest one: the closest pairs come first.
+    # Close vertices (lips, eyelids) may share a nearest vertex: pair the closest ones first.
     left = np.flatnonzero(other[other] != np.arange(len(other)))
     distance = np.linalg.norm(mirrored[left, None] - template_m[left], axis=-1)
     while len(left):

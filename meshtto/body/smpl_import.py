@@ -1,8 +1,8 @@
-"""The user's SMPL pickle → our file: read without running what is in it, checked, converted once.
+"""Convert the user's SMPL pickle once to a file of arrays, without executing anything in it.
 
-SMPL's files are pickles of Python 2 with numpy arrays, a scipy matrix and objects of chumpy, a library that no longer
-installs. Stubs take the objects' place; of chumpy the two kinds that occur are evaluated, ``Ch`` (an array x) and
-``Select`` (some entries of an array a).
+SMPL's files are Python 2 pickles with numpy arrays, a scipy matrix and objects of chumpy, a library that no longer
+installs. Stubs replace these objects; the two chumpy types that occur are evaluated, ``Ch`` (an array x) and ``Select``
+(some entries of an array a).
 """
 
 from contextlib import suppress
@@ -23,7 +23,7 @@ _VERTICES = 6890
 _NPY = "a NumPy array (.npy)"
 _NPZ = "a NumPy archive (.npz)"
 
-#: Vertices of SMPL that stand for `PICKED_VERTICES` (smplx's choice).
+#: SMPL's vertices used as `PICKED_VERTICES` (smplx's choice).
 SMPL_PICKED = (
     *(332, 6260, 2800, 4071, 583),
     *(3216, 3226, 3387, 6617, 6624, 6787),
@@ -33,7 +33,7 @@ assert len(SMPL_PICKED) == len(PICKED_VERTICES)
 
 
 class _Stub:
-    """Takes the place of an object: keeps what it was made of."""
+    """Replaces an object and keeps its state."""
 
     state: dict[str, Any]
 
@@ -41,7 +41,7 @@ class _Stub:
         self.state = state if isinstance(state, dict) else {}
 
     def __getattr__(self, name: str) -> Any:
-        if name == "state":  # pickled without any
+        if name == "state":  # pickled without a state
             return {}
         raise AttributeError(name)
 
@@ -73,7 +73,7 @@ _ALLOWED = {
 
 
 def _array(value: Any) -> np.ndarray:
-    """What a value of the pickle stands for."""
+    """Evaluate a value of the pickle."""
     if isinstance(value, _Chumpy):
         return _array(value.state["x"])
     if isinstance(value, _Select):
@@ -86,7 +86,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _dense(state: dict[str, Any]) -> np.ndarray:
-    """A compressed sparse matrix, whose format is told by the number of its pointers."""
+    """Convert a compressed sparse matrix; the number of its pointers determines its format."""
     from scipy.sparse import csc_matrix, csr_matrix
 
     shape = tuple(int(n) for n in state["_shape" if "_shape" in state else "shape"])
@@ -98,7 +98,7 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a SMPL file that was saved as .npz; those that only a pickle can hold are left out."""
+    """Return the arrays of a SMPL file saved as .npz, except those that require a pickle."""
     content = {}
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -111,10 +111,10 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a SMPL file, a pickle or .npz; nothing in it is run.
+    """Return the arrays of a SMPL file, a pickle or .npz, without executing anything in it.
 
     Raises:
-        InputError: it cannot be read, names anything but numpy, scipy.sparse and chumpy, or is no SMPL body.
+        InputError: it cannot be read, refers to anything but numpy, scipy.sparse and chumpy, or is not a SMPL body.
     """
     content = _read_npz(path) if path.is_file() and file_kind(path) == _NPZ else load_pickle(path, _ALLOWED)
     if not isinstance(content, dict):
@@ -125,7 +125,7 @@ def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} has no {', '.join(missing)}; expected SMPL_NEUTRAL.pkl or another file of SMPL")
     try:
         arrays = {name: _array(content[name]) for name in wanted}
-    except Exception as error:  # what a foreign pickle may lead to
+    except Exception as error:  # a foreign pickle can raise anything
         raise InputError(f"{path} holds an array that cannot be read ({reason(error)})") from None
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
@@ -146,7 +146,7 @@ def _regressor(path: Path, rows: int, what: str) -> np.ndarray:
 
 
 def _mean(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Start of a regressor: smpl_mean_params.npz, or the body at rest, upright before the camera."""
+    """Return a regressor's initial parameters: smpl_mean_params.npz, or the rest pose, facing the camera."""
     if path is None:
         upright = np.broadcast_to(np.eye(3)[:, :2], (len(SMPL24), 3, 2)).copy()
         upright[0] = np.diag([1.0, -1.0, -1.0])[:, :2]
@@ -168,18 +168,18 @@ def _mean(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def import_smpl(path: Path, out: Path, gender: str, h36m: Path, extra: Path, mean: Path | None = None) -> BodyArrays:
-    """Converts a SMPL file.
+    """Convert a SMPL file.
 
     Args:
-        path: SMPL_NEUTRAL.pkl, SMPL_MALE.pkl or SMPL_FEMALE.pkl, as its makers give it out or cleaned of chumpy.
+        path: SMPL_NEUTRAL.pkl, SMPL_MALE.pkl or SMPL_FEMALE.pkl, original or cleaned of chumpy.
         out: the file to write.
-        gender: of the body.
-        h36m: J_regressor_h36m.npy, of the 14 joints by which results are compared.
-        extra: J_regressor_extra.npy, of nine of the 49 joints.
-        mean: smpl_mean_params.npz, where regressors start; at rest where None.
+        gender: gender of the body.
+        h36m: J_regressor_h36m.npy, for the 14 joints of the evaluation.
+        extra: J_regressor_extra.npy, for nine of the 49 joints.
+        mean: smpl_mean_params.npz, initial parameters of regressors; default: the rest pose.
 
     Raises:
-        InputError: a file is missing, damaged, of something else, or holds code.
+        InputError: a file is missing, damaged, of the wrong kind, or contains code.
     """
     read = read_smpl_pickle(path)
     tree = read["kintree_table"]

@@ -1,4 +1,4 @@
-"""``python -m meshtto report``: the paper's table of mesh recovery, and the runs that it lacks."""
+"""The verb `experiments`: the paper's table of mesh recovery, and the runs it consists of."""
 
 import shlex
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from meshtto.experiments.runs import BUDGET, Cell, compose, data_sets
 __all__ = ["main"]
 
 _EXAMPLES = """\
-other options are handed to every run, such as --trainer.accelerator gpu
+other options are passed to every run, such as --trainer.accelerator gpu
 examples
-  python -m meshtto report --dry-run                      what the small table lacks
-  python -m meshtto report --steps 600 --jobs 2           run it, and write runs/tables/meshtto_table1_small.md
-  python -m meshtto report --scale paper --data /data     needs SMPL, 3DPW, Human3.6M and the training sets; and days
+  python -m meshtto experiments --dry-run                   list the runs that the small table lacks
+  python -m meshtto experiments --steps 600 --jobs 2        run them, and write runs/tables/meshtto_table1_small.md
+  python -m meshtto experiments --scale paper --data /data  needs SMPL, 3DPW, Human3.6M, the training sets, and days
 """
 
 
 def _parser() -> Arguments:
-    parser = Arguments("report", "The paper's table, and the runs that it lacks.", _EXAMPLES)
+    parser = Arguments("experiments", "Run the experiments of the paper's table and write it.", _EXAMPLES)
     add_table_options(parser, BUDGET)
     return parser
 
 
 def _sets(scale: Scale, cells: Sequence[Cell]) -> dict[str, str]:
-    """Role → the sets that the first line's config names, in words."""
+    """Return role → description of the sets in the first row's config."""
     content = data_sets(scale, cells[0].line.training)
     named = {
         "training": content["train"],
@@ -49,7 +49,7 @@ def _sets(scale: Scale, cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _prepare(scale: Scale, cells: Sequence[Cell]) -> None:
-    """Make the built-in pictures before several processes want them."""
+    """Render the built-in images before several processes need them."""
     if scale == "small":
         content = data_sets(scale, cells[0].line.training)
         for one in build([*content["train"], content["validation"], *content["report"].values()]):
@@ -57,11 +57,11 @@ def _prepare(scale: Scale, cells: Sequence[Cell]) -> None:
 
 
 def main(arguments: Sequence[str], call: Call = call) -> None:
-    """Run what the table lacks and write it.
+    """Run missing experiments and write the table.
 
     Args:
-        arguments: command line after the verb.
-        call: carries out a run's command.
+        arguments: the command line after the verb.
+        call: runs a command.
     """
     given, overrides = _parser().parse_known_args(list(arguments))
     budget = Budget(given.start_steps, given.steps)
@@ -85,6 +85,6 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
     if not given.no_runs and pending(wanted):
         _prepare(given.scale, cells)
         carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
-    command = shlex.join(["python", "-m", "meshtto", "report", *arguments])
+    command = shlex.join(["python", "-m", "meshtto", "experiments", *arguments])
     path = write(given.scale, cells, budget=budget, sets=_sets(given.scale, cells), command=command, out=given.out)
     print(f"written to {path}")

@@ -18,7 +18,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name's module when it is first asked for: lightning and anny are slow to load."""
+    """Import a name's module on first access: lightning and anny are slow to load."""
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -1,4 +1,4 @@
-"""The data sets of mesh recovery by the names that the verb `data` takes: what each is, where to get it, its splits."""
+"""Catalog of mesh data sets by their names in the verb `data`: description, source, license, files and splits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +12,16 @@ __all__ = ["RELEASES", "MeshRelease", "release"]
 
 @dataclass(frozen=True)
 class MeshRelease:
-    """A data set as its makers give it out.
+    """A data set as released by its authors.
 
     Attributes:
-        title: what it is.
+        title: description.
         site: where to register or download.
-        obtain: how.
-        terms: its licence in a line.
-        files: what a whole release holds.
-        splits: split → class of ``meshtto.data`` and its options beside the root.
-        labels: what its people have.
+        obtain: how to obtain it.
+        terms: license in one line.
+        files: files of a complete release.
+        splits: split → class in ``meshtto.data`` and its options except the root.
+        labels: available labels.
     """
 
     title: str
@@ -33,10 +33,10 @@ class MeshRelease:
     labels: str
 
     def dataset(self, root: str, split: str, **options: Any) -> MeshDataset:
-        """One split; nothing is read yet.
+        """Return one split without reading it.
 
         Raises:
-            InputError: there is no such split.
+            InputError: unknown split.
         """
         import hamipose.data
         import meshtto.data
@@ -61,23 +61,23 @@ RELEASES = {
             Needed("sequenceFiles/train/*.pkl", "sequences to train on", 24),
             Needed("sequenceFiles/validation/*.pkl|sequenceFiles/val/*.pkl", "sequences to validate on", 12),
             Needed("sequenceFiles/test/*.pkl", "sequences to test on", 24),
-            Needed("imageFiles/*/image_*.jpg", "pictures"),
+            Needed("imageFiles/*/image_*.jpg", "images"),
         ),
         splits={s: ("ThreeDPW", {"split": s}) for s in ("train", "validation", "test")},
         labels="SMPL pose and shape by gender, camera, OpenPose's 2D joints; --body gives all 49 joints",
     ),
     "h36m": MeshRelease(
-        title="Human3.6M: four cameras, seven labelled subjects (Ionescu et al., PAMI 2014)",
+        title="Human3.6M: four cameras, seven labeled subjects (Ionescu et al., PAMI 2014)",
         site="http://vision.imar.ro/human3.6m/",
         obtain="register with an academic address; Videos, D2 positions and D3 positions (mono) of each subject",
-        terms="academic use only; no redistribution, not of labels either",
+        terms="academic use only; no redistribution, including labels",
         files=(
             Needed("S*/**/D2_Positions/*.cdf", "joints in pixels", 840),
-            Needed("S*/**/D3_Positions_mono/*.cdf", "joints in millimetres", 840),
-            Needed("S*/Videos/*.mp4|images/*.jpg", "videos, or pictures taken from them"),
+            Needed("S*/**/D3_Positions_mono/*.cdf", "joints in millimeters", 840),
+            Needed("S*/Videos/*.mp4|images/*.jpg", "videos, or images extracted from them"),
         ),
         splits={s: ("Human36MMeshes", {"split": s}) for s in ("train", "p1", "p2")},
-        labels="17 joints in 2D and 3D; SMPL only with MoSh's labels (--mosh), which are no longer given out",
+        labels="17 joints in 2D and 3D; SMPL only with MoSh's labels (--mosh), which are no longer distributed",
     ),
     "mpi-inf-3dhp": MeshRelease(
         title="MPI-INF-3DHP: fourteen cameras, eight subjects (Mehta et al., 3DV 2017), training part",
@@ -86,7 +86,7 @@ RELEASES = {
         terms="non-commercial research",
         files=(
             Needed("S*/Seq*/annot.mat", "joints", 16),
-            Needed("S*/Seq*/imageSequence/*.avi|S*/Seq*/imageFrames/*/*.jpg", "videos, or pictures taken from them"),
+            Needed("S*/Seq*/imageSequence/*.avi|S*/Seq*/imageFrames/*/*.jpg", "videos, or images extracted from them"),
         ),
         splits={"train": ("MpiInf3dhp", {})},
         labels="17 joints in 2D and 3D",
@@ -96,27 +96,27 @@ RELEASES = {
         site="http://sam.johnson.io/research/lspet.html",
         obtain="a download from the site, or from a mirror",
         terms="non-commercial research (CC BY-NC 4.0)",
-        files=(Needed("joints.mat", "joints", 1), Needed("images/im*.jpg", "pictures", 10000)),
+        files=(Needed("joints.mat", "joints", 1), Needed("images/im*.jpg", "images", 10000)),
         splits={s: ("KeypointsOnly", {"split": s}) for s in ("all", "train", "test")},
         labels="14 joints in 2D",
     ),
     "spin": MeshRelease(
         title="Annotations in SPIN's format: Human3.6M, MPI-INF-3DHP, COCO, MPII, LSP-Extended, 3DPW",
         site="https://github.com/nkolot/SPIN (fetch_data.sh), https://github.com/haofanwang/CLIFF",
-        obtain="an .npz of one data set (--file); its pictures come from the data set's own site (--root)",
-        terms="that of each data set",
+        obtain="an .npz of one data set (--file); its images come from the data set's own site (--root)",
+        terms="those of each data set",
         files=(),
         splits={"all": ("SpinAnnotations", {})},
-        labels="what the file has",
+        labels="depend on the file",
     ),
 }
 
 
 def release(name: str) -> MeshRelease:
-    """The data set of that name.
+    """Return the data set of a name.
 
     Raises:
-        InputError: there is none.
+        InputError: unknown name.
     """
     if name not in RELEASES:
         raise InputError(f"there is no data set {name!r}; expected one of {', '.join(RELEASES)}")

@@ -1,9 +1,9 @@
-"""From full image to crop: the box that a crop shows, and what augmentation does to the camera behind it.
+"""Geometry of crops: the box that a crop shows, and the virtual camera behind an augmented crop.
 
-Turning the picture about its principal point is turning the camera about its axis; mirroring it is mirroring the world;
-zooming changes the box alone. So an augmented picture is a real one, of the *virtual* camera, and every label of it is
-exact, perspective included. (SPIN and CLIFF turn about the middle of the box and leave the box where it was, which is
-no camera's picture; the crop's pixels are the same.)
+Rotating an image about its principal point equals rotating the camera about its axis; mirroring the image equals
+mirroring the world; zooming only changes the box. An augmented image is therefore a valid image of a *virtual* camera,
+and all its labels are exact, including perspective. (SPIN and CLIFF rotate about the center of the box and do not move
+the box, which no camera corresponds to; the crop's pixels are the same.)
 """
 
 from typing import NamedTuple
@@ -13,46 +13,46 @@ from jaxtyping import Float
 
 from hamipose.affine import compose
 
-__all__ = ["Framing", "frame"]
+__all__ = ["CropGeometry", "compute_crop"]
 
 
-class Framing(NamedTuple):
-    """A crop of a virtual full image."""
+class CropGeometry(NamedTuple):
+    """A crop of a virtual full image; `side_px` corresponds to the crop's height."""
 
-    centre_px: Float[np.ndarray, "2"]
-    side_px: float  # what the crop's height shows
+    center_px: Float[np.ndarray, "2"]
+    side_px: float
     virtual_from_full: Float[np.ndarray, "2 3"]
     crop_from_virtual: Float[np.ndarray, "2 3"]
 
     @property
     def matrix(self) -> Float[np.ndarray, "2 3"]:
-        """Pixels of the full image → pixels of the crop."""
+        """Return the map from pixels of the full image to pixels of the crop."""
         return compose(self.crop_from_virtual, self.virtual_from_full)
 
     def matrix_from_reduced(self, reduction: int) -> Float[np.ndarray, "2 3"]:
-        """The same from pixels of the image decoded at a fraction of its size: full = reduction · p + (r − 1) / 2."""
-        middle = (reduction - 1) / 2
-        return compose(self.matrix, np.array([[reduction, 0, middle], [0, reduction, middle]], float))
+        """Return `matrix` for an image decoded at reduced size, full = reduction · p + (reduction − 1) / 2."""
+        offset = (reduction - 1) / 2
+        return compose(self.matrix, np.array([[reduction, 0, offset], [0, reduction, offset]], float))
 
 
-def frame(
+def compute_crop(
     box_px: Float[np.ndarray, "4"],
     image_size: Float[np.ndarray, "2"],
     crop: tuple[int, int],
     rotation_deg: float = 0.0,
     scale: float = 1.0,
     mirror: bool = False,
-) -> Framing:
-    """The crop that shows a box.
+) -> CropGeometry:
+    """Compute the crop that shows a box.
 
     Args:
         box_px: left, top, width and height in the full image.
         image_size: width and height of the full image.
         crop: height and width of the crop. Its height shows max(height, width · crop height / crop width) of the box:
-            with 256 × 192 CLIFF's rule, with a square SPIN's.
-        rotation_deg: of the picture, from x towards y, which is clockwise as seen.
-        scale: of the box; above 1 shows more.
-        mirror: left and right exchanged, before the turn.
+            CLIFF's rule for 256 × 192, SPIN's for a square.
+        rotation_deg: image rotation from x towards y, clockwise as seen.
+        scale: factor of the box; values above 1 show more.
+        mirror: swap left and right before the rotation.
     """
     left, top, width, height = (float(v) for v in box_px)
     aspect = crop[1] / crop[0]
@@ -63,7 +63,7 @@ def frame(
     )
     principal = (np.asarray(image_size, float) - 1) / 2
     virtual = np.column_stack([linear, principal - linear @ principal])
-    centre = virtual[:, :2] @ [left + (width - 1) / 2, top + (height - 1) / 2] + virtual[:, 2]
+    center = virtual[:, :2] @ [left + (width - 1) / 2, top + (height - 1) / 2] + virtual[:, 2]
     zoom = crop[0] / side
-    shift = (np.array([crop[1], crop[0]]) - 1) / 2 - zoom * centre
-    return Framing(centre, side, virtual, np.column_stack([zoom * np.eye(2), shift]))
+    shift = (np.array([crop[1], crop[0]]) - 1) / 2 - zoom * center
+    return CropGeometry(center, side, virtual, np.column_stack([zoom * np.eye(2), shift]))

@@ -1,4 +1,4 @@
-"""What a training step sees: people drawn from a mixture of data sets, a pure function of (seed, step, position)."""
+"""Training and evaluation samples; a training batch is a pure function of (seed, step, position)."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -12,64 +12,64 @@ from jaxtyping import Float, UInt8
 from torch.utils.data import Dataset
 
 from hamipose.affine import apply_points, compose
-from hamipose.data.stream import Draw as Place
+from hamipose.data.stream import Draw as Position
 from hamipose.data.stream import Pool
 from hamipose.errors import InputError
-from meshtto.data.augmentation import PLAIN, Augmentation, Draw, scale_channels, turn_and_mirror
+from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation, Draw, scale_channels, transform_labels
 from meshtto.data.base import MeshDataset
-from meshtto.data.crop_geometry import frame
-from meshtto.data.occluders import put_occluders, read_occluders
+from meshtto.data.crop_geometry import compute_crop
+from meshtto.data.occluders import add_occluders, read_occluders
 from meshtto.types import MeshBatch, MeshSample
 
-__all__ = ["MeshCrops", "MeshStream", "Mixture", "collate", "crop_of"]
+__all__ = ["MeshCrops", "MeshStream", "Mixture", "collate", "crop_sample"]
 
-_WHICH_SET, _VIEW = 10, 11  # numbers that separate the draws from others of the same seed
+_WHICH_SET, _VIEW = 10, 11  # constants that separate these random streams from others of the same seed
 
 
-def crop_of(
+def crop_sample(
     sample: MeshSample,
     size: tuple[int, int],
-    draw: Draw = PLAIN,
+    draw: Draw = NO_AUGMENTATION,
     index: int = 0,
 ) -> MeshBatch:
-    """A batch of one: the crop of a sample as `draw` says, all labels carried along.
+    """Crop a sample to a batch of one, and transform all labels.
 
     Args:
-        sample: in pixels of the full image.
+        sample: the person, in pixels of the full image.
         size: height and width of the crop.
-        draw: what augmentation drew.
+        draw: augmentation parameters.
         index: position in the data set.
     """
-    turned = turn_and_mirror(sample, draw)
-    framing = frame(sample.box_px, sample.image_size, size, draw.rotation_deg, draw.scale, draw.mirror)
-    image = _warp(sample.image, framing.matrix_from_reduced(sample.reduction), size)
+    labels = transform_labels(sample, draw)
+    geometry = compute_crop(sample.box_px, sample.image_size, size, draw.rotation_deg, draw.scale, draw.mirror)
+    image = _warp(sample.image, geometry.matrix_from_reduced(sample.reduction), size)
     image = scale_channels(image, draw.channels)
 
     def points(keypoints_px: Float[np.ndarray, "49 2"]) -> torch.Tensor:
-        return torch.from_numpy(apply_points(framing.matrix, keypoints_px.astype(np.float64)).astype(np.float32))[None]
+        return torch.from_numpy(apply_points(geometry.matrix, keypoints_px.astype(np.float64)).astype(np.float32))[None]
 
     def array(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.asarray(values, np.float32))[None]
 
     return MeshBatch(
         image=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None],
-        keypoints_px=points(turned.keypoints_px),
-        keypoints_confidence=array(turned.keypoints_confidence),
-        evidence_px=points(turned.evidence_px),
-        evidence_confidence=array(turned.evidence_confidence),
-        joints_m=array(turned.joints_m),
-        joints_confidence=array(turned.joints_confidence),
-        rotations=array(turned.rotations),
-        shape=array(turned.shape),
-        has_mesh=torch.tensor([turned.has_mesh]),
-        centre_px=array(framing.centre_px),
-        side_px=torch.tensor([framing.side_px], dtype=torch.float32),
-        image_size=array(turned.image_size),
-        focal_px=torch.tensor([turned.focal_px], dtype=torch.float32),
-        matrix=array(framing.matrix),
+        keypoints_px=points(labels.keypoints_px),
+        keypoints_confidence=array(labels.keypoints_confidence),
+        evidence_px=points(labels.evidence_px),
+        evidence_confidence=array(labels.evidence_confidence),
+        joints_m=array(labels.joints_m),
+        joints_confidence=array(labels.joints_confidence),
+        rotations=array(labels.rotations),
+        shape=array(labels.shape),
+        has_mesh=torch.tensor([labels.has_mesh]),
+        center_px=array(geometry.center_px),
+        side_px=torch.tensor([geometry.side_px], dtype=torch.float32),
+        image_size=array(labels.image_size),
+        focal_px=torch.tensor([labels.focal_px], dtype=torch.float32),
+        matrix=array(geometry.matrix),
         mirrored=torch.tensor([draw.mirror]),
-        gender=torch.tensor([turned.gender]),
-        name=[turned.name],
+        gender=torch.tensor([labels.gender]),
+        name=[labels.name],
         index=torch.tensor([index]),
     )
 
@@ -77,19 +77,19 @@ def crop_of(
 def _warp(
     image: UInt8[np.ndarray, "height width 3"], matrix: Float[np.ndarray, "2 3"], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "height2 width2 3"]:
-    """The crop's pixels; black where nothing is known. What shrinks to less than half is averaged first."""
+    """Warp an image to a crop, black outside; averages blocks first if it shrinks to less than half."""
     block = int(1 / max(np.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-6))
     block = min(block, *image.shape[:2])
     if block >= 2:
         height, width = (side // block * block for side in image.shape[:2])
         image = cv2.resize(image[:height, :width], (width // block, height // block), interpolation=cv2.INTER_AREA)
-        middle = (block - 1) / 2
-        matrix = compose(matrix, np.array([[block, 0, middle], [0, block, middle]], float))
+        offset = (block - 1) / 2
+        matrix = compose(matrix, np.array([[block, 0, offset], [0, block, offset]], float))
     return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
 def collate(items: list[MeshBatch]) -> MeshBatch:
-    """Batches of one as one batch."""
+    """Concatenate batches of one."""
     joined: dict[str, Any] = {
         field.name: torch.cat([getattr(item, field.name) for item in items])
         for field in fields(MeshBatch)
@@ -99,20 +99,20 @@ def collate(items: list[MeshBatch]) -> MeshBatch:
 
 
 class Mixture:
-    r"""Several data sets, each with its share of the draws; within a set everyone comes once a pass.
+    r"""Several data sets with given shares of the draws; within a set, each person is drawn once per pass.
 
-    The draws of each set are spread evenly. For the first set, with share p, the number of draws before the draw n is
+    The draws of each set are spread evenly. For the first set, with share p, the number of its draws before draw n is
 
     .. math:: \lfloor (n a + u) / b \rfloor, \qquad p = a / b,
 
-    with u drawn once from 0 … b − 1. It follows from n alone, and says which person of the set's pass comes next. The
-    other sets share the remaining draws in the same way. Without `shares`, everyone of all sets comes exactly once in
-    as many draws as there are people.
+    with u drawn once from 0 … b − 1. This depends only on n, and is the position in the set's pass. The other sets
+    share the remaining draws in the same way. Without `shares`, each person of all sets is drawn exactly once in as
+    many draws as there are people.
 
     Args:
-        datasets: not empty.
-        shares: of the draws; None: by the number of people.
-        seed: of the run.
+        datasets: at least one data set.
+        shares: shares of the draws; default: proportional to the number of people.
+        seed: random seed.
     """
 
     def __init__(self, datasets: Sequence[MeshDataset], shares: Sequence[float] | None, seed: int):
@@ -127,7 +127,7 @@ class Mixture:
         self.datasets = list(datasets)
         self.seed = seed
         self.pools: list[Pool] = [Pool([d], seed, stream=100 + k) for k, d in enumerate(datasets)]
-        # a, b, u of each set, in whole numbers: sums of fractions would depend on rounding.
+        # Integers a, b, u of each set: sums of floating point fractions would depend on rounding.
         self._shares: list[tuple[int, int, int]] = []
         exact = [Fraction(share) for share in shares]
         for k, share in enumerate(exact):
@@ -137,7 +137,7 @@ class Mixture:
             self._shares.append((numerator, denominator, int.from_bytes(drawn, "little") % denominator))
 
     def place(self, number: int) -> tuple[int, int]:
-        """Return which set the draw of that running number is from, and how many draws of that set come before it."""
+        """Return the set of draw `number`, and how many draws of that set precede it."""
         for k, (a, b, u) in enumerate(self._shares):
             before = (number * a + u) // b
             if ((number + 1) * a + u) // b > before:
@@ -146,26 +146,26 @@ class Mixture:
         raise AssertionError("shares add up to 1")
 
     def read(self, number: int) -> tuple[MeshSample, MeshDataset]:
-        """The sample of that running number, and the set that it comes from."""
-        chosen, turn = self.place(number)
-        return self.pools[chosen].read(turn), self.datasets[chosen]
+        """Return the sample of draw `number`, and its data set."""
+        chosen, position = self.place(number)
+        return self.pools[chosen].read(position), self.datasets[chosen]
 
     @property
     def broken(self) -> int:
-        """Pictures found unreadable so far."""
+        """Return the number of unreadable images found so far."""
         return sum(int(pool.broken.sum()) for pool in self.pools)
 
 
 class MeshStream(Dataset):
-    """Indexed by places in training batches: augmented crops.
+    """Augmented crops, indexed by positions in training batches.
 
     Args:
-        mixture: where people come from.
-        batch_size: of all processes together.
+        mixture: the data sets.
+        batch_size: batch size over all processes.
         size: height and width of the crops.
-        seed: of the run.
-        augmentation: what may be drawn; None: nothing.
-        occluders: file of cut-outs; None: drawn ones.
+        seed: random seed.
+        augmentation: ranges of augmentation; None disables it.
+        occluders: file of cutouts; default: drawn ones.
     """
 
     def __init__(
@@ -180,26 +180,26 @@ class MeshStream(Dataset):
         self.mixture, self.batch_size, self.size, self.seed = mixture, batch_size, size, seed
         self.augmentation, self.occluders = augmentation, occluders
 
-    def __getitem__(self, place: Place) -> MeshBatch:
-        number = place.step * self.batch_size + place.position
+    def __getitem__(self, position: Position) -> MeshBatch:
+        number = position.step * self.batch_size + position.position
         sample, dataset = self.mixture.read(number)
         rng = np.random.default_rng((self.seed, _VIEW, number))
         if self.augmentation is None:
-            return crop_of(sample, self.size, index=number)
-        crop = crop_of(sample, self.size, self.augmentation.draw(rng), number)
+            return crop_sample(sample, self.size, index=number)
+        crop = crop_sample(sample, self.size, self.augmentation.draw(rng), number)
         if dataset.occluders:
             cutouts = None if self.occluders is None else read_occluders(self.occluders)
             image = crop.image[0].numpy().transpose(1, 2, 0)
-            covered = put_occluders(image, self.augmentation.occluders, rng, cutouts)
+            covered = add_occluders(image, self.augmentation.occluders, rng, cutouts)
             crop.image = torch.from_numpy(np.ascontiguousarray(covered.transpose(2, 0, 1)))[None]
         return crop
 
 
 class MeshCrops(Dataset):
-    """Everyone of a data set once, without augmentation; places beyond the end are padding without labels.
+    """All people of a data set once, without augmentation; indices beyond the end are padding without labels.
 
     Args:
-        dataset: to evaluate on.
+        dataset: the evaluation set.
         size: height and width of the crops.
     """
 
@@ -211,7 +211,7 @@ class MeshCrops(Dataset):
 
     def __getitem__(self, index: int) -> MeshBatch:
         padding = index >= len(self.dataset)
-        crop = crop_of(self.dataset[index % len(self.dataset)], self.size, index=-1 if padding else index)
+        crop = crop_sample(self.dataset[index % len(self.dataset)], self.size, index=-1 if padding else index)
         if padding:
             for name in ("keypoints_confidence", "evidence_confidence", "joints_confidence"):
                 getattr(crop, name).zero_()

@@ -1,4 +1,4 @@
-"""A 2D detector that is not there: true joints with the faults of detectors, the same for a picture every time."""
+"""Simulated 2D detector: true joints with typical detector errors, reproducible for each image."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
 
 __all__ = ["Detector"]
 
-# By how much people who label COCO disagree about a joint, relative to the root of the person's area (its sigmas; the
-# last three are ours).
+# Standard deviation of COCO annotators per joint, relative to the square root of the person's area (COCO's sigmas; the
+# last three are our own estimates).
 _SIGMA = dict(
     (
         *(("nose", 0.026), ("eye", 0.025), ("ear", 0.035), ("shoulder", 0.079), ("elbow", 0.072), ("wrist", 0.062)),
@@ -30,18 +30,18 @@ _SIGMAS = np.array([_sigma(name) for name in JOINTS49])
 
 @dataclass(frozen=True)
 class Detector:
-    """What a detector would say of the 49 joints.
+    """Simulates a detector of the 49 joints.
 
-    The size of errors is that with which people who label COCO disagree, times `noise`. Hidden joints have errors twice
-    as large. A joint outside the picture is never found. In some people an arm or a leg is taken for the other one.
-    Confidence is the similarity by which COCO scores a joint, with some noise, so it falls with the error.
+    The error size is the standard deviation of COCO annotators times `noise`, twice as large for hidden joints. Joints
+    outside the image are never found. In some people, a left and a right limb are swapped. The confidence is the
+    similarity by which COCO scores a joint, with some noise, so it decreases with the error.
 
     Attributes:
-        noise: size of the errors; 1: as people disagree.
-        outliers: share of joints whose error is four times as large.
+        noise: error size; 1 is that of annotators.
+        outliers: share of joints with four times the error.
         missed: share of visible joints that are not found.
         hidden_missed: share of hidden joints that are not found.
-        swapped: share of people with a left and a right limb exchanged.
+        swapped: share of people with a swapped limb.
     """
 
     noise: float = 1.0
@@ -63,20 +63,20 @@ class Detector:
         visibility: Int[np.ndarray, "49"],
         rng: np.random.Generator,
     ) -> tuple[Float[np.ndarray, "49 2"], Float[np.ndarray, "49"]]:
-        """Found joints and confidences, 0 where nothing is found.
+        """Return detected joints and confidences; a confidence of 0 means not found.
 
-        The two halves of the 49 are two opinions of one detector: a limb joint that both have is found, missed, moved
-        and exchanged in both alike.
+        The two halves of the 49 joints come from one detector: a limb joint in both halves has the same error in both,
+        and is missed or swapped in both.
 
         Args:
             keypoints_px: true positions.
-            visibility: 2 seen, 1 hidden, 0 outside the picture.
-            rng: of this picture.
+            visibility: 2 visible, 1 hidden, 0 outside the image.
+            rng: random generator of this image.
         """
-        # About half of a person's box is person.
+        # A person covers about half of their box.
         sigma = _SIGMAS * np.sqrt(0.5 * np.prod(np.maximum(np.ptp(keypoints_px, axis=0), 1e-6)))
         hidden = visibility < 2
-        # Drawn for names, so that joints of one name in the two halves share their fate.
+        # Drawn per name, so that joints with the same name in both halves get the same draws.
         draws = rng.standard_normal((len(_NAMES), 2))[_NAME_OF]
         luck = rng.random((3, len(_NAMES)))[:, _NAME_OF]
         far = self.noise * np.where(luck[0] < self.outliers, 4.0, 1.0) * np.where(hidden, 2.0, 1.0)

@@ -1,1 +1,1 @@
-"""Scores as tables and plots, and the scores of other people's predictions."""
+"""Scores during test-time adaptation, their plots, and scoring of external prediction files."""

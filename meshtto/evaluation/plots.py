@@ -1,4 +1,4 @@
-"""The paper's discussion figures: errors against steps of adaptation, and joint by joint."""
+"""Plots of the paper's discussion: errors against adaptation steps, and per joint."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ _TITLES = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "
 
 
 def against_steps(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """A panel for each error, a line for each run, as a PNG.
+    """Plot a panel per error with a line per run; returns a PNG.
 
     Args:
-        runs: name → error → its value after 0, 1, 2 … steps, as ``scores-test.json`` holds it.
+        runs: name → error → its values after 0, 1, 2 … steps, as in ``scores-test.json``.
     """
     from matplotlib.figure import Figure
 
@@ -33,10 +33,10 @@ def against_steps(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
 
 
 def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """MPJPE of each joint before and after adaptation, a group of bars a joint, as a PNG.
+    """Plot MPJPE per joint before and after adaptation, a group of bars per joint; returns a PNG.
 
     Args:
-        runs: name → joint → (before, after), as ``scores-test.json`` holds it.
+        runs: name → joint → (before, after), as in ``scores-test.json``.
     """
     from matplotlib.figure import Figure
 
@@ -55,7 +55,7 @@ def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
 
 
 def _png(figure: "Figure") -> bytes:
-    """With the names below, where they hide no line."""
+    """Encode the figure as PNG, with the legend below the axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     lines, names = figure.axes[0].get_legend_handles_labels()

@@ -1,4 +1,4 @@
-"""Anyone's predictions under our protocol: vertices, 14 joints, or SMPL parameters out of an NPZ file."""
+"""Score external predictions under the same protocol: vertices, 14 joints, or SMPL parameters from an NPZ file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hamipose.errors import InputError
 from hamipose.io.foreign import explain_numpy
-from meshtto.body import Body, load_body
+from meshtto.body import Body, body_source, load_body
 from meshtto.data.base import MeshDataset
 from meshtto.joints import EVALUATION14
 from meshtto.metrics import MPJPE, PAMPJPE, PVE, MeanError, Protocol, joint_targets
@@ -25,29 +25,29 @@ _NPZ = "a NumPy archive (.npz)"
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file of predictions.
+    """Return the arrays of a prediction file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files if name != "name"}
     except Exception as error:  # damaged bytes can raise anything
-        told = explain_numpy(path, _NPZ, error)
-        raise InputError(f"predictions {path} {told}; give an NPZ file of plain arrays") from None
+        problem = explain_numpy(path, _NPZ, error)
+        raise InputError(f"predictions {path} {problem}; give an NPZ file of plain arrays") from None
 
 
 def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.ndarray]:
-    """Arrays whose row i is the prediction for person i of the data set.
+    """Read arrays whose row i is the prediction for person i of the data set.
 
-    The file holds one of ``vertices_m`` [N, V, 3], ``joints_m`` [N, 14, 3] (in the order of `EVALUATION14`, relative to
-    the pelvis regressed with them), or ``shape`` [N, 10] with ``rotations`` [N, 24, 3, 3] or axis-angle ``pose`` [N,
-    72]; metres. ``index`` [N] says which person a row belongs to; without it rows are in the data set's order.
+    The file contains one of ``vertices_m`` [N, V, 3], ``joints_m`` [N, 14, 3] (in the order of `EVALUATION14`, relative
+    to the pelvis regressed with them), or ``shape`` [N, 10] with ``rotations`` [N, 24, 3, 3] or axis-angle ``pose`` [N,
+    72]; in meters. ``index`` [N] assigns rows to people; without it rows are in the data set's order.
 
     Raises:
-        InputError: the file cannot be read, holds none of these, other shapes, numbers that are not finite, or not
-            exactly one row for each person.
+        InputError: the file cannot be read, contains none of these, has wrong shapes or non-finite numbers, or does not
+            have exactly one row per person.
     """
     arrays = read_arrays(path)
     shapes = {"vertices_m": (None, 3), "joints_m": (14, 3), "rotations": (24, 3, 3), "pose": (72,), "shape": (10,)}
@@ -64,7 +64,7 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
         fits = fits and all(w in (None, s) for w, s in zip(wanted, array.shape[1:], strict=True))
         if not fits or len(array) != count:
             expected = ", ".join([str(count), *("V" if w is None else str(w) for w in wanted)])
-            raise InputError(f"{name} of {path} has the shape {array.shape}, expected ({expected}): a row a person")
+            raise InputError(f"{name} of {path} has the shape {array.shape}, expected ({expected}): one row per person")
         if not np.isfinite(array).all():
             raise InputError(f"{name} of {path} holds numbers that are not finite; nothing was scored")
     if "index" in arrays:
@@ -103,15 +103,15 @@ def _chunks(count: int) -> Iterator[range]:
 
 @torch.no_grad()
 def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str = "builtin") -> dict[str, Any]:
-    """MPJPE, PA-MPJPE and PVE in mm, what can be had of them, with the protocol and the errors joint by joint.
+    """Compute MPJPE, PA-MPJPE and PVE in mm as far as possible, with the protocol and per-joint errors.
 
     Args:
-        predictions: of :func:`read_predictions`.
-        dataset: with labels.
-        body: model that parameters and labels belong to, as :func:`meshtto.body.load_body` takes it.
+        predictions: result of :func:`read_predictions`.
+        dataset: a labeled data set.
+        body: body of the parameters and labels, see :func:`meshtto.body.load_body`.
 
     Raises:
-        InputError: labels or vertices are of another body.
+        InputError: labels or vertices belong to another body.
     """
     bodies = {"neutral": load_body(body)}
     neutral = bodies["neutral"]
@@ -136,15 +136,15 @@ def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str
         if made is None and "shape" in mine:
             made = neutral(_rotations(mine), mine["shape"]).vertices_m
         found = mine["joints_m"] if made is None else neutral.evaluation_joints(made)
-        has_mesh, labelled = labels["has_mesh"], neutral.evaluation_joints(true)
-        target, known = joint_targets(labelled, labels["joints_m"], labels["joints_confidence"], has_mesh)
+        has_mesh, labeled = labels["has_mesh"], neutral.evaluation_joints(true)
+        target, known = joint_targets(labeled, labels["joints_m"], labels["joints_confidence"], has_mesh)
         metrics["mpjpe"].update(found, target, known)
         metrics["pa_mpjpe"].update(found, target, known)
         if made is not None:
             metrics["pve"].update(made, true, has_mesh)
     per_point = metrics["mpjpe"].per_point().tolist()
-    genders = "neutral" if body == "builtin" else Protocol.gender
-    others = "not known: predictions of others"
+    genders = Protocol.gender if body_source(body).gendered else "neutral"
+    others = "unknown: external predictions"
     protocol = Protocol(body=Path(body).name, gender=genders, evidence=others, boxes=others)
     return {
         "protocol": protocol.as_dict(),

@@ -1,4 +1,4 @@
-"""Errors on one data set after every step of adaptation."""
+"""Scores of each evaluation set after every adaptation step."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,14 +17,14 @@ __all__ = ["Evaluation", "Scores"]
 
 
 class Scores(nn.Module):
-    """MPJPE, PA-MPJPE and PVE in mm, 2D error in pixels of the crop, from 0 steps to the last; who diverged on the way.
+    """Scores of one set after every adaptation step: MPJPE, PA-MPJPE and PVE in mm, 2D error in pixels of the crop.
 
-    Joints are regressed from the vertices of both sides; where a sample's mesh is not labelled, its labelled joints are
-    compared with, relative to their pelvis. Padding does not count.
+    Joints are regressed from the vertices of prediction and label. If a sample's mesh is not labeled, its labeled
+    joints are used instead, relative to their pelvis. Padding does not count. Diverged adaptations are counted.
 
     Args:
         name: prefix of the logged names, such as val.
-        steps: of adaptation.
+        steps: number of adaptation steps.
     """
 
     def __init__(self, name: str, steps: int) -> None:
@@ -41,18 +41,18 @@ class Scores(nn.Module):
 
     @torch.no_grad()
     def update(self, step: int, prediction: BodyPrediction, batch: MeshBatch, vertices_m: Any, body: Body) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
-            step: how many steps of adaptation have been taken.
-            prediction: what was then predicted.
-            batch: with labels.
-            vertices_m: of the labels, [batch, vertex, 3].
-            body: whose regressors are used.
+            step: number of adaptation steps so far.
+            prediction: the prediction after these steps.
+            batch: the labeled batch.
+            vertices_m: vertices of the labels, [batch, vertex, 3].
+            body: body whose regressors are used.
         """
         counted = batch.index >= 0
-        labelled = body.evaluation_joints(vertices_m)
-        target, known = joint_targets(labelled, batch.joints_m, batch.joints_confidence, batch.has_mesh)
+        labeled = body.evaluation_joints(vertices_m)
+        target, known = joint_targets(labeled, batch.joints_m, batch.joints_confidence, batch.has_mesh)
         found = body.evaluation_joints(prediction.vertices_m)
         joints = counted & known
         metrics: Any = self.at[step]
@@ -62,59 +62,59 @@ class Scores(nn.Module):
         metrics["error_2d"].update(prediction.keypoints_px, batch.keypoints_px, batch.keypoints_confidence, counted)
 
     def count_diverged(self, diverged: Bool[Tensor, " batch"], batch: MeshBatch) -> None:
-        """Count whose adaptation led astray; the errors of these people are those of the network without it."""
+        """Count diverged adaptations; the errors of these people are those of the unadapted network."""
         self.diverged.update(diverged[batch.index >= 0].long())
         self.adapted.update((batch.index >= 0).long())
 
     def people(self) -> dict[str, int]:
-        """How many were recovered, and how many of their adaptations diverged."""
+        """Return how many people were recovered, and how many of their adaptations diverged."""
         return {"recovered": int(self.adapted.compute()), "diverged": int(self.diverged.compute())}
 
     def curves(self) -> dict[str, list[float]]:
-        """Each error against the number of steps."""
+        """Return each error against the number of steps."""
         names = ("mpjpe", "pa_mpjpe", "pve", "error_2d")
         at: Any = self.at
         return {name: [round(float(metrics[name].compute()), 4) for metrics in at] for name in names}
 
     def per_joint(self) -> dict[str, list[float]]:
-        """MPJPE of each joint before and after adaptation."""
+        """Return MPJPE of each joint before and after adaptation."""
         ends: Any = (self.at[0], self.at[-1])
         first, last = (metrics["mpjpe"].per_point().tolist() for metrics in ends)
         return {name: [round(a, 3), round(b, 3)] for name, a, b in zip(EVALUATION14, first, last, strict=True)}
 
     def compute(self) -> dict[str, float]:
-        """The last step's errors and the number of diverged adaptations, as they are logged."""
+        """Return the last step's errors and the number of diverged adaptations, by their logged names."""
         errors = {f"{self.name}/{name}": curve[-1] for name, curve in self.curves().items()}
         return {**errors, f"{self.name}/diverged": float(self.people()["diverged"])}
 
 
-#: Takes a watcher that is shown every step of adaptation.
+#: Adapts to a batch; its argument is called with every adaptation step.
 Recover = Callable[[Callable[[int, BodyPrediction], None]], Recovery]
 
 
 class Evaluation:
-    """Scores of each set after every step of adaptation.
+    """Scores of all sets in one evaluation.
 
     Args:
         names: prefix of each set's scores, such as val or report/3dpw.
-        steps: of adaptation.
-        device: where to count.
+        steps: number of adaptation steps.
+        device: device of the metrics.
     """
 
     def __init__(self, names: Iterable[str], steps: int, device: torch.device) -> None:
-        with torch.inference_mode(False):  # adaptation needs gradients, so counting happens outside of it
+        with torch.inference_mode(False):  # adaptation needs gradients, so the metrics are updated outside of it
             self._sets = [Scores(name, steps).to(device) for name in names]
 
     def add(
         self, batch: MeshBatch, number: int, vertices_m: Float[Tensor, "batch vertex 3"], body: Body, recover: Recover
     ) -> None:
-        """Adapt to a batch of one set, and count it.
+        """Adapt to a batch of one set and add its scores.
 
         Args:
-            batch: with labels.
-            number: of the set.
-            vertices_m: of the labels.
-            body: of predictions.
+            batch: the labeled batch.
+            number: number of the set.
+            vertices_m: vertices of the labels.
+            body: body of predictions.
             recover: adapts to the batch.
         """
         scores = self._sets[number]
@@ -125,11 +125,11 @@ class Evaluation:
         scores.count_diverged(recover(count).diverged, batch)
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """Set → the last step's errors under the names they are logged by; all processes ask together."""
+        """Return set → the last step's errors by their logged names; a collective call."""
         return {scores.name: scores.compute() for scores in self._sets}
 
     def results(self) -> dict[str, Any]:
-        """Set → errors against steps and joint by joint, and how many people diverged; all processes ask together."""
+        """Return set → errors against steps and per joint, and the number of diverged people; a collective call."""
         return {
             scores.name: {
                 "against_steps": scores.curves(),
@@ -141,7 +141,7 @@ class Evaluation:
 
     @staticmethod
     def after_steps(results: dict[str, Any]) -> dict[str, float]:
-        """Errors after 0, 1, … steps as loggers take them: val/mpjpe/after_3."""
+        """Return errors after 0, 1, … steps by their logged names, such as val/mpjpe/after_3."""
         return {
             f"{name}/{error}/after_{step}": value
             for name, found in results.items()

@@ -1,4 +1,4 @@
-"""The table's page: errors before and after adaptation, by which protocol, on what, and how to have it again."""
+"""Write the table's page: errors before and after adaptation, with protocol, data and provenance."""
 
 import csv
 import math
@@ -27,16 +27,16 @@ _SHOWN_JOINTS = 4
 
 @dataclass(frozen=True)
 class Result:
-    """One line's test with one seed on one set.
+    """The test of one table row with one seed on one set.
 
     Attributes:
-        line: whose.
-        seed: of its training.
+        line: the table row.
+        seed: the seed of its training.
         report: name of the set.
-        curves: error → its value after 0, 1, 2 … steps; mm, and pixels of the crop for the 2D error.
-        per_joint: joint → MPJPE before and after, mm.
-        people: "adapted" and what became of them, where the test counted.
-        protocol: what the figures mean.
+        curves: error → its values after 0, 1, 2 … steps; in mm, and in pixels of the crop for the 2D error.
+        per_joint: joint → MPJPE before and after adaptation, in mm.
+        people: number of adapted people and outcomes, if the test counted them.
+        protocol: the protocol of the scores.
     """
 
     line: Line
@@ -49,17 +49,17 @@ class Result:
 
 
 def title(scale: Scale) -> str:
-    """Says at which scale, so that no small figure stands under the paper's heading."""
+    """Return the page's title, which states the scale, so that small-scale numbers never look like the paper's."""
     if scale == "paper":
-        return "Human mesh recovery at the paper's scale: test-time optimisation inside training"
+        return "Human mesh recovery at the paper's scale: test-time optimization inside training"
     return (
-        "Human mesh recovery at a small scale, NOT the paper's data, networks or budget: test-time optimisation inside "
+        "Human mesh recovery at a small scale, NOT the paper's data, networks or budget: test-time optimization inside "
         "training on the built-in body"
     )
 
 
 def collect(cells: Sequence[Cell]) -> tuple[list[Result], list[str]]:
-    """All results that there are, and notes: why lines lack some, and what else is to be known of them."""
+    """Return all available results, and notes on rows and on missing results."""
     results: list[Result] = []
     notes = [f"{cell.line.label}: {cell.line.note}" for cell in cells if cell.line.note]
     missing: dict[str, list[str]] = {}
@@ -89,30 +89,30 @@ def _table(labels: Sequence[str], results: Sequence[Result], report: str, *, pap
     head = ["training, adaptation", "seeds", "people", "steps"]
     for name in _ERRORS.values():
         head += [f"{name} before", "after"]
-    rows = ["| " + " | ".join([*head, "least PA-MPJPE (at step), no result"]) + " |"]
+    rows = ["| " + " | ".join([*head, "lowest PA-MPJPE (at step), not a result"]) + " |"]
     rows.append("|---|" + "---:|" * len(head))
     for label in labels:
         own = [r for r in results if r.line.label == label and r.report == report]
         cells = [str(len(own)) if own else "", _people(own), str(len(own[0].curves["mpjpe"]) - 1) if own else ""]
         for error in _ERRORS:
             cells += [mean_and_spread([r.curves[error][end] for r in own]) for end in (0, -1)]
-        rows.append(f"| {label} | " + " | ".join([*cells, _least(own)]) + " |")
+        rows.append(f"| {label} | " + " | ".join([*cells, _lowest(own)]) + " |")
     for label, sets in PUBLISHED.items() if paper else ():
-        stands = sets.get(report)
-        if stands:
-            values = [f"{stands[error]:.1f}" if error in stands else "" for error in ("mpjpe", "pa_mpjpe", "pve")]
+        printed = sets.get(report)
+        if printed:
+            values = [f"{printed[error]:.1f}" if error in printed else "" for error in ("mpjpe", "pa_mpjpe", "pve")]
             after = " | ".join(f" | {value}" for value in values)
             rows.append(f"| {label}, printed in the paper |  |  |  | {after} |  |  |  |")
     return "\n".join(rows)
 
 
 def _people(results: Sequence[Result]) -> str:
-    told = {", ".join(f"{value} {name}" for name, value in r.people.items() if value) for r in results}
-    return "; ".join(sorted(told))
+    counts = {", ".join(f"{value} {name}" for name, value in r.people.items() if value) for r in results}
+    return "; ".join(sorted(counts))
 
 
-def _least(results: Sequence[Result]) -> str:
-    """What nobody can have: the step that the test labels would choose."""
+def _lowest(results: Sequence[Result]) -> str:
+    """Return the lowest error over steps, which only test labels could select."""
     if not results:
         return ""
     curve = [value if math.isfinite(value) else math.inf for value in _mean_curve(results, "pa_mpjpe")]
@@ -129,28 +129,28 @@ def write(
     command: str,
     out: Path,
 ) -> Path:
-    """Write Markdown, CSV and plots; gives the Markdown file.
+    """Write Markdown, CSV and plots; returns the Markdown file.
 
     Args:
         scale: "small" or "paper".
-        cells: of :func:`~meshtto.experiments.runs.compose`.
-        budget: of the small scale.
-        sets: role → what the set is.
-        command: what made the page.
-        out: folder to write to.
+        cells: result of :func:`~meshtto.experiments.runs.compose`.
+        budget: budget of the small scale.
+        sets: role → description of the set.
+        command: the command that made the page.
+        out: output folder.
     """
     results, notes = collect(cells)
     out.mkdir(parents=True, exist_ok=True)
     stem = f"meshtto_table1_{scale}"
     _write_csv(out / f"{stem}.csv", results)
-    parts = [f"# {title(scale)}", _what(scale, budget)]
+    parts = [f"# {title(scale)}", _introduction(scale, budget)]
     labels = [cell.line.label for cell in cells]
     reports = list(dict.fromkeys(r.report for r in results)) or (["3dpw", "h36m"] if scale == "paper" else ["builtin"])
     for report in reports:
         parts += [f"## On {report}", _table(labels, results, report, paper=scale == "paper")]
         own = [r for r in results if r.report == report]
         if own:
-            parts.append(_pictures(own, out, f"{stem}_{report}"))
+            parts.append(_plots(own, out, f"{stem}_{report}"))
     if notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
     if results:
@@ -167,19 +167,19 @@ def write(
 
 
 def _protocol(results: Sequence[Result]) -> str:
-    """What the figures depend on; where lines differ, which of them are meant, and of evidence always."""
+    """List what the scores depend on; name the rows where they differ, and always for evidence."""
     rows = []
     for key in dict.fromkeys(key for r in results for key in r.protocol):
         by_value: dict[str, dict[str, None]] = {}
         for r in results:
-            by_value.setdefault(r.protocol.get(key, "not said"), {})[r.line.label] = None
+            by_value.setdefault(r.protocol.get(key, "not stated"), {})[r.line.label] = None
         named = key == "evidence" or len(by_value) > 1
         rows += [f"- {key}: {value}" + (f" ({'; '.join(of)})" if named else "") for value, of in by_value.items()]
     return "\n".join(rows)
 
 
-def _pictures(results: Sequence[Result], out: Path, stem: str) -> str:
-    """Curves of all lines that adapt, and the first lines' joints."""
+def _plots(results: Sequence[Result], out: Path, stem: str) -> str:
+    """Write plots of the curves of all adapted rows, and of the joints of the first rows."""
     by_line: dict[str, list[Result]] = {}
     for result in results:
         by_line.setdefault(result.line.label, []).append(result)
@@ -190,25 +190,25 @@ def _pictures(results: Sequence[Result], out: Path, stem: str) -> str:
     }
     shown = {label: own[0].per_joint for label, own in list(by_line.items())[:_SHOWN_JOINTS]}
     write_bytes(out / f"{stem}_joints.png", per_joint(shown))
-    text = f"![MPJPE joint by joint]({stem}_joints.png)"
+    text = f"![MPJPE per joint]({stem}_joints.png)"
     if curves:
         write_bytes(out / f"{stem}_curves.png", against_steps(curves))
-        text = f"![errors against steps of adaptation]({stem}_curves.png)\n\n{text}"
+        text = f"![errors against adaptation steps]({stem}_curves.png)\n\n{text}"
     return text
 
 
-def _what(scale: Scale, budget: Budget) -> str:
+def _introduction(scale: Scale, budget: Budget) -> str:
     if scale == "paper":
-        return "Each training with the recipe of its config; the paper's figures stand beside ours. Errors in mm."
+        return "Each training follows the recipe of its config; the paper's numbers are listed too. Errors in mm."
     return (
-        f"One regression a seed is trained for {budget.start} steps of 16 pictures; every training goes on from it "
-        f"for {budget.steps} steps, on the same pictures in the same order. Errors in mm, the 2D error (against the "
-        "true projection) in pixels of the crop. An empty cell was not run."
+        f"For each seed, one regression is trained for {budget.start} steps of 16 images; every training continues "
+        f"from it for {budget.steps} steps, on the same images in the same order. Errors in mm, the 2D error (against "
+        "the true projection) in pixels of the crop. An empty cell was not run."
     )
 
 
 def _chain(cell: Cell) -> list[Run]:
-    """The first seed's runs of a line, in their order."""
+    """Return the first seed's runs of a row, in order."""
     if not cell.tests:
         return []
     chain: list[Run] = [cell.tests[min(cell.tests)]]
@@ -239,7 +239,7 @@ def _provenance(cells: Sequence[Cell]) -> str:
 
 
 def _write_csv(path: Path, results: Sequence[Result]) -> None:
-    """A line for each test, set and step."""
+    """Write a line for each test, set and step."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["training and adaptation", "seed", "set", "step", *_ERRORS])

@@ -1,7 +1,7 @@
-"""The figures that "Test-time optimization inside training" (NeurIPS 2024) prints in its main table, in mm.
+"""Results printed in the main table of "Test-time optimization inside training" (NeurIPS 2024), in mm.
 
-The authors quote each method's best; the Human3.6M columns mix protocols (joints regressed from fitted meshes, and
-joints of motion capture). They stand beside ours in a table of the paper's scale alone.
+The authors quote each method's best result; the Human3.6M columns mix protocols (joints regressed from fitted meshes,
+and motion capture joints). They are only listed beside ours at the paper's scale.
 """
 
 __all__ = ["PUBLISHED"]

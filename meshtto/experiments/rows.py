@@ -1,4 +1,4 @@
-"""What stands in the table: how each line is trained, how it is adapted at test time, and on what it is tested."""
+"""The rows of the table: how each is trained, how it is adapted at test time, and on what it is tested."""
 
 import json
 from collections.abc import Mapping
@@ -11,25 +11,25 @@ __all__ = ["PAPER", "SMALL", "START", "Line", "Scale", "lines"]
 
 Scale = Literal["small", "paper"]
 
-#: At the small scale; the paper's 1e-5, and EFT's 5e-6, are for networks that are nearly right. The inner step in
-#: training is the same, by builtin_small.yaml. Chosen by the 2D loss on validation people.
+#: For the small scale; the paper's 1e-5, and EFT's 5e-6, suit networks that are almost converged. The inner step in
+#: training uses the same values (builtin_small.yaml). Chosen by the 2D loss on validation people.
 _SGD = {"lr": 1e-3, "clip_norm": 1.0}
 _ADAM = {"lr": 1e-4}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        label: training, and way of adapting.
+        label: training and adaptation.
         name: folder of its test.
-        training: whose weights are tested.
-        phases: of adaptation at test time, as a config has them.
-        evidence: what the 2D joints at test time come from: "detector" or "truth".
-        few: test on a small set: each person has a network of their own.
-        more: other options at test time.
-        note: what else a reader must know.
+        training: the training whose weights are tested.
+        phases: phases of adaptation at test time, as in a config.
+        evidence: source of the 2D joints at test time: "detector" or "truth".
+        few: test on a small set, because each person has their own network.
+        more: other test-time options.
+        note: a remark for the reader.
     """
 
     label: str
@@ -43,7 +43,7 @@ class Line:
 
     @property
     def options(self) -> dict[str, str]:
-        """Of the verb `test`."""
+        """Return the options of the verb `test`."""
         test_time = {"phases": list(self.phases), "ignored_joints": [], **self.more}
         return {f"model.init_args.test_time.{key}": json.dumps(value) for key, value in test_time.items()}
 
@@ -65,7 +65,7 @@ _BY_ADAM = {
 }
 _META_BY_ADAM = Recipe("meta_by_adam", "builtin_small_meta.yaml", _BY_ADAM)
 _DUAL_BY_ADAM = Recipe("dual_by_adam", "builtin_small.yaml", _BY_ADAM)
-#: What all trainings of a seed go on from at the small scale.
+#: The training from which all others of a seed continue at the small scale.
 START = Recipe("start", "builtin_small_regression.yaml")
 
 SMALL = (
@@ -87,7 +87,7 @@ SMALL = (
     Line("Dual, Adam in training too", "dual_by_adam", _DUAL_BY_ADAM, (_phase("Adam", _ADAM),)),
 )
 
-#: EFT's own way, as `meshtto.methods.EFT` has it by default; the config of its training gives no tolerance.
+#: EFT's options, the defaults of `meshtto.methods.EFT`; its training config has no tolerance.
 _EFT = {
     "enough_2d": 2e-4,
     "ignored_joints": ["right_ankle", "right_hip", "left_hip", "left_ankle", "pelvis"],
@@ -117,5 +117,5 @@ PAPER = (
 
 
 def lines(scale: Scale) -> tuple[Line, ...]:
-    """The lines that can be trained at a scale."""
+    """Return the rows that can be trained at a scale."""
     return SMALL if scale == "small" else PAPER

@@ -1,4 +1,4 @@
-"""From lines to runs: one training for each seed that lines share, one test for each line and seed."""
+"""The runs of the table: one training per seed, shared between rows, and one test per row and seed."""
 
 import json
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ __all__ = ["BUDGET", "Cell", "compose", "data_sets", "report_sets"]
 _OVER = "table_small.yaml"
 
 
-#: What every row of the small table is given where nothing else is asked for.
+#: Default budget of every row of the small table.
 BUDGET = Budget(3000, 600)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A line, and its tests by seed; `missing` says why it has none."""
+    """A row and its tests by seed; `missing` explains why it has none."""
 
     line: Line
     tests: dict[int, Run]
@@ -43,24 +43,24 @@ def compose(
     only: Sequence[str] = (),
     overrides: Sequence[str] = (),
 ) -> list[Cell]:
-    """Every line of the table.
+    """Return all rows of the table with their runs.
 
     Args:
         scale: "small" or "paper".
-        seeds: one training of each kind for each.
-        budget: of the small scale.
-        runs: where runs are kept.
+        seeds: seeds of each training.
+        budget: budget of the small scale.
+        runs: folder of all runs.
         root: the folder that configs call ``data/``.
-        only: labels or names of the lines to run; all where empty.
-        overrides: command line options handed to every run.
+        only: labels or names of the rows to run; default: all.
+        overrides: command line options passed to every run.
 
     Raises:
-        InputError: there is no line of a name in `only`.
+        InputError: `only` names an unknown row.
     """
     known = {name.casefold() for line in lines(scale) for name in (line.label, line.name)}
     for name in only:
         if name.casefold() not in known:
-            raise InputError(f"no line is called {name}; expected some of {'; '.join(x.label for x in lines(scale))}")
+            raise InputError(f"no row is called {name}; expected some of {'; '.join(x.label for x in lines(scale))}")
     wanted = {name.casefold() for name in only}
     cells = []
     for line in lines(scale):
@@ -68,7 +68,7 @@ def compose(
             continue
         absent = [] if scale == "small" else _absent(line, root)
         if absent:
-            cells.append(Cell(line, {}, f"not at hand: {', '.join(absent)} (data/ is --data)"))
+            cells.append(Cell(line, {}, f"missing: {', '.join(absent)} (data/ is --data)"))
             continue
         make = _Runs(scale, budget, runs / scale / "meshtto", root, tuple(overrides))
         cells.append(Cell(line, {seed: make.test(line, seed) for seed in seeds}))
@@ -77,7 +77,7 @@ def compose(
 
 @dataclass(frozen=True)
 class _Runs:
-    """Runs that share everything but line and seed."""
+    """Creates runs that share everything except row and seed."""
 
     scale: Scale
     budget: Budget
@@ -107,7 +107,7 @@ class _Runs:
         return self._fit(training, seed, self.budget.EPOCHS, self.budget.steps // self.budget.EPOCHS, start)
 
     def _fit(self, training: Recipe, seed: int, epochs: int, steps: int, start: Run | None) -> Run:
-        """A training; with `steps` 0 an epoch is as long as its config says."""
+        """Return a training; with `steps` 0 the config determines the length of an epoch."""
         folder = self.folder / f"seed{seed}" / training.name
         options = {
             "seed_everything": str(seed),
@@ -117,10 +117,10 @@ class _Runs:
             **training.options,
         }
         if training is START:
-            options["model.init_args.training.final_lr"] = "1.0"  # the trainings that go on from it bring it down
+            options["model.init_args.training.final_lr_ratio"] = "1.0"  # trainings that continue from it reduce it
         if start is not None:
             options["model.init_args.training.init_from"] = str(start.last)
-            if _has_auxiliary(training):  # from the same network as the regressor, which holds no auxiliary one
+            if _has_auxiliary(training):  # start it from the same network, which has no auxiliary network
                 options["model.init_args.auxiliary.init_from"] = str(start.last)
             options["model.init_args.training.warmup_steps"] = str(epochs * steps // 8)
         return Run(folder, self._words("fit", folder, training, options), epochs, steps, start, "meshtto")
@@ -131,7 +131,7 @@ class _Runs:
         return (verb, *words, *given(options, folder), *self.overrides)
 
     def _places(self, training: Recipe) -> dict[str, str]:
-        """Options that tell a run where the paper's data are, where that is not the folder ``data``."""
+        """Return options with the paths of the paper's data, if these are not in the folder ``data``."""
         if self.scale == "small" or self.root is None:
             return {}
         content = relocated(merged(configs_folder("meshtto") / training.config), self.root)
@@ -140,7 +140,7 @@ class _Runs:
 
 
 def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[str, Any]]:
-    """The sets that a line is tested on, as a config has them."""
+    """Return the sets that a row is tested on, as in a config."""
     if scale == "small":
         sets = data_sets(scale, line.training)["report"]
         arguments = sets["builtin"]["init_args"] | {"evidence": line.evidence}
@@ -151,18 +151,18 @@ def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[s
 
 
 def data_sets(scale: Scale, training: Recipe) -> dict[str, Any]:
-    """The section ``data`` of a training's configs."""
+    """Return the section ``data`` of a training's configs."""
     name = _OVER if scale == "small" else training.config
     return merged(configs_folder("meshtto") / name)["data"]
 
 
 def _has_auxiliary(training: Recipe) -> bool:
-    """Whether a training has two networks."""
+    """Return whether a training has two networks."""
     content = merged(configs_folder("meshtto") / training.config)
     return content["model"]["class_path"].endswith(".Dual")
 
 
 def _absent(line: Line, root: Path | None) -> list[str]:
-    """Files and folders that a line's configs name and that are not there."""
+    """Return the missing files and folders that a row's configs name."""
     paths = dict.fromkeys(named(merged(configs_folder("meshtto") / line.training.config)))
     return [path for path in paths if not Path(relocated(path, root)).exists()]

@@ -18,7 +18,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name's module when it is first asked for: lightning is slow to load."""
+    """Import a name's module on first access: lightning is slow to load."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name], __name__), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -1,4 +1,4 @@
-"""The body models of a run: what predictions are made of, and what labels belong to."""
+"""Cache of the body models of a run: the body of predictions and the bodies of labels."""
 
 from functools import lru_cache
 
@@ -6,49 +6,50 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from meshtto.body import Body, load_body
+from meshtto.body import Body, body_source, load_body
 from meshtto.types import GENDERS
 
-__all__ = ["Bodies"]
+__all__ = ["BodyCache"]
 
 
 @lru_cache(maxsize=8)
 def _loaded(name: str, gender: str, device: str) -> Body:
-    """Constant, so that all methods of a process can share it."""
+    """Load a body; bodies are constant, so all methods of a process share them."""
     return load_body(name, gender).to(device)
 
 
-class Bodies:
-    """Loaded when first asked for, once on each device.
+class BodyCache:
+    """Loads each body on first use, once per device.
 
-    Not a module: a body is the user's file, under terms of its own, and must not end up in checkpoints.
+    This is not a module: a body is the user's file, under its own license, and must not end up in checkpoints.
 
     Args:
-        name: as :func:`meshtto.body.load_body` takes it.
+        name: see :func:`meshtto.body.load_body`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.gendered = body_source(name).gendered
 
-    def of(self, gender: str, device: torch.device) -> Body:
-        """The body of a gender; the built-in one is one for all."""
-        return _loaded(self.name, "neutral" if self.name == "builtin" else gender, str(device))
+    def get(self, gender: str, device: torch.device) -> Body:
+        """Return the body of a gender; the same for all genders if the body is not gendered."""
+        return _loaded(self.name, gender if self.gendered else "neutral", str(device))
 
-    def labelled(
+    def label_vertices(
         self,
         rotations: Float[Tensor, "batch 24 3 3"],
         shape: Float[Tensor, "batch 10"],
         gender: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch vertex 3"]:
-        """Vertices of labels, each under its own gender's body."""
-        # Asking a GPU which there are costs a wait.
-        found = [GENDERS.index("neutral")] if self.name == "builtin" else torch.unique(gender).tolist()
+        """Return the vertices of labels, each posed with the body of its gender."""
+        # unique() synchronizes a GPU: skip it if there is only one body.
+        found = torch.unique(gender).tolist() if self.gendered else [GENDERS.index("neutral")]
         if len(found) == 1:
-            return self.of(GENDERS[found[0]], rotations.device)(rotations, shape).vertices_m
-        neutral = self.of("neutral", rotations.device)(rotations, shape).vertices_m
+            return self.get(GENDERS[found[0]], rotations.device)(rotations, shape).vertices_m
+        neutral = self.get("neutral", rotations.device)(rotations, shape).vertices_m
         vertices = neutral.clone()
         for position in found:
             mine = gender == position
             if GENDERS[position] != "neutral":
-                vertices[mine] = self.of(GENDERS[position], rotations.device)(rotations[mine], shape[mine]).vertices_m
+                vertices[mine] = self.get(GENDERS[position], rotations.device)(rotations[mine], shape[mine]).vertices_m
         return vertices

@@ -1,4 +1,4 @@
-"""The last scores of a run as a JSON file, whatever logger is in use, with the protocol they were taken under."""
+"""Callbacks that write a run's final scores and predictions to files."""
 
 import json
 from pathlib import Path
@@ -17,12 +17,12 @@ __all__ = ["PredictionFile", "ScoreFile"]
 
 
 class ScoreFile(ScoreCallback):
-    """Writes ``scores.json`` (after `fit`), ``scores-validate.json`` or ``scores-test.json``.
+    """Write ``scores.json`` (after `fit`), ``scores-validate.json`` or ``scores-test.json``.
 
-    Each holds the protocol and, for every set, the errors after 0, 1, 2 … steps of adaptation and joint by joint.
+    Each contains the protocol and, for every set, the errors after 0, 1, 2 … adaptation steps and per joint.
 
     Args:
-        path: the file; in the run's folder where not given.
+        path: the file; default: in the run's folder.
     """
 
     def __init__(self, path: str | None = None):
@@ -30,24 +30,25 @@ class ScoreFile(ScoreCallback):
         self.path = path
 
     def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
-        """Write the module's results; a run that evaluates nothing has an empty file."""
+        """Write the module's results; a run that evaluates nothing writes empty ones."""
         results = getattr(pl_module, "results", None)
         if not trainer.is_global_zero or trainer.sanity_checking or not (results or self._fitted):
             return
-        results = results or {"protocol": {}, "sets": {}}  # a run without anything to evaluate has ended all the same
+        results = results or {"protocol": {}, "sets": {}}  # marks the run as finished
         content = {"method": type(pl_module).__name__, **self.position(trainer), **results}
         path = run_folder(trainer) / name if self.path is None else Path(self.path)
         write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 class PredictionFile(BasePredictionWriter):
-    """Writes what the verb `predict` finds: ``index``, ``name``, ``rotations``, ``shape``, ``camera``,
-    ``keypoints_px``, ``steps`` taken, and whether adaptation ``diverged``.
+    """Write the predictions of the verb `predict` to one NPZ file, which the verb `evaluate` reads.
 
-    Rows are in the order of the data set. Vertices follow from rotations and shape, with the same body.
+    Its arrays are ``index``, ``name``, ``rotations``, ``shape``, ``camera``, ``keypoints_px``, the ``steps`` taken, and
+    whether adaptation ``diverged``. Rows are in the order of the data set. Vertices can be computed from rotations and
+    shape with the same body.
 
     Args:
-        path: the file; ``predictions.npz`` in the run's folder where not given.
+        path: the file; default: ``predictions.npz`` in the run's folder.
     """
 
     def __init__(self, path: str | None = None):
@@ -57,7 +58,7 @@ class PredictionFile(BasePredictionWriter):
     def write_on_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule, predictions: Any, batch_indices: Any
     ) -> None:
-        """Gather from all processes and write once."""
+        """Gather predictions from all processes and write them once."""
         rows = []
         for batch, recovery in predictions:
             made = recovery.prediction

@@ -1,4 +1,4 @@
-"""Recovered meshes as pictures, to be looked at while training runs."""
+"""Callback that logs images of recovered meshes during training."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from torch import Tensor
 from hamipose.draw import grid
 from hamipose.running.pictures import EvaluationImages
 from meshtto.body.preview import paint_mesh
-from meshtto.methods.targets import box_of, size_of
+from meshtto.methods.targets import crop_box, crop_size
 from meshtto.types import BodyPrediction, MeshBatch
 
 __all__ = ["MeshImages"]
 
-_HEIGHT = 192  # what smaller crops are enlarged to
+_HEIGHT = 192  # minimum height to which small crops are enlarged
 
 
 class MeshImages(EvaluationImages):
-    """The first people of each evaluation set: the crop, the network's mesh, and the mesh after adaptation.
+    """Draw the first people of each evaluation set: the crop, the network's mesh, and the mesh after adaptation.
 
     Args:
-        count: people of each set.
-        every_n_epochs: how often.
+        count: people per set.
+        every_n_epochs: interval in epochs.
     """
 
     def __init__(self, count: int = 4, every_n_epochs: int = 5):
@@ -43,12 +43,12 @@ class MeshImages(EvaluationImages):
 
 
 def _first(batch: MeshBatch, count: int) -> MeshBatch:
-    """A batch of the first people."""
+    """Return a batch of the first people."""
     return MeshBatch(**{name: value[:count] for name, value in vars(batch).items()})
 
 
 def _enlarged(images: UInt8[Tensor, "batch 3 height width"]) -> list[np.ndarray]:
-    """Crops as pictures, RGB."""
+    """Return the crops as RGB images."""
     factor = max(1, _HEIGHT // images.shape[-2])
     pictures = images.permute(0, 2, 3, 1).cpu().numpy()
     return [cv2.resize(p, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR) for p in pictures]
@@ -56,9 +56,9 @@ def _enlarged(images: UInt8[Tensor, "batch 3 height width"]) -> list[np.ndarray]
 
 @torch.no_grad()
 def _painted(crops: list[np.ndarray], prediction: BodyPrediction, method: Any, batch: MeshBatch) -> list[np.ndarray]:
-    """The crops with meshes over them."""
-    size = size_of(batch)
-    pixels = method.regressor.camera.project(prediction.vertices_m, prediction.camera, box_of(batch), size)
+    """Draw meshes over the crops."""
+    size = crop_size(batch)
+    pixels = method.regressor.camera.project(prediction.vertices_m, prediction.camera, crop_box(batch), size)
     factor = crops[0].shape[0] / size[0]
     enlarged = ((pixels + 0.5) * factor - 0.5).float().cpu().numpy()
     faces, vertices = method.body.faces.cpu().numpy(), prediction.vertices_m.float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Pictures that a user points to: one, a folder of them, a video."""
+"""Open a user's input: an image, a folder of images, or a video."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,42 +14,46 @@ from hamipose.data.video import Video
 from hamipose.errors import InputError
 from hamipose.io.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
 
-__all__ = ["Pictures", "Shown", "open_pictures"]
+__all__ = ["Frame", "Frames", "open_frames"]
 
 
 @dataclass
-class Shown:
-    """A picture and what it is called."""
+class Frame:
+    """An image or video frame, and its name.
+
+    Attributes:
+        image: RGB.
+        name: file name of an image; file name#number of a video frame.
+        number: number of a video frame.
+        path: the file, with #number for a video frame.
+    """
 
     image: UInt8[np.ndarray, "height width 3"]
     name: str
-    """File name of a picture; file name#number of a video's frame."""
-    frame: int | None = None
-    """Number of a video's frame."""
+    number: int | None = None
     path: Path | None = None
-    """The file, with #number for a video's frame."""
 
     @property
     def stem(self) -> str:
-        """What the names of its files begin with.
+        """Return the prefix of its output files.
 
-        >>> Shown(np.zeros((1, 1, 3), np.uint8), "clip.mp4#12", 12).stem
+        >>> Frame(np.zeros((1, 1, 3), np.uint8), "clip.mp4#12", 12).stem
         'clip-000012'
         """
-        if self.frame is None:
+        if self.number is None:
             return Path(self.name).stem
-        return f"{Path(self.name.rpartition('#')[0]).stem}-{self.frame:06d}"
+        return f"{Path(self.name.rpartition('#')[0]).stem}-{self.number:06d}"
 
 
-class Pictures:
-    """Pictures one by one; unreadable ones are left out and listed.
+class Frames:
+    """Iterates over images or frames; unreadable ones are skipped and listed.
 
     Args:
-        dataset: where they come from.
-        rate: frames per second, of a video.
+        dataset: the images or frames.
+        rate: frames per second of a video.
 
     Attributes:
-        unreadable: a line for each, for each kind of picture that is not supported, and for frames that a video lacks.
+        unreadable: a line per unreadable image, per unsupported image format, and for missing frames of a video.
     """
 
     def __init__(self, dataset: UnlabelledDataset, rate: float | None = None) -> None:
@@ -62,12 +66,12 @@ class Pictures:
 
     @property
     def paths(self) -> list[Path]:
-        """The files, of pictures that are not a video's."""
+        """Return the paths of images; empty for a video."""
         if isinstance(self._dataset, ImageFolder):
             return self._dataset.paths
         return [self._dataset.path] if isinstance(self._dataset, OnePicture) else []
 
-    def __iter__(self) -> Iterator[Shown]:
+    def __iter__(self) -> Iterator[Frame]:
         for index in range(len(self._dataset)):
             try:
                 sample = self._dataset[index]
@@ -75,46 +79,46 @@ class Pictures:
                 self.unreadable.append(str(error))
                 continue
             name = Path(sample.name).name
-            frame = None if self.rate is None else int(name.rpartition("#")[2])
-            yield Shown(sample.image, name, frame, Path(sample.name))
+            number = None if self.rate is None else int(name.rpartition("#")[2])
+            yield Frame(sample.image, name, number, Path(sample.name))
 
 
 def _folder(source: str) -> ImageFolder:
-    """All below it, whose files must not overwrite each other's results."""
+    """Open a folder; reject images whose results would overwrite each other."""
     folder = ImageFolder(source)
     seen: dict[str, Path] = {}
     for path in folder.paths:
         if (other := seen.setdefault(path.stem, path)) is not path:
             raise InputError(
-                f"{other} and {path} would be written to files of the same name; rename one of them, or give a "
+                f"{other} and {path} would be written to files of the same name; rename one of them, or give one "
                 "folder at a time"
             )
     return folder
 
 
-def open_pictures(source: str, every: int = 1) -> Pictures:
-    """The pictures that `source` names: one, a folder of them, or a video. Photos are turned as their tags say.
+def open_frames(source: str, frame_stride: int = 1) -> Frames:
+    """Open an image, a folder of images, or a video. Photos are rotated according to their EXIF orientation.
 
     Args:
         source: a path.
-        every: use every n-th frame of a video.
+        frame_stride: use every n-th frame of a video.
 
     Raises:
-        InputError: there is no such thing, or two pictures of a folder differ in their folder or ending alone.
+        InputError: unusable path, or images of a folder that only differ in their subfolder or extension.
     """
     path = Path(source)
     if path.is_dir():
-        return Pictures(_folder(source))
+        return Frames(_folder(source))
     if not path.exists():
-        raise InputError(f"{source} does not exist; give a picture, a folder of pictures or a video")
+        raise InputError(f"{source} does not exist; give an image, a folder of images or a video")
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        video = Video(source, every=every)
+        video = Video(source, every=frame_stride)
         video.prepare()
-        return Pictures(video, video.rate)
+        return Frames(video, video.rate)
     if is_image(path):
-        return Pictures(OnePicture(path))
+        return Frames(OnePicture(path))
     if (reason := unread_reason(path)) is not None:
         raise InputError(f"{source}: {reason}")
     raise InputError(
-        f"{source} is neither a picture ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(VIDEO_SUFFIXES)})"
+        f"{source} is neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(VIDEO_SUFFIXES)})"
     )

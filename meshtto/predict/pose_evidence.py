@@ -1,4 +1,4 @@
-"""2D evidence that a model of hamipose finds in the same pictures: the one place where meshtto uses a pose model."""
+"""2D evidence from a pose model of hamipose; the only module of meshtto that uses pose models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,21 +11,21 @@ from hamipose.inference.predictor import load
 from hamipose.skeletons import SKELETONS
 from hamipose.types import UnlabelledSample
 from meshtto.joints import joints_named
-from meshtto.predict.frames import Shown
+from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence, Source, evidence_of
 
 __all__ = ["PoseModel"]
 
 
 class PoseModel(Source):
-    """Looks for one person in the whole picture, as `python -m hamipose predict` does without boxes.
+    """Finds one person per image with a pose model, as `python -m hamipose predict` does without boxes.
 
     Args:
         path: a model folder, a checkpoint, or the folder of a run.
-        device: torch's name of a device; the first GPU if there is one where not given.
+        device: torch device name; default: the first GPU, if any.
 
     Raises:
-        InputError: it cannot be read, or finds no joint of the body.
+        InputError: the model cannot be read, or finds no joint of the body.
     """
 
     def __init__(self, path: str | Path, device: str | None = None):
@@ -42,15 +42,15 @@ class PoseModel(Source):
     def __str__(self) -> str:
         return str(self.path)
 
-    def of(self, pictures: Sequence[Shown]) -> list[list[Evidence]]:
-        """The person of each picture, all pictures through the network together.
+    def of(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
+        """Return the person of each frame, with all frames in one batch.
 
         Raises:
-            InputError: what the network says is not finite.
+            InputError: the network's output is not finite.
         """
         samples = [
-            UnlabelledSample(shown.image, whole_box(shown.image.shape[1], shown.image.shape[0]), shown.name)
-            for shown in pictures
+            UnlabelledSample(frame.image, whole_box(frame.image.shape[1], frame.image.shape[0]), frame.name)
+            for frame in frames
         ]
         names = self._model.skeleton.keypoints
         return [

@@ -1,4 +1,4 @@
-"""People of pictures, a batch at a time: found, adapted, predicted. Who cannot be recovered is left out, and named."""
+"""Find, adapt to and predict the people of images in batches; people who cannot be recovered are skipped and listed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from hamipose.errors import InputError
 from meshtto.camera import full_from_crop
-from meshtto.data.sampling import collate, crop_of
+from meshtto.data.sampling import collate, crop_sample
 from meshtto.methods.base import MeshMethod
-from meshtto.methods.targets import box_of, size_of
+from meshtto.methods.targets import crop_box, crop_size
 from meshtto.predict.drawing import Figure
-from meshtto.predict.frames import Shown
+from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Source
-from meshtto.predict.samples import person_in, somebody_in
+from meshtto.predict.samples import person_sample, whole_image_sample
 from meshtto.test_time import Phase
 from meshtto.types import MeshBatch, MeshSample
 
-__all__ = ["Person", "Recovering", "batch_size", "crops_of", "recover_people"]
+__all__ = ["Person", "Recoverer", "collate_crops", "default_batch_size", "recover_people"]
 
 
 @dataclass
@@ -30,10 +30,10 @@ class Person:
     """One recovered person.
 
     Attributes:
-        number: in its picture.
-        vertices_m: in the axes of the picture's camera.
-        arrays: all numbers, by name.
-        facts: what is not an array.
+        number: number in its image.
+        vertices_m: vertices in the axes of the image's camera.
+        arrays: all arrays by name.
+        facts: all other results.
     """
 
     number: int
@@ -43,47 +43,49 @@ class Person:
 
     @property
     def figure(self) -> Figure:
-        """The person as drawn: through the camera that the mesh was fitted through."""
+        """Return the person for drawing, with the camera that the mesh was fitted with."""
         arrays = self.arrays
         return Figure(self.vertices_m, float(arrays["focal_px"]), arrays["principal_px"], bool(arrays["diverged"]))
 
 
-def batch_size(phases: list[Phase]) -> int:
-    """Return how many people are recovered together unless a user says: one where a batch shares its weights and people
-    would influence each other. (``test_time.memory_gib`` bounds their memory.)
+def default_batch_size(phases: list[Phase]) -> int:
+    """Return the default number of people recovered together.
+
+    It is one if a batch shares its weights, so that people do not influence each other. (``test_time.memory_gib``
+    limits memory.)
     """
     return 1 if any(phase.inner == "shared" for phase in phases) else 16
 
 
-def crops_of(method: MeshMethod, samples: list[MeshSample]) -> MeshBatch:
-    """What the network is shown of people, on its device."""
+def collate_crops(method: MeshMethod, samples: list[MeshSample]) -> MeshBatch:
+    """Crop samples to the network's input size and batch them on its device."""
     height, width = method.hparams["crop"]
-    batch: Any = collate([crop_of(sample, (height, width)) for sample in samples]).to(method.device)
+    batch: Any = collate([crop_sample(sample, (height, width)) for sample in samples]).to(method.device)
     return batch
 
 
 def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[Phase]) -> list[Person | None]:
-    """The people of pictures.
+    """Recover people.
 
     Args:
-        method: in eval mode.
-        samples: one a person, named picture#number.
-        phases: of adaptation; none: the network's answer as it is.
+        method: a mesh method in eval mode.
+        samples: a sample per person, named image#number.
+        phases: phases of adaptation; none means no adaptation.
 
     Returns:
-        One a sample; None: the network's answer is not made of numbers.
+        A person per sample; None if the prediction is not finite.
     """
-    batch = crops_of(method, samples)
+    batch = collate_crops(method, samples)
     recovery = method.recover(batch, phases)
     made = recovery.prediction
-    box, size = box_of(batch), size_of(batch)
+    box, size = crop_box(batch), crop_size(batch)
     view = method.regressor.camera.view(made.camera, box, size)
     keypoints_px = full_from_crop(made.keypoints_px, box, size)
     vertices_m = made.vertices_m + view.translation_m[:, None]
-    sound = vertices_m.isfinite().all(-1).all(-1).tolist()
+    finite = vertices_m.isfinite().all(-1).all(-1).tolist()
     people: list[Person | None] = []
     for i, sample in enumerate(samples):
-        if not sound[i]:
+        if not finite[i]:
             people.append(None)
             continue
         arrays = {
@@ -92,7 +94,7 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
             "shape": made.shape[i],
             "camera": made.camera[i],
             "translation_m": view.translation_m[i],
-            "box_centre_px": box.centre_px[i],
+            "box_center_px": box.center_px[i],
             "box_side_px": box.side_px[i],
             "focal_px": view.focal_px[i],
             "principal_px": view.principal_px[i],
@@ -106,7 +108,7 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
             "name": sample.name,
             "body": method.options.body,
             "axes": "camera: x right, y down, z forward, meters; pixel = focal_px (x, y) / z + principal_px",
-            "pose_is": "axis-angle of 24 joints, the first against the camera",
+            "pose_is": "axis-angle of 24 joints, the first relative to the camera",
             "steps": int(recovery.steps[i]),
             "diverged": bool(recovery.diverged[i]),
             "losses": [round(float(value), 6) for value in recovery.losses[:, i]],
@@ -117,20 +119,20 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
     return people
 
 
-class Recovering:
-    """Pictures in, their people out, in the same order.
+class Recoverer:
+    """Recovers the people of a sequence of images.
 
     Args:
-        method: in eval mode.
-        source: of 2D evidence; without it each picture is one person, and nothing is adapted.
-        phases: of adaptation.
-        focal_px: of the camera; each picture's diagonal where not known.
-        least: keypoints of less confidence do not count as found.
-        together: how many people are adapted at a time, and pictures looked at; by `batch_size` where not given.
+        method: a mesh method in eval mode.
+        source: source of 2D evidence; without it each image is one person, and nothing is adapted.
+        phases: phases of adaptation.
+        focal_px: focal length of the camera; default: each image's diagonal.
+        min_confidence: keypoints of lower confidence are ignored.
+        batch_size: people adapted together, and images processed together; default: `default_batch_size`.
 
     Attributes:
-        left_out: a line for each person or picture that was not recovered.
-        unadapted: a line for each person whose adaptation was given up.
+        skipped: a line per person or image that was not recovered.
+        unadapted: a line per person whose adaptation diverged.
     """
 
     def __init__(
@@ -140,54 +142,54 @@ class Recovering:
         phases: Sequence[Phase] = (),
         *,
         focal_px: float | None = None,
-        least: float = 0.0,
-        together: int | None = None,
+        min_confidence: float = 0.0,
+        batch_size: int | None = None,
     ):
         self.method = method
         self.source = source
         self.phases = list(phases)
         self.focal_px = focal_px
-        self.least = least
-        self.together = together or batch_size(self.phases)
-        self.left_out: list[str] = []
+        self.min_confidence = min_confidence
+        self.batch_size = batch_size or default_batch_size(self.phases)
+        self.skipped: list[str] = []
         self.unadapted: list[str] = []
 
-    def samples(self, pictures: Sequence[Shown]) -> list[list[MeshSample]]:
-        """The people of each picture, found but not yet recovered."""
+    def samples(self, frames: Sequence[Frame]) -> list[list[MeshSample]]:
+        """Return samples of the people of each frame."""
         if self.source is None:
-            return [[somebody_in(shown, self.focal_px)] for shown in pictures]
+            return [[whole_image_sample(frame, self.focal_px)] for frame in frames]
         people: list[list[MeshSample]] = []
-        for shown, found in zip(pictures, self.source.of(pictures), strict=True):
+        for frame, found in zip(frames, self.source.of(frames), strict=True):
             people.append([])
             if not found:
-                self.left_out.append(f"{shown.name}: no person in {self.source}")
+                self.skipped.append(f"{frame.name}: no person in {self.source}")
             for number, evidence in enumerate(found):
                 try:
-                    people[-1].append(person_in(shown, number, evidence, self.focal_px, self.least))
+                    people[-1].append(person_sample(frame, number, evidence, self.focal_px, self.min_confidence))
                 except InputError as error:
-                    self.left_out.append(str(error))
+                    self.skipped.append(str(error))
         return people
 
-    def stream(self, pictures: Iterable[Shown]) -> Iterator[tuple[Shown, list[Person]]]:
-        """Each picture with its people, some pictures at a time: nothing else is kept in memory."""
-        rest = iter(pictures)
-        while batch := list(islice(rest, self.together)):
+    def stream(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Person]]]:
+        """Yield each frame with its people in order; only one batch of frames is kept in memory."""
+        rest = iter(frames)
+        while batch := list(islice(rest, self.batch_size)):
             wanted = self.samples(batch)
             waiting = [sample for people in wanted for sample in people]
             found: list[Person | None] = []
-            for start in range(0, len(waiting), self.together):
-                found += recover_people(self.method, waiting[start : start + self.together], self.phases)
+            for start in range(0, len(waiting), self.batch_size):
+                found += recover_people(self.method, waiting[start : start + self.batch_size], self.phases)
             for sample, person in zip(waiting, found, strict=True):
                 if person is None:
-                    self.left_out.append(f"{sample.name}: the network says something else than numbers; is it trained?")
+                    self.skipped.append(f"{sample.name}: the prediction is not finite; is the network trained?")
                 elif person.facts["diverged"]:
                     self.unadapted.append(
-                        f"{sample.name}: adaptation has diverged, the mesh is the network's own; give fewer --steps, "
-                        "or train with a lower learning rate in test_time.phases"
+                        f"{sample.name}: adaptation diverged, the mesh is the unadapted one; give fewer --steps, or "
+                        "train with a lower learning rate in test_time.phases"
                     )
             recovered = iter(found)
-            for shown, people in zip(batch, wanted, strict=True):
-                yield shown, [person for person in islice(recovered, len(people)) if person is not None]
+            for frame, people in zip(batch, wanted, strict=True):
+                yield frame, [person for person in islice(recovered, len(people)) if person is not None]
 
 
 def _array(value: Tensor) -> np.ndarray:

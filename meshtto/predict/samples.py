@@ -1,26 +1,26 @@
-"""A user's people as the samples that a regressor reads."""
+"""Convert a user's images and keypoints to samples for a regressor."""
 
 import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.crops import whole_box
 from hamipose.errors import InputError
-from meshtto.data.base import box_of_joints, unknown_mesh
-from meshtto.predict.frames import Shown
+from meshtto.data.base import joint_box, unknown_mesh
+from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence
 from meshtto.types import MeshSample
 
-__all__ = ["person_in", "somebody_in"]
+__all__ = ["person_sample", "whole_image_sample"]
 
 
 def _sample(
-    shown: Shown, number: int, box_px: Float[np.ndarray, "4"], found: Evidence, focal_px: float | None
+    frame: Frame, number: int, box_px: Float[np.ndarray, "4"], found: Evidence, focal_px: float | None
 ) -> MeshSample:
-    height, width = shown.image.shape[:2]
+    height, width = frame.image.shape[:2]
     return MeshSample(
-        image=shown.image,
+        image=frame.image,
         box_px=box_px,
-        name=f"{shown.name}#{number}",
+        name=f"{frame.name}#{number}",
         keypoints_px=found.keypoints_px,
         keypoints_confidence=np.zeros(49, np.float32),
         evidence_px=found.keypoints_px,
@@ -33,50 +33,50 @@ def _sample(
     )
 
 
-def somebody_in(shown: Shown, focal_px: float | None = None) -> MeshSample:
-    """The person of a picture of whom nothing is known: the box is the whole picture.
+def whole_image_sample(frame: Frame, focal_px: float | None = None) -> MeshSample:
+    """Return the sample of an image without evidence: the box is the whole image.
 
     Args:
-        shown: the picture.
-        focal_px: of the camera; the picture's diagonal where not known.
+        frame: the image.
+        focal_px: focal length of the camera; default: the image's diagonal.
     """
-    height, width = shown.image.shape[:2]
+    height, width = frame.image.shape[:2]
     nothing = Evidence(np.zeros((49, 2), np.float32), np.zeros(49, np.float32))
-    return _sample(shown, 0, whole_box(width, height), nothing, focal_px)
+    return _sample(frame, 0, whole_box(width, height), nothing, focal_px)
 
 
-def person_in(
-    shown: Shown, number: int, found: Evidence, focal_px: float | None = None, least: float = 0.0
+def person_sample(
+    frame: Frame, number: int, found: Evidence, focal_px: float | None = None, min_confidence: float = 0.0
 ) -> MeshSample:
-    """One person of a picture; the box is that of the keypoints.
+    """Return the sample of one person in an image, with the box of the keypoints.
 
     Args:
-        shown: the picture.
-        number: of the person in it.
-        found: keypoints.
-        focal_px: of the camera; the picture's diagonal where not known.
-        least: keypoints of less confidence do not count as found.
+        frame: the image.
+        number: number of the person.
+        found: the keypoints.
+        focal_px: focal length of the camera; default: the image's diagonal.
+        min_confidence: keypoints of lower confidence are ignored.
 
     Raises:
-        InputError: no keypoint is found, all of them lie outside the picture, or they have no box.
+        InputError: there are no keypoints, all of them lie outside the image, or they have no box.
     """
-    person = f"person {number} of {shown.name}"
-    sure = np.where(found.confidence >= least, found.confidence, 0).astype(np.float32)
+    person = f"person {number} of {frame.name}"
+    sure = np.where(found.confidence >= min_confidence, found.confidence, 0).astype(np.float32)
     if not sure.any():
         raise InputError(
-            f"{person}: the surest keypoint has confidence {found.confidence.max():.2g}, expected one of at least "
-            f"{least:g}; a lower --least takes what there is"
+            f"{person}: the highest keypoint confidence is {found.confidence.max():.2g}, expected at least "
+            f"{min_confidence:g}; a lower --min-confidence accepts it"
         )
     found = Evidence(found.keypoints_px, sure)
-    height, width = shown.image.shape[:2]
+    height, width = frame.image.shape[:2]
     known = found.keypoints_px[sure > 0]
     if not ((known >= 0) & (known < [width, height])).all(1).any():
         raise InputError(
-            f"{person}: all {len(known)} keypoints lie outside the picture of {width} × {height} px; check that the "
+            f"{person}: all {len(known)} keypoints lie outside the image of {width} × {height} px; check that the "
             "keypoints belong to it"
         )
     try:
-        box_px = box_of_joints(found.keypoints_px, sure)
+        box_px = joint_box(found.keypoints_px, sure)
     except ValueError as error:
         raise InputError(f"{person} has no box: {error}") from None
-    return _sample(shown, number, box_px, found, focal_px)
+    return _sample(frame, number, box_px, found, focal_px)

@@ -1,4 +1,4 @@
-"""The loop: look at the losses, step, look again; each image whose weights are its own stops on its own."""
+"""The adaptation loop. An image that has its own weights stops independently of the others."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,23 +9,23 @@ from torch import Tensor
 
 from meshtto.test_time.weights import Weights
 
-__all__ = ["Adapted", "adapt"]
+__all__ = ["AdaptationResult", "adapt"]
 
-#: An image whose loss is so many times what it began with has left the valley it was to go down.
-ASTRAY = 10.0
+#: An image diverges if its loss exceeds its initial loss by this factor.
+DIVERGENCE_FACTOR = 10.0
 
 
-class Adapted(NamedTuple):
-    """What came out."""
+class AdaptationResult(NamedTuple):
+    """Result of :func:`adapt`."""
 
     output: Any
-    """The network's output under the adapted weights."""
+    """Output of the network with the adapted weights."""
     losses: Float[Tensor, "step batch"]
-    """The loss of each image before each step, without a graph."""
+    """Loss of each image before each step, without a graph."""
     steps: Int[Tensor, " batch"]
-    """How many steps each image took, those that were taken back among them."""
+    """Number of steps each image took, including undone ones."""
     diverged: Bool[Tensor, " batch"]
-    """Which images' steps led astray: their weights are back where they began, and so is their output."""
+    """Images that diverged; their weights, and so their outputs, are the initial ones."""
 
 
 def adapt(
@@ -39,32 +39,31 @@ def adapt(
     *,
     stop_after_step: bool = False,
     keep_graph: bool = True,
-) -> Adapted:
-    r"""Move weights down the loss, :math:`w_j \leftarrow w_j - \alpha \nabla L_j`, for a number of steps.
+) -> AdaptationResult:
+    r"""Take gradient steps on the weights, :math:`w_j \leftarrow w_j - \alpha \nabla L_j`.
 
-    An image *diverges* when a step leads to a loss that is no finite number, or ten times the one it began with. Its
-    weights go back to where they began and stay there, which no other image notices, and the result says so.
+    An image *diverges* if a step leads to a loss that is not finite, or is ten times the initial one. Its weights are
+    then reset and stay unchanged. This does not affect other images, and the result reports it.
 
     Args:
-        weights: what is moved, in place.
-        inputs: of the network.
-        loss: from its output to one value an image, 0 or more, which must depend on that image alone.
-        steps: at most so many.
-        tolerance: an image stops as soon as its loss changes by less than this from one step to the next (an absolute
-            number). An image whose loss is no finite number from the beginning is left where it is. Images that share
-            their weights stop as one, by their mean loss.
-        watch: shown the step's number and the output under the weights so far, from 0 to `steps`, whether or not all
-            images stopped before.
-        enough: from the output to which images need no further step; those that share their weights stop with the last.
-        stop_after_step: take one more step before stopping, down the loss that met `tolerance` or `enough`.
-        keep_graph: whether the output keeps its graph, for training; without it the last pass records none.
+        weights: the weights to adapt, in place.
+        inputs: inputs of the network.
+        loss: maps the output to one non-negative value per image, which must depend on that image alone.
+        steps: maximum number of steps.
+        tolerance: an image stops once its loss changes by less than this from one step to the next (absolute). An image
+            whose initial loss is not finite is never adapted. Images that share weights stop together, by their mean
+            loss.
+        watch: called with the step number and the current output, from 0 to `steps`, even after all images stopped.
+        enough: maps the output to the images that need no further step; images that share weights stop when all are.
+        stop_after_step: take one more step, on the loss that met `tolerance` or `enough`, before stopping.
+        keep_graph: whether the output keeps its graph, for training; if False, the last pass records none.
 
     Returns:
-        The output after the last step, and the way there. With 0 steps that of the network as it is.
+        The output after the last step and the losses on the way; with 0 steps, the output of the unadapted network.
     """
 
     def recording(final: bool) -> torch.set_grad_enabled:
-        """A context in which gradients are recorded unless no step follows."""
+        """Return a context that records gradients unless no step follows."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and (keep_graph or not final))
 
     def run(final: bool) -> Any:
@@ -72,12 +71,12 @@ def adapt(
             return weights(*inputs)
 
     output = run(steps == 0)
-    # One value an image; built from the inputs so that zero steps have the right shape as well.
+    # One value per image, derived from the inputs so that zero steps give the right shape too.
     taken = torch.zeros(len(inputs[0]), dtype=torch.long, device=inputs[0].device)
     active = torch.ones_like(taken, dtype=torch.bool)
     diverged = torch.zeros_like(active)
-    seen: list[Tensor] = []
-    first, sound = inputs[0].new_zeros(len(taken)), active
+    history: list[Tensor] = []
+    initial, finite = inputs[0].new_zeros(len(taken)), active
     done, closing = steps == 0, False
     for step in range(steps + 1):
         final = step == steps or closing
@@ -85,13 +84,14 @@ def adapt(
             with recording(final):
                 losses = loss(output)
             if step == 0:
-                active = sound = losses.detach().isfinite()
-                first = weights.judged(losses.detach(), sound)
+                active = finite = losses.detach().isfinite()
+                initial = weights.convergence_loss(losses.detach(), finite)
             else:
-                astray = sound & ~diverged & ~(weights.judged(losses.detach(), sound) <= ASTRAY * first)
-                if bool(astray.any()):  # asking a GPU costs a wait, a mesh gone wrong costs more
-                    weights.give_up(astray)
-                    active, diverged = active & ~astray, diverged | astray
+                current = weights.convergence_loss(losses.detach(), finite)
+                diverging = finite & ~diverged & ~(current <= DIVERGENCE_FACTOR * initial)
+                if bool(diverging.any()):  # synchronizes a GPU, but detects a diverged mesh in time
+                    weights.restore(diverging)
+                    active, diverged = active & ~diverging, diverged | diverging
                     del output, losses  # two graphs would need twice the memory
                     output = run(final)
                     with recording(final):
@@ -101,16 +101,16 @@ def adapt(
             watch(step, output)
         if done:
             continue
-        seen.append(losses.detach())
+        history.append(losses.detach())
         ready = torch.zeros_like(active)
         if tolerance is not None and step > 0:
-            change = weights.judged(seen[-2], sound) - weights.judged(seen[-1], sound)
+            change = weights.convergence_loss(history[-2], finite) - weights.convergence_loss(history[-1], finite)
             ready = ~(change.abs() >= tolerance)
         if enough is not None:
             ready = ready | enough(output)
         moving = active
         if enough is not None or tolerance is not None:
-            active = active & ~weights.stopping(ready, sound)
+            active = active & ~weights.stop_mask(ready, finite)
             none_left = not bool(active.any())
             if not stop_after_step:
                 moving, done = active, none_left
@@ -118,9 +118,9 @@ def adapt(
                 closing, done = True, not bool(moving.any())
         if done:
             continue
-        weights.descend(losses, moving)
+        weights.step(losses, moving)
         taken += moving
         del output, losses
         output = run(step + 1 == steps or closing)
-    rows = torch.stack(seen) if seen else inputs[0].new_zeros(0, len(inputs[0]))
-    return Adapted(output, rows, taken, diverged)
+    rows = torch.stack(history) if history else inputs[0].new_zeros(0, len(inputs[0]))
+    return AdaptationResult(output, rows, taken, diverged)

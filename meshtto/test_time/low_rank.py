@@ -1,16 +1,16 @@
-r"""Per-image weights of linear layers under gradient descent, held as what they differ by.
+r"""Per-image weights of linear layers under gradient descent, stored as low-rank differences.
 
-A linear layer that an image passes n times, :math:`z_i = W a_i + b`, has for that image the gradient
-:math:`\sum_i d_i a_i^\top` (and :math:`\sum_i d_i` for the bias) with :math:`d_i = \partial L / \partial z_i`. So the
-adapted layer is
+If an image passes through a linear layer n times, :math:`z_i = W a_i + b`, the layer's gradient for that image is
+:math:`\sum_i d_i a_i^\top` (and :math:`\sum_i d_i` for the bias) with :math:`d_i = \partial L / \partial z_i`. The
+adapted layer is therefore
 
 .. math:: z \mapsto W z + b - \alpha \sum_i d_i (a_i \cdot z + 1),
 
-and the weights of an image after k steps are k n pairs of vectors. Exact; of first order where a and d are constants,
-of second order where they keep their graphs.
+and the weights of an image after k steps are k n pairs of vectors. This is exact: of first order if a and d are
+constants, of second order if they keep their graphs.
 
-Where a part x of the input never changes (:class:`~meshtto.test_time.split_linear.HeldLinear`), :math:`a_i = [x; y_i]`,
-its share of the sum is one vector, :math:`(x \cdot x + 1) \sum_i d_i`, however many steps there were.
+If a part x of the input is constant (:class:`~meshtto.test_time.split_linear.SplitLinear`), :math:`a_i = [x; y_i]`, its
+share of the sum is one vector, :math:`(x \cdot x + 1) \sum_i d_i`, for any number of steps.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from meshtto.test_time.split_linear import HeldLinear
+from meshtto.test_time.split_linear import SplitLinear
 from meshtto.test_time.update_rules import SGD, clip_factor
 from meshtto.test_time.weights import Weights
 
@@ -30,10 +30,10 @@ __all__ = ["LowRank"]
 
 
 class _Inputs:
-    """What a layer, or several that read the same, has read in the passes that were descended on.
+    """Inputs of a layer, or of several layers that read the same input, in all passes that a step was taken on.
 
     Args:
-        a: all of it.
+        a: the inputs.
     """
 
     def __init__(self, a: Float[Tensor, "batch rank in"] | None = None) -> None:
@@ -41,10 +41,10 @@ class _Inputs:
         self._last: tuple[Tensor, Tensor] | None = None
 
     def dot(self, z: Float[Tensor, "batch in"]) -> Float[Tensor, "batch 1 rank"]:
-        r""":math:`a_i \cdot z`, once for all layers that read z.
+        r"""Compute :math:`a_i \cdot z` once for all layers that read z.
 
-        A row times a matrix, here and in :meth:`_Layer.correct` and so in their gradients too: on a processor a matrix
-        times a column takes bmm ten times as long.
+        This is a row times a matrix, here and in :meth:`_Layer.correct`, and so are the gradients: on a CPU, bmm takes
+        ten times as long for a matrix times a column.
         """
         assert self.a is not None
         if self._last is None or self._last[0] is not z:
@@ -52,12 +52,12 @@ class _Inputs:
         return self._last[1]
 
     def forget(self) -> None:
-        """Before the next pass."""
+        """Clear the cache before the next pass."""
         self._last = None
 
 
 class _Layer:
-    """A linear layer: what passed through it last, and the pairs gathered so far."""
+    """A linear layer's inputs and outputs of the last pass, and its low-rank pairs so far."""
 
     def __init__(self, layer: nn.Linear) -> None:
         self.bias = layer.bias is not None
@@ -66,12 +66,12 @@ class _Layer:
         self.outputs: list[Tensor] = []
         self.d: Float[Tensor, "batch rank out"] | None = None
         self.held: Float[Tensor, "batch held"] | None = None
-        """x as it is, and x as it counts in a step: without its graph by first order."""
+        """x itself, and x as used in a step: detached for first order."""
         self.counted: Float[Tensor, "batch held"] | None = None
         self._of_held: Tensor | None = None
 
     def correct(self, given: tuple[Tensor, ...], output: Float[Tensor, "batch out"]) -> Tensor:
-        """Add what this image's weights differ by, and take note."""
+        """Apply the low-rank difference to the layer's output, and record input and output."""
         z = given[0]
         if len(given) > 1:
             self.held, z = given[:2]
@@ -85,19 +85,19 @@ class _Layer:
                 product = product + 1
             output = output - torch.bmm(product, self.d)[:, 0]
         if torch.is_grad_enabled() and not output.requires_grad:
-            output = output.detach().requires_grad_()  # a frozen network, and the first layer of it
+            output = output.detach().requires_grad_()  # the first layer of a frozen network
         self.now.append(z)
         self.outputs.append(output)
         return output
 
     def _constant(self) -> Float[Tensor, "batch 1"]:
-        """x · x + 1: what every pair has in common."""
+        """Return x · x + 1, the factor that all pairs have in common."""
         assert self.held is not None
         assert self.counted is not None
         return (self.counted * self.held).sum(1, keepdim=True) + float(self.bias)
 
     def squares(self, gradients: Float[Tensor, "batch pass out"], keep_graph: bool) -> Float[Tensor, " batch"]:
-        r""":math:`\|\sum_i d_i a_i^\top\|^2 = \sum_{ij} (d_i \cdot d_j)(a_i \cdot a_j)`, and that of the bias."""
+        r"""Compute :math:`\|\sum_i d_i a_i^\top\|^2 = \sum_{ij} (d_i \cdot d_j)(a_i \cdot a_j)`, plus the bias's."""
         a = torch.stack(self.now, 1)
         held = self.held
         if not keep_graph:
@@ -108,19 +108,19 @@ class _Layer:
         return ((gradients @ gradients.mT) * (products + 1 if self.bias else products)).sum((1, 2))
 
     def gather(self, gradients: list[Tensor], keep_graph: bool) -> None:
-        """Take in the d of one step; they are already multiplied by the learning rate."""
+        """Append the d of one step, already multiplied by the learning rate."""
         d = torch.stack(gradients, 1)
         self.d = d if self.d is None else torch.cat([self.d, d], 1)
         if self.held is not None and self.counted is None:
             self.counted = self.held if keep_graph else self.held.detach()
 
     def clear(self) -> None:
-        """Before the next pass."""
+        """Clear the records before the next pass."""
         self.now, self.outputs, self._of_held = [], [], None
         self.inputs.forget()
 
     def difference(self) -> tuple[Tensor, Tensor] | None:
-        """Of weight and bias, for each image."""
+        """Return the difference of weight and bias for each image."""
         if self.inputs.a is None or self.d is None:
             return None
         bias = self.d.sum(1)
@@ -131,18 +131,18 @@ class _Layer:
 
 
 class LowRank(Weights):
-    """A head whose only parameters are those of linear layers that read [batch, in], always the same batch.
+    """Per-image weights of a head that consists of linear layers reading [batch, in].
 
-    A head may come in two halves, ``forward(*inputs) = finish(*begin(*inputs))``, of which the first holds what
-    :class:`~meshtto.test_time.split_linear.HeldLinear` layers are given: it then runs once for all steps.
+    A head may be split in two, ``forward(*inputs) = finish(*begin(*inputs))``, where `begin` computes the constant
+    inputs of its :class:`~meshtto.test_time.split_linear.SplitLinear` layers: it then runs once for all steps.
 
     Args:
-        head: the module; may use a layer several times. Its dropout draws anew in each pass, for each image.
-        rule: gradient descent: no other rule keeps the low rank.
-        second_order: let derivatives pass through the steps.
+        head: the module; it may use a layer several times. Dropout is drawn anew for each pass and image.
+        rule: gradient descent; no other rule preserves the low rank.
+        second_order: differentiate through the steps.
 
     Raises:
-        ValueError: the head has other parameters.
+        ValueError: the head has parameters outside linear layers.
     """
 
     def __init__(self, head: nn.Module, rule: SGD, second_order: bool = False) -> None:
@@ -151,15 +151,15 @@ class LowRank(Weights):
         known = {id(p) for module in linear.values() for p in module.parameters()}
         other = [name for name, p in head.named_parameters() if id(p) not in known]
         if other:
-            raise ValueError(f"{other[0]} is no parameter of a linear layer, which is all that has a low-rank step")
+            raise ValueError(f"{other[0]} must be a parameter of a linear layer to have a low-rank step")
         self._modules = linear
         self._layers = {name: _Layer(module) for name, module in linear.items()}
-        self._halves = any(isinstance(module, HeldLinear) for module in linear.values())
+        self._halves = any(isinstance(module, SplitLinear) for module in linear.values())
         self._begun: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None = None
 
     @contextmanager
     def _adapted(self) -> Iterator[None]:
-        """The head with corrected layers, until the block ends."""
+        """Correct the layers' outputs by hooks until the block ends."""
 
         def correct(layer: _Layer, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             return layer.correct(inputs, output)
@@ -182,23 +182,23 @@ class LowRank(Weights):
         if self._begun is None:
             self._begun = (inputs, head.begin(*inputs))
         elif any(new is not old for new, old in zip(inputs, self._begun[0], strict=True)):
-            raise ValueError("the inputs are others than those the steps so far were taken for")
+            raise ValueError("the inputs must be the same tensors in all steps")
         with self._adapted():
             return head.finish(*self._begun[1])
 
-    def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+    def step(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
         outputs = [z for layer in self._layers.values() for z in layer.outputs]
         found = torch.autograd.grad(losses.sum(), outputs, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(z) if g is None else g for g, z in zip(found, outputs, strict=True)]
         step = self.rule.lr * self._clip(gradients)[:, None]
-        # A choice, not a product: what is not a number in an inactive image must not come back as 0 · NaN.
+        # torch.where, not a product: a NaN of an inactive image must not become 0 · NaN.
         gradients = [torch.where(active[:, None], step * g, 0.0) for g in gradients]
         used = [layer for layer in self._layers.values() if layer.outputs]
         longer: dict[tuple[int, ...], _Inputs] = {}
         for layer in used:
             mine, gradients = gradients[: len(layer.outputs)], gradients[len(layer.outputs) :]
             layer.gather(mine, self.second_order)
-            # Layers that have read the same tensors from the beginning, as decoders do, keep them once.
+            # Layers that have always read the same tensors, such as the decoders, share one copy.
             same = (id(layer.inputs.a), *(id(z) for z in layer.now))
             if same not in longer:
                 a = torch.stack(layer.now, 1)
@@ -209,7 +209,7 @@ class LowRank(Weights):
             layer.clear()
 
     def _clip(self, gradients: list[Tensor]) -> Float[Tensor, " batch"]:
-        """What the rule leaves of each image's gradient."""
+        """Return the factor by which the rule scales each image's gradient."""
         if self.rule.clip_norm is None:
             return gradients[0].new_ones(len(gradients[0]))
         tiny = torch.finfo(gradients[0].dtype).tiny
@@ -219,15 +219,15 @@ class LowRank(Weights):
             if layer.outputs:
                 mine, rest = rest[: len(layer.outputs)], rest[len(layer.outputs) :]
                 squares.append(layer.squares(torch.stack(mine, 1) / unit[:, None, None], self.second_order))
-        # Rounding may leave a sum of squares below 0.
+        # Rounding may make a sum of squares negative.
         return clip_factor(unit, torch.stack(squares).sum(0).clamp(min=0), self.rule.clip_norm)
 
-    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
+    def restore(self, images: Bool[Tensor, " batch"]) -> None:
         for layer in self._layers.values():
             if layer.d is not None:
                 layer.d = torch.where(images[:, None, None], 0.0, layer.d)
 
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
+    def per_image_parameters(self) -> dict[str, Float[Tensor, "batch ..."]]:
         adapted = {}
         for name, layer in self._layers.items():
             difference = layer.difference()

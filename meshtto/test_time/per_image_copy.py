@@ -1,4 +1,4 @@
-"""Per-image weights of any network under any rule: a copy of each parameter for each image."""
+"""Per-image weights of any network under any update rule: one copy of each parameter per image."""
 
 from typing import Any
 
@@ -8,30 +8,31 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
-from meshtto.test_time.update_rules import Rule, clip_factor
+from meshtto.test_time.update_rules import UpdateRule, clip_factor
 from meshtto.test_time.weights import Weights, running_statistics
 
-__all__ = ["Stacked"]
+__all__ = ["PerImageCopy"]
 
 
-class Stacked(Weights):
-    """Copies, moved one parameter after the other.
+class PerImageCopy(Weights):
+    """One copy of the parameters per image, updated parameter by parameter.
 
-    A step needs about three copies of the parameters for each image, with Adam six.
+    A step needs memory for about three copies of the parameters per image, with Adam for six.
 
-    BatchNorm uses and keeps its running statistics, in training too: statistics of a batch would let one image
-    influence another. Dropout draws anew in each pass, for each image.
+    BatchNorm uses its running statistics and does not update them, even in training: batch statistics would let one
+    image influence another. Dropout is drawn anew for each pass and image.
 
     Args:
         network: any module whose inputs and outputs have the batch as first dimension.
-        rule: how gradients move weights.
-        second_order: let derivatives pass through the steps.
-        start: where to begin, as :meth:`Weights.of_each_image` gave it; the network's own parameters where a name is
-            not in it.
+        rule: the update rule.
+        second_order: differentiate through the steps.
+        start: initial parameters, as returned by :meth:`Weights.per_image_parameters`; parameters whose name is missing
+        start
+            from the network's own.
     """
 
     def __init__(
-        self, network: nn.Module, rule: Rule, second_order: bool = False, start: dict[str, Tensor] | None = None
+        self, network: nn.Module, rule: UpdateRule, second_order: bool = False, start: dict[str, Tensor] | None = None
     ) -> None:
         self.network, self.rule, self.second_order = network, rule, second_order
         self._start = start or {}
@@ -43,7 +44,7 @@ class Stacked(Weights):
         for name, parameter in self.network.named_parameters():
             own = self._start.get(name)
             each = parameter.expand(batch, *parameter.shape) if own is None else own
-            # A frozen network has no graph to hang on to; its copies are what is moved.
+            # The parameters of a frozen network have no graph: their copies become leaves.
             self._begun[name] = each if each.requires_grad else each.detach().requires_grad_()
         self._parameters = dict(self._begun)
 
@@ -59,7 +60,7 @@ class Stacked(Weights):
         with running_statistics(self.network):
             return vmap(one, randomness="different")(self._parameters, *inputs)
 
-    def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+    def step(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
         names, old = list(self._parameters), list(self._parameters.values())
         found = torch.autograd.grad(losses.sum(), old, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, old, strict=True)]
@@ -71,16 +72,16 @@ class Stacked(Weights):
             factor = clip_factor(unit, squares, self.rule.clip_norm)
             gradients = [factor.view(-1, *[1] * (g.ndim - 1)) * g for g in gradients]
         del found
-        for name in names:  # one at a time: what it replaces is freed before the next
+        for name in names:  # one at a time: frees the old values before the next
             before, gradient = old.pop(0), gradients.pop(0)
             (after,), self._state[name] = self.rule.step([before], [gradient], self._state.get(name))
             moved = torch.where(active.view(-1, *[1] * (before.ndim - 1)), after, before)
-            # Of first order the way back leads to the network's parameters alone, whatever the number of steps.
+            # For first order the backward pass leads directly to the network's parameters, for any number of steps.
             self._parameters[name] = moved
 
-    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
+    def restore(self, images: Bool[Tensor, " batch"]) -> None:
         for name, now in self._parameters.items():
             self._parameters[name] = torch.where(images.view(-1, *[1] * (now.ndim - 1)), self._begun[name], now)
 
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
+    def per_image_parameters(self) -> dict[str, Float[Tensor, "batch ..."]]:
         return dict(self._parameters)

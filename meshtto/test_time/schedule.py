@@ -1,4 +1,4 @@
-"""A stretch of adaptation as an option of a config: how many steps, of what, by which rule."""
+"""One phase of adaptation as a config option: how many steps, of which parameters, by which rule."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -7,34 +7,33 @@ from torch import Tensor, nn
 
 from meshtto.losses import LossWeights
 from meshtto.test_time.low_rank import LowRank
-from meshtto.test_time.per_image_copy import Stacked
+from meshtto.test_time.per_image_copy import PerImageCopy
 from meshtto.test_time.shared import Shared
-from meshtto.test_time.update_rules import SGD, Rule
+from meshtto.test_time.update_rules import SGD, UpdateRule
 from meshtto.test_time.weights import Weights
 
-__all__ = ["Phase", "begin"]
+__all__ = ["Phase", "make_weights"]
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps that are all alike.
+    """A number of identical adaptation steps.
 
     Attributes:
-        steps: how many, at most.
-        rule: how gradients move weights: meshtto.test_time.SGD or meshtto.test_time.Adam.
-        scope: what is moved: the "head" alone (the backbone then runs once an image) or "all".
-        inner: "image", each image its own weights, as the paper says; "shared", one set for the batch, as its
-            reference code does.
-        pseudo_mesh: whether the loss compares with the auxiliary network's mesh, beside the 2D evidence.
+        steps: maximum number of steps.
+        rule: the update rule: meshtto.test_time.SGD or meshtto.test_time.Adam.
+        scope: which parameters are adapted: "head" (the backbone then runs once per image) or "all".
+        inner: "image" gives each image its own weights, as in the paper; "shared" uses one set for the batch, as in its
+            reference code.
+        pseudo_mesh: whether the loss includes the auxiliary network's mesh besides the 2D evidence.
         masked: whether the auxiliary network's mesh counts only for people whose mesh (for vertices, rotations and
             shape) or 3D joints (for joints) are labeled, as in the released code. Photos without labels then have no
             pseudo-mesh.
-        loss: weights of the loss's terms that differ from the method's in this phase, such as {keypoints: 1.0,
-            camera: 0.0}.
+        loss: loss weights that differ from the method's in this phase, such as {keypoints: 1.0, camera: 0.0}.
     """
 
     steps: int = 1
-    rule: Rule = field(default_factory=SGD)
+    rule: UpdateRule = field(default_factory=SGD)
     scope: Literal["head", "all"] = "head"
     inner: Literal["image", "shared"] = "image"
     pseudo_mesh: bool = True
@@ -42,10 +41,10 @@ class Phase:
     loss: dict[str, float] = field(default_factory=dict, hash=False)
 
     def weights(self, base: LossWeights) -> LossWeights:
-        """Return the weights of the loss's terms in this phase.
+        """Return the loss weights of this phase.
 
         Args:
-            base: the method's.
+            base: the method's loss weights.
 
         >>> Phase(loss={"keypoints": 1.0}).weights(LossWeights()).keypoints
         1.0
@@ -53,19 +52,19 @@ class Phase:
         return replace(base, **self.loss)
 
 
-def begin(
+def make_weights(
     phase: Phase, network: nn.Module, second_order: bool = False, start: dict[str, Tensor] | None = None
 ) -> Weights:
-    """The weights of `network` (the head, or all of it, as the phase's scope says), ready to be moved.
+    """Return weights of `network` (the head or all of it, according to the phase's scope) that can be adapted.
 
     Args:
-        phase: how.
-        network: what is run.
-        second_order: let derivatives pass through the steps.
-        start: parameters of each image to begin with; the network's own where None.
+        phase: the phase.
+        network: the network to run.
+        second_order: differentiate through the steps.
+        start: initial parameters of each image; default: the network's own.
     """
     if phase.inner == "shared":
         return Shared(network, phase.rule, second_order, start)
     if isinstance(phase.rule, SGD) and phase.scope == "head" and not start:
         return LowRank(network, phase.rule, second_order)
-    return Stacked(network, phase.rule, second_order, start)
+    return PerImageCopy(network, phase.rule, second_order, start)

@@ -1,6 +1,4 @@
-"""One copy of the weights for the whole batch, moved down the batch's mean loss: what the paper's reference code
-does.
-"""
+"""One copy of the weights for the whole batch, adapted by the mean loss, as in the paper's reference code."""
 
 from typing import Any
 
@@ -9,24 +7,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meshtto.test_time.update_rules import Rule, clip_factor
+from meshtto.test_time.update_rules import UpdateRule, clip_factor
 from meshtto.test_time.weights import Weights, running_statistics
 
 __all__ = ["Shared"]
 
 
 class Shared(Weights):
-    """Every image moves every other's weights: not the method as the paper states it, kept to compare with.
+    """Weights shared by the batch, so that images influence each other; not the paper's method, kept for comparison.
 
     Args:
-        network: any module. BatchNorm keeps its running statistics, as in :class:`~meshtto.test_time.Stacked`.
-        rule: how gradients move weights.
-        second_order: let derivatives pass through the steps.
-        start: parameters to begin with.
+        network: any module. BatchNorm uses its running statistics, as in :class:`~meshtto.test_time.PerImageCopy`.
+        rule: the update rule.
+        second_order: differentiate through the steps.
+        start: initial parameters.
     """
 
     def __init__(
-        self, network: nn.Module, rule: Rule, second_order: bool = False, start: dict[str, Tensor] | None = None
+        self, network: nn.Module, rule: UpdateRule, second_order: bool = False, start: dict[str, Tensor] | None = None
     ) -> None:
         self.network, self.rule, self.second_order = network, rule, second_order
         own = {**dict(network.named_parameters()), **{k: v[0] for k, v in (start or {}).items()}}
@@ -40,8 +38,8 @@ class Shared(Weights):
         with running_statistics(self.network):
             return functional_call(self.network, self._parameters, inputs)
 
-    def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
-        """Down the mean over active images, which are all that have a loss, or none."""
+    def step(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+        """Take one step on the mean loss of the active images; either all images with a loss are active, or none."""
         names, old = list(self._parameters), list(self._parameters.values())
         loss = torch.where(active, losses, 0.0).sum() / active.sum().clamp(min=1)
         found = torch.autograd.grad(loss, old, create_graph=self.second_order, allow_unused=True)
@@ -59,18 +57,20 @@ class Shared(Weights):
             name: torch.where(moves, after, before) for name, before, after in zip(names, old, new, strict=True)
         }
 
-    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
-        """One weight for all: where any goes back, all do."""
+    def restore(self, images: Bool[Tensor, " batch"]) -> None:
+        """Reset the weights of all images if any image is to be reset."""
         if bool(images.any()):
             self._parameters = dict(self._start)
 
-    def judged(self, losses: Float[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """The mean over sound images, which is what goes down: the weights of all go astray, or rest, together."""
-        return (torch.where(sound, losses, 0.0).sum() / sound.sum().clamp(min=1)).expand_as(losses)
+    def convergence_loss(
+        self, losses: Float[Tensor, " batch"], finite: Bool[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the mean over images with a finite initial loss: shared weights diverge or converge together."""
+        return (torch.where(finite, losses, 0.0).sum() / finite.sum().clamp(min=1)).expand_as(losses)
 
-    def stopping(self, ready: Bool[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-        """All, once all sound ones are ready: who stopped before would be moved by the others without a say."""
-        return (ready | ~sound).all().expand_as(ready)
+    def stop_mask(self, ready: Bool[Tensor, " batch"], finite: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Stop all images once all are ready: one that stopped earlier would still be changed by the others."""
+        return (ready | ~finite).all().expand_as(ready)
 
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
+    def per_image_parameters(self) -> dict[str, Float[Tensor, "batch ..."]]:
         return {name: p.expand(self._batch, *p.shape) for name, p in self._parameters.items()}

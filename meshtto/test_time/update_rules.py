@@ -1,4 +1,4 @@
-"""How a gradient moves a weight. Functions of tensors, so that a second derivative can pass through them."""
+"""Update rules as functions of tensors, so that a second derivative can pass through them."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["SGD", "Adam", "Rule", "clip_factor"]
+__all__ = ["SGD", "Adam", "UpdateRule", "clip_factor"]
 
 
-class Rule(ABC):
-    """An optimizer without a home for parameters: it is given them, and gives new ones back.
+class UpdateRule(ABC):
+    """An optimizer that does not own parameters: it maps parameters and gradients to new parameters.
 
     Attributes:
         lr: step size.
-        clip_norm: largest norm of one image's gradient, over all that is moved; a longer one is shortened to it before
-            it comes to :meth:`step`.
+        clip_norm: maximum norm of one image's gradient over all adapted parameters; longer gradients are scaled before
+            :meth:`step` gets them.
     """
 
     lr: float
@@ -24,15 +24,15 @@ class Rule(ABC):
 
     @abstractmethod
     def step(self, parameters: list[Tensor], gradients: list[Tensor], state: object) -> tuple[list[Tensor], object]:
-        """New parameters and new state; the state of a first step is None."""
+        """Return new parameters and the new state; the initial state is None."""
 
 
-class SGD(Rule):
+class SGD(UpdateRule):
     r"""Gradient descent, :math:`w \leftarrow w - \alpha \min(1, c / \|g\|)\, g`.
 
-    As published there is no c. Without it a step lands beyond where it started as soon as α times the largest curvature
-    of an image's loss exceeds 2, and a camera's scale that is thrown below 0 this way does not come back: with it no
-    weight moves by more than α c in a step.
+    The published code has no c. Without it, a step overshoots as soon as α times the largest curvature of an image's
+    loss exceeds 2, and a camera scale that becomes negative this way does not recover. With it, no weight changes by
+    more than α c in a step.
 
     Args:
         lr: α.
@@ -53,14 +53,14 @@ class _Moments(NamedTuple):
     second: list[Tensor]
 
 
-class Adam(Rule):
-    """Adam (Kingma and Ba, 2015, algorithm 1), element by element.
+class Adam(UpdateRule):
+    """Adam (Kingma and Ba, 2015, algorithm 1).
 
     Args:
         lr: step size.
-        beta1: decay of the mean of gradients.
-        beta2: decay of the mean of their squares.
-        eps: added to the root.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        eps: added to the square root.
     """
 
     def __init__(self, lr: float = 1e-5, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
@@ -82,10 +82,10 @@ class Adam(Rule):
 def clip_factor(
     unit: Float[Tensor, "*image"], squares: Float[Tensor, "*image"], limit: float
 ) -> Float[Tensor, "*image"]:
-    r""":math:`\min(1, c / \|g\|)` of gradients given as :math:`\|g\|^2 = u^2 q`.
+    r"""Compute :math:`\min(1, c / \|g\|)` of gradients given as :math:`\|g\|^2 = u^2 q`.
 
-    Any u does, the largest entry of g best: squares of what a loss throws up when it explodes have no place in single
-    precision. Differentiable where g is 0 as well.
+    Any u works; the largest entry of g is best, because squares of the gradients of an exploding loss overflow single
+    precision. The factor is also differentiable where g is 0.
 
     Args:
         unit: u, a constant.
@@ -98,11 +98,11 @@ def clip_factor(
 
 
 def _root(v: Float[Tensor, "*weight"]) -> Float[Tensor, "*weight"]:
-    r""":math:`\sqrt v`; where v is 0 all gradients so far were, and the way through it adds nothing: m is 0 as well."""
+    r"""Compute :math:`\sqrt v`; where v is 0, all gradients so far were 0 and the derivative is set to 0."""
     if not v.requires_grad:
         return v.sqrt()
-    none = v == 0
-    return torch.where(none, 0.0, torch.where(none, 1.0, v).sqrt())
+    zero = v == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, v).sqrt())
 
 
 def _positive(value: float, name: str = "lr") -> float:

@@ -1,4 +1,4 @@
-"""What all ways of holding the weights of many images promise."""
+"""Interface of the classes that hold the weights of many images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,41 +12,43 @@ __all__ = ["Weights", "running_statistics"]
 
 
 class Weights(ABC):
-    """The weights of a network while they are adapted. The network's own parameters are read and never written."""
+    """The weights of a network during adaptation. The network's own parameters are read, never written."""
 
     @abstractmethod
     def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
-        """The network's output, each image under its own weights. Remembers what :meth:`descend` needs."""
+        """Run the network, each image with its own weights, and record what :meth:`step` needs."""
 
     @abstractmethod
-    def descend(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
-        """One step down the losses of the last output; images that are not active keep their weights."""
+    def step(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+        """Take one step on the losses of the last output; images that are not active keep their weights."""
 
     @abstractmethod
-    def give_up(self, images: Bool[Tensor, " batch"]) -> None:
-        """Take these images' weights back to where they began."""
+    def restore(self, images: Bool[Tensor, " batch"]) -> None:
+        """Reset these images to their initial weights."""
 
-    def judged(self, losses: Float[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """What tells whether an image's weights went astray or came to rest: its own loss.
+    def convergence_loss(
+        self, losses: Float[Tensor, " batch"], finite: Bool[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the losses that decide whether an image diverged or converged; here each image's own.
 
         Args:
-            losses: now.
-            sound: whose loss was a number at first.
+            losses: current losses.
+            finite: images whose initial loss was finite.
         """
         return losses
 
-    def stopping(self, ready: Bool[Tensor, " batch"], sound: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-        """Which images stop when these are ready to: they do. (`sound`: as in :meth:`judged`.)"""
+    def stop_mask(self, ready: Bool[Tensor, " batch"], finite: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Return the images that stop, given those that are ready to; `finite` as in :meth:`convergence_loss`."""
         return ready
 
     @abstractmethod
-    def of_each_image(self) -> dict[str, Float[Tensor, "batch ..."]]:
-        """The adapted parameters by their names, a copy for each image. (Large; for looking and for going on.)"""
+    def per_image_parameters(self) -> dict[str, Float[Tensor, "batch ..."]]:
+        """Return the adapted parameters by name, one copy per image; large, for inspection and for later phases."""
 
 
 @contextmanager
 def running_statistics(network: nn.Module) -> Iterator[None]:
-    """BatchNorm of a network in training uses its running statistics, and keeps them, until the block ends."""
+    """Make BatchNorm layers in training mode use their running statistics, unchanged, until the block ends."""
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
     for norm in norms:
         norm.training = False

@@ -24,7 +24,7 @@ def boxes(batch: int = 4, seed: int = 0) -> Box:
     generator = torch.Generator().manual_seed(seed)
     size = torch.tensor([640.0, 480.0]).expand(batch, 2)
     return Box(
-        centre_px=size * torch.rand(batch, 2, generator=generator),
+        center_px=size * torch.rand(batch, 2, generator=generator),
         side_px=50 + 200 * torch.rand(batch, generator=generator),
         image_size=size,
         focal_px=default_focal_px(size),
@@ -50,7 +50,7 @@ def test_behind_the_camera_is_finite():
 @given(seeds)
 @settings(deadline=None, max_examples=20)
 def test_the_body_stands_where_its_box_is(seed):
-    """With t_xy = 0 the body's origin is seen in the middle of the crop, and 2 / s metres fill the crop's height."""
+    """With t_xy = 0 the body's origin is seen in the middle of the crop, and 2 / s meters fill the crop's height."""
     box = boxes(seed=seed)
     camera = torch.tensor([[0.9, 0.0, 0.0]]).expand(4, 3)
     points = torch.tensor([[0.0, 0, 0], [0, 1 / 0.9, 0]]).expand(4, 2, 3)
@@ -60,7 +60,7 @@ def test_the_body_stands_where_its_box_is(seed):
 
 
 def test_a_box_in_the_middle_of_the_image_shifts_nothing():
-    box = boxes()._replace(centre_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
+    box = boxes()._replace(center_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
     camera = torch.tensor([[0.8, 0.1, -0.2]]).expand(4, 3)
     found = full_frame_translation(camera, box)
     torch.testing.assert_close(found[:, :2], camera[:, 1:])
@@ -73,7 +73,7 @@ def test_the_crop_is_that_of_hamipose():
     points = torch.rand(4, 6, 2) * 400
     for i in range(4):
         side = float(box.side_px[i])
-        left, top = (box.centre_px[i] + 0.5 - side / 2).tolist()
+        left, top = (box.center_px[i] + 0.5 - side / 2).tolist()
         matrix = torch.from_numpy(crop_matrix(np.array([left, top, side, side]), 128)).float()
         expected = apply_points(matrix[None], points[i : i + 1])
         one = Box(*(value[i : i + 1] for value in box))
@@ -82,7 +82,7 @@ def test_the_crop_is_that_of_hamipose():
 
 def test_far_away_both_cameras_agree():
     """HMR's camera is CLIFF's for a box in the middle of an image, with the same focal length."""
-    box = boxes()._replace(centre_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
+    box = boxes()._replace(center_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
     crop = CropCamera(focal_px=5000.0)
     box = box._replace(focal_px=5000.0 * box.side_px / 224)
     points, camera = torch.randn(4, 9, 3) * 0.3, torch.tensor([[0.9, 0.05, 0.1]]).expand(4, 3)

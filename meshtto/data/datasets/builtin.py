@@ -1,4 +1,4 @@
-"""Pictures of the built-in body as a data set: exact mesh, camera and joints, and a simulated 2D detector."""
+"""Rendered images of the built-in body: exact mesh, camera and joints, and a simulated 2D detector."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import torch
 from roma import rotvec_to_rotmat
 
 from hamipose.errors import InputError
-from meshtto.data.base import MeshDataset, box_of_joints, known_evidence
-from meshtto.data.datasets.render_cache import make_pictures, read_labels
+from meshtto.data.base import MeshDataset, check_evidence, joint_box
+from meshtto.data.datasets.render_cache import read_labels, render_images
 from meshtto.data.simulated_detector import Detector
 from meshtto.types import MeshSample
 
@@ -16,27 +16,27 @@ __all__ = ["BuiltinMeshes"]
 
 
 class BuiltinMeshes(MeshDataset):
-    """The first `count` people of a series; `prepare` makes those that are missing.
+    """The first `count` people of a series; `prepare` renders missing images.
 
     Args:
-        look: "plain" (flat colours, hard light) or "photo" (textures, soft light, things in the way, camera faults).
-        count: how many people, before `facing` chooses among them.
-        seed: which series; give test data another seed than training data.
-        size: side of the square pictures in pixels.
+        style: "plain" (flat colors, hard light) or "photo" (textures, soft light, occlusions, camera effects).
+        count: number of people, before `facing` filters them.
+        seed: seed of the series; use different seeds for training and test data.
+        size: side of the square images in pixels.
         evidence: 2D joints for use at test time: "detector" (simulated), "truth" or "none".
-        root: folder of all series; this one is in a folder of its own below.
-        poses: families of poses, of `hamipose.synthetic.families.FAMILIES`; all where not given.
-        detector: faults of the simulated detector.
-        occluders: whether training puts cut-outs before these people.
-        workers: processes that render; by default one a processor.
-        cache: keep decoded pictures in memory.
-        facing: only those who look at most 60° away from the camera and whose trunk leans at most 45° (two in five): an
-            easier world for networks that are trained in minutes.
+        root: folder of all series; each has a subfolder.
+        poses: pose families of `hamipose.synthetic.families.FAMILIES`; default: all.
+        detector: errors of the simulated detector.
+        occluders: whether training adds occluders to these people.
+        workers: rendering processes; default: one per CPU.
+        cache: keep decoded images in memory.
+        facing: only people who face the camera within 60° and whose trunk leans at most 45° (two in five): an easier
+            task for networks that are trained in minutes.
     """
 
     def __init__(
         self,
-        look: str = "plain",
+        style: str = "plain",
         count: int = 2000,
         seed: int = 0,
         size: int = 256,
@@ -50,10 +50,10 @@ class BuiltinMeshes(MeshDataset):
         facing: bool = False,
     ):
         self.facing = facing
-        self.look, self.count, self.seed, self.size = look, count, seed, size
-        self.evidence = known_evidence(evidence)
+        self.style, self.count, self.seed, self.size = style, count, seed, size
+        self.evidence = check_evidence(evidence)
         some = "" if poses is None else "-" + "-".join(sorted(poses))
-        self.root = Path(root) / f"{look}-{size}-{seed}{some}"
+        self.root = Path(root) / f"{style}-{size}-{seed}{some}"
         self.poses, self.workers, self.cache, self.occluders = poses, workers, cache, occluders
         self.detector = detector or Detector()
         self._labels: dict[str, np.ndarray] | None = None
@@ -61,24 +61,24 @@ class BuiltinMeshes(MeshDataset):
 
     @property
     def labels_of(self) -> str:
-        """Of the built-in body."""
+        """Return the name of the built-in body."""
         return "builtin"
 
     def check(self) -> None:
-        """Nothing is needed; `prepare` renders what is missing."""
+        """Do nothing: `prepare` renders what is missing."""
 
     def prepare(self) -> None:
-        """Renders the pictures that are missing."""
-        make_pictures(self.root, self.look, self.count, self.size, self.seed, self.poses, self.workers)
+        """Render missing images."""
+        render_images(self.root, self.style, self.count, self.size, self.seed, self.poses, self.workers)
 
     @property
     def labels(self) -> dict[str, np.ndarray]:
-        """Arrays of all people, read on first use."""
+        """Return the label arrays of all people, read on first use."""
         if self._labels is None:
             labels = read_labels(self.root / "labels.npz")
             if len(labels["pose"]) < self.count:
                 raise InputError(
-                    f"{self.root} holds {len(labels['pose'])} people, asked for are {self.count}; call prepare()"
+                    f"{self.root} contains {len(labels['pose'])} people, but {self.count} are needed; call prepare()"
                 )
             pose = torch.from_numpy(labels["pose"].reshape(-1, 24, 3)).double()
             labels["rotations"] = rotvec_to_rotmat(pose).float().numpy()
@@ -87,7 +87,7 @@ class BuiltinMeshes(MeshDataset):
 
     @property
     def places(self) -> np.ndarray:
-        """Numbers in the series of the people of this set."""
+        """Return the indices in the series of the people of this set."""
         if self._places is None:
             root = self.labels["rotations"][: self.count, 0]
             towards, upright = -root[:, 2, 2] > np.cos(np.pi / 3), -root[:, 1, 1] > np.cos(np.pi / 4)
@@ -106,7 +106,7 @@ class BuiltinMeshes(MeshDataset):
             evidence, confidence = self.detector.detect(keypoints.astype(np.float64), visibility, rng)
         else:
             evidence, confidence = keypoints.copy(), sure * (self.evidence == "truth")
-        box = box_of_joints(keypoints, sure)
+        box = joint_box(keypoints, sure)
         path = self.root / str(labels["imgname"][index])
         image, reduction = self.decode(path, box)
         return MeshSample(

@@ -4,7 +4,7 @@ import numpy as np
 
 from hamipose.data.base import KeypointDataset
 from hamipose.errors import InputError
-from meshtto.data.base import MeshDataset, box_of_joints, known_evidence, unknown_mesh
+from meshtto.data.base import MeshDataset, check_evidence, joint_box, unknown_mesh
 from meshtto.joints import COCO17_SLOTS, LSP14_SLOTS, MPII16_SLOTS, OPENPOSE25
 from meshtto.types import MeshSample
 
@@ -14,20 +14,20 @@ _SLOTS = {"lsp14": LSP14_SLOTS, "coco17": COCO17_SLOTS, "body16": MPII16_SLOTS}
 
 
 class KeypointsOnly(MeshDataset):
-    """People of whom 2D joints are known and nothing else.
+    """People with 2D joints only.
 
     Args:
-        dataset: a labelled set of ``hamipose.data`` with the keypoints of lsp14, coco17 or body16 (MPII's), such as
+        dataset: a labeled set of ``hamipose.data`` with the keypoints of lsp14, coco17 or body16 (MPII's), such as
             ``hamipose.data.LeedsSportsExtended``.
         evidence: 2D joints for use at test time: "truth" or "none".
-        box: "joints" (1.2 times the box of the joints; the data set's where fewer than two are known) or "file" (the
-            data set's).
+        box: "joints" (1.2 times the box of the joints; the data set's box if fewer than two are known) or "file" (the
+            data set's box).
     """
 
     def __init__(self, dataset: KeypointDataset, evidence: str = "truth", box: str = "joints"):
         if box not in ("joints", "file"):
             raise InputError(f"box is {box!r}, expected joints or file")
-        if known_evidence(evidence) == "detector":
+        if check_evidence(evidence) == "detector":
             raise InputError("evidence is 'detector', but KeypointsOnly has none; expected truth or none")
         if dataset.skeleton.name not in _SLOTS:
             raise InputError(
@@ -37,15 +37,15 @@ class KeypointsOnly(MeshDataset):
         self._slots = np.array(_SLOTS[dataset.skeleton.name]) + len(OPENPOSE25)
 
     def prepare(self) -> None:
-        """Has the set made ready."""
+        """Prepare the wrapped set."""
         self.dataset.prepare()
 
     def check(self) -> None:
-        """See the wrapped set."""
+        """Check the wrapped set."""
         self.dataset.check()
 
     def left_out_lines(self) -> list[str]:
-        """See the wrapped set."""
+        """Return the lines of the wrapped set."""
         return self.dataset.left_out_lines()
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class KeypointsOnly(MeshDataset):
         pixels[self._slots] = sample.keypoints_px
         confidence[self._slots] = sample.visibility > 0
         use_joints = self.box == "joints" and (confidence > 0).sum() > 1
-        box = box_of_joints(pixels.astype(np.float64), confidence) if use_joints else sample.box_px.astype(np.float64)
+        box = joint_box(pixels.astype(np.float64), confidence) if use_joints else sample.box_px.astype(np.float64)
         height, width = sample.image.shape[:2]
         return MeshSample(
             image=sample.image,

@@ -1,4 +1,4 @@
-"""Studio recordings: clips of one person with 17 joints in pixels and in metres, and a mesh where one was fitted."""
+"""Studio recordings: clips of one person with 17 joints in pixels and in meters, and optionally a fitted mesh."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +13,11 @@ from roma import rotvec_to_rotmat
 from hamipose.data.decode import UnreadableImage
 from hamipose.data.video_frames import VideoDecoder
 from hamipose.errors import InputError
-from meshtto.data.base import MeshDataset, box_of_joints, unknown_mesh
+from meshtto.data.base import MeshDataset, joint_box, unknown_mesh
 from meshtto.joints import MOCAP17_SLOTS, OPENPOSE25
 from meshtto.types import MeshSample
 
-__all__ = ["MocapClip", "MocapClips", "fitted_focal_px"]
+__all__ = ["MocapClip", "MocapClips", "fit_focal_px"]
 
 _SLOTS = np.array(MOCAP17_SLOTS) + len(OPENPOSE25)
 
@@ -28,17 +28,17 @@ class MocapClip:
 
     Attributes:
         video: the recording.
-        pictures: where extracted pictures would be: this, six digits and .jpg; used where they are there.
-        first: number of the picture of frame 0.
-        frames: numbers of the used frames.
-        joints_px, joints_m: of the 17 joints; metres in the camera's axes.
-        focal_px: of the camera.
-        pose: axis-angle in the camera's axes, where somebody fitted SMPL.
-        shape: coefficients.
+        images: prefix of extracted images, followed by six digits and .jpg; used if they exist.
+        first: image number of frame 0.
+        frames: indices of the used frames.
+        joints_px, joints_m: the 17 joints, in pixels and in meters in camera axes.
+        focal_px: focal length.
+        pose: SMPL pose in camera axes as axis-angle, if it was fitted.
+        shape: SMPL coefficients, if they were fitted.
     """
 
     video: Path
-    pictures: Path
+    images: Path
     first: int
     frames: Int[np.ndarray, " frame"]
     joints_px: Float[np.ndarray, "frame 17 2"]
@@ -47,38 +47,38 @@ class MocapClip:
     pose: Float[np.ndarray, "frame 72"] | None = None
     shape: Float[np.ndarray, "10"] | None = None
 
-    def picture(self, row: int) -> Path:
-        """Where the extracted picture of a row would be."""
+    def image_path(self, row: int) -> Path:
+        """Return the path that the extracted image of a row would have."""
         number = int(self.frames[row]) + self.first
-        return self.pictures.with_name(f"{self.pictures.name}{number:06d}.jpg")
+        return self.images.with_name(f"{self.images.name}{number:06d}.jpg")
 
 
-def fitted_focal_px(
+def fit_focal_px(
     joints_px: Float[np.ndarray, "*any joint 2"], joints_m: Float[np.ndarray, "*any joint 3"], where: str
 ) -> float:
-    """The focal length by which these joints are seen as these pixels: least squares of u = f X / Z + c.
+    """Fit the focal length of a camera that projects the joints to these pixels: least squares of u = f X / Z + c.
 
     Raises:
-        InputError: they are no picture of each other (more than 10 px apart on average); `where` names them.
+        InputError: the fit is poor (mean error above 10 px); `where` names the joints.
     """
     seen = joints_m.reshape(-1, 3)
     pixels = joints_px.reshape(-1, 2)
     ratio = seen[:, :2] / seen[:, 2:]
-    middle, centre = ratio.mean(0), pixels.mean(0)
-    focal = float(((ratio - middle) * (pixels - centre)).sum() / ((ratio - middle) ** 2).sum())
-    left = np.linalg.norm((ratio - middle) * focal + centre - pixels, axis=1).mean()
-    if not (focal > 0 and left < 10):
+    ratio_mean, pixel_mean = ratio.mean(0), pixels.mean(0)
+    focal = float(((ratio - ratio_mean) * (pixels - pixel_mean)).sum() / ((ratio - ratio_mean) ** 2).sum())
+    error = np.linalg.norm((ratio - ratio_mean) * focal + pixel_mean - pixels, axis=1).mean()
+    if not (focal > 0 and error < 10):
         raise InputError(
-            f"2D and 3D joints of {where} do not belong together (focal {focal:.0f} px, {left:.0f} px apart)"
+            f"2D and 3D joints of {where} do not belong together (focal {focal:.0f} px, {error:.0f} px apart)"
         )
     return focal
 
 
 class MocapClips(MeshDataset):
-    """People of clips, one after the other. Made by the data sets' own classes.
+    """People of clips in order; base class of the studio data sets.
 
     Attributes:
-        times_ms: when each frame of a video is shown, so that a jump in it can be confirmed; None: not known.
+        times_ms: display times of a video's frames, to verify seeking; None if unknown.
     """
 
     times_ms: np.ndarray | None = None
@@ -88,7 +88,7 @@ class MocapClips(MeshDataset):
         self._decoder = VideoDecoder()
 
     def clips(self) -> list[MocapClip]:
-        """Reads the annotations."""
+        """Read the annotations."""
         raise NotImplementedError
 
     @cached_property
@@ -103,10 +103,10 @@ class MocapClips(MeshDataset):
         return np.cumsum([len(clip.frames) for clip in self._clips])
 
     def prepare(self) -> None:
-        """Reads the annotations and looks for the first clip's pictures."""
+        """Read the annotations and check that the first clip's images exist."""
         clip = self._clips[0]
-        if not clip.picture(0).is_file() and not clip.video.is_file():
-            raise InputError(f"neither picture {clip.picture(0)} nor video {clip.video} exists; check the data folder")
+        if not clip.image_path(0).is_file() and not clip.video.is_file():
+            raise InputError(f"neither image {clip.image_path(0)} nor video {clip.video} exists; check the data folder")
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -121,8 +121,8 @@ class MocapClips(MeshDataset):
         joints = np.zeros((49, 3), np.float32)
         pixels[_SLOTS], confidence[_SLOTS] = clip.joints_px[row], 1
         joints[_SLOTS] = clip.joints_m[row] - clip.joints_m[row, 0]
-        box = box_of_joints(pixels.astype(np.float64), confidence)
-        path = clip.picture(row)
+        box = joint_box(pixels.astype(np.float64), confidence)
+        path = clip.image_path(row)
         if path.is_file():
             image, reduction = self.decode(path, box)
             name = str(path)
@@ -130,7 +130,7 @@ class MocapClips(MeshDataset):
             image, reduction = self._decoder.frame(clip.video, int(clip.frames[row]), self.times_ms), 1
             name = f"{clip.video}#{int(clip.frames[row])}"
         else:
-            raise UnreadableImage(f"neither picture {path} nor video {clip.video} exists; check the data folder")
+            raise UnreadableImage(f"neither image {path} nor video {clip.video} exists; check the data folder")
         mesh: dict[str, Any] = unknown_mesh()
         if clip.pose is not None and clip.shape is not None:
             turns = rotvec_to_rotmat(torch.from_numpy(clip.pose[row].reshape(24, 3)).double())

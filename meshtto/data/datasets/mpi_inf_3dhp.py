@@ -1,7 +1,7 @@
-"""MPI-INF-3DHP, its training part as its makers give it out.
+"""The training part of MPI-INF-3DHP in its official format.
 
-``S<n>/Seq<k>/annot.mat`` holds, per camera, ``annot2`` (28 joints in pixels) and ``annot3`` (millimetres in the
-camera's axes); ``S<n>/Seq<k>/imageSequence/video_<c>.avi`` or extracted ``imageFrames/video_<c>/frame_000001.jpg``.
+``S<n>/Seq<k>/annot.mat`` contains, per camera, ``annot2`` (28 joints in pixels) and ``annot3`` (millimeters in camera
+axes); ``S<n>/Seq<k>/imageSequence/video_<c>.avi`` or extracted ``imageFrames/video_<c>/frame_000001.jpg``.
 """
 
 from pathlib import Path
@@ -10,27 +10,27 @@ import numpy as np
 
 from hamipose.errors import InputError
 from hamipose.io.matlab_file import read_matlab
-from meshtto.data.base import known_evidence
-from meshtto.data.datasets.mocap import MocapClip, MocapClips, fitted_focal_px
+from meshtto.data.base import check_evidence
+from meshtto.data.datasets.mocap import MocapClip, MocapClips, fit_focal_px
 
 __all__ = ["MpiInf3dhp"]
 
 _PICKED = [4, 18, 19, 20, 23, 24, 25, 3, 5, 6, 7, 9, 10, 11, 14, 15, 16]
-_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)  # the others look from the ceiling
+_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)  # the others are on the ceiling
 _HOW = "get MPI-INF-3DHP at https://vcai.mpi-inf.mpg.de/3dhp-dataset (non-commercial)"
 
 
 class MpiInf3dhp(MocapClips):
-    """People of MPI-INF-3DHP's training part, every tenth frame of eight cameras, where the whole person is in view.
+    """People of MPI-INF-3DHP's training part from eight cameras, if they are entirely in view.
 
     Args:
         root: folder with ``S1`` … ``S8``.
-        subjects: which of them.
-        size: width and height of the pictures, by which people who are partly outside are left out.
+        subjects: subjects to use; default: all.
+        size: width and height of the images, used to skip people who are partly outside.
         evidence: 2D joints for use at test time: "truth" or "none".
-        every: take every so many frames.
-        occluders: whether training puts cut-outs before these people.
-        cache: keep decoded pictures in memory.
+        frame_stride: use every n-th frame.
+        occluders: whether training adds occluders to these people.
+        cache: keep decoded images in memory.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class MpiInf3dhp(MocapClips):
         subjects: list[int] | None = None,
         size: tuple[int, int] = (2048, 2048),
         evidence: str = "truth",
-        every: int = 10,
+        frame_stride: int = 10,
         occluders: bool = True,
         cache: bool = False,
     ):
         super().__init__()
-        if known_evidence(evidence) == "detector":
+        if check_evidence(evidence) == "detector":
             raise InputError("evidence is 'detector', but MPI-INF-3DHP has none; expected truth or none")
-        if every < 1:
-            raise InputError(f"every is {every}, expected at least 1")
-        self.root, self.evidence, self.every, self.size = Path(root), evidence, every, size
+        if frame_stride < 1:
+            raise InputError(f"frame_stride is {frame_stride}, expected at least 1")
+        self.root, self.evidence, self.frame_stride, self.size = Path(root), evidence, frame_stride, size
         self.subjects = list(range(1, 9)) if subjects is None else subjects
         self.occluders, self.cache = occluders, cache
 
@@ -57,7 +57,7 @@ class MpiInf3dhp(MocapClips):
         for subject in self.subjects:
             paths = sorted((self.root / f"S{subject}").glob("Seq*/annot.mat"))
             if not paths:
-                raise InputError(f"{self.root / f'S{subject}'} holds no Seq1/annot.mat; {_HOW}")
+                raise InputError(f"{self.root / f'S{subject}'} contains no Seq1/annot.mat; {_HOW}")
             for path in paths:
                 found += self._sequence(path)
         return found
@@ -69,30 +69,30 @@ class MpiInf3dhp(MocapClips):
         for camera in _CAMERAS:
             if camera >= min(len(flat), len(solid)):
                 raise InputError(f"annotation file {path} has {len(flat)} cameras, expected {_CAMERAS[-1] + 1} or more")
-            pixels, metres = np.asarray(flat[camera], np.float32), np.asarray(solid[camera], np.float32) / 1000
+            pixels, meters = np.asarray(flat[camera], np.float32), np.asarray(solid[camera], np.float32) / 1000
             frames = len(pixels)
-            if pixels.shape != (frames, 56) or metres.shape != (frames, 84):
+            if pixels.shape != (frames, 56) or meters.shape != (frames, 84):
                 raise InputError(
-                    f"camera {camera} of {path} has shapes {pixels.shape}, {metres.shape}, expected 56 and 84 columns"
+                    f"camera {camera} of {path} has shapes {pixels.shape}, {meters.shape}, expected 56 and 84 columns"
                 )
-            if not (np.isfinite(pixels).all() and np.isfinite(metres).all()):
+            if not (np.isfinite(pixels).all() and np.isfinite(meters).all()):
                 raise InputError(f"camera {camera} of {path} holds numbers that are not finite; {_HOW}")
             pixels = pixels.reshape(-1, 28, 2)[:, _PICKED]
-            metres = metres.reshape(-1, 28, 3)[:, _PICKED]
+            meters = meters.reshape(-1, 28, 3)[:, _PICKED]
             inside = ((pixels >= 0) & (pixels < np.array(self.size))).all((1, 2))
-            chosen = np.flatnonzero(inside & (np.arange(frames) % self.every == 0))
+            chosen = np.flatnonzero(inside & (np.arange(frames) % self.frame_stride == 0))
             if not len(chosen):
                 continue
             folder = path.parent
             clips.append(
                 MocapClip(
                     video=folder / "imageSequence" / f"video_{camera}.avi",
-                    pictures=folder / "imageFrames" / f"video_{camera}" / "frame_",
+                    images=folder / "imageFrames" / f"video_{camera}" / "frame_",
                     first=1,
                     frames=chosen,
                     joints_px=pixels[chosen],
-                    joints_m=metres[chosen],
-                    focal_px=fitted_focal_px(pixels[chosen], metres[chosen], f"camera {camera} of {path}"),
+                    joints_m=meters[chosen],
+                    focal_px=fit_focal_px(pixels[chosen], meters[chosen], f"camera {camera} of {path}"),
                 )
             )
         return clips

@@ -1,4 +1,4 @@
-"""One picture of the built-in body with everything known about it, from nothing but (look, seed, index, size)."""
+"""Render one image of the built-in body with all labels, as a function of (style, seed, index, size)."""
 
 import json
 import os
@@ -25,19 +25,19 @@ from meshtto.body import Body, load_body
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
 from meshtto.joints import JOINTS49, SMPL24
 
-__all__ = ["FORMAT", "draw_person", "make_record", "picture_name"]
+__all__ = ["FORMAT", "draw_person", "image_name", "make_record"]
 
-#: Of each look; raised whenever the same seed no longer gives the same pictures or labels.
+#: Version of each style; increase when the same seed gives other images or labels.
 FORMAT = {"plain": 1, "photo": 2}
 
-_SERIES = 1  # part of every seed: another number would draw other people
+_SERIES = 1  # part of every seed
 
-_FURTHEST = 2.5  # standard deviations at which shapes are cut off
-_SKIN_M = 0.22  # a joint lies no deeper under the skin; what is nearer to the camera hides it
+_MAX_SHAPE = 2.5  # shapes are clipped at this many standard deviations
+_SKIN_M = 0.22  # maximum depth of a joint under the skin; a joint farther behind the first hit is hidden
 
 
-def picture_name(index: int) -> str:
-    """Where picture number `index` lies inside the folder."""
+def image_name(index: int) -> str:
+    """Return the path of an image inside its folder."""
     return f"images/{index:06d}.jpg"
 
 
@@ -47,7 +47,7 @@ def _body() -> Body:
 
 
 def draw_person(
-    look: str,
+    style: str,
     index: int,
     *,
     seed: int,
@@ -55,27 +55,27 @@ def draw_person(
     poses: list[str] | None = None,
     device: str | None = None,
 ) -> tuple[bytes, dict[str, np.ndarray]]:
-    """Draws shape, pose and scene number `index` of a seed, renders it, reads off its labels.
+    """Draw and render a person, and compute the labels.
 
     Args:
-        look: "plain" or "photo".
-        index: which picture; the same number gives the same picture whatever was drawn before.
-        seed: which series of pictures.
+        style: "plain" or "photo".
+        index: index in the series; the result does not depend on what was rendered before.
+        seed: seed of the series.
         size: side in pixels.
-        poses: families of poses to draw from; all where None.
-        device: warp's name of a device; None: a GPU if there is one.
+        poses: pose families; default: all.
+        device: warp device name; default: a GPU if available.
 
     Returns:
-        The picture as JPEG, and its labels: ``pose`` [72] and ``shape`` [10] of the built-in body in the camera's axes,
-        ``trans`` [3] that puts it before the camera, ``focal_length``, ``keypoints`` [49, 2] in pixels, also where they
-        lie outside the picture, ``visibility`` [49] (2 seen, 1 hidden, 0 outside), ``joints`` [49, 3] relative to the
-        pelvis of the 49.
+        The image as JPEG, and its labels: ``pose`` [72] and ``shape`` [10] of the built-in body in camera axes,
+        ``trans`` [3], its translation relative to the camera, ``focal_length``, ``keypoints`` [49, 2] in pixels,
+        including those outside the image, ``visibility`` [49] (2 visible, 1 hidden, 0 outside), ``joints`` [49, 3]
+        relative to the pelvis of the 49.
     """
-    if look not in LOOKS:
-        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    rng = np.random.default_rng([seed, LOOKS.index(look), index, _SERIES])
+    if style not in LOOKS:
+        raise InputError(f"style is {style!r}, expected one of {', '.join(LOOKS)}")
+    rng = np.random.default_rng([seed, LOOKS.index(style), index, _SERIES])
     surface, model = bodies(), _body()
-    shape = rng.standard_normal(10).clip(-_FURTHEST, _FURTHEST)
+    shape = rng.standard_normal(10).clip(-_MAX_SHAPE, _MAX_SHAPE)
     family = None if poses is None else draw_family(rng, poses)
     pose = draw_pose(rng, surface.articulation, family=family)
     heading = float(rng.uniform(-180, 180)) if abs(pose.pitch) > 45 else 0.0
@@ -97,12 +97,12 @@ def draw_person(
         points_m=dict(zip(SMPL24, to_world(skeleton[0]), strict=True)),
         height_m=float(np.ptp(vertices[1, :, 1])),
     )
-    scene = stage(rng, surface, body, pose, look=look, size=(size, size), heading=heading, backgrounds=None)
+    scene = stage(rng, surface, body, pose, look=style, size=(size, size), heading=heading, backgrounds=None)
     camera = scene.camera
     caster = renderer(device)
     caster.load(scene)
     linear, _ = caster.picture()
-    image = finish(rng, linear, look)
+    image = finish(rng, linear, style)
 
     points = to_world(joints[0])
     pixels = camera.project(points)
@@ -110,7 +110,7 @@ def draw_person(
     away = np.linalg.norm(points - camera.position_m, axis=1)
     inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(1)
     seen = away - distance < _SKIN_M * body.height_m / 1.7
-    # The camera's axes see the body turned by M about its pelvis, and the pelvis where the world's origin is.
+    # In camera axes the body is rotated by M about its pelvis, which is at the world's origin.
     turn = camera.rotation @ SMPL_FROM_ANNY.T
     rotations[0, 0] = turn @ rotations[0, 0]
     in_camera = camera.to_camera(points)
@@ -123,13 +123,13 @@ def draw_person(
         "visibility": np.where(inside, 1 + seen, 0),
         "joints": in_camera - in_camera[JOINTS49.index("pelvis")],
     }
-    return encode(rng, image, look), labels
+    return encode(rng, image, style), labels
 
 
 def make_record(folder: Path, index: int, **drawn: object) -> dict:
-    """Renders picture number `index` into `folder`; its labels as plain numbers."""
+    """Render an image into a folder and return its labels as plain numbers."""
     jpeg, labels = draw_person(index=index, **drawn)  # type: ignore[arg-type]
-    path = folder / picture_name(index)
+    path = folder / image_name(index)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     unfinished.write_bytes(jpeg)
@@ -138,7 +138,5 @@ def make_record(folder: Path, index: int, **drawn: object) -> dict:
     return {"index": index, **rounded}
 
 
-if (
-    __name__ == "__main__"
-):  # a worker process of render_cache: indices and the arguments of draw_person on standard input
+if __name__ == "__main__":  # a worker process of render_cache, which writes its request to standard input
     make_share(json.loads(sys.stdin.read()), make_record)

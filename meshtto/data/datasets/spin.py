@@ -1,8 +1,8 @@
-"""The file format of the field: one .npz of annotations a data set (SPIN), with pseudo-labels too (CLIFF, EFT).
+"""SPIN's annotation format: one .npz per data set, also used for pseudo-labels (CLIFF, EFT).
 
-Arrays of N rows: ``imgname`` (below the folder of images), ``center`` and ``scale`` (box, side = 200 · scale px), and
-any of ``part`` [24, 3] (2D joints of `JOINTS24` and confidence), ``openpose`` [25, 3] (BODY_25), ``S`` [24, 4] (3D
-joints, metres, confidence), ``pose`` [72] (axis-angle) and ``shape`` [10] (SMPL), ``has_smpl``, ``gender`` ("m" or
+Arrays of N rows: ``imgname`` (relative to the folder of images), ``center`` and ``scale`` (box, side = 200 · scale px),
+and any of ``part`` [24, 3] (2D joints of `JOINTS24` and confidence), ``openpose`` [25, 3] (BODY_25), ``S`` [24, 4] (3D
+joints in meters and confidence), ``pose`` [72] (axis-angle) and ``shape`` [10] (SMPL), ``has_smpl``, ``gender`` ("m" or
 "f"), ``focal_length``.
 """
 
@@ -18,12 +18,12 @@ from roma import rotvec_to_rotmat
 from hamipose.data.decode import UnreadableImage
 from hamipose.errors import InputError
 from hamipose.io.foreign import explain
-from meshtto.data.base import MeshDataset, box_of_joints, known_evidence, unknown_mesh
+from meshtto.data.base import MeshDataset, check_evidence, joint_box, unknown_mesh
 from meshtto.data.npz import read_npy, read_npz
-from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, placed
+from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, place_keypoints
 from meshtto.types import GENDERS, MeshSample
 
-__all__ = ["SpinAnnotations", "image_size", "root_centred"]
+__all__ = ["SpinAnnotations", "center_on_root", "image_size"]
 
 _SHAPES = {
     "imgname": (),
@@ -42,20 +42,20 @@ _HOW = "see docs/mesh_data.md for where SPIN's and CLIFF's annotations come from
 
 
 def image_size(path: Path) -> np.ndarray:
-    """Width and height, read from the header alone.
+    """Read width and height from an image's header.
 
     Raises:
-        UnreadableImage: there is no picture.
+        UnreadableImage: there is no readable image.
     """
     try:
-        with Image.open(path) as picture:
-            return np.array(picture.size, np.float32)
-    except Exception:  # Pillow's plugins raise many kinds at damaged files
+        with Image.open(path) as image:
+            return np.array(image.size, np.float32)
+    except Exception:  # Pillow's plugins raise many exceptions for damaged files
         raise UnreadableImage(f"image {path} {explain(path, 'an image')}; check the data folder") from None
 
 
-def root_centred(joints_m: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """49 joints relative to the pelvis: the labelled one, else the middle of the hips, else as they are."""
+def center_on_root(joints_m: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Subtract the labeled pelvis, or else the midpoint of the hips, if known, from 49 joints."""
     pelvis, *hips = (JOINTS49.index(name) for name in ("pelvis", "left_hip", "right_hip"))
     if confidence[pelvis] > 0:
         return joints_m - joints_m[pelvis]
@@ -63,20 +63,20 @@ def root_centred(joints_m: np.ndarray, confidence: np.ndarray) -> np.ndarray:
 
 
 class SpinAnnotations(MeshDataset):
-    """People of an annotation file in SPIN's format; what it lacks, they lack: joints, mesh or both.
+    """People of an annotation file in SPIN's format, with the labels that the file contains.
 
     Args:
         file: the .npz.
-        images: folder that ``imgname`` starts from.
-        evidence: 2D joints for use at test time: "truth" (``part``), "detector" (``openpose``, which stands for the
-            same joints of the 24 as well) or "none".
-        box: "joints" (1.2 times the box of the 24 joints, as CLIFF and Meta-HMR have it; the file's where no joint is
-            known) or "file" (``center`` and ``scale``).
-        fits: pseudo-labels that take the place of the file's pose and shape: SPIN's static fits, an .npy of N rows of
-            72 and 10 numbers, EFT's with a 0 or 1 behind them. They are of the neutral body; the file's genders go.
-        occluders: whether training puts cut-outs before these people; the papers do for Human3.6M and MPI-INF-3DHP.
-        every: take every so many rows.
-        cache: keep decoded pictures in memory.
+        images: folder that ``imgname`` is relative to.
+        evidence: 2D joints for use at test time: "truth" (``part``), "detector" (``openpose``, also used for the same
+            joints of the 24) or "none".
+        box: "joints" (1.2 times the box of the 24 joints, as in CLIFF and Meta-HMR; the file's if no joint is known) or
+            "file" (``center`` and ``scale``).
+        fits: pseudo-labels that replace the file's pose and shape: SPIN's static fits, an .npy of N rows of 72 and 10
+            numbers; EFT's have an additional 0 or 1. They belong to the neutral body; the file's genders are dropped.
+        occluders: whether training adds occluders to these people; the papers do for Human3.6M and MPI-INF-3DHP.
+        stride: use every n-th row.
+        cache: keep decoded images in memory.
     """
 
     def __init__(
@@ -87,19 +87,19 @@ class SpinAnnotations(MeshDataset):
         box: str = "joints",
         fits: str | None = None,
         occluders: bool = False,
-        every: int = 1,
+        stride: int = 1,
         cache: bool = False,
     ):
         if box not in ("joints", "file"):
             raise InputError(f"box is {box!r}, expected joints or file")
-        if every < 1:
-            raise InputError(f"every is {every}, expected at least 1")
-        self.file, self.images, self.evidence = Path(file), Path(images), known_evidence(evidence)
-        self.box, self.fits, self.occluders, self.every, self.cache = box, fits, occluders, every, cache
+        if stride < 1:
+            raise InputError(f"stride is {stride}, expected at least 1")
+        self.file, self.images, self.evidence = Path(file), Path(images), check_evidence(evidence)
+        self.box, self.fits, self.occluders, self.stride, self.cache = box, fits, occluders, stride, cache
 
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:
-        """The arrays of all people, read and checked on first use."""
+        """Return the arrays of all people, read and checked on first use."""
         read = read_npz(self.file, "annotations", _HOW)
         missing = [name for name in ("imgname", "center", "scale") if name not in read]
         if missing:
@@ -113,8 +113,8 @@ class SpinAnnotations(MeshDataset):
         if self.evidence == "detector" and "openpose" not in rows:
             raise InputError(f"annotations {self.file} have no openpose; expected them for evidence: detector")
         if ("pose" in rows) != ("shape" in rows):
-            raise InputError(f"annotations {self.file} have pose or shape alone, expected both or neither")
-        return {name: array[:: self.every] for name, array in rows.items()}
+            raise InputError(f"annotations {self.file} have only one of pose and shape, expected both or neither")
+        return {name: array[:: self.stride] for name, array in rows.items()}
 
     def _put_fits(self, read: dict[str, np.ndarray], count: int) -> None:
         how = "SPIN's static_fits are N rows of 72 and 10 numbers"
@@ -139,14 +139,14 @@ class SpinAnnotations(MeshDataset):
         return array
 
     def prepare(self) -> None:
-        """Checks the annotations, and that the first and the last picture are there."""
+        """Check the annotations, and that the first and last image exist."""
         for row in (0, -1):
             if len(self) and not self._path(row).is_file():
                 raise InputError(f"image {self._path(row)} does not exist; check the folder of images {self.images}")
 
     @property
     def labels_of(self) -> str | None:
-        """Of SMPL, where the file has pose and shape."""
+        """Return SMPL if the file contains pose and shape."""
         return "SMPL" if "pose" in self.rows else None
 
     def _path(self, index: int) -> Path:
@@ -156,7 +156,7 @@ class SpinAnnotations(MeshDataset):
         return len(self.rows["imgname"])
 
     def _keypoints(self, index: int, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """The 49 joints that some of these arrays hold."""
+        """Return the 49 joints from the given arrays."""
         pixels, confidence = np.zeros((49, 2), np.float32), np.zeros(49, np.float32)
         for name, start, count in (("openpose", 0, len(OPENPOSE25)), ("part", len(OPENPOSE25), len(JOINTS24))):
             if name in names and name in self.rows:
@@ -165,10 +165,10 @@ class SpinAnnotations(MeshDataset):
         return pixels, confidence
 
     def _evidence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The 49 joints as they may be known at test time; what OpenPose finds is evidence in both halves."""
+        """Return the evidence of the 49 joints; OpenPose's joints are evidence in both halves."""
         if self.evidence != "detector":
             return self._keypoints(index, ("part",) if self.evidence == "truth" else ())
-        found = placed(OPENPOSE25, self.rows["openpose"][index]).astype(np.float32)
+        found = place_keypoints(OPENPOSE25, self.rows["openpose"][index]).astype(np.float32)
         return found[:, :2], np.maximum(found[:, 2], 0)
 
     def __getitem__(self, index: int) -> MeshSample:
@@ -198,7 +198,7 @@ class SpinAnnotations(MeshDataset):
             keypoints_confidence=confidence,
             evidence_px=evidence,
             evidence_confidence=evidence_confidence,
-            joints_m=root_centred(joints, sure).astype(np.float32),
+            joints_m=center_on_root(joints, sure).astype(np.float32),
             joints_confidence=sure,
             image_size=size,
             focal_px=focal,
@@ -208,9 +208,9 @@ class SpinAnnotations(MeshDataset):
     def _box(self, index: int, pixels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         part = np.where(np.arange(49) < len(OPENPOSE25), 0.0, confidence)
         if self.box == "joints" and (part > 0).sum() > 1:
-            return box_of_joints(pixels.astype(np.float64), part)
+            return joint_box(pixels.astype(np.float64), part)
         side = 200.0 * float(self.rows["scale"][index])
         if side <= 0:
             raise InputError(f"scale of row {index} of {self.file} is {side / 200}, expected more than 0")
-        centre = self.rows["center"][index].astype(np.float64)
-        return np.array([*(centre - (side - 1) / 2), side, side])
+        center = self.rows["center"][index].astype(np.float64)
+        return np.array([*(center - (side - 1) / 2), side, side])

@@ -1,7 +1,7 @@
-"""3DPW as its makers give it out: ``imageFiles/<sequence>/image_00000.jpg``, ``sequenceFiles/<split>/<sequence>.pkl``.
+"""3DPW in its official format: ``imageFiles/<sequence>/image_00000.jpg``, ``sequenceFiles/<split>/<sequence>.pkl``.
 
-A sequence is a pickle of Python 2, one entry a frame of 30 a second and person: ``poses`` (axis-angle, SMPL of the
-person's gender), ``trans``, ``betas``, ``jointPositions`` (all of the world), ``cam_poses`` (world → camera),
+A sequence is a Python 2 pickle with entries per frame (30 per second) and person: ``poses`` (axis-angle, SMPL of the
+person's gender), ``trans``, ``betas``, ``jointPositions`` (all in world axes), ``cam_poses`` (world → camera),
 ``cam_intrinsics``, ``campose_valid``, ``poses2d`` (OpenPose's 18 joints).
 """
 
@@ -18,8 +18,8 @@ from hamipose.data.safe_pickle import load_pickle
 from hamipose.errors import InputError
 from hamipose.io.foreign import reason
 from meshtto.body import Body, load_body
-from meshtto.data.base import MeshDataset, box_of_joints, existing, known_evidence
-from meshtto.data.datasets.spin import image_size, root_centred
+from meshtto.data.base import MeshDataset, check_evidence, joint_box, require_path
+from meshtto.data.datasets.spin import center_on_root, image_size
 from meshtto.joints import CANDIDATES, COCO18_SLOTS, OPENPOSE25
 from meshtto.types import GENDERS, MeshSample
 
@@ -30,7 +30,7 @@ _SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("t
 
 
 class _People(NamedTuple):
-    """Everyone of one sequence; a row is a person in a frame."""
+    """All people of one sequence; a row is a person in a frame."""
 
     sequence: str
     frame: np.ndarray  # [row]
@@ -45,15 +45,15 @@ class _People(NamedTuple):
 
 
 def read_sequence(path: Path) -> _People:
-    """The people of a sequence in the frames whose camera is known.
+    """Read the people of a sequence in the frames with a known camera.
 
     Raises:
-        InputError: the file is missing, damaged, holds code, or is no sequence of 3DPW.
+        InputError: the file is missing, damaged, contains code, or is not a sequence of 3DPW.
     """
     read = load_pickle(path)
     if not isinstance(read, dict):
         raise InputError(
-            f"sequence {path} holds a {type(read).__name__}, expected the dictionary of a sequence of 3DPW"
+            f"sequence {path} contains a {type(read).__name__}, expected the dictionary of a sequence of 3DPW"
         )
     named: dict[str, Any] = {
         "genders": read.get("genders", read.get("gender")),
@@ -100,10 +100,10 @@ def read_sequence(path: Path) -> _People:
             parts["gender"].append(np.full(len(chosen), GENDERS.index(gender)))
     except InputError:
         raise
-    except Exception as error:  # what a foreign pickle may lead to
-        raise InputError(f"sequence {path} is not as 3DPW has it ({reason(error)}); {_HOW}") from None
+    except Exception as error:  # a foreign pickle can raise anything
+        raise InputError(f"sequence {path} is not in 3DPW's format ({reason(error)}); {_HOW}") from None
     if not parts["frame"]:
-        raise InputError(f"sequence {path} has nobody in it; {_HOW}")
+        raise InputError(f"sequence {path} contains no people; {_HOW}")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     return _People(sequence=path.stem, intrinsics=intrinsics, **joined)
 
@@ -116,21 +116,20 @@ def _has(path: Path, what: str, array: np.ndarray, shape: tuple[int, ...]) -> No
 
 
 class ThreeDPW(MeshDataset):
-    """People of 3DPW in every frame whose camera is known.
+    """People of 3DPW in all frames with a known camera.
 
-    With SMPL's bodies the 49 joints are those of the labelled mesh, seen by the camera, as CLIFF has them; without, the
-    24 of them that are joints of SMPL's own 24, which the files hold.
+    With SMPL's bodies, the 49 joints are the projected ones of the labeled mesh, as in CLIFF; without, only those among
+    SMPL's own 24 joints, which the files contain.
 
     Args:
         root: folder with ``imageFiles`` and ``sequenceFiles``.
         split: "train", "validation" or "test".
-        body: converted SMPL file of any gender, with those of the two genders beside it; None: joints of the files.
-        evidence: 2D joints for use at test time: "truth" (of the labels), "detector" (``poses2d``, OpenPose's) or
-            "none".
-        box: "joints" (1.2 times the box of the labelled joints) or "detector" (of OpenPose's; frames without any are
-            left out).
-        every: take every so many rows.
-        cache: keep decoded pictures in memory.
+        body: converted SMPL file of any gender, with those of both genders beside it; default: joints of the files.
+        evidence: 2D joints for use at test time: "truth" (labels), "detector" (``poses2d``, OpenPose's) or "none".
+        box: "joints" (1.2 times the box of the labeled joints) or "detector" (OpenPose's; frames without any are
+            skipped).
+        stride: use every n-th row.
+        cache: keep decoded images in memory.
     """
 
     def __init__(
@@ -140,30 +139,30 @@ class ThreeDPW(MeshDataset):
         body: str | None = None,
         evidence: str = "truth",
         box: str = "joints",
-        every: int = 1,
+        stride: int = 1,
         cache: bool = False,
     ):
         if split not in _SPLITS:
             raise InputError(f"split of ThreeDPW is {split!r}, expected one of {', '.join(_SPLITS)}")
         if box not in ("joints", "detector"):
             raise InputError(f"box of ThreeDPW is {box!r}, expected joints or detector")
-        if every < 1:
-            raise InputError(f"every of ThreeDPW is {every}, expected at least 1")
-        self.root, self.split, self.body, self.evidence = Path(root), split, body, known_evidence(evidence)
-        self.box, self.every, self.cache = box, every, cache
+        if stride < 1:
+            raise InputError(f"stride of ThreeDPW is {stride}, expected at least 1")
+        self.root, self.split, self.body, self.evidence = Path(root), split, body, check_evidence(evidence)
+        self.box, self.stride, self.cache = box, stride, cache
 
     @property
     def labels_of(self) -> str:
-        """Of SMPL."""
+        """Return SMPL."""
         return "SMPL"
 
     @cached_property
     def _sequences(self) -> list[_People]:
         folders = [self.root / "sequenceFiles" / name for name in _SPLITS[self.split]]
         folder = next((f for f in folders if f.is_dir()), folders[0])
-        paths = sorted(existing(folder, "folder", _HOW).glob("*.pkl"))
+        paths = sorted(require_path(folder, "folder", _HOW).glob("*.pkl"))
         if not paths:
-            raise InputError(f"folder {folder} holds no sequence (.pkl); {_HOW}")
+            raise InputError(f"folder {folder} contains no sequence (.pkl); {_HOW}")
         return [read_sequence(path) for path in paths]
 
     @cached_property
@@ -172,17 +171,17 @@ class ThreeDPW(MeshDataset):
         for number, people in enumerate(self._sequences):
             seen = (people.detected[:, 2] > 0).sum(1) > 1
             rows += [(number, r) for r in range(len(people.frame)) if self.box == "joints" or seen[r]]
-        return rows[:: self.every]
+        return rows[:: self.stride]
 
     @cached_property
     def _bodies(self) -> dict[int, Body]:
         return {GENDERS.index(g): load_body(str(self.body), g).double() for g in ("male", "female")}
 
     def prepare(self) -> None:
-        """Reads all sequences, the bodies, and looks for the first and the last picture."""
+        """Read all sequences and bodies, and check that the first and last image exist."""
         for number, row in (self._rows[0], self._rows[-1]) if self._rows else ():
             people = self._sequences[number]
-            existing(self._path(people, row), "image", _HOW)
+            require_path(self._path(people, row), "image", _HOW)
         if self.body is not None:
             _ = self._bodies
 
@@ -195,17 +194,17 @@ class ThreeDPW(MeshDataset):
     def _joints(
         self, people: _People, row: int, rotations: Float[torch.Tensor, "1 24 3 3"]
     ) -> tuple[Float[np.ndarray, "49 3"], Float[np.ndarray, "49"]]:
-        """The 49 joints before the camera, and which of them are known."""
+        """Return the 49 joints in camera axes, and which of them are known."""
         camera = people.camera[row]
         known = np.ones(49, np.float32)
         if self.body is None:
-            placed = people.joints[row] @ camera[:3, :3].T + camera[:3, 3]
+            joints = people.joints[row] @ camera[:3, :3].T + camera[:3, 3]
             known = np.array([c < 24 for c in CANDIDATES], np.float32)
-            return placed[[c if c < 24 else 0 for c in CANDIDATES]], known
+            return joints[[c if c < 24 else 0 for c in CANDIDATES]], known
         body = self._bodies[int(people.gender[row])]
         with torch.inference_mode():
             out = body(rotations, torch.from_numpy(people.shape[row : row + 1]))
-        # The body is turned about its pelvis at rest J₀, so the camera sees it moved by R (t + J₀) + T − J₀.
+        # The body rotates about its rest pelvis J₀, so in camera axes it is translated by R (t + J₀) + T − J₀.
         rest = out.skeleton_m[0, 0].numpy()
         moved = camera[:3, :3] @ (people.translation[row] + rest) + camera[:3, 3] - rest
         return out.joints_m[0].numpy() + moved, known
@@ -224,7 +223,7 @@ class ThreeDPW(MeshDataset):
             at = len(OPENPOSE25) + slot
             detected[at] = people.detected[row, :2, position]
             confidence[at] = people.detected[row, 2, position]
-        box = box_of_joints(pixels, known) if self.box == "joints" else box_of_joints(detected, confidence)
+        box = joint_box(pixels, known) if self.box == "joints" else joint_box(detected, confidence)
         truth: dict[str, Any] = {"truth": (pixels, known), "detector": (detected, confidence)}
         evidence, sure = truth.get(self.evidence, (pixels, np.zeros(49)))
         size = image_size(path)
@@ -250,5 +249,5 @@ class ThreeDPW(MeshDataset):
 
     @staticmethod
     def _relative(joints: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """To the pelvis of the 49; without a body SMPL's own pelvis takes its place."""
-        return root_centred(joints, known) if known.all() else joints - joints[OPENPOSE25.index("openpose_pelvis")]
+        """Subtract the pelvis of the 49; without a body, SMPL's own pelvis."""
+        return center_on_root(joints, known) if known.all() else joints - joints[OPENPOSE25.index("openpose_pelvis")]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from meshtto.app.response import Answers
+from meshtto.app.response import Responder
 
 _CANVAS = "JSON.stringify(Object.values(document.querySelector('canvas').getBoundingClientRect().toJSON()))"
 
@@ -32,7 +32,7 @@ async def drag(tab: Any, by: int) -> None:
 
 @pytest.mark.slow
 def test_a_person_drops_a_photo_turns_the_mesh_slides_and_drops_a_text(
-    address: str, answers: Answers, photo: Path, tmp_path: Path, visit: Any, monkeypatch: pytest.MonkeyPatch
+    address: str, answers: Responder, photo: Path, tmp_path: Path, visit: Any, monkeypatch: pytest.MonkeyPatch
 ):
     screenshot = Path(os.environ.get("MESHTTO_SCREENSHOT", tmp_path / "page.png"))
     notes = tmp_path / "notes.txt"

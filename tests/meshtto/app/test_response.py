@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import trimesh
 
-from meshtto.app.response import Answers
-from meshtto.app.steps import looked_at, unfold
+from meshtto.app.response import Responder
+from meshtto.app.steps import adapt_and_draw, used_confidence
 from meshtto.cli import main
 from meshtto.joints import JOINTS24
-from meshtto.predict.frames import open_pictures
-from meshtto.predict.recover import Recovering, crops_of, recover_people
+from meshtto.predict.frames import open_frames
+from meshtto.predict.recover import Recoverer, collate_crops, recover_people
 from meshtto.test_time import Phase
 
 
@@ -30,18 +30,18 @@ def keypoint_file(path: Path, files: list[str], seed: int = 0) -> Path:
     return path
 
 
-def test_every_step_is_what_adapting_so_many_steps_gives(answers: Answers, photo: Path):
-    said = answers.to(str(photo))
-    assert said.unfolded is not None
-    found = said.unfolded
+def test_every_step_is_what_adapting_so_many_steps_gives(responder: Responder, photo: Path):
+    said = responder.respond(str(photo))
+    assert said.steps is not None
+    found = said.steps
     assert found.steps == 3
     assert len(found.overlays) == len(found.meshes) == len(found.errors_px) == 4
-    (shown,) = open_pictures(str(photo))
-    (samples,) = Recovering(answers.method, answers.pose, least=0.1).samples([shown])
+    (shown,) = open_frames(str(photo))
+    (samples,) = Recoverer(responder.method, responder.pose, min_confidence=0.1).samples([shown])
     lasts = []
     for steps in range(4):
-        phases = [Phase(steps, answers.phases[0].rule, pseudo_mesh=False)]
-        (person,) = recover_people(answers.method, samples, phases)
+        phases = [Phase(steps, responder.phases[0].rule, pseudo_mesh=False)]
+        (person,) = recover_people(responder.method, samples, phases)
         assert person is not None
         lasts.append(person)
         mesh = trimesh.load(found.meshes[steps], force="mesh")
@@ -50,7 +50,7 @@ def test_every_step_is_what_adapting_so_many_steps_gives(answers: Answers, photo
         apart = np.asarray(mesh.vertices) - wanted
         np.testing.assert_allclose(apart, np.broadcast_to(apart[:1], apart.shape), atol=2e-4)  # the same, moved
     # the error by hand: joints projected into the photo, against the keypoints that the loss looks at
-    known = looked_at(answers.method, crops_of(answers.method, samples))[0].numpy() > 0
+    known = used_confidence(responder.method, collate_crops(responder.method, samples))[0].numpy() > 0
     assert known.sum() == 16
     for steps, person in enumerate(lasts):
         joints, focal = person.arrays["joints_m"][known], person.arrays["focal_px"]
@@ -60,38 +60,38 @@ def test_every_step_is_what_adapting_so_many_steps_gives(answers: Answers, photo
     assert f"from {found.errors_px[0]:.1f} to {found.errors_px[-1]:.1f} px" in said.message
 
 
-def test_pictures_of_steps_differ_and_large_photos_are_drawn_small(answers: Answers, photo: Path, tmp_path: Path):
+def test_pictures_of_steps_differ_and_large_photos_are_drawn_small(responder: Responder, photo: Path, tmp_path: Path):
     large = tmp_path / "large.png"
     cv2.imwrite(str(large), cv2.resize(cv2.imread(str(photo)), (960, 800)))
-    (shown,) = open_pictures(str(large))
-    (samples,) = Recovering(answers.method, answers.pose).samples([shown])
-    found = unfold(answers.method, shown, samples, answers.phases, tmp_path / "steps", side=480)
+    (shown,) = open_frames(str(large))
+    (samples,) = Recoverer(responder.method, responder.pose).samples([shown])
+    found = adapt_and_draw(responder.method, shown, samples, responder.phases, tmp_path / "steps", side=480)
     first, *_, last = (cv2.imread(str(path)) for path in found.overlays)
     assert first.shape == (400, 480, 3)
     assert np.abs(first.astype(int) - last).max() > 20
     assert np.abs(first.astype(int) - cv2.resize(cv2.imread(str(large)), (480, 400))).max() > 60  # a mesh is on it
 
 
-def test_a_file_of_keypoints_comes_before_the_pose_model(answers: Answers, photo: Path, tmp_path: Path):
+def test_a_file_of_keypoints_comes_before_the_pose_model(responder: Responder, photo: Path, tmp_path: Path):
     alone = keypoint_file(tmp_path / "k.json", ["another name.png"])
     several = keypoint_file(tmp_path / "s.json", ["somebody.png", "b.png"])
     others = keypoint_file(tmp_path / "o.json", ["a.png", "b.png"])
-    by_pose, by_file, by_name = (answers.to(str(photo), k) for k in (None, str(alone), str(several)))
-    assert by_file.unfolded is not None
-    assert by_pose.unfolded is not None
-    assert by_name.unfolded is not None
-    assert by_file.unfolded.errors_px != by_pose.unfolded.errors_px
-    assert by_file.unfolded.errors_px == pytest.approx(by_name.unfolded.errors_px)
-    assert answers.to(str(photo), str(others)).message == (
+    by_pose, by_file, by_name = (responder.respond(str(photo), k) for k in (None, str(alone), str(several)))
+    assert by_file.steps is not None
+    assert by_pose.steps is not None
+    assert by_name.steps is not None
+    assert by_file.steps.errors_px != by_pose.steps.errors_px
+    assert by_file.steps.errors_px == pytest.approx(by_name.steps.errors_px)
+    assert responder.respond(str(photo), str(others)).message == (
         "This file cannot be used: somebody.png: no person in o.json"
     )
 
 
-def test_without_keypoints_there_is_one_mesh_and_no_curve(answers: Answers, photo: Path, tmp_path: Path):
-    said = Answers(answers.method, tmp_path, None, answers.phases).to(str(photo))
-    assert said.unfolded is not None
-    assert said.unfolded.steps == 0
-    assert said.unfolded.errors_px == []
+def test_without_keypoints_there_is_one_mesh_and_no_curve(responder: Responder, photo: Path, tmp_path: Path):
+    said = Responder(responder.method, tmp_path, None, responder.phases).respond(str(photo))
+    assert said.steps is not None
+    assert said.steps.steps == 0
+    assert said.steps.errors_px == []
     assert "nothing to adapt to" in said.message
 
 
@@ -105,22 +105,22 @@ def test_without_keypoints_there_is_one_mesh_and_no_curve(answers: Answers, phot
     ],
 )
 def test_what_cannot_be_used_is_told_without_its_folder(
-    answers: Answers, clip: Path, tmp_path: Path, name: str, says: str
+    responder: Responder, clip: Path, tmp_path: Path, name: str, says: str
 ):
     path = clip if name == clip.name else tmp_path / name
     if path.suffix in (".txt", ".jpg"):
         path.write_text("no picture")
-    said = answers.to(str(path))
+    said = responder.respond(str(path))
     assert said.message.startswith("This file cannot be used: ")
     assert says in said.message
     assert str(path.parent) not in said.message
-    assert said.unfolded is None
+    assert said.steps is None
 
 
-def test_bad_keypoints_are_told(answers: Answers, photo: Path, tmp_path: Path):
+def test_bad_keypoints_are_told(responder: Responder, photo: Path, tmp_path: Path):
     (tmp_path / "k.json").write_text("{")
-    assert "keypoints k.json is not valid JSON" in answers.to(str(photo), str(tmp_path / "k.json")).message
-    assert answers.to(None).message == "Drop a photo."
+    assert "keypoints k.json is not valid JSON" in responder.respond(str(photo), str(tmp_path / "k.json")).message
+    assert responder.respond(None).message == "Upload a photo."
 
 
 def test_options_are_checked_and_gradio_is_asked_for(

@@ -10,7 +10,7 @@ from small_bodies import inputs, reference, small_arrays
 
 from meshtto.body import Body, load_body
 from meshtto.body import block_skinning as module
-from meshtto.body.block_skinning import Stretches, stretches
+from meshtto.body.block_skinning import BlockSkinning, split_blocks
 from meshtto.joints import CANDIDATES
 
 VERTICES, MANY = 200, 9
@@ -46,7 +46,7 @@ def densely(body: Body, *given: torch.Tensor) -> torch.Tensor:
 
 def test_stretches_cover_the_list_in_order_and_leave_no_joint_out():
     weights = torch.tensor(sparse_weights()).T
-    parts = stretches(weights)
+    parts = split_blocks(weights)
     assert [part.begin for part in parts] == [0, *(part.end for part in parts[:-1])]
     assert parts[-1].end == VERTICES
     for begin, end, joints in parts:
@@ -64,7 +64,7 @@ def test_no_other_cuts_are_cheaper(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(module, "_PRODUCT", price)
         found, *others = (
             sum(price + work[pair] for pair in pairwise(way))
-            for way in ([0, *(part.end for part in stretches(weights))], *ways)
+            for way in ([0, *(part.end for part in split_blocks(weights))], *ways)
         )
         assert found == min(others)
 
@@ -95,7 +95,7 @@ def test_equals_the_dense_product_to_the_second_derivative(body: Body):
 
 def test_gradients_and_second_derivatives(body: Body):
     sparse = body.double().stretches
-    assert isinstance(sparse, Stretches)
+    assert isinstance(sparse, BlockSkinning)
     turned, moved, shape = torch.randn(2, 24, 3, 3), torch.randn(2, 24, 3), torch.randn(2, 10)
     given = tuple(x.double().requires_grad_() for x in (turned, moved, shape))
     torch.autograd.gradcheck(lambda *x: sparse(*x).sin(), given, fast_mode=True)

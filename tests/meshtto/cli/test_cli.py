@@ -15,7 +15,7 @@ from hamipose.errors import InputError
 from meshtto.cli import HELP, main
 from meshtto.data.datasets.h36m import _SUBJECTS
 from meshtto.experiments.rows import PAPER
-from meshtto.methods.options import plain
+from meshtto.methods.options import test_time_to_dict
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
 
@@ -111,7 +111,7 @@ def test_the_built_in_configs_build(name: str):
 @pytest.mark.slow
 def test_the_recipe_of_the_paper():
     cli = build(CONFIGS / "cliff_resnet50.yaml")
-    optimizer = cli.model.make_optimizer(cli.model.trained().parameters()).param_groups[0]
+    optimizer = cli.model.make_optimizer(cli.model.trainable_parts().parameters()).param_groups[0]
     assert (optimizer["lr"], tuple(optimizer["betas"])) == (1e-4, (0.9, 0.999))
     assert (cli.model.inner.steps, cli.model.inner.rule.lr, cli.model.inner.inner) == (1, 1e-5, "image")
     phase = cli.model.test_time.phases[0]
@@ -119,7 +119,7 @@ def test_the_recipe_of_the_paper():
     assert (cli.datamodule.batch_size, cli.trainer.max_epochs, cli.datamodule.size) == (40, 65, (256, 192))
     assert cli.datamodule.steps_per_epoch is None  # an epoch is one pass over the largest set
     assert cli.datamodule.shares == [0.5, 0.2, 0.1, 0.2]
-    assert cli.model.training_options.final_lr == 1.0
+    assert cli.model.training_options.final_lr_ratio == 1.0
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_the_table_s_eft_is_the_project_s_own():
     options = [word for key, value in line.options.items() for word in (f"--{key}", value)]
     model = build(CONFIGS / line.training.config, *options).model
     defaults = inspect.signature(EFT).parameters
-    assert plain(model.test_time) == plain(defaults["test_time"].default)
+    assert test_time_to_dict(model.test_time) == test_time_to_dict(defaults["test_time"].default)
     assert model.loss_weights == defaults["loss"].default
 
 

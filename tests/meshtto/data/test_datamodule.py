@@ -20,7 +20,7 @@ from meshtto.types import MeshBatch, MeshSample
 
 
 class Few(MeshDataset):
-    """People that are told apart by the colour of their picture."""
+    """People that are told apart by the color of their picture."""
 
     def __init__(self, folder: Path, count: int, first: int = 0, occluders: bool = False):
         self.folder, self.count, self.first, self.occluders = folder, count, first, occluders
@@ -211,10 +211,10 @@ def test_evaluation_counts_everyone_once(tmp_path: Path):
 def test_only_sets_that_ask_are_occluded(tmp_path: Path):
     data = module(tmp_path, augment=True, batch_size=32, steps_per_epoch=1)
     batch = next(iter(data.train_dataloader()))
-    colours = torch.tensor([len(image.flatten(1).unique(dim=1)[0]) for image in batch.image])
+    colors = torch.tensor([len(image.flatten(1).unique(dim=1)[0]) for image in batch.image])
     ours = torch.tensor([int(name) < 6 for name in batch.name])
-    assert colours[ours].float().mean() > 20
-    assert colours[~ours].max() < 20
+    assert colors[ours].float().mean() > 20
+    assert colors[~ours].max() < 20
     plain = next(iter(module(tmp_path, augment=False, batch_size=32, steps_per_epoch=1).train_dataloader()))
     assert not plain.mirrored.any()
     assert (plain.side_px == 32).all() | (plain.side_px == 40).all()
@@ -287,7 +287,7 @@ def test_the_config_in_the_docs_builds():
         }
     )
     block["data"]["train"].append(
-        {"class_path": "meshtto.data.BuiltinMeshes", "init_args": {"detector": {"noise": 0.5}, "look": "photo"}}
+        {"class_path": "meshtto.data.BuiltinMeshes", "init_args": {"detector": {"noise": 0.5}, "style": "photo"}}
     )
     for name in ("Human36MMeshes", "MpiInf3dhp"):
         block["data"]["train"].append({"class_path": f"meshtto.data.{name}", "init_args": {"root": "x"}})

@@ -9,7 +9,7 @@ import scipy.io
 
 from meshtto.body.preview import paint_mesh
 from meshtto.cli import main
-from meshtto.data.inspection import fitted_translation
+from meshtto.data.inspection import fit_translation
 
 
 def lspet(root: Path, count: int = 3) -> Path:
@@ -29,7 +29,7 @@ def test_show_writes_a_row_a_person(tmp_path: Path, capsys):
     assert capsys.readouterr().out.strip() == str(out)
     sheet = cv2.imread(str(out))
     assert sheet.shape == (2 * 64 + 4, 5 * 48 + 4 * 4, 3)
-    orange, grey = np.array([0, 159, 230]), np.array([90, 90, 90])  # OpenCV's order of colours
+    orange, grey = np.array([0, 159, 230]), np.array([90, 90, 90])  # OpenCV's order of colors
     first = sheet[20:64, :48].reshape(-1, 3).astype(int)
     assert (np.abs(first - orange).max(1) < 40).any()  # a left limb
     assert (np.abs(first - grey).max(1) < 5).any()
@@ -51,7 +51,7 @@ def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys):
         (["data", "check", "nothing"], "invalid choice"),
         (["data", "check", "lspet", "--mosh", "m"], "--mosh is an option of h36m alone"),
         (["data", "check", "lspet", "--body", "b"], "--body is of no use in checking lspet"),
-        (["data", "show", "lspet", "--out", "x.png", "--look", "plain"], "--look is an option of builtin alone"),
+        (["data", "show", "lspet", "--out", "x.png", "--style", "plain"], "--style only applies to builtin"),
         (["data", "show", "builtin", "--out", "x.png", "--split", "test"], "leave out --body and --split"),
         (["data", "show", "lspet", "--out", "x.txt"], "--out is x.txt"),
         (["data", "show", "lspet", "--out", "x.png", "--count", "0"], "--count: 0 is too small"),
@@ -71,10 +71,10 @@ def test_a_translation_is_found_from_what_the_camera_sees():
     placed = joints + true
     pixels = 500 * placed[:, :2] / placed[:, 2:] + principal
     weights = np.ones(20)
-    assert np.allclose(fitted_translation(joints, pixels, weights, 500.0, principal), true)
+    assert np.allclose(fit_translation(joints, pixels, weights, 500.0, principal), true)
     pixels[3] += 100
     weights[3] = 0
-    assert np.allclose(fitted_translation(joints, pixels, weights, 500.0, principal), true)
+    assert np.allclose(fit_translation(joints, pixels, weights, 500.0, principal), true)
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
@@ -102,5 +102,5 @@ def test_a_body_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from meshtto.body import load_body, preview
 
     monkeypatch.setattr(preview, "paint_mesh", lambda image, pixels, vertices, faces: image)  # the slow part
-    assert preview.picture_shapes(load_body(), directions=2, side=20).shape == (40, 140, 3)
-    assert preview.picture_poses(load_body(), count=6, side=20).shape == (40, 100, 3)
+    assert preview.preview_shapes(load_body(), directions=2, side=20).shape == (40, 140, 3)
+    assert preview.preview_poses(load_body(), count=6, side=20).shape == (40, 100, 3)

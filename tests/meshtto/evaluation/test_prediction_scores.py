@@ -10,7 +10,7 @@ import torch
 from hamipose.errors import InputError
 from meshtto.body import load_body
 from meshtto.data.base import MeshDataset
-from meshtto.data.sampling import collate, crop_of
+from meshtto.data.sampling import collate, crop_sample
 from meshtto.evaluation import prediction_scores
 from meshtto.evaluation.plots import against_steps, per_joint
 from meshtto.evaluation.prediction_scores import evaluate, read_predictions
@@ -56,46 +56,46 @@ class Labelled(MeshDataset):
 
 
 @pytest.fixture(scope="module")
-def labelled() -> Labelled:
+def labeled() -> Labelled:
     return Labelled()
 
 
-def scores(labelled: Labelled, path: Path, **arrays: np.ndarray) -> dict:
+def scores(labeled: Labelled, path: Path, **arrays: np.ndarray) -> dict:
     np.savez(path, **arrays)
-    return evaluate(read_predictions(path, labelled), labelled)
+    return evaluate(read_predictions(path, labeled), labeled)
 
 
-def test_every_form_of_the_truth_scores_nothing(labelled: Labelled, tmp_path: Path):
-    shape, body = labelled.shape.numpy(), load_body()
-    joints = body.evaluation_joints(labelled.vertices).numpy()
+def test_every_form_of_the_truth_scores_nothing(labeled: Labelled, tmp_path: Path):
+    shape, body = labeled.shape.numpy(), load_body()
+    joints = body.evaluation_joints(labeled.vertices).numpy()
     for name, arrays, count in (
-        ("vertices", {"vertices_m": labelled.vertices.numpy()}, 3),
-        ("rotations", {"rotations": labelled.rotations.numpy(), "shape": shape}, 3),
-        ("pose", {"pose": labelled.pose.numpy(), "shape": shape}, 3),
+        ("vertices", {"vertices_m": labeled.vertices.numpy()}, 3),
+        ("rotations", {"rotations": labeled.rotations.numpy(), "shape": shape}, 3),
+        ("pose", {"pose": labeled.pose.numpy(), "shape": shape}, 3),
         ("joints", {"joints_m": joints}, 2),  # no PVE without vertices
     ):
-        found = scores(labelled, tmp_path / f"{name}.npz", **arrays)
+        found = scores(labeled, tmp_path / f"{name}.npz", **arrays)
         assert len(found["errors_mm"]) == count
         assert max(found["errors_mm"].values()) < 0.05, name
         assert found["protocol"]["joints"].startswith("14")
 
 
-def test_a_shift_counts_in_pve_alone_and_a_turn_not_in_pa(labelled: Labelled, tmp_path: Path):
-    vertices = labelled.vertices.numpy()
-    found = scores(labelled, tmp_path / "a.npz", vertices_m=vertices + np.float32([0.1, 0, 0]))["errors_mm"]
+def test_a_shift_counts_in_pve_alone_and_a_turn_not_in_pa(labeled: Labelled, tmp_path: Path):
+    vertices = labeled.vertices.numpy()
+    found = scores(labeled, tmp_path / "a.npz", vertices_m=vertices + np.float32([0.1, 0, 0]))["errors_mm"]
     assert found["pve"] == pytest.approx(100, abs=0.1)
     assert found["mpjpe"] < 0.1
     turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.5, 0.0])).numpy()
-    found = scores(labelled, tmp_path / "b.npz", vertices_m=vertices @ turn.T)["errors_mm"]
+    found = scores(labeled, tmp_path / "b.npz", vertices_m=vertices @ turn.T)["errors_mm"]
     assert found["pa_mpjpe"] < 0.1
     assert found["mpjpe"] > 20
 
 
-def test_rows_may_come_in_any_order(labelled: Labelled, tmp_path: Path):
+def test_rows_may_come_in_any_order(labeled: Labelled, tmp_path: Path):
     order = np.array([3, 0, 4, 1, 2])
-    found = scores(labelled, tmp_path / "a.npz", vertices_m=labelled.vertices.numpy()[order], index=order)
+    found = scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy()[order], index=order)
     assert found["errors_mm"]["pve"] < 0.05
-    assert scores(labelled, tmp_path / "b.npz", vertices_m=labelled.vertices.numpy()[order])["errors_mm"]["pve"] > 10
+    assert scores(labeled, tmp_path / "b.npz", vertices_m=labeled.vertices.numpy()[order])["errors_mm"]["pve"] > 10
 
 
 @pytest.mark.parametrize(
@@ -110,20 +110,20 @@ def test_rows_may_come_in_any_order(labelled: Labelled, tmp_path: Path):
         ({"vertices_m": np.zeros((COUNT, 6890, 3))}, "6890 vertices, the body builtin 13718"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(labelled: Labelled, tmp_path: Path, arrays: dict, message: str):
+def test_what_cannot_be_scored_is_refused(labeled: Labelled, tmp_path: Path, arrays: dict, message: str):
     with pytest.raises(InputError, match=message):
-        scores(labelled, tmp_path / "a.npz", **arrays)
+        scores(labeled, tmp_path / "a.npz", **arrays)
 
 
-def test_labels_of_another_body_are_refused(labelled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_labels_of_another_body_are_refused(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Their coefficients would be those of some other person, and the figures plausible."""
     monkeypatch.setattr(Labelled, "labels_of", "SMPL")
     np.savez(tmp_path / "a.npz", joints_m=np.zeros((COUNT, 14, 3)))
     with pytest.raises(InputError, match="labels of Labelled belong to the body SMPL, --body builtin is builtin"):
-        evaluate(read_predictions(tmp_path / "a.npz", labelled), labelled)
+        evaluate(read_predictions(tmp_path / "a.npz", labeled), labeled)
 
 
-def without(labelled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list[str]) -> None:
+def without(labeled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list[str]) -> None:
     """No meshes; joints a metre aside, and of some people not all of them known."""
     whole = Labelled.__getitem__
 
@@ -139,16 +139,16 @@ def without(labelled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list
 
 
 def test_joints_are_compared_with_where_all_and_the_pelvis_are_known(
-    labelled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """And with the very errors that a run's own evaluation has."""
-    without(labelled, monkeypatch, of_1=["pelvis"], of_3=["left_knee"])
-    vertices = labelled.vertices.numpy() + np.float32(0.001) * np.arange(COUNT, dtype=np.float32)[:, None, None]
-    found = scores(labelled, tmp_path / "a.npz", vertices_m=vertices)["errors_mm"]
+    without(labeled, monkeypatch, of_1=["pelvis"], of_3=["left_knee"])
+    vertices = labeled.vertices.numpy() + np.float32(0.001) * np.arange(COUNT, dtype=np.float32)[:, None, None]
+    found = scores(labeled, tmp_path / "a.npz", vertices_m=vertices)["errors_mm"]
     assert set(found) == {"mpjpe", "pa_mpjpe"}
     assert found["mpjpe"] < 60  # the set's joints are not quite those regressed from the mesh
     method = Scores("val", 0)
-    batch = collate([crop_of(labelled[i], (4, 4), index=i) for i in range(COUNT)])
+    batch = collate([crop_sample(labeled[i], (4, 4), index=i) for i in range(COUNT)])
     nothing = torch.zeros(COUNT, 49, 3)
     seen = BodyPrediction(
         batch.rotations, batch.shape, nothing[:, 0], torch.from_numpy(vertices), nothing, nothing[..., :2]
@@ -159,22 +159,22 @@ def test_joints_are_compared_with_where_all_and_the_pelvis_are_known(
     )
 
 
-def test_a_body_is_loaded_once_for_each_gender(labelled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_body_is_loaded_once_for_each_gender(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     loaded = []
     monkeypatch.setattr(prediction_scores, "load_body", lambda *given: loaded.append(given) or load_body(*given))
-    scores(labelled, tmp_path / "a.npz", vertices_m=labelled.vertices.numpy())
+    scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy())
     assert len(loaded) == 1
 
 
-def test_the_protocol_says_what_is_not_known_of_others(labelled: Labelled, tmp_path: Path):
-    protocol = scores(labelled, tmp_path / "a.npz", vertices_m=labelled.vertices.numpy())["protocol"]
+def test_the_protocol_says_what_is_not_known_of_others(labeled: Labelled, tmp_path: Path):
+    protocol = scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy())["protocol"]
     assert protocol["evidence"] == protocol["boxes"] == "not known: predictions of others"
 
 
-def test_pickles_are_refused(labelled: Labelled, tmp_path: Path):
+def test_pickles_are_refused(labeled: Labelled, tmp_path: Path):
     np.savez(tmp_path / "a.npz", joints_m=np.array([{}], dtype=object))
     with pytest.raises(InputError, match="holds Python objects, not plain arrays"):
-        read_predictions(tmp_path / "a.npz", labelled)
+        read_predictions(tmp_path / "a.npz", labeled)
 
 
 def test_plots_are_pictures():

@@ -36,7 +36,7 @@ def test_labels_are_posed_by_the_body_that_they_belong_to(tiny, body: str):
     bodies = [load_body(body, GENDERS[g]) for g in batch.gender]
     posed = [b(batch.rotations[i : i + 1], batch.shape[i : i + 1]) for i, b in enumerate(bodies)]
     method = Regression(torch.optim.Adam, RegressorOptions(backbone="test_resnet", width=16, body=body))
-    mesh = method.labelled(batch).mesh
+    mesh = method.label_target(batch).mesh
     assert mesh is not None
     torch.testing.assert_close(mesh.vertices_m, torch.cat([p.vertices_m for p in posed]))
     assert np.ptp([float(p.vertices_m.square().mean()) for p in posed]) > 0.1
@@ -44,4 +44,4 @@ def test_labels_are_posed_by_the_body_that_they_belong_to(tiny, body: str):
 
 def test_the_built_in_body_is_one_for_all():
     bodies = Regression(torch.optim.Adam, RegressorOptions(backbone="test_resnet", width=16)).bodies
-    assert bodies.of("female", torch.device("cpu")) is bodies.of("neutral", torch.device("cpu"))
+    assert bodies.get("female", torch.device("cpu")) is bodies.get("neutral", torch.device("cpu"))

@@ -52,7 +52,7 @@ def test_who_learns_nothing_asks_for_no_gradient(batch: Any, options: dict[str, 
     """Several processes wait for the gradient of every parameter that asks for one."""
     method = dual(**options).train()
     sum(method.objective(batch).values()).backward()
-    for parameter in method.trained().parameters():
+    for parameter in method.trainable_parts().parameters():
         assert not parameter.requires_grad or parameter.grad is not None
     assert all(p.requires_grad == learns for p in method.auxiliary.parameters())
     assert all(p.requires_grad for p in method.regressor.parameters())
@@ -62,7 +62,7 @@ def test_without_a_loss_the_auxiliary_network_s_weights_stay_and_its_statistics_
     """As in the released code."""
     method = dual(auxiliary_loss=False).train()
     before = copy.deepcopy(method.auxiliary.state_dict())
-    optimizer = torch.optim.Adam(method.trained().parameters(), lr=1e-2, weight_decay=0.1)
+    optimizer = torch.optim.Adam(method.trainable_parts().parameters(), lr=1e-2, weight_decay=0.1)
     sum(method.objective(batch).values()).backward()
     optimizer.step()
     moved = {name for name, value in method.auxiliary.state_dict().items() if not torch.equal(value, before[name])}

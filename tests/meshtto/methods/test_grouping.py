@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from meshtto.data.sampling import MeshCrops, collate
-from meshtto.methods.grouping import bytes_of_a_person, groups, recorded_bytes
+from meshtto.methods.grouping import autograd_bytes, person_bytes, split_groups
 from meshtto.methods.recover import pass_bytes
 from meshtto.test_time import SGD, Adam, Phase
 from meshtto.types import BodyPrediction, MeshBatch
@@ -144,10 +144,10 @@ def test_people_who_share_weights_are_not_separated(method: Any, batch: MeshBatc
 
 def test_bytes_are_those_that_autograd_keeps():
     weight, x = torch.randn(7, 5, requires_grad=True), torch.randn(3, 7)
-    assert recorded_bytes(lambda: x @ weight, [weight]) == 4 * 3 * 7
-    assert recorded_bytes(lambda: (x @ weight).exp(), [weight]) == 4 * (3 * 7 + 3 * 5)
+    assert autograd_bytes(lambda: x @ weight, [weight]) == 4 * 3 * 7
+    assert autograd_bytes(lambda: (x @ weight).exp(), [weight]) == 4 * (3 * 7 + 3 * 5)
     with torch.no_grad():
-        assert recorded_bytes(lambda: x @ weight) == 0
+        assert autograd_bytes(lambda: x @ weight) == 0
 
 
 def test_a_person_s_bytes_are_copies_of_weights_and_a_pass(method: Any, batch: MeshBatch):
@@ -155,7 +155,7 @@ def test_a_person_s_bytes_are_copies_of_weights_and_a_pass(method: Any, batch: M
         return 4 * sum(p.numel() for p in module.parameters())
 
     passes = partial(pass_bytes, method, batch)
-    each = partial(bytes_of_a_person, method.regressor, passes=passes)
+    each = partial(person_bytes, method.regressor, passes=passes)
     assert each([ALL]) == passes(ALL) + 6 * size(method.regressor)
     assert each([replace(ALL, rule=SGD(1e-3))]) == passes(ALL) + 3 * size(method.regressor)
     assert each([HEAD_ADAM]) == passes(HEAD_ADAM) + 6 * size(method.regressor.head)
@@ -165,7 +165,7 @@ def test_a_person_s_bytes_are_copies_of_weights_and_a_pass(method: Any, batch: M
     # A pass of one person in a group keeps what it keeps alone.
     method.test_time = replace(method.test_time, memory_gib=None)
     one = MeshBatch(**{name: value[:1] for name, value in vars(batch).items()})
-    bytes_ = [recorded_bytes(partial(method.recover, b, [replace(ALL, steps=1)], tolerance=None)) for b in (one, batch)]
+    bytes_ = [autograd_bytes(partial(method.recover, b, [replace(ALL, steps=1)], tolerance=None)) for b in (one, batch)]
     assert bytes_[1] == pytest.approx(5 * bytes_[0], rel=0.3)
 
 
@@ -178,6 +178,6 @@ def test_measuring_leaves_everything_as_it_was(method: Any, batch: MeshBatch):
 
 @pytest.mark.parametrize(("people", "sizes"), [(0, [0]), (1, [1]), (6, [3, 3]), (7, [3, 3, 1])])
 def test_a_group_is_as_large_as_the_limit(people: int, sizes: list[int]):
-    assert [g.stop - g.start for g in groups(people, 10, 39.0)] == sizes
-    assert [g.stop - g.start for g in groups(people, 10, None)] == [people]
-    assert [g.stop - g.start for g in groups(people, 10, 3.0)] == ([1] * people or [0])
+    assert [g.stop - g.start for g in split_groups(people, 10, 39.0)] == sizes
+    assert [g.stop - g.start for g in split_groups(people, 10, None)] == [people]
+    assert [g.stop - g.start for g in split_groups(people, 10, 3.0)] == ([1] * people or [0])

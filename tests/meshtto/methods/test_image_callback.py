@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import MeshImages
-from meshtto.methods.targets import box_of, size_of
+from meshtto.methods.targets import crop_box, crop_size
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,9 @@ def test_each_person_is_shown_plain_recovered_and_adapted(tiny):
     assert (columns[2] != columns[1]).any()
 
     prediction = method(batch)
-    pixels = method.regressor.camera.project(prediction.vertices_m, prediction.camera, box_of(batch), size_of(batch))
+    pixels = method.regressor.camera.project(
+        prediction.vertices_m, prediction.camera, crop_box(batch), crop_size(batch)
+    )
     seen = ((pixels[0].detach().numpy() + 0.5) * 6 - 0.5).clip(0, 191)
     painted = np.argwhere((columns[1] != columns[0]).any(-1))[:, ::-1]
     assert abs(painted.min(0) - seen.min(0)).max() < 3

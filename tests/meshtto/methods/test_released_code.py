@@ -16,8 +16,8 @@ from meshtto.joints import OPENPOSE25
 from meshtto.methods import Dual
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, TestTimeOptions
-from meshtto.methods.recover import detached
-from meshtto.methods.targets import box_of, evidence, size_of
+from meshtto.methods.recover import detach_prediction
+from meshtto.methods.targets import crop_box, crop_size, target_from_evidence
 from meshtto.test_time import SGD, Adam, Phase
 from meshtto.types import BodyPrediction, MeshBatch
 
@@ -83,11 +83,11 @@ def plain_terms(made: BodyPrediction, batch: MeshBatch, pseudo: BodyPrediction) 
 
 def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[BodyPrediction, int]:
     """One step of the head down the full loss, then Adam on everything down L_2D until it rests; how many steps."""
-    network, pseudo = copy.deepcopy(method.regressor), detached(method.pseudo(batch))
-    images, box, size = normalise(batch.image), box_of(batch), size_of(batch)
+    network, pseudo = copy.deepcopy(method.regressor), detach_prediction(method.pseudo(batch))
+    images, box, size = normalise(batch.image), crop_box(batch), crop_size(batch)
 
     def predict() -> BodyPrediction:
-        return method.complete(network(images, network.told(box)), box, size)
+        return method.complete(network(images, network.box_features(box)), box, size)
 
     optimizer = torch.optim.Adam(network.parameters(), lr=ALL_LR, betas=(0.9, 0.999))
     _, previous = plain_terms(predict(), batch, pseudo)
@@ -105,7 +105,7 @@ def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[
         if abs(float(previous.detach() - keypoints.detach())) < tolerance:
             break
         previous = keypoints
-    return detached(predict()), step
+    return detach_prediction(predict()), step
 
 
 def faster(phases: list[Phase]) -> list[Phase]:
@@ -149,13 +149,13 @@ def test_without_labels_the_pseudo_mesh_has_no_say(
     assert masked.masked
     batch.has_mesh[1:] = False
     batch.joints_confidence[2] = 0
-    pseudo = detached(method.pseudo(batch))
+    pseudo = detach_prediction(method.pseudo(batch))
     values = {
         name: method.value(method(batch), target, batch).detach()
         for name, target in {
-            "nothing": evidence(batch),
-            "masked": evidence(batch, pseudo, masked=True),
-            "everything": evidence(batch, pseudo),
+            "nothing": target_from_evidence(batch),
+            "masked": target_from_evidence(batch, pseudo, masked=True),
+            "everything": target_from_evidence(batch, pseudo),
         }.items()
     }
     assert values["masked"][0] == values["everything"][0] > values["nothing"][0]
@@ -168,8 +168,8 @@ def test_masks_are_followed_in_recovery_and_in_training(method: Dual, batch: Mes
 
     def outcomes(phase: Phase) -> list[torch.Tensor]:
         recovered = method.recover(batch, [phase], tolerance=None).prediction.keypoints_px
-        pseudo = detached(method.pseudo(batch)) if phase.pseudo_mesh else None
-        target = evidence(batch, pseudo, masked=phase.masked)
+        pseudo = detach_prediction(method.pseudo(batch)) if phase.pseudo_mesh else None
+        target = target_from_evidence(batch, pseudo, masked=phase.masked)
         return [recovered, adapted_prediction(method, batch, phase, target, False).keypoints_px.detach()]
 
     masked = Phase(1, SGD(1e-2), masked=True)

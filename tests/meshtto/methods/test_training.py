@@ -15,7 +15,7 @@ from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import JOINTS49
 from meshtto.methods.checkpoint import load, load_networks
 from meshtto.methods.options import TestTimeOptions
-from meshtto.methods.targets import box_of
+from meshtto.methods.targets import crop_box
 from meshtto.test_time import SGD, Adam, Phase
 
 pytestmark = pytest.mark.slow
@@ -49,11 +49,11 @@ def test_every_network_learns(tiny, options: dict[str, Any]):
     values = method.objective(batch_of(tiny))
     sum(values.values()).backward()
     assert all(value.isfinite() for value in values.values())
-    for name, parameter in method.trained().named_parameters():
+    for name, parameter in method.trainable_parts().named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
     # (timm's residual branches begin with a factor of 0, so not all of a backbone moves in the first step.)
-    for network in method.trained().values():
+    for network in method.trainable_parts().values():
         assert all(p.grad.any() for p in network.head.parameters())
         assert network.backbone.get_submodule("conv1")[0].weight.grad.any()
 
@@ -83,10 +83,10 @@ def test_the_data_s_gaps_do_not_matter(tiny):
 def test_the_parts_agree_about_where_a_body_is_seen(tiny):
     """A regressor that knew the truth would have no 2D loss: crop, box, camera and body are of one frame."""
     batch, method = batch_of(tiny), method_of(tiny)
-    box = box_of(batch)
+    box = crop_box(batch)
     # The data place the pelvis' origin at (0.1, 0.2, 5) m before the full image's camera: invert CLIFF's equation.
     scale = 2 * box.focal_px / (box.side_px * 5.0)
-    shift = 2 * (box.centre_px - box.principal_px) / (box.side_px * scale)[:, None]
+    shift = 2 * (box.center_px - box.principal_px) / (box.side_px * scale)[:, None]
     camera = torch.cat([scale[:, None], torch.tensor([[0.1, 0.2]]) - shift], 1)
     from meshtto.regressors import Estimate
 

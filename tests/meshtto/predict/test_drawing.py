@@ -13,13 +13,13 @@ from meshtto.cli.predict import main
 from meshtto.methods import Regression
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
-from meshtto.methods.targets import box_of, size_of
+from meshtto.methods.targets import crop_box, crop_size
 from meshtto.predict import drawing
 from meshtto.predict.files import Files
-from meshtto.predict.frames import Shown
+from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence
-from meshtto.predict.recover import crops_of, recover_people
-from meshtto.predict.samples import person_in
+from meshtto.predict.recover import collate_crops, recover_people
+from meshtto.predict.samples import person_sample
 from meshtto.test_time import SGD, Phase
 from meshtto.types import MeshSample
 
@@ -35,26 +35,26 @@ def method_of(kind: Any) -> MeshMethod:
 
 
 @pytest.fixture(scope="module")
-def shown() -> Shown:
+def shown() -> Frame:
     """Larger than the page's overlays, and of odd sizes."""
-    return Shown(np.random.default_rng(0).integers(0, 255, (701, 1003, 3), np.uint8), "a.png")
+    return Frame(np.random.default_rng(0).integers(0, 255, (701, 1003, 3), np.uint8), "a.png")
 
 
 @pytest.fixture(scope="module")
-def samples(shown: Shown) -> list[MeshSample]:
+def samples(shown: Frame) -> list[MeshSample]:
     """Two people away from the picture's middle, one large and one small."""
     rng = np.random.default_rng(1)
     boxes = (np.array([[20.0, 10], [420, 690]]), np.array([[850.0, 420], [960, 640]]))
     people = [Evidence(rng.uniform(*box, (49, 2)).astype(np.float32), np.ones(49, np.float32)) for box in boxes]
-    return [person_in(shown, number, person) for number, person in enumerate(people)]
+    return [person_sample(shown, number, person) for number, person in enumerate(people)]
 
 
 @pytest.mark.parametrize("kind", ["cliff", "hmr"])
 def test_what_is_written_projects_where_it_was_fitted(kind: str, samples: list[MeshSample]):
     method = method_of(kind)
-    batch = crops_of(method, samples)
+    batch = collate_crops(method, samples)
     made = method.recover(batch, PHASES).prediction
-    fitted = full_from_crop(made.keypoints_px, box_of(batch), size_of(batch)).numpy()
+    fitted = full_from_crop(made.keypoints_px, crop_box(batch), crop_size(batch)).numpy()
     for i, person in enumerate(recover_people(method, samples, PHASES)):
         assert person is not None
         arrays = person.arrays
@@ -80,8 +80,8 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 def fitted_vertices(method: MeshMethod, samples: list[MeshSample], phases: list[Phase]) -> list[np.ndarray]:
     """The vertices of each person in pixels of the picture, as the fit's camera has them."""
-    batch = crops_of(method, samples)
-    made, box, size = method.recover(batch, phases).prediction, box_of(batch), size_of(batch)
+    batch = collate_crops(method, samples)
+    made, box, size = method.recover(batch, phases).prediction, crop_box(batch), crop_size(batch)
     pixels = method.regressor.camera.project(made.vertices_m, made.camera, box, size)
     return list(full_from_crop(pixels, box, size).numpy())
 
@@ -99,7 +99,7 @@ def same_sets(found: list[np.ndarray], wanted: list[np.ndarray], atol: float) ->
 
 @pytest.mark.parametrize("kind", ["cliff", "hmr"])
 def test_what_is_drawn_is_what_was_fitted(
-    kind: str, shown: Shown, samples: list[MeshSample], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    kind: str, shown: Frame, samples: list[MeshSample], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     method = method_of(kind)
     wanted = fitted_vertices(method, samples, PHASES)
@@ -110,7 +110,7 @@ def test_what_is_drawn_is_what_was_fitted(
     assert same_sets(found, wanted, 0.01)
 
     found.clear()
-    steps.unfold(method, shown, samples, PHASES, tmp_path, side=400)
+    steps.adapt_and_draw(method, shown, samples, PHASES, tmp_path, side=400)
     scale = np.array([400 / 1003, 280 / 701])
     by_steps = [[], [Phase(1, PHASES[0].rule, pseudo_mesh=False)], PHASES]
     for step, phases in enumerate(by_steps):
@@ -138,4 +138,4 @@ def test_a_focal_length_that_plays_no_part_is_refused(told: Any, tmp_path: Path)
     )
     main([str(word) for word in words])
     arrays = np.load(tmp_path / "out" / "a-0.npz")
-    np.testing.assert_allclose(arrays["principal_px"], arrays["box_centre_px"], rtol=1e-6)
+    np.testing.assert_allclose(arrays["principal_px"], arrays["box_center_px"], rtol=1e-6)

@@ -16,7 +16,7 @@ from hamipose.errors import InputError
 from meshtto.body import load_body
 from meshtto.cli import main
 from meshtto.predict.files import Files, PictureFiles, VideoFiles
-from meshtto.predict.frames import Shown, open_pictures
+from meshtto.predict.frames import Frame, open_frames
 from meshtto.predict.recover import Person
 
 
@@ -32,7 +32,7 @@ def test_a_video_becomes_a_video_one_file_of_numbers_and_pictures_of_frames(
 ):
     out = tmp_path / "out"
     words = ["predict", str(clip), "--checkpoint", str(checkpoint), "--pose-checkpoint", str(pose_checkpoint)]
-    assert main([*words, "--every", "2", "--frame-meshes", "--out", str(out)]) == 0
+    assert main([*words, "--frame-stride", "2", "--frame-meshes", "--out", str(out)]) == 0
     looks = {f"clip-{f:06d}{end}" for f in (0, 2, 4) for end in ("-0.obj", "-0.glb", "-0-side.png", "-overlay.png")}
     assert {path.name for path in out.iterdir()} == looks | {"clip.npz", "clip.json", "clip-overlay.mp4"}
 
@@ -122,7 +122,7 @@ def test_every_output_of_a_video_says_who_diverged(clip: Path, checkpoint: Path,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recovering, "recover_people", recover)
         words = [str(clip), "--checkpoint", str(checkpoint), "--keypoints", str(tmp_path / "k.json")]
-        verb.main([*words, "--every", "2", "--frame-meshes", "--out", str(tmp_path / "out")])
+        verb.main([*words, "--frame-stride", "2", "--frame-meshes", "--out", str(tmp_path / "out")])
     out = tmp_path / "out"
     wanted = [False] * 5 + [True]
     arrays = np.load(out / "clip.npz")
@@ -141,7 +141,7 @@ def test_people_whose_adaptation_diverged_are_drawn_in_gray(tmp_path: Path):
     box = trimesh.creation.box()
     vertices = np.asarray(box.vertices) + np.array([0.0, 0, 5])
     files = Files(tmp_path, np.asarray(box.faces), False, False)
-    shown = Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
+    shown = Frame(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
     for diverged in (False, True):
         arrays = {"focal_px": np.array(80.0), "principal_px": np.array([31.5, 23.5]), "diverged": np.array(diverged)}
         drawn = files.drawn(shown, [Person(0, vertices, arrays, {})]).reshape(-1, 3).astype(int)
@@ -156,7 +156,7 @@ def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
     arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "principal_px": np.zeros(2), "vertices_m": vertices}
     arrays |= {"diverged": np.array(True)}
     facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "diverged": True, "losses": []}
-    shown = Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
+    shown = Frame(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
     files = Files(tmp_path, np.asarray(box.faces), False, False)
 
     def interrupted() -> None:
@@ -183,7 +183,7 @@ def test_a_disk_that_fills_up_costs_no_numbers(tmp_path: Path, monkeypatch: pyte
 
     def recover() -> None:
         with VideoFiles(files, "clip.mp4", 10.0) as writer:
-            writer.add(Shown(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7), [person])
+            writer.add(Frame(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7), [person])
 
     with pytest.raises(InputError, match=r"clip-overlay\.mp4 cannot be written \(No space left on device\)"):
         recover()
@@ -195,7 +195,7 @@ def test_a_disk_that_fills_up_costs_no_numbers(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("hamipose.io.image_file.write_bytes", full)  # pictures come after the numbers
     with pytest.raises(OSError, match="No space left"):
-        PictureFiles(files).add(Shown(np.zeros((48, 64, 3), np.uint8), "a.jpg"), [person])
+        PictureFiles(files).add(Frame(np.zeros((48, 64, 3), np.uint8), "a.jpg"), [person])
     assert {"a-0.npz", "a-0.json"} <= {path.name for path in tmp_path.iterdir()}
 
 
@@ -204,7 +204,7 @@ def test_a_photo_is_turned_as_in_a_folder(tmp_path: Path):
     tag = Image.Exif()
     tag[0x0112] = 6  # the camera was held upright
     lying.save(tmp_path / "a.jpg", exif=tag)
-    (one,), (other,) = open_pictures(str(tmp_path / "a.jpg")), open_pictures(str(tmp_path))
+    (one,), (other,) = open_frames(str(tmp_path / "a.jpg")), open_frames(str(tmp_path))
     assert one.image.shape == (60, 40, 3)
     np.testing.assert_array_equal(one.image, other.image)
 
@@ -214,22 +214,22 @@ def test_pictures_that_would_overwrite_each_other_are_refused(tmp_path: Path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(InputError, match=r"a\.png and .*a\.jpg would be written to files of the same name"):
-        open_pictures(str(tmp_path))
+        open_frames(str(tmp_path))
 
 
 def test_names_of_frames_sort_by_time():
     image = np.zeros((1, 1, 3), np.uint8)
-    stems = [Shown(image, f"my.clip.mp4#{number}", number).stem for number in (2, 10, 100)]
+    stems = [Frame(image, f"my.clip.mp4#{number}", number).stem for number in (2, 10, 100)]
     assert stems == sorted(stems) == ["my.clip-000002", "my.clip-000010", "my.clip-000100"]
-    assert Shown(image, "photo.jpg").stem == "photo"
+    assert Frame(image, "photo.jpg").stem == "photo"
 
 
 def test_names_may_have_the_mark_of_frames_in_them(tmp_path: Path):
     (tmp_path / "take #2").mkdir()
     cv2.imwrite(str(tmp_path / "take #2" / "a#1.png"), np.zeros((8, 8, 3), np.uint8))
-    ((one,), (other,)) = (open_pictures(str(p)) for p in (tmp_path / "take #2", tmp_path / "take #2" / "a#1.png"))
-    assert (one.name, one.frame, one.stem) == (other.name, other.frame, other.stem) == ("a#1.png", None, "a#1")
+    ((one,), (other,)) = (open_frames(str(p)) for p in (tmp_path / "take #2", tmp_path / "take #2" / "a#1.png"))
+    assert (one.name, one.number, one.stem) == (other.name, other.number, other.stem) == ("a#1.png", None, "a#1")
     with VideoFile(tmp_path / "take #2" / "b#1.mp4", 10.0) as video:
         video.add(np.zeros((48, 64, 3), np.uint8))
-    (frame,) = open_pictures(str(video.path))
-    assert (frame.name, frame.frame, frame.stem) == ("b#1.mp4#0", 0, "b#1-000000")
+    (frame,) = open_frames(str(video.path))
+    assert (frame.name, frame.number, frame.stem) == ("b#1.mp4#0", 0, "b#1-000000")

@@ -12,7 +12,7 @@ from hamipose.cli import main as hamipose_main
 from hamipose.skeletons import BODY16
 from meshtto.cli import main
 from meshtto.joints import JOINTS24, JOINTS49
-from meshtto.predict.frames import Shown, open_pictures
+from meshtto.predict.frames import Frame, open_frames
 from meshtto.predict.pose_evidence import PoseModel
 
 #: Where body16 and the joints of the data sets call the same point by other names.
@@ -23,13 +23,13 @@ OTHER_NAMES = {"head": "head_top"}
 def photos(tmp_path: Path, clip: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for shown in open_pictures(str(clip)):
-        cv2.imwrite(str(folder / f"p{shown.frame}.png"), shown.image[..., ::-1])
+    for shown in open_frames(str(clip)):
+        cv2.imwrite(str(folder / f"p{shown.number}.png"), shown.image[..., ::-1])
     return folder
 
 
 def test_what_the_model_finds_stands_at_the_joints_of_its_names(pose_checkpoint: Path, photos: Path):
-    shown = list(open_pictures(str(photos)))
+    shown = list(open_frames(str(photos)))
     found = hamipose.load(pose_checkpoint, device="cpu").predict([one.image for one in shown])
     people = PoseModel(pose_checkpoint, "cpu").of(shown)
     assert [len(one) for one in people] == [1] * 5
@@ -47,7 +47,7 @@ def test_what_the_model_finds_stands_at_the_joints_of_its_names(pose_checkpoint:
 
 def test_pictures_together_are_as_pictures_alone(pose_checkpoint: Path, photos: Path):
     model = PoseModel(pose_checkpoint, "cpu")
-    shown = list(open_pictures(str(photos)))
+    shown = list(open_frames(str(photos)))
     for (together,), one in zip(model.of(shown), shown, strict=True):
         ((alone,),) = model.of([one])
         np.testing.assert_allclose(together.keypoints_px, alone.keypoints_px, atol=1e-3)
@@ -57,9 +57,9 @@ def test_pictures_together_are_as_pictures_alone(pose_checkpoint: Path, photos: 
 
 def test_keypoints_that_are_not_sure_are_not_used(pose_checkpoint: Path, checkpoint: Path, photos: Path, told: Any):
     words = ["predict", photos / "p0.png", "--checkpoint", checkpoint, "--pose-checkpoint", pose_checkpoint]
-    said = told(*words, "--least", 1, "--out", photos / "out")
+    said = told(*words, "--min-confidence", 1, "--out", photos / "out")
     assert "p0.png: the surest keypoint has confidence" in said
-    assert "--least" in said
+    assert "--min-confidence" in said
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_the_model_folder_of_adapt_serves_as_well(pose_checkpoint: Path, tmp_pat
 
     model = hamipose.load(pose_checkpoint, device="cpu")
     folder = save_folder(tmp_path / "model", model.network, model.info)
-    shown = [Shown(np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8), "a.png")]
+    shown = [Frame(np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8), "a.png")]
     ((one,),), ((other,),) = (PoseModel(path, "cpu").of(shown) for path in (folder, pose_checkpoint))
     np.testing.assert_array_equal(one.keypoints_px, other.keypoints_px)
     np.testing.assert_array_equal(one.confidence, other.confidence)

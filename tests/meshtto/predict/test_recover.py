@@ -15,9 +15,9 @@ from meshtto.camera import project
 from meshtto.cli.predict import main
 from meshtto.joints import JOINTS49
 from meshtto.predict.drawing import Figure, paint, side_view
-from meshtto.predict.frames import Shown
+from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence, KeypointFile
-from meshtto.predict.recover import batch_size
+from meshtto.predict.recover import default_batch_size
 from meshtto.test_time import Phase
 
 
@@ -41,7 +41,7 @@ def rows(seed: int = 0) -> np.ndarray:
 
 
 def people_of(path: Path, name: str = "a.png") -> list[Evidence]:
-    (found,) = KeypointFile(path).of([Shown(np.zeros((100, 120, 3), np.uint8), name)])
+    (found,) = KeypointFile(path).of([Frame(np.zeros((100, 120, 3), np.uint8), name)])
     return found
 
 
@@ -117,10 +117,10 @@ def test_a_painted_sphere_is_where_it_projects():
     figure = Figure(vertices, 150.0, np.array([79.5, 59.5]))
     picture = paint(np.zeros((120, 160, 3), np.uint8), vertices, np.asarray(sphere.faces), figure.pixels)
     y, x = np.nonzero(picture.max(2) > 45)  # at least half covered
-    centre = project(
+    center = project(
         torch.tensor([[[0.5, -0.25, 5.0]]]), torch.zeros(1, 3), torch.tensor([150.0]), torch.tensor([[79.5, 59.5]])
     )
-    np.testing.assert_allclose([x.mean(), y.mean()], centre[0, 0].numpy(), atol=0.6)
+    np.testing.assert_allclose([x.mean(), y.mean()], center[0, 0].numpy(), atol=0.6)
     radius = 150 * 0.5 / 5
     # OpenCV paints outlines, too: up to 0.8 px more all around.
     assert np.pi * radius**2 < len(x) < np.pi * (radius + 0.8) ** 2
@@ -177,5 +177,10 @@ def test_pictures_become_files(checkpoint: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_people_who_would_share_weights_are_adapted_one_by_one():
-    assert batch_size([]) == batch_size([Phase(14)]) == batch_size([Phase(14), Phase(5, scope="all")]) == 16
-    assert batch_size([Phase(14, inner="shared")]) == 1
+    assert (
+        default_batch_size([])
+        == default_batch_size([Phase(14)])
+        == default_batch_size([Phase(14), Phase(5, scope="all")])
+        == 16
+    )
+    assert default_batch_size([Phase(14, inner="shared")]) == 1

@@ -70,10 +70,13 @@ def test_it_begins_next_to_the_mean():
 def test_cliff_is_told_of_its_box_and_hmr_is_not():
     box = Box(*(torch.rand(2, *s) * 100 + 50 for s in ((2,), (), (2,), ())))
     images = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(small(CLIFF).told(box), box_feature(box))
-    assert small(HMR).told(box).shape == (2, 0)
+    torch.testing.assert_close(small(CLIFF).box_features(box), box_feature(box))
+    assert small(HMR).box_features(box).shape == (2, 0)
     cliff = small(CLIFF)
-    a, b = cliff(images, cliff.told(box)), cliff(images, cliff.told(box._replace(side_px=box.side_px * 2)))
+    a, b = (
+        cliff(images, cliff.box_features(box)),
+        cliff(images, cliff.box_features(box._replace(side_px=box.side_px * 2))),
+    )
     assert (a.camera - b.camera).abs().max() > 0
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from meshtto.test_time import SGD, LowRank, Shared, Stacked, Weights, adapt
+from meshtto.test_time import SGD, LowRank, PerImageCopy, Shared, Weights, adapt
 
 BATCH, FEATURES = 4, 3
 #: How steep each image's loss is: one step of 0.1 overshoots the third's goal by far, and its loss grows without end.
@@ -30,13 +30,15 @@ def loss_of(steep: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def make(kind: str, network: nn.Module, rule: SGD, second_order: bool = False) -> Weights:
-    return {"low rank": LowRank, "stacked": Stacked, "shared": Shared}[kind](network, rule, second_order)
+    return {"low rank": LowRank, "stacked": PerImageCopy, "shared": Shared}[kind](network, rule, second_order)
 
 
 def moved(weights: Weights, network: nn.Module) -> Tensor:
     """How far the weights of each image are from the network's."""
     own = dict(network.named_parameters())
-    return torch.cat([(each - own[name]).flatten(1) for name, each in weights.of_each_image().items()], 1).norm(dim=1)
+    return torch.cat([(each - own[name]).flatten(1) for name, each in weights.per_image_parameters().items()], 1).norm(
+        dim=1
+    )
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
@@ -45,13 +47,13 @@ def test_no_step_is_longer_than_clipping_allows(kind: str):
     network, x, alpha = Twice(), torch.randn(BATCH, FEATURES), 0.1
     free = make(kind, network, SGD(alpha))
     free(x)
-    free.descend(loss_of(STEEP)(free(x)), torch.ones(BATCH).bool())
+    free.step(loss_of(STEEP)(free(x)), torch.ones(BATCH).bool())
     lengths = moved(free, network).detach() / alpha
     limit = float(lengths.median()) * (1.1 if kind != "shared" else 0.5)
     assert (lengths > limit).any()
     assert kind == "shared" or (lengths < limit).any()
     clipped = make(kind, network, SGD(alpha, limit))
-    clipped.descend(loss_of(STEEP)(clipped(x)), torch.ones(BATCH).bool())
+    clipped.step(loss_of(STEEP)(clipped(x)), torch.ones(BATCH).bool())
     torch.testing.assert_close(moved(clipped, network), alpha * lengths.clamp(max=limit), rtol=1e-4, atol=1e-6)
 
 
@@ -62,7 +64,7 @@ def test_clipping_holds_where_squares_overflow_and_at_nought(kind: str, second_o
     for steep in (1e25, 0.0):
         network, x = Twice(), torch.randn(BATCH, FEATURES)
         weights = make(kind, network, SGD(0.5, 2.0), second_order)
-        weights.descend(loss_of(torch.full((BATCH,), steep))(weights(x)), torch.ones(BATCH).bool())
+        weights.step(loss_of(torch.full((BATCH,), steep))(weights(x)), torch.ones(BATCH).bool())
         torch.testing.assert_close(moved(weights, network), torch.full((BATCH,), 1.0 if steep else 0.0))
         weights(x).sum().backward()
         if steep == 0 or not second_order:  # curvature that is no number either: nothing to be saved

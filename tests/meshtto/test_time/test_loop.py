@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from meshtto.test_time import SGD, LowRank, Shared, Stacked, Weights, adapt
+from meshtto.test_time import SGD, LowRank, PerImageCopy, Shared, Weights, adapt
 
 GOALS = torch.tensor([[1.0], [2.0], [10.0]])  # at its goal; near; far
 X = torch.ones(3, 1)
@@ -19,7 +19,7 @@ def line() -> nn.Linear:
 
 
 def make(kind: str, network: nn.Module, rule: SGD) -> Weights:
-    return {"low rank": LowRank, "stacked": Stacked, "shared": Shared}[kind](network, rule)
+    return {"low rank": LowRank, "stacked": PerImageCopy, "shared": Shared}[kind](network, rule)
 
 
 def squares(y: Tensor) -> Tensor:

@@ -11,7 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meshtto.test_time import SGD, Adam, HeldLinear, LowRank, Phase, Rule, Shared, Stacked, Weights, adapt, begin
+from meshtto.test_time import (
+    SGD,
+    Adam,
+    LowRank,
+    PerImageCopy,
+    Phase,
+    Shared,
+    SplitLinear,
+    UpdateRule,
+    Weights,
+    adapt,
+    make_weights,
+)
 
 BATCH, FEATURES, OUT = 4, 6, 5
 
@@ -40,7 +52,7 @@ class Held(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fc1 = HeldLinear(FEATURES + OUT, 8)
+        self.fc1 = SplitLinear(FEATURES + OUT, 8)
         self.fc2 = nn.Linear(8, 8)
         self.out, self.also = nn.Linear(8, OUT), nn.Linear(8, OUT, bias=False)
 
@@ -48,7 +60,7 @@ class Held(nn.Module):
         return self.finish(*self.begin(x))
 
     def begin(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x.tanh(), self.fc1.hold(x.tanh())
+        return x.tanh(), self.fc1.fixed_part(x.tanh())
 
     def finish(self, x: Tensor, of_x: Tensor) -> Tensor:
         y = x.new_zeros(len(x), OUT)
@@ -77,7 +89,7 @@ def loss_to(pseudo: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def reference_loop(
-    network: nn.Module, x: Tensor, pseudo: Tensor, rule: Rule, steps: int, second_order: bool
+    network: nn.Module, x: Tensor, pseudo: Tensor, rule: UpdateRule, steps: int, second_order: bool
 ) -> tuple[Tensor, list[dict[str, Tensor]]]:
     """Image by image. Adam is torch's own where no derivative has to pass."""
     outputs, ends = [], []
@@ -106,11 +118,11 @@ def reference_loop(
     return torch.cat(outputs), ends
 
 
-def make(kind: str, network: nn.Module, rule: Rule, second_order: bool = False) -> Weights:
+def make(kind: str, network: nn.Module, rule: UpdateRule, second_order: bool = False) -> Weights:
     if kind == "low rank":
         assert isinstance(rule, SGD)
         return LowRank(network, rule, second_order)
-    return Stacked(network, rule, second_order)
+    return PerImageCopy(network, rule, second_order)
 
 
 def outer(y: Tensor) -> Tensor:
@@ -173,10 +185,10 @@ def test_second_order_is_not_first_order():
 def test_adam_equals_torch_s_image_by_image():
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     expected, ends = reference_loop(network, x, pseudo, Adam(0.01), 5, second_order=False)
-    weights = Stacked(network, Adam(0.01))
+    weights = PerImageCopy(network, Adam(0.01))
     found = adapt(weights, (x,), loss_to(pseudo), 5)
     torch.testing.assert_close(found.output, expected, atol=1e-5, rtol=1e-5)
-    for name, each in weights.of_each_image().items():
+    for name, each in weights.per_image_parameters().items():
         torch.testing.assert_close(each, torch.stack([end[name] for end in ends]), atol=1e-5, rtol=1e-5)
 
 
@@ -190,7 +202,7 @@ def test_second_derivatives_pass_through_adam(kind: str, steps: int):
         network[0].bias[:3] = -100
 
     def after() -> Tensor:
-        weights = {"stacked": Stacked, "shared": Shared}[kind](network, Adam(0.01, eps=1e-3), True)
+        weights = {"stacked": PerImageCopy, "shared": Shared}[kind](network, Adam(0.01, eps=1e-3), True)
         return outer(adapt(weights, (x,), loss_to(pseudo), steps).output)
 
     ways = [torch.randn_like(p) for p in network.parameters()]
@@ -207,12 +219,12 @@ def test_second_derivatives_pass_through_adam(kind: str, steps: int):
 
 
 @pytest.mark.parametrize("rule", [SGD(0.05), Adam(0.01)], ids=["SGD", "Adam"])
-def test_the_whole_network_equals_the_loop(rule: Rule):
+def test_the_whole_network_equals_the_loop(rule: UpdateRule):
     network = Whole().eval()
     network.norm.running_mean.normal_()
     x, pseudo = torch.randn(BATCH, 3, 8, 8), torch.randn(BATCH, OUT)
     expected, _ = reference_loop(network, x, pseudo, rule, 3, second_order=False)
-    found = adapt(Stacked(network, rule), (x,), loss_to(pseudo), 3).output
+    found = adapt(PerImageCopy(network, rule), (x,), loss_to(pseudo), 3).output
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -223,7 +235,7 @@ def test_adapted_weights_are_those_of_the_loop(kind: str, head: type[nn.Module])
     _, ends = reference_loop(network, x, pseudo, SGD(0.05), 3, second_order=False)
     weights = make(kind, network, SGD(0.05))
     adapt(weights, (x,), loss_to(pseudo), 3)
-    found = weights.of_each_image()
+    found = weights.per_image_parameters()
     for name in found:
         torch.testing.assert_close(found[name], torch.stack([end[name] for end in ends]), atol=1e-5, rtol=1e-5)
 
@@ -240,18 +252,18 @@ def test_zero_steps_are_the_identity(kind: str):
 
 @pytest.mark.parametrize("rule", [SGD(0.02), Adam(0.01)], ids=["SGD", "Adam"])
 @pytest.mark.parametrize("scope", ["head", "all"])
-def test_a_batch_equals_singles(rule: Rule, scope: str):
+def test_a_batch_equals_singles(rule: UpdateRule, scope: str):
     network = Feedback().eval() if scope == "head" else Whole().eval()
     x = torch.randn(BATCH, FEATURES) if scope == "head" else torch.randn(BATCH, 3, 8, 8)
     pseudo = torch.randn(BATCH, OUT)
     phase = Phase(4, rule, scope)
-    free = adapt(begin(phase, network), (x,), loss_to(pseudo), 4)
+    free = adapt(make_weights(phase, network), (x,), loss_to(pseudo), 4)
     tolerance = 1.01 * float(free.losses.diff(dim=0).abs().median())  # not equal to any of them
-    together = adapt(begin(phase, network), (x,), loss_to(pseudo), 4, tolerance)
+    together = adapt(make_weights(phase, network), (x,), loss_to(pseudo), 4, tolerance)
     assert together.steps.unique().numel() > 1, "some should stop early for this to say something"
     for j in range(BATCH):
         one = slice(j, j + 1)
-        alone = adapt(begin(phase, network), (x[one],), loss_to(pseudo[one]), 4, tolerance)
+        alone = adapt(make_weights(phase, network), (x[one],), loss_to(pseudo[one]), 4, tolerance)
         torch.testing.assert_close(together.output[one], alone.output, atol=1e-5, rtol=1e-5)
         assert together.steps[j] == alone.steps[0]
 
@@ -362,7 +374,7 @@ def test_batchnorm_uses_its_running_statistics_in_training(kind: str):
     x, pseudo = torch.randn(BATCH, 3, 8, 8), torch.randn(BATCH, OUT)
 
     def run() -> Tensor:
-        weights = Shared(network, SGD(0.05)) if kind == "shared" else Stacked(network, SGD(0.05))
+        weights = Shared(network, SGD(0.05)) if kind == "shared" else PerImageCopy(network, SGD(0.05))
         return adapt(weights, (x,), loss_to(pseudo), 2).output
 
     training = run()
@@ -373,16 +385,16 @@ def test_batchnorm_uses_its_running_statistics_in_training(kind: str):
 def test_dropout_draws_for_each_image_and_each_pass():
     network = Feedback(dropout=0.5).train()
     x = torch.randn(1, FEATURES).expand(BATCH, -1)
-    for weights in (LowRank(network, SGD(0.1)), Stacked(network, SGD(0.1))):
+    for weights in (LowRank(network, SGD(0.1)), PerImageCopy(network, SGD(0.1))):
         first, second = weights(x), weights(x)
         assert (first[0] - first[1]).abs().max() > 1e-3
         assert (first - second).abs().max() > 1e-3
 
 
 def test_a_held_part_counts_as_the_whole_input_does():
-    layer, x, y = HeldLinear(7, 3), torch.randn(4, 5), torch.randn(4, 2)
+    layer, x, y = SplitLinear(7, 3), torch.randn(4, 5), torch.randn(4, 2)
     torch.testing.assert_close(
-        layer(x, y, layer.hold(x)), nn.functional.linear(torch.cat([x, y], 1), layer.weight, layer.bias)
+        layer(x, y, layer.fixed_part(x)), nn.functional.linear(torch.cat([x, y], 1), layer.weight, layer.bias)
     )
     weights = LowRank(Held(), SGD(0.1))
     weights(torch.randn(BATCH, FEATURES))
@@ -400,7 +412,7 @@ def test_a_later_phase_goes_on_from_an_earlier_one():
     whole = adapt(LowRank(network, SGD(0.02)), (x,), loss_to(pseudo), 5).output
     first = LowRank(network, SGD(0.02))
     adapt(first, (x,), loss_to(pseudo), 2)
-    rest = begin(Phase(3, SGD(0.02)), network, start=first.of_each_image())
+    rest = make_weights(Phase(3, SGD(0.02)), network, start=first.per_image_parameters())
     torch.testing.assert_close(adapt(rest, (x,), loss_to(pseudo), 3).output, whole, atol=1e-5, rtol=1e-5)
 
 

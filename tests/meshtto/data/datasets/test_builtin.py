@@ -12,8 +12,8 @@ from roma import rotmat_to_rotvec, rotvec_to_rotmat
 from hamipose.errors import InputError
 from meshtto.body import load_body
 from meshtto.data import BuiltinMeshes, Detector
-from meshtto.data.base import box_of_joints
-from meshtto.data.datasets.render_cache import make_pictures, read_labels
+from meshtto.data.base import joint_box
+from meshtto.data.datasets.render_cache import read_labels, render_images
 from meshtto.joints import JOINTS49
 
 SIDE = 96
@@ -22,7 +22,7 @@ SIDE = 96
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("meshes")
-    make_pictures(root / "plain-96-0", "plain", 4, SIDE, 0, workers=1, progress=False)
+    render_images(root / "plain-96-0", "plain", 4, SIDE, 0, workers=1, progress=False)
     return root
 
 
@@ -70,7 +70,7 @@ def test_a_run_is_taken_up_again_and_gives_the_same(folder: Path, tmp_path: Path
     assert not (tmp_path / "m" / "labels.npz").exists()
     with open(tmp_path / "m" / "labels.part", "a") as journal:
         journal.write('{"torn": ')  # as a kill leaves it
-    make_pictures(tmp_path / "m", "plain", 3, SIDE, 0, workers=1, progress=False)
+    render_images(tmp_path / "m", "plain", 3, SIDE, 0, workers=1, progress=False)
     whole, again = read_labels(folder / "plain-96-0" / "labels.npz"), read_labels(tmp_path / "m" / "labels.npz")
     for name in ("pose", "shape", "keypoints", "visibility"):
         assert np.array_equal(whole[name][:3], again[name])
@@ -78,7 +78,7 @@ def test_a_run_is_taken_up_again_and_gives_the_same(folder: Path, tmp_path: Path
         name = f"images/{k:06d}.jpg"
         assert (folder / "plain-96-0" / name).read_bytes() == (tmp_path / "m" / name).read_bytes()
     before = (tmp_path / "m" / "images/000000.jpg").stat().st_mtime_ns
-    make_pictures(tmp_path / "m", "plain", 3, SIDE, 0, workers=1, progress=False)  # nothing is missing
+    render_images(tmp_path / "m", "plain", 3, SIDE, 0, workers=1, progress=False)  # nothing is missing
     assert (tmp_path / "m" / "images/000000.jpg").stat().st_mtime_ns == before
 
 
@@ -95,29 +95,29 @@ def _interrupted(folder: Path, made: list) -> None:
 
     rendering.make_record = stopping  # type: ignore[assignment]
     try:
-        make_pictures(folder, "plain", 3, SIDE, 0, workers=1, progress=False)
+        render_images(folder, "plain", 3, SIDE, 0, workers=1, progress=False)
     finally:
         rendering.make_record = real
 
 
 def test_a_process_of_its_own_makes_the_same_picture(folder: Path, tmp_path: Path):
-    make_pictures(tmp_path, "plain", 1, SIDE, 0, workers=2, progress=False)  # the second one has nothing to do
+    render_images(tmp_path, "plain", 1, SIDE, 0, workers=2, progress=False)  # the second one has nothing to do
     name = "images/000000.jpg"
     assert (folder / "plain-96-0" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_bad_options_and_foreign_folders(folder: Path, tmp_path: Path):
     for wrong, message in (
-        ({"look": "oil"}, "look is 'oil'"),
+        ({"style": "oil"}, "look is 'oil'"),
         ({"count": 0}, "count is 0"),
         ({"size": 8}, "size is 8"),
         ({"poses": ["flying"]}, "poses are flying"),
     ):
-        asked = {"look": "plain", "count": 1, "size": SIDE, "seed": 0} | wrong
+        asked = {"style": "plain", "count": 1, "size": SIDE, "seed": 0} | wrong
         with pytest.raises(InputError, match=message):
-            make_pictures(tmp_path / "x", **asked)  # type: ignore[arg-type]
+            render_images(tmp_path / "x", **asked)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="holds pictures made with"):
-        make_pictures(folder / "plain-96-0", "photo", 4, SIDE, 0)
+        render_images(folder / "plain-96-0", "photo", 4, SIDE, 0)
     with pytest.raises(InputError, match="asked for are 9"):
         BuiltinMeshes(count=9, size=SIDE, root=str(folder))[0]
     with pytest.raises(InputError, match="does not exist; make the pictures first"):
@@ -212,13 +212,13 @@ def test_the_box_is_that_of_the_data_sets_joints():
     pixels[30], pixels[40] = (10, 20), (30, 80)
     confidence = np.zeros(49)
     confidence[[30, 40, 3]] = 1
-    left, top, width, height = box_of_joints(pixels, confidence, 1.0)
+    left, top, width, height = joint_box(pixels, confidence, 1.0)
     assert (left, top, width, height) == pytest.approx((10.5, 20.5, 20, 60))
     confidence[25:] = 0
     with pytest.raises(ValueError, match="in one point"):
-        box_of_joints(pixels, confidence)
+        joint_box(pixels, confidence)
     with pytest.raises(ValueError, match="no joint is known"):
-        box_of_joints(pixels, confidence * 0)
+        joint_box(pixels, confidence * 0)
 
 
 def test_another_format_draws_the_same_people(monkeypatch):

@@ -10,7 +10,7 @@ import scipy.io
 
 from hamipose.errors import InputError
 from meshtto.data import Human36MMeshes, MpiInf3dhp
-from meshtto.data.datasets.mocap import fitted_focal_px
+from meshtto.data.datasets.mocap import fit_focal_px
 from meshtto.joints import JOINTS24, JOINTS49
 
 cdflib = pytest.importorskip("cdflib")
@@ -18,7 +18,7 @@ FRAMES, FOCAL = 12, 1145.0
 
 
 def seen(joints: int) -> tuple[np.ndarray, np.ndarray]:
-    """A person before a camera: pixels and millimetres."""
+    """A person before a camera: pixels and millimeters."""
     rng = np.random.default_rng(0)
     solid = rng.normal(0, 400, (FRAMES, joints, 3)) + np.array([100, -50, 5000])
     return FOCAL * solid[..., :2] / solid[..., 2:] + np.array([512, 510]), solid
@@ -173,6 +173,6 @@ def test_mpi_inf_3dhp(tmp_path: Path):
 
 def test_a_focal_length_that_does_not_fit_is_refused():
     flat, solid = seen(17)
-    assert fitted_focal_px(flat, solid, "x") == pytest.approx(FOCAL)
+    assert fit_focal_px(flat, solid, "x") == pytest.approx(FOCAL)
     with pytest.raises(InputError, match="2D and 3D joints of x do not belong together"):
-        fitted_focal_px(flat[::-1].copy(), solid, "x")
+        fit_focal_px(flat[::-1].copy(), solid, "x")

@@ -11,7 +11,7 @@ from roma import rotvec_to_rotmat
 import hamipose.data
 from hamipose.errors import InputError
 from meshtto.data import KeypointsOnly, SpinAnnotations
-from meshtto.data.sampling import crop_of
+from meshtto.data.sampling import crop_sample
 from meshtto.joints import COCO17_SLOTS, JOINTS24, JOINTS49, LSP14_SLOTS, MOCAP17_SLOTS, MPII16_SLOTS
 from meshtto.losses import LossWeights, Target, mesh_terms
 from meshtto.types import BodyPrediction
@@ -82,13 +82,13 @@ def test_everything_that_the_format_has(tmp_path: Path):
     boxed = SpinAnnotations(*write(tmp_path), box="file")[0].box_px
     assert boxed[2:].tolist() == pytest.approx([60, 60])
     assert (boxed[:2] + 59 / 2).tolist() == pytest.approx(stored["center"][0].tolist(), abs=1e-4)
-    assert len(SpinAnnotations(*write(tmp_path), every=2)) == 2
+    assert len(SpinAnnotations(*write(tmp_path), stride=2)) == 2
 
 
 @pytest.mark.parametrize(("evidence", "counts"), [("truth", True), ("detector", True), ("none", False)])
 def test_there_is_something_to_adapt_to(tmp_path: Path, evidence: str, counts: bool):
     """By the weights that are the default: OpenPose's half of the 49 counts nothing there."""
-    one = crop_of(SpinAnnotations(*write(tmp_path), evidence=evidence)[0], (64, 48))
+    one = crop_sample(SpinAnnotations(*write(tmp_path), evidence=evidence)[0], (64, 48))
     body = torch.zeros(1, 24, 3, 3), torch.zeros(1, 10), torch.ones(1, 3), torch.zeros(1, 0, 3), torch.zeros(1, 49, 3)
     seen = BodyPrediction(*body, keypoints_px=torch.zeros(1, 49, 2))
     target = Target(one.evidence_px, one.evidence_confidence)

@@ -112,7 +112,7 @@ def test_labels_are_the_gendered_mesh_seen_by_the_camera(tmp_path: Path, bodies:
         assert np.allclose(sample.joints_m, joints - joints[pelvis], atol=1e-5)
         assert sample.gender == person + 1
         assert sample.image.mean() == pytest.approx(40 * frame, abs=2)
-        # The labelled pose and shape give the same mesh, up to where it stands.
+        # The labeled pose and shape give the same mesh, up to where it stands.
         again = (
             body(torch.from_numpy(sample.rotations)[None], torch.from_numpy(sample.shape)[None]).vertices_m[0].numpy()
         )
@@ -157,7 +157,7 @@ def test_evidence_and_boxes(tmp_path: Path, bodies: str):
 
 def test_names_of_the_splits(tmp_path: Path, bodies: str):
     write(tmp_path, sequence(bodies), "val")
-    assert len(ThreeDPW(str(tmp_path), split="validation", every=3)) == 3
+    assert len(ThreeDPW(str(tmp_path), split="validation", stride=3)) == 3
     with pytest.raises(InputError, match="sequenceFiles/train does not exist; get 3DPW"):
         len(ThreeDPW(str(tmp_path), split="train"))
     with pytest.raises(InputError, match="split of ThreeDPW is 'dev'"):

@@ -1,6 +1,4 @@
-"""Phases of adaptation, one after the other, on a regressor: what training does inside a step, and tests do after
-it.
-"""
+"""Run phases of adaptation one after the other on a regressor, for the inner step of training and at test time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -13,17 +11,17 @@ from torch import Tensor
 from hamipose.errors import InputError
 from meshtto.losses import LossWeights
 from meshtto.regressors import Estimate, Regressor
-from meshtto.test_time import Adapted, Phase, adapt, begin
+from meshtto.test_time import AdaptationResult, Phase, adapt, make_weights
 
-__all__ = ["check_phases", "optimise"]
+__all__ = ["adapt_regressor", "check_phases"]
 
 
 def check_phases(phases: Sequence[Phase]) -> None:
-    """Refuse what has no meaning.
+    """Reject invalid sequences of phases.
 
     Raises:
-        InputError: the head alone is to be moved after the whole network was, one copy of the weights after each image
-            had its own, the number of steps is negative, or a loss's term has another name.
+        InputError: a phase adapts the head after one adapted the whole network, a phase shares weights after one gave
+            each image its own, the number of steps is negative, or a loss term is unknown.
     """
     scopes = [phase.scope for phase in phases]
     if "head" in scopes[scopes.index("all") if "all" in scopes else len(scopes) :]:
@@ -48,10 +46,10 @@ def check_phases(phases: Sequence[Phase]) -> None:
                 raise InputError(f"a phase's loss has {name}: {weight}; expected a number of at least 0")
 
 
-def optimise(
+def adapt_regressor(
     regressor: Regressor,
     images: Float[Tensor, "batch 3 height width"],
-    told: Float[Tensor, "batch told"],
+    box_features: Float[Tensor, "batch box_features"],
     phases: Sequence[Phase],
     loss: Callable[[Phase, Estimate], Float[Tensor, " batch"]],
     second_order: bool = False,
@@ -61,45 +59,45 @@ def optimise(
     *,
     stop_after_step: bool = False,
     keep_graph: bool = True,
-) -> Adapted:
-    """Adapt a regressor to each image, and say what it then says.
+) -> AdaptationResult:
+    """Adapt a regressor to each image and return its estimate.
 
-    The backbone runs once as long as phases move the head alone, and its graph is recorded only to be kept. Whatever is
-    moved runs in single precision: a step of 1e-5 would be lost in bfloat16. The regressor's parameters, inputs and
-    modes are left as they were.
+    As long as phases adapt only the head, the backbone runs once, and its graph is recorded only if it is kept. All
+    adapted parts run in single precision: a step of 1e-5 would be lost in bfloat16. The regressor's parameters, inputs
+    and modes are not modified.
 
     Args:
         regressor: the network.
-        images: normalised crops.
-        told: of their boxes.
-        phases: what to do; none: nothing.
-        loss: of an estimate, in a phase.
-        second_order: let derivatives pass through the steps.
-        tolerance: as in :func:`meshtto.test_time.adapt`; each phase begins with all images again.
-        watch: shown the number of steps so far and the estimate, from 0 on.
-        enough: which images need no further step.
-        stop_after_step: as in :func:`meshtto.test_time.adapt`.
+        images: normalized crops.
+        box_features: features of their boxes.
+        phases: the phases; none means no adaptation.
+        loss: returns the loss of an estimate in a phase.
+        second_order: differentiate through the steps.
+        tolerance: see :func:`meshtto.test_time.adapt`; each phase starts with all images active.
+        watch: called with the number of steps so far and the estimate, from 0 on.
+        enough: returns which images need no further step.
+        stop_after_step: see :func:`meshtto.test_time.adapt`.
         keep_graph: whether the estimate keeps its graph, for training.
 
     Returns:
-        The estimate, and losses in as many rows as the phases have steps; the loss of an image that stopped stays.
+        The estimate, and the losses with one row per step of the phases; the loss of a stopped image is repeated.
     """
     check_phases(phases)
     whole = bool(phases) and phases[0].scope == "all"
     device = images.device.type
-    inputs: tuple[Tensor, ...] = (images, told)
+    inputs: tuple[Tensor, ...] = (images, box_features)
     if not whole:
         with torch.set_grad_enabled(torch.is_grad_enabled() and keep_graph):
-            inputs = (regressor.features(images).float(), told)
+            inputs = (regressor.features(images).float(), box_features)
     start: dict[str, Tensor] | None = None
-    result: Adapted | None = None
+    result: AdaptationResult | None = None
     done = 0
     with torch.autocast(device, enabled=False):
         for number, phase in enumerate(phases or [Phase(steps=0)]):
             if phase.scope == "all" and not whole:
-                whole, inputs = True, (images, told)
+                whole, inputs = True, (images, box_features)
                 start = None if start is None else {f"head.{name}": p for name, p in start.items()}
-            weights = begin(phase, regressor if whole else regressor.head, second_order, start)
+            weights = make_weights(phase, regressor if whole else regressor.head, second_order, start)
 
             def show(step: int, estimate: Any, before: int = done) -> None:
                 if watch is not None and (before == 0 or step > 0):
@@ -121,7 +119,7 @@ def optimise(
                 keep_graph=keep_graph and last,
             )
             if not last:
-                start = weights.of_each_image()
+                start = weights.per_image_parameters()
             done += phase.steps
             if len(found.losses) < phase.steps:
                 stopped = found.losses[-1:].expand(phase.steps - len(found.losses), -1)
@@ -129,7 +127,7 @@ def optimise(
             result = (
                 found
                 if result is None
-                else Adapted(
+                else AdaptationResult(
                     found.output,
                     torch.cat([result.losses, found.losses]),
                     result.steps + found.steps,
