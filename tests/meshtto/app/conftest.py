@@ -30,7 +30,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answers(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Responder:
+def responder(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Responder:
     """With three steps of adaptation to what the pose model finds."""
     method = open_method(str(checkpoint), device="cpu")
     pose = PoseModel(pose_checkpoint, "cpu")
@@ -38,7 +38,7 @@ def answers(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="module")
-def address(answers: Responder) -> Iterator[str]:
+def address(responder: Responder) -> Iterator[str]:
     """Of the page, served by this process."""
     pytest.importorskip("gradio", reason="the extra demo is not installed")
     from meshtto.app.page import build
@@ -46,6 +46,6 @@ def address(answers: Responder) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    page = build("tiny.ckpt", answers)
+    page = build("tiny.ckpt", responder)
     yield serve(page, port, wait=False)
     page.close(verbose=False)

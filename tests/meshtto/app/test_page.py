@@ -32,13 +32,13 @@ async def drag(tab: Any, by: int) -> None:
 
 @pytest.mark.slow
 def test_a_person_drops_a_photo_turns_the_mesh_slides_and_drops_a_text(
-    address: str, answers: Responder, photo: Path, tmp_path: Path, visit: Any, monkeypatch: pytest.MonkeyPatch
+    address: str, responder: Responder, photo: Path, tmp_path: Path, visit: Any, monkeypatch: pytest.MonkeyPatch
 ):
     screenshot = Path(os.environ.get("MESHTTO_SCREENSHOT", tmp_path / "page.png"))
     notes = tmp_path / "notes.txt"
     notes.write_text("no picture")
-    recovered, recover = [], answers.method.recover
-    monkeypatch.setattr(answers.method, "recover", lambda *a, **k: recovered.append(1) or recover(*a, **k))
+    recovered, recover = [], responder.method.recover
+    monkeypatch.setattr(responder.method, "recover", lambda *a, **k: recovered.append(1) or recover(*a, **k))
     drawn = "[...document.querySelectorAll('img')].filter(i => i.naturalWidth == 96 && i.naturalHeight == 80)"
 
     async def steer(tab: Any) -> dict[str, Any]:
@@ -68,18 +68,18 @@ def test_a_person_drops_a_photo_turns_the_mesh_slides_and_drops_a_text(
             "!n.includes('127.0.0.1')).join(' ')"
         )
         await tab.value("document.querySelector('#photo button[aria-label=\"Clear\"]').click()")
-        await tab.wait("document.body.innerText.includes('Drop a photo.')")
+        await tab.wait("document.body.innerText.includes('Upload a photo.')")
         await tab.wait("!!document.querySelector('#photo input[type=file]')")
         await tab.upload(notes)
-        await tab.wait("document.body.innerText.includes('notes.txt is neither a picture')")
+        await tab.wait("document.body.innerText.includes('notes.txt is neither an image')")
         left = await tab.value(f"{drawn}.length")
         return {
             "empty": empty, "full": full, "before": before, "turned": turned, "strangers": strangers, "left": left,
         }  # fmt: skip
 
     seen = visit(address, steer)
-    assert "Drop a photo." in seen["empty"]
-    assert "One person. 3 steps of adaptation brought the joints from" in seen["full"]
+    assert "Upload a photo." in seen["empty"]
+    assert "One person. 3 adaptation steps" in seen["full"]
     assert seen["before"].std() > 3  # a mesh is seen
     assert np.abs(seen["before"] - seen["turned"]).mean() > 1  # and turns
     assert len(recovered) == 1  # the slider shows what is there already

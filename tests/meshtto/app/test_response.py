@@ -92,13 +92,13 @@ def test_without_keypoints_there_is_one_mesh_and_no_curve(responder: Responder, 
     assert said.steps is not None
     assert said.steps.steps == 0
     assert said.steps.errors_px == []
-    assert "nothing to adapt to" in said.message
+    assert "Upload a file of 2D keypoints" in said.message
 
 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("notes.txt", "notes.txt is neither a picture"),
+        ("notes.txt", "notes.txt is neither an image"),
         ("broken.jpg", "broken.jpg"),
         ("clip.mp4", "clip.mp4 is a video; give a photo here, and the video to python -m meshtto predict"),
         ("gone.png", "gone.png does not exist"),

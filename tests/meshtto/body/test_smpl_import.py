@@ -147,7 +147,7 @@ def test_genders_lie_side_by_side(tmp_path: Path, files: dict[str, Path]):
     path = str(tmp_path / "smpl_neutral.st")
     assert load_body(path).gender == "neutral"
     assert load_body(path, "male").gender == "male"
-    with pytest.raises(InputError, match=r"expected that in smpl_female\.st beside it"):
+    with pytest.raises(InputError, match=r"expected it in smpl_female\.st beside it"):
         load_body(path, "female")
     with pytest.raises(InputError, match="gender is 'other'"):
         load_body(path, "other")

@@ -46,11 +46,11 @@ def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys):
     assert main(["data", "check", "3dpw", "--root", str(tmp_path)]) == 2
     assert "virtualhumans" in capsys.readouterr().out
     for asked, message in (
-        (["data", "check", "builtin"], "built-in pictures are made"),
+        (["data", "check", "builtin"], "built-in images are rendered on demand"),
         (["data", "check", "spin"], "--file is not given"),
         (["data", "check", "nothing"], "invalid choice"),
-        (["data", "check", "lspet", "--mosh", "m"], "--mosh is an option of h36m alone"),
-        (["data", "check", "lspet", "--body", "b"], "--body is of no use in checking lspet"),
+        (["data", "check", "lspet", "--mosh", "m"], "--mosh only applies to h36m"),
+        (["data", "check", "lspet", "--body", "b"], "--body does not apply to checking lspet"),
         (["data", "show", "lspet", "--out", "x.png", "--style", "plain"], "--style only applies to builtin"),
         (["data", "show", "builtin", "--out", "x.png", "--split", "test"], "leave out --body and --split"),
         (["data", "show", "lspet", "--out", "x.txt"], "--out is x.txt"),

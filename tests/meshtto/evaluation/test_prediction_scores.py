@@ -168,7 +168,7 @@ def test_a_body_is_loaded_once_for_each_gender(labeled: Labelled, tmp_path: Path
 
 def test_the_protocol_says_what_is_not_known_of_others(labeled: Labelled, tmp_path: Path):
     protocol = scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy())["protocol"]
-    assert protocol["evidence"] == protocol["boxes"] == "not known: predictions of others"
+    assert protocol["evidence"] == protocol["boxes"] == "unknown: external predictions"
 
 
 def test_pickles_are_refused(labeled: Labelled, tmp_path: Path):

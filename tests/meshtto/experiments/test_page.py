@@ -68,7 +68,7 @@ def test_what_is_asked_for_must_be_there(tmp_path: Path):
         "dual",
         "eft_head",
     ]
-    with pytest.raises(InputError, match="no line is called duel; expected some of Regression, 2D alone; Meta"):
+    with pytest.raises(InputError, match="no row is called duel; expected some of Regression, 2D alone; Meta"):
         small(tmp_path, only=["duel"])
     with pytest.raises(InputError, match="steps is 6, expected a multiple of its 4 epochs"):
         Budget(10, 6)

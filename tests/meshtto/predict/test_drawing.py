@@ -133,7 +133,7 @@ def test_a_focal_length_that_plays_no_part_is_refused(told: Any, tmp_path: Path)
     torch.save({"state_dict": method.state_dict(), "hyper_parameters": dict(method.hparams)}, tmp_path / "hmr.ckpt")
     drawing.cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30, 3), np.uint8))
     words = [tmp_path / "a.png", "--checkpoint", tmp_path / "hmr.ckpt", "--out", tmp_path / "out"]
-    assert "--focal 300 is given, but a network of kind hmr has a camera of its own" in told(
+    assert "--focal 300 is given, but a network of kind hmr uses its own camera" in told(
         "predict", *words, "--focal", 300
     )
     main([str(word) for word in words])

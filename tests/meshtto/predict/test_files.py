@@ -90,7 +90,7 @@ def test_frames_without_a_person_stay_in_the_video_and_are_named(
     words = ["predict", str(clip), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")]
     assert main([*words, "--keypoints", str(tmp_path / "k.json")]) == 0
     said = capsys.readouterr().err
-    assert all(f"left out: clip.mp4#{i}: no person in" in said for i in (1, 2, 4))
+    assert all(f"skipped: clip.mp4#{i}: no person in" in said for i in (1, 2, 4))
     assert np.load(tmp_path / "out" / "clip.npz")["frame"].tolist() == [0, 3]
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
     drawn, plain = frames(tmp_path / "out" / "clip-overlay.mp4"), frames(clip)

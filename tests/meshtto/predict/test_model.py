@@ -33,5 +33,5 @@ def test_the_same_phase_twice_is_two_phases():
 
 def test_phases_without_steps_do_not_count():
     assert phases_of(method_of(HEAD, Phase(0)), 3) == [Phase(3, HEAD.rule)]
-    with pytest.raises(InputError, match="does not say how to adapt"):
+    with pytest.raises(InputError, match="has no adaptation phases"):
         phases_of(method_of(Phase(0)), 3)

@@ -58,7 +58,7 @@ def test_pictures_together_are_as_pictures_alone(pose_checkpoint: Path, photos: 
 def test_keypoints_that_are_not_sure_are_not_used(pose_checkpoint: Path, checkpoint: Path, photos: Path, told: Any):
     words = ["predict", photos / "p0.png", "--checkpoint", checkpoint, "--pose-checkpoint", pose_checkpoint]
     said = told(*words, "--min-confidence", 1, "--out", photos / "out")
-    assert "p0.png: the surest keypoint has confidence" in said
+    assert "p0.png: the highest keypoint confidence is" in said
     assert "--min-confidence" in said
 
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_used_is_told_in_one_line(
     assert "cannot be used here" in told(*words, "--device", "cuda:77")
     assert "was not saved by meshtto" in told("predict", photos, "--checkpoint", pose_checkpoint)
     (photos / "taken").write_text("")
-    assert "taken cannot be made" in told(*words, "--out", photos / "taken")
+    assert "taken cannot be created" in told(*words, "--out", photos / "taken")
 
 
 def test_the_model_folder_of_adapt_serves_as_well(pose_checkpoint: Path, tmp_path: Path):

@@ -158,7 +158,7 @@ def test_pictures_become_files(checkpoint: Path, tmp_path: Path, capsys: pytest.
     assert "without adaptation" in capsys.readouterr().err
     assert json.loads((tmp_path / "plain" / "a-0.json").read_text())["steps"] == 0
     far = rows() + np.array([500, 0, 0])
-    with pytest.raises(InputError, match="outside the picture of 120 × 100 px"):
+    with pytest.raises(InputError, match="outside the image of 120 × 100 px"):
         main([*words, "--keypoints", str(coco(tmp_path / "far.json", [("a.png", far)]))])
     wild = torch.load(checkpoint, weights_only=True)
     wild["hyper_parameters"]["test_time"]["phases"][0]["rule"]["lr"] = 1e9
@@ -167,12 +167,12 @@ def test_pictures_become_files(checkpoint: Path, tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     main([*wildly, "--steps", "4"])
     said = capsys.readouterr().err
-    assert "careful: a.png#0: adaptation has diverged, the mesh is the network's own" in said
+    assert "warning: a.png#0: adaptation diverged, the mesh is the unadapted one" in said
     assert json.loads((out / "a-0.json").read_text())["diverged"] is True
     main([*words, "--keypoints", str(keypoints), "--steps", "0", "--out", str(tmp_path / "own")])
     own, given_up = (np.load(folder / "a-0.npz")["pose"] for folder in (tmp_path / "own", out))
     np.testing.assert_allclose(own, given_up, atol=1e-5)
-    with pytest.raises(InputError, match="nobody was recovered"):
+    with pytest.raises(InputError, match="no person was recovered"):
         main([*words, "--keypoints", str(coco(tmp_path / "other.json", [("b.png", rows())]))])
 
 

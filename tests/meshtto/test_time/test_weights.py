@@ -398,12 +398,12 @@ def test_a_held_part_counts_as_the_whole_input_does():
     )
     weights = LowRank(Held(), SGD(0.1))
     weights(torch.randn(BATCH, FEATURES))
-    with pytest.raises(ValueError, match="inputs are others"):
+    with pytest.raises(ValueError, match="inputs must be the same tensors"):
         weights(torch.randn(BATCH, FEATURES))
 
 
 def test_a_head_that_is_not_linear_has_no_low_rank():
-    with pytest.raises(ValueError, match="no parameter of a linear layer"):
+    with pytest.raises(ValueError, match="must be a parameter of a linear layer"):
         LowRank(Whole(), SGD(0.1))
 
 

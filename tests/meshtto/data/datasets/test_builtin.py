@@ -118,9 +118,9 @@ def test_bad_options_and_foreign_folders(folder: Path, tmp_path: Path):
             render_images(tmp_path / "x", **asked)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="holds pictures made with"):
         render_images(folder / "plain-96-0", "photo", 4, SIDE, 0)
-    with pytest.raises(InputError, match="asked for are 9"):
+    with pytest.raises(InputError, match="but 9 are needed"):
         BuiltinMeshes(count=9, size=SIDE, root=str(folder))[0]
-    with pytest.raises(InputError, match="does not exist; make the pictures first"):
+    with pytest.raises(InputError, match="does not exist; render the images first"):
         BuiltinMeshes(seed=5, size=SIDE, root=str(folder))[0]
     with pytest.raises(InputError, match="evidence is 'guess'"):
         BuiltinMeshes(evidence="guess")

@@ -107,7 +107,7 @@ def test_frames_come_from_the_video_where_no_picture_is(tmp_path: Path):
     for path in (tmp_path / "images").glob("S9*"):
         path.unlink()
     dataset = Human36MMeshes(str(tmp_path), split="p2")
-    with pytest.raises(InputError, match=r"neither picture .* nor video .* exists"):
+    with pytest.raises(InputError, match=r"neither image .* nor video .* exists"):
         dataset.prepare()
     video = tmp_path / "S9" / "Videos" / "Walking 1.60457274.mp4"
     video.parent.mkdir(parents=True)
@@ -121,7 +121,7 @@ def test_frames_come_from_the_video_where_no_picture_is(tmp_path: Path):
 
 
 def test_malformed_human36m(tmp_path: Path):
-    with pytest.raises(InputError, match=r"S9 holds no .*D2_Positions"):
+    with pytest.raises(InputError, match=r"S9 contains no .*D2_Positions"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     flat, _ = h36m(tmp_path)
     mono = tmp_path / "S9" / "MyPoseFeatures" / "D3_Positions_mono" / "Walking 1.60457274.cdf"
@@ -164,7 +164,7 @@ def test_mpi_inf_3dhp(tmp_path: Path):
         assert sample.keypoints_px[k].tolist() == pytest.approx(flat[0, place].tolist(), abs=1e-2)
         assert sample.joints_m[k].tolist() == pytest.approx(((solid[0, place] - solid[0, 4]) / 1000).tolist(), abs=1e-4)
     assert sample.focal_px == pytest.approx(FOCAL, rel=1e-3)
-    with pytest.raises(InputError, match=r"S2 holds no Seq1/annot\.mat"):
+    with pytest.raises(InputError, match=r"S2 contains no Seq1/annot\.mat"):
         len(MpiInf3dhp(str(tmp_path), subjects=[2]))
     scipy.io.savemat(path, {"annot2": cells[0]})
     with pytest.raises(InputError, match="has no array annot3"):

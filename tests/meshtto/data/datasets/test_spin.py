@@ -151,7 +151,7 @@ class _Bomb:
         ({"scale": None}, "have no scale"),
         ({"part": np.zeros((N, 25, 3))}, r"part of .* has shape \(3, 25, 3\), expected \(3, 24, 3\)"),
         ({"pose": np.full((N, 72), np.nan)}, "row 0 of pose of .* is not finite"),
-        ({"shape": None}, "pose or shape alone"),
+        ({"shape": None}, "only one of pose and shape"),
         ({"imgname": np.array([_Bomb()] * N, object)}, "asks for"),
     ],
 )

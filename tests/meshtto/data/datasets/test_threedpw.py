@@ -175,7 +175,7 @@ def test_malformed_sequences(tmp_path: Path, bodies: str, capsys):
         ({"poses": [np.zeros((FRAMES, 63)), np.zeros((FRAMES, 63))]}, r"pose of person 0 .* has shape \(4, 63\)"),
         ({"trans": [np.full((FRAMES, 3), np.nan)] * 2}, "translation of person 0 in .* not finite"),
         ({"genders": ["m", "x"]}, "gender of person 1 in .* is 'x'"),
-        ({"poses2d": [np.zeros((FRAMES, 3, 18))]}, "is not as 3DPW has it"),
+        ({"poses2d": [np.zeros((FRAMES, 3, 18))]}, "is not in 3DPW's format"),
         ({"extra": _Bomb()}, "asks for"),
     ):
         root = write(tmp_path, sequence(bodies, **changes))
@@ -184,7 +184,7 @@ def test_malformed_sequences(tmp_path: Path, bodies: str, capsys):
         assert "\n" not in str(raised.value)
     assert "code was run" not in capsys.readouterr().out
     root = write(tmp_path, [1, 2])
-    with pytest.raises(InputError, match="holds a list"):
+    with pytest.raises(InputError, match="contains a list"):
         len(ThreeDPW(root))
     write(tmp_path, sequence(bodies))
     (tmp_path / "imageFiles" / "walk_00" / "image_00000.jpg").unlink()
