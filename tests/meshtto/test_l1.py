@@ -12,7 +12,7 @@ def definition(p: Tensor, t: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_equals_the_definition_to_the_second_derivative(transposed: bool):
+def test_l1_equals_the_definition_to_second_derivative(transposed: bool):
     p, t = (torch.randn(3, 7, 5, dtype=torch.float64) for _ in range(2))
     if transposed:
         p, t = p.mT, t.mT
@@ -27,13 +27,13 @@ def test_equals_the_definition_to_the_second_derivative(transposed: bool):
         torch.testing.assert_close(mine, theirs)
 
 
-def test_gradients_are_those_of_gradcheck():
+def test_l1_passes_gradcheck():
     p, t = (torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     torch.autograd.gradcheck(mean_absolute_difference, (p, t))
     torch.autograd.gradgradcheck(mean_absolute_difference, (p, t))
 
 
-def test_what_agrees_has_no_gradient_and_may_be_asked_twice():
+def test_l1_gradient_is_zero_at_equality():
     p = torch.randn(2, 3, 3, requires_grad=True)
     t = p.detach().clone()
     t[1, 0, 0] += 1
@@ -44,7 +44,7 @@ def test_what_agrees_has_no_gradient_and_may_be_asked_twice():
         torch.testing.assert_close(torch.autograd.grad(value, p, retain_graph=True)[0], expected)
 
 
-def test_nothing_has_no_distance_and_no_samples_have_none():
+def test_l1_handles_empty_inputs():
     assert mean_absolute_difference(torch.zeros(0, 4, 3), torch.zeros(0, 4, 3)).shape == (0,)
     p = torch.zeros(0, 4, 3, requires_grad=True)
     assert torch.autograd.grad(mean_absolute_difference(p, p.detach()).sum(), p)[0].shape == (0, 4, 3)

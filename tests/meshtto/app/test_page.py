@@ -31,7 +31,7 @@ async def drag(tab: Any, by: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_person_drops_a_photo_turns_the_mesh_slides_and_drops_a_text(
+def test_page_shows_rotates_and_steps_through_a_mesh(
     address: str, responder: Responder, photo: Path, tmp_path: Path, visit: Any, monkeypatch: pytest.MonkeyPatch
 ):
     screenshot = Path(os.environ.get("MESHTTO_SCREENSHOT", tmp_path / "page.png"))

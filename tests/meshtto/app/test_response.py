@@ -30,7 +30,7 @@ def keypoint_file(path: Path, files: list[str], seed: int = 0) -> Path:
     return path
 
 
-def test_every_step_is_what_adapting_so_many_steps_gives(responder: Responder, photo: Path):
+def test_steps_equal_adaptation_with_fewer_steps(responder: Responder, photo: Path):
     said = responder.respond(str(photo))
     assert said.steps is not None
     found = said.steps
@@ -60,7 +60,7 @@ def test_every_step_is_what_adapting_so_many_steps_gives(responder: Responder, p
     assert f"from {found.errors_px[0]:.1f} to {found.errors_px[-1]:.1f} px" in said.message
 
 
-def test_pictures_of_steps_differ_and_large_photos_are_drawn_small(responder: Responder, photo: Path, tmp_path: Path):
+def test_overlays_differ_by_step_and_large_photos_are_reduced(responder: Responder, photo: Path, tmp_path: Path):
     large = tmp_path / "large.png"
     cv2.imwrite(str(large), cv2.resize(cv2.imread(str(photo)), (960, 800)))
     (shown,) = open_frames(str(large))
@@ -72,7 +72,7 @@ def test_pictures_of_steps_differ_and_large_photos_are_drawn_small(responder: Re
     assert np.abs(first.astype(int) - cv2.resize(cv2.imread(str(large)), (480, 400))).max() > 60  # a mesh is on it
 
 
-def test_a_file_of_keypoints_comes_before_the_pose_model(responder: Responder, photo: Path, tmp_path: Path):
+def test_keypoint_file_takes_precedence_over_pose_model(responder: Responder, photo: Path, tmp_path: Path):
     alone = keypoint_file(tmp_path / "k.json", ["another name.png"])
     several = keypoint_file(tmp_path / "s.json", ["somebody.png", "b.png"])
     others = keypoint_file(tmp_path / "o.json", ["a.png", "b.png"])
@@ -87,7 +87,7 @@ def test_a_file_of_keypoints_comes_before_the_pose_model(responder: Responder, p
     )
 
 
-def test_without_keypoints_there_is_one_mesh_and_no_curve(responder: Responder, photo: Path, tmp_path: Path):
+def test_respond_without_keypoints_has_no_steps(responder: Responder, photo: Path, tmp_path: Path):
     said = Responder(responder.method, tmp_path, None, responder.phases).respond(str(photo))
     assert said.steps is not None
     assert said.steps.steps == 0
@@ -104,7 +104,7 @@ def test_without_keypoints_there_is_one_mesh_and_no_curve(responder: Responder, 
         ("gone.png", "gone.png does not exist"),
     ],
 )
-def test_what_cannot_be_used_is_told_without_its_folder(
+def test_respond_reports_unusable_files_without_folders(
     responder: Responder, clip: Path, tmp_path: Path, name: str, says: str
 ):
     path = clip if name == clip.name else tmp_path / name
@@ -117,13 +117,13 @@ def test_what_cannot_be_used_is_told_without_its_folder(
     assert said.steps is None
 
 
-def test_bad_keypoints_are_told(responder: Responder, photo: Path, tmp_path: Path):
+def test_respond_reports_invalid_keypoints(responder: Responder, photo: Path, tmp_path: Path):
     (tmp_path / "k.json").write_text("{")
     assert "keypoints k.json is not valid JSON" in responder.respond(str(photo), str(tmp_path / "k.json")).message
     assert responder.respond(None).message == "Upload a photo."
 
 
-def test_options_are_checked_and_gradio_is_asked_for(
+def test_app_checks_options_and_requires_gradio(
     told: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     assert "--port 70000" in told("app", "--checkpoint", checkpoint, "--port", 70000)

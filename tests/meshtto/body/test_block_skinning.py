@@ -44,7 +44,7 @@ def densely(body: Body, *given: torch.Tensor) -> torch.Tensor:
         body.stretches = sparse
 
 
-def test_stretches_cover_the_list_in_order_and_leave_no_joint_out():
+def test_split_blocks_cover_all_vertices_and_joints():
     weights = torch.tensor(sparse_weights()).T
     parts = split_blocks(weights)
     assert [part.begin for part in parts] == [0, *(part.end for part in parts[:-1])]
@@ -53,7 +53,7 @@ def test_stretches_cover_the_list_in_order_and_leave_no_joint_out():
         assert joints == weights[:, begin:end].any(1).nonzero()[:, 0].tolist()
 
 
-def test_no_other_cuts_are_cheaper(monkeypatch: pytest.MonkeyPatch):
+def test_split_blocks_are_optimal(monkeypatch: pytest.MonkeyPatch):
     """Against all there are, for several prices of a product."""
     weights = torch.tensor(sparse_weights()).T
     places = [*range(0, VERTICES, 16), VERTICES]
@@ -69,7 +69,7 @@ def test_no_other_cuts_are_cheaper(monkeypatch: pytest.MonkeyPatch):
         assert found == min(others)
 
 
-def test_equals_smplx_in_the_order_of_its_vertices(body: Body):
+def test_block_skinning_equals_smplx(body: Body):
     arrays = replace(small_arrays(VERTICES, features=0), weights=sparse_weights())
     given = inputs(MANY)
     vertices, joints = reference(arrays, *given)
@@ -78,7 +78,7 @@ def test_equals_smplx_in_the_order_of_its_vertices(body: Body):
     torch.testing.assert_close(found.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
 
 
-def test_equals_the_dense_product_to_the_second_derivative(body: Body):
+def test_block_skinning_equals_dense_to_second_derivative(body: Body):
     """In double precision, after single precision was used: what is made for one does not serve the other."""
     single = [x.requires_grad_() for x in inputs(MANY)]
     torch.testing.assert_close(body(*single).vertices_m, densely(body, *single), atol=5e-6, rtol=1e-5)
@@ -93,7 +93,7 @@ def test_equals_the_dense_product_to_the_second_derivative(body: Body):
         torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
 
 
-def test_gradients_and_second_derivatives(body: Body):
+def test_block_skinning_gradients_and_second_derivatives(body: Body):
     sparse = body.double().stretches
     assert isinstance(sparse, BlockSkinning)
     turned, moved, shape = torch.randn(2, 24, 3, 3), torch.randn(2, 24, 3), torch.randn(2, 10)
@@ -102,7 +102,7 @@ def test_gradients_and_second_derivatives(body: Body):
     torch.autograd.gradgradcheck(lambda *x: sparse(*x).sin(), given, fast_mode=True)
 
 
-def test_a_gradient_that_does_not_lie_along_memory(body: Body):
+def test_block_skinning_accepts_noncontiguous_gradients(body: Body):
     """That of a sum is one number, spread out."""
     rotations, shape, _ = inputs(MANY)
     rotations.requires_grad_()
@@ -113,7 +113,7 @@ def test_a_gradient_that_does_not_lie_along_memory(body: Body):
     torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-5)
 
 
-def test_many_are_the_few_they_consist_of():
+def test_large_batches_equal_small_ones():
     """The built-in body, which is in stretches, takes another way for few."""
     body = load_body()
     assert body.stretches is not None
@@ -125,12 +125,12 @@ def test_many_are_the_few_they_consist_of():
             torch.testing.assert_close(whole[k : k + 1], one, atol=2e-6, rtol=1e-5)
 
 
-def test_a_body_that_gains_nothing_goes_without():
+def test_block_skinning_is_only_used_for_sparse_weights():
     assert Body(small_arrays(features=0)).stretches is None  # every vertex follows all joints
     assert Body(replace(small_arrays(VERTICES), weights=sparse_weights())).stretches is None  # pose corrections
 
 
-def test_what_was_made_in_inference_serves_gradients(body: Body):
+def test_block_skinning_after_inference_mode_has_gradients(body: Body):
     rotations, shape, _ = inputs(MANY)
     with torch.inference_mode():
         expected = body(rotations, shape).vertices_m

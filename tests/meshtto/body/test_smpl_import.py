@@ -102,7 +102,9 @@ def run(path: Path, out: Path, files: dict[str, Path], *more: str) -> int:
     )
 
 
-def test_a_pickle_with_chumpy_in_it(tmp_path: Path, files: dict[str, Path], chumpy: types.SimpleNamespace, capsys):
+def test_import_smpl_reads_chumpy_pickles(
+    tmp_path: Path, files: dict[str, Path], chumpy: types.SimpleNamespace, capsys
+):
     plain = model()
     dressed = dict(plain)
     dressed["v_template"] = with_state(chumpy.Ch, x=plain["v_template"], _dirty_vars=set(), _itr=None)
@@ -126,7 +128,7 @@ def test_a_pickle_with_chumpy_in_it(tmp_path: Path, files: dict[str, Path], chum
     assert np.allclose(pose, np.load(files["mean"])["pose"])
 
 
-def test_the_converted_body_is_smplx_own(tmp_path: Path, files: dict[str, Path]):
+def test_imported_body_equals_smplx(tmp_path: Path, files: dict[str, Path]):
     import smplx
 
     path = write(tmp_path / "SMPL_NEUTRAL.pkl", model())
@@ -140,7 +142,7 @@ def test_the_converted_body_is_smplx_own(tmp_path: Path, files: dict[str, Path])
     torch.testing.assert_close(out.joints_m[:, 0], expected.joints[:, 24], atol=2e-5, rtol=1e-5)  # nose
 
 
-def test_genders_lie_side_by_side(tmp_path: Path, files: dict[str, Path]):
+def test_load_body_finds_genders_beside_each_other(tmp_path: Path, files: dict[str, Path]):
     content = model()
     for gender in ("NEUTRAL", "MALE"):
         assert run(write(tmp_path / f"SMPL_{gender}.pkl", content), tmp_path / f"smpl_{gender.lower()}.st", files) == 0
@@ -163,7 +165,7 @@ class _Bomb:
         return print, ("code was run",)
 
 
-def test_a_pickle_with_code_in_it_is_refused(tmp_path: Path, files: dict[str, Path], capsys):
+def test_import_smpl_rejects_pickles_with_code(tmp_path: Path, files: dict[str, Path], capsys):
     path = write(tmp_path / "SMPL_NEUTRAL.pkl", {**model(), "extra": _Bomb()})
     assert run(path, tmp_path / "out.st", files) == 2
     told = capsys.readouterr()
@@ -187,7 +189,7 @@ def test_a_pickle_with_code_in_it_is_refused(tmp_path: Path, files: dict[str, Pa
         ({"v_template": "text"}, "v_template of .* holds <U4, expected numbers"),
     ],
 )
-def test_malformed_bodies_are_told_in_a_line(tmp_path: Path, files, capsys, change: dict, told: str):
+def test_import_smpl_rejects_malformed_bodies(tmp_path: Path, files, capsys, change: dict, told: str):
     path = write(tmp_path / "SMPL_NEUTRAL.pkl", {**model(), **change})
     assert run(path, tmp_path / "out.st", files) == 2
     error = capsys.readouterr().err
@@ -195,7 +197,7 @@ def test_malformed_bodies_are_told_in_a_line(tmp_path: Path, files, capsys, chan
     assert __import__("re").search(told, error), error
 
 
-def test_what_is_no_body_at_all(tmp_path: Path, files: dict[str, Path], capsys):
+def test_import_smpl_rejects_other_content(tmp_path: Path, files: dict[str, Path], capsys):
     whole = model()
     for content, told in (
         ([1, 2], "holds a list"),
@@ -222,7 +224,7 @@ def test_what_is_no_body_at_all(tmp_path: Path, files: dict[str, Path], capsys):
     assert "--out" in capsys.readouterr().err
 
 
-def test_a_body_saved_as_npz_is_read(tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture):
+def test_import_smpl_reads_npz(tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture):
     """As SMPL-X's site gives bodies out; arrays that only a pickle can hold are not looked at."""
     content = model()
     arrays = {name: np.asarray(value) for name, value in content.items() if name != "J_regressor"}
@@ -237,7 +239,7 @@ def test_a_body_saved_as_npz_is_read(tmp_path: Path, files: dict[str, Path], cap
 
 
 @pytest.mark.parametrize("option", ["pickle", "h36m", "mean"])
-def test_a_file_of_another_kind_is_named(
+def test_import_smpl_names_the_kind_of_other_files(
     tmp_path: Path, files: dict[str, Path], option: str, capsys: pytest.CaptureFixture
 ):
     path = write(tmp_path / "SMPL_MALE.pkl", model())

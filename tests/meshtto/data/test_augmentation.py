@@ -82,7 +82,7 @@ def virtual_translation(body: Body, sample: MeshSample, translation: torch.Tenso
 
 @settings(max_examples=12, deadline=None)
 @given(draw=draws)
-def test_the_augmented_mesh_projects_onto_the_augmented_keypoints(body: Body, draw: Draw):
+def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, draw: Draw):
     torch.manual_seed(1)
     sample, translation = person(body)
     crop = crop_sample(sample, SIZE, draw)
@@ -95,7 +95,7 @@ def test_the_augmented_mesh_projects_onto_the_augmented_keypoints(body: Body, dr
 
 @settings(max_examples=12, deadline=None)
 @given(draw=draws)
-def test_the_matrix_carries_keypoints_and_their_confidence(body: Body, draw: Draw):
+def test_crop_matrix_maps_keypoints_and_confidence(body: Body, draw: Draw):
     torch.manual_seed(2)
     sample, _ = person(body)
     crop = crop_sample(sample, SIZE, draw)
@@ -111,7 +111,7 @@ def test_the_matrix_carries_keypoints_and_their_confidence(body: Body, draw: Dra
     assert np.array_equal(crop.joints_confidence[0].numpy(), sample.joints_confidence[order])
 
 
-def test_the_matrix_carries_the_picture(body: Body):
+def test_crop_matrix_maps_the_image(body: Body):
     """A bright dot lands where the matrix says, also from a picture decoded at half its size."""
     sample, _ = person(body)
     at = np.round(sample.box_px[:2] + sample.box_px[2:] / 2 + 3)
@@ -129,7 +129,7 @@ def test_the_matrix_carries_the_picture(body: Body):
         assert np.allclose(found, expected, atol=0.1 * pixel)
 
 
-def test_cliffs_and_spins_boxes():
+def test_compute_crop_equals_cliff_and_spin_boxes():
     """CLIFF: b = max(4/3 w, h) fills the height of 256 × 192. SPIN: b = max(w, h) fills a square."""
     wide, tall = np.array([10.0, 20, 90, 60]), np.array([10.0, 20, 60, 90])
     assert compute_crop(wide, IMAGE, (256, 192)).side_px == pytest.approx(120)
@@ -140,13 +140,13 @@ def test_cliffs_and_spins_boxes():
     assert apply_points(framing.matrix, framing.center_px[None])[0].tolist() == pytest.approx([95.5, 127.5])
 
 
-def test_mirroring_twice_is_nothing():
+def test_mirroring_is_an_involution():
     rotations = random_rotmat((24,)).numpy()
     assert np.allclose(mirror_rotations(mirror_rotations(rotations)), rotations)
     assert np.allclose(np.linalg.det(mirror_rotations(rotations)), 1, atol=1e-5)
 
 
-def test_draws_stay_in_the_papers_ranges():
+def test_augmentation_draws_stay_in_range():
     rng, augmentation = np.random.default_rng(0), Augmentation()
     drawn = [augmentation.draw(rng) for _ in range(4000)]
     turns = np.array([d.rotation_deg for d in drawn])
@@ -163,13 +163,13 @@ def test_draws_stay_in_the_papers_ranges():
         Augmentation(mirror=2.0)
 
 
-def test_channels_are_scaled_and_cut_off():
+def test_scale_channels_scales_and_clips():
     image = np.array([[[10, 100, 200]]], np.uint8)
     assert scale_channels(image, np.array([1.4, 0.6, 1.4])).tolist() == [[[14, 60, 255]]]
     assert scale_channels(image, np.ones(3)) is image
 
 
-def test_occluders_cover_something_and_leave_the_original_alone(tmp_path):
+def test_add_occluders_covers_a_copy(tmp_path):
     image = np.full((256, 192, 3), 7, np.uint8)
     covered = add_occluders(image, 7, np.random.default_rng(0))
     assert (image == 7).all()
@@ -189,7 +189,7 @@ class _Bomb:
         return print, ("code was run",)
 
 
-def test_occluders_with_code_in_them_are_refused(tmp_path, capsys):
+def test_read_occluders_rejects_code(tmp_path, capsys):
     evil = np.empty(1, object)
     evil[0] = _Bomb()
     np.save(tmp_path / "evil.npy", evil)
@@ -206,7 +206,7 @@ def test_occluders_with_code_in_them_are_refused(tmp_path, capsys):
         read_occluders(str(tmp_path / "flat.npy"))
 
 
-def test_pasting_beyond_the_edge_is_cut_off():
+def test_paste_clips_at_the_edge():
     image = np.zeros((20, 30, 3), np.uint8)
     cutout = np.full((10, 10, 4), 255, np.uint8)
     paste(image, cutout, (0.0, 0.0))

@@ -22,7 +22,7 @@ def lspet(root: Path, count: int = 3) -> Path:
     return root
 
 
-def test_show_writes_a_row_a_person(tmp_path: Path, capsys):
+def test_show_writes_a_row_per_person(tmp_path: Path, capsys):
     out = tmp_path / "sheet.png"
     asked = ["data", "show", "lspet", "--root", str(lspet(tmp_path)), "--out", str(out), "--count", "2"]
     assert main([*asked, "--height", "64", "--width", "48"]) == 0
@@ -35,7 +35,7 @@ def test_show_writes_a_row_a_person(tmp_path: Path, capsys):
     assert (np.abs(first - grey).max(1) < 5).any()
 
 
-def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys):
+def test_check_reports_present_and_missing_files(tmp_path: Path, capsys):
     assert main(["data", "check", "lspet", "--root", str(lspet(tmp_path))]) == 2
     told = capsys.readouterr()
     assert "3 of 10000" in told.out
@@ -65,7 +65,7 @@ def test_check_says_what_is_there_and_what_is_not(tmp_path: Path, capsys):
         assert error.count("\n") == 1
 
 
-def test_a_translation_is_found_from_what_the_camera_sees():
+def test_fit_translation_recovers_the_translation():
     rng = np.random.default_rng(0)
     joints, true, principal = rng.normal(0, 0.5, (20, 3)), np.array([0.3, -0.2, 4.0]), np.array([99.5, 79.5])
     placed = joints + true
@@ -78,7 +78,7 @@ def test_a_translation_is_found_from_what_the_camera_sees():
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_what_is_nearer_is_painted_over_what_is_farther(order: list[int]):
+def test_paint_mesh_draws_nearer_faces_last(order: list[int]):
     """Two squares of two triangles each, one behind the other; one more that looks away."""
     square = np.array([[0.0, 0], [0, 10], [10, 10], [10, 0]])
     pixels = np.concatenate([square + 5, square + 10, square + 30])
@@ -98,7 +98,7 @@ def test_what_is_nearer_is_painted_over_what_is_farther(order: list[int]):
     assert np.allclose(half, (far.astype(int) + 255) / 2, atol=1)
 
 
-def test_a_body_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_body_previews_have_the_expected_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from meshtto.body import load_body, preview
 
     monkeypatch.setattr(preview, "paint_mesh", lambda image, pixels, vertices, faces: image)  # the slow part

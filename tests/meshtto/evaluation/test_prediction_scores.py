@@ -65,7 +65,7 @@ def scores(labeled: Labelled, path: Path, **arrays: np.ndarray) -> dict:
     return evaluate(read_predictions(path, labeled), labeled)
 
 
-def test_every_form_of_the_truth_scores_nothing(labeled: Labelled, tmp_path: Path):
+def test_evaluate_ground_truth_in_any_format_has_zero_error(labeled: Labelled, tmp_path: Path):
     shape, body = labeled.shape.numpy(), load_body()
     joints = body.evaluation_joints(labeled.vertices).numpy()
     for name, arrays, count in (
@@ -80,7 +80,7 @@ def test_every_form_of_the_truth_scores_nothing(labeled: Labelled, tmp_path: Pat
         assert found["protocol"]["joints"].startswith("14")
 
 
-def test_a_shift_counts_in_pve_alone_and_a_turn_not_in_pa(labeled: Labelled, tmp_path: Path):
+def test_evaluate_translation_affects_only_pve_and_rotation_not_pa_mpjpe(labeled: Labelled, tmp_path: Path):
     vertices = labeled.vertices.numpy()
     found = scores(labeled, tmp_path / "a.npz", vertices_m=vertices + np.float32([0.1, 0, 0]))["errors_mm"]
     assert found["pve"] == pytest.approx(100, abs=0.1)
@@ -91,7 +91,7 @@ def test_a_shift_counts_in_pve_alone_and_a_turn_not_in_pa(labeled: Labelled, tmp
     assert found["mpjpe"] > 20
 
 
-def test_rows_may_come_in_any_order(labeled: Labelled, tmp_path: Path):
+def test_read_predictions_sorts_rows_by_index(labeled: Labelled, tmp_path: Path):
     order = np.array([3, 0, 4, 1, 2])
     found = scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy()[order], index=order)
     assert found["errors_mm"]["pve"] < 0.05
@@ -110,12 +110,12 @@ def test_rows_may_come_in_any_order(labeled: Labelled, tmp_path: Path):
         ({"vertices_m": np.zeros((COUNT, 6890, 3))}, "6890 vertices, the body builtin 13718"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(labeled: Labelled, tmp_path: Path, arrays: dict, message: str):
+def test_read_predictions_rejects_invalid_files(labeled: Labelled, tmp_path: Path, arrays: dict, message: str):
     with pytest.raises(InputError, match=message):
         scores(labeled, tmp_path / "a.npz", **arrays)
 
 
-def test_labels_of_another_body_are_refused(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_evaluate_rejects_labels_of_another_body(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Their coefficients would be those of some other person, and the figures plausible."""
     monkeypatch.setattr(Labelled, "labels_of", "SMPL")
     np.savez(tmp_path / "a.npz", joints_m=np.zeros((COUNT, 14, 3)))
@@ -138,7 +138,7 @@ def without(labeled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list[
     monkeypatch.setattr(Labelled, "__getitem__", item)
 
 
-def test_joints_are_compared_with_where_all_and_the_pelvis_are_known(
+def test_evaluate_uses_labeled_joints_if_all_are_known(
     labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """And with the very errors that a run's own evaluation has."""
@@ -159,25 +159,25 @@ def test_joints_are_compared_with_where_all_and_the_pelvis_are_known(
     )
 
 
-def test_a_body_is_loaded_once_for_each_gender(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_evaluate_loads_each_gender_once(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     loaded = []
     monkeypatch.setattr(prediction_scores, "load_body", lambda *given: loaded.append(given) or load_body(*given))
     scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy())
     assert len(loaded) == 1
 
 
-def test_the_protocol_says_what_is_not_known_of_others(labeled: Labelled, tmp_path: Path):
+def test_evaluate_protocol_marks_unknown_sources(labeled: Labelled, tmp_path: Path):
     protocol = scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy())["protocol"]
     assert protocol["evidence"] == protocol["boxes"] == "unknown: external predictions"
 
 
-def test_pickles_are_refused(labeled: Labelled, tmp_path: Path):
+def test_read_predictions_rejects_pickles(labeled: Labelled, tmp_path: Path):
     np.savez(tmp_path / "a.npz", joints_m=np.array([{}], dtype=object))
     with pytest.raises(InputError, match="holds Python objects, not plain arrays"):
         read_predictions(tmp_path / "a.npz", labeled)
 
 
-def test_plots_are_pictures():
+def test_plots_are_png_images():
     run = {"mpjpe": [3.0, 2.0], "pa_mpjpe": [2.0, 1.0], "pve": [4.0, 3.0], "error_2d": [1.0, 0.5]}
     joints = dict.fromkeys(EVALUATION14, (3.0, 2.0))
     for png in (against_steps({"a": run, "b": run}), per_joint({"a": joints})):

@@ -10,7 +10,7 @@ from meshtto.methods.base import MeshMethod
 
 
 @pytest.mark.parametrize("sanity", [False, True])
-def test_errors_after_each_step_are_logged_under_the_dashboards_names(sanity: bool, monkeypatch: pytest.MonkeyPatch):
+def test_step_errors_are_logged_under_dashboard_names(sanity: bool, monkeypatch: pytest.MonkeyPatch):
     told: dict[str, float] = {}
     logger = SimpleNamespace(log_metrics=lambda metrics, step: told.update({**metrics, "step": step}))
     trainer = Mock(

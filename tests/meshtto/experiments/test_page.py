@@ -30,7 +30,7 @@ def small(runs: Path, **options):
     return compose("small", **{"seeds": [0, 1], "budget": Budget(10, 4), "runs": runs, "root": None} | options)
 
 
-def test_the_printed_table():
+def test_paper_results_match_the_printed_table():
     assert PUBLISHED["Dual, HRNet-W48, OpenPose"] == {
         "3dpw": {"mpjpe": 62.9, "pa_mpjpe": 39.7, "pve": 80.1},
         "h36m": {"mpjpe": 43.9, "pa_mpjpe": 30.3},
@@ -41,12 +41,12 @@ def test_the_printed_table():
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
-def test_lines_have_names_of_their_own(scale):
+def test_rows_have_unique_names(scale):
     names = [name for line in lines(scale) for name in {line.label, line.name}]
     assert len(set(names)) == len(names)
 
 
-def test_lines_share_trainings_and_trainings_share_a_start(tmp_path: Path):
+def test_rows_share_trainings_and_their_start(tmp_path: Path):
     cells = small(tmp_path)
     wanted = [run for cell in cells for run in cell.tests.values()]
     runs = pending(wanted)
@@ -63,7 +63,7 @@ def test_lines_share_trainings_and_trainings_share_a_start(tmp_path: Path):
             assert str(test.after.last) in test.arguments
 
 
-def test_what_is_asked_for_must_be_there(tmp_path: Path):
+def test_compose_rejects_unknown_rows(tmp_path: Path):
     assert [cell.line.name for cell in small(tmp_path, only=["dual", "EFT: Regression, head, Adam"])] == [
         "dual",
         "eft_head",
@@ -74,13 +74,13 @@ def test_what_is_asked_for_must_be_there(tmp_path: Path):
         Budget(10, 6)
 
 
-def test_without_the_data_the_paper_s_scale_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_paper_scale_reports_missing_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"data/smpl/smpl_neutral.safetensors.*data/3dpw.*give --data DIR"):
         main(["--scale", "paper"])
 
 
-def test_at_the_paper_s_scale_every_path_is_below_the_data(tmp_path: Path):
+def test_paper_scale_paths_are_relative_to_the_data_folder(tmp_path: Path):
     root = tmp_path / "elsewhere"
     for name in ("h36m", "h36m_mosh", "coco", "mpii", "mpi_inf_3dhp", "3dpw", "smpl", "npz"):
         (root / name).mkdir(parents=True)
@@ -134,7 +134,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-def test_the_table_is_run_written_and_not_run_again(tiny: Path, capsys: pytest.CaptureFixture):
+def test_table_is_run_written_and_not_rerun(tiny: Path, capsys: pytest.CaptureFixture):
     words = ["--seeds", "0", "--start-steps", "10", "--steps", "4", "--runs", "runs", "--out", "out", "--only"]
     words += ["dual", "regression_truth", "eft_all"]
     main([*words, "--dry-run"])
@@ -161,7 +161,7 @@ def test_the_table_is_run_written_and_not_run_again(tiny: Path, capsys: pytest.C
     assert {path: path.stat().st_mtime_ns for path in tiny.rglob("log.txt")} == logs
 
 
-def test_a_page_says_of_each_line_by_which_evidence(tmp_path: Path):
+def test_page_states_evidence_of_each_row(tmp_path: Path):
     cells = small(tmp_path / "runs", seeds=[0], only=["dual", "meta", "regression_truth"])
     for cell in cells:
         (test,) = cell.tests.values()
@@ -178,7 +178,7 @@ def test_a_page_says_of_each_line_by_which_evidence(tmp_path: Path):
     assert "- evidence: report/builtin: truth (Regression, true 2D)" in said
 
 
-def test_a_page_says_what_is_missing_and_what_diverged(tmp_path: Path):
+def test_page_states_missing_and_diverged_runs(tmp_path: Path):
     cells = small(tmp_path / "runs", only=["dual", "meta"])
     for seed, last in ((0, 80.0), (1, float("nan"))):
         test = next(cell.tests[seed] for cell in cells if cell.line.name == "dual")

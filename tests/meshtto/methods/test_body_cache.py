@@ -27,7 +27,7 @@ def body(tmp_path: Path) -> str:
     return str(tmp_path / "small_neutral.safetensors")
 
 
-def test_labels_are_posed_by_the_body_that_they_belong_to(tiny, body: str):
+def test_label_vertices_use_the_body_of_each_gender(tiny, body: str):
     """In training as in evaluation: joints of data sets are of that body, so L_V and L_J3D ask for the same."""
     crops = MeshCrops(tiny.Dots(4, 5), (32, 32))
     batch = collate([crops[i] for i in range(4)])
@@ -42,6 +42,6 @@ def test_labels_are_posed_by_the_body_that_they_belong_to(tiny, body: str):
     assert np.ptp([float(p.vertices_m.square().mean()) for p in posed]) > 0.1
 
 
-def test_the_built_in_body_is_one_for_all():
+def test_builtin_body_is_shared_by_genders():
     bodies = Regression(torch.optim.Adam, RegressorOptions(backbone="test_resnet", width=16)).bodies
     assert bodies.get("female", torch.device("cpu")) is bodies.get("neutral", torch.device("cpu"))

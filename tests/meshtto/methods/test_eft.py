@@ -22,7 +22,7 @@ def of(tiny: Any, name: str) -> Any:
     return tiny.model({"method": name, "dropout": 0.0}).train()
 
 
-def test_training_descends_on_the_same_loss(tiny: Any, batch: MeshBatch):
+def test_eft_trains_on_the_regression_loss(tiny: Any, batch: MeshBatch):
     eft, regression = of(tiny, "EFT"), of(tiny, "Regression")
     assert eft.loss_weights == regression.loss_weights == LossWeights()
     mine, theirs = eft.objective(batch), regression.objective(batch)
@@ -34,7 +34,7 @@ def test_training_descends_on_the_same_loss(tiny: Any, batch: MeshBatch):
         torch.testing.assert_close(p.grad, q.grad, msg=name)
 
 
-def test_at_test_time_it_has_two_terms_more(tiny: Any, batch: MeshBatch):
+def test_eft_adapts_with_two_additional_terms(tiny: Any, batch: MeshBatch):
     eft = of(tiny, "EFT").eval()
     (phase,) = eft.test_time.phases
     target, made = target_from_evidence(batch), eft(batch)

@@ -53,7 +53,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Ten
     return path, head(network)
 
 
-def test_a_regressor_s_checkpoint_fills_the_regressor_alone(regression):
+def test_init_from_regressor_fills_only_the_regressor(regression):
     path, weights = regression
     method = dual(0, init_from=path)
     before = head(method.auxiliary)
@@ -62,7 +62,7 @@ def test_a_regressor_s_checkpoint_fills_the_regressor_alone(regression):
     assert torch.equal(head(method.auxiliary), before)
 
 
-def test_a_checkpoint_of_both_networks_fills_both(both):
+def test_init_from_dual_fills_both_networks(both):
     path, regressor, auxiliary = both
     method = dual(0, init_from=path)
     load_networks(method)
@@ -70,7 +70,7 @@ def test_a_checkpoint_of_both_networks_fills_both(both):
     assert torch.equal(head(method.auxiliary), auxiliary)
 
 
-def test_the_auxiliary_network_has_a_start_of_its_own(regression, both):
+def test_auxiliary_init_from_fills_the_auxiliary_network(regression, both):
     """From a checkpoint's auxiliary network if it has one, else from its regressor."""
     alone = dual(0, AuxiliaryOptions(init_from=str(regression[0])))
     before = head(alone.regressor)
@@ -87,7 +87,7 @@ def test_the_auxiliary_network_has_a_start_of_its_own(regression, both):
 
 
 @pytest.mark.parametrize("start", ["published", "weights"])
-def test_what_was_asked_for_the_auxiliary_network_is_not_overwritten(published, both, start: str):
+def test_auxiliary_options_take_precedence_over_init_from(published, both, start: str):
     options = {"published": str(published[0])} if start == "published" else {"weights": "none"}
     method = dual(0, AuxiliaryOptions(**options), init_from=both[0])
     before = head(method.auxiliary)
@@ -97,7 +97,7 @@ def test_what_was_asked_for_the_auxiliary_network_is_not_overwritten(published, 
     assert torch.equal(head(method.regressor), both[1])
 
 
-def test_two_starts_of_one_network_are_refused(published, both, regression):
+def test_networks_with_two_initializations_are_rejected(published, both, regression):
     file, checkpoint = str(published[0]), str(both[0])
     with pytest.raises(InputError, match=r"auxiliary starts from published \(.*\), init_from \(.*expected one of them"):
         dual(0, AuxiliaryOptions(published=file, init_from=checkpoint))
@@ -110,7 +110,7 @@ def test_two_starts_of_one_network_are_refused(published, both, regression):
         load_networks(method)
 
 
-def test_what_is_not_said_of_the_auxiliary_network_is_as_in_the_regressor(published):
+def test_auxiliary_options_default_to_the_regressor(published):
     method = dual(0, AuxiliaryOptions(iterations=1))
     assert method.hparams["auxiliary"] == {**method.hparams["regressor"], "iterations": 1}
     same = dual(0, published=str(published[0]))  # nothing is said of its start either
@@ -120,7 +120,7 @@ def test_what_is_not_said_of_the_auxiliary_network_is_as_in_the_regressor(publis
 
 
 @pytest.mark.parametrize(("name", "value"), [("kind", "hmr"), ("body", "other.safetensors")])
-def test_networks_whose_meshes_cannot_be_compared_are_refused(name: str, value: str):
+def test_auxiliary_of_another_kind_or_body_is_rejected(name: str, value: str):
     options: dict[str, Any] = {name: value}
     with pytest.raises(InputError, match=rf"auxiliary\.{name} is {value} and regressor\.{name} is"):
         dual(0, AuxiliaryOptions(**options))

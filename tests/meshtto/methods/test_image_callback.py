@@ -47,7 +47,7 @@ def trainer_of(logger: Images, epoch: int) -> Any:
     )
 
 
-def test_each_person_is_shown_plain_recovered_and_adapted(tiny):
+def test_mesh_images_show_crop_initial_and_adapted_mesh(tiny):
     torch.manual_seed(0)
     method = tiny.model({"method": "Dual"}).eval()
     batch, logger = batch_of(tiny, 3), Images()
@@ -72,7 +72,7 @@ def test_each_person_is_shown_plain_recovered_and_adapted(tiny):
     assert abs(painted.max(0) - seen.max(0)).max() < 3
 
 
-def test_pictures_are_made_of_first_batches_in_epochs_that_are_due(tiny):
+def test_mesh_images_use_first_batches_of_due_epochs(tiny):
     method, batch, logger = tiny.model({"method": "Regression"}).eval(), batch_of(tiny, 2), Images()
     callback = MeshImages(count=4, every_n_epochs=5)
     for epoch, number, drawn in ((3, 0, 0), (4, 1, 0), (4, 0, 1), (19, 0, 1)):

@@ -115,7 +115,7 @@ def faster(phases: list[Phase]) -> list[Phase]:
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.6])
-def test_recovery_is_the_released_evaluation(method: Dual, batch: MeshBatch, test_time: TestTimeOptions, rest: float):
+def test_recover_equals_released_evaluation(method: Dual, batch: MeshBatch, test_time: TestTimeOptions, rest: float):
     """To the last step, and where its change of L_2D is first below a tolerance; with the config's own options."""
     assert test_time.tolerance == 2e-5
     phases = faster(test_time.phases)
@@ -131,7 +131,7 @@ def test_recovery_is_the_released_evaluation(method: Dual, batch: MeshBatch, tes
     assert (found.prediction.keypoints_px - method(batch).keypoints_px).abs().max() > 0.05
 
 
-def test_the_losses_are_the_full_loss_and_then_l_2d(method: Dual, batch: MeshBatch, test_time: TestTimeOptions):
+def test_recover_losses_are_full_loss_then_l2d(method: Dual, batch: MeshBatch, test_time: TestTimeOptions):
     found = method.recover(batch, faster(test_time.phases), tolerance=None)
     with torch.no_grad():
         keypoints, full = plain_terms(method(batch), batch, method.pseudo(batch))
@@ -141,7 +141,7 @@ def test_the_losses_are_the_full_loss_and_then_l_2d(method: Dual, batch: MeshBat
 
 
 @pytest.mark.parametrize("phase", [0, None], ids=["test time", "inner step"])
-def test_without_labels_the_pseudo_mesh_has_no_say(
+def test_masked_pseudo_mesh_is_ignored_without_labels(
     method: Dual, batch: MeshBatch, test_time: TestTimeOptions, phase: int | None
 ):
     """Mesh terms go with the mesh's label, joints with the joints' label; each image on its own."""
@@ -163,7 +163,7 @@ def test_without_labels_the_pseudo_mesh_has_no_say(
     assert values["nothing"][2] == values["masked"][2] < values["everything"][2]
 
 
-def test_masks_are_followed_in_recovery_and_in_training(method: Dual, batch: MeshBatch):
+def test_masked_applies_to_recovery_and_training(method: Dual, batch: MeshBatch):
     """Without any label it is as if there were no auxiliary network; with labels, or without masks, it is not."""
 
     def outcomes(phase: Phase) -> list[torch.Tensor]:
@@ -183,7 +183,7 @@ def test_masks_are_followed_in_recovery_and_in_training(method: Dual, batch: Mes
         assert all((a - b).abs().max() > 1e-4 for a, b in zip(other, alone, strict=True))
 
 
-def test_the_objective_follows_the_inner_step_s_mask(method: Dual, batch: MeshBatch):
+def test_objective_respects_the_inner_mask(method: Dual, batch: MeshBatch):
     batch.has_mesh[:] = False
     batch.joints_confidence[:] = 0
     losses = []

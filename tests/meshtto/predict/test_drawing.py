@@ -50,7 +50,7 @@ def samples(shown: Frame) -> list[MeshSample]:
 
 
 @pytest.mark.parametrize("kind", ["cliff", "hmr"])
-def test_what_is_written_projects_where_it_was_fitted(kind: str, samples: list[MeshSample]):
+def test_written_arrays_project_to_the_fitted_pixels(kind: str, samples: list[MeshSample]):
     method = method_of(kind)
     batch = collate_crops(method, samples)
     made = method.recover(batch, PHASES).prediction
@@ -98,7 +98,7 @@ def same_sets(found: list[np.ndarray], wanted: list[np.ndarray], atol: float) ->
 
 
 @pytest.mark.parametrize("kind", ["cliff", "hmr"])
-def test_what_is_drawn_is_what_was_fitted(
+def test_overlay_shows_the_fitted_projection(
     kind: str, shown: Frame, samples: list[MeshSample], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     method = method_of(kind)
@@ -118,7 +118,7 @@ def test_what_is_drawn_is_what_was_fitted(
         assert same_sets(found[2 * step : 2 * step + 2], smaller, 0.01)
 
 
-def test_the_larger_person_is_drawn_last(monkeypatch: pytest.MonkeyPatch):
+def test_overlay_draws_the_nearest_person_last(monkeypatch: pytest.MonkeyPatch):
     """Who is nearer covers who is farther, whatever the cameras' focal lengths."""
     corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     near = drawing.Figure(corners + np.array([0, 0, 40]), 4000.0, np.zeros(2))
@@ -128,7 +128,7 @@ def test_the_larger_person_is_drawn_last(monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_array_equal(found[-1], near.pixels)
 
 
-def test_a_focal_length_that_plays_no_part_is_refused(told: Any, tmp_path: Path):
+def test_focal_is_rejected_for_hmr(told: Any, tmp_path: Path):
     method = method_of("hmr")
     torch.save({"state_dict": method.state_dict(), "hyper_parameters": dict(method.hparams)}, tmp_path / "hmr.ckpt")
     drawing.cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30, 3), np.uint8))

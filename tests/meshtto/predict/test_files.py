@@ -27,7 +27,7 @@ def frames(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-def test_a_video_becomes_a_video_one_file_of_numbers_and_pictures_of_frames(
+def test_video_outputs_overlay_arrays_and_frame_images(
     clip: Path, checkpoint: Path, pose_checkpoint: Path, tmp_path: Path
 ):
     out = tmp_path / "out"
@@ -64,7 +64,7 @@ def test_a_video_becomes_a_video_one_file_of_numbers_and_pictures_of_frames(
 
 
 @pytest.mark.slow
-def test_a_frame_is_as_the_same_picture(clip: Path, checkpoint: Path, pose_checkpoint: Path, tmp_path: Path):
+def test_video_frame_equals_the_same_image(clip: Path, checkpoint: Path, pose_checkpoint: Path, tmp_path: Path):
     (tmp_path / "photos").mkdir()
     for number, image in enumerate(frames(clip)):
         cv2.imwrite(str(tmp_path / "photos" / f"f{number}.png"), image[..., ::-1])
@@ -80,7 +80,7 @@ def test_a_frame_is_as_the_same_picture(clip: Path, checkpoint: Path, pose_check
 
 
 @pytest.mark.slow
-def test_frames_without_a_person_stay_in_the_video_and_are_named(
+def test_video_keeps_and_reports_frames_without_people(
     clip: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     triples = np.column_stack([np.random.default_rng(0).uniform(20, 70, (17, 2)), np.full(17, 2)])
@@ -99,7 +99,7 @@ def test_frames_without_a_person_stay_in_the_video_and_are_named(
 
 
 @pytest.mark.slow
-def test_every_output_of_a_video_says_who_diverged(clip: Path, checkpoint: Path, tmp_path: Path):
+def test_video_outputs_report_divergence(clip: Path, checkpoint: Path, tmp_path: Path):
     """Of two people in three frames, the second in the last frame alone."""
     rng = np.random.default_rng(0)
     sane = np.column_stack([rng.uniform(20, 70, (17, 2)), np.full(17, 2)])
@@ -137,7 +137,7 @@ def test_every_output_of_a_video_says_who_diverged(clip: Path, checkpoint: Path,
         assert trimesh.load(stem.with_suffix(".glb"), force="mesh").metadata["diverged"] is diverged
 
 
-def test_people_whose_adaptation_diverged_are_drawn_in_gray(tmp_path: Path):
+def test_overlay_draws_diverged_people_in_gray(tmp_path: Path):
     box = trimesh.creation.box()
     vertices = np.asarray(box.vertices) + np.array([0.0, 0, 5])
     files = Files(tmp_path, np.asarray(box.faces), False, False)
@@ -150,7 +150,7 @@ def test_people_whose_adaptation_diverged_are_drawn_in_gray(tmp_path: Path):
         assert (np.ptp(painted, 1).max() <= 2) == diverged
 
 
-def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
+def test_interrupted_video_keeps_results(tmp_path: Path):
     box = trimesh.creation.box()
     vertices = np.asarray(box.vertices, np.float32) + np.array([0, 0, 5], np.float32)
     arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "principal_px": np.zeros(2), "vertices_m": vertices}
@@ -171,7 +171,7 @@ def test_an_interruption_keeps_what_was_recovered(tmp_path: Path):
     assert len(frames(tmp_path / "clip-overlay.mp4")) == 1
 
 
-def test_a_disk_that_fills_up_costs_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_full_disk_does_not_lose_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     box = trimesh.creation.box()
     vertices = np.asarray(box.vertices, np.float32) + np.array([0, 0, 5], np.float32)
     arrays = {"pose": np.zeros(72), "focal_px": np.array(80.0), "principal_px": np.array([31.5, 23.5])}
@@ -199,7 +199,7 @@ def test_a_disk_that_fills_up_costs_no_numbers(tmp_path: Path, monkeypatch: pyte
     assert {"a-0.npz", "a-0.json"} <= {path.name for path in tmp_path.iterdir()}
 
 
-def test_a_photo_is_turned_as_in_a_folder(tmp_path: Path):
+def test_photo_orientation_equals_that_in_a_folder(tmp_path: Path):
     lying = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
     tag = Image.Exif()
     tag[0x0112] = 6  # the camera was held upright
@@ -209,7 +209,7 @@ def test_a_photo_is_turned_as_in_a_folder(tmp_path: Path):
     np.testing.assert_array_equal(one.image, other.image)
 
 
-def test_pictures_that_would_overwrite_each_other_are_refused(tmp_path: Path):
+def test_open_frames_rejects_overwriting_names(tmp_path: Path):
     for name in ("a.png", "sub/a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
@@ -217,14 +217,14 @@ def test_pictures_that_would_overwrite_each_other_are_refused(tmp_path: Path):
         open_frames(str(tmp_path))
 
 
-def test_names_of_frames_sort_by_time():
+def test_frame_names_sort_by_time():
     image = np.zeros((1, 1, 3), np.uint8)
     stems = [Frame(image, f"my.clip.mp4#{number}", number).stem for number in (2, 10, 100)]
     assert stems == sorted(stems) == ["my.clip-000002", "my.clip-000010", "my.clip-000100"]
     assert Frame(image, "photo.jpg").stem == "photo"
 
 
-def test_names_may_have_the_mark_of_frames_in_them(tmp_path: Path):
+def test_frame_names_may_contain_the_separator(tmp_path: Path):
     (tmp_path / "take #2").mkdir()
     cv2.imwrite(str(tmp_path / "take #2" / "a#1.png"), np.zeros((8, 8, 3), np.uint8))
     ((one,), (other,)) = (open_frames(str(p)) for p in (tmp_path / "take #2", tmp_path / "take #2" / "a#1.png"))

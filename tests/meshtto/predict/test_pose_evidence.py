@@ -28,7 +28,7 @@ def photos(tmp_path: Path, clip: Path) -> Path:
     return folder
 
 
-def test_what_the_model_finds_stands_at_the_joints_of_its_names(pose_checkpoint: Path, photos: Path):
+def test_pose_model_keypoints_match_joints_by_name(pose_checkpoint: Path, photos: Path):
     shown = list(open_frames(str(photos)))
     found = hamipose.load(pose_checkpoint, device="cpu").predict([one.image for one in shown])
     people = PoseModel(pose_checkpoint, "cpu").of(shown)
@@ -45,7 +45,7 @@ def test_what_the_model_finds_stands_at_the_joints_of_its_names(pose_checkpoint:
     assert np.ptp(confidences, axis=0).max() > 0.05  # of each picture its own
 
 
-def test_pictures_together_are_as_pictures_alone(pose_checkpoint: Path, photos: Path):
+def test_pose_model_batch_equals_single_images(pose_checkpoint: Path, photos: Path):
     model = PoseModel(pose_checkpoint, "cpu")
     shown = list(open_frames(str(photos)))
     for (together,), one in zip(model.of(shown), shown, strict=True):
@@ -55,7 +55,7 @@ def test_pictures_together_are_as_pictures_alone(pose_checkpoint: Path, photos: 
     assert model.of([]) == []
 
 
-def test_keypoints_that_are_not_sure_are_not_used(pose_checkpoint: Path, checkpoint: Path, photos: Path, told: Any):
+def test_predict_ignores_low_confidence_keypoints(pose_checkpoint: Path, checkpoint: Path, photos: Path, told: Any):
     words = ["predict", photos / "p0.png", "--checkpoint", checkpoint, "--pose-checkpoint", pose_checkpoint]
     said = told(*words, "--min-confidence", 1, "--out", photos / "out")
     assert "p0.png: the highest keypoint confidence is" in said
@@ -64,7 +64,7 @@ def test_keypoints_that_are_not_sure_are_not_used(pose_checkpoint: Path, checkpo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["photos", "clip"])
-def test_it_is_as_predicting_with_hamipose_first(
+def test_pose_model_equals_hamipose_predict(
     what: str, pose_checkpoint: Path, checkpoint: Path, tmp_path: Path, request: pytest.FixtureRequest
 ):
     """hamipose predict, then its file as --keypoints: the same meshes, up to the file's hundredths of a pixel."""
@@ -85,7 +85,7 @@ def test_it_is_as_predicting_with_hamipose_first(
     assert not list(other.glob("*.png"))
 
 
-def test_what_cannot_be_used_is_told_in_one_line(
+def test_pose_model_errors_are_one_line(
     pose_checkpoint: Path, checkpoint: Path, hand_checkpoint: Path, photos: Path, told: Any
 ):
     words = ["predict", photos, "--checkpoint", checkpoint]
@@ -102,7 +102,7 @@ def test_what_cannot_be_used_is_told_in_one_line(
     assert "taken cannot be created" in told(*words, "--out", photos / "taken")
 
 
-def test_the_model_folder_of_adapt_serves_as_well(pose_checkpoint: Path, tmp_path: Path):
+def test_pose_model_accepts_model_folders(pose_checkpoint: Path, tmp_path: Path):
     from hamipose.models.folder import save_folder
 
     model = hamipose.load(pose_checkpoint, device="cpu")

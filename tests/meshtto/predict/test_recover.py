@@ -45,7 +45,7 @@ def people_of(path: Path, name: str = "a.png") -> list[Evidence]:
     return found
 
 
-def test_coco_s_keypoints_by_name(tmp_path: Path):
+def test_keypoint_file_reads_coco_by_name(tmp_path: Path):
     path = coco(tmp_path / "k.json", [("a.png", rows()), ("a.png", rows(1)), ("b.png", rows(2))])
     assert {name: len(people_of(path, name)) for name in ("a.png", "b.png", "c.png")} == {
         "a.png": 2,
@@ -60,7 +60,7 @@ def test_coco_s_keypoints_by_name(tmp_path: Path):
     assert int((one.confidence > 0).sum()) == 17
 
 
-def test_openpose_s_keypoints(tmp_path: Path):
+def test_keypoint_file_reads_openpose(tmp_path: Path):
     body = np.random.default_rng(0).uniform(1, 90, (25, 3))
     body[:, 2] = 0.7
     nobody = {"pose_keypoints_2d": [0.0] * 75}
@@ -89,13 +89,13 @@ def test_openpose_s_keypoints(tmp_path: Path):
         ('{"annotations": [3, null]}', "lacks images"),
     ],
 )
-def test_bad_keypoints_are_refused(content: str, message: str, tmp_path: Path):
+def test_keypoint_file_rejects_invalid_files(content: str, message: str, tmp_path: Path):
     (tmp_path / "k.json").write_text(content)
     with pytest.raises(InputError, match=message):
         KeypointFile(tmp_path / "k.json")
 
 
-def test_inner_walls_do_not_turn_a_body_inside_out():
+def test_paint_handles_inner_surfaces():
     """A tube with most of its triangles on the inside, whose normals point to its middle, looks as one with few."""
     tube = trimesh.creation.annulus(0.3, 0.5, 1.0, sections=48)
     finer = tube
@@ -111,7 +111,7 @@ def test_inner_walls_do_not_turn_a_body_inside_out():
     assert np.abs(one - turned).max() <= 1  # whichever way round the triangles go
 
 
-def test_a_painted_sphere_is_where_it_projects():
+def test_paint_sphere_matches_its_projection():
     sphere = trimesh.creation.icosphere(3, 0.5)
     vertices = np.asarray(sphere.vertices) + np.array([0.5, -0.25, 5])
     figure = Figure(vertices, 150.0, np.array([79.5, 59.5]))
@@ -131,7 +131,7 @@ def test_a_painted_sphere_is_where_it_projects():
 
 
 @pytest.mark.slow
-def test_pictures_become_files(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_predict_writes_files_of_images(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     picture = np.random.default_rng(0).integers(0, 255, (100, 120, 3), dtype=np.uint8)
     (tmp_path / "in").mkdir()
     cv2.imwrite(str(tmp_path / "in" / "a.png"), picture)
@@ -176,7 +176,7 @@ def test_pictures_become_files(checkpoint: Path, tmp_path: Path, capsys: pytest.
         main([*words, "--keypoints", str(coco(tmp_path / "other.json", [("b.png", rows())]))])
 
 
-def test_people_who_would_share_weights_are_adapted_one_by_one():
+def test_default_batch_size_is_one_for_shared_weights():
     assert (
         default_batch_size([])
         == default_batch_size([Phase(14)])

@@ -42,7 +42,7 @@ def moved(weights: Weights, network: nn.Module) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
-def test_no_step_is_longer_than_clipping_allows(kind: str):
+def test_clip_norm_limits_the_step_length(kind: str):
     """α c where the gradient is longer than c, α times the gradient where it is shorter."""
     network, x, alpha = Twice(), torch.randn(BATCH, FEATURES), 0.1
     free = make(kind, network, SGD(alpha))
@@ -59,7 +59,7 @@ def test_no_step_is_longer_than_clipping_allows(kind: str):
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
 @pytest.mark.parametrize("second_order", [False, True])
-def test_clipping_holds_where_squares_overflow_and_at_nought(kind: str, second_order: bool):
+def test_clip_factor_handles_overflow_and_zero(kind: str, second_order: bool):
     """Gradients of 1e25 have squares that single precision has no number for; gradients of 0 have no direction."""
     for steep in (1e25, 0.0):
         network, x = Twice(), torch.randn(BATCH, FEATURES)
@@ -74,7 +74,7 @@ def test_clipping_holds_where_squares_overflow_and_at_nought(kind: str, second_o
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
 @pytest.mark.parametrize("second_order", [False, True], ids=["first order", "second order"])
 @pytest.mark.parametrize("steps", [1, 2, 6])
-def test_who_diverges_is_taken_back_and_nobody_else_notices(kind: str, second_order: bool, steps: int):
+def test_diverged_images_are_reset_without_affecting_others(kind: str, second_order: bool, steps: int):
     """Outputs, and the gradients of what training descends on, are those of a batch without its steps."""
     network, x = Twice(), torch.randn(BATCH, FEATURES)
     others = [0, 1, 3]
@@ -99,7 +99,7 @@ def test_who_diverges_is_taken_back_and_nobody_else_notices(kind: str, second_or
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
-def test_clipping_keeps_them_all(kind: str):
+def test_clip_norm_prevents_divergence(kind: str):
     """With steps of bounded length the same image goes down, if not to the bottom."""
     network, x = Twice(), torch.randn(BATCH, FEATURES)
     found = adapt(make(kind, network, SGD(0.1, 0.5)), (x,), loss_of(STEEP), 6)
@@ -107,7 +107,7 @@ def test_clipping_keeps_them_all(kind: str):
     assert (found.losses[-1] < found.losses[0]).all()
 
 
-def test_one_weight_for_all_goes_back_as_one():
+def test_shared_resets_all_images_together():
     network, x = Twice(), torch.randn(BATCH, FEATURES)
     found = adapt(Shared(network, SGD(0.1)), (x,), loss_of(STEEP), 6)
     assert found.diverged.all()
@@ -117,7 +117,7 @@ def test_one_weight_for_all_goes_back_as_one():
     assert not calm.diverged.any()
 
 
-def test_an_image_without_a_loss_from_the_beginning_has_not_diverged():
+def test_images_without_initial_loss_do_not_diverge():
     network, x = Twice(), torch.randn(BATCH, FEATURES)
     steep = STEEP.clone()
     steep[2] = float("nan")
@@ -132,6 +132,6 @@ def test_an_image_without_a_loss_from_the_beginning_has_not_diverged():
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
-def test_impossible_limits_are_refused(limit: float):
+def test_update_rules_reject_invalid_clip_norms(limit: float):
     with pytest.raises(ValueError, match="clip_norm is"):
         SGD(1e-3, limit)

@@ -41,7 +41,7 @@ def plain_loop(goals: Tensor, rate: float, steps: int, tolerance: float) -> tupl
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, 0.1, 5.0])
-def test_one_weight_for_all_stops_after_the_step_as_the_reference_code_does(tolerance: float):
+def test_stop_after_step_shared_equals_reference_code(tolerance: float):
     found = adapt(Shared(line(), SGD(0.1)), (X,), squares, 30, tolerance, stop_after_step=True)
     weight, steps = plain_loop(GOALS, 0.1, 30, tolerance)
     assert 1 < steps < 30
@@ -53,7 +53,7 @@ def test_one_weight_for_all_stops_after_the_step_as_the_reference_code_does(tole
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
-def test_each_image_takes_one_step_more(kind: str):
+def test_stop_after_step_adds_one_step_per_image(kind: str):
     before, after = (
         adapt(make(kind, line(), SGD(0.1)), (X,), squares, 50, 1e-3, stop_after_step=late) for late in (False, True)
     )
@@ -65,7 +65,7 @@ def test_each_image_takes_one_step_more(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
-def test_the_watcher_sees_every_step_all_the_same(kind: str):
+def test_stop_after_step_watch_sees_every_step(kind: str):
     seen: list[tuple[int, Tensor]] = []
     weights = make(kind, line(), SGD(1e-9))
     found = adapt(weights, (X,), squares, 6, 1.0, lambda k, y: seen.append((k, y)), stop_after_step=True)
@@ -74,14 +74,14 @@ def test_the_watcher_sees_every_step_all_the_same(kind: str):
     torch.testing.assert_close(seen[-1][1], found.output)
 
 
-def test_who_needs_no_step_takes_one_all_the_same():
+def test_stop_after_step_takes_at_least_one_step():
     enough: Any = lambda y: squares(y).detach() < 2.0  # noqa: E731
     found = adapt(LowRank(line(), SGD(0.1)), (X,), squares, 5, enough=enough, stop_after_step=True)
     assert found.steps[:2].tolist() == [1, 1]
     assert found.steps[2] > 1
 
 
-def test_a_last_step_that_leads_astray_is_taken_back():
+def test_stop_after_step_undoes_a_diverged_last_step():
     """Also the one after which nothing more is done."""
     steep = torch.tensor([[1.0]])
     found = adapt(
@@ -99,7 +99,7 @@ def test_a_last_step_that_leads_astray_is_taken_back():
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
 @pytest.mark.parametrize("late", [False, True])
-def test_without_its_graph_the_output_is_the_same(kind: str, late: bool):
+def test_keep_graph_does_not_change_the_output(kind: str, late: bool):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
     for steps in (0, 1, 4):

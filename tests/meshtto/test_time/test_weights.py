@@ -130,7 +130,7 @@ def outer(y: Tensor) -> Tensor:
     return (y - torch.linspace(-1, 1, OUT, dtype=y.dtype)).square().sum()
 
 
-#: Between the norms of gradients that `test_equals_the_loop` meets.
+#: Between the norms of gradients that `test_adapt_equals_a_loop_over_images` meets.
 CLIP = 15.0
 
 
@@ -143,7 +143,7 @@ CLIP = 15.0
     [(False, torch.float32, 1e-5), (True, torch.float64, 1e-10)],
     ids=["first order", "second order"],
 )
-def test_equals_the_loop(
+def test_adapt_equals_a_loop_over_images(
     steps: int,
     kind: str,
     head: type[nn.Module],
@@ -173,7 +173,7 @@ def test_equals_the_loop(
             torch.testing.assert_close(mine, reference, atol=tolerance * 10, rtol=tolerance)
 
 
-def test_second_order_is_not_first_order():
+def test_adapt_second_order_differs_from_first_order():
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     gradients = []
     for second_order in (False, True):
@@ -182,7 +182,7 @@ def test_second_order_is_not_first_order():
     assert (gradients[0] - gradients[1]).abs().max() > 1e-2
 
 
-def test_adam_equals_torch_s_image_by_image():
+def test_adam_equals_torch_for_each_image():
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     expected, ends = reference_loop(network, x, pseudo, Adam(0.01), 5, second_order=False)
     weights = PerImageCopy(network, Adam(0.01))
@@ -194,7 +194,7 @@ def test_adam_equals_torch_s_image_by_image():
 
 @pytest.mark.parametrize("kind", ["stacked", "shared"])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_second_derivatives_pass_through_adam(kind: str, steps: int):
+def test_adam_has_second_derivatives(kind: str, steps: int):
     """Against central differences, where units are dead: gradients of exactly 0, at which a root has no derivative."""
     network = nn.Sequential(nn.Linear(FEATURES, 8), nn.ReLU(), nn.Linear(8, OUT)).double()
     x, pseudo = torch.randn(BATCH, FEATURES).double(), torch.randn(BATCH, OUT).double()
@@ -219,7 +219,7 @@ def test_second_derivatives_pass_through_adam(kind: str, steps: int):
 
 
 @pytest.mark.parametrize("rule", [SGD(0.05), Adam(0.01)], ids=["SGD", "Adam"])
-def test_the_whole_network_equals_the_loop(rule: UpdateRule):
+def test_adapt_whole_network_equals_a_loop_over_images(rule: UpdateRule):
     network = Whole().eval()
     network.norm.running_mean.normal_()
     x, pseudo = torch.randn(BATCH, 3, 8, 8), torch.randn(BATCH, OUT)
@@ -230,7 +230,7 @@ def test_the_whole_network_equals_the_loop(rule: UpdateRule):
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
 @pytest.mark.parametrize("head", [Feedback, Held])
-def test_adapted_weights_are_those_of_the_loop(kind: str, head: type[nn.Module]):
+def test_per_image_parameters_equal_a_loop_over_images(kind: str, head: type[nn.Module]):
     network, x, pseudo = head(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     _, ends = reference_loop(network, x, pseudo, SGD(0.05), 3, second_order=False)
     weights = make(kind, network, SGD(0.05))
@@ -241,7 +241,7 @@ def test_adapted_weights_are_those_of_the_loop(kind: str, head: type[nn.Module])
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
-def test_zero_steps_are_the_identity(kind: str):
+def test_adapt_with_zero_steps_is_the_identity(kind: str):
     network, x = Feedback(), torch.randn(BATCH, FEATURES)
     weights = Shared(network, SGD(1.0)) if kind == "shared" else make(kind, network, SGD(1.0))
     found = adapt(weights, (x,), loss_to(torch.randn(BATCH, OUT)), 0)
@@ -252,7 +252,7 @@ def test_zero_steps_are_the_identity(kind: str):
 
 @pytest.mark.parametrize("rule", [SGD(0.02), Adam(0.01)], ids=["SGD", "Adam"])
 @pytest.mark.parametrize("scope", ["head", "all"])
-def test_a_batch_equals_singles(rule: UpdateRule, scope: str):
+def test_adapt_batch_equals_single_images(rule: UpdateRule, scope: str):
     network = Feedback().eval() if scope == "head" else Whole().eval()
     x = torch.randn(BATCH, FEATURES) if scope == "head" else torch.randn(BATCH, 3, 8, 8)
     pseudo = torch.randn(BATCH, OUT)
@@ -269,7 +269,7 @@ def test_a_batch_equals_singles(rule: UpdateRule, scope: str):
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
-def test_no_image_influences_another(kind: str):
+def test_adapt_images_are_independent(kind: str):
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     before = adapt(make(kind, network, SGD(0.05)), (x,), loss_to(pseudo), 3).output
     x[2], pseudo[2] = 1e3, float("nan")
@@ -280,7 +280,7 @@ def test_no_image_influences_another(kind: str):
     torch.testing.assert_close(after.output[2], network(x)[2])  # an image without a finite loss stays where it is
 
 
-def test_shared_is_the_step_down_the_mean():
+def test_shared_steps_on_the_mean_loss():
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     moved = copy.deepcopy(network)
     optimizer = torch.optim.SGD(moved.parameters(), lr=0.1)
@@ -294,7 +294,7 @@ def test_shared_is_the_step_down_the_mean():
     assert (each - found).abs().max() > 1e-2
 
 
-def test_one_weight_for_all_stops_as_one():
+def test_shared_stops_all_images_together():
     """Judged by the mean loss, as the reference code does: as long as the weights go on, all images do."""
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     free = adapt(Shared(network, SGD(0.02)), (x,), loss_to(pseudo), 6)
@@ -314,7 +314,7 @@ def test_one_weight_for_all_stops_as_one():
     assert none.steps.tolist() == [0] * BATCH
 
 
-def test_each_image_stops_on_its_own():
+def test_per_image_weights_stop_independently():
     network = nn.Linear(1, 1, bias=False)
     nn.init.ones_(network.weight)
     pseudo = torch.tensor([[1.0], [2.0], [10.0]])  # at its goal; near; far
@@ -327,7 +327,7 @@ def test_each_image_stops_on_its_own():
     assert len(found.losses) == max(expected) + 1
 
 
-def test_the_watcher_sees_every_step():
+def test_watch_sees_every_step():
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     seen: list[tuple[int, Tensor]] = []
     result = adapt(LowRank(network, SGD(1e-9)), (x,), loss_to(pseudo), 6, 1.0, lambda k, y: seen.append((k, y)))
@@ -336,7 +336,7 @@ def test_the_watcher_sees_every_step():
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
-def test_weights_inputs_and_modes_are_left_as_they_were(kind: str):
+def test_adapt_does_not_modify_weights_inputs_or_modes(kind: str):
     network = Feedback(dropout=0.5) if kind == "low rank" else Whole()
     network.train()
     x = torch.randn(BATCH, FEATURES) if kind == "low rank" else torch.randn(BATCH, 3, 8, 8)
@@ -351,7 +351,7 @@ def test_weights_inputs_and_modes_are_left_as_they_were(kind: str):
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_hooks_go_when_the_network_fails():
+def test_low_rank_removes_hooks_on_errors():
     network = Feedback()
     with pytest.raises(RuntimeError):
         LowRank(network, SGD(0.1))(torch.randn(BATCH, FEATURES + 1))
@@ -359,7 +359,7 @@ def test_hooks_go_when_the_network_fails():
 
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
-def test_a_frozen_network_is_adapted_all_the_same(kind: str):
+def test_adapt_supports_frozen_networks(kind: str):
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     expected = adapt(make(kind, network, SGD(0.05)), (x,), loss_to(pseudo), 3).output
     network.requires_grad_(False)
@@ -368,7 +368,7 @@ def test_a_frozen_network_is_adapted_all_the_same(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["stacked", "shared"])
-def test_batchnorm_uses_its_running_statistics_in_training(kind: str):
+def test_batchnorm_uses_running_statistics_in_training(kind: str):
     network = Whole()
     network.norm.running_mean.normal_()
     x, pseudo = torch.randn(BATCH, 3, 8, 8), torch.randn(BATCH, OUT)
@@ -382,7 +382,7 @@ def test_batchnorm_uses_its_running_statistics_in_training(kind: str):
     torch.testing.assert_close(training, run())
 
 
-def test_dropout_draws_for_each_image_and_each_pass():
+def test_dropout_is_drawn_per_image_and_pass():
     network = Feedback(dropout=0.5).train()
     x = torch.randn(1, FEATURES).expand(BATCH, -1)
     for weights in (LowRank(network, SGD(0.1)), PerImageCopy(network, SGD(0.1))):
@@ -391,7 +391,7 @@ def test_dropout_draws_for_each_image_and_each_pass():
         assert (first - second).abs().max() > 1e-3
 
 
-def test_a_held_part_counts_as_the_whole_input_does():
+def test_split_linear_equals_linear():
     layer, x, y = SplitLinear(7, 3), torch.randn(4, 5), torch.randn(4, 2)
     torch.testing.assert_close(
         layer(x, y, layer.fixed_part(x)), nn.functional.linear(torch.cat([x, y], 1), layer.weight, layer.bias)
@@ -402,12 +402,12 @@ def test_a_held_part_counts_as_the_whole_input_does():
         weights(torch.randn(BATCH, FEATURES))
 
 
-def test_a_head_that_is_not_linear_has_no_low_rank():
+def test_low_rank_rejects_nonlinear_parameters():
     with pytest.raises(ValueError, match="must be a parameter of a linear layer"):
         LowRank(Whole(), SGD(0.1))
 
 
-def test_a_later_phase_goes_on_from_an_earlier_one():
+def test_phases_continue_from_earlier_weights():
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     whole = adapt(LowRank(network, SGD(0.02)), (x,), loss_to(pseudo), 5).output
     first = LowRank(network, SGD(0.02))
@@ -417,7 +417,7 @@ def test_a_later_phase_goes_on_from_an_earlier_one():
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])
-def test_impossible_rates_are_refused(lr: float):
+def test_update_rules_reject_invalid_learning_rates(lr: float):
     for rule in (SGD, Adam):
         with pytest.raises(ValueError, match="lr is"):
             rule(lr)

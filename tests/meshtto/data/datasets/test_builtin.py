@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_labels_are_the_mesh_seen_by_the_camera(folder: Path):
+def test_builtin_labels_equal_the_projected_mesh(folder: Path):
     labels = read_labels(folder / "plain-96-0" / "labels.npz")
     pose = rotvec_to_rotmat(torch.from_numpy(labels["pose"].reshape(-1, 24, 3)).double())
     shape, translation = (torch.from_numpy(labels[name]).double() for name in ("shape", "trans"))
@@ -39,7 +39,7 @@ def test_labels_are_the_mesh_seen_by_the_camera(folder: Path):
     assert np.array_equal(inside, labels["visibility"] > 0)
 
 
-def test_the_picture_shows_the_mesh_where_the_labels_say(folder: Path):
+def test_rendered_silhouette_matches_the_labels(folder: Path):
     """Without the body in the way the picture would be its backdrop: the silhouette covers what differs around it."""
     labels = read_labels(folder / "plain-96-0" / "labels.npz")
     body = load_body()
@@ -63,7 +63,7 @@ def test_the_picture_shows_the_mesh_where_the_labels_say(folder: Path):
     assert all(agreed)
 
 
-def test_a_run_is_taken_up_again_and_gives_the_same(folder: Path, tmp_path: Path):
+def test_interrupted_rendering_resumes_identically(folder: Path, tmp_path: Path):
     made = []
     with pytest.raises(RuntimeError, match="stop"):
         _interrupted(tmp_path / "m", made)
@@ -100,13 +100,13 @@ def _interrupted(folder: Path, made: list) -> None:
         rendering.make_record = real
 
 
-def test_a_process_of_its_own_makes_the_same_picture(folder: Path, tmp_path: Path):
+def test_worker_process_renders_the_same_image(folder: Path, tmp_path: Path):
     render_images(tmp_path, "plain", 1, SIDE, 0, workers=2, progress=False)  # the second one has nothing to do
     name = "images/000000.jpg"
     assert (folder / "plain-96-0" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_bad_options_and_foreign_folders(folder: Path, tmp_path: Path):
+def test_render_images_rejects_invalid_options_and_foreign_folders(folder: Path, tmp_path: Path):
     for wrong, message in (
         ({"style": "oil"}, "look is 'oil'"),
         ({"count": 0}, "count is 0"),
@@ -130,7 +130,7 @@ def test_bad_options_and_foreign_folders(folder: Path, tmp_path: Path):
         BuiltinMeshes(size=SIDE, root=str(tmp_path))[0]
 
 
-def test_facing_leaves_those_who_look_at_the_camera_and_stand_upright(folder: Path, tmp_path: Path):
+def test_facing_keeps_people_who_face_the_camera(folder: Path, tmp_path: Path):
     """A body stands with y up and looks along z; a camera's y points down, and its z away from it."""
     turns = {"towards": (0.0, 0.0), "half away": (1.4, 0.0), "a little away": (0.9, 0.0), "leaning": (0.0, 1.0)}
     labels = dict(read_labels(folder / "plain-96-0" / "labels.npz"))
@@ -149,7 +149,7 @@ def test_facing_leaves_those_who_look_at_the_camera_and_stand_upright(folder: Pa
     assert facing[1].name == everyone[2].name
 
 
-def test_samples(folder: Path):
+def test_builtin_samples_have_consistent_fields(folder: Path):
     detected = BuiltinMeshes(count=4, size=SIDE, root=str(folder))
     true = BuiltinMeshes(count=4, size=SIDE, root=str(folder), evidence="truth")
     none = BuiltinMeshes(count=4, size=SIDE, root=str(folder), evidence="none")
@@ -163,7 +163,7 @@ def test_samples(folder: Path):
     assert json.loads(str(detected.labels["settings"]))["look"] == "plain"
 
 
-def test_the_detectors_faults_are_as_often_and_as_large_as_asked():
+def test_detector_errors_match_their_options():
     detector = Detector(noise=1.0, outliers=0.0, missed=0.1, hidden_missed=0.5, swapped=0.0)
     rng = np.random.default_rng(0)
     true = rng.uniform(0, 200, (49, 2))
@@ -185,7 +185,7 @@ def test_the_detectors_faults_are_as_often_and_as_large_as_asked():
     assert confidence[near & (confidence > 0)].mean() > confidence[far & (confidence > 0)].mean() + 0.03
 
 
-def test_a_swapped_limb_is_swapped_in_both_halves():
+def test_detector_swaps_limbs_in_both_halves():
     true = np.random.default_rng(0).uniform(0, 100, (49, 2))
     certain = Detector(noise=0.0, outliers=0.0, missed=0.0, hidden_missed=0.0, swapped=1.0)
     limbs = set()
@@ -207,7 +207,7 @@ def test_a_swapped_limb_is_swapped_in_both_halves():
     )
 
 
-def test_the_box_is_that_of_the_data_sets_joints():
+def test_joint_box_uses_the_data_set_joints():
     pixels = np.full((49, 2), 500.0)
     pixels[30], pixels[40] = (10, 20), (30, 80)
     confidence = np.zeros(49)
@@ -221,7 +221,7 @@ def test_the_box_is_that_of_the_data_sets_joints():
         joint_box(pixels, confidence * 0)
 
 
-def test_another_format_draws_the_same_people(monkeypatch):
+def test_format_version_does_not_change_the_people(monkeypatch):
     """A look that changes asks for new pictures, not for other bodies."""
     from meshtto.data.datasets import rendering
 

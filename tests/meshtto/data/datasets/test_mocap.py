@@ -47,7 +47,7 @@ def h36m(root: Path, camera: str = "60457274") -> tuple[np.ndarray, np.ndarray]:
     return flat, solid
 
 
-def test_human36m_joints_only(tmp_path: Path):
+def test_h36m_joints_only(tmp_path: Path):
     flat, solid = h36m(tmp_path)
     dataset = Human36MMeshes(str(tmp_path), split="p2")
     dataset.prepare()
@@ -74,14 +74,14 @@ def test_human36m_joints_only(tmp_path: Path):
     assert np.array_equal(small.keypoints_px, sample.keypoints_px)
 
 
-def test_p1_has_all_cameras_and_p2_the_frontal_one(tmp_path: Path):
+def test_h36m_protocols_select_cameras(tmp_path: Path):
     h36m(tmp_path)
     h36m(tmp_path, "54138969")
     assert len(Human36MMeshes(str(tmp_path), split="p1")) == 12
     assert len(Human36MMeshes(str(tmp_path), split="p2")) == 6
 
 
-def test_moshs_labels_where_they_are(tmp_path: Path):
+def test_h36m_uses_mosh_labels_if_present(tmp_path: Path):
     h36m(tmp_path)
     poses = np.random.default_rng(1).normal(0, 0.3, (3, 72))
     path = tmp_path / "mosh" / "S9" / "Walking 1_cam3_aligned.pkl"
@@ -102,7 +102,7 @@ def test_moshs_labels_where_they_are(tmp_path: Path):
         len(Human36MMeshes(str(tmp_path), split="p2", mosh=str(tmp_path / "mosh")))
 
 
-def test_frames_come_from_the_video_where_no_picture_is(tmp_path: Path):
+def test_h36m_decodes_missing_images_from_video(tmp_path: Path):
     h36m(tmp_path)
     for path in (tmp_path / "images").glob("S9*"):
         path.unlink()
@@ -120,7 +120,7 @@ def test_frames_come_from_the_video_where_no_picture_is(tmp_path: Path):
     assert dataset[1].name.endswith("Walking 1.60457274.mp4#5")
 
 
-def test_malformed_human36m(tmp_path: Path):
+def test_h36m_rejects_malformed_files(tmp_path: Path):
     with pytest.raises(InputError, match=r"S9 contains no .*D2_Positions"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     flat, _ = h36m(tmp_path)
@@ -136,7 +136,7 @@ def test_malformed_human36m(tmp_path: Path):
             Human36MMeshes(str(tmp_path), **option)  # type: ignore[arg-type]
 
 
-def test_mpi_inf_3dhp(tmp_path: Path):
+def test_mpi_inf_3dhp_samples_and_errors(tmp_path: Path):
     flat, solid = seen(28)
     flat[10, 4] = -5  # partly outside: left out
     for k, wrong in (("Seq1", False), ("Seq2", True)):
@@ -171,7 +171,7 @@ def test_mpi_inf_3dhp(tmp_path: Path):
         len(MpiInf3dhp(str(tmp_path), subjects=[1]))
 
 
-def test_a_focal_length_that_does_not_fit_is_refused():
+def test_fit_focal_px_rejects_inconsistent_joints():
     flat, solid = seen(17)
     assert fit_focal_px(flat, solid, "x") == pytest.approx(FOCAL)
     with pytest.raises(InputError, match="2D and 3D joints of x do not belong together"):

@@ -50,7 +50,7 @@ def write(folder: Path, **changes: object) -> tuple[str, str]:
     return str(folder / "set.npz"), str(folder / "images")
 
 
-def test_everything_that_the_format_has(tmp_path: Path):
+def test_spin_reads_all_fields(tmp_path: Path):
     dataset = SpinAnnotations(*write(tmp_path))
     dataset.prepare()
     stored = content()
@@ -86,7 +86,7 @@ def test_everything_that_the_format_has(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("evidence", "counts"), [("truth", True), ("detector", True), ("none", False)])
-def test_there_is_something_to_adapt_to(tmp_path: Path, evidence: str, counts: bool):
+def test_spin_evidence_is_available(tmp_path: Path, evidence: str, counts: bool):
     """By the weights that are the default: OpenPose's half of the 49 counts nothing there."""
     one = crop_sample(SpinAnnotations(*write(tmp_path), evidence=evidence)[0], (64, 48))
     body = torch.zeros(1, 24, 3, 3), torch.zeros(1, 10), torch.ones(1, 3), torch.zeros(1, 0, 3), torch.zeros(1, 49, 3)
@@ -95,7 +95,7 @@ def test_there_is_something_to_adapt_to(tmp_path: Path, evidence: str, counts: b
     assert bool(mesh_terms(seen, target, (64, 48), LossWeights()).keypoints > 0) == counts
 
 
-def test_what_a_file_lacks_its_people_lack(tmp_path: Path):
+def test_spin_missing_fields_are_unlabeled(tmp_path: Path):
     """LSP-Extended of EFT: boxes and 2D alone. COCO of CLIFF: no openpose, no gender, has_smpl left out."""
     flat = SpinAnnotations(
         *write(tmp_path, S=None, pose=None, shape=None, has_smpl=None, gender=None, focal_length=None, openpose=None)
@@ -116,14 +116,14 @@ def test_what_a_file_lacks_its_people_lack(tmp_path: Path):
     assert np.allclose(sample.joints_m[[25 + h for h in hips]].mean(0), 0, atol=1e-6)
 
 
-def test_objects_and_bytes_are_read_too(tmp_path: Path):
+def test_spin_reads_objects_and_bytes(tmp_path: Path):
     names = np.array([f"train/{k}.jpg" for k in range(N)], object)
     sample = SpinAnnotations(*write(tmp_path, imgname=names))[1]
     assert sample.name.endswith("images/train/1.jpg")
     assert SpinAnnotations(*write(tmp_path, imgname=names.astype(bytes)))[1].name == sample.name
 
 
-def test_pseudo_labels_take_the_place_of_the_files(tmp_path: Path):
+def test_spin_fits_replace_labels(tmp_path: Path):
     where = write(tmp_path)
     fits = np.random.default_rng(1).normal(0, 0.3, (N, 83))
     fits[:, 82] = 0, 1, 1
@@ -155,7 +155,7 @@ class _Bomb:
         ({"imgname": np.array([_Bomb()] * N, object)}, "asks for"),
     ],
 )
-def test_malformed_files(tmp_path: Path, capsys, changes: dict, message: str):
+def test_spin_rejects_malformed_files(tmp_path: Path, capsys, changes: dict, message: str):
     where = write(tmp_path, **changes)
     with pytest.raises(InputError, match=message) as raised:
         SpinAnnotations(*where)[0]
@@ -163,7 +163,7 @@ def test_malformed_files(tmp_path: Path, capsys, changes: dict, message: str):
     assert "code was run" not in capsys.readouterr().out
 
 
-def test_missing_and_damaged_files(tmp_path: Path):
+def test_spin_rejects_missing_and_damaged_files(tmp_path: Path):
     where = write(tmp_path)
     with pytest.raises(InputError, match=r"nothing\.npz does not exist"):
         len(SpinAnnotations(str(tmp_path / "nothing.npz"), "x"))
@@ -180,7 +180,7 @@ def test_missing_and_damaged_files(tmp_path: Path):
             SpinAnnotations(*where, **option)  # type: ignore[arg-type]
 
 
-def test_slots_agree_with_each_other():
+def test_joint_slots_are_consistent():
     """The same joint has the same slot in every data set's table."""
     from hamipose.skeletons import BODY16, COCO17, LSP14
 
@@ -193,7 +193,7 @@ def test_slots_agree_with_each_other():
     assert len(set(MOCAP17_SLOTS)) == 17
 
 
-def test_2d_sets_of_hamipose(tmp_path: Path):
+def test_keypoints_only_wraps_2d_sets(tmp_path: Path):
     import scipy.io
 
     joints = np.random.default_rng(0).uniform(1, 29, (14, 3, 4))

@@ -95,7 +95,7 @@ def seen(content: dict, person: int, frame: int, body: Body) -> tuple[np.ndarray
     return joints, vertices
 
 
-def test_labels_are_the_gendered_mesh_seen_by_the_camera(tmp_path: Path, bodies: str):
+def test_threedpw_labels_equal_the_projected_gendered_mesh(tmp_path: Path, bodies: str):
     content = sequence(bodies)
     dataset = ThreeDPW(write(tmp_path, content), body=bodies)
     dataset.prepare()
@@ -121,7 +121,7 @@ def test_labels_are_the_gendered_mesh_seen_by_the_camera(tmp_path: Path, bodies:
         assert sample.image_size.tolist() == [240, 320]
 
 
-def test_without_a_body_the_files_joints_are_used(tmp_path: Path, bodies: str):
+def test_threedpw_without_body_uses_the_files_joints(tmp_path: Path, bodies: str):
     content = sequence(bodies)
     with_body = ThreeDPW(write(tmp_path, content), body=bodies)
     without = ThreeDPW(str(tmp_path))
@@ -135,7 +135,7 @@ def test_without_a_body_the_files_joints_are_used(tmp_path: Path, bodies: str):
         assert np.allclose(offset, offset[0], atol=1e-5)
 
 
-def test_evidence_and_boxes(tmp_path: Path, bodies: str):
+def test_threedpw_evidence_and_boxes(tmp_path: Path, bodies: str):
     content = sequence(bodies)
     root = write(tmp_path, content)
     found = ThreeDPW(root, body=bodies, evidence="detector")[3]
@@ -155,7 +155,7 @@ def test_evidence_and_boxes(tmp_path: Path, bodies: str):
     assert box[2:].tolist() == pytest.approx((1.2 * np.ptp(shown, axis=1)).tolist(), rel=1e-4)
 
 
-def test_names_of_the_splits(tmp_path: Path, bodies: str):
+def test_threedpw_split_names(tmp_path: Path, bodies: str):
     write(tmp_path, sequence(bodies), "val")
     assert len(ThreeDPW(str(tmp_path), split="validation", stride=3)) == 3
     with pytest.raises(InputError, match="sequenceFiles/train does not exist; get 3DPW"):
@@ -169,7 +169,7 @@ class _Bomb:
         return print, ("code was run",)
 
 
-def test_malformed_sequences(tmp_path: Path, bodies: str, capsys):
+def test_threedpw_rejects_malformed_sequences(tmp_path: Path, bodies: str, capsys):
     for changes, message in (
         ({"cam_poses": None}, "has no cam_poses"),
         ({"poses": [np.zeros((FRAMES, 63)), np.zeros((FRAMES, 63))]}, r"pose of person 0 .* has shape \(4, 63\)"),
