@@ -1,4 +1,4 @@
-"""Skinning stretch by stretch is skinning: the same numbers, derivatives and order of vertices as without."""
+"""Block skinning: results, derivatives and vertex order equal those of dense skinning."""
 
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -28,20 +28,20 @@ def sparse_weights() -> np.ndarray:
 
 @pytest.fixture
 def body(monkeypatch: pytest.MonkeyPatch) -> Body:
-    """In several stretches."""
+    """In several blocks."""
     monkeypatch.setattr(module, "_PRODUCT", 20)
     made = Body(replace(small_arrays(VERTICES, features=0), weights=sparse_weights()))
-    assert made.stretches is not None
-    assert len(made.stretches.parts) > 3
+    assert made.block_skinning is not None
+    assert len(made.block_skinning.parts) > 3
     return made
 
 
 def densely(body: Body, *given: torch.Tensor) -> torch.Tensor:
-    sparse, body.stretches = body.stretches, None
+    sparse, body.block_skinning = body.block_skinning, None
     try:
         return body(*given).vertices_m
     finally:
-        body.stretches = sparse
+        body.block_skinning = sparse
 
 
 def test_split_blocks_cover_all_vertices_and_joints():
@@ -94,7 +94,7 @@ def test_block_skinning_equals_dense_to_second_derivative(body: Body):
 
 
 def test_block_skinning_gradients_and_second_derivatives(body: Body):
-    sparse = body.double().stretches
+    sparse = body.double().block_skinning
     assert isinstance(sparse, BlockSkinning)
     turned, moved, shape = torch.randn(2, 24, 3, 3), torch.randn(2, 24, 3), torch.randn(2, 10)
     given = tuple(x.double().requires_grad_() for x in (turned, moved, shape))
@@ -114,9 +114,9 @@ def test_block_skinning_accepts_noncontiguous_gradients(body: Body):
 
 
 def test_large_batches_equal_small_ones():
-    """The built-in body, which is in stretches, takes another way for few."""
+    """The built-in body, uses dense skinning for small batches."""
     body = load_body()
-    assert body.stretches is not None
+    assert body.block_skinning is not None
     rotations, shape, translation = inputs(MANY)
     together = body(rotations, shape, translation)
     for k in range(MANY):
@@ -126,8 +126,8 @@ def test_large_batches_equal_small_ones():
 
 
 def test_block_skinning_is_only_used_for_sparse_weights():
-    assert Body(small_arrays(features=0)).stretches is None  # every vertex follows all joints
-    assert Body(replace(small_arrays(VERTICES), weights=sparse_weights())).stretches is None  # pose corrections
+    assert Body(small_arrays(features=0)).block_skinning is None  # every vertex follows all joints
+    assert Body(replace(small_arrays(VERTICES), weights=sparse_weights())).block_skinning is None  # pose corrections
 
 
 def test_block_skinning_after_inference_mode_has_gradients(body: Body):

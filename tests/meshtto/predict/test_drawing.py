@@ -106,7 +106,7 @@ def test_overlay_shows_the_fitted_projection(
     people = [person for person in recover_people(method, samples, PHASES) if person is not None]
     found = painted(monkeypatch)
     faces = method.body.faces.numpy()
-    Files(tmp_path, faces, True, False).drawn(shown, people)
+    Files(tmp_path, faces, True, False).overlay(shown, people)
     assert same_sets(found, wanted, 0.01)
 
     found.clear()

@@ -144,7 +144,7 @@ def test_overlay_draws_diverged_people_in_gray(tmp_path: Path):
     shown = Frame(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7)
     for diverged in (False, True):
         arrays = {"focal_px": np.array(80.0), "principal_px": np.array([31.5, 23.5]), "diverged": np.array(diverged)}
-        drawn = files.drawn(shown, [Person(0, vertices, arrays, {})]).reshape(-1, 3).astype(int)
+        drawn = files.overlay(shown, [Person(0, vertices, arrays, {})]).reshape(-1, 3).astype(int)
         painted = drawn[drawn.max(1) > 60]
         assert len(painted) > 50
         assert (np.ptp(painted, 1).max() <= 2) == diverged
