@@ -131,7 +131,7 @@ def test_h36m_rejects_malformed_files(tmp_path: Path):
     mono.write_bytes(b"torn")
     with pytest.raises(InputError, match="is a text file, not a CDF file"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
-    for option in ({"split": "val"}, {"every": 3, "mosh": "x"}, {"evidence": "detector"}):
+    for option in ({"split": "val"}, {"frame_stride": 3, "mosh": "x"}, {"evidence": "detector"}):
         with pytest.raises(InputError):
             Human36MMeshes(str(tmp_path), **option)  # type: ignore[arg-type]
 

@@ -175,7 +175,7 @@ def test_spin_rejects_missing_and_damaged_files(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match="is cut short, damaged"):
         len(SpinAnnotations(*where))
-    for option in ({"box": "tight"}, {"every": 0}, {"evidence": "mine"}):
+    for option in ({"box": "tight"}, {"stride": 0}, {"evidence": "mine"}):
         with pytest.raises(InputError):
             SpinAnnotations(*where, **option)  # type: ignore[arg-type]
 
