@@ -212,7 +212,7 @@ def test_import_smpl_rejects_other_content(tmp_path: Path, files: dict[str, Path
     assert run(tmp_path / "SMPL_MALE_2.pkl", tmp_path / "out.st", files) == 2
     assert "cannot be read (No such file" in capsys.readouterr().err
     assert run(tmp_path / "body.pkl", tmp_path / "out.st", files) == 2
-    assert "tells no gender" in capsys.readouterr().err
+    assert "contains no gender" in capsys.readouterr().err
     good = write(tmp_path / "basicModel_m_lbs_10_207_0_v1.0.0.pkl", whole)
     np.save(files["h36m"], np.zeros((17, 100)))
     assert run(good, tmp_path / "out.st", files) == 2
