@@ -57,7 +57,7 @@ FIGURES := $(addprefix reproduce-figure,4 5)
 
 reproduce-table1: ## Table 1 of both papers (tables 2 to 5, figures 4 and 5 likewise); ARGS="--dry-run" shows the plan
 reproduce-table1: $(STAMP)
-	@$(PY) -m hamipose report --table 1 $(ARGS); status=$$?; $(PY) -m meshtto report $(MESH_ARGS) && exit $$status
+	@$(PY) -m hamipose report --table 1 $(ARGS); status=$$?; $(PY) -m meshtto experiments $(MESH_ARGS) && exit $$status
 
 $(filter-out %1,$(TABLES)): reproduce-table%: $(STAMP)
 	@$(PY) -m hamipose report --table $* $(ARGS)
@@ -66,7 +66,7 @@ $(filter-out %1,$(TABLES)): reproduce-table%: $(STAMP)
 MESH_ARGS ?= $(ARGS)
 .PHONY: reproduce-meshes
 reproduce-meshes: $(STAMP) ## the table of human mesh recovery alone
-	@$(PY) -m meshtto report $(MESH_ARGS)
+	@$(PY) -m meshtto experiments $(MESH_ARGS)
 
 $(FIGURES): reproduce-figure%: $(STAMP)
 	@$(PY) -m hamipose report --figure $* $(ARGS)

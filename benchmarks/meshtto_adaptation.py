@@ -1,5 +1,5 @@
 """The price of adapting each image on its own, side by side in one run: a training step with per-image inner steps
-against the batch-shared step and against a loop over images; test-time optimisation of the head, many images at once
+against the batch-shared step and against a loop over images; test-time optimization of the head, many images at once
 against one at a time. With a GPU also images per second with 14 steps for ResNet-50 and HRNet-W48.
 
     OMP_NUM_THREADS=1 python benchmarks/meshtto_adaptation.py
@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from meshtto.adaptation import SGD, Phase, adapt, begin
 from meshtto.joints import JOINTS49
 from meshtto.methods import Dual
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import RegressorOptions
-from meshtto.methods.recovery import detached
-from meshtto.methods.targets import evidence
+from meshtto.methods.recover import detach_prediction
+from meshtto.methods.targets import target_from_evidence
+from meshtto.test_time import SGD, Phase, adapt, make_weights
 from meshtto.types import MeshBatch
 
 
@@ -42,7 +42,7 @@ def people(count: int, size: tuple[int, int], device: str) -> MeshBatch:
         rotations=torch.eye(3).expand(count, 24, 3, 3).contiguous(),
         shape=torch.zeros(count, 10),
         has_mesh=torch.ones(count).bool(),
-        centre_px=torch.full((count, 2), 320.0),
+        center_px=torch.full((count, 2), 320.0),
         side_px=torch.full((count,), 300.0),
         image_size=torch.full((count, 2), 640.0),
         focal_px=torch.full((count,), 900.0),
@@ -95,7 +95,7 @@ def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[st
         network.head = IterativeHead(2048, 3, *mean_parameters(method.body), iterations)
     method.to(device).eval()
     batch = people(batch_size, (32, 32), device)
-    pseudo = evidence(batch, detached(method.pseudo(batch)))
+    pseudo = target_from_evidence(batch, detach_prediction(method.pseudo(batch)))
     phase = Phase(1, SGD(1e-5))
 
     def step(inner: str, count: int = batch_size) -> Callable[[], None]:
@@ -108,7 +108,7 @@ def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[st
         return run
 
     singles = [take(batch, slice(i, i + 1)) for i in range(batch_size)]
-    pseudos = [evidence(one, detached(method.pseudo(one))) for one in singles]  # given, as above
+    pseudos = [target_from_evidence(one, detach_prediction(method.pseudo(one))) for one in singles]  # given, as above
 
     def loop() -> None:
         method.zero_grad()
@@ -130,14 +130,14 @@ def head_alone(batch_size: int, rounds: int, device: str) -> dict[str, float]:
     from meshtto.regressors import Estimate, IterativeHead
 
     head = IterativeHead(2048, 3, *mean_parameters(load_body())).to(device).eval()
-    features, told = torch.randn(batch_size, 2048, device=device), torch.randn(batch_size, 3, device=device)
+    features, box_features = torch.randn(batch_size, 2048, device=device), torch.randn(batch_size, 3, device=device)
 
     def loss(estimate: Estimate) -> torch.Tensor:
         return sum((part - 0.1).square().flatten(1).mean(1) for part in estimate)  # type: ignore[return-value]
 
     def step(inner: str, rows: slice) -> None:
-        inputs = (features[rows], told[rows])
-        weights = begin(Phase(1, SGD(1e-5), inner=inner), head)  # type: ignore[arg-type]
+        inputs = (features[rows], box_features[rows])
+        weights = make_weights(Phase(1, SGD(1e-5), inner=inner), head)  # type: ignore[arg-type]
         loss(adapt(weights, inputs, loss, 1).output).sum().backward()
 
     def loop() -> None:

@@ -18,9 +18,9 @@ import torch
 from meshtto_adaptation import people
 from torch import Tensor
 
-from meshtto.adaptation import SGD, Adam, Phase
 from meshtto.methods import Dual
 from meshtto.methods.options import RegressorOptions
+from meshtto.test_time import SGD, Adam, Phase
 
 ALONE: dict[str, Any] = {"pseudo_mesh": False}
 CASES: dict[str, list[Phase]] = {

@@ -1,3 +1,3 @@
-"""Human mesh recovery with test-time optimisation inside training (dual networks, NeurIPS 2024)."""
+"""Human mesh recovery with test-time optimization inside training (dual networks, NeurIPS 2024)."""
 
 __version__ = "0.1.0"

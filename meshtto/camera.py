@@ -1,8 +1,8 @@
-"""From metres to pixels: the weak perspective of HMR's crop, and CLIFF's camera of the whole image.
+"""Projection from meters to pixels: HMR's weak perspective of the crop, and CLIFF's camera of the full image.
 
-Both read the same three numbers (s, t_x, t_y) of a network. Pixels: x to the right, y down, the centre of the first
-pixel is (0, 0); the principal point is the middle of the image. A box has a side b, which fills the crop from top to
-bottom.
+Both read the same three numbers (s, t_x, t_y) of a network. Pixels: x to the right, y down; the center of the first
+pixel is (0, 0); the principal point is the center of the image. The side b of a box corresponds to the height of the
+crop.
 """
 
 from abc import ABC, abstractmethod
@@ -26,29 +26,30 @@ __all__ = [
     "project",
 ]
 
-#: Nearest depth that is projected, in metres: what lies nearer, or behind the camera, counts as being here.
+#: Smallest depth used in projections, in meters; nearer points, and points behind the camera, are clamped to it.
 NEAREST_M = 0.05
 
 
 class Box(NamedTuple):
-    """Where a crop was taken, and with which camera. In a mirrored image everything is in pixels of the mirrored
-    one.
+    """Position of a crop in the full image, and the camera of that image.
+
+    If the image was mirrored, all values are in pixels of the mirrored image.
     """
 
-    centre_px: Float[Tensor, "batch 2"]
+    center_px: Float[Tensor, "batch 2"]
     side_px: Float[Tensor, " batch"]
     image_size: Float[Tensor, "batch 2"]
-    """Width and height of the whole image."""
+    """Width and height of the full image."""
     focal_px: Float[Tensor, " batch"]
 
     @property
     def principal_px(self) -> Float[Tensor, "batch 2"]:
-        """The middle of the image."""
+        """Return the center of the image."""
         return (self.image_size - 1) / 2
 
 
 def default_focal_px(image_size: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
-    """The image's diagonal, a field of view of about 55°: CLIFF's guess where nothing is known.
+    """Return the image's diagonal, a field of view of about 55°: CLIFF's choice if the focal length is unknown.
 
     >>> default_focal_px(torch.tensor([[1920.0, 1080.0]])).round()
     tensor([2203.])
@@ -62,24 +63,24 @@ def project(
     focal_px: Float[Tensor, " batch"],
     principal_px: Float[Tensor, "batch 2"],
 ) -> Float[Tensor, "batch point 2"]:
-    """Pinhole projection, :math:`f (X, Y) / Z + c` of the translated points; depths below 5 cm count as 5 cm."""
-    placed = points_m + translation_m[:, None]
-    return focal_px[:, None, None] * placed[..., :2] / placed[..., 2:].clamp(min=NEAREST_M) + principal_px[:, None]
+    """Project the translated points, :math:`f (X, Y) / Z + c`; depths below 5 cm are clamped to 5 cm."""
+    moved = points_m + translation_m[:, None]
+    return focal_px[:, None, None] * moved[..., :2] / moved[..., 2:].clamp(min=NEAREST_M) + principal_px[:, None]
 
 
 def crop_from_full(
     points_px: Float[Tensor, "batch point 2"], box: Box, size: tuple[int, int]
 ) -> Float[Tensor, "batch point 2"]:
-    """Pixels of the whole image → pixels of the upright crop.
+    """Map pixels of the full image to pixels of the upright crop.
 
     Args:
-        points_px: in the whole image.
+        points_px: points in the full image.
         box: the crop's box.
-        size: height and width of the crop in pixels; b fills its height.
+        size: height and width of the crop in pixels; b corresponds to its height.
     """
     height, width = size
-    middle = points_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    return (points_px - box.centre_px[:, None]) * (height / box.side_px)[:, None, None] + middle
+    center = points_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    return (points_px - box.center_px[:, None]) * (height / box.side_px)[:, None, None] + center
 
 
 def full_from_crop(
@@ -87,69 +88,71 @@ def full_from_crop(
 ) -> Float[Tensor, "batch point 2"]:
     """Invert :func:`crop_from_full`."""
     height, width = size
-    middle = points_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    return (points_px - middle) * (box.side_px / height)[:, None, None] + box.centre_px[:, None]
+    center = points_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    return (points_px - center) * (box.side_px / height)[:, None, None] + box.center_px[:, None]
 
 
 def full_frame_translation(camera: Float[Tensor, "batch 3"], box: Box) -> Float[Tensor, "batch 3"]:
-    r"""Where the body stands before the camera of the whole image, in metres (CLIFF eq. 4).
+    r"""Return the body's translation relative to the camera of the full image, in meters (CLIFF eq. 4).
 
     .. math:: t_z = \frac{2 f}{b s}, \qquad t_{xy} \leftarrow t_{xy} + \frac{2 (c - W/2)}{b s}
     """
     scale = box.side_px * camera[:, 0] + 1e-9
-    shift = 2 * (box.centre_px - box.principal_px) / scale[:, None]
+    shift = 2 * (box.center_px - box.principal_px) / scale[:, None]
     return torch.cat([camera[:, 1:] + shift, (2 * box.focal_px / scale)[:, None]], 1)
 
 
 def box_feature(box: Box) -> Float[Tensor, "batch 3"]:
-    r"""What CLIFF's head is told of the crop's place (CLIFF eq. 3; the constants are statistics of Human3.6M).
+    r"""Return the crop's position as CLIFF's head reads it (CLIFF eq. 3; the constants are Human3.6M statistics).
 
     .. math:: \left[ 2.8 \tfrac{c_x - W/2}{f},\; 2.8 \tfrac{c_y - H/2}{f},\; \tfrac{b - 0.24 f}{0.06 f} \right]
     """
     focal = box.focal_px[:, None]
-    place = 2.8 * (box.centre_px - box.principal_px) / focal
-    return torch.cat([place, (box.side_px[:, None] - 0.24 * focal) / (0.06 * focal)], 1)
+    position = 2.8 * (box.center_px - box.principal_px) / focal
+    return torch.cat([position, (box.side_px[:, None] - 0.24 * focal) / (0.06 * focal)], 1)
 
 
 def _project_scaled(
     points_m: Float[Tensor, "batch point 3"],
     camera: Float[Tensor, "batch 3"],
     side_px: Float[Tensor, " batch"],
-    away_px: Float[Tensor, "batch 2"],
+    offset_px: Float[Tensor, "batch 2"],
     focal_px: Float[Tensor, " batch"],
 ) -> Float[Tensor, "batch point 2"]:
-    r"""The pinhole :math:`f (X + t_x + a / h) / (Z + f / h)` with :math:`h = b s / 2`, as a fraction that is multiplied
-    by h:
+    r"""Project without dividing by the scale.
+
+    The pinhole projection :math:`f (X + t_x + a / h) / (Z + f / h)` with :math:`h = b s / 2`, expanded by h:
 
     .. math:: f\, \frac{h (X + t_x) + a}{f + h Z}
 
-    The same numbers, and smooth where the scale s passes through 0: during adaptation it may, and a division by s then
-    has gradients without bound that point away from where it should come back to. Depths below 5 cm count as 5 cm.
+    The values are the same, but the function is smooth where the scale s passes through 0. That can happen during
+    adaptation, and a division by s then has unbounded gradients that point away from the valid range. Depths below 5 cm
+    are clamped to 5 cm.
     """
     half_px = (side_px * camera[:, 0] / 2)[:, None, None]
-    across_px = half_px * (points_m[..., :2] + camera[:, None, 1:]) + away_px[:, None]
+    across_px = half_px * (points_m[..., :2] + camera[:, None, 1:]) + offset_px[:, None]
     focal_px = focal_px[:, None, None]
     depth_px = torch.maximum(focal_px + half_px * points_m[..., 2:], NEAREST_M * half_px.abs())
     return focal_px * across_px / depth_px
 
 
 class View(NamedTuple):
-    """A projection as a pinhole camera in pixels of the whole image, with the body placed in its axes."""
+    """A pinhole camera in pixels of the full image, with the translation of a body."""
 
     translation_m: Float[Tensor, "batch 3"]
     focal_px: Float[Tensor, " batch"]
     principal_px: Float[Tensor, "batch 2"]
 
     def project(self, points_m: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
-        """Project points of the body to pixels of the whole image."""
+        """Project points of the body to pixels of the full image."""
         return project(points_m, self.translation_m, self.focal_px, self.principal_px)
 
 
 class Camera(ABC):
-    """How three numbers and a crop become a projection.
+    """Turn a network's three numbers and a crop's box into a projection.
 
     Attributes:
-        uses_focal: whether the focal length of the whole image plays a part.
+        uses_focal: whether the focal length of the full image is used.
     """
 
     uses_focal: bool
@@ -162,15 +165,15 @@ class Camera(ABC):
         box: Box,
         size: tuple[int, int],
     ) -> Float[Tensor, "batch point 2"]:
-        """Points of the body → pixels of the upright crop of `size` (height, width)."""
+        """Project points of the body to pixels of the upright crop of `size` (height, width)."""
 
     @abstractmethod
     def view(self, camera: Float[Tensor, "batch 3"], box: Box, size: tuple[int, int]) -> View:
-        """Return the same projection as :meth:`project`, as a pinhole camera of the whole image."""
+        """Return the projection of :meth:`project` as a pinhole camera of the full image."""
 
 
 class FullFrameCamera(Camera):
-    """CLIFF: through the whole image's camera, then into the crop."""
+    """CLIFF's camera: project with the camera of the full image, then map to the crop."""
 
     uses_focal = True
 
@@ -181,20 +184,20 @@ class FullFrameCamera(Camera):
         box: Box,
         size: tuple[int, int],
     ) -> Float[Tensor, "batch point 2"]:
-        away_px = box.centre_px - box.principal_px
-        full_px = _project_scaled(points_m, camera, box.side_px, away_px, box.focal_px) + box.principal_px[:, None]
+        offset_px = box.center_px - box.principal_px
+        full_px = _project_scaled(points_m, camera, box.side_px, offset_px, box.focal_px) + box.principal_px[:, None]
         return crop_from_full(full_px, box, size)
 
     def view(self, camera: Float[Tensor, "batch 3"], box: Box, size: tuple[int, int]) -> View:
-        """See :meth:`Camera.view`; all people of an image share focal length and principal point."""
+        """See :meth:`Camera.view`; all people of an image have the same focal length and principal point."""
         return View(full_frame_translation(camera, box), box.focal_px, box.principal_px)
 
 
 class CropCamera(Camera):
-    """HMR: a camera of its own that looks straight at the crop from far away, :math:`t_z = 2 f / (h s)`.
+    """HMR's camera: faces the center of the crop from far away, :math:`t_z = 2 f / (h s)`.
 
     Args:
-        focal_px: its focal length in pixels of the crop.
+        focal_px: focal length in pixels of the crop.
     """
 
     uses_focal = False
@@ -211,14 +214,14 @@ class CropCamera(Camera):
     ) -> Float[Tensor, "batch point 2"]:
         height, width = size
         focal, side = (camera.new_full((len(camera),), value) for value in (self.focal_px, height))
-        middle = camera.new_tensor([(width - 1) / 2, (height - 1) / 2])
-        return _project_scaled(points_m, camera, side, torch.zeros_like(camera[:, 1:]), focal) + middle
+        center = camera.new_tensor([(width - 1) / 2, (height - 1) / 2])
+        return _project_scaled(points_m, camera, side, torch.zeros_like(camera[:, 1:]), focal) + center
 
     def view(self, camera: Float[Tensor, "batch 3"], box: Box, size: tuple[int, int]) -> View:
-        r"""See :meth:`Camera.view`; each person has a camera of their own, which looks at the middle of the box.
+        r"""See :meth:`Camera.view`; each person has their own camera, which faces the center of the box.
 
         .. math:: F = f\, b / h, \qquad t = (t_x, t_y, 2 f / (h s))
         """
         depth_m = 2 * self.focal_px / (size[0] * camera[:, :1] + 1e-9)
         translation_m = torch.cat([camera[:, 1:], depth_m], 1)
-        return View(translation_m, self.focal_px * box.side_px / size[0], box.centre_px)
+        return View(translation_m, self.focal_px * box.side_px / size[0], box.center_px)

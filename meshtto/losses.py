@@ -1,8 +1,8 @@
-r"""What recovered bodies are trained and adapted on: pure functions, one value a sample, masked by what a sample has.
+r"""Losses for training and adapting body regressors: pure functions, one value per sample, masked by available labels.
 
-Means are taken over a sample's own elements, the unlabelled among them, never over those of another sample: so the loss
-of an image depends on that image alone, and adapting it cannot depend on its neighbours. (The field averages over the
-labelled samples of a batch instead. With all labels present the two agree.)
+Each mean is taken over all elements of one sample, including unlabeled ones, and never over other samples. The loss of
+an image therefore depends on that image alone, and adapting it cannot depend on the rest of the batch. (Published code
+averages over the labeled samples of a batch instead. If all labels are present, the two agree.)
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from meshtto.distance import mean_absolute_difference
 from meshtto.joints import JOINTS49, OPENPOSE25
+from meshtto.l1 import mean_absolute_difference
+from meshtto.types import BodyPrediction
 
 __all__ = [
     "LossWeights",
     "MeshTarget",
-    "Prediction",
     "Target",
     "Terms",
     "camera_loss",
@@ -36,27 +36,27 @@ __all__ = [
 _OPENPOSE = len(OPENPOSE25)
 #: Knee and ankle of each lower leg.
 _LOWER_LEGS = [[JOINTS49.index(f"{side}_{joint}") for side in ("right", "left")] for joint in ("knee", "ankle")]
-#: A lower leg shorter than this in 2D, in halves of the crop, has no direction to speak of (a pixel of 224: EFT's).
+#: A lower leg shorter than this in 2D, in half crops, has no reliable direction (one pixel of 224, as in EFT).
 _SHORTEST = 0.0089
 _HIPS = [JOINTS49.index("right_hip"), JOINTS49.index("left_hip")]
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms; the defaults are those of the reference code (the paper states none).
+    """Weights of the loss terms; the defaults are those of the reference code (the paper states none).
 
     Attributes:
-        vertices: of the mean absolute difference of vertices.
-        keypoints: of projected joints, in halves of the crop.
-        joints: of 3D joints about the hips' middle.
-        rotations: of rotation matrices.
-        shape: of the ten shape numbers.
-        camera: of the term that keeps the camera's scale positive.
-        shape_prior: of the mean square of the ten shape numbers themselves (EFT has it).
-        lower_legs: of the direction of lower legs in 2D (EFT has it).
-        openpose: how much OpenPose's 25 joints count among the 49 in 2D.
-        truth: how much the other 24 do.
-        outer: factor of the whole in training; adaptation goes without.
+        vertices: mean absolute difference of vertices.
+        keypoints: projected joints, in half crops.
+        joints: 3D joints relative to the midpoint of the hips.
+        rotations: rotation matrices.
+        shape: the ten shape coefficients.
+        camera: the term that keeps the camera's scale positive.
+        shape_prior: mean square of the shape coefficients themselves (used by EFT).
+        lower_legs: direction of the lower legs in 2D (used by EFT).
+        openpose: weight of OpenPose's 25 joints among the 49 in 2D.
+        truth: weight of the other 24.
+        outer: factor of the sum in training; adaptation does not use it.
     """
 
     vertices: float = 0.5
@@ -72,20 +72,8 @@ class LossWeights:
     outer: float = 60.0
 
 
-class Prediction(NamedTuple):
-    """A recovered body and how it is seen."""
-
-    rotations: Float[Tensor, "batch 24 3 3"]
-    shape: Float[Tensor, "batch 10"]
-    camera: Float[Tensor, "batch 3"]
-    vertices_m: Float[Tensor, "batch vertex 3"]
-    joints_m: Float[Tensor, "batch 49 3"]
-    keypoints_px: Float[Tensor, "batch 49 2"]
-    """Of the upright crop."""
-
-
 class MeshTarget(NamedTuple):
-    """A body in 3D; masks and confidences of 0 mean: not known."""
+    """Target for a body in 3D; masks and confidences of 0 mean unknown."""
 
     joints_m: Float[Tensor, "batch 49 3"]
     joints_confidence: Float[Tensor, "batch 49"]
@@ -96,17 +84,17 @@ class MeshTarget(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What a body should be like: labels, or 2D evidence with another network's mesh, or 2D evidence alone."""
+    """Target of a prediction: labels, 2D evidence with another network's mesh, or 2D evidence alone."""
 
     keypoints_px: Float[Tensor, "batch 49 2"]
     keypoints_confidence: Float[Tensor, "batch 49"]
     mesh: MeshTarget | None = None
     lower_legs: Float[Tensor, "batch 2"] | None = None
-    """Confidence of each lower leg's direction, if not that of its joints: EFT reads ankles that L_2D goes without."""
+    """Confidence of each lower leg's direction if not that of its joints: EFT uses ankles that L_2D omits."""
 
 
 class Terms(NamedTuple):
-    """The terms of a loss before they are weighed, one value a sample."""
+    """Unweighted loss terms, one value per sample."""
 
     vertices: Float[Tensor, " batch"]
     keypoints: Float[Tensor, " batch"]
@@ -124,11 +112,11 @@ def keypoint_loss(
     confidence: Float[Tensor, "batch point"],
     size: tuple[int, int],
 ) -> Float[Tensor, " batch"]:
-    r"""L_2D: the mean over points and axes of :math:`c\,(p - \hat p)^2`, in halves of the crop.
+    r"""Compute L_2D, the mean over points and axes of :math:`c\,(p - \hat p)^2`, in half crops.
 
     Args:
-        predicted_px: in pixels of the crop.
-        target_px: the same; may be anything where the confidence is 0.
+        predicted_px: points in pixels of the crop.
+        target_px: points in pixels of the crop; arbitrary where the confidence is 0.
         confidence: weight of each point.
         size: height and width of the crop.
     """
@@ -141,37 +129,35 @@ def joint_loss(
     target_m: Float[Tensor, "batch 49 3"],
     confidence: Float[Tensor, "batch 49"],
 ) -> Float[Tensor, " batch"]:
-    r"""L_J3D: the mean of :math:`c\,(X - \hat X)^2` over the 24 joints of ground truth, about the middle of the
-    hips.
-    """
+    r"""Compute L_J3D, the mean of :math:`c\,(X - \hat X)^2` over the data sets' 24 joints relative to the mid-hip."""
     predicted = (predicted_m - predicted_m[:, _HIPS].mean(1, keepdim=True))[:, _OPENPOSE:]
     target = (target_m - target_m[:, _HIPS].mean(1, keepdim=True))[:, _OPENPOSE:]
-    # Without its hips a target has no place to be compared at.
-    centred = (confidence[:, _HIPS] > 0).all(1, keepdim=True)
-    return _confident_squares(predicted, target, confidence[:, _OPENPOSE:] * centred)
+    # Without hips a target cannot be centered.
+    centerable = (confidence[:, _HIPS] > 0).all(1, keepdim=True)
+    return _confident_squares(predicted, target, confidence[:, _OPENPOSE:] * centerable)
 
 
 def vertex_loss(
     predicted_m: Float[Tensor, "batch vertex 3"], target_m: Float[Tensor, "batch vertex 3"]
 ) -> Float[Tensor, " batch"]:
-    """L_V: the mean absolute difference."""
+    """Compute L_V, the mean absolute difference."""
     return mean_absolute_difference(predicted_m, target_m)
 
 
 def parameter_loss(
     predicted: Float[Tensor, " batch *parameter"], target: Float[Tensor, " batch *parameter"]
 ) -> Float[Tensor, " batch"]:
-    """L_R of rotation matrices, L_β of shapes: the mean squared difference."""
+    """Compute the mean squared difference: L_R of rotation matrices, L_β of shapes."""
     return (predicted - target).square().flatten(1).mean(1)
 
 
 def camera_loss(camera: Float[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-    r"""L_cam :math:`= (e^{-10 s})^2`, which keeps the scale s above 0."""
+    r"""Compute L_cam :math:`= (e^{-10 s})^2`, which keeps the scale s above 0."""
     return torch.exp(-10 * camera[:, 0]).square()
 
 
 def lower_leg_confidence(confidence: Float[Tensor, "batch 49"]) -> Float[Tensor, "batch 2"]:
-    """Of the right and the left lower leg: the product of knee's and ankle's."""
+    """Return the product of knee and ankle confidence of the right and left lower leg."""
     return confidence[:, _LOWER_LEGS[0]] * confidence[:, _LOWER_LEGS[1]]
 
 
@@ -181,12 +167,12 @@ def lower_leg_loss(
     confidence: Float[Tensor, "batch 2"],
     size: tuple[int, int],
 ) -> Float[Tensor, " batch"]:
-    r"""The sum over lower legs of :math:`c\,(1 - \cos)` between the directions, knee to ankle, in 2D (EFT's code).
+    r"""Compute the sum over lower legs of :math:`c\,(1 - \cos)` between 2D directions, knee to ankle (EFT's code).
 
     Args:
-        predicted_px: in pixels of the crop.
-        target_px: the same; a leg that is hardly seen, end on, does not count.
-        confidence: of each leg, as :func:`lower_leg_confidence` has it.
+        predicted_px: points in pixels of the crop.
+        target_px: points in pixels of the crop; a leg seen end-on, which is too short, does not count.
+        confidence: confidence of each leg, see :func:`lower_leg_confidence`.
         size: height and width of the crop.
     """
     half = predicted_px.new_tensor([size[1] / 2, size[0] / 2])
@@ -194,43 +180,43 @@ def lower_leg_loss(
         (points[:, _LOWER_LEGS[1]] - points[:, _LOWER_LEGS[0]]) / half for points in (predicted_px, target_px)
     )
     counts = (confidence > 0) & (target.norm(dim=-1) > _SHORTEST)
-    # What is not counted may be anything: it is replaced before it meets a derivative.
+    # Values that do not count may be arbitrary: replace them before differentiation.
     target = torch.where(counts[..., None], target, 1.0)
     predicted = torch.where(counts[..., None], predicted, 1.0)
     return (torch.where(counts, confidence, 0.0) * (1 - cosine_similarity(predicted, target, dim=-1))).sum(1)
 
 
-def mesh_terms(prediction: Prediction, target: Target, size: tuple[int, int], weights: LossWeights) -> Terms:
-    """All terms, those of what a sample does not have being 0.
+def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int], weights: LossWeights) -> Terms:
+    """Compute all loss terms; a term is 0 for samples without its label.
 
     Args:
-        prediction: what the network says.
+        prediction: the network's prediction.
         target: what it is compared with.
         size: height and width of the crop.
-        weights: of which `openpose` and `truth` are read, and whether lower legs count at all.
+        weights: only `openpose` and `truth` are used, and whether `lower_legs` is 0.
     """
     share = target.keypoints_confidence.new_full((len(JOINTS49),), weights.truth)
     share[:_OPENPOSE] = weights.openpose
     confidence = target.keypoints_confidence * share
     mesh = target.mesh
-    nothing = prediction.camera.new_zeros(len(prediction.camera))
-    # Asking a GPU costs a wait, choosing costs a copy of the mesh.
-    everyone = mesh is not None and mesh.has_mesh.device.type == "cpu" and bool(mesh.has_mesh.all())
+    zero = prediction.camera.new_zeros(len(prediction.camera))
+    # On a GPU the test would synchronize; torch.where costs a copy of the mesh.
+    all_labeled = mesh is not None and mesh.has_mesh.device.type == "cpu" and bool(mesh.has_mesh.all())
 
-    def known(predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """The pair; where there is no mesh the prediction twice, so that whatever stands in its place has no say."""
+    def masked(predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pair, with the target replaced by the detached prediction where there is no mesh."""
         assert mesh is not None
-        if everyone:
+        if all_labeled:
             return predicted, wanted
         has_mesh = mesh.has_mesh.view(-1, *[1] * (predicted.ndim - 1))
         return predicted, torch.where(has_mesh, wanted, predicted.detach())
 
     return Terms(
-        vertices=nothing if mesh is None else vertex_loss(*known(prediction.vertices_m, mesh.vertices_m)),
+        vertices=zero if mesh is None else vertex_loss(*masked(prediction.vertices_m, mesh.vertices_m)),
         keypoints=keypoint_loss(prediction.keypoints_px, target.keypoints_px, confidence, size),
-        joints=nothing if mesh is None else joint_loss(prediction.joints_m, mesh.joints_m, mesh.joints_confidence),
-        rotations=nothing if mesh is None else parameter_loss(*known(prediction.rotations, mesh.rotations)),
-        shape=nothing if mesh is None else parameter_loss(*known(prediction.shape, mesh.shape)),
+        joints=zero if mesh is None else joint_loss(prediction.joints_m, mesh.joints_m, mesh.joints_confidence),
+        rotations=zero if mesh is None else parameter_loss(*masked(prediction.rotations, mesh.rotations)),
+        shape=zero if mesh is None else parameter_loss(*masked(prediction.shape, mesh.shape)),
         camera=camera_loss(prediction.camera),
         shape_prior=parameter_loss(prediction.shape, torch.zeros_like(prediction.shape)),
         lower_legs=lower_leg_loss(
@@ -240,12 +226,12 @@ def mesh_terms(prediction: Prediction, target: Target, size: tuple[int, int], we
             size,
         )
         if weights.lower_legs
-        else nothing,
+        else zero,
     )
 
 
 def total(terms: Terms, weights: LossWeights) -> Float[Tensor, " batch"]:
-    r""":math:`L = 0.5 L_V + 5 L_{2D} + 5 L_{J3D} + L_R + 0.001 L_\beta + L_{cam}`, a value a sample."""
+    r"""Compute :math:`L = 0.5 L_V + 5 L_{2D} + 5 L_{J3D} + L_R + 0.001 L_\beta + L_{cam}`, one value per sample."""
     return (
         weights.vertices * terms.vertices
         + weights.keypoints * terms.keypoints
@@ -263,7 +249,7 @@ def _confident_squares(
     target: Float[Tensor, "batch point axis"],
     confidence: Float[Tensor, "batch point"],
 ) -> Float[Tensor, " batch"]:
-    """Mean of c (p − t)². What the target says where c is 0 is not even looked at: it may be NaN."""
+    """Compute the mean of c (p − t)²; targets with c = 0 are ignored and may be NaN."""
     known = (confidence > 0)[..., None]
     target = torch.where(known, target, predicted.detach())
     return (confidence[..., None] * (predicted - target).square()).mean((1, 2))

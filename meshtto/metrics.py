@@ -1,8 +1,7 @@
-"""Errors of recovered bodies: pure functions that give one number a joint, and torchmetrics classes that average, in
-mm.
+"""Errors of recovered bodies: pure functions that return one value per joint, and torchmetrics classes that average.
 
-Convention of the field: joints are compared relative to the pelvis (MPJPE), or after a similarity without mirror
-(PA-MPJPE); vertices are compared as they are, both meshes at zero translation (PVE).
+Convention of the field: joints are compared relative to the pelvis (MPJPE), or after a similarity transform without
+reflection (PA-MPJPE); vertices are compared unaligned, both meshes at zero translation (PVE). Results are in mm.
 """
 
 from dataclasses import asdict, dataclass
@@ -29,24 +28,24 @@ __all__ = [
     "reprojection_errors",
 ]
 
-#: Labels of the 14 joints where no mesh is labelled.
+#: Joints that replace the regressed ones if the mesh is not labeled.
 _OF_49 = [JOINTS49.index(name) for name in EVALUATION14]
 _PELVIS = JOINTS49.index("pelvis")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a number depends on beside the method; written into every result.
+    """Everything a score depends on besides the method; written into every result.
 
     Attributes:
-        joints: which joints are compared, and what regresses them from the vertices.
+        joints: the joints that are compared, and how they are regressed from vertices.
         root: what is subtracted before MPJPE.
-        body: the body model of predictions.
-        gender: of predictions and of ground truth.
-        alignment: of PA-MPJPE.
+        body: body model of the predictions.
+        gender: gender of predictions and of ground truth.
+        alignment: alignment of PA-MPJPE.
         vertices: how vertices are compared.
-        evidence: where the 2D keypoints that adaptation reads come from.
-        boxes: where the boxes come from.
+        evidence: source of the 2D keypoints that adaptation uses.
+        boxes: source of the boxes.
     """
 
     joints: str = "14 LSP joints from the H36M regressor"
@@ -59,40 +58,40 @@ class Protocol:
     boxes: str = "ground truth"
 
     def as_dict(self) -> dict[str, str]:
-        """Plain, to be written."""
+        """Return the protocol as a dictionary of strings."""
         return asdict(self)
 
 
 def joint_targets(
-    labelled_m: Float[Tensor, "batch 14 3"],
+    labeled_m: Float[Tensor, "batch 14 3"],
     joints_m: Float[Tensor, "batch 49 3"],
     confidence: Float[Tensor, "batch 49"],
     has_mesh: Bool[Tensor, " batch"],
 ) -> tuple[Float[Tensor, "batch 14 3"], Bool[Tensor, " batch"]]:
-    """What predicted joints are compared with, relative to the pelvis, and who has all of it.
+    """Return the target joints relative to the pelvis, and which samples have all of them.
 
     Args:
-        labelled_m: regressed from labelled meshes, relative to the regressed pelvis.
-        joints_m: labelled joints, which stand in where no mesh is labelled.
-        confidence: of these.
-        has_mesh: whose mesh is labelled.
+        labeled_m: joints regressed from labeled meshes, relative to the regressed pelvis.
+        joints_m: labeled joints, used if the mesh is not labeled.
+        confidence: confidence of the labeled joints.
+        has_mesh: whether the mesh is labeled.
     """
-    apart = joints_m[:, _OF_49] - joints_m[:, _PELVIS, None]
+    relative = joints_m[:, _OF_49] - joints_m[:, _PELVIS, None]
     complete = (confidence[:, [*_OF_49, _PELVIS]] > 0).all(1)
-    return torch.where(has_mesh[:, None, None], labelled_m, apart), has_mesh | complete
+    return torch.where(has_mesh[:, None, None], labeled_m, relative), has_mesh | complete
 
 
 def joint_errors(
     predicted_m: Float[Tensor, "batch point 3"], target_m: Float[Tensor, "batch point 3"]
 ) -> Float[Tensor, "batch point"]:
-    """Distance of each point, in metres."""
+    """Return the distance of each point, in meters."""
     return (predicted_m - target_m).norm(dim=-1)
 
 
 def aligned_joint_errors(
     predicted_m: Float[Tensor, "batch point 3"], target_m: Float[Tensor, "batch point 3"]
 ) -> Float[Tensor, "batch point"]:
-    """Distance of each point after the best similarity of its own sample, in metres."""
+    """Return the distance of each point after Procrustes alignment of its sample, in meters."""
     return joint_errors(align(predicted_m, target_m), target_m)
 
 
@@ -101,18 +100,18 @@ def reprojection_errors(
     target_px: Float[Tensor, "batch point 2"],
     confidence: Float[Tensor, "batch point"],
 ) -> Float[Tensor, " batch"]:
-    """Mean distance in pixels over the points with a confidence above 0; NaN where there is none."""
+    """Return the mean distance in pixels over points with a confidence above 0; NaN if there are none."""
     known = confidence > 0
     distance = torch.where(known, (predicted_px - target_px).norm(dim=-1), 0.0)
     return distance.sum(1) / known.sum(1)
 
 
 class MeanError(Metric):
-    """Mean over samples, point by point.
+    """Mean over samples, separately for each point.
 
     Args:
-        points: errors a sample has.
-        factor: 1000 for metres in, millimetres out.
+        points: errors per sample.
+        factor: 1000 converts meters to millimeters.
     """
 
     full_state_update = False
@@ -126,26 +125,26 @@ class MeanError(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def add(self, errors: Float[Tensor, "batch point"], valid: Bool[Tensor, " batch"] | None = None) -> None:
-        """Take in a batch; samples that are not `valid` (without labels, or filling a batch up) do not count."""
+        """Add a batch; samples that are not `valid` (unlabeled, or padding) do not count."""
         errors = errors if valid is None else errors[valid]
         self.total += errors.double().sum(0)
         self.count += len(errors)
 
     def per_point(self) -> Float[Tensor, " point"]:
-        """Return the mean error of each point over all processes, which ask together; NaN where nothing was counted."""
-        with self.sync_context():  # as torchmetrics does around `compute`
+        """Return the mean error of each point over all processes (a collective call); NaN if nothing was counted."""
+        with self.sync_context():  # as torchmetrics does for `compute`
             return self._means()
 
     def _means(self) -> Float[Tensor, " point"]:
         return self.factor * self.total / self.count
 
     def compute(self) -> Float[Tensor, ""]:
-        """Mean over samples and points."""
+        """Return the mean over samples and points."""
         return self._means().mean()
 
 
 class MPJPE(MeanError):
-    """Mean per-joint position error of joints relative to their root, metres → mm."""
+    """Mean per-joint position error of joints relative to their root; meters in, mm out."""
 
     def update(
         self,
@@ -153,12 +152,12 @@ class MPJPE(MeanError):
         target_m: Float[Tensor, "batch point 3"],
         valid: Bool[Tensor, " batch"] | None = None,
     ) -> None:
-        """Count a batch."""
+        """Add a batch."""
         self.add(joint_errors(predicted_m, target_m), valid)
 
 
 class PAMPJPE(MeanError):
-    """The same after Procrustes alignment of each sample."""
+    """Mean per-joint position error after Procrustes alignment of each sample; meters in, mm out."""
 
     def update(
         self,
@@ -166,12 +165,12 @@ class PAMPJPE(MeanError):
         target_m: Float[Tensor, "batch point 3"],
         valid: Bool[Tensor, " batch"] | None = None,
     ) -> None:
-        """Count a batch."""
+        """Add a batch."""
         self.add(aligned_joint_errors(predicted_m, target_m), valid)
 
 
 class PVE(MeanError):
-    """Mean per-vertex error without alignment, metres → mm."""
+    """Mean per-vertex error without alignment; meters in, mm out."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(1, **options)
@@ -182,12 +181,12 @@ class PVE(MeanError):
         target_m: Float[Tensor, "batch vertex 3"],
         valid: Bool[Tensor, " batch"] | None = None,
     ) -> None:
-        """Count a batch."""
+        """Add a batch."""
         self.add(joint_errors(predicted_m, target_m).mean(1, keepdim=True), valid)
 
 
 class ReprojectionError(MeanError):
-    """Mean distance of projected joints from 2D keypoints, in pixels of the crop, over samples that have any."""
+    """Mean distance between projected joints and 2D keypoints, in pixels of the crop, over samples that have any."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(1, factor=1.0, **options)
@@ -199,7 +198,7 @@ class ReprojectionError(MeanError):
         confidence: Float[Tensor, "batch point"],
         valid: Bool[Tensor, " batch"] | None = None,
     ) -> None:
-        """Count a batch."""
+        """Add a batch."""
         some = (confidence > 0).any(1)
         errors = reprojection_errors(predicted_px, target_px, confidence)
         self.add(errors[:, None], some if valid is None else some & valid)

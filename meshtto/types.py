@@ -1,11 +1,12 @@
-"""What flows between data, body, regressors and methods.
+"""Data types that data sets, bodies, regressors and methods exchange.
 
-Frames. Pixels: x to the right, y down, the centre of the first pixel is (0, 0), as in :mod:`hamipose.types`. Cameras:
-x to the right, y down, z forward, metres; the principal point is the middle of the full image, (width − 1) / 2 and
-(height − 1) / 2. Bodies at rest: x to the person's left, y up, z where the person looks.
+Coordinate frames. Pixels: x to the right, y down; the center of the first pixel is (0, 0), as in :mod:`hamipose.types`.
+Cameras: x to the right, y down, z forward, in meters; the principal point is the center of the full image,
+(width − 1) / 2 and (height − 1) / 2. BodyCache in the rest pose: x to the person's left, y up, z forward.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -13,28 +14,28 @@ from torch import Tensor
 
 from hamipose.types import UnlabelledSample, _Batch
 
-__all__ = ["GENDERS", "MeshBatch", "MeshSample"]
+__all__ = ["GENDERS", "BodyPrediction", "MeshBatch", "MeshSample", "Recovery"]
 
-#: Positions are what `MeshBatch.gender` holds.
+#: Index by `MeshBatch.gender`.
 GENDERS = ("neutral", "male", "female")
 
 
 @dataclass(kw_only=True)
 class MeshSample(UnlabelledSample):
-    """One person in one image, in pixels of the full image; nothing is cropped yet.
+    """One person in one image, in pixels of the full image, before cropping.
 
     Attributes:
-        reduction: how many pixels of the full image, along x and along y, one pixel of `image` stands for; `box_px` and
-            all else is in pixels of the full image.
-        keypoints_px, keypoints_confidence: labels of the 49 joints; confidence 0: unknown.
+        reduction: pixels of the full image per pixel of `image`, along x and y; `box_px` and all other coordinates are
+            in pixels of the full image.
+        keypoints_px, keypoints_confidence: labels of the 49 joints; confidence 0 means unknown.
         evidence_px, evidence_confidence: 2D joints that may also be used at test time.
         joints_m, joints_confidence: in camera axes, relative to the pelvis (``JOINTS49.index("pelvis")``).
-        rotations: of SMPL's 24 joints against their parents, the root against the camera.
+        rotations: rotations of SMPL's 24 joints relative to their parents; the root's is relative to the camera.
         shape: ten coefficients.
         has_mesh: whether rotations and shape are labels.
         image_size: width and height of the full image.
-        focal_px: of the camera; where unknown, the diagonal of the full image.
-        gender: position in `GENDERS`, of the body that the labels belong to.
+        focal_px: focal length of the camera; if unknown, the diagonal of the full image.
+        gender: index into `GENDERS`, of the body that the labels belong to.
     """
 
     keypoints_px: Float[np.ndarray, "49 2"]
@@ -54,29 +55,30 @@ class MeshSample(UnlabelledSample):
 
 @dataclass
 class MeshBatch(_Batch):
-    """Crops with everything known about the people in them.
+    """Crops with all labels of the people in them.
 
-    Augmentation turns the camera about its axis, mirrors the world, or zooms the box. So every label is that of a real
-    picture: the *virtual* full image, whose principal point and focal length are those of the original, and in which
-    `centre_px` and `side_px` are an upright box. A crop pixel is (p − centre) · height / side + (size − 1) / 2 of the
-    virtual image's pixel p, whatever the augmentation; without augmentation the virtual image is the original.
+    Augmentation rotates the camera about its axis, mirrors the world, or zooms the box. Every label is therefore that
+    of a physically valid image: the *virtual* full image, which has the principal point and focal length of the
+    original and in which `center_px` and `side_px` describe an upright box. Pixel p of the virtual image is crop pixel
+    (p − center) · height / side + (size − 1) / 2 for every augmentation; without augmentation the virtual image is the
+    original.
 
     Attributes:
         image: crop, RGB.
-        keypoints_px, keypoints_confidence: labels in pixels of the crop; confidence 0: unknown.
+        keypoints_px, keypoints_confidence: labels in pixels of the crop; confidence 0 means unknown.
         evidence_px, evidence_confidence: 2D joints in pixels of the crop that may be used at test time and in the inner
-            step: ground truth, a detector's, or a simulated detector's; the data set's `evidence` says which.
-        joints_m, joints_confidence: in the virtual camera's axes, relative to the pelvis.
-        rotations, shape, has_mesh: SMPL-shaped labels; the root's rotation is against the virtual camera.
-        centre_px, side_px: the box in the virtual image; `side_px` is what the crop's *height* shows.
+            step: ground truth, a detector's, or a simulated detector's, as the data set's `evidence` states.
+        joints_m, joints_confidence: in the axes of the virtual camera, relative to the pelvis.
+        rotations, shape, has_mesh: SMPL-shaped labels; the root's rotation is relative to the virtual camera.
+        center_px, side_px: the box in the virtual image; `side_px` corresponds to the crop's *height*.
         image_size: width and height of the full image.
-        focal_px: of the camera.
-        matrix: pixels of the original full image → pixels of the crop, turning and mirroring included. Only for what is
-            measured in or drawn onto the original; a projected mesh lies in the virtual image.
-        mirrored: whether the world is mirrored (left and right are already exchanged in every label).
-        gender: position in `GENDERS`, of the body that the labels belong to.
-        name: where each picture comes from.
-        index: position in the data set; -1: padding, which must not be counted.
+        focal_px: focal length of the camera.
+        matrix: maps pixels of the original full image to pixels of the crop, including rotation and mirroring. Only for
+            points measured in, or drawn onto, the original; a projected mesh lies in the virtual image.
+        mirrored: whether the world is mirrored (left and right are already swapped in every label).
+        gender: index into `GENDERS`, of the body that the labels belong to.
+        name: source of each image.
+        index: position in the data set; -1 marks padding, which must not be counted.
     """
 
     image: UInt8[Tensor, "batch 3 height width"]
@@ -89,7 +91,7 @@ class MeshBatch(_Batch):
     rotations: Float[Tensor, "batch 24 3 3"]
     shape: Float[Tensor, "batch 10"]
     has_mesh: Bool[Tensor, " batch"]
-    centre_px: Float[Tensor, "batch 2"]
+    center_px: Float[Tensor, "batch 2"]
     side_px: Float[Tensor, " batch"]
     image_size: Float[Tensor, "batch 2"]
     focal_px: Float[Tensor, " batch"]
@@ -98,3 +100,38 @@ class MeshBatch(_Batch):
     gender: Int[Tensor, " batch"]
     name: list[str]
     index: Int[Tensor, " batch"]
+
+
+class BodyPrediction(NamedTuple):
+    """A recovered body and its projection.
+
+    Attributes:
+        rotations: relative to the parent joint; the root's is relative to the camera.
+        shape: ten coefficients.
+        camera: (s, t_x, t_y), see :mod:`meshtto.camera`.
+        vertices_m: vertices at zero translation.
+        joints_m: the 49 joints at zero translation.
+        keypoints_px: the projected joints in pixels of the upright crop.
+    """
+
+    rotations: Float[Tensor, "batch 24 3 3"]
+    shape: Float[Tensor, "batch 10"]
+    camera: Float[Tensor, "batch 3"]
+    vertices_m: Float[Tensor, "batch vertex 3"]
+    joints_m: Float[Tensor, "batch 49 3"]
+    keypoints_px: Float[Tensor, "batch 49 2"]
+
+
+class Recovery:
+    """Result of adapting to a batch at test time.
+
+    Attributes:
+        prediction: the prediction after adaptation.
+        losses: [step, batch], the loss before each step.
+        steps: [batch], the number of steps each image took.
+        diverged: [batch], images whose adaptation diverged; their prediction is the one from the beginning of that
+            phase, which in the first phase is that of the unadapted network.
+    """
+
+    def __init__(self, prediction: BodyPrediction, losses: Tensor, steps: Tensor, diverged: Tensor) -> None:
+        self.prediction, self.losses, self.steps, self.diverged = prediction, losses, steps, diverged

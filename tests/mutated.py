@@ -134,6 +134,7 @@ _SPOKEN = (
     "error: ",
     "warning: ",
     "left out: ",
+    "skipped: ",
     "careful: ",
     "no keypoints: ",
     "libpng ",

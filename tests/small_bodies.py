@@ -1,4 +1,4 @@
-"""Bodies of nothing in particular, poses for them, and what smplx makes of both."""
+"""BodyCache of nothing in particular, poses for them, and what smplx makes of both."""
 
 import numpy as np
 import torch

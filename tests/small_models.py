@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from hamipose.models.folder import ModelInfo, save_folder
-from meshtto.adaptation import SGD, Phase
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
+from meshtto.test_time import SGD, Phase
 
 INFO = ModelInfo("body16", "test_resnet", (8, 8, 8), 32, "SourceOnly")
 

@@ -19,8 +19,8 @@ from hamipose.inference.footage import open_footage
 from hamipose.skeletons import COCO17
 from hamipose.tables.predictions import in_frames, matched, read_predictions
 from meshtto.joints import JOINTS49
+from meshtto.predict.frames import open_frames
 from meshtto.predict.keypoints import KeypointFile
-from meshtto.predict.pictures import open_pictures
 
 WIDTH, HEIGHT = 80, 60
 NAMES = ("a.png", "b.png")
@@ -106,7 +106,7 @@ class World:
                 found[str(Path(name).relative_to(self.pictures))].append(box[:2] + box[2:] / 2)
         elif user == "evidence":
             file = KeypointFile(path)
-            pictures = open_pictures(str(self.pictures))
+            pictures = open_frames(str(self.pictures))
             file.check(pictures.paths)
             for shown in pictures:
                 assert shown.path is not None

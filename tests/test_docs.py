@@ -19,7 +19,7 @@ from hamipose.cli.training import HamiPoseCLI
 from hamipose.data.about import RELEASES
 from meshtto.cli import HELP as MESHTTO_HELP
 from meshtto.cli import main as meshtto
-from meshtto.data.about import RELEASES as MESH_RELEASES
+from meshtto.data.catalog import RELEASES as MESH_RELEASES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

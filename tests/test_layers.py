@@ -56,20 +56,21 @@ FLOOR = {
     "meshtto": 0,
     "meshtto.types": 0,
     "meshtto.joints": 0,
-    "meshtto.distance": 0,
+    "meshtto.l1": 0,
     "meshtto.camera": 1,
     "meshtto.losses": 1,
     "meshtto.procrustes": 1,
-    "meshtto.adaptation": 1,
+    "meshtto.test_time": 1,
     "meshtto.metrics": 2,
     "meshtto.body": 2,
     "meshtto.regressors": 2,
     "meshtto.data": 3,
+    "meshtto.evaluation": 3,
     "meshtto.methods": 4,
     "meshtto.predict": 5,
     "meshtto.app": 6,
-    "meshtto.report": 5,
-    "meshtto.tables": 5,
+    "meshtto.experiments": 5,
+    "meshtto.training": 5,
     "meshtto.cli": 6,
     "meshtto.__main__": 7,
 }
@@ -78,7 +79,7 @@ FLOOR = {
 SHARED_FLOOR = 3
 
 #: What meshtto uses from above it: one module of its own, which asks a pose model for 2D evidence, and what it asks.
-SHARED_ABOVE = {"meshtto.predict.pose": "hamipose.inference.predictor"}
+SHARED_ABOVE = {"meshtto.predict.pose_evidence": "hamipose.inference.predictor"}
 
 #: Who may import what from outside.
 RESERVED = {

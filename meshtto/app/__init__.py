@@ -1,1 +1,1 @@
-"""A page to try a model on: a photo in, its people's meshes out, to be turned, and every step of adaptation."""
+"""Web page to try a mesh model: upload a photo, rotate its people's meshes, and step through adaptation."""

@@ -1,78 +1,80 @@
-"""The page: where the answer's parts stand, and a slider through its steps."""
+"""The web page: layout of the response, and a slider over its steps."""
 
 from pathlib import Path
 from typing import Any
 
 from hamipose.app.serving import gradio
-from meshtto.app.answer import WELCOME, Answers
-from meshtto.app.unfolding import Unfolded
-from meshtto.report.plots import against_steps
+from meshtto.app.response import WELCOME, Responder
+from meshtto.app.steps import AdaptationSteps
+from meshtto.evaluation.plots import against_steps
 
 __all__ = ["build"]
 
 
-def _at(step: int, unfolded: Unfolded | None) -> tuple[str | None, str | None, str]:
-    """Overlay, mesh and a line, after so many steps: files that are there already."""
-    if unfolded is None:
+def _at(step: int, adapted: AdaptationSteps | None) -> tuple[str | None, str | None, str]:
+    """Return overlay, mesh and caption after a number of steps."""
+    if adapted is None:
         return None, None, ""
-    step = min(max(int(step), 0), unfolded.steps)
-    error = f": {unfolded.errors_px[step]:.1f} px from the 2D keypoints" if unfolded.errors_px else ""
-    return str(unfolded.overlays[step]), str(unfolded.meshes[step]), f"after {step} of {unfolded.steps} steps{error}"
+    step = min(max(int(step), 0), adapted.steps)
+    error = f": {adapted.errors_px[step]:.1f} px from the 2D keypoints" if adapted.errors_px else ""
+    return str(adapted.overlays[step]), str(adapted.meshes[step]), f"after {step} of {adapted.steps} steps{error}"
 
 
-def _curve(unfolded: Unfolded) -> str | None:
-    """A plot of the errors, if there is something to plot."""
-    if not unfolded.steps or not unfolded.errors_px:
+def _curve(adapted: AdaptationSteps) -> str | None:
+    """Plot the errors, if there are any."""
+    if not adapted.steps or not adapted.errors_px:
         return None
-    path = unfolded.overlays[0].with_name("errors.png")
-    path.write_bytes(against_steps({"this photo": {"error_2d": unfolded.errors_px}}))
+    path = adapted.overlays[0].with_name("errors.png")
+    path.write_bytes(against_steps({"this photo": {"error_2d": adapted.errors_px}}))
     return str(path)
 
 
-def build(name: str, answers: Answers) -> Any:
-    """The page as gradio's Blocks, not yet served.
+def build(name: str, responder: Responder) -> Any:
+    """Build the page as gradio Blocks, not yet served.
 
     Args:
-        name: of the model, which stands above.
-        answers: what it says.
+        name: name of the model, for the heading.
+        responder: responds to photos.
     """
     gr = gradio()
     finds = (
-        "" if answers.pose is None else f" Without a file, {Path(str(answers.pose)).name} finds those of one person."
+        ""
+        if responder.pose is None
+        else f" Without a file, {Path(str(responder.pose)).name} finds those of one person."
     )
 
-    def shown(photo: str | None, keypoints: str | None) -> list[Any]:
-        said = answers.to(photo, keypoints)
-        found = said.unfolded
+    def respond(photo: str | None, keypoints: str | None) -> list[Any]:
+        response = responder.respond(photo, keypoints)
+        found = response.steps
         steps = found.steps if found else 0
         overlay, mesh, line = _at(steps, found)
         curve = None if found is None else _curve(found)
         slider = gr.update(value=steps, maximum=max(steps, 1), visible=steps > 0)
-        return [said.message, found, slider, overlay, mesh, line, gr.update(value=curve, visible=curve is not None)]
+        return [response.message, found, slider, overlay, mesh, line, gr.update(value=curve, visible=curve is not None)]
 
-    kept = ["download", "fullscreen"]  # not "share", which sends the picture to a hub
+    kept = ["download", "fullscreen"]  # not "share", which uploads the image to a hub
     with gr.Blocks(title="meshtto", analytics_enabled=False) as page:
-        method = answers.method
+        method = responder.method
         gr.Markdown(
             f"# meshtto\n{name}: {type(method).__name__}, {method.options.kind}, {method.options.backbone}, body "
-            f"{Path(method.options.body).name}. 2D keypoints are what test-time optimisation fits the mesh to.{finds}"
+            f"{Path(method.options.body).name}. Test-time optimization fits the mesh to 2D keypoints.{finds}"
         )
         with gr.Row():
             photo = gr.File(label="photo", type="filepath", elem_id="photo")
-            keypoints = gr.File(label="its 2D keypoints (COCO or OpenPose), if you have them", type="filepath")
+            keypoints = gr.File(label="its 2D keypoints (COCO or OpenPose), optional", type="filepath")
         message = gr.Markdown(WELCOME, elem_id="message")
         state = gr.State(None)
-        slider = gr.Slider(0, max(answers.steps, 1), answers.steps, step=1, label="steps", visible=False)
+        slider = gr.Slider(0, max(responder.steps, 1), responder.steps, step=1, label="steps", visible=False)
         line = gr.Markdown("", elem_id="line")
         with gr.Row():
             overlay = gr.Image(label="mesh and 2D keypoints", interactive=False, format="png", buttons=kept, height=420)
-            mesh = gr.Model3D(label="turn it", interactive=False, clear_color=(1.0, 1.0, 1.0, 1.0), height=420)
+            mesh = gr.Model3D(label="mesh", interactive=False, clear_color=(1.0, 1.0, 1.0, 1.0), height=420)
         curve = gr.Image(
             label="error against steps", interactive=False, format="png", buttons=kept, visible=False, height=300
         )
         outputs = [message, state, slider, overlay, mesh, line, curve]
-        photo.change(shown, [photo, keypoints], outputs, api_name="recover")
-        keypoints.change(shown, [photo, keypoints], outputs, api_name=False)
+        photo.change(respond, [photo, keypoints], outputs, api_name="recover")
+        keypoints.change(respond, [photo, keypoints], outputs, api_name=False)
         slider.change(
             _at,
             [slider, state],

@@ -1,4 +1,4 @@
-"""What a body is made of, as plain arrays: checked, and kept in one safetensors file without any code in it."""
+"""The arrays that define a body: validation, and storage in a safetensors file, which cannot contain code."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from meshtto.types import GENDERS
 
 __all__ = ["FORMAT", "BodyArrays", "read_arrays", "write_arrays"]
 
-#: Raised whenever what a file holds changes its meaning.
+#: Increase when the meaning of a file's content changes.
 FORMAT = "meshtto body 1"
 
 
@@ -24,19 +24,19 @@ class BodyArrays:
     """A body in SMPL's shape.
 
     Attributes:
-        name: what it is called in results.
-        gender: of `meshtto.types.GENDERS`.
-        template_m: the mean body at rest: x to its left, y up, z forward.
-        shape_dirs: how a unit of each coefficient moves each vertex, metres.
-        pose_dirs: how each entry of the 23 joints' R − 1 moves each vertex; no column where the body has none.
-        joint_regressor: joints at rest from vertices at rest.
-        weights: of skinning, rows sum to 1.
-        faces: counter-clockwise from outside.
-        picked: vertices that stand for `PICKED_VERTICES`.
-        extra_regressor: `VERTEX_ROWS` from posed vertices.
-        h36m_regressor: `H36M17` from posed vertices.
-        mean_rotations6d: where a regressor's pose starts, a row per joint; see `mean_parameters`.
-        mean_shape: where its shape starts.
+        name: name in results.
+        gender: one of `meshtto.types.GENDERS`.
+        template_m: the mean body in the rest pose: x to its left, y up, z forward.
+        shape_dirs: displacement of each vertex per unit of each coefficient, in meters.
+        pose_dirs: displacement of each vertex per entry of R − 1 of the 23 joints; no columns if the body has none.
+        joint_regressor: regresses joints from vertices in the rest pose.
+        weights: skinning weights; rows sum to 1.
+        faces: counter-clockwise seen from outside.
+        picked: vertices used as `PICKED_VERTICES`.
+        extra_regressor: regresses `VERTEX_ROWS` from posed vertices.
+        h36m_regressor: regresses `H36M17` from posed vertices.
+        mean_rotations6d: initial pose of a regressor, a row per joint; see `mean_parameters`.
+        mean_shape: initial shape of a regressor.
     """
 
     name: str
@@ -54,13 +54,13 @@ class BodyArrays:
     mean_shape: Float[np.ndarray, "10"]
 
     def check(self, where: str) -> None:
-        """Whether the arrays belong together.
+        """Check that the arrays are consistent.
 
         Args:
-            where: what to name in the message.
+            where: name of the source for error messages.
 
         Raises:
-            InputError: they do not.
+            InputError: the arrays are inconsistent.
         """
         vertices, features = len(self.template_m), self.pose_dirs.shape[-1]
         expected = {
@@ -95,7 +95,7 @@ class BodyArrays:
 
 
 def write_arrays(arrays: BodyArrays, path: Path) -> None:
-    """Writes a file that a reader either finds whole or not at all."""
+    """Write a body's arrays atomically."""
     from safetensors.numpy import save
 
     tensors = {f.name: getattr(arrays, f.name) for f in fields(arrays)}
@@ -111,10 +111,10 @@ def write_arrays(arrays: BodyArrays, path: Path) -> None:
 
 
 def read_arrays(path: Path) -> BodyArrays:
-    """Reads and checks a converted body.
+    """Read and check a converted body.
 
     Raises:
-        InputError: there is no such file, or it holds something else.
+        InputError: the file does not exist, or contains something else.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -128,16 +128,16 @@ def read_arrays(path: Path) -> BodyArrays:
                 raise InputError(
                     f"{path} says format {found!r}, expected {FORMAT!r}; convert yours again: python -m meshtto body"
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
         arrays = BodyArrays(**json.loads(words["body"]), **tensors)
     except InputError:
         raise
     except SafetensorError:
-        told = explain(path, "a safetensors file")
-        raise InputError(f"body {path} {told}; convert yours with: python -m meshtto body import SMPL.pkl") from None
+        problem = explain(path, "a safetensors file")
+        raise InputError(f"body {path} {problem}; convert yours with: python -m meshtto body import SMPL.pkl") from None
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path} is no converted body ({reason(error)}); convert yours with: python -m meshtto body import SMPL.pkl"
+            f"{path} is not a converted body ({reason(error)}); convert with: python -m meshtto body import SMPL.pkl"
         ) from None
     arrays.check(str(path))
     return arrays

@@ -1,8 +1,8 @@
-"""The built-in body: anny put into SMPL's shape. Nothing to download, nothing to register; see docs/body.md.
+"""Build the built-in body from anny in SMPL's shape, without downloads or registration; see docs/body.md.
 
-Many adult bodies of anny are put into a T and measured. Their mean is the template, their ten strongest directions of
-variation are the shape directions (one unit is one standard deviation, as in SMPL), the skinning weights of anny's 104
-bones are added up for the 24 joints, and joints are found as means of nearby vertices. The mesh is that of
+Many adult bodies of anny are posed as a T and measured. Their mean is the template, their ten principal components are
+the shape directions (one unit is one standard deviation, as in SMPL), the skinning weights of anny's 104 bones are
+summed for the 24 joints, and joints are fitted as weighted means of nearby vertices. The mesh is that of
 :mod:`hamipose.synthetic`, so its renderer can draw the body that is to be recovered.
 """
 
@@ -18,21 +18,21 @@ from hamipose.start_warp import start_warp
 from hamipose.synthetic.articulation import Articulation
 from hamipose.synthetic.collisions import draw_pose
 from meshtto.body.arrays import BodyArrays
-from meshtto.body.fitting import mirror_vertices, sparse_regressor
 from meshtto.body.layer import Body, joint_chain
+from meshtto.body.regressor_fit import mirror_vertices, sparse_regressor
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_of_bones, joint_rotations, t_pose
-from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS, mirror_of
+from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS, mirror_permutation
 
 __all__ = ["VERSION", "People", "build", "sample_people"]
 
-#: Raised whenever the built-in body becomes another one.
+#: Increase when the built-in body changes.
 VERSION = 3
 
 _AGES = (18.0, 80.0)
-_FITTED = 96  # bodies from which regressors are fitted: three equations each
-_NEAREST = 1000  # vertices that may take part in a joint
+_FITTED = 96  # bodies used to fit regressors: three equations each
+_NEAREST = 1000  # candidate vertices per joint
 
-# Where a point sits and which joint carries it: anny's bones (means of where they start), or vertices of the skin.
+# Position of each joint: the mean of the heads of anny's bones.
 _BONES_OF_JOINT = {
     "pelvis": ("upperleg01.L", "upperleg01.R", "spine04", "spine04"),
     "spine1": ("spine04",),
@@ -51,7 +51,7 @@ _BONES_OF_JOINT = {
         )
     },
 }
-# Points of data sets that are no joints: the mean of points, and the joint that carries it.
+# Points of data sets that are not joints: the mean of points, and the joint that moves it.
 _MEANS = {
     "mid_hips": (("left_hip", "right_hip"), "pelvis"),
     "thorax": (("neck", "neck", "left_collar", "right_collar"), "spine3"),
@@ -72,7 +72,7 @@ _H36M = {name: name for name in H36M17} | {"pelvis": "mid_hips", "neck": "thorax
 
 
 class People(NamedTuple):
-    """Bodies at rest in a T, in SMPL's axes, the pelvis at the origin, each its own mirror image."""
+    """BodyCache in a T-pose, in SMPL's axes, with the pelvis at the origin, each symmetric."""
 
     vertices_m: Float[np.ndarray, "body vertex 3"]
     joints_m: Float[np.ndarray, "body 24 3"]
@@ -89,12 +89,12 @@ def _anny() -> Any:
 
 
 def sample_people(model: Any, count: int, seed: int) -> People:
-    """Adults drawn from anny's own distribution of shapes, which follows the WHO's tables of height and weight.
+    """Draw adults from anny's own shape distribution, which follows the WHO's tables of height and weight.
 
     Args:
-        model: of anny.
-        count: how many.
-        seed: which ones.
+        model: the anny model.
+        count: number of bodies.
+        seed: random seed.
     """
     from anny.shape_distribution import SimpleShapeDistribution
 
@@ -108,7 +108,7 @@ def sample_people(model: Any, count: int, seed: int) -> People:
     vertices -= joints[:, :1]
     joints -= joints[:, :1].copy()
     other, flip = mirror_vertices(vertices.mean(0)), np.array([-1, 1, 1])
-    sides = list(mirror_of(SMPL24))
+    sides = list(mirror_permutation(SMPL24))
     return People((vertices + vertices[:, other] * flip) / 2, (joints + joints[:, sides] * flip) / 2)
 
 
@@ -127,7 +127,7 @@ def _in_a_t(model: Any, shapes: dict[str, torch.Tensor]) -> tuple[np.ndarray, np
 def _shape_space(
     vertices_m: Float[np.ndarray, "body vertex 3"],
 ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3 10"]]:
-    """Mean and ten principal directions, each as long as its standard deviation, positive where bodies get taller."""
+    """Return mean and ten principal directions of one standard deviation, positive where bodies get taller."""
     mean = vertices_m.mean(0)
     spread = (vertices_m - mean).reshape(len(vertices_m), -1)
     values, vectors = np.linalg.eigh(spread @ spread.T / (len(spread) - 1))
@@ -150,7 +150,7 @@ def _fit_all(
     template: Float[np.ndarray, "vertex 3"],
     other: Int[np.ndarray, " vertex"],
 ) -> Float[np.ndarray, "name vertex"]:
-    """A regressor's row per name; right rows are left ones mirrored, middle ones their own mirror image."""
+    """Fit a regressor row per name; right rows mirror left ones, central ones are symmetric."""
     rows: dict[str, np.ndarray] = {}
     for name in names:
         if not name.startswith("right_"):
@@ -163,7 +163,7 @@ def _fit_all(
 
 
 def _picked(model: Any, template: Float[np.ndarray, "vertex 3"], joint: Int[np.ndarray, " vertex"]) -> dict[str, int]:
-    """The vertices that stand for face, feet and finger tips; right ones are chosen as mirror images of left ones."""
+    """Choose the vertices of face, feet and finger tips on the left and center; right ones are mirrored later."""
     import anny
 
     regressor = anny.KeypointsRegressor.coco(model)
@@ -178,14 +178,14 @@ def _picked(model: Any, template: Float[np.ndarray, "vertex 3"], joint: Int[np.n
 
 
 def build(people: int = 512, seed: int = 0) -> BodyArrays:
-    """Builds the built-in body in some seconds.
+    """Build the built-in body, in a few seconds.
 
     Args:
-        people: bodies that are measured.
-        seed: which ones.
+        people: number of measured bodies.
+        seed: random seed.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums of floats are then in the same order on every machine with the same processor
+    torch.set_num_threads(1)  # fixes the order of floating point sums on machines with the same processor
     try:
         return _build(_anny(), people, seed)
     finally:
@@ -203,7 +203,7 @@ def _build(model: Any, people: int, seed: int) -> BodyArrays:
         model.vertex_bone_indices.numpy().T, model.vertex_bone_weights.double().numpy().T, strict=True
     ):
         np.add.at(weights, (np.arange(len(template)), of_bone[bones]), share)
-    weights = (weights + weights[other][:, list(mirror_of(SMPL24))]) / 2
+    weights = (weights + weights[other][:, list(mirror_permutation(SMPL24))]) / 2
     weights /= weights.sum(1, keepdims=True)
 
     some = People(*(array[:_FITTED] for array in bodies))
@@ -232,13 +232,13 @@ def _build(model: Any, people: int, seed: int) -> BodyArrays:
     )
     _fit_posed_rows(arrays, model, other, seed)
     upright = np.broadcast_to(np.eye(3)[:, :2], (len(SMPL24), 3, 2)).copy()
-    upright[0] = np.diag([1.0, -1.0, -1.0])[:, :2]  # facing the camera, whose y points down
+    upright[0] = np.diag([1.0, -1.0, -1.0])[:, :2]  # facing the camera, whose y axis points down
     arrays.mean_rotations6d = upright.reshape(-1)
     return arrays
 
 
 def _fit_posed_rows(arrays: BodyArrays, model: Any, other: Int[np.ndarray, " vertex"], seed: int) -> None:
-    """Fits the regressors that work on posed vertices to points that joints carry with them."""
+    """Fit the regressors on posed vertices to points that move with joints."""
     rng = np.random.default_rng(seed)
     with torch.inference_mode():
         heads = model()["bone_poses"][0, :, :3, 3].double().numpy()

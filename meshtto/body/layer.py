@@ -1,13 +1,13 @@
-r"""Pose and shape → vertices and joints: linear blend skinning as SMPL has it (Loper et al., SIGGRAPH Asia 2015).
+r"""Linear blend skinning of pose and shape as in SMPL (Loper et al., SIGGRAPH Asia 2015).
 
 .. math::
     \bar v = T + S\beta + P\,\mathrm{vec}(R_{1:} - 1), \qquad j = J(T + S\beta), \qquad
     v = \sum_k w_k \left(G_k (\bar v - j_k) + q_k\right)
 
-with :math:`G_k, q_k` the global rotation and position of joint k. The same numbers as ``smplx.SMPL``, which loads the
-arrays; joints at rest come from coefficients (J is linear), the chain goes level by level instead of joint by joint,
-and a body without pose corrections P is not multiplied by zeros, nor by the weights of joints that its vertices do not
-follow (:mod:`meshtto.body.stretches`).
+with :math:`G_k, q_k` the global rotation and position of joint k. The results are those of ``smplx.SMPL``, which loads
+the arrays. For speed, joints in the rest pose are computed from the coefficients (J is linear), the chain is evaluated
+level by level instead of joint by joint, and for a body without pose corrections P zeros are not multiplied, nor are
+weights of joints that a vertex does not depend on (:mod:`meshtto.body.block_skinning`).
 """
 
 from typing import Any, NamedTuple
@@ -17,23 +17,29 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from meshtto.body.arrays import BodyArrays
+from meshtto.body.block_skinning import BlockSkinning
 from meshtto.body.smpl import smplx_model
-from meshtto.body.stretches import Stretches
 from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
 
 __all__ = ["Body", "BodyOutput", "joint_chain"]
 
 
 class BodyOutput(NamedTuple):
-    """A posed body, in the frame of its root's rotation."""
+    """A posed body, in the frame of its root's rotation.
+
+    Attributes:
+        vertices_m: vertices.
+        joints_m: `JOINTS49`.
+        skeleton_m: `SMPL24`, the joints of the kinematic tree.
+    """
 
     vertices_m: Float[Tensor, "batch vertex 3"]
-    joints_m: Float[Tensor, "batch 49 3"]  # JOINTS49
-    skeleton_m: Float[Tensor, "batch 24 3"]  # SMPL24, the joints that turn
+    joints_m: Float[Tensor, "batch 49 3"]
+    skeleton_m: Float[Tensor, "batch 24 3"]
 
 
 def _levels(parents: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
-    """Joints of each depth, and the position of each one's parent among those of the depth above."""
+    """Return the joints of each depth, and the position of each one's parent in the depth above."""
     depth: list[int] = []
     for parent in parents:
         depth.append(0 if parent < 0 else depth[parent] + 1)
@@ -49,7 +55,7 @@ _BACK = [k for _, k in sorted((k, i) for i, k in enumerate(k for level, _ in _LE
 def joint_chain(
     rotations: Float[Tensor, "batch 24 3 3"], rest_m: Float[Tensor, "batch 24 3"]
 ) -> tuple[Float[Tensor, "batch 24 3 3"], Float[Tensor, "batch 24 3"]]:
-    """Global rotation and position of every joint from rotations against the parents and the joints at rest."""
+    """Compute global rotation and position of each joint from rotations relative to parents and rest joints."""
     offsets = torch.cat([rest_m[:, :1], rest_m[:, 1:] - rest_m[:, list(PARENTS24[1:])]], 1)
     turned, placed = [rotations[:, :1]], [offsets[:, :1]]
     for here, parents in _LEVELS[1:]:
@@ -59,10 +65,10 @@ def joint_chain(
     return torch.cat(turned, 1)[:, _BACK], torch.cat(placed, 1)[:, _BACK]
 
 
-#: So many bodies are skinned at once on a processor: what lies between two products then stays near it.
-_TOGETHER = 4
-#: From so many bodies on stretches are faster; fewer have too little work for that many products.
-_MANY = 8
+#: Number of bodies skinned at once on a CPU, so that intermediate results stay in cache.
+_CHUNK = 4
+#: Minimum batch for block skinning; for fewer bodies the overhead of its products dominates.
+_MIN_BLOCK_BATCH = 8
 
 
 def _surface(
@@ -72,7 +78,7 @@ def _surface(
     shape_dirs: Float[Tensor, "10 coordinate"],
     pose_dirs: Float[Tensor, "207 coordinate"] | None,
 ) -> Float[Tensor, "batch 3 vertex"]:
-    r"""At rest, :math:`T + S\beta + P\,\mathrm{vec}(R_{1:} - 1)`; first all x, then all y, all z."""
+    r"""Compute :math:`T + S\beta + P\,\mathrm{vec}(R_{1:} - 1)`; first all x, then all y, all z."""
     surface = torch.addmm(template, shape, shape_dirs)
     if pose_dirs is not None:
         one = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
@@ -81,9 +87,7 @@ def _surface(
 
 
 class _Skin(torch.autograd.Function):
-    """Vertices from the surface at rest and 12 numbers a joint. Autograd alone would take twice as long for gradients:
-    it sums up again what it has spread out.
-    """
+    """Skin the rest surface by 12 numbers per joint; autograd alone would take twice as long for the gradients."""
 
     @staticmethod
     def forward(ctx: Any, surface: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
@@ -98,8 +102,8 @@ class _Skin(torch.autograd.Function):
         surface, maps, weights, of_vertex = ctx.saved_tensors
         gradient = gradients[0].contiguous()
         of_surface = of_maps = None
-        with torch.autocast(surface.device.type, enabled=False):  # backward may be called within such a region
-            if torch.is_grad_enabled():  # a second derivative has to find its way to the maps
+        with torch.autocast(surface.device.type, enabled=False):  # backward may run in an autocast region
+            if torch.is_grad_enabled():  # a second derivative must reach the maps
                 of_vertex = (maps.flatten(0, 2) @ weights).unflatten(0, maps.shape[:3])
             if ctx.needs_input_grad[0]:
                 x, y, z = of_vertex[:, :3].unbind(2)
@@ -118,7 +122,7 @@ def _skin(
     moved: Float[Tensor, "batch 24 3"],
     weights: Float[Tensor, "24 vertex"],
 ) -> Float[Tensor, "batch 3 vertex"]:
-    """Every vertex under the mean of its joints' motions. Vertices come last: all products run along memory."""
+    """Skin all vertices. Vertices are the last dimension, so that all products are contiguous."""
     maps = torch.cat([turned, moved[..., None]], 3).permute(0, 3, 2, 1)  # batch, 4 columns, 3 rows, joint
     vertices: Tensor = _Skin.apply(surface, maps.contiguous(), weights)  # type: ignore[no-untyped-call]
     return vertices
@@ -127,11 +131,11 @@ def _skin(
 class Body(nn.Module):
     """A body model: constant, differentiable in its inputs, in single or double precision (``.double()``).
 
-    Its arrays are no part of a state dict: SMPL's may not be handed on in a checkpoint, and no body belongs to what a
-    network has learnt.
+    Its arrays are not part of a state dict: SMPL's must not be redistributed in a checkpoint, and the body is not
+    something a network has learned.
 
     Args:
-        arrays: what it is made of.
+        arrays: the body's arrays.
 
     Attributes:
         name, gender: from the arrays.
@@ -178,7 +182,7 @@ class Body(nn.Module):
         keep("rest_joint_dirs", (regressor @ shape_dirs.mT.double()).float().flatten(1))
         picked = torch.zeros(len(arrays.picked), len(arrays.template_m))
         picked[torch.arange(len(arrays.picked)), model.vertex_joint_selector.extra_joints_idxs] = 1
-        # Rows over the few vertices that they need: a gather and a small product.
+        # Rows restricted to the few vertices they need: a gather and a small product.
         for name, rows in (
             ("extra", torch.cat([picked, torch.tensor(arrays.extra_regressor, dtype=torch.float32)])),
             ("h36m", torch.tensor(arrays.h36m_regressor, dtype=torch.float32)),
@@ -186,14 +190,14 @@ class Body(nn.Module):
             needed = rows.abs().amax(0).nonzero()[:, 0]
             keep(f"{name}_index", needed)
             keep(f"{name}_rows", rows[:, needed])
-        # What is needed to skin these few alone.
+        # What is needed to skin only these vertices.
         for name in ("template", "shape_dirs", "pose_dirs"):
             whole = getattr(self, name)
             few = None if whole is None else whole.unflatten(-1, (3, -1))[..., self.extra_index].flatten(-2)
             self.register_buffer(f"extra_{name}", few, persistent=False)
         keep("extra_weights", self.weights[:, self.extra_index])
-        sparse = None if self.pose_dirs is not None else Stretches(self.weights, self.template, self.shape_dirs)
-        self.stretches = sparse if sparse is not None and sparse.worthwhile else None
+        blocks = None if self.pose_dirs is not None else BlockSkinning(self.weights, self.template, self.shape_dirs)
+        self.block_skinning = blocks if blocks is not None and blocks.worthwhile else None
         self._candidates = list(CANDIDATES)
         self._evaluation = [H36M17.index(name) for name in EVALUATION14]
 
@@ -203,40 +207,40 @@ class Body(nn.Module):
         shape: Float[Tensor, "batch 10"],
         translation_m: Float[Tensor, "batch 3"] | None = None,
     ) -> BodyOutput:
-        """Poses a batch.
+        """Pose a batch.
 
         Args:
-            rotations: of every joint against its parent, the root's against the frame of the result.
+            rotations: of each joint relative to its parent; the root's is relative to the frame of the result.
             shape: coefficients.
-            translation_m: added to everything; the body is turned about its pelvis at rest, not about the origin.
+            translation_m: added to everything; the body rotates about its rest pelvis, not about the origin.
         """
         with torch.autocast(self.template.device.type, enabled=False):
             rotations, shape = rotations.to(self.template.dtype), shape.to(self.template.dtype)
             turned, moved, skeleton = self._chain(rotations, shape, translation_m)
-            if self.stretches is not None and shape.device.type == "cpu" and len(shape) >= _MANY:
-                vertices = self.stretches(turned, moved, shape)
+            if self.block_skinning is not None and shape.device.type == "cpu" and len(shape) >= _MIN_BLOCK_BATCH:
+                vertices = self.block_skinning(turned, moved, shape)
             else:
-                vertices = self._densely(rotations, shape, turned, moved)
+                vertices = self._dense_skinning(rotations, shape, turned, moved)
             joints = self._joints(rotations, shape, turned, moved, skeleton)
         return BodyOutput(vertices.mT, joints, skeleton)
 
-    def _densely(
+    def _dense_skinning(
         self,
         rotations: Float[Tensor, "batch 24 3 3"],
         shape: Float[Tensor, "batch 10"],
         turned: Float[Tensor, "batch 24 3 3"],
         moved: Float[Tensor, "batch 24 3"],
     ) -> Float[Tensor, "batch 3 vertex"]:
-        """Vertices, each of which might follow all joints."""
+        """Skin all vertices with all joints."""
         surface = _surface(rotations, shape, self.template, self.shape_dirs, self.pose_dirs)
-        together = _TOGETHER if surface.device.type == "cpu" else max(len(surface), 1)
-        parts = zip(*(x.split(together) for x in (surface, turned, moved)), strict=True)
+        size = _CHUNK if surface.device.type == "cpu" else max(len(surface), 1)
+        parts = zip(*(x.split(size) for x in (surface, turned, moved)), strict=True)
         return torch.cat([_skin(rest, rotation, shift, self.weights) for rest, rotation, shift in parts])
 
     def joints(
         self, rotations: Float[Tensor, "batch 24 3 3"], shape: Float[Tensor, "batch 10"]
     ) -> Float[Tensor, "batch 49 3"]:
-        """The joints of :meth:`forward` without its vertices: of these, a few hundred are all that joints need."""
+        """Return the joints of :meth:`forward` without its vertices; joints depend on a few hundred of them."""
         with torch.autocast(self.template.device.type, enabled=False):
             rotations, shape = rotations.to(self.template.dtype), shape.to(self.template.dtype)
             return self._joints(rotations, shape, *self._chain(rotations, shape))
@@ -247,7 +251,7 @@ class Body(nn.Module):
         shape: Float[Tensor, "batch 10"],
         translation_m: Float[Tensor, "batch 3"] | None = None,
     ) -> tuple[Float[Tensor, "batch 24 3 3"], Float[Tensor, "batch 24 3"], Float[Tensor, "batch 24 3"]]:
-        """Global rotations, where they take the origin, and the joints themselves."""
+        """Return global rotations, the images of the origin, and the joint positions."""
         rest_m = (self.rest_joints + shape @ self.rest_joint_dirs).view(len(shape), -1, 3)
         turned, skeleton = joint_chain(rotations, rest_m)
         moved = skeleton - (turned @ rest_m[..., None])[..., 0]
@@ -268,11 +272,11 @@ class Body(nn.Module):
         return torch.cat([skeleton, extra], 1)[:, self._candidates]
 
     def h36m_joints(self, vertices_m: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 17 3"]:
-        """`H36M17` regressed from posed vertices."""
+        """Regress `H36M17` from posed vertices."""
         with torch.autocast(vertices_m.device.type, enabled=False):
             return self.h36m_rows.to(vertices_m.dtype) @ vertices_m[:, self.h36m_index]
 
     def evaluation_joints(self, vertices_m: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch 14 3"]:
-        """`EVALUATION14` relative to the regressed pelvis, as MPJPE compares them."""
+        """Regress `EVALUATION14` relative to the regressed pelvis, as MPJPE compares them."""
         joints = self.h36m_joints(vertices_m)
         return joints[:, self._evaluation] - joints[:, H36M17.index("pelvis")][:, None]

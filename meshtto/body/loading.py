@@ -1,7 +1,8 @@
-"""Which body: the built-in one, built once and kept, or the user's SMPL, converted once."""
+"""Load bodies: the built-in one, built once and cached, or the user's converted SMPL files."""
 
 import os
 import re
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from meshtto.body.arrays import BodyArrays, read_arrays, write_arrays
 from meshtto.body.layer import Body
 from meshtto.types import GENDERS
 
-__all__ = ["builtin_path", "load_body", "mean_parameters"]
+__all__ = ["BODIES", "BodySource", "body_source", "builtin_path", "load_body", "mean_parameters"]
 
 
 def builtin_path() -> Path:
-    """Where the built-in body is kept: beside what anny keeps of itself (``ANNY_CACHE_DIR``, ~/.cache/anny)."""
+    """Return the path of the cached built-in body, beside anny's own cache (``ANNY_CACHE_DIR``, ~/.cache/anny)."""
     from importlib.metadata import version
 
     from meshtto.body.builtin import VERSION
@@ -27,53 +28,109 @@ def builtin_path() -> Path:
 
 
 @lru_cache(maxsize=4)
-def _arrays(path: Path, builtin: bool) -> BodyArrays:
-    if builtin and not path.is_file():
-        from meshtto.body.builtin import build
-
-        write_arrays(build(), path)
+def _arrays(path: Path) -> BodyArrays:
     return read_arrays(path)
 
 
+class BodySource(ABC):
+    """Where bodies come from.
+
+    Attributes:
+        gendered: whether there are different bodies for different genders.
+    """
+
+    gendered: bool
+
+    @abstractmethod
+    def load(self, gender: str) -> Body:
+        """Load the body of a gender."""
+
+
+class BuiltinBody(BodySource):
+    """The built-in body, one for all genders; it is built on first use."""
+
+    gendered = False
+
+    def load(self, gender: str) -> Body:
+        """Load the built-in body, or build it."""
+        path = builtin_path()
+        if not path.is_file():
+            from meshtto.body.builtin import build
+
+            write_arrays(build(), path)
+        return Body(_arrays(path))
+
+
+class SmplFile(BodySource):
+    """A converted SMPL file, with those of the other genders beside it.
+
+    Args:
+        path: a file that ``python -m meshtto body import`` wrote.
+    """
+
+    gendered = True
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def load(self, gender: str) -> Body:
+        """Load the body of a gender: ``smpl_male.safetensors`` beside ``smpl_neutral.safetensors``.
+
+        Raises:
+            InputError: there is no such file, or it contains another body.
+        """
+        arrays = _arrays(self.path)
+        if arrays.gender != gender:
+            beside = self.path.with_name(re.sub(f"(?i){arrays.gender}", gender, self.path.name))
+            if beside == self.path or not beside.is_file():
+                raise InputError(
+                    f"{self.path} is a {arrays.gender} body, but a {gender} one is needed; expected it in "
+                    f"{beside.name} beside it, since names state the gender: python -m meshtto body import --out"
+                )
+            arrays = _arrays(beside)
+            if arrays.gender != gender:
+                raise InputError(
+                    f"{beside} is a {arrays.gender} body, but its name says {gender}; convert the right file again"
+                )
+        return Body(arrays)
+
+
+#: BodyCache by name; any other name is the path of a SMPL file.
+BODIES: dict[str, type[BuiltinBody]] = {"builtin": BuiltinBody}
+
+
+def body_source(name_or_path: str) -> BodySource:
+    """Return the source of a body.
+
+    Args:
+        name_or_path: a name in `BODIES`, or a file that ``python -m meshtto body import`` wrote.
+    """
+    return BODIES[name_or_path]() if name_or_path in BODIES else SmplFile(Path(name_or_path))
+
+
 def load_body(name_or_path: str = "builtin", gender: str = "neutral") -> Body:
-    """A body model.
+    """Load a body model.
 
     Args:
         name_or_path: "builtin", or a file that ``python -m meshtto body import`` wrote.
-        gender: of the body wanted. The built-in body is one for all. A file of another gender leads to the one beside
-            it whose name says so: ``smpl_neutral.safetensors`` to ``smpl_male.safetensors``.
+        gender: gender of the body. The built-in body is the same for all. For a file of another gender, the file beside
+            it with that gender in its name is loaded: ``smpl_male.safetensors`` for ``smpl_neutral.safetensors``.
 
     Raises:
-        InputError: no such gender, no such file, or a file that holds no body.
+        InputError: unknown gender, missing file, or a file that does not contain a body.
     """
     if gender not in GENDERS:
         raise InputError(f"gender is {gender!r}, expected one of {', '.join(GENDERS)}")
-    if name_or_path == "builtin":
-        return Body(_arrays(builtin_path(), True))
-    path = Path(name_or_path)
-    arrays = _arrays(path, False)
-    if arrays.gender != gender:
-        beside = path.with_name(re.sub(f"(?i){arrays.gender}", gender, path.name))
-        if beside == path or not beside.is_file():
-            raise InputError(
-                f"{path} is a {arrays.gender} body, asked for is a {gender} one; expected that in {beside.name} beside "
-                "it, since names tell the gender: python -m meshtto body import --out"
-            )
-        arrays = _arrays(beside, False)
-        if arrays.gender != gender:
-            raise InputError(
-                f"{beside} is a {arrays.gender} body, its name says {gender}; convert the right file again"
-            )
-    return Body(arrays)
+    return body_source(name_or_path).load(gender)
 
 
 def mean_parameters(
     body: Body,
 ) -> tuple[Float[Tensor, "144"], Float[Tensor, "10"], Float[Tensor, "3"]]:
-    """Where a regressor starts: pose, shape and camera.
+    """Return the initial pose, shape and camera of a regressor.
 
-    The built-in body starts in its T-pose, upright before the camera; SMPL where ``smpl_mean_params.npz`` says, if it
-    was given when the body was converted. The camera is (scale, x, y) of the crop, (0.9, 0, 0) in every paper.
+    The built-in body starts in its T-pose, upright and facing the camera; SMPL starts from ``smpl_mean_params.npz`` if
+    it was given when the body was converted. The camera is (scale, x, y) of the crop, (0.9, 0, 0) in all papers.
 
     Returns:
         The first two columns of each joint's rotation, row by row (SPIN's layout); coefficients; camera.

@@ -1,4 +1,4 @@
-"""anny's 104 bones as SMPL's 24 joints: which bones make a joint, the T-pose, and a pose of ours as 24 rotations."""
+"""Convert anny's 104 bones to SMPL's 24 joints: bone assignment, T-pose, and poses as 24 rotations."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from meshtto.joints import PARENTS24, SMPL24
 
 __all__ = ["SMPL_FROM_ANNY", "bone_chain", "joint_of_bones", "joint_rotations", "t_pose"]
 
-#: Axes: anny's (x to the left, y to the back, z up) → SMPL's (x to the left, y up, z forward).
+#: From anny's axes (x to the left, y to the back, z up) to SMPL's (x to the left, y up, z forward).
 SMPL_FROM_ANNY = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 
 _SIDES = (("left", "L"), ("right", "R"))
 
-# The bones at which a joint's part of the body starts; every other bone belongs to the part of its parent.
+# The bones at which a joint's body part starts; every other bone belongs to the part of its parent.
 _STARTS = {
     "root": "pelvis",
     "spine04": "spine1",
@@ -37,8 +37,8 @@ _STARTS = {
     },
 }
 
-# The bone whose turn the whole part takes: the last one of the spine's and the thigh's, where twist adds up; the first
-# one of the forearm's, which leaves pronation to the wrist.
+# The bone whose rotation the whole part takes: the last one for spine and thigh, where twist accumulates; the first one
+# for the forearm, which leaves pronation to the wrist.
 _TURNS = {
     "pelvis": "root",
     "spine1": "spine03",
@@ -59,7 +59,7 @@ _TURNS = {
 
 
 def joint_of_bones(bones: Sequence[str], parents: Sequence[int]) -> Int[np.ndarray, " bone"]:
-    """Position in `SMPL24` of the joint that moves each bone."""
+    """Return the index in `SMPL24` of the joint that moves each bone."""
     found: list[int] = []
     for bone, parent in zip(bones, parents, strict=True):
         found.append(SMPL24.index(_STARTS[bone]) if bone in _STARTS else found[parent])
@@ -69,24 +69,24 @@ def joint_of_bones(bones: Sequence[str], parents: Sequence[int]) -> Int[np.ndarr
 def bone_chain(
     rotations: Float[np.ndarray, "pose bone 3 3"], parents: Sequence[int]
 ) -> Float[np.ndarray, "pose bone 3 3"]:
-    """Rotations against the parents → rotations against the world, both in the world's axes."""
+    """Convert rotations relative to parents to global rotations, both in world axes."""
     turned = [rotations[:, 0]]
     turned.extend(turned[parent] @ rotations[:, bone] for bone, parent in enumerate(parents) if parent >= 0)
     return np.stack(turned, 1)
 
 
 def t_pose(bones: Sequence[str], heads: Float[np.ndarray, "body bone 3"]) -> Float[np.ndarray, "body bone 3 3"]:
-    """Rotations of every bone against its parent that make a T: arms and hands level, legs upright, feet flat.
+    """Return the rotation of each bone relative to its parent that results in a T-pose: arms level, legs upright.
 
     Args:
         bones: names.
-        heads: where each bone starts in anny's own rest pose, in anny's axes.
+        heads: head of each bone in anny's rest pose, in anny's axes.
     """
     number = {name: i for i, name in enumerate(bones)}
     out = np.broadcast_to(np.eye(3), (*heads.shape[:2], 3, 3)).copy()
 
     def turn(start: str, end: str, wanted: Float[np.ndarray, "3"], so_far: Float[np.ndarray, "body 3 3"]):
-        """Global rotation of a bone that points as wanted, with no twist beside that of `so_far`."""
+        """Return the global rotation of a bone in the wanted direction, with no twist beyond that of `so_far`."""
         way = heads[:, number[end]] - heads[:, number[start]]
         way = (so_far @ (way / np.linalg.norm(way, axis=1, keepdims=True))[..., None])[..., 0]
         # The smallest rotation from `way` to `wanted` is the inverse of that from `wanted` to `way`.
@@ -112,14 +112,14 @@ def t_pose(bones: Sequence[str], heads: Float[np.ndarray, "body bone 3"]) -> Flo
 def joint_rotations(
     articulation: Articulation, poses: Sequence[Pose], headings: Sequence[float]
 ) -> Float[np.ndarray, "pose 24 3 3"]:
-    """Poses of the synthetic people as rotations of the 24 joints against their parents, from the T-pose.
+    """Convert poses of the synthetic people to rotations of the 24 joints relative to their parents, from the T-pose.
 
-    The root's rotation is against the world in SMPL's axes: y up, z where a heading of 0 looks.
+    The root's rotation is relative to the world in SMPL's axes: y up, z in the direction of heading 0.
 
     Args:
-        articulation: of the reference body, from which angles are measured.
-        poses: in joint angles.
-        headings: turn of each body about the vertical, degrees.
+        articulation: the reference body, from which angles are measured.
+        poses: poses in joint angles.
+        headings: rotation of each body about the vertical axis, in degrees.
     """
     bones, parents = articulation.bones, articulation.parents
     rest = bone_chain(t_pose(bones, articulation.heads[None]), parents)

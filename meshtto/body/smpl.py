@@ -1,4 +1,4 @@
-"""Arrays → ``smplx.SMPL``. The only import of smplx, whose code is licensed for non-commercial use."""
+"""Convert arrays to ``smplx.SMPL``. This is the only import of smplx, whose license is non-commercial."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from meshtto.joints import PARENTS24
 
 __all__ = ["smplx_model"]
 
-#: How smplx calls the vertices of `meshtto.joints.PICKED_VERTICES`.
+#: smplx's names of the vertices `meshtto.joints.PICKED_VERTICES`.
 _SMPLX_NAMES = (
     *("nose", "reye", "leye", "rear", "lear"),
     *("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"),
@@ -22,10 +22,10 @@ _SMPLX_NAMES = (
 
 
 def smplx_model(arrays: BodyArrays) -> smplx.SMPL:
-    """The model as smplx loads it, without parameters of its own.
+    """Return the model as smplx loads it, without parameters of its own.
 
-    A body without pose corrections is given a single column of zeros, for smplx cannot do without any: its own
-    `forward` then needs ``posedirs`` of 207 rows.
+    A body without pose corrections gets a single column of zeros, because smplx requires some: its own `forward` then
+    needs ``posedirs`` with 207 rows.
     """
     corrections = arrays.pose_dirs if arrays.pose_dirs.shape[-1] else np.zeros((len(arrays.template_m), 3, 1))
     struct = Struct(
@@ -38,7 +38,7 @@ def smplx_model(arrays: BodyArrays) -> smplx.SMPL:
         kintree_table=np.stack([np.array(PARENTS24), np.arange(len(PARENTS24))]).astype(np.int64),
     )
     ids = dict(zip(_SMPLX_NAMES, (int(i) for i in arrays.picked), strict=True))
-    with contextlib.redirect_stdout(io.StringIO()):  # it warns of ten coefficients, which is what we want
+    with contextlib.redirect_stdout(io.StringIO()):  # suppress its warning about ten coefficients
         return smplx.SMPL(
             model_path="",
             data_struct=struct,

@@ -1,4 +1,4 @@
-"""The command line's front door: answers for help at once, and loads what is heavy when a verb needs it."""
+"""Entry point of the command line: prints help at once and imports heavy modules only when a verb needs them."""
 
 from collections.abc import Sequence
 
@@ -9,59 +9,60 @@ __all__ = ["main"]
 HELP = """\
 usage: python -m meshtto VERB [options]
 
-Human meshes from single images, with test-time optimisation inside training.
+Human meshes from single images, with test-time optimization inside training.
 
 training and evaluation
-  fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly
-  validate  --config FILE --ckpt_path CKPT     scores on validation and report sets, after every step of adaptation
-  test      --config FILE --ckpt_path CKPT     the same, as the last word on a run
+  fit       --config FILE [--ckpt_path CKPT]   train; CKPT resumes an interrupted run exactly
+  validate  --config FILE --ckpt_path CKPT     scores on validation and report sets, after every adaptation step
+  test      --config FILE --ckpt_path CKPT     final evaluation on the same sets
   predict   --config FILE --ckpt_path CKPT     predictions for a data set (data.predict) as an NPZ file
   evaluate  --predictions FILE.npz --data NAME [--OPTION VALUE …]
-                                               anyone's vertices, joints or SMPL parameters under the same protocol
-  report    [--scale small|paper] [--dry-run]  the paper's table: runs what it lacks, writes Markdown, CSV and plots
+                                               scores of external vertices, joints or SMPL parameters
+  experiments [--scale small|paper] [--dry-run]
+                                               the paper's table: runs missing experiments, writes Markdown, CSV, plots
 
-your pictures
+your images
   predict   IMAGE|FOLDER|VIDEO --checkpoint CKPT [--keypoints FILE.json | --pose-checkpoint CKPT] [--steps 14]
-                                               overlay, side view, OBJ, GLB, NPZ and JSON of every person; a video too
-  app       --checkpoint CKPT [--pose-checkpoint CKPT]       a page to drop photos on: meshes to turn, every step
+                                               overlay, side view, OBJ, GLB, NPZ and JSON of every person; also videos
+  app       --checkpoint CKPT [--pose-checkpoint CKPT]       web page for single photos: rotatable meshes, every step
 
 body and data
-  body import SMPL_NEUTRAL.pkl --out FILE …    read the SMPL file that you registered for, safely, once
-  body show | data show | data check           bodies and data sets as pictures; what is wrong with a data set
+  body import SMPL_NEUTRAL.pkl --out FILE …    convert the SMPL file that you registered for, safely, once
+  body show | data show | data check           preview bodies and data sets; check a data set
   body --help, data --help                     options of these verbs
 
 configs
-  configs/meshtto/ holds one file per experiment; each states only how it differs from the file that its line
-  `inherit:` names. Every value can be overridden:
+  configs/meshtto/ has one file per experiment, which only states differences from the files in its line `inherit:`.
+  Every value can be overridden:
     --model.init_args.inner.steps 2 --trainer.max_epochs 10 --data.batch_size 16
-  --config may be repeated; later files win, and the command line wins over all of them.
-  A checkpoint's own options never override a config.
+  --config can be repeated; later files take precedence, and the command line overrides all of them.
+  Options stored in a checkpoint never override a config.
 
 more
-  python -m meshtto fit --print_config --config FILE    everything that a run would use
-  python -m meshtto fit --help                          every option (long; takes some seconds)
+  python -m meshtto fit --print_config --config FILE    print the complete config of a run
+  python -m meshtto fit --help                          all options (long; takes some seconds)
   python -m meshtto evaluate --help, predict --help     options of these verbs
-  --debug                                               the whole traceback when something goes wrong
+  --debug                                               show the full traceback of an error
 
-exit status: 0 done, 2 something that you can put right (one line says what), 130 interrupted,
+exit status: 0 success, 2 a mistake that you can fix (one line explains it), 130 interrupted,
              1 anything else
 """
 
-#: Besides fit, validate, test and predict by a config.
+#: Verbs other than fit, validate, test and predict with a config.
 _VERBS = {
     "predict": "meshtto.cli.predict",
     "app": "meshtto.cli.app",
     "evaluate": "meshtto.cli.evaluate",
-    "report": "meshtto.cli.report",
+    "experiments": "meshtto.cli.experiments",
     "body": "meshtto.cli.body",
     "data": "meshtto.cli.data",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; returns the exit status. See :func:`hamipose.cli.front_door.answer`.
+    """Run a verb and return the exit status, see :func:`hamipose.cli.front_door.answer`.
 
     Args:
-        arguments: what follows the program's name; those of the process where None.
+        arguments: the command line without the program's name; default: that of the process.
     """
     return answer(arguments, "meshtto", HELP, _VERBS)

@@ -1,4 +1,4 @@
-"""A parser of short verbs: no abbreviations, and mistakes in one line."""
+"""Argument parser of short verbs, without abbreviations and with one-line errors."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ __all__ = ["Arguments"]
 
 
 class Arguments(arguments.Arguments):
-    """That of both packages, for ``python -m meshtto``.
+    """The parser of both packages, for ``python -m meshtto``.
 
     Args:
-        verb: what follows ``python -m meshtto``.
+        verb: the verb after ``python -m meshtto``.
         description: a sentence for ``--help``.
-        epilog: examples, kept as they stand.
+        epilog: examples, printed verbatim.
     """
 
     def __init__(self, verb: str, description: str, epilog: str, **options: Any) -> None:

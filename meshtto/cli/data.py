@@ -1,4 +1,4 @@
-"""The verb `data`: look at the data sets of mesh recovery, built-in pictures included."""
+"""The verb `data`: check and preview the data sets of mesh recovery, including built-in images."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ __all__ = ["main"]
 
 _EXAMPLES = """\
 examples
-  data show builtin --out people.png                                   built-in pictures: labels, evidence, mesh, views
+  data show builtin --out people.png                           built-in images: labels, evidence, mesh, augmented views
   data check 3dpw --root DATA/3dpw --body body/smpl_neutral.safetensors
   data show 3dpw --root DATA/3dpw --split test --evidence detector --out 3dpw.png
   data check spin --root DATA/coco --file DATA/coco2014part_cliffGT.npz
@@ -20,7 +20,7 @@ examples
 data sets
   builtin, {names}
 
-docs/mesh_data.md says where each comes from and what its people have.
+docs/mesh_data.md describes their sources and labels.
 """
 
 
@@ -32,44 +32,44 @@ def _parser(names: list[str]) -> Arguments:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (
-        ("check", "say what is there, what is missing, where to get it, and which splits result"),
+        ("check", "report what is present, what is missing, where to get it, and the resulting splits"),
         ("show", "write a contact sheet: labels, 2D evidence, mesh, augmented views"),
     ):
         sub = verbs.add_parser(verb, help=text, epilog=parser.epilog)
-        sub.add_argument("name", metavar="NAME", choices=["builtin", *names], help="which data set")
+        sub.add_argument("name", metavar="NAME", choices=["builtin", *names], help="the data set")
         sub.add_argument("--root", default="cache/meshes", help="folder of the set")
-        sub.add_argument("--file", help="of spin: the .npz of annotations")
-        sub.add_argument("--body", help="of 3dpw and show: converted SMPL file; built-in pictures need none")
-        sub.add_argument("--mosh", help="of h36m: folder of MoSh's labels")
+        sub.add_argument("--file", help="for spin: the .npz of annotations")
+        sub.add_argument("--body", help="for 3dpw and show: converted SMPL file; built-in images need none")
+        sub.add_argument("--mosh", help="for h36m: folder of MoSh's labels")
         if verb == "show":
-            sub.add_argument("--split", help="the first one where not given")
-            sub.add_argument("--out", required=True, type=Path, help="the picture to write, .png or .jpg")
+            sub.add_argument("--split", help="default: the first one")
+            sub.add_argument("--out", required=True, type=Path, help="image to write, .png or .jpg")
             sub.add_argument("--count", type=at_least(1), default=6, help="number of people")
-            sub.add_argument("--look", help="of builtin: plain or photo (the default)")
-            sub.add_argument("--evidence", help="truth, detector or none; the set's own default where not given")
-            sub.add_argument("--height", type=at_least(1), default=256, help="of the crops in pixels")
+            sub.add_argument("--style", help="for builtin: plain or photo (default)")
+            sub.add_argument("--evidence", help="truth, detector or none (default: that of the set)")
+            sub.add_argument("--height", type=at_least(1), default=256, help="height of the crops in pixels")
             sub.add_argument("--width", type=at_least(1), default=192)
             sub.add_argument("--seed", type=at_least(0), default=0)
     return parser
 
 
-#: Options that some sets alone have.
-_ONLY = {"file": ("spin",), "mosh": ("h36m",), "look": ("builtin",)}
+#: Options that only some sets have.
+_ONLY = {"file": ("spin",), "mosh": ("h36m",), "style": ("builtin",)}
 
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:
-    """What the loader of a named set takes.
+    """Return the arguments of a named set's loader.
 
     Raises:
-        InputError: an option that this set does not have, or one that it lacks.
+        InputError: an option that does not apply to this set, or a missing one.
     """
     for name, sets in _ONLY.items():
         if given.name not in sets and getattr(given, name, None) is not None:
-            raise InputError(f"--{name} is an option of {', '.join(sets)} alone; leave it out for {given.name}")
+            raise InputError(f"--{name} only applies to {', '.join(sets)}; leave it out for {given.name}")
     if given.name == "builtin" and (given.body or getattr(given, "split", None)):
-        raise InputError("built-in pictures have one body and no splits; leave out --body and --split")
+        raise InputError("built-in images have one body and no splits; leave out --body and --split")
     if given.verb == "check" and given.body and given.name != "3dpw":
-        raise InputError(f"--body is of no use in checking {given.name}; leave it out")
+        raise InputError(f"--body does not apply to checking {given.name}; leave it out")
     options: dict[str, Any] = {}
     if given.name == "spin":
         if given.file is None:
@@ -85,12 +85,12 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Carry out `data VERB …`.
+    """Run `data VERB …`.
 
     Raises:
-        InputError: something that the user can put right.
+        InputError: a mistake that the user can fix.
     """
-    from meshtto.data.about import RELEASES, release
+    from meshtto.data.catalog import RELEASES, release
 
     given = _parser(list(RELEASES)).parse_args(arguments)
     if given.verb == "check":
@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> None:
     if given.name == "builtin":
         from meshtto.data import BuiltinMeshes
 
-        dataset: Any = BuiltinMeshes(given.look or "photo", given.count, root=given.root, **options)
+        dataset: Any = BuiltinMeshes(given.style or "photo", given.count, root=given.root, **options)
     else:
         about = release(given.name)
         dataset = about.dataset(given.root, given.split or next(iter(about.splits)), **options)
@@ -111,11 +111,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
-    from meshtto.data.about import release
-    from meshtto.data.report import check
+    from meshtto.data.catalog import release
+    from meshtto.data.inspection import check
 
     if given.name == "builtin":
-        raise InputError("built-in pictures are made when they are asked for; expected the name of another data set")
+        raise InputError("built-in images are rendered on demand; expected the name of another data set")
     about, options = release(given.name), _options(given)
     datasets = {split: about.dataset(given.root, split, **options) for split in about.splits}
     if not check(about, given.root, datasets):
@@ -125,7 +125,7 @@ def _check(given: argparse.Namespace) -> None:
 def _show(given: argparse.Namespace, dataset: Any) -> None:
     from hamipose.io.image_file import write_image
     from meshtto.body import load_body
-    from meshtto.data.report import contact_sheet
+    from meshtto.data.inspection import contact_sheet
     from meshtto.types import GENDERS
 
     bodies = {}
@@ -135,7 +135,7 @@ def _show(given: argparse.Namespace, dataset: Any) -> None:
         for number, gender in enumerate(GENDERS):
             try:
                 bodies[number] = load_body(given.body, gender)
-            except InputError:  # a set needs some of the genders only
+            except InputError:  # a set may need only some of the genders
                 continue
         if not bodies:
             load_body(given.body)

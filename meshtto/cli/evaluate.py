@@ -1,4 +1,4 @@
-"""``python -m meshtto evaluate``: anyone's predicted meshes under the protocol of the tables."""
+"""The verb `evaluate`: score external mesh predictions under the protocol of the tables."""
 
 import json
 from pathlib import Path
@@ -10,24 +10,24 @@ from meshtto.cli.arguments import Arguments
 __all__ = ["main"]
 
 _FORMATS = """\
-the NPZ file holds, in metres, one of
+the NPZ file contains, in meters, one of
   vertices_m [N, V, 3]                                    in the frame of the camera, no translation
   joints_m [N, 14, 3]                                     relative to the pelvis regressed with them
   shape [N, 10] with rotations [N, 24, 3, 3] or pose [N, 72]
-and, where rows are not in the data set's order, index [N].
+and, if rows are not in the data set's order, index [N].
 example
   python -m meshtto evaluate --predictions theirs.npz --data BuiltinMeshes --count 256 --seed 1 --size 160
 """
 
 
 def main(arguments: list[str]) -> None:
-    """Evaluate.
+    """Score a prediction file.
 
     Args:
-        arguments: what follows the verb.
+        arguments: the command line after the verb.
     """
-    said = "Scores predictions under the protocol of the tables. Options of the data set follow its name."
-    parser = Arguments("evaluate", said, _FORMATS)
+    description = "Scores predictions under the protocol of the tables. Options of the data set follow its name."
+    parser = Arguments("evaluate", description, _FORMATS)
     parser.add_argument("--predictions", required=True, help="NPZ file")
     parser.add_argument("--data", required=True, help="a data set of meshtto.data, such as BuiltinMeshes")
     parser.add_argument("--body", default="builtin", help="builtin, or a file of `body import`")
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     import meshtto.data
     from meshtto.body import load_body
     from meshtto.data.base import MeshDataset
-    from meshtto.report.evaluation import evaluate, read_arrays, read_predictions
+    from meshtto.evaluation.prediction_scores import evaluate, read_arrays, read_predictions
 
     dataset = named_set(given.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
     read_arrays(given.predictions)

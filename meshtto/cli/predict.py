@@ -1,4 +1,4 @@
-"""The verb `predict` in its short form: pictures in, meshes and pictures of them out."""
+"""The verb `predict` without a config: from images or a video to meshes and overlays."""
 
 import sys
 from pathlib import Path
@@ -13,40 +13,40 @@ __all__ = ["main"]
 _EXAMPLES = """\
 examples
   python -m meshtto predict photos/ --checkpoint mesh.ckpt --pose-checkpoint runs/photos
-  python -m meshtto predict clip.mp4 --checkpoint mesh.ckpt --pose-checkpoint pose.ckpt --steps 14 --every 5
-  python -m meshtto predict group.jpg --checkpoint mesh.ckpt --keypoints people.json       several people in a picture
+  python -m meshtto predict clip.mp4 --checkpoint mesh.ckpt --pose-checkpoint pose.ckpt --steps 14 --frame-stride 5
+  python -m meshtto predict group.jpg --checkpoint mesh.ckpt --keypoints people.json       several people in an image
   python -m meshtto predict photos/ --checkpoint mesh.ckpt                                 no keypoints, no adaptation
 """
 
 
 def _parser() -> Arguments:
-    parser = Arguments("predict", "Meshes of the people in pictures or a video, fitted to their keypoints.", _EXAMPLES)
-    parser.add_argument("input", help="a picture, a folder of pictures, or a video")
-    parser.add_argument("--checkpoint", required=True, help="what `fit` saved")
-    parser.add_argument("--keypoints", help="2D keypoints: COCO's format, or OpenPose's for one picture")
+    parser = Arguments("predict", "Meshes of the people in images or a video, fitted to their keypoints.", _EXAMPLES)
+    parser.add_argument("input", help="an image, a folder of images, or a video")
+    parser.add_argument("--checkpoint", required=True, help="checkpoint saved by `fit`")
+    parser.add_argument("--keypoints", help="2D keypoints: COCO's format, or OpenPose's for one image")
     parser.add_argument(
         "--pose-checkpoint", help="find one person's 2D keypoints with this model: a model folder, run or checkpoint"
     )
     parser.add_argument(
-        "--steps", type=int, help="of adaptation, over all its phases; with keypoints, by default those of training"
+        "--steps", type=int, help="adaptation steps in all phases, with keypoints (default: as in training)"
     )
-    parser.add_argument("--least", type=float, default=0.1, help="keypoints of less confidence are not used (0.1)")
-    parser.add_argument("--out", type=Path, default=Path("meshes"), help="folder to write to")
-    parser.add_argument("--focal", type=float, help="focal length in pixels; the picture's diagonal where not known")
-    parser.add_argument("--body", help="file of the body model, where it is elsewhere than in training")
-    parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
-    parser.add_argument("--frame-meshes", action="store_true", help="OBJ and GLB also of a video's frames")
-    parser.add_argument("--no-pictures", action="store_true", help="no PNG files (a video's overlay is written)")
+    parser.add_argument("--min-confidence", type=float, default=0.1, help="ignore keypoints of lower confidence (0.1)")
+    parser.add_argument("--out", type=Path, default=Path("meshes"), help="output folder")
+    parser.add_argument("--focal", type=float, help="focal length in pixels (default: the image's diagonal)")
+    parser.add_argument("--body", help="file of the body model, if it has moved since training")
+    parser.add_argument("--frame-stride", type=int, default=1, help="use every n-th frame of a video")
+    parser.add_argument("--frame-meshes", action="store_true", help="write OBJ and GLB files for a video's frames too")
+    parser.add_argument("--no-pictures", action="store_true", help="write no PNG files (but a video's overlay)")
     parser.add_argument("--batch-size", type=int, help="people adapted together (16; 1 if a batch shares its weights)")
-    parser.add_argument("--device", default=None, help="such as cpu or cuda:1; by default the first GPU, if any")
+    parser.add_argument("--device", default=None, help="such as cpu or cuda:1 (default: the first GPU, if any)")
     return parser
 
 
 def _check(given: Any) -> None:
-    if given.every < 1 or (given.steps or 0) < 0 or (given.focal is not None and given.focal <= 0):
-        raise InputError("--every is expected to be at least 1, --steps at least 0, --focal above 0")
-    if not 0 <= given.least <= 1 or (given.batch_size is not None and given.batch_size < 1):
-        raise InputError("--least is expected to be in 0 … 1, --batch-size at least 1")
+    if given.frame_stride < 1 or (given.steps or 0) < 0 or (given.focal is not None and given.focal <= 0):
+        raise InputError("--frame-stride must be at least 1, --steps at least 0, --focal above 0")
+    if not 0 <= given.min_confidence <= 1 or (given.batch_size is not None and given.batch_size < 1):
+        raise InputError("--min-confidence must be in 0 … 1, --batch-size at least 1")
     if given.keypoints and given.pose_checkpoint:
         raise InputError("--keypoints and --pose-checkpoint are both given; expected one of them")
     if given.steps and not given.keypoints and not given.pose_checkpoint:
@@ -60,21 +60,21 @@ def _folder(out: Path) -> None:
     try:
         check_folder(out)
     except OSError as error:
-        raise InputError(f"--out {out} cannot be made ({error.strerror}); give another folder") from None
+        raise InputError(f"--out {out} cannot be created ({error.strerror}); give another folder") from None
 
 
-def _name(what: str, lines: list[str], most: int = 5) -> None:
+def _print_notes(kind: str, lines: list[str], most: int = 5) -> None:
     for line in lines[:most]:
-        print(f"{what}: {line}", file=sys.stderr)
+        print(f"{kind}: {line}", file=sys.stderr)
     if len(lines) > most:
-        print(f"{what}: {len(lines) - most} more", file=sys.stderr)
+        print(f"{kind}: {len(lines) - most} more", file=sys.stderr)
 
 
 def main(arguments: list[str]) -> None:
-    """Predict.
+    """Recover meshes and write them.
 
     Args:
-        arguments: what follows the verb.
+        arguments: the command line after the verb.
     """
     given = _parser().parse_args(arguments)
     _check(given)
@@ -82,52 +82,59 @@ def main(arguments: list[str]) -> None:
     from rich.progress import Progress
 
     from meshtto.predict.files import Files, PictureFiles, VideoFiles
+    from meshtto.predict.frames import open_frames
     from meshtto.predict.keypoints import KeypointFile, Source
     from meshtto.predict.model import open_method, phases_of
-    from meshtto.predict.pictures import open_pictures
-    from meshtto.predict.pose import PoseModel
-    from meshtto.predict.recovering import Recovering
+    from meshtto.predict.pose_evidence import PoseModel
+    from meshtto.predict.recover import Recoverer
 
     source: Source | None = None
     if given.pose_checkpoint:
         source = PoseModel(given.pose_checkpoint, given.device)
-    pictures = open_pictures(given.input, given.every)
+    frames = open_frames(given.input, given.frame_stride)
     if given.keypoints:
         source = file = KeypointFile(given.keypoints)
-        if not file.names_pictures and len(pictures) > 1:
-            raise InputError(f"{file} names no picture, and {given.input} holds {len(pictures)}; give COCO's format")
-        file.check(pictures.paths)
+        if not file.names_pictures and len(frames) > 1:
+            raise InputError(f"{file} names no image, and {given.input} contains {len(frames)}; give COCO's format")
+        file.check(frames.paths)
     method = open_method(given.checkpoint, given.body, given.device)
     if given.focal is not None and not method.regressor.camera.uses_focal:
         raise InputError(
-            f"--focal {given.focal:g} is given, but a network of kind {method.options.kind} has a camera of its own "
-            "for each crop; leave --focal out"
+            f"--focal {given.focal:g} is given, but a network of kind {method.options.kind} uses its own camera for "
+            "each crop; leave --focal out"
         )
     phases = phases_of(method, given.steps) if source else []
-    recovering = Recovering(method, source, phases, focal_px=given.focal, least=given.least, together=given.batch_size)
+    recoverer = Recoverer(
+        method,
+        source,
+        phases,
+        focal_px=given.focal,
+        min_confidence=given.min_confidence,
+        batch_size=given.batch_size,
+    )
     _folder(given.out)
     if source is None:
-        print("no keypoints: each picture is one person, predicted without adaptation", file=sys.stderr)
+        print("no keypoints: each image is treated as one person, predicted without adaptation", file=sys.stderr)
     elif given.steps is None and not phases:
-        print(f"{given.checkpoint} does not adapt: keypoints say where people are, no more", file=sys.stderr)
-    moving = pictures.rate is not None
+        print(f"{given.checkpoint} does not adapt: keypoints only locate people", file=sys.stderr)
+    moving = frames.rate is not None
     files = Files(given.out, method.body.faces.cpu().numpy(), not given.no_pictures, not moving or given.frame_meshes)
-    writer = PictureFiles(files) if pictures.rate is None else VideoFiles(files, Path(given.input).name, pictures.rate)
+    writer = PictureFiles(files) if frames.rate is None else VideoFiles(files, Path(given.input).name, frames.rate)
     count = 0
     with writer, Progress(transient=True, console=Console(stderr=True)) as progress:
-        task = progress.add_task("recovering", total=len(pictures))
+        task = progress.add_task("recovering", total=len(frames))
         try:
-            for shown, people in recovering.stream(pictures):
-                writer.add(shown, people)
+            for frame, people in recoverer.stream(frames):
+                writer.add(frame, people)
                 count += len(people)
                 progress.advance(task)
-        except KeyboardInterrupt:  # what was recovered is not lost
+        except KeyboardInterrupt:  # keep the results so far
             print("stopped", file=sys.stderr)
-    lost = [*pictures.unreadable, *recovering.left_out]
-    _name("left out", lost)
-    _name("careful", recovering.unadapted)
+    lost = [*frames.unreadable, *recoverer.skipped]
+    _print_notes("skipped", lost)
+    _print_notes("warning", recoverer.unadapted)
     if not count:
-        raise InputError(f"nobody was recovered from {given.input}; {lost[0] if lost else 'it was stopped'}")
+        raise InputError(f"no person was recovered from {given.input}; {lost[0] if lost else 'it was stopped'}")
     print(f"{count} people written to {given.out}")
     if moving:
         print(f"the video with meshes: {given.out / Path(given.input).stem}-overlay.mp4")

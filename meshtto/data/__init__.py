@@ -5,20 +5,20 @@ from typing import Any
 
 _HOME = {
     "Augmentation": "augmentation",
-    "BuiltinMeshes": "builtin",
-    "Detector": "detector",
-    "Human36MMeshes": "h36m",
-    "KeypointsOnly": "keypoints",
+    "BuiltinMeshes": "datasets.builtin",
+    "Detector": "simulated_detector",
+    "Human36MMeshes": "datasets.h36m",
+    "KeypointsOnly": "datasets.keypoints",
     "MeshData": "datamodule",
     "MeshDataset": "base",
-    "MpiInf3dhp": "mpi_inf_3dhp",
-    "SpinAnnotations": "spin",
-    "ThreeDPW": "threedpw",
+    "MpiInf3dhp": "datasets.mpi_inf_3dhp",
+    "SpinAnnotations": "datasets.spin",
+    "ThreeDPW": "datasets.threedpw",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name's module when it is first asked for: lightning and anny are slow to load."""
+    """Import a name's module on first access: lightning and anny are slow to load."""
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -1,4 +1,4 @@
-"""Augmentation as in SPIN, CLIFF and Meta-HMR, and what it does to the labels."""
+"""Augmentation as in SPIN, CLIFF and Meta-HMR, and its effect on labels."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -10,31 +10,38 @@ from hamipose.errors import InputError
 from meshtto.joints import MIRROR24, MIRROR49
 from meshtto.types import MeshSample
 
-__all__ = ["PLAIN", "Augmentation", "Draw", "mirror_rotations", "scale_channels", "turn_and_mirror"]
+__all__ = ["NO_AUGMENTATION", "Augmentation", "Draw", "mirror_rotations", "scale_channels", "transform_labels"]
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 class Draw(NamedTuple):
-    """What was drawn for one view."""
+    """Augmentation parameters of one view.
+
+    Attributes:
+        mirror: whether the view is mirrored.
+        rotation_deg: rotation angle.
+        scale: factor of the box size.
+        channels: factors of red, green and blue.
+    """
 
     mirror: bool
     rotation_deg: float
-    scale: float  # of the box
-    channels: Float[np.ndarray, "3"]  # factors of red, green, blue
+    scale: float
+    channels: Float[np.ndarray, "3"]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges that augmentation draws from; the values are those of the released code of Meta-HMR.
+    """Ranges of augmentation; the defaults are those of Meta-HMR's released code.
 
     Attributes:
         mirror: probability of mirroring.
-        noise: each colour is multiplied by a number from 1 − noise to 1 + noise.
-        rotation_deg: standard deviation of turns, cut off at twice that.
-        upright: probability that a view is not turned at all.
-        scale: standard deviation of the box's size around 1, cut off at once that.
-        occluders: most cut-outs put before a person of a set with `occluders`; at least one is.
+        noise: each color channel is multiplied by a number from 1 − noise to 1 + noise.
+        rotation_deg: standard deviation of rotations, clipped at twice this value.
+        upright: probability of no rotation.
+        scale: standard deviation of the box's relative size, clipped at this value.
+        occluders: maximum number of occluders in sets with `occluders`; the minimum is one.
     """
 
     mirror: float = 0.5
@@ -49,10 +56,10 @@ class Augmentation:
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} of augmentation is {getattr(self, name)}, expected {low} to {high}")
         if self.rotation_deg < 0 or self.occluders < 0:
-            raise InputError("rotation_deg and occluders of augmentation are expected to be 0 or more")
+            raise InputError("rotation_deg and occluders of augmentation must be 0 or more")
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """The numbers of one view."""
+        """Draw the parameters of one view."""
         mirror = bool(rng.random() < self.mirror)
         channels = rng.uniform(1 - self.noise, 1 + self.noise, 3)
         turn = float(np.clip(rng.standard_normal() * self.rotation_deg, -2 * self.rotation_deg, 2 * self.rotation_deg))
@@ -61,13 +68,13 @@ class Augmentation:
 
 
 #: No augmentation.
-PLAIN = Draw(False, 0.0, 1.0, np.ones(3))
+NO_AUGMENTATION = Draw(False, 0.0, 1.0, np.ones(3))
 
 
 def scale_channels(
     image: UInt8[np.ndarray, "height width 3"], factors: Float[np.ndarray, "3"]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Each colour times its factor, cut off at white."""
+    """Multiply each color channel by its factor, clipped at white."""
     if (factors == 1).all():
         return image
     table = np.clip(np.round(np.arange(256)[:, None] * factors), 0, 255).astype(np.uint8)
@@ -75,12 +82,12 @@ def scale_channels(
 
 
 def mirror_rotations(rotations: Float[np.ndarray, "24 3 3"]) -> Float[np.ndarray, "24 3 3"]:
-    """The pose of the mirror image (x ↦ −x): M R M of each joint's partner."""
+    """Return the pose of the mirror image (x ↦ −x): M R M of each joint's partner."""
     return (_MIRROR[:, None] * rotations * _MIRROR)[list(MIRROR24)]
 
 
-def turn_and_mirror(sample: MeshSample, draw: Draw) -> MeshSample:
-    """The sample's 3D labels as the virtual camera has them; its pixels are left to the framing."""
+def transform_labels(sample: MeshSample, draw: Draw) -> MeshSample:
+    """Transform 3D labels to the virtual camera and swap left and right; pixels are left to the crop geometry."""
     rotations, joints = sample.rotations, sample.joints_m
     swap = list(MIRROR49) if draw.mirror else list(range(len(joints)))
     if draw.mirror:

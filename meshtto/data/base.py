@@ -1,4 +1,4 @@
-"""What every data set of people with meshes promises, and what the empty fields of a sample hold."""
+"""Base class of data sets of people with meshes, and defaults for unlabeled fields."""
 
 from pathlib import Path
 
@@ -10,22 +10,22 @@ from hamipose.errors import InputError
 from meshtto.joints import JOINTS49
 from meshtto.types import MeshSample
 
-__all__ = ["EVIDENCE", "MeshDataset", "box_of_joints", "existing", "known_evidence", "unknown_mesh"]
+__all__ = ["EVIDENCE", "MeshDataset", "check_evidence", "joint_box", "require_path", "unknown_mesh"]
 
-#: Where the 2D joints come from that may be used at test time: the labels, the data set's own detector (simulated for
-#: built-in images), or nowhere.
+#: Source of the 2D joints that may be used at test time: the labels, the data set's own detector (simulated for
+#: built-in images), or none.
 EVIDENCE = ("truth", "detector", "none")
 
-_FIRST = JOINTS49.index("right_ankle")  # of the data sets' 24
+_FIRST = JOINTS49.index("right_ankle")  # first of the data sets' 24
 
 
 class MeshDataset(ImageDataset[MeshSample]):
-    """People one by one: item i is a `MeshSample` in pixels of its own image. Constructing one reads nothing.
+    """Data set whose item i is one person as a `MeshSample`, in pixels of its image. The constructor reads nothing.
 
     Attributes:
-        evidence: one of `EVIDENCE`; stands in every result.
-        box: what boxes are made of: "joints" (the labelled ones), "file" or "detector".
-        occluders: whether training puts cut-outs before these people, as the papers do with studio recordings.
+        evidence: one of `EVIDENCE`; stated in every result.
+        box: source of boxes: "joints" (the labeled ones), "file" or "detector".
+        occluders: whether training adds occluders to these people, as the papers do for studio recordings.
     """
 
     evidence: str = "truth"
@@ -34,20 +34,20 @@ class MeshDataset(ImageDataset[MeshSample]):
 
     @property
     def boxes(self) -> str:
-        """Where boxes come from, as every result says it."""
+        """Return the source of boxes as stated in results."""
         return {"joints": "ground truth", "file": "annotation file"}.get(self.box, self.box)
 
     @property
     def labels_of(self) -> str | None:
-        """Name of the body (`meshtto.body.Body.name`) whose pose and shape are labelled; None: there are no such."""
+        """Return the name of the body (`meshtto.body.Body.name`) of pose and shape labels; None if there are none."""
         return None
 
 
-def known_evidence(evidence: str) -> str:
-    """The name itself.
+def check_evidence(evidence: str) -> str:
+    """Return the name if it is one of `EVIDENCE`.
 
     Raises:
-        InputError: it is none of `EVIDENCE`.
+        InputError: it is not.
     """
     if evidence not in EVIDENCE:
         raise InputError(f"evidence is {evidence!r}, expected one of {', '.join(EVIDENCE)}")
@@ -55,7 +55,7 @@ def known_evidence(evidence: str) -> str:
 
 
 def unknown_mesh() -> dict:
-    """Fields of a sample whose pose and shape nobody knows."""
+    """Return the fields of a sample without pose and shape labels."""
     return {
         "rotations": np.broadcast_to(np.eye(3, dtype=np.float32), (24, 3, 3)).copy(),
         "shape": np.zeros(10, np.float32),
@@ -63,20 +63,20 @@ def unknown_mesh() -> dict:
     }
 
 
-def box_of_joints(
+def joint_box(
     keypoints_px: Float[np.ndarray, "49 2"], confidence: Float[np.ndarray, "49"], margin: float = 1.2
 ) -> Float[np.ndarray, "4"]:
-    """Left, top, width and height of a box around a person: that of the known joints, `margin` times as large.
+    """Return left, top, width and height of a person's box: that of the known joints, scaled by `margin`.
 
-    The data sets' 24 joints count, OpenPose's 25 only where none of those is known.
+    Uses the data sets' 24 joints, or OpenPose's 25 if none of those is known.
 
     Args:
-        keypoints_px: of the full image.
-        confidence: 0: unknown.
-        margin: 1.2 in every paper.
+        keypoints_px: joints in the full image.
+        confidence: 0 means unknown.
+        margin: 1.2 in all papers.
 
     Raises:
-        ValueError: no joint is known, or all of them lie in one point.
+        ValueError: no joint is known, or all known joints coincide.
     """
     known = confidence > 0
     if known[_FIRST:].any():
@@ -90,11 +90,11 @@ def box_of_joints(
     return np.array([*((low + high + 1 - size) / 2), *size], np.float64)
 
 
-def existing(path: Path, what: str, how: str) -> Path:
-    """The path itself.
+def require_path(path: Path, what: str, how: str) -> Path:
+    """Return the path if it exists.
 
     Raises:
-        InputError: nothing is there; `what` names it and `how` says what to do.
+        InputError: it does not; `what` names it, and `how` tells the user what to do.
     """
     if not path.exists():
         raise InputError(f"{what} {path} does not exist; {how}")

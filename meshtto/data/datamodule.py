@@ -1,4 +1,4 @@
-"""A mixture of people to learn from and data sets to evaluate on, as a Lightning data module."""
+"""Lightning data module: a mixture of training sets, and evaluation sets."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from hamipose.data.stream import StepSampler
 from hamipose.errors import InputError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
-from meshtto.data.stream import MeshCrops, MeshStream, Mixture, collate
+from meshtto.data.sampling import MeshCrops, MeshStream, Mixture, collate
 
 __all__ = ["MeshData"]
 
@@ -19,26 +19,25 @@ __all__ = ["MeshData"]
 class MeshData(LightningDataModule):
     """Data of human mesh recovery.
 
-    An epoch is a number of steps. Which people a step sees, and how they are augmented, depends on the seed and the
-    step's number alone.
+    An epoch is a number of steps. The people of a step and their augmentation depend only on the seed and the step.
 
     Args:
-        train: data sets to learn from.
-        shares: how often each of them is drawn, relative to the others; by their sizes where not given.
-        validation: people by whom checkpoints may be chosen.
-        report: test sets by name; their scores are reported and must choose nothing.
+        train: training sets.
+        shares: relative frequency of each of them; default: proportional to their sizes.
+        validation: people by which checkpoints may be selected.
+        report: test sets by name; nothing may be selected by their scores.
         predict: people for the verb `predict`.
-        height: of the crops in pixels. With 256 × 192 the crop shows CLIFF's box, with a square SPIN's.
-        width: of the crops in pixels.
-        batch_size: people in one step of all processes together.
-        evaluation_batch_size: people per process at a time in evaluation.
-        steps_per_epoch: steps after which an epoch ends; where null, as many as a pass over the largest set of `train`
-            would take, known after `setup`.
-        num_workers: loading processes; 0 loads in the training process.
-        augmentation: ranges of augmentation; those of the papers where not given.
-        augment: whether training augments at all.
-        occluders: ``pascal_occluders.npy``; drawn cut-outs where not given. Only sets that ask for occluders get them.
-        seed: of all draws.
+        height: height of the crops in pixels. With 256 × 192 the crop shows CLIFF's box, with a square SPIN's.
+        width: width of the crops in pixels.
+        batch_size: people per step, over all processes.
+        evaluation_batch_size: people per batch and process in evaluation.
+        steps_per_epoch: steps per epoch; null means as many as one pass over the largest training set takes, which is
+            known after `setup`.
+        num_workers: data loading processes; 0 loads in the training process.
+        augmentation: ranges of augmentation; default: those of the papers.
+        augment: whether to augment in training.
+        occluders: ``pascal_occluders.npy``; default: drawn occluders. Only sets that ask for occluders get them.
+        seed: random seed.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class MeshData(LightningDataModule):
         yield from ((f"report/{name}", dataset) for name, dataset in self.report.items())
 
     def _needed(self, verb: str | None = None) -> Sequence[MeshDataset]:
-        """Return the data sets of a verb; of that at hand by default."""
+        """Return the data sets of a verb; default: the running one."""
         verb = verb or running_verb(self.trainer)
         if verb == "predict":
             if self.predict is None:
@@ -103,16 +102,16 @@ class MeshData(LightningDataModule):
         return [*self.train, *evaluated]
 
     def check(self, verb: str) -> None:
-        """Check within seconds that the data of a verb are there; see `hamipose.data.DomainAdaptation.check`."""
+        """Check quickly that the data of a verb exist; see `hamipose.data.DomainAdaptation.check`."""
         for dataset in self._needed(verb):
             dataset.check()
 
     def prepare_data(self) -> None:
-        """Has every data set made ready; Lightning calls it in one process."""
+        """Prepare all data sets; Lightning calls this in one process."""
         prepare_sets(self._needed())
 
     def setup(self, stage: str) -> None:
-        """Builds the training stream, which reads annotations but no picture."""
+        """Build the training stream, which reads annotations but no images."""
         for dataset in self._needed():
             if len(dataset) == 0:
                 raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one person")
@@ -133,7 +132,7 @@ class MeshData(LightningDataModule):
         )
 
     def _check_body(self, dataset: MeshDataset) -> None:
-        """Coefficients of one body are nonsense on another, and no error would follow from it."""
+        """Check that labels belong to the run's body: coefficients of another body would be wrong without any error."""
         body = getattr(getattr(self.trainer, "lightning_module", None), "body", None)
         name = getattr(body, "name", None)
         if name is not None and dataset.labels_of not in (None, name):
@@ -143,14 +142,14 @@ class MeshData(LightningDataModule):
             )
 
     def corrupt_images(self) -> int:
-        """Pictures found unreadable in training so far."""
+        """Return the number of unreadable images found in training so far."""
         return 0 if self.stream is None else self.stream.mixture.broken
 
     def _rank_and_world(self) -> tuple[int, int]:
         return rank_and_world(self.trainer)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of `MeshBatch`."""
+        """Return the loader of training batches."""
         assert self.stream is not None, "setup comes first"
         assert self.steps_per_epoch is not None
         rank, world = self._rank_and_world()
@@ -186,22 +185,22 @@ class MeshData(LightningDataModule):
         )
 
     def evaluation_sets(self) -> list[tuple[str, MeshDataset]]:
-        """Prefix under which scores are logged, and data set, of each loader of :meth:`val_dataloader`."""
+        """Return logging prefix and data set of each loader of :meth:`val_dataloader`."""
         return list(self._evaluated())
 
     def evaluation_names(self) -> list[str]:
-        """The prefixes alone."""
+        """Return the logging prefixes."""
         return [name for name, _ in self._evaluated()]
 
     def val_dataloader(self) -> list[DataLoader]:
-        """Validation first, then the report sets."""
+        """Return the loaders of validation, then test sets."""
         return [self._evaluation_loader(dataset) for _, dataset in self._evaluated()]
 
     def test_dataloader(self) -> list[DataLoader]:
-        """The same as :meth:`val_dataloader`."""
+        """Return the same loaders as :meth:`val_dataloader`."""
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader:
-        """The people to predict."""
+        """Return the loader of the people to predict."""
         assert self.predict is not None
         return self._evaluation_loader(self.predict)

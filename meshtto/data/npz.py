@@ -1,4 +1,4 @@
-"""NumPy's files of strangers: arrays as they are; arrays of objects, which only a pickle can hold, without its code."""
+"""Read NumPy files from unknown sources; arrays of objects are unpickled without executing code."""
 
 import io
 import tempfile
@@ -15,15 +15,15 @@ __all__ = ["read_npy", "read_npz"]
 
 
 def read_npz(path: Path, what: str, how: str) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file.
+    """Read all arrays of an .npz file.
 
     Args:
         path: the file.
-        what: it is, for messages.
-        how: one gets it.
+        what: description of the file, for messages.
+        how: how to get it, for messages.
 
     Raises:
-        InputError: it is missing, damaged, or holds code.
+        InputError: the file is missing, damaged, or contains code.
     """
     if not path.is_file():
         raise InputError(f"{what} {path} does not exist; {how}")
@@ -36,12 +36,12 @@ def read_npz(path: Path, what: str, how: str) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except Exception as error:  # damaged bytes can raise anything
-        told = explain(path, "a NumPy archive (.npz)")
-        raise InputError(f"{what} {path} {told} ({reason(error)}); {how}") from None
+        problem = explain(path, "a NumPy archive (.npz)")
+        raise InputError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
 
 
 def read_npy(path: Path, what: str, how: str) -> np.ndarray:
-    """The array of an .npy file; see :func:`read_npz`."""
+    """Read the array of an .npy file; see :func:`read_npz`."""
     if not path.is_file():
         raise InputError(f"{what} {path} does not exist; {how}")
     try:
@@ -49,12 +49,12 @@ def read_npy(path: Path, what: str, how: str) -> np.ndarray:
     except InputError:
         raise
     except Exception as error:
-        told = explain(path, "a NumPy array (.npy)")
-        raise InputError(f"{what} {path} {told} ({reason(error)}); {how}") from None
+        problem = explain(path, "a NumPy array (.npy)")
+        raise InputError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
 
 
 def _read(content: bytes, path: Path) -> np.ndarray:
-    """One array, from its header on."""
+    """Read one array, starting at its header."""
     whole = io.BytesIO(content)
     version = np.lib.format.read_magic(whole)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -1,4 +1,4 @@
-"""Cut-outs put before people in training: drawn ones, or the Pascal VOC objects of Sárándi et al. (IROS 2018)."""
+"""Occluders added to people in training: drawn ones, or the Pascal VOC objects of Sárándi et al. (IROS 2018)."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -10,25 +10,25 @@ from jaxtyping import UInt8
 from hamipose.errors import InputError
 from meshtto.data.npz import read_npy
 
-__all__ = ["draw_occluder", "paste", "put_occluders", "read_occluders"]
+__all__ = ["add_occluders", "draw_occluder", "paste", "read_occluders"]
 
 
 @lru_cache(maxsize=2)
 def read_occluders(path: str) -> tuple[UInt8[np.ndarray, "height width 4"], ...]:
-    """The cut-outs of ``pascal_occluders.npy``, an array of RGBA pictures, read without running what it holds.
+    """Read the cutouts of ``pascal_occluders.npy``, an array of RGBA images, without executing anything in it.
 
     Raises:
-        InputError: there is no such file, or it holds something else.
+        InputError: the file is missing, or contains something else.
     """
     found = list(read_npy(Path(path), "occluders", "give pascal_occluders.npy, or leave them out for drawn ones"))
     shapes = [getattr(p, "shape", ()) for p in found]
     if not found or any(len(s) != 3 or s[2] != 4 for s in shapes):
-        raise InputError(f"occluders {path} hold {shapes[:1] or 'nothing'}, expected pictures with height, width and 4")
+        raise InputError(f"occluders {path} hold {shapes[:1] or 'nothing'}, expected images with height, width and 4")
     return tuple(np.asarray(p, np.uint8) for p in found)
 
 
 def draw_occluder(rng: np.random.Generator, side: int = 96) -> UInt8[np.ndarray, "side side 4"]:
-    """A cut-out of our own: a polygon, an ellipse or a bar in one or two colours, with soft noise on it."""
+    """Draw a polygon, an ellipse or a bar in one or two colors, with soft noise."""
     alpha = np.zeros((side, side), np.uint8)
     middle, kind = side / 2, rng.integers(3)
     if kind == 0:
@@ -48,18 +48,18 @@ def draw_occluder(rng: np.random.Generator, side: int = 96) -> UInt8[np.ndarray,
             cv2.fillPoly(alpha, [np.round(box).astype(np.int32)], 255, cv2.LINE_AA)
     first, second = rng.uniform(0, 255, (2, 3))
     waves = np.sin(np.linspace(0, rng.uniform(2, 30), side))[:, None] * np.sin(np.linspace(0, rng.uniform(2, 30), side))
-    colour = np.where((waves > rng.uniform(-1, 1.5))[..., None], second, first) + rng.normal(0, 12, (side, side, 1))
-    return np.concatenate([np.clip(colour, 0, 255).astype(np.uint8), alpha[..., None]], -1)
+    color = np.where((waves > rng.uniform(-1, 1.5))[..., None], second, first) + rng.normal(0, 12, (side, side, 1))
+    return np.concatenate([np.clip(color, 0, 255).astype(np.uint8), alpha[..., None]], -1)
 
 
 def paste(
     image: UInt8[np.ndarray, "height width 3"],
     cutout: UInt8[np.ndarray, "height2 width2 4"],
-    centre_px: tuple[float, float],
+    center_px: tuple[float, float],
 ) -> None:
-    """Puts a cut-out over an image, in place; what reaches beyond the edge is left out."""
+    """Paste a cutout onto an image, in place; parts beyond the edge are cut off."""
     height, width = cutout.shape[:2]
-    left, top = round(centre_px[0] - width / 2), round(centre_px[1] - height / 2)
+    left, top = round(center_px[0] - width / 2), round(center_px[1] - height / 2)
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + width, image.shape[1]), min(top + height, image.shape[0])
     if x0 >= x1 or y0 >= y1:
@@ -69,13 +69,13 @@ def paste(
     image[y0:y1, x0:x1] = np.round(alpha * part[..., :3] + (1 - alpha) * image[y0:y1, x0:x1]).astype(np.uint8)
 
 
-def put_occluders(
+def add_occluders(
     image: UInt8[np.ndarray, "height width 3"],
     most: int,
     rng: np.random.Generator,
     cutouts: tuple[UInt8[np.ndarray, "_ _ 4"], ...] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A copy of a crop with one to `most` cut-outs at random places, 0.2 to 1 times their size at 256 pixels."""
+    """Return a copy of a crop with one to `most` cutouts at random positions, scaled by 0.2 to 1 at 256 px."""
     if most < 1:
         return image
     image = np.ascontiguousarray(image).copy()

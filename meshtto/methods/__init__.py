@@ -7,18 +7,18 @@ _HOME = {
     "Dual": ".dual",
     "EFT": ".eft",
     "LastCheckpoint": "hamipose.running.last_checkpoint",
-    "MeshImages": ".pictures",
+    "MeshImages": ".image_callback",
     "MeshMethod": ".base",
     "Meta": ".meta",
-    "PredictionFile": ".prediction_file",
+    "PredictionFile": ".file_callbacks",
     "Regression": ".regression",
-    "ScoreFile": ".score_file",
+    "ScoreFile": ".file_callbacks",
     "load": ".checkpoint",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name's module when it is first asked for: lightning is slow to load."""
+    """Import a name's module on first access: lightning is slow to load."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name], __name__), name)
     raise AttributeError(f"module {__name__} has no {name}")

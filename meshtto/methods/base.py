@@ -1,6 +1,4 @@
-"""What all methods have in common: regressor, body, manual optimization, evaluation with adaptation, exact
-checkpoints.
-"""
+"""Base class of all methods: regressor, body, manual optimization, evaluation with adaptation, exact checkpoints."""
 
 import math
 from collections.abc import Sequence
@@ -26,47 +24,46 @@ from hamipose.running.resume import optimizer_options, resume, run_record
 from hamipose.running.schedule import warmup_cosine
 from hamipose.running.sync_batchnorm import keep_activations
 from hamipose.running.trained import Trained, trained
-from meshtto.adaptation import Phase
-from meshtto.body import Body
+from meshtto.body import Body, body_source
 from meshtto.camera import Box
-from meshtto.losses import LossWeights, Prediction, Target, mesh_terms, total
-from meshtto.methods.bodies import Bodies
-from meshtto.methods.building import build_regressor
+from meshtto.evaluation.scores import Evaluation
+from meshtto.losses import LossWeights, Target, mesh_terms, total
+from meshtto.methods.body_cache import BodyCache
 from meshtto.methods.checkpoint import check_same_networks, load_networks
-from meshtto.methods.evaluation import Evaluation
-from meshtto.methods.grouping import bytes_of_a_person, groups, in_groups
-from meshtto.methods.optimise import check_phases
+from meshtto.methods.factory import build_regressor
+from meshtto.methods.grouping import person_bytes, recover_in_groups, split_groups
 from meshtto.methods.options import (
     AuxiliaryOptions,
     RegressorOptions,
     TestTimeOptions,
     TrainingOptions,
-    plain,
-    plain_network,
-    plain_phase,
+    network_to_dict,
+    phase_to_dict,
+    test_time_to_dict,
 )
-from meshtto.methods.recover import pass_bytes, recover
-from meshtto.methods.recovery import Recovery, out_of_inference, size_of
-from meshtto.methods.targets import box_of, complete, joint_positions, labels
+from meshtto.methods.phases import check_phases
+from meshtto.methods.recover import clone_inference_tensors, pass_bytes, recover
+from meshtto.methods.targets import complete, crop_box, crop_size, joint_indices, target_from_labels
 from meshtto.metrics import Protocol
 from meshtto.regressors import Estimate, Regressor
-from meshtto.types import MeshBatch
+from meshtto.test_time import Phase
+from meshtto.types import BodyPrediction, MeshBatch, Recovery
 
 __all__ = ["MeshMethod"]
 
 
 class MeshMethod(BackwardAsForward):
-    """A regressor, how it is trained, and how it is adapted at test time; a method says what a step descends on.
+    """A body regressor, its training, and its adaptation at test time; a method defines the training objective.
 
-    The second level of inheritance below Lightning's class has this reason: Lightning calls hooks by their names on the
-    module itself, so what the methods share cannot be an object beside it.
+    This is a second level of inheritance below Lightning's class because Lightning calls hooks by name on the module
+    itself, so the code that methods share cannot be a separate object.
 
     Args:
-        optimizer: makes the one optimizer from parameters.
-        regressor: the network.
-        training: how it is trained.
-        loss: weights of the loss's terms.
-        test_time: how a body is fitted to its own picture.
+        optimizer: creates the optimizer from parameters.
+        regressor: options of the network.
+        training: options of training.
+        loss: weights of the loss terms.
+        test_time: options of test-time adaptation.
     """
 
     def __init__(
@@ -82,21 +79,21 @@ class MeshMethod(BackwardAsForward):
         check_phases(test_time.phases)
         self.options = regressor
         self.auxiliary_options: AuxiliaryOptions | None = None
-        self.bodies = Bodies(regressor.body)
+        self.bodies = BodyCache(regressor.body)
         self.regressor = build_regressor(regressor, self.bodies)
         self.make_optimizer = optimizer
         self.training_options = training
         self.loss_weights = loss
         self.test_time = test_time
-        joint_positions(test_time.ignored_joints)  # refuses unknown names
-        # What is needed to build the network again; the checkpoint's copy never overrides a config.
+        joint_indices(test_time.ignored_joints)  # raises on unknown names
+        # What is needed to rebuild the network; a checkpoint's copy never overrides a config.
         self.save_hyperparameters(
             {
                 "method": type(self).__name__,
-                "regressor": plain_network(regressor),
-                "test_time": plain(test_time),
+                "regressor": network_to_dict(regressor),
+                "test_time": test_time_to_dict(test_time),
                 "loss": asdict(loss),
-                "crop": None,  # height and width, known when data are
+                "crop": None,  # height and width, known once the data module is
             }
         )
         self._guard = FiniteGuard()
@@ -118,94 +115,96 @@ class MeshMethod(BackwardAsForward):
 
     @property
     def body(self) -> Body:
-        """The body of predictions, on the device of this module."""
-        return self.bodies.of("neutral", self.device)
+        """Return the body of predictions, on this module's device."""
+        return self.bodies.get("neutral", self.device)
 
-    def complete(self, estimate: Estimate, box: Box, size: tuple[int, int], vertices: bool = True) -> Prediction:
-        """The body that an estimate means, and how the crop shows it; see :func:`complete`."""
+    def complete(self, estimate: Estimate, box: Box, size: tuple[int, int], vertices: bool = True) -> BodyPrediction:
+        """Return the body of an estimate and its projection into the crop; see :func:`complete`."""
         return complete(estimate, self.body, self.regressor.camera, box, size, vertices)
 
-    def predict_with(self, network: Regressor, batch: MeshBatch) -> Prediction:
-        """What a network says of a batch, without adaptation."""
+    def predict_with(self, network: Regressor, batch: MeshBatch) -> BodyPrediction:
+        """Predict with a network, without adaptation."""
         features = network.features(normalise(batch.image))
         with torch.autocast(batch.image.device.type, enabled=False):
-            estimate = network.head(features.float(), network.told(box_of(batch)))
-        return self.complete(estimate, box_of(batch), size_of(batch))
+            estimate = network.head(features.float(), network.box_features(crop_box(batch)))
+        return self.complete(estimate, crop_box(batch), crop_size(batch))
 
-    def forward(self, batch: MeshBatch) -> Prediction:
-        """The regressor's answer, without adaptation."""
+    def forward(self, batch: MeshBatch) -> BodyPrediction:
+        """Predict with the regressor, without adaptation."""
         return self.predict_with(self.regressor, batch)
 
-    def pseudo(self, batch: MeshBatch) -> Prediction | None:
-        """The mesh that adaptation at test time may hold on to; None where no other network gives one."""
+    def pseudo(self, batch: MeshBatch) -> BodyPrediction | None:
+        """Return another network's mesh as a pseudo-label for test-time adaptation, or None."""
         return None
 
     def value(
-        self, prediction: Prediction, target: Target, batch: MeshBatch, phase: Phase | None = None
+        self, prediction: BodyPrediction, target: Target, batch: MeshBatch, phase: Phase | None = None
     ) -> Float[Tensor, " batch"]:
-        """The loss of each image, without its outer factor; in a phase of adaptation with the phase's weights."""
+        """Return the loss of each image without its outer factor, with the weights of the phase if one is given."""
         weights = self.loss_weights if phase is None else phase.weights(self.loss_weights)
-        return total(mesh_terms(prediction, target, size_of(batch), weights), weights)
+        return total(mesh_terms(prediction, target, crop_size(batch), weights), weights)
 
     def recover(
         self, batch: MeshBatch, phases: list[Phase] | None = None, watch: Any = None, tolerance: Any = "option"
     ) -> Recovery:
-        """Adapt to each image of a batch and predict. The networks must be in eval mode, and stay as they are.
+        """Adapt to each image of a batch and predict. The networks must be in eval mode and are not modified.
 
-        People with weights of their own are adapted in groups, see ``test_time.memory_gib``; the graph of a backbone
-        that is not moved is not recorded.
+        People with their own weights are adapted in groups, see ``test_time.memory_gib``; the graph of a backbone that
+        is not adapted is not recorded.
 
         Args:
-            batch: crops, their boxes and 2D evidence; of labels only whether they are there, in phases that are masked.
-            phases: those of the option `test_time` where None.
+            batch: crops, boxes and 2D evidence; masked phases also use which labels exist.
+            phases: the phases of adaptation; default: those of the option `test_time`.
             watch: called with the number of steps so far and the prediction, from 0 on.
-            tolerance: that of the option `test_time` where not given.
+            tolerance: default: that of the option `test_time`.
         """
         phases = self.test_time.phases if phases is None else phases
         options = self.test_time if tolerance == "option" else replace(self.test_time, tolerance=tolerance)
         with torch.inference_mode(False), torch.no_grad():
-            batch = out_of_inference(batch)
-            return in_groups(
+            batch = clone_inference_tensors(batch)
+            return recover_in_groups(
                 batch, self._groups(batch, phases), lambda part, show: recover(self, part, phases, options, show), watch
             )
 
     def _groups(self, batch: MeshBatch, phases: Sequence[Phase]) -> list[slice]:
-        """Which people are adapted together; all where they share weights, or where nothing is adapted."""
+        """Split people into groups that are adapted together; one group if they share weights or nothing is adapted."""
         limit, people = self.test_time.memory_gib, len(batch.index)
         steps = [phase for phase in phases if phase.steps]
         if limit is None or people < 2 or not steps or any(phase.inner == "shared" for phase in steps):
             return [slice(0, people)]
-        key = (size_of(batch), repr([plain_phase(phase) for phase in steps]))
+        key = (crop_size(batch), repr([phase_to_dict(phase) for phase in steps]))
         if key not in self._person_bytes:
-            self._person_bytes[key] = bytes_of_a_person(self.regressor, steps, partial(pass_bytes, self, batch))
-        return list(groups(people, self._person_bytes[key], limit * 2**30))
+            self._person_bytes[key] = person_bytes(self.regressor, steps, partial(pass_bytes, self, batch))
+        return list(split_groups(people, self._person_bytes[key], limit * 2**30))
 
     # ------------------------------------------------------------------------------------------------ a step
 
-    def labelled(self, batch: MeshBatch) -> Target:
-        """What training compares with: labels posed by the body that they belong to, as their joints are."""
+    def label_target(self, batch: MeshBatch) -> Target:
+        """Return the training target: labels posed by the body they belong to."""
         with torch.no_grad():
-            return labels(batch, self.bodies.labelled(batch.rotations, batch.shape, batch.gender))
+            return target_from_labels(batch, self.bodies.label_vertices(batch.rotations, batch.shape, batch.gender))
 
-    def supervised(self, prediction: Prediction, batch: MeshBatch, target: Target | None = None) -> Float[Tensor, ""]:
-        """Mean loss against labels, with its outer factor; `target` is :meth:`labelled` of the batch, if at hand."""
-        target = self.labelled(batch) if target is None else target
+    def supervised(
+        self, prediction: BodyPrediction, batch: MeshBatch, target: Target | None = None
+    ) -> Float[Tensor, ""]:
+        """Return the mean loss against labels with its outer factor; `target` is :meth:`label_target`, if known."""
+        target = self.label_target(batch) if target is None else target
         return self.loss_weights.outer * self.value(prediction, target, batch).mean()
 
     def objective(self, batch: MeshBatch) -> dict[str, Float[Tensor, ""]]:
-        """What this step descends on: the sum of the values, which are logged by their names."""
+        """Return the terms of this step's objective; their sum is minimized, and each is logged by its name."""
         return {"loss": self.supervised(self(batch), batch)}
 
-    def trained(self) -> nn.ModuleDict:
-        """The networks that the optimizer moves, by the names that ``training.lr_factors`` uses."""
+    def trainable_parts(self) -> nn.ModuleDict:
+        """Return the networks that the optimizer updates, by the names that ``training.lr_factors`` uses."""
         return nn.ModuleDict({"regressor": self.regressor})
 
     def count_diverged(self, diverged: Bool[Tensor, " batch"]) -> None:
-        """Take note of inner steps that led astray: logged as train/diverged, images since the last time."""
+        """Count diverged inner steps, logged as train/diverged: images since the last log."""
         self._diverged = self._diverged.to(diverged.device) + diverged.sum()
 
     def training_step(self, batch: MeshBatch, batch_idx: int) -> None:
-        """Gradients, clip, step, schedule."""
+        """Compute gradients, clip them, and step optimizer and schedule."""
         optimizer: Any = self.optimizers()
         schedule: Any = self.lr_schedulers()
         optimizer.zero_grad()
@@ -216,7 +215,7 @@ class MeshMethod(BackwardAsForward):
         limit = self.training_options.clip_norm
         norm = None
         if logs or limit is not None:
-            norm = nn.utils.clip_grad_norm_(self.trained().parameters(), math.inf if limit is None else limit)
+            norm = nn.utils.clip_grad_norm_(self.trainable_parts().parameters(), math.inf if limit is None else limit)
         optimizer.step()
         schedule.step()
         self._since += 1
@@ -242,15 +241,15 @@ class MeshMethod(BackwardAsForward):
                 self.log(name, logged[f"train/{name}"], prog_bar=True, logger=False)
 
     def _new_optimizer(self) -> Optimizer:
-        return new_optimizer(self.trained(), self.training_options.lr_factors, self.make_optimizer)
+        return new_optimizer(self.trainable_parts(), self.training_options.lr_factors, self.make_optimizer)
 
     def learning_rate(self, step: int, total: float) -> float:
-        """Factor of the learning rate: warm-up and cosine over the whole run."""
+        """Return the learning rate factor: linear warm-up, then a cosine over the whole run."""
         options = self.training_options
-        return warmup_cosine(step, options.warmup_steps, total, options.final_lr)
+        return warmup_cosine(step, options.warmup_steps, total, options.final_lr_ratio)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer and its schedule."""
+        """Create the optimizer and its schedule."""
         optimizer = self._new_optimizer()
         self._optimizer_options = optimizer_options(optimizer)
         total = total_steps(self.trainer)
@@ -261,15 +260,15 @@ class MeshMethod(BackwardAsForward):
 
     @property
     def _data(self) -> Any:
-        """The data module, or None."""
+        """Return the data module, or None."""
         return getattr(self.trainer, "datamodule", None)
 
     def setup(self, stage: str) -> None:
-        """Refuse what would fail late, and start from another run's networks if told so."""
+        """Reject unsupported settings early, and load initial networks if requested."""
         if self.trainer.precision not in ("32-true", "bf16-mixed"):
             raise InputError(
-                f"trainer.precision is {self.trainer.precision}; expected 32-true or bf16-mixed, for bodies and the "
-                "inner step are of single precision, and loss scaling (16-mixed) would hide gradients from it"
+                f"trainer.precision is {self.trainer.precision}; expected 32-true or bf16-mixed: bodies and the inner "
+                "step run in single precision, and the loss scaling of 16-mixed would hide gradients from it"
             )
         keep_activations(self.trainer)
         if self._data is not None:
@@ -278,12 +277,12 @@ class MeshMethod(BackwardAsForward):
             load_networks(self)
 
     def protocol(self, phases: list[Phase]) -> Protocol:
-        """What the scores of an evaluation with these phases depend on."""
+        """Return what the scores of an evaluation with these phases depend on."""
         sets = self._data.evaluation_sets()
         evidence, boxes = (", ".join(f"{n}: {getattr(d, what)}" for n, d in sets) for what in ("evidence", "boxes"))
         if not any(phase.steps for phase in phases):
             evidence = "not used"
-        genders = "neutral" if self.options.body == "builtin" else Protocol.gender
+        genders = Protocol.gender if body_source(self.options.body).gendered else "neutral"
         return Protocol(body=self.options.body.rpartition("/")[2], gender=genders, evidence=evidence, boxes=boxes)
 
     def _start_evaluation(self, phases: list[Phase]) -> None:
@@ -294,7 +293,7 @@ class MeshMethod(BackwardAsForward):
 
     def _evaluate(self, batch: MeshBatch, dataloader_idx: int, phases: list[Phase]) -> None:
         with torch.no_grad():
-            vertices = self.bodies.labelled(batch.rotations, batch.shape, batch.gender)
+            vertices = self.bodies.label_vertices(batch.rotations, batch.shape, batch.gender)
         self._evaluation.add(batch, dataloader_idx, vertices, self.body, partial(self.recover, batch, phases))
 
     def _end_evaluation(self, phases: list[Phase]) -> None:
@@ -306,10 +305,10 @@ class MeshMethod(BackwardAsForward):
             self.log_dict(scores, sync_dist=False, rank_zero_only=False)
             if name == "val":
                 self.log("pa_mpjpe", scores["val/pa_mpjpe"], prog_bar=True, logger=False)
-        if self.trainer.state.fn != "fit":  # where Lightning would log the scores with step 0
+        if self.trainer.state.fn != "fit":  # Lightning would log the scores with step 0
             self.log("step", float(trained(self.trainer).step))
         if self.trainer.is_global_zero and not self.trainer.sanity_checking:
-            for logger in self.loggers:  # alone: a table of scores would grow by each step
+            for logger in self.loggers:  # directly: Lightning's table of scores would grow with every step
                 logger.log_metrics(evaluation.after_steps(self.results["sets"]), step=trained(self.trainer).step)
         del self._evaluation
 
@@ -337,13 +336,13 @@ class MeshMethod(BackwardAsForward):
         self._end_evaluation(self.test_time.phases)
 
     def predict_step(self, batch: MeshBatch, batch_idx: int) -> tuple[MeshBatch, Recovery]:
-        """Recovered bodies."""
+        """Return the batch and its recovered bodies."""
         return batch, self.recover(batch)
 
     # ------------------------------------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Only sound weights are saved, and with them the random state."""
+        """Save only finite weights, together with the random state."""
         self._guard.check()
         check_weights(self, self.global_step)
         checkpoint["random_state"] = get_random_state()
@@ -351,7 +350,7 @@ class MeshMethod(BackwardAsForward):
             checkpoint["run"] = run_record(self, self._start, self._optimizer_options)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint of another kind is refused in one line; the random state waits for the first step."""
+        """Reject checkpoints of other networks, and keep the random state for the first step."""
         check_same_networks(checkpoint, self)
         trainer = self._trainer
         if trainer is not None and trainer.state.fn == "fit":
@@ -361,7 +360,7 @@ class MeshMethod(BackwardAsForward):
         self._random_state = checkpoint.get("random_state")
 
     def on_train_start(self) -> None:
-        """After resuming: forget what setting up has drawn."""
+        """Restore the random state after resuming."""
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None

@@ -1,4 +1,4 @@
-"""Networks out of checkpoints, whichever method made them."""
+"""Load networks from checkpoints of any method."""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ _NETWORKS = ("regressor", "auxiliary")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint's content; nothing in it is executed.
+    """Read a checkpoint without executing anything in it.
 
     Raises:
-        InputError: it is missing, damaged or not a checkpoint of this package.
+        InputError: the file is missing, damaged or not a checkpoint of this package.
     """
     checkpoint = read_checkpoint_file(path)
     hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
@@ -34,51 +34,51 @@ def _of(state: dict[str, Any], network: str) -> dict[str, Any]:
 
 
 def check_same_networks(checkpoint: dict[str, Any], method: Any) -> None:
-    """Whether a run may go on from a checkpoint: shapes tell networks apart, options the loops, which have no shape.
+    """Check that a run can resume from a checkpoint: same shapes, and same number of feedback iterations.
 
     Args:
-        checkpoint: its content. One that does not name an auxiliary network is judged by shapes alone.
-        method: a method as the config describes it.
+        checkpoint: its content. If it does not name an auxiliary network, only shapes are compared.
+        method: the method that the config describes.
 
     Raises:
-        InputError: the checkpoint is of another method or of other networks.
+        InputError: the checkpoint belongs to another method or to other networks.
     """
     theirs, ours = checkpoint.get("hyper_parameters", {}), method.hparams
     shapes, own = ({k: v.shape for k, v in state.items()} for state in (checkpoint["state_dict"], method.state_dict()))
     both = [name for name in _NETWORKS if name in theirs and name in ours]
     if shapes == own and all(theirs[name]["iterations"] == ours[name]["iterations"] for name in both):
         return
-    told, wanted = (", ".join(f"{n} {found[n]}" for n in _NETWORKS if n in found) for found in (theirs, ours))
+    saved, wanted = (", ".join(f"{n} {found[n]}" for n in _NETWORKS if n in found) for found in (theirs, ours))
     raise InputError(
-        f"the checkpoint is of another model ({theirs.get('method')}, {told}) than {type(method).__name__} with "
+        f"the checkpoint is of another model ({theirs.get('method')}, {saved}) than {type(method).__name__} with "
         f"{wanted}; give the config it was made with, or start a new run from its networks with training.init_from"
     )
 
 
 def _fill(network: nn.Module, name: str, checkpoint: dict[str, Any], source: str, path: str | Path) -> None:
-    """Fill a network from one of a checkpoint's."""
+    """Fill a network with one of a checkpoint's networks."""
     try:
         network.load_state_dict(_of(checkpoint["state_dict"], source))
     except RuntimeError:
         held = checkpoint["hyper_parameters"].get(source, f"another {source}")
         raise InputError(
-            f"checkpoint {path} holds {held}, another network than the {name} to fill; give "
+            f"checkpoint {path} contains {held}, which does not match the {name} to fill; give "
             f"model.init_args.{name} the same values"
         ) from None
 
 
 def load_networks(method: Any) -> None:
-    """Fill a new run's networks from the checkpoints that its options name, and no network from two things.
+    """Fill the networks of a new run from the checkpoints that its options name.
 
-    ``training.init_from`` fills the regressor from the checkpoint's, and an auxiliary network from the checkpoint's
-    auxiliary network unless the options of `auxiliary` say what it starts from; ``auxiliary.init_from`` fills the
-    auxiliary network alone.
+    ``training.init_from`` fills the regressor with the checkpoint's regressor. It also fills an auxiliary network with
+    the checkpoint's auxiliary network, unless the `auxiliary` options name another start; ``auxiliary.init_from`` fills
+    only the auxiliary network.
 
     Args:
-        method: with networks as its options made them.
+        method: a method with newly built networks.
 
     Raises:
-        InputError: a checkpoint cannot be read or is of another network, or an option names another start.
+        InputError: a checkpoint cannot be read or does not match, or two options name different starts.
     """
     path, own = method.training_options.init_from, method.auxiliary_options
     if path is not None:
@@ -98,11 +98,11 @@ def load_networks(method: Any) -> None:
 
 
 def load(path: str | Path, body: str | None = None) -> Any:
-    """The method of a checkpoint, ready to recover meshes: networks in eval mode, phases as in its training's config.
+    """Load the method of a checkpoint for inference: networks in eval mode, phases from its training config.
 
     Args:
-        path: the file.
-        body: file of the body model, where it is elsewhere than it was in training.
+        path: the checkpoint file.
+        body: file of the body model, if it has moved since training.
 
     Raises:
         InputError: the checkpoint cannot be read.
@@ -116,14 +116,14 @@ def load(path: str | Path, body: str | None = None) -> Any:
         raise InputError(f"checkpoint {path} lacks {error}, which `fit` saves; give a file that it saved") from None
     except Exception:  # options of another version or program, or damaged ones
         raise InputError(
-            f"checkpoint {path} describes no model that this version knows; give a file that its `fit` saved"
+            f"checkpoint {path} describes a model that this version does not know; give a file that its `fit` saved"
         ) from None
     try:
         method.load_state_dict(checkpoint["state_dict"])
-    except Exception as error:  # a tensor is missing, unknown, of another shape, or is no tensor
-        told = " ".join(str(error).split())[-200:]
+    except Exception as error:  # a tensor is missing, unknown, of another shape, or not a tensor
+        detail = " ".join(str(error).split())[-200:]
         raise InputError(
-            f"checkpoint {path} does not hold the weights of the model that it describes ({told}); give a file that "
+            f"checkpoint {path} does not hold the weights of the model that it describes ({detail}); give a file that "
             "`fit` saved"
         ) from None
     check_finite(method.state_dict(), f"checkpoint {path}")
@@ -131,14 +131,14 @@ def load(path: str | Path, body: str | None = None) -> Any:
 
 
 def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
-    """Return the method that a checkpoint describes, with weights as its options made them."""
+    """Return the method that a checkpoint describes, with newly initialized weights."""
     from meshtto import methods
     from meshtto.losses import LossWeights
-    from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, from_plain
+    from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, test_time_from_dict
 
     hparams = checkpoint["hyper_parameters"]
     elsewhere = {} if body is None else {"body": body}
-    # Without an auxiliary network's options it was as the regressor, which is what a method makes of none.
+    # A checkpoint without auxiliary options used the regressor's, which is also the methods' default.
     kinds = {"regressor": RegressorOptions, "auxiliary": AuxiliaryOptions}
     networks = {name: kinds[name](**{**hparams[name], **elsewhere}) for name in _NETWORKS if name in hparams}
     kind = getattr(methods, hparams["method"])
@@ -146,7 +146,7 @@ def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
         optimizer=torch.optim.Adam,
         **networks,
         loss=LossWeights(**hparams["loss"]),
-        test_time=from_plain(hparams["test_time"]),
+        test_time=test_time_from_dict(hparams["test_time"]),
     )
     height, width = hparams["crop"]
     if not all(isinstance(side, int) and 0 < side <= 2**14 for side in (height, width)):

@@ -1,13 +1,11 @@
-"""Exemplar fine-tuning (Joo et al., 3DV 2021): a trained regressor, all of it fine-tuned on each picture's 2D
-joints.
-"""
+"""Exemplar fine-tuning (Joo et al., 3DV 2021): fine-tune all of a trained regressor on each image's 2D joints."""
 
 from lightning.pytorch.cli import OptimizerCallable
 
-from meshtto.adaptation import Adam, Phase
 from meshtto.losses import LossWeights
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
+from meshtto.test_time import Adam, Phase
 
 __all__ = ["EFT"]
 
@@ -28,24 +26,24 @@ _EFT = TestTimeOptions(
 
 
 class EFT(MeshMethod):
-    """Trained as :class:`~meshtto.methods.Regression`, on the same loss; at test time as EFT's code has it.
+    """Exemplar fine-tuning: trained as :class:`~meshtto.methods.Regression`, adapted as in EFT's code.
 
-    That is Adam with 5e-6 on all weights from the trained ones for each picture, BatchNorm and dropout as in
-    evaluation, at most 20 steps down 5 L_2D + 0.001 mean β² + L_cam + 0.005 L_legs, until L_2D is below 2e-4. Hips,
-    pelvis and ankles are left out of L_2D, for annotators and bodies disagree about where they are; of an ankle only
-    the direction of its lower leg is used, L_legs. All of it is on by default, and each part is an option
+    For each image, Adam with learning rate 5e-6 updates all weights, starting from the trained ones, with BatchNorm and
+    dropout in eval mode: at most 20 steps on 5 L_2D + 0.001 mean β² + L_cam + 0.005 L_legs, until L_2D is below 2e-4.
+    Hips, pelvis and ankles are excluded from L_2D, because annotators and bodies disagree about their position; of the
+    ankles only the direction of the lower leg is used, L_legs. All of this is the default, and each part is an option
     (``test_time.phases`` with their `loss`, ``test_time.enough_2d``, ``test_time.ignored_joints``).
 
-    Not as there: an image stops before the step that its error no longer needs, not after it (with
-    ``test_time.stop_after_step`` it does); BatchNorm's factors are
-    fine-tuned with all else where EFT keeps them; there is no factor 60, which Adam does not feel.
+    Differences from EFT's code: an image stops before the step that its error no longer needs, not after it (with
+    ``test_time.stop_after_step`` it stops after it); BatchNorm's affine parameters are fine-tuned too, while EFT keeps
+    them; there is no factor 60, which does not affect Adam.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        regressor: the network.
-        training: how it is trained.
-        loss: weights of the loss's terms; `test_time` names those that differ at test time.
-        test_time: how a body is fitted to its own picture.
+        optimizer: creates the optimizer from parameters.
+        regressor: options of the network.
+        training: options of training.
+        loss: weights of the loss terms; `test_time` overrides some of them at test time.
+        test_time: options of test-time adaptation.
     """
 
     def __init__(

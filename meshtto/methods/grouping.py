@@ -1,4 +1,4 @@
-"""How many people are adapted at once, by the memory that one person needs; what the groups give put together."""
+"""Split people into groups that fit into memory when adapted together, and concatenate the groups' results."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -7,25 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from meshtto.adaptation import Adam, Phase
-from meshtto.losses import Prediction
-from meshtto.methods.recovery import Recovery
 from meshtto.regressors import Regressor
-from meshtto.types import MeshBatch
+from meshtto.test_time import Adam, Phase
+from meshtto.types import BodyPrediction, MeshBatch, Recovery
 
-__all__ = ["bytes_of_a_person", "groups", "in_groups", "recorded_bytes"]
+__all__ = ["autograd_bytes", "person_bytes", "recover_in_groups", "split_groups"]
 
 
-def recorded_bytes(run: Callable[[], Any], besides: Sequence[Tensor] = ()) -> int:
+def autograd_bytes(run: Callable[[], Any], besides: Sequence[Tensor] = ()) -> int:
     """Return the bytes that autograd keeps for a backward pass through what a function computes.
 
     Args:
-        run: computes something.
-        besides: tensors that are there anyway, such as parameters.
+        run: the computation.
+        besides: tensors that exist anyway, such as parameters.
     """
     sizes: dict[int, int] = {}
     known = {tensor.untyped_storage().data_ptr() for tensor in besides}
-    kept: list[Any] = []  # or another tensor might come to lie at the same address
+    kept: list[Any] = []  # keeps the storages alive, so that no other tensor gets the same address
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -39,17 +37,17 @@ def recorded_bytes(run: Callable[[], Any], besides: Sequence[Tensor] = ()) -> in
     return sum(sizes.values())
 
 
-def bytes_of_a_person(regressor: Regressor, phases: Sequence[Phase], passes: Callable[[Phase], int]) -> int:
-    """Return the bytes that adapting one person takes beside the network, in the phase that needs most.
+def person_bytes(regressor: Regressor, phases: Sequence[Phase], passes: Callable[[Phase], int]) -> int:
+    """Return the bytes that adapting one person takes in addition to the network, in the most demanding phase.
 
-    That is what a pass keeps for its gradient, and where the person has weights of their own three copies of them at
-    the peak (weights, gradients, and what is made of them), with Adam six. Measured in
+    These are the tensors a pass saves for its gradient and, if the person has their own weights, three copies of these
+    at the peak (weights, gradients, and intermediate results), with Adam six. Measured in
     ``benchmarks/results/meshtto_memory.md``.
 
     Args:
         regressor: the network.
-        phases: of adaptation.
-        passes: bytes that one pass of a phase keeps for one person.
+        phases: the phases of adaptation.
+        passes: returns the bytes that one pass of a phase saves for one person.
     """
     most, copied = 0, False
     for phase in phases:
@@ -63,58 +61,58 @@ def bytes_of_a_person(regressor: Regressor, phases: Sequence[Phase], passes: Cal
     return most
 
 
-def groups(people: int, each: int, limit: float | None) -> Iterator[slice]:
-    """Cut a batch into groups of as many people as the memory is enough for, one at least.
+def split_groups(people: int, each: int, limit: float | None) -> Iterator[slice]:
+    """Split a batch into groups of as many people as fit into memory, at least one.
 
     Args:
-        people: of the batch.
-        each: bytes.
-        limit: bytes; None: all at once.
+        people: number of people in the batch.
+        each: bytes per person.
+        limit: bytes available; None means a single group.
 
-    >>> [(g.start, g.stop) for g in groups(5, 10, 25)]
+    >>> [(g.start, g.stop) for g in split_groups(5, 10, 25)]
     [(0, 2), (2, 4), (4, 5)]
     """
     size = max(people, 1) if limit is None or each == 0 else max(1, int(limit // each))
     return (slice(start, min(start + size, people)) for start in range(0, max(people, 1), size))
 
 
-def in_groups(
+def recover_in_groups(
     batch: MeshBatch,
     rows: Sequence[slice],
     recover: Callable[[MeshBatch, Any], Recovery],
-    watch: Callable[[int, Prediction], None] | None,
+    watch: Callable[[int, BodyPrediction], None] | None,
 ) -> Recovery:
-    """Recover the people of a batch group by group; the watcher sees the steps of all of them together, afterwards.
+    """Recover a batch group by group; `watch` is called afterwards, with the concatenated steps of all groups.
 
     Args:
-        batch: all.
+        batch: the whole batch.
         rows: the groups, in order.
-        recover: of a group, with a watcher.
-        watch: shown each step's number and the prediction.
+        recover: recovers a group, with a `watch` of its own.
+        watch: called with each step number and prediction.
     """
     if len(rows) == 1:
         return recover(batch, watch)
     found: list[Recovery] = []
-    seen: list[list[Prediction]] = []
+    seen: list[list[BodyPrediction]] = []
     for group in rows:
-        steps: list[Prediction] = []
+        steps: list[BodyPrediction] = []
         part = MeshBatch(**{name: value[group] for name, value in vars(batch).items()})
         found.append(recover(part, None if watch is None else partial(_keep, steps)))
         seen.append(steps)
     if watch is not None:
         for step, parts in enumerate(zip(*seen, strict=True)):
-            watch(step, _together(parts))
+            watch(step, _concatenated(parts))
     return Recovery(
-        _together([part.prediction for part in found]),
+        _concatenated([part.prediction for part in found]),
         torch.cat([part.losses for part in found], 1),
         torch.cat([part.steps for part in found]),
         torch.cat([part.diverged for part in found]),
     )
 
 
-def _keep(steps: list[Prediction], step: int, prediction: Prediction) -> None:
+def _keep(steps: list[BodyPrediction], step: int, prediction: BodyPrediction) -> None:
     steps.append(prediction)
 
 
-def _together(parts: Sequence[Prediction]) -> Prediction:
-    return Prediction(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+def _concatenated(parts: Sequence[BodyPrediction]) -> BodyPrediction:
+    return BodyPrediction(*(torch.cat(columns) for columns in zip(*parts, strict=True)))

@@ -1,4 +1,4 @@
-r"""Test-time optimisation inside training, one network (NeurIPS 2024, eq. 6–7; MAML with an inner loss of its own)."""
+r"""Test-time optimization inside training, one network (NeurIPS 2024, eq. 6–7; MAML with a separate inner loss)."""
 
 from functools import partial
 
@@ -7,15 +7,15 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from hamipose.models.preprocess import normalise
-from meshtto.adaptation import Phase
-from meshtto.losses import LossWeights, Prediction, Target
+from meshtto.losses import LossWeights, Target
 from meshtto.methods.base import MeshMethod
-from meshtto.methods.optimise import check_phases, optimise
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
-from meshtto.methods.recovery import Once, size_of
-from meshtto.methods.targets import box_of, evidence
+from meshtto.methods.phases import adapt_regressor, check_phases
+from meshtto.methods.recover import LastBody
+from meshtto.methods.targets import crop_box, crop_size, target_from_evidence
 from meshtto.regressors import Estimate
-from meshtto.types import MeshBatch
+from meshtto.test_time import Phase
+from meshtto.types import BodyPrediction, MeshBatch
 
 __all__ = ["Meta", "adapted_prediction"]
 
@@ -25,46 +25,47 @@ _FOURTEEN = TestTimeOptions(phases=[Phase(steps=14, pseudo_mesh=False)])
 
 def adapted_prediction(
     method: MeshMethod, batch: MeshBatch, inner: Phase, target: Target, second_order: bool
-) -> Prediction:
-    r"""What the regressor says under :math:`w'_j = w - \alpha \nabla_w L(f_w(I_j))`, a way for gradients left open.
+) -> BodyPrediction:
+    r"""Predict with :math:`w'_j = w - \alpha \nabla_w L(f_w(I_j))`, differentiably.
+
+    An image whose inner step diverges is used without the step, and counted.
 
     Args:
-        method: whose regressor is adapted.
-        batch: images.
-        inner: the steps.
-        target: what L compares with.
-        second_order: let derivatives pass through the steps.
-
-    An image whose inner step diverges is learnt from as it is without the step, and counted.
+        method: the method whose regressor is adapted.
+        batch: the images.
+        inner: the inner steps.
+        target: the target of L.
+        second_order: differentiate through the steps.
     """
-    box, size = box_of(batch), size_of(batch)
-    seen, joints = (Once(partial(method.complete, box=box, size=size, vertices=v)) for v in (True, False))
+    box, size = crop_box(batch), crop_size(batch)
+    seen, joints = (LastBody(partial(method.complete, box=box, size=size, vertices=v)) for v in (True, False))
 
     def loss(phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
         return method.value((joints if target.mesh is None else seen)(estimate), target, batch, phase)
 
-    images, told = normalise(batch.image), method.regressor.told(box)
-    adapted = optimise(method.regressor, images, told, [inner], loss, second_order)
+    images, box_features = normalise(batch.image), method.regressor.box_features(box)
+    adapted = adapt_regressor(method.regressor, images, box_features, [inner], loss, second_order)
     method.count_diverged(adapted.diverged)
     return seen(adapted.output)
 
 
 class Meta(MeshMethod):
-    r"""The regressor is trained to be right after adaptation to 2D evidence.
+    r"""Train the regressor to be accurate after adaptation to 2D evidence.
 
     .. math:: \min_w \sum_j L_{train}(f_{w'_j}(I_j)), \qquad w'_j = w - \alpha \nabla_w L_{2D}(f_w(I_j), \hat J_j)
 
-    The backbone runs once a step, with the batch's statistics; inner and outer pass share its features. Dropout draws
-    anew in each pass. With scope "all" BatchNorm uses, and keeps, its running statistics.
+    The backbone runs once per training step, with the batch's statistics; inner and outer pass share its features.
+    Dropout is drawn anew in each pass. With scope "all", BatchNorm uses its running statistics and does not update
+    them.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        regressor: the network.
-        training: how it is trained.
-        loss: weights of the loss's terms, inside and outside; the factor `outer` is for the outside alone.
+        optimizer: creates the optimizer from parameters.
+        regressor: options of the network.
+        training: options of training.
+        loss: weights of the loss terms, for the inner and outer loss; the factor `outer` only applies to the outer.
         inner: the inner step.
-        second_order: let derivatives pass through the inner step; the paper's algorithm is of first order.
-        test_time: how a body is fitted to its own picture.
+        second_order: differentiate through the inner step; the paper's algorithm is of first order.
+        test_time: options of test-time adaptation.
     """
 
     def __init__(
@@ -83,6 +84,6 @@ class Meta(MeshMethod):
         self.second_order = second_order
 
     def objective(self, batch: MeshBatch) -> dict[str, Float[Tensor, ""]]:
-        """The loss against labels, after the inner step."""
-        prediction = adapted_prediction(self, batch, self.inner, evidence(batch), self.second_order)
+        """Return the loss against labels after the inner step."""
+        prediction = adapted_prediction(self, batch, self.inner, target_from_evidence(batch), self.second_order)
         return {"loss": self.supervised(prediction, batch)}

@@ -1,38 +1,38 @@
-"""Options that all methods share, grouped as users think of them. Plain types: the command line reads them."""
+"""Options that all methods share, in groups. They use plain types, because the command line reads them."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hamipose.errors import InputError
-from meshtto import adaptation
-from meshtto.adaptation import Phase
+from meshtto import test_time
+from meshtto.test_time import Phase
 
 __all__ = [
     "AuxiliaryOptions",
     "RegressorOptions",
     "TestTimeOptions",
     "TrainingOptions",
-    "from_plain",
-    "plain",
-    "plain_network",
-    "plain_phase",
+    "network_to_dict",
+    "phase_to_dict",
+    "test_time_from_dict",
+    "test_time_to_dict",
 ]
 
 
 @dataclass(frozen=True)
 class RegressorOptions:
-    """The network.
+    """Options of the network.
 
     Attributes:
-        kind: "cliff" (told where the crop lies in the image) or "hmr".
-        backbone: any name that timm knows.
-        weights: what the backbone starts from: "none", "pretrained" (timm's) or a file of its state dict, other parts
-            of which, such as a pose network's head, are left out.
-        published: checkpoint of SPIN's HMR or of CLIFF to start from, head included; not together with `weights` or
-            ``training.init_from``.
-        iterations: of the head's feedback.
-        dropout: of the head.
-        width: of the head's two layers.
+        kind: "cliff" (also reads where the crop lies in the image) or "hmr".
+        backbone: any timm model name.
+        weights: initial weights of the backbone: "none", "pretrained" (timm's) or a file with its state dict; other
+            parts of the file, such as a pose network's head, are ignored.
+        published: checkpoint of SPIN's HMR or of CLIFF to start from, including the head; cannot be combined with
+            `weights` or ``training.init_from``.
+        iterations: feedback iterations of the head.
+        dropout: dropout probability of the head.
+        width: units of the head's two layers.
         body: "builtin", or a SMPL file converted by `python -m meshtto body import`.
     """
 
@@ -48,22 +48,22 @@ class RegressorOptions:
 
 @dataclass(frozen=True)
 class AuxiliaryOptions:
-    """The auxiliary network; what is null is as in the regressor.
+    """Options of the auxiliary network; null values are taken from the regressor.
 
-    It starts from one of `weights`, `published` and `init_from`. Where none of them is given, `weights` and `published`
-    are the regressor's, too, and ``training.init_from`` fills it from an auxiliary network if its checkpoint has one.
+    It starts from one of `weights`, `published` and `init_from`. If none of them is given, `weights` and `published`
+    are those of the regressor, and ``training.init_from`` fills it if its checkpoint contains an auxiliary network.
 
     Attributes:
-        kind: the regressor's.
-        backbone: any name that timm knows.
-        weights: what the backbone starts from: "none", "pretrained" (timm's) or a file of its state dict.
-        published: checkpoint of SPIN's HMR or of CLIFF to start from, head included.
-        init_from: checkpoint of any method to start from, for a new run: from its auxiliary network if it has one, else
-            from its regressor. A regressor trained with another seed makes a network of its own.
-        iterations: of the head's feedback.
-        dropout: of the head.
-        width: of the head's two layers.
-        body: the regressor's.
+        kind: must be the regressor's.
+        backbone: any timm model name.
+        weights: initial weights of the backbone: "none", "pretrained" (timm's) or a file with its state dict.
+        published: checkpoint of SPIN's HMR or of CLIFF to start from, including the head.
+        init_from: checkpoint of any method to start a new run from: its auxiliary network if it has one, else its
+            regressor. A regressor trained with another seed is an independent network.
+        iterations: feedback iterations of the head.
+        dropout: dropout probability of the head.
+        width: units of the head's two layers.
+        body: must be the regressor's.
     """
 
     kind: Literal["cliff", "hmr"] | None = None
@@ -78,17 +78,17 @@ class AuxiliaryOptions:
 
     @property
     def starts(self) -> dict[str, str]:
-        """The given ones of the three options that say what it starts from."""
+        """Return those of the three initialization options that are given."""
         found = {name: getattr(self, name) for name in ("weights", "published", "init_from")}
         return {name: value for name, value in found.items() if value is not None}
 
-    def beside(self, regressor: RegressorOptions) -> RegressorOptions:
-        """Return the options of the auxiliary network beside a regressor.
+    def resolve(self, regressor: RegressorOptions) -> RegressorOptions:
+        """Return the complete options of the auxiliary network of a regressor.
 
         Raises:
-            InputError: it is of another kind or body, or starts from two things.
+            InputError: kind or body differ from the regressor's, or there are two initializations.
 
-        >>> AuxiliaryOptions(iterations=3).beside(RegressorOptions(iterations=10, backbone="resnet18")).backbone
+        >>> AuxiliaryOptions(iterations=3).resolve(RegressorOptions(iterations=10, backbone="resnet18")).backbone
         'resnet18'
         """
         if len(self.starts) > 1:
@@ -112,21 +112,21 @@ class AuxiliaryOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How every method trains.
+    """Options of training that all methods share.
 
     Attributes:
-        warmup_steps: steps over which the learning rate rises linearly from nearly 0.
-        final_lr: share of the learning rate left at the end of the run, reached along half a cosine; 1 keeps it.
-        lr_factors: learning rate factors by network (regressor, auxiliary), each then being a parameter group. One
-            group of everything where not given.
-        clip_norm: largest norm of the gradient; nothing is clipped where not given.
-        init_from: checkpoint of any method whose regressor a new run's regressor starts from. An auxiliary network
-            starts from the checkpoint's auxiliary network, unless the options of `auxiliary` say what it starts from;
-            never from the regressor. (To resume a run, use --ckpt_path.)
+        warmup_steps: steps over which the learning rate rises linearly from almost 0.
+        final_lr_ratio: ratio of final to initial learning rate, reached by a cosine; 1 keeps it constant.
+        lr_factors: learning rate factors by network (regressor, auxiliary); each network is then a parameter group.
+            Default: one group for everything.
+        clip_norm: maximum gradient norm; default: no clipping.
+        init_from: checkpoint of any method whose regressor initializes a new run's regressor. An auxiliary network is
+            initialized with the checkpoint's auxiliary network unless the `auxiliary` options name another start, and
+            never with its regressor. (To resume a run, use --ckpt_path.)
     """
 
     warmup_steps: int = 0
-    final_lr: float = 1.0
+    final_lr_ratio: float = 1.0
     lr_factors: dict[str, float] | None = None
     clip_norm: float | None = None
     init_from: str | None = None
@@ -134,22 +134,21 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TestTimeOptions:
-    """How a body is fitted to its own picture after training.
+    """Options of test-time test_time.
 
     Attributes:
-        phases: one after the other, each from where the one before has ended; none: the network's answer as it is.
-        tolerance: an image stops when its loss changes by less than this from one step to the next; never where not
-            given.
-        enough_2d: an image stops when its L_2D, in squares of half a crop, is below this; never where not given.
-        stop_after_step: take one more step before stopping, down the loss that met `tolerance` or `enough_2d`, as the
+        phases: phases in order, each starting where the previous one ended; none means no test_time.
+        tolerance: an image stops when its loss changes by less than this from one step to the next; null disables it.
+        enough_2d: an image stops when its L_2D, in squared half crops, is below this; null disables it.
+        stop_after_step: take one more step, on the loss that met `tolerance` or `enough_2d`, before stopping, as the
             released code does.
         ignored_joints: names of joints whose 2D evidence is not used.
-        in_validation: adapt in validation during training as well, not only in the verb `test`.
-        memory_gib: people with weights of their own are adapted in groups that need about this much memory beside the
-            network, measured on the first of them; a single person may need more. All of a batch at once where null.
+        in_validation: also adapt in validation during training, not only in the verb `test`.
+        memory_gib: people with their own weights are adapted in groups that need about this much memory in addition to
+            the network, measured on the first person; a single person may need more. Null adapts the whole batch.
     """
 
-    __test__ = False  # pytest takes the name for a test
+    __test__ = False  # not a pytest class
 
     phases: list[Phase] = field(default_factory=lambda: [Phase(steps=14)])
     tolerance: float | None = 2e-5
@@ -160,31 +159,31 @@ class TestTimeOptions:
     memory_gib: float | None = 4.0
 
 
-def plain_network(options: RegressorOptions) -> dict[str, Any]:
-    """What it takes to build a network again, as a checkpoint may hold it; not what its training began with."""
+def network_to_dict(options: RegressorOptions) -> dict[str, Any]:
+    """Return the options that are needed to rebuild a network from a checkpoint, without its initialization."""
     return {name: getattr(options, name) for name in ("kind", "backbone", "iterations", "width", "body")}
 
 
-def plain(options: TestTimeOptions) -> dict[str, Any]:
-    """Options at test time as a checkpoint may hold them.
+def test_time_to_dict(options: TestTimeOptions) -> dict[str, Any]:
+    """Return test-time options as plain values for a checkpoint.
 
-    >>> from_plain(plain(TestTimeOptions())).phases[0].rule.lr
+    >>> test_time_from_dict(test_time_to_dict(TestTimeOptions())).phases[0].rule.lr
     1e-05
     """
-    phases = [plain_phase(phase) for phase in options.phases]
+    phases = [phase_to_dict(phase) for phase in options.phases]
     return {**vars(options), "phases": phases, "ignored_joints": list(options.ignored_joints)}
 
 
-def plain_phase(phase: Phase) -> dict[str, Any]:
-    """Return a phase as a checkpoint may hold it."""
+def phase_to_dict(phase: Phase) -> dict[str, Any]:
+    """Return a phase as plain values for a checkpoint."""
     rule = {"name": type(phase.rule).__name__, **vars(phase.rule)}
     return {**vars(phase), "rule": rule, "loss": dict(phase.loss)}
 
 
-def from_plain(content: dict[str, Any]) -> TestTimeOptions:
-    """The way back."""
+def test_time_from_dict(content: dict[str, Any]) -> TestTimeOptions:
+    """Invert :func:`test_time_to_dict`."""
     phases = []
     for phase in content["phases"]:
         rule = dict(phase["rule"])
-        phases.append(Phase(**{**phase, "rule": getattr(adaptation, rule.pop("name"))(**rule)}))
+        phases.append(Phase(**{**phase, "rule": getattr(test_time, rule.pop("name"))(**rule)}))
     return TestTimeOptions(**{**content, "phases": phases})

@@ -1,4 +1,4 @@
-"""Test-time optimization of one group of people: phases of adaptation, watched, and what is predicted in the end."""
+"""Test-time optimization of one group of people."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,51 +10,80 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hamipose.models.preprocess import normalise
-from meshtto.adaptation import Phase, begin
-from meshtto.losses import Prediction, Target, mesh_terms
-from meshtto.methods.grouping import recorded_bytes
-from meshtto.methods.optimise import optimise
+from meshtto.losses import Target, mesh_terms
+from meshtto.methods.grouping import autograd_bytes
 from meshtto.methods.options import TestTimeOptions
-from meshtto.methods.recovery import Once, Recovery, detached, size_of
-from meshtto.methods.targets import box_of, evidence, joint_positions
+from meshtto.methods.phases import adapt_regressor
+from meshtto.methods.targets import crop_box, crop_size, joint_indices, target_from_evidence
 from meshtto.regressors import Estimate
-from meshtto.types import MeshBatch
+from meshtto.test_time import Phase, make_weights
+from meshtto.types import BodyPrediction, MeshBatch, Recovery
 
-__all__ = ["pass_bytes", "recover"]
+__all__ = ["LastBody", "clone_inference_tensors", "detach_prediction", "pass_bytes", "recover"]
+
+
+class LastBody:
+    """Cache of the last estimate's body, which the losses and callbacks of one step share.
+
+    Args:
+        complete: computes the body of an estimate.
+    """
+
+    def __init__(self, complete: Callable[[Estimate], BodyPrediction]) -> None:
+        self._complete = complete
+        self._last: tuple[Estimate, BodyPrediction] | None = None
+
+    def __call__(self, estimate: Estimate) -> BodyPrediction:
+        if self._last is None or self._last[0] is not estimate:
+            self._last = (estimate, self._complete(estimate))
+        return self._last[1]
+
+
+def detach_prediction(prediction: BodyPrediction) -> BodyPrediction:
+    """Detach all tensors of a prediction."""
+    return BodyPrediction(*(value.detach() for value in prediction))
+
+
+def clone_inference_tensors(batch: MeshBatch) -> MeshBatch:
+    """Clone the tensors that were created in inference mode, so that autograd can use the batch."""
+    usable: dict[str, Any] = {
+        k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in vars(batch).items()
+    }
+    return MeshBatch(**usable)
 
 
 class _Fitting:
-    """What the people of a batch are fitted to, and how well an estimate fits.
+    """Targets of the people of a batch, and the loss of an estimate.
 
     Args:
         method: a mesh method.
         batch: crops, their boxes and 2D evidence.
-        phases: of adaptation.
-        options: at test time.
+        phases: the phases of adaptation.
+        options: test-time options.
     """
 
     def __init__(self, method: Any, batch: MeshBatch, phases: Sequence[Phase], options: TestTimeOptions) -> None:
         self.method, self.batch, self.options = method, batch, options
-        self.size = size_of(batch)
+        self.size = crop_size(batch)
         pseudo = method.pseudo(batch) if any(phase.pseudo_mesh and phase.steps for phase in phases) else None
-        ignored = joint_positions(options.ignored_joints)
-        self._alone = evidence(batch, None, ignored)
-        self._with_mesh = {masked: evidence(batch, pseudo, ignored, masked) for masked in (False, True)}
-        of = partial(method.complete, box=box_of(batch), size=self.size)
-        self.seen, self.joints = (Once(partial(of, vertices=vertices)) for vertices in (True, False))
+        ignored = joint_indices(options.ignored_joints)
+        self._alone = target_from_evidence(batch, None, ignored)
+        self._with_mesh = {masked: target_from_evidence(batch, pseudo, ignored, masked) for masked in (False, True)}
+        of = partial(method.complete, box=crop_box(batch), size=self.size)
+        self.seen, self.joints = (LastBody(partial(of, vertices=vertices)) for vertices in (True, False))
 
     def _target(self, phase: Phase) -> Target:
         return self._with_mesh[phase.masked] if phase.pseudo_mesh else self._alone
 
     def loss(self, phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
-        """Return what a phase goes down; NaN for padding people, who then move no weights that people share."""
+        """Return a phase's losses; NaN for padding, which excludes it from shared weights."""
         target = self._target(phase)
         prediction = (self.joints if target.mesh is None else self.seen)(estimate)
         losses = self.method.value(prediction, target, self.batch, phase)
         return torch.where(self.batch.index >= 0, losses, torch.nan)
 
     def enough(self, estimate: Estimate) -> Bool[Tensor, " batch"]:
-        """Whose 2D error is as small as the options ask for."""
+        """Return which people have a 2D error below the option `enough_2d`."""
         weights = replace(self.method.loss_weights, lower_legs=0.0)
         terms = mesh_terms(self.joints(estimate), self._alone, self.size, weights)
         return terms.keypoints.detach() < (self.options.enough_2d or 0.0)
@@ -65,15 +94,15 @@ def recover(
     batch: MeshBatch,
     phases: Sequence[Phase],
     options: TestTimeOptions,
-    watch: Callable[[int, Prediction], None] | None = None,
+    watch: Callable[[int, BodyPrediction], None] | None = None,
 ) -> Recovery:
     """Adapt to each image of a batch and predict.
 
     Args:
-        method: a mesh method in eval mode, whose networks stay as they are.
+        method: a mesh method in eval mode; its networks are not modified.
         batch: crops, their boxes and 2D evidence.
-        phases: of adaptation.
-        options: of which the rules for stopping and the ignored joints are read.
+        phases: the phases of adaptation.
+        options: test-time options; only the stopping rules and ignored joints are used.
         watch: called with the number of steps so far and the prediction, from 0 on.
     """
     fitting = _Fitting(method, batch, phases, options)
@@ -81,13 +110,13 @@ def recover(
     def show(step: int, estimate: Estimate) -> None:
         if watch is not None:
             with torch.no_grad():
-                watch(step, detached(fitting.seen(estimate)))
+                watch(step, detach_prediction(fitting.seen(estimate)))
 
     with torch.enable_grad():
-        found = optimise(
+        found = adapt_regressor(
             method.regressor,
             normalise(batch.image),
-            method.regressor.told(box_of(batch)),
+            method.regressor.box_features(crop_box(batch)),
             phases,
             fitting.loss,
             tolerance=options.tolerance,
@@ -96,25 +125,25 @@ def recover(
             stop_after_step=options.stop_after_step,
             keep_graph=False,
         )
-    prediction = detached(fitting.seen(found.output))
+    prediction = detach_prediction(fitting.seen(found.output))
     return Recovery(prediction, found.losses, found.steps, found.diverged)
 
 
 def pass_bytes(method: Any, batch: MeshBatch, phase: Phase) -> int:
-    """Return the bytes that one pass of a phase keeps for the gradient of one person, the first of the batch.
+    """Return the bytes that one pass of a phase saves for the gradient of one person, the first of the batch.
 
     Args:
         method: a mesh method.
-        batch: of at least one person.
-        phase: of adaptation.
+        batch: at least one person.
+        phase: the phase of adaptation.
     """
     one = MeshBatch(**{name: value[:1] for name, value in vars(batch).items()})
     fitting = _Fitting(method, one, [phase], method.test_time)
     regressor = method.regressor
-    inputs = (normalise(one.image), regressor.told(box_of(one)))
+    inputs = (normalise(one.image), regressor.box_features(crop_box(one)))
     with torch.autocast(inputs[0].device.type, enabled=False):
         if phase.scope == "head":
             inputs = (regressor.features(inputs[0]).float(), inputs[1])
-        weights = begin(phase, regressor if phase.scope == "all" else regressor.head)
+        weights = make_weights(phase, regressor if phase.scope == "all" else regressor.head)
         with torch.enable_grad():
-            return recorded_bytes(lambda: fitting.loss(phase, weights(*inputs)), list(regressor.parameters()))
+            return autograd_bytes(lambda: fitting.loss(phase, weights(*inputs)), list(regressor.parameters()))

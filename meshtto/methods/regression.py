@@ -1,4 +1,4 @@
-"""HMR and CLIFF as they are: one pass, supervised."""
+"""Plain regression: HMR and CLIFF with supervised training and a single forward pass."""
 
 from lightning.pytorch.cli import OptimizerCallable
 
@@ -10,14 +10,14 @@ __all__ = ["Regression"]
 
 
 class Regression(MeshMethod):
-    """Trains on labels; at test time it answers at once, unless `test_time` has phases.
+    """Train on labels; predict in a single forward pass unless `test_time` has phases.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        regressor: the network.
-        training: how it is trained.
-        loss: weights of the loss's terms.
-        test_time: how a body is fitted to its own picture: not at all, by default.
+        optimizer: creates the optimizer from parameters.
+        regressor: options of the network.
+        training: options of training.
+        loss: weights of the loss terms.
+        test_time: options of test-time adaptation; default: none.
     """
 
     def __init__(

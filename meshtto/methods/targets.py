@@ -1,4 +1,4 @@
-"""From batches and estimates to what losses compare."""
+"""Convert batches and estimates to the predictions and targets that losses compare."""
 
 from collections.abc import Sequence
 
@@ -10,30 +10,35 @@ from hamipose.errors import InputError
 from meshtto.body import Body
 from meshtto.camera import Box, Camera
 from meshtto.joints import JOINTS49
-from meshtto.losses import MeshTarget, Prediction, Target, lower_leg_confidence
+from meshtto.losses import MeshTarget, Target, lower_leg_confidence
 from meshtto.regressors import Estimate
-from meshtto.types import MeshBatch
+from meshtto.types import BodyPrediction, MeshBatch
 
-__all__ = ["box_of", "complete", "evidence", "joint_positions", "labels"]
+__all__ = ["complete", "crop_box", "crop_size", "joint_indices", "target_from_evidence", "target_from_labels"]
 
 
-def box_of(batch: MeshBatch) -> Box:
-    """Where the crops lie."""
-    return Box(batch.centre_px, batch.side_px, batch.image_size, batch.focal_px)
+def crop_box(batch: MeshBatch) -> Box:
+    """Return the boxes of the crops."""
+    return Box(batch.center_px, batch.side_px, batch.image_size, batch.focal_px)
+
+
+def crop_size(batch: MeshBatch) -> tuple[int, int]:
+    """Return height and width of the crops."""
+    return batch.image.shape[-2], batch.image.shape[-1]
 
 
 def complete(
     estimate: Estimate, body: Body, camera: Camera, box: Box, size: tuple[int, int], vertices: bool = True
-) -> Prediction:
-    """The body that an estimate means, and how the crop shows it; in single precision at least.
+) -> BodyPrediction:
+    """Return the body of an estimate and its projection into the crop, in at least single precision.
 
     Args:
-        estimate: of a network.
-        body: of predictions.
-        camera: of the network.
-        box: where the crops lie.
+        estimate: output of a network.
+        body: body model of predictions.
+        camera: camera of the network.
+        box: boxes of the crops.
         size: height and width of the crops.
-        vertices: whether the mesh is asked for; joints alone cost a sixth. Without it there are 0 vertices.
+        vertices: whether to compute the mesh; joints alone cost a sixth. If False, there are 0 vertices.
     """
     with torch.autocast(estimate.shape.device.type, enabled=False):
         if vertices:
@@ -41,25 +46,25 @@ def complete(
         else:
             vertices_m, joints_m = estimate.shape.new_zeros(len(estimate.shape), 0, 3), body.joints(*estimate[:2])
         keypoints_px = camera.project(joints_m, estimate.camera, box, size)
-    return Prediction(*estimate, vertices_m, joints_m, keypoints_px)
+    return BodyPrediction(*estimate, vertices_m, joints_m, keypoints_px)
 
 
-def labels(batch: MeshBatch, vertices_m: Float[Tensor, "batch vertex 3"]) -> Target:
-    """All that is known of a batch; `vertices_m` are those of its labelled parameters."""
+def target_from_labels(batch: MeshBatch, vertices_m: Float[Tensor, "batch vertex 3"]) -> Target:
+    """Return all labels of a batch; `vertices_m` are those of its labeled parameters."""
     mesh = MeshTarget(batch.joints_m, batch.joints_confidence, batch.rotations, batch.shape, vertices_m, batch.has_mesh)
     return Target(batch.keypoints_px, batch.keypoints_confidence, mesh)
 
 
-def evidence(
-    batch: MeshBatch, pseudo: Prediction | None = None, ignored: Sequence[int] = (), masked: bool = False
+def target_from_evidence(
+    batch: MeshBatch, pseudo: BodyPrediction | None = None, ignored: Sequence[int] = (), masked: bool = False
 ) -> Target:
-    """What may be known of an image without labels: 2D evidence, and what another network says of the mesh.
+    """Return the target available without labels: 2D evidence, and optionally another network's mesh.
 
     Args:
-        batch: of which evidence alone is read; with `masked` also whether there are labels.
-        pseudo: the other network's prediction, if there is one.
-        ignored: positions of joints whose evidence is left out; of an ankle its lower leg's direction is still read.
-        masked: the prediction counts only for people whose mesh, or 3D joints, are labeled.
+        batch: only its evidence is used; with `masked` also which labels exist.
+        pseudo: the other network's prediction, if any.
+        ignored: indices of joints whose evidence is ignored; of an ankle the direction of its lower leg is still used.
+        masked: use the other network's prediction only for people whose mesh, or 3D joints, are labeled.
     """
     confidence = batch.evidence_confidence
     legs = lower_leg_confidence(confidence)
@@ -76,11 +81,11 @@ def evidence(
     return Target(batch.evidence_px, confidence, mesh, legs)
 
 
-def joint_positions(names: Sequence[str]) -> list[int]:
-    """Positions among the 49.
+def joint_indices(names: Sequence[str]) -> list[int]:
+    """Return indices of joints among the 49.
 
     Raises:
-        InputError: there is no such joint.
+        InputError: unknown joint.
     """
     for name in names:
         if name not in JOINTS49:

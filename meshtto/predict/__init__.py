@@ -1,1 +1,1 @@
-"""From a user's pictures to meshes, files and pictures of them."""
+"""Recover meshes from a user's images and write them as files and overlays."""

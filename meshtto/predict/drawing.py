@@ -1,4 +1,4 @@
-"""Meshes as pictures, without OpenGL: triangles painted from far to near, lit from behind the camera."""
+"""Draw meshes without OpenGL by the painter's algorithm, with a light behind the camera."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,18 +16,23 @@ _TOWARDS_LIGHT = np.array([-0.35, -0.6, -0.72])
 
 
 class Figure(NamedTuple):
-    """A person to be drawn: a mesh, and the pinhole camera that it was fitted through."""
+    """A person to draw: a mesh in camera axes (x right, y down, z forward), and the pinhole camera it was fitted with.
+
+    Attributes:
+        vertices_m: vertices in camera axes.
+        focal_px: focal length of the camera.
+        principal_px: principal point of the camera.
+        diverged: whether adaptation diverged; drawn in gray.
+    """
 
     vertices_m: Float[np.ndarray, "vertex 3"]
-    """In camera axes: x to the right, y down, z forward."""
     focal_px: float
     principal_px: Float[np.ndarray, "2"]
     diverged: bool = False
-    """Whether adaptation was given up: drawn in gray."""
 
     @property
     def pixels(self) -> Float[np.ndarray, "vertex 2"]:
-        """Where the vertices are seen."""
+        """Return the projected vertices."""
         depth_m = np.maximum(self.vertices_m[:, 2:], 1e-3)
         return self.focal_px * self.vertices_m[:, :2] / depth_m + self.principal_px
 
@@ -40,14 +45,14 @@ def paint(
     fine: int = 2,
     color: np.ndarray = _SKIN,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Return a copy of the picture with the mesh in front of it.
+    """Return a copy of the image with the mesh in front of it.
 
     Args:
         image: RGB.
         vertices_m: in camera axes: x to the right, y down, z forward.
         faces: triangles.
-        pixels: where the vertices are seen in the picture.
-        fine: the mesh is painted this many times as large and then made smaller.
+        pixels: projection of the vertices into the image.
+        fine: supersampling factor.
         color: RGB.
     """
     height, width = image.shape[:2]
@@ -55,22 +60,22 @@ def paint(
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     middle = corners.mean(1)
-    # Whichever way round the triangles go: the volume that they enclose is positive where normals point outwards.
-    away = corners - vertices_m.mean(0)
-    outwards = np.sign((np.cross(away[:, 0], away[:, 1]) * away[:, 2]).sum()) or 1.0
+    # Works for both orientations of triangles: the enclosed volume is positive if normals point outwards.
+    relative = corners - vertices_m.mean(0)
+    outwards = np.sign((np.cross(relative[:, 0], relative[:, 1]) * relative[:, 2]).sum()) or 1.0
     normals = normals * outwards
-    shown = ((normals * middle).sum(1) < 0) & (corners[:, :, 2] > 0.05).all(1)
+    visible = ((normals * middle).sum(1) < 0) & (corners[:, :, 2] > 0.05).all(1)
     at = pixels[faces]
     inside = (at.max(1) >= 0).all(1) & (at.min(1) <= [width, height]).all(1)
-    order = np.flatnonzero(shown & inside)
+    order = np.flatnonzero(visible & inside)
     order = order[np.argsort(-middle[order, 2])]
     light = 0.45 + 0.6 * np.clip(normals @ (_TOWARDS_LIGHT / np.linalg.norm(_TOWARDS_LIGHT)), 0, 1)
-    colours = np.clip(light[:, None] * color, 0, 255)
+    colors = np.clip(light[:, None] * color, 0, 255)
     canvas = cv2.resize(image, (width * fine, height * fine), interpolation=cv2.INTER_LINEAR)
     scaled = np.clip(((at + 0.5) * fine - 0.5) * 16, -(2**20), 2**20).round().astype(np.int32)
     for face in order:
-        colour = [float(c) for c in colours[face]]
-        cv2.fillConvexPoly(canvas, scaled[face], colour, cv2.LINE_AA, shift=4)
+        face_color = [float(c) for c in colors[face]]
+        cv2.fillConvexPoly(canvas, scaled[face], face_color, cv2.LINE_AA, shift=4)
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
 
 
@@ -80,15 +85,15 @@ def overlay(
     faces: Int[np.ndarray, "face 3"],
     scale: tuple[float, float] = (1.0, 1.0),
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw all people on their picture, the farthest first.
+    """Draw all people on their image, the farthest first.
 
     Args:
         image: RGB.
-        people: seen in pixels of the picture in its full size.
+        people: people with cameras in pixels of the full-size image.
         faces: triangles.
         scale: width and height of `image` relative to the full size.
     """
-    # People may have cameras of different focal lengths; how large a meter appears tells who is nearer.
+    # Cameras may have different focal lengths: order people by pixels per meter.
     for person in sorted(people, key=lambda p: -float(p.vertices_m[:, 2].mean()) / p.focal_px):
         pixels = (person.pixels + 0.5) * np.array(scale) - 0.5
         image = paint(image, person.vertices_m, faces, pixels, color=_DIVERGED if person.diverged else _SKIN)
@@ -98,13 +103,13 @@ def overlay(
 def side_view(
     vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], size: int = 512
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """One person seen from its right of the camera, on white: what a picture does not show."""
+    """Draw one person on white from the side, seen from the right of the camera."""
     middle = (vertices_m.min(0) + vertices_m.max(0)) / 2
-    centred = vertices_m - middle
-    turned = np.stack([centred[:, 2], centred[:, 1], -centred[:, 0]], 1)
+    centered = vertices_m - middle
+    turned = np.stack([centered[:, 2], centered[:, 1], -centered[:, 0]], 1)
     reach = float(np.abs(turned).max())
-    away = 6 * reach
-    turned[:, 2] += away
-    focal_px = 0.42 * size * (away - reach) / reach
+    distance = 6 * reach
+    turned[:, 2] += distance
+    focal_px = 0.42 * size * (distance - reach) / reach
     white = np.full((size, size, 3), 255, np.uint8)
     return paint(white, turned, faces, Figure(turned, focal_px, np.full(2, (size - 1) / 2)).pixels)

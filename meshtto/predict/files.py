@@ -1,4 +1,4 @@
-"""What was recovered as files: meshes (OBJ, GLB), numbers (NPZ, JSON), pictures of people (PNG, MP4)."""
+"""Write recovered people to files: meshes (OBJ, GLB), numbers (NPZ, JSON), images (PNG, MP4)."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ from hamipose.data.video_file import VideoFile
 from hamipose.io.image_file import write_image
 from hamipose.io.whole_file import whole_file, write_text
 from meshtto.predict.drawing import overlay, side_view
-from meshtto.predict.pictures import Shown
-from meshtto.predict.recovering import Person
+from meshtto.predict.frames import Frame
+from meshtto.predict.recover import Person
 
 __all__ = ["Files", "PictureFiles", "VideoFiles", "upright", "write_mesh", "write_numbers", "write_png"]
 
 
 def upright(vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> trimesh.Trimesh:
-    """A mesh with y up, as viewers expect: camera axes turned by 180° about x."""
+    """Return a mesh with y up, as viewers expect: camera axes rotated by 180° about x."""
     return trimesh.Trimesh(vertices_m * np.array([1.0, -1.0, -1.0]), faces, process=False)
 
 
@@ -29,10 +29,10 @@ def write_mesh(
     """Write STEM.obj and STEM.glb in meters, y up.
 
     Args:
-        stem: path without ending.
+        stem: path without extension.
         vertices_m: in camera axes.
         faces: triangles.
-        diverged: whether adaptation was given up: stated in the OBJ's first line and in the GLB's extras.
+        diverged: whether adaptation diverged; stated in the OBJ's first line and in the GLB's extras.
     """
     mesh = upright(vertices_m, faces)
     mesh.metadata["diverged"] = diverged
@@ -45,12 +45,12 @@ def write_mesh(
 
 
 def _small(arrays: dict[str, np.ndarray], facts: dict[str, Any], most: int) -> dict[str, Any]:
-    """Arrays of at most so many numbers as JSON has them, without those that the facts state."""
+    """Return arrays of at most `most` numbers for JSON, except those in `facts`."""
     return {k: v.round(6).tolist() for k, v in arrays.items() if v.size <= most and k not in facts}
 
 
 def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> tuple[Path, Path]:
-    """STEM.npz with all arrays; STEM.json with the small ones and what they mean."""
+    """Write STEM.npz with all arrays, and STEM.json with the small ones and their meaning."""
     paths = (stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json"))
     with whole_file(paths[0]) as beside:
         np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
@@ -59,18 +59,18 @@ def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, An
 
 
 def write_png(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Write an RGB picture; see :func:`hamipose.io.image_file.write_image`."""
+    """Write an RGB image; see :func:`hamipose.io.image_file.write_image`."""
     write_image(path, image)
 
 
 class Files:
-    """The part of a picture's files that photos and frames have in common.
+    """Writes the files that images and video frames have in common.
 
     Args:
-        out: folder.
+        out: output folder.
         faces: triangles of the body.
-        pictures: whether overlays and side views are written as PNG.
-        meshes: whether OBJ and GLB are written.
+        pictures: whether to write overlays and side views as PNG.
+        meshes: whether to write OBJ and GLB.
     """
 
     def __init__(self, out: Path, faces: Int[np.ndarray, "face 3"], pictures: bool, meshes: bool):
@@ -79,31 +79,31 @@ class Files:
         self.pictures = pictures
         self.meshes = meshes
 
-    def stem(self, shown: Shown, person: Person) -> Path:
-        """What the names of a person's files begin with."""
-        return self.out / f"{shown.stem}-{person.number}"
+    def stem(self, frame: Frame, person: Person) -> Path:
+        """Return the common prefix of a person's files."""
+        return self.out / f"{frame.stem}-{person.number}"
 
-    def drawn(self, shown: Shown, people: list[Person]) -> UInt8[np.ndarray, "height width 3"]:
-        """All of a picture's people on it; those whose adaptation diverged are gray."""
-        return overlay(shown.image, [person.figure for person in people], self.faces)
+    def overlay(self, frame: Frame, people: list[Person]) -> UInt8[np.ndarray, "height width 3"]:
+        """Draw all people on an image; those whose adaptation diverged are gray."""
+        return overlay(frame.image, [person.figure for person in people], self.faces)
 
-    def looks(self, shown: Shown, people: list[Person], drawn: UInt8[np.ndarray, "height width 3"]) -> None:
-        """Meshes and PNG files, as far as they are wanted."""
+    def write(self, frame: Frame, people: list[Person], drawn: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Write meshes and PNG files, as far as requested."""
         for person in people:
-            stem = self.stem(shown, person)
+            stem = self.stem(frame, person)
             if self.meshes:
                 write_mesh(stem, person.vertices_m, self.faces, bool(person.facts["diverged"]))
             if self.pictures:
                 write_png(stem.with_name(stem.name + "-side.png"), side_view(person.vertices_m, self.faces))
         if self.pictures and people:
-            write_png(self.out / f"{shown.stem}-overlay.png", drawn)
+            write_png(self.out / f"{frame.stem}-overlay.png", drawn)
 
 
 class PictureFiles:
-    """Files of separate pictures: overlay, and side view, mesh, NPZ and JSON of each person.
+    """Writes the files of separate images: overlay, and side view, mesh, NPZ and JSON of each person.
 
     Args:
-        files: writes them.
+        files: writes the files of one image.
     """
 
     def __init__(self, files: Files):
@@ -113,26 +113,27 @@ class PictureFiles:
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass  # everything is written by now
+        pass  # everything is already written
 
-    def add(self, shown: Shown, people: list[Person]) -> None:
-        """Write a picture's people."""
-        for person in people:  # first, so that a disk filled by pictures does not cost them
-            write_numbers(self.files.stem(shown, person), person.arrays, person.facts)
-        self.files.looks(shown, people, self.files.drawn(shown, people) if self.files.pictures else shown.image)
+    def add(self, frame: Frame, people: list[Person]) -> None:
+        """Write the people of an image."""
+        for person in people:  # numbers first: images may fill the disk
+            write_numbers(self.files.stem(frame, person), person.arrays, person.facts)
+        self.files.write(frame, people, self.files.overlay(frame, people) if self.files.pictures else frame.image)
 
 
 class VideoFiles:
-    """Files of a video: an overlay as MP4, one NPZ and one JSON of all frames, and of each frame what `files` writes.
+    """Writes the files of a video: an overlay as MP4, one NPZ and one JSON of all frames, and the files of each frame.
 
-    Each row of NPZ and JSON says whether this person's adaptation `diverged` in this frame; overlays show it in gray.
-    Vertices are not in the NPZ, of which they would be nine tenths: the body makes them of `rotations` and `shape`, and
-    `translation_m` puts them before the camera. A context: leaving it writes what there is, also after an interruption.
+    Each row of NPZ and JSON states whether this person's adaptation `diverged` in this frame; overlays show it in gray.
+    Vertices are omitted from the NPZ, because they would be nine tenths of it: the body computes them from `rotations`
+    and `shape`, and `translation_m` moves them to camera axes. This is a context manager: leaving it writes all results
+    so far, also after an interruption.
 
     Args:
-        files: of single frames.
-        name: of the video.
-        rate: frames per second of those that are shown.
+        files: writes the files of one frame.
+        name: name of the video.
+        rate: frames per second of the used frames.
     """
 
     def __init__(self, files: Files, name: str, rate: float):
@@ -150,18 +151,18 @@ class VideoFiles:
         try:
             if self._people:
                 self._write()
-        finally:  # a video that failed has removed its file, so that there is space for the numbers
+        finally:  # a failed video has removed its file, which leaves space for the numbers
             self._video.__exit__(*error)
 
-    def add(self, shown: Shown, people: list[Person]) -> None:
-        """Draw a frame and its people; one without people stays in the video as it is."""
+    def add(self, frame: Frame, people: list[Person]) -> None:
+        """Draw a frame with its people; frames without people are added unchanged."""
         for person in people:
             kept = {k: v for k, v in person.arrays.items() if k != "vertices_m"}
-            assert shown.frame is not None
-            self._people.append((shown.frame, Person(person.number, person.vertices_m[:0], kept, person.facts)))
-        drawn = self.files.drawn(shown, people)
+            assert frame.number is not None
+            self._people.append((frame.number, Person(person.number, person.vertices_m[:0], kept, person.facts)))
+        drawn = self.files.overlay(frame, people)
         self._video.add(drawn)
-        self.files.looks(shown, people, drawn)
+        self.files.write(frame, people, drawn)
 
     def _write(self) -> None:
         arrays = {name: np.stack([p.arrays[name] for _, p in self._people]) for name in self._people[0][1].arrays}

@@ -1,4 +1,4 @@
-"""2D keypoints of users' people, from the files that detectors write, as evidence in the order of the 49 joints."""
+"""Read 2D keypoints from the files of detectors, as evidence for the 49 joints."""
 
 import re
 from abc import ABC, abstractmethod
@@ -19,8 +19,8 @@ from hamipose.io.openpose import openpose_people
 from hamipose.io.picture_frame import check_frames, read_header, turned_points, upright_of
 from hamipose.io.picture_names import PathEnds, plain_path
 from hamipose.skeletons import COCO17
-from meshtto.joints import JOINTS24, OPENPOSE25, joints_named, placed
-from meshtto.predict.pictures import Shown
+from meshtto.joints import JOINTS24, OPENPOSE25, joints_named, place_keypoints
+from meshtto.predict.frames import Frame
 
 __all__ = ["Evidence", "KeypointFile", "Source", "evidence_of"]
 
@@ -31,11 +31,11 @@ _EXPECTED = "COCO's format (images, annotations, categories; or a list of result
 
 @dataclass
 class Evidence:
-    """Keypoints of one person.
+    """2D evidence of one person.
 
     Attributes:
-        keypoints_px: in pixels of the picture.
-        confidence: 0: not found.
+        keypoints_px: joints in pixels of the image.
+        confidence: 0 means not found.
     """
 
     keypoints_px: Float[np.ndarray, "49 2"]
@@ -43,52 +43,52 @@ class Evidence:
 
 
 def evidence_of(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"], where: str) -> Evidence:
-    """Keypoints put where their names belong; joints that no keypoint is evidence of have confidence 0.
+    """Assign keypoints to the joints they are evidence of; all other joints have confidence 0.
 
     Args:
-        names: of the keypoints, of any skeleton; those that are no joint of the body are left out.
-        rows: x and y in pixels of the picture, confidence, which is cut to 0 … 1.
-        where: they come from, for errors.
+        names: keypoint names of any skeleton; those that are not joints of the body are ignored.
+        rows: x and y in pixels of the image, and confidence, which is clipped to 0 … 1.
+        where: source of the keypoints, for error messages.
 
     Raises:
         InputError: a number is not finite.
     """
     if not np.isfinite(rows).all():
         raise InputError(f"{where} holds {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
-    found = placed(names, rows)
+    found = place_keypoints(names, rows)
     return Evidence(found[:, :2].astype(np.float32), np.clip(found[:, 2], 0, 1).astype(np.float32))
 
 
 class Source(ABC):
-    """Where 2D evidence comes from; as text, what it is called."""
+    """Source of 2D evidence; its string is its name."""
 
     @abstractmethod
-    def of(self, pictures: Sequence[Shown]) -> list[list[Evidence]]:
-        """Return the people of each picture."""
+    def of(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
+        """Return the people of each frame."""
 
 
 class KeypointFile(Source):
-    """2D evidence from a file, read whole and once.
+    """2D evidence from a file, which is read entirely and once.
 
-    Two formats are read: COCO's, as an annotation file, which `python -m hamipose predict` writes, or as a list of
-    results, with any names of keypoints; and OpenPose's (``people`` with ``pose_keypoints_2d`` in BODY_25 order), one
-    file per picture. People that cannot be used are skipped, and counted and named in one warning.
+    Two formats are supported: COCO's, as an annotation file, which `python -m hamipose predict` writes, or as a list of
+    results, with any keypoint names; and OpenPose's (``people`` with ``pose_keypoints_2d`` in BODY_25 order), one file
+    per image. Unusable people are skipped, counted and reported in one warning.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Attributes:
-        people: keypoints of each picture's people, by the picture's name; under "" those of a file that names none.
-        omissions: what was skipped.
+        people: keypoints of each image's people by the image's name; "" if the file names no images.
+        omissions: skipped people.
 
     Raises:
-        InputError: the file cannot be read, is in neither format, or has no person that can be used.
+        InputError: the file cannot be read, is in neither format, or contains no usable person.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.people: dict[str, list[Keypoints]] = {}
-        self._images: dict[str, CocoPerson] = {}  # one of each picture's people, for what the file says of it
+        self._images: dict[str, CocoPerson] = {}  # one person per image, for the file's image record
         self._numbers: dict[int, str] = {}
         self._upright: bool | None = None
         content = read_json(path, _EXPECTED, "keypoints")
@@ -96,7 +96,7 @@ class KeypointFile(Source):
             self.omissions = Omissions(self.path)
             found = openpose_people(content["people"], OPENPOSE25, self.omissions)
             self.people = {"": found} if found else {}
-            self._upright = True  # OpenPose turns pictures as their tags say
+            self._upright = True  # OpenPose applies the EXIF orientation
         elif isinstance(content, list) or (isinstance(content, dict) and "annotations" in content):
             self._read_coco(content)
         else:
@@ -125,14 +125,14 @@ class KeypointFile(Source):
 
     @property
     def names_pictures(self) -> bool:
-        """Whether it says which picture its people are in; OpenPose's format does not."""
+        """Return whether the file names the images of its people; OpenPose's format does not."""
         return "" not in self.people
 
     def _name_of(self, picture: str) -> str | None:
-        """Return what the file calls a picture; None where it does not name it.
+        """Return the file's name of an image; None if there is none.
 
         Raises:
-            InputError: several of its names could be the picture's.
+            InputError: several of its names match the image.
         """
         if not self.names_pictures:
             return ""
@@ -146,13 +146,13 @@ class KeypointFile(Source):
         return names[0] if names else self._numbers.get(int(number[1])) if number else None
 
     def check(self, paths: Sequence[Path]) -> None:
-        """Check, by their headers alone, that the file was made for these pictures.
+        """Check by image headers that the file was made for these images.
 
         Args:
-            paths: of pictures that will be recovered.
+            paths: paths of the images to recover.
 
         Raises:
-            InputError: one is of another size, or could have several names.
+            InputError: an image has another size, or matches several names.
         """
         sizes = {}
         for path in paths:
@@ -162,40 +162,40 @@ class KeypointFile(Source):
                 sizes[str(path)] = None if image is None else image.size
         check_frames(sizes, self._upright, self.path)
 
-    def of(self, pictures: Sequence[Shown]) -> list[list[Evidence]]:
-        """Return the people of each picture, found by its name."""
+    def of(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
+        """Return the people of each frame, found by its name."""
         found = []
-        for shown in pictures:
-            name = self._name_of(shown.name if shown.path is None else str(shown.path.absolute()))
-            found.append([] if name is None else self.of_picture(name, shown))
+        for frame in frames:
+            name = self._name_of(frame.name if frame.path is None else str(frame.path.absolute()))
+            found.append([] if name is None else self.of_picture(name, frame))
         return found
 
-    def of_picture(self, name: str, shown: Shown) -> list[Evidence]:
-        """Return the people of one picture.
+    def of_picture(self, name: str, frame: Frame) -> list[Evidence]:
+        """Return the people of one image.
 
         Args:
-            name: what the file calls it.
-            shown: the picture.
+            name: the file's name of the image.
+            frame: the image.
 
         Raises:
-            InputError: the file was made for a picture of another size.
+            InputError: the file was made for an image of another size.
         """
         people = self.people.get(name, [])
         person = self._images.get(name)
         stated = None if person is None or person.image is None else person.image.size
-        height, width = shown.image.shape[:2]
-        header = read_header(shown.path) if shown.path is not None and shown.frame is None else None
+        height, width = frame.image.shape[:2]
+        header = read_header(frame.path) if frame.path is not None and frame.number is None else None
         upright = True
         if header is not None and name:
-            upright = upright_of(shown.name, header, stated, self._upright, self.path)
+            upright = upright_of(frame.name, header, stated, self._upright, self.path)
         elif stated not in (None, (width, height)):
             raise InputError(
-                f"{shown.name} has {width} × {height} px, but {self.path} states {stated[0]} × {stated[1]} px; "  # type: ignore[index]
-                "expected keypoints of this picture"
+                f"{frame.name} has {width} × {height} px, but {self.path} states {stated[0]} × {stated[1]} px; "  # type: ignore[index]
+                "expected keypoints of this image"
             )
         evidence = []
         for number, one in enumerate(people):
             px = one.px if upright or header is None else turned_points(one.px, header)
             rows = np.column_stack([px, one.confidence])
-            evidence.append(evidence_of(one.names, rows, f"{self.path}, person {number} of {shown.name}"))
+            evidence.append(evidence_of(one.names, rows, f"{self.path}, person {number} of {frame.name}"))
         return evidence

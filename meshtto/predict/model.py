@@ -1,4 +1,4 @@
-"""A trained method and how it is to adapt, as a user asks for them."""
+"""Load a method for prediction and choose its adaptation phases."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,20 +6,20 @@ from dataclasses import replace
 import torch
 
 from hamipose.errors import InputError
-from meshtto.adaptation import Phase
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import load
+from meshtto.test_time import Phase
 
 __all__ = ["open_method", "phases_of"]
 
 
 def open_method(checkpoint: str, body: str | None = None, device: str | None = None) -> MeshMethod:
-    """The method of a checkpoint, in eval mode, on its device.
+    """Load the method of a checkpoint in eval mode on a device.
 
     Args:
-        checkpoint: what `fit` saved.
-        body: file of the body model, where it is elsewhere than it was in training.
-        device: torch's name of a device; the first GPU if there is one where not given.
+        checkpoint: checkpoint saved by `fit`.
+        body: file of the body model, if it has moved since training.
+        device: torch device name; default: the first GPU, if any.
 
     Raises:
         InputError: the checkpoint cannot be read, or there is no such device.
@@ -32,13 +32,13 @@ def open_method(checkpoint: str, body: str | None = None, device: str | None = N
 
 
 def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
-    """Return the phases of adaptation: those of training, or as many of their steps as asked for.
+    """Return the phases of adaptation: those of training, or with another total number of steps.
 
-    The phases keep their order: fewer steps leave out the last ones, more are added to the last phase.
+    The phases keep their order: fewer steps shorten the last phases, additional steps extend the last phase.
 
     Args:
-        method: of a checkpoint.
-        steps: how many there are to be in all phases together; those of training where not given.
+        method: method of a checkpoint.
+        steps: total number of steps in all phases; default: as in training.
 
     Raises:
         InputError: there is no phase whose steps could be changed.
@@ -50,8 +50,8 @@ def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
         return []
     if not phases:
         raise InputError(
-            f"the checkpoint ({type(method).__name__}) does not say how to adapt, its test_time.phases being empty; "
-            "leave --steps out, or train with test_time.phases"
+            f"the checkpoint ({type(method).__name__}) has no adaptation phases (test_time.phases is empty); leave "
+            "--steps out, or train with test_time.phases"
         )
     wanted: list[Phase] = []
     for phase in phases[:-1]:

@@ -1,4 +1,4 @@
-"""Networks that look at a crop and say how the body in it is posed, shaped and seen."""
+"""Networks that predict a body's pose, shape and camera from a crop."""
 
 from meshtto.regressors.head import Estimate, IterativeHead, rotations_from_6d
 from meshtto.regressors.network import CLIFF, HMR, Regressor

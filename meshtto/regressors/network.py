@@ -1,4 +1,4 @@
-"""A timm backbone with a head: HMR, which sees the crop alone, and CLIFF, which is told where in the image it lies."""
+"""A timm backbone with a head: HMR, which reads only the crop, and CLIFF, which also reads its position."""
 
 from abc import abstractmethod
 
@@ -17,27 +17,28 @@ __all__ = ["CLIFF", "HMR", "Regressor"]
 
 
 class Regressor(nn.Module):
-    """Normalised crops → rotations, shape, camera.
+    """Map normalized crops to rotations, shape and camera.
 
-    ``forward(images, told)`` is ``head(features(images), told)`` where `told` is :meth:`told` of the crops' boxes.
-    Only the head runs again when only the head is adapted. The backbone's channels lie last in memory, as in
+    ``forward(images, box_features)`` is ``head(features(images), box_features)`` where `box_features` is
+    :meth:`box_features` of the crops' boxes. If only the head is adapted, only the head runs again. The backbone uses
+    the channels-last memory format, as in
     :class:`hamipose.models.network.PoseNetwork`.
 
     Args:
-        mean: mean pose (24 × 6), shape (10) and camera (3), as :func:`meshtto.body.mean_parameters` gives them.
-        backbone: any name timm knows, such as resnet50 or hrnet_w48.
-        weights: where the backbone starts from: "none", "pretrained" (timm's) or a file.
-        iterations: of the head's feedback.
-        dropout: of the head.
-        width: of the head.
+        mean: mean pose (24 × 6), shape (10) and camera (3), see :func:`meshtto.body.mean_parameters`.
+        backbone: any timm model name, such as resnet50 or hrnet_w48.
+        weights: initial backbone weights: "none", "pretrained" (timm's) or a file.
+        iterations: feedback iterations of the head.
+        dropout: dropout probability of the head.
+        width: units of the head's layers.
 
     Raises:
-        InputError: no such backbone, or its weights do not fit.
+        InputError: unknown backbone, or weights that do not fit it.
     """
 
     camera: Camera
-    #: Numbers that :meth:`told` gives.
-    box_features: int
+    #: Size of the last dimension of :meth:`box_features`.
+    num_box_features: int
 
     def __init__(
         self,
@@ -53,44 +54,46 @@ class Regressor(nn.Module):
         self._memory_format = memory_format(self.backbone)
         self.backbone.to(memory_format=self._memory_format)
         channels: int = self.backbone.num_features  # type: ignore[assignment]
-        self.head = IterativeHead(channels, self.box_features, *mean, iterations, dropout, width)
+        self.head = IterativeHead(channels, self.num_box_features, *mean, iterations, dropout, width)
 
     @abstractmethod
-    def told(self, box: Box) -> Float[Tensor, "batch told"]:
-        """What the head is told of the crop's place."""
+    def box_features(self, box: Box) -> Float[Tensor, "batch box_features"]:
+        """Return the features of the crop's position that the head reads."""
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel"]:
-        """What the head reads of an image."""
+        """Return the image features that the head reads."""
         plain = self._memory_format == torch.contiguous_format
         return self.backbone(images.contiguous() if plain else images)
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"], told: Float[Tensor, "batch told"]) -> Estimate:
-        """Normalised images and their places → estimates."""
-        return self.head(self.features(images).to(told.dtype), told)
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"], box_features: Float[Tensor, "batch box_features"]
+    ) -> Estimate:
+        """Map normalized images and their box features to estimates."""
+        return self.head(self.features(images).to(box_features.dtype), box_features)
 
 
 class HMR(Regressor):
-    """Sees the crop alone; a weak-perspective camera of its own (Kanazawa et al. 2018; SPIN, 2019)."""
+    """Regressor that reads only the crop, with its own weak-perspective camera (Kanazawa et al. 2018; SPIN, 2019)."""
 
     camera = CropCamera()
-    box_features = 0
+    num_box_features = 0
 
-    def told(self, box: Box) -> Float[Tensor, "batch 0"]:
-        return box.centre_px.new_zeros(len(box.centre_px), 0)
+    def box_features(self, box: Box) -> Float[Tensor, "batch 0"]:
+        return box.center_px.new_zeros(len(box.center_px), 0)
 
 
 class CLIFF(Regressor):
-    """Told the box's place and size, and judged through the whole image's camera (Li et al., ECCV 2022)."""
+    """Regressor that reads the box's position and size, with the camera of the full image (Li et al., ECCV 2022)."""
 
     camera = FullFrameCamera()
-    box_features = 3
+    num_box_features = 3
 
-    def told(self, box: Box) -> Float[Tensor, "batch 3"]:
+    def box_features(self, box: Box) -> Float[Tensor, "batch 3"]:
         return box_feature(box)
 
 
 def _backbone(name: str, weights: str) -> nn.Module:
-    """timm's network without its classifier: image → pooled features."""
+    """Create timm's network without its classifier: image to pooled features."""
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
         raise InputError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
@@ -103,9 +106,9 @@ def _backbone(name: str, weights: str) -> nn.Module:
 
 
 def _fill(network: nn.Module, name: str, path: str) -> None:
-    """Fill a backbone from a file: its own state dict, a classifier's, or that of a network with a part `backbone`."""
+    """Fill a backbone from a file: its own state dict, a classifier's, or that of a network with a `backbone` part."""
     given = read_state_dict(path)
-    if any(key.startswith("backbone.") for key in given):  # beside a head, such as a pose network's
+    if any(key.startswith("backbone.") for key in given):  # a whole network, such as a pose network
         given = {key.removeprefix("backbone."): value for key, value in given.items() if key.startswith("backbone.")}
     given = {key: value for key, value in given.items() if not key.startswith(("fc.", "classifier.", "head."))}
     wanted = network.state_dict()

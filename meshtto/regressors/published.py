@@ -1,7 +1,7 @@
-"""State dicts of published regressors, by the names they use: HMR as SPIN saves it, CLIFF as its authors do.
+"""State dicts of published regressors: HMR as saved by SPIN, CLIFF as saved by its authors.
 
-Both keep the head's layers beside the backbone's. SPIN's backbone has no prefix, CLIFF's is called ``encoder``; both
-name its tensors as torchvision's ResNet and timm's HRNet do.
+Both store the head's layers beside the backbone's. SPIN's backbone has no prefix, CLIFF's has the prefix ``encoder``;
+both use the tensor names of torchvision's ResNet and timm's HRNet.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _CLASSIFIER = ("fc.", "classifier.", "encoder.fc.", "encoder.classifier.")
 
 
 def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names of SPIN or CLIFF → names of :class:`Regressor`; classifiers are left out."""
+    """Convert names of SPIN or CLIFF to names of :class:`Regressor`; classifiers are dropped."""
     return {
         f"head.{name}" if name.startswith(_HEAD) else f"backbone.{name.removeprefix('encoder.')}": tensor
         for name, tensor in state.items()
@@ -28,7 +28,7 @@ def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_published(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
-    """The way back; `encoder` is the backbone's prefix: "" for SPIN, "encoder." for CLIFF."""
+    """Invert :func:`from_published`; `encoder` is the backbone's prefix: "" for SPIN, "encoder." for CLIFF."""
     return {
         name.removeprefix("head.") if name.startswith("head.") else encoder + name.removeprefix("backbone."): tensor
         for name, tensor in state.items()
@@ -39,7 +39,7 @@ def load_published(regressor: Regressor, path: str | Path) -> None:
     """Fill a regressor with a published checkpoint (.pt, .pth, .safetensors; nothing in it is executed).
 
     Raises:
-        InputError: the file cannot be read, or is of another regressor or backbone.
+        InputError: the file cannot be read, or belongs to another regressor or backbone.
     """
     given = from_published(read_state_dict(path))
     wanted = regressor.state_dict()

@@ -8,7 +8,7 @@ import torch
 
 from meshtto.body import load_body
 from meshtto.camera import project
-from meshtto.data.base import MeshDataset, box_of_joints
+from meshtto.data.base import MeshDataset, joint_box
 from meshtto.joints import JOINTS49
 from meshtto.types import MeshSample
 
@@ -49,7 +49,7 @@ class DrawnMeshes(MeshDataset):
         known = np.ones(49, np.float32)
         return MeshSample(
             image=image,
-            box_px=box_of_joints(pixels, known),
+            box_px=joint_box(pixels, known),
             name=f"{self.seed}/{index}",
             keypoints_px=pixels,
             keypoints_confidence=known,

@@ -24,14 +24,14 @@ def boxes(batch: int = 4, seed: int = 0) -> Box:
     generator = torch.Generator().manual_seed(seed)
     size = torch.tensor([640.0, 480.0]).expand(batch, 2)
     return Box(
-        centre_px=size * torch.rand(batch, 2, generator=generator),
+        center_px=size * torch.rand(batch, 2, generator=generator),
         side_px=50 + 200 * torch.rand(batch, generator=generator),
         image_size=size,
         focal_px=default_focal_px(size),
     )
 
 
-def test_the_image_plane_by_hand():
+def test_project_equals_hand_calculation():
     """A point 2 m ahead, 1 m to the right, seen with f = 100 px, is 50 px right of the middle."""
     found = project(
         torch.tensor([[[1.0, -0.5, 2.0]]]), torch.zeros(1, 3), torch.tensor([100.0]), torch.tensor([[7.0, 9]])
@@ -39,7 +39,7 @@ def test_the_image_plane_by_hand():
     torch.testing.assert_close(found, torch.tensor([[[57.0, -16.0]]]))
 
 
-def test_behind_the_camera_is_finite():
+def test_project_is_finite_behind_the_camera():
     points = torch.tensor([[[0.1, 0.1, -3.0], [0.1, 0.1, 0.0]]], requires_grad=True)
     found = project(points, torch.zeros(1, 3), torch.tensor([100.0]), torch.zeros(1, 2))
     found.sum().backward()
@@ -49,8 +49,8 @@ def test_behind_the_camera_is_finite():
 
 @given(seeds)
 @settings(deadline=None, max_examples=20)
-def test_the_body_stands_where_its_box_is(seed):
-    """With t_xy = 0 the body's origin is seen in the middle of the crop, and 2 / s metres fill the crop's height."""
+def test_full_frame_camera_places_the_body_in_its_box(seed):
+    """With t_xy = 0 the body's origin is seen in the middle of the crop, and 2 / s meters fill the crop's height."""
     box = boxes(seed=seed)
     camera = torch.tensor([[0.9, 0.0, 0.0]]).expand(4, 3)
     points = torch.tensor([[0.0, 0, 0], [0, 1 / 0.9, 0]]).expand(4, 2, 3)
@@ -59,30 +59,30 @@ def test_the_body_stands_where_its_box_is(seed):
     torch.testing.assert_close(found[:, 1, 1] - found[:, 0, 1], torch.full((4,), 128.0), atol=1e-2, rtol=0)
 
 
-def test_a_box_in_the_middle_of_the_image_shifts_nothing():
-    box = boxes()._replace(centre_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
+def test_full_frame_translation_of_centered_box_has_no_shift():
+    box = boxes()._replace(center_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
     camera = torch.tensor([[0.8, 0.1, -0.2]]).expand(4, 3)
     found = full_frame_translation(camera, box)
     torch.testing.assert_close(found[:, :2], camera[:, 1:])
     torch.testing.assert_close(found[:, 2], 2 * box.focal_px / (0.8 * box.side_px))
 
 
-def test_the_crop_is_that_of_hamipose():
+def test_crop_from_full_equals_hamipose():
     """The same pixels as the crop that the data make with an affine matrix."""
     box = boxes()
     points = torch.rand(4, 6, 2) * 400
     for i in range(4):
         side = float(box.side_px[i])
-        left, top = (box.centre_px[i] + 0.5 - side / 2).tolist()
+        left, top = (box.center_px[i] + 0.5 - side / 2).tolist()
         matrix = torch.from_numpy(crop_matrix(np.array([left, top, side, side]), 128)).float()
         expected = apply_points(matrix[None], points[i : i + 1])
         one = Box(*(value[i : i + 1] for value in box))
         torch.testing.assert_close(crop_from_full(points[i : i + 1], one, (128, 128)), expected, atol=1e-2, rtol=1e-5)
 
 
-def test_far_away_both_cameras_agree():
+def test_cameras_agree_at_large_distance():
     """HMR's camera is CLIFF's for a box in the middle of an image, with the same focal length."""
-    box = boxes()._replace(centre_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
+    box = boxes()._replace(center_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
     crop = CropCamera(focal_px=5000.0)
     box = box._replace(focal_px=5000.0 * box.side_px / 224)
     points, camera = torch.randn(4, 9, 3) * 0.3, torch.tensor([[0.9, 0.05, 0.1]]).expand(4, 3)
@@ -91,7 +91,7 @@ def test_far_away_both_cameras_agree():
 
 
 @pytest.mark.parametrize("scale", [0.9, 0.3, 0.02])
-def test_both_cameras_are_the_pinhole_of_their_translation(scale: float):
+def test_views_equal_project(scale: float):
     """CLIFF eq. 4 and HMR's depth, point by point, nearer than 5 cm included: a box may hide behind the camera."""
     box, points = boxes(), torch.randn(4, 9, 3) * 0.3
     points[:, 0, 2] = -1e3
@@ -107,7 +107,7 @@ def test_both_cameras_are_the_pinhole_of_their_translation(scale: float):
 
 
 @pytest.mark.parametrize("camera_of", [FullFrameCamera(), CropCamera()], ids=["full frame", "crop"])
-def test_a_scale_that_passes_through_nought_is_pulled_back(camera_of: Camera):
+def test_negative_scale_recovers(camera_of: Camera):
     """First and second derivative are those of finite differences at s = 0 as well, and what is seen moves steadily:
     a body that was made too small, or turned inside out, is made larger by descending on its 2D error."""
     box = Box(*(value.double() for value in boxes(1)))
@@ -126,7 +126,7 @@ def test_a_scale_that_passes_through_nought_is_pulled_back(camera_of: Camera):
         assert slope < 0
 
 
-def test_box_feature_by_hand():
+def test_box_feature_equals_hand_calculation():
     box = Box(
         torch.tensor([[419.5, 239.5]]), torch.tensor([240.0]), torch.tensor([[640.0, 480.0]]), torch.tensor([1000.0])
     )

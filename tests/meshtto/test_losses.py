@@ -5,7 +5,6 @@ from meshtto.joints import JOINTS49
 from meshtto.losses import (
     LossWeights,
     MeshTarget,
-    Prediction,
     Target,
     camera_loss,
     joint_loss,
@@ -15,15 +14,16 @@ from meshtto.losses import (
     mesh_terms,
     total,
 )
+from meshtto.types import BodyPrediction
 
 SIZE = (256, 192)
 WEIGHTS = LossWeights(openpose=0.5, shape_prior=0.01)
 
 
-def prediction(batch: int = 3, seed: int = 0) -> Prediction:
+def prediction(batch: int = 3, seed: int = 0) -> BodyPrediction:
     torch.manual_seed(seed)
     shapes = ((24, 3, 3), (10,), (3,), (40, 3), (49, 3), (49, 2))
-    return Prediction(*(torch.randn(batch, *shape, requires_grad=True) for shape in shapes))
+    return BodyPrediction(*(torch.randn(batch, *shape, requires_grad=True) for shape in shapes))
 
 
 def target(batch: int = 3, seed: int = 1) -> Target:
@@ -35,7 +35,7 @@ def target(batch: int = 3, seed: int = 1) -> Target:
     return Target(p.keypoints_px * 50, confidence[0], mesh)
 
 
-def reference_loss(p: Prediction, t: Target, j: int) -> float:
+def reference_loss(p: BodyPrediction, t: Target, j: int) -> float:
     """The sum as the facts sheet has it, number by number, for one sample."""
     mesh = t.mesh
     assert mesh is not None
@@ -64,20 +64,20 @@ def flat(x: torch.Tensor) -> list[float]:
     return x.flatten().tolist()
 
 
-def test_equals_a_slow_reading_of_the_definition():
+def test_total_equals_a_slow_implementation():
     p, t = prediction(), target()
     found = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
     for j in range(3):
         assert float(found[j]) == pytest.approx(reference_loss(p, t, j), rel=1e-4)
 
 
-def test_the_weights_are_those_of_the_reference_code():
+def test_loss_weights_equal_reference_code():
     w = LossWeights()
     assert (w.vertices, w.keypoints, w.joints, w.rotations, w.shape, w.camera) == (0.5, 5, 5, 1, 0.001, 1)
     assert (w.openpose, w.truth, w.outer, w.shape_prior) == (0, 1, 60, 0)
 
 
-def test_a_sample_does_not_feel_another():
+def test_losses_of_samples_are_independent():
     p, t = prediction(), target()
     found = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
     gradients = torch.autograd.grad(found[0], p)
@@ -86,7 +86,7 @@ def test_a_sample_does_not_feel_another():
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1e30])
-def test_what_is_not_labelled_may_be_anything(value: float):
+def test_losses_ignore_unlabeled_values(value: float):
     p, t = prediction(), target()
     assert t.mesh is not None
     has_mesh = torch.tensor([True, False, True])
@@ -111,14 +111,14 @@ def test_what_is_not_labelled_may_be_anything(value: float):
     assert all(g.isfinite().all() for g in gradients)
 
 
-def test_without_a_mesh_the_evidence_alone_counts():
+def test_losses_without_mesh_use_only_evidence():
     p, t = prediction(), target()
     found = mesh_terms(p, t._replace(mesh=None), SIZE, WEIGHTS)
     assert not any(x.any() for x in (found.vertices, found.joints, found.rotations, found.shape))
     assert found.keypoints.all()
 
 
-def test_2d_does_not_depend_on_the_crop_s_resolution():
+def test_keypoint_loss_is_independent_of_resolution():
     p, t = torch.rand(2, 2, 49, 2) * 100
     confidence = torch.ones(2, 49)
     torch.testing.assert_close(
@@ -126,7 +126,7 @@ def test_2d_does_not_depend_on_the_crop_s_resolution():
     )
 
 
-def test_joints_are_compared_about_the_hips():
+def test_joint_loss_is_relative_to_the_hips():
     x = torch.randn(2, 49, 3)
     assert joint_loss(x + 7, x, torch.ones(2, 49)).max() < 1e-9
     hipless = torch.ones(2, 49)
@@ -136,11 +136,11 @@ def test_joints_are_compared_about_the_hips():
     assert found[1] > 0
 
 
-def test_the_camera_s_scale_is_kept_positive():
+def test_camera_loss_keeps_the_scale_positive():
     assert camera_loss(torch.tensor([[-0.1, 0, 0]])) > 1 > 1e-3 > camera_loss(torch.tensor([[0.9, 0, 0]]))
 
 
-def test_the_direction_of_lower_legs_by_hand():
+def test_lower_leg_loss_equals_hand_calculation():
     """A right angle on one side, the right way on the other, twice as long; hips and thighs have no say."""
     names = [JOINTS49.index(n) for n in ("right_knee", "right_ankle", "left_knee", "left_ankle")]
     predicted, wanted = torch.randn(1, 49, 2), torch.randn(1, 49, 2)
@@ -159,7 +159,7 @@ def test_the_direction_of_lower_legs_by_hand():
     assert moved.nonzero()[:, 0].tolist() == sorted(names[:2])
 
 
-def test_a_lower_leg_that_is_not_seen_does_not_count():
+def test_lower_leg_loss_ignores_invisible_legs():
     """Not known, NaN, or seen end on: no value and a gradient of 0; a predicted leg of no length has one as well."""
     predicted, wanted = torch.randn(3, 49, 2), torch.randn(3, 49, 2) * 50
     knees, ankles = ([JOINTS49.index(f"{side}_{joint}") for side in ("right", "left")] for joint in ("knee", "ankle"))

@@ -14,7 +14,7 @@ from meshtto.metrics import (
 from meshtto.procrustes import align
 
 
-def test_a_joint_three_four_away_is_five_away():
+def test_joint_errors_are_euclidean():
     shifted = torch.zeros(1, 2, 3)
     shifted[0, 1] = torch.tensor([0.03, 0.04, 0.0])
     metric = MPJPE(2)
@@ -24,7 +24,7 @@ def test_a_joint_three_four_away_is_five_away():
 
 
 @pytest.mark.parametrize("kind", ["mpjpe", "pa"])
-def test_uneven_batches_average_over_samples(kind: str):
+def test_metrics_average_over_samples(kind: str):
     metric = (MPJPE if kind == "mpjpe" else PAMPJPE)(14)
     errors = joint_errors if kind == "mpjpe" else aligned_joint_errors
     a, b = torch.randn(2, 7, 14, 3)
@@ -35,7 +35,7 @@ def test_uneven_batches_average_over_samples(kind: str):
     assert float(metric.compute()) == pytest.approx(1000 * slow, rel=1e-5)
 
 
-def test_alignment_forgives_a_similarity_but_no_mirror():
+def test_pa_mpjpe_ignores_similarity_but_not_reflection():
     a = torch.randn(3, 14, 3)
     metric = PAMPJPE(14)
     metric.update(a * 1.3 + 0.4, a)
@@ -45,26 +45,26 @@ def test_alignment_forgives_a_similarity_but_no_mirror():
     assert metric.compute() > 100
 
 
-def test_aligned_errors_are_those_after_alignment():
+def test_aligned_joint_errors_equal_errors_after_align():
     a, b = torch.randn(2, 3, 14, 3)
     torch.testing.assert_close(aligned_joint_errors(a, b), (align(a, b) - b).norm(dim=-1))
 
 
-def test_vertices_are_not_aligned():
+def test_pve_does_not_align():
     vertices = torch.randn(2, 50, 3)
     metric = PVE()
     metric.update(vertices + torch.tensor([0.1, 0, 0]), vertices)
     assert float(metric.compute()) == pytest.approx(100, rel=1e-5)
 
 
-def test_nan_is_not_hidden():
+def test_metrics_do_not_hide_nan():
     metric = MPJPE(14)
     metric.update(torch.full((1, 14, 3), float("nan")), torch.zeros(1, 14, 3))
     assert metric.compute().isnan()
     assert MPJPE(3).compute().isnan()  # nothing was counted
 
 
-def test_reprojection_counts_what_is_known():
+def test_reprojection_error_uses_known_joints():
     predicted, target = torch.zeros(3, 4, 2), torch.zeros(3, 4, 2)
     target[0, 1] = torch.tensor([3.0, 4.0])
     target[1] = float("nan")
@@ -77,5 +77,5 @@ def test_reprojection_counts_what_is_known():
     assert float(metric.compute()) == pytest.approx(1.25)
 
 
-def test_the_protocol_is_plain():
+def test_protocol_as_dict_is_plain():
     assert set(map(type, Protocol().as_dict().values())) == {str}

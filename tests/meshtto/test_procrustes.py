@@ -23,14 +23,14 @@ def points(seed: int, *shape: int, noise: float = 0.0) -> tuple[torch.Tensor, to
 
 @given(seeds)
 @settings(deadline=None, max_examples=30)
-def test_undoes_a_similarity(seed):
+def test_align_undoes_a_similarity(seed):
     x, y = points(seed, 4, 14)
     torch.testing.assert_close(align(x, y), y, atol=1e-9, rtol=0)
 
 
 @given(seeds, st.floats(0.01, 3.0))
 @settings(deadline=None, max_examples=30)
-def test_agrees_with_scipy_on_noisy_points(seed, noise):
+def test_similarity_agrees_with_scipy(seed, noise):
     x, y = points(seed, 3, 14, noise=noise)
     found = similarity(x, y)
     for i in range(3):
@@ -44,7 +44,7 @@ def test_agrees_with_scipy_on_noisy_points(seed, noise):
 
 @given(seeds)
 @settings(deadline=None, max_examples=30)
-def test_nothing_near_the_optimum_is_better(seed):
+def test_similarity_is_optimal(seed):
     x, y = points(seed, 1, 14, noise=0.5)
     found = similarity(x, y)
     best = (found(x) - y).square().sum()
@@ -57,20 +57,20 @@ def test_nothing_near_the_optimum_is_better(seed):
         assert (other(x) - y).square().sum() > best
 
 
-def test_does_not_undo_a_mirror():
+def test_align_does_not_undo_a_reflection():
     x, _ = points(0, 2, 14)
     mirrored = x * x.new_tensor([-1, 1, 1])
     assert (align(mirrored, x) - x).norm(dim=-1).mean() > 0.1
     torch.testing.assert_close(torch.linalg.det(similarity(mirrored, x).rotation), torch.ones(2, dtype=torch.float64))
 
 
-def test_a_batch_equals_singles():
+def test_align_batch_equals_single_samples():
     x, y = points(3, 5, 14, noise=0.3)
     single = torch.cat([align(x[i : i + 1], y[i : i + 1]) for i in range(5)])
     torch.testing.assert_close(align(x, y), single)
 
 
-def test_degenerate_points():
+def test_similarity_handles_degenerate_points():
     x, y = points(0, 3, 14)
     x[0] = x[0, :1]  # all in one place
     x[1] = x[1, :1] * torch.linspace(0, 1, 14, dtype=torch.float64)[:, None]  # on a line
@@ -82,7 +82,7 @@ def test_degenerate_points():
     assert align(x, y).isfinite().all()
 
 
-def test_nan_is_not_hidden_and_does_not_spread():
+def test_align_keeps_nan_in_its_sample():
     x, y = points(0, 3, 14)
     x[1, 3, 0] = float("nan")
     aligned = align(x, y)

@@ -18,8 +18,8 @@ from hamipose.skeletons import BODY16
 from hamipose.tables.evaluation import evaluate
 from hamipose.tables.predictions import in_frames, matched, read_predictions
 from meshtto.joints import JOINTS49
+from meshtto.predict.frames import open_frames
 from meshtto.predict.keypoints import KeypointFile
-from meshtto.predict.pictures import open_pictures
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_evaluated_against_itself_all_is_right(written: Path, photos: Path, tmp_
 
 def test_as_evidence_it_is_in_the_same_frame(written: Path, photos: Path):
     file = KeypointFile(written)
-    pictures = open_pictures(str(photos))
+    pictures = open_frames(str(photos))
     file.check(pictures.paths)
     content = json.loads(written.read_text())["annotations"]
     wrist = BODY16.index("left_wrist")

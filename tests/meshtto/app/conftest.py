@@ -9,9 +9,9 @@ import cv2
 import pytest
 
 from hamipose.app.serving import serve
-from meshtto.app.answer import Answers
+from meshtto.app.response import Responder
 from meshtto.predict.model import open_method, phases_of
-from meshtto.predict.pose import PoseModel
+from meshtto.predict.pose_evidence import PoseModel
 
 _spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parent.parent / "predict" / "conftest.py")
 assert _spec is not None
@@ -30,15 +30,15 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answers(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def responder(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Responder:
     """With three steps of adaptation to what the pose model finds."""
     method = open_method(str(checkpoint), device="cpu")
     pose = PoseModel(pose_checkpoint, "cpu")
-    return Answers(method, tmp_path_factory.mktemp("steps"), pose, phases_of(method, 3))
+    return Responder(method, tmp_path_factory.mktemp("steps"), pose, phases_of(method, 3))
 
 
 @pytest.fixture(scope="module")
-def address(answers: Answers) -> Iterator[str]:
+def address(responder: Responder) -> Iterator[str]:
     """Of the page, served by this process."""
     pytest.importorskip("gradio", reason="the extra demo is not installed")
     from meshtto.app.page import build
@@ -46,6 +46,6 @@ def address(answers: Answers) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    page = build("tiny.ckpt", answers)
+    page = build("tiny.ckpt", responder)
     yield serve(page, port, wait=False)
     page.close(verbose=False)

@@ -14,8 +14,8 @@ from hamipose.synthetic.poses import Pose, sample_pose
 from meshtto.body import Body, load_body, mean_parameters
 from meshtto.body.arrays import BodyArrays, read_arrays, write_arrays
 from meshtto.body.builtin import People, _anny, sample_people
-from meshtto.body.fitting import mirror_vertices, sparse_regressor
 from meshtto.body.loading import builtin_path
+from meshtto.body.regressor_fit import mirror_vertices, sparse_regressor
 from meshtto.body.retarget import SMPL_FROM_ANNY, bone_chain, joint_rotations, t_pose
 from meshtto.joints import H36M17, JOINTS49, MIRROR24, MIRROR49, MIRROR_H36M17, PARENTS24, SMPL24
 
@@ -57,7 +57,7 @@ def winding(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return 2 * np.arctan2(volume, rest_of_it).sum(1) / (4 * np.pi)
 
 
-def test_rest_is_a_t(body: Body):
+def test_builtin_rest_pose_is_a_t(body: Body):
     out = body(rest(), torch.zeros(1, 10))
     at = dict(zip(SMPL24, out.skeleton_m[0], strict=True))
     assert torch.linalg.norm(at["pelvis"]) < 0.02
@@ -74,7 +74,7 @@ def test_rest_is_a_t(body: Body):
     assert nose[1] > at["neck"][1]
 
 
-def test_the_t_leaves_the_feet_as_they_stood():
+def test_t_pose_does_not_rotate_the_feet():
     articulation = bodies().articulation
     world = bone_chain(t_pose(articulation.bones, articulation.heads[None]), articulation.parents)[0]
     for bone in ("foot.L", "foot.R", "root", "head"):
@@ -82,7 +82,7 @@ def test_the_t_leaves_the_feet_as_they_stood():
     assert not np.allclose(world[articulation.bones.index("lowerleg01.L")], np.eye(3), atol=1e-2)
 
 
-def test_the_tree_is_smpls(arrays: BodyArrays):
+def test_joint_tree_equals_smpl(arrays: BodyArrays):
     """A vertex follows its own joint: the strongest weight's joint or the parent's is among the three nearest bones."""
     joints = arrays.joint_regressor @ arrays.template_m
     ends = np.stack([joints[list(PARENTS24[1:])], joints[1:]], 1)
@@ -96,7 +96,7 @@ def test_the_tree_is_smpls(arrays: BodyArrays):
     assert own.any(1).mean() > 0.95
 
 
-def test_ten_directions_are_orthogonal_and_explain_strangers(arrays: BodyArrays, strangers: People):
+def test_shape_directions_are_orthogonal_and_generalize(arrays: BodyArrays, strangers: People):
     directions = arrays.shape_dirs.reshape(-1, 10).astype(np.float64)
     lengths = np.linalg.norm(directions, axis=0)
     assert abs(directions.T @ directions / np.outer(lengths, lengths) - np.eye(10)).max() < 1e-5
@@ -110,7 +110,7 @@ def test_ten_directions_are_orthogonal_and_explain_strangers(arrays: BodyArrays,
     assert 0.6 < coefficients.std(0).min() < coefficients.std(0).max() < 1.6  # one unit is one standard deviation
 
 
-def test_joints_at_rest_are_annys(arrays: BodyArrays, strangers: People):
+def test_rest_joints_equal_anny(arrays: BodyArrays, strangers: People):
     found = np.einsum("kv,bvc->bkc", arrays.joint_regressor, strangers.vertices_m)
     error = np.linalg.norm(found - strangers.joints_m, axis=-1).mean(0)
     limbs = [SMPL24.index(f"{s}_{j}") for s in ("left", "right") for j in ("knee", "ankle", "elbow", "wrist")]
@@ -118,7 +118,7 @@ def test_joints_at_rest_are_annys(arrays: BodyArrays, strangers: People):
     assert error.max() < 0.015
 
 
-def test_joints_lie_inside(body: Body):
+def test_joints_lie_inside_the_body(body: Body):
     shape = torch.randn(2, 10).clamp(-2, 2)
     poses, _ = some_poses(1, seed=3)
     out = body(torch.cat([rest(), poses]), shape)
@@ -131,7 +131,7 @@ def test_joints_lie_inside(body: Body):
         assert (winding(points, triangles) > 0.5).all()
 
 
-def test_face_feet_and_hands_are_found(body: Body):
+def test_picked_vertices_lie_on_face_feet_and_hands(body: Body):
     out = body(rest(), torch.zeros(1, 10))
     at = dict(zip(JOINTS49, out.joints_m[0], strict=True))
     assert at["head_top"][1] == pytest.approx(float(out.vertices_m[0, :, 1].max()), abs=0.02)
@@ -151,7 +151,7 @@ def arrays_vertex(body: Body, name: str) -> torch.Tensor:
     return body(rest(), torch.zeros(1, 10)).vertices_m[0, int(picked)]
 
 
-def test_the_mirror_image_of_a_pose_is_the_mirrored_pose(body: Body, arrays: BodyArrays):
+def test_mirrored_pose_gives_the_mirrored_body(body: Body, arrays: BodyArrays):
     rotations, shape = random_rotmat((2, 24)), torch.randn(2, 10)
     mirrored = (FLIP[:, None] * rotations * FLIP)[:, list(MIRROR24)]
     one, other = body(rotations, shape), body(mirrored, shape)
@@ -167,7 +167,7 @@ def test_the_mirror_image_of_a_pose_is_the_mirrored_pose(body: Body, arrays: Bod
     )
 
 
-def test_poses_of_the_synthetic_people_are_taken_over(body: Body):
+def test_joint_rotations_reproduce_synthetic_poses(body: Body):
     """Our 24 joints stand where anny's own bones stand, for the body that the angles are measured on."""
     articulation = bodies().articulation
     rotations, poses = some_poses(6, seed=1)
@@ -188,7 +188,7 @@ def test_poses_of_the_synthetic_people_are_taken_over(body: Body):
             assert np.rad2deg(np.arccos(min(cosine, 1))) < 4
 
 
-def test_heading_turns_about_the_vertical(body: Body):
+def test_heading_rotates_about_the_vertical_axis(body: Body):
     articulation = bodies().articulation
     pose = sample_pose(np.random.default_rng(0), "standing")
     ahead, left = (torch.from_numpy(joint_rotations(articulation, [pose], [h])).float() for h in (0.0, 90.0))
@@ -198,7 +198,7 @@ def test_heading_turns_about_the_vertical(body: Body):
     torch.testing.assert_close(b, a @ quarter.T, atol=1e-5, rtol=0)
 
 
-def test_mean_parameters_stand_upright_before_the_camera(body: Body):
+def test_mean_parameters_are_upright_and_face_the_camera(body: Body):
     pose, shape, camera = mean_parameters(body)
     columns = pose.view(24, 3, 2)
     rotations = torch.cat([columns, torch.linalg.cross(columns[..., 0], columns[..., 1])[..., None]], -1)
@@ -212,7 +212,7 @@ def test_mean_parameters_stand_upright_before_the_camera(body: Body):
     assert mean_parameters(body)[0].abs().sum() > 0  # a copy
 
 
-def test_a_written_body_reads_back(arrays: BodyArrays, tmp_path: Path):
+def test_arrays_round_trip(arrays: BodyArrays, tmp_path: Path):
     write_arrays(arrays, tmp_path / "body.safetensors")
     again = read_arrays(tmp_path / "body.safetensors")
     assert again.name == arrays.name
@@ -220,7 +220,7 @@ def test_a_written_body_reads_back(arrays: BodyArrays, tmp_path: Path):
     assert [p.name for p in tmp_path.iterdir()] == ["body.safetensors"]
 
 
-def test_a_regressor_is_a_mean_of_few_vertices():
+def test_sparse_regressor_uses_few_vertices():
     rng = np.random.default_rng(0)
     surface = rng.standard_normal((50, 30, 3))
     weights = np.zeros(30)
@@ -233,7 +233,7 @@ def test_a_regressor_is_a_mean_of_few_vertices():
     assert (without[7:] == 0).all()
 
 
-def test_vertices_are_paired_with_their_mirror_images():
+def test_mirror_vertices_pairs_vertices():
     rng = np.random.default_rng(0)
     half = rng.standard_normal((20, 3)) + np.array([3, 0, 0])
     middle = rng.standard_normal((5, 3)) * [0, 1, 1]

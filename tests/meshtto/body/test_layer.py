@@ -17,7 +17,7 @@ def body() -> Body:
 
 
 @pytest.mark.parametrize("features", [0, 207])
-def test_joints_alone_are_those_of_the_whole(features: int):
+def test_joints_equal_those_of_forward(features: int):
     """Values and gradients, with pose corrections and without."""
     layer, (rotations, shape, _) = Body(small_arrays(features=features)), inputs(6)
     rotations.requires_grad_()
@@ -32,7 +32,7 @@ def test_joints_alone_are_those_of_the_whole(features: int):
     torch.testing.assert_close(whole[:, [i for i, k in enumerate(CANDIDATES) if k >= 24]], joints[:, kept])
 
 
-def test_equals_smplx_with_pose_corrections():
+def test_body_with_pose_corrections_equals_smplx():
     arrays = small_arrays()
     rotations, shape, translation = inputs(4)
     ours = Body(arrays)(rotations, shape, translation)
@@ -42,7 +42,7 @@ def test_equals_smplx_with_pose_corrections():
     torch.testing.assert_close(ours.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
 
 
-def test_equals_smplx_without_pose_corrections():
+def test_body_without_pose_corrections_equals_smplx():
     arrays = small_arrays(features=0)
     rotations, shape, translation = inputs(3)
     ours = Body(arrays)(rotations, shape, translation)
@@ -51,7 +51,7 @@ def test_equals_smplx_without_pose_corrections():
     torch.testing.assert_close(ours.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
 
 
-def test_chain_equals_the_joint_by_joint_one():
+def test_joint_chain_equals_a_loop_over_joints():
     rotations, _, _ = inputs(3, torch.float64)
     rest = torch.randn(3, 24, 3, dtype=torch.float64)
     turned, placed = joint_chain(rotations, rest)
@@ -60,7 +60,7 @@ def test_chain_equals_the_joint_by_joint_one():
     torch.testing.assert_close(turned, transforms[:, :, :3, :3])
 
 
-def test_regressed_joints_equal_the_plain_product():
+def test_regressed_joints_equal_a_dense_product():
     arrays = small_arrays()
     vertices = torch.randn(2, 40, 3)
     ours = Body(arrays)
@@ -72,7 +72,7 @@ def test_regressed_joints_equal_the_plain_product():
     assert tuple(H36M17[r] for r in rows) == EVALUATION14
 
 
-def test_a_batch_is_its_members_one_by_one(body: Body):
+def test_body_batch_equals_single_samples(body: Body):
     rotations, shape, translation = inputs(3)
     together = body(rotations, shape, translation)
     for k in range(3):
@@ -81,7 +81,7 @@ def test_a_batch_is_its_members_one_by_one(body: Body):
             torch.testing.assert_close(whole[k : k + 1], one, atol=2e-6, rtol=1e-5)
 
 
-def test_gradients_and_second_derivatives():
+def test_body_gradients_and_second_derivatives():
     ours = Body(small_arrays()).double()
     rotations, shape, translation = (x.requires_grad_() for x in inputs(1, torch.float64))
 
@@ -93,7 +93,7 @@ def test_gradients_and_second_derivatives():
     torch.autograd.gradgradcheck(lambda r, s: summary(r, s, translation)[:1], (rotations, shape), fast_mode=True)
 
 
-def test_skinning_by_hand_has_the_derivatives_of_its_formula():
+def test_skin_derivatives_equal_autograd():
     """To the second, with respect to all that it is made of."""
     surface, turned, moved = (torch.randn(2, *shape, dtype=torch.float64) for shape in ((3, 30), (24, 3, 3), (24, 3)))
     weights = torch.rand(24, 30, dtype=torch.float64)
@@ -107,7 +107,7 @@ def test_skinning_by_hand_has_the_derivatives_of_its_formula():
 
 
 @pytest.mark.parametrize("further", [False, True])
-def test_half_precision_regions_leave_gradients_of_skinning_alone(further: bool):
+def test_skin_gradients_ignore_autocast(further: bool):
     given = [torch.randn(2, *shape, requires_grad=True) for shape in ((3, 30), (24, 3, 3), (24, 3))]
     weights = torch.rand(24, 30)
     vertices = _skin(*given, weights)
@@ -118,7 +118,7 @@ def test_half_precision_regions_leave_gradients_of_skinning_alone(further: bool)
         torch.testing.assert_close(mine, theirs)
 
 
-def test_a_turned_root_turns_everything_about_the_pelvis(body: Body):
+def test_root_rotation_is_about_the_pelvis(body: Body):
     rotations, shape, _ = inputs(2)
     turn = random_rotmat(2)
     turned = rotations.clone()
@@ -129,7 +129,7 @@ def test_a_turned_root_turns_everything_about_the_pelvis(body: Body):
         torch.testing.assert_close(new, (old - pelvis) @ turn.mT + pelvis, atol=2e-6, rtol=1e-5)
 
 
-def test_half_precision_regions_leave_the_geometry_alone(body: Body):
+def test_body_ignores_autocast(body: Body):
     rotations, shape, _ = inputs(1)
     with torch.autocast("cpu", torch.bfloat16):
         vertices = body(rotations, shape).vertices_m
@@ -139,6 +139,6 @@ def test_half_precision_regions_leave_the_geometry_alone(body: Body):
     torch.testing.assert_close(joints, body.evaluation_joints(vertices))
 
 
-def test_nothing_of_a_body_is_learnt_or_saved(body: Body):
+def test_body_has_no_parameters_and_no_state(body: Body):
     assert not list(body.parameters())
     assert not body.state_dict()

@@ -13,9 +13,9 @@ import yaml
 from hamipose.cli.inherit import expand, lineage, merged
 from hamipose.errors import InputError
 from meshtto.cli import HELP, main
-from meshtto.data.h36m import _SUBJECTS
-from meshtto.methods.options import plain
-from meshtto.tables.plan import PAPER
+from meshtto.data.datasets.h36m import _SUBJECTS
+from meshtto.experiments.rows import PAPER
+from meshtto.methods.options import test_time_to_dict
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
 
@@ -30,7 +30,7 @@ def told(capsys: pytest.CaptureFixture, *arguments: str) -> str:
     return lines[-1]
 
 
-def test_help_is_short_and_loads_nothing_heavy():
+def test_help_is_short_and_light():
     assert len(HELP.splitlines()) < 60
     check = (
         "import sys; from meshtto.cli import main; main(['--help']); "
@@ -41,7 +41,7 @@ def test_help_is_short_and_loads_nothing_heavy():
     assert out.stdout.strip().endswith("[]")
 
 
-def test_mistakes_end_in_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
+def test_cli_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
     assert "there is no verb 'fitt'" in told(capsys, "fitt")
     picture = tmp_path / "a.png"
     assert "does not exist" in told(capsys, "predict", str(picture), "--checkpoint", str(tmp_path / "no.ckpt"))
@@ -53,7 +53,7 @@ def test_mistakes_end_in_one_line(capsys: pytest.CaptureFixture, tmp_path: Path)
     )
 
 
-def test_mistakes_in_a_config_end_in_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
+def test_config_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
     fit = ("fit", "--config", str(CONFIGS / "builtin_small.yaml"), "--trainer.accelerator", "cpu")
     assert "seed_everything: -1 is not in bounds" in told(capsys, *fit, "--seed_everything", "-1")
     assert "data.num_workers is -1, expected at least 0" in told(capsys, *fit, "--data.num_workers", "-1")
@@ -63,7 +63,7 @@ def test_mistakes_in_a_config_end_in_one_line(capsys: pytest.CaptureFixture, tmp
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
-def test_no_config_selects_by_test_labels(path: Path):
+def test_configs_do_not_select_by_test_labels(path: Path):
     for part in lineage(path):
         for callback in (yaml.safe_load(part.read_text()).get("trainer") or {}).get("callbacks", []):
             assert not str((callback.get("init_args") or {}).get("monitor")).startswith("report/")
@@ -84,7 +84,7 @@ def people_of(spec: dict[str, Any]) -> set[tuple[str, ...]]:
 
 def build(path: Path, *options: str):
     """Everything that `fit` builds, without running it, and with networks that are quickly made."""
-    from meshtto.cli.training import MeshCLI
+    from meshtto.training import MeshCLI
 
     class Built(MeshCLI):
         def _run_subcommand(self, subcommand: str) -> None:
@@ -100,7 +100,7 @@ def build(path: Path, *options: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["builtin_small", "builtin_small_regression", "builtin_small_meta"])
-def test_the_built_in_configs_build(name: str):
+def test_builtin_configs_build(name: str):
     cli = build(CONFIGS / f"{name}.yaml")
     assert type(cli.model).__name__ == {"builtin_small": "Dual"}.get(name, name.rpartition("_")[2].capitalize())
     assert (cli.datamodule.size, cli.datamodule.steps_per_epoch) == ((64, 64), 150)
@@ -109,9 +109,9 @@ def test_the_built_in_configs_build(name: str):
 
 
 @pytest.mark.slow
-def test_the_recipe_of_the_paper():
+def test_paper_config_matches_the_paper():
     cli = build(CONFIGS / "cliff_resnet50.yaml")
-    optimizer = cli.model.make_optimizer(cli.model.trained().parameters()).param_groups[0]
+    optimizer = cli.model.make_optimizer(cli.model.trainable_parts().parameters()).param_groups[0]
     assert (optimizer["lr"], tuple(optimizer["betas"])) == (1e-4, (0.9, 0.999))
     assert (cli.model.inner.steps, cli.model.inner.rule.lr, cli.model.inner.inner) == (1, 1e-5, "image")
     phase = cli.model.test_time.phases[0]
@@ -119,11 +119,11 @@ def test_the_recipe_of_the_paper():
     assert (cli.datamodule.batch_size, cli.trainer.max_epochs, cli.datamodule.size) == (40, 65, (256, 192))
     assert cli.datamodule.steps_per_epoch is None  # an epoch is one pass over the largest set
     assert cli.datamodule.shares == [0.5, 0.2, 0.1, 0.2]
-    assert cli.model.training_options.final_lr == 1.0
+    assert cli.model.training_options.final_lr_ratio == 1.0
 
 
 @pytest.mark.slow
-def test_the_table_s_eft_is_the_project_s_own():
+def test_table_row_eft_equals_eft_defaults():
     """The line tests a trained Regression; what it is adapted by must be the very defaults of EFT, loss included."""
     from meshtto.methods import EFT
 
@@ -131,13 +131,13 @@ def test_the_table_s_eft_is_the_project_s_own():
     options = [word for key, value in line.options.items() for word in (f"--{key}", value)]
     model = build(CONFIGS / line.training.config, *options).model
     defaults = inspect.signature(EFT).parameters
-    assert plain(model.test_time) == plain(defaults["test_time"].default)
+    assert test_time_to_dict(model.test_time) == test_time_to_dict(defaults["test_time"].default)
     assert model.loss_weights == defaults["loss"].default
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cliff_hrnet48", "hmr_resnet50", "finetune_3dpw"])
-def test_the_paper_s_other_settings_build(name: str):
+def test_other_paper_configs_build(name: str):
     cli = build(CONFIGS / f"{name}.yaml")
     expected = {"cliff_hrnet48": (30, 25), "hmr_resnet50": (40, 65), "finetune_3dpw": (40, 5)}[name]
     assert (cli.datamodule.batch_size, cli.trainer.max_epochs) == expected
@@ -146,7 +146,7 @@ def test_the_paper_s_other_settings_build(name: str):
 
 
 @pytest.mark.slow
-def test_the_released_code_s_variant(tmp_path: Path):
+def test_released_code_config_matches_the_code(tmp_path: Path):
     """It names both networks' starts; what tests/meshtto/methods/test_released_code.py runs is what it says."""
     from meshtto.body import load_body, mean_parameters
     from meshtto.regressors import CLIFF
@@ -184,7 +184,7 @@ def test_the_released_code_s_variant(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_options_of_the_auxiliary_network_may_be_given_alone(tmp_path: Path):
+def test_auxiliary_options_can_be_given_alone(tmp_path: Path):
     """What they do not name is as in the regressor, and so is all where a config says null."""
     option = ("--model.init_args.auxiliary.iterations", "1")
     (tmp_path / "null.yaml").write_text(

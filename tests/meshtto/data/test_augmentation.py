@@ -14,9 +14,9 @@ from hamipose.affine import apply_points
 from hamipose.errors import InputError
 from meshtto.body import Body, load_body
 from meshtto.data.augmentation import Augmentation, Draw, mirror_rotations, scale_channels
-from meshtto.data.framing import frame
-from meshtto.data.occluders import draw_occluder, paste, put_occluders, read_occluders
-from meshtto.data.stream import crop_of
+from meshtto.data.crop_geometry import compute_crop
+from meshtto.data.occluders import add_occluders, draw_occluder, paste, read_occluders
+from meshtto.data.sampling import crop_sample
 from meshtto.joints import JOINTS49, MIRROR49
 from meshtto.types import MeshBatch, MeshSample
 
@@ -64,11 +64,11 @@ def person(body: Body) -> tuple[MeshSample, torch.Tensor]:
 
 
 def project_into_crop(body: Body, crop: MeshBatch, translation: torch.Tensor) -> torch.Tensor:
-    """The labelled mesh through the virtual camera and the upright crop, as the types describe them."""
+    """The labeled mesh through the virtual camera and the upright crop, as the types describe them."""
     joints = body(crop.rotations, crop.shape, translation).joints_m[0]
     virtual = crop.focal_px * joints[:, :2] / joints[:, 2:] + (crop.image_size - 1) / 2
     middle = (torch.tensor([SIZE[1], SIZE[0]]) - 1) / 2
-    return (virtual - crop.centre_px) * SIZE[0] / crop.side_px + middle
+    return (virtual - crop.center_px) * SIZE[0] / crop.side_px + middle
 
 
 def virtual_translation(body: Body, sample: MeshSample, translation: torch.Tensor, draw: Draw) -> torch.Tensor:
@@ -82,10 +82,10 @@ def virtual_translation(body: Body, sample: MeshSample, translation: torch.Tenso
 
 @settings(max_examples=12, deadline=None)
 @given(draw=draws)
-def test_the_augmented_mesh_projects_onto_the_augmented_keypoints(body: Body, draw: Draw):
+def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, draw: Draw):
     torch.manual_seed(1)
     sample, translation = person(body)
-    crop = crop_of(sample, SIZE, draw)
+    crop = crop_sample(sample, SIZE, draw)
     projected = project_into_crop(body, crop, virtual_translation(body, sample, translation, draw))
     torch.testing.assert_close(projected, crop.keypoints_px[0], atol=2e-2, rtol=0)
     joints = body(crop.rotations, crop.shape).joints_m
@@ -95,10 +95,10 @@ def test_the_augmented_mesh_projects_onto_the_augmented_keypoints(body: Body, dr
 
 @settings(max_examples=12, deadline=None)
 @given(draw=draws)
-def test_the_matrix_carries_keypoints_and_their_confidence(body: Body, draw: Draw):
+def test_crop_matrix_maps_keypoints_and_confidence(body: Body, draw: Draw):
     torch.manual_seed(2)
     sample, _ = person(body)
-    crop = crop_of(sample, SIZE, draw)
+    crop = crop_sample(sample, SIZE, draw)
     order = list(MIRROR49) if draw.mirror else list(range(49))
     matrix = crop.matrix[0].double().numpy()
     for pixels, confidence, moved, kept in (
@@ -111,7 +111,7 @@ def test_the_matrix_carries_keypoints_and_their_confidence(body: Body, draw: Dra
     assert np.array_equal(crop.joints_confidence[0].numpy(), sample.joints_confidence[order])
 
 
-def test_the_matrix_carries_the_picture(body: Body):
+def test_crop_matrix_maps_the_image(body: Body):
     """A bright dot lands where the matrix says, also from a picture decoded at half its size."""
     sample, _ = person(body)
     at = np.round(sample.box_px[:2] + sample.box_px[2:] / 2 + 3)
@@ -120,7 +120,7 @@ def test_the_matrix_carries_the_picture(body: Body):
     draw = Draw(True, 20.0, 1.1, np.ones(3))
     for reduction in (1, 2):
         small = cv2.resize(image, None, fx=1 / reduction, fy=1 / reduction, interpolation=cv2.INTER_AREA)
-        crop = crop_of(replace(sample, image=small, reduction=reduction), SIZE, draw)
+        crop = crop_sample(replace(sample, image=small, reduction=reduction), SIZE, draw)
         bright = crop.image[0, 0].double()
         rows, columns = torch.meshgrid(*(torch.arange(n).double() for n in SIZE), indexing="ij")
         found = [float((bright * axis).sum() / bright.sum()) for axis in (columns, rows)]
@@ -129,24 +129,24 @@ def test_the_matrix_carries_the_picture(body: Body):
         assert np.allclose(found, expected, atol=0.1 * pixel)
 
 
-def test_cliffs_and_spins_boxes():
+def test_compute_crop_equals_cliff_and_spin_boxes():
     """CLIFF: b = max(4/3 w, h) fills the height of 256 × 192. SPIN: b = max(w, h) fills a square."""
     wide, tall = np.array([10.0, 20, 90, 60]), np.array([10.0, 20, 60, 90])
-    assert frame(wide, IMAGE, (256, 192)).side_px == pytest.approx(120)
-    assert frame(tall, IMAGE, (256, 192)).side_px == pytest.approx(90)
-    assert frame(wide, IMAGE, (224, 224)).side_px == pytest.approx(90)
-    framing = frame(tall, IMAGE, (256, 192))
-    assert framing.centre_px.tolist() == pytest.approx([39.5, 64.5])  # of pixels 10 … 69 and 20 … 109
-    assert apply_points(framing.matrix, framing.centre_px[None])[0].tolist() == pytest.approx([95.5, 127.5])
+    assert compute_crop(wide, IMAGE, (256, 192)).side_px == pytest.approx(120)
+    assert compute_crop(tall, IMAGE, (256, 192)).side_px == pytest.approx(90)
+    assert compute_crop(wide, IMAGE, (224, 224)).side_px == pytest.approx(90)
+    framing = compute_crop(tall, IMAGE, (256, 192))
+    assert framing.center_px.tolist() == pytest.approx([39.5, 64.5])  # of pixels 10 … 69 and 20 … 109
+    assert apply_points(framing.matrix, framing.center_px[None])[0].tolist() == pytest.approx([95.5, 127.5])
 
 
-def test_mirroring_twice_is_nothing():
+def test_mirroring_is_an_involution():
     rotations = random_rotmat((24,)).numpy()
     assert np.allclose(mirror_rotations(mirror_rotations(rotations)), rotations)
     assert np.allclose(np.linalg.det(mirror_rotations(rotations)), 1, atol=1e-5)
 
 
-def test_draws_stay_in_the_papers_ranges():
+def test_augmentation_draws_stay_in_range():
     rng, augmentation = np.random.default_rng(0), Augmentation()
     drawn = [augmentation.draw(rng) for _ in range(4000)]
     turns = np.array([d.rotation_deg for d in drawn])
@@ -163,19 +163,19 @@ def test_draws_stay_in_the_papers_ranges():
         Augmentation(mirror=2.0)
 
 
-def test_channels_are_scaled_and_cut_off():
+def test_scale_channels_scales_and_clips():
     image = np.array([[[10, 100, 200]]], np.uint8)
     assert scale_channels(image, np.array([1.4, 0.6, 1.4])).tolist() == [[[14, 60, 255]]]
     assert scale_channels(image, np.ones(3)) is image
 
 
-def test_occluders_cover_something_and_leave_the_original_alone(tmp_path):
+def test_add_occluders_covers_a_copy(tmp_path):
     image = np.full((256, 192, 3), 7, np.uint8)
-    covered = put_occluders(image, 7, np.random.default_rng(0))
+    covered = add_occluders(image, 7, np.random.default_rng(0))
     assert (image == 7).all()
     assert 0.001 < (covered != 7).any(-1).mean() < 0.9
-    assert np.array_equal(covered, put_occluders(image, 7, np.random.default_rng(0)))
-    assert put_occluders(image, 0, np.random.default_rng(0)) is image
+    assert np.array_equal(covered, add_occluders(image, 7, np.random.default_rng(0)))
+    assert add_occluders(image, 0, np.random.default_rng(0)) is image
     # The field's file: an array of objects, which only a pickle can hold.
     cutouts = np.empty(2, object)
     cutouts[:] = [draw_occluder(np.random.default_rng(k)) for k in range(2)]
@@ -189,7 +189,7 @@ class _Bomb:
         return print, ("code was run",)
 
 
-def test_occluders_with_code_in_them_are_refused(tmp_path, capsys):
+def test_read_occluders_rejects_code(tmp_path, capsys):
     evil = np.empty(1, object)
     evil[0] = _Bomb()
     np.save(tmp_path / "evil.npy", evil)
@@ -206,7 +206,7 @@ def test_occluders_with_code_in_them_are_refused(tmp_path, capsys):
         read_occluders(str(tmp_path / "flat.npy"))
 
 
-def test_pasting_beyond_the_edge_is_cut_off():
+def test_paste_clips_at_the_edge():
     image = np.zeros((20, 30, 3), np.uint8)
     cutout = np.full((10, 10, 4), 255, np.uint8)
     paste(image, cutout, (0.0, 0.0))

@@ -15,12 +15,12 @@ from hamipose.errors import InputError
 from hamipose.running.optimization import total_steps
 from meshtto.data import MeshData
 from meshtto.data.base import MeshDataset, unknown_mesh
-from meshtto.data.stream import Mixture
+from meshtto.data.sampling import Mixture
 from meshtto.types import MeshBatch, MeshSample
 
 
 class Few(MeshDataset):
-    """People that are told apart by the colour of their picture."""
+    """People that are told apart by the color of their picture."""
 
     def __init__(self, folder: Path, count: int, first: int = 0, occluders: bool = False):
         self.folder, self.count, self.first, self.occluders = folder, count, first, occluders
@@ -68,7 +68,7 @@ def module(folder: Path, **changes: object) -> MeshData:
     return data
 
 
-def test_a_step_depends_on_seed_and_number_alone(tmp_path: Path):
+def test_batches_depend_only_on_seed_and_step(tmp_path: Path):
     whole = list(module(tmp_path).train_dataloader())
     assert len(whole) == 5
     again = module(tmp_path)
@@ -80,7 +80,7 @@ def test_a_step_depends_on_seed_and_number_alone(tmp_path: Path):
     assert not same(whole[0], whole[1])
 
 
-def test_workers_and_resumption_change_nothing(tmp_path: Path):
+def test_batches_do_not_depend_on_workers_or_resumption(tmp_path: Path):
     data = module(tmp_path)
     whole = list(data.train_dataloader())
     assert all(same(a, b) for a, b in zip(whole, module(tmp_path, num_workers=2).train_dataloader(), strict=True))
@@ -96,7 +96,7 @@ def test_workers_and_resumption_change_nothing(tmp_path: Path):
     assert all(same(a, b) for a, b in zip(whole[3:], resumed[:2], strict=True))
 
 
-def test_an_epoch_may_be_one_pass_over_the_largest_set(tmp_path: Path):
+def test_epoch_can_be_one_pass_over_the_largest_set(tmp_path: Path):
     data = module(tmp_path, steps_per_epoch=None)
     assert data.steps_per_epoch == 2  # six people, four at a time
     assert len(data.train_dataloader()) == len(list(data.train_dataloader())) == 2
@@ -105,7 +105,7 @@ def test_an_epoch_may_be_one_pass_over_the_largest_set(tmp_path: Path):
     assert total_steps(trainer) == 6
 
 
-def test_two_processes_share_one_batch(tmp_path: Path):
+def test_processes_split_the_batch(tmp_path: Path):
     data = module(tmp_path)
     whole = next(iter(data.train_dataloader()))
     halves = []
@@ -115,7 +115,7 @@ def test_two_processes_share_one_batch(tmp_path: Path):
     assert torch.equal(torch.cat([h.image for h in halves]), whole.image)
 
 
-def test_shares_are_kept_and_nobody_is_left_out(tmp_path: Path):
+def test_mixture_keeps_shares_and_covers_all_people(tmp_path: Path):
     first, second = Few(tmp_path, 6), Few(tmp_path, 3, first=6)
     mixture = Mixture([first, second], [0.75, 0.25], seed=0)
     drawn = [mixture.read(n) for n in range(80)]
@@ -153,7 +153,7 @@ class Numbers(MeshDataset):
     ],
 )
 @pytest.mark.parametrize("seed", [0, 3])
-def test_within_a_set_everyone_comes_once_a_pass(counts: tuple[int, ...], shares: list[float] | None, seed: int):
+def test_mixture_draws_each_person_once_per_pass(counts: tuple[int, ...], shares: list[float] | None, seed: int):
     """Whatever the sets and shares: the draws of a set, in their order, are one permutation after another."""
     mixture = Mixture([Numbers(count) for count in counts], shares, seed)
     places = [mixture.place(number) for number in range(6000)]
@@ -168,7 +168,7 @@ def test_within_a_set_everyone_comes_once_a_pass(counts: tuple[int, ...], shares
     assert mixture.place(4321) == places[4321]  # of the number alone
 
 
-def test_by_size_a_pass_over_all_sets_is_exact():
+def test_mixture_without_shares_covers_all_sets_exactly():
     """As many draws as there are people: everyone once. Also far into a run."""
     counts = (1000, 500, 7)
     mixture = Mixture([Numbers(count) for count in counts], None, seed=0)
@@ -181,7 +181,7 @@ def test_by_size_a_pass_over_all_sets_is_exact():
     ]
 
 
-def test_every_batch_has_its_shares():
+def test_mixture_spreads_shares_evenly():
     """To within two people a set: draws are spread evenly."""
     mixture = Mixture([Numbers(9), Numbers(5), Numbers(4), Numbers(20)], [0.5, 0.2, 0.1, 0.2], seed=0)
     for step in range(200):
@@ -190,7 +190,7 @@ def test_every_batch_has_its_shares():
             assert abs(sets.count(k) - share) <= 2
 
 
-def test_evaluation_counts_everyone_once(tmp_path: Path):
+def test_evaluation_covers_each_person_once(tmp_path: Path):
     data = module(tmp_path, validation=Few(tmp_path, 5), report={"test": Few(tmp_path, 3)}, evaluation_batch_size=2)
     assert data.evaluation_names() == ["val", "report/test"]
     loaders = data.val_dataloader()
@@ -208,19 +208,19 @@ def test_evaluation_counts_everyone_once(tmp_path: Path):
     assert set(image.unique().tolist()) <= {0, *range(10, 16)}  # of person 1; not augmented
 
 
-def test_only_sets_that_ask_are_occluded(tmp_path: Path):
+def test_occluders_are_only_added_to_sets_that_ask(tmp_path: Path):
     data = module(tmp_path, augment=True, batch_size=32, steps_per_epoch=1)
     batch = next(iter(data.train_dataloader()))
-    colours = torch.tensor([len(image.flatten(1).unique(dim=1)[0]) for image in batch.image])
+    colors = torch.tensor([len(image.flatten(1).unique(dim=1)[0]) for image in batch.image])
     ours = torch.tensor([int(name) < 6 for name in batch.name])
-    assert colours[ours].float().mean() > 20
-    assert colours[~ours].max() < 20
+    assert colors[ours].float().mean() > 20
+    assert colors[~ours].max() < 20
     plain = next(iter(module(tmp_path, augment=False, batch_size=32, steps_per_epoch=1).train_dataloader()))
     assert not plain.mirrored.any()
     assert (plain.side_px == 32).all() | (plain.side_px == 40).all()
 
 
-def test_a_broken_picture_is_replaced_and_counted(tmp_path: Path):
+def test_unreadable_images_are_replaced_and_counted(tmp_path: Path):
     data = module(tmp_path)
     (tmp_path / "2.png").write_bytes(b"\x89PNG torn")
     names = {n for b in data.train_dataloader() for n in b.name}
@@ -228,7 +228,7 @@ def test_a_broken_picture_is_replaced_and_counted(tmp_path: Path):
     assert data.corrupt_images() == 1
 
 
-def test_bad_options(tmp_path: Path):
+def test_mesh_data_rejects_invalid_options(tmp_path: Path):
     for wrong, message in (
         ({"batch_size": 0}, r"data\.batch_size is 0"),
         ({"height": 0}, r"data\.height is 0"),
@@ -244,7 +244,7 @@ def test_bad_options(tmp_path: Path):
         nobody.setup("fit")
 
 
-def test_a_batch_moves_as_one_thing(tmp_path: Path):
+def test_batch_moves_to_a_device(tmp_path: Path):
     batch = next(iter(module(tmp_path).train_dataloader()))
     moved = batch.to("meta")
     assert moved.image.device.type == "meta"
@@ -252,7 +252,7 @@ def test_a_batch_moves_as_one_thing(tmp_path: Path):
     assert moved.name == batch.name
 
 
-def test_labels_of_another_body_are_refused(tmp_path: Path):
+def test_mesh_data_rejects_labels_of_another_body(tmp_path: Path):
     class Labelled(Few):
         labels_of = "SMPL"
 
@@ -270,7 +270,7 @@ def test_labels_of_another_body_are_refused(tmp_path: Path):
     data.setup("fit")
 
 
-def test_the_config_in_the_docs_builds():
+def test_docs_config_builds():
     from jsonargparse import ArgumentParser
 
     text = (Path(__file__).parents[3] / "docs" / "mesh_data.md").read_text()
@@ -287,7 +287,7 @@ def test_the_config_in_the_docs_builds():
         }
     )
     block["data"]["train"].append(
-        {"class_path": "meshtto.data.BuiltinMeshes", "init_args": {"detector": {"noise": 0.5}, "look": "photo"}}
+        {"class_path": "meshtto.data.BuiltinMeshes", "init_args": {"detector": {"noise": 0.5}, "style": "photo"}}
     )
     for name in ("Human36MMeshes", "MpiInf3dhp"):
         block["data"]["train"].append({"class_path": f"meshtto.data.{name}", "init_args": {"root": "x"}})

@@ -20,11 +20,11 @@ import roma
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
-from meshtto.adaptation import SGD, Phase
+from meshtto.test_time import SGD, Phase
 from meshtto.body import load_body
 from meshtto.camera import project
 from meshtto.data import MeshData
-from meshtto.data.base import MeshDataset, box_of_joints
+from meshtto.data.base import MeshDataset, joint_box
 from meshtto.joints import JOINTS49
 from meshtto.methods import EFT, Dual, LastCheckpoint, Meta, Regression, ScoreFile
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
@@ -34,7 +34,7 @@ from tiny_runs import FreezeBatchNorm, Kill
 
 @lru_cache
 def people(count, seed):
-    """Poses before a camera, exactly labelled."""
+    """Poses before a camera, exactly labeled."""
     generator = torch.Generator().manual_seed(seed)
     body = load_body()
     vectors = 0.3 * torch.randn(count, 24, 3, generator=generator)
@@ -66,7 +66,7 @@ class Dots(MeshDataset):
                 image[y, x] = (5 * k, 255 - 5 * k, 50 + 4 * k)
         ones = np.ones(49, np.float32)
         return MeshSample(
-            image=image, box_px=box_of_joints(keypoints, ones), name=str(index), keypoints_px=keypoints,
+            image=image, box_px=joint_box(keypoints, ones), name=str(index), keypoints_px=keypoints,
             keypoints_confidence=ones, evidence_px=keypoints + 0.5, evidence_confidence=0.9 * ones,
             joints_m=joints - joints[JOINTS49.index("pelvis")], joints_confidence=ones, rotations=rotations,
             shape=shape, has_mesh=self.mesh, image_size=np.array([64, 64], np.float32), focal_px=90.0,

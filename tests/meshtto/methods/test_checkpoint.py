@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hamipose.errors import InputError
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Dual
 from meshtto.methods.checkpoint import load
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions
@@ -31,7 +31,7 @@ def checkpoint_of(method: Dual) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "auxiliary", [other(1), other(2, "resnet10t"), AuxiliaryOptions()], ids=["loops", "backbone", "same"]
 )
-def test_the_auxiliary_network_comes_back_as_it_was(tiny, tmp_path: Path, auxiliary: AuxiliaryOptions):
+def test_load_restores_the_auxiliary_network(tiny, tmp_path: Path, auxiliary: AuxiliaryOptions):
     crops = MeshCrops(tiny.Dots(2, 5), (32, 32))
     batch = collate([crops[0], crops[1]])
     method = dual(3, auxiliary).eval()
@@ -42,7 +42,7 @@ def test_the_auxiliary_network_comes_back_as_it_was(tiny, tmp_path: Path, auxili
         torch.testing.assert_close(loaded(batch).camera, method(batch).camera)
 
 
-def test_checkpoints_from_before_load_as_they_did(tmp_path: Path):
+def test_load_reads_old_checkpoints(tmp_path: Path):
     """They do not say what the auxiliary network was: it was as the regressor."""
     method = dual(3)
     old = checkpoint_of(method)
@@ -52,7 +52,7 @@ def test_checkpoints_from_before_load_as_they_did(tmp_path: Path):
     method.on_load_checkpoint(old)
 
 
-def test_no_run_goes_on_with_other_networks():
+def test_resume_rejects_other_networks():
     """Feedback loops have no shape by which to tell them."""
     found = checkpoint_of(dual(3, other(2)))
     dual(3, other(2)).on_load_checkpoint(found)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from meshtto.adaptation import SGD, Phase
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Dual
 from meshtto.methods.options import RegressorOptions
+from meshtto.test_time import SGD, Phase
 
 
 def dual(**options: Any) -> Dual:
@@ -25,7 +25,7 @@ def batch(tiny: Any) -> Any:
     return collate([crops[i] for i in range(3)])
 
 
-def test_an_inner_step_without_the_pseudo_mesh_does_not_see_it(batch: Any):
+def test_dual_inner_step_without_pseudo_mesh_ignores_it(batch: Any):
     """Whatever the auxiliary network says, the regressor learns the same; with the mesh it does not."""
     for pseudo_mesh in (True, False):
         losses = []
@@ -48,21 +48,21 @@ def test_an_inner_step_without_the_pseudo_mesh_does_not_see_it(batch: Any):
         ({"auxiliary_loss": False, "second_order": True, "inner": Phase(0)}, False),
     ],
 )
-def test_who_learns_nothing_asks_for_no_gradient(batch: Any, options: dict[str, Any], learns: bool):
+def test_dual_untrained_auxiliary_requires_no_gradient(batch: Any, options: dict[str, Any], learns: bool):
     """Several processes wait for the gradient of every parameter that asks for one."""
     method = dual(**options).train()
     sum(method.objective(batch).values()).backward()
-    for parameter in method.trained().parameters():
+    for parameter in method.trainable_parts().parameters():
         assert not parameter.requires_grad or parameter.grad is not None
     assert all(p.requires_grad == learns for p in method.auxiliary.parameters())
     assert all(p.requires_grad for p in method.regressor.parameters())
 
 
-def test_without_a_loss_the_auxiliary_network_s_weights_stay_and_its_statistics_drift(batch: Any):
+def test_dual_auxiliary_without_loss_only_updates_statistics(batch: Any):
     """As in the released code."""
     method = dual(auxiliary_loss=False).train()
     before = copy.deepcopy(method.auxiliary.state_dict())
-    optimizer = torch.optim.Adam(method.trained().parameters(), lr=1e-2, weight_decay=0.1)
+    optimizer = torch.optim.Adam(method.trainable_parts().parameters(), lr=1e-2, weight_decay=0.1)
     sum(method.objective(batch).values()).backward()
     optimizer.step()
     moved = {name for name, value in method.auxiliary.state_dict().items() if not torch.equal(value, before[name])}

@@ -10,12 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from meshtto.adaptation import SGD, Adam, Phase
-from meshtto.data.stream import MeshCrops, collate
-from meshtto.losses import Prediction
-from meshtto.methods.grouping import bytes_of_a_person, groups, recorded_bytes
+from meshtto.data.sampling import MeshCrops, collate
+from meshtto.methods.grouping import autograd_bytes, person_bytes, split_groups
 from meshtto.methods.recover import pass_bytes
-from meshtto.types import MeshBatch
+from meshtto.test_time import SGD, Adam, Phase
+from meshtto.types import BodyPrediction, MeshBatch
 
 HEAD = Phase(2, SGD(1e-3))
 HEAD_ADAM = Phase(2, Adam(1e-4), pseudo_mesh=False)
@@ -65,7 +64,7 @@ def of_backbone(method: Any, monkeypatch: pytest.MonkeyPatch) -> list[list[torch
 @pytest.mark.parametrize(
     "phases", [[HEAD], [HEAD_ADAM], [replace(HEAD, inner="shared")]], ids=["SGD", "Adam", "shared"]
 )
-def test_no_graph_of_the_backbone_is_kept_when_the_head_alone_moves(
+def test_recover_keeps_no_backbone_graph_for_head_phases(
     method: Any, batch: MeshBatch, phases: list[Phase], of_backbone: list[list[torch.Size]]
 ):
     method.test_time = replace(method.test_time, memory_gib=None)
@@ -78,25 +77,27 @@ def test_no_graph_of_the_backbone_is_kept_when_the_head_alone_moves(
 @pytest.mark.parametrize(
     "phases", [[], [Phase(0)], [replace(ALL, steps=0)]], ids=["none", "no steps", "no steps of all"]
 )
-def test_nothing_is_kept_when_nothing_moves(method: Any, batch: MeshBatch, phases: list[Phase]):
+def test_recover_without_phases_keeps_no_graph(method: Any, batch: MeshBatch, phases: list[Phase]):
     assert recorded(lambda: method.recover(batch, phases)) == []
 
 
-def test_the_last_pass_keeps_no_graph(method: Any, batch: MeshBatch, of_backbone: list[list[torch.Size]]):
+def test_recover_last_pass_keeps_no_graph(method: Any, batch: MeshBatch, of_backbone: list[list[torch.Size]]):
     """No step follows it."""
     method.test_time = replace(method.test_time, memory_gib=None)
     method.recover(batch, [ALL], tolerance=None)
     assert [bool(kept) for kept in of_backbone] == [True, True, False]
 
 
-def test_training_keeps_the_graph_it_learns_from(method: Any, batch: MeshBatch):
+def test_training_keeps_the_graph(method: Any, batch: MeshBatch):
     method.train()
     sum(method.objective(batch).values()).backward()
     assert method.regressor.backbone.get_submodule("conv1")[0].weight.grad.any()
 
 
 @pytest.mark.parametrize("phases", [[ALL], [HEAD_ADAM], [HEAD, ALL]], ids=["all", "head", "both"])
-def test_groups_change_no_result(method: Any, batch: MeshBatch, phases: list[Phase], monkeypatch: pytest.MonkeyPatch):
+def test_groups_do_not_change_results(
+    method: Any, batch: MeshBatch, phases: list[Phase], monkeypatch: pytest.MonkeyPatch
+):
     """Their sizes follow the memory; watchers see all people at each step."""
     from meshtto.methods import base
 
@@ -108,7 +109,7 @@ def test_groups_change_no_result(method: Any, batch: MeshBatch, phases: list[Pha
     (each,) = method._person_bytes.values()
     for limit, expected in ((None, [5]), (2.5 * each / 2**30, [2, 2, 1]), (1e-9, [1] * 5)):
         sizes.clear()
-        steps: list[tuple[int, Prediction]] = []
+        steps: list[tuple[int, BodyPrediction]] = []
         method.test_time = replace(method.test_time, memory_gib=limit)
         found.append(method.recover(batch, phases, lambda k, p, steps=steps: steps.append((k, p))))
         seen.append(steps)
@@ -125,7 +126,7 @@ def test_groups_change_no_result(method: Any, batch: MeshBatch, phases: list[Pha
             torch.testing.assert_close(mine.keypoints_px, theirs.keypoints_px, atol=5e-2, rtol=2e-3)
 
 
-def test_rows_of_losses_do_not_depend_on_who_is_beside(method: Any, batch: MeshBatch):
+def test_losses_do_not_depend_on_the_group(method: Any, batch: MeshBatch):
     """All phases have as many rows as steps, though all images of a group may have stopped."""
     method.test_time = replace(method.test_time, memory_gib=1e-9)
     stopped = method.recover(batch, [replace(HEAD, steps=4), replace(ALL, steps=3)], tolerance=1e9)
@@ -136,27 +137,27 @@ def test_rows_of_losses_do_not_depend_on_who_is_beside(method: Any, batch: MeshB
             assert torch.equal(stopped.losses[row], stopped.losses[first])
 
 
-def test_people_who_share_weights_are_not_separated(method: Any, batch: MeshBatch):
+def test_shared_weights_are_not_split_into_groups(method: Any, batch: MeshBatch):
     method.test_time = replace(method.test_time, memory_gib=1e-9)
     assert method._groups(batch, [replace(ALL, inner="shared")]) == [slice(0, 5)]
     assert method._groups(batch, []) == [slice(0, 5)]
     assert len(method._groups(batch, [ALL])) == 5
 
 
-def test_bytes_are_those_that_autograd_keeps():
+def test_autograd_bytes_counts_saved_tensors():
     weight, x = torch.randn(7, 5, requires_grad=True), torch.randn(3, 7)
-    assert recorded_bytes(lambda: x @ weight, [weight]) == 4 * 3 * 7
-    assert recorded_bytes(lambda: (x @ weight).exp(), [weight]) == 4 * (3 * 7 + 3 * 5)
+    assert autograd_bytes(lambda: x @ weight, [weight]) == 4 * 3 * 7
+    assert autograd_bytes(lambda: (x @ weight).exp(), [weight]) == 4 * (3 * 7 + 3 * 5)
     with torch.no_grad():
-        assert recorded_bytes(lambda: x @ weight) == 0
+        assert autograd_bytes(lambda: x @ weight) == 0
 
 
-def test_a_person_s_bytes_are_copies_of_weights_and_a_pass(method: Any, batch: MeshBatch):
+def test_person_bytes_counts_weights_and_one_pass(method: Any, batch: MeshBatch):
     def size(module: torch.nn.Module) -> int:
         return 4 * sum(p.numel() for p in module.parameters())
 
     passes = partial(pass_bytes, method, batch)
-    each = partial(bytes_of_a_person, method.regressor, passes=passes)
+    each = partial(person_bytes, method.regressor, passes=passes)
     assert each([ALL]) == passes(ALL) + 6 * size(method.regressor)
     assert each([replace(ALL, rule=SGD(1e-3))]) == passes(ALL) + 3 * size(method.regressor)
     assert each([HEAD_ADAM]) == passes(HEAD_ADAM) + 6 * size(method.regressor.head)
@@ -166,11 +167,11 @@ def test_a_person_s_bytes_are_copies_of_weights_and_a_pass(method: Any, batch: M
     # A pass of one person in a group keeps what it keeps alone.
     method.test_time = replace(method.test_time, memory_gib=None)
     one = MeshBatch(**{name: value[:1] for name, value in vars(batch).items()})
-    bytes_ = [recorded_bytes(partial(method.recover, b, [replace(ALL, steps=1)], tolerance=None)) for b in (one, batch)]
+    bytes_ = [autograd_bytes(partial(method.recover, b, [replace(ALL, steps=1)], tolerance=None)) for b in (one, batch)]
     assert bytes_[1] == pytest.approx(5 * bytes_[0], rel=0.3)
 
 
-def test_measuring_leaves_everything_as_it_was(method: Any, batch: MeshBatch):
+def test_pass_bytes_has_no_side_effects(method: Any, batch: MeshBatch):
     state = copy.deepcopy(method.state_dict())
     pass_bytes(method, batch, ALL)
     assert all(torch.equal(value, state[name]) for name, value in method.state_dict().items())
@@ -178,7 +179,7 @@ def test_measuring_leaves_everything_as_it_was(method: Any, batch: MeshBatch):
 
 
 @pytest.mark.parametrize(("people", "sizes"), [(0, [0]), (1, [1]), (6, [3, 3]), (7, [3, 3, 1])])
-def test_a_group_is_as_large_as_the_limit(people: int, sizes: list[int]):
-    assert [g.stop - g.start for g in groups(people, 10, 39.0)] == sizes
-    assert [g.stop - g.start for g in groups(people, 10, None)] == [people]
-    assert [g.stop - g.start for g in groups(people, 10, 3.0)] == ([1] * people or [0])
+def test_split_groups_fill_the_limit(people: int, sizes: list[int]):
+    assert [g.stop - g.start for g in split_groups(people, 10, 39.0)] == sizes
+    assert [g.stop - g.start for g in split_groups(people, 10, None)] == [people]
+    assert [g.stop - g.start for g in split_groups(people, 10, 3.0)] == ([1] * people or [0])

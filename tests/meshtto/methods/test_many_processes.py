@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("choice", [{"second_order": True}, {"auxiliary_loss": False}], ids=lambda c: next(iter(c)))
-def test_two_processes_equal_one(fit_elsewhere, tmp_path: Path, choice: dict[str, bool]):
+def test_training_with_two_processes_equals_one(fit_elsewhere, tmp_path: Path, choice: dict[str, bool]):
     ends, logged = [], []
     for world in (1, 2):
         out = tmp_path / str(world)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from meshtto.adaptation import SGD, Phase
 from meshtto.data import SpinAnnotations, ThreeDPW
 from meshtto.methods.options import TestTimeOptions
+from meshtto.test_time import SGD, Phase
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("in_validation", [False, True])
-def test_evidence_is_named_where_it_was_used(tiny, tmp_path: Path, in_validation: bool):
+def test_protocol_names_evidence_only_if_used(tiny, tmp_path: Path, in_validation: bool):
     """During training nothing is adapted unless asked for, and its curves have one point."""
     test_time = TestTimeOptions([Phase(1, SGD(1e-3))], in_validation=in_validation)
     options = {"method": "Dual", "out": str(tmp_path), "epochs": 1, "steps": 1, "test_time": test_time}
@@ -30,7 +30,7 @@ def test_evidence_is_named_where_it_was_used(tiny, tmp_path: Path, in_validation
         assert {len(curve) for curve in found["sets"]["val"]["against_steps"].values()} == {1 + adapted}
 
 
-def test_every_data_set_says_where_its_boxes_come_from():
+def test_data_sets_state_the_source_of_boxes():
     assert ThreeDPW("a").boxes == SpinAnnotations("a", "b").boxes == "ground truth"
     assert ThreeDPW("a", box="detector").boxes == "detector"
     assert SpinAnnotations("a", "b", box="file").boxes == "annotation file"

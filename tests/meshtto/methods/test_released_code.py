@@ -11,16 +11,15 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from hamipose.models.preprocess import normalise
-from meshtto.adaptation import SGD, Adam, Phase
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import OPENPOSE25
-from meshtto.losses import Prediction
 from meshtto.methods import Dual
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, TestTimeOptions
-from meshtto.methods.recovery import detached, size_of
-from meshtto.methods.targets import box_of, evidence
-from meshtto.types import MeshBatch
+from meshtto.methods.recover import detach_prediction
+from meshtto.methods.targets import crop_box, crop_size, target_from_evidence
+from meshtto.test_time import SGD, Adam, Phase
+from meshtto.types import BodyPrediction, MeshBatch
 
 CONFIG = Path(__file__).parents[3] / "configs" / "meshtto" / "released_code.yaml"
 HEAD_LR, ALL_LR = 1e-3, 1e-3  # 100 times as published, for something to be seen to move
@@ -59,7 +58,7 @@ def batch(tiny: Any) -> MeshBatch:
     return collate([crops[i] for i in range(3)])
 
 
-def plain_terms(made: Prediction, batch: MeshBatch, pseudo: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
+def plain_terms(made: BodyPrediction, batch: MeshBatch, pseudo: BodyPrediction) -> tuple[torch.Tensor, torch.Tensor]:
     """L_2D and the full loss of a batch of which everything is labeled."""
     confidence = batch.evidence_confidence.clone()
     confidence[:, : len(OPENPOSE25)] = 0
@@ -82,13 +81,13 @@ def plain_terms(made: Prediction, batch: MeshBatch, pseudo: Prediction) -> tuple
     return keypoints, full
 
 
-def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[Prediction, int]:
+def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[BodyPrediction, int]:
     """One step of the head down the full loss, then Adam on everything down L_2D until it rests; how many steps."""
-    network, pseudo = copy.deepcopy(method.regressor), detached(method.pseudo(batch))
-    images, box, size = normalise(batch.image), box_of(batch), size_of(batch)
+    network, pseudo = copy.deepcopy(method.regressor), detach_prediction(method.pseudo(batch))
+    images, box, size = normalise(batch.image), crop_box(batch), crop_size(batch)
 
-    def predict() -> Prediction:
-        return method.complete(network(images, network.told(box)), box, size)
+    def predict() -> BodyPrediction:
+        return method.complete(network(images, network.box_features(box)), box, size)
 
     optimizer = torch.optim.Adam(network.parameters(), lr=ALL_LR, betas=(0.9, 0.999))
     _, previous = plain_terms(predict(), batch, pseudo)
@@ -106,7 +105,7 @@ def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[
         if abs(float(previous.detach() - keypoints.detach())) < tolerance:
             break
         previous = keypoints
-    return detached(predict()), step
+    return detach_prediction(predict()), step
 
 
 def faster(phases: list[Phase]) -> list[Phase]:
@@ -116,7 +115,7 @@ def faster(phases: list[Phase]) -> list[Phase]:
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.6])
-def test_recovery_is_the_released_evaluation(method: Dual, batch: MeshBatch, test_time: TestTimeOptions, rest: float):
+def test_recover_equals_released_evaluation(method: Dual, batch: MeshBatch, test_time: TestTimeOptions, rest: float):
     """To the last step, and where its change of L_2D is first below a tolerance; with the config's own options."""
     assert test_time.tolerance == 2e-5
     phases = faster(test_time.phases)
@@ -132,7 +131,7 @@ def test_recovery_is_the_released_evaluation(method: Dual, batch: MeshBatch, tes
     assert (found.prediction.keypoints_px - method(batch).keypoints_px).abs().max() > 0.05
 
 
-def test_the_losses_are_the_full_loss_and_then_l_2d(method: Dual, batch: MeshBatch, test_time: TestTimeOptions):
+def test_recover_losses_are_full_loss_then_l2d(method: Dual, batch: MeshBatch, test_time: TestTimeOptions):
     found = method.recover(batch, faster(test_time.phases), tolerance=None)
     with torch.no_grad():
         keypoints, full = plain_terms(method(batch), batch, method.pseudo(batch))
@@ -142,7 +141,7 @@ def test_the_losses_are_the_full_loss_and_then_l_2d(method: Dual, batch: MeshBat
 
 
 @pytest.mark.parametrize("phase", [0, None], ids=["test time", "inner step"])
-def test_without_labels_the_pseudo_mesh_has_no_say(
+def test_masked_pseudo_mesh_is_ignored_without_labels(
     method: Dual, batch: MeshBatch, test_time: TestTimeOptions, phase: int | None
 ):
     """Mesh terms go with the mesh's label, joints with the joints' label; each image on its own."""
@@ -150,13 +149,13 @@ def test_without_labels_the_pseudo_mesh_has_no_say(
     assert masked.masked
     batch.has_mesh[1:] = False
     batch.joints_confidence[2] = 0
-    pseudo = detached(method.pseudo(batch))
+    pseudo = detach_prediction(method.pseudo(batch))
     values = {
         name: method.value(method(batch), target, batch).detach()
         for name, target in {
-            "nothing": evidence(batch),
-            "masked": evidence(batch, pseudo, masked=True),
-            "everything": evidence(batch, pseudo),
+            "nothing": target_from_evidence(batch),
+            "masked": target_from_evidence(batch, pseudo, masked=True),
+            "everything": target_from_evidence(batch, pseudo),
         }.items()
     }
     assert values["masked"][0] == values["everything"][0] > values["nothing"][0]
@@ -164,13 +163,13 @@ def test_without_labels_the_pseudo_mesh_has_no_say(
     assert values["nothing"][2] == values["masked"][2] < values["everything"][2]
 
 
-def test_masks_are_followed_in_recovery_and_in_training(method: Dual, batch: MeshBatch):
+def test_masked_applies_to_recovery_and_training(method: Dual, batch: MeshBatch):
     """Without any label it is as if there were no auxiliary network; with labels, or without masks, it is not."""
 
     def outcomes(phase: Phase) -> list[torch.Tensor]:
         recovered = method.recover(batch, [phase], tolerance=None).prediction.keypoints_px
-        pseudo = detached(method.pseudo(batch)) if phase.pseudo_mesh else None
-        target = evidence(batch, pseudo, masked=phase.masked)
+        pseudo = detach_prediction(method.pseudo(batch)) if phase.pseudo_mesh else None
+        target = target_from_evidence(batch, pseudo, masked=phase.masked)
         return [recovered, adapted_prediction(method, batch, phase, target, False).keypoints_px.detach()]
 
     masked = Phase(1, SGD(1e-2), masked=True)
@@ -184,7 +183,7 @@ def test_masks_are_followed_in_recovery_and_in_training(method: Dual, batch: Mes
         assert all((a - b).abs().max() > 1e-4 for a, b in zip(other, alone, strict=True))
 
 
-def test_the_objective_follows_the_inner_step_s_mask(method: Dual, batch: MeshBatch):
+def test_objective_respects_the_inner_mask(method: Dual, batch: MeshBatch):
     batch.has_mesh[:] = False
     batch.joints_confidence[:] = 0
     losses = []

@@ -11,7 +11,7 @@ from hamipose.errors import InputError
 pytestmark = pytest.mark.slow
 
 
-def test_killed_and_resumed_equals_uninterrupted(tiny, fit_elsewhere, tmp_path: Path):
+def test_resumed_run_equals_uninterrupted_run(tiny, fit_elsewhere, tmp_path: Path):
     """Inside an epoch, with dropout, which draws from the generator that has to be restored."""
     options = {"method": "Dual", "dropout": 0.5}
     tiny.fit(out=tmp_path / "whole", **options)
@@ -28,7 +28,7 @@ def test_killed_and_resumed_equals_uninterrupted(tiny, fit_elsewhere, tmp_path: 
         assert_same(whole[part], resumed[part], part)
 
 
-def test_what_cannot_change_in_the_middle_of_a_run_is_refused(tiny, tmp_path: Path):
+def test_resume_rejects_changed_options(tiny, tmp_path: Path):
     options = {"out": tmp_path, "method": "Regression", "epochs": 1}
     tiny.fit(**options)
     checkpoint = str(tmp_path / "checkpoints" / "last.ckpt")

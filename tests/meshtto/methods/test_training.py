@@ -11,12 +11,12 @@ import torch
 from lightning.pytorch import Trainer
 
 from hamipose.errors import InputError
-from meshtto.adaptation import SGD, Adam, Phase
-from meshtto.data.stream import MeshCrops, collate
+from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import JOINTS49
 from meshtto.methods.checkpoint import load, load_networks
 from meshtto.methods.options import TestTimeOptions
-from meshtto.methods.targets import box_of
+from meshtto.methods.targets import crop_box
+from meshtto.test_time import SGD, Adam, Phase
 
 pytestmark = pytest.mark.slow
 
@@ -43,22 +43,22 @@ def method_of(tiny: Any, **options: Any) -> Any:
     ],
     ids=lambda o: " ".join(str(v) for v in o.values()),
 )
-def test_every_network_learns(tiny, options: dict[str, Any]):
+def test_training_updates_every_network(tiny, options: dict[str, Any]):
     """Each parameter that an estimate depends on has a gradient, and the objective is a number."""
     method = method_of(tiny, **options).train()
     values = method.objective(batch_of(tiny))
     sum(values.values()).backward()
     assert all(value.isfinite() for value in values.values())
-    for name, parameter in method.trained().named_parameters():
+    for name, parameter in method.trainable_parts().named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
     # (timm's residual branches begin with a factor of 0, so not all of a backbone moves in the first step.)
-    for network in method.trained().values():
+    for network in method.trainable_parts().values():
         assert all(p.grad.any() for p in network.head.parameters())
         assert network.backbone.get_submodule("conv1")[0].weight.grad.any()
 
 
-def test_by_first_order_the_auxiliary_network_learns_from_its_own_loss_alone(tiny):
+def test_dual_first_order_auxiliary_learns_only_from_its_loss(tiny):
     """And without that loss it learns by second order alone: what the released code does, and does not do."""
     batch = batch_of(tiny)
     for second_order in (False, True):
@@ -70,7 +70,7 @@ def test_by_first_order_the_auxiliary_network_learns_from_its_own_loss_alone(tin
         assert any(p.grad is not None and p.grad.any() for p in method.auxiliary.parameters()) == second_order
 
 
-def test_the_data_s_gaps_do_not_matter(tiny):
+def test_training_ignores_missing_labels(tiny):
     """Samples without a mesh, or without any 2D joint, are learnt from as far as they go."""
     batch = batch_of(tiny, mesh=False)
     batch.evidence_confidence[1:] = 0
@@ -80,13 +80,13 @@ def test_the_data_s_gaps_do_not_matter(tiny):
         assert all(value.isfinite() for value in values.values())
 
 
-def test_the_parts_agree_about_where_a_body_is_seen(tiny):
+def test_projection_agrees_between_modules(tiny):
     """A regressor that knew the truth would have no 2D loss: crop, box, camera and body are of one frame."""
     batch, method = batch_of(tiny), method_of(tiny)
-    box = box_of(batch)
+    box = crop_box(batch)
     # The data place the pelvis' origin at (0.1, 0.2, 5) m before the full image's camera: invert CLIFF's equation.
     scale = 2 * box.focal_px / (box.side_px * 5.0)
-    shift = 2 * (box.centre_px - box.principal_px) / (box.side_px * scale)[:, None]
+    shift = 2 * (box.center_px - box.principal_px) / (box.side_px * scale)[:, None]
     camera = torch.cat([scale[:, None], torch.tensor([[0.1, 0.2]]) - shift], 1)
     from meshtto.regressors import Estimate
 
@@ -95,7 +95,7 @@ def test_the_parts_agree_about_where_a_body_is_seen(tiny):
 
 
 @pytest.mark.parametrize("name", ["Meta", "Dual", "EFT"])
-def test_adaptation_at_test_time_leaves_everything_as_it_was(tiny, name: str):
+def test_recover_does_not_modify_the_method(tiny, name: str):
     method, batch = method_of(tiny, method=name).eval(), batch_of(tiny)
     state = copy.deepcopy(method.state_dict())
     modes = [module.training for module in method.modules()]
@@ -116,7 +116,7 @@ def test_adaptation_at_test_time_leaves_everything_as_it_was(tiny, name: str):
 
 
 @pytest.mark.parametrize("scope", ["head", "all"])
-def test_a_batch_equals_singles_and_inference_mode_does_not_matter(tiny, scope: str):
+def test_recover_batch_equals_single_people_in_inference_mode(tiny, scope: str):
     method, batch = method_of(tiny).eval(), batch_of(tiny)
     phases = [Phase(1, SGD(1e-3), scope=scope)]  # type: ignore[arg-type]
     with torch.inference_mode():
@@ -126,7 +126,7 @@ def test_a_batch_equals_singles_and_inference_mode_does_not_matter(tiny, scope: 
         torch.testing.assert_close(together.keypoints_px[j], alone.keypoints_px[0], atol=1e-3, rtol=1e-4)
 
 
-def test_labels_are_not_read_at_test_time(tiny):
+def test_recover_does_not_read_labels(tiny):
     method, batch = method_of(tiny).eval(), batch_of(tiny)
     expected = method.recover(batch, [Phase(1, SGD(1e-3))]).prediction
     for name in ("keypoints_px", "joints_m", "rotations", "shape"):
@@ -135,7 +135,7 @@ def test_labels_are_not_read_at_test_time(tiny):
     torch.testing.assert_close(found.vertices_m, expected.vertices_m)
 
 
-def test_a_run_writes_curves_with_their_protocol(tiny, tmp_path: Path):
+def test_run_writes_curves_with_protocol(tiny, tmp_path: Path):
     options = {
         "method": "Dual",
         "out": str(tmp_path),
@@ -162,13 +162,13 @@ def test_a_run_writes_curves_with_their_protocol(tiny, tmp_path: Path):
     load_networks(meta)
     torch.testing.assert_close(meta.eval()(batch).vertices_m, loaded(batch).vertices_m)
     other = tiny.model({"method": "Dual", "kind": "hmr", "init_from": str(tmp_path / "checkpoints" / "last.ckpt")})
-    with pytest.raises(InputError, match="another network than the regressor"):
+    with pytest.raises(InputError, match="does not match the regressor"):
         load_networks(other)
     with pytest.raises(InputError, match="of another model"):
         other.on_load_checkpoint(torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True))
 
 
-def test_adaptations_that_diverge_are_counted_and_taken_back(tiny, tmp_path: Path):
+def test_diverged_adaptations_are_counted_and_undone(tiny, tmp_path: Path):
     """Steps far too large: every score is that of the network without them, and the result says how many there were."""
     phases = [Phase(2, SGD(1e6), pseudo_mesh=False)]
     options = {"method": "Meta", "out": str(tmp_path), "epochs": 1, "steps": 2, "test_time": TestTimeOptions(phases)}
@@ -189,7 +189,7 @@ def test_adaptations_that_diverge_are_counted_and_taken_back(tiny, tmp_path: Pat
 
 
 @pytest.mark.parametrize("second_order", [False, True])
-def test_training_learns_from_who_diverges_without_the_step(tiny, second_order: bool):
+def test_training_uses_diverged_images_without_the_step(tiny, second_order: bool):
     """The gradient is that of no inner step at all where the inner step leads astray."""
     batch = batch_of(tiny)
     gradients = []
@@ -203,7 +203,7 @@ def test_training_learns_from_who_diverges_without_the_step(tiny, second_order: 
         torch.testing.assert_close(mine, reference)
 
 
-def test_eft_stops_where_the_evidence_is_met(tiny):
+def test_eft_stops_once_the_2d_error_is_small(tiny):
     """Each image on its own, at the 2D error that was named; ankles count by the direction of their legs alone."""
     method, batch = method_of(tiny, method="EFT").eval(), batch_of(tiny)
     assert method.test_time.enough_2d == 2e-4
@@ -225,7 +225,7 @@ def test_eft_stops_where_the_evidence_is_met(tiny):
     torch.testing.assert_close(method.recover(batch, phases).losses[0, 1], without)
 
 
-def test_in_bfloat16_the_step_is_taken_in_single_precision(tiny):
+def test_bfloat16_training_adapts_in_single_precision(tiny):
     """A step of 1e-5 is far below what bfloat16 can tell apart; the backbone alone is rounded."""
     method, batch = method_of(tiny, dropout=0.0).eval(), batch_of(tiny)
     with torch.autocast("cpu", torch.bfloat16):
@@ -239,7 +239,7 @@ def test_in_bfloat16_the_step_is_taken_in_single_precision(tiny):
     assert method.regressor.head.fc1.weight.grad.isfinite().all()
 
 
-def test_phases_that_mean_nothing_are_refused(tiny):
+def test_check_phases_rejects_invalid_phases(tiny):
     phases = [Phase(1, SGD(1e-3), scope="all"), Phase(1, SGD(1e-3))]
     with pytest.raises(InputError, match='scope "head" follows'):
         tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases)})
@@ -252,7 +252,7 @@ def test_phases_that_mean_nothing_are_refused(tiny):
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "16-true", "bf16-true", "64-true"])
-def test_precisions_that_bodies_and_steps_are_not_of_are_refused(tiny, precision: str):
+def test_setup_rejects_unsupported_precisions(tiny, precision: str):
     method = tiny.model({"method": "Regression"})
     method._trainer = Trainer(accelerator="cpu", precision="32-true", logger=False)
     method.setup("fit")
@@ -261,6 +261,6 @@ def test_precisions_that_bodies_and_steps_are_not_of_are_refused(tiny, precision
         method.setup("fit")
 
 
-def test_precisions_go_by_the_names_that_lightning_has_for_them():
+def test_setup_accepts_lightning_precision_aliases():
     names = {Trainer(accelerator="cpu", precision=p, logger=False).precision for p in (None, 32, "32", "bf16")}
     assert names == {"32-true", "bf16-mixed"}

@@ -11,9 +11,9 @@ import torch
 from hamipose.data.video_file import VideoFile
 from hamipose.inference.predictor import Predictor
 from hamipose.models.folder import ModelInfo
-from meshtto.adaptation import SGD, Phase
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
+from meshtto.test_time import SGD, Phase
 
 
 def save_mesh_checkpoint(path: Path) -> Path:

@@ -27,7 +27,7 @@ def reference_rotation(six: Tensor) -> Tensor:
     return torch.stack([b1, b2, torch.linalg.cross(b1, b2)], 1)
 
 
-def test_six_numbers_are_a_rotation():
+def test_rotations_from_6d_are_rotations():
     pose = torch.randn(3, 144, dtype=torch.float64)
     found = rotations_from_6d(pose)
     for j in range(24):
@@ -49,7 +49,7 @@ def reference_head(state: dict[str, Tensor], features: Tensor, iterations: int) 
 
 
 @pytest.mark.parametrize("iterations", [1, 3])
-def test_the_head_feeds_back(iterations: int):
+def test_head_equals_a_plain_feedback_loop(iterations: int):
     head = IterativeHead(7, 3, *MEAN, iterations=iterations, width=16).eval().double()
     for parameter in head.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -61,19 +61,22 @@ def test_the_head_feeds_back(iterations: int):
     torch.testing.assert_close(found.camera, camera)
 
 
-def test_it_begins_next_to_the_mean():
+def test_head_starts_near_the_mean():
     found = IterativeHead(2048, 0, *MEAN).eval()(torch.randn(2, 2048), torch.zeros(2, 0))
     assert (found.camera - MEAN[2]).abs().max() < 0.3
     assert (found.rotations - torch.eye(3)).abs().max() < 0.5
 
 
-def test_cliff_is_told_of_its_box_and_hmr_is_not():
+def test_box_features_of_cliff_and_hmr():
     box = Box(*(torch.rand(2, *s) * 100 + 50 for s in ((2,), (), (2,), ())))
     images = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(small(CLIFF).told(box), box_feature(box))
-    assert small(HMR).told(box).shape == (2, 0)
+    torch.testing.assert_close(small(CLIFF).box_features(box), box_feature(box))
+    assert small(HMR).box_features(box).shape == (2, 0)
     cliff = small(CLIFF)
-    a, b = cliff(images, cliff.told(box)), cliff(images, cliff.told(box._replace(side_px=box.side_px * 2)))
+    a, b = (
+        cliff(images, cliff.box_features(box)),
+        cliff(images, cliff.box_features(box._replace(side_px=box.side_px * 2))),
+    )
     assert (a.camera - b.camera).abs().max() > 0
 
 
@@ -85,7 +88,7 @@ SPIN_KEYS = (
 
 
 @pytest.mark.parametrize(("kind", "encoder"), [(HMR, ""), (CLIFF, "encoder.")])
-def test_published_layouts_load(kind: type, encoder: str, tmp_path: Path):
+def test_load_published_reads_both_layouts(kind: type, encoder: str, tmp_path: Path):
     """ResNet-50 under the names of SPIN and CLIFF; the two agree with our own names one to one."""
     torch.manual_seed(0)
     source, target = (kind(MEAN, backbone="resnet50", width=1024) for _ in range(2))
@@ -101,7 +104,7 @@ def test_published_layouts_load(kind: type, encoder: str, tmp_path: Path):
         assert torch.equal(a, b), name
 
 
-def test_a_checkpoint_of_the_other_regressor_is_refused(tmp_path: Path):
+def test_load_published_rejects_the_other_regressor(tmp_path: Path):
     torch.save(to_published(small(CLIFF).state_dict(), "encoder."), tmp_path / "cliff.pt")
     with pytest.raises(InputError, match="reads 256 numbers, this HMR reads 253"):
         load_published(small(HMR), tmp_path / "cliff.pt")
@@ -115,6 +118,6 @@ def test_a_checkpoint_of_the_other_regressor_is_refused(tmp_path: Path):
         load_published(small(HMR), tmp_path / "less.pt")
 
 
-def test_a_backbone_that_is_none_is_refused():
+def test_regressor_rejects_unknown_backbones():
     with pytest.raises(InputError, match="resnet51"):
         HMR(MEAN, backbone="resnet51")

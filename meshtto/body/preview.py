@@ -1,0 +1,94 @@
+"""Preview images of bodies, drawn without a renderer by the painter's algorithm."""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+
+from hamipose.synthetic.bodies import bodies
+from hamipose.synthetic.collisions import draw_pose
+from meshtto.body.layer import Body
+from meshtto.body.retarget import joint_rotations
+
+__all__ = ["paint_mesh", "preview_poses", "preview_shapes"]
+
+_SKIN = np.array([206.0, 190.0, 222.0])
+_LIGHT = np.array([-0.35, -0.6, -0.72])  # from above and behind the viewer's left shoulder
+_TO_CAMERA = np.array([1.0, -1.0, -1.0])  # y up, facing the viewer → y down, z away from the viewer
+
+
+def paint_mesh(
+    image: UInt8[np.ndarray, "height width 3"],
+    pixels: Float[np.ndarray, "vertex 2"],
+    vertices_m: Float[np.ndarray, "vertex 3"],
+    faces: Int[np.ndarray, "face 3"],
+    opacity: float = 1.0,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return a copy of the image with a shaded mesh over it.
+
+    Args:
+        image: RGB.
+        pixels: projection of each vertex.
+        vertices_m: vertices in camera axes, for depth and shading.
+        faces: counter-clockwise seen from outside.
+        opacity: 0 to 1.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    a, b, c = (vertices_m[faces[:, i]] for i in range(3))
+    normals = np.cross(b - a, c - a)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    flat = pixels[faces]
+    first, second = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
+    # Counter-clockwise faces seen from the front have a negative area in an image, whose y axis points down.
+    front = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0
+    bright = 0.3 + 0.7 * np.clip(normals @ _LIGHT, 0, 1)
+    corners = np.round(flat * 16).astype(np.int64).clip(-(2**20), 2**20).astype(np.int32)
+    for k in np.argsort(-(a + b + c)[:, 2]):
+        if front[k]:
+            cv2.fillConvexPoly(canvas, corners[k], tuple(bright[k] * _SKIN), cv2.LINE_AA, 4)
+    return canvas if opacity >= 1 else cv2.addWeighted(canvas, opacity, np.ascontiguousarray(image), 1 - opacity, 0)
+
+
+def _portrait(
+    vertices_m: Float[np.ndarray, "vertex 3"],
+    faces: Int[np.ndarray, "face 3"],
+    side: int,
+    px_per_m: float | None,
+    turn_deg: float = 0.0,
+) -> UInt8[np.ndarray, "side side 3"]:
+    """Draw a body on white in orthographic projection."""
+    turn = np.deg2rad(turn_deg)
+    about = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    seen = (vertices_m @ about.T) * _TO_CAMERA
+    low, high = seen.min(0), seen.max(0)
+    scale = px_per_m or 0.92 * side / float((high - low)[:2].max())
+    pixels = (seen - (low + high) / 2)[:, :2] * scale + (side - 1) / 2
+    return paint_mesh(np.full((side, side, 3), 255, np.uint8), pixels, seen, faces)
+
+
+def preview_shapes(body: Body, directions: int = 4, side: int = 200) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw a row per shape direction: −2, −1, 0, 1, 2 units, and −2 and 2 from the side."""
+    rest, faces = torch.eye(3).expand(5, 24, 3, 3), body.faces.numpy()
+    rows = []
+    for k in range(directions):
+        shape = torch.zeros(5, 10)
+        shape[:, k] = torch.linspace(-2, 2, 5)
+        with torch.inference_mode():
+            vertices = body(rest, shape).vertices_m.numpy()
+        scale = 0.48 * side
+        row = [_portrait(v, faces, side, scale) for v in vertices]
+        rows.append(np.concatenate([*row, *(_portrait(vertices[i], faces, side, scale, 90.0) for i in (0, 4))], 1))
+    return np.concatenate(rows)
+
+
+def preview_poses(body: Body, count: int = 20, seed: int = 0, side: int = 200) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw bodies of random shapes in poses of the synthetic people, five per row, rotated by 30°."""
+    rng, articulation = np.random.default_rng(seed), bodies().articulation
+    rotations = joint_rotations(articulation, [draw_pose(rng, articulation) for _ in range(count)], [0.0] * count)
+    shape = torch.from_numpy(rng.standard_normal((count, 10)).clip(-2.5, 2.5)).float()
+    with torch.inference_mode():
+        vertices = body(torch.from_numpy(rotations).float(), shape).vertices_m.numpy()
+    faces = body.faces.numpy()
+    images = [_portrait(v, faces, side, None, 30.0) for v in vertices]
+    images += [np.full((side, side, 3), 255, np.uint8)] * (-count % 5)
+    return np.concatenate([np.concatenate(images[i : i + 5], 1) for i in range(0, len(images), 5)])

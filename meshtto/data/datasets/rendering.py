@@ -1,0 +1,142 @@
+"""Render one image of the built-in body with all labels, as a function of (style, seed, index, size)."""
+
+import json
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from roma import rotmat_to_rotvec
+
+from hamipose.errors import InputError
+from hamipose.synthetic.bodies import Body as Surface
+from hamipose.synthetic.bodies import bodies
+from hamipose.synthetic.collisions import draw_pose
+from hamipose.synthetic.finishing import encode, finish
+from hamipose.synthetic.people import LOOKS
+from hamipose.synthetic.poses import draw_family
+from hamipose.synthetic.processes import make_share
+from hamipose.synthetic.raycast import renderer
+from hamipose.synthetic.staging import stage
+from meshtto.body import Body, load_body
+from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
+from meshtto.joints import JOINTS49, SMPL24
+
+__all__ = ["FORMAT", "draw_person", "image_name", "make_record"]
+
+#: Version of each style; increase when the same seed gives other images or labels.
+FORMAT = {"plain": 2, "photo": 3}
+
+_SERIES = 1  # part of every seed
+
+_MAX_SHAPE = 2.5  # shapes are clipped at this many standard deviations
+_SKIN_M = 0.22  # maximum depth of a joint under the skin; a joint farther behind the first hit is hidden
+
+
+def image_name(index: int) -> str:
+    """Return the path of an image inside its folder."""
+    return f"images/{index:06d}.jpg"
+
+
+@lru_cache(maxsize=1)
+def _body() -> Body:
+    return load_body().double()
+
+
+def draw_person(
+    style: str,
+    index: int,
+    *,
+    seed: int,
+    size: int,
+    poses: list[str] | None = None,
+    device: str | None = None,
+) -> tuple[bytes, dict[str, np.ndarray]]:
+    """Draw and render a person, and compute the labels.
+
+    Args:
+        style: "plain" or "photo".
+        index: index in the series; the result does not depend on what was rendered before.
+        seed: seed of the series.
+        size: side in pixels.
+        poses: pose families; default: all.
+        device: warp device name; default: a GPU if available.
+
+    Returns:
+        The image as JPEG, and its labels: ``pose`` [72] and ``shape`` [10] of the built-in body in camera axes,
+        ``trans`` [3], its translation relative to the camera, ``focal_length``, ``keypoints`` [49, 2] in pixels,
+        including those outside the image, ``visibility`` [49] (2 visible, 1 hidden, 0 outside), ``joints`` [49, 3]
+        relative to the pelvis of the 49.
+    """
+    if style not in LOOKS:
+        raise InputError(f"style is {style!r}, expected one of {', '.join(LOOKS)}")
+    rng = np.random.default_rng([seed, LOOKS.index(style), index, _SERIES])
+    surface, model = bodies(), _body()
+    shape = rng.standard_normal(10).clip(-_MAX_SHAPE, _MAX_SHAPE)
+    family = None if poses is None else draw_family(rng, poses)
+    pose = draw_pose(rng, surface.articulation, family=family)
+    heading = float(rng.uniform(-180, 180)) if abs(pose.pitch) > 45 else 0.0
+    rotations = joint_rotations(surface.articulation, [pose], [heading])
+    with torch.inference_mode():
+        upright = np.broadcast_to(np.eye(3), (1, 24, 3, 3)).copy()
+        both = torch.from_numpy(np.concatenate([rotations, upright]))
+        out = model(both, torch.from_numpy(np.stack([shape, shape])))
+    vertices, joints, skeleton = (array.numpy() for array in out)
+    pelvis = skeleton[0, 0]
+
+    def to_world(points_m: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
+        return (points_m - pelvis) @ SMPL_FROM_ANNY
+
+    skin = np.ascontiguousarray(to_world(vertices[0]))
+    body = Surface(
+        vertices_m=skin,
+        normals=surface.normals(skin),
+        points_m=dict(zip(SMPL24, to_world(skeleton[0]), strict=True)),
+        height_m=float(np.ptp(vertices[1, :, 1])),
+    )
+    scene = stage(rng, surface, body, pose, look=style, size=(size, size), heading=heading, backgrounds=None)
+    camera = scene.camera
+    caster = renderer(device)
+    caster.load(scene)
+    linear, _ = caster.picture()
+    image = finish(rng, linear, style)
+
+    points = to_world(joints[0])
+    pixels = camera.project(points)
+    distance, _ = caster.first_hits(points)
+    away = np.linalg.norm(points - camera.position_m, axis=1)
+    inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(1)
+    seen = away - distance < _SKIN_M * body.height_m / 1.7
+    # In camera axes the body is rotated by M about its pelvis, which is at the world's origin.
+    turn = camera.rotation @ SMPL_FROM_ANNY.T
+    rotations[0, 0] = turn @ rotations[0, 0]
+    in_camera = camera.to_camera(points)
+    labels = {
+        "pose": rotmat_to_rotvec(torch.from_numpy(rotations[0])).numpy().reshape(-1),
+        "shape": shape,
+        "trans": -pelvis - camera.rotation @ camera.position_m,
+        "focal_length": np.array(camera.focal_px),
+        "keypoints": pixels,
+        "visibility": np.where(inside, 1 + seen, 0),
+        "joints": in_camera - in_camera[JOINTS49.index("pelvis")],
+    }
+    return encode(rng, image, style), labels
+
+
+def make_record(folder: Path, index: int, **drawn: object) -> dict:
+    """Render an image into a folder and return its labels as plain numbers."""
+    jpeg, labels = draw_person(index=index, **drawn)  # type: ignore[arg-type]
+    path = folder / image_name(index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_bytes(jpeg)
+    os.replace(unfinished, path)
+    rounded = {name: np.round(array, 3 if name == "keypoints" else 7).tolist() for name, array in labels.items()}
+    return {"index": index, **rounded}
+
+
+if __name__ == "__main__":  # a worker process of render_cache, which writes its request to standard input
+    make_share(json.loads(sys.stdin.read()), make_record)

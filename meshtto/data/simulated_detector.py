@@ -1,0 +1,104 @@
+"""Simulated 2D detector: true joints with typical detector errors, reproducible for each image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hamipose.errors import InputError
+from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
+
+__all__ = ["Detector"]
+
+# Standard deviation of COCO annotators per joint, relative to the square root of the person's area (COCO's sigmas; the
+# last three are our own estimates).
+_SIGMA = dict(
+    (
+        *(("nose", 0.026), ("eye", 0.025), ("ear", 0.035), ("shoulder", 0.079), ("elbow", 0.072), ("wrist", 0.062)),
+        *(("hip", 0.107), ("knee", 0.087), ("ankle", 0.089), ("neck", 0.06), ("toe", 0.08), ("heel", 0.08)),
+    )
+)
+_SWAPPED = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+
+
+def _sigma(name: str) -> float:
+    return _SIGMA.get(name.rpartition("_")[2], 0.08)
+
+
+_SIGMAS = np.array([_sigma(name) for name in JOINTS49])
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Simulates a detector of the 49 joints.
+
+    The error size is the standard deviation of COCO annotators times `noise`, twice as large for hidden joints. Joints
+    outside the image are never found. In some people, a left and a right limb are swapped. The confidence is the
+    similarity by which COCO scores a joint, with some noise, so it decreases with the error.
+
+    Attributes:
+        noise: error size; 1 is that of annotators.
+        outliers: share of joints with four times the error.
+        missed: share of visible joints that are not found.
+        hidden_missed: share of hidden joints that are not found.
+        swapped: share of people with a swapped limb.
+    """
+
+    noise: float = 1.0
+    outliers: float = 0.03
+    missed: float = 0.03
+    hidden_missed: float = 0.35
+    swapped: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("outliers", "missed", "hidden_missed", "swapped"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} of the detector is {getattr(self, name)}, expected a share in [0, 1]")
+        if self.noise < 0:
+            raise InputError(f"noise of the detector is {self.noise}, expected 0 or more")
+
+    def detect(
+        self,
+        keypoints_px: Float[np.ndarray, "49 2"],
+        visibility: Int[np.ndarray, "49"],
+        rng: np.random.Generator,
+    ) -> tuple[Float[np.ndarray, "49 2"], Float[np.ndarray, "49"]]:
+        """Return detected joints and confidences; a confidence of 0 means not found.
+
+        The two halves of the 49 joints come from one detector: a limb joint in both halves has the same error in both,
+        and is missed or swapped in both.
+
+        Args:
+            keypoints_px: true positions.
+            visibility: 2 visible, 1 hidden, 0 outside the image.
+            rng: random generator of this image.
+        """
+        # A person covers about half of their box.
+        sigma = _SIGMAS * np.sqrt(0.5 * np.prod(np.maximum(np.ptp(keypoints_px, axis=0), 1e-6)))
+        hidden = visibility < 2
+        # Drawn per name, so that joints with the same name in both halves get the same draws.
+        draws = rng.standard_normal((len(_NAMES), 2))[_NAME_OF]
+        luck = rng.random((3, len(_NAMES)))[:, _NAME_OF]
+        far = self.noise * np.where(luck[0] < self.outliers, 4.0, 1.0) * np.where(hidden, 2.0, 1.0)
+        error = (far * sigma / np.sqrt(2))[:, None] * draws
+        found = (luck[1] >= np.where(hidden, self.hidden_missed, self.missed)) & (visibility > 0)
+        moved = keypoints_px + error
+        similarity = np.exp(-0.5 * ((error**2).sum(1) / (2 * sigma) ** 2))
+        confidence = np.where(found, np.clip(similarity * (0.75 + 0.25 * luck[2]), 0.05, 1.0), 0.0)
+        swap, limb = rng.random(), _SWAPPED[rng.integers(len(_SWAPPED))]
+        if swap < self.swapped:
+            order = np.arange(len(JOINTS49))
+            for names in (OPENPOSE25, JOINTS24):
+                for joint in limb:
+                    left, right = (
+                        next(JOINTS49.index(n) for n in names if n.endswith(f"{side}_{joint}"))
+                        for side in ("left", "right")
+                    )
+                    order[[left, right]] = right, left
+            moved, confidence = moved[order], confidence[order]
+        return moved.astype(np.float32), confidence.astype(np.float32)
+
+
+_PLAIN = [name.removeprefix("openpose_") for name in JOINTS49]
+_NAMES = sorted(set(_PLAIN))
+_NAME_OF = np.array([_NAMES.index(name) for name in _PLAIN])

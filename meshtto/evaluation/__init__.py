@@ -1,0 +1,1 @@
+"""Scores during test-time adaptation, their plots, and scoring of external prediction files."""

@@ -1,0 +1,113 @@
+"""2D evidence from a model of hamipose, on the pictures that the mesh is recovered from."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import hamipose
+from hamipose.cli import main as hamipose_main
+from hamipose.skeletons import BODY16
+from meshtto.cli import main
+from meshtto.joints import JOINTS24, JOINTS49
+from meshtto.predict.frames import Frame, open_frames
+from meshtto.predict.pose_evidence import PoseModel
+
+#: Where body16 and the joints of the data sets call the same point by other names.
+OTHER_NAMES = {"head": "head_top"}
+
+
+@pytest.fixture
+def photos(tmp_path: Path, clip: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for shown in open_frames(str(clip)):
+        cv2.imwrite(str(folder / f"p{shown.number}.png"), shown.image[..., ::-1])
+    return folder
+
+
+def test_pose_model_keypoints_match_joints_by_name(pose_checkpoint: Path, photos: Path):
+    shown = list(open_frames(str(photos)))
+    found = hamipose.load(pose_checkpoint, device="cpu").predict([one.image for one in shown])
+    people = PoseModel(pose_checkpoint, "cpu").of(shown)
+    assert [len(one) for one in people] == [1] * 5
+    slots = [25 + JOINTS24.index(OTHER_NAMES.get(name, name)) for name in BODY16.keypoints]
+    for (evidence,), person in zip(people, found, strict=True):
+        np.testing.assert_allclose(evidence.keypoints_px[slots], person.keypoints_px, atol=1e-3)
+        np.testing.assert_allclose(evidence.confidence[slots], person.confidence.clip(0, 1), atol=1e-5)
+        others = np.setdiff1d(np.arange(49), slots)
+        assert "nose" in {JOINTS49[i] for i in others}
+        assert not evidence.confidence[others].any()
+    confidences = np.stack([one[0].confidence[slots] for one in people])
+    assert confidences.std() > 0.05  # they are the model's, not ones
+    assert np.ptp(confidences, axis=0).max() > 0.05  # of each picture its own
+
+
+def test_pose_model_batch_equals_single_images(pose_checkpoint: Path, photos: Path):
+    model = PoseModel(pose_checkpoint, "cpu")
+    shown = list(open_frames(str(photos)))
+    for (together,), one in zip(model.of(shown), shown, strict=True):
+        ((alone,),) = model.of([one])
+        np.testing.assert_allclose(together.keypoints_px, alone.keypoints_px, atol=1e-3)
+        np.testing.assert_allclose(together.confidence, alone.confidence, atol=1e-5)
+    assert model.of([]) == []
+
+
+def test_predict_ignores_low_confidence_keypoints(pose_checkpoint: Path, checkpoint: Path, photos: Path, told: Any):
+    words = ["predict", photos / "p0.png", "--checkpoint", checkpoint, "--pose-checkpoint", pose_checkpoint]
+    said = told(*words, "--min-confidence", 1, "--out", photos / "out")
+    assert "p0.png: the highest keypoint confidence is" in said
+    assert "--min-confidence" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["photos", "clip"])
+def test_pose_model_equals_hamipose_predict(
+    what: str, pose_checkpoint: Path, checkpoint: Path, tmp_path: Path, request: pytest.FixtureRequest
+):
+    """hamipose predict, then its file as --keypoints: the same meshes, up to the file's hundredths of a pixel."""
+    source = str(request.getfixturevalue(what))
+    found, one, other = (tmp_path / name for name in ("found", "one", "other"))
+    assert hamipose_main(["predict", source, "--checkpoint", str(pose_checkpoint), "--out", str(found)]) == 0
+    words = ["predict", source, "--checkpoint", str(checkpoint), "--steps", "2", "--no-pictures"]
+    assert main([*words, "--keypoints", str(found / "predictions.json"), "--out", str(one)]) == 0
+    assert main([*words, "--pose-checkpoint", str(pose_checkpoint), "--out", str(other)]) == 0
+    names = sorted(path.name for path in one.glob("*.npz"))
+    assert names == sorted(path.name for path in other.glob("*.npz"))
+    assert len(names) == (5 if what == "photos" else 1)
+    for name in names:
+        left, right = np.load(one / name), np.load(other / name)
+        assert sorted(left) == sorted(right)
+        for key in left:
+            np.testing.assert_allclose(left[key], right[key], atol=0.02 if key.endswith("_px") else 2e-3, err_msg=key)
+    assert not list(other.glob("*.png"))
+
+
+def test_pose_model_errors_are_one_line(
+    pose_checkpoint: Path, checkpoint: Path, hand_checkpoint: Path, photos: Path, told: Any
+):
+    words = ["predict", photos, "--checkpoint", checkpoint]
+    both = told(*words, "--keypoints", "k.json", "--pose-checkpoint", pose_checkpoint)
+    assert "--keypoints and --pose-checkpoint are both given" in both
+    hand = told(*words, "--pose-checkpoint", hand_checkpoint)
+    assert "hand21, none of which is a joint of the body; expected a model of body16, coco17, lsp14" in hand
+    assert "nowhere.ckpt does not exist" in told(*words, "--pose-checkpoint", photos / "nowhere.ckpt")
+    assert "recovers meshes, it was saved by meshtto" in told(*words, "--pose-checkpoint", checkpoint)
+    assert "--pose-checkpoint" in told(*words, "--steps", 3)
+    assert "cannot be used here" in told(*words, "--device", "cuda:77")
+    assert "was not saved by meshtto" in told("predict", photos, "--checkpoint", pose_checkpoint)
+    (photos / "taken").write_text("")
+    assert "taken cannot be created" in told(*words, "--out", photos / "taken")
+
+
+def test_pose_model_accepts_model_folders(pose_checkpoint: Path, tmp_path: Path):
+    from hamipose.models.folder import save_folder
+
+    model = hamipose.load(pose_checkpoint, device="cpu")
+    folder = save_folder(tmp_path / "model", model.network, model.info)
+    shown = [Frame(np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8), "a.png")]
+    ((one,),), ((other,),) = (PoseModel(path, "cpu").of(shown) for path in (folder, pose_checkpoint))
+    np.testing.assert_array_equal(one.keypoints_px, other.keypoints_px)
+    np.testing.assert_array_equal(one.confidence, other.confidence)
