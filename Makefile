@@ -25,11 +25,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and show before and after (ten to fifteen minutes)
 	@$(PY) -m hamipose demo --out runs/demo
 
-test: $(STAMP) ## the test suite
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
+test: $(STAMP) ## the test suite; prints the 20 slowest tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup --durations=20
 
-lint: $(STAMP)
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+lint: $(STAMP) ## code, docstrings, format and spelling
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) tests/docstring_debt.py && $(PY) tests/spelling.py
 
 format: $(STAMP) ## put the code into the one format
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
@@ -38,12 +38,12 @@ types: $(STAMP)
 	@$(PY) -m mypy
 
 doctest: $(STAMP)
-	@$(PY) -m pytest --doctest-modules hamipose meshtto
+	@$(PY) -m pytest --doctest-modules hamipose meshtto tests/spelling.py tests/docstring_debt.py
 
-check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests (the layer test among them)
+check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests
 
-docs: $(STAMP) ## the pages under docs/ as a site in site/, every link checked
-	@$(PY) -c 'import material' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+docs: $(STAMP) ## the pages under docs/ and the API reference as a site in site/, every link checked
+	@$(PY) -c 'import material, mkdocstrings' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet && echo "site/index.html"
 
 bench: $(STAMP) ## the side-by-side benchmarks (minutes each; figures go to benchmarks/results)

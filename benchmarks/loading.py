@@ -3,9 +3,9 @@
     python benchmarks/loading.py --lsp FOLDER [--tll CHECKOUT --uniframe CHECKOUT] [--photos 400] [--index-rows 1000000]
 
 FOLDER: Leeds Sports Pose. The reference is PIL, torchvision and NumPy as RegDA (rotation, window, jitter, blur) and
-UniFrame (window, affine, jitter) chain them, up to normalised tensors and target heatmaps; their own code is run where
+UniFrame (window, affine, jitter) chain them, up to normalized tensors and target heatmaps; their own code is run where
 working trees are given (thuml/Transfer-Learning-Library, VisionLearningGroup/UDA_PoseEstimation), and a re-statement of
-it otherwise and beside it. Ours ends with bytes and keypoints, as normalising and drawing heatmaps are the device's
+it otherwise and beside it. Ours ends with bytes and keypoints, as normalizing and drawing heatmaps are the device's
 work here; "with targets" does both on the CPU all the same. One thread each, processor time, the contestants taking
 turns on blocks of the same photos; medians over the blocks.
 

@@ -1,6 +1,8 @@
-"""The price of adapting each image on its own, side by side in one run: a training step with per-image inner steps
-against the batch-shared step and against a loop over images; test-time optimization of the head, many images at once
-against one at a time. With a GPU also images per second with 14 steps for ResNet-50 and HRNet-W48.
+"""Measure the cost of adapting each image on its own.
+
+Side by side in one run: a training step with per-image inner steps against the batch-shared step and against a loop
+over images; test-time optimization of the head, many images at once against one at a time. With a GPU also images per
+second with 14 steps for ResNet-50 and HRNet-W48.
 
     OMP_NUM_THREADS=1 python benchmarks/meshtto_adaptation.py
 """

@@ -1,5 +1,7 @@
-"""Memory and time of test-time optimization per person: what autograd keeps, what the process needs at its peak, and
-how long a person takes in groups of different sizes. Each line is measured in a process of its own.
+"""Measure memory and time of test-time optimization per person.
+
+That is what autograd keeps, the peak memory of the process, and the time per person in groups of different sizes. Each
+line is measured in a process of its own.
 
     OMP_NUM_THREADS=1 python benchmarks/meshtto_memory.py --people 4
 """

@@ -5,7 +5,7 @@
     python benchmarks/optimizer_study.py --people PEOPLE --weights WEIGHTS --only scales seeds
     python benchmarks/optimizer_draw.py                                                    # curves and table
 
-PEOPLE: a folder of built-in people, plain look: the labelled source and nothing else. The first four fifths are
+PEOPLE: a folder of built-in people, plain look: the labeled source and nothing else. The first four fifths are
 learnt from, the others give the validation loss. WEIGHTS: a folder with resnet18_imagenet.safetensors and
 resnet50_imagenet.safetensors. Runs already in the results file are not repeated. All runs of a cell see the same
 pictures in the same order from the same start, the step warms up over the first tenth and then follows a cosine to 0.
@@ -95,7 +95,7 @@ def plan() -> dict[str, list[dict[str, object]]]:
 
 
 def people(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures at 64 px, normalised, and their heatmaps at 16 × 16 (peak 1, sigma 1 cell)."""
+    """Pictures at 64 px, normalized, and their heatmaps at 16 × 16 (peak 1, sigma 1 cell)."""
     data = json.loads((folder / "annotations.json").read_text())
     keypoints = {a["image_id"]: np.array(a["keypoints"], np.float32).reshape(-1, 3) for a in data["annotations"]}
     images, points = [], []

@@ -148,7 +148,7 @@ def compare(theirs: Any, ours: KeypointDataset, pairs: list[tuple[int, int]]) ->
         "keypoints, largest difference in px of 256": round(max(apart), 4),
         "weights equal": weights,
         "target heatmaps equal": targets,
-        "pictures, mean difference in grey levels": round(float(np.mean(grey)), 2),
+        "pictures, mean difference in gray levels": round(float(np.mean(grey)), 2),
     }
 
 
@@ -196,7 +196,7 @@ def freihand(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str,
 
 
 def rhd(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str, Any]:
-    """Real pictures with one labelled hand each; the choice of hands on 2000 random pairs of them."""
+    """Real pictures with one labeled hand each; the choice of hands on 2000 random pairs of them."""
     root = work / "RHD_published_v2"
     (root / "training" / "color").mkdir(parents=True)
     rng = np.random.default_rng(0)

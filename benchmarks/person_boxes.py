@@ -3,7 +3,7 @@
     python benchmarks/person_boxes.py ../shared/data DETECTOR ... > benchmarks/results/person_boxes.md
 
 DETECTOR as for `predict --detector`, or `hog` for the people detector of an OpenCV that has one (4.x, or contrib 5).
-Two hundred photos each: LSP's test half, and those of LSP-Extended's 3601 to 4000 with at least ten joints labelled.
+Two hundred photos each: LSP's test half, and those of LSP-Extended's 3601 to 4000 with at least ten joints labeled.
 """
 
 import sys
@@ -39,7 +39,7 @@ class Hog(PersonDetector):
 
 
 def photos(root: Path) -> dict[str, list[tuple[Path, np.ndarray]]]:
-    """Path and labelled joints (n × 2) of each."""
+    """Path and labeled joints (n × 2) of each."""
     lsp = loadmat(root / "lsp/joints.mat")["joints"]
     more = loadmat(root / "lspet/joints.mat")["joints"]
     numbers = np.linspace(1000, 1999, 200).astype(int), np.linspace(3600, 3999, 200).astype(int)

@@ -10,7 +10,7 @@ SHOWN = {".md", ".json", ".png", ".csv"}
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds what was measured under the address that it has in the repository."""
+    """Add what was measured under the address that it has in the repository."""
     for path in sorted((ROOT / "benchmarks" / "results").rglob("*")):
         if path.suffix in SHOWN:
             where = path.relative_to(ROOT).as_posix()

@@ -1,4 +1,4 @@
-"""Pose estimation that adapts itself to footage nobody labelled (HamiPose, CVPR 2026)."""
+"""Pose estimation that adapts itself to footage nobody labeled (HamiPose, CVPR 2026)."""
 
 import importlib
 import os

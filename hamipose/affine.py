@@ -1,6 +1,6 @@
 """Maps p → A p + t as 2 × 3 matrices: built, composed, inverted, applied to points and, batched, to images.
 
-The frame is pixels (or cells) whose centres are the whole numbers, x to the right, y down. A matrix is named by where
+The frame is pixels (or cells) whose centers are the whole numbers, x to the right, y down. A matrix is named by where
 it goes: ``student_from_teacher`` carries points of the teacher's view into the student's. Functions marked *either*
 take NumPy arrays and tensors alike, and never call a matrix product, which autocast would round to bfloat16.
 """
@@ -34,13 +34,13 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 def compose(a: Float[Array, "*batch 2 3"], b: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
     """First b, then a (*either*)."""
-    product = (a[..., :2, None] * b[..., None, :, :]).sum(-2)
+    product: Array = (a[..., :2, None] * b[..., None, :, :]).sum(-2)
     product[..., 2] += a[..., 2]
     return product
 
 
 def invert(matrix: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
-    """The map back (*either*). A singular matrix gives infinities, or NaN."""
+    """Return the map back (*either*). A singular matrix gives infinities, or NaN."""
     inverse = matrix + 0  # a copy, of the same kind
     determinant = matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
     inverse[..., 0, 0] = matrix[..., 1, 1] / determinant
@@ -55,17 +55,18 @@ def apply_points(
     matrix: Float[Array, "*batch 2 3"], points: Float[Array, "*batch point 2"]
 ) -> Float[Array, "*batch point 2"]:
     """Carry points along (*either*)."""
-    return (points[..., None, :] * matrix[..., None, :, :2]).sum(-1) + matrix[..., None, :, 2]
+    moved: Array = (points[..., None, :] * matrix[..., None, :, :2]).sum(-1) + matrix[..., None, :, 2]
+    return moved
 
 
 def crop_matrix(box_px: Float[np.ndarray, "4"], size: int, rotation_deg: float = 0.0) -> Float[np.ndarray, "2 3"]:
-    """Image → square crop that shows a box, centred, its aspect kept.
+    """Image → square crop that shows a box, centered, its aspect kept.
 
     Args:
         box_px: left, top, width, height. The box (0, 0, W, H) is the whole of a W × H image, edges included.
         size: side of the crop in pixels.
         rotation_deg: by how much the person in the image is turned, from x towards y (clockwise as seen); the crop is
-            turned back about the box's centre.
+            turned back about the box's center.
 
     Raises:
         ValueError: the box has no area.
@@ -96,7 +97,7 @@ def crop_box(matrix: Float[np.ndarray, "2 3"], size: int) -> tuple[Float[np.ndar
 def upright_box(
     middle_px: Float[np.ndarray, "2"], above_px: Float[np.ndarray, "2"], factor: float
 ) -> tuple[Float[np.ndarray, "4"], float]:
-    """The square about a point, turned such that a second point is above the first, for :func:`crop_matrix`.
+    """Return the square about a point, turned such that a second point is above the first, for :func:`crop_matrix`.
 
     Args:
         middle_px: the center.
@@ -120,7 +121,7 @@ def augment_matrix(
     mirror: bool = False,
     shear_deg: tuple[float, float] = (0.0, 0.0),
 ) -> Float[np.ndarray, "2 3"]:
-    """Plain crop → augmented view: mirror, then scale, then shear, then turn, all about the centre; then shift.
+    """Plain crop → augmented view: mirror, then scale, then shear, then turn, all about the center; then shift.
 
     Args:
         size: side of the crop, and of the view, in pixels.
@@ -177,7 +178,7 @@ def warp_heatmaps(
 
     Returns:
         The heatmaps in the student's view in single precision at least, and where they are known: True for the cells
-        that the teacher saw (between its outermost cell centres), False where the result is padding.
+        that the teacher saw (between its outermost cell centers), False where the result is padding.
     """
     height, width = heatmaps.shape[-2:]
     cells = matrix_px_to_cells(at_least_single(student_from_teacher), stride, quantise)

@@ -1,6 +1,6 @@
 """Keypoints ↔ heatmaps, and pixels ↔ cells: the only file that knows how the two grids lie on each other.
 
-A cell covers ``stride`` × ``stride`` pixels, and its centre lies in the middle of them:
+A cell covers ``stride`` × ``stride`` pixels, and its center lies in the middle of them:
 ``px = (cell + 0.5) · stride − 0.5``. That map commutes with mirroring, where the field's ``int(px / 4 + 0.5)`` does
 not; the latter is kept as ``quantise=True`` for the published protocol. Its cell is the middle of the pixels that are
 rounded to it at ``px = cell · stride``, so a network that learned such targets is decoded with ``quantise=True`` too:
@@ -58,7 +58,7 @@ def cell_to_px(
 def matrix_px_to_cells(
     matrices: Float[Tensor, "*batch 2 3"], stride: int = 4, quantise: bool = False
 ) -> Float[Tensor, "*batch 2 3"]:
-    r"""The map that a pixel map is on the heatmaps.
+    r"""Return a pixel map as a map of heatmap cells.
 
     With :math:`S` the map from cells to pixels this is :math:`S^{-1} M S`: the linear part stays, and the shift becomes
     :math:`(A o + t - o) / \mathrm{stride}` where :math:`o` is :func:`offset_px`.
@@ -70,7 +70,7 @@ def matrix_px_to_cells(
 
 
 def quantised_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
-    """The field's rounding, ``int(px / stride + 0.5)`` (RegDA, UniFrame): whole cells, half a cell off on average."""
+    """Round as RegDA and UniFrame do, ``int(px / stride + 0.5)``: whole cells, half a cell off on average."""
     return (points_px / stride + 0.5).trunc()
 
 
@@ -102,7 +102,7 @@ def encode(
         stride: pixels per cell.
         sigma: width of the Gaussian, in cells.
         visible: keypoints to draw; all where it is None.
-        quantise: the published targets instead: centre on a whole cell, cut off at ±3σ (RegDA, UniFrame).
+        quantise: the published targets instead: center on a whole cell, cut off at ±3σ (RegDA, UniFrame).
 
     Returns:
         Heatmaps of size / stride on the keypoints' device. A keypoint that is not visible, lies outside the image or
@@ -151,7 +151,7 @@ def decode(
 ) -> tuple[Float[Tensor, "*batch keypoint 2"], Float[Tensor, "*batch keypoint"]]:
     r"""Keypoints and confidences of heatmaps, to a fraction of a cell.
 
-    The logarithm of a Gaussian is a parabola, so the vertex of the parabola through three neighbouring log-values is
+    The logarithm of a Gaussian is a parabola, so the vertex of the parabola through three neighboring log-values is
     its mean, exactly (the separable case of Zhang et al., DARK, CVPR 2020, eq. 8). At a border the three outermost
     cells serve. The vertex is never let further than half a cell from the highest cell.
 

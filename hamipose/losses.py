@@ -30,7 +30,7 @@ def heatmap_mse(
         predicted: heatmaps of the network; any floating type; the loss is computed in single precision at least.
         target: heatmaps to reach.
         weight: one number per keypoint of an image (its visibility), or a mask over the cells.
-        reduction: the normaliser :math:`Z`. "mean": batch · keypoints · height · width, so that the sum over keypoints
+        reduction: the normalizer :math:`Z`. "mean": batch · keypoints · height · width, so that the sum over keypoints
             is half the mean squared error over all elements, masked or not (the convention of RegDA and UniFrame).
             "sum": the batch alone, so that it is half the squared norm that HamiPose prints (eq. 1), per image.
 
@@ -104,7 +104,7 @@ def consistency(
     | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
-    r"""The target loss :math:`L_t`: the student against the teacher, in the student's view (HamiPose eq. 1).
+    r"""Return the target loss :math:`L_t`: the student against the teacher, in the student's view (HamiPose eq. 1).
 
     Args:
         student: the student's heatmaps.

@@ -29,7 +29,7 @@ def pck_hits(
     Args:
         predicted_px: predictions in pixels; NaN finds nothing.
         keypoints_px: the truth in pixels.
-        visibility: COCO's; labelled keypoints (1 and 2) count where they lie on the image.
+        visibility: COCO's; labeled keypoints (1 and 2) count where they lie on the image.
         size: height and width of the image.
         threshold: largest distance, itself excluded, as a fraction of the image's longer side.
     """
@@ -65,7 +65,7 @@ def paper_pck(
 
 
 class PCK(Metric):
-    """PCK, strictly: every labelled keypoint on the image counts once, wherever in the data set it is.
+    """PCK, strictly: every labeled keypoint on the image counts once, wherever in the data set it is.
 
     Args:
         skeleton: order and groups of the keypoints.
@@ -104,7 +104,7 @@ class PCK(Metric):
         return self.hits / self.counted  # 0 / 0 is NaN
 
     def compute(self) -> dict[str, Float[Tensor, ""]]:
-        """The mean over each group's keypoints, and over the skeleton's headline joints as "all".
+        """Return the mean over each group's keypoints, and over the skeleton's headline joints as "all".
 
         Keypoints never seen are left out of their means; a group none of whose keypoints was seen is NaN.
         """
@@ -178,7 +178,7 @@ class PaperPCK(Metric):
         self.weight += len(heatmaps) * entering
 
     def compute(self) -> dict[str, Float[Tensor, ""]]:
-        """The mean over each group's keypoints, and over the skeleton's headline joints as "all"."""
+        """Return the mean over each group's keypoints, and over the skeleton's headline joints as "all"."""
         return _grouped(self.weighted / self.weight.clamp(min=1), self.skeleton)
 
 

@@ -29,7 +29,7 @@ def curves(
     panels: Mapping[str, Mapping[str, tuple[Sequence[int | float], Sequence[int | float]]]],
     log_scale: Sequence[str] = (),
 ) -> bytes:
-    """A row of line plots as a PNG; a name has one colour in all of them.
+    """A row of line plots as a PNG; a name has one color in all of them.
 
     Args:
         panels: panel title → line name → (x, y).

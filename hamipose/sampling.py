@@ -24,7 +24,7 @@ wp.set_module_options({"enable_backward": False})
 @wp.func
 @no_type_check
 def _hat(distance: float):
-    """Bilinear interpolation's weight of a neighbour that is so far away; 0 from one cell on. NaN stays."""
+    """Bilinear interpolation's weight of a neighbor that is so far away; 0 from one cell on. NaN stays."""
     away = wp.abs(distance)
     return wp.where(away > 1.0, 0.0, 1.0 - away)
 
@@ -68,7 +68,7 @@ def _blend(
     result: wp.array(dtype=wp.float32),
     target: int,
 ):
-    """A cell of the result: four neighbours from ``cell`` on, weighted; then pairs of channels are exchanged."""
+    """A cell of the result: four neighbors from ``cell`` on, weighted; then pairs of channels are exchanged."""
 
 
 @wp.kernel
@@ -140,11 +140,11 @@ def carry(
         inverse: cells of the result → cells of the maps.
         mirrored: where channels are exchanged.
         mirror: for each channel the one it is exchanged with, maybe itself.
-        tolerance: how far beyond the outermost centres a place still counts as known, as a fraction of half a side.
+        tolerance: how far beyond the outermost centers a place still counts as known, as a fraction of half a side.
 
     Returns:
         Maps with the channels last in memory, in single precision; and which of their cells were read between the
-        outermost centres of those given.
+        outermost centers of those given.
 
     Raises:
         ValueError: channels are not exchanged in pairs.

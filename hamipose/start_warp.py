@@ -1,4 +1,4 @@
-"""warp, initialised without its chatter, and its kernels, compiled with a word to whoever waits for them."""
+"""warp, initialized without its chatter, and its kernels, compiled with a word to whoever waits for them."""
 
 import os
 import sys

@@ -1,7 +1,7 @@
 """What flows between the layers. The target's training batch has no field for labels: a leak is a type error.
 
-Pixels: x to the right, y down, the centre of the first pixel is (0, 0). Images are RGB uint8 until they are on the
-device. Visibility follows COCO: 0 not labelled or outside the image, 1 labelled but hidden, 2 visible.
+Pixels: x to the right, y down, the center of the first pixel is (0, 0). Images are RGB uint8 until they are on the
+device. Visibility follows COCO: 0 not labeled or outside the image, 1 labeled but hidden, 2 visible.
 """
 
 from dataclasses import dataclass, field, fields
@@ -65,7 +65,7 @@ class _Batch:
 
 @dataclass
 class SourceBatch(_Batch):
-    """Labelled images to learn from; none in a step of a method that has left its source behind."""
+    """Labeled images to learn from; none in a step of a method that has left its source behind."""
 
     image: UInt8[Tensor, "batch 3 height width"]
     keypoints_px: Float[Tensor, "batch keypoint 2"]
@@ -82,7 +82,7 @@ class SourceBatch(_Batch):
 
 @dataclass
 class TargetBatch(_Batch):
-    """Two views of unlabelled images. A view's matrix carries pixels of the plain crop into pixels of the view.
+    """Two views of unlabeled images. A view's matrix carries pixels of the plain crop into pixels of the view.
 
     The fields that begin with `pseudo` hold what a tool predicted, in pixels of the plain crop, and its scores. Only a
     target set of :class:`hamipose.data.PredictedKeypoints` fills them.

@@ -1,3 +1,5 @@
 """Human mesh recovery with test-time optimization inside training (dual networks, NeurIPS 2024)."""
 
-__version__ = "0.1.0"
+from hamipose import __version__
+
+__all__ = ["__version__"]

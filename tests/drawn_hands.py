@@ -1,4 +1,4 @@
-"""Hands whose joints are dots of their own colours, so that a label on the wrong joint shows."""
+"""Hands whose joints are dots of their own colors, so that a label on the wrong joint shows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,12 @@ from hamipose.data.hand_table import HandDataset
 from hamipose.errors import InputError
 from hamipose.skeletons import HAND21
 
-# A colour a joint, told apart after JPEG too.
+# A color a joint, told apart after JPEG too.
 COLOURS = np.array([[40 + 100 * (k % 3), 40 + 100 * (k // 3 % 3), 40 + 100 * (k // 9)] for k in range(21)])
 
 
 def open_hand(side: str = "right", curl: float = 0.3) -> np.ndarray:
-    """21 × 3: a hand in centimetres seen from its palm, fingers up; camera axes (x right, y down, z away)."""
+    """21 × 3: a hand in centimeters seen from its palm, fingers up; camera axes (x right, y down, z away)."""
     joints = np.zeros((21, 3))
     for finger, angle in enumerate(np.deg2rad([60, 20, 5, -10, -28])):
         for joint, far in enumerate((4, 6.5, 8, 9.5) if finger == 0 else (8, 11.5, 13.5, 15.5)):
@@ -35,7 +35,7 @@ def is_right(joints: np.ndarray) -> np.ndarray:
 
 
 def dots(path: Path, joints_px: np.ndarray, width: int, height: int) -> None:
-    """A black picture with each joint as a dot of its colour."""
+    """A black picture with each joint as a dot of its color."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.zeros((height, width, 3), np.uint8)
     for k in range(joints_px.shape[0]):
@@ -45,7 +45,7 @@ def dots(path: Path, joints_px: np.ndarray, width: int, height: int) -> None:
 
 
 def shows_each_joint(dataset: KeypointDataset, index: int) -> bool:
-    """Whether the sample's picture has each visible joint's colour where its label says."""
+    """Whether the sample's picture has each visible joint's color where its label says."""
     sample = dataset[index]
     at = np.rint(sample.keypoints_px).astype(int)
     seen = (sample.visibility > 0) & (at >= 0).all(1) & (at < sample.image.shape[1::-1]).all(1)

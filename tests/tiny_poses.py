@@ -1,4 +1,4 @@
-"""A tiny network, the sets of coloured dots as its data, and a trainer that is silent."""
+"""A tiny network, the sets of colored dots as its data, and a trainer that is silent."""
 
 from pathlib import Path
 

@@ -36,7 +36,7 @@ class Release:
         loader: its class in ``hamipose.data``.
         site: where to register or download.
         obtain: how.
-        terms: its licence in a line.
+        terms: its license in a line.
         files: what a whole release holds.
         splits: protocol → split → options of the loader.
         counts: protocol → split → people, where published or certain.
@@ -96,7 +96,7 @@ RELEASES = {
         splits=_both("train", "val", "test"),
     ),
     "h36m": Release(
-        title="Human3.6M: four cameras, seven labelled subjects (Ionescu et al., PAMI 2014), 17 joints in JSON",
+        title="Human3.6M: four cameras, seven labeled subjects (Ionescu et al., PAMI 2014), 17 joints in JSON",
         loader="Human36M",
         site="http://vision.imar.ro/human3.6m/, and github.com/mks0601/3DMPPE_POSENET_RELEASE for this layout",
         obtain="register with an academic address; answers may take months",
@@ -202,7 +202,7 @@ RELEASES = {
         loader="CocoKeypoints",
         site="https://cocodataset.org/#download",
         obtain="downloads from the site: train2017.zip, val2017.zip, annotations_trainval2017.zip",
-        terms="labels CC BY 4.0; photographs under their Flickr licences",
+        terms="labels CC BY 4.0; photographs under their Flickr licenses",
         files=(
             Needed("annotations/person_keypoints_train2017.json", "training labels", 1),
             Needed("annotations/person_keypoints_val2017.json", "validation labels", 1),

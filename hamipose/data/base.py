@@ -100,7 +100,7 @@ class ImageDataset(Dataset[S], ABC):
 
 
 class KeypointDataset(ImageDataset[Sample]):
-    """Labelled people: item i is a `Sample` in pixels of its own image. Constructing one reads nothing.
+    """Labeled people: item i is a `Sample` in pixels of its own image. Constructing one reads nothing.
 
     Attributes:
         skeleton: the keypoints' order in every sample.

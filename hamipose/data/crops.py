@@ -25,7 +25,7 @@ def keypoint_box(keypoints_px: Float[np.ndarray, "*batch keypoint 2"]) -> Float[
 
 
 def padded_box(box_px: Float[np.ndarray, "*batch 4"], factor: float) -> Float[np.ndarray, "*batch 4"]:
-    """The box about the same centre with `factor` times its sides."""
+    """The box about the same center with `factor` times its sides."""
     size = box_px[..., 2:] * factor
     return np.concatenate([box_px[..., :2] + (box_px[..., 2:] - size) / 2, size], -1)
 
@@ -35,8 +35,8 @@ def published_crop(
 ) -> Float[np.ndarray, "4"]:
     """The square that RegDA and UniFrame cut out: `scale` times the longer side of the *true* keypoints' box.
 
-    Its side is a whole number and at most the picture's shorter side; it is centred as well as whole pixels allow, then
-    moved inside the picture (``scale_box``). Rounding is Python's: halves go to the even number.
+    Its side is a whole number and at most the picture's shorter side; it is centered as well as whole pixels allow,
+    then moved inside the picture (``scale_box``). Rounding is Python's: halves go to the even number.
     """
     low, high = keypoints_px.min(0).astype(float), keypoints_px.max(0).astype(float)
     side = min(round(scale * float((high - low).max())), width, height)

@@ -1,4 +1,4 @@
-"""One labelled source, any number of unlabelled targets, and what to evaluate on, as a Lightning data module."""
+"""One labeled source, any number of unlabeled targets, and what to evaluate on, as a Lightning data module."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,12 +24,12 @@ class DomainAdaptation(LightningDataModule):
     depends on the seed and the step's number alone.
 
     Args:
-        source: labelled images to learn from.
-        target: unlabelled images to adapt to: ``hamipose.data.ImageFolder``, or a labelled set inside
+        source: labeled images to learn from.
+        target: unlabeled images to adapt to: ``hamipose.data.ImageFolder``, or a labeled set inside
             ``hamipose.data.Unlabelled``; either may be wrapped in ``hamipose.data.PredictedKeypoints``. May be left out
             for a method that learns from the source alone.
-        validation: labelled images of the *source* domain, by which checkpoints may be chosen.
-        report: labelled test sets of the target domain by name; their scores are reported and must choose nothing.
+        validation: labeled images of the *source* domain, by which checkpoints may be chosen.
+        report: labeled test sets of the target domain by name; their scores are reported and must choose nothing.
         predict: images for the verb `predict`.
         image_size: side of the square crops in pixels; a multiple of the backbone's stride.
         batch_size: source images, and as many target images, in one step of all processes together.
@@ -73,7 +73,7 @@ class DomainAdaptation(LightningDataModule):
                 labels = (
                     "carries labels, which adaptation must not see"
                     if isinstance(dataset, KeypointDataset)
-                    else ("is no set of unlabelled images")
+                    else ("is no set of unlabeled images")
                 )
                 raise InputError(
                     f"data.target[{position}] is {name}, which {labels}; expected hamipose.data.Unlabelled with "
@@ -127,7 +127,7 @@ class DomainAdaptation(LightningDataModule):
 
     @property
     def skeleton(self) -> Skeleton:
-        """The keypoints of every labelled set here."""
+        """The keypoints of every labeled set here."""
         return self.source.skeleton
 
     def _labelled(self) -> Iterable[tuple[str, KeypointDataset]]:

@@ -36,9 +36,9 @@ class PlainCrops(Dataset):
     """Items to evaluate on: the crop without augmentation, with labels where the data set has them.
 
     Args:
-        dataset: labelled, or unlabelled to predict on.
+        dataset: labeled, or unlabeled to predict on.
         size: side of the crop in pixels.
-        keypoints: how many keypoints an unlabelled set is given, all of them marked unlabelled.
+        keypoints: how many keypoints an unlabeled set is given, all of them marked unlabeled.
     """
 
     def __init__(self, dataset: KeypointDataset | UnlabelledDataset, size: int, keypoints: int):

@@ -1,4 +1,4 @@
-"""Millions of labelled video frames as one table in mapped memory: no Python object per frame.
+"""Millions of labeled video frames as one table in mapped memory: no Python object per frame.
 
 A folder holds ``clips.txt``, the clips' paths line by line, ``rows.npy``, a record of :func:`row_type` a frame in the
 order of the clips, and ``about.json``. It is written beside its final place and moved there when it is whole.

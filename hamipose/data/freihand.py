@@ -1,7 +1,7 @@
 """FreiHAND, from its official release (v2).
 
 ``training/rgb/%08d.jpg`` (224 × 224, right hands in the middle), ``training_K.json`` (n × 3 × 3) and
-``training_xyz.json`` (n × 21 × 3, metres, order of HAND21). Each of the n = 32,560 moments exists in four versions of
+``training_xyz.json`` (n × 21 × 3, meters, order of HAND21). Each of the n = 32,560 moments exists in four versions of
 its background: picture number = moment + n · version. ``evaluation_{K,xyz}.json`` and ``evaluation/rgb`` likewise, in
 one version.
 """
@@ -18,7 +18,7 @@ from hamipose.io.json_file import read_json
 
 __all__ = ["FreiHand"]
 
-#: Green screen, harmonised, recoloured with samples, recoloured without; positions are the release's.
+#: Green screen, harmonized, recolored with samples, recolored without; positions are the release's.
 _VERSIONS = ("gs", "hom", "sample", "auto")
 #: The order in which the reference code joins the versions before it shuffles them.
 _JOINED = ("gs", "auto", "sample", "hom")

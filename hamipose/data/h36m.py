@@ -57,7 +57,7 @@ def to_skeleton(body16_px: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, 
 
 
 def _camera(camera: dict) -> list[np.ndarray]:
-    """Rotation, translation, focal lengths and centre.
+    """Rotation, translation, focal lengths and center.
 
     Raises:
         ValueError: one of them has another shape.
@@ -197,7 +197,7 @@ class Human36M(KeypointDataset):
             box_px=(box / reduction).astype(np.float32),
             name=str(path),
             reduction=reduction,
-            # A pixel of a reduced picture is the mean of a block: its centre lies in their middle.
+            # A pixel of a reduced picture is the mean of a block: its center lies in their middle.
             keypoints_px=((keypoints_px + 0.5) / reduction - 0.5).astype(np.float32),
             visibility=visibility,
         )

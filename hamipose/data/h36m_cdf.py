@@ -1,4 +1,4 @@
-"""Joints in Human3.6M's own annotation files, in pixels (``D2_Positions``) or millimetres (``D3_Positions_mono``)."""
+"""Joints in Human3.6M's own annotation files, in pixels (``D2_Positions``) or millimeters (``D3_Positions_mono``)."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Human3.6M as its site gives it out, folder by folder of a subject ``S<n>``:
+"""Human3.6M as its site distributes it.
+
+The folder of a subject ``S<n>`` contains:
 
 - ``Videos/<action>.<camera>.mp4``, 50 frames a second;
 - ``MyPoseFeatures/D2_Positions/<action>.<camera>.cdf``: ``Pose`` (1 × T × 64), 32 joints in pixels, lens included;

@@ -47,7 +47,7 @@ class Hand3DStudio(HandDataset):
     """Hand-3D-Studio (H3D; Zhao et al., 2020), processed by the authors of RegDA: hands in front of many cameras.
 
     Crops are the pictures as they come, in both protocols; nothing is mirrored. ``paper`` shuffles the frames and sets
-    a fifth aside, at most 3200: neighbours in time and the same moment from other cameras are then on both sides.
+    a fifth aside, at most 3200: neighbors in time and the same moment from other cameras are then on both sides.
     ``strict`` tests on `test_parts`, and leaves out of "train" every picture of a moment that "test" shows too, found
     by the hand's three-dimensional shape (:func:`hamipose.data.hand_table.twins`).
 

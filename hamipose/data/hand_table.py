@@ -87,7 +87,7 @@ def twins(
     """Which hands are one of the others seen from another side, or in another version.
 
     Distances between joints are the same from every camera. Two hands whose distances from the wrist and from the base
-    of the middle finger agree to `tolerance` of the palm's length (0.1 mm of ten centimetres) are the same moment.
+    of the middle finger agree to `tolerance` of the palm's length (0.1 mm of ten centimeters) are the same moment.
     """
     from scipy.spatial import cKDTree
 

@@ -1,7 +1,7 @@
 """Leeds Sports Pose and its extension, from their native layouts.
 
 LSP (Johnson & Everingham, BMVC 2010): `images/im0001.jpg …`, `joints.mat` 3 × 14 × 2000, flag 1 = occluded,
-coordinates always valid. LSP-Extended (CVPR 2011): `images/im00001.jpg …`, `joints.mat` 14 × 3 × N, flag 1 = labelled.
+coordinates always valid. LSP-Extended (CVPR 2011): `images/im00001.jpg …`, `joints.mat` 14 × 3 × N, flag 1 = labeled.
 """
 
 from pathlib import Path
@@ -114,7 +114,7 @@ class LeedsSports(_Leeds):
         skeleton: keypoint order of the samples.
         cache: keep decoded pictures in memory.
         protocol: "strict" goes by `split` and counts hidden joints; "paper" has all 2000 images in every split, to
-            adapt on and to test on, and takes hidden joints for unlabelled.
+            adapt on and to test on, and takes hidden joints for unlabeled.
     """
 
     _axes, _digits = "cjn", 4
@@ -151,7 +151,7 @@ class LeedsSports(_Leeds):
 
 
 class LeedsSportsExtended(_Leeds):
-    """Leeds Sports Pose Extended, up to 10,000 people, labelled by crowd workers (some labels are wrong).
+    """Leeds Sports Pose Extended, up to 10,000 people, labeled by crowd workers (some labels are wrong).
 
     Args:
         root: folder with `images/` and `joints.mat`.

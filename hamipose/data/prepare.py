@@ -27,7 +27,7 @@ from hamipose.types import Sample
 
 __all__ = ["Options", "pack", "prepare", "prepare_split", "space_needed"]
 
-_CHUNK = 64  # neighbours go to one process: frames of a video are read in order
+_CHUNK = 64  # neighbors go to one process: frames of a video are read in order
 
 
 class Options(NamedTuple):
@@ -68,7 +68,7 @@ def pack(source: int, sample: Sample, options: Options, raw: str = "") -> Packed
             size = max(1, round((right - left) / shrink)), max(1, round((bottom - top) / shrink))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         picture = _jpeg(image, options.quality)
-        # The centre of a picture's first pixel is (0, 0): what is scaled about is its edge, half a pixel before.
+        # The center of a picture's first pixel is (0, 0): what is scaled about is its edge, half a pixel before.
         factor = np.array([image.shape[1] / (right - left), image.shape[0] / (bottom - top)])
         keypoints = (keypoints - (left, top) + 0.5) * factor - 0.5
         box = np.concatenate([(box[:2] - (left, top)) * factor, box[2:] * factor])
@@ -102,7 +102,7 @@ def _own_bytes(sample: Sample) -> bytes | None:
 
 
 def _jpeg(image: UInt8[np.ndarray, "height width 3"], quality: int) -> bytes:
-    """Compressed with colours at full resolution."""
+    """Compressed with colors at full resolution."""
     full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full]
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()

@@ -79,10 +79,10 @@ class RenderedHands(HandDataset):
     """Rendered Hand Pose (RHD; Zimmermann & Brox, ICCV 2017): one sample a hand.
 
     Both protocols use the release's own folders, which share neither characters nor actions, the hands that RegDA keeps
-    (see :func:`worth_keeping`) and RegDA's crop around the keypoints: this set is a labelled source, so its crops may
+    (see :func:`worth_keeping`) and RegDA's crop around the keypoints: this set is a labeled source, so its crops may
     follow its labels. They differ in two things. ``paper`` mirrors right hands, so that all are left, and takes joints
-    that are not seen for unlabelled. ``strict`` leaves hands as they are, and joints that are not seen but lie inside
-    the picture are labelled as hidden.
+    that are not seen for unlabeled. ``strict`` leaves hands as they are, and joints that are not seen but lie inside
+    the picture are labeled as hidden.
 
     Args:
         root: the folder ``RHD_published_v2``.

@@ -157,11 +157,11 @@ class _Pair(NamedTuple):
 
 
 class TrainStream(Dataset):
-    """Indexed by :class:`Draw`: a labelled source view and two views of a target image, each where asked for.
+    """Indexed by :class:`Draw`: a labeled source view and two views of a target image, each where asked for.
 
     Args:
-        source: labelled pool.
-        target: unlabelled pool, or None.
+        source: labeled pool.
+        target: unlabeled pool, or None.
         mirror: mirror pairs of the source's skeleton.
         batch_size: of all processes together.
         size: side of the views in pixels.

@@ -3,7 +3,7 @@
 ``FOLDER/images/000000.jpg …`` and ``FOLDER/annotations.json``. An annotation holds COCO's fields: ``keypoints`` in the
 order of BODY16 (x, y, visibility: 2 visible, 1 hidden, 0 outside the picture; positions outside are kept), ``bbox``,
 ``area`` and the uncompressed run lengths ``segmentation`` of what is seen of the person. Besides them: ``coco17`` (the
-keypoints in COCO's order), ``joints_3d_m`` (camera axes, metres, both orders), ``camera`` (intrinsics, world-to-camera
+keypoints in COCO's order), ``joints_3d_m`` (camera axes, meters, both orders), ``camera`` (intrinsics, world-to-camera
 rotation, position), ``pose`` and ``height_m``.
 """
 
@@ -41,7 +41,7 @@ def synthesize(
     how many are made, in what order or by how many processes.
 
     Args:
-        look: ``plain`` (flat colours, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
+        look: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
             surroundings, things in the way, a camera's faults).
         count: how many pictures the folder shall hold.
         size: side of the square pictures in pixels.

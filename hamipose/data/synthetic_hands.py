@@ -2,7 +2,7 @@
 
 The stand-in for RHD where it is not at hand. ``FOLDER/images/000000.jpg …`` and ``FOLDER/annotations.json``; an
 annotation's ``keypoints`` are in the order of HAND21 (x, y, visibility: 2 visible, 1 hidden by the hand itself or by
-something in the way, 0 outside the picture). Besides COCO's fields: ``joints_3d_m`` (camera axes, metres), ``camera``,
+something in the way, 0 outside the picture). Besides COCO's fields: ``joints_3d_m`` (camera axes, meters), ``camera``,
 ``pose`` and ``length_m``. Every hand in the files is a left one.
 """
 
@@ -40,7 +40,7 @@ def synthesize_hands(
     how many are made, in what order or by how many processes.
 
     Args:
-        look: ``plain`` (flat colours, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
+        look: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
             surroundings, things in the way, a camera's faults).
         count: how many pictures the folder shall hold.
         size: side of the square pictures in pixels.

@@ -1,4 +1,4 @@
-"""The one door through which a labelled set becomes a target of adaptation: its labels stay outside."""
+"""The one door through which a labeled set becomes a target of adaptation: its labels stay outside."""
 
 from hamipose.data.base import KeypointDataset, UnlabelledDataset
 from hamipose.types import UnlabelledSample
@@ -7,7 +7,7 @@ __all__ = ["Unlabelled", "unlabelled"]
 
 
 class Unlabelled(UnlabelledDataset):
-    """The pictures and boxes of a labelled set.
+    """The pictures and boxes of a labeled set.
 
     Args:
         dataset: the set whose labels are left behind.

@@ -1,6 +1,6 @@
 """Views of a sample: one 2 × 3 matrix for crop and augmentation together, one interpolation, then photometry.
 
-Geometry is ours, because a mean teacher needs the exact matrix between two views; albumentations only changes colours.
+Geometry is ours, because a mean teacher needs the exact matrix between two views; albumentations only changes colors.
 """
 
 import math
@@ -41,14 +41,14 @@ class Views:
     Attributes:
         rotation_deg: turns by up to this much either way.
         crop_area: smallest share of the crop's area that a random square window keeps; 1 keeps everything.
-        scale: further zoom, lowest and highest, about the centre.
+        scale: further zoom, lowest and highest, about the center.
         shear_deg: shears along x by up to this much either way.
         translate: shifts by up to this share of the side either way.
         mirror: probability of mirroring, which exchanges left and right keypoints.
         jitter: strength of brightness, contrast and saturation changes.
         blur: largest standard deviation of a Gaussian blur, in pixels of a 256-pixel crop.
         noise: largest standard deviation of pixel noise, as a share of the full range; in half of the views.
-        grey: probability of losing all colour.
+        grey: probability of losing all color.
         window_first: the window is cut before turning (UniFrame), not after (RegDA). Shear and zoom then come before
             the turn too, and student and teacher, if both are so, look through one and the same window.
     """
@@ -106,7 +106,7 @@ class Views:
         return compose(placed, turned), mirrored
 
     def photometry(self, size: int) -> A.Compose | None:
-        """The colour part, to be seeded for each view; None where nothing would change."""
+        """The color part, to be seeded for each view; None where nothing would change."""
         steps: list[A.BasicTransform] = []
         if self.jitter > 0:
             around = (1 - self.jitter, 1 + self.jitter)

@@ -67,7 +67,7 @@ class AlignmentGate(ABC):
 
     @abstractmethod
     def weigh(self, seen: Evidence) -> Gate:
-        """The decision; nothing is recorded for a backward pass.
+        """Return the decision; nothing is recorded for a backward pass.
 
         Args:
             seen: gradients, confidence, progress, λ and metric of one batch.

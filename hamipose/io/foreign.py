@@ -41,12 +41,12 @@ _FORMATS = (
 
 
 def foreign_kind(head: bytes) -> str | None:
-    """Return what a file is, and what to do, if it is certainly not the file that was meant; else None.
+    r"""Return what a file is, and what to do, if it is certainly not the file that was meant; else None.
 
     Args:
         head: its first :data:`HEAD` bytes.
 
-    >>> foreign_kind(b"version https://git-lfs.github.com/spec/v1\\noid sha256:4d7a\\n")[:17]
+    >>> foreign_kind(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n")[:17]
     'a Git LFS pointer'
     >>> foreign_kind(bytes.fromhex("ffd8ffe0"))
     """

@@ -22,7 +22,7 @@ _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Whether a JPEG or PNG file stops before its end marker: decoders fill the rest with grey without a word."""
+    """Whether a JPEG or PNG file stops before its end marker: decoders fill the rest with gray without a word."""
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data[-4096:]
     if not data.startswith(b"\xff\xd8"):

@@ -70,10 +70,10 @@ def read_list(path: str | Path, *keys: str) -> list[dict[str, Any]]:
 
 
 def shown(value: object, most: int = 60) -> str:
-    """Return a value of a file for a message: on one line, cut where it is long.
+    r"""Return a value of a file for a message: on one line, cut where it is long.
 
-    >>> shown("a\\nb"), shown([0] * 100, 12)
-    ("'a\\\\nb'", '[0, 0, 0, 0…')
+    >>> shown("a\nb"), shown([0] * 100, 12)
+    ("'a\\nb'", '[0, 0, 0, 0…')
     """
     try:
         text = repr(value)

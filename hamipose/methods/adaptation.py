@@ -131,7 +131,7 @@ class Adaptation(nn.Module):
     def weigh(
         self, source: Labelled, target: Labelled, confident: Float[Tensor, " keypoint"], *, progress: float
     ) -> Objective:
-        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` of any two labelled passes, w chosen by the gate.
+        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` of any two labeled passes, w chosen by the gate.
 
         Args:
             source: the source's pass.

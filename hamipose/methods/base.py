@@ -119,7 +119,7 @@ class PoseMethod(BackwardAsForward):
         source = self.learn(batch.source)
         if self.adaptation is None or batch.target is None:
             return Objective(source.losses.sum(), source.losses)
-        # A pass of its own, so that each domain is normalised with its own statistics.
+        # A pass of its own, so that each domain is normalized with its own statistics.
         features = self._features(normalise(batch.target.student))
         return self.adaptation.objective(
             source,
@@ -193,7 +193,7 @@ class PoseMethod(BackwardAsForward):
         return True
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalised images → heatmaps of the network that a user gets: the teacher where there is one."""
+        """Normalized images → heatmaps of the network that a user gets: the teacher where there is one."""
         return self.network(images) if self.adaptation is None else self.adaptation.teacher(images)
 
     def learn(self, batch: SourceBatch) -> Labelled:

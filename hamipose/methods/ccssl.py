@@ -24,7 +24,7 @@ class CurriculumOptions:
     """How much of the pseudo labels is believed, and how often they are renewed.
 
     Attributes:
-        refresh_epochs: epochs from one labelling of the target to the next.
+        refresh_epochs: epochs from one labeling of the target to the next.
         first: share of the labels not believed at the start.
         per_epoch: by how much that share falls in an epoch.
         last: where it stops.
@@ -61,7 +61,7 @@ class CCSSL(PoseMethod):
     of all confidences, so that at first one in five labels is believed and at last four. The learning rate is constant
     after ``training.warmup_steps`` (0 in the paper).
 
-    Deviations from the published code: the check against the flow between neighbouring frames (a label that the optical
+    Deviations from the published code: the check against the flow between neighboring frames (a label that the optical
     flow contradicts is replaced) needs videos and is left out, as our targets are single images. Heatmaps are decoded
     to a fraction of a cell. The network is the bench's, not a stack of four hourglasses, and the published code selects
     by the target's test set. Labels live in the checkpoint, not in files.
@@ -72,7 +72,7 @@ class CCSSL(PoseMethod):
         training: how it is trained.
         trade_off: γ.
         curriculum: how much is believed, and when labels are renewed.
-        pretrain_steps: steps on the source alone before the first labelling.
+        pretrain_steps: steps on the source alone before the first labeling.
     """
 
     takes_pretrained = False

@@ -1,4 +1,4 @@
-"""CGDM, cross-domain gradient discrepancy minimisation (Du et al., CVPR 2021), carried over to heatmaps."""
+"""CGDM, cross-domain gradient discrepancy minimization (Du et al., CVPR 2021), carried over to heatmaps."""
 
 from collections.abc import Iterable
 

@@ -242,7 +242,7 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
 
 
 def load(path: str | Path) -> nn.Module:
-    """Normalised images → heatmaps, as the method of a checkpoint evaluates them; see :func:`evaluated`.
+    """Normalized images → heatmaps, as the method of a checkpoint evaluates them; see :func:`evaluated`.
 
     (``hamipose.load`` gives the network with what it takes to decode its maps.)
 

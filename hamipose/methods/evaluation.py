@@ -46,7 +46,7 @@ class Evaluation:
         Args:
             batch: images, keypoints in pixels of the crop, visibility.
             number: of the set.
-            networks: what is evaluated: normalised images → heatmaps.
+            networks: what is evaluated: normalized images → heatmaps.
         """
         images = normalise(batch.image)
         for name, network in networks.items():

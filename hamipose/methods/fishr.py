@@ -60,7 +60,7 @@ class Fishr(PoseMethod):
     :math:`m_e \leftarrow \beta m_e + (1-\beta) v_e`. As in the authors' code m_e/(1 − β) stands for v_e, so that the
     gradient is that of the current batch's v_e in full; and the optimizer forgets its state when the penalty begins.
 
-    **Domains.** There is one labelled source set, so domains are looks of it: one for each entry of
+    **Domains.** There is one labeled source set, so domains are looks of it: one for each entry of
     ``data.source_views``, every batch holding an equal share of each (a domain's images are not the other's).
 
     Deviations: squared heatmap error in place of cross-entropy; the last 1 × 1 layer as the "classifier". The distance

@@ -36,7 +36,7 @@ class GGA(PoseMethod):
     the loss rises by less than the tolerance and :math:`\min_{i<j} \cos(\nabla L_i(\theta'), \nabla L_j(\theta'))`
     improves, L_i being the source loss of domain i. Then an ordinary step on L_s. No target image is used.
 
-    **Domains** are looks of the one labelled source, one for each entry of ``data.source_views``.
+    **Domains** are looks of the one labeled source, one for each entry of ``data.source_views``.
 
     Deviations. The tolerance is a share of the loss: the original allows +0.1 of a cross-entropy, which squared
     heatmap errors never reach. Each try starts from the best point so far; in the authors' code noise of tries that

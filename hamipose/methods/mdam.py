@@ -90,7 +90,7 @@ class MDAMOptions:
 def mixed(
     mine: Float[Tensor, " batch *rest"], other: Float[Tensor, " batch *rest"], share: Float[Tensor, " batch"]
 ) -> Float[Tensor, " batch *rest"]:
-    """share · mine + (1 − share) · other, image by image."""
+    """Return share · mine + (1 − share) · other, image by image."""
     share = share.view(-1, *(1,) * (mine.ndim - 1))
     return share * mine + (1 - share) * other
 
@@ -175,7 +175,7 @@ class MDAM(PoseMethod):
         return RefinedNetwork(self.network, self.refinement)
 
     def see(self, images: Float[Tensor, "batch 3 height width"]) -> _Seen:
-        """Coarse and refined heatmaps of normalised images."""
+        """Coarse and refined heatmaps of normalized images."""
         pyramid = self._pyramid(images)
         return _Seen(self.network.final(pyramid[-1]).float(), self.refinement(pyramid))
 
@@ -287,7 +287,7 @@ class MDAM(PoseMethod):
             self.refinement_teacher.reset(self.refinement)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalised images → the teacher's refined heatmaps."""
+        """Normalized images → the teacher's refined heatmaps."""
         return self.evaluated()["teacher"](images)
 
     def evaluated(self) -> dict[str, nn.Module]:

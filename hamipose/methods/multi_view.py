@@ -3,7 +3,7 @@ r"""Pseudo labels that several views of an image agree on, made for a whole targ
 .. math:: \bar H = \frac{1}{V} \sum_v T_v^{-1} f(T_v x), \qquad \hat u_k = \arg\max_u \bar H_k(u), \quad
     c_k = \max_u \bar H_k(u)
 
-with :math:`T_1` the identity and the others random zooms and turns about the centre. A network that is sure of a joint
+with :math:`T_1` the identity and the others random zooms and turns about the center. A network that is sure of a joint
 in one view and not in the others gets a low c_k.
 """
 
@@ -80,7 +80,7 @@ def _drawn(salt: int, name: str, count: int) -> Float[Tensor, "count 2"]:
 
 
 class PseudoLabels:
-    """Keypoints of a whole set of unlabelled images in pixels of their plain crops, found again by the images' names.
+    """Keypoints of a whole set of unlabeled images in pixels of their plain crops, found again by the images' names.
 
     Args:
         quantise: how the labels that the network learned from were encoded.
@@ -137,7 +137,7 @@ class PseudoLabels:
     def of(
         self, names: list[str], device: torch.device
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Bool[Tensor, "batch keypoint"]]:
-        """Keypoints in pixels of the plain crops, and which of them to learn from; none of an image never labelled."""
+        """Keypoints in pixels of the plain crops, and which of them to learn from; none of an image never labeled."""
         rows = torch.tensor([self._row.get(name, -1) for name in names])
         believed = (self._confidence[rows] > self.threshold) & (rows >= 0)[:, None]
         return self._keypoints_px[rows].to(device), believed.to(device)

@@ -44,7 +44,7 @@ class TrainingOptions:
             parameter group of the optimizer. One group of everything where not given.
         clip_norm: largest norm of the gradient; nothing is clipped where not given.
         sigma: width of the target heatmaps' Gaussians in cells.
-        quantise: target heatmaps as published, centred on whole cells. Saved with the network: decoding undoes it.
+        quantise: target heatmaps as published, centered on whole cells. Saved with the network: decoding undoes it.
         reduction: norm of the heatmap losses, "mean" over all elements or "sum" per image.
         paper_scores: log PCK as RegDA and UniFrame compute it too, beside the strict one, under names such as
             report/lsp/teacher/paper-uniframe/pck@0.05. Give the report sets protocol: paper, data.evaluation_batch_size

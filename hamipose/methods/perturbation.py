@@ -58,7 +58,7 @@ def displaced(parameters: Sequence[nn.Parameter], vector: Sequence[Tensor]) -> I
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Inside, BatchNorm still normalises with the batch at hand but keeps its running statistics as they are.
+    """Inside, BatchNorm still normalizes with the batch at hand but keeps its running statistics as they are.
 
     A pass at a displaced point would count its batch twice otherwise, and with another network's activations.
     """

@@ -29,7 +29,7 @@ __all__ = ["RegDA"]
 class RegDA(PoseMethod):
     r"""Features f, head h, adversarial head h'; three minimisations a step, each from where the last one ended.
 
-    With KL the divergence of maps normalised over the cells (:func:`hamipose.losses.heatmap_kl`), R a fresh Gaussian at
+    With KL the divergence of maps normalized over the cells (:func:`hamipose.losses.heatmap_kl`), R a fresh Gaussian at
     h's peak, F the clipped sum of the other keypoints' R, and :math:`\mathcal{G}_\lambda` a layer that multiplies
     gradients by λ(i) = 2·0.1/(1 + e^{−i/1000}) − 0.1 on their way back:
 
@@ -114,7 +114,7 @@ class RegDA(PoseMethod):
     def disparity(
         self, features: Tensor, truth: Tensor, visible: Float[Tensor, "batch keypoint"] | None = None
     ) -> Float[Tensor, " keypoint"]:
-        """h' on these features against the maps given."""
+        """Compare h' on these features with the maps given."""
         return heatmap_kl(self.adversarial(features).float(), truth, visible, epsilon=1e-7)
 
     def gradients(self, batch: TrainBatch) -> Objective:
@@ -166,7 +166,7 @@ class RegDA(PoseMethod):
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalised images → densities."""
+        """Normalized images → densities."""
         return Density(self.network)(images)
 
     def evaluated(self) -> dict[str, nn.Module]:

@@ -14,14 +14,14 @@ __all__ = ["SAGM"]
 
 
 class SAGM(PoseMethod):
-    r"""The source loss, its worst value nearby, and the angle between their gradients, minimised together.
+    r"""The source loss, its worst value nearby, and the angle between their gradients, minimized together.
 
     .. math::
         g = \nabla L_s(\theta), \qquad
         g' = \nabla L_s\big(\theta + (\rho / \|g\| - \alpha)\, g\big), \qquad
         \text{step with } \tfrac12 g + \tfrac12 g'
 
-    Domain generalisation, no target image is used. Two passes a step, both of which count. As in the authors' code, ρ
+    Domain generalization, no target image is used. Two passes a step, both of which count. As in the authors' code, ρ
     is constant and BatchNorm's running statistics see the first pass alone. Deviation: their code scales by its own
     process's norm, here it is that of the gradient averaged over all processes.
 

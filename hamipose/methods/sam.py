@@ -14,7 +14,7 @@ __all__ = ["SAM"]
 
 
 class SAM(PoseMethod):
-    r"""Sharpness-aware minimisation of the source loss: domain generalisation, no target image is used.
+    r"""Sharpness-aware minimization of the source loss: domain generalization, no target image is used.
 
     .. math:: g = \nabla L_s(\theta), \qquad \text{step with } \nabla L_s(\theta + \rho\, g / \|g\|)
 

@@ -93,7 +93,7 @@ class Scores(nn.Module):
         return logged
 
     def headline(self) -> Tensor:
-        """PCK over the skeleton's headline joints of the network that counts; 0 where nothing is labelled."""
+        """PCK over the skeleton's headline joints of the network that counts; 0 where nothing is labeled."""
         return self._of(self.networks[-1])[0].compute()["all"].nan_to_num(0.0)
 
 

@@ -70,7 +70,7 @@ def _entropy(probabilities: Tensor) -> Tensor:
 
 
 class SFHPE(PoseMethod):
-    r"""Three copies of a source-trained network, which teach one another on unlabelled target images.
+    r"""Three copies of a source-trained network, which teach one another on unlabeled target images.
 
     The *source's* copy keeps its backbone; the *target's* learns in full; the *intermediate* follows the target's as an
     EMA and lets its backbone move besides. On a target image, with heatmaps :math:`H^{sr}, H^{in}, H^{tg}`:
@@ -90,11 +90,11 @@ class SFHPE(PoseMethod):
     Deviations. The released code does not run (a wrong ``super()``, a mean that is unpacked, forward calls with too
     many arguments, two backward passes over one graph), never clears two of its gradients, and trains and selects on
     all target images, the test set's included; here splits are the data module's. In its formulas: marginals are sums
-    (as means they are so flat that their softmax says nothing); contrast is normalised over each keypoint's row, not
+    (as means they are so flat that their softmax says nothing); contrast is normalized over each keypoint's row, not
     over all pairs, and is a mean over images and keypoints (the code divides by both numbers and leaves it a tensor; at
     the published 0.5 its gradient, as a mean, was 40 times imitation's on the demo's start); the KL takes
     log-probabilities for what they are; L_im is that of H^tg. Each loss moves only what it is said to move, in one
-    backward pass and one step of one optimizer. The intermediate normalises with the batch where
+    backward pass and one step of one optimizer. The intermediate normalizes with the batch where
     ``adaptation.batchnorm`` is "target", as the code does, else with the target copy's running ones. All three see the
     student's view; UniFrame's occlusion, which the code inherits, is left out.
 

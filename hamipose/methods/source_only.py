@@ -22,7 +22,7 @@ TARGET_STATISTICS = "target-statistics"
 
 
 class SourceOnly(PoseMethod):
-    """Heatmap regression on labelled source images (Simple Baseline, Xiao et al., ECCV 2018).
+    """Heatmap regression on labeled source images (Simple Baseline, Xiao et al., ECCV 2018).
 
     Training sees no target image. Where the data have a target, each evaluation of a `fit` also scores a copy of the
     network whose BatchNorm statistics were estimated anew on some of its images

@@ -29,7 +29,7 @@ class Block:
 
 
 def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
-    """Cuts what a group moves into blocks.
+    """Cut what a group moves into blocks.
 
     Args:
         whole: all tensors of a group; complex ones as views of real ones.
@@ -43,7 +43,7 @@ def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
         if foreach or (foreach is None and theta.device.type != "cpu"):
             together.setdefault((theta.device, theta.dtype), []).append(i)
         elif foreach is None and theta.numel() > piece and (flat := _flat([entries[i] for entries in lists])):
-            for pieces in zip(*(tensor.split(piece) for tensor in flat), strict=True):
+            for pieces in zip(*(torch.split(tensor, piece) for tensor in flat), strict=True):
                 yield block_of([[piece] for piece in pieces], [whole.owner[i]])
         else:
             yield block_of([[entries[i]] for entries in lists], [whole.owner[i]])
@@ -54,7 +54,7 @@ def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
 
 
 def block_of(lists: list[list[Tensor]], owner: list[int]) -> Block:
-    """A block of parameters, gradients, momenta and, if the mass is diagonal, masses."""
+    """Make a block of parameters, gradients, momenta and, if the mass is diagonal, masses."""
     theta, grad, momentum, *alpha = lists
     return Block(theta, grad, momentum, alpha[0] if alpha else None, owner)
 

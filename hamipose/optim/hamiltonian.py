@@ -119,7 +119,7 @@ class Hamiltonian(Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds a group, whose own options are checked as those of the constructor are."""
+        """Add a group; its own options are checked like those of the constructor."""
         super().add_param_group(param_group)
         try:
             _check(self.param_groups[-1])
@@ -199,7 +199,7 @@ class Hamiltonian(Optimizer):
                 group["alpha"] = torch.full((count,), group["initial_mass"], dtype=dtype, device=device)
 
     def _move(self, group: dict[str, Any], moving: list[int]) -> None:
-        """The step that the class docstring writes out, then the mass."""
+        """Take the step that the class docstring writes out, then update the mass."""
         h, eps, decay, friction = float(group["lr"]), group["eps"], group["mass_decay"], group["friction"]
         half = -h / 2 if group["maximize"] else h / 2
         keep = math.exp(-friction)
@@ -226,7 +226,7 @@ class Hamiltonian(Optimizer):
             _learn_scalars(group, squares)
 
     def _whole(self, group: dict[str, Any], members: list[int]) -> Block:
-        """What moves of a group; complex tensors as real ones."""
+        """Return the moving tensors of a group; complex tensors as real ones."""
         thetas = [group["params"][i] for i in members]
         lists = [thetas, [theta.grad for theta in thetas], [self.state[theta]["momentum"] for theta in thetas]]
         if group["mass"] == "diagonal":
@@ -238,7 +238,7 @@ class Hamiltonian(Optimizer):
 
 
 def _scalars(group: dict[str, Any], owner: list[int]) -> Mass:
-    """The scalar mass of each of these parameters: floats on the CPU, elsewhere tensors, so that nothing waits."""
+    """Return the scalar mass of each parameter: floats on the CPU, elsewhere tensors, so that nothing waits."""
     alpha = group["alpha"]
     if group["mass"] == "group":
         return [float(alpha) if alpha.device.type == "cpu" else alpha[0]] * len(owner)
@@ -246,7 +246,7 @@ def _scalars(group: dict[str, Any], owner: list[int]) -> Mass:
 
 
 def _learn_scalars(group: dict[str, Any], squares: dict[int, Any]) -> None:
-    """Moves the scalar masses towards the mean of the squares just summed; a new tensor, so that snapshots stay."""
+    """Move the scalar masses towards the mean of the squares just summed; a new tensor, so that snapshots stay."""
     alpha, decay = group["alpha"], group["mass_decay"]
     sizes = {i: group["params"][i].numel() * (2 if group["params"][i].is_complex() else 1) for i in squares}
     if group["mass"] == "group":
@@ -262,7 +262,7 @@ def _learn_scalars(group: dict[str, Any], squares: dict[int, Any]) -> None:
 
 
 def _check(options: dict[str, Any]) -> None:
-    """Raises ValueError for an option outside its range."""
+    """Raise ValueError for an option outside its range."""
     lr = options["lr"]
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError(f"Invalid learning rate: a tensor of {lr.numel()} elements, expected one")

@@ -42,7 +42,7 @@ class Kinetic:
 
     @staticmethod
     def energy(p: list[Tensor], alpha: Mass, eps: float) -> list[Tensor]:
-        """The energy of every coordinate, without its energy at rest."""
+        """Return the energy of every coordinate, without its energy at rest."""
         raise NotImplementedError
 
     @staticmethod
@@ -52,7 +52,7 @@ class Kinetic:
 
     @staticmethod
     def observed(alpha: Mass, eps: float, h: float) -> Mass:
-        r"""The factor `c` by which the mass learns: :math:`\alpha` is a moving average of :math:`(c\,p)^2`."""
+        r"""Return the factor `c` by which the mass learns: :math:`\alpha` is a moving average of :math:`(c\,p)^2`."""
         raise NotImplementedError
 
 

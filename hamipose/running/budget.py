@@ -10,7 +10,7 @@ __all__ = ["Budget"]
 
 @dataclass(frozen=True)
 class Budget:
-    """Steps at the small scale. (At the paper's, each config states its own.)
+    """Steps at the small scale; at the paper's, each config states its own.
 
     Attributes:
         start: of the training that all rows of a seed go on from, evaluated ten times.

@@ -18,8 +18,8 @@ from hamipose.tables.transfers import Transfer, named_sets
 __all__ = ["write"]
 
 _PROTOCOL = (
-    "Protocol `strict`: PCK, the share of labelled keypoints found within 5 % of the side of the crop (@0.1: 10 %), "
-    "sub-pixel decoding, every labelled keypoint once, mean over keypoints; `all` is the 12 limb joints of a body, the "
+    "Protocol `strict`: PCK, the share of labeled keypoints found within 5 % of the side of the crop (@0.1: 10 %), "
+    "sub-pixel decoding, every labeled keypoint once, mean over keypoints; `all` is the 12 limb joints of a body, the "
     "21 of a hand. No target label touches training or choice. `last`: the last epoch. `source-selected`: the epoch "
     "with the best PCK on held-out source images. `oracle-selected`: the epoch that the target's test labels would "
     "choose, which nobody has; it is a bound, **no result**. Scores are those of the network that a user gets (the "

@@ -190,7 +190,7 @@ _PLANS = {
     "1": Plan("table1", "Adaptation, body", _PEOPLE, (t.SURREAL_LSP, t.SURREAL_H36M), _METHODS, 1),
     "2": Plan(
         "table2",
-        "Generalisation to a domain unseen in training",
+        "Generalization to a domain unseen in training",
         (t.OTHER_PEOPLE, t.LSPET_PEOPLE, t.UNSEEN_HAND),
         (t.LSP_TO_H36M, t.H3D_TO_FREIHAND),
         _GENERAL,

@@ -1,4 +1,4 @@
-"""Small worlds made of coloured dots: every joint is a dot of its own colour, so that a tiny network can find it."""
+"""Small worlds made of colored dots: every joint is a dot of its own color, so that a tiny network can find it."""
 
 import colorsys
 import json
@@ -42,7 +42,7 @@ def write_dots(root: Path, count: int, size: int = 48, seed: int = 0, dark: bool
 
 @pytest.fixture(scope="session")
 def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the sets `light` (24 labelled images) and `dark` (16 images of another look)."""
+    """Folder with the sets `light` (24 labeled images) and `dark` (16 images of another look)."""
     root = tmp_path_factory.mktemp("dots")
     write_dots(root / "light", 24, seed=1)
     write_dots(root / "dark", 16, seed=2, dark=True)

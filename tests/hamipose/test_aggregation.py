@@ -77,7 +77,7 @@ def test_the_combination_hurts_neither_loss(name: str, seed: int):
     gate = decide(AggregatorGate(name), source, target)
     combined = gate.weight[:, None] * source + gate.target_weight[:, None] * target
     for row in (source, target):
-        # DualProj's regularisation leaves cosines down to -5.4e-4 (400 seeds); the others' are positive.
+        # DualProj's regularization leaves cosines down to -5.4e-4 (400 seeds); the others' are positive.
         assert (torch.cosine_similarity(combined, row) >= -1e-3).all()
 
 

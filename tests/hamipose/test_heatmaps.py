@@ -20,7 +20,7 @@ coordinate = st.floats(-0.5, 1.0, allow_nan=False)
 
 
 def reference_gaussian(keypoint_px, size, stride, sigma):
-    """From the definition, a cell at a time: the cell's centre against the keypoint, both in pixels."""
+    """From the definition, a cell at a time: the cell's center against the keypoint, both in pixels."""
     heatmap = np.zeros((size[0] // stride, size[1] // stride))
     for row in range(heatmap.shape[0]):
         for column in range(heatmap.shape[1]):

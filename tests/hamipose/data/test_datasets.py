@@ -1,4 +1,4 @@
-"""Sets that users bring: COCO folders, folders of pictures, and labelled sets without their labels."""
+"""Sets that users bring: COCO folders, folders of pictures, and labeled sets without their labels."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def coco(root: Path, **changes: object) -> Path:
 def test_coco_keypoints_are_found_by_name(tmp_path: Path):
     dataset = CocoKeypoints(str(coco(tmp_path)))
     dataset.prepare()
-    assert len(dataset) == 1  # a person without a labelled keypoint is none
+    assert len(dataset) == 1  # a person without a labeled keypoint is none
     sample = dataset[0]
     wrist = COCO17.index("left_wrist")
     assert sample.keypoints_px[BODY16.index("left_wrist")].tolist() == [wrist, 2 * wrist]

@@ -42,7 +42,7 @@ def test_lsp_native_layout(lsp: tuple[Path, np.ndarray]):
     for name in LSP14.keypoints:
         source, ours = LSP14.index(name), BODY16.index(name)
         assert np.allclose(first.keypoints_px[ours], joints[:2, source, 1000], atol=1e-4)
-        assert first.visibility[ours] == (1 if source % 2 else 2)  # flag 1: occluded, yet labelled
+        assert first.visibility[ours] == (1 if source % 2 else 2)  # flag 1: occluded, yet labeled
     for name in ("pelvis", "thorax"):
         assert first.visibility[BODY16.index(name)] == 0
     assert first.box_px.tolist() == [0, 0, 40, 30]
@@ -88,7 +88,7 @@ def test_lsp_extended_native_layout(tmp_path: Path):
     assert last.name.endswith("im04000.jpg")
     knee = LSP14.index("right_knee")
     assert np.allclose(last.keypoints_px[BODY16.index("right_knee")], joints[knee, :2, 3999], atol=1e-4)
-    assert last.visibility[BODY16.index("right_knee")] == 2  # flag 1: labelled
+    assert last.visibility[BODY16.index("right_knee")] == 2  # flag 1: labeled
     assert last.visibility[BODY16.index("right_ankle")] == 0
     assert len(LeedsSportsExtended(str(tmp_path), train_count=100)) == 100
 

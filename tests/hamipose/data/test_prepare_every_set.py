@@ -77,7 +77,7 @@ def noise(path: Path, width: int, height: int, seed: int = 0) -> None:
 
 
 def hand_photos(root: Path) -> None:
-    """A plane of joints a metre away, seen by one camera; four different pictures."""
+    """A plane of joints a meter away, seen by one camera; four different pictures."""
     joints = np.random.default_rng(0).uniform([-0.1, -0.1, 1], [0.1, 0.1, 1], (400, 21, 3))
     scipy.io.savemat(root / "pose_gt.mat", {"pose_gt": joints})
     camera, box = np.tile([900.0, 900, 640, 360], (400, 1)), np.tile([512, 232, 256, 256], (400, 1))

@@ -59,7 +59,7 @@ def whole(light: str, tmp_path: Path) -> Path:
 
 
 def same_crop(a: Sample, b: Sample, size: int = 32) -> float:
-    """Mean difference of the plain crops, in grey levels."""
+    """Mean difference of the plain crops, in gray levels."""
     first, second = (warp(s.image, crop_matrix(s.box_px, size), size).astype(float) for s in (a, b))
     return float(np.abs(first - second).mean())
 

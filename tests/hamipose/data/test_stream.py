@@ -143,9 +143,9 @@ def test_evaluation_counts_everybody_once(dots: Path, world: int):
 
 
 def test_a_labelled_target_is_refused(dots: Path):
-    with pytest.raises(InputError, match=r"data.target\[1\] is CocoKeypoints, which carries labels.*Unlabelled"):
+    with pytest.raises(InputError, match=r"data.target\[1\] is CocoKeypoints, which carries labels.*data.Unlabelled"):
         module(dots, target=[ImageFolder(str(dots)), CocoKeypoints(str(dots / "dark"))])
-    with pytest.raises(InputError, match=r"data.target\[0\] is TensorDataset, which is no set of unlabelled"):
+    with pytest.raises(InputError, match=r"data.target\[0\] is TensorDataset, which is no set of unlabeled"):
         module(dots, target=torch.utils.data.TensorDataset(torch.zeros(3)))
 
 
@@ -162,7 +162,7 @@ def test_target_batches_have_no_field_for_labels(dots: Path):
 
 
 def test_keypoints_are_where_the_picture_shows_them(dots: Path):
-    """The dots' colours can be found again at their labels, in augmented views."""
+    """The dots' colors can be found again at their labels, in augmented views."""
     data = module(dots, image_size=96, batch_size=8, source_views="hamipose", teacher_views="none")
     stream = data.stream
     plain = DomainAdaptation(CocoKeypoints(str(dots / "light"), box="image")).source
@@ -174,4 +174,4 @@ def test_keypoints_are_where_the_picture_shows_them(dots: Path):
             x, y = item.keypoints_px[k].round().astype(int).clip(0, 95)
             u, v = original.keypoints_px[k].round().astype(int)
             distances.append(np.abs(item.image[y, x].astype(float) - original.image[v, u].astype(float)).mean())
-    assert np.median(distances) < 40  # colour jitter; a wrong place would show another colour
+    assert np.median(distances) < 40  # color jitter; a wrong place would show another color

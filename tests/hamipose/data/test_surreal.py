@@ -29,7 +29,7 @@ RED = (255, 0, 0)
 
 
 def figure(left_wrist: tuple[int, int], joints: np.ndarray, width: int = 320, height: int = 240) -> np.ndarray:
-    """A picture, RGB, with a grey dot at every joint and a red one where a viewer sees the left wrist."""
+    """A picture, RGB, with a gray dot at every joint and a red one where a viewer sees the left wrist."""
     image = np.full((height, width, 3), 30, np.uint8)
     for x, y in joints.round().astype(int):
         cv2.circle(image, (int(x), int(y)), 3, (150, 150, 150), -1)

@@ -1,4 +1,4 @@
-"""Tiny runs of the real thing: coloured dots at 32 px and a network of half a million parameters."""
+"""Tiny runs of the real thing: colored dots at 32 px and a network of half a million parameters."""
 
 import subprocess
 from collections.abc import Callable

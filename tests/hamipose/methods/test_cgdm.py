@@ -141,7 +141,7 @@ def test_a_joint_that_no_image_shows_says_nothing(side: int):
 
 
 class Players(NamedTuple):
-    """What the features minimise, and what the heads do; both written as the class's docstring has them."""
+    """What the features minimize, and what the heads do; both written as the class's docstring has them."""
 
     features: torch.Tensor
     heads: torch.Tensor

@@ -17,7 +17,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 
 def batches(sizes: tuple[int, ...] = (4, 1, 3)) -> list[Batch]:
-    """Heatmaps near the truth, keypoints and visibility; the head is never labelled in the first batch."""
+    """Heatmaps near the truth, keypoints and visibility; the head is never labeled in the first batch."""
     generator = torch.Generator().manual_seed(3)
     made = []
     for n in sizes:

@@ -117,7 +117,7 @@ def test_copies_that_agree_have_nothing_to_teach():
     model = SFHPE(sgd, TINY, TrainingOptions(), contrast=0.0, mutual_information=0.0)
     nn.init.normal_(model.network.final.weight, std=0.3)
     model.start_adaptation()
-    model.eval()  # one normalisation for all
+    model.eval()  # one normalization for all
     objective = model.adapt(target_batch())
     assert objective.loss.item() == pytest.approx(0, abs=1e-6)
 

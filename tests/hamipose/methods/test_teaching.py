@@ -71,7 +71,7 @@ def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
         assert ((taught[image] - expected) * known[image]).abs().max() < 0.1, image
         assert (expected * known[image]).amax((1, 2)).min() > 0.25, "all joints are in view"
     heights = torch.stack([heatmaps(0, image)[1] for image in range(len(VIEWS))])
-    torch.testing.assert_close(confident, heights.mean(0), atol=0.05, rtol=0)  # centres lie between cells
+    torch.testing.assert_close(confident, heights.mean(0), atol=0.05, rtol=0)  # centers lie between cells
     assert (heights.mean(0) - heights.mean(0)[model.skeleton.mirror]).abs().max() > 0.1
 
 

@@ -120,7 +120,7 @@ def test_style_transfer_changes_source_and_teacher_but_never_the_student(dots: P
     vgg, decoder = tmp_path / "vgg.pth", tmp_path / "decoder.safetensors"
     torch.save({f"features.{name}": value for name, value in encoder.features.state_dict().items()}, vgg)
     made = make_decoder(encoder.widths)
-    torch.nn.init.zeros_(made[-1].weight)  # every picture turns to one colour, whatever the strength
+    torch.nn.init.zeros_(made[-1].weight)  # every picture turns to one color, whatever the strength
     torch.nn.init.constant_(made[-1].bias, 1.0)
     save_decoder(made, decoder)
     seen = {"source": [], "teacher": [], "student": []}

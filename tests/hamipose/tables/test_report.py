@@ -1,4 +1,4 @@
-"""The verb from end to end, on coloured dots in place of people."""
+"""The verb from end to end, on colored dots in place of people."""
 
 import contextlib
 import csv
