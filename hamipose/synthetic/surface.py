@@ -20,6 +20,10 @@ class Surface(Protocol):
     cloth_m: Float[np.ndarray, "vertex 3"]
     rest_m: Float[np.ndarray, "vertex 3"]
 
+    def __hash__(self) -> int:
+        """Return a hash of the identity: a process keeps one renderer for each surface."""
+        ...
+
 
 class Normals:
     """Unit normals of a mesh's vertices, outward: the area-weighted mean of the triangles around each.
