@@ -31,7 +31,7 @@ from hamipose.inference.detecting import LivePeople, open_detector
 from hamipose.inference.predictor import load
 from hamipose.metrics import pck_hits
 from hamipose.skeletons import BODY16
-from hamipose.tables.evaluation import evaluate, in_order
+from hamipose.tables.evaluation import evaluate
 from hamipose.types import UnlabelledSample
 
 BATCH = 8
@@ -132,10 +132,19 @@ def exchange(found_px: np.ndarray, dataset: KeypointDataset, threshold: float = 
     return gained / max(counted, 1)
 
 
+def in_order(found_px: np.ndarray, names: list[str]) -> np.ndarray:
+    """Return keypoints in the order of BODY16; NaN for those that are not among the names."""
+    ordered = np.full((len(found_px), len(BODY16), 2), np.nan, np.float32)
+    for k, name in enumerate(BODY16.keypoints):
+        if name in names:
+            ordered[:, k] = found_px[:, names.index(name)]
+    return ordered
+
+
 def row(name: str, results: dict[str, tuple[KeypointDataset, dict]]) -> str:
     cells = []
     for dataset, result in results.values():
-        found = in_order(np.array(result["found"]), result["keypoints"], BODY16)
+        found = in_order(np.array(result["found"]), result["keypoints"])
         near, far = (evaluate(found, dataset, "strict", threshold=share) for share in (0.05, 0.1))
         groups = " / ".join(f"{100 * far[g]:.0f}" for g in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
         cells += [f"**{100 * near['all']:.1f} / {100 * far['all']:.1f}**", groups]

@@ -1,1 +1,1 @@
-"""From footage that nobody labelled to a model adapted to it: the verb `adapt`."""
+"""From footage that nobody labeled to a model adapted to it: the verb `adapt`."""

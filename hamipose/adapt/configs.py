@@ -27,7 +27,7 @@ def target_set(footage: Path, boxes: str | None, every: int, teacher: str | None
 
 
 def labelled_set(images: Path, annotations: Path, box: str = "image") -> dict[str, Any]:
-    """A folder of pictures with a COCO keypoint file as a labelled set; `box` as for `CocoKeypoints`."""
+    """A folder of pictures with a COCO keypoint file as a labeled set; `box` as for `CocoKeypoints`."""
     where = {"root": ".", "images": str(images.resolve()), "annotations": str(annotations.resolve())}
     return {"class_path": "hamipose.data.CocoKeypoints", "init_args": {**where, "skeleton": "body16", "box": box}}
 
@@ -86,7 +86,7 @@ def start_config(plan: Plan, folder: Path, cache: Path, source: dict[str, Any] |
         plan: sizes.
         folder: of the run.
         cache: where built-in people are kept.
-        source: another labelled set as class path and arguments; built-in people where None.
+        source: another labeled set as class path and arguments; built-in people where None.
         seed: of the run.
     """
     config = _common(plan, folder, cache, source, plan.start_steps, seed)
@@ -118,7 +118,7 @@ def adapt_config(
         seed: of the run.
         target: the footage.
         start: checkpoint to start from.
-        report: labelled frames, if there are any; they are scored and choose nothing.
+        report: labeled frames, if there are any; they are scored and choose nothing.
         quantized: how the targets were encoded that the start learned.
         pretrained: the start is a network that others have trained: its points are the labels, and steps are small.
     """
@@ -126,7 +126,7 @@ def adapt_config(
     config["model"]["init_args"]["training"]["init_from"] = str(start)
     config["model"]["init_args"]["training"]["quantise"] = quantized
     config["model"]["init_args"]["adaptation"] = {"pretrain_steps": 0}
-    # Small heatmaps are flattened by warping them: there, the student's view differs in its colours alone.
+    # Small heatmaps are flattened by warping them: there, the student's view differs in its colors alone.
     if target["class_path"].endswith(".PredictedKeypoints"):
         config["model"]["init_args"]["adaptation"]["labels"] = "predictions"
     config["data"]["target"] = [target]

@@ -37,16 +37,16 @@ def check_labels(dataset: CocoKeypoints) -> None:
 def labelled_pck(
     model: Predictor, dataset: KeypointDataset, thresholds: tuple[float, ...] = (0.05, 0.1), count: int | None = None
 ) -> dict[float, float]:
-    """Strict PCK over the joints of the skeleton's headline number, each labelled one counted once.
+    """Strict PCK over the joints of the skeleton's headline number, each labeled one counted once.
 
     Args:
         model: any.
-        dataset: labelled pictures, of the model's skeleton.
+        dataset: labeled pictures, of the model's skeleton.
         thresholds: as shares of the crop's side.
         count: use so many pictures; all where not given.
 
     Returns:
-        A share for each threshold; NaN where nothing is labelled.
+        A share for each threshold; NaN where nothing is labeled.
     """
     size, joints = model.info.image_size, model.skeleton.indices(model.skeleton.all)
     samples = [dataset[i] for i in range(len(dataset) if count is None else min(count, len(dataset)))]

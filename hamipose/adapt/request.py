@@ -24,7 +24,7 @@ class Request:
         plan: sizes and lengths.
         seed: of training.
         start: a model to start from, or the name of a pretrained one; one is trained on the source if None.
-        source: a labelled set as class path and arguments; built-in people where None.
+        source: a labeled set as class path and arguments; built-in people where None.
         boxes: COCO file with a box for each person.
         detector: finds the people where no boxes are given, as `hamipose.inference.detecting.open_detector` says;
             "none" for whole pictures. None means MediaPipe's if it was fetched, else whole pictures.

@@ -202,7 +202,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         say(f"  {name:17} {old:>7} → {new}")
     for threshold in scores.get("before", {}):
         was, now = (100 * scores[name][threshold] for name in ("before", "after"))
-        say(f"  PCK@{threshold:<4} {was:16.1f} → {now:.1f} % on the labelled pictures")
+        say(f"  PCK@{threshold:<4} {was:16.1f} → {now:.1f} % on the labeled pictures")
     if batchnorm_layers(after_model.network):
         say(f"  BatchNorm statistics: {before_model.info.statistics} → {after_model.info.statistics} images'")
     for doubt in doubts:

@@ -9,7 +9,7 @@ __all__ = ["main"]
 HELP = """\
 usage: python -m hamipose VERB [options]
 
-Pose estimation that adapts itself to footage nobody labelled.
+Pose estimation that adapts itself to footage nobody labeled.
 
 on your own footage
   predict   INPUT [--checkpoint MODEL] [--out DIR]           keypoints and overlays of a picture, folder, video, webcam

@@ -50,7 +50,7 @@ def _parser() -> Arguments:
         help="what labels the footage in place of the model's own moving average: a network that `predict` can use, by "
         "name, .onnx file or run, or a COCO keypoint file with any tool's predictions; weighted by their scores",
     )
-    parser.add_argument("--source", help="labelled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
+    parser.add_argument("--source", help="labeled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
     parser.add_argument("--seed", type=at_least(0), default=0)
     sizes = parser.add_argument_group("sizes (chosen for the machine where left out)")

@@ -26,14 +26,14 @@ and "paper" side by side.
 def _parser(names: list[str]) -> Arguments:
     parser = Arguments(
         "python -m hamipose data",
-        description="Labelled people: made here, or the data sets of the field.",
+        description="Labeled people: made here, or the data sets of the field.",
         epilog=_EXAMPLES.format(names=", ".join(names)),
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    make = verbs.add_parser("synthesize", help="render labelled people or hands into a folder")
+    make = verbs.add_parser("synthesize", help="render labeled people or hands into a folder")
     make.add_argument("--what", choices=["people", "hands"], default="people", help="hands are left ones")
-    make.add_argument("--look", choices=["plain", "photo"], default="plain", help="flat colours, or near to photos")
+    make.add_argument("--look", choices=["plain", "photo"], default="plain", help="flat colors, or near to photos")
     make.add_argument("--count", type=int, default=2000, help="number of images")
     make.add_argument("--size", type=int, default=256, help="side of the images in pixels")
     make.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes")

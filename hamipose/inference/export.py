@@ -24,7 +24,7 @@ __all__ = ["Exported", "export_onnx", "largest_difference"]
 
 
 class Exported(nn.Module):
-    """What the file computes: bytes of square crops → heatmaps. Normalisation is part of it.
+    """What the file computes: bytes of square crops → heatmaps. Normalization is part of it.
 
     Args:
         network: in eval mode; what its method makes of its maps is part of it too.

@@ -36,7 +36,7 @@ class Prediction:
     """One person found in one picture.
 
     Attributes:
-        keypoints_px: in pixels of the picture; the centre of its first pixel is (0, 0).
+        keypoints_px: in pixels of the picture; the center of its first pixel is (0, 0).
         confidence: height of each keypoint's heatmap at its peak; near 1 where the network is sure.
         region_px: left, top, width and height of what the network was shown.
         name: where the picture comes from.
@@ -70,7 +70,7 @@ class Predictor:
     """A network with what it takes to use it on pictures of any size.
 
     Args:
-        network: normalised images → heatmaps, as its method evaluates them.
+        network: normalized images → heatmaps, as its method evaluates them.
         info: its kind.
         device: torch's name of a device; the first GPU if there is one where not given.
         passes: how often to look at a person. From the second time on the crop follows from what was found in the last
@@ -179,7 +179,7 @@ class Predictor:
         """
         size, rest = self.info.image_size, iter(samples)
         while batch := list(islice(rest, batch_size)):
-            matrices = np.stack([self._crop(sample) for sample in batch])
+            matrices = np.stack([self._crop(sample.box_px, sample.rotation_deg) for sample in batch])
             for _ in range(self.passes - 1):
                 matrices = self._closer(batch, matrices)
             for sample, matrix in zip(batch, matrices, strict=True):

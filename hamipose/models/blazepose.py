@@ -51,7 +51,7 @@ _CROP_OF_CIRCLE = 1.25
 
 
 def anchor_centres() -> Float[np.ndarray, "anchor 2"]:
-    """Where the network's answers count from, as shares of the input's side: centres of cells, row by row.
+    """Where the network's answers count from, as shares of the input's side: centers of cells, row by row.
 
     >>> anchor_centres().shape
     (2254, 2)
@@ -71,7 +71,7 @@ def people_of(
     """The network's answers as people: two points and a score, in shares of the input's side.
 
     Args:
-        raw: for each anchor, in pixels of the input: centre and size of a box about head and torso, then four points,
+        raw: for each anchor, in pixels of the input: center and size of a box about head and torso, then four points,
             of which the first is the middle of the hips and the second on the circle about it that encloses the body,
             above the hips where the person is upright; all but the size from its anchor.
         logits: of the scores.

@@ -19,6 +19,6 @@ class Density(nn.Module):
         self.network = network
 
     def forward(self, images: Float[torch.Tensor, "batch 3 height width"]) -> Float[torch.Tensor, "batch keypoint h w"]:
-        """Normalised images → exp(map − its maximum)."""
+        """Normalized images → exp(map − its maximum)."""
         maps = self.network(images).float()
         return (maps - maps.amax((2, 3), keepdim=True)).exp()

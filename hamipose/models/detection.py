@@ -111,7 +111,7 @@ def architecture_of(state: dict[str, Tensor], path: Path) -> str:
     """
     shapes = {key: value.shape for key, value in state.items()}
     for name in sorted(TORCHVISION, key=lambda name: ("320_fpn" in name) != ("320" in path.name)):
-        with torch.device("meta"):  # shapes only: no memory, no initialisation
+        with torch.device("meta"):  # shapes only: no memory, no initialization
             empty = get_model(name, weights=None, weights_backbone=None)
         if {key: value.shape for key, value in empty.state_dict().items()} == shapes:
             return name

@@ -75,7 +75,7 @@ class ModelInfo:
         return SKELETONS[self.skeleton]
 
     def network(self, program: Program | None = None) -> nn.Module:
-        """A model of this kind, not trained: normalised images → heatmaps, as its method evaluates them.
+        """A model of this kind, not trained: normalized images → heatmaps, as its method evaluates them.
 
         Args:
             program: operations of a network that consists of a list of them.

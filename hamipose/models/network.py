@@ -128,7 +128,7 @@ class PoseNetwork(nn.Module):
         return self.pyramid(images)[-1]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalised images → heatmaps, ``final(features(images))``."""
+        """Normalized images → heatmaps, ``final(features(images))``."""
         return self.final(self.features(images))
 
     #: Loss of each keypoint's heatmaps, as :meth:`hamipose.models.pretrained.start.Start.loss`.

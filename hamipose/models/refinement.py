@@ -101,5 +101,5 @@ class RefinedNetwork(nn.Module):
         self.refinement = refinement
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalised images → refined heatmaps."""
+        """Normalized images → refined heatmaps."""
         return self.refinement(self.network.pyramid(images)).first  # type: ignore[operator]

@@ -88,7 +88,7 @@ class Encoder(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
-        """Normalised images → what relu1_1, relu2_1, relu3_1 and relu4_1 give."""
+        """Normalized images → what relu1_1, relu2_1, relu3_1 and relu4_1 give."""
         found = []
         for number, layer in enumerate(self.features):
             images = layer(images)
@@ -139,7 +139,7 @@ class StyleTransfer(nn.Module):
         style: Float[Tensor, "batch 3 h w"],
         strength: float = 1.0,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Normalised pictures, as they come out of the decoder."""
+        """Normalized pictures, as they come out of the decoder."""
         return self.decoder(self.target(content, style, strength))
 
     @torch.no_grad()

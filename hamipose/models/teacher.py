@@ -23,7 +23,7 @@ class Teacher(nn.Module):
         decay: τ.
         batchnorm: where its BatchNorm statistics come from. "copy": the student's, about the mean of both domains.
             "average": an average of the student's with the same τ. "target": its own batches, which are the target's
-            (what UniFrame does); it then normalises with the batch at hand in :meth:`pseudo_label`. Target statistics
+            (what UniFrame does); it then normalizes with the batch at hand in :meth:`pseudo_label`. Target statistics
             served on built-in people (26.8 against 22.9 PCK@0.05) and harmed on LSP (31.5 against 40.8; the mean of
             both 37.4): "copy" is the default, and the source's own are kept beside for source validation
             (:class:`hamipose.models.statistics.Statistics`).

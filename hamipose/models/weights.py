@@ -101,7 +101,7 @@ def load_backbone(backbone: nn.Module, name: str, path: str | Path) -> None:
     """
     given = {_flat(key): (key, value) for key, value in read_state_dict(path).items()}
     wanted = {_flat(key): (key, value) for key, value in backbone.state_dict().items()}
-    with torch.device("meta"):  # names only: no memory, no initialisation
+    with torch.device("meta"):  # names only: no memory, no initialization
         classifier = dict.fromkeys(_flat(key) for key in timm.create_model(name).state_dict())
 
     problems = {

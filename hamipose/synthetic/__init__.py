@@ -1,4 +1,4 @@
-"""Licence-free people: bodies from anny in drawn poses, clothed, lit, photographed by ray casting, labelled exactly.
+"""Licence-free people: bodies from anny in drawn poses, clothed, lit, photographed by ray casting, labeled exactly.
 
 `people.picture_person` makes one; `hamipose.data.synthetic` makes data sets of them. `hands.picture_hand` and
 `hamipose.data.synthetic_hands` do the same for left hands, in modules whose names begin with `hands_`. Importing this

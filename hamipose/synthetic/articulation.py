@@ -75,7 +75,7 @@ class Articulation:
     Args:
         bones: name of each bone.
         parents: position of each bone's parent, the root's negative.
-        heads: where each bone starts in the reference pose, metres.
+        heads: where each bone starts in the reference pose, meters.
     """
 
     def __init__(self, bones: Sequence[str], parents: Sequence[int], heads: Float[np.ndarray, "bone 3"]):

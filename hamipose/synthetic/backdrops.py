@@ -23,7 +23,7 @@ BACKDROPS = {"noise": 0.35, "polygons": 0.4, "gradient": 0.15, "flat": 0.1}
 def plain_backdrop(
     rng: np.random.Generator, size: tuple[int, int], kinds: list[str] | None = None
 ) -> Float[np.ndarray, "height width 3"]:
-    """Noise, polygons, a gradient or one colour, or only these `kinds` of them; sRGB in [0, 1]."""
+    """Noise, polygons, a gradient or one color, or only these `kinds` of them; sRGB in [0, 1]."""
     height, width = size
     names = list(BACKDROPS) if kinds is None else kinds
     shares = np.array([BACKDROPS[name] for name in names])

@@ -1,4 +1,4 @@
-"""Bodies of all shapes and ages from anny, with what rendering and labelling need to know about their surface."""
+"""Bodies of all shapes and ages from anny, with what rendering and labeling need to know about their surface."""
 
 import copy
 import gzip
@@ -49,11 +49,11 @@ _PART_OF_BONE = (
 
 @dataclass
 class Body:
-    """One posed body in the world: z up, metres, the pelvis at the origin.
+    """One posed body in the world: z up, meters, the pelvis at the origin.
 
     Attributes:
         vertices_m, normals: of the skin.
-        points_m: named anatomical points: joint centres, crown, face.
+        points_m: named anatomical points: joint centers, crown, face.
         height_m: stature at rest.
     """
 
@@ -116,10 +116,10 @@ class Bodies:
         faces: triangles, counter-clockwise from outside.
         part, face_part: position in `PARTS`, per vertex and per triangle.
         along: 0 at the start of a limb, 1 at elbow or knee, 2 at wrist or ankle; trunk: 0 at the hips, 1 at the neck.
-        hair: positive where hair grows, metres from the hairline.
-        cloth_m: coordinates for patterns, metres, running along the limbs.
+        hair: positive where hair grows, meters from the hairline.
+        cloth_m: coordinates for patterns, meters, running along the limbs.
         eye_m: place of the left eye at rest.
-        normals: a function of the vertices, metres.
+        normals: a function of the vertices, meters.
     """
 
     def __init__(self):
@@ -297,7 +297,7 @@ class CoarseBodies(Bodies):
 
 
 def _read_blend_shape(path: str, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
-    """What ``anny.models.full_model.load_blend_shape`` reads from a file of lines "vertex x y z", in decimetres."""
+    """What ``anny.models.full_model.load_blend_shape`` reads from a file of lines "vertex x y z", in decimeters."""
     import torch
 
     with gzip.open(path, "rt") as lines:  # some have none

@@ -10,7 +10,7 @@ from hamipose.synthetic.poses import Pose, sample_pose
 
 __all__ = ["draw_pose", "draw_poses", "penetration_m"]
 
-# Name: (bone at the start, bone at the end, radius in metres) for the reference adult of 1.63 m.
+# Name: (bone at the start, bone at the end, radius in meters) for the reference adult of 1.63 m.
 _CAPSULES = {
     "belly": ("root", "spine03", 0.125),
     "chest": ("spine03", "spine01", 0.125),
@@ -37,7 +37,7 @@ _FREE_M = 0.015
 
 
 def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np.ndarray, " pose"]:
-    """Sum over pairs of limbs of how deep one is inside the other, metres, on the reference body."""
+    """Sum over pairs of limbs of how deep one is inside the other, meters, on the reference body."""
     heads = articulation.joints(articulation.rotations(poses))
     index = {name: i for i, name in enumerate(articulation.bones)}
     at = {name: heads[:, i] for name, i in index.items()}

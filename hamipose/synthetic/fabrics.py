@@ -22,7 +22,7 @@ def cell_random(i: float, j: float):
 @wp.func
 @no_type_check
 def pattern_share(kind: int, q: wp.vec3, scale: float, seed: int):
-    """Share of the second colour at a point of the surface; q[0] and q[2] run along it, in metres."""
+    """Share of the second color at a point of the surface; q[0] and q[2] run along it, in meters."""
     x = q[0] * scale
     z = q[2] * scale
     share = 0.0

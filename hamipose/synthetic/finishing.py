@@ -28,7 +28,7 @@ def finish(
     Args:
         rng: draws the camera's faults and its noise.
         linear: linear RGB.
-        look: ``"plain"`` only converts; ``"photo"`` adds exposure, colour cast, vignette, blur, noise.
+        look: ``"plain"`` only converts; ``"photo"`` adds exposure, color cast, vignette, blur, noise.
     """
     if look == "plain":
         return np.round(_srgb(linear) * 255).astype(np.uint8)
@@ -65,7 +65,7 @@ def finish(
     image += noise
     contrast, lift = rng.uniform(0.8, 1.15), rng.uniform(-0.03, 0.05)
     saturation = rng.uniform(0.65, 1.15)
-    # Contrast about the middle, then away from grey: both at once, as they are linear; the last column is added.
+    # Contrast about the middle, then away from gray: both at once, as they are linear; the last column is added.
     colours = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
     change = np.column_stack([colours, np.full(3, 0.5 + lift - 0.5 * contrast)]) * 255
     shown = cv2.transform(_srgb(image), change)

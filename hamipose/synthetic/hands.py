@@ -1,4 +1,4 @@
-"""One labelled picture of one left hand, from nothing but (look, seed, index, size)."""
+"""One labeled picture of one left hand, from nothing but (look, seed, index, size)."""
 
 from dataclasses import dataclass
 from functools import lru_cache

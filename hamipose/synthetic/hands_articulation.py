@@ -15,7 +15,7 @@ Vector = Float[np.ndarray, "3"]
 
 #: Bones that move, of the left arm; thumb is finger 1.
 _BONES = ("wrist.L", *(f"finger{f}-{j}.L" for f in range(1, 6) for j in (1, 2, 3)))
-# Half the thickness of each phalanx and of the palm, metres, on the reference adult.
+# Half the thickness of each phalanx and of the palm, meters, on the reference adult.
 _RADIUS_M = {"thumb": (0.0105, 0.0095, 0.0085), "finger": (0.0085, 0.0075, 0.0065)}
 _PALM_RADIUS_M = 0.0115
 _STEPS = np.linspace(0.0, 1.0, 5)
@@ -35,8 +35,8 @@ class HandArticulation:
 
     Args:
         bones: name of each bone.
-        heads: where each bone starts, metres.
-        tips: where thumb, index, middle, ring and little finger end, metres.
+        heads: where each bone starts, meters.
+        tips: where thumb, index, middle, ring and little finger end, meters.
     """
 
     def __init__(self, bones: Sequence[str], heads: Float[np.ndarray, "bone 3"], tips: Float[np.ndarray, "5 3"]):
@@ -114,7 +114,7 @@ class HandArticulation:
         return np.stack(fingers, 1)
 
     def penetration_m(self, poses: Sequence[HandPose]) -> Float[np.ndarray, " pose"]:
-        """Sum over pairs of phalanges, and of phalanges and the palm, of how deep one is inside the other, metres."""
+        """Sum over pairs of phalanges, and of phalanges and the palm, of how deep one is inside the other, meters."""
         rotations = self.rotations(poses)
         chains = self.chains(rotations)
         wrist, turn = self._at["wrist.L"], rotations[:, self._number["wrist.L"]]

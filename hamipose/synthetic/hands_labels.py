@@ -1,4 +1,4 @@
-"""Labels of a hand: joints in pixels and metres, and by ray tests what the camera sees of them."""
+"""Labels of a hand: joints in pixels and meters, and by ray tests what the camera sees of them."""
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from hamipose.synthetic.scene import Camera
 
 __all__ = ["label_hand"]
 
-# How far under the skin a joint may lie along the ray that sees it, metres for a hand of 0.185 m. Another finger in
+# How far under the skin a joint may lie along the ray that sees it, meters for a hand of 0.185 m. Another finger in
 # front of it is twice as thick at least.
 _DEPTH_M = {"wrist": 0.036, "thumb_mcp": 0.03, "mcp": 0.022, "pip": 0.017, "dip": 0.015, "tip": 0.013}
 

@@ -129,7 +129,7 @@ def sample_hand_pose(rng: np.random.Generator, family: str | None = None) -> Han
     spread = rng.uniform(*kind.spread)
     for finger, states in zip(FINGERS, kind.fingers, strict=True):
         state = states[rng.integers(len(states))]
-        loose = 22.0 if state == "any" else 6.0  # neighbours of one state move much alike
+        loose = 22.0 if state == "any" else 6.0  # neighbors of one state move much alike
         mcp, pip = (v + loose * rng.standard_normal() for v in shared[state])
         angles |= {f"{finger}_mcp": mcp, f"{finger}_pip": pip, f"{finger}_dip": rng.uniform(0.25, 0.7) * pip}
         outer = {"index": 1.0, "middle": 0.0, "ring": 0.6, "little": 1.2}[finger]

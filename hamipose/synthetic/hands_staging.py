@@ -145,7 +145,7 @@ def stage_hand(
     facing: list[str] | None = None,
     roll_deg: float | None = None,
 ) -> tuple[Scene, Float[np.ndarray, "21 3"]]:
-    """The whole scene for a hand, in the given look, and the joints in its world (z up, metres)."""
+    """The whole scene for a hand, in the given look, and the joints in its world (z up, meters)."""
     photo = look == "photo"
     turn = turned_to_camera(rng, hand, facing, roll_deg)
     points = hand.points_m @ turn.T

@@ -22,7 +22,7 @@ _FINER = 5.0
 
 @dataclass
 class Hand:
-    """One posed left hand with its forearm, metres, the wrist at the origin, axes of the body at rest.
+    """One posed left hand with its forearm, meters, the wrist at the origin, axes of the body at rest.
 
     Attributes:
         vertices_m, normals: of the skin.

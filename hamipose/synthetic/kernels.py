@@ -30,9 +30,9 @@ class World:
     # rows: normal, place on the cloth, (along the limb, hairline, blotch)
     vertices: wp.array2d(dtype=wp.vec3)
     wardrobe: wp.array(dtype=wp.float32)
-    # rows: first colour, second colour, (scale, gloss, noise), (pattern, -, -)
+    # rows: first color, second color, (scale, gloss, noise), (pattern, -, -)
     materials: wp.array2d(dtype=wp.vec3)
-    # rows: towards, colour, (spread, -, -)
+    # rows: towards, color, (spread, -, -)
     lights: wp.array2d(dtype=wp.vec3)
     light_count: wp.int32
     sky: wp.vec3
@@ -52,7 +52,7 @@ class World:
 @wp.func
 @no_type_check
 def same_surface(world: wp.array(dtype=World), a: Hit, b: Hit):
-    """Whether two neighbouring rays meet one smooth surface, so that one of them may be shaded for both."""
+    """Whether two neighboring rays meet one smooth surface, so that one of them may be shaded for both."""
     if a.kind == 0 and b.kind == 0:
         return True
     if a.kind != b.kind or wp.dot(a.normal, b.normal) < 0.8:

@@ -1,4 +1,4 @@
-"""Labels read off the scene: joints in pixels and metres, what the camera sees of them, mask and box."""
+"""Labels read off the scene: joints in pixels and meters, what the camera sees of them, mask and box."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from hamipose.synthetic.scene import Camera
 
 __all__ = ["Labels", "box_of", "label", "run_lengths", "visibility"]
 
-# How far under the surface a point may lie when the camera looks straight at it, metres for a body of 1.65 m; and the
+# How far under the surface a point may lie when the camera looks straight at it, meters for a body of 1.65 m; and the
 # parts of the surface that may be what the camera sees there.
 _DEPTH_M = {
     "shoulder": 0.15,
@@ -53,7 +53,7 @@ class Labels:
     Attributes:
         keypoints_px: in pixels of the picture, also where they lie outside it.
         visibility: 2 visible, 1 hidden by the body itself or by something in the way, 0 outside the picture.
-        joints_m: in the camera's axes, metres.
+        joints_m: in the camera's axes, meters.
     """
 
     keypoints_px: Float[np.ndarray, "keypoint 2"]

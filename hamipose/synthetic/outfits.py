@@ -1,4 +1,4 @@
-"""What a person wears: colours, fabrics, lengths of sleeves and legs, hair, and how loosely cloth hangs."""
+"""What a person wears: colors, fabrics, lengths of sleeves and legs, hair, and how loosely cloth hangs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ SETTINGS = (
 )
 
 
-def _colours(hexes: str) -> Float[np.ndarray, "colour 3"]:
+def _colours(hexes: str) -> Float[np.ndarray, "color 3"]:
     return np.array([list(bytes.fromhex(h)) for h in hexes.split()]) / 255
 
 
@@ -59,7 +59,7 @@ def dress(
     Args:
         rng: where the choices come from.
         materials: gains rows.
-        look: ``"plain"``: flat colours of any kind, now and then two; ``"photo"``: cloth and skin as they come.
+        look: ``"plain"``: flat colors of any kind, now and then two; ``"photo"``: cloth and skin as they come.
         eye_m: place of the left eye on the body at rest.
     """
     photo = look == "photo"
@@ -136,7 +136,7 @@ def _fronts(rng: np.random.Generator, w: dict[str, Any], garment: Callable[[floa
 def cloth_offset_m(
     rng: np.random.Generator, surface: Bodies, wardrobe: Float[np.ndarray, " setting"]
 ) -> Float[np.ndarray, " vertex"]:
-    """How far clothes, shoes and hair stand off the skin, metres."""
+    """How far clothes, shoes and hair stand off the skin, meters."""
     w = dict(zip(SETTINGS, wardrobe, strict=True))
     part, along = surface.part, surface.along
     top, bottom, shoe, volume = rng.uniform(0.002, 0.018), rng.uniform(0.002, 0.018), 0.008, rng.uniform(0.006, 0.03)

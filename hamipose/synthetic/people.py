@@ -1,4 +1,4 @@
-"""One labelled picture of one person, from nothing but (look, seed, index, size)."""
+"""One labeled picture of one person, from nothing but (look, seed, index, size)."""
 
 import copy
 from dataclasses import dataclass

@@ -191,7 +191,7 @@ class Renderer:
         to_corners = _CORNERS @ np.linalg.inv(np.stack(scene.solids.frame)).swapaxes(1, 2)
         corners = np.stack(scene.solids.centre_m)[:, None] + to_corners
         at, in_front = self._projected(corners)
-        # Rays pass a quarter of a pixel from its centre; the rest is for their rounding.
+        # Rays pass a quarter of a pixel from its center; the rest is for their rounding.
         low = np.ceil(np.clip(at.min(1)[:, :2] - 0.3, 0, [width, height])).astype(int)
         high = np.floor(np.clip(at.max(1)[:, :2] + 0.3, -1, [width - 1, height - 1])).astype(int) + 1
         for k, ((left, top), (right, bottom), bounded) in enumerate(zip(low, high, in_front, strict=True)):

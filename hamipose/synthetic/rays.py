@@ -19,7 +19,7 @@ class Things:
     mesh: wp.uint64
     # the same triangles, each a group
     singles: wp.uint64
-    # rows: centre, three rows of the frame, (kind, radius, material)
+    # rows: center, three rows of the frame, (kind, radius, material)
     solids: wp.array2d(dtype=wp.vec3)
     count: wp.int32
     body_centre: wp.vec3
@@ -48,7 +48,7 @@ def past_sphere(start: wp.vec3, way: wp.vec3, centre: wp.vec3, radius: float):
 @wp.func
 @no_type_check
 def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: wp.vec3, far: float):
-    """Distance to a solid (far where it is missed) and the outward normal there, not normalised."""
+    """Distance to a solid (far where it is missed) and the outward normal there, not normalized."""
     t_best = far
     normal = wp.vec3(0.0, 0.0, 0.0)
     centre = solids[k, 0]

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 __all__ = ["PATTERNS", "SOLIDS", "Camera", "Lights", "Materials", "Scene", "Solids"]
 
-#: How a material varies between its two colours; positions are what the renderer knows.
+#: How a material varies between its two colors; positions are what the renderer knows.
 PATTERNS = ("plain", "rings", "stripes", "checks", "dots", "blots", "tartan", "planks", "bricks", "grain", "flowers")
 #: Shapes of solids; positions are what the renderer knows. Each fills [-1, 1]^3 of its own frame.
 SOLIDS = ("box", "ellipsoid", "cylinder")
@@ -15,7 +15,7 @@ SOLIDS = ("box", "ellipsoid", "cylinder")
 
 @dataclass
 class Camera:
-    """A pinhole camera. Its axes: x to the image's right, y down, z forward. First pixel's centre: (0, 0).
+    """A pinhole camera. Its axes: x to the image's right, y down, z forward. First pixel's center: (0, 0).
 
     Attributes:
         position_m: in the world.
@@ -36,11 +36,11 @@ class Camera:
         return np.array([[self.focal_px, 0, (width - 1) / 2], [0, self.focal_px, (height - 1) / 2], [0, 0, 1.0]])
 
     def to_camera(self, points_m: Float[np.ndarray, "*point 3"]) -> Float[np.ndarray, "*point 3"]:
-        """World metres → metres in the camera's axes."""
+        """World meters → meters in the camera's axes."""
         return (points_m - self.position_m) @ self.rotation.T
 
     def project(self, points_m: Float[np.ndarray, "*point 3"]) -> Float[np.ndarray, "*point 2"]:
-        """World metres → pixels."""
+        """World meters → pixels."""
         pixel = self.to_camera(points_m) @ self.intrinsics.T
         return pixel[..., :2] / np.maximum(pixel[..., 2:], 1e-6)
 
@@ -67,12 +67,12 @@ class Lights:
 
 @dataclass
 class Materials:
-    """One row a material, colours in sRGB.
+    """One row a material, colors in sRGB.
 
     Attributes:
-        first, second: the two colours between which the pattern changes.
+        first, second: the two colors between which the pattern changes.
         pattern: position in `PATTERNS`.
-        scale: periods of the pattern per metre.
+        scale: periods of the pattern per meter.
         gloss: strength of the highlight.
         noise: standard deviation of fine texture, relative.
     """
@@ -103,7 +103,7 @@ class Solids:
         kind: position in `SOLIDS`.
         centre_m: in the world.
         frame: row i is the solid's i-th axis divided by its half size, so a point p is inside where all of
-            frame · (p - centre) lie in [-1, 1] (box).
+            frame · (p - center) lie in [-1, 1] (box).
         material: row of `Materials`.
     """
 
@@ -128,7 +128,7 @@ class Scene:
         ground_m: height of the floor; None: there is none.
         ground_material: row of `materials`.
         far: the background at infinity, linear RGB, of any size, shown over the whole image.
-        skin_of_vertex: offset along the normal (clothes, hair), metres.
+        skin_of_vertex: offset along the normal (clothes, hair), meters.
         normals: shading normals of the body.
         blotch: slow relative variation of brightness over the body.
         wardrobe: which material covers which part of the body up to where; see `outfits`.

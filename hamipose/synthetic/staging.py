@@ -63,7 +63,7 @@ def _level_axes(forward: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
 
 
 def draw_lights(rng: np.random.Generator, look: str, camera: Camera) -> Lights:
-    """One hard light (plain), or one or two soft ones of warm or cold colour (photo), and light from all around."""
+    """One hard light (plain), or one or two soft ones of warm or cold color (photo), and light from all around."""
 
     def towards(low: float, high: float) -> Float[np.ndarray, "3"]:
         azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(low, high))
@@ -94,7 +94,7 @@ def _upright(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
 
 
 def draw_material(rng: np.random.Generator, materials: Materials, look: str) -> int:
-    """The row of a new material for things: one colour (plain), or a pattern (photo)."""
+    """The row of a new material for things: one color (plain), or a pattern (photo)."""
     if look == "plain":
         return materials.add(rng.uniform(0, 1, 3))
     first = rng.uniform(0.2, 0.9) * (1 + rng.normal(0, 0.12, 3))

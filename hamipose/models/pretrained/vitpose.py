@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from hamipose.errors import InputError
 from hamipose.heatmaps import decode
-from hamipose.models.pretrained.start import Start
+from hamipose.models.pretrained.start import PersonNetwork
 from hamipose.skeletons import COCO17
 
 __all__ = ["PREFIX", "VitPose", "is_vitpose", "read_vitpose"]
@@ -24,7 +24,7 @@ __all__ = ["PREFIX", "VitPose", "is_vitpose", "read_vitpose"]
 PREFIX = "vitpose:"
 
 
-class VitPose(Start):
+class VitPose(PersonNetwork):
     """A ViTPose network, which sees the middle of a square crop.
 
     The last layer of its simple decoder is a 3 × 3 convolution: here it is a 1 × 1 convolution of the 3 × 3
@@ -138,9 +138,14 @@ def read_vitpose(path: str | Path) -> VitPose:
     height, width = config.backbone_config.image_size
     larger = config.scale_factor if config.use_simple_decoder else 4  # of the features' sides, to those of heatmaps
     stride = config.backbone_config.patch_size[0] / larger
-    if config.num_labels != len(COCO17) or stride != Start.stride or width > height or (height - width) % (2 * stride):
+    if (
+        config.num_labels != len(COCO17)
+        or stride != PersonNetwork.stride
+        or width > height
+        or (height - width) % (2 * stride)
+    ):
         raise InputError(
             f"{path} has {config.num_labels} keypoints, sees {height} × {width} px and has a cell for every {stride:g} "
-            f"px; expected the 17 of COCO, images that are not wider than high, and a cell for every {Start.stride} px"
+            f"px; expected the 17 of COCO, images that are not wider than high, and a cell for every {PersonNetwork.stride} px"
         )
     return VitPose(model).eval()

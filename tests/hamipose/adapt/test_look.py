@@ -14,7 +14,7 @@ SIDE = 32
 
 
 class Edges(Predictor):
-    """Each keypoint is where the picture is brightest in one of its colours."""
+    """Each keypoint is where the picture is brightest in one of its colors."""
 
     def __init__(self, sign: int):
         self.network, self.passes = torch.nn.Identity(), 1

@@ -15,7 +15,7 @@ GOOD = Signs(confidence=0.5, mirror_agreement=0.8, turn_agreement=0.7, variety=0
 
 
 class Blobs(Predictor):
-    """Finds spots by their colours: keypoint k glows in shade k, and mirrored pictures exchange left and right."""
+    """Finds spots by their colors: keypoint k glows in shade k, and mirrored pictures exchange left and right."""
 
     def __init__(self, noise: float = 0.0, frozen: bool = False):
         self.network, self.passes = torch.nn.Identity(), 1

@@ -32,7 +32,7 @@ def build(path: Path) -> HamiPoseCLI:
 
 
 def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:
-    """All labelled sets that a config names, those behind unlabelled targets too."""
+    """All labeled sets that a config names, those behind unlabeled targets too."""
     targets = [t.dataset for t in data.target if isinstance(t, Unlabelled)]
     sets = [data.source, *targets, data.validation, *data.report.values()]
     assert len(sets) >= 2

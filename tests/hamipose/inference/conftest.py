@@ -39,7 +39,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Seven frames, each of one grey."""
+    """Seven frames, each of one gray."""
     path = tmp_path / "clip.mp4"
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
     for grey in range(0, 210, 30):

@@ -215,7 +215,7 @@ def test_what_was_adapted_is_used_like_its_start(runs: dict[str, Path], tmp_path
     assert model.info.skeleton == "body16"
     assert model.info.statistics == "unknown"
     assert (model.passes, model.upright) == ((3, True) if kind == "blazepose" else (1, False))
-    assert model.expects_people
+    assert model.finds_people
     teacher = evaluated(checkpoint := read_checkpoint(path), model_info(checkpoint, 256))
     assert torch.equal(model.heatmaps(crops), teacher(normalise(crops)).detach())
     folder = save_folder(tmp_path / "model", model.network, model.info)

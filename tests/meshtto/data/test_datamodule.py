@@ -264,7 +264,7 @@ def test_mesh_data_rejects_labels_of_another_body(tmp_path: Path):
         lightning_module = type("Module", (), {"body": type("Body", (), {"name": "builtin"})})
 
     data.trainer = Trainer()  # type: ignore[assignment]
-    with pytest.raises(InputError, match="labels of Labelled belong to the body SMPL, the run's body is builtin"):
+    with pytest.raises(InputError, match="labels of Labeled belong to the body SMPL, the run's body is builtin"):
         data.setup("fit")
     Trainer.lightning_module.body.name = "SMPL"
     data.setup("fit")

@@ -121,12 +121,12 @@ def test_evaluate_rejects_labels_of_another_body(labeled: Labelled, tmp_path: Pa
     """Their coefficients would be those of some other person, and the figures plausible."""
     monkeypatch.setattr(Labelled, "labels_of", "SMPL")
     np.savez(tmp_path / "a.npz", joints_m=np.zeros((COUNT, 14, 3)))
-    with pytest.raises(InputError, match="labels of Labelled belong to the body SMPL, --body builtin is builtin"):
+    with pytest.raises(InputError, match="labels of Labeled belong to the body SMPL, --body builtin is builtin"):
         evaluate(read_predictions(tmp_path / "a.npz", labeled), labeled)
 
 
 def without(labeled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list[str]) -> None:
-    """No meshes; joints a metre aside, and of some people not all of them known."""
+    """No meshes; joints a meter aside, and of some people not all of them known."""
     whole = Labelled.__getitem__
 
     def item(self: Labelled, index: int) -> MeshSample:

@@ -1,4 +1,4 @@
-"""Tiny runs of the real thing: the built-in body as coloured dots, 32 px, and a network of a few hundred thousand
+"""Tiny runs of the real thing: the built-in body as colored dots, 32 px, and a network of a few hundred thousand
 numbers.
 """
 

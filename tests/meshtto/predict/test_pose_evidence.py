@@ -67,7 +67,7 @@ def test_predict_ignores_low_confidence_keypoints(pose_checkpoint: Path, checkpo
 def test_pose_model_equals_hamipose_predict(
     what: str, pose_checkpoint: Path, checkpoint: Path, tmp_path: Path, request: pytest.FixtureRequest
 ):
-    """hamipose predict, then its file as --keypoints: the same meshes, up to the file's hundredths of a pixel."""
+    """Hamipose predict, then its file as --keypoints: the same meshes, up to the file's hundredths of a pixel."""
     source = str(request.getfixturevalue(what))
     found, one, other = (tmp_path / name for name in ("found", "one", "other"))
     assert hamipose_main(["predict", source, "--checkpoint", str(pose_checkpoint), "--out", str(found)]) == 0

@@ -133,7 +133,7 @@ def test_an_hrnet_is_read_shown_people_and_saved(tmp_path: Path):
     torch.save(random(hrnet()), path)
     model = load(path, device="cpu")
     assert (model.info.backbone, model.info.image_size, model.skeleton.name) == ("hrnet_w32", 384, "coco17")
-    assert model.expects_people
+    assert model.finds_people
     assert not model.upright
     image = np.zeros((100, 200, 3), np.uint8)
     # A wide box fits into the middle three quarters of the square, a high one fills its height.
