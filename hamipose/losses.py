@@ -87,7 +87,7 @@ def bernoulli_kl(
         raise ValueError(f'reduction is {reduction!r}: expected "mean" or "sum"')
     z, wanted = at_least_single(logits), at_least_single(target)
     entropy = -torch.special.xlogy(wanted, wanted) - torch.special.xlogy(1 - wanted, 1 - wanted)
-    divergence = F.binary_cross_entropy_with_logits(z, wanted, reduction="none") - entropy
+    divergence: Tensor = F.binary_cross_entropy_with_logits(z, wanted, reduction="none") - entropy
     if weight is not None and weight.ndim == 4:
         divergence = divergence * weight
     per_map = divergence.sum((2, 3))

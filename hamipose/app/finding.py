@@ -59,11 +59,11 @@ def picture_rows(
 
 def _photo_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
     """Rows of all people; the keypoints of several have the person's number behind their names."""
-    rows = []
+    rows: list[Row] = []
     for number, person in enumerate(people, 1):
         suffix = f" ({number})" if len(people) > 1 else ""
         own = picture_rows(person.keypoints_px, person.confidence, skeleton)
-        rows += [(name + suffix, *values) for name, *values in own]
+        rows += [(name + suffix, x, y, sure) for name, x, y, sure in own]
     return rows
 
 

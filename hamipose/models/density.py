@@ -19,6 +19,6 @@ class Density(nn.Module):
         self.network = network
 
     def forward(self, images: Float[torch.Tensor, "batch 3 height width"]) -> Float[torch.Tensor, "batch keypoint h w"]:
-        """Normalized images → exp(map − its maximum)."""
+        """Return exp(map − its maximum) of normalized images."""
         maps = self.network(images).float()
         return (maps - maps.amax((2, 3), keepdim=True)).exp()

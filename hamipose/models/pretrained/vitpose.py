@@ -41,6 +41,7 @@ class VitPose(PersonNetwork):
         last = model.head.conv
         self.kernel = last.kernel_size[0]
         self.final = nn.Conv2d(self.kernel**2 * last.in_channels, last.out_channels, 1)
+        assert self.final.bias is not None
         with torch.no_grad():
             self.final.weight.copy_(last.weight.reshape(last.out_channels, -1, 1, 1))
             self.final.bias.copy_(last.bias)
@@ -146,6 +147,7 @@ def read_vitpose(path: str | Path) -> VitPose:
     ):
         raise InputError(
             f"{path} has {config.num_labels} keypoints, sees {height} × {width} px and has a cell for every {stride:g} "
-            f"px; expected the 17 of COCO, images that are not wider than high, and a cell for every {PersonNetwork.stride} px"
+            "px; expected the 17 of COCO, images that are not wider than high, and a cell for every "
+            f"{PersonNetwork.stride} px"
         )
     return VitPose(model).eval()
