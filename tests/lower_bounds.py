@@ -48,7 +48,9 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", ROOT], check=True)
-    code = subprocess.run([python, "-m", "pytest", "-n", "2", "--dist", "loadgroup"], cwd=ROOT).returncode
+    code = subprocess.run(
+        [python, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"], cwd=ROOT
+    ).returncode
     if code == 0:
         result = ROOT / "benchmarks/results/lower_bounds.txt"
         result.write_text("# make lower-bounds passed the tests with\n" + "\n".join(wanted) + "\n")

@@ -56,7 +56,7 @@ def test_the_crops_are_those_that_predict_reads_keypoints_from(
     samples = list(open_footage(str(dots / "dark/images")).samples)
     assert len(people) == len(samples)
     for sample, index in zip(samples[:3], range(3), strict=True):
-        expected = np.stack([model._crop(sample)])
+        expected = np.stack([model._crop(sample.box_px, sample.rotation_deg)])
         for _ in range(model.passes - 1):
             expected = model._closer([sample], expected)
         found = people[index]

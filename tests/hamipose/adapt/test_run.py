@@ -22,6 +22,7 @@ from hamipose.skeletons import BODY16
 from hamipose.tables.predictions import read_predictions
 from hamipose.types import UnlabelledSample
 
+SHORT = ["--batch-size", "4", "--steps", "5"]
 SMALL = ["--backbone", "resnet10t", "--size", "32", "--batch-size", "4", "--start-steps", "10", "--steps", "5"]
 
 
@@ -46,6 +47,15 @@ def adapted(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(adapted: Path, tmp_path: Path) -> Path:
     """A copy to break."""
     return shutil.copytree(adapted, tmp_path / "out")
+
+
+@pytest.fixture
+def tiny_start(tmp_path: Path) -> Path:
+    info = ModelInfo("body16", "test_resnet", (8, 8, 8), 32, "SourceOnly")
+    network = info.network()
+    with torch.no_grad():
+        network.final.bias.copy_(torch.linspace(0.2, 0.8, len(BODY16)))  # confidences that differ by keypoint
+    return save_folder(tmp_path / "start", network, info)
 
 
 @pytest.mark.slow
@@ -127,7 +137,7 @@ def test_before_is_the_model_that_adaptation_started_from(dots: Path, out: Path,
 
 
 @pytest.mark.slow
-def test_training_holds_no_picture_of_the_footage(dots: Path, tmp_path: Path, monkeypatch):
+def test_training_holds_no_picture_of_the_footage(dots: Path, tiny_start: Path, tmp_path: Path, monkeypatch):
     held = []
 
     def counting(arguments: list[str]) -> object:
@@ -136,8 +146,8 @@ def test_training_holds_no_picture_of_the_footage(dots: Path, tmp_path: Path, mo
         return run(arguments)
 
     monkeypatch.setattr("hamipose.cli.training.run", counting)
-    assert main(command(dots, tmp_path / "out", *SMALL)) == 0
-    assert held == [0, 0]
+    assert main(command(dots, tmp_path / "out", *SHORT, "--start", str(tiny_start))) == 0
+    assert held == [0]
 
 
 def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture):
@@ -196,11 +206,14 @@ def test_labels_that_cannot_be_scored_cost_no_training(tmp_path: Path, dots: Pat
 
 
 @pytest.mark.slow
-def test_another_tools_predictions_label_the_footage(dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_another_tools_predictions_label_the_footage(
+    dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
     """A file as `predict` writes it; another file is another request."""
     out, teacher = tmp_path / "out", tmp_path / "predictions.json"
     teacher.write_text((dots / "dark/annotations.json").read_text())
-    asked = command(dots, out, *SMALL, "--teacher", str(teacher))
+    short = [*SHORT, "--start", str(tiny_start)]
+    asked = command(dots, out, *short, "--teacher", str(teacher))
     assert main(asked) == 0
     config = yaml.safe_load((out / "adapted/config.yaml").read_text())
     assert config["model"]["init_args"]["adaptation"]["labels"] == "predictions"
@@ -211,12 +224,14 @@ def test_another_tools_predictions_label_the_footage(dots: Path, tmp_path: Path,
     columns = read_run(out / "adapted")
     assert set(columns["train/confidence"].values()) == {1.0}
     capsys.readouterr()
-    assert main(command(dots, out, *SMALL)) == 2
+    assert main(command(dots, out, *short)) == 2
     assert f"--teacher {teacher}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch):
+def test_people_are_looked_for_once(
+    dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
+):
     """Every picture has two people, one has nobody; the run learns from all of them, by a file that it goes on with."""
 
     class Halves(PersonDetector):
@@ -231,7 +246,7 @@ def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.C
     detector = Halves()
     monkeypatch.setattr("hamipose.adapt.run.open_detector", lambda given, least: detector)
     out, pictures = tmp_path / "out", len(list((dots / "dark/images").iterdir()))
-    asked = command(dots, out, *SMALL, "--detector", "halves")
+    asked = command(dots, out, *SHORT, "--start", str(tiny_start), "--detector", "halves")
     assert main(asked) == 0
     people = f"{2 * pictures - 2} people found in {pictures} pictures; none in 1 of them"
     assert people in capsys.readouterr().out
@@ -248,15 +263,6 @@ def test_people_are_looked_for_once(dots: Path, tmp_path: Path, capsys: pytest.C
     detector.least = 0.7
     assert main(asked) == 2
     assert "least 0.7" in capsys.readouterr().err
-
-
-@pytest.fixture
-def tiny_start(tmp_path: Path) -> Path:
-    info = ModelInfo("body16", "test_resnet", (8, 8, 8), 32, "SourceOnly")
-    network = info.network()
-    with torch.no_grad():
-        network.final.bias.copy_(torch.linspace(0.2, 0.8, len(BODY16)))  # confidences that differ by keypoint
-    return save_folder(tmp_path / "start", network, info)
 
 
 @pytest.mark.slow
