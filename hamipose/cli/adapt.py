@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> None:
         "adapt_steps": given.steps,
         "trained": given.trained,
     }
-    opened = None if given.start is None else open_given(given.start)
+    opened = None if start is None else open_given(start)
     pretrained = opened is not None and isinstance(opened.network, Start)
     if given.trained is not None and not pretrained:
         raise InputError("--trained is given without a pretrained network in --start, such as blazepose-full")

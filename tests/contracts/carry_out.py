@@ -10,15 +10,11 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from lightning.pytorch.cli import LightningCLI
-
 SECONDS = 400
 
 
-def hasten(module: Any, verb: str) -> None:
-    """Leave out what has nothing to do with processes: parsers of other verbs, and the page that shows a run."""
-    skipped = LightningCLI.subcommands()[verb]
-    module.Application.subcommands = staticmethod(lambda: {verb: skipped})
+def hasten(module: Any) -> None:
+    """Leave out what has nothing to do with processes: the page that shows a run."""
     if hasattr(module, "write_run_page"):
         module.write_run_page = lambda folder: None
 
@@ -28,6 +24,6 @@ if __name__ == "__main__":
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         print(f"begun: {name}", file=sys.stderr, flush=True)
         module = import_module(f"{package}.cli.training")
-        hasten(module, words[0])
+        hasten(module)
         module.run(words)
         faulthandler.cancel_dump_traceback_later()

@@ -34,9 +34,9 @@ def broken_yaml(rng: random.Random, tree: Any) -> bytes:
 
 @pytest.fixture
 def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command line's parser is made once and for one verb: it takes half a second, and is not what is wrong here."""
+    """A command line's parser is made once: it takes half a second, and is not what is wrong here."""
     made: dict[type, dict[str, Any]] = {}
-    make, verbs = LightningCLI.setup_parser, LightningCLI.subcommands
+    make = LightningCLI.setup_parser
 
     def setup_parser(self: LightningCLI, *args: Any, **kwargs: Any) -> None:
         if type(self) not in made:
@@ -46,7 +46,6 @@ def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
         vars(self).update(made[type(self)])
 
     monkeypatch.setattr(LightningCLI, "setup_parser", setup_parser)
-    monkeypatch.setattr(LightningCLI, "subcommands", staticmethod(lambda: {"fit": verbs()["fit"]}))
 
 
 @pytest.mark.slow

@@ -319,6 +319,7 @@ def test_the_start_that_ships_is_the_default(
 ):
     """Unless one is to be trained, which options of the network ask for, too."""
     monkeypatch.setitem(PEOPLE.__dict__, "folder", tiny_start)
+    other = shutil.copytree(tiny_start, tmp_path / "other")
     requests: list[Any] = []
     monkeypatch.setattr("hamipose.adapt.run.adapt", lambda request, machine, say: requests.append(request))
     out = tmp_path / "out"
@@ -326,7 +327,7 @@ def test_the_start_that_ships_is_the_default(
         ([], tiny_start),
         (["--start", "train"], None),
         (["--backbone", "resnet18"], None),
-        (["--start", "other.ckpt"], Path("other.ckpt")),
+        (["--start", str(other)], other),
     ):
         assert main(command(dots, out, *options)) == 0
         assert requests[-1].start == start
