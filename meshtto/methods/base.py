@@ -37,9 +37,9 @@ from meshtto.methods.options import (
     RegressorOptions,
     TestTimeOptions,
     TrainingOptions,
+    dict_of_test_time,
     network_to_dict,
     phase_to_dict,
-    test_time_to_dict,
 )
 from meshtto.methods.phases import check_phases
 from meshtto.methods.recover import clone_inference_tensors, pass_bytes, recover
@@ -91,7 +91,7 @@ class MeshMethod(BackwardAsForward):
             {
                 "method": type(self).__name__,
                 "regressor": network_to_dict(regressor),
-                "test_time": test_time_to_dict(test_time),
+                "test_time": dict_of_test_time(test_time),
                 "loss": asdict(loss),
                 "crop": None,  # height and width, known once the data module is
             }

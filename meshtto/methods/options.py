@@ -12,10 +12,10 @@ __all__ = [
     "RegressorOptions",
     "TestTimeOptions",
     "TrainingOptions",
+    "dict_of_test_time",
     "network_to_dict",
     "phase_to_dict",
     "test_time_from_dict",
-    "test_time_to_dict",
 ]
 
 
@@ -164,10 +164,10 @@ def network_to_dict(options: RegressorOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in ("kind", "backbone", "iterations", "width", "body")}
 
 
-def test_time_to_dict(options: TestTimeOptions) -> dict[str, Any]:
+def dict_of_test_time(options: TestTimeOptions) -> dict[str, Any]:
     """Return test-time options as plain values for a checkpoint.
 
-    >>> test_time_from_dict(test_time_to_dict(TestTimeOptions())).phases[0].rule.lr
+    >>> test_time_from_dict(dict_of_test_time(TestTimeOptions())).phases[0].rule.lr
     1e-05
     """
     phases = [phase_to_dict(phase) for phase in options.phases]
@@ -181,7 +181,7 @@ def phase_to_dict(phase: Phase) -> dict[str, Any]:
 
 
 def test_time_from_dict(content: dict[str, Any]) -> TestTimeOptions:
-    """Invert :func:`test_time_to_dict`."""
+    """Invert :func:`dict_of_test_time`."""
     phases = []
     for phase in content["phases"]:
         rule = dict(phase["rule"])

@@ -15,7 +15,7 @@ from hamipose.errors import InputError
 from meshtto.cli import HELP, main
 from meshtto.data.datasets.h36m import _SUBJECTS
 from meshtto.experiments.rows import PAPER
-from meshtto.methods.options import test_time_to_dict
+from meshtto.methods.options import dict_of_test_time
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
 
@@ -131,7 +131,7 @@ def test_table_row_eft_equals_eft_defaults():
     options = [word for key, value in line.options.items() for word in (f"--{key}", value)]
     model = build(CONFIGS / line.training.config, *options).model
     defaults = inspect.signature(EFT).parameters
-    assert test_time_to_dict(model.test_time) == test_time_to_dict(defaults["test_time"].default)
+    assert dict_of_test_time(model.test_time) == dict_of_test_time(defaults["test_time"].default)
     assert model.loss_weights == defaults["loss"].default
 
 

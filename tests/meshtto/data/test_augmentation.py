@@ -202,7 +202,7 @@ def test_read_occluders_rejects_code(tmp_path, capsys):
     with pytest.raises(InputError, match="does not exist"):
         read_occluders(str(tmp_path / "none.npy"))
     np.save(tmp_path / "flat.npy", np.zeros((2, 5)))
-    with pytest.raises(InputError, match="expected pictures"):
+    with pytest.raises(InputError, match="expected images"):
         read_occluders(str(tmp_path / "flat.npy"))
 
 

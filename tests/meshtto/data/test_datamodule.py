@@ -253,10 +253,10 @@ def test_batch_moves_to_a_device(tmp_path: Path):
 
 
 def test_mesh_data_rejects_labels_of_another_body(tmp_path: Path):
-    class Labelled(Few):
+    class Labeled(Few):
         labels_of = "SMPL"
 
-    data = MeshData(train=[Labelled(tmp_path, 2)])
+    data = MeshData(train=[Labeled(tmp_path, 2)])
 
     class Trainer:
         world_size, global_rank, global_step = 1, 0, 0

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.figures
 COUNT = 5
 
 
-class Labelled(MeshDataset):
+class Labeled(MeshDataset):
     """Meshes without pictures."""
 
     def __init__(self) -> None:
@@ -58,16 +58,16 @@ class Labelled(MeshDataset):
 
 
 @pytest.fixture(scope="module")
-def labeled() -> Labelled:
-    return Labelled()
+def labeled() -> Labeled:
+    return Labeled()
 
 
-def scores(labeled: Labelled, path: Path, **arrays: np.ndarray) -> dict:
+def scores(labeled: Labeled, path: Path, **arrays: np.ndarray) -> dict:
     np.savez(path, **arrays)
     return evaluate(read_predictions(path, labeled), labeled)
 
 
-def test_evaluate_ground_truth_in_any_format_has_zero_error(labeled: Labelled, tmp_path: Path):
+def test_evaluate_ground_truth_in_any_format_has_zero_error(labeled: Labeled, tmp_path: Path):
     shape, body = labeled.shape.numpy(), load_body()
     joints = body.evaluation_joints(labeled.vertices).numpy()
     for name, arrays, count in (
@@ -82,7 +82,7 @@ def test_evaluate_ground_truth_in_any_format_has_zero_error(labeled: Labelled, t
         assert found["protocol"]["joints"].startswith("14")
 
 
-def test_evaluate_translation_affects_only_pve_and_rotation_not_pa_mpjpe(labeled: Labelled, tmp_path: Path):
+def test_evaluate_translation_affects_only_pve_and_rotation_not_pa_mpjpe(labeled: Labeled, tmp_path: Path):
     vertices = labeled.vertices.numpy()
     found = scores(labeled, tmp_path / "a.npz", vertices_m=vertices + np.float32([0.1, 0, 0]))["errors_mm"]
     assert found["pve"] == pytest.approx(100, abs=0.1)
@@ -93,7 +93,7 @@ def test_evaluate_translation_affects_only_pve_and_rotation_not_pa_mpjpe(labeled
     assert found["mpjpe"] > 20
 
 
-def test_read_predictions_sorts_rows_by_index(labeled: Labelled, tmp_path: Path):
+def test_read_predictions_sorts_rows_by_index(labeled: Labeled, tmp_path: Path):
     order = np.array([3, 0, 4, 1, 2])
     found = scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy()[order], index=order)
     assert found["errors_mm"]["pve"] < 0.05
@@ -112,24 +112,24 @@ def test_read_predictions_sorts_rows_by_index(labeled: Labelled, tmp_path: Path)
         ({"vertices_m": np.zeros((COUNT, 6890, 3))}, "6890 vertices, the body builtin 13718"),
     ],
 )
-def test_read_predictions_rejects_invalid_files(labeled: Labelled, tmp_path: Path, arrays: dict, message: str):
+def test_read_predictions_rejects_invalid_files(labeled: Labeled, tmp_path: Path, arrays: dict, message: str):
     with pytest.raises(InputError, match=message):
         scores(labeled, tmp_path / "a.npz", **arrays)
 
 
-def test_evaluate_rejects_labels_of_another_body(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_evaluate_rejects_labels_of_another_body(labeled: Labeled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Their coefficients would be those of some other person, and the figures plausible."""
-    monkeypatch.setattr(Labelled, "labels_of", "SMPL")
+    monkeypatch.setattr(Labeled, "labels_of", "SMPL")
     np.savez(tmp_path / "a.npz", joints_m=np.zeros((COUNT, 14, 3)))
     with pytest.raises(InputError, match="labels of Labeled belong to the body SMPL, --body builtin is builtin"):
         evaluate(read_predictions(tmp_path / "a.npz", labeled), labeled)
 
 
-def without(labeled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list[str]) -> None:
+def without(labeled: Labeled, monkeypatch: pytest.MonkeyPatch, **unknown: list[str]) -> None:
     """No meshes; joints a meter aside, and of some people not all of them known."""
-    whole = Labelled.__getitem__
+    whole = Labeled.__getitem__
 
-    def item(self: Labelled, index: int) -> MeshSample:
+    def item(self: Labeled, index: int) -> MeshSample:
         sample = whole(self, index)
         sample.has_mesh, sample.joints_m = False, sample.joints_m + np.float32([1, 0, 0])
         for name in unknown.get(f"of_{index}", []):
@@ -137,11 +137,11 @@ def without(labeled: Labelled, monkeypatch: pytest.MonkeyPatch, **unknown: list[
             sample.joints_m[JOINTS49.index(name)] = 0
         return sample
 
-    monkeypatch.setattr(Labelled, "__getitem__", item)
+    monkeypatch.setattr(Labeled, "__getitem__", item)
 
 
 def test_evaluate_uses_labeled_joints_if_all_are_known(
-    labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    labeled: Labeled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """And with the very errors that a run's own evaluation has."""
     without(labeled, monkeypatch, of_1=["pelvis"], of_3=["left_knee"])
@@ -161,19 +161,19 @@ def test_evaluate_uses_labeled_joints_if_all_are_known(
     )
 
 
-def test_evaluate_loads_each_gender_once(labeled: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_evaluate_loads_each_gender_once(labeled: Labeled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     loaded = []
     monkeypatch.setattr(prediction_scores, "load_body", lambda *given: loaded.append(given) or load_body(*given))
     scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy())
     assert len(loaded) == 1
 
 
-def test_evaluate_protocol_marks_unknown_sources(labeled: Labelled, tmp_path: Path):
+def test_evaluate_protocol_marks_unknown_sources(labeled: Labeled, tmp_path: Path):
     protocol = scores(labeled, tmp_path / "a.npz", vertices_m=labeled.vertices.numpy())["protocol"]
     assert protocol["evidence"] == protocol["boxes"] == "unknown: external predictions"
 
 
-def test_read_predictions_rejects_pickles(labeled: Labelled, tmp_path: Path):
+def test_read_predictions_rejects_pickles(labeled: Labeled, tmp_path: Path):
     np.savez(tmp_path / "a.npz", joints_m=np.array([{}], dtype=object))
     with pytest.raises(InputError, match="holds Python objects, not plain arrays"):
         read_predictions(tmp_path / "a.npz", labeled)
