@@ -7,7 +7,6 @@ import numpy as np
 
 from hamipose.data.crops import whole_box
 from hamipose.errors import InputError
-from hamipose.inference.defaults import look_twice
 from hamipose.inference.predictor import load
 from hamipose.skeletons import SKELETONS
 from hamipose.types import UnlabelledSample
@@ -31,7 +30,7 @@ class PoseModel(Source):
 
     def __init__(self, path: str | Path, device: str | None = None):
         self.path = Path(path)
-        self._model = look_twice(load(path, device=device))
+        self._model = load(path, device=device)
         skeleton = self._model.skeleton
         if not any(joints_named(keypoint) for keypoint in skeleton.keypoints):
             bodies = [s.name for s in SKELETONS.values() if any(joints_named(name) for name in s.keypoints)]
