@@ -14,7 +14,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def normalise(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
     """RGB bytes → (value / 255 − mean) / std, in single precision; the memory format is kept.
 
-    >>> normalize(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))[0, :, 0, 0]
+    >>> from hamipose.models import preprocess
+    >>> preprocess.normalise(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))[0, :, 0, 0]
     tensor([-2.1179, -2.0357, -1.8044])
     """
     mean, std = images.new_tensor([IMAGENET_MEAN, IMAGENET_STD], dtype=torch.float32).view(2, 1, 3, 1, 1)

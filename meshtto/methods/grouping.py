@@ -69,7 +69,7 @@ def split_groups(people: int, each: int, limit: float | None) -> Iterator[slice]
         each: bytes per person.
         limit: bytes available; None means a single group.
 
-    >>> [(g.start, g.stop) for g in split_groups(5, 10, 25)]
+    >>> [(g.start, g.stop) for g in split_groups(5, 10, 25.0)]
     [(0, 2), (2, 4), (4, 5)]
     """
     size = max(people, 1) if limit is None or each == 0 else max(1, int(limit // each))
