@@ -40,16 +40,9 @@ def heatmap_mse(
     Raises:
         ValueError: the reduction is neither.
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction is {reduction!r}: expected "mean" or "sum"')
     error = (at_least_single(predicted) - at_least_single(target)).square()
-    if weight is not None and weight.ndim == 4:
-        error = error * weight
-    per_map = error.sum((2, 3))
-    if weight is not None and weight.ndim == 2:
-        per_map = per_map * weight
-    normaliser = predicted.numel() if reduction == "mean" else len(predicted)
-    return per_map.sum(0) * (0.5 / normaliser)
+    total, normalizer = _weighted_sum(error, weight, reduction)
+    return total * (0.5 / normalizer)
 
 
 def bernoulli_kl(
@@ -83,17 +76,23 @@ def bernoulli_kl(
     Raises:
         ValueError: the reduction is neither.
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction is {reduction!r}: expected "mean" or "sum"')
     z, wanted = at_least_single(logits), at_least_single(target)
     entropy = -torch.special.xlogy(wanted, wanted) - torch.special.xlogy(1 - wanted, 1 - wanted)
-    divergence: Tensor = F.binary_cross_entropy_with_logits(z, wanted, reduction="none") - entropy
+    divergence = F.binary_cross_entropy_with_logits(z, wanted, reduction="none") - entropy
+    total, normalizer = _weighted_sum(divergence, weight, reduction)
+    return total / normalizer
+
+
+def _weighted_sum(error: Tensor, weight: Tensor | None, reduction: str) -> tuple[Tensor, int]:
+    """Return each keypoint's sum over the cells and the batch, and the normalizer Z of :func:`heatmap_mse`."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f'reduction is {reduction!r}: expected "mean" or "sum"')
     if weight is not None and weight.ndim == 4:
-        divergence = divergence * weight
-    per_map = divergence.sum((2, 3))
+        error = error * weight
+    per_map = error.sum((2, 3))
     if weight is not None and weight.ndim == 2:
         per_map = per_map * weight
-    return per_map.sum(0) / (logits.numel() if reduction == "mean" else len(logits))
+    return per_map.sum(0), error.numel() if reduction == "mean" else len(error)
 
 
 def consistency(

@@ -161,7 +161,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         note(request.out, decisive)
     if start_steps:
         say("Training on the source (what is missing of built-in people is made first)")
-    start = starting_checkpoint(request, _fit)
+    start = starting_checkpoint(request, given, _fit)
     say(f"Adapting to {request.footage}")
     folder = request.out / "adapted"
     config = adapt_config(

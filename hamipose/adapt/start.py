@@ -15,11 +15,11 @@ from hamipose.inference.predictor import Predictor, load
 from hamipose.io.json_file import read_record
 from hamipose.io.whole_file import write_text
 from hamipose.methods.building import open_start
-from hamipose.models.pretrained.mediapipe import BlazePose
+from hamipose.methods.checkpoint import checkpoint_content
 from hamipose.models.pretrained.start import Start
 from hamipose.running.last_checkpoint import AtomicCheckpoints
 
-__all__ = ["align", "as_checkpoint", "open_given", "starting_checkpoint"]
+__all__ = ["align", "open_given", "starting_checkpoint"]
 
 _MARGIN = 1.25  # of boxes, by which crops are larger: data.people_boxes
 
@@ -39,45 +39,20 @@ def open_given(start: str | Path) -> Predictor:
     return model
 
 
-def as_checkpoint(model: Predictor, path: Path) -> Path:
-    """Write a model as the kind of file that training starts from.
-
-    Raises:
-        InputError: adaptation cannot start from such a model.
-    """
-    info = model.info
-    if info.maps == "log-densities":
-        raise InputError(f"{info.method} finds logarithms of densities; adaptation starts from heatmaps: give another")
-    network: Any = model.network if info.maps == "heatmaps" else model.network.network
-    state = {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
-    hparams = {
-        "method": info.method,
-        "skeleton": info.skeleton,
-        "backbone": info.backbone,
-        "deconv_channels": list(info.deconv_channels),
-        "quantized": info.quantized,
-        "statistics": info.statistics,
-        "architecture": info.architecture,
-    }
-    content = {"state_dict": state, "hyper_parameters": hparams, "image_size": info.image_size}
-    if isinstance(network, BlazePose):
-        content["operations"] = network.program.to_json()
-    AtomicCheckpoints().save_checkpoint(content, path)
-    return path
-
-
-def starting_checkpoint(request: Request, fit: Callable[[dict[str, Any], Path], None]) -> Path:
+def starting_checkpoint(request: Request, model: Predictor | None, fit: Callable[[dict[str, Any], Path], None]) -> Path:
     """Return the checkpoint that adaptation starts from, or started from; train one if no model is given.
 
     Args:
         request: what is asked for.
+        model: that the request names, opened.
         fit: trains with a config, in a folder.
     """
-    if request.start is not None:
+    if model is not None:
         path = request.out / "start" / "given.ckpt"
         if path.exists() and (request.out / "adapted" / "checkpoints" / "last.ckpt").exists():
             return path
-        return as_checkpoint(open_given(request.start), path)
+        AtomicCheckpoints().save_checkpoint(checkpoint_content(model.network, model.info), path)
+        return path
     folder = request.out / "start"
     fit(start_config(request.plan, folder, request.cache, request.source, request.seed), folder)
     return folder / "checkpoints" / "last.ckpt"

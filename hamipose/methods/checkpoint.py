@@ -10,6 +10,7 @@ from hamipose.io.tensor_file import check_finite
 from hamipose.models.folder import Architecture, Maps, ModelInfo, is_folder, open_folder
 from hamipose.models.network import PoseNetwork
 from hamipose.models.pretrained.catalog import cached
+from hamipose.models.pretrained.mediapipe import BlazePose
 from hamipose.models.pretrained.operations import Program
 from hamipose.models.pretrained.start import Start
 from hamipose.running.checkpoint_file import read_checkpoint_file
@@ -17,6 +18,7 @@ from hamipose.skeletons import SKELETONS, Skeleton
 
 __all__ = [
     "check_skeleton",
+    "checkpoint_content",
     "evaluated",
     "load",
     "load_network",
@@ -103,20 +105,39 @@ def program_of(checkpoint: dict[str, Any]) -> Program | None:
     return None if text is None else Program.from_json(text, "the checkpoint's list of operations")
 
 
-def _start_content(path: str | Path) -> dict[str, Any]:
-    """Return a checkpoint's content, or what a checkpoint of a model folder's network would hold."""
-    folder = Path(path) if is_folder(path) else None if Path(path).exists() else cached(str(path))
-    if folder is None:
-        return read_checkpoint(path)
-    network, info = open_folder(folder)
+def checkpoint_content(model: Any, info: ModelInfo) -> dict[str, Any]:
+    """Return what a checkpoint of a model holds, as far as training starts from it.
+
+    Args:
+        model: what its method evaluates.
+        info: what it is.
+
+    Raises:
+        InputError: adaptation cannot start from such a model.
+    """
+    if info.maps == "log-densities":
+        raise InputError(f"{info.method} finds logarithms of densities; adaptation starts from heatmaps: give another")
+    network = model if info.maps == "heatmaps" else model.network
     hparams = {
+        "method": info.method,
         "skeleton": info.skeleton,
         "backbone": info.backbone,
         "deconv_channels": list(info.deconv_channels),
         "quantized": info.quantized,
+        "statistics": info.statistics,
+        "architecture": info.architecture,
     }
-    state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    return {"state_dict": state, "hyper_parameters": hparams}
+    state = {f"network.{name}": value.cpu() for name, value in network.state_dict().items()}
+    content = {"state_dict": state, "hyper_parameters": hparams, "image_size": info.image_size}
+    if isinstance(network, BlazePose):
+        content["operations"] = network.program.to_json()
+    return content
+
+
+def _start_content(path: str | Path) -> dict[str, Any]:
+    """Return a checkpoint's content, or what a checkpoint of a model folder's network would hold."""
+    folder = Path(path) if is_folder(path) else None if Path(path).exists() else cached(str(path))
+    return read_checkpoint(path) if folder is None else checkpoint_content(*open_folder(folder))
 
 
 def load_network(path: str | Path, network: PoseNetwork | Start, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
