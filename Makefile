@@ -29,7 +29,7 @@ test: $(STAMP) ## the test suite; prints the 20 slowest tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: $(STAMP) ## code, docstrings, format and spelling
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) tests/docstring_debt.py && $(PY) tests/spelling.py
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) tests/tools/docstring_debt.py && $(PY) tests/tools/spelling.py
 
 format: $(STAMP) ## put the code into the one format
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
@@ -38,7 +38,7 @@ types: $(STAMP)
 	@$(PY) -m mypy
 
 doctest: $(STAMP)
-	@$(PY) -m pytest --doctest-modules hamipose meshtto tests/spelling.py tests/docstring_debt.py
+	@$(PY) -m pytest --doctest-modules hamipose meshtto tests/tools/spelling.py tests/tools/docstring_debt.py
 
 check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests
 
@@ -72,7 +72,7 @@ $(FIGURES): reproduce-figure%: $(STAMP)
 	@$(PY) -m hamipose report --figure $* $(ARGS)
 
 lower-bounds: ## the test suite with the oldest versions that pyproject.toml allows, in a virtual environment of its own
-	@$(PYTHON) tests/lower_bounds.py
+	@$(PYTHON) tests/tools/lower_bounds.py
 
 clean: ## remove the virtual environment, caches, the site and runs
 	rm -rf $(VENV) site runs cache .pytest_cache .ruff_cache .mypy_cache

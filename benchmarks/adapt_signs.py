@@ -12,9 +12,9 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from hamipose.adapt.labelled import labelled_pck
-from hamipose.adapt.signs import read_signs
-from hamipose.data.synthetic import SyntheticPeople
+from hamipose.adapt.labeled_score import labelled_pck
+from hamipose.adapt.self_consistency import read_signs
+from hamipose.data.datasets.synthetic.people import SyntheticPeople
 from hamipose.inference.predictor import load
 
 RESULT = Path(__file__).parent / "results" / "adapt_signs.md"

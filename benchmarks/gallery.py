@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hamipose.draw import draw_keypoints, grid
 from hamipose.skeletons import BODY16
-from hamipose.synthetic.people import picture_person
+from hamipose.synthetic.people.sample import picture_person
+from hamipose.viz.drawing import draw_keypoints, grid
 
 
 def main() -> None:

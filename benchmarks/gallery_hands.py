@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hamipose.draw import draw_keypoints, grid
 from hamipose.skeletons import HAND21
-from hamipose.synthetic.hands import picture_hand
+from hamipose.synthetic.hands.sample import picture_hand
+from hamipose.viz.drawing import draw_keypoints, grid
 
 
 def main() -> None:

@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from records import keep
 
-from hamipose.affine import compose, invert, warp_heatmaps
 from hamipose.gating import KeypointGate, ScalarMetric, confidence, pull_back
-from hamipose.heatmaps import encode
+from hamipose.geometry.affine import compose, invert
+from hamipose.heatmaps import encode, warp_heatmaps
 from hamipose.losses import consistency, heatmap_mse
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise

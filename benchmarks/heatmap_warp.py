@@ -23,8 +23,8 @@ from records import keep
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
-from hamipose.affine import compose, invert, warp_heatmaps
-from hamipose.heatmaps import encode
+from hamipose.geometry.affine import compose, invert
+from hamipose.heatmaps import encode, warp_heatmaps
 from hamipose.skeletons import BODY16
 
 RESULT = Path(__file__).parent / "results" / "heatmap_warp.json"

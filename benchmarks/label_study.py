@@ -25,9 +25,9 @@ from typing import Any
 import torch
 import yaml
 
-from hamipose import configs_folder
-from hamipose.cli.training import train_in
-from hamipose.running.metrics_file import read_columns
+from hamipose.config.paths import configs_folder
+from hamipose.engine.metrics_file import read_columns
+from hamipose.training import train_in
 
 RESULTS = Path(__file__).parent / "results" / "labels"
 #: name → options of the adaptation

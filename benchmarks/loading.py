@@ -31,12 +31,12 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import ColorJitter, RandomResizedCrop
 from torchvision.transforms import functional as TF
 
-from hamipose.affine import compose, crop_matrix
 from hamipose.data import LeedsSports, Prepared
-from hamipose.data.prepare import prepare
-from hamipose.data.shards import FORMAT, row_type
-from hamipose.data.stream import Pool
+from hamipose.data.catalog.prepare import prepare
+from hamipose.data.catalog.shards import FORMAT, row_type
+from hamipose.data.sampling import Pool
 from hamipose.data.views import PRESETS, labels_in_view
+from hamipose.geometry.affine import compose, crop_matrix
 from hamipose.heatmaps import encode
 from hamipose.models.preprocess import normalise
 

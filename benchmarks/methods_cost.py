@@ -30,8 +30,8 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 import hamipose.methods
-from hamipose.aggregation import AggregatorGate
 from hamipose.data import DomainAdaptation, KeypointDataset, Unlabelled
+from hamipose.gating.aggregators import AggregatorGate
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
 from hamipose.skeletons import BODY16

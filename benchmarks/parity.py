@@ -29,11 +29,11 @@ from PIL import Image
 
 from hamipose.data import FreiHand, Hand3DStudio, Human36M, LeedsSports, RenderedHands, Surreal
 from hamipose.data.base import KeypointDataset
-from hamipose.data.evaluation import PlainCrops
+from hamipose.data.evaluation_set import PlainCrops
 from hamipose.data.views import PRESETS
 from hamipose.heatmaps import encode
 from hamipose.metrics import PaperPCK
-from hamipose.models.published import network_of
+from hamipose.models.reference_weights import network_of
 from hamipose.skeletons import BODY16, HAND21
 
 MMPOSE_H36M = [0, 4, 5, 6, 1, 2, 3, *range(7, 17)]  # left before right there

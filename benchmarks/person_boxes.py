@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from scipy.io import loadmat
 
-from hamipose.data.crops import keypoint_box, padded_box, whole_box
-from hamipose.data.decode import read_image
-from hamipose.inference.detecting import open_detector
-from hamipose.models.detection import PersonDetector
+from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
+from hamipose.inference.people import open_detector
+from hamipose.io.image_file import read_image
+from hamipose.models.person_detection import PersonDetector
 
 MARGIN = 1.25
 

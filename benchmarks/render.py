@@ -27,7 +27,7 @@ def serve() -> None:
     import cv2
     import torch
 
-    from hamipose.synthetic.people import picture_person
+    from hamipose.synthetic.people.sample import picture_person
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

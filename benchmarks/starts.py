@@ -23,15 +23,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hamipose.affine import apply_points, crop_matrix
 from hamipose.data.base import KeypointDataset
-from hamipose.data.lsp import LeedsSports, LeedsSportsExtended
+from hamipose.data.datasets.body.lsp import LeedsSports, LeedsSportsExtended
 from hamipose.data.views import labels_in_view
-from hamipose.inference.detecting import LivePeople, open_detector
+from hamipose.evaluation.prediction_scores import evaluate
+from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.inference.people import LivePeople, open_detector
 from hamipose.inference.predictor import load
 from hamipose.metrics import pck_hits
 from hamipose.skeletons import BODY16
-from hamipose.tables.evaluation import evaluate
 from hamipose.types import UnlabelledSample
 
 BATCH = 8

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 import yaml
 
-from hamipose.affine import apply_points, crop_matrix
 from hamipose.data import LeedsSports
 from hamipose.data.views import labels_in_view, warp
-from hamipose.draw import draw_keypoints, grid, label
+from hamipose.engine.metrics_file import read_metrics
+from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.inference.predictor import load
-from hamipose.running.metrics_file import read_metrics
+from hamipose.viz.drawing import draw_keypoints, grid, label
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs/hamipose"

@@ -2,14 +2,14 @@
 
 import importlib
 import os
-import sys
-from pathlib import Path
 from typing import Any
+
+from hamipose.version import __version__
 
 # albumentations asks the network for a newer version of itself on import; clusters without one would wait.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,9 +17,3 @@ def __getattr__(name: str) -> Any:
     if name == "load":
         return importlib.import_module("hamipose.inference.predictor").load
     raise AttributeError(f"module hamipose has no {name}")
-
-
-def configs_folder(package: str = "hamipose") -> Path:
-    """Where a package's ready-made configs are: in a clone below ``configs``, else where installation put them."""
-    clone = Path(__file__).parent.parent / "configs" / package
-    return clone if clone.is_dir() else Path(sys.prefix) / "share" / package / "configs"

@@ -13,21 +13,21 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 
-from hamipose import configs_folder
-from hamipose.affine import apply_points, crop_matrix
-from hamipose.cli.arguments import Arguments
-from hamipose.cli.training import run, train_in
+from hamipose.command_line.arguments import Arguments
+from hamipose.config.paths import configs_folder
 from hamipose.data.base import KeypointDataset
-from hamipose.data.synthetic import SyntheticPeople
+from hamipose.data.datasets.synthetic.people import SyntheticPeople
 from hamipose.data.views import labels_in_view, warp
-from hamipose.draw import draw_keypoints, grid, label
+from hamipose.engine.metrics_file import read_columns
+from hamipose.engine.runs import agree, begun, note
+from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.inference.predictor import load
 from hamipose.io.json_file import read_record
 from hamipose.methods.source_only import TARGET_STATISTICS
-from hamipose.report import Page, curves
-from hamipose.running.metrics_file import read_columns
-from hamipose.running.runs import agree, begun, note
 from hamipose.skeletons import Skeleton
+from hamipose.training import run, train_in
+from hamipose.viz.drawing import draw_keypoints, grid, label
+from hamipose.viz.html import Page, curves
 
 __all__ = ["main"]
 

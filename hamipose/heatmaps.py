@@ -10,7 +10,10 @@ how targets were encoded is part of a model (``ModelInfo.quantized``).
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
+from hamipose.geometry.affine import invert, sampling_grid
+from hamipose.geometry.warp_runtime import start_warp
 from hamipose.precision import at_least_single
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "offset_px",
     "px_to_cell",
     "quantised_cell",
+    "warp_heatmaps",
 ]
 
 
@@ -195,3 +199,49 @@ def _highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     peak, index = heatmaps.flatten(-2).max(-1)
     peak = at_least_single(peak)
     return torch.stack([index % width, index // width], -1).to(peak.dtype), peak
+
+
+def warp_heatmaps(
+    heatmaps: Float[Tensor, "batch keypoint height width"],
+    student_from_teacher: Float[Tensor, "batch 2 3"],
+    mirrored: Bool[Tensor, " batch"],
+    mirror: list[int],
+    stride: int = 4,
+    quantise: bool = False,
+) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
+    """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
+
+    Uses one ``grid_sample``, or :func:`hamipose.geometry.cpu_warp.carry` on a CPU if the maps are channels-last in
+    memory and need no gradient.
+
+    Args:
+        heatmaps: of the teacher's view.
+        student_from_teacher: pixels of the teacher's view → pixels of the student's.
+        mirrored: whether exactly one of the two views is mirrored; left and right channels are exchanged there.
+        mirror: :attr:`hamipose.skeletons.Skeleton.mirror`.
+        stride: pixels per cell.
+        quantise: whether the network learned targets of ``encode(…, quantise=True)``, whose cells lie elsewhere.
+
+    Returns:
+        The heatmaps in the student's view in single precision at least, and where they are known: True for the cells
+        that the teacher saw (between its outermost cell centers), False where the result is padding.
+    """
+    height, width = heatmaps.shape[-2:]
+    cells = matrix_px_to_cells(at_least_single(student_from_teacher), stride, quantise)
+    tolerance = 1e-4  # of half a side
+    rows = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
+    double = heatmaps.dtype == torch.float64  # the kernel is written in single precision
+    if rows and not double and not heatmaps.requires_grad and min(height, width) >= 2:
+        start_warp()
+        from hamipose.geometry.cpu_warp import carry
+
+        carried, known = carry(heatmaps, invert(cells).float(), mirrored, mirror, tolerance)
+        return carried, known[:, None]
+    exchanged = at_least_single(torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps))
+    grid = sampling_grid(cells, (height, width), (height, width))
+    carried = F.grid_sample(
+        exchanged, grid.to(exchanged.dtype), mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    x, y = grid.abs().unbind(-1)
+    known = (x <= 1 - 1 / width + tolerance) & (y <= 1 - 1 / height + tolerance)
+    return carried, known[:, None]

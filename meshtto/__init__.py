@@ -1,5 +1,5 @@
 """Human mesh recovery with test-time optimization inside training (dual networks, NeurIPS 2024)."""
 
-from hamipose import __version__
+from hamipose.version import __version__
 
 __all__ = ["__version__"]

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hamipose.cli.application import Application, run_application
+from hamipose.command_line.lightning import Application, run_application
 from meshtto.data import MeshData
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import read_checkpoint

@@ -4,7 +4,6 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["hamipose", "meshtto"], "beartype.beartype")
 
-import importlib.util  # noqa: E402
 import os  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -17,12 +16,8 @@ import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 
-_spec = importlib.util.spec_from_file_location("browser", Path(__file__).parent / "browser.py")
-assert _spec is not None
-assert _spec.loader is not None
-_browser = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_browser)
-visit = _browser.visit  # a fixture of both packages' pages
+from tests.helpers import browser  # noqa: E402
+from tests.helpers.browser import visit  # noqa: E402, F401  a fixture of both packages' pages
 
 _print_png = FigureCanvasAgg.print_png
 # Defaults depend on what was fetched: tests see nothing of the machine's cache.
@@ -37,7 +32,7 @@ settings.load_profile("repeatable")
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """See ``browser.skipped_is_failed``."""
     report = yield
-    _browser.skipped_is_failed(item, report)
+    browser.skipped_is_failed(item, report)
     return report
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from hamipose import configs_folder
-from hamipose.adapt.plan import Plan
+from hamipose.adapt.hardware import Plan
+from hamipose.config.paths import configs_folder
 
 __all__ = ["adapt_config", "built_in_people", "labelled_set", "start_config", "target_set"]
 

@@ -10,32 +10,32 @@ from typing import Any
 import numpy as np
 import yaml
 
-from hamipose.adapt.checks import check_request
 from hamipose.adapt.configs import adapt_config, labelled_set, target_set
-from hamipose.adapt.labelled import check_labels, labelled_pck
-from hamipose.adapt.left import pictures_to_make, steps_left
-from hamipose.adapt.look import frames, look, side_by_side
-from hamipose.adapt.plan import Machine, estimate_minutes
-from hamipose.adapt.request import Request
-from hamipose.adapt.signs import Signs, read_signs, rows, warnings
+from hamipose.adapt.hardware import Machine, estimate_minutes
+from hamipose.adapt.labeled_score import check_labels, labelled_pck
+from hamipose.adapt.preview import frames, look, side_by_side
+from hamipose.adapt.progress import pictures_to_make, steps_left
+from hamipose.adapt.self_consistency import Signs, read_signs, rows, warnings
+from hamipose.adapt.spec import Request
 from hamipose.adapt.start import align, open_given, starting_checkpoint
 from hamipose.adapt.teacher import is_file_of_predictions, predicted_by
-from hamipose.cli.build import build
-from hamipose.cli.training import train_in
-from hamipose.data.coco import CocoKeypoints
+from hamipose.adapt.validation import check_request
+from hamipose.config.build import build
+from hamipose.data.datasets.body.coco import CocoKeypoints
+from hamipose.engine.metrics_file import read_columns
+from hamipose.engine.runs import agree, begun, note
 from hamipose.errors import InputError
 from hamipose.inference.defaults import NO_DETECTOR, default_detector
-from hamipose.inference.detecting import find_people, open_detector
+from hamipose.inference.people import find_people, open_detector
 from hamipose.inference.predictor import load
 from hamipose.inference.writers import write_coco
-from hamipose.io.whole_file import write_text
-from hamipose.models.detection import PersonDetector
-from hamipose.models.folder import save_folder
-from hamipose.models.pretrained.start import Start
-from hamipose.models.statistics import batchnorm_layers
-from hamipose.report import Page, curves
-from hamipose.running.metrics_file import read_columns
-from hamipose.running.runs import agree, begun, note
+from hamipose.io.atomic_file import write_text
+from hamipose.models.batchnorm import batchnorm_layers
+from hamipose.models.model_io import save_folder
+from hamipose.models.person_detection import PersonDetector
+from hamipose.models.pretrained.interface import Start
+from hamipose.training import train_in
+from hamipose.viz.html import Page, curves
 
 __all__ = ["adapt"]
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.adapt.configs import start_config
-from hamipose.adapt.request import Request
-from hamipose.data.people_boxes import boxes_content
+from hamipose.adapt.spec import Request
+from hamipose.data.datasets.footage.boxes import boxes_content
+from hamipose.engine.checkpoints import AtomicCheckpoints
 from hamipose.errors import InputError
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Predictor, load
+from hamipose.io.atomic_file import write_text
 from hamipose.io.json_file import read_record
-from hamipose.io.whole_file import write_text
-from hamipose.methods.building import open_start
-from hamipose.methods.checkpoint import checkpoint_content
-from hamipose.models.pretrained.start import Start
-from hamipose.running.last_checkpoint import AtomicCheckpoints
+from hamipose.methods.network_factory import open_start
+from hamipose.models.checkpoint import checkpoint_content
+from hamipose.models.pretrained.interface import Start
 
 __all__ = ["align", "open_given", "starting_checkpoint"]
 

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from hamipose.adapt.request import Request
-from hamipose.data.coco_results import FoundPerson, coco_content, picture_name
+from hamipose.adapt.spec import Request
 from hamipose.errors import InputError
 from hamipose.inference.defaults import look_twice
-from hamipose.inference.detecting import LivePeople, Notes, listing
 from hamipose.inference.footage import open_footage
+from hamipose.inference.people import LivePeople, Notes, listing
 from hamipose.inference.predictor import Predictor, load
+from hamipose.io.atomic_file import write_text
+from hamipose.io.coco_writer import FoundPerson, coco_content, picture_name
 from hamipose.io.json_file import read_record
-from hamipose.io.whole_file import write_text
-from hamipose.models.detection import PersonDetector
+from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import package_of
 from hamipose.types import UnlabelledSample
 

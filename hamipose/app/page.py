@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from hamipose.app.answer import answer
-from hamipose.app.serving import gradio
+from hamipose.app.response import answer
 from hamipose.inference.predictor import Predictor
-from hamipose.models.detection import PersonDetector
+from hamipose.models.person_detection import PersonDetector
+from hamipose.viz.serving import gradio
 
 __all__ = ["build"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hamipose.cli.front_door import answer
+from hamipose.command_line.main import answer
 
 __all__ = ["main"]
 
@@ -60,8 +60,8 @@ _VERBS = {
     "export": "hamipose.cli.export",
     "app": "hamipose.cli.app",
     "evaluate": "hamipose.cli.evaluate",
-    "report": "hamipose.cli.tables",
-    "page": "hamipose.cli.page",
+    "report": "hamipose.cli.experiments",
+    "page": "hamipose.cli.report",
     "dashboard": "hamipose.cli.dashboard",
     "data": "hamipose.cli.data",
     "style": "hamipose.cli.style",
@@ -71,7 +71,7 @@ _VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; returns the exit status. See :func:`hamipose.cli.front_door.answer`.
+    """Run a verb; returns the exit status. See :func:`hamipose.command_line.main.answer`.
 
     Args:
         arguments: what follows the program's name; those of the process where None.

@@ -4,8 +4,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments, at_least
 from hamipose.cli.predict import DETECTOR
+from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.errors import InputError
 from hamipose.models.pretrained.catalog import PEOPLE, default_start
 
@@ -93,12 +93,12 @@ def main(arguments: list[str]) -> None:
         if not colon or not root:
             raise InputError(f"--source is {given.source!r}, expected FOLDER:ANNOTATIONS")
     from hamipose.adapt.configs import labelled_set
-    from hamipose.adapt.plan import default_plan, pretrained_plan, this_machine
-    from hamipose.adapt.request import Request
+    from hamipose.adapt.hardware import default_plan, pretrained_plan, this_machine
     from hamipose.adapt.run import adapt
+    from hamipose.adapt.spec import Request
     from hamipose.adapt.start import open_given
-    from hamipose.io.formats import VIDEO_SUFFIXES, unread_reason
-    from hamipose.models.pretrained.start import Start
+    from hamipose.io.media_types import VIDEO_SUFFIXES, unread_reason
+    from hamipose.models.pretrained.interface import Start
 
     if not given.footage.is_dir() and given.footage.suffix.lower() not in VIDEO_SUFFIXES:
         if (reason := unread_reason(given.footage)) is not None:

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments
 from hamipose.cli.predict import CHECKPOINT, DETECTOR
+from hamipose.command_line.arguments import Arguments
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -43,12 +43,12 @@ def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     if given.limit < 1 or not 0 < given.port < 65536:
         raise InputError(f"--limit {given.limit} and --port {given.port}: expected at least 1, and 1 to 65535")
-    from hamipose.app.serving import gradio, serve
+    from hamipose.viz.serving import gradio, serve
 
     gradio()  # before the models, which take longer
     from hamipose.app.page import build
     from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
-    from hamipose.inference.detecting import open_detector
+    from hamipose.inference.people import open_detector
     from hamipose.inference.predictor import load
     from hamipose.models.pretrained.catalog import default_line, required_default
 

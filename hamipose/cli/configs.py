@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from hamipose import configs_folder
-from hamipose.cli.arguments import Arguments
-from hamipose.cli.inherit import merged
+from hamipose.command_line.arguments import Arguments
+from hamipose.config.inherit import merged
+from hamipose.config.paths import configs_folder
 from hamipose.errors import InputError
 
 __all__ = ["first_words", "main"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hamipose.cli.arguments import Arguments
+from hamipose.command_line.arguments import Arguments
 from hamipose.errors import InputError
 from hamipose.skeletons import SKELETONS, Skeleton
 

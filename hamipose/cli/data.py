@@ -2,7 +2,7 @@
 
 import argparse
 
-from hamipose.cli.arguments import Arguments, at_least
+from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -82,29 +82,29 @@ def main(arguments: list[str]) -> None:
     Raises:
         InputError: something that the user can put right.
     """
-    from hamipose.data.about import RELEASES
+    from hamipose.data.catalog.entries import RELEASES
 
     given = vars(_parser(list(RELEASES)).parse_args(arguments))
     verb = given.pop("verb")
     if verb == "synthesize":
         if given.pop("what") == "hands":
-            from hamipose.data.synthetic_hands import synthesize_hands
+            from hamipose.data.datasets.synthetic.hands import synthesize_hands
 
             synthesize_hands(**given)
         else:
-            from hamipose.data.synthetic import synthesize
+            from hamipose.data.datasets.synthetic.people import synthesize
 
             synthesize(**given)
     elif verb == "check":
-        from hamipose.data.check import check
+        from hamipose.data.catalog.check import check
 
         if not check(**given):
             raise InputError(f"{given['name']} in {given['root']} is incomplete; lines marked ✗ say what is missing")
     elif verb == "show":
-        from hamipose.data.show import show
+        from hamipose.data.catalog.show import show
 
         print(show(**given))
     else:
-        from hamipose.data.prepare import prepare
+        from hamipose.data.catalog.prepare import prepare
 
         prepare(**given)

@@ -8,14 +8,14 @@ import numpy as np
 from rich.console import Console
 
 import hamipose.data
-from hamipose.cli.arguments import Arguments, at_least
-from hamipose.cli.data_set import named_set
-from hamipose.cli.pck_table import pck_table
+from hamipose.command_line.arguments import Arguments, at_least
+from hamipose.command_line.dataset_option import named_set
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.errors import InputError
-from hamipose.io.whole_file import check_folder, write_text
-from hamipose.tables.evaluation import evaluate
-from hamipose.tables.predictions import in_frames, matched, read_predictions
+from hamipose.evaluation.pck_table import pck_table
+from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
+from hamipose.evaluation.prediction_scores import evaluate
+from hamipose.io.atomic_file import check_folder, write_text
 
 __all__ = ["main"]
 

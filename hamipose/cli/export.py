@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments, at_least
+from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["main"]
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
             f"{out}: {out.stat().st_size / 2**20:.1f} MiB, any batch, differs by {difference:.1e} of the largest value"
         )
     else:
-        from hamipose.models.folder import save_folder
+        from hamipose.models.model_io import save_folder
 
         save_folder(out, model.network, model.info, half=given.half)
         print(f"{out}: model.safetensors and config.yaml")

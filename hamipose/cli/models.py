@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments
+from hamipose.command_line.arguments import Arguments
 from hamipose.errors import InputError
 from hamipose.models.pretrained.catalog import (
     PACKAGES,

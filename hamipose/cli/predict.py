@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from hamipose.cli.arguments import Arguments, at_least
+from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["CHECKPOINT", "DETECTOR", "main"]
@@ -77,11 +77,11 @@ def main(arguments: list[str]) -> None:
     if asked is not None and given.boxes is not None:
         raise InputError("both --detector and --boxes are given; people can come from one of them")
     from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
-    from hamipose.inference.detecting import FoundPeople, LivePeople, find_people, open_detector
     from hamipose.inference.footage import open_footage
+    from hamipose.inference.people import FoundPeople, LivePeople, find_people, open_detector
     from hamipose.inference.predictor import Prediction, load
     from hamipose.inference.writers import Overlays, write_coco, write_csv, write_heatmaps
-    from hamipose.io.whole_file import check_folder
+    from hamipose.io.atomic_file import check_folder
     from hamipose.models.pretrained.catalog import default_line
 
     if given.checkpoint is None:

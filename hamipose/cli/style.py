@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from hamipose.cli.arguments import Arguments, at_least
-from hamipose.cli.build import build
-from hamipose.cli.inherit import merged
+from hamipose.command_line.arguments import Arguments, at_least
+from hamipose.config.build import build
+from hamipose.config.inherit import merged
 from hamipose.data.base import ImageDataset
-from hamipose.data.images import ImageFolder
-from hamipose.data.stream import quiet_worker
+from hamipose.data.datasets.footage.images import ImageFolder
+from hamipose.data.sampling import quiet_worker
 from hamipose.data.style_pairs import StylePairs
 from hamipose.errors import InputError
-from hamipose.models.device import moved
 from hamipose.models.preprocess import normalise
 from hamipose.models.style import (
     StyleLosses,
@@ -27,6 +26,7 @@ from hamipose.models.style import (
     save_decoder,
     style_losses,
 )
+from hamipose.models.to_device import moved
 
 __all__ = ["fit_decoder", "main"]
 

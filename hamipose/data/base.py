@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch.utils.data import Dataset
 
-from hamipose.data.decode import read_image
 from hamipose.errors import InputError
+from hamipose.io.image_file import read_image
 from hamipose.skeletons import SKELETONS, Skeleton
 from hamipose.types import Sample, UnlabelledSample
 

@@ -6,10 +6,10 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from hamipose.data.base import ImageDataset, KeypointDataset, UnlabelledDataset
-from hamipose.data.evaluation import PlainCrops, collate_evaluation
+from hamipose.data.evaluation_set import PlainCrops, collate_evaluation
 from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
 from hamipose.data.predicted import PredictedKeypoints
-from hamipose.data.stream import Pool, StepSampler, TrainStream, collate_training
+from hamipose.data.sampling import Pool, StepSampler, TrainStream, collate_training
 from hamipose.data.views import Views, named_views
 from hamipose.errors import InputError
 from hamipose.skeletons import Skeleton

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hamipose.data.base import ImageDataset
-from hamipose.data.evaluation import ShareSampler
-from hamipose.data.stream import quiet_worker
+from hamipose.data.evaluation_set import ShareSampler
+from hamipose.data.sampling import quiet_worker
 from hamipose.errors import InputError
 
 __all__ = ["check_sizes", "evaluation_loader", "loader", "prepare_sets", "rank_and_world", "running_verb"]

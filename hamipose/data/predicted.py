@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch.utils.data import Dataset
 
 from hamipose.data.base import KeypointDataset, UnlabelledDataset, named_skeleton
-from hamipose.data.coco_results import picture_name
-from hamipose.data.packed import Prepared
-from hamipose.data.unlabelled import Unlabelled
+from hamipose.data.datasets.prepared import Prepared
+from hamipose.data.unlabeled import Unlabelled
 from hamipose.errors import InputError
 from hamipose.io.coco import CocoPerson, read_coco
-from hamipose.io.picture_frame import read_header, turned_points, upright_of
+from hamipose.io.coco_writer import picture_name
+from hamipose.io.image_orientation import read_header, turned_points, upright_of
 from hamipose.skeletons import Skeleton
 from hamipose.types import PredictedSample
 

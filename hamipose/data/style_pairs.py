@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hamipose.data.base import ImageDataset
-from hamipose.data.stream import Pool
+from hamipose.data.sampling import Pool
 from hamipose.data.views import Views
 from hamipose.types import UnlabelledSample
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from hamipose.affine import apply_points, augment_matrix, compose, crop_matrix
 from hamipose.errors import InputError
+from hamipose.geometry.affine import apply_points, augment_matrix, compose, crop_matrix
 from hamipose.types import UnlabelledSample
 
 __all__ = ["PRESETS", "View", "Views", "Window", "labels_in_view", "named_views", "warp"]

@@ -1,8 +1,8 @@
 """What `predict`, `adapt` and `app` do by default: how they find people, and how often they look at each."""
 
-from hamipose.inference import detecting
+from hamipose.inference import people as detecting
 from hamipose.inference.predictor import Predictor
-from hamipose.models.detection import PersonDetector
+from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import BLAZEPOSE, detector_fetched
 
 __all__ = ["NO_DETECTOR", "PASSES", "default_detector", "look_twice"]
@@ -25,7 +25,7 @@ def default_detector(least: float | None = None) -> tuple[PersonDetector | None,
     """Return the detector to use, None if there is none, and a line that says so.
 
     Args:
-        least: as for :func:`hamipose.inference.detecting.open_detector`.
+        least: as for :func:`hamipose.inference.people.open_detector`.
     """
     if detector_fetched():
         detector = detecting.open_detector(BLAZEPOSE.name, least)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from hamipose.errors import InputError
 from hamipose.heatmaps import offset_px
 from hamipose.inference.predictor import Predictor
-from hamipose.io.whole_file import whole_file
+from hamipose.io.atomic_file import whole_file
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
-from hamipose.models.pretrained.start import PersonNetwork
+from hamipose.models.pretrained.interface import PersonNetwork
 
 __all__ = ["Exported", "export_onnx", "largest_difference"]
 

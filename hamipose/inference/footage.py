@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabelledDataset
-from hamipose.data.crops import whole_box
-from hamipose.data.decode import UnreadableImage
-from hamipose.data.images import ImageFolder, OnePicture
-from hamipose.data.people_boxes import BoxedFrames, BoxedPeople
-from hamipose.data.video import Video
+from hamipose.data.datasets.footage.boxes import BoxedFrames, BoxedPeople
+from hamipose.data.datasets.footage.images import ImageFolder, OnePicture
+from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import InputError
-from hamipose.io.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
+from hamipose.geometry.crops import whole_box
+from hamipose.io.image_file import UnreadableImage
+from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
 from hamipose.types import UnlabelledSample
 
 __all__ = ["Footage", "open_footage"]

@@ -11,20 +11,20 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from hamipose.affine import apply_points, crop_box, crop_matrix, invert, upright_box
-from hamipose.data.crops import keypoint_box, padded_box, whole_box
-from hamipose.data.decode import read_image
 from hamipose.data.views import warp
 from hamipose.errors import InputError
+from hamipose.evaluation.prediction_writer import region_px
+from hamipose.geometry.affine import apply_points, crop_box, crop_matrix, invert, upright_box
+from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
 from hamipose.heatmaps import decode
+from hamipose.io.image_file import read_image
 from hamipose.io.yaml_file import read_yaml
-from hamipose.methods.checkpoint import evaluated, model_info, read_checkpoint
-from hamipose.methods.predictions import region_px
-from hamipose.models.device import moved
-from hamipose.models.folder import ModelInfo, open_folder
+from hamipose.models.checkpoint import evaluated, model_info, read_checkpoint
+from hamipose.models.model_io import ModelInfo, open_folder
 from hamipose.models.preprocess import normalise
-from hamipose.models.pretrained.opening import open_default, open_pretrained, with_skeleton
-from hamipose.models.pretrained.start import PersonNetwork, Start
+from hamipose.models.pretrained.interface import PersonNetwork, Start
+from hamipose.models.pretrained.loading import open_default, open_pretrained, with_skeleton
+from hamipose.models.to_device import moved
 from hamipose.skeletons import HAND21, Skeleton
 from hamipose.types import UnlabelledSample
 

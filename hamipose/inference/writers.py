@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.data.coco_results import FoundPerson, coco_content, picture_name
-from hamipose.data.drawn import drawn_path
-from hamipose.data.video_file import VideoFile
-from hamipose.draw import draw_keypoints
 from hamipose.inference.predictor import Prediction
+from hamipose.io.atomic_file import whole_file, write_text
+from hamipose.io.coco_writer import FoundPerson, coco_content, picture_name
 from hamipose.io.image_file import write_image
-from hamipose.io.whole_file import whole_file, write_text
+from hamipose.io.overlay_paths import drawn_path
+from hamipose.io.video_writer import VideoFile
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabelledSample
+from hamipose.viz.drawing import draw_keypoints
 
 __all__ = ["Overlays", "write_coco", "write_csv", "write_heatmaps"]
 
 
 def write_coco(path: Path, found: Sequence[Prediction], skeleton: Skeleton) -> None:
-    """Write an annotation file in COCO keypoint format, see `hamipose.data.coco_results`; pictures are upright."""
+    """Write an annotation file in COCO keypoint format, see `hamipose.io.coco_writer`; pictures are upright."""
     people = [
         FoundPerson(p.name, p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist(), p.size_px)
         for p in found

@@ -17,7 +17,7 @@ from hamipose.errors import InputError
 from hamipose.io.coco_records import CocoCategory, CocoImage, CocoPerson, read_categories, read_images
 from hamipose.io.coco_values import Identifier, Rows, ThirdNumbers, as_box, as_number, as_rows, identifier
 from hamipose.io.json_file import read_json, shown
-from hamipose.io.omissions import BadRecord, Omissions
+from hamipose.io.skipped_records import BadRecord, Omissions
 
 __all__ = ["CocoCategory", "CocoFile", "CocoImage", "CocoPerson", "read_coco"]
 

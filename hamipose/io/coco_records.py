@@ -9,7 +9,7 @@ from jaxtyping import Float
 from hamipose.errors import InputError
 from hamipose.io.coco_values import Identifier, Keypoints, as_file_name, as_number, identifier
 from hamipose.io.json_file import shown
-from hamipose.io.omissions import BadRecord, Omissions
+from hamipose.io.skipped_records import BadRecord, Omissions
 from hamipose.keypoint_names import canonical_names
 
 __all__ = ["CocoCategory", "CocoImage", "CocoPerson", "read_categories", "read_images"]

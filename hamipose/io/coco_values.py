@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hamipose.io.json_file import shown
-from hamipose.io.omissions import BadRecord
+from hamipose.io.skipped_records import BadRecord
 
 __all__ = [
     "Identifier",

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from hamipose.io.formats import heic_installed
+from hamipose.io.media_types import heic_installed
 
 __all__ = ["is_avif", "is_heic", "read_heic", "read_with_pillow"]
 

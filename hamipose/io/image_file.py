@@ -9,11 +9,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import HEAD, foreign_kind
-from hamipose.io.formats import INSTALL_HEIC
+from hamipose.io.atomic_file import write_bytes
+from hamipose.io.file_type import HEAD, foreign_kind
 from hamipose.io.heic import is_heic, read_heic, read_with_pillow
+from hamipose.io.media_types import INSTALL_HEIC
 from hamipose.io.quiet_opencv import quiet_opencv
-from hamipose.io.whole_file import write_bytes
 
 __all__ = ["UnreadableImage", "decode_image", "header_box", "read_image", "write_image"]
 

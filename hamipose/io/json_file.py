@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain
+from hamipose.io.file_type import explain
 
 __all__ = ["one_line", "read_json", "read_list", "read_record", "shown"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain
+from hamipose.io.file_type import explain
 
 __all__ = ["read_matlab"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hamipose.io.coco_values import Keypoints, ThirdNumbers, as_rows
-from hamipose.io.omissions import BadRecord, Omissions
+from hamipose.io.skipped_records import BadRecord, Omissions
 
 __all__ = ["openpose_people"]
 

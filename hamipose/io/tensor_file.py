@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain, file_kind
+from hamipose.io.file_type import explain, file_kind
 
 __all__ = ["check_finite", "read_tensor_file"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain
+from hamipose.io.file_type import explain
 
 __all__ = ["read_yaml"]
 

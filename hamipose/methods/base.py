@@ -14,14 +14,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hamipose.affine import apply_points, invert
 from hamipose.data.base import named_skeleton
+from hamipose.engine.backward import BackwardAsForward
+from hamipose.engine.buffers import share_buffers
+from hamipose.engine.nan_guard import FiniteGuard, check_weights
+from hamipose.engine.optimization import new_optimizer, total_steps
+from hamipose.engine.random_state import get_random_state, set_random_state
+from hamipose.engine.resume import optimizer_options, resume, run_record
+from hamipose.engine.run_position import Trained, trained
+from hamipose.engine.schedule import warmup_cosine
+from hamipose.engine.sync_batchnorm import keep_activations
 from hamipose.errors import InputError
+from hamipose.evaluation.diagnostics import Diagnostics, Objective
+from hamipose.evaluation.evaluator import Evaluation
+from hamipose.evaluation.prediction_writer import Predictions, region_px
 from hamipose.gating import OpenGate
-from hamipose.methods.adaptation import Adaptation, Labelled
-from hamipose.methods.building import build_network
-from hamipose.methods.checkpoint import check_skeleton, load_network, saved_encoding
-from hamipose.methods.checks import (
+from hamipose.geometry.affine import apply_points, invert
+from hamipose.methods.network_factory import build_network
+from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.parts.source_statistics import SourceStatistics, about_start, about_statistics
+from hamipose.methods.teacher_student import Adaptation, Labelled
+from hamipose.methods.validation import (
     check_image_size,
     check_length,
     check_model,
@@ -31,25 +44,12 @@ from hamipose.methods.checks import (
     check_skeletons,
     check_target,
 )
-from hamipose.methods.diagnostics import Diagnostics, Objective
-from hamipose.methods.encoding import Encoding
-from hamipose.methods.evaluation import Evaluation
-from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.predictions import Predictions, region_px
-from hamipose.methods.source_statistics import SourceStatistics, about_start, about_statistics
+from hamipose.models.batchnorm import StatisticsOf, batchnorm_layers
+from hamipose.models.checkpoint import check_skeleton, load_network, saved_encoding
+from hamipose.models.encoding import Encoding
 from hamipose.models.preprocess import normalise
+from hamipose.models.pretrained.interface import Start
 from hamipose.models.pretrained.mediapipe import BlazePose
-from hamipose.models.pretrained.start import Start
-from hamipose.models.statistics import StatisticsOf, batchnorm_layers
-from hamipose.running.backward import BackwardAsForward
-from hamipose.running.buffers import share_buffers
-from hamipose.running.guard import FiniteGuard, check_weights
-from hamipose.running.optimization import new_optimizer, total_steps
-from hamipose.running.random_state import get_random_state, set_random_state
-from hamipose.running.resume import optimizer_options, resume, run_record
-from hamipose.running.schedule import warmup_cosine
-from hamipose.running.sync_batchnorm import keep_activations
-from hamipose.running.trained import Trained, trained
 from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
 
 __all__ = ["PoseMethod"]

@@ -5,13 +5,13 @@ from typing import Any
 
 from lightning.pytorch.cli import OptimizerCallable
 
-from hamipose.data.whole_target import whole_target
+from hamipose.data.target_pass import whole_target
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.heatmaps import encode
 from hamipose.losses import heatmap_mse
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
-from hamipose.methods.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.parts.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.ranges import at_least, fraction
 from hamipose.models.preprocess import normalise
 from hamipose.types import TrainBatch
@@ -53,7 +53,7 @@ class CurriculumOptions:
 class CCSSL(PoseMethod):
     r"""L_s + γ L_t, γ = 10, L_t the squared error against Gaussians at pseudo labels.
 
-    Every ten epochs the network itself, in eval mode, labels all target images (:mod:`hamipose.methods.multi_view`: the
+    Every ten epochs the network itself, in eval mode, labels all target images (:mod:`hamipose.methods.parts.multi_view`: the
     peak of the heatmaps averaged over five views). Those are learnt from whose confidence is above the quantile
 
     .. math:: p(e) = \max(0.2,\ 1 - 0.02\,(e + 10))

@@ -7,13 +7,13 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from hamipose.engine.distributed import batch_mean, summed
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.gating import OpenGate
 from hamipose.losses import consistency, heatmap_mse
-from hamipose.methods.adaptation import Adaptation, Labelled, averaged
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
-from hamipose.methods.exchange import batch_mean, summed
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.teacher_student import Adaptation, Labelled, averaged
 from hamipose.models.preprocess import normalise
 from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch

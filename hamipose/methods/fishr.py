@@ -7,13 +7,13 @@ from jaxtyping import Float, Int
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.methods.adaptation import Labelled
+from hamipose.engine.distributed import summed
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
 from hamipose.methods.domains import check_domains
-from hamipose.methods.exchange import summed
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.teacher_student import Labelled
 from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch
 

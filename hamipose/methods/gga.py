@@ -7,13 +7,13 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.methods.adaptation import averaged
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
 from hamipose.methods.domains import check_domains
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.perturbation import displaced, frozen_statistics
+from hamipose.methods.parts.sharpness import displaced, frozen_statistics
 from hamipose.methods.ranges import at_least
+from hamipose.methods.teacher_student import averaged
 from hamipose.types import SourceBatch, TrainBatch
 
 __all__ = ["GGA", "smallest_cosine"]

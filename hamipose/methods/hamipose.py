@@ -5,9 +5,9 @@ from typing import Literal
 from lightning.pytorch.cli import OptimizerCallable
 
 from hamipose.gating import AlignmentGate, DiagonalMetric, KeypointGate, ScalarMetric
-from hamipose.methods.adaptation import Adaptation
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.teacher_student import Adaptation
 
 __all__ = ["HamiPose"]
 

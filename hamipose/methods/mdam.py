@@ -10,29 +10,29 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamipose.affine import compose, invert, warp_heatmaps
-from hamipose.data.whole_target import whole_target
+from hamipose.data.target_pass import whole_target
+from hamipose.engine.distributed import own_rows
+from hamipose.engine.optimization import total_steps
+from hamipose.engine.schedule import polynomial, ramp_down, ramp_up
 from hamipose.errors import InputError
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.gating import OpenGate
-from hamipose.heatmaps import encode
+from hamipose.geometry.affine import compose, invert
+from hamipose.heatmaps import encode, warp_heatmaps
 from hamipose.losses import heatmap_mse, small_losses
-from hamipose.methods.adaptation import Adaptation
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
-from hamipose.methods.exchange import own_rows
-from hamipose.methods.multi_view import PseudoLabels, labels_in_student_view
-from hamipose.methods.occlusion import paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.parts.multi_view import PseudoLabels, labels_in_student_view
+from hamipose.methods.parts.occlusion import paste_patches, patch_side, random_corners
+from hamipose.methods.parts.source_statistics import SourceStatistics
+from hamipose.methods.parts.target_labels import refuse_label_options
 from hamipose.methods.ranges import at_least, fraction
-from hamipose.methods.source_statistics import SourceStatistics
-from hamipose.methods.target_labels import refuse_label_options
+from hamipose.methods.teacher_student import Adaptation
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
 from hamipose.models.teacher import Teacher
-from hamipose.running.optimization import total_steps
-from hamipose.running.schedule import polynomial, ramp_down, ramp_up
 from hamipose.types import TargetBatch, TrainBatch
 
 __all__ = ["MDAM", "MDAMOptions", "mixed"]

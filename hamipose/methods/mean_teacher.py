@@ -3,9 +3,9 @@
 from lightning.pytorch.cli import OptimizerCallable
 
 from hamipose.gating import OpenGate
-from hamipose.methods.adaptation import Adaptation
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.teacher_student import Adaptation
 
 __all__ = ["MeanTeacher"]
 

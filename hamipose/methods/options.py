@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hamipose.methods.label_views import LabelViews
+from hamipose.methods.parts.label_views import LabelViews
 from hamipose.methods.ranges import at_least, fraction
 
 __all__ = ["AdaptationOptions", "NetworkOptions", "TrainingOptions"]

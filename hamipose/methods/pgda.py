@@ -4,13 +4,13 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.gating import OpenGate
-from hamipose.methods.adaptation import Adaptation, Labelled, averaged
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.methods.perturbation import displaced, frozen_statistics, length, set_gradient, take_gradient
+from hamipose.methods.parts.sharpness import displaced, frozen_statistics, length, set_gradient, take_gradient
 from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.teacher_student import Adaptation, Labelled, averaged
 from hamipose.models.preprocess import normalise
 from hamipose.types import TrainBatch
 

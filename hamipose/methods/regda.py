@@ -8,19 +8,19 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from hamipose.engine.schedule import inverse_decay, step_decay
 from hamipose.errors import InputError
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.losses import heatmap_kl
-from hamipose.methods.adaptation import Labelled
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.pseudo_labels import ground_false, rectify
+from hamipose.methods.parts.pseudo_labels import ground_false, rectify
 from hamipose.methods.ranges import at_least
+from hamipose.methods.teacher_student import Labelled
 from hamipose.models.adversarial import AdversarialHead, nothing, scale_gradient, warm_start
-from hamipose.models.density import Density
+from hamipose.models.log_density import Density
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
-from hamipose.running.schedule import inverse_decay, step_decay
 from hamipose.types import SourceBatch, TrainBatch
 
 __all__ = ["RegDA"]

@@ -3,10 +3,10 @@
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.perturbation import displaced, frozen_statistics, length, set_gradient, take_gradient
+from hamipose.methods.parts.sharpness import displaced, frozen_statistics, length, set_gradient, take_gradient
 from hamipose.methods.ranges import at_least
 from hamipose.types import TrainBatch
 

@@ -9,17 +9,17 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from hamipose.engine.distributed import batch_mean, untouched
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.gating import OpenGate
 from hamipose.losses import heatmap_mse
-from hamipose.methods.adaptation import Adaptation
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
-from hamipose.methods.exchange import batch_mean, untouched
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.methods.target_labels import refuse_label_options
+from hamipose.methods.parts.target_labels import refuse_label_options
+from hamipose.methods.teacher_student import Adaptation
+from hamipose.models.batchnorm import StatisticsOf
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
-from hamipose.models.statistics import StatisticsOf
 from hamipose.precision import at_least_single
 from hamipose.types import TargetBatch, TrainBatch
 

@@ -7,13 +7,13 @@ from jaxtyping import UInt8
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from hamipose.data.whole_target import whole_target
-from hamipose.methods.adaptation import averaged
+from hamipose.data.target_pass import whole_target
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least
-from hamipose.models.pretrained.start import Start
-from hamipose.models.statistics import Statistics, batchnorm_layers, reestimated
+from hamipose.methods.teacher_student import averaged
+from hamipose.models.batchnorm import Statistics, batchnorm_layers, reestimated
+from hamipose.models.pretrained.interface import Start
 
 __all__ = ["TARGET_STATISTICS", "SourceOnly"]
 
@@ -26,7 +26,7 @@ class SourceOnly(PoseMethod):
 
     Training sees no target image. Where the data have a target, each evaluation of a `fit` also scores a copy of the
     network whose BatchNorm statistics were estimated anew on some of its images
-    (:func:`hamipose.models.statistics.reestimated`), as ``report/…/target-statistics/…``: how much of a gain
+    (:func:`hamipose.models.batchnorm.reestimated`), as ``report/…/target-statistics/…``: how much of a gain
     is due to statistics, and whether there is one, is measured there. It is a row of tables and never what a user gets.
 
     Args:

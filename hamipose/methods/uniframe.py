@@ -8,22 +8,22 @@ from jaxtyping import Float, UInt8
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.affine import apply_points
+from hamipose.engine.schedule import step_decay
 from hamipose.errors import InputError
+from hamipose.evaluation.diagnostics import Objective
 from hamipose.gating import AlignmentGate, OpenGate, confidence
+from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import cell_to_px
 from hamipose.losses import heatmap_mse
-from hamipose.methods.adaptation import Adaptation, Labelled
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.diagnostics import Objective
-from hamipose.methods.occlusion import choose_joint, paste_patches, patch_side, random_corners
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.methods.pseudo_labels import confident, peaks, rectify
+from hamipose.methods.parts.occlusion import choose_joint, paste_patches, patch_side, random_corners
+from hamipose.methods.parts.pseudo_labels import confident, peaks, rectify
+from hamipose.methods.parts.target_labels import refuse_label_options
 from hamipose.methods.ranges import at_least, fraction
-from hamipose.methods.target_labels import refuse_label_options
+from hamipose.methods.teacher_student import Adaptation, Labelled
 from hamipose.models.preprocess import normalise
 from hamipose.models.style import StyleTransfer, load_style
-from hamipose.running.schedule import step_decay
 from hamipose.types import TargetBatch, TrainBatch
 
 __all__ = ["OcclusionOptions", "StyleOptions", "UniFrame"]

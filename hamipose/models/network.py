@@ -131,7 +131,7 @@ class PoseNetwork(nn.Module):
         """Normalized images → heatmaps, ``final(features(images))``."""
         return self.final(self.features(images))
 
-    #: Loss of each keypoint's heatmaps, as :meth:`hamipose.models.pretrained.start.Start.loss`.
+    #: Loss of each keypoint's heatmaps, as :meth:`hamipose.models.pretrained.interface.Start.loss`.
     loss = staticmethod(heatmap_mse)
 
     @staticmethod

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hamipose.errors import InputError
-from hamipose.io.whole_file import whole_file
+from hamipose.io.atomic_file import whole_file
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
 from hamipose.models.weights import pretrained, read_state_dict
 from hamipose.precision import at_least_single

@@ -26,7 +26,7 @@ class Teacher(nn.Module):
             (what UniFrame does); it then normalizes with the batch at hand in :meth:`pseudo_label`. Target statistics
             served on built-in people (26.8 against 22.9 PCK@0.05) and harmed on LSP (31.5 against 40.8; the mean of
             both 37.4): "copy" is the default, and the source's own are kept beside for source validation
-            (:class:`hamipose.models.statistics.Statistics`).
+            (:class:`hamipose.models.batchnorm.Statistics`).
 
     Raises:
         ValueError: τ is outside [0, 1], or `batchnorm` is none of the three.

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from hamipose.running.processors import processors
+from hamipose.config.available_cpus import processors
 
 __all__ = ["BLOCK", "default_workers", "make_share", "records_of_processes", "with_bar"]
 

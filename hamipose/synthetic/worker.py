@@ -12,7 +12,7 @@ from hamipose.synthetic.processes import make_share
 __all__ = ["MAKERS", "main"]
 
 #: What can be made, and by which module's `make_record`.
-MAKERS = {"people": "hamipose.synthetic.records", "hands": "hamipose.synthetic.hands_records"}
+MAKERS = {"people": "hamipose.synthetic.people.annotations", "hands": "hamipose.synthetic.hands.annotations"}
 
 
 def main(request: str) -> None:

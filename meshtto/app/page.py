@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hamipose.app.serving import gradio
+from hamipose.viz.serving import gradio
 from meshtto.app.response import WELCOME, Responder
 from meshtto.app.steps import AdaptationSteps
 from meshtto.evaluation.plots import against_steps

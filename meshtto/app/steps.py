@@ -12,7 +12,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from hamipose.errors import InputError
-from hamipose.io.whole_file import whole_file
+from hamipose.io.atomic_file import whole_file
 from meshtto.joints import OPENPOSE25
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.targets import crop_box, crop_size, joint_indices

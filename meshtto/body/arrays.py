@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain, reason
+from hamipose.io.file_type import explain, reason
 from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 from meshtto.types import GENDERS
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from hamipose.start_warp import start_warp
-from hamipose.synthetic.articulation import Articulation
-from hamipose.synthetic.collisions import draw_pose
+from hamipose.geometry.warp_runtime import start_warp
+from hamipose.synthetic.people.articulation import Articulation
+from hamipose.synthetic.people.collisions import draw_pose
 from meshtto.body.arrays import BodyArrays
 from meshtto.body.layer import Body, joint_chain
 from meshtto.body.regressor_fit import mirror_vertices, sparse_regressor

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
-from hamipose.synthetic.bodies import bodies
-from hamipose.synthetic.collisions import draw_pose
+from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.collisions import draw_pose
 from meshtto.body.layer import Body
 from meshtto.body.retarget import joint_rotations
 

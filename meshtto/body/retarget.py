@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.synthetic.articulation import Articulation, axis_rotation, shortest_rotation
-from hamipose.synthetic.poses import Pose
+from hamipose.synthetic.people.articulation import Articulation, axis_rotation, shortest_rotation
+from hamipose.synthetic.people.poses import Pose
 from meshtto.joints import PARENTS24, SMPL24
 
 __all__ = ["SMPL_FROM_ANNY", "bone_chain", "joint_of_bones", "joint_rotations", "t_pose"]

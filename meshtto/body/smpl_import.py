@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.data.safe_pickle import OLD_OBJECTS, load_pickle
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain, explain_numpy, file_kind, reason
+from hamipose.io.file_type import explain, explain_numpy, file_kind, reason
+from hamipose.io.safe_pickle import OLD_OBJECTS, load_pickle
 from meshtto.body.arrays import BodyArrays, write_arrays
 from meshtto.joints import H36M17, PARENTS24, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hamipose.cli.front_door import answer
+from hamipose.command_line.main import answer
 
 __all__ = ["main"]
 
@@ -60,7 +60,7 @@ _VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return the exit status, see :func:`hamipose.cli.front_door.answer`.
+    """Run a verb and return the exit status, see :func:`hamipose.command_line.main.answer`.
 
     Args:
         arguments: the command line without the program's name; default: that of the process.

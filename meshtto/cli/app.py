@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
             f"--port {given.port}, --min-confidence {given.min_confidence:g}, --steps {given.steps}: expected 1 to "
             "65535, 0 to 1, and 0 or more"
         )
-    from hamipose.app.serving import gradio, serve
+    from hamipose.viz.serving import gradio, serve
 
     gradio()  # fails early, before the slower models are loaded
     from meshtto.app.page import build

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hamipose.cli import arguments
+from hamipose.command_line import arguments
 
 __all__ = ["Arguments"]
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hamipose.cli.arguments import Arguments
+from hamipose.command_line.arguments import Arguments
 from hamipose.errors import InputError
 from meshtto.types import GENDERS
 

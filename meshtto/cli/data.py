@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hamipose.cli.arguments import Arguments, at_least
+from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.errors import InputError
 
 __all__ = ["main"]

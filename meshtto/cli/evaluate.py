@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from hamipose.cli.data_set import named_set
-from hamipose.io.whole_file import check_folder, write_text
+from hamipose.command_line.dataset_option import named_set
+from hamipose.io.atomic_file import check_folder, write_text
 from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]

@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Sequence
 
-from hamipose.cli.arguments import add_table_options
-from hamipose.cli.build import build
+from hamipose.command_line.arguments import add_table_options
+from hamipose.config.build import build
+from hamipose.engine.budget import Budget
+from hamipose.engine.runs import Call, call, carry_out
+from hamipose.engine.time_estimate import dry_run, pending
 from hamipose.errors import InputError
-from hamipose.running.budget import Budget
-from hamipose.running.estimate import dry_run, pending
-from hamipose.running.runs import Call, call, carry_out
 from meshtto.cli.arguments import Arguments
 from meshtto.experiments.page import title, write
 from meshtto.experiments.rows import Scale

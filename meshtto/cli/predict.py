@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.errors import InputError
-from hamipose.io.whole_file import check_folder
+from hamipose.io.atomic_file import check_folder
 from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]

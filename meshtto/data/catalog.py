@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hamipose.data.about import Needed
+from hamipose.data.catalog.entries import Needed
 from hamipose.errors import InputError
 from meshtto.data.base import MeshDataset
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.affine import compose
+from hamipose.geometry.affine import compose
 
 __all__ = ["CropGeometry", "compute_crop"]
 

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
-from hamipose.data.stream import StepSampler
+from hamipose.data.sampling import StepSampler
 from hamipose.errors import InputError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset

@@ -9,10 +9,10 @@ from jaxtyping import Float, UInt8
 from rich.console import Console
 from rich.markup import escape
 
-from hamipose.data.check import Finding, look_at_files, print_findings
-from hamipose.data.decode import UnreadableImage
-from hamipose.draw import grid, label
+from hamipose.data.catalog.check import Finding, look_at_files, print_findings
 from hamipose.errors import InputError
+from hamipose.io.image_file import UnreadableImage
+from hamipose.viz.drawing import grid, label
 from meshtto.body import Body
 from meshtto.body.preview import paint_mesh
 from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation

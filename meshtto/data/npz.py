@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.data.safe_pickle import load_pickle
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain, reason
+from hamipose.io.file_type import explain, reason
+from hamipose.io.safe_pickle import load_pickle
 
 __all__ = ["read_npy", "read_npz"]
 

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch.utils.data import Dataset
 
-from hamipose.affine import apply_points, compose
-from hamipose.data.stream import Draw as Position
-from hamipose.data.stream import Pool
+from hamipose.data.sampling import Draw as Position
+from hamipose.data.sampling import Pool
 from hamipose.errors import InputError
+from hamipose.geometry.affine import apply_points, compose
 from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation, Draw, scale_channels, transform_labels
 from meshtto.data.base import MeshDataset
 from meshtto.data.crop_geometry import compute_crop

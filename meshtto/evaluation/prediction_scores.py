@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain_numpy
+from hamipose.io.file_type import explain_numpy
 from meshtto.body import Body, body_source, load_body
 from meshtto.data.base import MeshDataset
 from meshtto.joints import EVALUATION14

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hamipose.engine.budget import Budget
+from hamipose.engine.provenance import machine, versions
+from hamipose.engine.runs import Run, failure, finished, made_by, wall_seconds
+from hamipose.engine.statistics import mean_and_spread
+from hamipose.io.atomic_file import write_bytes, write_text
 from hamipose.io.json_file import read_record
-from hamipose.io.whole_file import write_bytes, write_text
-from hamipose.running.budget import Budget
-from hamipose.running.figures import mean_and_spread
-from hamipose.running.provenance import machine, versions
-from hamipose.running.runs import Run, failure, finished, made_by, wall_seconds
 from meshtto.evaluation.plots import against_steps, per_joint
 from meshtto.experiments.paper_results import PUBLISHED
 from meshtto.experiments.rows import Line, Scale

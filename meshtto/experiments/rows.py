@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hamipose.running.recipe import Recipe
+from hamipose.engine.recipe import Recipe
 
 __all__ = ["PAPER", "SMALL", "START", "Line", "Scale", "lines"]
 

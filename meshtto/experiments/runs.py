@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hamipose import configs_folder
-from hamipose.cli.inherit import merged
+from hamipose.config.inherit import merged
+from hamipose.config.paths import configs_folder, named, relocated
+from hamipose.engine.budget import Budget
+from hamipose.engine.recipe import Recipe
+from hamipose.engine.runs import Run, given, shown
 from hamipose.errors import InputError
-from hamipose.running.budget import Budget
-from hamipose.running.recipe import Recipe
-from hamipose.running.roots import named, relocated
-from hamipose.running.runs import Run, given, shown
 from meshtto.experiments.rows import START, Line, Scale, lines
 
 __all__ = ["BUDGET", "Cell", "compose", "data_sets", "report_sets"]

@@ -6,7 +6,7 @@ from typing import Any
 _HOME = {
     "Dual": ".dual",
     "EFT": ".eft",
-    "LastCheckpoint": "hamipose.running.last_checkpoint",
+    "LastCheckpoint": "hamipose.engine.checkpoints",
     "MeshImages": ".image_callback",
     "MeshMethod": ".base",
     "Meta": ".meta",

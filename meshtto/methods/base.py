@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from hamipose.engine.backward import BackwardAsForward
+from hamipose.engine.buffers import share_buffers
+from hamipose.engine.nan_guard import FiniteGuard, check_weights
+from hamipose.engine.optimization import new_optimizer, total_steps
+from hamipose.engine.random_state import get_random_state, set_random_state
+from hamipose.engine.resume import optimizer_options, resume, run_record
+from hamipose.engine.run_position import Trained, trained
+from hamipose.engine.schedule import warmup_cosine
+from hamipose.engine.sync_batchnorm import keep_activations
 from hamipose.errors import InputError
 from hamipose.models.preprocess import normalise
-from hamipose.running.backward import BackwardAsForward
-from hamipose.running.buffers import share_buffers
-from hamipose.running.guard import FiniteGuard, check_weights
-from hamipose.running.optimization import new_optimizer, total_steps
-from hamipose.running.random_state import get_random_state, set_random_state
-from hamipose.running.resume import optimizer_options, resume, run_record
-from hamipose.running.schedule import warmup_cosine
-from hamipose.running.sync_batchnorm import keep_activations
-from hamipose.running.trained import Trained, trained
 from meshtto.body import Body, body_source
 from meshtto.camera import Box
 from meshtto.evaluation.scores import Evaluation

@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-from hamipose.io.whole_file import whole_file, write_text
-from hamipose.running.last_checkpoint import run_folder
-from hamipose.running.score_callback import ScoreCallback
+from hamipose.engine.checkpoints import run_folder
+from hamipose.engine.score_callback import ScoreCallback
+from hamipose.io.atomic_file import whole_file, write_text
 
 __all__ = ["PredictionFile", "ScoreFile"]
 

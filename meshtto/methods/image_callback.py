@@ -8,8 +8,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hamipose.draw import grid
-from hamipose.running.pictures import EvaluationImages
+from hamipose.engine.image_callback import EvaluationImages
+from hamipose.viz.drawing import grid
 from meshtto.body.preview import paint_mesh
 from meshtto.methods.targets import crop_box, crop_size
 from meshtto.types import BodyPrediction, MeshBatch

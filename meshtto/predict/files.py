@@ -8,9 +8,9 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Int, UInt8
 
-from hamipose.data.video_file import VideoFile
+from hamipose.io.atomic_file import whole_file, write_text
 from hamipose.io.image_file import write_image
-from hamipose.io.whole_file import whole_file, write_text
+from hamipose.io.video_writer import VideoFile
 from meshtto.predict.drawing import overlay, side_view
 from meshtto.predict.frames import Frame
 from meshtto.predict.recover import Person

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabelledDataset
-from hamipose.data.decode import UnreadableImage
-from hamipose.data.images import ImageFolder, OnePicture
-from hamipose.data.video import Video
+from hamipose.data.datasets.footage.images import ImageFolder, OnePicture
+from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import InputError
-from hamipose.io.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
+from hamipose.io.image_file import UnreadableImage
+from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
 
 __all__ = ["Frame", "Frames", "open_frames"]
 

@@ -12,12 +12,12 @@ from jaxtyping import Float
 from hamipose.errors import InputError
 from hamipose.io.coco import CocoPerson, read_coco
 from hamipose.io.coco_values import Keypoints
+from hamipose.io.image_names import PathEnds, plain_path
+from hamipose.io.image_orientation import check_frames, read_header, turned_points, upright_of
 from hamipose.io.json_file import read_json
 from hamipose.io.json_file import shown as as_shown
-from hamipose.io.omissions import Omissions
 from hamipose.io.openpose import openpose_people
-from hamipose.io.picture_frame import check_frames, read_header, turned_points, upright_of
-from hamipose.io.picture_names import PathEnds, plain_path
+from hamipose.io.skipped_records import Omissions
 from hamipose.skeletons import COCO17
 from meshtto.joints import JOINTS24, OPENPOSE25, joints_named, place_keypoints
 from meshtto.predict.frames import Frame

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.data.crops import whole_box
 from hamipose.errors import InputError
+from hamipose.geometry.crops import whole_box
 from hamipose.inference.predictor import load
 from hamipose.skeletons import SKELETONS
 from hamipose.types import UnlabelledSample

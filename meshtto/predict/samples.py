@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.data.crops import whole_box
 from hamipose.errors import InputError
+from hamipose.geometry.crops import whole_box
 from meshtto.data.base import joint_box, unknown_mesh
 from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from tiny_runs import elsewhere
 
 from hamipose.models.memory_format import memory_format
+from tests.helpers.tiny_runs import elsewhere
 
 ROOT = Path(__file__).parents[2]
 

@@ -140,8 +140,8 @@ def test_nothing_reads_the_log_dir_of_a_trainer():
 
 def test_the_shared_functions_that_wait_are_known():
     known = functions_with_collectives(SOURCES)
-    assert "averaged" in known["hamipose/methods/pgda.py"] | known["hamipose/methods/adaptation.py"]
-    assert {"summed", "gathered"} <= known["hamipose/methods/exchange.py"]
+    assert "averaged" in known["hamipose/methods/pgda.py"] | known["hamipose/methods/teacher_student.py"]
+    assert {"summed", "gathered"} <= known["hamipose/engine/distributed.py"]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from mutated import Faults, broken_bytes, broken_encoding, broken_tree, mutants
-from small_models import mesh_checkpoint, pose_checkpoint, pose_folder
 
 from hamipose.cli import main as hamipose
 from meshtto.cli import main as meshtto
 from meshtto.predict import files
+from tests.helpers.mutated import Faults, broken_bytes, broken_encoding, broken_tree, mutants
+from tests.helpers.small_models import mesh_checkpoint, pose_checkpoint, pose_folder
 
 
 class Hostile:

@@ -9,8 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from mutated import Faults, broken_json, mutants
-from small_models import mesh_checkpoint, pose_folder
 
 from hamipose.cli import main as hamipose
 from hamipose.inference import predictor
@@ -18,6 +16,8 @@ from hamipose.skeletons import BODY16
 from meshtto.cli import main as meshtto
 from meshtto.predict import files
 from meshtto.predict import model as mesh_model
+from tests.helpers.mutated import Faults, broken_json, mutants
+from tests.helpers.small_models import mesh_checkpoint, pose_folder
 
 SIDE = 32
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import yaml
 from lightning.pytorch.cli import LightningCLI
-from mutated import Faults, broken_bytes, broken_encoding, broken_tree, mutants
 
 from hamipose.cli import main as hamipose
-from hamipose.cli.inherit import merged
+from hamipose.config.inherit import merged
 from meshtto.cli import main as meshtto
+from tests.helpers.mutated import Faults, broken_bytes, broken_encoding, broken_tree, mutants
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PACKAGES = {

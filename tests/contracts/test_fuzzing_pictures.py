@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mutated import Faults, broken_bytes, mutants
 from PIL import Image
-from small_models import pose_folder
 
 from hamipose.cli import main as hamipose
 from hamipose.inference import predictor
+from tests.helpers.mutated import Faults, broken_bytes, mutants
+from tests.helpers.small_models import pose_folder
 
 COUNT = 500
 

@@ -21,7 +21,7 @@ import hamipose.gating
 import hamipose.methods
 import meshtto.data
 import meshtto.methods
-from hamipose.cli.parser import Parser
+from hamipose.command_line.parser import Parser
 from hamipose.data import DomainAdaptation
 from hamipose.data.base import KeypointDataset
 from hamipose.methods.base import PoseMethod

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from shipped import families, reduced
 
 from hamipose.skeletons import BODY16, HAND21, Skeleton
+from tests.helpers.shipped import families, reduced
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def carry_out(runs: list[tuple[str, str, list[str]]], together: bool) -> None:
         runs: package, name, and words of the command line of each.
         together: two processes take part in each run; else each run has one process.
     """
-    script = Path(__file__).with_name("carry_out.py")
+    script = Path(__file__).parents[1] / "helpers" / "carry_out.py"
     path = os.pathsep.join([str(script.parent), *(p for p in sys.path if p)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -2,13 +2,21 @@
 
 import colorsys
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from hamipose.skeletons import BODY16
+from tests.helpers import pose_run
+from tests.helpers.tiny_runs import elsewhere, told
+
+SCRIPT = Path(pose_run.__file__)
 
 
 def write_dots(root: Path, count: int, size: int = 48, seed: int = 0, dark: bool = False) -> Path:
@@ -47,3 +55,37 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dots(root / "light", 24, seed=1)
     write_dots(root / "dark", 16, seed=2, dark=True)
     return root
+
+
+@pytest.fixture(scope="session")
+def fit() -> Callable[..., Any]:
+    """Runs in this process; returns the trainer."""
+
+    def call(**options: Any) -> Any:
+        threads = torch.get_num_threads()
+        try:
+            return pose_run.run(told(options))
+        finally:
+            torch.set_num_threads(threads)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def fit_elsewhere() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs in a process of its own."""
+
+    def call(**options: Any) -> subprocess.CompletedProcess:
+        return elsewhere(SCRIPT, told(options))
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def fit_in_two() -> Callable[..., subprocess.CompletedProcess]:
+    """Several runs, one after the other, in two processes that see half the batch each."""
+
+    def call(runs: list[dict[str, Any]]) -> subprocess.CompletedProcess:
+        return elsewhere(SCRIPT, [told(options) for options in runs], processes=2)
+
+    return call

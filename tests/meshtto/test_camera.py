@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hamipose.affine import apply_points, crop_matrix
+from hamipose.geometry.affine import apply_points, crop_matrix
 from meshtto.camera import (
     Box,
     Camera,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hamipose.errors import InputError
-from hamipose.models.blazepose import detection_network, save_detector
-from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.models.blazepose_detector import detection_network, save_detector
+from hamipose.models.model_io import ModelInfo, save_folder
 from hamipose.models.pretrained.catalog import DETECTOR, Package, cache_folder
 from hamipose.models.pretrained.mediapipe import read_landmark_network
 

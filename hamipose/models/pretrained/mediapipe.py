@@ -24,8 +24,8 @@ from hamipose.errors import InputError
 from hamipose.heatmaps import cell_to_px
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.convert import converted
+from hamipose.models.pretrained.interface import Part, Start
 from hamipose.models.pretrained.operations import OperationNetwork, Program, needed
-from hamipose.models.pretrained.start import Part, Start
 from hamipose.models.pretrained.tflite import read_tflite
 from hamipose.skeletons import BLAZEPOSE33, Skeleton
 
@@ -65,7 +65,7 @@ class BlazePose(Start):
 
     Args:
         program: operations, with outputs ``features`` (what the heatmaps' layer reads) and ``landmarks``.
-        skeleton: the keypoints to give; see :meth:`hamipose.models.pretrained.start.Start.select`.
+        skeleton: the keypoints to give; see :meth:`hamipose.models.pretrained.interface.Start.select`.
         weights: of the operations; zeros, for a state dict to fill, if None.
     """
 
@@ -105,7 +105,7 @@ class BlazePose(Start):
         return F.pad(images, (-_SHIFT, _SHIFT, -_SHIFT, _SHIFT)).contiguous(memory_format=torch.channels_last)
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """See :class:`hamipose.models.pretrained.start.Start`."""
+        """See :class:`hamipose.models.pretrained.interface.Start`."""
         name = self.program.outputs["features"]
         return self.body(self._inputs(images), (name,))[name]
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hamipose.errors import InputError
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from hamipose.models.pretrained.start import PersonNetwork
+from hamipose.models.pretrained.interface import PersonNetwork
 from hamipose.skeletons import COCO17, SKELETONS, Skeleton
 
 __all__ = ["HeatmapOnnx", "SimccOnnx", "read_onnx"]
@@ -123,7 +123,7 @@ class SimccOnnx(_OnnxNetwork):
     def locate(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.start.PersonNetwork`."""
+        """See :class:`hamipose.models.pretrained.interface.PersonNetwork`."""
         found = self.outputs(images)
         along = [torch.from_numpy(found[place]).max(-1) for place in self._order]
         points = torch.stack([each.indices for each in along], -1).float() / self._bins

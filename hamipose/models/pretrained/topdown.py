@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from hamipose.errors import InputError
 from hamipose.models.network import PoseNetwork
-from hamipose.models.pretrained.start import Part, Start
-from hamipose.models.published import resnet_of
+from hamipose.models.pretrained.interface import Part, Start
+from hamipose.models.reference_weights import resnet_of
 from hamipose.models.weights import read_state_dict
 from hamipose.skeletons import COCO17, Skeleton
 
@@ -51,11 +51,11 @@ class TopDown(Start):
 
     @property
     def final(self) -> nn.Conv2d:  # type: ignore[override]
-        """See :class:`hamipose.models.pretrained.start.Start`."""
+        """See :class:`hamipose.models.pretrained.interface.Start`."""
         return self.network.final
 
     def replace_final(self, layer: nn.Conv2d) -> None:
-        """See :class:`hamipose.models.pretrained.start.Start`."""
+        """See :class:`hamipose.models.pretrained.interface.Start`."""
         self.network.final = layer
 
     def layers(self, part: Part) -> list[nn.Parameter]:

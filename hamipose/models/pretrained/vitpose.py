@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from hamipose.errors import InputError
 from hamipose.heatmaps import decode
-from hamipose.models.pretrained.start import PersonNetwork
+from hamipose.models.pretrained.interface import PersonNetwork
 from hamipose.skeletons import COCO17
 
 __all__ = ["PREFIX", "VitPose", "is_vitpose", "read_vitpose"]
@@ -84,7 +84,7 @@ class VitPose(PersonNetwork):
     def decode(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.start.PersonNetwork`."""
+        """See :class:`hamipose.models.pretrained.interface.PersonNetwork`."""
         seen = heatmaps[..., self._margin : heatmaps.shape[-1] - self._margin]
         cells, confidence = decode(seen, stride=1)
         rows, columns = seen.shape[-2:]

@@ -25,7 +25,7 @@ class BuiltinMeshes(MeshDataset):
         size: side of the square images in pixels.
         evidence: 2D joints for use at test time: "detector" (simulated), "truth" or "none".
         root: folder of all series; each has a subfolder.
-        poses: pose families of `hamipose.synthetic.families.FAMILIES`; default: all.
+        poses: pose families of `hamipose.synthetic.people.pose_distributions.FAMILIES`; default: all.
         detector: errors of the simulated detector.
         occluders: whether training adds occluders to these people.
         workers: rendering processes; default: one per CPU.

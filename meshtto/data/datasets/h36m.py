@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.data.h36m_cdf import read_pose
-from hamipose.data.safe_pickle import load_pickle
+from hamipose.data.datasets.body.h36m_cdf import read_pose
 from hamipose.errors import InputError
+from hamipose.io.safe_pickle import load_pickle
 from meshtto.data.base import check_evidence
 from meshtto.data.datasets.mocap import MocapClip, MocapClips, fit_focal_px
 
@@ -27,7 +27,7 @@ def read_positions(path: Path, axes: int) -> np.ndarray:
     """Read the 17 joints of one clip, [frame, 17, axes].
 
     Raises:
-        InputError: see :func:`hamipose.data.h36m_cdf.read_pose`.
+        InputError: see :func:`hamipose.data.datasets.body.h36m_cdf.read_pose`.
     """
     return read_pose(path, axes)[:, _PICKED].astype(np.float32)
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from roma import rotvec_to_rotmat
 
-from hamipose.data.decode import UnreadableImage
-from hamipose.data.video_frames import VideoDecoder
 from hamipose.errors import InputError
+from hamipose.io.image_file import UnreadableImage
+from hamipose.io.video import VideoDecoder
 from meshtto.data.base import MeshDataset, joint_box, unknown_mesh
 from meshtto.joints import MOCAP17_SLOTS, OPENPOSE25
 from meshtto.types import MeshSample

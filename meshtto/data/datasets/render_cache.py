@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.data.journal import Journal
-from hamipose.data.rendered_folder import check_series
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain, reason
+from hamipose.io.file_type import explain, reason
 from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
+from hamipose.synthetic.render_cache import check_series
+from hamipose.synthetic.resume_log import Journal
 
 __all__ = ["read_labels", "render_images"]
 
@@ -56,7 +56,7 @@ def render_images(
     Raises:
         InputError: an invalid option, or a folder with images of other settings.
     """
-    from hamipose.synthetic.families import FAMILIES
+    from hamipose.synthetic.people.pose_distributions import FAMILIES
     from meshtto.body.builtin import VERSION
     from meshtto.data.datasets.rendering import FORMAT
 
@@ -100,7 +100,7 @@ def _render_records(folder: Path, missing: list[int], request: dict, workers: in
         for index in missing:
             yield make_record(folder, index, **request)
         return
-    from hamipose.synthetic.raycast import renderer
+    from hamipose.synthetic.renderer.raycast import renderer
     from meshtto.body import load_body
 
     renderer(request["device"]), load_body()  # build caches before several processes need them

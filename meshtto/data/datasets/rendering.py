@@ -12,15 +12,15 @@ from jaxtyping import Float
 from roma import rotmat_to_rotvec
 
 from hamipose.errors import InputError
-from hamipose.synthetic.bodies import Body as Surface
-from hamipose.synthetic.bodies import bodies
-from hamipose.synthetic.collisions import draw_pose
-from hamipose.synthetic.finishing import encode, finish
-from hamipose.synthetic.people import LOOKS
-from hamipose.synthetic.poses import draw_family
+from hamipose.synthetic.people.bodies import Body as Surface
+from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.collisions import draw_pose
+from hamipose.synthetic.people.poses import draw_family
+from hamipose.synthetic.people.sample import LOOKS
 from hamipose.synthetic.processes import make_share
-from hamipose.synthetic.raycast import renderer
-from hamipose.synthetic.staging import stage
+from hamipose.synthetic.renderer.camera_effects import encode, finish
+from hamipose.synthetic.renderer.raycast import renderer
+from hamipose.synthetic.scene.scene_setup import stage
 from meshtto.body import Body, load_body
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
 from meshtto.joints import JOINTS49, SMPL24

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from roma import rotvec_to_rotmat
 
-from hamipose.data.decode import UnreadableImage
 from hamipose.errors import InputError
-from hamipose.io.foreign import explain
+from hamipose.io.file_type import explain
+from hamipose.io.image_file import UnreadableImage
 from meshtto.data.base import MeshDataset, check_evidence, joint_box, unknown_mesh
 from meshtto.data.npz import read_npy, read_npz
 from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, place_keypoints

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from roma import rotvec_to_rotmat
 
-from hamipose.data.safe_pickle import load_pickle
 from hamipose.errors import InputError
-from hamipose.io.foreign import reason
+from hamipose.io.file_type import reason
+from hamipose.io.safe_pickle import load_pickle
 from meshtto.body import Body, load_body
 from meshtto.data.base import MeshDataset, check_evidence, joint_box, require_path
 from meshtto.data.datasets.spin import center_on_root, image_size

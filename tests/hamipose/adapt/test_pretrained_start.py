@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tiny_tflite import landmark_file
 
-from hamipose.adapt.plan import Machine, pretrained_plan
-from hamipose.adapt.request import Request
+from hamipose.adapt.hardware import Machine, pretrained_plan
+from hamipose.adapt.spec import Request
 from hamipose.adapt.start import align, open_given
-from hamipose.affine import crop_matrix
 from hamipose.cli import main
-from hamipose.data.people_boxes import BoxedPeople
+from hamipose.data.datasets.footage.boxes import BoxedPeople
+from hamipose.geometry.affine import crop_matrix
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import load
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.models.folder import save_folder
+from hamipose.models.model_io import save_folder
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
+from tests.helpers.tiny_tflite import landmark_file
 
 PAGE = (Path(__file__).parents[3] / "docs/pretrained.md").read_text()
 

@@ -12,14 +12,14 @@ import yaml
 
 from hamipose import load
 from hamipose.cli import main
-from hamipose.cli.training import run
+from hamipose.engine.metrics_file import read_run
+from hamipose.evaluation.prediction_files import read_predictions
 from hamipose.inference.predictor import Prediction, Predictor
-from hamipose.models.detection import PersonDetector
-from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import PEOPLE
-from hamipose.running.metrics_file import read_run
 from hamipose.skeletons import BODY16
-from hamipose.tables.predictions import read_predictions
+from hamipose.training import run
 from hamipose.types import UnlabelledSample
 
 SHORT = ["--batch-size", "4", "--steps", "5"]
@@ -32,7 +32,7 @@ def command(dots: Path, out: Path, *options: str, footage: str = "dark") -> list
 
 
 def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hamipose.cli.training.run", lambda arguments: pytest.fail(f"trained again: {arguments}"))
+    monkeypatch.setattr("hamipose.training.run", lambda arguments: pytest.fail(f"trained again: {arguments}"))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_training_holds_no_picture_of_the_footage(dots: Path, tiny_start: Path, 
         held.append(sum(type(thing) is UnlabelledSample for thing in gc.get_objects()))
         return run(arguments)
 
-    monkeypatch.setattr("hamipose.cli.training.run", counting)
+    monkeypatch.setattr("hamipose.training.run", counting)
     assert main(command(dots, tmp_path / "out", *SHORT, "--start", str(tiny_start))) == 0
     assert held == [0]
 

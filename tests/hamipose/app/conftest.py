@@ -1,23 +1,13 @@
 """A small model that is sure of itself, the pictures of the inference tests, and a served page."""
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
 from hamipose.inference.predictor import Predictor
-from hamipose.models.folder import ModelInfo
-
-_spec = importlib.util.spec_from_file_location(
-    "small_model", Path(__file__).parent.parent / "inference" / "conftest.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-_small = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_small)
-pictures, clip = _small.pictures, _small.clip
+from hamipose.models.model_io import ModelInfo
+from tests.helpers.footage import clip, pictures  # noqa: F401  fixtures
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +28,7 @@ def address(model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import socket
 
     from hamipose.app.page import build
-    from hamipose.app.serving import serve
+    from hamipose.viz.serving import serve
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

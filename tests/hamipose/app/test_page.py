@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hamipose.app.page import build
-from hamipose.app.serving import gradio, serve
 from hamipose.cli import main
 from hamipose.errors import InputError
+from hamipose.viz.serving import gradio, serve
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from hamipose import configs_folder
-from hamipose.cli.inherit import expand
-from hamipose.cli.training import HamiPoseCLI
+from hamipose.config.inherit import expand
+from hamipose.config.paths import configs_folder
 from hamipose.data import Prepared
+from hamipose.training import HamiPoseCLI
 
 
 def sets(name: str) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hamipose import configs_folder
 from hamipose.cli import main
+from hamipose.config.paths import configs_folder
 from meshtto.cli import main as mesh_main
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 
-from hamipose import configs_folder
 from hamipose.cli import HELP, main
-from hamipose.cli.inherit import expand, lineage
+from hamipose.config.inherit import expand, lineage
+from hamipose.config.paths import configs_folder
 from hamipose.errors import InputError
 
 

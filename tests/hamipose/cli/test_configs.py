@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from hamipose import configs_folder
-from hamipose.cli.inherit import expand
-from hamipose.cli.training import HamiPoseCLI
+from hamipose.config.inherit import expand
+from hamipose.config.paths import configs_folder
 from hamipose.data import DomainAdaptation, Prepared, Unlabelled
-from hamipose.data.about import RELEASES
 from hamipose.data.base import KeypointDataset, UnlabelledDataset
+from hamipose.data.catalog.entries import RELEASES
 from hamipose.methods.base import PoseMethod
+from hamipose.training import HamiPoseCLI
 
 CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if p.name != "base.yaml")
 

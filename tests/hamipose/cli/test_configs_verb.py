@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hamipose import configs_folder
 from hamipose.cli import main
 from hamipose.cli.configs import merged
+from hamipose.config.paths import configs_folder
 
 
 def test_every_config_is_listed(capsys: pytest.CaptureFixture):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from hamipose import configs_folder
 from hamipose.cli import main
 from hamipose.cli.dashboard import build
+from hamipose.config.paths import configs_folder
 from hamipose.errors import InputError
 from hamipose.skeletons import SKELETONS
 

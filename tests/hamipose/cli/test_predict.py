@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hamipose.cli import main
-from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_folder
 
 
 @pytest.fixture
@@ -149,8 +149,8 @@ def test_keypoints_are_written_whole_or_not_at_all(
 def test_what_a_user_wants_to_write_to_is_checked_before_people_are_looked_for(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hamipose.inference.detecting.open_detector", lambda *given: None)
-    monkeypatch.setattr("hamipose.inference.detecting.find_people", lambda *given, **more: pytest.fail("too early"))
+    monkeypatch.setattr("hamipose.inference.people.open_detector", lambda *given: None)
+    monkeypatch.setattr("hamipose.inference.people.find_people", lambda *given, **more: pytest.fail("too early"))
     (tmp_path / "file").write_text("")
     out = str(tmp_path / "file" / "out")
     given = [str(pictures), "--checkpoint", str(model), "--out", out, "--detector", "torchvision"]

@@ -9,7 +9,7 @@ import torch
 
 from hamipose.cli import main
 from hamipose.cli.style import fit_decoder
-from hamipose.data.images import ImageFolder
+from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.data.style_pairs import StylePairs
 from hamipose.models.style import Encoder, StyleTransfer, load_style, make_decoder, save_decoder
 

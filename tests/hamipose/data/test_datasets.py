@@ -9,7 +9,7 @@ import pytest
 
 from hamipose.data import CocoKeypoints, ImageFolder, Unlabelled
 from hamipose.data.base import KeypointDataset, UnlabelledDataset
-from hamipose.data.unlabelled import unlabelled
+from hamipose.data.unlabeled import unlabelled
 from hamipose.errors import InputError
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.types import Sample, UnlabelledSample

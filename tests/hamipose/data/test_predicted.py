@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.affine import apply_points, crop_matrix
 from hamipose.data import BoxedPeople, CocoKeypoints, DomainAdaptation, ImageFolder, PredictedKeypoints, Unlabelled
 from hamipose.data.predicted import read_predictions
-from hamipose.data.stream import Draw, Pool, TrainStream, collate_training
+from hamipose.data.sampling import Draw, Pool, TrainStream, collate_training
 from hamipose.data.views import Views
 from hamipose.errors import InputError
-from hamipose.methods.keypoint_labels import move_keypoints
+from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.methods.parts.keypoint_labels import move_keypoints
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.types import PredictedSample, Sample
 

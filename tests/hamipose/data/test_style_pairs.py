@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import torch
 
-from hamipose.data.images import ImageFolder
+from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.data.style_pairs import StylePairs
 
 

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from hamipose.affine import apply_points, compose, crop_matrix, invert
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
-from hamipose.data.stream import Draw
+from hamipose.data.sampling import Draw
 from hamipose.data.views import PRESETS, Views, labels_in_view, named_views, warp
 from hamipose.errors import InputError
+from hamipose.geometry.affine import apply_points, compose, crop_matrix, invert
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
 

@@ -14,7 +14,7 @@ from hamipose.errors import InputError
 from hamipose.inference.export import export_onnx
 from hamipose.methods import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.models.folder import save_folder
+from hamipose.models.model_io import save_folder
 from hamipose.models.preprocess import normalise
 from hamipose.types import LabelledBatch
 

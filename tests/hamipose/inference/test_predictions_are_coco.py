@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from hamipose.data.coco import CocoKeypoints
-from hamipose.data.coco_results import FoundPerson, coco_content
+from hamipose.data.datasets.body.coco import CocoKeypoints
+from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
+from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Predictor
 from hamipose.inference.writers import write_coco
-from hamipose.io.picture_frame import read_header, turned_points
+from hamipose.io.coco_writer import FoundPerson, coco_content
+from hamipose.io.image_orientation import read_header, turned_points
 from hamipose.skeletons import BODY16
-from hamipose.tables.evaluation import evaluate
-from hamipose.tables.predictions import in_frames, matched, read_predictions
 from meshtto.joints import JOINTS49
 from meshtto.predict.frames import open_frames
 from meshtto.predict.keypoints import KeypointFile

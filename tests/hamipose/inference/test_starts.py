@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
-from tiny_tflite import detector_file, landmark_file
 from torch import Tensor, nn
 
-from hamipose.affine import apply_points, crop_matrix, upright_box
 from hamipose.cli import main
 from hamipose.errors import InputError
+from hamipose.geometry.affine import apply_points, crop_matrix, upright_box
 from hamipose.heatmaps import encode
-from hamipose.inference.detecting import LivePeople
 from hamipose.inference.export import export_onnx
+from hamipose.inference.people import LivePeople
 from hamipose.inference.predictor import Predictor, load
-from hamipose.models.blazepose import detection_network, save_detector
-from hamipose.models.detection import PersonDetector
-from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.models.blazepose_detector import detection_network, save_detector
+from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.person_detection import PersonDetector
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.fetch import blazepose_info
+from hamipose.models.pretrained.interface import PersonNetwork, Start
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
-from hamipose.models.pretrained.start import PersonNetwork, Start
 from hamipose.skeletons import COCO17
 from hamipose.types import UnlabelledSample
+from tests.helpers.tiny_tflite import detector_file, landmark_file
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hamipose.data.coco import CocoKeypoints
+from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Predictor
 from hamipose.inference.writers import Overlays, write_coco, write_csv

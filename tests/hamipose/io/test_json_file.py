@@ -6,7 +6,7 @@ import pytest
 
 from hamipose.errors import InputError
 from hamipose.io.json_file import one_line, read_json, read_list, read_record, shown
-from hamipose.io.omissions import Omissions
+from hamipose.io.skipped_records import Omissions
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])

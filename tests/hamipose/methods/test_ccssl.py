@@ -6,8 +6,8 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.affine import apply_points
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import encode
 from hamipose.methods import CCSSL
 from hamipose.methods.ccssl import CurriculumOptions

@@ -11,9 +11,9 @@ from torch import nn
 
 from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods import CGDM
-from hamipose.methods.adaptation import Labelled
 from hamipose.methods.cgdm import _through, confidence_weights, gradient_gap, map_entropy, spatial_distribution
 from hamipose.methods.options import NetworkOptions, TrainingOptions
+from hamipose.methods.teacher_student import Labelled
 from hamipose.models.preprocess import normalise
 from hamipose.types import SourceBatch, TargetBatch, TrainBatch
 

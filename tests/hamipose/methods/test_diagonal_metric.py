@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import torch
-from tiny_poses import TINY, train
 
-from hamipose import configs_folder
-from hamipose.cli.inherit import merged
+from hamipose.config.inherit import merged
+from hamipose.config.paths import configs_folder
 from hamipose.gating import decompose
 from hamipose.methods import HamiPose
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
+from tests.helpers.tiny_poses import TINY, train
 
 
 def test_after_100_steps_of_the_small_recipe_the_diagonal_metric_is_far_from_the_identity(dots: Path, tmp_path: Path):

@@ -11,12 +11,12 @@ from hamipose.data import CocoKeypoints, DomainAdaptation
 from hamipose.errors import InputError
 from hamipose.losses import heatmap_mse
 from hamipose.methods import GGA, Fishr
-from hamipose.methods.adaptation import Labelled
 from hamipose.methods.domains import check_domains
 from hamipose.methods.fishr import domain_variances, sample_gradients, variance_gap
 from hamipose.methods.gga import smallest_cosine
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.perturbation import length
+from hamipose.methods.parts.sharpness import length
+from hamipose.methods.teacher_student import Labelled
 from hamipose.types import SourceBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import assert_same, last
 
-from hamipose.methods.diagnostics import Diagnostics, Objective
+from hamipose.evaluation.diagnostics import Diagnostics, Objective
+from tests.helpers.tiny_runs import assert_same, last
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_runs import last
+
+from tests.helpers.tiny_runs import last
 
 pytestmark = pytest.mark.slow
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.affine import compose, invert, warp_heatmaps
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.engine.checkpoints import run_folder
+from hamipose.engine.schedule import ramp_down, ramp_up
 from hamipose.errors import InputError
-from hamipose.heatmaps import encode
+from hamipose.geometry.affine import compose, invert
+from hamipose.heatmaps import encode, warp_heatmaps
 from hamipose.methods import MDAM, load
 from hamipose.methods.mdam import MDAMOptions, mixed
-from hamipose.methods.multi_view import labels_in_student_view
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
+from hamipose.methods.parts.multi_view import labels_in_student_view
 from hamipose.models.preprocess import normalise
-from hamipose.running.last_checkpoint import run_folder
-from hamipose.running.schedule import ramp_down, ramp_up
 from hamipose.types import TrainBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])

@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback
-from tiny_poses import data_of, sgd, train, trainer_in
-from tiny_runs import assert_same
-from tiny_tflite import landmark_file
 from torch import Tensor
 
 from hamipose.errors import InputError
@@ -28,20 +25,23 @@ from hamipose.methods import (
     SourceOnly,
 )
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.building import open_start
-from hamipose.methods.checkpoint import evaluated, model_info, read_checkpoint
-from hamipose.methods.encoding import Encoding
+from hamipose.methods.network_factory import open_start
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.uniframe import UniFrame
-from hamipose.models.folder import open_folder, save_folder
+from hamipose.models.batchnorm import batchnorm_layers
+from hamipose.models.checkpoint import evaluated, model_info, read_checkpoint
+from hamipose.models.encoding import Encoding
+from hamipose.models.model_io import open_folder, save_folder
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalise
+from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.loading import open_pretrained
 from hamipose.models.pretrained.mediapipe import BlazePose
-from hamipose.models.pretrained.opening import open_pretrained
-from hamipose.models.pretrained.start import Start
 from hamipose.models.pretrained.topdown import TopDown
-from hamipose.models.statistics import batchnorm_layers
 from hamipose.skeletons import BLAZEPOSE33, BODY16, COCO17
+from tests.helpers.tiny_poses import data_of, sgd, train, trainer_in
+from tests.helpers.tiny_runs import assert_same
+from tests.helpers.tiny_tflite import landmark_file
 
 KEYPOINT = AdaptationOptions(labels="keypoint", gate_warmup=0.0)
 AT_256 = {"image_size": 256, "batch_size": 1, "steps_per_epoch": 2, "validation": None, "report": {}}

@@ -13,8 +13,8 @@ from hamipose.heatmaps import encode
 from hamipose.losses import heatmap_kl
 from hamipose.methods import RegDA
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.pseudo_labels import ground_false, rectify
-from hamipose.models.density import Density
+from hamipose.methods.parts.pseudo_labels import ground_false, rectify
+from hamipose.models.log_density import Density
 from hamipose.models.preprocess import normalise
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_runs import assert_same, last
 
-from hamipose.running.random_state import get_random_state, set_random_state
+from hamipose.engine.random_state import get_random_state, set_random_state
+from tests.helpers.tiny_runs import assert_same, last
 
 pytestmark = pytest.mark.slow
 

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_poses import train
 from torch import nn
 
 from hamipose.data import CocoKeypoints
-from hamipose.data.stream import Draw, TrainStream
+from hamipose.data.sampling import Draw, TrainStream
 from hamipose.methods import SFHPE, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.sfhpe import information, marginals, profile_contrast, residual_divergence
 from hamipose.models.preprocess import normalise
 from hamipose.types import TargetBatch
+from tests.helpers.tiny_poses import train
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 

@@ -5,7 +5,7 @@ import torch
 
 from hamipose.methods import PGDA, SAGM, SAM
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.perturbation import length
+from hamipose.methods.parts.sharpness import length
 from hamipose.methods.pgda import toward
 from hamipose.types import SourceBatch, TargetBatch, TrainBatch
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from tiny_poses import TINY, sgd
 
-from hamipose.affine import apply_points, augment_matrix
+from hamipose.geometry.affine import apply_points, augment_matrix
 from hamipose.heatmaps import encode
 from hamipose.methods import HamiPose, SourceOnly
 from hamipose.methods.options import TrainingOptions
 from hamipose.models.preprocess import normalise
 from hamipose.types import SourceBatch, TargetBatch
+from tests.helpers.tiny_poses import TINY, sgd
 
 SIZE, CELLS = 128, 32
 #: Of the student and of the teacher: turn, scale, shift and whether mirrored.

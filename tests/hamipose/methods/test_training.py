@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from tiny_poses import TINY, data_of, same_weights, sgd, train, trainer_in
 
+from hamipose.engine.optimization import parameter_groups
+from hamipose.engine.schedule import warmup_cosine
 from hamipose.errors import InputError
 from hamipose.gating import KeypointGate, OpenGate
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.models.preprocess import normalise
-from hamipose.running.optimization import parameter_groups
-from hamipose.running.schedule import warmup_cosine
+from tests.helpers.tiny_poses import TINY, data_of, same_weights, sgd, train, trainer_in
 
 
 def test_an_open_gate_makes_hamipose_a_mean_teacher(dots: Path, tmp_path: Path):

@@ -7,13 +7,13 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.affine import apply_points, invert, warp_heatmaps
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
 from hamipose.errors import InputError
-from hamipose.heatmaps import decode
+from hamipose.geometry.affine import apply_points, invert
+from hamipose.heatmaps import decode, warp_heatmaps
 from hamipose.methods import UniFrame
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.pseudo_labels import rectify
+from hamipose.methods.parts.pseudo_labels import rectify
 from hamipose.methods.uniframe import OcclusionOptions, StyleOptions
 from hamipose.models.preprocess import normalise
 from hamipose.models.style import Encoder, StyleTransfer, make_decoder, save_decoder

@@ -1,6 +1,5 @@
 """The tiny models of the predict tests, and a served page."""
 
-import importlib.util
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,24 +7,18 @@ from pathlib import Path
 import cv2
 import pytest
 
-from hamipose.app.serving import serve
+from hamipose.viz.serving import serve
 from meshtto.app.response import Responder
 from meshtto.predict.model import open_method, phases_of
 from meshtto.predict.pose_evidence import PoseModel
-
-_spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parent.parent / "predict" / "conftest.py")
-assert _spec is not None
-assert _spec.loader is not None
-_tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_tiny)
-checkpoint, pose_checkpoint, clip, told = _tiny.checkpoint, _tiny.pose_checkpoint, _tiny.clip, _tiny.told
+from tests.helpers.mesh_models import checkpoint, clip, noise, pose_checkpoint, told  # noqa: F401  fixtures
 
 
 @pytest.fixture(scope="session")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """96 × 80 pixels."""
     path = tmp_path_factory.mktemp("photo") / "somebody.png"
-    cv2.imwrite(str(path), _tiny.noise(1)[0])
+    cv2.imwrite(str(path), noise(1)[0])
     return path
 
 

@@ -6,12 +6,12 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 import torch
-from small_bodies import inputs, reference, small_arrays
 
 from meshtto.body import Body, load_body
 from meshtto.body import block_skinning as module
 from meshtto.body.block_skinning import BlockSkinning, split_blocks
 from meshtto.joints import CANDIDATES
+from tests.helpers.small_bodies import inputs, reference, small_arrays
 
 VERTICES, MANY = 200, 9
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from roma import random_rotmat
 
-from hamipose.synthetic.articulation import axis_rotation
-from hamipose.synthetic.bodies import bodies
-from hamipose.synthetic.collisions import draw_pose
-from hamipose.synthetic.poses import Pose, sample_pose
+from hamipose.synthetic.people.articulation import axis_rotation
+from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.collisions import draw_pose
+from hamipose.synthetic.people.poses import Pose, sample_pose
 from meshtto.body import Body, load_body, mean_parameters
 from meshtto.body.arrays import BodyArrays, read_arrays, write_arrays
 from meshtto.body.builtin import People, _anny, sample_people

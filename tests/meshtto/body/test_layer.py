@@ -3,12 +3,12 @@
 import pytest
 import torch
 from roma import random_rotmat
-from small_bodies import inputs, reference, small_arrays
 from smplx.lbs import batch_rigid_transform
 
 from meshtto.body import Body, load_body
 from meshtto.body.layer import _skin, joint_chain
 from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
+from tests.helpers.small_bodies import inputs, reference, small_arrays
 
 
 @pytest.fixture(scope="module")

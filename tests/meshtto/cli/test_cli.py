@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from hamipose.cli.inherit import expand, lineage, merged
+from hamipose.config.inherit import expand, lineage, merged
 from hamipose.errors import InputError
 from meshtto.cli import HELP, main
 from meshtto.data.datasets.h36m import _SUBJECTS

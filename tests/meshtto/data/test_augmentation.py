@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from roma import random_rotmat
 
-from hamipose.affine import apply_points
 from hamipose.errors import InputError
+from hamipose.geometry.affine import apply_points
 from meshtto.body import Body, load_body
 from meshtto.data.augmentation import Augmentation, Draw, mirror_rotations, scale_channels
 from meshtto.data.crop_geometry import compute_crop

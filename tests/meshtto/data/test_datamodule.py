@@ -10,9 +10,9 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
-from hamipose.data.decode import read_image
+from hamipose.engine.optimization import total_steps
 from hamipose.errors import InputError
-from hamipose.running.optimization import total_steps
+from hamipose.io.image_file import read_image
 from meshtto.data import MeshData
 from meshtto.data.base import MeshDataset, unknown_mesh
 from meshtto.data.sampling import Mixture

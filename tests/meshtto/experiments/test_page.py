@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hamipose.engine.budget import Budget
+from hamipose.engine.time_estimate import dry_run, pending
 from hamipose.errors import InputError
-from hamipose.running.budget import Budget
-from hamipose.running.estimate import dry_run, pending
 from meshtto.cli import main as meshtto
 from meshtto.cli.experiments import main
 from meshtto.experiments import runs as composing

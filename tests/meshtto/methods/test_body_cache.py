@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_bodies import inputs, small_arrays
 
 from meshtto.body import load_body
 from meshtto.body.arrays import write_arrays
@@ -14,6 +13,7 @@ from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions
 from meshtto.types import GENDERS
+from tests.helpers.small_bodies import inputs, small_arrays
 
 
 @pytest.fixture

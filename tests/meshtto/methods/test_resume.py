@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import assert_same, last
 
 from hamipose.errors import InputError
+from tests.helpers.tiny_runs import assert_same, last
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import torch
 import trimesh
 from PIL import Image
 
-from hamipose.data.video import Video
-from hamipose.data.video_file import VideoFile
+from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import InputError
+from hamipose.io.video_writer import VideoFile
 from meshtto.body import load_body
 from meshtto.cli import main
 from meshtto.predict.files import Files, PictureFiles, VideoFiles
@@ -178,7 +178,7 @@ def test_full_disk_does_not_lose_arrays(tmp_path: Path, monkeypatch: pytest.Monk
     arrays |= {"vertices_m": vertices, "diverged": np.array(False)}
     facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "diverged": False, "losses": []}
     person = Person(0, vertices, arrays, facts)
-    monkeypatch.setattr("hamipose.data.video_file.free_bytes", lambda path: 0)
+    monkeypatch.setattr("hamipose.io.video_writer.free_bytes", lambda path: 0)
     files = Files(tmp_path, np.asarray(box.faces), True, True)
 
     def recover() -> None:

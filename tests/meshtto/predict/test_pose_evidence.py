@@ -104,7 +104,7 @@ def test_pose_model_errors_are_one_line(
 
 
 def test_pose_model_accepts_model_folders(pose_checkpoint: Path, tmp_path: Path):
-    from hamipose.models.folder import save_folder
+    from hamipose.models.model_io import save_folder
 
     model = hamipose.load(pose_checkpoint, device="cpu")
     folder = save_folder(tmp_path / "model", model.network, model.info)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_tflite import landmark_file
 
 import hamipose
 from hamipose.cli import main
 from hamipose.errors import InputError
-from hamipose.models.folder import ModelInfo, open_folder, save_folder
+from hamipose.models.model_io import ModelInfo, open_folder, save_folder
 from hamipose.models.pretrained.catalog import PEOPLE, default_start
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.mediapipe import read_landmark_network
+from tests.helpers.tiny_tflite import landmark_file
 
 ROOT = Path(__file__).parents[4]
 INFO = ModelInfo("body16", "test_resnet", (8, 8, 8), 32, "SourceOnly")

@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_tflite import detector_file, landmark_file
 
 from hamipose.cli import main
 from hamipose.errors import InputError
-from hamipose.inference.detecting import open_detector
+from hamipose.inference.people import open_detector
 from hamipose.inference.predictor import load
-from hamipose.models.folder import open_folder
+from hamipose.models.model_io import open_folder
 from hamipose.models.pretrained import catalog
 from hamipose.models.pretrained.catalog import BLAZEPOSE, DETECTOR, Package, cache_folder, cached
 from hamipose.models.pretrained.fetch import fetch
+from tests.helpers.tiny_tflite import detector_file, landmark_file
 
 
 @pytest.fixture

@@ -2,19 +2,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_tflite import TinyFile, landmark_file
 from torch.nn import functional as F
 
 from hamipose.errors import InputError
 from hamipose.gating import pull_back
 from hamipose.heatmaps import encode
-from hamipose.models.folder import ModelInfo, open_folder, save_folder
+from hamipose.models.model_io import ModelInfo, open_folder, save_folder
 from hamipose.models.preprocess import normalise
 from hamipose.models.pretrained.convert import converted
 from hamipose.models.pretrained.mediapipe import BlazePose, centroid, read_landmark_network
 from hamipose.models.pretrained.operations import OperationNetwork
 from hamipose.models.pretrained.tflite import TFLiteGraph
 from hamipose.skeletons import BLAZEPOSE33, BODY16, COCO17, LSP14
+from tests.helpers.tiny_tflite import TinyFile, landmark_file
 
 
 @pytest.fixture

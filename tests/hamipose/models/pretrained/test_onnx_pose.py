@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny_onnx import heatmap_file, simcc_file
 
 from hamipose import load
 from hamipose.cli import main
 from hamipose.errors import InputError
 from hamipose.inference.export import export_onnx
 from hamipose.inference.predictor import Predictor
-from hamipose.models.folder import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_folder
 from hamipose.skeletons import BODY16, COCO17
+from tests.helpers.tiny_onnx import heatmap_file, simcc_file
 
 pytest.importorskip("onnxruntime", reason="extra `export` is not installed")
 

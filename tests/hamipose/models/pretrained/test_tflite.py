@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_tflite import NONE, RELU, RELU6, SAME, VALID, TinyFile, landmark_file
 
 from hamipose.errors import InputError
 from hamipose.models.pretrained.convert import converted, same_padding
 from hamipose.models.pretrained.operations import OperationNetwork
 from hamipose.models.pretrained.tflite import TFLiteGraph, read_tflite
+from tests.helpers.tiny_tflite import NONE, RELU, RELU6, SAME, VALID, TinyFile, landmark_file
 
 RNG = np.random.default_rng(0)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from hamipose.errors import InputError
 from hamipose.heatmaps import encode
 from hamipose.inference.predictor import load
-from hamipose.models.folder import open_folder, save_folder
+from hamipose.models.model_io import open_folder, save_folder
 from hamipose.models.network import PoseNetwork
 from hamipose.models.pretrained.topdown import TopDown, read_topdown
 from hamipose.skeletons import COCO17

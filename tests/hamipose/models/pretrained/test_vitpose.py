@@ -14,7 +14,7 @@ from hamipose import load
 from hamipose.errors import InputError
 from hamipose.heatmaps import encode
 from hamipose.inference.predictor import Predictor
-from hamipose.models.folder import save_folder
+from hamipose.models.model_io import save_folder
 from hamipose.models.preprocess import normalise
 from hamipose.skeletons import COCO17
 

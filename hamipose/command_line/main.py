@@ -1,0 +1,117 @@
+"""What both command lines do with a line: help at once, a verb's module when it is asked for, mistakes in one line."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+
+from hamipose.errors import InputError
+from hamipose.io.atomic_file import NO_SPACE
+
+__all__ = ["answer"]
+
+#: Verbs of Lightning's command line; `predict` is one of them where a config is given.
+_TRAINING = ("fit", "validate", "test", "predict")
+
+
+def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapping[str, str]) -> int:
+    """Run a verb.
+
+    Args:
+        arguments: what follows the program's name; those of the process where None.
+        package: whose verbs they are; its ``training`` has `run` for fit, validate, test and predict by a config.
+        text: the help.
+        verbs: the module of each other verb, whose `main` takes what follows it.
+
+    Returns:
+        The exit status: 0 done, 2 a mistake that the user can put right, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [a for a in given if a != "--debug"]
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(text, end="")
+        return 0
+    try:
+        with _warnings():
+            _run(given[0], given[1:], package, verbs)
+        sys.stdout.flush()  # a full disk behind a redirection is noticed here, not at exit
+    except (InputError, OSError) as error:
+        _close_broken_output(error)
+        if debug:
+            raise
+        print(f"error: {_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """Print each warning of the packages' logger on one line of standard error, unless the program handles it."""
+    logger = logging.getLogger("hamipose")
+    if logger.hasHandlers():
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _close_broken_output(error: InputError | OSError) -> None:
+    """Redirect standard output to nowhere if it cannot be written: Python would complain again at exit."""
+    if isinstance(error, OSError) and error.filename is None and _stuck():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+
+
+def _stuck() -> bool:
+    """Return whether text that standard output still holds cannot be written."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def _line(error: InputError | OSError) -> str:
+    """Return the message alone, in one line."""
+    message = str(error)
+    if message.startswith("Caught "):  # in a loading process, whose traceback torch puts first
+        message = message.rstrip().splitlines()[-1].partition(": ")[2]
+        if isinstance(error, OSError):
+            full = any(os.strerror(number) in message for number in NO_SPACE)
+            return f"a loading process failed ({message}); {_advice(full)} (--debug shows where)"
+        return message
+    if not isinstance(error, OSError):
+        return " ".join(message.split("\n"))
+    told = " ".join((error.strerror or message or type(error).__name__).split())
+    path = error.filename2 or error.filename
+    if path is None:
+        return f"a file cannot be read or written ({told}); {_advice(error.errno in NO_SPACE)} (--debug shows where)"
+    return f"{path} cannot be used ({told}); {_advice(error.errno in NO_SPACE)}"
+
+
+def _advice(full: bool) -> str:
+    return "free some space, or give another path" if full else "give another path"
+
+
+def _run(verb: str, rest: list[str], package: str, verbs: Mapping[str, str]) -> None:
+    by_config = any(word.split("=")[0] in ("--config", "-c", "--print_config") for word in rest)
+    if verb in _TRAINING and (by_config or verb not in verbs):
+        import_module(f"{package}.training").run([verb, *rest])
+    elif verb in verbs:
+        import_module(verbs[verb]).main(rest)
+    elif verb == "--version":
+        print(import_module(package).__version__)
+    else:
+        known = list(dict.fromkeys([*_TRAINING, *verbs]))
+        raise InputError(f"there is no verb {verb!r}; expected {', '.join(known[:-1])} or {known[-1]}")

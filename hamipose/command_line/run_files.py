@@ -1,0 +1,81 @@
+"""The files of a run that the command line is responsible for: its config, and checkpoints that must not be lost."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.cli import SaveConfigCallback
+
+from hamipose.engine.checkpoints import run_folder
+from hamipose.errors import InputError
+
+__all__ = ["SavedConfig", "refuse_to_overwrite", "select_nothing"]
+
+
+class SavedConfig(SaveConfigCallback):
+    """Writes every option of a run to its folder: ``config.yaml`` for `fit`, ``config-test.yaml`` and so on for others.
+
+    A run that is resumed with other options keeps the earlier ones as ``config-000.yaml``, ``config-001.yaml``, ….
+    """
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file; Lightning calls this on the first process alone."""
+        verb = trainer.state.fn
+        path = run_folder(trainer) / ("config.yaml" if verb in (None, "fit") else f"config-{verb.value}.yaml")
+        content = self.parser.dump(self.config, skip_none=False)
+        if path.exists() and verb == "fit" and _without_resuming(path.read_text()) != _without_resuming(content):
+            number = len(list(path.parent.glob("config-[0-9]*.yaml")))
+            path.rename(path.with_name(f"config-{number:03d}.yaml"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def _without_resuming(content: str) -> list[str]:
+    """Lines of a config but for the checkpoint that it resumes from."""
+    return [line for line in content.splitlines() if not line.startswith("ckpt_path:")]
+
+
+def refuse_to_overwrite(folder: Path, checkpoint: Any) -> None:
+    """Keep a new run from replacing the checkpoints of another.
+
+    Args:
+        folder: the new run's.
+        checkpoint: that it resumes from, if any.
+
+    Raises:
+        InputError: the folder contains checkpoints of a run, and it is not this one that is resumed.
+    """
+    kept = folder / "checkpoints"
+    found = sorted(kept.glob("*.ckpt"))
+    if not found or checkpoint in ("last", "best", "hpc"):
+        return
+    if checkpoint and Path(checkpoint).resolve().parent == kept.resolve():
+        return
+    last = kept / "last.ckpt" if kept / "last.ckpt" in found else found[-1]
+    raise InputError(
+        f"{folder} already contains a run, whose checkpoints this one would replace; resume it with --ckpt_path "
+        f"{last}, give another folder with --trainer.logger.init_args.version, or delete it"
+    )
+
+
+def select_nothing(trainer: Trainer) -> None:
+    """Take away checkpoints that would be selected by source validation, which there is none of, and say so.
+
+    Raises:
+        InputError: another callback, such as early stopping, depends on a validation score.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in list(callbacks):
+        monitored = getattr(callback, "monitor", None)
+        if not (isinstance(monitored, str) and monitored.startswith("val")):
+            continue
+        if not isinstance(callback, Checkpoint):
+            raise InputError(
+                f"{type(callback).__name__} monitors {monitored}, and data.validation is null; give validation images "
+                "or remove it from trainer.callbacks"
+            )
+        callbacks.remove(callback)
+        if trainer.is_global_zero:
+            name = getattr(callback, "filename", None) or "selected"
+            print(f"data.validation is null: no {name} checkpoint will be kept, only the last one", flush=True)

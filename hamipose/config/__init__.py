@@ -1,0 +1,1 @@
+"""Read configs: inheritance, objects built from them, data paths, machine resources."""

@@ -1,0 +1,203 @@
+"""Human3.6M in the JSON layout of 17 joints, which 3DMPPE introduced and RegDA reads.
+
+``annotations/Human36M_subject<s>_{camera,data,joint_3d}.json`` beside ``images/``. The data set's own files are read by
+:mod:`hamipose.data.datasets.body.h36m_official`.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.datasets.body.h36m_joints import H36M17, body16_from_h36m, project
+from hamipose.data.splits import drawn_again, named_protocol
+from hamipose.errors import InputError
+from hamipose.geometry.crops import padded_box, published_crop, published_labels
+from hamipose.io.file_type import reason
+from hamipose.io.image_file import UnreadableImage
+from hamipose.io.json_file import read_json
+from hamipose.skeletons import BODY16, Skeleton
+from hamipose.types import Sample
+
+__all__ = ["SUBJECTS", "Human36M", "frame_step", "to_skeleton"]
+
+SUBJECTS = {"train": (1, 5, 6, 7, 8), "test": (9, 11), "all": (1, 5, 6, 7, 8, 9, 11)}
+_EXPECTED = "Human3.6M in the JSON layout of 17 joints"
+
+
+def frame_step(split: str, protocol: str, every: int | None) -> int:
+    """Every how many frames one is used: as given, or 5; 64 where "strict" tests, as in most papers on this set.
+
+    Raises:
+        InputError: less than 1.
+    """
+    if every is not None and every < 1:
+        raise InputError(f"every of Human3.6M is {every}, expected at least 1")
+    return every or (64 if split == "test" and protocol == "strict" else 5)
+
+
+class _People(NamedTuple):
+    """One row an image; about 240 bytes."""
+
+    files: np.ndarray  # [image] bytes, below images/
+    keypoints_px: np.ndarray  # [image, 16, 2]
+    sizes: np.ndarray  # [image, 2] width and height
+    boxes_px: np.ndarray  # [image, 4]; not a number where nothing is annotated
+
+
+def to_skeleton(body16_px: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints and visibility of any body skeleton by name; Human3.6M knows every joint, seen or not."""
+    keypoints_px = np.zeros((len(skeleton), 2), np.float32)
+    visibility = np.zeros(len(skeleton), np.int64)
+    for k, source in enumerate(skeleton.map_from(BODY16)):
+        if source is not None:
+            keypoints_px[k], visibility[k] = body16_px[source], 2
+    return keypoints_px, visibility
+
+
+def _camera(camera: dict) -> list[np.ndarray]:
+    """Rotation, translation, focal lengths and center.
+
+    Raises:
+        ValueError: one of them has another shape.
+    """
+    shapes = {"R": (3, 3), "t": (3,), "f": (2,), "c": (2,)}
+    return [np.array(camera[part], np.float64).reshape(shape) for part, shape in shapes.items()]
+
+
+def _read_subject(annotations: Path, subject: int, every: int, protocol: str) -> _People:
+    """The people of one subject.
+
+    Raises:
+        InputError: a file cannot be read or has another form.
+    """
+    paths = {kind: annotations / f"Human36M_subject{subject}_{kind}.json" for kind in ("camera", "data", "joint_3d")}
+    cameras, data, poses = (read_json(path, _EXPECTED) for path in paths.values())
+    where = paths["data"]
+    try:
+        images = data["images"][::every]  # RegDA goes by the place in the list
+        if protocol == "strict":
+            images = [image for image in data["images"] if image["frame_idx"] % every == 0]
+        where = paths["joint_3d"]
+        picked = [poses[str(i["action_idx"])][str(i["subaction_idx"])][str(i["frame_idx"])] for i in images]
+        if not picked:
+            raise InputError(f"{paths['data']} lists no image; expected {_EXPECTED}")
+        world = np.array(picked, np.float64)
+        if world.shape[1:] != (len(H36M17), 3):
+            raise InputError(f"joints in {where} have shape {world.shape[1:]}, expected 17 x 3")
+        joints, where = body16_from_h36m(world), paths["camera"]
+        used = [str(i["cam_idx"]) for i in images]
+        keypoints = np.zeros((len(images), len(BODY16), 2), np.float32)
+        for name in set(used):
+            chosen = np.array(used) == name
+            keypoints[chosen] = project(joints[chosen], *_camera(cameras[name]))
+        where = paths["data"]
+        boxes = {a["image_id"]: a["bbox"] for a in data.get("annotations", ()) if "bbox" in a}
+        nothing = [np.nan] * 4
+        return _People(
+            files=np.array([i["file_name"].encode() for i in images]),
+            keypoints_px=keypoints,
+            sizes=np.array([[i["width"], i["height"]] for i in images], np.int32),
+            boxes_px=np.array([boxes.get(i["id"], nothing) for i in images], np.float32),
+        )
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"annotation file {where} lacks {error}; expected {_EXPECTED}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"annotation file {where} has another form ({reason(error)}); expected {_EXPECTED}") from None
+
+
+class Human36M(KeypointDataset):
+    """People of Human3.6M (Ionescu et al., PAMI 2014), cropped from whole images as they are read.
+
+    Args:
+        root: folder with ``annotations`` and ``images``.
+        split: "train" (subjects 1, 5, 6, 7, 8), "test" (9, 11) or "all".
+        every: use every n-th frame; where not given 5, as published, and 64 where "strict" tests.
+        skeleton: body16; others get the keypoints of the same names.
+        protocol: "strict" crops to the annotated box times `padding` and tests on each image once; "paper" crops to the
+            published square around the true keypoints and tests on 3200 draws with replacement.
+        padding: see `protocol`.
+        cache: keep decoded pictures in memory.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        every: int | None = None,
+        skeleton: str = "body16",
+        protocol: str = "strict",
+        padding: float = 1.25,
+        cache: bool = False,
+    ):
+        if split not in SUBJECTS:
+            raise InputError(f"split of Human36M is {split!r}, expected one of {', '.join(SUBJECTS)}")
+        if padding <= 0:
+            raise InputError(f"padding of Human36M is {padding}, expected a factor above 0, such as 1.25")
+        self.root = Path(root)
+        self.split = split
+        self.skeleton = named_skeleton(skeleton)
+        self.protocol = named_protocol(protocol)
+        self.every = frame_step(split, protocol, every)
+        self.padding = padding
+        self.cache = cache
+        self._people: _People | None = None
+
+    @property
+    def people(self) -> _People:
+        """The split in arrays, read on first use."""
+        if self._people is None:
+            folder = self.root / "annotations"
+            read = [_read_subject(folder, s, self.every, self.protocol) for s in SUBJECTS[self.split]]
+            whole = _People(*(np.concatenate(column) for column in zip(*read, strict=True)))
+            if self.protocol == "strict" and np.isnan(whole.boxes_px).any():
+                missing = bytes(whole.files[np.isnan(whole.boxes_px).any(-1).argmax()]).decode()
+                raise InputError(
+                    f"{self.root / 'annotations'} has no bbox for image {missing}; expected annotations with boxes, or "
+                    "give protocol: paper, which crops by the true keypoints"
+                )
+            if self.protocol == "paper" and self.split == "test":
+                drawn = drawn_again(len(whole.files))
+                whole = _People(*(column[drawn] for column in whole))
+            self._people = whole
+        return self._people
+
+    def _path(self, index: int) -> Path:
+        return self.root / "images" / bytes(self.people.files[index]).decode()
+
+    def prepare(self) -> None:
+        if not self._path(0).is_file():
+            raise InputError(f"image {self._path(0)} does not exist; expected {_EXPECTED}")
+
+    def __len__(self) -> int:
+        return len(self.people.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        people: Any = self.people
+        body = people.keypoints_px[index]
+        keypoints_px, visibility = to_skeleton(body, self.skeleton)
+        if self.protocol == "paper":
+            box = published_crop(body, *people.sizes[index].tolist())
+            keypoints_px = published_labels(keypoints_px, box)
+        else:
+            box = padded_box(people.boxes_px[index], self.padding)
+        path = self._path(index)
+        image, reduction = self.decode(path, box)
+        height, width = image.shape[:2]
+        if np.abs(people.sizes[index] - np.multiply((width, height), reduction)).max() >= reduction:
+            stated = " x ".join(map(str, people.sizes[index]))
+            raise UnreadableImage(
+                f"image {path} is {width * reduction} x {height * reduction}, labels are for {stated}"
+            )
+        return Sample(
+            image=image,
+            box_px=(box / reduction).astype(np.float32),
+            name=str(path),
+            reduction=reduction,
+            # A pixel of a reduced picture is the mean of a block: its center lies in their middle.
+            keypoints_px=((keypoints_px + 0.5) / reduction - 0.5).astype(np.float32),
+            visibility=visibility,
+        )

@@ -1,0 +1,204 @@
+"""Human3.6M as its site distributes it.
+
+The folder of a subject ``S<n>`` contains:
+
+- ``Videos/<action>.<camera>.mp4``, 50 frames a second;
+- ``MyPoseFeatures/D2_Positions/<action>.<camera>.cdf``: ``Pose`` (1 × T × 64), 32 joints in pixels, lens included;
+- ``MySegmentsMat/ground_truth_bb/<action>.<camera>.mat``, MATLAB 7.3: ``Masks``, a picture a frame, 1 in the box.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
+from hamipose.data.datasets.body.h36m import SUBJECTS, frame_step, to_skeleton
+from hamipose.data.datasets.body.h36m_cdf import read_pose
+from hamipose.data.datasets.body.h36m_joints import NATIVE32, body16_from_h36m
+from hamipose.data.splits import drawn_again, named_protocol
+from hamipose.errors import InputError
+from hamipose.geometry.crops import padded_box, published_crop, published_labels, whole_box
+from hamipose.io.video import VideoDecoder
+from hamipose.skeletons import BODY16
+from hamipose.types import Sample
+
+__all__ = ["Human36MNative", "read_boxes", "read_d2_positions"]
+
+_log = logging.getLogger("hamipose")
+_TIMES_MS = np.arange(20_000) * 20.0
+#: Actions of subject 9 whose positions are shifted by 200 mm against the videos.
+_SHIFTED = ("Greeting", "SittingDown 1", "Waiting 1")
+
+
+def read_d2_positions(path: Path) -> Float[np.ndarray, "frame 16 2"]:
+    """The joints of one video, in BODY16's order.
+
+    Raises:
+        InputError: as :func:`hamipose.data.datasets.body.h36m_cdf.read_pose`.
+    """
+    joints = read_pose(path, axes=2)[:, list(NATIVE32)]
+    return body16_from_h36m(joints.astype(np.float32))
+
+
+def read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 4"]:
+    """Left, top, width and height of the box that each mask is filled with.
+
+    Raises:
+        InputError: h5py is not installed; the file cannot be read, lacks ``Masks``, or a mask is empty.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise InputError("h5py is not installed; Human3.6M's own boxes need it: pip install 'hamipose[h36m]'") from None
+    boxes = np.zeros((len(frames), 4), np.float32)
+    try:
+        with h5py.File(path, "r") as file:
+            masks = file["Masks"][()].reshape(-1)
+            for row, frame in enumerate(frames):
+                mask = np.asarray(file[masks[frame]]).T  # MATLAB counts columns first
+                rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+                if not len(rows):
+                    raise InputError(f"mask {frame} in {path} is empty; expected the box of a person")
+                boxes[row] = columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
+    except (OSError, KeyError, IndexError, TypeError) as error:
+        raise InputError(
+            f"box file {path} cannot be read ({' '.join(str(error).split())}); expected a mask a frame in Masks, from "
+            "ground_truth_bb"
+        ) from None
+    return boxes
+
+
+class Human36MNative(KeypointDataset):
+    """People of Human3.6M (Ionescu et al., PAMI 2014) straight from its videos.
+
+    `prepare` reads all positions once and writes an index, 152 bytes a frame, that is mapped and not held in memory.
+
+    Args:
+        root: folder with ``S1`` … ``S11``.
+        split: "train" (subjects 1, 5, 6, 7, 8), "test" (9, 11) or "all".
+        every: use every n-th frame of a video; where not given 5, as published, and 64 where "strict" tests.
+        box: under "strict", "person" crops to the data set's box times `padding`, "image" to the whole frame.
+        skeleton: body16; others get the keypoints of the same names.
+        protocol: "strict" tests on each frame once and leaves out three actions of subject 9 whose labels are shifted;
+            "paper" crops to the published square around the true keypoints and tests on 3200 draws with replacement
+            (the published rule; which frames it draws depends on the order of the JSON lists).
+        padding: see `box`.
+        index: folder for the index; ``<root>/index`` where not given.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        every: int | None = None,
+        box: str = "person",
+        skeleton: str = "body16",
+        protocol: str = "strict",
+        padding: float = 1.25,
+        index: str | None = None,
+    ):
+        if split not in SUBJECTS:
+            raise InputError(f"split of Human36MNative is {split!r}, expected one of {', '.join(SUBJECTS)}")
+        if box not in ("person", "image"):
+            raise InputError(f"box is {box!r}, expected 'person' or 'image'")
+        if padding <= 0:
+            raise InputError(f"padding of Human36MNative is {padding}, expected a factor above 0, such as 1.25")
+        self.root = Path(root)
+        self.split = split
+        self.skeleton = named_skeleton(skeleton)
+        self.protocol = named_protocol(protocol)
+        self.every = frame_step(split, protocol, every)
+        self.box = "none" if protocol == "paper" else box
+        self.padding = padding
+        folder = self.root / "index" if index is None else Path(index)
+        name = f"{split}-every{self.every}-{protocol}-{self.box}"
+        settings = {"split": split, "every": self.every, "protocol": protocol, "box": self.box}
+        self.index = FrameIndex(folder / name, len(BODY16), settings)
+        self._order: np.ndarray | None = None
+        self._decoder = VideoDecoder()
+
+    def check(self) -> None:
+        """Check that the released folders are there; `prepare` reads them, which takes long."""
+        if not self.index.exists():
+            for subject in SUBJECTS[self.split]:
+                self._labels(subject)
+
+    def prepare(self) -> None:
+        if not self.index.exists():
+            self.index.build(self._clips())
+
+    def _labels(self, subject: int) -> list[Path]:
+        folder = self.root / f"S{subject}"
+        labels = sorted(folder.glob("**/D2_Positions/*.cdf"))
+        if not labels:
+            raise InputError(f"{folder} holds no MyPoseFeatures/D2_Positions/<action>.<camera>.cdf")
+        return labels
+
+    def _clips(self) -> Iterator[Clip]:
+        """The videos with their labels; what is left out is counted in one line."""
+        videos = frames = missing = shifted = 0
+        for subject in SUBJECTS[self.split]:
+            folder = self.root / f"S{subject}"
+            labels = self._labels(subject)
+            for path in labels:
+                action = path.stem.rpartition(".")[0]
+                if self.protocol == "strict" and subject == 9 and action in _SHIFTED:
+                    shifted += 1
+                    continue
+                video = folder / "Videos" / f"{path.stem}.mp4"
+                if not video.is_file():
+                    missing += 1
+                    continue
+                joints = read_d2_positions(path)
+                numbers = np.arange(0, len(joints), self.every)
+                boxes = np.zeros((len(numbers), 4), np.float32)
+                if self.box == "person":
+                    boxes = read_boxes(self._box_file(folder, path.stem), numbers)
+                videos, frames = videos + 1, frames + len(numbers)
+                yield Clip(str(video.relative_to(self.root)), numbers, joints[numbers], boxes)
+        _log.info(
+            "Human3.6M %s: %d frames of %d videos; left out: %d labels without a video, "
+            "%d of subject 9 that are shifted",
+            *(self.split, frames, videos, missing, shifted),
+        )
+
+    def _box_file(self, folder: Path, stem: str) -> Path:
+        found = next(folder.glob(f"**/ground_truth_bb/{stem}.mat"), None)
+        if found is None:
+            raise InputError(
+                f"{folder} holds no MySegmentsMat/ground_truth_bb/{stem}.mat; get the boxes from the data set's site, "
+                "or give box: image"
+            )
+        return found
+
+    @property
+    def order(self) -> np.ndarray | None:
+        """Which rows of the index are used; None for all, in their order."""
+        if self._order is None and self.protocol == "paper" and self.split == "test":
+            self._order = drawn_again(len(self.index.rows))
+        return self._order
+
+    def __len__(self) -> int:
+        return len(self.index.rows) if self.order is None else len(self.order)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        row = self.index.rows[index if self.order is None else self.order[index]]
+        path, number = self.root / self.index.clip(int(row["clip"])), int(row["frame"])
+        image = self._decoder.frame(path, number, _TIMES_MS)
+        body = np.array(row["joints"])
+        keypoints_px, visibility = to_skeleton(body, self.skeleton)
+        height, width = image.shape[:2]
+        if self.protocol == "paper":
+            box = published_crop(body, width, height)
+            keypoints_px = published_labels(keypoints_px, box)
+        else:
+            box = whole_box(width, height) if self.box == "image" else padded_box(np.array(row["box"]), self.padding)
+        return Sample(
+            image=image, box_px=box, name=f"{path}#{number}", keypoints_px=keypoints_px, visibility=visibility
+        )

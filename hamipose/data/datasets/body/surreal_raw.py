@@ -1,0 +1,198 @@
+"""SURREAL as its authors give it out: ``<split>/run{0,1,2}/<sequence>/<sequence>_c0001.mp4`` and ``…_info.mat``.
+
+The info file's ``joints2D`` (2 × 24 × T, or 2 × 24 for one frame) are pixels of the 320 × 240 video counted from 0,
+rounded, x to the right and y down. The pictures are mirror images, see :mod:`hamipose.data.datasets.body.smpl24`.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from rich.console import Console
+from rich.progress import track
+
+from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
+from hamipose.data.datasets.body.smpl24 import SMPL24, pick_joints
+from hamipose.data.splits import held_out_count, named_protocol, shuffled
+from hamipose.errors import InputError
+from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels
+from hamipose.io.matlab_file import read_matlab
+from hamipose.io.video import VideoDecoder
+from hamipose.types import Sample
+
+__all__ = ["SurrealRaw", "frames", "is_broken_subject", "usable"]
+
+_log = logging.getLogger("hamipose")
+_WIDTH, _HEIGHT = 320, 240
+_BROKEN = ("18", "19", "143_21")  # bodies of monstrous shape, named in the data set's README
+
+
+def is_broken_subject(sequence: str) -> bool:
+    """Whether a sequence, such as ``19_04`` or ``ung_143_21``, shows one of the known broken bodies."""
+    name = sequence.removeprefix("ung_")
+    return any(name == broken or name.startswith(broken + "_") for broken in _BROKEN)
+
+
+def usable(joints_px: Float[np.ndarray, "frame 24 2"]) -> Bool[np.ndarray, " frame"]:
+    """Frames that show a person: joints that are spread out (nobody is one point), at least half of them inside."""
+    inside = ((joints_px >= 0) & (joints_px < (_WIDTH, _HEIGHT))).all(-1).sum(-1)
+    spread = np.ptp(np.nan_to_num(joints_px), axis=1).min(-1)
+    return np.isfinite(joints_px).all((1, 2)) & (spread > 0) & (inside >= len(SMPL24) // 2)
+
+
+def _read_info(path: Path) -> Float[np.ndarray, "frame 24 2"]:
+    """The joints of one clip.
+
+    Raises:
+        InputError: the file cannot be read, lacks them, or has another form.
+    """
+    joints = read_matlab(path, ["joints2D"], "info file", "SURREAL's _info.mat")["joints2D"]
+    if joints.ndim == 2:
+        joints = joints[..., None]  # MATLAB drops a last axis of length 1
+    if joints.ndim != 3 or joints.shape[:2] != (2, 24) or joints.dtype.kind not in "fiu":
+        raise InputError(
+            f"joints2D in {path} is {joints.dtype} of shape {joints.shape}, expected numbers of shape 2 x 24 x frames"
+        )
+    return joints.transpose(2, 1, 0).astype(np.float32)
+
+
+class SurrealRaw(KeypointDataset):
+    """Rendered people of SURREAL (Varol et al., CVPR 2017) straight from its videos.
+
+    `prepare` reads all info files once and writes an index beside them, of 216 bytes a frame, that is mapped and not
+    held in memory. A frame in the middle of a clip costs decoding what comes before it, 50 frames on average, for the
+    clips have one key frame: to train for long, convert the set with ``python -m hamipose data prepare`` first.
+
+    Args:
+        root: folder with ``train``, ``val`` and ``test``, or with the release's folder ``cmu``, which has them.
+        split: "train", "val" or "test". Val is a part of test: measure on one of the two only. Sequences of train are
+            in neither. "paper" leaves out of train, and keeps of test, what RegDA's shuffle sets aside.
+        every: use every n-th frame of a clip.
+        skeleton: body16; others get the keypoints of the same names.
+        protocol: "strict" crops to a box `padding` times that of the joints, as a detector would give it, and has
+            SMPL's shoulders; "paper" crops to the published square and has collar joints for shoulders. RegDA's own
+            choice of frames was never released.
+        padding: see `protocol`.
+        index: folder for the index; ``<root>/index`` where not given.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        every: int = 1,
+        skeleton: str = "body16",
+        protocol: str = "strict",
+        padding: float = 1.25,
+        index: str | None = None,
+    ):
+        if split not in ("train", "val", "test"):
+            raise InputError(f"split of SurrealRaw is {split!r}, expected train, val or test")
+        if every < 1 or padding <= 0:
+            raise InputError(f"every is {every} and padding {padding}, expected at least 1 and above 0")
+        self.root = Path(root) / "cmu" if (Path(root) / "cmu").is_dir() else Path(root)
+        self.split = split
+        self.every = every
+        self.skeleton = named_skeleton(skeleton)
+        self.protocol = named_protocol(protocol)
+        self.padding = padding
+        folder = self.root / "index" if index is None else Path(index)
+        self.index = FrameIndex(folder / f"{split}-every{every}", len(SMPL24), {"split": split, "every": every})
+        self._order: np.ndarray | None = None
+        self._decoder = VideoDecoder()
+
+    def check(self) -> None:
+        """Check that the released folders are there; `prepare` reads them, which takes long."""
+        if not self.index.exists():
+            self._infos()
+
+    def prepare(self) -> None:
+        if not self.index.exists():
+            self.index.build(self._clips())
+        video = self.root / self.index.clip(int(self.index.rows[0]["clip"]))
+        if not video.is_file():
+            raise InputError(f"video {video} does not exist; expected SURREAL's mp4 files beside the _info.mat files")
+
+    def _infos(self) -> list[Path]:
+        infos = sorted((self.root / self.split).glob("run[0-2]/*/*_info.mat"))
+        if not infos:
+            raise InputError(
+                f"{self.root / self.split} holds no run0/<sequence>/<sequence>_c0001_info.mat; expected SURREAL's "
+                "released folders"
+            )
+        return infos
+
+    def _clips(self) -> Iterator[Clip]:
+        """All clips with their usable frames; what is left out is counted in one line."""
+        infos = self._infos()
+        clips = broken = kept = bad = missing = 0
+        shown = Console(stderr=True, quiet=not sys.stderr.isatty())  # minutes for the 67,000 clips of the release
+        for info in track(infos, f"SURREAL {self.split}: labels", console=shown, transient=True):
+            if is_broken_subject(info.parent.name):
+                broken += 1
+                continue
+            video = info.with_name(info.name.replace("_info.mat", ".mp4"))
+            if not video.is_file():
+                missing += 1
+                continue
+            joints = _read_info(info)
+            good = usable(joints)
+            numbers = np.flatnonzero(good)
+            numbers = numbers[numbers % self.every == 0]
+            clips, kept, bad = clips + 1, kept + len(numbers), bad + int((~good).sum())
+            box = padded_box(keypoint_box(joints[numbers]), self.padding) if len(numbers) else np.zeros((0, 4))
+            yield Clip(str(video.relative_to(self.root)), numbers, joints[numbers], box.astype(np.float32))
+        _log.info(
+            "SURREAL %s: %d frames of %d clips; left out: %d clips of broken subjects, %d clips without a video, "
+            "%d frames with nobody or less than half of the joints in the picture",
+            *(self.split, kept, clips, broken, missing, bad),
+        )
+
+    @property
+    def order(self) -> np.ndarray | None:
+        """Which rows of the index are used, in the order of the clips; None for all."""
+        if self._order is None and self.protocol == "paper" and self.split != "val":
+            rows = shuffled(len(self.index.rows))
+            aside = held_out_count(len(rows))
+            self._order = np.sort(rows[aside:] if self.split == "train" else rows[:aside])
+        return self._order
+
+    def __len__(self) -> int:
+        return len(self.index.rows) if self.order is None else len(self.order)
+
+    def row(self, index: int) -> Any:
+        """The index's record of a sample."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.index.rows[index if self.order is None else self.order[index]]
+
+    def __getitem__(self, index: int) -> Sample:
+        row = self.row(index)
+        path, number = self.root / self.index.clip(int(row["clip"])), int(row["frame"])
+        image = self._decoder.frame(path, number)
+        joints = np.array(row["joints"])
+        keypoints_px, visibility = pick_joints(joints, self.skeleton, self.protocol)
+        box = np.array(row["box"])
+        if self.protocol == "paper":
+            box = published_crop(joints, image.shape[1], image.shape[0])
+            keypoints_px = published_labels(keypoints_px, box)
+        return Sample(
+            image=image, box_px=box, name=f"{path}#{number}", keypoints_px=keypoints_px, visibility=visibility
+        )
+
+
+def frames(
+    root: str, split: str = "train", every: int = 1, index: str | None = None
+) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "24 2"], str]]:
+    """Picture, SMPL's 24 joints as released, and name of each usable frame, clip after clip, each decoded once."""
+    dataset = SurrealRaw(root, split, every=every, index=index)
+    dataset.prepare()
+    decoder = VideoDecoder()
+    for row in dataset.index.rows:
+        path, number = dataset.root / dataset.index.clip(int(row["clip"])), int(row["frame"])
+        yield decoder.frame(path, number), np.array(row["joints"]), f"{path}#{number}"

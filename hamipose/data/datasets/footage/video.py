@@ -1,0 +1,74 @@
+"""A video of one person, nothing annotated: the target a user films."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.data.base import UnlabelledDataset
+from hamipose.errors import InputError
+from hamipose.geometry.crops import whole_box
+from hamipose.io.video import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
+from hamipose.types import UnlabelledSample
+
+__all__ = ["Video"]
+
+
+class Video(UnlabelledDataset):
+    """Every n-th frame of a video file.
+
+    The file is decoded once to learn when each frame is shown; frames are then found by their times, so that a video
+    of a phone, whose frame rate varies, gives the same pictures whatever the order of asking.
+
+    Args:
+        path: the video file.
+        every: use frames 0, every, 2·every, …
+        box: left, top, width, height in pixels of the part to show; the whole frame where not given.
+    """
+
+    upright = True
+
+    def __init__(self, path: str, every: int = 1, box: list[float] | None = None):
+        if every < 1:
+            raise InputError(f"every of Video is {every}, expected at least 1")
+        if box is not None and (len(box) != 4 or box[2] <= 0 or box[3] <= 0):
+            raise InputError(f"box of Video is {box}, expected left, top, width and height above 0")
+        self.path = Path(path)
+        self.every = every
+        self.box = box
+        self._times: np.ndarray | None = None
+        self._decoder = VideoDecoder()
+
+    @property
+    def times_ms(self) -> Float[np.ndarray, " frame"]:
+        """When each frame of the file is shown, found on first use."""
+        if self._times is None:
+            self._times = frame_times(self.path)
+        return self._times
+
+    @property
+    def rate(self) -> float:
+        """Frames used per second."""
+        return frame_rate(self.times_ms[:: self.every])
+
+    def check(self) -> None:
+        """Check that the file is a video; `prepare` decodes all of it."""
+        check_video(self.path)
+
+    def prepare(self) -> None:
+        _ = self.times_ms
+
+    def left_out_lines(self) -> list[str]:
+        """Return a line if the video ends early or frames of it cannot be decoded."""
+        lost = lost_frames(self.path, self.times_ms)
+        return [] if lost is None else [lost]
+
+    def __len__(self) -> int:
+        return -(-len(self.times_ms) // self.every)
+
+    def __getitem__(self, index: int) -> UnlabelledSample:
+        number = index * self.every
+        image = self._decoder.frame(self.path, number, self.times_ms)
+        box: Any = whole_box(image.shape[1], image.shape[0]) if self.box is None else np.array(self.box, np.float32)
+        return UnlabelledSample(image=image, box_px=box, name=f"{self.path}#{number}")

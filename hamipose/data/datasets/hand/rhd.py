@@ -1,0 +1,133 @@
+"""The Rendered Hand Pose dataset, from its official release (``RHD_published_v2``).
+
+``{training,evaluation}/color/%05d.png`` (320 × 320) and ``anno_{training,evaluation}.pickle``: number of the picture →
+``uv_vis`` (42 × 3: x, y, seen), ``xyz``, ``K``. Rows 0–20 are the left hand, 21–41 the right one: the wrist, then each
+finger from its tip to the palm.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split, published_boxes
+from hamipose.data.splits import named_protocol
+from hamipose.errors import InputError
+from hamipose.geometry.crops import keypoint_box
+from hamipose.io.safe_pickle import load_pickle
+
+__all__ = ["RenderedHands"]
+
+_SIDE_PX = 320
+_FOLDERS = {"train": ("training",), "test": ("evaluation",), "all": ("training", "evaluation")}
+# HAND21's place of each keypoint: wrist, then the four joints of each finger turned round.
+_ORDER = [0, *(4 * finger + joint for finger in range(5) for joint in (4, 3, 2, 1))]
+
+
+def _corners(box_px: Float[np.ndarray, "hand 4"]) -> Float[np.ndarray, "hand 4"]:
+    return np.concatenate([box_px[:, :2], box_px[:, :2] + box_px[:, 2:]], 1)
+
+
+def _area(corners: Float[np.ndarray, "hand 4"]) -> Float[np.ndarray, " hand"]:
+    """Of boxes whose right and bottom are their last pixels."""
+    return np.maximum(corners[:, 2:] - corners[:, :2] + 1, 0).prod(1)
+
+
+def worth_keeping(
+    own: Float[np.ndarray, "hand 21 3"], other: Float[np.ndarray, "hand 21 3"]
+) -> tuple[Bool[np.ndarray, " hand"], Float[np.ndarray, "hand 4"]]:
+    """RegDA's choice of hands, and their crops.
+
+    A hand is kept if its crop is larger than 64 pixels, more than 16 of its joints are seen, and the keypoints' box of
+    the other hand covers less than 0.3 of the crop.
+
+    Args:
+        own: x, y, seen.
+        other: the same of the picture's other hand.
+    """
+    box = published_boxes(own[..., :2], _SIDE_PX, _SIDE_PX)
+    crop, rival = _corners(box), _corners(keypoint_box(other[..., :2]))
+    shared = np.concatenate([np.maximum(crop[:, :2], rival[:, :2]), np.minimum(crop[:, 2:], rival[:, 2:])], 1)
+    large, seen = box[:, 2] > 64, own[..., 2].sum(1) > 16
+    return large & seen & (_area(shared) < 0.3 * _area(crop)), box
+
+
+def _read_pickle(path: Path) -> tuple[Int[np.ndarray, " picture"], Float[np.ndarray, "picture 42 3"]]:
+    content = load_pickle(path)
+    if not isinstance(content, dict) or not content:
+        raise InputError(
+            f"{path} holds {type(content).__name__} of {len(content) if hasattr(content, '__len__') else 1}, expected "
+            "a dictionary of pictures, as in RHD_published_v2"
+        )
+    labels = []
+    for number, picture in content.items():
+        try:
+            label = np.asarray(picture["uv_vis"])
+            good = label.shape == (42, 3) and np.issubdtype(label.dtype, np.number) and bool(np.isfinite(label).all())
+        except (KeyError, TypeError, IndexError, ValueError):
+            label, good = None, False
+        if label is None or not good or not isinstance(number, int | np.integer):
+            found = "nothing" if label is None else f"{label.dtype} {label.shape}"
+            raise InputError(f"picture {number!r} in {path} has {found} as uv_vis, expected 42 x 3 finite numbers")
+        labels.append(label)
+    stacked = np.stack(labels)
+    floating = stacked if np.issubdtype(stacked.dtype, np.floating) else stacked.astype(np.float64)
+    return np.fromiter(content, np.int64, len(content)), floating
+
+
+class RenderedHands(HandDataset):
+    """Rendered Hand Pose (RHD; Zimmermann & Brox, ICCV 2017): one sample a hand.
+
+    Both protocols use the release's own folders, which share neither characters nor actions, the hands that RegDA keeps
+    (see :func:`worth_keeping`) and RegDA's crop around the keypoints: this set is a labeled source, so its crops may
+    follow its labels. They differ in two things. ``paper`` mirrors right hands, so that all are left, and takes joints
+    that are not seen for unlabeled. ``strict`` leaves hands as they are, and joints that are not seen but lie inside
+    the picture are labeled as hidden.
+
+    Args:
+        root: the folder ``RHD_published_v2``.
+        split: "train" (training), "test" (evaluation) or "all".
+        protocol: "strict" or "paper".
+        hands: "both", "left" or "right"; before any mirroring.
+        cache: keep decoded pictures in memory.
+    """
+
+    def __init__(
+        self, root: str, split: str = "train", protocol: str = "strict", hands: str = "both", cache: bool = False
+    ):
+        check_split(split, tuple(_FOLDERS), "RenderedHands")
+        if hands not in ("both", "left", "right"):
+            raise InputError(f"hands of RenderedHands is {hands!r}, expected both, left or right")
+        super().__init__(root, named_protocol(protocol) == "paper", cache)
+        self.split = split
+        self.hands = hands
+
+    def path(self, file: int | bytes) -> Path:
+        folder, number = ("training", int(file)) if int(file) >= 0 else ("evaluation", -int(file) - 1)
+        return self.root / folder / "color" / f"{number:05d}.png"
+
+    def read(self) -> HandTable:
+        tables = [self._read_folder(folder) for folder in _FOLDERS[self.split]]
+        columns = zip(*((t.file, t.keypoints_px, t.visibility, t.box_px, t.mirrored) for t in tables), strict=True)
+        return HandTable(*(np.concatenate(c) for c in columns))
+
+    def _read_folder(self, folder: str) -> HandTable:
+        numbers, labels = _read_pickle(self.root / folder / f"anno_{folder}.pickle")
+        # Left and right hand of a picture follow each other, as in the reference code.
+        hands = np.stack([labels[:, :21][:, _ORDER], labels[:, 21:][:, _ORDER]], 1)
+        is_right = np.tile([False, True], len(numbers))
+        kept, boxes = worth_keeping(hands.reshape(-1, 21, 3), hands[:, ::-1].reshape(-1, 21, 3))
+        if self.hands != "both":
+            kept &= is_right == (self.hands == "right")
+        chosen = hands.reshape(-1, 21, 3)[kept]
+        keypoints_px, seen = chosen[..., :2], chosen[..., 2] > 0
+        inside = ((keypoints_px >= -0.5) & (keypoints_px <= _SIDE_PX - 0.5)).all(-1)
+        hidden = np.where(inside & (not self.paper), 1, 0)
+        files = np.repeat(numbers if folder == "training" else -numbers - 1, 2)[kept]
+        return HandTable(
+            file=files.astype(np.int32),  # numbers of the evaluation folder are stored as -1, -2, …
+            keypoints_px=keypoints_px.astype(np.float32),
+            visibility=np.where(seen, 2, hidden).astype(np.uint8),
+            box_px=boxes[kept],
+            mirrored=is_right[kept] & self.paper,
+        )

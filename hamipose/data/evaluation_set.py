@@ -1,0 +1,83 @@
+"""Evaluation sets: the plain crop of every sample, each counted once however many processes share the work."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from hamipose.data.base import KeypointDataset, UnlabelledDataset
+from hamipose.data.views import labels_in_view, warp
+from hamipose.geometry.affine import crop_matrix
+from hamipose.types import LabelledBatch, Sample
+
+__all__ = ["PlainCrops", "ShareSampler", "collate_evaluation"]
+
+
+class ShareSampler(Sampler[int]):
+    """Every `world`-th item from `rank` on, padded so that all processes get equally many (DDP waits for the slowest).
+
+    Padding is numbered from `count` on, and :class:`PlainCrops` strips it of its labels, so nothing is counted twice.
+    """
+
+    def __init__(self, count: int, rank: int, world: int):
+        self.count = count
+        self.rank = rank
+        self.world = world
+
+    def __len__(self) -> int:
+        return -(-self.count // self.world)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.rank, len(self) * self.world, self.world))
+
+
+class PlainCrops(Dataset):
+    """Items to evaluate on: the crop without augmentation, with labels where the data set has them.
+
+    Args:
+        dataset: labeled, or unlabeled to predict on.
+        size: side of the crop in pixels.
+        keypoints: how many keypoints an unlabeled set is given, all of them marked unlabeled.
+    """
+
+    def __init__(self, dataset: KeypointDataset | UnlabelledDataset, size: int, keypoints: int):
+        self.dataset = dataset
+        self.size = size
+        self.keypoints = keypoints
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> LabelledBatch:
+        padding = index >= len(self.dataset)
+        sample = self.dataset[index % len(self.dataset)]
+        matrix = crop_matrix(sample.box_px, self.size, sample.rotation_deg)
+        image = warp(sample.image, matrix, self.size)
+        if isinstance(sample, Sample):
+            keypoints_px, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, self.size)
+        else:
+            keypoints_px = np.zeros((self.keypoints, 2), np.float32)
+            visibility = np.zeros(self.keypoints, np.int64)
+        return LabelledBatch(
+            image=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None],
+            keypoints_px=torch.from_numpy(keypoints_px)[None],
+            visibility=torch.from_numpy(visibility * (not padding))[None],
+            matrix=torch.from_numpy(matrix.astype(np.float32))[None],
+            name=[sample.name],
+            index=torch.tensor([-1 if padding else index]),
+            picture_px=torch.tensor([[sample.image.shape[1], sample.image.shape[0]]]),
+        )
+
+
+def collate_evaluation(items: list[LabelledBatch]) -> LabelledBatch:
+    """Batches of one as one batch."""
+    return LabelledBatch(
+        image=torch.cat([i.image for i in items]),
+        keypoints_px=torch.cat([i.keypoints_px for i in items]),
+        visibility=torch.cat([i.visibility for i in items]),
+        matrix=torch.cat([i.matrix for i in items]),
+        name=[n for i in items for n in i.name],
+        index=torch.cat([i.index for i in items]),
+        picture_px=None if any(i.picture_px is None for i in items) else torch.cat([i.picture_px for i in items]),  # type: ignore[misc]
+    )

@@ -1,0 +1,1 @@
+"""Scores, diagnostics, run reports, and scoring of prediction files."""

@@ -1,0 +1,215 @@
+"""From which domain to which: a transfer's data sets, and how they are laid over any method's config."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hamipose.config.build import build, find_class
+from hamipose.config.inherit import lineage
+from hamipose.config.paths import configs_folder, named, relocated
+from hamipose.experiments.paper_results import BODY_COLUMNS, HAND_COLUMNS
+
+__all__ = ["Transfer", "data_sets", "named_sets"]
+
+_SETS = ("source", "target", "validation", "report")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A source, a target and the set on which the target's labels are looked at in the end.
+
+    Attributes:
+        name: folder of its runs; transfers that differ in `report` alone share them.
+        title: as a reader knows it.
+        config: file of ``configs/hamipose`` whose data sets it uses.
+        report: which of its report sets the table shows.
+        columns: report groups, the headline last.
+        options: what these data ask of every method, by the command line's names.
+        printed: what ``published`` calls it; None where the paper has no such column.
+    """
+
+    name: str
+    title: str
+    config: str
+    report: str
+    columns: tuple[str, ...] = BODY_COLUMNS
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    printed: str | None = None
+
+    def missing(self, root: Path | None) -> list[str]:
+        """Folders that its data sets need below the data root and that are not there."""
+        wanted = sorted({*named(_merged(self.config)), *named(self.options)})
+        return [w for w in wanted if root is None or not Path(relocated(w, root)).exists()]
+
+    def located(self, root: Path | None) -> dict[str, str]:
+        """Its options, with the data root in place."""
+        return relocated(self.options, root)
+
+
+def data_sets(transfer: Transfer, root: Path | None) -> dict[str, Any]:
+    """The transfer's data sets, to be laid over a config: every argument is stated, so that nothing shines through.
+
+    Args:
+        transfer: whose.
+        root: where the folders are that configs call ``data/…``; left as they are where None.
+    """
+    return relocated(_stated(_merged(transfer.config)), root)
+
+
+def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Role, class name and the set itself, built, of what :func:`data_sets` gives.
+
+    Raises:
+        InputError: a set cannot be built.
+    """
+    for role, spec in sets.items():
+        group = {role: spec}
+        if role == "target":
+            group = {"target" if len(spec) == 1 else f"target {i}": s for i, s in enumerate(spec, 1)}
+        elif role == "report":
+            group = {f"report.{name}": s for name, s in spec.items()}
+        for name, one in group.items():
+            built = build(one)
+            yield name, type(getattr(built, "dataset", built)).__name__, built
+
+
+def _merged(config: str) -> dict[str, Any]:
+    """Sets of a config and of those it inherits from; the last to name a role has it, whole."""
+    sets: dict[str, Any] = {}
+    for path in lineage(configs_folder() / config):
+        content = yaml.safe_load(path.read_text()).get("data") or {}
+        sets |= {key: content[key] for key in _SETS if key in content}
+    return sets
+
+
+def _stated(spec: Any) -> Any:
+    """With the defaults of every class."""
+    if isinstance(spec, list):
+        return [_stated(value) for value in spec]
+    if not isinstance(spec, Mapping):
+        return spec
+    if "class_path" not in spec:
+        return {key: _stated(value) for key, value in spec.items()}
+    parameters = inspect.signature(find_class(spec["class_path"])).parameters.values()
+    arguments = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}))}
+
+
+_WHOLE_BACKBONE = {"model.init_args.network.deconv_channels": "[64,64,64]"}  # the demo's ends a stage earlier
+
+#: At a small scale, on what is at hand. Those whose folders are missing are left out.
+PHOTO_PEOPLE = Transfer(
+    "people", "built-in people, plain → photo look", "tables/people.yaml", "photo", options=_WHOLE_BACKBONE
+)
+OTHER_PEOPLE = Transfer(
+    "people",
+    "the same, tested on poses unseen in both domains",
+    "tables/people.yaml",
+    "unseen",
+    options=_WHOLE_BACKBONE,
+)
+_PHOTOS = {
+    "model.init_args.network.backbone": "resnet18",
+    "model.init_args.network.weights": "data/weights/resnet18_imagenet.safetensors",
+    "model.init_args.network.deconv_channels": "[128,128,128]",
+    "model.init_args.training.sigma": "1.5",
+    "data.image_size": "96",
+    "data.batch_size": "16",
+}
+LSP_PEOPLE = Transfer(
+    "people_to_lsp", "built-in people → LSP, test half", "tables/people_to_lsp.yaml", "lsp", options=_PHOTOS
+)
+LSPET_PEOPLE = Transfer(
+    "people_to_lsp",
+    "built-in people → LSP, tested on LSP-Extended, unseen",
+    LSP_PEOPLE.config,
+    "lspet",
+    options=_PHOTOS,
+)
+
+_HAND = {"model.init_args.network.skeleton": "hand21"} | _WHOLE_BACKBONE
+HANDS = Transfer(
+    "hands", "built-in hands, plain → photo look", "small_hands/hamipose.yaml", "photo", HAND_COLUMNS, _HAND
+)
+HAND_PHOTOS = Transfer(
+    "hands_to_photos", "built-in hands → photos of one hand", "small_hands/to_photos.yaml", "hands", HAND_COLUMNS, _HAND
+)
+UNSEEN_HAND = Transfer(
+    "hands_to_unseen",
+    "built-in hands, plain → photo look, tested on photos of one hand",
+    "tables/hands_to_unseen.yaml",
+    "hands",
+    HAND_COLUMNS,
+    _HAND,
+)
+
+#: What belongs to the protocol and not to a method: laid over every row's config, whatever that states for itself.
+_AS_PUBLISHED = {
+    "model.init_args.network.backbone": "resnet101",
+    "model.init_args.network.weights": "pretrained",
+    "model.init_args.network.deconv_channels": "[256,256,256]",
+    "model.init_args.training.sigma": "2.0",
+    "model.init_args.training.quantise": "true",
+    "model.init_args.training.paper_scores": "true",
+    "data.image_size": "256",
+    "data.batch_size": "32",
+    "data.evaluation_batch_size": "32",
+    "trainer.precision": "32-true",
+}
+
+#: At the paper's scale, under its protocol and the strict one.
+SURREAL_LSP = Transfer(
+    "surreal_to_lsp",
+    "SURREAL → LSP",
+    "paper/surreal_to_lsp.yaml",
+    "lsp",
+    options=_AS_PUBLISHED,
+    printed="surreal_to_lsp",
+)
+SURREAL_H36M = Transfer(
+    "surreal_to_h36m",
+    "SURREAL → Human3.6M",
+    "paper/surreal_to_h36m.yaml",
+    "h36m",
+    options=_AS_PUBLISHED,
+    printed="surreal_to_h36m",
+)
+LSP_TO_H36M = Transfer(
+    "surreal_to_lsp_to_h36m",
+    "SURREAL → LSP, tested on Human3.6M",
+    "paper/surreal_to_lsp_to_h36m.yaml",
+    "h36m",
+    options=_AS_PUBLISHED,
+    printed="surreal_to_lsp_to_h36m",
+)
+RHD_H3D = Transfer(
+    "rhd_to_h3d",
+    "RHD → Hand-3D-Studio",
+    "paper/rhd_to_h3d.yaml",
+    "h3d",
+    HAND_COLUMNS,
+    _HAND | _AS_PUBLISHED,
+    printed="rhd_to_h3d",
+)
+RHD_FREIHAND = Transfer(
+    "rhd_to_freihand",
+    "RHD → FreiHAND",
+    "paper/rhd_to_freihand.yaml",
+    "freihand",
+    HAND_COLUMNS,
+    _HAND | _AS_PUBLISHED,
+    printed="rhd_to_freihand",
+)
+H3D_TO_FREIHAND = Transfer(
+    "rhd_to_h3d_to_freihand",
+    "RHD → Hand-3D-Studio, tested on FreiHAND",
+    "paper/rhd_to_h3d_to_freihand.yaml",
+    "freihand",
+    HAND_COLUMNS,
+    _HAND | _AS_PUBLISHED,
+    printed="rhd_to_h3d_to_freihand",
+)

@@ -1,0 +1,106 @@
+"""Listing of a folder's pictures: hidden files skipped, links followed once, what cannot be read named."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hamipose.io.media_types import UNREAD_VIDEO_SUFFIXES, is_image, unread_reason
+
+__all__ = ["PictureFolder", "list_pictures", "missing_files"]
+
+#: Folders that systems and programs create beside users' files; hidden ones begin with a dot.
+_NOT_USERS = ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found")
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """What a folder holds.
+
+    Attributes:
+        paths: the pictures, sorted.
+        left_out: a line for each kind of file and each folder that is left out although it may hold pictures.
+    """
+
+    paths: list[Path]
+    left_out: list[str]
+
+
+def list_pictures(root: Path) -> PictureFolder:
+    """List the pictures below a folder, to any depth.
+
+    Links to folders are followed, each folder once: the path without a link wins, and loops end. Hidden files and
+    folders are skipped.
+
+    Args:
+        root: an existing folder; it may be hidden or a link itself.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    paths, left_out = [], []
+    unread: dict[str, list[Path]] = {}
+    seen: set[tuple[int, int]] = set()
+    folders: list[Path] = [root]
+    links: list[Path] = []
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == root:
+                raise
+            left_out.append(f"folder {folder} cannot be opened ({error.strerror})")
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            if entry.name.startswith(".") or entry.name in _NOT_USERS:
+                continue
+            kind = _kind(entry)
+            if kind == "folder":
+                (links if entry.is_symlink() else folders).append(path)
+            elif kind == "other":
+                continue
+            elif is_image(path):
+                paths.append(path)
+            elif path.suffix.lower() not in UNREAD_VIDEO_SUFFIXES and (reason := unread_reason(path)) is not None:
+                unread.setdefault(reason, []).append(path)
+    for reason, files in sorted(unread.items()):
+        some = ", ".join(str(path.relative_to(root)) for path in sorted(files)[:3])
+        left_out.append(f"{len(files)} {'file' if len(files) == 1 else 'files'} in {root}, such as {some}: {reason}")
+    return PictureFolder(sorted(paths), left_out)
+
+
+def _kind(entry: os.DirEntry) -> str:
+    """Return "folder", "file", which includes links that lead nowhere, or "other": pipes, sockets, devices."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        entry.stat()
+        return "other"
+    except OSError:  # a link that leads nowhere, or to itself: reading it will say so
+        return "file"
+
+
+def missing_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the paths that are no files, each once. Each folder is listed once, which is faster than asking by file.
+
+    Args:
+        paths: of files, in any order.
+    """
+    listed: dict[Path, set[str]] = {}
+    for path in dict.fromkeys(paths):
+        folder = path.parent
+        if folder not in listed:
+            try:
+                listed[folder] = {entry.name for entry in os.scandir(folder)}
+            except (OSError, ValueError):  # a name with a null character
+                listed[folder] = set()
+        if path.name not in listed[folder]:
+            yield path

@@ -1,0 +1,170 @@
+r"""Pseudo labels that several views of an image agree on, made for a whole target set at once (CC-SSL, CVPR 2020).
+
+.. math:: \bar H = \frac{1}{V} \sum_v T_v^{-1} f(T_v x), \qquad \hat u_k = \arg\max_u \bar H_k(u), \quad
+    c_k = \max_u \bar H_k(u)
+
+with :math:`T_1` the identity and the others random zooms and turns about the center. A network that is sure of a joint
+in one view and not in the others gets a low c_k.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from hamipose.geometry.affine import invert, warp_images
+from hamipose.heatmaps import decode, warp_heatmaps
+from hamipose.methods.parts.keypoint_labels import move_keypoints
+from hamipose.models.preprocess import normalise
+from hamipose.types import LabelledBatch, TargetBatch
+
+__all__ = ["PseudoLabels", "average_over_views", "labels_in_student_view", "random_views"]
+
+Network = Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, "batch keypoint h w"]]
+
+
+def random_views(
+    draws: Float[Tensor, "count 2"], size: int, turn_deg: float = 30.0, zoom: float = 0.25
+) -> Float[Tensor, "count 2 3"]:
+    """Plain crop → view: a turn from N(0, turn²) cut at ±2 turn and a zoom from 1 + N(0, zoom²) cut at 1 ± zoom.
+
+    Args:
+        draws: from N(0, 1), for the turns and the zooms.
+        size: side of the crop in pixels.
+        turn_deg: in degrees.
+        zoom: as a share of the size.
+    """
+    angle = (draws[:, 0] * math.radians(turn_deg)).clamp(-2 * math.radians(turn_deg), 2 * math.radians(turn_deg))
+    scale = (1 + draws[:, 1] * zoom).clamp(1 - zoom, 1 + zoom)
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    linear = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
+    centre = torch.full((2,), (size - 1) / 2)
+    return torch.cat([linear, (centre - linear @ centre)[..., None]], -1)
+
+
+@torch.no_grad()
+def average_over_views(
+    network: Network,
+    images: UInt8[Tensor, "batch 3 size size"],
+    draws: Float[Tensor, "view batch 2"],
+    quantise: bool = False,
+) -> Float[Tensor, "batch keypoint h w"]:
+    """Mean of the heatmaps of the image itself and of random views of it, carried back; 0 where unknown.
+
+    Args:
+        network: images → heatmaps.
+        images: plain crops.
+        draws: what :func:`random_views` makes the views of, for each image its own.
+        quantise: how the labels that the network learned from were encoded.
+    """
+    total = network(normalise(images)).float()
+    for draw in draws:
+        matrix = random_views(draw, images.shape[-1]).to(images.device)
+        seen = warp_images(images.float(), matrix).round().to(torch.uint8)
+        heatmaps = network(normalise(seen)).float()
+        same = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        order = list(range(heatmaps.shape[1]))
+        carried, _ = warp_heatmaps(heatmaps, invert(matrix), same, order, quantise=quantise)
+        total = total + carried
+    return total / (1 + len(draws))
+
+
+def _drawn(salt: int, name: str, count: int) -> Float[Tensor, "count 2"]:
+    """From N(0, 1), by an image's name: whichever process labels it, and in whatever company."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode(), salt))
+    return torch.randn(count, 2, generator=generator)
+
+
+class PseudoLabels:
+    """Keypoints of a whole set of unlabeled images in pixels of their plain crops, found again by the images' names.
+
+    Args:
+        quantise: how the labels that the network learned from were encoded.
+
+    Attributes:
+        stage: number of the round in which they were made; −1 before the first.
+        threshold: labels must be surer than this to be learnt from.
+    """
+
+    def __init__(self, quantise: bool = False) -> None:
+        self.quantise = quantise
+        self.stage = -1
+        self.threshold = 0.0
+        self._row: dict[str, int] = {}
+        self._keypoints_px: Tensor = torch.zeros(0, 0, 2)
+        self._confidence: Tensor = torch.zeros(0, 0)
+
+    def make(self, stage: int, network: nn.Module, images: Iterable[LabelledBatch], views: int, doubted: float) -> None:
+        """Label everything anew.
+
+        Args:
+            stage: number of the round.
+            network: is put into eval mode meanwhile.
+            images: plain crops; whatever labels the batches carry are not looked at.
+            views: number of views averaged, other ones in each round.
+            doubted: share of the labels, over all images and keypoints, that is not believed.
+        """
+        modes = [(module, module.training) for module in network.modules()]
+        network.eval()
+        device = next(network.parameters()).device
+        salt = int(torch.randint(2**31, ()))  # every process draws the same
+        found: list[tuple[str, Tensor, Tensor]] = []
+        for batch in images:
+            draws = torch.stack([_drawn(salt, name, views - 1) for name in batch.name], 1)
+            heatmaps = average_over_views(network, batch.image.to(device), draws, self.quantise)
+            keypoints_px, confidence = decode(heatmaps, quantise=self.quantise)
+            rows = zip(batch.name, batch.index.tolist(), keypoints_px.cpu(), confidence.cpu(), strict=True)
+            found += [(name, points, sure) for name, index, points, sure in rows if index >= 0]
+        for module, mode in modes:
+            module.training = mode
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            shares: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(shares, found)
+            found = [row for share in shares for row in share]
+        found.sort(key=lambda row: row[0])
+        self.stage = stage
+        self._row = {name: row for row, (name, _, _) in enumerate(found)}
+        self._keypoints_px = torch.stack([points for _, points, _ in found])
+        self._confidence = torch.stack([sure for _, _, sure in found])
+        # A zero goes first, as in the published code: nothing doubted, everything above 0 believed.
+        ranked = torch.cat([torch.zeros(1), self._confidence.flatten()]).sort().values
+        self.threshold = float(ranked[min(int(doubted * len(ranked)), len(ranked) - 1)])
+
+    def of(
+        self, names: list[str], device: torch.device
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Bool[Tensor, "batch keypoint"]]:
+        """Keypoints in pixels of the plain crops, and which of them to learn from; none of an image never labeled."""
+        rows = torch.tensor([self._row.get(name, -1) for name in names])
+        believed = (self._confidence[rows] > self.threshold) & (rows >= 0)[:, None]
+        return self._keypoints_px[rows].to(device), believed.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, for a checkpoint."""
+        return {
+            "stage": self.stage,
+            "threshold": self.threshold,
+            "names": list(self._row),
+            "keypoints_px": self._keypoints_px,
+            "confidence": self._confidence,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Undo :meth:`state_dict`."""
+        self.stage, self.threshold = state["stage"], state["threshold"]
+        self._row = {name: row for row, name in enumerate(state["names"])}
+        self._keypoints_px, self._confidence = state["keypoints_px"], state["confidence"]
+
+
+def labels_in_student_view(
+    keypoints_px: Float[Tensor, "batch keypoint 2"],
+    believed: Bool[Tensor, "batch keypoint"],
+    batch: TargetBatch,
+    mirror: list[int],
+) -> tuple[Float[Tensor, "batch keypoint 2"], Bool[Tensor, "batch keypoint"]]:
+    """Labels of plain crops in pixels of the student's view, those it does not show no longer believed."""
+    size = (batch.student.shape[-2], batch.student.shape[-1])
+    return move_keypoints(keypoints_px, believed, batch.student_matrix, batch.student_mirrored, mirror, size)

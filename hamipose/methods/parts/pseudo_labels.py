@@ -1,0 +1,62 @@
+"""Labels made of a network's own heatmaps: peaks, fresh Gaussians on them, and which of them to believe."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hamipose.engine.distributed import gathered
+from hamipose.heatmaps import encode
+from hamipose.precision import at_least_single
+
+__all__ = ["confident", "ground_false", "peaks", "rectify"]
+
+
+def peaks(
+    heatmaps: Float[Tensor, "*batch height width"],
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
+    """Position (x, y) in whole cells and height of each map's highest cell, whatever its sign.
+
+    (The field's ``get_max_preds`` moves maps without a positive value to (0, 0); a logarithm has no zero.)
+    """
+    height, index = at_least_single(heatmaps.detach()).flatten(-2).max(-1)
+    width = heatmaps.shape[-1]
+    return torch.stack([index % width, index // width], -1).float(), height
+
+
+def rectify(
+    heatmaps: Float[Tensor, "*batch keypoint height width"], sigma: float = 2.0, stride: int = 4
+) -> Float[Tensor, "*batch keypoint height width"]:
+    r"""A fresh Gaussian, peak 1 and cut off at ±3σ, at each map's highest cell (RegDA's ground truth, UniFrame's R).
+
+    .. math:: R(H)_k(u) = \exp(-\|u - u^*_k\|^2 / 2\sigma^2), \qquad u^*_k = \arg\max_u H_k(u)
+
+    Args:
+        heatmaps: of any network; no gradient flows through.
+        sigma: width of the Gaussian in cells.
+        stride: pixels per cell.
+    """
+    cells, _ = peaks(heatmaps)
+    size = (heatmaps.shape[-2] * stride, heatmaps.shape[-1] * stride)
+    return encode(cells * stride, size, stride=stride, sigma=sigma, quantise=True)
+
+
+def ground_false(
+    truth: Float[Tensor, "batch keypoint height width"],
+) -> Float[Tensor, "batch keypoint height width"]:
+    r"""RegDA's map of false answers: where keypoint k would be if it were taken for another one.
+
+    .. math:: F_k = \mathrm{clip}\Big(\sum_{k' \ne k} R_{k'}, 0, 1\Big)
+    """
+    return (truth.sum(1, keepdim=True) - truth).clamp(0, 1)
+
+
+def confident(heights: Float[Tensor, " batch *rest"], doubted: float) -> Bool[Tensor, " batch *rest"]:
+    """Labels whose peak is higher than the ``int(doubted · N)``-th lowest of the whole batch's N; all where that is 0.
+
+    The batch is that of all processes together.
+    """
+    everyones = gathered(heights).flatten()
+    rank = int(doubted * len(everyones))
+    if rank < 1:
+        return torch.ones_like(heights, dtype=torch.bool)
+    return heights > everyones.kthvalue(rank).values

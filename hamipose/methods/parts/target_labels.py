@@ -1,0 +1,179 @@
+"""Where the labels of the target loss come from: the teacher's heatmaps, its keypoints, or predictions of any tool."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hamipose.errors import InputError
+from hamipose.gating import confidence
+from hamipose.geometry.affine import compose, invert
+from hamipose.heatmaps import warp_heatmaps
+from hamipose.methods.options import AdaptationOptions
+from hamipose.methods.parts.keypoint_labels import TargetLabels, encode_labels, move_keypoints
+from hamipose.methods.parts.label_views import LabelViews, combine_views, move_back, show
+from hamipose.models.encoding import Encoding
+from hamipose.models.preprocess import normalise
+from hamipose.models.teacher import Teacher
+from hamipose.types import TargetBatch
+
+__all__ = [
+    "HeatmapLabels",
+    "KeypointLabels",
+    "LabelSource",
+    "PredictedLabels",
+    "label_source",
+    "refuse_label_options",
+]
+
+
+class LabelSource(ABC):
+    """Makes the labels of a target batch in the student's view."""
+
+    @abstractmethod
+    def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
+        """Label a batch.
+
+        Args:
+            teacher: the moving average of the student.
+            batch: the target images.
+        """
+
+
+class HeatmapLabels(LabelSource):
+    """The paper's labels (HamiPose eq. 1): the teacher's heatmaps resampled in the student's view.
+
+    Args:
+        mirror: the skeleton's mirror pairs.
+        encoding: of the source's labels, which decides where a heatmap's cells lie.
+    """
+
+    def __init__(self, mirror: list[int], encoding: Encoding):
+        self.mirror = mirror
+        self.encoding = encoding
+
+    @torch.no_grad()
+    def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
+        heatmaps = teacher.pseudo_label(normalise(batch.teacher))
+        crossed = batch.student_mirrored ^ batch.teacher_mirrored
+        student_from_teacher = _student_from_teacher(batch)
+        warped, known = warp_heatmaps(
+            heatmaps, student_from_teacher, crossed, self.mirror, quantise=self.encoding.whole_pixels
+        )
+        weight = known.float() * self.encoding.known(warped.shape[1], warped.device)[:, None, None]
+        return TargetLabels(warped, weight, confidence(heatmaps, crossed, self.mirror))
+
+
+class KeypointLabels(LabelSource):
+    """The teacher's decoded points, moved by the known matrix and encoded anew, weighted by the height of their peaks.
+
+    Args:
+        mirror: the skeleton's mirror pairs.
+        encoding: of labels, as for the source.
+        discard_fraction: share of the less sure labels that is dropped, per keypoint over the batch.
+        views: the views that labels are combined from.
+    """
+
+    def __init__(self, mirror: list[int], encoding: Encoding, discard_fraction: float, views: LabelViews):
+        self.mirror = mirror
+        self.encoding = encoding
+        self.discard_fraction = discard_fraction
+        self.views = views
+
+    @torch.no_grad()
+    def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
+        keypoints_px, scores = self.find(teacher, batch.teacher)
+        size = (batch.student.shape[-2], batch.student.shape[-1])
+        crossed = batch.student_mirrored ^ batch.teacher_mirrored
+        moved = move_keypoints(keypoints_px, scores, _student_from_teacher(batch), crossed, self.mirror, size)
+        return encode_labels(*moved, size, self.encoding, self.discard_fraction)
+
+    def find(
+        self, teacher: Teacher, images: Tensor
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
+        """Return the teacher's points in pixels of its images, and their scores.
+
+        With ``batchnorm: target`` the statistics of the images themselves are kept, those of further views are not.
+        """
+        first = self._decoded(teacher.pseudo_label(normalise(images)))
+        if self.views.count == 1:
+            return first
+        matrices, mirrored = self.views.matrices(images.shape[-1])
+        others = [self._decoded(teacher(normalise(show(images, matrix)))) for matrix in matrices[1:]]
+        points, scores = (torch.stack(parts) for parts in zip(first, *others, strict=True))
+        sides = torch.tensor(mirrored, device=points.device)
+        moved = move_back(points, scores, matrices.to(points.device), sides, self.mirror)
+        return combine_views(*moved, radius_px=self.encoding.radius_px)
+
+    def _decoded(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+        points, peaks = self.encoding.decode(heatmaps.float())
+        return points, peaks.clamp(0, 1)
+
+
+class PredictedLabels(LabelSource):
+    """Keypoints that the target set carries, predicted by any tool; the teacher has no say in them.
+
+    Args:
+        mirror: the skeleton's mirror pairs.
+        encoding: as for :class:`KeypointLabels`.
+        discard_fraction: as for :class:`KeypointLabels`.
+    """
+
+    def __init__(self, mirror: list[int], encoding: Encoding, discard_fraction: float):
+        self.mirror = mirror
+        self.encoding = encoding
+        self.discard_fraction = discard_fraction
+
+    @torch.no_grad()
+    def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
+        if batch.pseudo_keypoints_px is None or batch.pseudo_scores is None:
+            raise InputError(
+                "adaptation.labels is predictions, and the target has none; wrap its sets in "
+                "hamipose.data.PredictedKeypoints"
+            )
+        if teacher.batchnorm == "target":
+            teacher.pseudo_label(normalise(batch.teacher))  # for its statistics
+        size = (batch.student.shape[-2], batch.student.shape[-1])
+        moved = move_keypoints(
+            batch.pseudo_keypoints_px,
+            batch.pseudo_scores,
+            batch.student_matrix,
+            batch.student_mirrored,
+            self.mirror,
+            size,
+        )
+        return encode_labels(*moved, size, self.encoding, self.discard_fraction)
+
+
+def label_source(options: AdaptationOptions, encoding: Encoding, mirror: list[int]) -> LabelSource:
+    """Return the source of labels that ``adaptation.labels`` names.
+
+    Args:
+        options: with the name, the share to drop and the views.
+        encoding: of labels.
+        mirror: the skeleton's mirror pairs.
+    """
+    if options.labels == "heatmap":
+        return HeatmapLabels(mirror, encoding)
+    if options.labels == "predictions":
+        return PredictedLabels(mirror, encoding, options.discard_fraction)
+    return KeypointLabels(mirror, encoding, options.discard_fraction, options.label_views)
+
+
+def refuse_label_options(method: str, options: AdaptationOptions) -> None:
+    """Refuse options of labels for a method whose labels are part of its definition.
+
+    Raises:
+        InputError: one of them is not the default.
+    """
+    default = AdaptationOptions()
+    for name in ("labels", "discard_fraction", "label_views"):
+        if (found := getattr(options, name)) != getattr(default, name):
+            raise InputError(
+                f"adaptation.{name} is {found}, and {method} makes its labels by its own rule; leave the option out"
+            )
+
+
+def _student_from_teacher(batch: TargetBatch) -> Float[Tensor, "batch 2 3"]:
+    return compose(batch.student_matrix, invert(batch.teacher_matrix))

@@ -1,0 +1,167 @@
+"""One step of adaptation: a teacher labels the target, a gate weighs the source against it (HamiPose §3)."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from hamipose.evaluation.diagnostics import Objective
+from hamipose.gating import AlignmentGate, DiagonalMetric, ScalarMetric, pull_back
+from hamipose.geometry.affine import invert
+from hamipose.heatmaps import warp_heatmaps
+from hamipose.methods.options import AdaptationOptions
+from hamipose.methods.parts.keypoint_labels import TargetLabels
+from hamipose.methods.parts.target_labels import label_source
+from hamipose.models.encoding import Encoding
+from hamipose.models.network import PoseNetwork
+from hamipose.models.pretrained.interface import Start
+from hamipose.models.teacher import Teacher
+from hamipose.types import TargetBatch
+
+__all__ = ["Adaptation", "Labelled", "averaged", "final_rows"]
+
+
+class Labelled(NamedTuple):
+    """A domain's pass through the network, with the loss of each keypoint."""
+
+    losses: Float[Tensor, " keypoint"]
+    heatmaps: Float[Tensor, "batch keypoint height width"]
+    features: Float[Tensor, "batch channel height width"]
+
+    def pulled_back(self) -> Float[Tensor, "keypoint parameter"]:
+        """Gradient of the losses with respect to the rows of the last layer, one product instead of a backward pass."""
+        (gradient,) = torch.autograd.grad(self.losses.sum(), self.heatmaps, retain_graph=True)
+        return pull_back(gradient, self.features.detach())
+
+
+def averaged(*tensors: Tensor) -> list[Tensor]:
+    """Each tensor's mean over all processes, in one exchange: a process gating alone would drift from the others."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return list(tensors)
+    flat = torch.cat([t.flatten() for t in tensors])
+    torch.distributed.all_reduce(flat)
+    parts = (flat / torch.distributed.get_world_size()).split([t.numel() for t in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+@torch.no_grad()
+def final_rows(network: PoseNetwork | Start) -> Float[Tensor, "keypoint parameter"]:
+    """A copy of the last layer's rows θ^(k) = [W_k, b_k]."""
+    assert network.final.bias is not None
+    return torch.cat([network.final.weight.flatten(1), network.final.bias[:, None]], 1)
+
+
+class Adaptation(nn.Module):
+    """Teacher, gate and metric of a network.
+
+    Args:
+        network: the student.
+        gate: what weighs the source losses.
+        metric: of the gate's inner products.
+        options: λ, τ and the like.
+        mirror: the skeleton's mirror pairs.
+        encoding: how labels are encoded.
+    """
+
+    def __init__(
+        self,
+        network: PoseNetwork | Start,
+        gate: AlignmentGate,
+        metric: ScalarMetric | DiagonalMetric | None,
+        options: AdaptationOptions,
+        mirror: list[int],
+        encoding: Encoding,
+    ):
+        super().__init__()
+        # A pretrained network keeps its own BatchNorm statistics.
+        batchnorm = "copy" if isinstance(network, Start) else options.batchnorm
+        self.teacher = Teacher(network, decay=options.decay, batchnorm=batchnorm)
+        self.loss = network.loss
+        self.gate = gate
+        self.metric = metric
+        self.options = options
+        self.mirror = mirror
+        self.encoding = encoding
+        self.label_source = label_source(options, encoding, mirror)
+        self._rows: Tensor | None = None
+
+    def unwarp(
+        self,
+        heatmaps: Float[Tensor, "batch keypoint h w"],
+        matrix: Float[Tensor, "batch 2 3"],
+        mirrored: Bool[Tensor, " batch"],
+    ) -> tuple[Float[Tensor, "batch keypoint h w"], Bool[Tensor, "batch 1 h w"]]:
+        """A view's heatmaps in the frame of the plain crop that all views are made of, and where they are known.
+
+        Args:
+            heatmaps: of the view; gradients flow back.
+            matrix: plain crop → view.
+            mirrored: whether the view is.
+        """
+        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantise=self.encoding.whole_pixels)
+
+    def teach(self, batch: TargetBatch) -> TargetLabels:
+        """Return the labels of the target in the student's view, as ``adaptation.labels`` has them."""
+        return self.label_source(self.teacher, batch)
+
+    def objective(
+        self,
+        source: Labelled,
+        heatmaps: Float[Tensor, "batch keypoint h w"],
+        features: Float[Tensor, "batch channel h w"],
+        batch: TargetBatch,
+        *,
+        progress: float,
+        reduction: Literal["mean", "sum"],
+    ) -> Objective:
+        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}`, w chosen by the gate.
+
+        Args:
+            source: the source's pass.
+            heatmaps: outputs of the student's last layer, of the target.
+            features: what the last layer made them of.
+            batch: the target images.
+            progress: the step as a fraction of γ's warm-up.
+            reduction: norm of the losses.
+        """
+        labels = self.teach(batch)
+        target = Labelled(self.loss(heatmaps, labels.heatmaps, labels.weight, reduction), heatmaps, features)
+        return self.weigh(source, target, labels.confidence, progress=progress)
+
+    def weigh(
+        self, source: Labelled, target: Labelled, confident: Float[Tensor, " keypoint"], *, progress: float
+    ) -> Objective:
+        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` of any two labeled passes, w chosen by the gate.
+
+        Args:
+            source: the source's pass.
+            target: the target's; its losses were made of its heatmaps.
+            confident: how sure the target's labels are.
+            progress: the step as a fraction of γ's warm-up.
+        """
+        pulled_source, pulled_target, confident = averaged(source.pulled_back(), target.pulled_back(), confident)
+        gate = self.gate(
+            pulled_source,
+            pulled_target,
+            confident,
+            progress=progress,
+            trade_off=self.options.trade_off,
+            inverse_metric=None if self.metric is None else self.metric.inverse(),
+        )
+        target_weight = self.options.trade_off if gate.target_weight is None else gate.target_weight
+        loss = (gate.weight * source.losses).sum() + (target_weight * target.losses).sum()
+        return Objective(loss, source.losses, target.losses, gate, confident, self.options.trade_off)
+
+    def before_step(self, network: PoseNetwork | Start) -> None:
+        """Remember the last layer."""
+        self._rows = final_rows(network)
+
+    def after_step(self, network: PoseNetwork | Start) -> Float[Tensor, "keypoint parameter"]:
+        """Let the metric see the increment that was really applied and the teacher follow; returns the increment."""
+        assert self._rows is not None, "before_step comes first"
+        increment = final_rows(network) - self._rows
+        if self.metric is not None:
+            self.metric.update(increment)
+        self.teacher.update(network)
+        return increment

@@ -1,0 +1,166 @@
+"""Finding people in a picture: torchvision's detectors, and what is common to all detectors."""
+
+import re
+from abc import ABC, abstractmethod
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights
+
+from hamipose.errors import InputError
+from hamipose.io.tensor_file import read_tensor_file
+from hamipose.models.to_device import moved
+from hamipose.models.weights import read_state_dict
+
+__all__ = ["TORCHVISION", "PersonDetector", "TorchvisionDetector", "architecture_of", "torchvision_weights"]
+
+#: Detectors of torchvision. The first is what ``torchvision`` alone stands for: of those that a processor can run in
+#: less than a second a picture, the best on COCO (32.8 AP; 22.8 at 320 px, 46.7 with ResNet-50 v2 at 60 times the
+#: cost, says torchvision).
+TORCHVISION = (
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fcos_resnet50_fpn",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "ssd300_vgg16",
+    "ssdlite320_mobilenet_v3_large",
+)
+_PERSON = 1  # in COCO as torchvision numbers it; 0 is the background
+
+
+class PersonDetector(ABC):
+    """A picture → people.
+
+    Attributes:
+        name: tells two detectors, and two sets of weights, apart; written into files of boxes.
+        least: who is found with a lower score is left out.
+    """
+
+    name: str
+    least: float
+
+    @abstractmethod
+    def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
+        """Left, top, width, height in pixels (edges included) and score, from 0 to 1, of each person, best first.
+
+        Args:
+            image: RGB.
+        """
+
+    def crops(self, image: UInt8[np.ndarray, "height width 3"], margin: float = 1.25) -> Float[np.ndarray, "person 6"]:
+        """What to show a pose network that takes turned crops: boxes, score, and degrees, clockwise as seen.
+
+        Args:
+            image: RGB.
+            margin: what is shown is this many times a box, for detectors that find boxes and no direction.
+        """
+        people = self(image)
+        sides = people[:, 2:4] * margin
+        corner = people[:, :2] + (people[:, 2:4] - sides) / 2
+        return np.concatenate([corner, sides, people[:, 4:], 0 * people[:, 4:]], 1).astype(np.float32)
+
+
+class TorchvisionDetector(PersonDetector):
+    """Any network that answers as torchvision's detectors do, asked for people alone.
+
+    Args:
+        network: list of pictures in [0, 1] → for each a dictionary of ``boxes`` (corners), ``labels``, ``scores``.
+        name: as :class:`PersonDetector` says.
+        least: the lowest score of a person.
+        device: torch's name of a device; the first GPU if there is one where not given.
+
+    Raises:
+        InputError: there is no such device.
+    """
+
+    def __init__(self, network: nn.Module, name: str, least: float = 0.5, device: str | None = None):
+        self.network = network
+        self.device = moved(network, device)
+        self.name = name
+        self.least = least
+
+    @torch.inference_mode()
+    def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
+        """See :class:`PersonDetector`."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(self.device).float() / 255
+        (found,) = self.network([pixels])
+        corners, scores = found["boxes"].float(), found["scores"].float()
+        sides = corners[:, 2:] - corners[:, :2]
+        kept = (found["labels"] == _PERSON) & (scores >= self.least) & (sides > 1).all(1)
+        people = torch.cat([corners[:, :2], sides, scores[:, None]], 1)[kept]
+        return people[people[:, 4].argsort(descending=True, stable=True)].cpu().numpy()
+
+
+def architecture_of(state: dict[str, Tensor], path: Path) -> str:
+    """torchvision's name of the detector that a state dict is of, told by the tensors' names and shapes.
+
+    Args:
+        state: names and tensors.
+        path: where they come from. Two detectors differ in their input's size alone: "320" in its name means the
+            smaller.
+
+    Raises:
+        InputError: it is of none of torchvision's detectors with COCO's classes.
+    """
+    shapes = {key: value.shape for key, value in state.items()}
+    for name in sorted(TORCHVISION, key=lambda name: ("320_fpn" in name) != ("320" in path.name)):
+        with torch.device("meta"):  # shapes only: no memory, no initialization
+            empty = get_model(name, weights=None, weights_backbone=None)
+        if {key: value.shape for key, value in empty.state_dict().items()} == shapes:
+            return name
+    raise InputError(
+        f"detector {path} is of no detector of torchvision with COCO's 91 classes (it begins with "
+        f"{', '.join(list(state)[:2])}); expected a state dict of {', '.join(TORCHVISION)}"
+    )
+
+
+def torchvision_weights(name: str) -> nn.Module:
+    """A detector with torchvision's weights, which torchvision fetches once and keeps.
+
+    Raises:
+        InputError: there is no such detector, or its weights cannot be fetched.
+    """
+    if name not in TORCHVISION:
+        raise InputError(f"detector is torchvision:{name}, expected one of {', '.join(TORCHVISION)} after the colon")
+    weights = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if not path.exists():
+        digits = re.search(r"-([0-9a-f]{8,})\.", path.name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.url, str(path), digits and digits[1], progress=False)
+        except (URLError, OSError, RuntimeError) as error:  # no network, no room, another file than was expected
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"detector: the weights of torchvision's {name} cannot be fetched ({reason}): fetch {weights.url} "
+                "where there is a network and give the file with --detector, or give --boxes, or leave both out"
+            ) from None
+    state = read_tensor_file(path, "detector", f"delete it, and it is fetched again from {weights.url}")
+    return _filled(name, state)
+
+
+def _filled(name: str, state: dict[str, Tensor]) -> nn.Module:
+    network = get_model(name, weights=None, weights_backbone=None)
+    network.load_state_dict(state)
+    return network
+
+
+def torchvision_detector(given: str, least: float, device: str | None = None) -> TorchvisionDetector:
+    """From ``torchvision``, ``torchvision:NAME`` or the file of a state dict.
+
+    Raises:
+        InputError: as :func:`torchvision_weights` and :func:`architecture_of` say, or the file cannot be read.
+    """
+    kind, _, name = given.partition(":")
+    if kind == "torchvision":
+        return TorchvisionDetector(torchvision_weights(name or TORCHVISION[0]), given, least, device)
+    path = Path(given)
+    state = read_state_dict(path)
+    return TorchvisionDetector(_filled(architecture_of(state, path), state), path.name, least, device)

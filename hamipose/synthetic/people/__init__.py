@@ -1,0 +1,1 @@
+"""Synthetic people: bodies, poses, clothing and labels."""

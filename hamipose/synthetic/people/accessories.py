@@ -1,0 +1,88 @@
+"""Solids that people wear: a cap's peak, long hair, a backpack, a skirt. All but the last tell front from back."""
+
+import numpy as np
+from jaxtyping import Float
+
+from hamipose.synthetic.people.bodies import Body
+from hamipose.synthetic.people.clothing import SETTINGS
+from hamipose.synthetic.scene.scene import Materials, Solids
+
+__all__ = ["add_accessories"]
+
+
+def add_accessories(
+    rng: np.random.Generator,
+    body: Body,
+    solids: Solids,
+    materials: Materials,
+    wardrobe: Float[np.ndarray, " setting"],
+    color: Float[np.ndarray, "3"],
+) -> None:
+    """Draw which accessories the person wears and add them to `solids`.
+
+    Args:
+        rng: where the choices come from.
+        body: posed.
+        solids: gains the accessories.
+        materials: gains a row for a backpack.
+        wardrobe: of the person; see `outfits`.
+        color: of a backpack, sRGB.
+    """
+    w = dict(zip(SETTINGS, wardrobe, strict=True))
+    if "nose" not in body.points_m:  # the body of another package, whose face has no names
+        return
+    points = body.points_m
+    middle = (points["left_ear"] + points["right_ear"]) / 2
+    _, back, up = head = _axes(points["left_ear"] - points["right_ear"], points["head"] - middle)
+    size = float(np.linalg.norm(points["left_ear"] - points["right_ear"])) / 0.148
+
+    def on_head(kind: str, behind: float, above: float, half: tuple[float, float, float], material: float) -> None:
+        centre = middle + size * (behind * back + above * up)
+        solids.add(kind, centre, head, size * np.array(half), int(material))
+
+    if w["hat_line"] < 5 and rng.random() < 0.65:
+        reach = rng.uniform(0.035, 0.06)
+        on_head("ellipsoid", -0.085 - reach, 0.062, (0.068, reach + 0.02, 0.009), w["hat"])
+    style = rng.random()
+    if w["hairline"] < 5:
+        if style < 0.2:  # down to the shoulders
+            long = rng.uniform(0.07, 0.15)
+            on_head("ellipsoid", 0.045, 0.04 - long, (rng.uniform(0.07, 0.09), 0.05, long), w["hair"])
+        elif style < 0.3:  # a pony tail
+            long = rng.uniform(0.06, 0.12)
+            on_head("ellipsoid", 0.12, 0.05 - long, (0.03, 0.035, long), w["hair"])
+        elif style < 0.36:  # a bun
+            on_head("ellipsoid", 0.11, rng.uniform(-0.02, 0.09), (0.04, 0.035, 0.04), w["hair"])
+
+    trunk = _axes(points["left_shoulder"] - points["right_shoulder"], points["thorax"] - points["pelvis"])
+    tall = float(np.linalg.norm(points["thorax"] - points["pelvis"]))
+    if rng.random() < 0.07:
+        half = tall * np.array([rng.uniform(0.22, 0.34), rng.uniform(0.1, 0.18), rng.uniform(0.28, 0.42)])
+        centre = points["pelvis"] + tall * rng.uniform(0.55, 0.7) * trunk[2] + (0.17 * tall + half[1]) * trunk[1]
+        solids.add("box", centre, trunk, half, materials.add(color, noise=0.05))
+    if w["skirt"] > 0 and rng.random() < 0.6:
+        _add_skirt(rng, points, solids, int(w["top"]))
+
+
+def _axes(left: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Unit axes to the left, which is kept, to the back and up."""
+    left = left / np.linalg.norm(left)
+    back = np.cross(up, left)
+    back = back / np.linalg.norm(back)
+    return np.stack([left, back, np.cross(left, back)])
+
+
+def _add_skirt(
+    rng: np.random.Generator, points: dict[str, Float[np.ndarray, "3"]], solids: Solids, material: int
+) -> None:
+    """Add a wide skirt, if the thighs are close enough together to fit into one."""
+    knees = (points["left_knee"] + points["right_knee"]) / 2
+    thigh = float(np.linalg.norm(points["left_knee"] - points["left_hip"]))
+    down = knees - points["pelvis"]
+    reach = float(np.linalg.norm(down))
+    apart = float(np.linalg.norm(points["left_knee"] - points["right_knee"])) / 2
+    if reach < 0.8 * thigh or apart > 0.4 * thigh:
+        return
+    axes = _axes(points["left_hip"] - points["right_hip"], -down)
+    half = np.array([max(0.38 * thigh, apart + 0.2 * thigh), 0.36 * thigh, rng.uniform(0.3, 0.55) * reach])
+    solids.add("cylinder", points["pelvis"] + (half[2] - 0.1 * thigh) * down / reach, axes, half, material)

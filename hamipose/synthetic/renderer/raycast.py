@@ -1,0 +1,226 @@
+"""The renderer: takes a scene and the body's mesh to warp, and brings a picture back."""
+
+import itertools
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from hamipose.geometry.warp_runtime import compile_kernels, start_warp
+from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.surface import Surface, bounds, lengths
+from hamipose.synthetic.scene.scene import SOLIDS, Scene
+
+__all__ = ["Renderer", "renderer"]
+
+_SHAPES = 40  # of arrays of one name that are kept: as many numbers of solids and materials as scenes have
+_CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+
+
+class Renderer:
+    """Casts rays at one body and its scene. The mesh is built once and refitted to every pose.
+
+    Args:
+        surface: triangles and constant facts of the body.
+        device: warp's name of the device: ``"cpu"``, ``"cuda:0"``; None: the first GPU if there is one.
+    """
+
+    def __init__(self, surface: Surface, device: str | None = None):
+        wp = start_warp()
+        self._wp = wp
+        self.device = device or ("cuda:0" if wp.is_cuda_available() else "cpu")
+        from hamipose.synthetic.renderer import kernels, raster
+
+        self._kernels, self._raster, self._surface = kernels, raster, surface
+        compile_kernels(raster, kernels, what="the renderer", device=self.device)
+        self._kept: dict[tuple[str, tuple[int, ...]], tuple[Any, np.ndarray | None]] = {}  # and on a processor, a view
+        self._points = self._array("points", surface.rest_m, wp.vec3)
+        corners = self._array("corners", surface.faces.reshape(-1), wp.int32)
+        self._mesh = wp.Mesh(points=self._points, indices=corners, bvh_leaf_size=2)
+        # Rays that know their triangle look it up here. Its boxes are never asked for, so they need no refitting.
+        faces = len(surface.faces)
+        groups = self._array("groups", np.arange(faces), wp.int32)
+        self._singles = wp.Mesh(points=self._points, indices=corners, groups=groups)
+        self._nodes = wp.empty(faces, dtype=wp.int32, device=self.device)
+        wp.launch(raster.number, dim=faces, inputs=[self._singles.id, self._nodes], device=self.device)
+        self._face_part = self._array("face_part", surface.face_part, wp.int32)
+        self._vertices = np.zeros((len(surface.rest_m), 3, 3), np.float32)
+        self._vertices[:, 1], self._vertices[:, 2, 0], self._vertices[:, 2, 1] = (
+            surface.cloth_m,
+            surface.along,
+            surface.hair,
+        )
+
+    def _empty(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array of that name, taken again for every scene: to make one takes longer than to fill it."""
+        if (name, shape) not in self._kept:
+            for older in [key for key in self._kept if key[0] == name][: -_SHAPES + 1]:
+                del self._kept[older]
+            array = self._wp.empty(shape, dtype=dtype, device=self.device)
+            self._kept[name, shape] = array, array.numpy() if self.device == "cpu" else None
+        return self._kept[name, shape][0]
+
+    def _array(self, name: str, values: np.ndarray, dtype: Any) -> Any:
+        shape = values.shape[: values.ndim - (dtype is self._wp.vec3)]
+        array = self._empty(name, shape, dtype)
+        view = self._kept[name, shape][1]
+        if view is None:
+            array.assign(np.ascontiguousarray(values, np.int32 if dtype is self._wp.int32 else np.float32))
+        else:
+            view[...] = values
+        return array
+
+    def _rows(self, name: str, *rows: np.ndarray) -> Any:
+        """Arrays of vectors, or of numbers (then followed by zeros), side by side."""
+        table = np.zeros((len(rows[0]), len(rows), 3), np.float32)
+        for k, row in enumerate(rows):
+            table[:, k, : 1 if row.ndim == 1 else 3] = row[:, None] if row.ndim == 1 else row
+        return self._array(name, table, self._wp.vec3)
+
+    def _one(self, name: str, structure: Any) -> Any:
+        """An array of one structure."""
+        if (name, ()) not in self._kept:
+            array = self._wp.array([structure], dtype=structure._cls, device=self.device)
+            self._kept[name, ()] = array, array.numpy() if self.device == "cpu" else None
+        array, view = self._kept[name, ()]
+        if view is None:
+            array.assign([structure])
+        else:
+            view[0] = structure.numpy_value()
+        return array
+
+    def load(self, scene: Scene) -> None:
+        """Makes `scene` the one that rays are cast into."""
+        wp = self._wp
+        world: Any = self._kernels.World()
+        self._array("points", scene.vertices_m, wp.vec3)
+        self._mesh.refit()
+        things: Any = self._kernels.Things()
+        world.face_part = self._face_part
+        self._vertices[:, 0], self._vertices[:, 2, 2] = scene.normals, scene.blotch
+        world.vertices = self._array("vertices", self._vertices, wp.vec3)
+        world.wardrobe = self._array("wardrobe", scene.wardrobe, wp.float32)
+
+        made = scene.materials
+        finish = np.stack([made.scale, made.gloss, made.noise], 1)
+        world.materials = self._rows(
+            "materials", _linear(np.stack(made.first)), _linear(np.stack(made.second)), finish, np.array(made.pattern)
+        )
+        solids = scene.solids
+        things.mesh, things.singles = self._mesh.id, self._singles.id
+        things.count = len(solids.kind)
+        if things.count:
+            frames, kind = np.stack(solids.frame), np.array(solids.kind)
+            half = 1.0 / np.linalg.norm(frames, axis=2)
+            radius = np.where(kind == SOLIDS.index("ellipsoid"), half.max(1), np.linalg.norm(half, axis=1))
+            rest = np.stack([kind, radius, solids.material], 1)
+            things.solids = self._rows("solids", np.stack(solids.centre_m), *frames.swapaxes(0, 1), rest)
+
+        lights = scene.lights
+        world.light_count = len(lights.towards)
+        world.lights = self._rows("lights", lights.towards, lights.colour, lights.spread)
+        world.sky, world.floor, world.shade_m = wp.vec3(*lights.sky), wp.vec3(*lights.floor), lights.shade_m
+
+        low, high = bounds(scene.vertices_m)
+        things.body_centre = wp.vec3(*((low + high) / 2))
+        things.body_radius = float(lengths(scene.vertices_m - (low + high) / 2).max()) + 1e-3
+        world.things = self._one("things", things)
+        world.ground, world.ground_m = int(scene.ground_m is not None), scene.ground_m or 0.0
+        world.ground_material = scene.ground_material
+        camera = scene.camera
+        world.eye = wp.vec3(*camera.position_m)
+        world.axes = wp.mat33(*camera.rotation.reshape(-1))
+        world.focal_px = camera.focal_px
+        world.height, world.width = camera.size
+        world.seed = scene.seed
+        self._world, self._scene = self._one("world", world), scene
+        self._alive = world, things  # their arrays, which an array of structures does not keep alive
+
+    def picture(self) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
+        """The picture in linear RGB, and the share of each pixel that shows the body."""
+        wp, size = self._wp, self._scene.camera.size
+        image, mask = self._empty("image", size, wp.vec3), self._empty("mask", size, wp.float32)
+        far = self._array("far", self._scene.far, wp.vec3)
+        seen = self._array("seen", self._seen(), wp.int32)
+        nearest, unsure = self._drawn()
+        inputs = [self._world, far, seen, nearest, unsure, image, mask]
+        wp.launch(self._kernels.render, dim=size, inputs=inputs, device=self.device)
+        return image.numpy().copy(), mask.numpy().copy()
+
+    def _drawn(self) -> tuple[Any, Any]:
+        """The triangle that each of the 2×2 rays of a pixel meets first, for `raster.drawn_at`."""
+        wp, camera = self._wp, self._scene.camera
+        samples = (2 * camera.size[0], 2 * camera.size[1])
+        nearest, unsure = self._empty("nearest", samples, wp.int64), self._empty("unsure", samples, wp.uint8)
+        nearest.zero_()
+        unsure.zero_()
+        at, in_front = self._projected(self._scene.vertices_m)
+        if not in_front:
+            unsure.fill_(1)
+        else:
+            at[:, :2] = 2 * at[:, :2] + 0.5
+            inputs = [self._mesh.indices, self._nodes, self._array("projected", at, wp.vec3), nearest, unsure]
+            wp.launch(self._raster.draw, dim=len(self._surface.faces), inputs=inputs, device=self.device)
+        return nearest, unsure
+
+    def _projected(
+        self, points_m: Float[np.ndarray, "*group point 3"]
+    ) -> tuple[Float[np.ndarray, "*group point 3"], Bool[np.ndarray, "*group"]]:
+        """Columns and rows of points, and one over their depths; whether all of a group are well in front."""
+        camera = self._scene.camera
+        height, width = camera.size
+        x, y, depth = np.moveaxis(camera.to_camera(points_m), -1, 0)
+        near = 1.0 / np.where(np.abs(depth) < 1e-9, 1e-9, depth)
+        out = np.empty(points_m.shape)
+        out[..., 0] = camera.focal_px * x * near + (width - 1) / 2
+        out[..., 1] = camera.focal_px * y * near + (height - 1) / 2
+        out[..., 2] = near
+        return out, np.asarray(depth.min(-1) >= 0.2)
+
+    def _seen(self) -> Int[np.ndarray, "height width"]:
+        """Which solids may be seen in each pixel: bit k tells of solid k; from the thirty-first on they share one.
+
+        One is expected in every pixel that the rectangle around the projection of the box that it fills touches.
+        """
+        scene = self._scene
+        height, width = scene.camera.size
+        seen = np.zeros((height, width), np.int32)
+        if not scene.solids.kind:
+            return seen
+        to_corners = _CORNERS @ np.linalg.inv(np.stack(scene.solids.frame)).swapaxes(1, 2)
+        corners = np.stack(scene.solids.centre_m)[:, None] + to_corners
+        at, in_front = self._projected(corners)
+        # Rays pass a quarter of a pixel from its center; the rest is for their rounding.
+        low = np.ceil(np.clip(at.min(1)[:, :2] - 0.3, 0, [width, height])).astype(int)
+        high = np.floor(np.clip(at.max(1)[:, :2] + 0.3, -1, [width - 1, height - 1])).astype(int) + 1
+        for k, ((left, top), (right, bottom), bounded) in enumerate(zip(low, high, in_front, strict=True)):
+            if bounded:
+                seen[top:bottom, left:right] |= 1 << min(k, 30)
+            else:
+                seen |= 1 << min(k, 30)
+        return seen
+
+    def first_hits(
+        self, points_m: Float[np.ndarray, "point 3"]
+    ) -> tuple[Float[np.ndarray, " point"], Int[np.ndarray, " point"]]:
+        """What the ray from the camera to each point meets first: its distance, and the body part there (-1: none)."""
+        wp, count = self._wp, len(points_m)
+        distance, part = self._empty("distance", (count,), wp.float32), self._empty("part", (count,), wp.int32)
+        inputs = [self._world, self._array("asked", points_m, wp.vec3), distance, part]
+        wp.launch(self._kernels.first_hits, dim=count, inputs=inputs, device=self.device)
+        return distance.numpy().copy(), part.numpy().copy()
+
+
+def _linear(srgb: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    return np.clip(srgb, 0, 1) ** 2.2
+
+
+@lru_cache(maxsize=3)
+def _renderer(device: str | None, surface: Surface) -> Renderer:
+    return Renderer(surface, device)
+
+
+def renderer(device: str | None = None, surface: Surface | None = None) -> Renderer:
+    """The renderer of this process for a surface; by default the body in full detail."""
+    return _renderer(device, bodies() if surface is None else surface)

@@ -1,0 +1,1 @@
+"""Scenes: camera, lights, objects and backgrounds."""

@@ -1,0 +1,129 @@
+"""What is behind everything: noise and polygons (plain look), a hazy distance (photo look), or photographs."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+
+from hamipose.errors import InputError
+from hamipose.io.image_file import read_image
+from hamipose.io.image_folder import list_pictures
+
+__all__ = ["BACKDROPS", "photo_backdrop", "photographs", "plain_backdrop", "scenery"]
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+#: What can be behind people of the plain look, and how often.
+BACKDROPS = {"noise": 0.35, "polygons": 0.4, "gradient": 0.15, "flat": 0.1}
+
+
+def plain_backdrop(
+    rng: np.random.Generator, size: tuple[int, int], kinds: list[str] | None = None
+) -> Float[np.ndarray, "height width 3"]:
+    """Noise, polygons, a gradient or one color, or only these `kinds` of them; sRGB in [0, 1]."""
+    height, width = size
+    names = list(BACKDROPS) if kinds is None else kinds
+    shares = np.array([BACKDROPS[name] for name in names])
+    kind = rng.choice(names, p=shares / shares.sum())
+    base = rng.uniform(0, 1, 3)
+    image = np.broadcast_to(base, (height, width, 3)).astype(np.float32).copy()
+    if kind == "noise":
+        cells = int(rng.choice([4, 8, 16, 32, 64]))
+        coarse = rng.uniform(0, 1, (cells, cells, 3)).astype(np.float32)
+        how = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_NEAREST
+        blend = rng.uniform(0.3, 1.0)
+        image = image * (1 - blend) + blend * cv2.resize(coarse, (width, height), interpolation=how)
+    elif kind == "polygons":
+        for _ in range(rng.integers(4, 16)):
+            corners = rng.uniform(-0.2, 1.2, (rng.integers(3, 7), 2)) * [width, height]
+            cv2.fillPoly(image, [corners.astype(np.int32)], rng.uniform(0, 1, 3).tolist())
+    elif kind == "gradient":
+        other, direction = rng.uniform(0, 1, 3), rng.uniform(0, 2 * np.pi)
+        y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+        share = (0.5 + (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction))[..., None]
+        image = base * (1 - share) + other * share
+    return np.clip(image, 0, 1)
+
+
+def photo_backdrop(
+    rng: np.random.Generator, size: tuple[int, int], horizon: float
+) -> Float[np.ndarray, "height width 3"]:
+    """Sky above the horizon, blurred trees, houses and lights along it; sRGB in [0, 1].
+
+    Args:
+        rng: where the choices come from.
+        size: height and width in pixels.
+        horizon: row of the horizon as a share of the height; may lie outside the picture.
+    """
+    height, width = size
+    rows = np.linspace(0, 1, height)[:, None, None]
+    top, low = rng.uniform([0.3, 0.4, 0.5], [0.7, 0.8, 0.95]), rng.uniform([0.6, 0.6, 0.6], [0.95, 0.95, 0.95])
+    if rng.random() < 0.35:  # indoors or dusk
+        top, low = rng.uniform(0.1, 0.5, 3), rng.uniform(0.2, 0.6, 3)
+    share = np.clip(rows / max(horizon, 0.05), 0, 1)
+    image = np.repeat((top * (1 - share) + low * share).astype(np.float32), width, axis=1)
+    tones = rng.uniform(0.1, 0.7, (4, 3)) * rng.uniform(0.5, 1.0)
+    line = horizon * height
+    for _ in range(rng.integers(6, 22)):
+        x, wide, tall = rng.uniform(-0.1, 1.1) * width, rng.uniform(0.03, 0.3) * width, rng.uniform(0.05, 0.7) * height
+        tone = np.clip(tones[rng.integers(4)] + rng.normal(0, 0.06, 3), 0, 1)
+        if rng.random() < 0.5:
+            cv2.rectangle(image, (int(x), int(line - tall)), (int(x + wide), int(line + height)), tone.tolist(), -1)
+            step = max(3, int(wide / 4))
+            columns = _grid(int(x) + 2, int(x + wide) - 2, step, step // 2, width)
+            image[np.ix_(_grid(int(line - tall) + 3, int(line), step + 2, step // 2, height), columns)] = tone * 0.6
+        else:
+            spread = rng.standard_normal((12, 5)) * [wide / 2, tall / 3, 0.05, 0.05, 0.05]
+            leaves = spread + np.array([x, line - tall / 2, *tone])
+            leaves[:, 2:].clip(0, 1, out=leaves[:, 2:])
+            for column, row, *colour in leaves.tolist():
+                cv2.circle(image, (int(column), int(row)), max(1, int(wide / 4)), colour, -1)
+            cv2.rectangle(image, (int(x) - 1, int(line - tall / 2)), (int(x) + 2, int(line)), (tone * 0.5).tolist(), -1)
+    # A coarse and a fine unevenness.
+    uneven = cv2.resize(0.03 * rng.standard_normal((6, 6, 3), np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
+    uneven = uneven + 0.03 * rng.standard_normal((24, 24, 3), np.float32)
+    image += cv2.resize(uneven, (width, height), interpolation=cv2.INTER_CUBIC)
+    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.2) * width / 256)
+    return np.clip(blurred, 0, 1, out=blurred)
+
+
+def _grid(start: int, stop: int, step: int, width: int, end: int) -> Int[np.ndarray, " place"]:
+    """The places below `end` that bars cover which begin at range(start, stop, step) and are width + 1 wide."""
+    places = (np.arange(start, stop, step)[:, None] + np.arange(width + 1)).ravel()
+    return places[(places >= 0) & (places < end)]
+
+
+@lru_cache(maxsize=4)
+def photographs(folder: str) -> tuple[Path, ...]:
+    """The pictures below a folder, sorted.
+
+    Raises:
+        InputError: there is no such folder, or no picture in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"backgrounds {folder} is not a folder; give a folder of photographs")
+    found = tuple(path for path in list_pictures(root).paths if path.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise InputError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
+    return found
+
+
+def scenery(rng: np.random.Generator, size: tuple[int, int], folder: str) -> Float[np.ndarray, "height width 3"]:
+    """A random crop of a random photograph; sRGB in [0, 1].
+
+    Raises:
+        InputError: the picture cannot be read.
+    """
+    paths = photographs(folder)
+    path = paths[rng.integers(len(paths))]
+    image = read_image(path, upright=True)
+    height, width = image.shape[:2]
+    scale = min(height / size[0], width / size[1]) * rng.uniform(0.6, 1.0)
+    tall, wide = max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
+    y, x = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
+    crop = image[y : y + tall, x : x + wide]
+    return cv2.resize(crop, (size[1], size[0]), interpolation=cv2.INTER_AREA).astype(np.float32) / 255

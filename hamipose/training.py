@@ -1,0 +1,65 @@
+"""fit, validate, test and predict of 2D pose networks."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hamipose.command_line.lightning import Application, run_application
+from hamipose.data.datamodule import DomainAdaptation
+from hamipose.engine.checkpoints import run_folder
+from hamipose.engine.runs import gone_on
+from hamipose.evaluation.pck_table import pck_table
+from hamipose.evaluation.run_report import write_run_page
+from hamipose.methods.base import PoseMethod
+from hamipose.models.checkpoint import read_checkpoint
+
+__all__ = ["HamiPoseCLI", "run", "train_in"]
+
+
+class HamiPoseCLI(Application):
+    """Methods of adaptation on a source and its targets.
+
+    Args:
+        arguments: of the command line.
+    """
+
+    def __init__(self, arguments: list[str]):
+        super().__init__(PoseMethod, DomainAdaptation, "val/pck", arguments)
+
+    def read_checkpoint(self, path: str | Path) -> dict[str, Any]:
+        """See :func:`read_checkpoint`."""
+        return read_checkpoint(path)
+
+    def after_fit(self) -> None:
+        """The run as a page to look at, where its numbers were written to a file."""
+        if self.trainer.is_global_zero and ((folder := run_folder(self.trainer)) / "metrics.csv").is_file():
+            write_run_page(folder)
+
+    def print_scores(self) -> None:
+        """PCK: a row for each set, network and threshold."""
+        rows: dict[str, dict[str, float]] = {}
+        for key, value in self.trainer.callback_metrics.items():
+            name, found, rest = key.partition("/pck@")
+            if found:
+                threshold, _, group = rest.partition("/")
+                dataset, _, network = name.rpartition("/")
+                rows.setdefault(f"{dataset} {network} @{threshold}".strip(), {})[group or "all"] = float(value)
+        columns = list(dict.fromkeys(group for row in rows.values() for group in row))
+        Console().print(pck_table(rows, columns))
+
+
+def run(arguments: list[str]) -> HamiPoseCLI:
+    """Carry out a verb, see :func:`run_application`."""
+    return run_application(HamiPoseCLI, arguments)
+
+
+def train_in(folder: Path, arguments: list[str]) -> None:
+    """One training: nothing where it is finished, gone on with where it was interrupted, else begun.
+
+    Args:
+        folder: the run's, which the arguments name too.
+        arguments: of `fit`.
+    """
+    if not (folder / "scores.json").exists():
+        run(["fit", *gone_on(folder, arguments)])

@@ -1,0 +1,1 @@
+"""Drawing, plots, HTML pages and their server."""

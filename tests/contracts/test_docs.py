@@ -1,0 +1,185 @@
+"""What README and docs say is so: verbs, options, configs and links exist, code runs, tables are complete."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+
+from hamipose.cli import HELP as HAMIPOSE_HELP
+from hamipose.cli import main as hamipose
+from hamipose.config.inherit import expand
+from hamipose.data.catalog.entries import RELEASES
+from hamipose.training import HamiPoseCLI
+from meshtto.cli import HELP as MESHTTO_HELP
+from meshtto.cli import main as meshtto
+from meshtto.data.catalog import RELEASES as MESH_RELEASES
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FRONT = {"hamipose": (hamipose, HAMIPOSE_HELP), "meshtto": (meshtto, MESHTTO_HELP)}
+LIGHTNING = ("fit", "validate", "test")
+
+
+def commands() -> list[tuple[str, str, list[str]]]:
+    """Page, package and words of every command that calls one of the packages."""
+    found = []
+    for page in PAGES:
+        text = re.sub(r"\\\n\s*", "", page.read_text())
+        for package, words in re.findall(r"python -m (hamipose|meshtto)((?: [^`\n|]*)?)", text):
+            words = shlex.split(words.partition(" # ")[0], comments=False)
+            if words and re.fullmatch(r"[a-z]+", words[0]):
+                found.append((page.name, package, words))
+    return found
+
+
+COMMANDS = commands()
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize(("page", "package", "words"), COMMANDS, ids=[" ".join((c[0], *c[2]))[:70] for c in COMMANDS])
+def test_what_is_to_be_typed_exists(page: str, package: str, words: list[str], capsys: pytest.CaptureFixture):
+    run, overview = FRONT[package]
+    verb, rest = words[0], words[1:]
+    assert re.search(rf"(?:^|[ |]){verb}\b", overview, re.MULTILINE), f"{package} --help does not name {verb}"
+    for option, value in zip(rest, [*rest[1:], ""], strict=False):
+        if option == "--config" and "/" in value:
+            assert (ROOT / value).is_file(), f"{page}: {value} does not exist"
+    if verb in LIGHTNING or "--config" in rest:
+        return
+    path = [
+        verb,
+        *(rest[:1] if rest and re.fullmatch(r"[a-z]+", rest[0]) and verb in ("data", "style", "body") else []),
+    ]
+    with pytest.raises(SystemExit) as stop:
+        run([*path, "--help"])
+    assert stop.value.code == 0
+    told = capsys.readouterr().out
+    for option in rest:
+        if option.startswith("--") and option != "--debug":
+            assert re.search(rf"(?<![\w-]){option.partition('=')[0]}(?![\w-])", told), f"{page}: {verb} has no {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}, which does not exist"
+
+
+# Blocks that cannot stand alone: by page and first line, with the reason.
+EXCERPTS = {
+    ("README.md", "import hamipose"): "reads the user's photos",
+    ("methods.md", "class SAM(PoseMethod):"): "an excerpt of hamipose/methods/sam.py",
+    ("body.md", "from meshtto.body import load_body"): "its arguments are the reader's",
+}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """A page's code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+WITH_CODE = [page for page in PAGES if blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
+def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In an empty folder, a page's blocks after one another as one program."""
+    if any("# my_pose.py" in block for block in blocks(page, "python")):
+        pytest.skip("run as a whole by test_the_example_of_extending")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": page.stem}
+    for number, block in enumerate(blocks(page, "python")):
+        if (page.name, block.splitlines()[0]) not in EXCERPTS:
+            exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+
+
+def test_excerpts_are_there():
+    for name, first in EXCERPTS:
+        page = next(page for page in PAGES if page.name == name)
+        assert any(block.splitlines()[0] == first for block in blocks(page, "python")), f"{name} has no block {first}"
+
+
+def test_the_example_of_extending(tmp_path: Path):
+    """One file of keypoints, data, backbone and method, and one config: typed as the page says, cut to four steps."""
+    page = ROOT / "docs" / "extending.md"
+    own = [block for block in blocks(page, "python") if block.startswith("# my_pose.py")]
+    assert len(own) == 4
+    (tmp_path / "my_pose.py").write_text("\n".join(own))
+    (config,) = blocks(page, "yaml")
+    (tmp_path / "my_pose.yaml").write_text(config)
+    short = ["--trainer.max_epochs", "1", "--data.steps_per_epoch", "4", "--trainer.accelerator", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hamipose", "fit", "--config", "my_pose.yaml", *short],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    scores = json.loads((tmp_path / "runs/squares/version_0/scores.json").read_text())
+    assert scores["step"] == 4
+    assert "val/student/pck@0.05/top" in scores["scores"]
+
+
+def test_the_dashboard_config(tmp_path: Path):
+    """The shown YAML goes through the command line behind a real config, and names what W&B is to be told."""
+
+    class Built(HamiPoseCLI):
+        def _run_subcommand(self, subcommand: str) -> None:
+            """Not in this test."""
+
+        def _check_data(self) -> None:
+            """No data is at hand."""
+
+    (config,) = blocks(ROOT / "docs" / "dashboards.md", "yaml")
+    (tmp_path / "wandb.yaml").write_text(config)
+    both = ["--config", str(ROOT / "configs/hamipose/demo.yaml"), "--config", str(tmp_path / "wandb.yaml")]
+    small = ["--model.init_args.network.backbone", "test_resnet"]
+    csv, board = Built(expand(["fit", *both, *small])).trainer.loggers
+    assert isinstance(csv, CSVLogger)
+    assert isinstance(board, WandbLogger)
+    told = board._wandb_init
+    assert (told["group"], told["job_type"], told["tags"][0]) == ("plain-to-photo", "HamiPose", "seed0")
+    assert board._offline
+
+
+def test_dashboards_explains_what_is_logged():
+    text = (ROOT / "docs" / "dashboards.md").read_text()
+    explained = {re.sub(r"/NAME$", "", name) for name in re.findall(r"`(train/[\w/]+)`", text)}
+    source = "".join((ROOT / "hamipose/methods" / f"{name}.py").read_text() for name in ("base", "diagnostics"))
+    logged = set(re.findall(r'logged\[f?"(train/\w+)|"(train/\w+)":', source))
+    logged = {a or b for a, b in logged}
+    assert len(logged) > 10
+    assert logged - explained == set()
+
+
+def test_every_data_set_is_listed():
+    text = (ROOT / "docs" / "data.md").read_text()
+    for name, site in [(n, r.site) for n, r in (*RELEASES.items(), *MESH_RELEASES.items())]:
+        address = re.search(r"[\w.]+\.\w+/[^\s,;()]*", site.partition("://")[2])
+        assert f"| `{name}` |" in text, f"docs/data.md does not name {name}"
+        assert address is None or address[0].rstrip("/") in text, f"docs/data.md does not say where {name} is: {site}"
+
+
+def test_the_site_names_pages_that_exist():
+    """Every page of docs/ is in the menu, and nothing else is."""
+
+    def pages(node: object) -> list[str]:
+        if isinstance(node, str):
+            return [node]
+        return [page for child in (node if isinstance(node, list) else node.values()) for page in pages(child)]  # type: ignore[attr-defined]
+
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    assert sorted(pages(site["nav"])) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    assert all((ROOT / hook).is_file() for hook in site["hooks"])

@@ -1,0 +1,106 @@
+"""Every recipe of a method that adapts starts it from a network that the source has trained."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hamipose.methods
+from hamipose.config.build import find_class
+from hamipose.config.inherit import merged
+from hamipose.config.paths import configs_folder
+from hamipose.errors import InputError
+from hamipose.methods import CCSSL, HamiPose, RegDA
+from hamipose.methods.options import AdaptationOptions
+from tests.helpers.tiny_poses import TINY, data_of, sgd, trainer_in
+
+CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if "meshtto" not in p.parts)
+#: Configs whose runs are made for others to start from → the file that they make.
+STARTS = {
+    "demo_start.yaml": "runs/demo_start/checkpoints/last.ckpt",
+    "small_hands/start.yaml": "runs/small_hands_start/checkpoints/last.ckpt",
+    "small_hands/to_photos_start.yaml": "runs/small_hands_to_photos_start/checkpoints/last.ckpt",
+    "small_lsp/start.yaml": "runs/small_lsp_start/checkpoints/last.ckpt",
+}
+#: They see no target image.
+SOURCE_ALONE = {"SourceOnly", "SAM", "SAGM", "Fishr", "GGA"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(configs_folder()))
+
+
+def composed(path: Path) -> dict[str, Any]:
+    """The options of a config, with the defaults of the method's own arguments."""
+    content = merged(path)
+    arguments = content["model"].setdefault("init_args", {})
+    parameters = inspect.signature(find_class(content["model"]["class_path"])).parameters
+    for name, parameter in parameters.items():
+        if name not in arguments and parameter.default is not parameter.empty:
+            arguments[name] = parameter.default
+    return content
+
+
+def steps_on_source(arguments: dict[str, Any]) -> int:
+    """Of the method's own argument, or of the adaptation's."""
+    if "pretrain_steps" in arguments:
+        return arguments["pretrain_steps"]
+    adaptation = arguments.get("adaptation") or {}
+    if isinstance(adaptation, AdaptationOptions):
+        return adaptation.pretrain_steps
+    return adaptation.get("pretrain_steps", AdaptationOptions().pretrain_steps)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_recipes_start_from_a_network_that_the_source_has_trained(path: Path):
+    content = composed(path)
+    arguments = content["model"]["init_args"]
+    method = content["model"]["class_path"].rpartition(".")[2]
+    training = arguments.get("training") or {}
+    start = training.get("init_from") if isinstance(training, dict) else training.init_from
+    total = content["data"]["steps_per_epoch"] * content["trainer"]["max_epochs"]
+    logger = content["trainer"]["logger"]["init_args"]
+    if name_of(path) in STARTS:
+        assert method == "SourceOnly"
+        assert start is None, "a start that starts from itself"
+        written = Path(logger["save_dir"], logger["name"], logger["version"], "checkpoints/last.ckpt")
+        assert str(written) == STARTS[name_of(path)]
+        return
+    if start is not None:
+        assert start in STARTS.values(), "a config of the same folder must make it"
+    if method in SOURCE_ALONE:
+        return
+    steps = steps_on_source(arguments)
+    assert start is not None or steps > 0
+    assert steps < total, "the run must adapt"
+    if start is None:  # at the paper's scale: as long as UniFrame, or as the method itself is published
+        assert steps == (35_000 if method == "RegDA" else 20_000)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_no_recipe_assumes_that_target_statistics_help(path: Path):
+    adaptation = composed(path)["model"]["init_args"].get("adaptation", {})
+    found = adaptation.batchnorm if isinstance(adaptation, AdaptationOptions) else adaptation.get("batchnorm", "copy")
+    assert found == "copy"
+
+
+def test_copy_is_every_methods_default():
+    for name in hamipose.methods._HOME:
+        default = getattr(
+            inspect.signature(getattr(hamipose.methods, name)).parameters.get("adaptation"), "default", None
+        )
+        if isinstance(default, AdaptationOptions):
+            assert default.batchnorm == "copy", name
+
+
+@pytest.mark.parametrize("pretrain_steps", [4, 9])
+@pytest.mark.parametrize("method", [HamiPose, RegDA, CCSSL])
+def test_a_run_that_would_end_before_it_adapts_is_refused(
+    method: type, pretrain_steps: int, dots: Path, tmp_path: Path
+):
+    options: dict[str, Any] = {"pretrain_steps": pretrain_steps}
+    if method is HamiPose:
+        options = {"adaptation": AdaptationOptions(pretrain_steps=pretrain_steps)}
+    with pytest.raises(InputError, match=rf"pretrain_steps is {pretrain_steps} and the run has 4 steps in all"):
+        trainer_in(tmp_path).fit(method(sgd, TINY, **options), data_of(dots))

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hamipose.adapt.self_consistency import Signs, agreement, jerk, read_signs, rows, variety, warnings
+from hamipose.inference.predictor import Predictor
+from hamipose.models.model_io import ModelInfo
+from hamipose.skeletons import BODY16
+from hamipose.types import UnlabelledSample
+
+SIDE = 64
+GOOD = Signs(confidence=0.5, mirror_agreement=0.8, turn_agreement=0.7, variety=0.2, jerk=0.01)
+
+
+class Blobs(Predictor):
+    """Finds spots by their colors: keypoint k glows in shade k, and mirrored pictures exchange left and right."""
+
+    def __init__(self, noise: float = 0.0, frozen: bool = False):
+        self.network, self.passes = torch.nn.Identity(), 1
+        self.info = ModelInfo("body16", "none", (), SIDE)
+        self.noise = noise
+        self.frozen = frozen
+
+    def heatmaps(self, crops: torch.Tensor) -> torch.Tensor:
+        """A map that is high where the picture is bright: one spot, all keypoints on it."""
+        if self.frozen:
+            maps = torch.zeros(len(crops), 16, 16, 16)
+            maps[..., 8, 8] = 1.0
+            return maps
+        bright = torch.nn.functional.avg_pool2d(crops.float().mean(1, keepdim=True), 4) / 255
+        maps = bright.expand(-1, 16, -1, -1)
+        return maps + self.noise * torch.rand(maps.shape)
+
+
+def spots(count: int = 12) -> list[UnlabelledSample]:
+    rng, frames = np.random.default_rng(0), []
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for i in range(count):
+        cx, cy = rng.uniform(22, 42, 2)
+        glow = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 5.0**2)) * 250
+        image = np.repeat(glow[..., None], 3, 2).astype(np.uint8)
+        frames.append(UnlabelledSample(image=image, box_px=np.array([0, 0, SIDE, SIDE], np.float32), name=str(i)))
+    return frames
+
+
+def test_a_model_that_follows_the_picture_agrees_with_itself():
+    signs = read_signs(Blobs(), spots())
+    assert signs.mirror_agreement == 1.0
+    assert signs.turn_agreement == 1.0
+    assert 0.05 < signs.variety < 0.3
+    assert signs.jerk is None
+
+
+def test_a_model_that_guesses_contradicts_itself():
+    torch.manual_seed(0)
+    signs = read_signs(Blobs(noise=5.0), spots())
+    assert signs.mirror_agreement < 0.3
+    assert signs.turn_agreement < 0.3
+
+
+def test_a_collapsed_model_agrees_but_has_no_variety():
+    collapsed = read_signs(Blobs(frozen=True), spots())
+    assert collapsed.variety == 0.0
+    sound = read_signs(Blobs(), spots())
+    assert any("differ much less" in doubt for doubt in warnings(sound, collapsed))
+
+
+def test_agreement_counts_what_is_near():
+    a = torch.zeros(1, 4, 2)
+    b = torch.tensor([[[0.0, 0.0], [4.9, 0.0], [5.1, 0.0], [4.0, 4.0]]])
+    assert agreement(a, b, 100) == 0.5
+
+
+def test_jerk_is_zero_for_even_motion_and_does_not_depend_on_scale():
+    time = torch.arange(6.0)[:, None, None]
+    even = time * torch.tensor([2.0, -1.0]) + torch.zeros(6, 16, 2)
+    assert jerk(even, 64) == pytest.approx(0.0, abs=1e-6)
+    wild = even + torch.randn(6, 16, 2)
+    assert jerk(wild, 64) == pytest.approx(jerk(2 * wild, 128), rel=1e-5)
+    assert jerk(wild[:2], 64) is None
+
+
+def test_variety_is_a_spread_about_the_mean_pose():
+    points = torch.tensor([[[0.0, 0.0]], [[6.0, 8.0]]])
+    assert variety(points, 10) == pytest.approx(0.5)
+    assert variety(points + 100, 10) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"mirror_agreement": 0.7}, "mirrored"),
+        ({"turn_agreement": 0.6}, "turned"),
+        ({"variety": 0.1}, "differ"),
+        ({"jerk": 0.02}, "evenly"),
+    ],
+)
+def test_each_sign_can_warn(change: dict[str, float], says: str):
+    (doubt,) = warnings(GOOD, replace(GOOD, **change))
+    assert says in doubt
+
+
+def test_nothing_warns_of_what_is_better_or_the_same():
+    assert warnings(GOOD, GOOD) == []
+    better = Signs(confidence=0.2, mirror_agreement=0.9, turn_agreement=0.8, variety=0.25, jerk=0.005)
+    assert warnings(GOOD, better) == []
+
+
+def test_the_table_leaves_out_what_was_not_measured():
+    assert len(rows(GOOD, GOOD)) == 5
+    assert len(rows(replace(GOOD, jerk=None), replace(GOOD, jerk=None))) == 4
+
+
+def test_the_mirror_exchanges_left_and_right():
+    """A model that names sides by where they are in the picture contradicts itself in the mirror."""
+
+    class Sides(Blobs):
+        def heatmaps(self, crops: torch.Tensor) -> torch.Tensor:
+            maps = torch.zeros(len(crops), 16, 16, 16)
+            for k, name in enumerate(BODY16.keypoints):
+                maps[:, k, 8, 3 if name.startswith("left_") else 12 if name.startswith("right_") else 8] = 1.0
+            return maps
+
+    # Left keypoints on the picture's left whatever it shows: after mirroring and exchanging, they come back there.
+    # columns 3 and 12 mirror to 12 and 3: agreement is full for the sides, and column 8 mirrors to 7: 4 px apart.
+    signs = read_signs(Sides(), spots(2))
+    sided = sum(name.startswith(("left_", "right_")) for name in BODY16.keypoints)
+    assert signs.mirror_agreement == pytest.approx(sided / 16)

@@ -1,0 +1,216 @@
+"""Every set that `data` names, in its native layout: prepared, read back, checked and shown under each protocol."""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+
+from hamipose.cli import main
+from hamipose.data import Prepared
+from hamipose.data.catalog.entries import RELEASES
+from hamipose.data.splits import drawn_again
+from hamipose.data.views import warp
+from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.skeletons import COCO17
+from hamipose.types import Sample
+from tests.helpers.drawn_hands import dots
+
+CASES = [(name, protocol) for name, about in RELEASES.items() for protocol in about.splits]
+SIDE = {"strict": 512, "paper": 64}  # nothing is shrunk, and nearly everything
+
+
+@cache
+def native_files(name: str) -> ModuleType:
+    """The test module of a loader, which can write its native files."""
+    path = next(Path(__file__).parents[1].glob(f"datasets/*/test_{name}.py"))
+    spec = importlib.util.spec_from_file_location(f"native_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def surreal(root: Path) -> None:
+    for number, split in enumerate(("train", "val", "test")):
+        for clip in (1, 2):
+            name = f"{split}/run{number}/0{number}_01/0{number}_01_c000{clip}"
+            native_files("surreal").write_clip(root / "cmu", name, 6 * clip)
+
+
+def surreal_processed(root: Path) -> None:
+    native_files("surreal").write_processed(root)
+    shutil.copytree(root / "test", root / "val")
+
+
+def h36m_native(root: Path) -> None:
+    pytest.importorskip("cdflib"), pytest.importorskip("h5py")
+    for subject in (1, 5, 6, 7, 8, 9, 11):
+        native_files("h36m").write_native(root, subject, "Directions 1.54138969")
+    native_files("h36m").write_native(root, 9, "Greeting.55011271")  # shifted: in "paper" alone
+
+
+def h3d(root: Path) -> None:
+    for entry in native_files("h3d").h3d(root)[1]:
+        if not (root / entry["name"]).exists():
+            dots(root / entry["name"], np.array(entry["keypoint2d"]), 200, 200)
+
+
+def freihand(root: Path) -> None:
+    native_files("freihand").freihand(root)
+    native_files("freihand").freihand(root, "evaluation", versions=1)
+
+
+def noise(path: Path, width: int, height: int, seed: int = 0) -> None:
+    """A smooth picture that no other is taken for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def hand_photos(root: Path) -> None:
+    """A plane of joints a meter away, seen by one camera; four different pictures."""
+    joints = np.random.default_rng(0).uniform([-0.1, -0.1, 1], [0.1, 0.1, 1], (400, 21, 3))
+    scipy.io.savemat(root / "pose_gt.mat", {"pose_gt": joints})
+    camera, box = np.tile([900.0, 900, 640, 360], (400, 1)), np.tile([512, 232, 256, 256], (400, 1))
+    scipy.io.savemat(root / "params.mat", {"cam_param": camera, "bbox": box})
+    for number in range(400):
+        path = root / "images" / f"{number:05d}.jpg"
+        if number < 4:
+            noise(path, 256, 256, number)
+        else:
+            path.hardlink_to(path.with_name(f"{number % 4:05d}.jpg"))
+
+
+def lsp(root: Path) -> None:
+    joints = np.random.default_rng(0).uniform(1, 29, (3, 14, 2000))
+    joints[2] = np.random.default_rng(1).integers(0, 2, (14, 2000))
+    scipy.io.savemat(root / "joints.mat", {"joints": joints})
+    for number in range(1, 2001):
+        path = root / "images" / f"im{number:04d}.jpg"
+        if number <= 7:
+            noise(path, 88 if number == 1 else 48, 40, number)
+        else:
+            path.hardlink_to(path.with_name(f"im{number % 7 + 1:04d}.jpg"))
+
+
+def lspet(root: Path) -> None:
+    joints = np.random.default_rng(0).uniform(1, 99, (14, 3, 30))
+    joints[:, 2] = np.random.default_rng(1).integers(0, 2, (14, 30))
+    scipy.io.savemat(root / "joints.mat", {"joints": joints})
+    for number in range(1, 31):
+        noise(root / "images" / f"im{number:05d}.jpg", 90 + number, 100, number)
+
+
+def coco(root: Path) -> None:
+    """Two people a picture, some joints outside or without label, and a crowd without any."""
+    for folder in ("train2017", "val2017"):
+        rng, images, people = np.random.default_rng(len(folder)), [], []
+        for i in range(4):
+            noise(root / folder / f"{i:012d}.jpg", 640, 480, i)
+            images.append({"id": i, "file_name": f"{i:012d}.jpg", "width": 640, "height": 480})
+            for left in (20, 400):
+                points = np.column_stack([rng.uniform([left, 30], [left + 200, 430], (17, 2)), rng.integers(0, 3, 17)])
+                points[0, 2], points[points[:, 2] == 0] = 2, 0
+                person = {"bbox": [left, 30, 200, 400], "keypoints": points.round(1).ravel().tolist()}
+                people.append({"id": len(people), "image_id": i, "category_id": 1, "iscrowd": 0, **person})
+            crowd = {"bbox": [0, 0, 640, 480], "keypoints": [0] * 51, "iscrowd": 1}
+            people.append({"id": len(people), "image_id": i, "category_id": 1, **crowd})
+        categories = [{"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}]
+        content = {"images": images, "annotations": people, "categories": categories}
+        (root / "annotations").mkdir(exist_ok=True)
+        (root / "annotations" / f"person_keypoints_{folder}.json").write_text(json.dumps(content))
+
+
+WRITE: dict[str, Callable[[Path], object]] = {
+    "surreal": surreal,
+    "surreal-processed": surreal_processed,
+    "h36m": lambda root: native_files("h36m").write_json(root),
+    "h36m-native": h36m_native,
+    "rhd": lambda root: native_files("rhd").rhd(root),
+    "h3d": h3d,
+    "freihand": freihand,
+    "hand-photos": hand_photos,
+    "lsp": lsp,
+    "lspet": lspet,
+    "coco": coco,
+}
+
+
+def test_no_set_is_left_out():
+    assert set(WRITE) == set(RELEASES)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a set's native files, written once."""
+
+    @cache
+    def write(name: str) -> Path:
+        root = tmp_path_factory.mktemp(name)
+        WRITE[name](root)
+        return root
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def _small_releases(monkeypatch: pytest.MonkeyPatch):
+    """As many files and people as the fixtures have; 40 draws of Human3.6M instead of 3200."""
+    for name, about in RELEASES.items():
+        small = replace(about, files=tuple(replace(f, count=None) for f in about.files), counts={})
+        if name == "lspet":
+            options = {p: {s: {**o, "train_count": 20} for s, o in of.items()} for p, of in about.splits.items()}
+            small = replace(small, splits=options)
+        monkeypatch.setitem(RELEASES, name, small)
+    for module in ("h36m", "h36m_native"):
+        monkeypatch.setattr(f"hamipose.data.{module}.drawn_again", lambda count: drawn_again(count, 40))
+
+
+def in_crop(sample: Sample, size: int = 128) -> np.ndarray:
+    return apply_points(crop_matrix(sample.box_px, size), sample.keypoints_px.astype(float))
+
+
+def grey(sample: Sample, size: int = 64) -> np.ndarray:
+    return warp(sample.image, crop_matrix(sample.box_px, size), size).astype(float)
+
+
+@pytest.mark.parametrize(("name", "protocol"), CASES)
+def test_prepared_is_what_the_native_files_say(
+    name: str, protocol: str, written: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    raw, out = written(name), tmp_path / "out"
+    arguments = ["--raw", f"{raw}/./", "--out", str(out), "--protocol", protocol, "--side", str(SIDE[protocol])]
+    assert main(["data", "prepare", name, *arguments, "--workers", "0"]) == 0, capsys.readouterr().err
+    for split in RELEASES[name].splits[protocol]:
+        native = RELEASES[name].dataset(raw, split, protocol)
+        native.prepare()
+        packed = Prepared(str(out), split, protocol, skeleton=native.skeleton.name)
+        packed.prepare()
+        assert len(packed) == len(native) > 0
+        assert packed.rows["source"].tolist() == list(range(len(native)))
+        step = max(1, len(packed) // 25)
+        for row in range(0, len(packed), step):
+            a, b = native[row], packed[row]
+            shrunk = max(a.box_px[2:]) > SIDE[protocol]  # to whole pixels, so that the box's sides change a little
+            np.testing.assert_allclose(in_crop(b), in_crop(a), atol=0.6 if shrunk else 0.01)
+            assert a.visibility.tolist() == b.visibility.tolist()
+            assert not Path(b.name).is_absolute()
+            assert str(raw / b.name) == a.name
+            assert np.abs(grey(a) - grey(b)).mean() < 6
+    sheet = str(tmp_path / "sheet.png")
+    for root, deep in ((str(raw), []), (str(out), ["--deep"])):
+        capsys.readouterr()
+        assert main(["data", "check", name, "--root", root, *deep]) == 0, capsys.readouterr().out
+        shown = ["--protocol", protocol, "--out", sheet, "--count", "2", "--size", "64"]
+        assert main(["data", "show", name, "--root", root, *shown]) == 0, capsys.readouterr().err
+        assert cv2.imread(sheet).shape[1] == 4 * 64 + 12

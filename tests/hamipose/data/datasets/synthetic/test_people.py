@@ -1,0 +1,250 @@
+"""Built-in people on disk: nothing is made twice, an interrupted run goes on, other people are not mixed in."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from hamipose.data.datasets.synthetic import people as synthetic
+from hamipose.data.datasets.synthetic.people import SyntheticPeople, synthesize
+from hamipose.errors import InputError
+from hamipose.skeletons import BODY16, COCO17, LSP14
+from hamipose.synthetic.people import annotations as records
+from hamipose.synthetic.processes import BLOCK
+
+SIZE = 48
+
+
+def make(folder, count, look="plain", seed=0, workers=1, **more):
+    return synthesize(look, count, SIZE, seed, str(folder), workers=workers, device="cpu", progress=False, **more)
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people") / "plain"
+    make(folder, 6)
+    return folder
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_interrupted_generation_goes_on_and_ends_the_same(six, tmp_path, monkeypatch):
+    real, made = records.make_record, []
+
+    def tired(folder, index, **arguments):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(index)
+        return real(folder, index, **arguments)
+
+    monkeypatch.setattr(records, "make_record", tired)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, 6)
+    assert not (tmp_path / "annotations.json").exists()
+    with open(tmp_path / "annotations.part", "a") as journal:
+        journal.write('{"image": {"id"')  # torn by a power cut
+    made.clear()
+    monkeypatch.setattr(records, "make_record", lambda *a, **k: made.append(a[1]) or real(*a, **k))
+    make(tmp_path, 6)
+    assert made == [3, 4, 5]
+    assert contents(tmp_path) == contents(six)
+
+
+def test_growing_a_folder_gives_what_making_it_at_once_gives(six, tmp_path):
+    make(tmp_path, 2)
+    make(tmp_path, 6)
+    assert contents(tmp_path) == contents(six)
+    make(tmp_path, 1)  # nothing is taken away
+    assert contents(tmp_path) == contents(six)
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same(six, tmp_path):
+    make(tmp_path, 6, workers=2)
+    assert contents(tmp_path) == contents(six)
+
+
+def drawn_quickly(folder, index, **arguments):
+    """A record and a file that depend on the number only."""
+    records.write_picture(folder, index, bytes([index]))
+    image = {"id": index, "file_name": records.picture_name(index), "width": SIZE, "height": SIZE}
+    return {"image": image, "annotation": {"id": index, "image_id": index, "keypoints": [], "bbox": [0.1 * index]}}
+
+
+def test_shards_give_the_files_that_one_run_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "make_record", drawn_quickly)
+    make(tmp_path / "whole", 70)
+    for number in (2, 3, 1):
+        journal = make(tmp_path / "parts", 70, shard=f"{number}/3")
+        assert not (tmp_path / "parts" / "annotations.json").exists()
+        listed = [json.loads(line)["image"]["id"] for line in journal.read_text().splitlines()[1:]]
+        assert {index // BLOCK % 3 for index in listed} == {number - 1}
+    made = []
+    monkeypatch.setattr(records, "make_record", lambda *a, **k: made.append(a[1]) or drawn_quickly(*a, **k))
+    make(tmp_path / "parts", 70, shard="2/3")  # nothing is made twice
+    make(tmp_path / "parts", 70)
+    assert made == []
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_a_lost_shard_is_made_by_the_run_that_joins_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "make_record", drawn_quickly)
+    make(tmp_path / "whole", 70)
+    make(tmp_path / "parts", 70, shard="1/2")
+    make(tmp_path / "parts", 70)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("shard", ["3", "0/4", "5/4", "a/b", "1/2/3"])
+def test_what_is_no_shard_is_refused(tmp_path, shard):
+    with pytest.raises(InputError, match="shard is"):
+        make(tmp_path, 4, shard=shard)
+
+
+def test_a_lost_picture_is_made_again(six, tmp_path):
+    make(tmp_path, 2)
+    (tmp_path / "images" / "000001.jpg").unlink()
+    make(tmp_path, 2)
+    assert (tmp_path / "images" / "000001.jpg").read_bytes() == (six / "images" / "000001.jpg").read_bytes()
+
+
+def test_other_people_are_not_mixed_in(six):
+    with pytest.raises(InputError, match="give another folder"):
+        make(six, 6, seed=1)
+    with pytest.raises(InputError, match="give another folder"):
+        make(six, 6, look="photo")
+
+
+def test_the_annotation_file_is_coco_keypoints(six):
+    whole = json.loads((six / "annotations.json").read_text())
+    assert whole["categories"][0]["keypoints"] == list(BODY16.keypoints)
+    assert [i["id"] for i in whole["images"]] == [a["image_id"] for a in whole["annotations"]]
+    for a in whole["annotations"]:
+        assert len(a["keypoints"]) == 3 * len(BODY16)
+        assert len(a["coco17"]) == 3 * len(COCO17)
+        assert a["num_keypoints"] == sum(v > 0 for v in a["keypoints"][2::3])
+        assert sum(a["segmentation"]["counts"]) == SIZE * SIZE
+        assert sum(a["segmentation"]["counts"][1::2]) == a["area"]
+        joints = np.array(a["joints_3d_m"]["body16"]) @ np.array(a["camera"]["intrinsics"]).T
+        np.testing.assert_allclose(
+            joints[:, :2] / joints[:, 2:], np.array(a["keypoints"]).reshape(-1, 3)[:, :2], atol=0.1
+        )
+
+
+@pytest.mark.parametrize("skeleton", [BODY16, COCO17, LSP14])
+def test_samples_in_every_order(six, skeleton):
+    people = SyntheticPeople(str(six), count=6, size=SIZE, skeleton=skeleton.name, workers=1)
+    people.prepare()
+    reference = SyntheticPeople(str(six), count=6, size=SIZE)
+    assert len(people) == 6
+    for index in range(6):
+        sample, other = people[index], reference[index]
+        assert sample.image.shape == (SIZE, SIZE, 3)
+        assert sample.keypoints_px.shape == (len(skeleton), 2)
+        for name in set(skeleton.keypoints) & set(BODY16.keypoints):
+            k, r = skeleton.index(name), BODY16.index(name)
+            np.testing.assert_array_equal(sample.keypoints_px[k], other.keypoints_px[r])
+            assert sample.visibility[k] == other.visibility[r]
+
+
+def test_constructing_reads_nothing_and_missing_people_are_named(tmp_path):
+    people = SyntheticPeople(str(tmp_path / "nowhere"))
+    assert len(people) == 2000
+    with pytest.raises(InputError, match=r"annotations\.json does not exist"):
+        people[0]
+    with pytest.raises(InputError, match="hand21"):
+        SyntheticPeople(str(tmp_path), skeleton="hand21")
+
+
+def test_prepare_makes_what_is_missing(six, tmp_path):
+    people = SyntheticPeople(str(tmp_path / "new"), count=1, size=SIZE, workers=1)
+    people.prepare()
+    np.testing.assert_array_equal(people[0].image, SyntheticPeople(str(six), count=6)[0].image)
+
+
+@pytest.mark.parametrize(("option", "value"), [("count", 0), ("size", 8), ("seed", -1), ("look", "oil")])
+def test_bad_options_are_named(tmp_path, option, value):
+    arguments = {"look": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
+    with pytest.raises(InputError, match=option):
+        synthesize(**arguments)
+
+
+def test_photographs_as_backgrounds(tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    with pytest.raises(InputError, match="holds no picture"):
+        make(tmp_path / "out", 1, backgrounds=str(photographs))
+    with pytest.raises(InputError, match="is not a folder"):
+        make(tmp_path / "out", 1, backgrounds=str(tmp_path / "nowhere"))
+    (tmp_path / "more").mkdir()
+    cv2.imwrite(str(tmp_path / "more" / "magenta.png"), np.full((60, 80, 3), (255, 0, 255), np.uint8))
+    make(tmp_path / "out", 1, backgrounds=str(tmp_path / "more"))
+    picture = cv2.imread(str(tmp_path / "out" / "images" / "000000.jpg")).astype(int)
+    away = (np.abs(picture - (255, 0, 255)).max(-1) < 40).mean()
+    assert away > 0.3
+
+
+def test_a_broken_annotation_file_is_named(tmp_path):
+    (tmp_path / "annotations.json").write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        make(tmp_path, 1)
+    for content, says in (
+        ("[]", "no annotation for each"),
+        ('{"images": [{"id": 0}], "annotations": []}', "no annotation for each"),
+        ('{"images": [3], "annotations": [{}]}', "entry 0 of images"),
+        ('{"images": [], "annotations": []}', "lacks info"),
+    ):
+        (tmp_path / "annotations.json").write_text(content)
+        with pytest.raises(InputError, match=f"{says}.*delete it and make them again"):
+            make(tmp_path, 1)
+    assert synthetic.__doc__
+
+
+def test_families_of_poses_are_kept_to_and_named(tmp_path):
+    make(tmp_path, 4, poses=["walking", "standing"])
+    annotations = json.loads((tmp_path / "annotations.json").read_text())["annotations"]
+    assert {a["pose"] for a in annotations} <= {"walking", "standing"}
+    with pytest.raises(InputError, match="asked for are"):
+        make(tmp_path, 4)
+    with pytest.raises(InputError, match=r"poses are flying, expected some of .*standing"):
+        make(tmp_path, 4, poses=["flying"])
+
+
+def test_backdrops_are_kept_to_and_named(tmp_path):
+    make(tmp_path, 3, backdrops=["flat"])
+    for path in sorted((tmp_path / "images").iterdir()):
+        rim = cv2.imread(str(path)).astype(int)[:3, 1:-1]
+        assert np.median(np.abs(np.diff(rim, axis=1))) <= 2
+    with pytest.raises(InputError, match="backdrops are paisley, expected some of noise"):
+        make(tmp_path, 3, backdrops=["paisley"])
+
+
+def test_a_box_follows_what_can_be_seen_of_the_person(six):
+    whole = SyntheticPeople(str(six), count=6, size=SIZE)
+    person = SyntheticPeople(str(six), count=6, size=SIZE, box_margin=1.5)
+    annotations = json.loads((six / "annotations.json").read_text())["annotations"]
+    for i, annotation in enumerate(annotations):
+        assert whole[i].box_px.tolist() == [0, 0, SIZE, SIZE]
+        left, top, width, height = person[i].box_px
+        seen = annotation["bbox"]
+        assert (width, height) == pytest.approx((1.5 * seen[2], 1.5 * seen[3]))
+        assert (left + width / 2, top + height / 2) == pytest.approx((seen[0] + seen[2] / 2, seen[1] + seen[3] / 2))
+
+
+def test_nobody_to_be_seen_gives_the_whole_picture(six, tmp_path):
+    content = json.loads((six / "annotations.json").read_text())
+    content["annotations"][0]["bbox"] = [0.0, 0.0, 0.0, 0.0]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "images").symlink_to(six / "images")
+    assert SyntheticPeople(str(tmp_path), count=6, size=SIZE, box_margin=1.5)[0].box_px.tolist() == [0, 0, SIZE, SIZE]
+
+
+def test_another_format_of_one_look_asks_for_its_pictures_only(six, tmp_path, monkeypatch):
+    make(tmp_path, 1, look="photo")
+    monkeypatch.setitem(records.FORMAT, "photo", 99)
+    make(six, 6)
+    with pytest.raises(InputError, match="give another folder"):
+        make(tmp_path, 1, look="photo")

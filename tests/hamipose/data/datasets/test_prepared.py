@@ -1,0 +1,406 @@
+"""Preparing, checking and showing a set: nothing is lost, whatever interrupts it, and mistakes are one line."""
+
+import io
+import json
+import multiprocessing
+import pickle
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hamipose.cli import main
+from hamipose.data import CocoKeypoints, DomainAdaptation, Prepared, Unlabelled
+from hamipose.data.catalog.check import check
+from hamipose.data.catalog.entries import RELEASES, Needed, Release, open_split
+from hamipose.data.catalog.prepare import Options, pack, prepare
+from hamipose.data.catalog.shards import Packed, ShardWriter, row_type
+from hamipose.data.views import warp
+from hamipose.errors import InputError
+from hamipose.geometry.affine import apply_points, compose, crop_matrix
+from hamipose.skeletons import BODY16
+from hamipose.types import Sample
+
+SPLITS = {s: {"annotations": "annotations.json", "box": "person", "skeleton": "body16", **o} for s, o in {
+    "train": {"count": 16}, "test": {"start": 16},
+}.items()}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _dots_release(monkeypatch: pytest.MonkeyPatch):
+    """The dots as a release of their own."""
+    about = Release(
+        title="Dots",
+        loader="CocoKeypoints",
+        site="https://example.org/dots",
+        obtain="write to nobody",
+        terms="none",
+        files=(Needed("annotations.json", "labels", 1), Needed("images/*.png", "pictures", 24)),
+        splits={"strict": SPLITS},
+        counts={"strict": {"train": 16, "test": 8}},
+    )
+    monkeypatch.setitem(RELEASES, "dots", about)
+
+
+@pytest.fixture
+def light(dots: Path) -> str:
+    return str(dots / "light")
+
+
+@pytest.fixture
+def whole(light: str, tmp_path: Path) -> Path:
+    """The dots, prepared."""
+    prepare("dots", light, str(tmp_path / "out"), workers=0, progress=False)
+    return tmp_path / "out"
+
+
+def same_crop(a: Sample, b: Sample, size: int = 32) -> float:
+    """Mean difference of the plain crops, in gray levels."""
+    first, second = (warp(s.image, crop_matrix(s.box_px, size), size).astype(float) for s in (a, b))
+    return float(np.abs(first - second).mean())
+
+
+def test_what_is_prepared_is_what_was_there(light: str, whole: Path):
+    for split, count in (("train", 16), ("test", 8)):
+        raw, packed = CocoKeypoints(light, **SPLITS[split]), Prepared(str(whole), split)
+        packed.prepare()
+        assert len(raw) == len(packed) == count
+        for i in range(count):
+            a, b = raw[i], packed[i]
+            assert same_crop(a, b) < 3  # JPEG
+            to_crop = [crop_matrix(s.box_px, 256) for s in (a, b)]
+            points = [(m[:, :2] @ s.keypoints_px.T).T + m[:, 2] for m, s in zip(to_crop, (a, b), strict=True)]
+            np.testing.assert_allclose(points[0], points[1], atol=1e-3)
+            assert a.visibility.tolist() == b.visibility.tolist()
+            assert Path(light) / b.name == Path(a.name)
+
+
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_hands_from_a_pickle_are_prepared_as_each_protocol_reads_them(tmp_path: Path, protocol: str):
+    """RHD in its native layout, two hands a picture; "paper" mirrors the right ones."""
+    rng, pictures = np.random.default_rng(0), {}
+    for folder in ("training", "evaluation"):
+        (tmp_path / "raw" / folder / "color").mkdir(parents=True)
+        for number in range(2):
+            middle = np.array([[90, 160]] * 21 + [[230, 160]] * 21)
+            uv = np.column_stack([middle + rng.uniform(-40, 40, (42, 2)), np.ones(42)])
+            pictures[number] = {"uv_vis": uv, "xyz": np.ones((42, 3)), "K": np.eye(3)}
+            noise = cv2.GaussianBlur(rng.integers(0, 256, (320, 320, 3), dtype=np.uint8), (0, 0), 4)
+            cv2.imwrite(str(tmp_path / "raw" / folder / "color" / f"{number:05d}.png"), noise)
+        (tmp_path / "raw" / folder / f"anno_{folder}.pickle").write_bytes(pickle.dumps(pictures))
+    out = str(tmp_path / "out")
+    prepare("rhd", str(tmp_path / "raw"), out, protocol=protocol, workers=0, progress=False)
+    for split in ("train", "test"):
+        raw = open_split("rhd", tmp_path / "raw", split, protocol)
+        packed = open_split("rhd", out, split, protocol)
+        assert isinstance(packed, Prepared)
+        assert len(raw) == len(packed) == 4
+        mirrored = 0
+        for i in range(4):
+            a, b = raw[i], packed[i]
+            assert same_crop(a, b, 64) < 2
+            a_crop, b_crop = crop_matrix(a.box_px, 64), crop_matrix(b.box_px, 64)
+            np.testing.assert_allclose(
+                apply_points(a_crop, a.keypoints_px.astype(float)),
+                apply_points(b_crop, b.keypoints_px.astype(float)),
+                atol=1e-3,
+            )
+            mirrored += b.name.endswith("#mirrored")
+        assert mirrored == (2 if protocol == "paper" else 0)
+
+
+def test_the_whole_jpeg_of_a_whole_picture_is_kept_bit_by_bit(tmp_path: Path):
+    box = np.array([0, 0, 60, 40], np.float32)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture)
+    image = cv2.imread(str(tmp_path / "a.jpg"))[..., ::-1]
+    fields = {"keypoints_px": np.ones((16, 2), np.float32), "visibility": np.ones(16, np.int64)}
+    sample = Sample(np.ascontiguousarray(image), box, str(tmp_path / "a.jpg"), **fields)
+    packed = pack(0, sample, Options())
+    assert packed.picture == (tmp_path / "a.jpg").read_bytes()
+    assert packed.keypoints_px.tolist() == sample.keypoints_px.tolist()
+    mirrored = Sample(np.ascontiguousarray(image[:, ::-1]), box, sample.name, **fields)
+    assert pack(0, mirrored, Options()).picture != packed.picture  # the file is not what the data set gives
+
+
+@pytest.mark.parametrize("side", [40, 64, 512])
+def test_pixels_and_keypoints_shrink_together(side: int):
+    """A dot lies where its keypoint says, in the raw picture and in the stored one."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        point = rng.uniform(90, 150, 2)
+        image = np.zeros((240, 320, 3), np.uint8)
+        cv2.circle(image, tuple(round(16 * v) for v in point), 16 * 6, (255, 255, 255), -1, cv2.LINE_AA, 4)
+        box = np.array([60.3, 50.7, 120.0, 131.0], np.float32)
+        keypoints = np.tile(point, (16, 1)).astype(np.float32)
+        stored = pack(3, Sample(image, box, "dot", keypoints_px=keypoints, visibility=np.full(16, 2)), Options(side))
+        picture = cv2.imdecode(np.frombuffer(stored.picture, np.uint8), cv2.IMREAD_GRAYSCALE).astype(float)
+        y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
+        light = np.where(picture > 40, picture, 0)
+        centre = np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
+        assert np.abs(centre - stored.keypoints_px[0]).max() < 0.25
+        assert max(stored.box_px[2:]) <= side * 1.01
+        assert max(picture.shape) <= 1.6 * max(stored.box_px[2:]) + 2
+
+
+def test_a_turned_view_finds_its_corners(tmp_path: Path):
+    """With the margin of 1.6 a view turned by 45° and shifted by 5 % is the same from the stored picture."""
+    from hamipose.geometry.affine import augment_matrix
+
+    rng = np.random.default_rng(1)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (300, 300, 3), dtype=np.uint8), (0, 0), 3)
+    box = np.array([100, 110, 80, 70], np.float32)
+    sample = Sample(image, box, "x", keypoints_px=np.ones((16, 2), np.float32), visibility=np.ones(16, np.int64))
+    stored = pack(0, sample, Options(quality=100))
+    small = cv2.imdecode(np.frombuffer(stored.picture, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert small.shape[0] <= 130
+    turned = augment_matrix(64, rotation_deg=45.0, translate_frac=(0.05, 0.05))
+    views = [
+        warp(np.ascontiguousarray(i), compose(turned, crop_matrix(b, 64)), 64).astype(float)
+        for i, b in ((image, box), (small, stored.box_px))
+    ]
+    assert np.abs(views[0] - views[1]).max() < 8
+
+
+def test_training_reads_it_like_any_set(whole: Path):
+    data = DomainAdaptation(
+        Prepared(str(whole)),
+        Unlabelled(Prepared(str(whole), "test")),
+        image_size=32,
+        batch_size=4,
+        steps_per_epoch=2,
+        num_workers=2,  # files are opened in the parent and read in its children
+    )
+    data.prepare_data()
+    data.setup("fit")
+    assert data.source[0].name.startswith("images/")
+    batches = list(data.train_dataloader())
+    assert batches[0].source.image.shape == (4, 3, 32, 32)
+    assert batches[1].target is not None
+
+
+def test_other_skeletons_are_mapped_by_name(whole: Path):
+    coco = Prepared(str(whole), skeleton="coco17")[0]
+    body = Prepared(str(whole))[0]
+    assert coco.visibility[coco_index("nose")] == 0
+    wrist = coco_index("left_wrist")
+    assert coco.keypoints_px[wrist].tolist() == body.keypoints_px[BODY16.index("left_wrist")].tolist()
+    with pytest.raises(InputError, match=r"has the keypoints of body16, none of hand21's"):
+        len(Prepared(str(whole), skeleton="hand21"))
+
+
+def coco_index(name: str) -> int:
+    from hamipose.skeletons import COCO17
+
+    return COCO17.index(name)
+
+
+def test_large_pictures_are_decoded_smaller(whole: Path):
+    full, reduced = Prepared(str(whole)), Prepared(str(whole))
+    reduced.decode_side = 8
+    a, b = full[0], reduced[0]
+    assert b.image.shape[0] == -(-a.image.shape[0] // 4)
+    np.testing.assert_allclose((b.keypoints_px + 0.5) * 4 - 0.5, a.keypoints_px, atol=1e-4)
+
+
+def _slowly(light: str, out: str) -> None:
+    """Prepare the dots so slowly that there is time to be killed."""
+    from hamipose.data.catalog import prepare as module
+
+    whole = module.pack
+
+    def pack_slowly(*arguments: object) -> Packed:
+        time.sleep(0.05)
+        return whole(*arguments)
+
+    module.pack, module._CHUNK = pack_slowly, 2
+    module.prepare("dots", light, out, workers=0, progress=False)
+
+
+@pytest.mark.slow
+def test_killed_and_taken_up_again_it_is_the_same(light: str, whole: Path, tmp_path: Path):
+    out = tmp_path / "again"
+    process = multiprocessing.get_context("fork").Process(target=_slowly, args=(light, str(out)))
+    process.start()
+    part = out / "strict" / "train" / "rows.part"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (part.exists() and part.stat().st_size > 3 * row_type(16).itemsize):
+        time.sleep(0.01)
+    process.kill()  # SIGKILL
+    process.join()
+    done = part.stat().st_size // row_type(16).itemsize
+    assert 3 <= done < 16, "the test must kill it in the middle"
+    assert not (part.parent / "split.json").exists()
+    with open(part, "ab") as torn:
+        torn.write(b"half a record")
+    prepare("dots", light, str(out), workers=0, progress=False)
+    for split in ("train", "test"):
+        ours, theirs = (json.loads((f / "strict" / split / "split.json").read_text()) for f in (out, whole))
+        assert ours == theirs  # checksums of every file included
+        assert {p.name for p in (out / "strict" / split).iterdir()} == {"pictures-00000.bin", "rows.npy", "split.json"}
+
+
+def person(source: int) -> Packed:
+    rng = np.random.default_rng(source)
+    return Packed(
+        source,
+        f"ä{source}",
+        rng.bytes(100),
+        np.ones(4, np.float32),
+        rng.normal(size=(16, 2)).astype(np.float32),
+        np.full(16, 2),
+    )
+
+
+@pytest.mark.parametrize("damage", ["shard cut", "byte turned", "last shard gone"])
+def test_what_a_power_failure_left_is_cut_back_to_what_is_whole(tmp_path: Path, damage: str):
+    writer = ShardWriter(tmp_path / "a", 16, {"x": 1}, shard_bytes=350)  # three people a file
+    for i in range(8):
+        writer.add(person(i))
+    writer.close()
+    last = tmp_path / "a" / "pictures-00002.bin"
+    content = bytearray(last.read_bytes())
+    if damage == "shard cut":
+        last.write_bytes(content[:-5])
+    elif damage == "byte turned":
+        content[10] ^= 1
+        last.write_bytes(content)
+    else:
+        last.unlink()
+    writer = ShardWriter(tmp_path / "a", 16, {"x": 1}, shard_bytes=350)
+    assert writer.next_source == writer.rows == (7 if damage == "shard cut" else 6)
+    straight = ShardWriter(tmp_path / "b", 16, {"x": 1}, shard_bytes=350)
+    for i in range(8):
+        straight.add(person(i))
+        if i >= writer.next_source:
+            writer.add(person(i))
+    for each in (writer, straight):
+        each.finish({})
+    assert (tmp_path / "a" / "split.json").read_text() == (tmp_path / "b" / "split.json").read_text()
+
+
+def test_two_writers_do_not_mix(tmp_path: Path):
+    first = ShardWriter(tmp_path, 16, {"side": 512})
+    with pytest.raises(InputError, match="being written by another process"):
+        ShardWriter(tmp_path, 16, {"side": 512})
+    first.close()
+    with pytest.raises(InputError, match=r"was begun with \{'side': 512\}, asked for are \{'side': 256\}"):
+        ShardWriter(tmp_path, 16, {"side": 256})
+
+
+def test_preparing_again_changes_nothing_and_other_wishes_are_refused(light: str, whole: Path):
+    before = (whole / "strict" / "train" / "split.json").stat().st_mtime_ns
+    prepare("dots", light, str(whole), workers=0, progress=False)
+    assert (whole / "strict" / "train" / "split.json").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match=r"already prepared, with \{'side': 512\}"):
+        prepare("dots", light, str(whole), side=256, workers=0, progress=False)
+
+
+def test_unreadable_pictures_are_left_out_counted_and_named(light: str, tmp_path: Path):
+    shutil.copytree(light, tmp_path / "raw")
+    (tmp_path / "raw" / "images" / "0005.png").write_bytes(b"nothing")
+    for workers in (0, 2):
+        out = tmp_path / f"out{workers}"
+        train, _ = prepare("dots", str(tmp_path / "raw"), str(out), workers=workers, progress=False)
+        assert (train["rows"], train["skipped"]) == (15, 1)
+        assert "0005.png is not a picture" in train["skipped_first"][0]
+        assert Prepared(str(out)).rows["source"].tolist() == [i for i in range(16) if i != 5]
+
+
+def test_a_full_disk_is_told_before_anything_is_written(light: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("hamipose.data.catalog.prepare.shutil.disk_usage", lambda path: usage._replace(free=20_000))
+    with pytest.raises(InputError, match=r"will take about .* GB more, and its disk has 0.0 GB free"):
+        prepare("dots", light, str(tmp_path / "out"), progress=False)
+    assert not list((tmp_path / "out").rglob("*.bin"))
+
+
+def report(*arguments: object, **options: object) -> tuple[bool, str]:
+    console = Console(width=140, record=True, file=io.StringIO())
+    good = check(*arguments, console=console, **options)
+    return good, console.export_text()
+
+
+def test_check_says_what_is_there_and_what_is_missing(light: str, whole: Path, tmp_path: Path):
+    good, text = report("dots", light)
+    assert good, text
+    assert "strict/train" in text
+    assert "16 people" in text
+    good, text = report("dots", str(tmp_path / "nowhere"))
+    assert not good
+    assert "https://example.org/dots" in text
+    assert "none" in text
+    assert len(text.splitlines()) < 30
+    with pytest.raises(InputError, match="is not one; leave it out"):
+        report("dots", str(tmp_path / "nowhere"), deep=True)
+    good, text = report("dots", str(whole), deep=True)
+    assert good
+    assert "checksums right" in text
+    shard = whole / "strict" / "test" / "pictures-00000.bin"
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    assert report("dots", str(whole))[0]  # of the right size
+    good, text = report("dots", str(whole), deep=True)
+    assert not good
+    assert "damaged: pictures-00000.bin" in text
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_every_release_says_where_to_get_it(name: str, tmp_path: Path):
+    """On an empty folder: one screenful, an address, no traceback; and every loader exists and takes its options."""
+    good, text = report(name, str(tmp_path))
+    assert not good
+    assert "https://" in text or "http://" in text
+    assert len(text.splitlines()) <= 40
+    for protocol, splits in RELEASES[name].splits.items():
+        for split in splits:
+            assert open_split(name, tmp_path, split, protocol).skeleton.keypoints
+
+
+def told(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["data", *arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_the_command_line(light: str, tmp_path: Path, capsys: pytest.CaptureFixture):
+    out = str(tmp_path / "out")
+    assert main(["data", "prepare", "dots", "--raw", light, "--out", out, "--split", "train", "--workers", "0"]) == 0
+    assert "16 people, 0 unreadable left out" in capsys.readouterr().out
+    assert main(["data", "check", "dots", "--root", light]) == 0
+    for root in (light, out):
+        sheet = str(tmp_path / "sheet.png")
+        assert main(["data", "show", "dots", "--root", root, "--out", sheet, "--count", "2", "--size", "64"]) == 0
+        assert cv2.imread(sheet).shape == (2 * 64 + 4, 4 * 64 + 12, 3)
+    assert "is incomplete" in told(capsys, "check", "dots", "--root", str(tmp_path / "none"))
+    assert "data set is 'mnist', expected one of surreal" in told(capsys, "check", "mnist", "--root", out)
+    assert "split of dots is 'val'" in told(capsys, "show", "dots", "--root", light, "--split", "val", "--out", "a.png")
+    assert "protocol of dots is 'x'" in told(capsys, "prepare", "dots", "--raw", light, "--out", out, "--protocol", "x")
+    assert "expected a file that ends in .png" in told(capsys, "show", "dots", "--root", light, "--out", "a.gif")
+    assert "--seed: -1 is too small" in told(capsys, "show", "dots", "--root", light, "--out", "a.png", "--seed", "-1")
+    broken = shutil.copytree(light, tmp_path / "broken")
+    for picture in (broken / "images").iterdir():
+        picture.write_bytes(b"")
+    assert "is not a picture" in told(capsys, "show", "dots", "--root", str(broken), "--out", str(tmp_path / "b.png"))
+    assert not (tmp_path / "b.png").exists()
+    assert "--raw" in told(capsys, "prepare", "dots", "--out", out)
+    assert "margin" in told(capsys, "prepare", "dots", "--raw", light, "--out", out, "--margin", "0.5")
+
+
+def test_a_prepared_set_that_is_none_is_told(tmp_path: Path, whole: Path):
+    with pytest.raises(InputError, match="holds no prepared split"):
+        Prepared(str(tmp_path)).prepare()
+    shard = whole / "strict" / "train" / "pictures-00000.bin"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(InputError, match="missing or incomplete"):
+        Prepared(str(whole)).prepare()
+    (whole / "strict" / "train" / "split.json").write_text('{"format": 0}')
+    with pytest.raises(InputError, match="not of format 1"):
+        Prepared(str(whole)).prepare()

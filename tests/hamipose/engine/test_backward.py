@@ -1,0 +1,71 @@
+"""Gradients under bf16-mixed have the precision of the operations that they belong to."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from hamipose.engine.backward import BackwardAsForward
+from hamipose.methods.base import PoseMethod
+from meshtto.methods.base import MeshMethod
+
+
+class _Products:
+    """Two products, the first in bfloat16 and the second, on purpose, in single precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        torch.manual_seed(0)
+        self.first = torch.nn.Parameter(torch.randn(48, 48))
+        self.second = torch.nn.Parameter(torch.randn(48, 48))
+
+    def training_step(self, batch: torch.Tensor, index: int) -> None:
+        rounded = batch @ self.first
+        assert rounded.dtype == torch.bfloat16
+        with torch.autocast("cpu", enabled=False):
+            loss = (rounded.detach().float() @ self.second).square().sum() + rounded.float().mean()
+        self.manual_backward(loss)
+        rows = rounded.detach().double()
+        exact = 2 * rows.T @ (rows @ self.second.double())
+        self.error = float(((self.second.grad - exact).abs().max() / exact.abs().max()).detach())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+class Ours(_Products, BackwardAsForward):
+    pass
+
+
+class Lightnings(_Products, LightningModule):
+    pass
+
+
+def error(model: LightningModule, folder: Path) -> float:
+    """Of the single-precision gradient, relative to the largest entry."""
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision="bf16-mixed",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(model, DataLoader(torch.randn(16, 48), batch_size=16))
+    assert model.first.grad is not None
+    return model.error
+
+
+def test_a_product_in_single_precision_has_its_gradient_in_single_precision(tmp_path: Path) -> None:
+    assert error(Ours(), tmp_path) < 1e-6
+    assert error(Lightnings(), tmp_path) > 1e-4  # what this is about
+
+
+@pytest.mark.parametrize("method", [PoseMethod, MeshMethod])
+def test_all_methods_go_backward_so(method: type[LightningModule]) -> None:
+    assert method.manual_backward is BackwardAsForward.manual_backward

@@ -1,0 +1,19 @@
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.model_summary import summarize
+from torch import nn
+
+from hamipose.engine.summary import Summary
+
+
+class Pair(LightningModule):
+    """A student that learns, a teacher that does not, and a loss without parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.student, self.teacher, self.loss = nn.Linear(999, 1), nn.Linear(999, 1).requires_grad_(False), nn.MSELoss()
+
+
+def test_networks_are_told_in_one_line(capsys):
+    Summary().on_fit_start(Trainer(accelerator="cpu", logger=False), Pair())
+    assert capsys.readouterr().out == "Parameters: student 1.0 K, teacher 1.0 K; 1.0 K of 2.0 K are trained\n"
+    assert summarize(Pair()).total_parameters == 2000

@@ -1,0 +1,68 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hamipose.engine.metrics_file import read_metrics
+from hamipose.errors import InputError
+from hamipose.evaluation.run_report import keypoint_maps, write_run_page
+from hamipose.skeletons import BODY16
+
+pytestmark = pytest.mark.figures
+
+
+def write_run(folder: Path, adapting: bool) -> Path:
+    """What a CSV logger leaves of a run of three logged steps."""
+    folder.mkdir(parents=True)
+    rows = []
+    for step in (20, 40, 60):
+        row: dict[str, object] = {"step": step, "train/source_loss": 1 / step, "train/lr": 1e-3}
+        if adapting:
+            row |= {"train/target_loss": 2 / step, "train/conflict": 0.3, "train/weight": 0.9, "train/openness": 0.2}
+            row |= {"train/hamiltonian": 3 / step, "train/kinetic": 1 / step, "train/potential": 2 / step}
+            for name in BODY16.keypoints:
+                row |= {f"train/conflict/{name}": 0.25, f"train/weight/{name}": 1.0, f"train/openness/{name}": 0.5}
+        rows.append(row)
+    rows.append({"step": 60, "val/pck": 0.5, "report/photo/pck": 0.4, "report/photo/student/pck@0.05/wrist": 0.2})
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
+        writer.writeheader()
+        writer.writerows(rows)
+    scores = {"report/photo/student/pck@0.05": 0.412, "report/photo/student/pck@0.05/wrist": 0.2}
+    (folder / "scores.json").write_text(json.dumps({"scores": scores}))
+    (folder / "config.yaml").write_text("model: {class_path: hamipose.methods.HamiPose}\nnote: a < b\n")
+    return folder
+
+
+def test_a_run_is_told_on_one_page_that_needs_nothing_else(tmp_path: Path):
+    page = write_run_page(write_run(tmp_path / "run", adapting=True)).read_text()
+    assert "HamiPose: run" in page
+    assert "41.2" in page
+    assert "H = T + V" in page
+    assert page.count("<img") == 5
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert "a &lt; b" in page
+
+
+def test_a_run_without_a_target_has_neither_gate_nor_energy(tmp_path: Path):
+    page = write_run_page(write_run(tmp_path / "run", adapting=False)).read_text()
+    assert "Source against target" not in page
+    assert "Energy" not in page
+    assert page.count("<img") == 2
+
+
+def test_the_maps_have_a_row_for_each_keypoint(tmp_path: Path):
+    columns = dict(read_metrics(write_run(tmp_path / "run", adapting=True) / "metrics.csv"))
+    assert keypoint_maps(columns)
+    assert keypoint_maps({name: c for name, c in columns.items() if name.count("/") < 2}) is None
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path):
+    with pytest.raises(InputError, match=r"metrics\.csv"):
+        write_run_page(tmp_path)
+    for content in ("", "epoch,step,val/pck\n"):
+        (tmp_path / "metrics.csv").write_text(content)
+        with pytest.raises(InputError, match=r"metrics\.csv holds no numbers"):
+            write_run_page(tmp_path)

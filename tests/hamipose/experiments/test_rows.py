@@ -1,0 +1,213 @@
+"""Every row of every table can be made into runs whose configs exist, parse and build."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hamipose.config.inherit import expand
+from hamipose.config.paths import configs_folder
+from hamipose.data import SyntheticPeople, Unlabelled
+from hamipose.engine.budget import Budget
+from hamipose.engine.recipe import Recipe
+from hamipose.engine.time_estimate import dry_run, pending
+from hamipose.errors import InputError
+from hamipose.experiments.rows import plan
+from hamipose.experiments.runs import BUDGET, compose, write_data
+from hamipose.experiments.transfers import Transfer, data_sets, named_sets
+from hamipose.training import HamiPoseCLI
+
+NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")
+RECIPES = {
+    (scale, recipe.name): recipe
+    for name in NAMES
+    for row in plan(name).rows
+    for scale, recipe in (("small", row.small), ("paper", row.paper))
+    if recipe is not None
+}
+#: Both scales have the same options; Table 5 has forty recipes that differ in figures alone: one of them is built.
+BUILT = {
+    name: recipe
+    for (scale, name), recipe in RECIPES.items()
+    if scale == "small" and recipe.options and (not name.startswith("gamma_") or name == "gamma_0.5_3_0.2")
+}
+
+
+class Built(HamiPoseCLI):
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Not in this test."""
+
+    def _check_data(self) -> None:
+        """No data is at hand."""
+
+
+def small_people(tmp_path: Path) -> Path:
+    """Data sets as the tables lay them over any config; nothing is rendered."""
+    transfer = plan("1").small[0]
+    write_data(transfer, tmp_path, None)
+    return tmp_path / transfer.name / "data.yaml"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_has_transfers_and_rows_with_names_of_their_own(name):
+    found = plan(name)
+    assert found.small
+    assert found.rows
+    assert len({row.label for row in found.rows}) == len(found.rows)
+    for row in found.rows:
+        assert row.small is not None or row.note, f"{row.label} has neither a recipe nor a reason"
+
+
+@pytest.mark.parametrize("key", RECIPES, ids="/".join)
+def test_configs_exist(key):
+    """Those without options are parsed and built in tests/hamipose/cli/test_configs.py."""
+    assert (configs_folder() / RECIPES[key].config).is_file()
+
+
+def test_a_recipes_name_means_one_recipe():
+    for name in {name for _, name in RECIPES}:
+        for scale in ("small", "paper"):
+            found = {(r.small if scale == "small" else r.paper) for n in NAMES for r in plan(n).rows}
+            options = {json.dumps([r.config, dict(r.options)]) for r in found if r is not None and r.name == name}
+            assert len(options) <= 1, name
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_options_are_understood(name, tmp_path):
+    recipe: Recipe = BUILT[name]
+    small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
+    options = {f"model.init_args.network.{k}": v for k, v in small.items()} | {
+        k: v.replace("{quarter}", "15") for k, v in recipe.options.items()
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    config = ["--config", str(configs_folder() / recipe.config), "--config", str(small_people(tmp_path))]
+    cli = Built(expand(["fit", *config, *words, "--trainer.accelerator", "cpu"]))
+    optimizer = cli.model.make_optimizer(cli.model.network.parameters())
+    for name, value in recipe.options.items():
+        if name.endswith("optimizer"):
+            wanted = json.loads(value)
+            assert f"{type(optimizer).__module__}.{type(optimizer).__name__}".endswith(
+                wanted["class_path"].split(".")[-1]
+            )
+            for option, setting in wanted["init_args"].items():
+                assert optimizer.param_groups[0][option] == setting
+        elif name.endswith("gate"):
+            wanted = json.loads(value)
+            gate = cli.model.adaptation.gate
+            assert type(gate).__name__ == wanted["class_path"].split(".")[-1]
+            for option, setting in wanted["init_args"].items():
+                assert getattr(gate, option) == setting
+
+
+def test_data_laid_over_a_config_let_nothing_shine_through(tmp_path):
+    """The demo's source stands before flat backdrops; this one before all of them, though it does not say so."""
+    people = {"class_path": "hamipose.data.SyntheticPeople", "init_args": {"root": "data/mine", "look": "photo"}}
+    config = tmp_path / "other.yaml"
+    target = [{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": people}}]
+    sets = {"source": people, "target": target, "validation": people, "report": {"only": people}}
+    config.write_text(yaml.safe_dump({"data": {**sets, "image_size": 32}}))
+    transfer = Transfer("mine", "mine", str(config), "only")
+    write_data(transfer, tmp_path, Path("elsewhere"))
+    over = ["--config", str(configs_folder() / "demo_source_only.yaml"), "--config", str(tmp_path / "mine/data.yaml")]
+    data = Built(expand(["fit", *over])).datamodule
+    assert data.image_size == 64, "only the sets are the transfer's"
+    assert list(data.report) == ["only"]
+    default = SyntheticPeople("anywhere").box_margin
+    for dataset in (data.source, data.validation, data.report["only"], data.target[0].dataset):
+        assert dataset.backdrops is None
+        assert (dataset.look, dataset.box_margin, str(dataset.root)) == ("photo", default, "elsewhere/mine")
+
+
+def test_missing_folders_leave_cells_empty(tmp_path):
+    lsp = plan("1").small[1]
+    assert "data/lsp" in lsp.missing(tmp_path)
+    for folder in lsp.missing(tmp_path):
+        (tmp_path / folder.removeprefix("data/")).mkdir(parents=True)
+    assert lsp.missing(tmp_path) == []
+    sets = data_sets(lsp, tmp_path)
+    assert sets["report"]["lsp"]["init_args"]["root"] == str(tmp_path / "lsp")
+    assert lsp.located(tmp_path)["model.init_args.network.weights"].startswith(str(tmp_path))
+    cells = compose(plan("1"), "small", seeds=[0], budget=BUDGET, runs=tmp_path, root=None)
+    assert all("data/lsp" in cell.missing for cell in cells if cell.transfer == lsp and cell.row.small)
+
+
+def test_roles_of_the_sets():
+    assert {t.columns[0] for n in ("3",) for t in plan(n).small + plan(n).paper} == {"mcp"}
+    roles = {role: type(built) for role, _, built in named_sets(data_sets(plan("2").small[0], None))}
+    assert set(roles) == {"source", "target", "validation", "report.photo", "report.unseen"}
+    assert roles["target"] is Unlabelled
+
+
+def small(tmp_path: Path, **options) -> list:
+    given = {"seeds": [0, 1], "budget": Budget(100, 60), "runs": tmp_path, "root": None, **options}
+    return compose(plan("4"), "small", **given)
+
+
+def test_every_row_starts_from_its_seeds_network_and_has_the_same_budget(tmp_path):
+    cells = [cell for cell in small(tmp_path, onto=["people"]) if cell.runs]
+    assert len(cells) == len(plan("4").rows)
+    for cell in cells:
+        for seed, run in cell.runs.items():
+            start = run.after
+            assert start is not None
+            assert (start.folder, start.epochs * start.steps) == (tmp_path / f"small/people/seed{seed}/start", 100)
+            assert (run.epochs, run.steps) == (4, 15)
+            words = run.arguments
+            assert words[words.index("--model.init_args.training.init_from") + 1] == str(start.last)
+            assert words[words.index("--seed_everything") + 1] == str(seed)
+
+
+def test_what_configs_count_in_steps_shrinks_with_the_budget(tmp_path):
+    cells = compose(plan("1"), "small", seeds=[0], budget=Budget(100, 60), runs=tmp_path, root=None, only=["RegDA"])
+    words = cells[0].runs[0].arguments
+    assert words[words.index("--model.init_args.pretrain_steps") + 1] == "15"
+    assert not any("{" in word for word in words)
+
+
+def test_rows_trained_alike_share_their_runs(tmp_path):
+    of = {name: compose(plan(name), "small", seeds=[0], budget=BUDGET, runs=tmp_path, root=None) for name in NAMES}
+    ours = {
+        run.folder for cells in of.values() for c in cells for run in c.runs.values() if run.folder.name == "hamipose"
+    }
+    assert len(ours) == len({cell.transfer.name for cells in of.values() for cell in cells if cell.runs})
+
+
+def test_at_the_papers_scale_configs_state_the_budget(tmp_path):
+    root = tmp_path / "data"
+    for folder in plan("1").paper[0].missing(root):
+        (root / folder.removeprefix("data/")).mkdir(parents=True)
+    cells = compose(plan("1"), "paper", seeds=[0], budget=BUDGET, runs=tmp_path, root=root, only=["hamipose"])
+    run = cells[0].runs[0]
+    assert (run.epochs, run.steps, run.after) == (70, 500, None)
+    assert run.arguments[run.arguments.index("--trainer.max_epochs") + 1] == "70"
+
+
+@pytest.mark.parametrize(("start", "steps"), [(100, 50), (95, 40), (100, 0), (0, 40)])
+def test_a_budget_that_does_not_divide_is_refused(start, steps):
+    with pytest.raises(InputError, match="multiple"):
+        Budget(start, steps)
+
+
+def test_a_row_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no row is called hamipos; expected some of Mean teacher"):
+        small(tmp_path, only=["hamipose", "hamipos"])
+    with pytest.raises(InputError, match="no transfer is called persons; expected some of people, people_to_lsp"):
+        small(tmp_path, onto=["persons"])
+    assert {cell.transfer.name for cell in small(tmp_path, onto=["hands"])} == {"hands"}
+
+
+def test_the_dry_run_counts_what_is_missing_and_knows_times_it_has_seen(tmp_path):
+    cells = small(tmp_path, only=["hamipose", "mean_teacher"], onto=["people"])
+    wanted = [run for cell in cells for run in cell.runs.values()]
+    told = dry_run(wanted, jobs=1)
+    assert told[-1] == "6 runs are missing: time unknown, with 1 at a time"
+    seen = next(cell.runs[0] for cell in cells if cell.runs and cell.runs[0].folder.name == "hamipose")
+    seen.folder.mkdir(parents=True)
+    (seen.folder / "wall.json").write_text(json.dumps([{"steps": 15, "seconds": 150.0}]))  # a quarter of it
+    told = dry_run(wanted, jobs=2)
+    assert f"{seen.folder}: 45 steps, about 8 min" in told
+    assert told[-1] == "6 runs are missing: about 9 min and 4 runs whose time is unknown, with 2 at a time"
+    (seen.folder / "scores.json").write_text(json.dumps({"epoch": 4}))
+    assert seen not in pending(wanted)
+    assert any(word.strip().startswith("python -m hamipose fit --config") for word in told)

@@ -1,0 +1,35 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hamipose.geometry.warp_runtime import compile_kernels, start_warp
+
+
+def test_who_waits_for_kernels_is_told_once(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    import hamipose.geometry.cpu_warp
+
+    wp = start_warp()
+    monkeypatch.setattr(wp.config, "kernel_cache_dir", str(tmp_path))
+    compile_kernels(hamipose.geometry.cpu_warp, what="the sampling of heatmaps", device="cpu")
+    assert capsys.readouterr().err == "Compiling the sampling of heatmaps; this happens once and takes some seconds.\n"
+    (tmp_path / "wp_hamipose.sampling_0123456").mkdir()
+    compile_kernels(hamipose.geometry.cpu_warp, what="the sampling of heatmaps", device="cpu")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_kernels_cannot_go_to_is_told_in_one_line(tmp_path) -> None:
+    """Warp is started once a process, so another one is asked."""
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "WARP_CACHE_PATH": str(tmp_path / "file" / "cache")}
+    command = [
+        *(sys.executable, "-m", "hamipose", "data", "synthesize"),
+        *("--count", "1", "--out", str(tmp_path / "people")),
+    ]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2
+    [line] = ended.stderr.strip().splitlines()
+    assert "file/cache" in line
+    assert "Not a directory" in line
+    assert "WARP_CACHE_PATH" in line

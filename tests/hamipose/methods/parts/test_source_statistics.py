@@ -1,0 +1,153 @@
+"""Source validation is measured with the source's BatchNorm statistics, whatever those of the delivered network are."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import hamipose
+import hamipose.methods
+from hamipose.data.target_pass import whole_target
+from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
+from hamipose.methods.options import AdaptationOptions, TrainingOptions
+from hamipose.methods.source_only import TARGET_STATISTICS
+from hamipose.models.batchnorm import Statistics, reestimated
+from tests.helpers.tiny_poses import TINY, data_of, sgd, train, trainer_in
+
+ADAPTING = ("HamiPose", "UniFrame", "CGDM", "PGDA", "RegDA", "CCSSL", "MDAM")
+
+
+def first_mean(statistics: Statistics, model: torch.nn.Module) -> torch.Tensor:
+    """Running mean of the first BatchNorm layer, which differs with the pictures' brightness."""
+    layers = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    return statistics.mean[: layers[0].num_features]
+
+
+@pytest.mark.parametrize("name", ADAPTING)
+def test_the_sources_statistics_are_kept_beside_those_of_both_domains(name: str, dots: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=1e-6), TINY)
+    trainer = train(model, dots, tmp_path, {"steps_per_epoch": 12}, limit_val_batches=0)
+    data, student = trainer.datamodule, model.evaluated()["student"]
+    model.eval()
+    target = first_mean(Statistics(reestimated(student, (b.image for b in whole_target(data, 0, 1)))), student)
+    source = first_mean(model.source_statistics.student, student)
+    own = first_mean(Statistics(student), student)
+    apart = (source - target).norm()
+    assert (own - source).norm() > 0.2 * apart, "the network's own statistics have seen the target"
+    between = ((own - target) @ (source - target)) / apart**2
+    assert 0.2 < between < 0.8, "and the source: they lie between"
+    assert model.delivered_statistics() == "source and target"
+
+
+@pytest.mark.parametrize("batchnorm", ["copy", "average", "target"])
+def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
+    batchnorm: str, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Every batch that is evaluated, seen from inside the networks."""
+    torch.manual_seed(0)
+    options = AdaptationOptions(decay=0.5, batchnorm=batchnorm)
+    model = HamiPose(sgd, TINY, adaptation=options)
+    found: dict[tuple[int, str], list[torch.Tensor]] = {}
+
+    start = model._start_evaluation
+
+    def started():
+        start()
+        inner = model._evaluation.add
+
+        def add(batch, number, networks):
+            for name, network in networks.items():
+                found.setdefault((number, name), []).append(Statistics(network).mean)
+            inner(batch, number, networks)
+
+        model._evaluation.add = add
+
+    monkeypatch.setattr(model, "_start_evaluation", started)
+    train(model, dots, tmp_path, {"steps_per_epoch": 6})
+    teacher = model.adaptation.teacher.network
+    for name, network in (("student", model.network), ("teacher", teacher)):
+        source = model.source_statistics.of(name).mean
+        assert all(torch.equal(mean, source) for mean in found[0, name]), "val"
+        assert all(torch.equal(mean, Statistics(network).mean) for mean in found[1, name]), "report"
+        assert (source - Statistics(network).mean).abs().max() > 0.01
+    same = torch.equal(model.source_statistics.student.mean, model.source_statistics.teacher.mean)
+    assert same == (batchnorm != "average")
+    assert model.delivered_statistics() == ("target" if batchnorm == "target" else "source and target")
+
+
+def test_they_are_in_the_checkpoint_with_what_the_delivered_network_has(dots: Path, tmp_path: Path):
+    model = MeanTeacher(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2))
+    trainer = trainer_in(tmp_path)
+    trainer.fit(model, data_of(dots))
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    content = torch.load(tmp_path / "mine.ckpt", weights_only=True)
+    assert content["hyper_parameters"]["statistics"] == "source and target"
+    assert hamipose.load(tmp_path / "mine.ckpt", device="cpu").info.statistics == "source and target"
+    again = MeanTeacher(sgd, TINY)
+    scores = [trainer.callback_metrics["val/pck"]]
+    other = trainer_in(tmp_path)
+    other.validate(again, data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True, verbose=False)
+    assert torch.equal(again.source_statistics.teacher.mean, content["state_dict"]["source_statistics.teacher.mean"])
+    assert other.callback_metrics["val/pck"] == scores[0]
+
+    # An earlier version kept none: its network's own stand in, and nothing is refused.
+    content["state_dict"] = {k: v for k, v in content["state_dict"].items() if not k.startswith("source_statistics")}
+    torch.save(content, tmp_path / "old.ckpt")
+    trainer_in(tmp_path).validate(
+        again, data_of(dots), ckpt_path=tmp_path / "old.ckpt", weights_only=True, verbose=False
+    )
+    assert torch.equal(again.source_statistics.student.mean, Statistics(again.network).mean)
+
+    # A new run takes them over with the network.
+    started = MeanTeacher(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
+    trainer_in(tmp_path, max_steps=0).fit(started, data_of(dots))
+    saved = torch.load(tmp_path / "mine.ckpt", weights_only=True)["state_dict"]["source_statistics.student.mean"]
+    assert torch.equal(started.source_statistics.student.mean, saved)
+
+
+def test_while_pretraining_the_delivered_network_has_the_sources(dots: Path, tmp_path: Path):
+    told = []
+
+    class Spy(MeanTeacher):
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            told.append(self.delivered_statistics())
+
+    model = Spy(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2))
+    train(model, dots, tmp_path, limit_val_batches=0)
+    assert told == ["source", "source", "source and target", "source and target"]
+    assert SourceOnly(sgd, TINY).delivered_statistics() == "source"
+
+
+def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    model = SourceOnly(sgd, TINY, target_images=5)
+    trainer = train(model, dots, tmp_path)
+    scores = trainer.callback_metrics
+    assert f"report/dark/{TARGET_STATISTICS}/pck@0.05" in scores
+    assert scores["report/dark/pck"] == scores["report/dark/student/pck@0.05"], "never what a user gets"
+    assert scores["val/pck"] == scores["val/student/pck@0.05"]
+    assert list(model.evaluated()) == ["student"]
+    assert not any("beside" in name for name in model.state_dict())
+
+    model._start_evaluation()
+    copied = model.evaluated()[TARGET_STATISTICS]
+    data = trainer.datamodule
+    images = [batch.image for batch in whole_target(data, 0, 1, 5)]
+    assert sum(map(len, images)) == 5
+    torch.testing.assert_close(Statistics(copied).mean, Statistics(reestimated(model.network, images)).mean)
+    assert Statistics(model.network).distance(copied) > 0.1
+
+    without = train(SourceOnly(sgd, TINY, target_images=0), dots, tmp_path / "without")
+    assert not [name for name in without.callback_metrics if TARGET_STATISTICS in name]
+
+
+def test_a_part_of_the_target_is_spread_over_all_of_it(dots: Path, tmp_path: Path):
+    data = train(SourceOnly(sgd, TINY, target_images=0), dots, tmp_path, limit_val_batches=0).datamodule
+    every = [name for batch in whole_target(data, 0, 1) for name in batch.name]
+    some = [name for batch in whole_target(data, 0, 1, 4) for name in batch.name]
+    assert some == [every[i * len(every) // 4] for i in range(4)]
+    shares = [[name for batch in whole_target(data, rank, 2, 3) for name in batch.name] for rank in range(2)]
+    assert len(shares[0]) == len(shares[1]) == 2, "equally many, one of them padding"
+    assert set(shares[0]) | set(shares[1]) >= {every[i * len(every) // 3] for i in range(3)}

@@ -1,0 +1,161 @@
+"""How targets were encoded is part of a model: it is saved with it, and whatever decodes the model's maps undoes it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import hamipose
+from hamipose.errors import InputError
+from hamipose.evaluation.scores import Scores
+from hamipose.heatmaps import encode
+from hamipose.inference.export import export_onnx
+from hamipose.inference.predictor import Predictor
+from hamipose.methods import CCSSL, HamiPose, SourceOnly, UniFrame
+from hamipose.methods.options import TrainingOptions
+from hamipose.methods.parts.multi_view import PseudoLabels
+from hamipose.models.encoding import Encoding
+from hamipose.models.model_io import ModelInfo, open_folder, save_folder
+from hamipose.skeletons import BODY16
+from hamipose.types import LabelledBatch
+from tests.helpers.tiny_poses import TINY, data_of, sgd, train, trainer_in
+
+QUANTIZED = TrainingOptions(quantise=True)
+
+
+class Oracle(nn.Module):
+    """Answers any images with the published targets of these keypoints."""
+
+    def __init__(self, keypoints_px: torch.Tensor, size: int = 64):
+        super().__init__()
+        self.register_buffer("maps", encode(keypoints_px, (size, size), quantise=True))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.maps[: len(images)]
+
+
+def points(count: int = 40) -> torch.Tensor:
+    return 8 + 48 * torch.rand(count, 16, 2, generator=torch.Generator().manual_seed(0))
+
+
+def batch_of(keypoints_px: torch.Tensor) -> LabelledBatch:
+    count = len(keypoints_px)
+    images = torch.zeros(count, 3, 64, 64, dtype=torch.uint8)
+    matrix = torch.eye(2, 3).expand(count, 2, 3).clone()
+    seen = torch.full((count, 16), 2)
+    return LabelledBatch(images, keypoints_px, seen, matrix, [f"{i}" for i in range(count)], torch.arange(count))
+
+
+def test_every_decoder_of_a_quantized_network_finds_what_it_was_taught():
+    """The mean error over many joints is 0, where plain decoding has 1.5 px."""
+    truth = points()
+    oracle = Oracle(truth)
+    batch = batch_of(truth)
+    found: dict[str, torch.Tensor] = {}
+
+    predictor = Predictor(oracle, ModelInfo("body16", "none", (), 64, quantized=True), "cpu")
+    pictures = [np.zeros((64, 64, 3), np.uint8)] * len(truth)
+    people = predictor.predict(pictures, batch_size=len(truth))
+    found["predict"] = torch.from_numpy(np.stack([person.keypoints_px for person in people]))
+    found["decode"] = predictor.decode(oracle.maps)[0]
+
+    method = SourceOnly(sgd, TINY, QUANTIZED)
+    method.forward = oracle.forward  # type: ignore[method-assign]
+    found["predict_step"] = method.predict_step(batch, 0).keypoints_px
+
+    labels = PseudoLabels(quantise=True)
+    labels.make(0, _WithParameter(oracle), [batch], views=1, doubted=0.0)
+    found["pseudo labels"] = labels.of(batch.name, torch.device("cpu"))[0]
+    for name, keypoints_px in found.items():
+        error = keypoints_px - truth
+        assert error.abs().max() <= 2.01, name
+        assert error.mean((0, 1)).abs().max() < 0.15, name
+
+
+class _WithParameter(nn.Module):
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner, self.device = inner, nn.Parameter(torch.zeros(()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images)
+
+
+def test_strict_scores_undo_the_encoding_and_published_ones_compare_cells_under_both():
+    truth = points()
+    maps = encode(truth, (64, 64), quantise=True)
+    scores = [Scores("x", ["student"], BODY16, 64, paper=True, encoding=Encoding(quantise=q)) for q in (False, True)]
+    for score in scores:
+        score.update("student", maps, truth, torch.full(truth.shape[:2], 2))
+    plain, right = (score.compute() for score in scores)
+    assert right["x/student/pck@0.05"] > 0.99
+    assert plain["x/student/pck@0.05"] < 0.9, "3.2 px of 64 px are near: 1.5 px off on both axes is felt"
+    for name in (name for name in plain if "paper" in name):
+        assert plain[name] == right[name], "RegDA's and UniFrame's figures are argmax against argmax"
+    assert right["x/student/paper-tll/pck@0.05"] == 1
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_it_is_kept_in_checkpoint_folder_and_onnx_file(quantized: bool, dots: Path, tmp_path: Path):
+    model = HamiPose(sgd, TINY, TrainingOptions(quantise=quantized))
+    trainer = train(model, dots, tmp_path, {"steps_per_epoch": 1}, limit_val_batches=0)
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    loaded = hamipose.load(tmp_path / "mine.ckpt", device="cpu")
+    assert loaded.info.quantized is quantized
+    folder = save_folder(tmp_path / "model", loaded.network, loaded.info)
+    assert open_folder(folder)[1] == loaded.info
+    assert hamipose.load(folder, device="cpu").info.quantized is quantized
+    crops = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    shift = loaded.decode(loaded.heatmaps(crops))[0] - hamipose.heatmaps.decode(loaded.heatmaps(crops))[0]
+    torch.testing.assert_close(shift, torch.full_like(shift, -1.5 if quantized else 0.0))
+
+    onnx = pytest.importorskip("onnx", reason="extra `export` is not installed")
+    export_onnx(loaded, tmp_path / "pose.onnx")
+    about = {p.key: p.value for p in onnx.load(str(tmp_path / "pose.onnx")).metadata_props}
+    assert about["targets"] == ("quantized" if quantized else "sub-pixel")
+    assert float(about["offset_px"]) == (0.0 if quantized else 1.5)
+    assert about["statistics"] == "source and target"
+
+
+def test_a_checkpoint_is_decoded_as_it_was_taught_whatever_the_config_says(dots: Path, tmp_path: Path):
+    model = SourceOnly(sgd, TINY, QUANTIZED)
+    trainer = train(model, dots, tmp_path)
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    scores = float(trainer.callback_metrics["val/student/pck@0.1"])
+    other, tester = SourceOnly(sgd, TINY), trainer_in(tmp_path)
+    tester.validate(other, data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True, verbose=False)
+    assert other.quantized
+    assert float(tester.callback_metrics["val/student/pck@0.1"]) == scores
+
+    with pytest.raises(InputError, match=r"learned quantized targets.*give the config it was made with"):
+        trainer_in(tmp_path, max_epochs=2).fit(
+            SourceOnly(sgd, TINY), data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True
+        )
+    started = SourceOnly(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
+    with pytest.raises(InputError, match=r"learned quantized targets.*set training.quantise to true"):
+        trainer_in(tmp_path).fit(started, data_of(dots))
+
+
+@pytest.mark.parametrize("stated", [None, False, True])
+def test_checkpoints_of_earlier_versions_are_decoded_as_their_runs_config_says(stated: Any, tmp_path: Path):
+    """They do not say; without a config beside them, the default of the time stands: sub-pixel."""
+    model = SourceOnly(sgd, TINY, QUANTIZED)
+    hparams = {k: v for k, v in model.hparams.items() if k != "quantized"}
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    path.parent.mkdir()
+    torch.save({"state_dict": model.state_dict(), "hyper_parameters": hparams, "image_size": 64}, path)
+    if stated is not None:
+        config = {"model": {"init_args": {"training": {"quantise": stated}}}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert hamipose.load(path, device="cpu").info.quantized is bool(stated)
+
+
+def test_teachers_and_pseudo_labels_know_the_encoding():
+    assert HamiPose(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
+    assert UniFrame(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
+    assert CCSSL(sgd, TINY, QUANTIZED).labels.quantise
+    assert not HamiPose(sgd, TINY).adaptation.encoding.whole_pixels

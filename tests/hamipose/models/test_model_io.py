@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from hamipose.errors import InputError
+from hamipose.models.model_io import FORMAT, ModelInfo, open_folder, save_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    info = ModelInfo("body16", "resnet10t", (8, 8, 8), 64, "HamiPose")
+    return save_folder(tmp_path / "model", info.network(), info)
+
+
+def change(folder: Path, **options: object) -> None:
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    content.update(options)
+    (folder / "config.yaml").write_text(yaml.safe_dump({k: v for k, v in content.items() if v is not None}))
+
+
+def test_what_is_written_is_read(folder: Path):
+    network, info = open_folder(folder)
+    assert info == ModelInfo("body16", "resnet10t", (8, 8, 8), 64, "HamiPose")
+    assert not network.training
+    save_folder(folder / "copy", network, info)
+    again, _ = open_folder(folder / "copy")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_there_is_nothing_else_in_the_folder(folder: Path):
+    assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"hamipose_model": FORMAT + 1}, f"format {FORMAT + 1}"),
+        ({"hamipose_model": None}, "no config of a model folder"),
+        ({"backbone": None}, "lacks backbone"),
+        ({"skeleton": "octopus"}, "octopus"),
+        ({"deconv_channels": [16, 16, 16]}, "does not hold the weights"),
+    ],
+)
+def test_what_cannot_be_opened_says_why(folder: Path, options: dict[str, object], says: str):
+    change(folder, **options)
+    with pytest.raises(InputError, match=says):
+        open_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "model.safetensors"])
+def test_missing_and_damaged_files_are_named(folder: Path, name: str):
+    (folder / name).write_bytes((folder / name).read_bytes()[:40] + b"\x00{")
+    with pytest.raises(InputError, match=name):
+        open_folder(folder)
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=name):
+        open_folder(folder)

@@ -1,0 +1,43 @@
+"""Soft light comes from all over a light, evenly, and from elsewhere each time."""
+
+import numpy as np
+import pytest
+
+from hamipose.geometry.warp_runtime import start_warp
+
+COUNT = 20000
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Two points drawn one after the other, for each of many states."""
+    wp = start_warp()
+    from hamipose.synthetic.renderer.kernels import in_ball
+
+    @wp.kernel(module="unique")
+    def draw_two(first: wp.array(dtype=wp.vec3), second: wp.array(dtype=wp.vec3)):
+        i = wp.tid()
+        state = wp.rand_init(7, i)
+        point, state = in_ball(state)
+        other, state = in_ball(state)
+        first[i] = point
+        second[i] = other
+
+    out = [wp.empty(COUNT, dtype=wp.vec3, device="cpu") for _ in range(2)]
+    wp.launch(draw_two, dim=COUNT, outputs=out, device="cpu")
+    return [array.numpy() for array in out]
+
+
+def test_points_fill_the_ball_evenly(drawn):
+    for points in drawn:
+        radius = np.linalg.norm(points, axis=1)
+        assert radius.max() <= 1.0
+        for share in (0.2, 0.5, 0.8):  # of the volume
+            assert (radius < share ** (1 / 3)).mean() == pytest.approx(share, abs=0.015)
+        np.testing.assert_allclose(points.mean(0), 0, atol=0.015)
+        np.testing.assert_allclose(points.T @ points / COUNT, np.eye(3) / 5, atol=0.01)
+
+
+def test_the_next_point_has_nothing_to_do_with_the_last(drawn):
+    first, second = drawn
+    np.testing.assert_allclose(first.T @ second / COUNT, 0, atol=0.01)
