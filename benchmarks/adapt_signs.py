@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from hamipose.adapt.labeled_score import labelled_pck
+from hamipose.adapt.labeled_score import labeled_pck
 from hamipose.adapt.self_consistency import read_signs
 from hamipose.data.datasets.synthetic.people import SyntheticPeople
 from hamipose.inference.predictor import load
@@ -38,7 +38,7 @@ def main() -> None:
     for path in options.models:
         model = load(path)
         signs = read_signs(model, frames)
-        pck = labelled_pck(model, people, count=options.frames)[0.1]
+        pck = labeled_pck(model, people, count=options.frames)[0.1]
         rows.append((f"{path.parent.name}/{path.name}", *(getattr(signs, n) for n in NAMES), pck))
         print(rows[-1], flush=True)
     rows.sort(key=lambda row: row[-1])

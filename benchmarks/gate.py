@@ -25,7 +25,7 @@ from hamipose.geometry.affine import compose, invert
 from hamipose.heatmaps import encode, warp_heatmaps
 from hamipose.losses import consistency, heatmap_mse
 from hamipose.models.network import PoseNetwork
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.teacher import Teacher
 from hamipose.optim import Hamiltonian
 from hamipose.skeletons import BODY16
@@ -87,9 +87,9 @@ class Step:
         """Forward, one backward, step, teacher."""
         self.optimizer.zero_grad()
         with self.precision:
-            features = [self.network.features(normalise(images)) for images in (batch.source, batch.student)]
+            features = [self.network.features(normalize(images)) for images in (batch.source, batch.student)]
             heatmaps = [self.network.final(f).float() for f in features]
-            taught = self.teacher.pseudo_label(normalise(batch.teacher))
+            taught = self.teacher.pseudo_label(normalize(batch.teacher))
         warped, known = warp_heatmaps(
             taught, compose(batch.matrices[0], invert(batch.matrices[1])), batch.mirrored, BODY16.mirror
         )

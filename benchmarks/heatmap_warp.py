@@ -50,8 +50,8 @@ class View:
         shear = torch.eye(2).repeat(len(turn), 1, 1)
         shear[:, 0, 1] = -slant.tan()
         linear = self.scale.view(-1, 1, 1) * rotation @ shear
-        centre = torch.full((2,), (size - 1) / 2)
-        return torch.cat([linear, (centre + stride * self.shift - linear @ centre)[..., None]], 2)
+        center = torch.full((2,), (size - 1) / 2)
+        return torch.cat([linear, (center + stride * self.shift - linear @ center)[..., None]], 2)
 
 
 def undo(maps: torch.Tensor, view: tuple, mode: InterpolationMode) -> torch.Tensor:

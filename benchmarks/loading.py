@@ -38,7 +38,7 @@ from hamipose.data.sampling import Pool
 from hamipose.data.views import PRESETS, labels_in_view
 from hamipose.geometry.affine import compose, crop_matrix
 from hamipose.heatmaps import encode
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 
 RESULT = Path(__file__).parent / "results" / "loading.json"
 BLOCK = 10
@@ -153,8 +153,8 @@ def contestants(lsp: Path, packed: Path, given: argparse.Namespace) -> dict[str,
             points, visibility = labels_in_view(person.keypoints_px, person.visibility, matrix, 256)
             image = torch.from_numpy(np.ascontiguousarray(view.image.transpose(2, 0, 1)))
             if with_targets:
-                image = normalise(image[None])
-                return image, encode(torch.from_numpy(points)[None], (256, 256), quantise=True)
+                image = normalize(image[None])
+                return image, encode(torch.from_numpy(points)[None], (256, 256), quantize=True)
             return image, points, visibility
 
         return sample

@@ -63,9 +63,9 @@ def draw_decomposition() -> None:
             r"$g_{t,\perp}$": (across, "C8"),
             r"$g_{t,\perp} + \varphi g_{t,\parallel}$": (kept, "C2"),
         }
-        for name, (vector, colour) in arrows.items():
+        for name, (vector, color) in arrows.items():
             x, y = vector.tolist()
-            panel.quiver(0, 0, x, y, angles="xy", scale_units="xy", scale=1, color=colour, width=0.009, label=name)
+            panel.quiver(0, 0, x, y, angles="xy", scale_units="xy", scale=1, color=color, width=0.009, label=name)
         panel.set(xlim=(-1.15, 1.15), ylim=(-0.25, 1.0), aspect="equal")
         panel.set_title(
             f"{title}: a = {float(along):+.2f}, φ = {float(gate.openness):.2f}, w = {float(gate.weight):.2f}"

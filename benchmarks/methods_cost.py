@@ -30,7 +30,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 import hamipose.methods
-from hamipose.data import DomainAdaptation, KeypointDataset, Unlabelled
+from hamipose.data import DomainAdaptation, KeypointDataset, Unlabeled
 from hamipose.gating.aggregators import AggregatorGate
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
@@ -148,7 +148,7 @@ def measure(name: str, given: argparse.Namespace) -> tuple[float, int]:
     trainer.fit(
         model,
         DomainAdaptation(
-            noise, [Unlabelled(noise)], image_size=given.size, batch_size=given.batch, num_workers=0,
+            noise, [Unlabeled(noise)], image_size=given.size, batch_size=given.batch, num_workers=0,
             steps_per_epoch=WARM_UP + given.steps, **data,
         ),
     )  # fmt: skip

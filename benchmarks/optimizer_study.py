@@ -103,7 +103,7 @@ def people(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
         image = cv2.imread(str(folder / record["file_name"]))[..., ::-1]
         images.append(cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
         points.append((keypoints[record["id"]][:, :2] + 0.5) * SIZE / record["width"] - 0.5)
-    batch = PoseNetwork.normalise(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+    batch = PoseNetwork.normalize(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
     return batch, encode(torch.from_numpy(np.stack(points)).float(), (SIZE, SIZE), sigma=1.0)
 
 

@@ -128,27 +128,27 @@ def compare(theirs: Any, ours: KeypointDataset, pairs: list[tuple[int, int]]) ->
         pairs: numbers of one sample there and here.
     """
     crops = PlainCrops(ours, 256, len(ours.skeleton))
-    apart, grey, weights, targets, shifts = [], [], 0, 0, []
+    apart, gray, weights, targets, shifts = [], [], 0, 0, []
     mean, std = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     for their_index, our_index in pairs:
         image, target, weight, meta = theirs[their_index]
         item = crops[our_index]
-        labelled = torch.as_tensor(weight).flatten() > 0
+        labeled = torch.as_tensor(weight).flatten() > 0
         counted = item.visibility[0] > 0
-        both = labelled & counted
+        both = labeled & counted
         difference = item.keypoints_px[0] - torch.as_tensor(np.array(meta["keypoint2d"])).float()
         apart.append(float(difference[both].abs().max()))
         shifts.append(difference[both].mean(0))
-        weights += bool((labelled == counted).all())
-        drawn = encode(item.keypoints_px, (256, 256), visible=item.visibility > 0, quantise=True)[0]
+        weights += bool((labeled == counted).all())
+        drawn = encode(item.keypoints_px, (256, 256), visible=item.visibility > 0, quantize=True)[0]
         targets += bool((drawn - target).abs().max() < 1e-5)
-        grey.append(float((item.image[0].float() - (image * std + mean) * 255).abs().mean()))
+        gray.append(float((item.image[0].float() - (image * std + mean) * 255).abs().mean()))
     return {
         "samples": len(pairs),
         "keypoints, largest difference in px of 256": round(max(apart), 4),
         "weights equal": weights,
         "target heatmaps equal": targets,
-        "pictures, mean difference in gray levels": round(float(np.mean(grey)), 2),
+        "pictures, mean difference in gray levels": round(float(np.mean(gray)), 2),
     }
 
 
@@ -362,7 +362,7 @@ def targets(ref: types.SimpleNamespace) -> dict[str, Any]:
     """Target heatmaps of random keypoints, inside and outside."""
     points = np.random.default_rng(0).uniform(-12, 268, (500, 16, 2)).astype(np.float32)
     theirs = [ref.util.generate_target(p, np.ones((16, 1), np.float32), (64, 64), 2, (256, 256)) for p in points]
-    ours = encode(torch.from_numpy(points), (256, 256), quantise=True)
+    ours = encode(torch.from_numpy(points), (256, 256), quantize=True)
     apart = max(float(np.abs(o.numpy() - t).max()) for o, (t, _) in zip(ours, theirs, strict=True))
     return {"keypoints": points.shape[0] * 16, "largest difference": float(f"{apart:.1e}")}
 

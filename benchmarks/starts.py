@@ -32,7 +32,7 @@ from hamipose.inference.people import LivePeople, open_detector
 from hamipose.inference.predictor import load
 from hamipose.metrics import pck_hits
 from hamipose.skeletons import BODY16
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 BATCH = 8
 CHUNK = 64  # pictures after which what was found is saved
@@ -80,10 +80,10 @@ class Thinned(KeypointDataset):
         return self.dataset[index * self.every]
 
 
-def pictures(dataset: KeypointDataset, first: int) -> Iterator[UnlabelledSample]:
+def pictures(dataset: KeypointDataset, first: int) -> Iterator[UnlabeledSample]:
     for i in range(first, len(dataset)):
         sample = dataset[i]
-        yield UnlabelledSample(image=sample.image, box_px=sample.box_px, name=f"{i}")
+        yield UnlabeledSample(image=sample.image, box_px=sample.box_px, name=f"{i}")
 
 
 def predict(variant: Variant, dataset: KeypointDataset, path: Path) -> dict:

@@ -65,7 +65,7 @@ def data_config(arguments: argparse.Namespace) -> Path:
     content = {
         "source": made("photo-6000", 6000, 0),
         "validation": made("photo-validation", 300, 1),
-        "target": [{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": target}} for target in targets],
+        "target": [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": target}} for target in targets],
         "report": {"lsp": leeds("LeedsSports", "lsp", "test")},
     }
     path = arguments.out / "data.yaml"

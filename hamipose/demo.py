@@ -57,7 +57,7 @@ def _check(overrides: Sequence[str]) -> None:
     """Have the options that are handed on parsed for every run: one may be wrong for the last of them alone.
 
     Raises:
-        InputError: a run does not know an option or its value.
+        UserError: a run does not know an option or its value.
     """
     for config in ("demo_start.yaml", *_METHODS.values()) if overrides else ():
         with suppress(SystemExit), redirect_stdout(StringIO()):  # printing a config ends the process

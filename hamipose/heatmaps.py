@@ -2,8 +2,8 @@
 
 A cell covers ``stride`` × ``stride`` pixels, and its center lies in the middle of them:
 ``px = (cell + 0.5) · stride − 0.5``. That map commutes with mirroring, where the field's ``int(px / 4 + 0.5)`` does
-not; the latter is kept as ``quantise=True`` for the published protocol. Its cell is the middle of the pixels that are
-rounded to it at ``px = cell · stride``, so a network that learned such targets is decoded with ``quantise=True`` too:
+not; the latter is kept as ``quantize=True`` for the published protocol. Its cell is the middle of the pixels that are
+rounded to it at ``px = cell · stride``, so a network that learned such targets is decoded with ``quantize=True`` too:
 how targets were encoded is part of a model (``ModelInfo.quantized``).
 """
 
@@ -25,18 +25,18 @@ __all__ = [
     "matrix_px_to_cells",
     "offset_px",
     "px_to_cell",
-    "quantised_cell",
+    "quantized_cell",
     "warp_heatmaps",
 ]
 
 
-def offset_px(stride: int = 4, quantise: bool = False) -> float:
+def offset_px(stride: int = 4, quantize: bool = False) -> float:
     """Return where cell 0 lies in pixels: at the middle of the pixels it covers, or of those rounded to it.
 
-    >>> offset_px(), offset_px(quantise=True)
+    >>> offset_px(), offset_px(quantize=True)
     (1.5, 0.0)
     """
-    return 0.0 if quantise else (stride - 1) / 2
+    return 0.0 if quantize else (stride - 1) / 2
 
 
 def px_to_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
@@ -49,31 +49,31 @@ def px_to_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[T
 
 
 def cell_to_px(
-    points_cell: Float[Tensor, "*batch 2"], stride: int = 4, quantise: bool = False
+    points_cell: Float[Tensor, "*batch 2"], stride: int = 4, quantize: bool = False
 ) -> Float[Tensor, "*batch 2"]:
     """Points in heatmap cells → points in pixels of the image; undoes :func:`px_to_cell`, or the field's rounding.
 
-    >>> cell_to_px(torch.tensor([0.0, 1.0])), cell_to_px(torch.tensor([0.0, 1.0]), quantise=True)
+    >>> cell_to_px(torch.tensor([0.0, 1.0])), cell_to_px(torch.tensor([0.0, 1.0]), quantize=True)
     (tensor([1.5000, 5.5000]), tensor([0., 4.]))
     """
-    return points_cell * stride + offset_px(stride, quantise)
+    return points_cell * stride + offset_px(stride, quantize)
 
 
 def matrix_px_to_cells(
-    matrices: Float[Tensor, "*batch 2 3"], stride: int = 4, quantise: bool = False
+    matrices: Float[Tensor, "*batch 2 3"], stride: int = 4, quantize: bool = False
 ) -> Float[Tensor, "*batch 2 3"]:
     r"""Return a pixel map as a map of heatmap cells.
 
     With :math:`S` the map from cells to pixels this is :math:`S^{-1} M S`: the linear part stays, and the shift becomes
     :math:`(A o + t - o) / \mathrm{stride}` where :math:`o` is :func:`offset_px`.
     """
-    offset = offset_px(stride, quantise)
+    offset = offset_px(stride, quantize)
     cells = matrices.clone()
     cells[..., 2] = (matrices[..., :2].sum(-1) * offset + matrices[..., 2] - offset) / stride
     return cells
 
 
-def quantised_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
+def quantized_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
     """Round as RegDA and UniFrame do, ``int(px / stride + 0.5)``: whole cells, half a cell off on average."""
     return (points_px / stride + 0.5).trunc()
 
@@ -96,7 +96,7 @@ def encode(
     stride: int = 4,
     sigma: float = 2.0,
     visible: Bool[Tensor, "*batch keypoint"] | None = None,
-    quantise: bool = False,
+    quantize: bool = False,
 ) -> Float[Tensor, "*batch keypoint height width"]:
     r"""One Gaussian a keypoint: :math:`H_k(u) = \exp(-\|u - \mu_k\|^2 / 2\sigma^2)`, its peak 1.
 
@@ -106,7 +106,7 @@ def encode(
         stride: pixels per cell.
         sigma: width of the Gaussian, in cells.
         visible: keypoints to draw; all where it is None.
-        quantise: the published targets instead: center on a whole cell, cut off at ±3σ (RegDA, UniFrame).
+        quantize: the published targets instead: center on a whole cell, cut off at ±3σ (RegDA, UniFrame).
 
     Returns:
         Heatmaps of size / stride on the keypoints' device. A keypoint that is not visible, lies outside the image or
@@ -118,25 +118,25 @@ def encode(
     if size[0] % stride or size[1] % stride:
         raise ValueError(f"an image of {size[0]} × {size[1]} px has no heatmap of stride {stride}: use multiples of it")
     height, width = size[0] // stride, size[1] // stride
-    if quantise:
-        centre = quantised_cell(keypoints_px, stride)
-        x, y = centre.unbind(-1)
+    if quantize:
+        center = quantized_cell(keypoints_px, stride)
+        x, y = center.unbind(-1)
         drawn = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     else:
-        centre = px_to_cell(keypoints_px, stride)
+        center = px_to_cell(keypoints_px, stride)
         drawn = inside(keypoints_px, size)
     if visible is not None:
         drawn = drawn & visible
-    centre = torch.where(drawn[..., None], centre, 0.0)
+    center = torch.where(drawn[..., None], center, 0.0)
 
     def profile(mean: Tensor, cells: int) -> Tensor:
         distance = torch.arange(cells, device=mean.device, dtype=mean.dtype) - mean[..., None]
         values = torch.exp(distance.square() * (-0.5 / sigma**2))
-        return values * (distance.abs() <= 3 * sigma) if quantise else values
+        return values * (distance.abs() <= 3 * sigma) if quantize else values
 
     # The Gaussian is a product of two profiles: h + w exponentials a map rather than h · w.
-    rows = profile(centre[..., 1], height) * drawn[..., None]
-    return rows[..., :, None] * profile(centre[..., 0], width)[..., None, :]
+    rows = profile(center[..., 1], height) * drawn[..., None]
+    return rows[..., :, None] * profile(center[..., 0], width)[..., None, :]
 
 
 def argmax(
@@ -151,7 +151,7 @@ def argmax(
 
 
 def decode(
-    heatmaps: Float[Tensor, "*batch keypoint height width"], *, stride: int = 4, quantise: bool = False
+    heatmaps: Float[Tensor, "*batch keypoint height width"], *, stride: int = 4, quantize: bool = False
 ) -> tuple[Float[Tensor, "*batch keypoint 2"], Float[Tensor, "*batch keypoint"]]:
     r"""Keypoints and confidences of heatmaps, to a fraction of a cell.
 
@@ -162,7 +162,7 @@ def decode(
     Args:
         heatmaps: at least three cells on each side.
         stride: pixels per cell.
-        quantise: whether the network learned targets of ``encode(…, quantise=True)``. The rounding itself, up to half
+        quantize: whether the network learned targets of ``encode(…, quantize=True)``. The rounding itself, up to half
             a cell, cannot be restored, but its mean, (stride − 1) / 2 px, is undone.
 
     Returns:
@@ -190,7 +190,7 @@ def decode(
         -1,
     )
     refined = torch.where((peak > 0)[..., None], refined, cells + 0 * peak[..., None])
-    return cell_to_px(refined, stride, quantise), peak
+    return cell_to_px(refined, stride, quantize), peak
 
 
 def _highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,7 +207,7 @@ def warp_heatmaps(
     mirrored: Bool[Tensor, " batch"],
     mirror: list[int],
     stride: int = 4,
-    quantise: bool = False,
+    quantize: bool = False,
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
     """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
 
@@ -220,14 +220,14 @@ def warp_heatmaps(
         mirrored: whether exactly one of the two views is mirrored; left and right channels are exchanged there.
         mirror: :attr:`hamipose.skeletons.Skeleton.mirror`.
         stride: pixels per cell.
-        quantise: whether the network learned targets of ``encode(…, quantise=True)``, whose cells lie elsewhere.
+        quantize: whether the network learned targets of ``encode(…, quantize=True)``, whose cells lie elsewhere.
 
     Returns:
         The heatmaps in the student's view in single precision at least, and where they are known: True for the cells
         that the teacher saw (between its outermost cell centers), False where the result is padding.
     """
     height, width = heatmaps.shape[-2:]
-    cells = matrix_px_to_cells(at_least_single(student_from_teacher), stride, quantise)
+    cells = matrix_px_to_cells(at_least_single(student_from_teacher), stride, quantize)
     tolerance = 1e-4  # of half a side
     rows = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
     double = heatmaps.dtype == torch.float64  # the kernel is written in single precision

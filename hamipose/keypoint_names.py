@@ -17,7 +17,7 @@ _NUMBERED = ("mcp", "pip", "dip", "tip")
 _ALIASES = {
     **dict.fromkeys(("head_top", "top_head", "headtop", "top_of_head", "head_tip"), "head"),
     **dict.fromkeys(("head_bottom", "headbottom", "bottom_head", "upper_neck", "upperneck"), "neck"),
-    **dict.fromkeys(("root", "hip_center", "hip_centre", "center_hip", "centre_hip"), "pelvis"),
+    **dict.fromkeys(("root", "hip_center", "hip_center", "center_hip", "center_hip"), "pelvis"),
     **dict.fromkeys(("sternum", "upper_chest"), "thorax"),
     **{f"{side}_{toe}toe": f"{side}_{toe}_toe" for side in ("left", "right") for toe in ("big", "small")},
 }

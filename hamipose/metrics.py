@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 
-from hamipose.heatmaps import argmax, inside, quantised_cell
+from hamipose.heatmaps import argmax, inside, quantized_cell
 from hamipose.skeletons import Skeleton
 
 __all__ = ["PCK", "PaperPCK", "paper_pck", "pck_hits"]
@@ -167,7 +167,7 @@ class PaperPCK(Metric):
         """
         height, width = heatmaps.shape[-2:]
         # The argmax of a true heatmap is the cell that its Gaussian was put on, or (0, 0) where there is none.
-        true = quantised_cell(keypoints_px, self.stride)
+        true = quantized_cell(keypoints_px, self.stride)
         limit = true.new_tensor([width, height])
         drawn = ((true >= 0) & (true < limit)).all(-1) & (visibility > 0)
         accuracy = paper_pck(

@@ -11,18 +11,18 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 __all__ = [
-    "LabelledBatch",
+    "LabeledBatch",
     "PredictedSample",
     "Sample",
     "SourceBatch",
     "TargetBatch",
     "TrainBatch",
-    "UnlabelledSample",
+    "UnlabeledSample",
 ]
 
 
 @dataclass
-class UnlabelledSample:
+class UnlabeledSample:
     """One person in one image, nothing known of its joints."""
 
     image: UInt8[np.ndarray, "height width 3"]
@@ -33,7 +33,7 @@ class UnlabelledSample:
 
 
 @dataclass
-class PredictedSample(UnlabelledSample):
+class PredictedSample(UnlabeledSample):
     """One person in one image with keypoints that some tool predicted: not annotations, and possibly wrong."""
 
     pseudo_keypoints_px: Float[np.ndarray, "keypoint 2"] = field(kw_only=True)
@@ -41,7 +41,7 @@ class PredictedSample(UnlabelledSample):
 
 
 @dataclass
-class Sample(UnlabelledSample):
+class Sample(UnlabeledSample):
     """One person in one image with its keypoints."""
 
     keypoints_px: Float[np.ndarray, "keypoint 2"] = field(kw_only=True)
@@ -108,7 +108,7 @@ class TrainBatch(_Batch):
 
 
 @dataclass
-class LabelledBatch(_Batch):
+class LabeledBatch(_Batch):
     """Images to evaluate on: the plain crop, with labels in its pixels and the way back to the original image."""
 
     image: UInt8[Tensor, "batch 3 height width"]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from hamipose.types import UnlabelledSample, _Batch
+from hamipose.types import UnlabeledSample, _Batch
 
 __all__ = ["GENDERS", "BodyPrediction", "MeshBatch", "MeshSample", "Recovery"]
 
@@ -21,7 +21,7 @@ GENDERS = ("neutral", "male", "female")
 
 
 @dataclass(kw_only=True)
-class MeshSample(UnlabelledSample):
+class MeshSample(UnlabeledSample):
     """One person in one image, in pixels of the full image, before cropping.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 from hamipose.adapt.hardware import Plan
 from hamipose.config.paths import configs_folder
 
-__all__ = ["adapt_config", "built_in_people", "labelled_set", "start_config", "target_set"]
+__all__ = ["adapt_config", "built_in_people", "labeled_set", "start_config", "target_set"]
 
 _EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the end of each
 
@@ -26,7 +26,7 @@ def target_set(footage: Path, boxes: str | None, every: int, teacher: str | None
     return {"class_path": "hamipose.data.Video", "init_args": {"path": str(footage), "every": every}}
 
 
-def labelled_set(images: Path, annotations: Path, box: str = "image") -> dict[str, Any]:
+def labeled_set(images: Path, annotations: Path, box: str = "image") -> dict[str, Any]:
     """A folder of pictures with a COCO keypoint file as a labeled set; `box` as for `CocoKeypoints`."""
     where = {"root": ".", "images": str(images.resolve()), "annotations": str(annotations.resolve())}
     return {"class_path": "hamipose.data.CocoKeypoints", "init_args": {**where, "skeleton": "body16", "box": box}}
@@ -124,7 +124,7 @@ def adapt_config(
     """
     config = _common(plan, folder, cache, source, plan.adapt_steps, seed)
     config["model"]["init_args"]["training"]["init_from"] = str(start)
-    config["model"]["init_args"]["training"]["quantise"] = quantized
+    config["model"]["init_args"]["training"]["quantize"] = quantized
     config["model"]["init_args"]["adaptation"] = {"pretrain_steps": 0}
     # Small heatmaps are flattened by warping them: there, the student's view differs in its colors alone.
     if target["class_path"].endswith(".PredictedKeypoints"):
@@ -138,5 +138,5 @@ def adapt_config(
         arguments["adaptation"] |= {"discard_fraction": 0.5}
         arguments["optimizer"] = {"init_args": {"lr": 1e-4}}
     if report is not None:
-        config["data"]["report"] = {"labelled": report}
+        config["data"]["report"] = {"labeled": report}
     return config

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hamipose.config.available_cpus import processors
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.model_io import ModelInfo
 from hamipose.models.network import PoseNetwork
 from hamipose.models.pretrained.interface import Part
@@ -146,7 +146,7 @@ def estimate_minutes(
         network: a pretrained one that training starts from; a new one of the plan's backbone if None.
 
     Raises:
-        InputError: a batch does not fit into memory.
+        UserError: a batch does not fit into memory.
     """
     device = torch.device("cuda" if machine.gpu else "cpu")
     try:
@@ -162,7 +162,7 @@ def estimate_minutes(
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - began)
     except torch.OutOfMemoryError:
-        raise InputError(
+        raise UserError(
             f"a batch of {plan.batch_size} images of {plan.image_size} px does not fit into {machine}; give a smaller "
             "--batch-size or --size"
         ) from None

@@ -6,13 +6,13 @@ import torch
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.data.views import labels_in_view
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.inference.predictor import Predictor
 from hamipose.io.image_names import check_exist
 from hamipose.metrics import pck_hits
 
-__all__ = ["check_labels", "labelled_pck"]
+__all__ = ["check_labels", "labeled_pck"]
 
 
 def check_labels(dataset: CocoKeypoints) -> None:
@@ -22,19 +22,19 @@ def check_labels(dataset: CocoKeypoints) -> None:
         dataset: labeled pictures.
 
     Raises:
-        InputError: a picture is missing or of another size, or no keypoint that counts is labeled.
+        UserError: a picture is missing or of another size, or no keypoint that counts is labeled.
     """
     check_exist(list(dataset.pictures), dataset.annotations)
     dataset.prepare()
     skeleton = dataset.skeleton
     if not dataset.table.visibility[:, skeleton.indices(skeleton.all)].any():
-        raise InputError(
+        raise UserError(
             f"{dataset.annotations} has no label for any of {', '.join(skeleton.all[:4])}, …, of which the score is "
             "the mean; label some of these, or leave --labels out"
         )
 
 
-def labelled_pck(
+def labeled_pck(
     model: Predictor, dataset: KeypointDataset, thresholds: tuple[float, ...] = (0.05, 0.1), count: int | None = None
 ) -> dict[float, float]:
     """Strict PCK over the joints of the skeleton's headline number, each labeled one counted once.

@@ -14,7 +14,7 @@ from hamipose.geometry.crops import whole_box
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Prediction, Predictor
 from hamipose.skeletons import Skeleton
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 from hamipose.viz.drawing import draw_keypoints, grid, label
 
 __all__ = ["Look", "frames", "look", "side_by_side"]
@@ -23,7 +23,7 @@ _AT_A_TIME = 4  # whole pictures in memory
 _SIDE, _ROWS = 224, 8  # of the pictures that are shown
 
 
-def frames(request: Request, count: int) -> tuple[Iterator[UnlabelledSample], bool]:
+def frames(request: Request, count: int) -> tuple[Iterator[UnlabeledSample], bool]:
     """People to look at, and whether they are of a video: its first frames, else, or with boxes, some from all over.
 
     Args:
@@ -50,12 +50,12 @@ class Look:
     """
 
     found: dict[str, list[Prediction]]
-    crops: list[UnlabelledSample] = field(default_factory=list)
+    crops: list[UnlabeledSample] = field(default_factory=list)
     shown: list[UInt8[np.ndarray, "side side 3"]] = field(default_factory=list)
     shown_from_picture: list[np.ndarray] = field(default_factory=list)
 
 
-def look(people: Iterable[UnlabelledSample], models: Mapping[str, Predictor]) -> Look:
+def look(people: Iterable[UnlabeledSample], models: Mapping[str, Predictor]) -> Look:
     """What each model says of each person.
 
     Args:
@@ -70,7 +70,7 @@ def look(people: Iterable[UnlabelledSample], models: Mapping[str, Predictor]) ->
             seen.found[name] += model.stream(batch)
         for person in batch:
             crop = warp(person.image, crop_matrix(person.box_px, size, person.rotation_deg), size)
-            seen.crops.append(UnlabelledSample(image=crop, box_px=whole_box(size, size), name=person.name))
+            seen.crops.append(UnlabeledSample(image=crop, box_px=whole_box(size, size), name=person.name))
             seen.shown_from_picture.append(crop_matrix(person.box_px, _SIDE))
             seen.shown.append(warp(person.image, seen.shown_from_picture[-1], _SIDE))
     return seen

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from hamipose.adapt.configs import adapt_config, labelled_set, target_set
+from hamipose.adapt.configs import adapt_config, labeled_set, target_set
 from hamipose.adapt.hardware import Machine, estimate_minutes
-from hamipose.adapt.labeled_score import check_labels, labelled_pck
+from hamipose.adapt.labeled_score import check_labels, labeled_pck
 from hamipose.adapt.preview import frames, look, side_by_side
 from hamipose.adapt.progress import pictures_to_make, steps_left
 from hamipose.adapt.self_consistency import Signs, read_signs, rows, warnings
@@ -24,7 +24,7 @@ from hamipose.config.build import build
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.engine.metrics_file import read_columns
 from hamipose.engine.runs import agree, begun, note
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.defaults import NO_DETECTOR, default_detector
 from hamipose.inference.people import find_people, open_detector
 from hamipose.inference.predictor import load
@@ -116,7 +116,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         What speaks for adaptation having hurt.
 
     Raises:
-        InputError: the footage, the labels or the starting model cannot be used.
+        UserError: the footage, the labels or the starting model cannot be used.
     """
     began = time.monotonic()
     plan = request.plan
@@ -135,18 +135,18 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     if given is not None:
         request = align(request, given)
     if next(frames(request, 1)[0], None) is None:  # before anything is trained
-        raise InputError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")
+        raise UserError(f"nothing in {request.footage} could be read; give a folder of pictures or a video")
     labels = request.teacher
     if labels is not None and not is_file_of_predictions(labels):
         labels = str(predicted_by(request, detector, say))
     target = target_set(request.footage, request.boxes, request.every, labels)
     if labels is not None:
         build(target).prepare()
-    report, labelled = None, None
+    report, labeled = None, None
     if request.labels is not None:
-        report = labelled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")
-        labelled = CocoKeypoints(**report["init_args"])
-        check_labels(labelled)
+        report = labeled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")
+        labeled = CocoKeypoints(**report["init_args"])
+        check_labels(labeled)
     adapt_steps = steps_left(request.out / "adapted", plan.adapt_steps)
     start_steps = 0 if request.start is not None else steps_left(request.out / "start", plan.start_steps)
     pictures = pictures_to_make(plan, request.cache) if request.source is None and start_steps + adapt_steps else 0
@@ -193,9 +193,9 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     seconds = time.monotonic() - began
     picture = side_by_side(seen, after_model.skeleton)
     page = _page(request, before, after, doubts, picture, f"{seconds / 60:.1f} minutes on {machine}.")
-    scores = {} if labelled is None else {n: labelled_pck(m, labelled) for n, m in models.items()}
+    scores = {} if labeled is None else {n: labeled_pck(m, labeled) for n, m in models.items()}
     statistics = {name: model.info.statistics for name, model in models.items()}
-    content = {"before": asdict(before), "after": asdict(after), "doubts": doubts, "labelled": scores}
+    content = {"before": asdict(before), "after": asdict(after), "doubts": doubts, "labeled": scores}
     content["statistics"] = statistics
     write_text(request.out / "signs.json", json.dumps(content, indent=1) + "\n")
     for name, old, new in rows(before, after):

@@ -16,7 +16,7 @@ from torch import Tensor
 from hamipose.data.views import warp
 from hamipose.geometry.affine import apply_points, augment_matrix, crop_matrix, invert, warp_images
 from hamipose.inference.predictor import Predictor
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["Signs", "agreement", "jerk", "read_signs", "variety", "warnings"]
 
@@ -67,7 +67,7 @@ def _found(model: Predictor, crops: UInt8[Tensor, "batch 3 size size"]) -> tuple
 
 
 def read_signs(
-    model: Predictor, frames: Sequence[UnlabelledSample], *, consecutive: bool = False, batch_size: int = 32
+    model: Predictor, frames: Sequence[UnlabeledSample], *, consecutive: bool = False, batch_size: int = 32
 ) -> Signs:
     """The signs of a model on some frames.
 

@@ -10,7 +10,7 @@ from hamipose.adapt.configs import start_config
 from hamipose.adapt.spec import Request
 from hamipose.data.datasets.footage.boxes import boxes_content
 from hamipose.engine.checkpoints import AtomicCheckpoints
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Predictor, load
 from hamipose.io.atomic_file import write_text
@@ -28,14 +28,14 @@ def open_given(start: str | Path) -> Predictor:
     """Open a model to start from, with the keypoints of built-in people.
 
     Raises:
-        InputError: it cannot be opened, or has other keypoints.
+        UserError: it cannot be opened, or has other keypoints.
     """
     pretrained = open_start(start, "body16")
     if pretrained is not None:
         return Predictor(*pretrained, device="cpu")
     model = load(start, device="cpu")
     if model.info.skeleton != "body16":
-        raise InputError(f"{start} finds the keypoints of {model.info.skeleton}; built-in people have body16")
+        raise UserError(f"{start} finds the keypoints of {model.info.skeleton}; built-in people have body16")
     return model
 
 

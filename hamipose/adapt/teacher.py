@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from hamipose.adapt.spec import Request
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.defaults import look_twice
 from hamipose.inference.footage import open_footage
 from hamipose.inference.people import LivePeople, Notes, listing
@@ -16,7 +16,7 @@ from hamipose.io.coco_writer import FoundPerson, coco_content, picture_name
 from hamipose.io.json_file import read_record
 from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import package_of
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["is_file_of_predictions", "predicted_by"]
 
@@ -31,13 +31,13 @@ def _opened(teacher: str) -> Predictor:
     named = package_of(teacher) is not None and not Path(teacher).exists()
     model = load(teacher, skeleton="body16" if named or Path(teacher).suffix == ".tflite" else None)
     if not model.finds_people:
-        raise InputError(f"--teacher {teacher} finds the keypoints of {model.skeleton.name}; expected those of people")
+        raise UserError(f"--teacher {teacher} finds the keypoints of {model.skeleton.name}; expected those of people")
     return look_twice(model)
 
 
 def _samples(
     request: Request, model: Predictor, detector: PersonDetector | None, known: set[str]
-) -> Iterator[UnlabelledSample]:
+) -> Iterator[UnlabeledSample]:
     """People of the pictures that are not known, found as `predict` finds them."""
     turned = detector is not None and model.upright  # boxes.json has no turned crops
     footage = open_footage(str(request.footage), boxes=None if turned else request.boxes, every=request.every)
@@ -56,7 +56,7 @@ def predicted_by(request: Request, detector: PersonDetector | None, say: Callabl
         say: receives a line before the network is used.
 
     Raises:
-        InputError: the teacher cannot be opened, or finds other keypoints than those of people.
+        UserError: the teacher cannot be opened, or finds other keypoints than those of people.
     """
     assert request.teacher is not None
     path = request.out / "teacher.json"

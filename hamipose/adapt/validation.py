@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from hamipose.adapt.configs import labelled_set
+from hamipose.adapt.configs import labeled_set
 from hamipose.adapt.spec import Request
 from hamipose.data.datasets.body.coco import CocoKeypoints
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 from hamipose.io.atomic_file import check_folder
 from hamipose.models.network import PoseNetwork
@@ -23,17 +23,17 @@ def check_request(request: Request, say: Callable[[str], None]) -> None:
         say: receives a line for each kind of picture that is left out.
 
     Raises:
-        InputError: a file is missing or cannot be used, no picture can be read, or the network cannot be built.
+        UserError: a file is missing or cannot be used, no picture can be read, or the network cannot be built.
         OSError: a folder cannot be written.
     """
     footage = open_footage(str(request.footage), boxes=request.boxes, every=request.every)
     if next(footage.samples, None) is None:
         first = f": {footage.unreadable[0]}" if footage.unreadable else ""
-        raise InputError(f"nothing in {request.footage} could be read{first}")
+        raise UserError(f"nothing in {request.footage} could be read{first}")
     for line in footage.unreadable:
         say(f"left out: {line}")
     if request.labels is not None:
-        CocoKeypoints(**labelled_set(request.footage, Path(request.labels), "image")["init_args"]).prepare()
+        CocoKeypoints(**labeled_set(request.footage, Path(request.labels), "image")["init_args"]).prepare()
     if request.source is not None:
         CocoKeypoints(**request.source["init_args"]).prepare()
     if request.start is None and not (request.out / "start" / "scores.json").exists():
@@ -50,4 +50,4 @@ def _check_network(request: Request) -> None:
     network = PoseNetwork(len(BODY16), plan.backbone, weights, tuple(plan.deconv_channels))
     if plan.image_size % network.backbone_stride:
         stride = f"{network.backbone_stride}, the stride of {plan.backbone}"
-        raise InputError(f"--size is {plan.image_size}, expected a multiple of {stride}")
+        raise UserError(f"--size is {plan.image_size}, expected a multiple of {stride}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 from hamipose.inference.people import LivePeople
 from hamipose.inference.predictor import Prediction, Predictor
@@ -17,7 +17,7 @@ from hamipose.io.coco_writer import picture_name
 from hamipose.io.video_writer import VideoFile
 from hamipose.models.person_detection import PersonDetector
 from hamipose.skeletons import Skeleton
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 from hamipose.viz.drawing import draw_keypoints
 
 __all__ = ["Found", "Row", "compare", "look_at", "picture_rows"]
@@ -72,9 +72,9 @@ def _mean_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
     return picture_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
 
 
-def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabelledSample], bool, float, bool, list[str]]:
+def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabeledSample], bool, float, bool, list[str]]:
     if path.is_dir():
-        raise InputError(f"{path.name} is a folder; give one photo or one clip")
+        raise UserError(f"{path.name} is a folder; give one photo or one clip")
     footage = open_footage(str(path))
     more = footage.count is not None and footage.count > limit
     return islice(footage.samples, limit), footage.moving, footage.rate, more, footage.unreadable
@@ -101,7 +101,7 @@ def look_at(
         limit: of a clip, look at this many frames.
 
     Raises:
-        InputError: the file is neither, or is damaged; the message names the file without its folder.
+        UserError: the file is neither, or is damaged; the message names the file without its folder.
     """
     try:
         samples, moving, rate, more, unreadable = _samples(path, limit)
@@ -128,9 +128,9 @@ def look_at(
                         clip.add(drawn)
                 frames += len(batch)
         if first is None:
-            raise InputError(unreadable[0] if unreadable else f"{path} holds no picture; give another file")
-    except InputError as error:  # the folder is one of the page's, of which its user knows nothing
-        raise InputError(str(error).replace(f"{path.parent}/", "")) from None
+            raise UserError(unreadable[0] if unreadable else f"{path} holds no picture; give another file")
+    except UserError as error:  # the folder is one of the page's, of which its user knows nothing
+        raise UserError(str(error).replace(f"{path.parent}/", "")) from None
     rows = _mean_rows(people, model.skeleton) if moving else _photo_rows(people, model.skeleton)
     return Found(first, clip.path if clip else None, rows, frames, len(people), more)
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.app.inference import Found, Row, compare, look_at
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.predictor import Predictor
 from hamipose.models.person_detection import PersonDetector
 
@@ -75,7 +75,7 @@ def answer(
             )
             for model in models
         ]
-    except (InputError, OSError) as error:  # such as a full disk
+    except (UserError, OSError) as error:  # such as a full disk
         return Answer(f"This file cannot be used: {error}", [], [], [], [])
     return Answer(
         _sentence(found, least),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hamipose.cli.predict import DETECTOR
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.pretrained.catalog import PEOPLE, default_start
 
 __all__ = ["main"]
@@ -73,17 +73,17 @@ def main(arguments: list[str]) -> None:
     """
     given = _parser().parse_args(arguments)
     if not given.footage.exists():
-        raise InputError(f"footage {given.footage} does not exist; give a folder of pictures or a video")
+        raise UserError(f"footage {given.footage} does not exist; give a folder of pictures or a video")
     for name in ("every", "size", "batch_size", "people", "start_steps", "steps"):
         if (value := getattr(given, name)) is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
+            raise UserError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
     if given.detector is not None and given.boxes is not None:
-        raise InputError("both --detector and --boxes are given; people can come from one of them")
+        raise UserError("both --detector and --boxes are given; people can come from one of them")
     own = [name for name in ("backbone", "weights", "size", "start_steps") if getattr(given, name) is not None]
     start = None if given.start == Path("train") else given.start
     if start is not None and own:
         option = f"--{own[0].replace('_', '-')}"
-        raise InputError(f"both --start and {option} are given; the model to start from has its own: leave one out")
+        raise UserError(f"both --start and {option} are given; the model to start from has its own: leave one out")
     if given.start is None and not own and default_start(borrowed=False) is not None:
         start = PEOPLE.folder
         print(f"start: {PEOPLE.name} ({PEOPLE.license.split(',')[0]}), part of hamipose; --start train trains another")
@@ -91,8 +91,8 @@ def main(arguments: list[str]) -> None:
     if given.source is not None:
         root, colon, annotations = given.source.rpartition(":")
         if not colon or not root:
-            raise InputError(f"--source is {given.source!r}, expected FOLDER:ANNOTATIONS")
-    from hamipose.adapt.configs import labelled_set
+            raise UserError(f"--source is {given.source!r}, expected FOLDER:ANNOTATIONS")
+    from hamipose.adapt.configs import labeled_set
     from hamipose.adapt.hardware import default_plan, pretrained_plan, this_machine
     from hamipose.adapt.run import adapt
     from hamipose.adapt.spec import Request
@@ -102,11 +102,11 @@ def main(arguments: list[str]) -> None:
 
     if not given.footage.is_dir() and given.footage.suffix.lower() not in VIDEO_SUFFIXES:
         if (reason := unread_reason(given.footage)) is not None:
-            raise InputError(f"footage {given.footage}: {reason}")
-        raise InputError(f"footage {given.footage} is neither a folder nor a video ({', '.join(VIDEO_SUFFIXES)})")
+            raise UserError(f"footage {given.footage}: {reason}")
+        raise UserError(f"footage {given.footage} is neither a folder nor a video ({', '.join(VIDEO_SUFFIXES)})")
 
     if given.source is not None:
-        source = labelled_set(Path(root), Path(annotations), "person")
+        source = labeled_set(Path(root), Path(annotations), "person")
     machine = this_machine()
     asked = {
         "backbone": given.backbone,
@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> None:
     opened = None if start is None else open_given(start)
     pretrained = opened is not None and isinstance(opened.network, Start)
     if given.trained is not None and not pretrained:
-        raise InputError("--trained is given without a pretrained network in --start, such as blazepose-full")
+        raise UserError("--trained is given without a pretrained network in --start, such as blazepose-full")
     plan = pretrained_plan(machine, opened.info) if pretrained and opened is not None else default_plan(machine)
     plan = replace(plan, **{k: v for k, v in asked.items() if v is not None})
     request = Request(

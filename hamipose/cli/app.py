@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hamipose.cli.predict import CHECKPOINT, DETECTOR
 from hamipose.command_line.arguments import Arguments
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["main"]
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     """
     given = _parser().parse_args(arguments)
     if given.limit < 1 or not 0 < given.port < 65536:
-        raise InputError(f"--limit {given.limit} and --port {given.port}: expected at least 1, and 1 to 65535")
+        raise UserError(f"--limit {given.limit} and --port {given.port}: expected at least 1, and 1 to 65535")
     from hamipose.viz.serving import gradio, serve
 
     gradio()  # before the models, which take longer

@@ -8,7 +8,7 @@ import yaml
 from hamipose.command_line.arguments import Arguments
 from hamipose.config.inherit import merged
 from hamipose.config.paths import configs_folder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["first_words", "main"]
 
@@ -27,7 +27,7 @@ def _find(name: str) -> Path:
         return given
     found = configs_folder() / (name if given.suffix else f"{name}.yaml")
     if not found.is_file():
-        raise InputError(f"there is no config {name!r}; `python -m hamipose configs list` names them")
+        raise UserError(f"there is no config {name!r}; `python -m hamipose configs list` names them")
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import SKELETONS, Skeleton
 
 __all__ = ["build", "main"]
@@ -26,7 +26,7 @@ def _packages() -> tuple[Any, Any]:
         import wandb_workspaces.reports.v2 as reports
         import wandb_workspaces.workspaces as workspaces
     except ImportError as error:
-        raise InputError(
+        raise UserError(
             f"dashboard wants {(error.name or 'wandb-workspaces').partition('.')[0]}, which is not installed: "
             "pip install 'hamipose[dashboard]'"
         ) from None
@@ -47,7 +47,7 @@ def build(entity: str, project: str, skeleton: Skeleton, sets: Sequence[str] = (
         ``wandb_workspaces.workspaces.Workspace``.
 
     Raises:
-        InputError: the package is not installed.
+        UserError: the package is not installed.
     """
     ws, wr = _packages()
     scored = ["val", *(f"report/{name}" for name in sets)]
@@ -167,13 +167,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--steps", type=int, default=5, help="meshtto's steps of adaptation")
     given = parser.parse_args(arguments)
     if given.skeleton not in SKELETONS:
-        raise InputError(f"--skeleton is {given.skeleton!r}, expected one of {', '.join(SKELETONS)}")
+        raise UserError(f"--skeleton is {given.skeleton!r}, expected one of {', '.join(SKELETONS)}")
     if given.steps < 0:
-        raise InputError(f"--steps is {given.steps}, expected at least 0")
+        raise UserError(f"--steps is {given.steps}, expected at least 0")
     workspace = build(given.entity, given.project, SKELETONS[given.skeleton], given.report, given.steps)
     try:
         workspace.save()
     except Exception as error:  # no login, no network, no such project: wandb and its HTTP library each have their own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"the workspace cannot be saved to {given.entity}/{given.project}: {reason}") from None
+        raise UserError(f"the workspace cannot be saved to {given.entity}/{given.project}: {reason}") from None
     print(f'workspace "{workspace.name}" saved to {given.entity}/{given.project}')  # its address, wandb tells itself

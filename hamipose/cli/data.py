@@ -3,7 +3,7 @@
 import argparse
 
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["main"]
 
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> None:
     """Carry out `data VERB …`.
 
     Raises:
-        InputError: something that the user can put right.
+        UserError: something that the user can put right.
     """
     from hamipose.data.catalog.entries import RELEASES
 
@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> None:
         from hamipose.data.catalog.check import check
 
         if not check(**given):
-            raise InputError(f"{given['name']} in {given['root']} is incomplete; lines marked ✗ say what is missing")
+            raise UserError(f"{given['name']} in {given['root']} is incomplete; lines marked ✗ say what is missing")
     elif verb == "show":
         from hamipose.data.catalog.show import show
 

@@ -11,7 +11,7 @@ import hamipose.data
 from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.command_line.dataset_option import named_set
 from hamipose.data.base import KeypointDataset, named_skeleton
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.pck_table import pck_table
 from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
 from hamipose.evaluation.prediction_scores import evaluate
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     given, words = parser.parse_known_args(arguments)
     for threshold in given.threshold:
         if not threshold > 0:
-            raise InputError(f"--threshold is {threshold:g}, expected fractions above 0 of the crops' side")
+            raise UserError(f"--threshold is {threshold:g}, expected fractions above 0 of the crops' side")
     dataset = named_set(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
     if given.out:
         check_folder(given.out.parent)

@@ -9,7 +9,7 @@ from hamipose.command_line.arguments import Arguments, add_table_options
 from hamipose.engine.budget import Budget
 from hamipose.engine.runs import Call, call, carry_out
 from hamipose.engine.time_estimate import dry_run, pending
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.experiments.page import title, write
 from hamipose.experiments.rows import plan
 from hamipose.experiments.runs import BUDGET, Cell, compose, write_data
@@ -60,10 +60,10 @@ def _row(name: str, report: str, path: Path, transfers: Sequence[Transfer]) -> S
     try:
         scores = json.loads(path.read_text())["scores"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"--row {name}: {path} holds no scores; give a file that `evaluate --out` wrote") from None
+        raise UserError(f"--row {name}: {path} holds no scores; give a file that `evaluate --out` wrote") from None
     transfer = next((t for t in transfers if t.report == report), None)
     if transfer is None:
-        raise InputError(
+        raise UserError(
             f"--row {name}: no report set is called {report}; expected {', '.join(t.report for t in transfers)}"
         )
     values = {}
@@ -72,7 +72,7 @@ def _row(name: str, report: str, path: Path, transfers: Sequence[Transfer]) -> S
         for group, value in groups.items() if protocol == "strict" else ():
             values[score if group == "all" else f"{score}/{group}"] = 100 * value
     if not values:
-        raise InputError(f"--row {name}: {path} has no scores under protocol strict; evaluate with it")
+        raise UserError(f"--row {name}: {path} has no scores under protocol strict; evaluate with it")
     return Score(transfer.name, report, name, "as predicted", "", True, None, values)
 
 
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
         return
     if given.scale == "paper" and not any(cell.runs for cell in cells):
         reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
-        raise InputError(f"nothing of {chosen.name} can be run at the paper's scale ({reasons}); give --data DIR")
+        raise UserError(f"nothing of {chosen.name} can be run at the paper's scale ({reasons}); give --data DIR")
     if not given.no_runs and pending(wanted):
         _prepare(cells, given.runs / given.scale, given.data)
         carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["main"]
 
@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     out: Path = given.out
     if out.suffix and out.suffix != ".onnx":
-        raise InputError(f"--out is {out}, expected a file that ends in .onnx, or a folder")
+        raise UserError(f"--out is {out}, expected a file that ends in .onnx, or a folder")
     if given.half and out.suffix == ".onnx":
-        raise InputError("--half is given with an ONNX file; only model folders can be written in half precision")
+        raise UserError("--half is given with an ONNX file; only model folders can be written in half precision")
     from hamipose.inference.predictor import load
 
     model = load(given.checkpoint, device="cpu", image_size=given.size)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.pretrained.catalog import (
     PACKAGES,
     PEOPLE,
@@ -117,12 +117,12 @@ def main(arguments: list[str]) -> None:
         return
     if given.name == PEOPLE.name:
         if given.verb == "fetch":
-            raise InputError(f"{PEOPLE.name} is part of hamipose and is not fetched; see: models show {PEOPLE.name}")
+            raise UserError(f"{PEOPLE.name} is part of hamipose and is not fetched; see: models show {PEOPLE.name}")
         _show_shipped()
         return
     package = package_of(given.name)
     if package is None:
-        raise InputError(f"there is no model {given.name!r}; expected one of {', '.join(model_names())}")
+        raise UserError(f"there is no model {given.name!r}; expected one of {', '.join(model_names())}")
     if given.verb == "show":
         _show(given.name, package)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["CHECKPOINT", "DETECTOR", "main"]
 
@@ -72,10 +72,10 @@ def main(arguments: list[str]) -> None:
     """
     given = _parser().parse_args(arguments)
     if given.no_detector and (given.detector or given.detector_least or given.boxes):
-        raise InputError("--no-detector is given with --detector, --detector-least or --boxes; leave it out")
+        raise UserError("--no-detector is given with --detector, --detector-least or --boxes; leave it out")
     asked = "none" if given.no_detector else given.detector
     if asked is not None and given.boxes is not None:
-        raise InputError("both --detector and --boxes are given; people can come from one of them")
+        raise UserError("both --detector and --boxes are given; people can come from one of them")
     from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
     from hamipose.inference.footage import open_footage
     from hamipose.inference.people import FoundPeople, LivePeople, find_people, open_detector
@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> None:
     found: list[Prediction] = []
     overlays = Overlays(out, model.skeleton, footage.rate if footage.moving else None, given.least)
     at_once = footage.again is None and not given.no_overlays  # a webcam's pictures come once
-    failed: InputError | OSError | None = None
+    failed: UserError | OSError | None = None
     try:
         with overlays, Progress(transient=True) as progress:
             task = progress.add_task("predicting", total=footage.count)
@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> None:
                 progress.update(task, advance=len(batch))
     except KeyboardInterrupt:  # a webcam has no end; what was found is not lost
         print("stopped")
-    except (InputError, OSError) as error:  # such as a full disk
+    except (UserError, OSError) as error:  # such as a full disk
         if not found:
             raise
         failed = error
@@ -152,7 +152,7 @@ def main(arguments: list[str]) -> None:
     if live is not None:
         print(live.found)
     if not found:
-        raise InputError(f"nothing in {given.input} could be read; see above")
+        raise UserError(f"nothing in {given.input} could be read; see above")
     write_coco(out / "predictions.json", found, model.skeleton)
     if given.csv:
         write_csv(out / "predictions.csv", found, model.skeleton)

@@ -15,8 +15,8 @@ from hamipose.data.base import ImageDataset
 from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.data.sampling import quiet_worker
 from hamipose.data.style_pairs import StylePairs
-from hamipose.errors import InputError
-from hamipose.models.preprocess import normalise
+from hamipose.errors import UserError
+from hamipose.models.preprocess import normalize
 from hamipose.models.style import (
     StyleLosses,
     StyleTransfer,
@@ -58,11 +58,11 @@ def fit_decoder(
     loader = DataLoader(pairs, batch_sampler=places, num_workers=workers, worker_init_fn=quiet_worker)
     optimizer = torch.optim.Adam(transfer.decoder.parameters(), lr=lr)
     for step, (content, style) in enumerate(loader):
-        losses = style_losses(transfer, normalise(content.to(device)), normalise(style.to(device)))
+        losses = style_losses(transfer, normalize(content.to(device)), normalize(style.to(device)))
         optimizer.zero_grad()
         loss = losses.content + style_weight * losses.style
         if not bool(loss.isfinite()):
-            raise InputError(f"style fit stopped at step {step}: the loss is {float(loss):g}; use a lower --lr")
+            raise UserError(f"style fit stopped at step {step}: the loss is {float(loss):g}; use a lower --lr")
         loss.backward()
         optimizer.step()
         after_step(step, StyleLosses(*(value.detach() for value in losses)))
@@ -72,20 +72,20 @@ def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[
     """The two domains' pictures.
 
     Raises:
-        InputError: neither two folders nor a config with a source and a target is given, or both are.
+        UserError: neither two folders nor a config with a source and a target is given, or both are.
     """
     if config is None:
         if not content or not style:
-            raise InputError("style fit wants --content FOLDER and --style FOLDER, or --config FILE")
+            raise UserError("style fit wants --content FOLDER and --style FOLDER, or --config FILE")
         return ImageFolder(content), ImageFolder(style)
     if content or style:
-        raise InputError("style fit takes both domains from --config; leave out --content and --style, or --config")
+        raise UserError("style fit takes both domains from --config; leave out --content and --style, or --config")
     data = merged(config).get("data")
     data = data if isinstance(data, dict) else {}
     target = data.get("target")
     target = target[0] if isinstance(target, list) and target else target
     if not data.get("source") or not target:
-        raise InputError(f"config {config} has no data.source or no data.target; give one that has both")
+        raise UserError(f"config {config} has no data.source or no data.target; give one that has both")
     return _built(config, "source", data["source"]), _built(config, "target", target)
 
 
@@ -93,12 +93,12 @@ def _built(config: Path, role: str, spec: Any) -> ImageDataset:
     try:
         made = build(spec)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(
+        raise UserError(
             f"config {config}: data.{role} cannot be made ({error}); expected a class_path such as "
             "hamipose.data.ImageFolder, and the init_args that it takes"
         ) from error
     if not isinstance(made, ImageDataset):
-        raise InputError(f"config {config}: data.{role} is {made!r}, expected a data set by class_path and init_args")
+        raise UserError(f"config {config}: data.{role} is {made!r}, expected a data set by class_path and init_args")
     return made
 
 
@@ -106,11 +106,11 @@ def _check_out(path: Path) -> None:
     """Refuse what cannot be written before hours are spent on it.
 
     Raises:
-        InputError: it is a folder.
+        UserError: it is a folder.
         OSError: its folder cannot be made or written to.
     """
     if path.is_dir():
-        raise InputError(f"--out is {path}, a folder; expected a file to write, such as {path / 'decoder.safetensors'}")
+        raise UserError(f"--out is {path}, a folder; expected a file to write, such as {path / 'decoder.safetensors'}")
     path.parent.mkdir(parents=True, exist_ok=True)
     TemporaryFile(dir=path.parent).close()
 
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: command line after the verb.
 
     Raises:
-        InputError: pictures or weights cannot be had, or an option is out of its range.
+        UserError: pictures or weights cannot be had, or an option is out of its range.
     """
     parser = Arguments("python -m hamipose style", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -146,9 +146,9 @@ def main(arguments: Sequence[str]) -> None:
     fit.add_argument("--device", help="cuda or cpu; the first GPU if there is one where not given")
     given = parser.parse_args(arguments)
     if given.size % 8 or given.size < 32:
-        raise InputError(f"--size is {given.size}: expected a multiple of 8, at least 32")
+        raise UserError(f"--size is {given.size}: expected a multiple of 8, at least 32")
     if not (given.lr > 0 and given.style_weight >= 0):
-        raise InputError(
+        raise UserError(
             f"--lr is {given.lr} and --style-weight is {given.style_weight}: expected more than 0, and at least 0"
         )
     _check_out(given.out)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hamipose.engine.budget import Budget
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Arguments", "add_table_options", "at_least"]
 
@@ -27,7 +27,7 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line, and the front door's exit status."""
-        raise InputError(f"{message}; {self.prog} --help shows what it takes")
+        raise UserError(f"{message}; {self.prog} --help shows what it takes")
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["named_set"]
 
@@ -23,16 +23,16 @@ def named_set(name: str, words: Sequence[str], home: ModuleType, kind: type, exa
         example: a name that would do, for the message.
 
     Raises:
-        InputError: there is no such data set, it has no such option, or lacks one that it needs.
+        UserError: there is no such data set, it has no such option, or lacks one that it needs.
     """
     short = name.removeprefix(f"{home.__name__}.")
     found = getattr(home, short, None)
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise InputError(f"--data is {name}, which is no data set with labels of {home.__name__}, such as {example}")
+        raise UserError(f"--data is {name}, which is no data set with labels of {home.__name__}, such as {example}")
     try:
         return found(**_options(words, found))
     except TypeError as error:
-        raise InputError(f"{short} cannot be made: {error}; give what it lacks as --name value") from None
+        raise UserError(f"{short} cannot be made: {error}; give what it lacks as --name value") from None
 
 
 def _options(words: Sequence[str], kind: type) -> dict[str, Any]:
@@ -43,14 +43,14 @@ def _options(words: Sequence[str], kind: type) -> dict[str, Any]:
         name, equals, value = word.removeprefix("--").partition("=")
         name = name.replace("-", "_")
         if not word.startswith("--") or name not in known:
-            raise InputError(
+            raise UserError(
                 f"{word} is no option of {kind.__name__}, whose options are {', '.join(known)}, nor one of the verb"
             )
         text = value if equals else next(rest, None)
         if text is None:
-            raise InputError(f"--{name} is given without a value")
+            raise UserError(f"--{name} is given without a value")
         try:
             options[name] = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError) as error:
-            raise InputError(f"--{name} {text} is no valid YAML: {' '.join(str(error).split())[:200]}") from None
+            raise UserError(f"--{name} {text} is no valid YAML: {' '.join(str(error).split())[:200]}") from None
     return options

@@ -17,7 +17,7 @@ from hamipose.config.inherit import expand
 from hamipose.engine.checkpoints import AtomicCheckpoints, run_folder
 from hamipose.engine.progress import Progress
 from hamipose.engine.summary import Summary
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Application", "run_application"]
 
@@ -82,10 +82,10 @@ class Application(LightningCLI):
         argv, sys.argv = sys.argv, sys.argv[:1]  # Lightning would warn of them
         try:
             super().parse_arguments(parser, args)
-        except (InputError, OSError):
+        except (UserError, OSError):
             raise
         except Exception as error:  # what the parser meets in a file that means something else
-            raise InputError(f"the options cannot be read: {reason(error)}; --debug shows where") from error
+            raise UserError(f"the options cannot be read: {reason(error)}; --debug shows where") from error
         finally:
             sys.argv = argv
         verb = self.config.subcommand
@@ -98,7 +98,7 @@ class Application(LightningCLI):
         try:
             super()._set_seed()
         except ValueError as error:
-            raise InputError(f"seed_everything: {error}") from None
+            raise UserError(f"seed_everything: {error}") from None
 
     def _parse_ckpt_path(self) -> None:
         """Lightning's own lets a checkpoint's hyper-parameters overrule config and command line, silently."""
@@ -106,7 +106,7 @@ class Application(LightningCLI):
         if not path or path in ("last", "hpc", "best", "registry"):
             return
         if "pytorch-lightning_version" not in self.read_checkpoint(path):  # Lightning reads none but its own
-            raise InputError(
+            raise UserError(
                 f"checkpoint {path} holds a network and no run; expected one that `fit` saved. A new run starts from "
                 "its network with --model.init_args.training.init_from"
             )
@@ -117,7 +117,7 @@ class Application(LightningCLI):
             self._check_data()
             super().instantiate_classes()
         except _REFUSALS as error:
-            raise InputError(reason(error)) from error
+            raise UserError(reason(error)) from error
 
     def _check_data(self) -> None:
         """Build the data module alone and have it checked: a model may fetch weights, which takes longer."""
@@ -158,7 +158,7 @@ class Application(LightningCLI):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             monitored = getattr(callback, "monitor", None)
             if isinstance(monitored, str) and monitored.startswith("report/"):
-                raise InputError(
+                raise UserError(
                     f"{type(callback).__name__} monitors {monitored}, a score on a test set's labels; expected one on "
                     f"validation, such as {self.selection}"
                 )
@@ -194,10 +194,10 @@ def run_application(kind: "type[A]", arguments: list[str]) -> A:
         arguments: verb and options; configs may inherit.
 
     Raises:
-        InputError: something that the user can put right.
+        UserError: something that the user can put right.
     """
     quieten()
     try:
         return kind(expand(arguments))  # type: ignore[call-arg, arg-type]
     except MisconfigurationException as error:
-        raise InputError(one_line(str(error))) from error
+        raise UserError(one_line(str(error))) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import NO_SPACE
 
 __all__ = ["answer"]
@@ -38,7 +38,7 @@ def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapp
         with _warnings():
             _run(given[0], given[1:], package, verbs)
         sys.stdout.flush()  # a full disk behind a redirection is noticed here, not at exit
-    except (InputError, OSError) as error:
+    except (UserError, OSError) as error:
         _close_broken_output(error)
         if debug:
             raise
@@ -67,7 +67,7 @@ def _warnings() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _close_broken_output(error: InputError | OSError) -> None:
+def _close_broken_output(error: UserError | OSError) -> None:
     """Redirect standard output to nowhere if it cannot be written: Python would complain again at exit."""
     if isinstance(error, OSError) and error.filename is None and _stuck():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
@@ -82,7 +82,7 @@ def _stuck() -> bool:
     return False
 
 
-def _line(error: InputError | OSError) -> str:
+def _line(error: UserError | OSError) -> str:
     """Return the message alone, in one line."""
     message = str(error)
     if message.startswith("Caught "):  # in a loading process, whose traceback torch puts first
@@ -114,4 +114,4 @@ def _run(verb: str, rest: list[str], package: str, verbs: Mapping[str, str]) -> 
         print(import_module(package).__version__)
     else:
         known = list(dict.fromkeys([*_TRAINING, *verbs]))
-        raise InputError(f"there is no verb {verb!r}; expected {', '.join(known[:-1])} or {known[-1]}")
+        raise UserError(f"there is no verb {verb!r}; expected {', '.join(known[:-1])} or {known[-1]}")

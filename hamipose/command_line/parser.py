@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Parser", "one_line", "quieten", "reason"]
 
@@ -30,7 +30,7 @@ def reason(error: BaseException) -> str:
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
-    refused = [one_line(str(e)) for e in chain if isinstance(e, InputError)]
+    refused = [one_line(str(e)) for e in chain if isinstance(e, UserError)]
     said = [line for line in (one_line(str(e)) for e in reversed(chain)) if line != _UNSAID]
     return [*refused, *said, _UNSAID][0]
 
@@ -66,7 +66,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
         """One line, and the front door's exit status."""
-        raise InputError(f"{one_line(message)}; --print_config shows every option that a config sets")
+        raise UserError(f"{one_line(message)}; --print_config shows every option that a config sets")
 
 
 _TALK = ("💡", "`weights_only` was not set", "TPU available")

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import SaveConfigCallback
 
 from hamipose.engine.checkpoints import run_folder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["SavedConfig", "refuse_to_overwrite", "select_nothing"]
 
@@ -44,7 +44,7 @@ def refuse_to_overwrite(folder: Path, checkpoint: Any) -> None:
         checkpoint: that it resumes from, if any.
 
     Raises:
-        InputError: the folder contains checkpoints of a run, and it is not this one that is resumed.
+        UserError: the folder contains checkpoints of a run, and it is not this one that is resumed.
     """
     kept = folder / "checkpoints"
     found = sorted(kept.glob("*.ckpt"))
@@ -53,7 +53,7 @@ def refuse_to_overwrite(folder: Path, checkpoint: Any) -> None:
     if checkpoint and Path(checkpoint).resolve().parent == kept.resolve():
         return
     last = kept / "last.ckpt" if kept / "last.ckpt" in found else found[-1]
-    raise InputError(
+    raise UserError(
         f"{folder} already contains a run, whose checkpoints this one would replace; resume it with --ckpt_path "
         f"{last}, give another folder with --trainer.logger.init_args.version, or delete it"
     )
@@ -63,7 +63,7 @@ def select_nothing(trainer: Trainer) -> None:
     """Take away checkpoints that would be selected by source validation, which there is none of, and say so.
 
     Raises:
-        InputError: another callback, such as early stopping, depends on a validation score.
+        UserError: another callback, such as early stopping, depends on a validation score.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in list(callbacks):
@@ -71,7 +71,7 @@ def select_nothing(trainer: Trainer) -> None:
         if not (isinstance(monitored, str) and monitored.startswith("val")):
             continue
         if not isinstance(callback, Checkpoint):
-            raise InputError(
+            raise UserError(
                 f"{type(callback).__name__} monitors {monitored}, and data.validation is null; give validation images "
                 "or remove it from trainer.callbacks"
             )

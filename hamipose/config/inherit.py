@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.yaml_file import read_yaml
 
 __all__ = ["expand", "lineage", "merged"]
@@ -15,17 +15,17 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
     """A config and all that it inherits from, oldest first.
 
     Raises:
-        InputError: a file is missing, is no YAML mapping, inherits from itself, or names no files to inherit from.
+        UserError: a file is missing, is no YAML mapping, inherits from itself, or names no files to inherit from.
     """
     if path.resolve() in below:
-        raise InputError(f"config {path} inherits from itself; check its line inherit:")
+        raise UserError(f"config {path} inherits from itself; check its line inherit:")
     if below and not path.is_file():
-        raise InputError(f"config {path}, which {below[-1]} inherits from, cannot be read; check its line inherit:")
+        raise UserError(f"config {path}, which {below[-1]} inherits from, cannot be read; check its line inherit:")
     content = read_yaml(path, "config", "lines such as model: and data:")
     parents = content.get("inherit") or []
     parents = [parents] if isinstance(parents, str) else parents
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise InputError(f"config {path}: inherit is {parents!r}, expected the name of a config, or a list of names")
+        raise UserError(f"config {path}: inherit is {parents!r}, expected the name of a config, or a list of names")
     found: list[Path] = []
     for parent in parents:
         found += lineage(path.parent / parent, (*below, path.resolve()))
@@ -43,7 +43,7 @@ def expand(arguments: list[str]) -> list[str]:
             continue
         value = value if equals else next(rest, "")
         if not value:
-            raise InputError("--config is given without a file")
+            raise UserError("--config is given without a file")
         expanded += [word for path in lineage(Path(value)) for word in ("--config", str(path))]
     return expanded
 
@@ -52,7 +52,7 @@ def merged(path: Path) -> dict[str, Any]:
     """A config with all that it inherits, later files over earlier ones. (`fit --print_config` adds the defaults.)
 
     Raises:
-        InputError: a file is missing, is no YAML mapping, or inherits from itself.
+        UserError: a file is missing, is no YAML mapping, or inherits from itself.
     """
     content: dict[str, Any] = {}
     for file in lineage(path):

@@ -25,8 +25,8 @@ _HOME = {
     "SurrealRaw": "datasets.body.surreal_raw",
     "SyntheticHands": "datasets.synthetic.hands",
     "SyntheticPeople": "datasets.synthetic.people",
-    "Unlabelled": "unlabeled",
-    "UnlabelledDataset": "base",
+    "Unlabeled": "unlabeled",
+    "UnlabeledDataset": "base",
     "Video": "datasets.footage.video",
     "Views": "views",
 }

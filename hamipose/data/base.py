@@ -8,26 +8,26 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch.utils.data import Dataset
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import read_image
 from hamipose.skeletons import SKELETONS, Skeleton
-from hamipose.types import Sample, UnlabelledSample
+from hamipose.types import Sample, UnlabeledSample
 
-__all__ = ["ImageDataset", "KeypointDataset", "UnlabelledDataset", "named_skeleton"]
+__all__ = ["ImageDataset", "KeypointDataset", "UnlabeledDataset", "named_skeleton"]
 
 
 def named_skeleton(name: str) -> Skeleton:
     """The skeleton of that name.
 
     Raises:
-        InputError: there is none.
+        UserError: there is none.
     """
     if name not in SKELETONS:
-        raise InputError(f"skeleton is {name!r}, expected one of {', '.join(SKELETONS)}")
+        raise UserError(f"skeleton is {name!r}, expected one of {', '.join(SKELETONS)}")
     return SKELETONS[name]
 
 
-S = TypeVar("S", bound=UnlabelledSample, covariant=True)
+S = TypeVar("S", bound=UnlabeledSample, covariant=True)
 
 
 class ImageDataset(Dataset[S], ABC):
@@ -52,7 +52,7 @@ class ImageDataset(Dataset[S], ABC):
         """Check within seconds that all that the set needs and cannot make is there; overridden where `prepare` works.
 
         Raises:
-            InputError: something is missing or cannot be used.
+            UserError: something is missing or cannot be used.
         """
         self.prepare()
 
@@ -109,5 +109,5 @@ class KeypointDataset(ImageDataset[Sample]):
     skeleton: Skeleton
 
 
-class UnlabelledDataset(ImageDataset[UnlabelledSample]):
+class UnlabeledDataset(ImageDataset[UnlabeledSample]):
     """People without labels: the only kind of set that a target of adaptation may be."""

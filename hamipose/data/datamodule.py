@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from hamipose.data.base import ImageDataset, KeypointDataset, UnlabelledDataset
+from hamipose.data.base import ImageDataset, KeypointDataset, UnlabeledDataset
 from hamipose.data.evaluation_set import PlainCrops, collate_evaluation
 from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
 from hamipose.data.predicted import PredictedKeypoints
 from hamipose.data.sampling import Pool, StepSampler, TrainStream, collate_training
 from hamipose.data.views import Views, named_views
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import Skeleton
 
 __all__ = ["DomainAdaptation"]
@@ -26,7 +26,7 @@ class DomainAdaptation(LightningDataModule):
     Args:
         source: labeled images to learn from.
         target: unlabeled images to adapt to: ``hamipose.data.ImageFolder``, or a labeled set inside
-            ``hamipose.data.Unlabelled``; either may be wrapped in ``hamipose.data.PredictedKeypoints``. May be left out
+            ``hamipose.data.Unlabeled``; either may be wrapped in ``hamipose.data.PredictedKeypoints``. May be left out
             for a method that learns from the source alone.
         validation: labeled images of the *source* domain, by which checkpoints may be chosen.
         report: labeled test sets of the target domain by name; their scores are reported and must choose nothing.
@@ -50,7 +50,7 @@ class DomainAdaptation(LightningDataModule):
         target: Dataset | list[Dataset] | None = None,
         validation: KeypointDataset | None = None,
         report: dict[str, KeypointDataset] | None = None,
-        predict: KeypointDataset | UnlabelledDataset | None = None,
+        predict: KeypointDataset | UnlabeledDataset | None = None,
         image_size: int = 256,
         batch_size: int = 32,
         evaluation_batch_size: int = 32,
@@ -63,10 +63,10 @@ class DomainAdaptation(LightningDataModule):
     ):
         super().__init__()
         self.source = source
-        self.target: list[UnlabelledDataset] = []
+        self.target: list[UnlabeledDataset] = []
         given = [] if target is None else target if isinstance(target, (list, tuple)) else [target]
         for position, dataset in enumerate(given):
-            if isinstance(dataset, UnlabelledDataset):
+            if isinstance(dataset, UnlabeledDataset):
                 self.target.append(dataset)
             else:
                 name = type(dataset).__name__
@@ -75,13 +75,13 @@ class DomainAdaptation(LightningDataModule):
                     if isinstance(dataset, KeypointDataset)
                     else ("is no set of unlabeled images")
                 )
-                raise InputError(
-                    f"data.target[{position}] is {name}, which {labels}; expected hamipose.data.Unlabelled with "
+                raise UserError(
+                    f"data.target[{position}] is {name}, which {labels}; expected hamipose.data.Unlabeled with "
                     f"{name} as its dataset, or hamipose.data.ImageFolder"
                 )
         carrying = [dataset for dataset in self.target if isinstance(dataset, PredictedKeypoints)]
         if carrying and len(carrying) < len(self.target):
-            raise InputError(
+            raise UserError(
                 f"{len(carrying)} of {len(self.target)} sets of data.target carry predicted keypoints; expected all of "
                 "them, or none"
             )
@@ -105,7 +105,7 @@ class DomainAdaptation(LightningDataModule):
         self.source_views: Views | list[Views]
         if isinstance(source_views, (list, tuple)):
             if not source_views or batch_size % len(source_views):
-                raise InputError(
+                raise UserError(
                     f"data.source_views has {len(source_views)} entries and data.batch_size is {batch_size}: expected "
                     "at least one entry, and a batch that they can share evenly"
                 )
@@ -117,10 +117,10 @@ class DomainAdaptation(LightningDataModule):
         self.seed = seed
         self.stream: TrainStream | None = None
         skeletons: Iterable[tuple[str, KeypointDataset | PredictedKeypoints]]
-        skeletons = [*self._labelled(), *(("target", dataset) for dataset in carrying)]
+        skeletons = [*self._labeled(), *(("target", dataset) for dataset in carrying)]
         for role, dataset in skeletons:
             if dataset.skeleton != self.skeleton:
-                raise InputError(
+                raise UserError(
                     f"data.{role} has the keypoints of {dataset.skeleton.name}, data.source those of "
                     f"{self.skeleton.name}; give all of them one skeleton"
                 )
@@ -130,7 +130,7 @@ class DomainAdaptation(LightningDataModule):
         """The keypoints of every labeled set here."""
         return self.source.skeleton
 
-    def _labelled(self) -> Iterable[tuple[str, KeypointDataset]]:
+    def _labeled(self) -> Iterable[tuple[str, KeypointDataset]]:
         if self.validation is not None:
             yield "validation", self.validation
         yield from ((f"report.{name}", dataset) for name, dataset in self.report.items())
@@ -140,19 +140,19 @@ class DomainAdaptation(LightningDataModule):
         verb = verb or running_verb(self.trainer)
         if verb == "predict":
             if self.predict is None:
-                raise InputError(
+                raise UserError(
                     "data.predict is not given; expected a data set, such as class_path: hamipose.data.ImageFolder "
                     "with root: FOLDER"
                 )
             return [self.predict]
-        evaluated = [dataset for _, dataset in self._labelled()]
+        evaluated = [dataset for _, dataset in self._labeled()]
         return [self.source, *self.target, *evaluated] if verb == "fit" else evaluated
 
     def check(self, verb: str) -> None:
         """Check within seconds that the data of a verb are there, before a network is built and weights are fetched.
 
         Raises:
-            InputError: something is missing or cannot be used.
+            UserError: something is missing or cannot be used.
         """
         for dataset in self._needed(verb):
             dataset.check()
@@ -165,7 +165,7 @@ class DomainAdaptation(LightningDataModule):
         """Builds the training stream, which reads annotations but no picture."""
         for dataset in self._needed():
             if len(dataset) == 0:
-                raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one image")
+                raise UserError(f"data set {type(dataset).__name__} is empty; expected at least one image")
         if stage != "fit":
             return
         for trained_on in (self.source, *self.target):
@@ -217,7 +217,7 @@ class DomainAdaptation(LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def _evaluation_loader(self, dataset: KeypointDataset | UnlabelledDataset) -> DataLoader:
+    def _evaluation_loader(self, dataset: KeypointDataset | UnlabeledDataset) -> DataLoader:
         rank, world = self._rank_and_world()
         return evaluation_loader(
             PlainCrops(dataset, self.image_size, len(self.skeleton)),
@@ -236,7 +236,7 @@ class DomainAdaptation(LightningDataModule):
 
     def val_dataloader(self) -> list[DataLoader]:
         """Source validation first, then the report sets."""
-        return [self._evaluation_loader(dataset) for _, dataset in self._labelled()]
+        return [self._evaluation_loader(dataset) for _, dataset in self._labeled()]
 
     def test_dataloader(self) -> list[DataLoader]:
         """The same as :meth:`val_dataloader`."""

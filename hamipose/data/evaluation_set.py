@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from hamipose.data.base import KeypointDataset, UnlabelledDataset
+from hamipose.data.base import KeypointDataset, UnlabeledDataset
 from hamipose.data.views import labels_in_view, warp
 from hamipose.geometry.affine import crop_matrix
-from hamipose.types import LabelledBatch, Sample
+from hamipose.types import LabeledBatch, Sample
 
 __all__ = ["PlainCrops", "ShareSampler", "collate_evaluation"]
 
@@ -41,7 +41,7 @@ class PlainCrops(Dataset):
         keypoints: how many keypoints an unlabeled set is given, all of them marked unlabeled.
     """
 
-    def __init__(self, dataset: KeypointDataset | UnlabelledDataset, size: int, keypoints: int):
+    def __init__(self, dataset: KeypointDataset | UnlabeledDataset, size: int, keypoints: int):
         self.dataset = dataset
         self.size = size
         self.keypoints = keypoints
@@ -49,7 +49,7 @@ class PlainCrops(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> LabelledBatch:
+    def __getitem__(self, index: int) -> LabeledBatch:
         padding = index >= len(self.dataset)
         sample = self.dataset[index % len(self.dataset)]
         matrix = crop_matrix(sample.box_px, self.size, sample.rotation_deg)
@@ -59,7 +59,7 @@ class PlainCrops(Dataset):
         else:
             keypoints_px = np.zeros((self.keypoints, 2), np.float32)
             visibility = np.zeros(self.keypoints, np.int64)
-        return LabelledBatch(
+        return LabeledBatch(
             image=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None],
             keypoints_px=torch.from_numpy(keypoints_px)[None],
             visibility=torch.from_numpy(visibility * (not padding))[None],
@@ -70,9 +70,9 @@ class PlainCrops(Dataset):
         )
 
 
-def collate_evaluation(items: list[LabelledBatch]) -> LabelledBatch:
+def collate_evaluation(items: list[LabeledBatch]) -> LabeledBatch:
     """Batches of one as one batch."""
-    return LabelledBatch(
+    return LabeledBatch(
         image=torch.cat([i.image for i in items]),
         keypoints_px=torch.cat([i.keypoints_px for i in items]),
         visibility=torch.cat([i.visibility for i in items]),

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from hamipose.data.base import ImageDataset
 from hamipose.data.evaluation_set import ShareSampler
 from hamipose.data.sampling import quiet_worker
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["check_sizes", "evaluation_loader", "loader", "prepare_sets", "rank_and_world", "running_verb"]
 
@@ -25,11 +25,11 @@ def check_sizes(least: int = 1, **options: int) -> None:
         options: by their names.
 
     Raises:
-        InputError: one is below.
+        UserError: one is below.
     """
     for name, value in options.items():
         if value < least:
-            raise InputError(f"data.{name} is {value}, expected at least {least}")
+            raise UserError(f"data.{name} is {value}, expected at least {least}")
 
 
 def prepare_sets(datasets: Iterable[ImageDataset]) -> None:
@@ -53,12 +53,12 @@ def rank_and_world(trainer: Any) -> tuple[int, int]:
         trainer: Lightning's, or None.
 
     Raises:
-        InputError: Lightning would share out once more what the samplers share out already.
+        UserError: Lightning would share out once more what the samplers share out already.
     """
     if trainer is None:
         return 0, 1
     if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
-        raise InputError("trainer.use_distributed_sampler is true; set it to false: the data are shared out already")
+        raise UserError("trainer.use_distributed_sampler is true; set it to false: the data are shared out already")
     return trainer.global_rank, trainer.world_size
 
 

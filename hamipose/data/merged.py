@@ -4,7 +4,7 @@ import bisect
 import itertools
 
 from hamipose.data.base import KeypointDataset
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.types import Sample
 
 __all__ = ["MergedKeypoints"]
@@ -19,16 +19,16 @@ class MergedKeypoints(KeypointDataset):
         datasets: the sets to concatenate; all must have the same skeleton.
 
     Raises:
-        InputError: no data set is given, or their skeletons differ.
+        UserError: no data set is given, or their skeletons differ.
     """
 
     def __init__(self, datasets: list[KeypointDataset]):
         if not datasets:
-            raise InputError("MergedKeypoints.datasets is empty: list at least one data set")
+            raise UserError("MergedKeypoints.datasets is empty: list at least one data set")
         skeletons = {dataset.skeleton.name for dataset in datasets}
         if len(skeletons) > 1:
             names = ", ".join(sorted(skeletons))
-            raise InputError(f"MergedKeypoints.datasets have different skeletons ({names}): give all the same one")
+            raise UserError(f"MergedKeypoints.datasets have different skeletons ({names}): give all the same one")
         self.datasets = datasets
         self.skeleton = datasets[0].skeleton
 

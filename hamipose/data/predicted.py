@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from torch.utils.data import Dataset
 
-from hamipose.data.base import KeypointDataset, UnlabelledDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, UnlabeledDataset, named_skeleton
 from hamipose.data.datasets.prepared import Prepared
-from hamipose.data.unlabeled import Unlabelled
-from hamipose.errors import InputError
+from hamipose.data.unlabeled import Unlabeled
+from hamipose.errors import UserError
 from hamipose.io.coco import CocoPerson, read_coco
 from hamipose.io.coco_writer import picture_name
 from hamipose.io.image_orientation import read_header, turned_points, upright_of
@@ -66,11 +66,11 @@ def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
         People with at least one keypoint of a score above 0. Records that cannot be used are skipped and logged.
 
     Raises:
-        InputError: the file is missing or of another form, or no person in it can be used.
+        UserError: the file is missing or of another form, or no person in it can be used.
     """
     file = read_coco(path, "prediction file")
     if file.images is None:
-        raise InputError(
+        raise UserError(
             f"prediction file {path} is a list of results without images; expected COCO keypoints with images, "
             "annotations and categories, as `predict` writes them"
         )
@@ -78,7 +78,7 @@ def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
     found = [person for person in people if (person.scores > 0).any()]
     if not found:
         reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
-        raise InputError(f"prediction file {path} has no person with a keypoint of a score above 0{reasons}")
+        raise UserError(f"prediction file {path} has no person with a keypoint of a score above 0{reasons}")
     file.omissions.warn()
     return found
 
@@ -100,7 +100,7 @@ def _predicted(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> 
     return PredictedPerson(person.image.file_name, points, scores, score, person.image.size, upright)
 
 
-class PredictedKeypoints(UnlabelledDataset):
+class PredictedKeypoints(UnlabeledDataset):
     """Unlabeled images with keypoints that a tool predicted for them.
 
     A target set of this kind is learned from with ``adaptation.labels: predictions``. Each person of the set takes the
@@ -115,15 +115,15 @@ class PredictedKeypoints(UnlabelledDataset):
     """
 
     def __init__(self, dataset: Dataset, predictions: str, skeleton: str = "body16"):
-        if not isinstance(dataset, UnlabelledDataset):
+        if not isinstance(dataset, UnlabeledDataset):
             name = type(dataset).__name__
             fault = "has annotations" if isinstance(dataset, KeypointDataset) else "is not a set of unlabeled images"
-            raise InputError(
-                f"PredictedKeypoints wraps {name}, which {fault}; expected hamipose.data.Unlabelled with {name} as its "
+            raise UserError(
+                f"PredictedKeypoints wraps {name}, which {fault}; expected hamipose.data.Unlabeled with {name} as its "
                 "dataset, or hamipose.data.ImageFolder"
             )
-        if isinstance(dataset, Unlabelled) and isinstance(dataset.dataset, Prepared):
-            raise InputError(
+        if isinstance(dataset, Unlabeled) and isinstance(dataset.dataset, Prepared):
+            raise UserError(
                 "PredictedKeypoints wraps Prepared, whose pictures are crops of the original ones; expected the set "
                 "that it was prepared from"
             )
@@ -156,14 +156,14 @@ class PredictedKeypoints(UnlabelledDataset):
         """Read the file, and compare a few samples with it.
 
         Raises:
-            InputError: none of them has a prediction.
+            UserError: none of them has a prediction.
         """
         self.dataset.prepare()
         names = [next(iter(images))[0] for images in self._by_file.values()]
         places = np.unique(np.linspace(0, len(self.dataset) - 1, _LOOKED_AT).round().astype(int))
         samples = [self.dataset[int(i)] for i in places]
         if not any(self._people_in(sample.name) for sample in samples):
-            raise InputError(
+            raise UserError(
                 f"prediction file {self.predictions} has none of {len(samples)} images looked at, such as "
                 f"{samples[0].name}; it has {', '.join(names[:3])}. Give the predictions of this footage"
             )
@@ -208,7 +208,7 @@ class PredictedKeypoints(UnlabelledDataset):
         """Return the people predicted in the image of that sample.
 
         Raises:
-            InputError: the file name fits another image of the set just as well.
+            UserError: the file name fits another image of the set just as well.
         """
         for image in dict.fromkeys((name, picture_name(name))):
             candidates = self._by_file.get(PurePosixPath(image).name, [])
@@ -217,7 +217,7 @@ class PredictedKeypoints(UnlabelledDataset):
                 continue
             full, people = max(fitting, key=lambda candidate: len(PurePosixPath(candidate[0]).parts))
             if self._claimed.setdefault(full, image) != image:
-                raise InputError(
+                raise UserError(
                     f"{full} in {self.predictions} may be {self._claimed[full]} or {image}; expected file names with "
                     "enough of their folders to tell them apart"
                 )

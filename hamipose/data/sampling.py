@@ -17,10 +17,10 @@ from torch.utils.data import Dataset, Sampler
 
 from hamipose.data.base import ImageDataset
 from hamipose.data.views import View, Views, labels_in_view
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix
 from hamipose.io.image_file import UnreadableImage
-from hamipose.types import PredictedSample, Sample, SourceBatch, TargetBatch, TrainBatch, UnlabelledSample
+from hamipose.types import PredictedSample, Sample, SourceBatch, TargetBatch, TrainBatch, UnlabeledSample
 
 __all__ = ["Draw", "Pool", "StepSampler", "TrainStream", "collate_training", "quiet_worker"]
 
@@ -62,7 +62,7 @@ class StepSampler(Sampler[list[Draw]]):
         wants_source: Callable[[int], bool] | None = None,
     ):
         if batch_size % world:
-            raise InputError(f"batch_size is {batch_size}, which {world} processes cannot share evenly")
+            raise UserError(f"batch_size is {batch_size}, which {world} processes cannot share evenly")
         self.positions = range(rank * (batch_size // world), (rank + 1) * (batch_size // world))
         self.steps = steps
         self.first_step = first_step
@@ -79,7 +79,7 @@ class StepSampler(Sampler[list[Draw]]):
             yield [Draw(step, position, *wanted) for position in self.positions]
 
 
-S = TypeVar("S", bound=UnlabelledSample)
+S = TypeVar("S", bound=UnlabeledSample)
 
 
 class Pool(Generic[S]):
@@ -128,7 +128,7 @@ class Pool(Generic[S]):
             if substitutes is None:
                 substitutes = np.random.default_rng((self.seed, self.stream, number, 1))
             index = int(substitutes.integers(len(self)))
-        raise InputError(
+        raise UserError(
             f"{_ATTEMPTS} pictures in a row could not be read ({int(self.broken.sum())} of {len(self)} found broken so "
             f"far); check the folder of {type(self.datasets[0]).__name__}"
         )
@@ -174,7 +174,7 @@ class TrainStream(Dataset):
     def __init__(
         self,
         source: Pool[Sample],
-        target: Pool[UnlabelledSample] | None,
+        target: Pool[UnlabeledSample] | None,
         mirror: list[int],
         batch_size: int,
         size: int,
@@ -211,7 +211,7 @@ class TrainStream(Dataset):
         )
         return _Labelled(view.image, keypoints_px, visibility, sample.name, domain)
 
-    def _target(self, pool: Pool[UnlabelledSample], number: int) -> _Pair:
+    def _target(self, pool: Pool[UnlabeledSample], number: int) -> _Pair:
         sample = pool.read(number)
         rng = np.random.default_rng((self.seed, _TARGET, number))
         teacher_views = self.teacher_views
@@ -222,7 +222,7 @@ class TrainStream(Dataset):
         teacher = student if teacher_views is None else teacher_views.view(sample, self.size, rng, window)
         return _Pair(student, teacher, sample.name, self._predicted(sample))
 
-    def _predicted(self, sample: UnlabelledSample) -> _Predicted | None:
+    def _predicted(self, sample: UnlabeledSample) -> _Predicted | None:
         if not isinstance(sample, PredictedSample):
             return None
         crop = crop_matrix(sample.box_px, self.size, sample.rotation_deg)

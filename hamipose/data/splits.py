@@ -8,7 +8,7 @@ import random
 import numpy as np
 from jaxtyping import Int
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["PROTOCOLS", "drawn_again", "held_out_count", "named_protocol", "shuffled"]
 
@@ -23,10 +23,10 @@ def named_protocol(protocol: str) -> str:
     """The protocol itself.
 
     Raises:
-        InputError: there is none of that name.
+        UserError: there is none of that name.
     """
     if protocol not in PROTOCOLS:
-        raise InputError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+        raise UserError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     return protocol
 
 

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from hamipose.data.base import ImageDataset
 from hamipose.data.sampling import Pool
 from hamipose.data.views import Views
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["StylePairs"]
 
@@ -28,8 +28,8 @@ class StylePairs(Dataset):
 
     def __init__(
         self,
-        content: ImageDataset[UnlabelledSample],
-        style: ImageDataset[UnlabelledSample],
+        content: ImageDataset[UnlabeledSample],
+        style: ImageDataset[UnlabeledSample],
         batch_size: int,
         size: int,
         seed: int = 0,

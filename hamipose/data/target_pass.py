@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from hamipose.data.datamodule import DomainAdaptation
 from hamipose.data.evaluation_set import PlainCrops, ShareSampler, collate_evaluation
 from hamipose.io.image_file import UnreadableImage
-from hamipose.types import LabelledBatch
+from hamipose.types import LabeledBatch
 
 __all__ = ["whole_target"]
 
@@ -23,14 +23,14 @@ class _Readable(Dataset):
     def __len__(self) -> int:
         return self.chosen
 
-    def __getitem__(self, index: int) -> LabelledBatch:
+    def __getitem__(self, index: int) -> LabeledBatch:
         every = len(self.crops)
         index = index * every // self.chosen if index < self.chosen else index - self.chosen + every
         try:
             return self.crops[index]
         except UnreadableImage:
             size, keypoints = self.crops.size, self.crops.keypoints
-            return LabelledBatch(
+            return LabeledBatch(
                 image=torch.zeros(1, 3, size, size, dtype=torch.uint8),
                 keypoints_px=torch.zeros(1, keypoints, 2),
                 visibility=torch.zeros(1, keypoints, dtype=torch.long),
@@ -40,7 +40,7 @@ class _Readable(Dataset):
             )
 
 
-def whole_target(data: DomainAdaptation, rank: int, world: int, count: int | None = None) -> Iterator[LabelledBatch]:
+def whole_target(data: DomainAdaptation, rank: int, world: int, count: int | None = None) -> Iterator[LabeledBatch]:
     """This process's share of all target images, in batches without a single label.
 
     Args:

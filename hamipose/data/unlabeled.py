@@ -1,12 +1,12 @@
 """The one door through which a labeled set becomes a target of adaptation: its labels stay outside."""
 
-from hamipose.data.base import KeypointDataset, UnlabelledDataset
-from hamipose.types import UnlabelledSample
+from hamipose.data.base import KeypointDataset, UnlabeledDataset
+from hamipose.types import UnlabeledSample
 
-__all__ = ["Unlabelled", "unlabelled"]
+__all__ = ["Unlabeled", "unlabeled"]
 
 
-class Unlabelled(UnlabelledDataset):
+class Unlabeled(UnlabeledDataset):
     """The pictures and boxes of a labeled set.
 
     Args:
@@ -48,13 +48,13 @@ class Unlabelled(UnlabelledDataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> UnlabelledSample:
+    def __getitem__(self, index: int) -> UnlabeledSample:
         sample = self.dataset[index]
-        return UnlabelledSample(
+        return UnlabeledSample(
             sample.image, sample.box_px, sample.name, sample.reduction, rotation_deg=sample.rotation_deg
         )
 
 
-def unlabelled(dataset: KeypointDataset) -> UnlabelledDataset:
+def unlabeled(dataset: KeypointDataset) -> UnlabeledDataset:
     """`dataset` without its labels."""
-    return Unlabelled(dataset)
+    return Unlabeled(dataset)

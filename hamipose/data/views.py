@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, augment_matrix, compose, crop_matrix
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["PRESETS", "View", "Views", "Window", "labels_in_view", "named_views", "warp"]
 
@@ -48,7 +48,7 @@ class Views:
         jitter: strength of brightness, contrast and saturation changes.
         blur: largest standard deviation of a Gaussian blur, in pixels of a 256-pixel crop.
         noise: largest standard deviation of pixel noise, as a share of the full range; in half of the views.
-        grey: probability of losing all color.
+        gray: probability of losing all color.
         window_first: the window is cut before turning (UniFrame), not after (RegDA). Shear and zoom then come before
             the turn too, and student and teacher, if both are so, look through one and the same window.
     """
@@ -62,14 +62,14 @@ class Views:
     jitter: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
-    grey: float = 0.0
+    gray: float = 0.0
     window_first: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.crop_area <= 1:
-            raise InputError(f"crop_area of views is {self.crop_area}, expected a share in (0, 1]")
+            raise UserError(f"crop_area of views is {self.crop_area}, expected a share in (0, 1]")
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise InputError(f"scale of views is {self.scale}, expected lowest and highest, both above 0")
+            raise UserError(f"scale of views is {self.scale}, expected lowest and highest, both above 0")
 
     def sample_window(self, rng: np.random.Generator) -> Window:
         """A random window: of a share s² of the area, it is a zoom by 1/s and a shift that keeps it inside."""
@@ -111,8 +111,8 @@ class Views:
         if self.jitter > 0:
             around = (1 - self.jitter, 1 + self.jitter)
             steps.append(A.ColorJitter(brightness=around, contrast=around, saturation=around, hue=(0, 0), p=1.0))
-        if self.grey > 0:
-            steps.append(A.ToGray(p=self.grey))
+        if self.gray > 0:
+            steps.append(A.ToGray(p=self.gray))
         if self.blur > 0:
             largest = self.blur * size / 256
             steps.append(A.GaussianBlur(blur_limit=0, sigma_limit=(0.01, max(largest, 0.02)), p=1.0))
@@ -120,7 +120,7 @@ class Views:
             steps.append(A.GaussNoise(std_range=(0.0, self.noise), p=0.5))
         return A.Compose(steps) if steps else None
 
-    def view(self, sample: UnlabelledSample, size: int, rng: np.random.Generator, window: Window | None = None) -> View:
+    def view(self, sample: UnlabeledSample, size: int, rng: np.random.Generator, window: Window | None = None) -> View:
         """A random view of a sample, square, `size` pixels on a side; `window` as for :meth:`sample_matrix`."""
         matrix, mirrored = self.sample_matrix(size, rng, window)
         image = warp(sample.image, compose(matrix, crop_matrix(sample.box_px, size, sample.rotation_deg)), size)
@@ -208,8 +208,8 @@ PRESETS = {
     "uniframe": _UNIFRAME,
     "uniframe_hands": replace(_UNIFRAME, rotation_deg=180.0),
     # For a student whose teacher sees the plain crop: no warp between them, which would flatten the teacher's peaks.
-    "photometric": Views(jitter=0.4, blur=1.5, noise=0.06, grey=0.1),
-    "strong": replace(_REGDA, translate=0.05, mirror=0.5, scale=(0.75, 1.25), jitter=0.4, noise=0.06, grey=0.1),
+    "photometric": Views(jitter=0.4, blur=1.5, noise=0.06, gray=0.1),
+    "strong": replace(_REGDA, translate=0.05, mirror=0.5, scale=(0.75, 1.25), jitter=0.4, noise=0.06, gray=0.1),
 }
 
 
@@ -217,10 +217,10 @@ def named_views(views: Views | str) -> Views:
     """The preset of that name, or the object itself.
 
     Raises:
-        InputError: there is no such preset.
+        UserError: there is no such preset.
     """
     if isinstance(views, Views):
         return views
     if views not in PRESETS:
-        raise InputError(f"views are {views!r}, expected one of {', '.join(PRESETS)} or ranges of your own")
+        raise UserError(f"views are {views!r}, expected one of {', '.join(PRESETS)} or ranges of your own")
     return PRESETS[views]

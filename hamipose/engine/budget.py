@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Budget"]
 
@@ -26,4 +26,4 @@ class Budget:
     def __post_init__(self) -> None:
         for name, value, epochs in (("start", self.start, self.START_EPOCHS), ("steps", self.steps, self.EPOCHS)):
             if value < epochs or value % epochs:
-                raise InputError(f"{name} is {value}, expected a multiple of its {epochs} epochs")
+                raise UserError(f"{name} is {value}, expected a multiple of its {epochs} epochs")

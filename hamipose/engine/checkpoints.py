@@ -41,7 +41,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
             os.fsync(file.fileno())
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read a checkpoint on the CPU; nothing in it is executed, and an unreadable one raises `InputError`."""
+        """Read a checkpoint on the CPU; nothing in it is executed, and an unreadable one raises `UserError`."""
         return read_checkpoint_file(path)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["FiniteGuard", "check_weights"]
 
@@ -15,12 +15,12 @@ def check_weights(network: nn.Module, step: int) -> None:
     """Refuse to save weights that a gradient without a number has spoilt, though the loss was still one.
 
     Raises:
-        InputError: a parameter is NaN or infinite.
+        UserError: a parameter is NaN or infinite.
     """
     norms = torch._foreach_norm([p.detach() for p in network.parameters()])
     if not bool(torch.stack(norms).isfinite().all()):
         names = [name for name, parameter in network.named_parameters() if not bool(parameter.isfinite().all())]
-        raise InputError(
+        raise UserError(
             f"training stopped at step {step}: {names[0]} and {len(names) - 1} other parameters are no finite numbers; "
             "checkpoints saved so far are sound: go on from the last one with a lower learning rate or with "
             "training.clip_norm"
@@ -47,7 +47,7 @@ class FiniteGuard:
         """Take note of a step's scalars and of the samples they came from.
 
         Raises:
-            InputError: one of this step's (CPU) or of the last step's (GPU) is NaN or infinite.
+            UserError: one of this step's (CPU) or of the last step's (GPU) is NaN or infinite.
         """
         late = any(value.is_cuda for value in values.values())
         if late:
@@ -60,7 +60,7 @@ class FiniteGuard:
         """Look at all that was noted: before weights are saved or evaluated.
 
         Raises:
-            InputError: something is NaN or infinite.
+            UserError: something is NaN or infinite.
         """
         while self._pending:
             step, values, names = self._pending.pop(0)
@@ -68,7 +68,7 @@ class FiniteGuard:
             if not all(math.isfinite(value) for value in found.values()):
                 numbers = ", ".join(f"{name} = {value:g}" for name, value in found.items())
                 some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-                raise InputError(
+                raise UserError(
                     f"training stopped at step {step}: {numbers}, expected finite numbers; samples of this step: "
                     f"{some}; checkpoints saved so far are sound: go on from the last one with a lower learning rate "
                     "or with training.clip_norm"

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["epoch_steps", "new_optimizer", "parameter_groups", "total_steps"]
 
@@ -45,14 +45,14 @@ def parameter_groups(
         optimizer: makes the optimizer.
 
     Raises:
-        InputError: the factors do not name each part that has parameters.
+        UserError: the factors do not name each part that has parameters.
     """
     if factors is None:
         return list(network.parameters())
     parts = {name: list(part.parameters()) for name, part in network.named_children()}
     parts = {name: parameters for name, parameters in parts.items() if parameters}
     if set(factors) != set(parts):
-        raise InputError(
+        raise UserError(
             f"training.lr_factors names {', '.join(factors)}; expected each part of the network: {', '.join(parts)}"
         )
     # A group's learning rate has to be absolute: read what the optimizer would have used.
@@ -66,11 +66,11 @@ def new_optimizer(
     """An optimizer of all parameters, grouped as :func:`parameter_groups` does.
 
     Raises:
-        InputError: the factors do not name each part, or the optimizer refuses its options.
+        UserError: the factors do not name each part, or the optimizer refuses its options.
     """
     try:
         return make(parameter_groups(network, factors, make))
-    except InputError:
+    except UserError:
         raise
     except ValueError as error:
-        raise InputError(f"model.init_args.optimizer: {error}") from error
+        raise UserError(f"model.init_args.optimizer: {error}") from error

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch.optim import Optimizer
 
 from hamipose.engine.optimization import epoch_steps, total_steps
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["check_run", "optimizer_options", "resume", "run_record", "use_options"]
 
@@ -51,7 +51,7 @@ def resume(
     """Make a checkpoint resume with the options that are given, and say in a line what is new; see the two below.
 
     Raises:
-        InputError: options differ that cannot be changed in the middle of a run.
+        UserError: options differ that cannot be changed in the middle of a run.
     """
     check_run(checkpoint, module, start)
     changed = use_options(checkpoint, module, now, factor)
@@ -70,7 +70,7 @@ def check_run(checkpoint: dict[str, Any], module: LightningModule, start: Mappin
         start: as for :func:`run_record`.
 
     Raises:
-        InputError: an option differs that decided steps already taken, or there is nothing left to do.
+        UserError: an option differs that decided steps already taken, or there is nothing left to do.
     """
     trainer, step = module.trainer, checkpoint["global_step"]
     record = checkpoint.get("run", {})
@@ -80,26 +80,26 @@ def check_run(checkpoint: dict[str, Any], module: LightningModule, start: Mappin
         ("data.steps_per_epoch (with trainer.limit_train_batches)", record.get("steps_per_epoch"), per_epoch),
     ):
         if None not in (found, wanted) and found != wanted:
-            raise InputError(
+            raise UserError(
                 f"{option} is {wanted}, but the run in the checkpoint has {found} and is at step {step}; resume it "
                 f"with {found}, or {_NEW_RUN}"
             )
     for option, wanted_start in start.items():
         known = record.get("start", {})
         if option in known and not _same_file(known[option], wanted_start):
-            raise InputError(
+            raise UserError(
                 f"{option} is {_shown(wanted_start)}, but the run in the checkpoint began with {_shown(known[option])} "
                 f"and is at step {step}; resume it with {_shown(known[option])}, or without --ckpt_path begin anew"
             )
     if record.get("adapting") not in (None, _adapting(module, step)):
         before, now = ("adapted", "pretrains") if record["adapting"] else ("pretrained", "adapts")
-        raise InputError(
+        raise UserError(
             f"pretrain_steps differs: at step {step} the run in the checkpoint {before}, with these options it {now}; "
             f"resume it with its own pretrain_steps, or {_NEW_RUN}"
         )
     total = total_steps(trainer) if per_epoch is not None else float("inf")
     if step > total:
-        raise InputError(
+        raise UserError(
             f"the checkpoint is at step {step}, and trainer.max_epochs or trainer.max_steps ends the run at step "
             f"{total:.0f}; give a longer run, or `validate` the checkpoint"
         )
@@ -122,7 +122,7 @@ def use_options(
         What differs from the run in the checkpoint, a phrase each.
 
     Raises:
-        InputError: the optimizer is of another class, or has its parameters in other groups.
+        UserError: the optimizer is of another class, or has its parameters in other groups.
     """
     told: list[str] = []
     asked = optimizer_options(now)["groups"]
@@ -160,7 +160,7 @@ def _check_optimizer(saved: list[dict[str, Any]], recorded: dict[str, Any] | Non
         found = f"no {', '.join(sorted(missing))}"
     else:
         return
-    raise InputError(
+    raise UserError(
         f"the checkpoint's optimizer has {found}; expected {type(now).__name__} with groups of {expected}: "
         "give the config it was made with, or start a new run from its network with training.init_from"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hamipose.engine.metrics_file import read_run
 from hamipose.engine.provenance import revision
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import write_text
 from hamipose.io.json_file import read_list, read_record
 
@@ -138,7 +138,7 @@ def carry_out(runs: Sequence[Run], jobs: int = 1, call: Call = call, say: Callab
         say: told of each beginning and end.
 
     Raises:
-        InputError: a run's folder holds one of other options.
+        UserError: a run's folder holds one of other options.
     """
     ordered = waves(runs)
     for wave in ordered:
@@ -191,15 +191,15 @@ def agree(folder: Path, arguments: Sequence[str], option: str = "--runs") -> Non
         option: the caller's, which names another folder.
 
     Raises:
-        InputError: it was something else, or nothing says what.
+        UserError: it was something else, or nothing says what.
     """
     path = folder / "run.json"
     if not path.exists():
-        raise InputError(f"{folder} does not say what its runs were asked for; give another {option} or delete it")
+        raise UserError(f"{folder} does not say what its runs were asked for; give another {option} or delete it")
     found = read_record(path, "arguments")["arguments"]
     if found != list(arguments):
         here, there = (sorted(set(a) - set(b)) for a, b in ((arguments, found), (found, arguments)))
-        raise InputError(
+        raise UserError(
             f"{folder} holds a run with {' '.join(there) or 'fewer options'}, asked for is "
             f"{' '.join(here) or 'fewer options'}; give another {option} or delete the folder"
         )

@@ -6,7 +6,7 @@ from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from timm.layers import BatchNormAct2d, SyncBatchNormAct, convert_sync_batchnorm
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["SyncBatchNorm", "check_device", "keep_activations"]
 
@@ -42,7 +42,7 @@ def keep_activations(trainer: Trainer) -> None:
     """Let a trainer with ``sync_batchnorm`` convert by :class:`SyncBatchNorm`; for a module's ``setup``.
 
     Raises:
-        InputError: training is on CPUs.
+        UserError: training is on CPUs.
     """
     strategy = trainer.strategy
     if type(getattr(strategy, "_layer_sync", None)) is TorchSyncBatchNorm:  # only strategies of several processes
@@ -54,10 +54,10 @@ def check_device(device: torch.device) -> None:
     """Refuse CPUs, where torch cannot synchronize BatchNorm.
 
     Raises:
-        InputError: the device is a CPU.
+        UserError: the device is a CPU.
     """
     if device.type == "cpu":
-        raise InputError(
+        raise UserError(
             "trainer.sync_batchnorm is true and the run is on CPUs; torch synchronizes BatchNorm on GPUs only: "
             "leave the option out, or train on GPUs"
         )

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from hamipose.evaluation.scores import Scores
 from hamipose.models.encoding import Encoding
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.skeletons import Skeleton
-from hamipose.types import LabelledBatch
+from hamipose.types import LabeledBatch
 
 __all__ = ["Evaluation"]
 
@@ -40,7 +40,7 @@ class Evaluation:
         networks = list(networks)
         self._sets = [Scores(name, networks, skeleton, size, paper, encoding).to(device) for name in names]
 
-    def add(self, batch: LabelledBatch, number: int, networks: Mapping[str, nn.Module]) -> None:
+    def add(self, batch: LabeledBatch, number: int, networks: Mapping[str, nn.Module]) -> None:
         """Count a batch of one set.
 
         Args:
@@ -48,7 +48,7 @@ class Evaluation:
             number: of the set.
             networks: what is evaluated: normalized images → heatmaps.
         """
-        images = normalise(batch.image)
+        images = normalize(batch.image)
         for name, network in networks.items():
             self._sets[number].update(name, network(images).float(), batch.keypoints_px, batch.visibility)
 

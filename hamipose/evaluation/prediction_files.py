@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.coco import CocoPerson, read_coco
 from hamipose.io.coco_records import CocoCategory
 from hamipose.io.coco_values import Identifier
@@ -56,7 +56,7 @@ def read_predictions(
         categories: of the data set's annotation file, which tell a list of results the order of each category.
 
     Raises:
-        InputError: it is not such a file, or no person in it can be used.
+        UserError: it is not such a file, or no person in it can be used.
     """
     file = read_coco(path, "predictions")
     known = () if names is not None else categories
@@ -64,7 +64,7 @@ def read_predictions(
     people = file.people_with_keypoints(skeleton.keypoints, order, known, unlabeled=True)
     if not people:
         reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
-        raise InputError(
+        raise UserError(
             f"predictions {path} hold no people that can be used{reasons}; expected image_id, keypoints and score of "
             "each, and their order in the categories or by --keypoints"
         )
@@ -102,7 +102,7 @@ def matched(
         image_ids: id → picture of the data set's annotation file.
 
     Raises:
-        InputError: a picture has no prediction, or another number of people than the data set.
+        UserError: a picture has no prediction, or another number of people than the data set.
     """
     samples: dict[str, list[int]] = {}
     for position, name in enumerate(names):
@@ -118,7 +118,7 @@ def matched(
     lacking = [file for file in samples if file not in people]
     if lacking:
         unknown = f"; {strange} predictions are of images that it does not have" if strange else ""
-        raise InputError(
+        raise UserError(
             f"{len(lacking)} of {len(samples)} images have no prediction, {Path(lacking[0]).name} the first{unknown}; "
             "expected one for every image of the data set"
         )
@@ -128,7 +128,7 @@ def matched(
         if len(positions) == 1:
             own = [max(own, key=lambda person: person.score)]
         if len(own) != len(positions):
-            raise InputError(
+            raise UserError(
                 f"{Path(file).name} shows {len(positions)} labeled people and has {len(own)} predictions; "
                 "expected as many, in the same order"
             )
@@ -142,7 +142,7 @@ def _pictures(
     """Return the data set's picture of each id or name among the predictions.
 
     Raises:
-        InputError: a name could be several pictures.
+        UserError: a name could be several pictures.
     """
     wanted = list(dict.fromkeys(person.image for person in found))
     by_id = {key: image_ids[key] for key in wanted if key in image_ids} if image_ids is not None else {}
@@ -159,7 +159,7 @@ def _pictures(
     matches = match_pictures({key: key for key in rest}, files)
     if matches.ambiguous:
         name, several = next(iter(matches.ambiguous.items()))
-        raise InputError(f"the prediction for {shown(name)} could be of {' or '.join(several[:2])}; give their folders")
+        raise UserError(f"the prediction for {shown(name)} could be of {' or '.join(several[:2])}; give their folders")
     return {**result, **matches.found}
 
 
@@ -175,7 +175,7 @@ def in_frames(found: Sequence[Found], names: Sequence[str], turned: Sequence[boo
         source: the file of the predictions.
 
     Raises:
-        InputError: the predictions were made for a picture of another size.
+        UserError: the predictions were made for a picture of another size.
     """
     result = []
     for person, name, upright in zip(found, names, turned, strict=True):

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.views import labels_in_view
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.heatmaps import encode
 from hamipose.metrics import PCK, PaperPCK
@@ -40,7 +40,7 @@ def evaluate(
     Groups none of whose keypoints is labeled anywhere are left out.
 
     Raises:
-        InputError: no keypoint that counts in the headline is labeled, or protocol "paper" lacks a prediction for one,
+        UserError: no keypoint that counts in the headline is labeled, or protocol "paper" lacks a prediction for one,
             which it would count as −1.
     """
     skeleton = dataset.skeleton
@@ -48,7 +48,7 @@ def evaluate(
     absent = np.isnan(predicted_px).all((0, 2))
     lacking = [k for k in skeleton.all if absent[skeleton.index(k)]]
     if lacking and protocol == "paper":
-        raise InputError(f"the predictions lack {', '.join(lacking)}, which protocol paper averages; use strict")
+        raise UserError(f"the predictions lack {', '.join(lacking)}, which protocol paper averages; use strict")
     labeled = np.zeros(len(skeleton), bool)
     for first in range(0, len(dataset), _BATCH):
         found, truth, seen = [], [], []
@@ -64,9 +64,9 @@ def evaluate(
         if isinstance(metric, PCK):
             metric.update(predicted, keypoints_px, visible)
         else:
-            metric.update(encode(predicted, (size, size), quantise=True), keypoints_px, visible)
+            metric.update(encode(predicted, (size, size), quantize=True), keypoints_px, visible)
     if not any(labeled[skeleton.index(k)] for k in skeleton.all):
-        raise InputError(
+        raise UserError(
             f"no {', '.join(skeleton.all[:3])}, … of the {len(dataset)} people is labeled inside its crop: there is "
             "nothing to score; expected visibility 1 or 2 of keypoints that count"
         )

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from hamipose.engine.metrics_file import read_columns
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage, read_image
 from hamipose.io.json_file import read_record
 from hamipose.io.yaml_file import read_yaml
@@ -100,13 +100,13 @@ def write_run_page(folder: Path) -> Path:
         The page.
 
     Raises:
-        InputError: there is no metrics.csv, or nothing in it yet.
+        UserError: there is no metrics.csv, or nothing in it yet.
     """
     if not (folder / "metrics.csv").is_file():
-        raise InputError(f"{folder} holds no metrics.csv; expected the folder of a run with lightning's CSVLogger")
+        raise UserError(f"{folder} holds no metrics.csv; expected the folder of a run with lightning's CSVLogger")
     columns: dict[str, Column] = dict(read_columns(folder))
     if not columns:
-        raise InputError(f"{folder / 'metrics.csv'} holds no numbers; ask again when the run has written some")
+        raise UserError(f"{folder / 'metrics.csv'} holds no numbers; ask again when the run has written some")
     path = folder / "config.yaml"
     config = read_yaml(path, "config", "the options of a run") if path.is_file() else {}
     model = config.get("model")

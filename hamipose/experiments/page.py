@@ -7,7 +7,7 @@ from typing import Any
 from hamipose.engine.budget import Budget
 from hamipose.engine.provenance import machine, versions
 from hamipose.engine.runs import Run, finished, made_by, wall_seconds
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.experiments.plot import bars, lines
 from hamipose.experiments.rows import Plan, cell_label
 from hamipose.experiments.runs import Cell, Scale
@@ -109,7 +109,7 @@ def _counts(transfers: Sequence[Transfer], sets: Mapping[str, Mapping[str, Any]]
     for name in dict.fromkeys(t.name for t in transfers):
         try:
             found = [(role, kind, str(len(built))) for role, kind, built in named_sets(sets.get(name, {}))]
-        except (InputError, OSError):
+        except (UserError, OSError):
             found = [("all", "", "not at hand")]
         lines += [f"| {name} | {role} | {kind} | {count} |" for role, kind, count in found]
     return "\n".join(lines)

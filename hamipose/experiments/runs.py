@@ -12,7 +12,7 @@ from hamipose.config.paths import configs_folder
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe
 from hamipose.engine.runs import Run, given, shown
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.experiments.rows import Plan, Row
 from hamipose.experiments.transfers import Transfer, data_sets
 from hamipose.io.atomic_file import write_text
@@ -67,18 +67,18 @@ def compose(
         overrides: command line options handed to every run.
 
     Raises:
-        InputError: there is no row of a name in `only`, or no transfer of a name in `onto`.
+        UserError: there is no row of a name in `only`, or no transfer of a name in `onto`.
     """
     known = {name for row in plan.rows for name in _names(row, scale)}
     for name in only:
         if name.casefold() not in known:
-            raise InputError(f"no row is called {name}; expected some of {'; '.join(r.label for r in plan.rows)}")
+            raise UserError(f"no row is called {name}; expected some of {'; '.join(r.label for r in plan.rows)}")
     chosen = [row for row in plan.rows if not only or _names(row, scale) & {name.casefold() for name in only}]
     cells = []
     transfers = plan.small if scale == "small" else plan.paper
     for name in onto:
         if name not in {transfer.name for transfer in transfers}:
-            raise InputError(f"no transfer is called {name}; expected some of {', '.join(t.name for t in transfers)}")
+            raise UserError(f"no transfer is called {name}; expected some of {', '.join(t.name for t in transfers)}")
     for transfer in (transfer for transfer in transfers if not onto or transfer.name in onto):
         folders = transfer.missing(root)
         for row in chosen:

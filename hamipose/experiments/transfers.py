@@ -64,7 +64,7 @@ def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Role, class name and the set itself, built, of what :func:`data_sets` gives.
 
     Raises:
-        InputError: a set cannot be built.
+        UserError: a set cannot be built.
     """
     for role, spec in sets.items():
         group = {role: spec}
@@ -153,7 +153,7 @@ _AS_PUBLISHED = {
     "model.init_args.network.weights": "pretrained",
     "model.init_args.network.deconv_channels": "[256,256,256]",
     "model.init_args.training.sigma": "2.0",
-    "model.init_args.training.quantise": "true",
+    "model.init_args.training.quantize": "true",
     "model.init_args.training.paper_scores": "true",
     "data.image_size": "256",
     "data.batch_size": "32",

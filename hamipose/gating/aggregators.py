@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.gating import AlignmentGate, Evidence, Gate, OneGroup, decompose
 
 __all__ = ["AggregatorGate", "UnifiedAggregatorGate", "gramians", "weighting"]
@@ -36,13 +36,13 @@ def weighting(aggregator: str, options: dict[str, float] | None = None) -> Weigh
         options: its arguments.
 
     Raises:
-        InputError: torchjd (or what that aggregator needs besides) is not installed, has no such aggregator, or one
+        UserError: torchjd (or what that aggregator needs besides) is not installed, has no such aggregator, or one
             that keeps a memory of past batches, which a gate has no place for.
     """
     try:
         library = importlib.import_module("torchjd.aggregation")
     except ImportError:
-        raise InputError(
+        raise UserError(
             f'the gate {aggregator} comes from torchjd, which is not installed; pip install "hamipose[torchjd]", or '
             "take a gate of hamipose.gating"
         ) from None
@@ -52,14 +52,14 @@ def weighting(aggregator: str, options: dict[str, float] | None = None) -> Weigh
     for name in ("", "Random"):
         usable.pop(name, None)
     if aggregator not in usable:
-        raise InputError(
+        raise UserError(
             f"aggregator is {aggregator!r}, expected one of torchjd's that weigh gradients and remember nothing: "
             + ", ".join(sorted(usable))
         )
     try:
         return usable[aggregator](**(options or {}))
     except (ImportError, TypeError, ValueError) as error:
-        raise InputError(f"aggregator {aggregator} with options {options}: {' '.join(str(error).split())}") from None
+        raise UserError(f"aggregator {aggregator} with options {options}: {' '.join(str(error).split())}") from None
 
 
 @torch.no_grad()

@@ -66,9 +66,9 @@ def decompose(
         ρ and a. Both are 0 where a gradient is zero: nothing conflicts, nothing is projected.
     """
     # Rows are brought to size 1 first, so that no square under- or overflows in single precision.
-    source, source_scale = _normalised(source)
-    target, target_scale = _normalised(target)
-    metric = 1.0 if inverse_metric is None else _normalised(inverse_metric)[0]
+    source, source_scale = _normalized(source)
+    target, target_scale = _normalized(target)
+    metric = 1.0 if inverse_metric is None else _normalized(inverse_metric)[0]
     ss, tt, st = ((metric * a * b).sum(-1) for a, b in ((source, source), (target, target), (source, target)))
     zero = (ss == 0) | (tt == 0)
     cosine = torch.where(zero, 0.0, st / (ss.sqrt() * tt.sqrt())).clamp(-1, 1)
@@ -76,7 +76,7 @@ def decompose(
     return cosine, projection
 
 
-def _normalised(rows: Tensor) -> tuple[Tensor, Tensor]:
+def _normalized(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Rows divided by their largest magnitude, and that magnitude; rows of zeros by 1."""
     rows = at_least_single(rows)
     largest = rows.abs().amax(-1)

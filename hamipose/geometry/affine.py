@@ -72,8 +72,8 @@ def crop_matrix(box_px: Float[np.ndarray, "4"], size: int, rotation_deg: float =
         raise ValueError(f"a box of {width} × {height} px has no area: expected left, top, width, height")
     turn = np.deg2rad(-rotation_deg)
     linear = size / max(width, height) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    centre = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
-    return np.column_stack([linear, (size - 1) / 2 - linear @ centre])
+    center = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
+    return np.column_stack([linear, (size - 1) / 2 - linear @ center])
 
 
 def crop_box(matrix: Float[np.ndarray, "2 3"], size: int) -> tuple[Float[np.ndarray, "4"], float]:
@@ -131,8 +131,8 @@ def augment_matrix(
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     shear = np.array([[1.0, np.tan(shear_x)], [np.tan(shear_y), 1.0]])
     linear = rotation @ shear @ np.diag([-scale if mirror else scale, scale])
-    centre = np.full(2, (size - 1) / 2)
-    return np.column_stack([linear, centre + np.asarray(translate_frac) * size - linear @ centre])
+    center = np.full(2, (size - 1) / 2)
+    return np.column_stack([linear, center + np.asarray(translate_frac) * size - linear @ center])
 
 
 def warp_images(

@@ -6,7 +6,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["compile_kernels", "start_warp"]
 
@@ -16,7 +16,7 @@ def start_warp() -> Any:
     """The module `warp`, ready. Its greeting and its remark that a machine has no GPU are kept off the terminal.
 
     Raises:
-        InputError: its folder for compiled kernels cannot be written to.
+        UserError: its folder for compiled kernels cannot be written to.
     """
     import warp
 
@@ -28,7 +28,7 @@ def start_warp() -> Any:
     try:
         warp.init()
     except OSError as error:
-        raise InputError(
+        raise UserError(
             f"{error.filename}: {error.strerror}: expected a folder that warp can write its compiled kernels to; "
             "name one in the environment variable WARP_CACHE_PATH"
         ) from error

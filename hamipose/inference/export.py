@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.heatmaps import offset_px
 from hamipose.inference.predictor import Predictor
 from hamipose.io.atomic_file import whole_file
 from hamipose.models.network import PoseNetwork
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.pretrained.interface import PersonNetwork
 
 __all__ = ["Exported", "export_onnx", "largest_difference"]
@@ -36,7 +36,7 @@ class Exported(nn.Module):
 
     def forward(self, image: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch keypoint h w"]:
         """RGB crops → one heatmap a keypoint."""
-        return self.network(normalise(image))
+        return self.network(normalize(image))
 
 
 def _runtime() -> Any:
@@ -45,7 +45,7 @@ def _runtime() -> Any:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise InputError(f"export wants {error.name}, which is not installed: pip install 'hamipose[export]'") from None
+        raise UserError(f"export wants {error.name}, which is not installed: pip install 'hamipose[export]'") from None
     return onnxruntime
 
 
@@ -101,12 +101,12 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
         The larger of the two differences.
 
     Raises:
-        InputError: a package is missing, torch cannot write operators of that version, or the file does not compute
+        UserError: a package is missing, torch cannot write operators of that version, or the file does not compute
             what the model does; no file is written then, and an existing one remains as it was.
     """
     _runtime()
     if model.info.architecture in ("onnx", "vitpose"):
-        raise InputError(f"{model.info.backbone} is used from its own file and cannot be exported; use that file")
+        raise UserError(f"{model.info.backbone} is used from its own file and cannot be exported; use that file")
     network = Exported(model.network.cpu().eval())
     model.device = torch.device("cpu")
     with whole_file(path) as beside:
@@ -133,7 +133,7 @@ def _described_and_checked(model: Predictor, path: Path, opset: int, tolerance: 
     written = onnx.load(str(path))
     version = next(each.version for each in written.opset_import if each.domain in ("", "ai.onnx"))
     if version != opset:
-        raise InputError(
+        raise UserError(
             f"opset is {opset}, of which version the network's operators could not be written; {version} can be had"
         )
     stride, offset = PoseNetwork.stride, offset_px(PoseNetwork.stride, model.info.quantized)
@@ -160,7 +160,7 @@ def _described_and_checked(model: Predictor, path: Path, opset: int, tolerance: 
     onnx.save(written, str(path))
     difference = max(largest_difference(model, path, batch) for batch in (1, 3))
     if not difference <= tolerance:
-        raise InputError(
+        raise UserError(
             f"the exported network differs from the model by {difference:.2g} of its largest heatmap value, more than "
             f"{tolerance:g}; no file was written"
         )

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.data.base import UnlabelledDataset
+from hamipose.data.base import UnlabeledDataset
 from hamipose.data.datasets.footage.boxes import BoxedFrames, BoxedPeople
 from hamipose.data.datasets.footage.images import ImageFolder, OnePicture
 from hamipose.data.datasets.footage.video import Video
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_box
 from hamipose.io.image_file import UnreadableImage
 from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["Footage", "open_footage"]
 
@@ -36,19 +36,19 @@ class Footage:
         again: gives the samples once more, from the first on; None for a webcam.
     """
 
-    samples: Iterator[UnlabelledSample]
+    samples: Iterator[UnlabeledSample]
     count: int | None
     moving: bool
     unreadable: list[str]
     rate: float = 25.0
-    again: Callable[[], Iterator[UnlabelledSample]] | None = None
+    again: Callable[[], Iterator[UnlabeledSample]] | None = None
 
 
-def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabelledSample:
-    return UnlabelledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
+def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabeledSample:
+    return UnlabeledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
 
 
-def _readable(dataset: UnlabelledDataset, unreadable: list[str]) -> Iterator[UnlabelledSample]:
+def _readable(dataset: UnlabeledDataset, unreadable: list[str]) -> Iterator[UnlabeledSample]:
     for index in range(len(dataset)):
         try:
             yield dataset[index]
@@ -56,10 +56,10 @@ def _readable(dataset: UnlabelledDataset, unreadable: list[str]) -> Iterator[Unl
             unreadable.append(str(error))
 
 
-def _webcam(number: int) -> Iterator[UnlabelledSample]:
+def _webcam(number: int) -> Iterator[UnlabeledSample]:
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
-        raise InputError(f"webcam {number} cannot be opened; check that there is one and that no other program uses it")
+        raise UserError(f"webcam {number} cannot be opened; check that there is one and that no other program uses it")
     try:
         shown = 0
         while (frame := capture.read()[1]) is not None:
@@ -85,25 +85,25 @@ def open_footage(
         whole: also show pictures of the file of boxes in which it has no person, each as a whole.
 
     Raises:
-        InputError: there is no such thing, boxes are given for a webcam, or `every` or `limit` is below 1.
+        UserError: there is no such thing, boxes are given for a webcam, or `every` or `limit` is below 1.
     """
     for name, value in (("every", every), ("limit", limit)):
         if value is not None and value < 1:
-            raise InputError(f"{name} is {value}, expected at least 1")
+            raise UserError(f"{name} is {value}, expected at least 1")
     unreadable: list[str] = []
     path = Path(source)
     moving, count, rate = False, None, 25.0
-    samples: Iterator[UnlabelledSample]
-    again: Callable[[], Iterator[UnlabelledSample]] | None = None
+    samples: Iterator[UnlabeledSample]
+    again: Callable[[], Iterator[UnlabeledSample]] | None = None
     if source == "webcam" or source.startswith("webcam:"):
         number = source.partition(":")[2] or "0"
         if not number.isdigit():
-            raise InputError(f"input is {source!r}, expected webcam or webcam:NUMBER")
+            raise UserError(f"input is {source!r}, expected webcam or webcam:NUMBER")
         if boxes is not None:
-            raise InputError(f"boxes are given for {source}, whose pictures are not known yet; give --detector instead")
+            raise UserError(f"boxes are given for {source}, whose pictures are not known yet; give --detector instead")
         moving, samples = True, islice(_webcam(int(number)), 0, None, every)
     else:
-        dataset: UnlabelledDataset
+        dataset: UnlabeledDataset
         if path.is_dir():
             dataset = ImageFolder(source) if boxes is None else BoxedPeople(source, boxes, whole=whole)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
@@ -118,21 +118,21 @@ def open_footage(
             )
         else:
             if path.exists() and (reason := unread_reason(path)) is not None:
-                raise InputError(f"input {source}: {reason}")
+                raise UserError(f"input {source}: {reason}")
             kind = "does not exist" if not path.exists() else "is neither a picture nor a video"
-            raise InputError(
+            raise UserError(
                 f"input {source} {kind}; expected a folder of pictures, a picture ({', '.join(IMAGE_SUFFIXES)}), "
                 f"a video ({', '.join(VIDEO_SUFFIXES)}) or webcam"
             )
         if not path.exists():
-            raise InputError(f"input {source} does not exist; give a picture, a folder of pictures or a video")
+            raise UserError(f"input {source} does not exist; give a picture, a folder of pictures or a video")
         dataset.prepare()
         unreadable += dataset.left_out_lines()
         if isinstance(dataset, Video | BoxedFrames):
             rate = dataset.rate
         step = 1 if moving else every
 
-        def again() -> Iterator[UnlabelledSample]:
+        def again() -> Iterator[UnlabeledSample]:
             return islice(_readable(dataset, []), 0, None if limit is None else limit * step, step)
 
         samples = islice(_readable(dataset, unreadable), 0, None, step)

@@ -11,14 +11,14 @@ import numpy as np
 
 from hamipose.data.datasets.footage.boxes import boxes_content
 from hamipose.data.datasets.footage.images import ImageFolder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box
 from hamipose.inference.footage import open_footage
 from hamipose.io.coco import CocoFile, read_coco
 from hamipose.models.blazepose_detector import blazepose_detector
 from hamipose.models.person_detection import PersonDetector, torchvision_detector
 from hamipose.models.pretrained.catalog import BLAZEPOSE, DETECTOR, cached
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["FoundPeople", "LivePeople", "Notes", "find_people", "listing", "open_detector"]
 
@@ -37,11 +37,11 @@ def open_detector(given: str, least: float | None = None, device: str | None = N
         device: torch's name of a device; the first GPU if there is one where not given. MediaPipe's runs on processors.
 
     Raises:
-        InputError: there is no such detector, its weights cannot be had, or a package is missing.
+        UserError: there is no such detector, its weights cannot be had, or a package is missing.
     """
     least = 0.5 if least is None else least
     if not 0 < least < 1:
-        raise InputError(f"the lowest score of a detected person is {least:g}, expected a number between 0 and 1")
+        raise UserError(f"the lowest score of a detected person is {least:g}, expected a number between 0 and 1")
     if given in (BLAZEPOSE.name, DETECTOR) and not Path(given).exists():
         folder = cached(DETECTOR)
         assert folder is not None, "the catalog has it"
@@ -126,14 +126,14 @@ def _before(path: Path, about: dict[str, Any], fixed: bool) -> CocoFile | None:
     try:
         file = read_coco(path, "box file")
         found = {name: file.info[name] for name in _SAME}
-    except (InputError, KeyError):
-        raise InputError(f"{path} is not a file of boxes that a detector's search left here; move it away") from None
+    except (UserError, KeyError):
+        raise UserError(f"{path} is not a file of boxes that a detector's search left here; move it away") from None
     asked = {name: about[name] for name in _SAME}
     if found == asked and file.images is not None:
         return file
     if fixed:
         was, now = (", ".join(f"{k} {v}" for k, v in each.items()) for each in (found, asked))
-        raise InputError(f"{path} was {was}; asked for is {now}: write to another folder, or remove the file")
+        raise UserError(f"{path} was {was}; asked for is {now}: write to another folder, or remove the file")
     return None
 
 
@@ -177,7 +177,7 @@ def find_people(
         progress: is told how many pictures were looked at, of how many.
 
     Raises:
-        InputError: nothing can be read, `path` is something else, or no person is found and `required`.
+        UserError: nothing can be read, `path` is something else, or no person is found and `required`.
     """
     footage = open_footage(source, every=every, limit=limit)
     about = {
@@ -225,9 +225,9 @@ def find_people(
     for name in pictures:
         summary.count(len(people[name]))
     if not summary.pictures:
-        raise InputError(f"nothing in {source} could be read; give a folder of pictures, a picture or a video")
+        raise UserError(f"nothing in {source} could be read; give a folder of pictures, a picture or a video")
     if not summary.people and required:
-        raise InputError(
+        raise UserError(
             f"{detector.name} found no person in {summary.pictures} pictures of {source}; give another detector, a "
             "lower --detector-least, or --boxes"
         )
@@ -248,7 +248,7 @@ class LivePeople:
 
     def __init__(
         self,
-        samples: Iterable[UnlabelledSample],
+        samples: Iterable[UnlabeledSample],
         detector: PersonDetector,
         margin: float = 1.25,
         *,
@@ -262,7 +262,7 @@ class LivePeople:
         self._turned = turned
         self._whole = whole
 
-    def __iter__(self) -> Iterator[UnlabelledSample]:
+    def __iter__(self) -> Iterator[UnlabeledSample]:
         for sample in self._samples:
             if self._turned:
                 people = self._detector.crops(sample.image, self._margin)
@@ -274,7 +274,7 @@ class LivePeople:
             if self._whole and not len(people):
                 yield replace(sample, name=f"{sample.name}#0")
             for number, person in enumerate(people):
-                yield UnlabelledSample(
+                yield UnlabeledSample(
                     image=sample.image,
                     box_px=person[:4].astype(np.float32),
                     name=f"{sample.name}#{number}",

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from hamipose.data.views import warp
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.prediction_writer import region_px
 from hamipose.geometry.affine import apply_points, crop_box, crop_matrix, invert, upright_box
 from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
@@ -21,12 +21,12 @@ from hamipose.io.image_file import read_image
 from hamipose.io.yaml_file import read_yaml
 from hamipose.models.checkpoint import evaluated, model_info, read_checkpoint
 from hamipose.models.model_io import ModelInfo, open_folder
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.pretrained.interface import PersonNetwork, Start
 from hamipose.models.pretrained.loading import open_default, open_pretrained, with_skeleton
 from hamipose.models.to_device import moved
 from hamipose.skeletons import HAND21, Skeleton
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["Prediction", "Predictor", "load"]
 
@@ -60,7 +60,7 @@ _CLOSER, _SURE = 1.4, 0.1
 
 
 def _crops(
-    batch: list[UnlabelledSample], matrices: Float[np.ndarray, "batch 2 3"], size: int
+    batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"], size: int
 ) -> UInt8[Tensor, "batch 3 size size"]:
     crops = np.stack([warp(s.image, m, size) for s, m in zip(batch, matrices, strict=True)])
     return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
@@ -77,7 +77,7 @@ class Predictor:
             one: alignment points, for networks that have them, else keypoints. The network's own number if None.
 
     Raises:
-        InputError: there is no such device, `passes` is below 1, or the network is pretrained and takes no crops of
+        UserError: there is no such device, `passes` is below 1, or the network is pretrained and takes no crops of
             that size.
     """
 
@@ -86,13 +86,13 @@ class Predictor:
         self.network = network
         self.device = moved(network, device)
         if isinstance(network, PersonNetwork) and info.image_size != network.image_size:
-            raise InputError(
+            raise UserError(
                 f"image_size is {info.image_size}; {info.backbone} takes crops of {network.image_size} px alone"
             )
         own = network.passes if isinstance(network, PersonNetwork) else 1
         self.passes = own if passes is None else passes
         if self.passes < 1:
-            raise InputError(f"passes is {passes}, expected at least 1")
+            raise UserError(f"passes is {passes}, expected at least 1")
 
     @property
     def skeleton(self) -> Skeleton:
@@ -112,7 +112,7 @@ class Predictor:
     @torch.inference_mode()
     def heatmaps(self, crops: UInt8[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch keypoint h w"]:
         """Of square crops."""
-        return self.network(normalise(crops.to(self.device))).float()
+        return self.network(normalize(crops.to(self.device))).float()
 
     def decode(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
@@ -120,7 +120,7 @@ class Predictor:
         """Return keypoints in pixels of the crops, and confidences: the inverse of how the targets were encoded."""
         if isinstance(self.network, PersonNetwork):
             return self.network.decode(heatmaps)
-        return decode(heatmaps, quantise=self.info.quantized)
+        return decode(heatmaps, quantize=self.info.quantized)
 
     @torch.inference_mode()
     def _look(
@@ -130,13 +130,13 @@ class Predictor:
     ]:
         """Keypoints in pixels of the crops, confidences, and the heatmaps that they come from; None without such."""
         if isinstance(self.network, PersonNetwork) and not self.network.has_heatmaps:
-            points, confidence = self.network.locate(normalise(crops.to(self.device)))
+            points, confidence = self.network.locate(normalize(crops.to(self.device)))
             return points.cpu(), confidence.cpu(), None
         maps = self.heatmaps(crops).cpu()
         return *self.decode(maps), maps
 
     def stream(
-        self, samples: Iterable[UnlabelledSample], *, batch_size: int = 16, heatmaps: bool = False
+        self, samples: Iterable[UnlabeledSample], *, batch_size: int = 16, heatmaps: bool = False
     ) -> Iterator[Prediction]:
         """What is found in each sample, in their order, a batch at a time: nothing else is kept in memory.
 
@@ -146,7 +146,7 @@ class Predictor:
             heatmaps: keep them in what is found.
         """
         if heatmaps and isinstance(self.network, PersonNetwork) and not self.network.has_heatmaps:
-            raise InputError(f"heatmaps are asked for; {self.info.backbone} gives keypoints alone")
+            raise UserError(f"heatmaps are asked for; {self.info.backbone} gives keypoints alone")
         size = self.info.image_size
         rest = iter(samples)
         while batch := list(islice(rest, batch_size)):
@@ -170,7 +170,7 @@ class Predictor:
             box = np.array([left, top, side, side], np.float32)
         return crop_matrix(box, self.info.image_size, rotation_deg)
 
-    def aligned(self, samples: Iterable[UnlabelledSample], *, batch_size: int = 16) -> Iterator[UnlabelledSample]:
+    def aligned(self, samples: Iterable[UnlabeledSample], *, batch_size: int = 16) -> Iterator[UnlabeledSample]:
         """Give samples the box and the turn of the crop that their keypoints are read from, after all passes.
 
         Args:
@@ -188,13 +188,13 @@ class Predictor:
 
     @torch.inference_mode()
     def _closer(
-        self, batch: list[UnlabelledSample], matrices: Float[np.ndarray, "batch 2 3"]
+        self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"]
     ) -> Float[np.ndarray, "batch 2 3"]:
         """The crops that follow from a pass; the same as before if what it found makes no sense."""
         crops, back = _crops(batch, matrices, self.info.image_size), invert(matrices)
         boxes: list[tuple[Float[np.ndarray, "4"], float] | None] = []
         if isinstance(self.network, PersonNetwork) and self.upright:
-            pairs = self.network.alignment(normalise(crops.to(self.device))).cpu().numpy().astype(float)
+            pairs = self.network.alignment(normalize(crops.to(self.device))).cpu().numpy().astype(float)
             for middle, above in apply_points(back, pairs):
                 boxes.append(upright_box(middle, above, self.network.box_margin))
         else:
@@ -231,18 +231,18 @@ class Predictor:
             heatmaps: keep them in what is found.
 
         Raises:
-            InputError: a picture cannot be read, is no RGB image, or boxes do not fit their number or have no area.
+            UserError: a picture cannot be read, is no RGB image, or boxes do not fit their number or have no area.
         """
         several: list[Any] = list(images) if isinstance(images, (list, tuple)) else [images]
         if boxes_px is not None and len(boxes_px) != len(several):
-            raise InputError(f"boxes_px has {len(boxes_px)} boxes for {len(several)} images; expected one each")
+            raise UserError(f"boxes_px has {len(boxes_px)} boxes for {len(several)} images; expected one each")
 
-        def samples() -> Iterator[UnlabelledSample]:
+        def samples() -> Iterator[UnlabeledSample]:
             for number, image in enumerate(several):
                 name = f"image {number}" if isinstance(image, np.ndarray) else str(image)
                 pixels = image if isinstance(image, np.ndarray) else read_image(image, upright=True)
                 if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
-                    raise InputError(
+                    raise UserError(
                         f"{name} is an array of {pixels.dtype} and shape {pixels.shape}, expected uint8 RGB, "
                         "height x width x 3"
                     )
@@ -250,8 +250,8 @@ class Predictor:
                 if boxes_px is not None:
                     box = np.asarray(boxes_px[number], np.float32)
                     if box.shape != (4,) or not (box[2:] > 0).all():
-                        raise InputError(f"box of {name} is {boxes_px[number]}, expected left, top, width, height > 0")
-                yield UnlabelledSample(image=pixels, box_px=box, name=name)
+                        raise UserError(f"box of {name} is {boxes_px[number]}, expected left, top, width, height > 0")
+                yield UnlabeledSample(image=pixels, box_px=box, name=name)
 
         return list(self.stream(samples(), batch_size=batch_size, heatmaps=heatmaps))
 
@@ -290,10 +290,10 @@ def load(
         passes: see :class:`Predictor`.
 
     Raises:
-        InputError: it is missing, damaged, does not say what it was trained on, or cannot take crops of that size.
+        UserError: it is missing, damaged, does not say what it was trained on, or cannot take crops of that size.
     """
     if image_size is not None and image_size < 1:
-        raise InputError(f"image_size is {image_size}, expected a side in pixels, at least 1")
+        raise UserError(f"image_size is {image_size}, expected a side in pixels, at least 1")
     pretrained = open_default(skeleton) if path is None else open_pretrained(path, skeleton)
     if pretrained is not None:
         network, info = pretrained
@@ -304,7 +304,7 @@ def load(
         if skeleton is not None and isinstance(model.network, Start):
             model.network, model.info = with_skeleton(model.network, model.info, skeleton)
         elif skeleton is not None:
-            raise InputError(
+            raise UserError(
                 f"skeleton is given for {path}; a model that `fit` or `adapt` made has the one it was made with"
             )
     if image_size is not None:
@@ -322,8 +322,8 @@ def _opened(path: Path, device: str | None, image_size: int | None, passes: int 
     checkpoint = read_checkpoint(path)
     size = image_size or checkpoint.get("image_size") or _beside(path, "data", "image_size")
     if not isinstance(size, int) or not 0 < size <= 2**14:
-        raise InputError(f"checkpoint {path} does not say what size its images had; give image_size (--size)")
+        raise UserError(f"checkpoint {path} does not say what size its images had; give image_size (--size)")
     # Checkpoints of earlier versions do not say how their targets were encoded: the run's config does, or the default.
-    quantized = _beside(path, "model", "init_args", "training", "quantise") is True
+    quantized = _beside(path, "model", "init_args", "training", "quantize") is True
     info = model_info(checkpoint, int(size), quantized)
     return Predictor(evaluated(checkpoint, info), info, device, passes)

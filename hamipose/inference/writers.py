@@ -15,7 +15,7 @@ from hamipose.io.image_file import write_image
 from hamipose.io.overlay_paths import drawn_path
 from hamipose.io.video_writer import VideoFile
 from hamipose.skeletons import Skeleton
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 from hamipose.viz.drawing import draw_keypoints
 
 __all__ = ["Overlays", "write_coco", "write_csv", "write_heatmaps"]
@@ -75,7 +75,7 @@ class Overlays:
         if self._video is not None:
             self._video.__exit__(*error)
 
-    def add_found(self, samples: Iterable[UnlabelledSample], found: Iterable[Prediction]) -> None:
+    def add_found(self, samples: Iterable[UnlabeledSample], found: Iterable[Prediction]) -> None:
         """Draw people that were found before, on samples that are read again.
 
         Args:
@@ -92,7 +92,7 @@ class Overlays:
             for person in pictures.pop(sample.name, []) if own is None else [own]:
                 self.add(sample, person)
 
-    def add(self, sample: UnlabelledSample, person: Prediction) -> None:
+    def add(self, sample: UnlabeledSample, person: Prediction) -> None:
         """Draw one person; people of one picture come one after the other."""
         picture = picture_name(person.name)
         if picture != self._name:

@@ -12,6 +12,6 @@ def read_checkpoint_file(path: str | Path) -> Any:
     """Return what a checkpoint file holds, on the CPU; nothing in it is executed.
 
     Raises:
-        InputError: it is missing, damaged or something else.
+        UserError: it is missing, damaged or something else.
     """
     return read_tensor_file(path, "checkpoint", "give a file that `fit` saved")

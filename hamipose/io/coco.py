@@ -3,7 +3,7 @@
 A file is either an object with ``images``, ``annotations`` and ``categories`` (COCO's annotation format), or a list of
 results with ``image_id``. Records that cannot be used are skipped, and counted and named in
 :attr:`CocoFile.omissions`, which every caller reports. What makes the whole file unusable or ambiguous is an
-:class:`InputError`.
+:class:`UserError`.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.coco_records import CocoCategory, CocoImage, CocoPerson, read_categories, read_images
 from hamipose.io.coco_values import Identifier, Rows, ThirdNumbers, as_box, as_number, as_rows, identifier
 from hamipose.io.json_file import read_json, shown
@@ -136,7 +136,7 @@ class CocoFile:
             unlabeled: keep people none of whose keypoints is labeled or found, but has a position.
 
         Raises:
-            InputError: the file has no category with keypoints that are wanted.
+            UserError: the file has no category with keypoints that are wanted.
         """
         spoilt = not self.categories and self.omissions.count("category") > 0
         listed = self.categories or ([] if spoilt else list(categories))
@@ -198,12 +198,12 @@ class CocoFile:
             return useful
         if named:
             written = [shown(name)[1:-1] for category in named for name in category.written]
-            raise InputError(
+            raise UserError(
                 f"{self.path} has keypoints {', '.join(written[:4])}…, none of which can be used here; expected some "
                 f"of {', '.join(list(wanted)[:4])}…"
             )
         skipped = f" (skipped {self.omissions.reasons()})" if self.omissions.skipped else ""
-        raise InputError(f"{self.path} names no keypoints in its categories{skipped}; expected {_EXPECTED}")
+        raise UserError(f"{self.path} names no keypoints in its categories{skipped}; expected {_EXPECTED}")
 
     def people_with_boxes(self) -> list[CocoPerson]:
         """Return the people that have a box; other categories and crowds are skipped."""
@@ -230,14 +230,14 @@ class CocoFile:
         """Return the ids of the categories that are people; None where all are.
 
         Raises:
-            InputError: there are several categories, and none is called person or has keypoints.
+            UserError: there are several categories, and none is called person or has keypoints.
         """
         if self.categories:
             by_name = {c.id for c in self.categories if c.is_person}
             found = by_name or {c.id for c in self.categories if c.keypoints}
             if not found and len(self.categories) > 1:
                 names = ", ".join(shown(c.name)[1:-1] for c in self.categories[:5])
-                raise InputError(f"{self.path} has categories {names}; expected one called person")
+                raise UserError(f"{self.path} has categories {names}; expected one called person")
             return found or {self.categories[0].id}
         ids = {identifier(r.get("category_id")) for r in self._records if isinstance(r, dict)}
         if len(ids) < 2:
@@ -246,7 +246,7 @@ class CocoFile:
             if person in ids:
                 return {person}
         some = ", ".join(shown(i) for i in list(ids)[:5])
-        raise InputError(f"{self.path} has category_id {some} and no categories; expected 1 for people")
+        raise UserError(f"{self.path} has category_id {some} and no categories; expected 1 for people")
 
 
 def _lookup(record: dict[str, Any], listed: Sequence[CocoCategory]) -> CocoCategory | None:
@@ -280,14 +280,14 @@ def read_coco(path: str | Path, what: str = "annotation file", content: Any = No
         content: of the file, where it was read before.
 
     Raises:
-        InputError: it cannot be read, is in another format, or two of its images have one id.
+        UserError: it cannot be read, is in another format, or two of its images have one id.
     """
     path = Path(path)
     content = read_json(path, _EXPECTED, what) if content is None else content
     if isinstance(content, dict):
         lacking = [part for part in ("images", "annotations") if not isinstance(content.get(part), list)]
         if lacking:
-            raise InputError(f"{what} {path} lacks {' and '.join(lacking)} (as lists); expected {_EXPECTED}")
+            raise UserError(f"{what} {path} lacks {' and '.join(lacking)} (as lists); expected {_EXPECTED}")
     elif not isinstance(content, list):
-        raise InputError(f"{what} {path} holds {shown(content)}; expected {_EXPECTED}, or a list of results")
+        raise UserError(f"{what} {path} holds {shown(content)}; expected {_EXPECTED}, or a list of results")
     return CocoFile(path, content)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.coco_values import Identifier, Keypoints, as_file_name, as_number, identifier
 from hamipose.io.json_file import shown
 from hamipose.io.skipped_records import BadRecord, Omissions
@@ -83,7 +83,7 @@ def read_images(records: list[Any], omissions: Omissions) -> dict[Identifier, Co
     """Return the images that can be used, by id.
 
     Raises:
-        InputError: two images have one id, so that people would land on other pictures.
+        UserError: two images have one id, so that people would land on other pictures.
     """
     images: dict[Identifier, CocoImage] = {}
     repeated: dict[Identifier, list[str]] = {}
@@ -108,7 +108,7 @@ def read_images(records: list[Any], omissions: Omissions) -> dict[Identifier, Co
     if repeated:
         key, names = next(iter(repeated.items()))
         more = f" (and {len(repeated) - 1} more repeated ids)" if len(repeated) > 1 else ""
-        raise InputError(
+        raise UserError(
             f"{omissions.path} has {len(names)} images with id {shown(key)}: "
             f"{', '.join(shown(name) for name in names[:3])}{more}; expected an id of its own for each image: where "
             "exports were merged, number their images anew"
@@ -120,12 +120,12 @@ def read_categories(records: object, omissions: Omissions) -> list[CocoCategory]
     """Return the categories that can be used.
 
     Raises:
-        InputError: they are not a list, or two different ones have one id.
+        UserError: they are not a list, or two different ones have one id.
     """
     if records is None:
         return []
     if not isinstance(records, list):
-        raise InputError(f"categories of {omissions.path} are not a list; expected id, name and keypoints of each")
+        raise UserError(f"categories of {omissions.path} are not a list; expected id, name and keypoints of each")
     found: dict[Identifier | None, CocoCategory] = {}
     for position, record in enumerate(records):
         key = identifier(record.get("id")) if isinstance(record, dict) else None
@@ -137,7 +137,7 @@ def read_categories(records: object, omissions: Omissions) -> list[CocoCategory]
             omissions.skip("category", f"number {position}" if key is None else shown(key), str(error))
             continue
         if found.setdefault(key, category) != category:
-            raise InputError(
+            raise UserError(
                 f"{omissions.path} has different categories with id {shown(key)}; expected an id of its own for each"
             )
     return list(found.values())

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import write_bytes
 from hamipose.io.file_type import HEAD, foreign_kind
 from hamipose.io.heic import is_heic, read_heic, read_with_pillow
@@ -33,7 +33,7 @@ def _is_truncated(data: bytes) -> bool:
     return data.find(b"\xff\xd9", at) < 0
 
 
-class UnreadableImage(InputError):
+class UnreadableImage(UserError):
     """A picture that is missing, truncated or no picture at all."""
 
 
@@ -150,7 +150,7 @@ def write_image(path: str | Path, image: UInt8[np.ndarray, "height width 3"]) ->
         image: the pixels.
 
     Raises:
-        InputError: OpenCV cannot encode that format.
+        UserError: OpenCV cannot encode that format.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -159,5 +159,5 @@ def write_image(path: str | Path, image: UInt8[np.ndarray, "height width 3"]) ->
     except cv2.error:
         done = False
     if not done:
-        raise InputError(f"{path} cannot be written in the format {path.suffix or '(none)'}; use .png or .jpg")
+        raise UserError(f"{path} cannot be written in the format {path.suffix or '(none)'}; use .png or .jpg")
     write_bytes(path, encoded.tobytes())

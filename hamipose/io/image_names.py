@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.json_file import one_line
 
 __all__ = ["Matches", "PathEnds", "check_exist", "located", "match_pictures", "picture_exists", "plain_path"]
@@ -143,12 +143,12 @@ def check_exist(paths: Sequence[str], source: Path) -> None:
         source: the file.
 
     Raises:
-        InputError: some are not.
+        UserError: some are not.
     """
     missing = [path for path in paths if not picture_exists(Path(path))]
     if missing:
         more = f", nor do {len(missing) - 1} of the other {len(paths) - 1}" if len(missing) > 1 else ""
-        raise InputError(
+        raise UserError(
             f"image {one_line(missing[0])}, named in {source}, does not exist{more}; expected file names below the "
             "folder of pictures"
         )

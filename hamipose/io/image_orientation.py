@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["PictureHeader", "check_frames", "read_header", "turned_box", "turned_points", "upright_of"]
 
@@ -59,14 +59,14 @@ def upright_of(
         source: the file.
 
     Raises:
-        InputError: the file was made for a picture of another size.
+        UserError: the file was made for a picture of another size.
     """
     frames = (True,) if declared else (False, True)
     for upright in frames:
         if stated is None or stated == header.size(upright):
             return upright
     width, height = header.size(frames[0])
-    raise InputError(
+    raise UserError(
         f"image {name} has {width} × {height} px, but {source} states {stated[0]} × {stated[1]} px; "  # type: ignore[index]
         "expected the same picture: give the pictures that were annotated, or scale the annotations"
     )
@@ -114,7 +114,7 @@ def check_frames(
         most: look at about so many pictures.
 
     Raises:
-        InputError: the file was made for pictures of another size.
+        UserError: the file was made for pictures of another size.
     """
     unknown = []
     for path in list(pictures)[:: max(1, -(-len(pictures) // most))]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 
 __all__ = ["one_line", "read_json", "read_list", "read_record", "shown"]
@@ -21,26 +21,26 @@ def read_json(path: str | Path, expected: str, what: str = "annotation file") ->
         what: what the file is to the user, for the message.
 
     Raises:
-        InputError: the file cannot be read, or is not JSON.
+        UserError: the file cannot be read, or is not JSON.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{what} {path} cannot be read ({error.strerror}); expected {expected}") from None
+        raise UserError(f"{what} {path} cannot be read ({error.strerror}); expected {expected}") from None
     except ValueError:  # a path with a null character
-        raise InputError(f"{what} {str(path)!r} cannot be read (not a path); expected {expected}") from None
+        raise UserError(f"{what} {str(path)!r} cannot be read (not a path); expected {expected}") from None
     where = f"{what} {path}"
     if not data.strip():
-        raise InputError(f"{where} is empty; expected {expected}")
+        raise UserError(f"{where} is empty; expected {expected}")
     try:
         return json.loads(data)  # finds out the encoding from the first bytes
     except RecursionError:
-        raise InputError(f"{where} is not valid JSON (nested too deeply); expected {expected}") from None
+        raise UserError(f"{where} is not valid JSON (nested too deeply); expected {expected}") from None
     except ValueError as error:  # UnicodeDecodeError among them
         cause = explain(path, "JSON", "JSON text", "a text file")
         if "is cut short, damaged" not in cause:
-            raise InputError(f"{where} {cause}; expected {expected}") from None
-        raise InputError(f"{where} is not valid JSON ({error}); expected {expected}") from None
+            raise UserError(f"{where} {cause}; expected {expected}") from None
+        raise UserError(f"{where} is not valid JSON ({error}); expected {expected}") from None
 
 
 def read_record(path: str | Path, *keys: str) -> dict[str, Any]:
@@ -51,13 +51,13 @@ def read_record(path: str | Path, *keys: str) -> dict[str, Any]:
         *keys: that it must have.
 
     Raises:
-        InputError: the file is damaged, or lacks a key.
+        UserError: the file is damaged, or lacks a key.
     """
     content = read_json(path, _OWN, "file")
     if not isinstance(content, dict):
-        raise InputError(f"file {path} holds {shown(content)}; expected {_OWN}")
+        raise UserError(f"file {path} holds {shown(content)}; expected {_OWN}")
     if lacking := [key for key in keys if key not in content]:
-        raise InputError(f"file {path} lacks {', '.join(lacking)}; expected {_OWN}")
+        raise UserError(f"file {path} lacks {', '.join(lacking)}; expected {_OWN}")
     return content
 
 
@@ -65,7 +65,7 @@ def read_list(path: str | Path, *keys: str) -> list[dict[str, Any]]:
     """Return a list of records from a JSON file that the program wrote itself; see :func:`read_record`."""
     content = read_json(path, _OWN, "file")
     if not isinstance(content, list) or not all(isinstance(r, dict) and set(keys) <= r.keys() for r in content):
-        raise InputError(f"file {path} is not a list of records with {', '.join(keys)}; expected {_OWN}")
+        raise UserError(f"file {path} is not a list of records with {', '.join(keys)}; expected {_OWN}")
     return content
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 
 __all__ = ["read_matlab"]
@@ -21,14 +21,14 @@ def read_matlab(path: Path, names: Sequence[str], what: str, expected: str) -> d
         expected: what should be there, which ends every message.
 
     Raises:
-        InputError: the file cannot be read or lacks an array.
+        UserError: the file cannot be read or lacks an array.
     """
     import scipy.io
 
     try:
         found = scipy.io.loadmat(path, appendmat=False, variable_names=list(names))
     except Exception:  # scipy raises many kinds at damaged files, which differ between versions
-        raise InputError(f"{what} {path} {explain(path, 'a MATLAB file')}; expected {expected}") from None
+        raise UserError(f"{what} {path} {explain(path, 'a MATLAB file')}; expected {expected}") from None
     if missing := [name for name in names if not isinstance(found.get(name), np.ndarray)]:
-        raise InputError(f"{what} {path} has no array {', '.join(missing)}; expected {expected}")
+        raise UserError(f"{what} {path} has no array {', '.join(missing)}; expected {expected}")
     return {name: found[name] for name in names}

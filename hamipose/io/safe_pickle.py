@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain, reason
 
 __all__ = ["ARRAYS", "OLD_OBJECTS", "load_pickle"]
@@ -84,17 +84,17 @@ def load_pickle(
         encoding: of Python 2's strings; with ``latin1`` their bytes survive, as arrays need it.
 
     Raises:
-        InputError: the file cannot be read, is cut short, or names anything else; nothing of it has then been run.
+        UserError: the file cannot be read, is cut short, or names anything else; nothing of it has then been run.
     """
     try:
         with open(path, "rb") as file:
             return _Unpickler(file, {**ARRAYS, **(allowed or {})}, encoding).load()
     except _Refused as error:
-        raise InputError(
+        raise UserError(
             f"pickle {path} asks for {str(error)!r}, expected arrays and plain values only; nothing in it was run: get "
             "the file from its official source again"
         ) from None
     except OSError as error:
-        raise InputError(f"pickle {path} cannot be read ({error.strerror})") from None
+        raise UserError(f"pickle {path} cannot be read ({error.strerror})") from None
     except Exception as error:  # damaged bytes can raise anything
-        raise InputError(f"pickle {path} {explain(path, 'a pickle')} ({reason(error)})") from None
+        raise UserError(f"pickle {path} {explain(path, 'a pickle')} ({reason(error)})") from None

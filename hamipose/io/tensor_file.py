@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain, file_kind
 
 __all__ = ["check_finite", "read_tensor_file"]
@@ -31,33 +31,33 @@ def read_tensor_file(path: str | Path, what: str, give: str, allowed: Sequence[t
         allowed: classes that may be in the file besides tensors and plain values.
 
     Raises:
-        InputError: the file is missing, cut short, of another kind, or holds objects of other classes.
+        UserError: the file is missing, cut short, of another kind, or holds objects of other classes.
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{what} {path} does not exist; {give}")
+        raise UserError(f"{what} {path} does not exist; {give}")
     try:
         kind = None if path.is_dir() else file_kind(path)
         if kind == "a safetensors file":
             return load_file(path)
         if kind not in _TORCH or (kind == "a zip archive" and zipfile.is_zipfile(path)):
-            raise InputError(f"{what} {path} {explain(path, 'a PyTorch file')}; {give}")
+            raise UserError(f"{what} {path} {explain(path, 'a PyTorch file')}; {give}")
         # Opened here, for torch.load goes by the ending; its warnings are about damaged files.
         with torch.serialization.safe_globals(list(allowed)), path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
-    except InputError:
+    except UserError:
         raise
     except SafetensorError:
-        raise InputError(f"{what} {path} is a safetensors file that is cut short or damaged; {give}") from None
+        raise UserError(f"{what} {path} is a safetensors file that is cut short or damaged; {give}") from None
     except Exception as error:  # the zip, pickle and tensor readers each have their own
         # torch's texts advise to switch safety off, or speak of its own source: only the name of a class is taken.
         if (found := re.search(r"GLOBAL (\S+)", str(error))) is not None:
-            raise InputError(
+            raise UserError(
                 f"{what} {path} holds objects of {found[1][:80]}, expected tensors and plain values only; nothing in "
                 f"it was run. Save the state dict alone, or {give}"
             ) from None
-        raise InputError(f"{what} {path} {explain(path, 'a PyTorch file', *_TORCH)}; {give}") from None
+        raise UserError(f"{what} {path} {explain(path, 'a PyTorch file', *_TORCH)}; {give}") from None
 
 
 def check_finite(state: Mapping[str, torch.Tensor], what: str) -> None:
@@ -68,9 +68,9 @@ def check_finite(state: Mapping[str, torch.Tensor], what: str) -> None:
         what: it is from, which begins the message.
 
     Raises:
-        InputError: a tensor is not finite.
+        UserError: a tensor is not finite.
     """
     bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if bad:
         more = f" and {len(bad) - 1} other tensors" if len(bad) > 1 else ""
-        raise InputError(f"{what} has weights that are NaN or infinite ({bad[0]}{more}); give another one")
+        raise UserError(f"{what} has weights that are NaN or infinite ({bad[0]}{more}); give another one")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import free_bytes, temporary_beside
 from hamipose.io.video import announced_frames, quiet_opencv
 
@@ -38,7 +38,7 @@ class VideoFile:
 
     def __init__(self, path: Path, rate: float):
         if path.suffix not in _CODECS:
-            raise InputError(f"video {path} has an ending that cannot be written; use {' or '.join(_CODECS)}")
+            raise UserError(f"video {path} has an ending that cannot be written; use {' or '.join(_CODECS)}")
         self.path = path
         self.rate = rate
         self.frames = 0
@@ -53,7 +53,7 @@ class VideoFile:
         """Complete the file, which also happens after an error elsewhere, so that earlier frames are not lost.
 
         Raises:
-            InputError: frames are missing from the file, because the disk is full or the encoder failed.
+            UserError: frames are missing from the file, because the disk is full or the encoder failed.
         """
         if self._video is None:
             return
@@ -70,7 +70,7 @@ class VideoFile:
         """Append one RGB frame. Codecs want even sides: an odd one loses its last row or column.
 
         Raises:
-            InputError: the frame cannot be written; the unfinished file is removed.
+            UserError: the frame cannot be written; the unfinished file is removed.
             ValueError: the frame has another size than the first.
         """
         if self._video is None:
@@ -113,4 +113,4 @@ class VideoFile:
         with suppress(OSError):
             self._beside.unlink(missing_ok=True)
         reason = os.strerror(errno.ENOSPC) if full else reason
-        raise InputError(f"video {self.path} cannot be written ({reason}); check the folder and the free space")
+        raise UserError(f"video {self.path} cannot be written ({reason}); check the folder and the free space")

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 
 __all__ = ["read_yaml"]
@@ -20,17 +20,17 @@ def read_yaml(path: Path, what: str, expected: str) -> dict[str, Any]:
         expected: what should be in it, for a file that holds something else.
 
     Raises:
-        InputError: the file cannot be opened, is no valid YAML, or holds no mapping.
+        UserError: the file cannot be opened, is no valid YAML, or holds no mapping.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"{what} {path} cannot be read ({error.strerror}); give a YAML file") from None
+        raise UserError(f"{what} {path} cannot be read ({error.strerror}); give a YAML file") from None
     except Exception as error:  # besides YAMLError: text that is not UTF-8, dates that are none, endless nesting
         told = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"{what} {path} is no valid YAML: {told}") from None
+        raise UserError(f"{what} {path} is no valid YAML: {told}") from None
     if not isinstance(content, dict):
         told = explain(path, "YAML", "JSON text", "a text file")
         also = "" if "not YAML" in told else f"; the file {told}"
-        raise InputError(f"{what} {path} holds no options; expected {expected}{also}")
+        raise UserError(f"{what} {path} holds no options; expected {expected}{also}")
     return content

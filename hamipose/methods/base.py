@@ -24,7 +24,7 @@ from hamipose.engine.resume import optimizer_options, resume, run_record
 from hamipose.engine.run_position import Trained, trained
 from hamipose.engine.schedule import warmup_cosine
 from hamipose.engine.sync_batchnorm import keep_activations
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.diagnostics import Diagnostics, Objective
 from hamipose.evaluation.evaluator import Evaluation
 from hamipose.evaluation.prediction_writer import Predictions, region_px
@@ -47,10 +47,10 @@ from hamipose.methods.validation import (
 from hamipose.models.batchnorm import StatisticsOf, batchnorm_layers
 from hamipose.models.checkpoint import check_skeleton, load_network, saved_encoding
 from hamipose.models.encoding import Encoding
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.pretrained.interface import Start
 from hamipose.models.pretrained.mediapipe import BlazePose
-from hamipose.types import LabelledBatch, SourceBatch, TrainBatch
+from hamipose.types import LabeledBatch, SourceBatch, TrainBatch
 
 __all__ = ["PoseMethod"]
 
@@ -77,11 +77,11 @@ class PoseMethod(BackwardAsForward):
         self.skeleton = named_skeleton(network.skeleton)
         self.network, about, self.pretrained = build_network(network, training)
         if self.pretrained is not None and not self.takes_pretrained:
-            raise InputError(
+            raise UserError(
                 f"{type(self).__name__} cannot start from a pretrained network ({self.pretrained}): it needs layers or "
                 "losses of its own; expected SourceOnly, MeanTeacher, HamiPose, PGDA, SAM, SAGM, GGA or Fishr"
             )
-        quantized = training.quantise and self.pretrained is None
+        quantized = training.quantize and self.pretrained is None
         # What is needed to build the network again; the checkpoint's copy never overrides a config.
         self.save_hyperparameters(
             {
@@ -120,7 +120,7 @@ class PoseMethod(BackwardAsForward):
         if self.adaptation is None or batch.target is None:
             return Objective(source.losses.sum(), source.losses)
         # A pass of its own, so that each domain is normalized with its own statistics.
-        features = self._features(normalise(batch.target.student))
+        features = self._features(normalize(batch.target.student))
         return self.adaptation.objective(
             source,
             self.network.final(features).float(),
@@ -199,7 +199,7 @@ class PoseMethod(BackwardAsForward):
     def learn(self, batch: SourceBatch) -> Labelled:
         """The source's pass: L_s of each keypoint against encoded labels."""
         with self.source_pass():
-            features = self._features(normalise(batch.image))
+            features = self._features(normalize(batch.image))
         heatmaps = self.network.final(features).float()
         truth, visible = self.truth(batch)
         losses = self.network.loss(heatmaps, truth, visible, self.training_options.reduction)
@@ -330,7 +330,7 @@ class PoseMethod(BackwardAsForward):
         size = data.image_size
         self._evaluation = Evaluation(names, networks, self.skeleton, size, paper, self.device, self.encoding)
 
-    def _evaluate(self, batch: LabelledBatch, number: int) -> None:
+    def _evaluate(self, batch: LabeledBatch, number: int) -> None:
         assert self._evaluation is not None, "an evaluation has a start"
         networks = self.evaluated()
         of_source = self._data.evaluation_names()[number] == "val" and self.wants_target(sys.maxsize)
@@ -350,7 +350,7 @@ class PoseMethod(BackwardAsForward):
     def on_validation_epoch_start(self) -> None:
         self._start_evaluation()
 
-    def validation_step(self, batch: LabelledBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batch: LabeledBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._evaluate(batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
@@ -359,15 +359,15 @@ class PoseMethod(BackwardAsForward):
     def on_test_epoch_start(self) -> None:
         self._start_evaluation()
 
-    def test_step(self, batch: LabelledBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def test_step(self, batch: LabeledBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._evaluate(batch, dataloader_idx)
 
     def on_test_epoch_end(self) -> None:
         self._end_evaluation()
 
-    def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Predictions:
+    def predict_step(self, batch: LabeledBatch, batch_idx: int) -> Predictions:
         """Keypoints in pixels of the original images."""
-        keypoints_px, confidence = self.encoding.decode(self(normalise(batch.image)).float())
+        keypoints_px, confidence = self.encoding.decode(self(normalize(batch.image)).float())
         original_from_crop = invert(batch.matrix)
         return Predictions(
             keypoints_px=apply_points(original_from_crop, keypoints_px),

@@ -13,7 +13,7 @@ from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.ranges import at_least, fraction
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.types import TrainBatch
 
 __all__ = ["CCSSL", "CurriculumOptions"]
@@ -91,7 +91,7 @@ class CCSSL(PoseMethod):
         self.trade_off = trade_off
         self.curriculum = curriculum
         self.pretrain_steps = pretrain_steps
-        self.labels = PseudoLabels(training.quantise)
+        self.labels = PseudoLabels(training.quantize)
 
     def wants_target(self, step: int) -> bool:
         """After pretraining."""
@@ -124,8 +124,8 @@ class CCSSL(PoseMethod):
         keypoints_px, believed = self.labels.of(target.name, target.student.device)
         keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)
         size = (target.student.shape[-2], target.student.shape[-1])
-        labels = encode(keypoints_px, size, sigma=options.sigma, visible=believed, quantise=options.quantise)
-        heatmaps = self.network.final(self._features(normalise(target.student))).float()
+        labels = encode(keypoints_px, size, sigma=options.sigma, visible=believed, quantize=options.quantize)
+        heatmaps = self.network.final(self._features(normalize(target.student))).float()
         losses = heatmap_mse(heatmaps, labels, believed.float(), options.reduction)
         loss = source.losses.sum() + self.trade_off * losses.sum()
         return Objective(loss, source.losses, losses, trade_off=self.trade_off)

@@ -14,7 +14,7 @@ from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.teacher_student import Adaptation, Labelled, averaged
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch
 
@@ -158,7 +158,7 @@ class CGDM(PoseMethod):
         if batch.target is None:
             return Objective(loss, source.losses)
         labels = self.adaptation.teach(batch.target)
-        features = self._features(normalise(batch.target.student))
+        features = self._features(normalize(batch.target.student))
         maps = [head(features).float() for head in self._heads]
 
         def on_target(maps: Maps) -> Float[Tensor, " keypoint"]:

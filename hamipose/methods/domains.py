@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["check_domains"]
 
@@ -16,12 +16,12 @@ def check_domains(method: str, data: Any, domains: int) -> None:
         domains: number that the method compares.
 
     Raises:
-        InputError: there are fewer than two, or another number of looks of the source.
+        UserError: there are fewer than two, or another number of looks of the source.
     """
     views = getattr(data, "source_views", None)
     found = len(views) if isinstance(views, list) else 1
     if domains < 2 or (data is not None and found != domains):
-        raise InputError(
+        raise UserError(
             f"{method} compares {domains} domains and data.source_views makes {found}: expected the same number, 2 or "
             "more; give a list, such as data.source_views: [hamipose, strong]"
         )

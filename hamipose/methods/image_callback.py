@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.engine.image_callback import EvaluationImages
-from hamipose.models.preprocess import normalise
-from hamipose.types import LabelledBatch
+from hamipose.models.preprocess import normalize
+from hamipose.types import LabeledBatch
 from hamipose.viz.drawing import draw_keypoints, grid, magnify
 
 __all__ = ["PredictionImages"]
@@ -25,10 +25,10 @@ class PredictionImages(EvaluationImages):
         super().__init__(every_n_epochs)
         self.count = count
 
-    def draw(self, method: Any, batch: LabelledBatch) -> UInt8[np.ndarray, "height width 3"]:
+    def draw(self, method: Any, batch: LabeledBatch) -> UInt8[np.ndarray, "height width 3"]:
         """See :class:`EvaluationImages`."""
         images = batch.image[: self.count]
-        keypoints_px, confidence = method.encoding.decode(method(normalise(images)).float())
+        keypoints_px, confidence = method.encoding.decode(method(normalize(images)).float())
         drawn = [
             draw_keypoints(*magnify(image, points), method.skeleton, shown)
             for image, points, shown in zip(

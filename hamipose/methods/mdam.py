@@ -14,7 +14,7 @@ from hamipose.data.target_pass import whole_target
 from hamipose.engine.distributed import own_rows
 from hamipose.engine.optimization import total_steps
 from hamipose.engine.schedule import polynomial, ramp_down, ramp_up
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.diagnostics import Objective
 from hamipose.gating import OpenGate
 from hamipose.geometry.affine import compose, invert
@@ -30,7 +30,7 @@ from hamipose.methods.ranges import at_least, fraction
 from hamipose.methods.teacher_student import Adaptation
 from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
 from hamipose.models.network import PoseNetwork
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch, TrainBatch
@@ -118,7 +118,7 @@ class MDAM(PoseMethod):
     n-th update. Learning rate: (1 − i/N)^0.9 (``final_lr`` is not used). While pretraining: the first two terms alone.
 
     Deviations from the published code: initial labels come from the coarse network when adaptation begins, of single
-    images (the check against optical flow needs videos). Student and pseudo-labelled image are one view, not two.
+    images (the check against optical flow needs videos). Student and pseudo-labeled image are one view, not two.
     Mixup is across domains only; theirs also mixes horses with tigers. Occluders are patches of the same picture, not
     objects cut from PASCAL VOC, which would have to be downloaded. The refinement's coarsest scale is the backbone's
     map. The domain classifier's layers are 3 × 3 (there 4 × 4), averaged over the positions, so that maps of any size
@@ -150,7 +150,7 @@ class MDAM(PoseMethod):
         refuse_label_options("MDAM", adaptation)
         self.save_hyperparameters({"maps": "refined"})  # what `evaluated` makes of them; see models.folder
         if training.reduction != "mean":
-            raise InputError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
+            raise UserError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options
         self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         keypoints = len(self.skeleton)
@@ -158,7 +158,7 @@ class MDAM(PoseMethod):
         self.classifier = DomainClassifier(self.refinement.channels, options.classifier_width)
         self.refinement_teacher = Teacher(self.refinement, adaptation.decay, adaptation.batchnorm)
         self.source_statistics = SourceStatistics(self.statistics_of())
-        self.labels = PseudoLabels(training.quantise)
+        self.labels = PseudoLabels(training.quantize)
         self._pyramid = torch.compile(self.network.pyramid) if network.compile else self.network.pyramid
 
     def trained(self) -> nn.ModuleDict:
@@ -182,9 +182,9 @@ class MDAM(PoseMethod):
     def objective(self, batch: TrainBatch) -> Objective:
         """See the class."""
         training, options, target = self.training_options, self.options, batch.target
-        images = normalise(batch.source.image)
+        images = normalize(batch.source.image)
         size = (images.shape[-2], images.shape[-1])
-        drawn = partial(encode, size=size, sigma=training.sigma, quantise=training.quantise)
+        drawn = partial(encode, size=size, sigma=training.sigma, quantize=training.quantize)
         visible = batch.source.visibility > 0
         truth = drawn(batch.source.keypoints_px, visible=visible)
         if target is None:
@@ -201,7 +201,7 @@ class MDAM(PoseMethod):
         keypoints_px, believed = self.labels.of(target.name, images.device)
         keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)
         labels = drawn(keypoints_px, visible=believed)
-        student = normalise(self.occlude(target))
+        student = normalize(self.occlude(target))
         beta = torch.distributions.Beta(options.mixup, options.mixup)
         share = own_rows(lambda rows: beta.sample((rows,)), len(images)).to(images.device)
         share = torch.maximum(share, 1 - share)  # no image changes its domain
@@ -256,11 +256,11 @@ class MDAM(PoseMethod):
     def teach_refined(self, batch: TargetBatch) -> tuple[Tensor, Tensor]:
         """The teacher's refined heatmaps in the student's view, and where they are known."""
         with self.adaptation.teacher.labelling(), self.refinement_teacher.labelling():
-            heatmaps = self.evaluated()["teacher"](normalise(batch.teacher))
+            heatmaps = self.evaluated()["teacher"](normalize(batch.teacher))
         student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
         mirrored = batch.student_mirrored ^ batch.teacher_mirrored
-        quantise = self.training_options.quantise
-        return warp_heatmaps(heatmaps, student_from_teacher, mirrored, self.skeleton.mirror, quantise=quantise)
+        quantize = self.training_options.quantize
+        return warp_heatmaps(heatmaps, student_from_teacher, mirrored, self.skeleton.mirror, quantize=quantize)
 
     def occlude(self, batch: TargetBatch) -> Tensor:
         """The student's view, in half of the images with patches anywhere."""
@@ -268,9 +268,9 @@ class MDAM(PoseMethod):
         side = patch_side(self.options.occluder_px, size)
         chosen = (own_rows(torch.rand, len(images)) < 0.5).to(images.device)
         for _ in range(self.options.occluders):
-            centres_px = (own_rows(lambda rows: torch.rand(rows, 2), len(images)) * size).to(images.device)
+            centers_px = (own_rows(lambda rows: torch.rand(rows, 2), len(images)) * size).to(images.device)
             corners = random_corners(len(images), side, size).to(images.device)
-            images = paste_patches(images, centres_px, corners, side, chosen)
+            images = paste_patches(images, centers_px, corners, side, chosen)
         return images
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> None:

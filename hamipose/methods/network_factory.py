@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.data.base import named_skeleton
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.models.checkpoint import model_info, network_state, program_of, read_checkpoint
 from hamipose.models.model_io import ModelInfo, is_folder, open_folder
@@ -27,7 +27,7 @@ def open_start(init_from: str | Path, skeleton: str) -> tuple[Start, ModelInfo] 
         The network and what it is; None for a checkpoint of a :class:`PoseNetwork`, and for what does not exist.
 
     Raises:
-        InputError: it was not fetched, is damaged, knows no such skeleton, or cannot be trained.
+        UserError: it was not fetched, is damaged, knows no such skeleton, or cannot be trained.
     """
     network: Any
     if (found := open_pretrained(init_from, skeleton)) is not None:
@@ -35,7 +35,7 @@ def open_start(init_from: str | Path, skeleton: str) -> tuple[Start, ModelInfo] 
         if isinstance(network, PoseNetwork):
             return None
         if not isinstance(network, Start):
-            raise InputError(f"training.init_from is {init_from}, which can predict but not be trained further")
+            raise UserError(f"training.init_from is {init_from}, which can predict but not be trained further")
     elif is_folder(init_from):
         network, info = open_folder(init_from)
     elif Path(init_from).is_file():
@@ -64,13 +64,13 @@ def build_network(
         The network; what a checkpoint must say of it, so that it can be built again; and its name if it is pretrained.
 
     Raises:
-        InputError: it cannot be built, or options contradict each other.
+        UserError: it cannot be built, or options contradict each other.
     """
     skeleton = named_skeleton(options.skeleton)
     opened = open_start(training.init_from, options.skeleton) if training.init_from else None
     if opened is None:
         if options.trained != "all":
-            raise InputError(
+            raise UserError(
                 f"network.trained is {options.trained}, which is for pretrained networks; name one in "
                 "training.init_from, such as blazepose-full, or leave the option out"
             )
@@ -80,7 +80,7 @@ def build_network(
         return made, about, None
     network, info = opened
     if options.weights != "none":
-        raise InputError(
+        raise UserError(
             f"network.weights is {options.weights} and training.init_from is {training.init_from}, a whole pretrained "
             "network; leave network.weights out"
         )

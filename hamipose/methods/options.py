@@ -44,7 +44,7 @@ class TrainingOptions:
             parameter group of the optimizer. One group of everything where not given.
         clip_norm: largest norm of the gradient; nothing is clipped where not given.
         sigma: width of the target heatmaps' Gaussians in cells.
-        quantise: target heatmaps as published, centered on whole cells. Saved with the network: decoding undoes it.
+        quantize: target heatmaps as published, centered on whole cells. Saved with the network: decoding undoes it.
         reduction: norm of the heatmap losses, "mean" over all elements or "sum" per image.
         paper_scores: log PCK as RegDA and UniFrame compute it too, beside the strict one, under names such as
             report/lsp/teacher/paper-uniframe/pck@0.05. Give the report sets protocol: paper, data.evaluation_batch_size
@@ -52,7 +52,7 @@ class TrainingOptions:
         init_from: what to take the network's weights from, for a new run: a checkpoint of any method, or a pretrained
             network (docs/pretrained.md): a name of ``models list``, a .tflite or .pth file, or a model folder that
             began as one. A pretrained network replaces what `network` describes; labels then have the shape of its own
-            peaks, whatever `sigma` and `quantise` are. (To resume a run, use --ckpt_path.)
+            peaks, whatever `sigma` and `quantize` are. (To resume a run, use --ckpt_path.)
     """
 
     warmup_steps: int = 500
@@ -60,7 +60,7 @@ class TrainingOptions:
     lr_factors: dict[str, float] | None = None
     clip_norm: float | None = None
     sigma: float = 2.0
-    quantise: bool = False
+    quantize: bool = False
     reduction: Literal["mean", "sum"] = "mean"
     paper_scores: bool = False
     init_from: str | None = None

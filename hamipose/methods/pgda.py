@@ -11,7 +11,7 @@ from hamipose.methods.options import AdaptationOptions, NetworkOptions, Training
 from hamipose.methods.parts.sharpness import displaced, frozen_statistics, length, set_gradient, take_gradient
 from hamipose.methods.ranges import at_least, fraction
 from hamipose.methods.teacher_student import Adaptation, Labelled, averaged
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.types import TrainBatch
 
 __all__ = ["PGDA", "toward"]
@@ -94,7 +94,7 @@ class PGDA(PoseMethod):
         labels = self.adaptation.teach(batch.target)
 
         def target() -> Labelled:
-            features = self._features(normalise(view))
+            features = self._features(normalize(view))
             heatmaps = self.network.final(features).float()
             losses = self.network.loss(heatmaps, labels.heatmaps, labels.weight, self.training_options.reduction)
             return Labelled(losses, heatmaps, features)

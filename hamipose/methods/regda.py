@@ -9,7 +9,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from hamipose.engine.schedule import inverse_decay, step_decay
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.diagnostics import Objective
 from hamipose.losses import heatmap_kl
 from hamipose.methods.base import PoseMethod
@@ -20,7 +20,7 @@ from hamipose.methods.teacher_student import Labelled
 from hamipose.models.adversarial import AdversarialHead, nothing, scale_gradient, warm_start
 from hamipose.models.log_density import Density
 from hamipose.models.network import PoseNetwork
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.types import SourceBatch, TrainBatch
 
 __all__ = ["RegDA"]
@@ -76,7 +76,7 @@ class RegDA(PoseMethod):
         at_least(0, margin=margin, trade_off=trade_off, reversal=reversal, pretrain_steps=pretrain_steps)
         at_least(1, reversal_steps=reversal_steps)
         if training.reduction != "mean":
-            raise InputError(f"training.reduction is {training.reduction}; RegDA's divergence is a mean: expected mean")
+            raise UserError(f"training.reduction is {training.reduction}; RegDA's divergence is a mean: expected mean")
         self.save_hyperparameters({"maps": "log-densities"})  # what `evaluated` makes of them; see models.folder
         self.adversarial = AdversarialHead(self.network.feature_channels, len(self.skeleton))
         self.margin = margin
@@ -107,7 +107,7 @@ class RegDA(PoseMethod):
     def learn(self, batch: SourceBatch) -> Labelled:
         """The source's pass, with densities as labels."""
         with self.source_pass():
-            features = self._features(normalise(batch.image))
+            features = self._features(normalize(batch.image))
         heatmaps = self.network.final(features).float()
         return Labelled(heatmap_kl(heatmaps, *self.truth(batch)), heatmaps, features)
 
@@ -137,7 +137,7 @@ class RegDA(PoseMethod):
         self.manual_backward(loss)
         self._step_now()
 
-        features = self._features(normalise(batch.target.student))
+        features = self._features(normalize(batch.target.student))
         truth = rectify(self.network.final(features.detach()), sigma)
         wrong = self.trade_off * self.disparity(features.detach(), ground_false(truth))
         self.manual_backward(wrong.sum() + nothing(self.network.parameters()))

@@ -19,7 +19,7 @@ from hamipose.methods.parts.target_labels import refuse_label_options
 from hamipose.methods.teacher_student import Adaptation
 from hamipose.models.batchnorm import StatisticsOf
 from hamipose.models.network import PoseNetwork
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.precision import at_least_single
 from hamipose.types import TargetBatch, TrainBatch
 
@@ -172,7 +172,7 @@ class SFHPE(PoseMethod):
 
     def adapt(self, batch: TargetBatch) -> Objective:
         """After it: the three copies on target images."""
-        images, reduction = normalise(batch.student), self.training_options.reduction
+        images, reduction = normalize(batch.student), self.training_options.reduction
         with torch.no_grad():
             source_features = self.source_network.backbone(images)[-1]
         source = self.source_network.final(self.source_network.deconv(source_features)).float()

@@ -99,7 +99,7 @@ class Adaptation(nn.Module):
             matrix: plain crop → view.
             mirrored: whether the view is.
         """
-        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantise=self.encoding.whole_pixels)
+        return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantize=self.encoding.whole_pixels)
 
     def teach(self, batch: TargetBatch) -> TargetLabels:
         """Return the labels of the target in the student's view, as ``adaptation.labels`` has them."""

@@ -9,7 +9,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from hamipose.engine.schedule import step_decay
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.diagnostics import Objective
 from hamipose.gating import AlignmentGate, OpenGate, confidence
 from hamipose.geometry.affine import apply_points
@@ -22,7 +22,7 @@ from hamipose.methods.parts.pseudo_labels import confident, peaks, rectify
 from hamipose.methods.parts.target_labels import refuse_label_options
 from hamipose.methods.ranges import at_least, fraction
 from hamipose.methods.teacher_student import Adaptation, Labelled
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.style import StyleTransfer, load_style
 from hamipose.types import TargetBatch, TrainBatch
 
@@ -134,7 +134,7 @@ class UniFrame(PoseMethod):
         super().setup(stage)
         if stage == "fit" and self.style is not None:
             if not Path(self.style.decoder).is_file():
-                raise InputError(
+                raise UserError(
                     f"style transfer wants the decoder {self.style.decoder}, which does not exist; make it with "
                     "`python -m hamipose style fit --content SOURCE --style TARGET --out DECODER`, or run without: "
                     "--model.init_args.style null"
@@ -176,10 +176,10 @@ class UniFrame(PoseMethod):
         cells, heights = peaks(taught)
         joint, chosen = choose_joint(heights, self.occlusion.threshold, self.occlusion.probability)
         joint_cells = cells.gather(1, joint[:, None, None].expand(-1, 1, 2))
-        at_px = cell_to_px(joint_cells, quantise=self.training_options.quantise)
-        centres_px = apply_points(batch.student_matrix, at_px)[:, 0]
+        at_px = cell_to_px(joint_cells, quantize=self.training_options.quantize)
+        centers_px = apply_points(batch.student_matrix, at_px)[:, 0]
         corners = random_corners(len(joint), side, size).to(joint.device)
-        return paste_patches(batch.student, centres_px, corners, side, chosen)
+        return paste_patches(batch.student, centers_px, corners, side, chosen)
 
     def objective(self, batch: TrainBatch) -> Objective:
         """L_s alone while pretraining, then L_s + λ L_c."""
@@ -194,10 +194,10 @@ class UniFrame(PoseMethod):
             seen = target.teacher
             if self.style is not None:
                 seen = self.restyle(seen, batch.source.image, self.style.to_source)
-            heatmaps = self.adaptation.teacher.pseudo_label(normalise(seen))
+            heatmaps = self.adaptation.teacher.pseudo_label(normalize(seen))
             taught, _ = self.adaptation.unwarp(heatmaps, target.teacher_matrix, target.teacher_mirrored)
             student_view = self.occlude(target, taught)
-        features = self._features(normalise(student_view))
+        features = self._features(normalize(student_view))
         heatmaps = self.network.final(features).float()
         unwarped, known = self.adaptation.unwarp(heatmaps, target.student_matrix, target.student_mirrored)
         mask = confident(peaks(taught)[1], self.doubted)[:, :, None, None] & known

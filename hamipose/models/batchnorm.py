@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hamipose.errors import InputError
-from hamipose.models.preprocess import normalise
+from hamipose.errors import UserError
+from hamipose.models.preprocess import normalize
 
 __all__ = ["Statistics", "StatisticsOf", "batchnorm_layers", "reestimated"]
 
@@ -138,7 +138,7 @@ def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "_ 3 height 
         batches: images, a few hundred in all.
 
     Raises:
-        InputError: there is no batch.
+        UserError: there is no batch.
     """
     copied = copy.deepcopy(network).eval()
     layers = batchnorm_layers(copied)
@@ -153,9 +153,9 @@ def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "_ 3 height 
         seen += len(images)
         for layer in layers:
             layer.momentum = len(images) / seen  # so that the running statistics are the mean over all images
-        copied(normalise(images))
+        copied(normalize(images))
     if not seen:
-        raise InputError(
+        raise UserError(
             "BatchNorm statistics: no image could be read; expected at least one readable target image, or "
             "model.init_args.target_images 0"
         )

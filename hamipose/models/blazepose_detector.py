@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import upright_box
 from hamipose.io.file_type import explain
 from hamipose.io.tensor_file import read_tensor_file
@@ -31,7 +31,7 @@ from hamipose.models.pretrained.tflite import TFLiteGraph
 __all__ = [
     "BlazePoseDetector",
     "DetectionNetwork",
-    "anchor_centres",
+    "anchor_centers",
     "blazepose_detector",
     "detection_network",
     "people_of",
@@ -50,19 +50,19 @@ _BOX_OF_CIRCLE = 1.1 / 1.25
 _CROP_OF_CIRCLE = 1.25
 
 
-def anchor_centres() -> Float[np.ndarray, "anchor 2"]:
+def anchor_centers() -> Float[np.ndarray, "anchor 2"]:
     """Where the network's answers count from, as shares of the input's side: centers of cells, row by row.
 
-    >>> anchor_centres().shape
+    >>> anchor_centers().shape
     (2254, 2)
     """
-    centres = []
+    centers = []
     for stride, repeats in _GRID:
         cells = _SIDE // stride
         middle = (np.arange(cells) + 0.5) / cells
         x, y = np.meshgrid(middle, middle)
-        centres.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), repeats, axis=0))
-    return np.concatenate(centres).astype(np.float32)
+        centers.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), repeats, axis=0))
+    return np.concatenate(centers).astype(np.float32)
 
 
 def people_of(
@@ -84,7 +84,7 @@ def people_of(
     scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float32), -50, 50)))
     kept = np.flatnonzero(scores >= least)
     pairs = raw[kept].reshape(-1, 6, 2) / _SIDE
-    anchors = anchor_centres()[kept]
+    anchors = anchor_centers()[kept]
     middle, size = pairs[:, 0] + anchors, pairs[:, 1]
     boxes = np.concatenate([middle - size / 2, middle + size / 2], 1).astype(np.float32)
     hips, rim = pairs[:, 2] + anchors, pairs[:, 3] + anchors
@@ -169,14 +169,14 @@ def detection_network(content: bytes) -> DetectionNetwork:
         content: of the file.
 
     Raises:
-        InputError: it is something else.
+        UserError: it is something else.
     """
     graph = TFLiteGraph(content)
     operations, weights = converted(graph)
     outputs = {graph.shape(tensor)[-1]: f"t{tensor}" for tensor in graph.outputs}
     anchors = {graph.shape(tensor)[1] for tensor in graph.outputs if len(graph.shape(tensor)) == 3}
-    if set(outputs) != {1, 12} or anchors != {len(anchor_centres())}:
-        raise InputError(f"its outputs are {[graph.shape(tensor) for tensor in graph.outputs]}")
+    if set(outputs) != {1, 12} or anchors != {len(anchor_centers())}:
+        raise UserError(f"its outputs are {[graph.shape(tensor) for tensor in graph.outputs]}")
     return DetectionNetwork(Program(operations, {"raw": outputs[12], "logits": outputs[1]}), weights)
 
 
@@ -200,24 +200,24 @@ def _saved(folder: Path) -> DetectionNetwork:
         network = DetectionNetwork(Program.from_json(path.read_text(), str(path)))
         network.load_state_dict(read_tensor_file(folder / "model.safetensors", "detector", "fetch it again"))
     except (OSError, RuntimeError, TypeError, AttributeError) as error:
-        raise InputError(f"detector {folder} cannot be read ({str(error).splitlines()[0]}); fetch it again") from None
+        raise UserError(f"detector {folder} cannot be read ({str(error).splitlines()[0]}); fetch it again") from None
     return network
 
 
 def _weights(path: Path) -> bytes:
     if not path.is_file():
-        raise InputError(f"detector {path} does not exist; expected a wheel of mediapipe or its pose_detection.tflite")
+        raise UserError(f"detector {path} does not exist; expected a wheel of mediapipe or its pose_detection.tflite")
     if path.suffix == ".tflite":
         return path.read_bytes()
     try:
         with zipfile.ZipFile(path) as wheel:
             return wheel.read(_IN_WHEEL)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        raise InputError(
+        raise UserError(
             f"detector {path} {explain(path, 'a wheel', 'a zip archive')}; expected a wheel of mediapipe up to 0.10.21"
         ) from None
     except KeyError:
-        raise InputError(f"detector {path} holds no {_IN_WHEEL}; mediapipe 0.10.21 is the last to have it") from None
+        raise UserError(f"detector {path} holds no {_IN_WHEEL}; mediapipe 0.10.21 is the last to have it") from None
 
 
 def blazepose_detector(path: str | Path, least: float) -> BlazePoseDetector:
@@ -229,7 +229,7 @@ def blazepose_detector(path: str | Path, least: float) -> BlazePoseDetector:
         least: the lowest score of a person.
 
     Raises:
-        InputError: the file is missing, or is something else.
+        UserError: the file is missing, or is something else.
     """
     path = Path(path)
     if path.is_dir():
@@ -237,5 +237,5 @@ def blazepose_detector(path: str | Path, least: float) -> BlazePoseDetector:
     content = _weights(path)
     try:
         return BlazePoseDetector(detection_network(content), path.name, least)
-    except InputError as error:
-        raise InputError(f"detector {path} is not MediaPipe's pose_detection.tflite ({error})") from None
+    except UserError as error:
+        raise UserError(f"detector {path} is not MediaPipe's pose_detection.tflite ({error})") from None

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.checkpoint_file import read_checkpoint_file
 from hamipose.io.tensor_file import check_finite
 from hamipose.models.model_io import Architecture, Maps, ModelInfo, is_folder, open_folder
@@ -34,18 +34,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint's content; nothing in it is executed.
 
     Raises:
-        InputError: it is missing, damaged or not a checkpoint of this package.
+        UserError: it is missing, damaged or not a checkpoint of this package.
     """
     checkpoint = read_checkpoint_file(path)
     hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if isinstance(hparams, dict) and "regressor" in hparams and "skeleton" not in hparams:
-        raise InputError(
+        raise UserError(
             f"checkpoint {path} recovers meshes, it was saved by meshtto; use python -m meshtto app or python -m "
             "meshtto predict with it"
         )
     known = isinstance(hparams, dict) and {"skeleton", "backbone", "deconv_channels"} <= hparams.keys()
     if not known or not isinstance(checkpoint.get("state_dict"), dict):
-        raise InputError(f"checkpoint {path} was not saved by hamipose; give a file that `fit` saved")
+        raise UserError(f"checkpoint {path} was not saved by hamipose; give a file that `fit` saved")
     return checkpoint
 
 
@@ -53,11 +53,11 @@ def check_skeleton(checkpoint: dict[str, Any], skeleton: Skeleton) -> None:
     """Refuse a checkpoint of other keypoints.
 
     Raises:
-        InputError: its skeleton is not this one.
+        UserError: its skeleton is not this one.
     """
     found = checkpoint.get("hyper_parameters", {}).get("skeleton")
     if found != skeleton.name:
-        raise InputError(
+        raise UserError(
             f"the checkpoint's network finds the keypoints of {found}, this model those of {skeleton.name}; "
             f"set network.skeleton to {found} (and the data sets' with it) or give another checkpoint"
         )
@@ -66,7 +66,7 @@ def check_skeleton(checkpoint: dict[str, Any], skeleton: Skeleton) -> None:
 def _named(quantized: bool) -> str:
     """Name the kind of targets for messages."""
     return (
-        "quantized targets (training.quantise: true)" if quantized else "sub-pixel targets (training.quantise: false)"
+        "quantized targets (training.quantize: true)" if quantized else "sub-pixel targets (training.quantize: false)"
     )
 
 
@@ -79,11 +79,11 @@ def saved_encoding(checkpoint: dict[str, Any], quantized: bool, goes_on: bool) -
         goes_on: whether training does, which must teach as it did.
 
     Raises:
-        InputError: training would go on with another encoding.
+        UserError: training would go on with another encoding.
     """
     saved = checkpoint.get("hyper_parameters", {}).get("quantized", quantized)
     if goes_on and saved != quantized:
-        raise InputError(
+        raise UserError(
             f"the checkpoint's network learned {_named(saved)}, this run would teach it {_named(quantized)}; "
             "give the config it was made with"
         )
@@ -99,7 +99,7 @@ def program_of(checkpoint: dict[str, Any]) -> Program | None:
     """Return the operations of a network that consists of a list of them; None for other networks.
 
     Raises:
-        InputError: they are damaged.
+        UserError: they are damaged.
     """
     text = checkpoint.get("operations")
     return None if text is None else Program.from_json(text, "the checkpoint's list of operations")
@@ -113,10 +113,10 @@ def checkpoint_content(model: Any, info: ModelInfo) -> dict[str, Any]:
         info: what it is.
 
     Raises:
-        InputError: adaptation cannot start from such a model.
+        UserError: adaptation cannot start from such a model.
     """
     if info.maps == "log-densities":
-        raise InputError(f"{info.method} finds logarithms of densities; adaptation starts from heatmaps: give another")
+        raise UserError(f"{info.method} finds logarithms of densities; adaptation starts from heatmaps: give another")
     network = model if info.maps == "heatmaps" else model.network
     hparams = {
         "method": info.method,
@@ -150,21 +150,21 @@ def load_network(path: str | Path, network: PoseNetwork | Start, skeleton: Skele
         quantized: how the targets are encoded that it is going to learn.
 
     Raises:
-        InputError: the checkpoint cannot be read, is of another skeleton or network, or learned other targets.
+        UserError: the checkpoint cannot be read, is of another skeleton or network, or learned other targets.
     """
     checkpoint = _start_content(path)
     check_skeleton(checkpoint, skeleton)
     learned = checkpoint["hyper_parameters"].get("quantized", quantized)  # absent in those of earlier versions
     if learned != quantized:
-        raise InputError(
+        raise UserError(
             f"checkpoint {path} learned {_named(learned)}, and this run would teach it "
-            f"{_named(quantized)}, which lie up to 1.5 px away; set training.quantise to {str(learned).lower()}"
+            f"{_named(quantized)}, which lie up to 1.5 px away; set training.quantize to {str(learned).lower()}"
         )
     try:
         network.load_state_dict(network_state(checkpoint, "network."))
     except RuntimeError:
         hparams = checkpoint["hyper_parameters"]
-        raise InputError(
+        raise UserError(
             f"checkpoint {path} holds a {hparams.get('backbone')} with deconvolutions "
             f"{hparams.get('deconv_channels')}, another network than the one to fill; give "
             "model.init_args.network the same values"
@@ -181,12 +181,12 @@ def model_info(checkpoint: dict[str, Any], image_size: int = 0, quantized: bool 
         quantized: how its targets were encoded, for a checkpoint of an earlier version, which does not say.
 
     Raises:
-        InputError: nobody has said what its keypoints are.
+        UserError: nobody has said what its keypoints are.
     """
     hparams = checkpoint["hyper_parameters"]
     _check_options(hparams)
     if hparams["skeleton"] not in SKELETONS:
-        raise InputError(
+        raise UserError(
             f"the checkpoint's network finds the keypoints of {hparams['skeleton']}, which is none of "
             f"{', '.join(SKELETONS)}; import the file that adds it first, or put it into hamipose/skeletons.py"
         )
@@ -211,7 +211,7 @@ def _check_options(hparams: dict[str, Any]) -> None:
     """Refuse options of no use: the file is damaged, or another program wrote it.
 
     Raises:
-        InputError: an option is not of its kind.
+        UserError: an option is not of its kind.
     """
     widths = hparams["deconv_channels"]
     sound = {
@@ -225,7 +225,7 @@ def _check_options(hparams: dict[str, Any]) -> None:
     }
     for name, fits in sound.items():
         if not fits:
-            raise InputError(
+            raise UserError(
                 f"the checkpoint has {name} {str(hparams.get(name))[:60]!r}, which is not valid; it is damaged, or was "
                 "not saved by hamipose"
             )
@@ -239,7 +239,7 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
         info: of :func:`model_info`.
 
     Raises:
-        InputError: its weights are of another network than it says.
+        UserError: its weights are of another network than it says.
     """
     state = network_state(checkpoint, "adaptation.teacher.network.") or network_state(checkpoint, "network.")
     if info.maps != "heatmaps":
@@ -249,12 +249,12 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
         state |= {f"refinement.{name}": value for name, value in refinement.items()}
     program = program_of(checkpoint)
     if info.architecture == "blazepose" and program is None:
-        raise InputError(f"the checkpoint lacks the operations of its network, a {info.backbone}; it is damaged")
+        raise UserError(f"the checkpoint lacks the operations of its network, a {info.backbone}; it is damaged")
     network = info.network(program)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise InputError(
+        raise UserError(
             f"the checkpoint does not hold the weights of a {info.backbone} with deconvolutions "
             f"{list(info.deconv_channels)} that it names ({str(error).splitlines()[-1].strip()})"
         ) from None
@@ -268,7 +268,7 @@ def load(path: str | Path) -> nn.Module:
     (``hamipose.load`` gives the network with what it takes to decode its maps.)
 
     Raises:
-        InputError: the checkpoint cannot be read, or is of keypoints or weights that fit nothing.
+        UserError: the checkpoint cannot be read, or is of keypoints or weights that fit nothing.
     """
     checkpoint = read_checkpoint(path)
     return evaluated(checkpoint, model_info(checkpoint))

@@ -18,18 +18,18 @@ class Encoding:
 
     Attributes:
         sigma: width of a Gaussian, in cells.
-        quantise: as in :func:`hamipose.heatmaps.encode`.
+        quantize: as in :func:`hamipose.heatmaps.encode`.
         start: the pretrained network that training started from; it then encodes and decodes in its own way.
     """
 
     sigma: float = 2.0
-    quantise: bool = False
+    quantize: bool = False
     start: Start | None = None
 
     @property
     def whole_pixels(self) -> bool:
         """Whether cell u lies at pixel 4u: how maps from pixels to pixels act on heatmaps."""
-        return self.quantise if self.start is None else self.start.offset_px == 0
+        return self.quantize if self.start is None else self.start.offset_px == 0
 
     @property
     def radius_px(self) -> float:
@@ -51,7 +51,7 @@ class Encoding:
         """
         if self.start is not None:
             return self.start.encode(keypoints_px, size, visible)
-        return encode(keypoints_px, size, sigma=self.sigma, visible=visible, quantise=self.quantise)
+        return encode(keypoints_px, size, sigma=self.sigma, visible=visible, quantize=self.quantize)
 
     def decode(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
@@ -59,7 +59,7 @@ class Encoding:
         """Heatmaps → keypoints in pixels of the crop, and heights of the peaks."""
         if self.start is not None:
             return self.start.decode(heatmaps)
-        return decode(heatmaps, quantise=self.quantise)
+        return decode(heatmaps, quantize=self.quantize)
 
     def known(self, keypoints: int, device: torch.device) -> Bool[Tensor, " keypoint"]:
         """Keypoints that can be trained: those that the pretrained network has a row for."""

@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import whole_file, write_text
 from hamipose.io.tensor_file import check_finite, read_tensor_file
 from hamipose.io.yaml_file import read_yaml
@@ -49,7 +49,7 @@ class ModelInfo:
         method: how it was trained, for whoever reads the file.
         maps: what is made of the network's maps.
         refinement_width: of the refinement, where there is one.
-        quantized: whether its targets were centered on whole cells (``training.quantise``); decoding undoes it.
+        quantized: whether its targets were centered on whole cells (``training.quantize``); decoding undoes it.
         statistics: which images' means and variances its BatchNorm layers have. "source and target" for a teacher with
             ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions, and for
             pretrained networks, which keep their own.
@@ -107,17 +107,17 @@ def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *, half
         The folder.
 
     Raises:
-        InputError: the network is used from a file of its own, or has a weight too large for half precision.
+        UserError: the network is used from a file of its own, or has a weight too large for half precision.
     """
     folder = Path(folder)
     if info.architecture not in _IN_FOLDERS:
-        raise InputError(f"{info.backbone} is used from its own file and cannot be written as a model folder")
+        raise UserError(f"{info.backbone} is used from its own file and cannot be written as a model folder")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if half:
         weights = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
         large = [name for name, tensor in weights.items() if tensor.isinf().any()]
         if large:
-            raise InputError(f"{large[0]} has values too large for half precision; write single precision")
+            raise UserError(f"{large[0]} has values too large for half precision; write single precision")
     with whole_file(folder / "model.safetensors") as beside:
         save_file(weights, beside, metadata={"format": "pt"})
     if isinstance(network, BlazePose):
@@ -137,9 +137,9 @@ def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """The content of a config of any format up to today's, as today's."""
     found = content.get("hamipose_model")
     if not isinstance(found, int):
-        raise InputError(f"{path} is no config of a model folder: it lacks hamipose_model; expected {FORMAT}")
+        raise UserError(f"{path} is no config of a model folder: it lacks hamipose_model; expected {FORMAT}")
     if found > FORMAT:
-        raise InputError(
+        raise UserError(
             f"{path} has format {found}, this hamipose ({__version__}) reads up to {FORMAT}; install the version that "
             f"wrote it ({content.get('written_by', 'not said')}) or a newer one"
         )
@@ -151,25 +151,25 @@ def _read_info(path: Path) -> ModelInfo:
     content = _upgrade(content, path)
     needed = [f.name for f in fields(ModelInfo) if f.default is MISSING]
     if missing := [name for name in needed if name not in content]:
-        raise InputError(f"{path} lacks {', '.join(missing)}; write the model folder again")
+        raise UserError(f"{path} lacks {', '.join(missing)}; write the model folder again")
     widths, size = content["deconv_channels"], content["image_size"]
     sound = isinstance(content["skeleton"], str) and isinstance(content["backbone"], str) and isinstance(widths, list)
     sound = sound and all(isinstance(value, int) and 0 < value <= 2**14 for value in (*widths, size))
     if not sound or len(widths) > 8 or not isinstance(content.get("refinement_width", 0), int):
-        raise InputError(
+        raise UserError(
             f"{path}: skeleton and backbone must be names, deconv_channels a list of widths, image_size a number of "
             "pixels; copy the model folder again"
         )
     if content["skeleton"] not in SKELETONS:
-        raise InputError(f"{path}: skeleton is {content['skeleton']!r}, expected one of {', '.join(SKELETONS)}")
+        raise UserError(f"{path}: skeleton is {content['skeleton']!r}, expected one of {', '.join(SKELETONS)}")
     if (maps := content.get("maps", "heatmaps")) not in get_args(Maps):
-        raise InputError(f"{path}: maps is {maps!r}, expected one of {', '.join(get_args(Maps))}")
+        raise UserError(f"{path}: maps is {maps!r}, expected one of {', '.join(get_args(Maps))}")
     if not isinstance(quantized := content.get("quantized", False), bool):
-        raise InputError(f"{path}: quantized is {quantized!r}, expected true or false")
+        raise UserError(f"{path}: quantized is {quantized!r}, expected true or false")
     if (statistics := content.get("statistics", "unknown")) not in get_args(StatisticsOf):
-        raise InputError(f"{path}: statistics is {statistics!r}, expected one of {', '.join(get_args(StatisticsOf))}")
+        raise UserError(f"{path}: statistics is {statistics!r}, expected one of {', '.join(get_args(StatisticsOf))}")
     if (architecture := content.get("architecture", "simple-baseline")) not in _IN_FOLDERS:
-        raise InputError(f"{path}: architecture is {architecture!r}, expected one of {', '.join(_IN_FOLDERS)}")
+        raise UserError(f"{path}: architecture is {architecture!r}, expected one of {', '.join(_IN_FOLDERS)}")
     return ModelInfo(
         skeleton=content["skeleton"],
         backbone=content["backbone"],
@@ -189,14 +189,14 @@ def _read_program(folder: Path) -> Program:
     try:
         return Program.from_json(path.read_text(), str(path))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); copy the model folder again") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}); copy the model folder again") from None
 
 
 def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
     """The model of a model folder in eval mode, and what it is.
 
     Raises:
-        InputError: a file is missing or damaged, was written by a newer version, or the weights fit no such network.
+        UserError: a file is missing or damaged, was written by a newer version, or the weights fit no such network.
     """
     folder = Path(folder)
     info = _read_info(folder / "config.yaml")
@@ -206,7 +206,7 @@ def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise InputError(
+        raise UserError(
             f"{path} does not hold the weights of a {info.backbone} with deconvolutions {list(info.deconv_channels)} "
             f"that config.yaml names ({str(error).splitlines()[-1].strip()})"
         ) from None

@@ -10,10 +10,10 @@ from timm.models import FeatureListNet
 from timm.models.hrnet import HighResolutionNetFeatures
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.losses import heatmap_mse
 from hamipose.models.memory_format import memory_format
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.weights import load_backbone, pretrained
 
 __all__ = ["PoseNetwork"]
@@ -48,7 +48,7 @@ class PoseNetwork(nn.Module):
         deconv_channels: widths of the deconvolutions; the last ones are used where fewer are needed.
 
     Raises:
-        InputError: no such backbone, its stride fits no number of deconvolutions, or its weights do not fit it.
+        UserError: no such backbone, its stride fits no number of deconvolutions, or its weights do not fit it.
     """
 
     stride = 4
@@ -68,7 +68,7 @@ class PoseNetwork(nn.Module):
         )
         doublings = math.log2(self.backbone_stride / self.stride)
         if doublings not in range(len(deconv_channels) + 1):
-            raise InputError(
+            raise UserError(
                 f"backbone: {backbone!r} has stride {self.backbone_stride}: expected {self.stride} times a power of 2, "
                 f"at most {self.stride * 2 ** len(deconv_channels)} with {len(deconv_channels)} deconvolutions"
             )
@@ -107,11 +107,11 @@ class PoseNetwork(nn.Module):
         """The backbone's map and what each deconvolution makes of it, coarse to fine.
 
         Raises:
-            InputError: a side of the images is not a multiple of the backbone's stride.
+            UserError: a side of the images is not a multiple of the backbone's stride.
         """
         height, width = images.shape[-2:]
         if height % self.backbone_stride or width % self.backbone_stride:
-            raise InputError(
+            raise UserError(
                 f"image_size: images of {height} × {width} px: expected multiples of {self.backbone_stride}, the "
                 "stride of the backbone"
             )
@@ -140,9 +140,9 @@ class PoseNetwork(nn.Module):
         return outputs
 
     @staticmethod
-    def normalise(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        """:func:`hamipose.models.preprocess.normalise`."""
-        return normalise(images)
+    def normalize(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """:func:`hamipose.models.preprocess.normalize`."""
+        return normalize(images)
 
 
 def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module, int, int, bool]:
@@ -152,7 +152,7 @@ def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module,
     """
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        raise InputError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
+        raise UserError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
     family = timm.models.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
     options: dict[str, Any] = {"features_only": True, "out_indices": (-1,)}
     if family == "hrnet":

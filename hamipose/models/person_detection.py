@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.to_device import moved
 from hamipose.models.weights import read_state_dict
@@ -77,7 +77,7 @@ class TorchvisionDetector(PersonDetector):
         device: torch's name of a device; the first GPU if there is one where not given.
 
     Raises:
-        InputError: there is no such device.
+        UserError: there is no such device.
     """
 
     def __init__(self, network: nn.Module, name: str, least: float = 0.5, device: str | None = None):
@@ -107,7 +107,7 @@ def architecture_of(state: dict[str, Tensor], path: Path) -> str:
             smaller.
 
     Raises:
-        InputError: it is of none of torchvision's detectors with COCO's classes.
+        UserError: it is of none of torchvision's detectors with COCO's classes.
     """
     shapes = {key: value.shape for key, value in state.items()}
     for name in sorted(TORCHVISION, key=lambda name: ("320_fpn" in name) != ("320" in path.name)):
@@ -115,7 +115,7 @@ def architecture_of(state: dict[str, Tensor], path: Path) -> str:
             empty = get_model(name, weights=None, weights_backbone=None)
         if {key: value.shape for key, value in empty.state_dict().items()} == shapes:
             return name
-    raise InputError(
+    raise UserError(
         f"detector {path} is of no detector of torchvision with COCO's 91 classes (it begins with "
         f"{', '.join(list(state)[:2])}); expected a state dict of {', '.join(TORCHVISION)}"
     )
@@ -125,10 +125,10 @@ def torchvision_weights(name: str) -> nn.Module:
     """A detector with torchvision's weights, which torchvision fetches once and keeps.
 
     Raises:
-        InputError: there is no such detector, or its weights cannot be fetched.
+        UserError: there is no such detector, or its weights cannot be fetched.
     """
     if name not in TORCHVISION:
-        raise InputError(f"detector is torchvision:{name}, expected one of {', '.join(TORCHVISION)} after the colon")
+        raise UserError(f"detector is torchvision:{name}, expected one of {', '.join(TORCHVISION)} after the colon")
     weights = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if not path.exists():
@@ -138,7 +138,7 @@ def torchvision_weights(name: str) -> nn.Module:
             torch.hub.download_url_to_file(weights.url, str(path), digits and digits[1], progress=False)
         except (URLError, OSError, RuntimeError) as error:  # no network, no room, another file than was expected
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(
+            raise UserError(
                 f"detector: the weights of torchvision's {name} cannot be fetched ({reason}): fetch {weights.url} "
                 "where there is a network and give the file with --detector, or give --boxes, or leave both out"
             ) from None
@@ -156,7 +156,7 @@ def torchvision_detector(given: str, least: float, device: str | None = None) ->
     """From ``torchvision``, ``torchvision:NAME`` or the file of a state dict.
 
     Raises:
-        InputError: as :func:`torchvision_weights` and :func:`architecture_of` say, or the file cannot be read.
+        UserError: as :func:`torchvision_weights` and :func:`architecture_of` say, or the file cannot be read.
     """
     kind, _, name = given.partition(":")
     if kind == "torchvision":

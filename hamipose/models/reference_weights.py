@@ -8,7 +8,7 @@ which nothing uses), ``upsampling.{0…8}`` and ``head``. They differ in what is
   ``head.3`` the 1 × 1 layer, ``head_adv`` the adversary, which is left out. Its maps are logarithms of densities;
 - UniFrame: ``{"student": …, "teacher": …, "args": …}``, every name behind ``module.``.
 
-Both learned quantized targets: decode with ``hamipose.heatmaps.decode(…, quantise=True)``, and save a model folder with
+Both learned quantized targets: decode with ``hamipose.heatmaps.decode(…, quantize=True)``, and save a model folder with
 ``ModelInfo(…, quantized=True)``.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.network import PoseNetwork
 
@@ -45,7 +45,7 @@ def _read(path: Path, role: Literal["teacher", "student"]) -> dict[str, Tensor]:
                 content = content[key]
                 break
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"published weights {path} hold no {role} or model; give a checkpoint of RegDA or UniFrame")
+        raise UserError(f"published weights {path} hold no {role} or model; give a checkpoint of RegDA or UniFrame")
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
@@ -74,12 +74,12 @@ def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwor
         name: where they come from, for messages.
 
     Raises:
-        InputError: a part is missing, unknown or of another shape.
+        UserError: a part is missing, unknown or of another shape.
     """
     backbone = resnet_of(state, "backbone.")
     final = "head.3" if "head.3.weight" in state else "head"
     if backbone is None or f"{final}.weight" not in state or "upsampling.0.weight" not in state:
-        raise InputError(
+        raise UserError(
             f"{name} is no published PoseResNet: expected backbone.layer1 to layer4 of a ResNet, upsampling.0 to "
             f"upsampling.8 and head, found {', '.join(list(state)[:3]) or 'nothing'} …"
         )
@@ -102,7 +102,7 @@ def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwor
         network.load_state_dict(renamed)
     except RuntimeError as error:
         first = " ".join(str(error).split("\n\t")[1].split())[:200]
-        raise InputError(f"{name} does not fit a Simple Baseline on {backbone}: {first}") from None
+        raise UserError(f"{name} does not fit a Simple Baseline on {backbone}: {first}") from None
     return network.eval()
 
 
@@ -114,6 +114,6 @@ def load_published(path: str | Path, role: Literal["teacher", "student"] = "teac
         role: which of UniFrame's two networks; RegDA's files have one.
 
     Raises:
-        InputError: the file cannot be read, or is of something else.
+        UserError: the file cannot be read, or is of something else.
     """
     return network_of(_read(Path(path), role), str(path))

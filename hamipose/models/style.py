@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import whole_file
-from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
+from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hamipose.models.weights import pretrained, read_state_dict
 from hamipose.precision import at_least_single
 
@@ -98,7 +98,7 @@ class Encoder(nn.Module):
 
 
 def make_decoder(widths: tuple[int, ...] = (64, 128, 256, 512)) -> nn.Sequential:
-    """The encoder's mirror image: nearest-neighbour magnification for pooling, mirrored borders, no last ReLU."""
+    """The encoder's mirror image: nearest-neighbor magnification for pooling, mirrored borders, no last ReLU."""
     layers: list[nn.Module] = []
     for block in (3, 2, 1, 0):
         narrower = widths[block - 1] if block else 3
@@ -152,13 +152,13 @@ class StyleTransfer(nn.Module):
         """Pictures in, pictures out, clamped to what a byte holds.
 
         Raises:
-            InputError: a side is no multiple of 8.
+            UserError: a side is no multiple of 8.
         """
         if content.shape[-1] % 8 or content.shape[-2] % 8:
-            raise InputError(
+            raise UserError(
                 f"style transfer: images of {content.shape[-2]} × {content.shape[-1]} px, expected multiples of 8"
             )
-        styled = self(normalise(content), normalise(style), strength).float()
+        styled = self(normalize(content), normalize(style), strength).float()
         mean, deviation = styled.new_tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 1, 3, 1, 1)
         return ((styled * deviation + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
@@ -195,13 +195,13 @@ def read_encoder(weights: str) -> Encoder:
             names: ``features.0.weight`` and so on). Widths are the file's.
 
     Raises:
-        InputError: they cannot be had, or are another network's.
+        UserError: they cannot be had, or are another network's.
     """
     state = pretrained("vgg19").state_dict() if weights == "pretrained" else read_state_dict(weights)
     state = {key.removeprefix("features."): value for key, value in state.items() if not key.startswith("classifier")}
     firsts = [f"{layer}.weight" for layer in (0, 5, 10, 19)]
     if not all(key in state and state[key].ndim == 4 for key in firsts):
-        raise InputError(
+        raise UserError(
             f"style encoder: {weights} lacks {', '.join(k for k in firsts if k not in state)}; expected a VGG-19's "
             "state dict with features.0.weight … features.19.weight"
         )
@@ -210,7 +210,7 @@ def read_encoder(weights: str) -> Encoder:
         encoder.features.load_state_dict({key: state[key] for key in encoder.features.state_dict()})
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"style encoder: {weights} is no VGG-19 ({reason}); expected its state dict") from None
+        raise UserError(f"style encoder: {weights} is no VGG-19 ({reason}); expected its state dict") from None
     return encoder.eval()
 
 
@@ -222,7 +222,7 @@ def load_style(encoder: str, decoder: str | Path) -> StyleTransfer:
         decoder: file that ``python -m hamipose style fit`` wrote.
 
     Raises:
-        InputError: one of them cannot be had, or they do not belong together.
+        UserError: one of them cannot be had, or they do not belong together.
     """
     frozen = read_encoder(encoder)
     return StyleTransfer(frozen, read_decoder(decoder, frozen)).eval().requires_grad_(False)
@@ -236,13 +236,13 @@ def read_decoder(path: str | Path, encoder: Encoder) -> nn.Sequential:
         encoder: what it was trained with.
 
     Raises:
-        InputError: it cannot be had, or mirrors another encoder.
+        UserError: it cannot be had, or mirrors another encoder.
     """
     decoder = make_decoder(encoder.widths)
     try:
         decoder.load_state_dict(read_state_dict(path))
     except RuntimeError:
-        raise InputError(
+        raise UserError(
             f"style decoder: {path} does not mirror the encoder, whose widths are {encoder.widths}; give the encoder "
             "that it was trained with"
         ) from None

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["moved"]
 
@@ -19,11 +19,11 @@ def moved(network: nn.Module, name: str | None) -> torch.device:
         The device.
 
     Raises:
-        InputError: there is no such device here.
+        UserError: there is no such device here.
     """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         network.to(device).eval()
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device is {name!r}, which cannot be used here ({str(error).splitlines()[0]})") from None
+        raise UserError(f"device is {name!r}, which cannot be used here ({str(error).splitlines()[0]})") from None
     return device

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.tensor_file import read_tensor_file
 
 __all__ = ["load_backbone", "pretrained", "read_state_dict"]
@@ -27,7 +27,7 @@ def pretrained(name: str, **options: Any) -> nn.Module:
     The cache is asked first, then the network, once: huggingface_hub alone would try for a minute.
 
     Raises:
-        InputError: there are none, or they cannot be fetched.
+        UserError: there are none, or they cannot be fetched.
     """
     try:
         with suppress(Exception), _hub(offline=True):  # not in the cache: the second call says what is wrong
@@ -36,7 +36,7 @@ def pretrained(name: str, **options: Any) -> nn.Module:
         with _hub(offline=False):
             return timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # whatever timm, huggingface_hub and the HTTP library below raise
-        raise InputError(
+        raise UserError(
             f"weights: timm's pretrained weights of {name!r} could not be had ({_first_sentence(error)}): connect to "
             "the network once, or give the path of a state dict (.safetensors, .pth), or none"
         ) from error
@@ -73,14 +73,14 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     Nothing in the file is executed.
 
     Raises:
-        InputError: the file is missing, unreadable, or holds something other than tensors.
+        UserError: the file is missing, unreadable, or holds something other than tensors.
     """
     state: Any = read_tensor_file(path, "weights", "give none, pretrained, or a .safetensors or .pth state dict")
     for key in _NESTED_UNDER:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"weights: {path} holds no state dict: expected a dictionary of names and tensors")
+        raise UserError(f"weights: {path} holds no state dict: expected a dictionary of names and tensors")
     while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
@@ -97,7 +97,7 @@ def load_backbone(backbone: nn.Module, name: str, path: str | Path) -> None:
         path: as in :func:`read_state_dict`.
 
     Raises:
-        InputError: a tensor is missing, unknown, or of another shape.
+        UserError: a tensor is missing, unknown, or of another shape.
     """
     given = {_flat(key): (key, value) for key, value in read_state_dict(path).items()}
     wanted = {_flat(key): (key, value) for key, value in backbone.state_dict().items()}
@@ -114,7 +114,7 @@ def load_backbone(backbone: nn.Module, name: str, path: str | Path) -> None:
     for what, keys in problems.items():
         if keys:
             some = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-            raise InputError(f"weights: {path} {what} {some}: expected the state dict of a {name}; check the backbone")
+            raise UserError(f"weights: {path} {what} {some}: expected the state dict of a {name}; check the backbone")
     for key, (_, tensor) in wanted.items():
         if key in given:
             tensor.copy_(given[key][1])

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.json_file import read_json
 from hamipose.synthetic.processes import BLOCK, default_workers, records_of_processes, with_bar
 from hamipose.synthetic.resume_log import Journal
@@ -42,18 +42,18 @@ def check_series(
         choices: by its name, what of a list may be drawn, and the list.
 
     Raises:
-        InputError: one of them makes no sense.
+        UserError: one of them makes no sense.
     """
     from hamipose.synthetic.people.sample import LOOKS
 
     for name, (given, known) in choices.items():
         if given is not None and (not given or not set(given) <= set(known)):
-            raise InputError(f"{name} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
+            raise UserError(f"{name} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
     if look not in LOOKS:
-        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
+        raise UserError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
     for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0), ("workers", workers, 1)):
         if value is not None and value < least:
-            raise InputError(f"{name} is {value}, expected at least {least}")
+            raise UserError(f"{name} is {value}, expected at least {least}")
 
 
 def render_folder(
@@ -94,7 +94,7 @@ def render_folder(
         The annotation file, or the journal of a shard.
 
     Raises:
-        InputError: an option that makes no sense, or a folder that holds other pictures than those asked for.
+        UserError: an option that makes no sense, or a folder that holds other pictures than those asked for.
     """
     from hamipose.synthetic.scene.backgrounds import photographs
 
@@ -120,12 +120,12 @@ def _read_shard(text: str) -> tuple[int, int]:
     """Return the number of a shard, from 1, and how many there are.
 
     Raises:
-        InputError: the text does not say so.
+        UserError: the text does not say so.
     """
     number, _, total = text.partition("/")
     if number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total):
         return int(number), int(total)
-    raise InputError(f"shard is {text!r}, expected a number and a total, such as 3/16 for the third of sixteen")
+    raise UserError(f"shard is {text!r}, expected a number and a total, such as 3/16 for the third of sixteen")
 
 
 def _maker(what: str) -> Any:
@@ -249,20 +249,20 @@ def load_annotations(path: Path) -> dict:
     """Return the finished annotation file, with all fields of its records.
 
     Raises:
-        InputError: it is not one.
+        UserError: it is not one.
     """
     expected = "built-in pictures; delete it and make them again"
     content = read_json(path, expected)
     images, annotations = (content.get(part) if isinstance(content, dict) else None for part in _FIELDS)
     if not isinstance(images, list) or not isinstance(annotations, list) or len(images) != len(annotations):
-        raise InputError(f"annotation file {path} has no annotation for each of its images; expected {expected}")
+        raise UserError(f"annotation file {path} has no annotation for each of its images; expected {expected}")
     for part, records in (("images", images), ("annotations", annotations)):
         for position, record in enumerate(records):
             if not isinstance(record, dict) or not record.keys() >= _FIELDS[part]:
                 fields = ", ".join(sorted(_FIELDS[part]))
-                raise InputError(f"entry {position} of {part} in {path} lacks one of {fields}; expected {expected}")
+                raise UserError(f"entry {position} of {part} in {path} lacks one of {fields}; expected {expected}")
     if not isinstance(content.get("info"), dict):
-        raise InputError(f"annotation file {path} lacks info; expected {expected}")
+        raise UserError(f"annotation file {path} lacks info; expected {expected}")
     return content
 
 
@@ -270,13 +270,13 @@ def records_of(folder: Path, count: int, what: str) -> tuple[list[dict], list[di
     """Images and annotations of the first `count` pictures.
 
     Raises:
-        InputError: the folder does not hold so many.
+        UserError: the folder does not hold so many.
     """
     path = folder / "annotations.json"
     if not path.exists():
-        raise InputError(f"{path} does not exist; make the {what} first: prepare(), or hamipose data synthesize")
+        raise UserError(f"{path} does not exist; make the {what} first: prepare(), or hamipose data synthesize")
     whole = load_annotations(path)
     images, annotations = whole["images"][:count], whole["annotations"][:count]
     if len(annotations) < count:
-        raise InputError(f"{path} holds {len(annotations)} {what}, asked for are {count}; call prepare()")
+        raise UserError(f"{path} holds {len(annotations)} {what}, asked for are {count}; call prepare()")
     return images, annotations

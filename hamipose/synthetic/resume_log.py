@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Journal"]
 
@@ -26,10 +26,10 @@ class Journal:
         """Refuse to mix series.
 
         Raises:
-            InputError: `found` are other settings.
+            UserError: `found` are other settings.
         """
         if found != self.settings:
-            raise InputError(
+            raise UserError(
                 f"{self.path.parent} holds {self.what} made with {found}, asked for are {self.settings}; "
                 "delete it or give another folder"
             )
@@ -38,7 +38,7 @@ class Journal:
         """What an interrupted run has made; a torn last line is taken away.
 
         Raises:
-            InputError: it made another series.
+            UserError: it made another series.
         """
         if not self.path.exists():
             return []
@@ -50,7 +50,7 @@ class Journal:
             try:
                 found.append(json.loads(line))
             except ValueError as error:
-                raise InputError(
+                raise UserError(
                     f"{self.path} is damaged in line {number} ({error}); delete it, and what it lists is made again"
                 ) from None
         self.agree(found[0])

@@ -8,11 +8,11 @@ from hamipose.skeletons import Skeleton
 
 __all__ = ["draw_keypoints", "grid", "label", "magnify"]
 
-#: Colour-blind safe (Okabe and Ito): the person's left is orange, right is blue, the middle is green.
+#: Color-blind safe (Okabe and Ito): the person's left is orange, right is blue, the middle is green.
 _LEFT, _RIGHT, _MIDDLE = (230, 159, 0), (86, 180, 233), (0, 158, 115)
 
 
-def _colour(*names: str) -> tuple[int, int, int]:
+def _color(*names: str) -> tuple[int, int, int]:
     if any(n.startswith("left_") for n in names):
         return _LEFT
     return _RIGHT if any(n.startswith("right_") for n in names) else _MIDDLE
@@ -38,12 +38,12 @@ def draw_keypoints(
     thick = max(1, round(max(image.shape[:2]) / 150))
     for a, b in skeleton.limb_indices:
         if ok[a] and ok[b]:
-            colour = _colour(skeleton.keypoints[a], skeleton.keypoints[b])
-            cv2.line(canvas, at[a], at[b], colour, thick, cv2.LINE_AA, 4)
+            color = _color(skeleton.keypoints[a], skeleton.keypoints[b])
+            cv2.line(canvas, at[a], at[b], color, thick, cv2.LINE_AA, 4)
     for k, good in enumerate(ok):
         if good:
             cv2.circle(canvas, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
-            cv2.circle(canvas, at[k], 16 * thick, _colour(skeleton.keypoints[k]), -1, cv2.LINE_AA, 4)
+            cv2.circle(canvas, at[k], 16 * thick, _color(skeleton.keypoints[k]), -1, cv2.LINE_AA, 4)
     return canvas
 
 
@@ -60,8 +60,8 @@ def label(image: UInt8[np.ndarray, "height width 3"], text: str) -> UInt8[np.nda
     """A copy with a line of text along its top edge."""
     canvas = np.ascontiguousarray(image).copy()
     scale = max(0.3, min(image.shape[:2]) / 500)
-    for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(canvas, text, (4, int(26 * scale) + 4), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+    for color, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(canvas, text, (4, int(26 * scale) + 4), cv2.FONT_HERSHEY_SIMPLEX, scale, color, thick, cv2.LINE_AA)
     return canvas
 
 

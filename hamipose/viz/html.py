@@ -39,11 +39,11 @@ def curves(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
-    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(n for lines in panels.values() for n in lines))}
+    colors = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(n for lines in panels.values() for n in lines))}
     for position, (title, lines) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), position)
         for name, (x, y) in lines.items():
-            axes.plot(x, y, label=name, color=colours[name], linewidth=1.6, marker="." if len(x) < 12 else None)
+            axes.plot(x, y, label=name, color=colors[name], linewidth=1.6, marker="." if len(x) < 12 else None)
         axes.set_title(title)
         axes.set_xlabel("step")
         axes.spines[["top", "right"]].set_visible(False)

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["gradio", "serve"]
 
@@ -12,13 +12,13 @@ def gradio() -> Any:
     """The library, which only the page needs.
 
     Raises:
-        InputError: it is not installed.
+        UserError: it is not installed.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     try:
         import gradio
     except ImportError as error:
-        raise InputError(f"app wants {error.name}, which is not installed: pip install 'hamipose[demo]'") from None
+        raise UserError(f"app wants {error.name}, which is not installed: pip install 'hamipose[demo]'") from None
     return gradio
 
 
@@ -35,7 +35,7 @@ def serve(page: Any, port: int, *, share: bool = False, wait: bool = True) -> st
         Its address.
 
     Raises:
-        InputError: the port is taken.
+        UserError: the port is taken.
     """
     try:
         _, address, _ = page.launch(
@@ -49,7 +49,7 @@ def serve(page: Any, port: int, *, share: bool = False, wait: bool = True) -> st
             theme=gradio().themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # no download
         )
     except OSError as error:
-        raise InputError(f"port {port} cannot be used ({error}); give another --port") from None
+        raise UserError(f"port {port} cannot be used ({error}); give another --port") from None
     print(f"page at {address}{' and ' + page.share_url if page.share_url else ''} (Ctrl-C ends it)", flush=True)
     if wait:
         page.block_thread()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.app.steps import AdaptationSteps, adapt_and_draw
 from meshtto.methods.base import MeshMethod
 from meshtto.predict.frames import Frame, open_frames
@@ -33,13 +33,13 @@ class Response:
 
 def _photo(path: Path) -> Frame:
     if path.is_dir():
-        raise InputError(f"{path.name} is a folder; give one photo")
+        raise UserError(f"{path.name} is a folder; give one photo")
     frames = open_frames(str(path))
     if frames.rate is not None:
-        raise InputError(f"{path.name} is a video; give a photo here, and the video to python -m meshtto predict")
+        raise UserError(f"{path.name} is a video; give a photo here, and the video to python -m meshtto predict")
     for frame in frames:
         return frame
-    raise InputError(frames.unreadable[0])
+    raise UserError(frames.unreadable[0])
 
 
 class _OnePhoto(Source):
@@ -98,7 +98,7 @@ class Responder:
             return Response(WELCOME)
         try:
             return self._respond(Path(photo), None if keypoints is None else Path(keypoints))
-        except (InputError, OSError) as error:  # such as a full disk
+        except (UserError, OSError) as error:  # such as a full disk
             problem = str(error)
             for path in (photo, keypoints):  # hide the server's folders
                 problem = problem if path is None else problem.replace(f"{Path(path).parent}/", "")
@@ -110,7 +110,7 @@ class Responder:
         recoverer = Recoverer(self.method, source, min_confidence=self.min_confidence)
         (samples,) = recoverer.samples([frame])
         if not samples:
-            raise InputError(recoverer.skipped[0])
+            raise UserError(recoverer.skipped[0])
         phases = self.phases if source is not None else []
         steps = adapt_and_draw(self.method, frame, samples, phases, Path(tempfile.mkdtemp(dir=self.folder)))
         message = self._message(steps, len(samples), source)

@@ -11,7 +11,7 @@ from torch import Tensor
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import whole_file
 from meshtto.joints import OPENPOSE25
 from meshtto.methods.base import MeshMethod
@@ -98,7 +98,7 @@ def adapt_and_draw(
         side: maximum side of the overlays in pixels.
 
     Raises:
-        InputError: a mesh is not finite.
+        UserError: a mesh is not finite.
     """
     batch = collate_crops(method, samples)
     box, size = crop_box(batch), crop_size(batch)
@@ -112,7 +112,7 @@ def adapt_and_draw(
         view = method.regressor.camera.view(prediction.camera, box, size)
         moved = prediction.vertices_m + view.translation_m[:, None]
         if not moved.isfinite().all():
-            raise InputError(f"{frame.name}: after {step} steps the mesh is not finite; give fewer --steps")
+            raise UserError(f"{frame.name}: after {step} steps the mesh is not finite; give fewer --steps")
         vertices.append(moved.cpu().numpy())
         cameras.append(list(zip(view.focal_px.tolist(), view.principal_px.cpu().numpy(), strict=True)))
         if (confidence > 0).any():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain, reason
 from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 from meshtto.types import GENDERS
@@ -60,7 +60,7 @@ class BodyArrays:
             where: name of the source for error messages.
 
         Raises:
-            InputError: the arrays are inconsistent.
+            UserError: the arrays are inconsistent.
         """
         vertices, features = len(self.template_m), self.pose_dirs.shape[-1]
         expected = {
@@ -79,19 +79,19 @@ class BodyArrays:
         for name, shape in expected.items():
             array = getattr(self, name)
             if array.shape != shape:
-                raise InputError(f"{name} of {where} has shape {array.shape}, expected {shape}; is it a body of SMPL?")
+                raise UserError(f"{name} of {where} has shape {array.shape}, expected {shape}; is it a body of SMPL?")
             if not np.isfinite(array).all():
-                raise InputError(f"{name} of {where} holds numbers that are not finite; get the file again")
+                raise UserError(f"{name} of {where} holds numbers that are not finite; get the file again")
         for name in ("faces", "picked"):
             array = getattr(self, name)
             if array.min() < 0 or array.max() >= vertices:
-                raise InputError(f"{name} of {where} names vertex {array.max()}, but there are {vertices}")
+                raise UserError(f"{name} of {where} names vertex {array.max()}, but there are {vertices}")
         for name in ("joint_regressor", "weights", "extra_regressor", "h36m_regressor"):
             total = getattr(self, name).sum(1)
             if abs(total - 1).max() > 1e-2:
-                raise InputError(f"a row of {name} of {where} sums to {total[abs(total - 1).argmax()]:.3f}, expected 1")
+                raise UserError(f"a row of {name} of {where} sums to {total[abs(total - 1).argmax()]:.3f}, expected 1")
         if self.gender not in GENDERS:
-            raise InputError(f"gender of {where} is {self.gender!r}, expected one of {', '.join(GENDERS)}")
+            raise UserError(f"gender of {where} is {self.gender!r}, expected one of {', '.join(GENDERS)}")
 
 
 def write_arrays(arrays: BodyArrays, path: Path) -> None:
@@ -114,29 +114,29 @@ def read_arrays(path: Path) -> BodyArrays:
     """Read and check a converted body.
 
     Raises:
-        InputError: the file does not exist, or contains something else.
+        UserError: the file does not exist, or contains something else.
     """
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise InputError(f"body {path} does not exist; convert yours with: python -m meshtto body import SMPL.pkl")
+        raise UserError(f"body {path} does not exist; convert yours with: python -m meshtto body import SMPL.pkl")
     try:
         with safe_open(path, "numpy") as file:
             words = file.metadata() or {}
             found = words.get("format")
             if found != FORMAT:
-                raise InputError(
+                raise UserError(
                     f"{path} says format {found!r}, expected {FORMAT!r}; convert yours again: python -m meshtto body"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
         arrays = BodyArrays(**json.loads(words["body"]), **tensors)
-    except InputError:
+    except UserError:
         raise
     except SafetensorError:
         problem = explain(path, "a safetensors file")
-        raise InputError(f"body {path} {problem}; convert yours with: python -m meshtto body import SMPL.pkl") from None
+        raise UserError(f"body {path} {problem}; convert yours with: python -m meshtto body import SMPL.pkl") from None
     except (TypeError, KeyError, ValueError) as error:
-        raise InputError(
+        raise UserError(
             f"{path} is not a converted body ({reason(error)}); convert with: python -m meshtto body import SMPL.pkl"
         ) from None
     arrays.check(str(path))

@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.body.arrays import BodyArrays, read_arrays, write_arrays
 from meshtto.body.layer import Body
 from meshtto.types import GENDERS
@@ -77,19 +77,19 @@ class SmplFile(BodySource):
         """Load the body of a gender: ``smpl_male.safetensors`` beside ``smpl_neutral.safetensors``.
 
         Raises:
-            InputError: there is no such file, or it contains another body.
+            UserError: there is no such file, or it contains another body.
         """
         arrays = _arrays(self.path)
         if arrays.gender != gender:
             beside = self.path.with_name(re.sub(f"(?i){arrays.gender}", gender, self.path.name))
             if beside == self.path or not beside.is_file():
-                raise InputError(
+                raise UserError(
                     f"{self.path} is a {arrays.gender} body, but a {gender} one is needed; expected it in "
                     f"{beside.name} beside it, since names state the gender: python -m meshtto body import --out"
                 )
             arrays = _arrays(beside)
             if arrays.gender != gender:
-                raise InputError(
+                raise UserError(
                     f"{beside} is a {arrays.gender} body, but its name says {gender}; convert the right file again"
                 )
         return Body(arrays)
@@ -117,10 +117,10 @@ def load_body(name_or_path: str = "builtin", gender: str = "neutral") -> Body:
             it with that gender in its name is loaded: ``smpl_male.safetensors`` for ``smpl_neutral.safetensors``.
 
     Raises:
-        InputError: unknown gender, missing file, or a file that does not contain a body.
+        UserError: unknown gender, missing file, or a file that does not contain a body.
     """
     if gender not in GENDERS:
-        raise InputError(f"gender is {gender!r}, expected one of {', '.join(GENDERS)}")
+        raise UserError(f"gender is {gender!r}, expected one of {', '.join(GENDERS)}")
     return body_source(name_or_path).load(gender)
 
 

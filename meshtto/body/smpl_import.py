@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain, explain_numpy, file_kind, reason
 from hamipose.io.safe_pickle import OLD_OBJECTS, load_pickle
 from meshtto.body.arrays import BodyArrays, write_arrays
@@ -106,7 +106,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
                 with suppress(ValueError):  # an array of objects
                     content[name] = file[name]
     except Exception as error:  # damaged bytes can raise anything
-        raise InputError(f"{path} {explain(path, _NPZ, _NPZ)} ({reason(error)})") from None
+        raise UserError(f"{path} {explain(path, _NPZ, _NPZ)} ({reason(error)})") from None
     return content
 
 
@@ -114,22 +114,22 @@ def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a SMPL file, a pickle or .npz, without executing anything in it.
 
     Raises:
-        InputError: it cannot be read, refers to anything but numpy, scipy.sparse and chumpy, or is not a SMPL body.
+        UserError: it cannot be read, refers to anything but numpy, scipy.sparse and chumpy, or is not a SMPL body.
     """
     content = _read_npz(path) if path.is_file() and file_kind(path) == _NPZ else load_pickle(path, _ALLOWED)
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}, expected the dictionary of a SMPL model")
+        raise UserError(f"{path} holds a {type(content).__name__}, expected the dictionary of a SMPL model")
     wanted = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
     missing = [name for name in wanted if name not in content]
     if missing:
-        raise InputError(f"{path} has no {', '.join(missing)}; expected SMPL_NEUTRAL.pkl or another file of SMPL")
+        raise UserError(f"{path} has no {', '.join(missing)}; expected SMPL_NEUTRAL.pkl or another file of SMPL")
     try:
         arrays = {name: _array(content[name]) for name in wanted}
     except Exception as error:  # a foreign pickle can raise anything
-        raise InputError(f"{path} holds an array that cannot be read ({reason(error)})") from None
+        raise UserError(f"{path} holds an array that cannot be read ({reason(error)})") from None
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
-            raise InputError(f"{name} of {path} holds {array.dtype}, expected numbers")
+            raise UserError(f"{name} of {path} holds {array.dtype}, expected numbers")
     return arrays
 
 
@@ -137,11 +137,11 @@ def _regressor(path: Path, rows: int, what: str) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
     except Exception as error:  # damaged bytes can raise anything
-        raise InputError(f"{what} {path} {explain_numpy(path, _NPY, error)}; it comes with SPIN's data") from None
+        raise UserError(f"{what} {path} {explain_numpy(path, _NPY, error)}; it comes with SPIN's data") from None
     if not isinstance(array, np.ndarray):
-        raise InputError(f"{what} {path} is {file_kind(path)}, not {_NPY}; it comes with SPIN's data")
+        raise UserError(f"{what} {path} is {file_kind(path)}, not {_NPY}; it comes with SPIN's data")
     if getattr(array, "shape", None) != (rows, _VERTICES):
-        raise InputError(f"{what} {path} has shape {getattr(array, 'shape', None)}, expected {(rows, _VERTICES)}")
+        raise UserError(f"{what} {path} has shape {getattr(array, 'shape', None)}, expected {(rows, _VERTICES)}")
     return array
 
 
@@ -155,13 +155,13 @@ def _mean(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             pose, shape = np.asarray(file["pose"]), np.asarray(file["shape"])
     except KeyError as error:
-        raise InputError(f"mean parameters {path}: {reason(error)}; expected smpl_mean_params.npz") from None
+        raise UserError(f"mean parameters {path}: {reason(error)}; expected smpl_mean_params.npz") from None
     except Exception as error:  # damaged bytes can raise anything
-        raise InputError(
+        raise UserError(
             f"mean parameters {path} {explain_numpy(path, _NPZ, error)}; expected smpl_mean_params.npz"
         ) from None
     if pose.size != 144 or shape.size != 10:
-        raise InputError(
+        raise UserError(
             f"mean parameters {path} hold {pose.size} and {shape.size} numbers, expected 144 of pose, 10 of shape"
         )
     return pose.reshape(-1), shape.reshape(-1)
@@ -179,17 +179,17 @@ def import_smpl(path: Path, out: Path, gender: str, h36m: Path, extra: Path, mea
         mean: smpl_mean_params.npz, initial parameters of regressors; default: the rest pose.
 
     Raises:
-        InputError: a file is missing, damaged, of the wrong kind, or contains code.
+        UserError: a file is missing, damaged, of the wrong kind, or contains code.
     """
     read = read_smpl_pickle(path)
     tree = read["kintree_table"]
     if tree.shape != (2, len(SMPL24)) or tuple(tree[0].astype(np.int64)[1:]) != PARENTS24[1:]:
-        raise InputError(f"kintree_table of {path} is not SMPL's 24 joints; is it SMPL+H, SMPL-X or MANO?")
+        raise UserError(f"kintree_table of {path} is not SMPL's 24 joints; is it SMPL+H, SMPL-X or MANO?")
     if read["v_template"].shape != (_VERTICES, 3):
-        raise InputError(f"v_template of {path} has shape {read['v_template'].shape}, expected {(_VERTICES, 3)}")
+        raise UserError(f"v_template of {path} has shape {read['v_template'].shape}, expected {(_VERTICES, 3)}")
     shapes = read["shapedirs"]
     if shapes.ndim != 3 or shapes.shape[-1] < 10:
-        raise InputError(f"shapedirs of {path} has shape {shapes.shape}, expected {(_VERTICES, 3)} and 10 or more")
+        raise UserError(f"shapedirs of {path} has shape {shapes.shape}, expected {(_VERTICES, 3)} and 10 or more")
     pose, shape = _mean(mean)
     arrays = BodyArrays(
         name="SMPL",

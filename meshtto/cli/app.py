@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     """
     given = _parser().parse_args(arguments)
     if not 0 < given.port < 65536 or not 0 <= given.min_confidence <= 1 or (given.steps or 0) < 0:
-        raise InputError(
+        raise UserError(
             f"--port {given.port}, --min-confidence {given.min_confidence:g}, --steps {given.steps}: expected 1 to "
             "65535, 0 to 1, and 0 or more"
         )

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.types import GENDERS
 
 __all__ = ["main"]
@@ -51,20 +51,20 @@ def gender_of(path: Path) -> str:
     """Return the gender in the name of a SMPL file: SMPL_FEMALE.pkl, basicModel_f_lbs_10_207_0_v1.0.0.pkl.
 
     Raises:
-        InputError: the name contains none.
+        UserError: the name contains none.
     """
     name = path.name.lower()
     for gender in ("neutral", "female", "male"):  # "female" contains "male"
         if gender in name or re.search(f"model_{gender[0]}_", name):
             return gender
-    raise InputError(f"the name of {path} contains no gender; give --gender {', '.join(GENDERS)}")
+    raise UserError(f"the name of {path} contains no gender; give --gender {', '.join(GENDERS)}")
 
 
 def main(arguments: list[str]) -> None:
     """Run `body VERB …`.
 
     Raises:
-        InputError: a mistake that the user can fix.
+        UserError: a mistake that the user can fix.
     """
     given = _parser().parse_args(arguments)
     if given.verb == "show":
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
 
 def _show(body: str, what: str, out: Path) -> None:
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"--out is {out}, expected a file that ends in .png or .jpg")
+        raise UserError(f"--out is {out}, expected a file that ends in .png or .jpg")
     from hamipose.io.image_file import write_image
     from meshtto.body import load_body
     from meshtto.body.preview import preview_poses, preview_shapes

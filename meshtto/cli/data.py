@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["main"]
 
@@ -61,19 +61,19 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of a named set's loader.
 
     Raises:
-        InputError: an option that does not apply to this set, or a missing one.
+        UserError: an option that does not apply to this set, or a missing one.
     """
     for name, sets in _ONLY.items():
         if given.name not in sets and getattr(given, name, None) is not None:
-            raise InputError(f"--{name} only applies to {', '.join(sets)}; leave it out for {given.name}")
+            raise UserError(f"--{name} only applies to {', '.join(sets)}; leave it out for {given.name}")
     if given.name == "builtin" and (given.body or getattr(given, "split", None)):
-        raise InputError("built-in images have one body and no splits; leave out --body and --split")
+        raise UserError("built-in images have one body and no splits; leave out --body and --split")
     if given.verb == "check" and given.body and given.name != "3dpw":
-        raise InputError(f"--body does not apply to checking {given.name}; leave it out")
+        raise UserError(f"--body does not apply to checking {given.name}; leave it out")
     options: dict[str, Any] = {}
     if given.name == "spin":
         if given.file is None:
-            raise InputError("--file is not given; expected the .npz of annotations")
+            raise UserError("--file is not given; expected the .npz of annotations")
         options["file"] = given.file
     if given.name == "3dpw" and given.body is not None:
         options["body"] = given.body
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> None:
     """Run `data VERB …`.
 
     Raises:
-        InputError: a mistake that the user can fix.
+        UserError: a mistake that the user can fix.
     """
     from meshtto.data.catalog import RELEASES, release
 
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
         _check(given)
         return
     if given.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"--out is {given.out}, expected a file that ends in .png or .jpg")
+        raise UserError(f"--out is {given.out}, expected a file that ends in .png or .jpg")
     options = _options(given)
     if given.name == "builtin":
         from meshtto.data import BuiltinMeshes
@@ -115,11 +115,11 @@ def _check(given: argparse.Namespace) -> None:
     from meshtto.data.inspection import check
 
     if given.name == "builtin":
-        raise InputError("built-in images are rendered on demand; expected the name of another data set")
+        raise UserError("built-in images are rendered on demand; expected the name of another data set")
     about, options = release(given.name), _options(given)
     datasets = {split: about.dataset(given.root, split, **options) for split in about.splits}
     if not check(about, given.root, datasets):
-        raise InputError(f"{given.name} in {given.root} is incomplete; lines marked ✗ say what is missing")
+        raise UserError(f"{given.name} in {given.root} is incomplete; lines marked ✗ say what is missing")
 
 
 def _show(given: argparse.Namespace, dataset: Any) -> None:
@@ -135,7 +135,7 @@ def _show(given: argparse.Namespace, dataset: Any) -> None:
         for number, gender in enumerate(GENDERS):
             try:
                 bodies[number] = load_body(given.body, gender)
-            except InputError:  # a set may need only some of the genders
+            except UserError:  # a set may need only some of the genders
                 continue
         if not bodies:
             load_body(given.body)

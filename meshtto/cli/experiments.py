@@ -8,7 +8,7 @@ from hamipose.config.build import build
 from hamipose.engine.budget import Budget
 from hamipose.engine.runs import Call, call, carry_out
 from hamipose.engine.time_estimate import dry_run, pending
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.cli.arguments import Arguments
 from meshtto.experiments.page import title, write
 from meshtto.experiments.rows import Scale
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
         return
     if not wanted:
         reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
-        raise InputError(f"nothing can be run at the paper's scale ({reasons}); give --data DIR")
+        raise UserError(f"nothing can be run at the paper's scale ({reasons}); give --data DIR")
     if not given.no_runs and pending(wanted):
         _prepare(given.scale, cells)
         carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import check_folder
 from meshtto.cli.arguments import Arguments
 
@@ -44,13 +44,13 @@ def _parser() -> Arguments:
 
 def _check(given: Any) -> None:
     if given.frame_stride < 1 or (given.steps or 0) < 0 or (given.focal is not None and given.focal <= 0):
-        raise InputError("--frame-stride must be at least 1, --steps at least 0, --focal above 0")
+        raise UserError("--frame-stride must be at least 1, --steps at least 0, --focal above 0")
     if not 0 <= given.min_confidence <= 1 or (given.batch_size is not None and given.batch_size < 1):
-        raise InputError("--min-confidence must be in 0 … 1, --batch-size at least 1")
+        raise UserError("--min-confidence must be in 0 … 1, --batch-size at least 1")
     if given.keypoints and given.pose_checkpoint:
-        raise InputError("--keypoints and --pose-checkpoint are both given; expected one of them")
+        raise UserError("--keypoints and --pose-checkpoint are both given; expected one of them")
     if given.steps and not given.keypoints and not given.pose_checkpoint:
-        raise InputError(
+        raise UserError(
             f"--steps {given.steps} is given without --keypoints or --pose-checkpoint; adaptation fits a mesh to 2D "
             "keypoints: give a file, or a model that finds them, or --steps 0"
         )
@@ -60,7 +60,7 @@ def _folder(out: Path) -> None:
     try:
         check_folder(out)
     except OSError as error:
-        raise InputError(f"--out {out} cannot be created ({error.strerror}); give another folder") from None
+        raise UserError(f"--out {out} cannot be created ({error.strerror}); give another folder") from None
 
 
 def _print_notes(kind: str, lines: list[str], most: int = 5) -> None:
@@ -95,11 +95,11 @@ def main(arguments: list[str]) -> None:
     if given.keypoints:
         source = file = KeypointFile(given.keypoints)
         if not file.names_pictures and len(frames) > 1:
-            raise InputError(f"{file} names no image, and {given.input} contains {len(frames)}; give COCO's format")
+            raise UserError(f"{file} names no image, and {given.input} contains {len(frames)}; give COCO's format")
         file.check(frames.paths)
     method = open_method(given.checkpoint, given.body, given.device)
     if given.focal is not None and not method.regressor.camera.uses_focal:
-        raise InputError(
+        raise UserError(
             f"--focal {given.focal:g} is given, but a network of kind {method.options.kind} uses its own camera for "
             "each crop; leave --focal out"
         )
@@ -134,7 +134,7 @@ def main(arguments: list[str]) -> None:
     _print_notes("skipped", lost)
     _print_notes("warning", recoverer.unadapted)
     if not count:
-        raise InputError(f"no person was recovered from {given.input}; {lost[0] if lost else 'it was stopped'}")
+        raise UserError(f"no person was recovered from {given.input}; {lost[0] if lost else 'it was stopped'}")
     print(f"{count} people written to {given.out}")
     if moving:
         print(f"the video with meshes: {given.out / Path(given.input).stem}-overlay.mp4")

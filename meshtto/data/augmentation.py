@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.joints import MIRROR24, MIRROR49
 from meshtto.types import MeshSample
 
@@ -54,9 +54,9 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name, low, high in (("mirror", 0, 1), ("noise", 0, 1), ("upright", 0, 1), ("scale", 0, 0.9)):
             if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name} of augmentation is {getattr(self, name)}, expected {low} to {high}")
+                raise UserError(f"{name} of augmentation is {getattr(self, name)}, expected {low} to {high}")
         if self.rotation_deg < 0 or self.occluders < 0:
-            raise InputError("rotation_deg and occluders of augmentation must be 0 or more")
+            raise UserError("rotation_deg and occluders of augmentation must be 0 or more")
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Draw the parameters of one view."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.base import ImageDataset
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.joints import JOINTS49
 from meshtto.types import MeshSample
 
@@ -47,10 +47,10 @@ def check_evidence(evidence: str) -> str:
     """Return the name if it is one of `EVIDENCE`.
 
     Raises:
-        InputError: it is not.
+        UserError: it is not.
     """
     if evidence not in EVIDENCE:
-        raise InputError(f"evidence is {evidence!r}, expected one of {', '.join(EVIDENCE)}")
+        raise UserError(f"evidence is {evidence!r}, expected one of {', '.join(EVIDENCE)}")
     return evidence
 
 
@@ -94,8 +94,8 @@ def require_path(path: Path, what: str, how: str) -> Path:
     """Return the path if it exists.
 
     Raises:
-        InputError: it does not; `what` names it, and `how` tells the user what to do.
+        UserError: it does not; `what` names it, and `how` tells the user what to do.
     """
     if not path.exists():
-        raise InputError(f"{what} {path} does not exist; {how}")
+        raise UserError(f"{what} {path} does not exist; {how}")
     return path

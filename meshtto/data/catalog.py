@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hamipose.data.catalog.entries import Needed
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data.base import MeshDataset
 
 __all__ = ["RELEASES", "MeshRelease", "release"]
@@ -36,13 +36,13 @@ class MeshRelease:
         """Return one split without reading it.
 
         Raises:
-            InputError: unknown split.
+            UserError: unknown split.
         """
         import hamipose.data
         import meshtto.data
 
         if split not in self.splits:
-            raise InputError(f"split is {split!r}, expected one of {', '.join(self.splits)}")
+            raise UserError(f"split is {split!r}, expected one of {', '.join(self.splits)}")
         name, given = self.splits[split]
         if name == "KeypointsOnly":
             flat = hamipose.data.LeedsSportsExtended(root, skeleton="lsp14", **given)
@@ -116,8 +116,8 @@ def release(name: str) -> MeshRelease:
     """Return the data set of a name.
 
     Raises:
-        InputError: unknown name.
+        UserError: unknown name.
     """
     if name not in RELEASES:
-        raise InputError(f"there is no data set {name!r}; expected one of {', '.join(RELEASES)}")
+        raise UserError(f"there is no data set {name!r}; expected one of {', '.join(RELEASES)}")
     return RELEASES[name]

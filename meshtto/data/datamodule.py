@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
 from hamipose.data.sampling import StepSampler
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
 from meshtto.data.sampling import MeshCrops, MeshStream, Mixture, collate
@@ -92,13 +92,13 @@ class MeshData(LightningDataModule):
         verb = verb or running_verb(self.trainer)
         if verb == "predict":
             if self.predict is None:
-                raise InputError("data.predict is not given; expected a data set, such as meshtto.data.BuiltinMeshes")
+                raise UserError("data.predict is not given; expected a data set, such as meshtto.data.BuiltinMeshes")
             return [self.predict]
         evaluated = [dataset for _, dataset in self._evaluated()]
         if verb != "fit":
             return evaluated
         if not self.train:
-            raise InputError("data.train is empty, expected at least one data set")
+            raise UserError("data.train is empty, expected at least one data set")
         return [*self.train, *evaluated]
 
     def check(self, verb: str) -> None:
@@ -114,7 +114,7 @@ class MeshData(LightningDataModule):
         """Build the training stream, which reads annotations but no images."""
         for dataset in self._needed():
             if len(dataset) == 0:
-                raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one person")
+                raise UserError(f"data set {type(dataset).__name__} is empty; expected at least one person")
             self._check_body(dataset)
         if stage != "fit":
             return
@@ -136,7 +136,7 @@ class MeshData(LightningDataModule):
         body = getattr(getattr(self.trainer, "lightning_module", None), "body", None)
         name = getattr(body, "name", None)
         if name is not None and dataset.labels_of not in (None, name):
-            raise InputError(
+            raise UserError(
                 f"labels of {type(dataset).__name__} belong to the body {dataset.labels_of}, the run's body is {name}; "
                 "give the regressor the body of its labels"
             )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from hamipose.data.catalog.check import Finding, look_at_files, print_findings
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
 from hamipose.viz.drawing import grid, label
 from meshtto.body import Body
@@ -62,7 +62,7 @@ def _check_split(name: str, dataset: MeshDataset) -> Finding:
         dataset.prepare()
         count = len(dataset)
         some = [dataset[k] for k in sorted({0, count // 2, count - 1})]
-    except InputError as error:
+    except UserError as error:
         return Finding(name, f"not usable: {error}", True)
     meshes = sum(sample.has_mesh for sample in some)
     solid = sum(bool(sample.joints_confidence.any()) for sample in some)

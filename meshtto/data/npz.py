@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain, reason
 from hamipose.io.safe_pickle import load_pickle
 
@@ -23,34 +23,34 @@ def read_npz(path: Path, what: str, how: str) -> dict[str, np.ndarray]:
         how: how to get it, for messages.
 
     Raises:
-        InputError: the file is missing, damaged, or contains code.
+        UserError: the file is missing, damaged, or contains code.
     """
     if not path.is_file():
-        raise InputError(f"{what} {path} does not exist; {how}")
+        raise UserError(f"{what} {path} does not exist; {how}")
     try:
         with zipfile.ZipFile(path) as archive:
             found = {}
             for member in archive.namelist():
                 found[member.removesuffix(".npy")] = _read(archive.read(member), path)
             return found
-    except InputError:
+    except UserError:
         raise
     except Exception as error:  # damaged bytes can raise anything
         problem = explain(path, "a NumPy archive (.npz)")
-        raise InputError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
+        raise UserError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
 
 
 def read_npy(path: Path, what: str, how: str) -> np.ndarray:
     """Read the array of an .npy file; see :func:`read_npz`."""
     if not path.is_file():
-        raise InputError(f"{what} {path} does not exist; {how}")
+        raise UserError(f"{what} {path} does not exist; {how}")
     try:
         return _read(path.read_bytes(), path)
-    except InputError:
+    except UserError:
         raise
     except Exception as error:
         problem = explain(path, "a NumPy array (.npy)")
-        raise InputError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
+        raise UserError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
 
 
 def _read(content: bytes, path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data.npz import read_npy
 
 __all__ = ["add_occluders", "draw_occluder", "paste", "read_occluders"]
@@ -18,12 +18,12 @@ def read_occluders(path: str) -> tuple[UInt8[np.ndarray, "height width 4"], ...]
     """Read the cutouts of ``pascal_occluders.npy``, an array of RGBA images, without executing anything in it.
 
     Raises:
-        InputError: the file is missing, or contains something else.
+        UserError: the file is missing, or contains something else.
     """
     found = list(read_npy(Path(path), "occluders", "give pascal_occluders.npy, or leave them out for drawn ones"))
     shapes = [getattr(p, "shape", ()) for p in found]
     if not found or any(len(s) != 3 or s[2] != 4 for s in shapes):
-        raise InputError(f"occluders {path} hold {shapes[:1] or 'nothing'}, expected images with height, width and 4")
+        raise UserError(f"occluders {path} hold {shapes[:1] or 'nothing'}, expected images with height, width and 4")
     return tuple(np.asarray(p, np.uint8) for p in found)
 
 

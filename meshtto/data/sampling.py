@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from hamipose.data.sampling import Draw as Position
 from hamipose.data.sampling import Pool
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose
 from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation, Draw, scale_channels, transform_labels
 from meshtto.data.base import MeshDataset
@@ -117,11 +117,11 @@ class Mixture:
 
     def __init__(self, datasets: Sequence[MeshDataset], shares: Sequence[float] | None, seed: int):
         if not datasets:
-            raise InputError("data.train is empty, expected at least one data set")
+            raise UserError("data.train is empty, expected at least one data set")
         if shares is None:
             shares = [len(d) for d in datasets]
         if len(shares) != len(datasets) or min(shares) < 0 or not 0 < sum(shares) < float("inf"):
-            raise InputError(
+            raise UserError(
                 f"data.shares is {list(shares)} for {len(datasets)} data sets, expected a number above 0 for each"
             )
         self.datasets = list(datasets)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
 
 __all__ = ["Detector"]
@@ -53,9 +53,9 @@ class Detector:
     def __post_init__(self) -> None:
         for name in ("outliers", "missed", "hidden_missed", "swapped"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} of the detector is {getattr(self, name)}, expected a share in [0, 1]")
+                raise UserError(f"{name} of the detector is {getattr(self, name)}, expected a share in [0, 1]")
         if self.noise < 0:
-            raise InputError(f"noise of the detector is {self.noise}, expected 0 or more")
+            raise UserError(f"noise of the detector is {self.noise}, expected 0 or more")
 
     def detect(
         self,

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain_numpy
 from meshtto.body import Body, body_source, load_body
 from meshtto.data.base import MeshDataset
@@ -28,14 +28,14 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Return the arrays of a prediction file.
 
     Raises:
-        InputError: the file cannot be read.
+        UserError: the file cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files if name != "name"}
     except Exception as error:  # damaged bytes can raise anything
         problem = explain_numpy(path, _NPZ, error)
-        raise InputError(f"predictions {path} {problem}; give an NPZ file of plain arrays") from None
+        raise UserError(f"predictions {path} {problem}; give an NPZ file of plain arrays") from None
 
 
 def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.ndarray]:
@@ -46,14 +46,14 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
     72]; in meters. ``index`` [N] assigns rows to people; without it rows are in the data set's order.
 
     Raises:
-        InputError: the file cannot be read, contains none of these, has wrong shapes or non-finite numbers, or does not
+        UserError: the file cannot be read, contains none of these, has wrong shapes or non-finite numbers, or does not
             have exactly one row per person.
     """
     arrays = read_arrays(path)
     shapes = {"vertices_m": (None, 3), "joints_m": (14, 3), "rotations": (24, 3, 3), "pose": (72,), "shape": (10,)}
     found = {name: arrays[name] for name in shapes if name in arrays}
     if "vertices_m" not in found and "joints_m" not in found and not ("shape" in found and len(found) > 1):
-        raise InputError(
+        raise UserError(
             f"predictions {path} hold {', '.join(arrays) or 'nothing'}; expected vertices_m, joints_m, or shape with "
             "rotations or pose"
         )
@@ -64,13 +64,13 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
         fits = fits and all(w in (None, s) for w, s in zip(wanted, array.shape[1:], strict=True))
         if not fits or len(array) != count:
             expected = ", ".join([str(count), *("V" if w is None else str(w) for w in wanted)])
-            raise InputError(f"{name} of {path} has the shape {array.shape}, expected ({expected}): one row per person")
+            raise UserError(f"{name} of {path} has the shape {array.shape}, expected ({expected}): one row per person")
         if not np.isfinite(array).all():
-            raise InputError(f"{name} of {path} holds numbers that are not finite; nothing was scored")
+            raise UserError(f"{name} of {path} holds numbers that are not finite; nothing was scored")
     if "index" in arrays:
         index = arrays["index"]
         if sorted(index.tolist()) != list(range(count)):
-            raise InputError(f"index of {path} does not name each of the {count} people once; expected 0 … {count - 1}")
+            raise UserError(f"index of {path} does not name each of the {count} people once; expected 0 … {count - 1}")
         order = np.argsort(index)
         found = {name: array[order] for name, array in found.items()}
     return found
@@ -111,12 +111,12 @@ def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str
         body: body of the parameters and labels, see :func:`meshtto.body.load_body`.
 
     Raises:
-        InputError: labels or vertices belong to another body.
+        UserError: labels or vertices belong to another body.
     """
     bodies = {"neutral": load_body(body)}
     neutral = bodies["neutral"]
     if dataset.labels_of not in (None, neutral.name):
-        raise InputError(
+        raise UserError(
             f"labels of {type(dataset).__name__} belong to the body {dataset.labels_of}, --body {body} is "
             f"{neutral.name}; give the body of its labels with --body"
         )
@@ -124,7 +124,7 @@ def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str
     metrics: dict[str, MeanError] = {"mpjpe": MPJPE(joints), "pa_mpjpe": PAMPJPE(joints), "pve": PVE()}
     vertices = predictions.get("vertices_m")
     if vertices is not None and vertices.shape[1] != len(neutral.template) // 3:
-        raise InputError(
+        raise UserError(
             f"vertices_m has {vertices.shape[1]} vertices, the body {body} {len(neutral.template) // 3}; give the body "
             "that they belong to with --body"
         )

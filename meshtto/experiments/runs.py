@@ -11,7 +11,7 @@ from hamipose.config.paths import configs_folder, named, relocated
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe
 from hamipose.engine.runs import Run, given, shown
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.experiments.rows import START, Line, Scale, lines
 
 __all__ = ["BUDGET", "Cell", "compose", "data_sets", "report_sets"]
@@ -54,12 +54,12 @@ def compose(
         overrides: command line options passed to every run.
 
     Raises:
-        InputError: `only` names an unknown row.
+        UserError: `only` names an unknown row.
     """
     known = {name.casefold() for line in lines(scale) for name in (line.label, line.name)}
     for name in only:
         if name.casefold() not in known:
-            raise InputError(f"no row is called {name}; expected some of {'; '.join(x.label for x in lines(scale))}")
+            raise UserError(f"no row is called {name}; expected some of {'; '.join(x.label for x in lines(scale))}")
     wanted = {name.casefold() for name in only}
     cells = []
     for line in lines(scale):

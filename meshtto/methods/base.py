@@ -22,8 +22,8 @@ from hamipose.engine.resume import optimizer_options, resume, run_record
 from hamipose.engine.run_position import Trained, trained
 from hamipose.engine.schedule import warmup_cosine
 from hamipose.engine.sync_batchnorm import keep_activations
-from hamipose.errors import InputError
-from hamipose.models.preprocess import normalise
+from hamipose.errors import UserError
+from hamipose.models.preprocess import normalize
 from meshtto.body import Body, body_source
 from meshtto.camera import Box
 from meshtto.evaluation.scores import Evaluation
@@ -124,7 +124,7 @@ class MeshMethod(BackwardAsForward):
 
     def predict_with(self, network: Regressor, batch: MeshBatch) -> BodyPrediction:
         """Predict with a network, without adaptation."""
-        features = network.features(normalise(batch.image))
+        features = network.features(normalize(batch.image))
         with torch.autocast(batch.image.device.type, enabled=False):
             estimate = network.head(features.float(), network.box_features(crop_box(batch)))
         return self.complete(estimate, crop_box(batch), crop_size(batch))
@@ -266,7 +266,7 @@ class MeshMethod(BackwardAsForward):
     def setup(self, stage: str) -> None:
         """Reject unsupported settings early, and load initial networks if requested."""
         if self.trainer.precision not in ("32-true", "bf16-mixed"):
-            raise InputError(
+            raise UserError(
                 f"trainer.precision is {self.trainer.precision}; expected 32-true or bf16-mixed: bodies and the inner "
                 "step run in single precision, and the loss scaling of 16-mixed would hide gradients from it"
             )

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.checkpoint_file import read_checkpoint_file
 from hamipose.io.tensor_file import check_finite
 
@@ -19,13 +19,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint without executing anything in it.
 
     Raises:
-        InputError: the file is missing, damaged or not a checkpoint of this package.
+        UserError: the file is missing, damaged or not a checkpoint of this package.
     """
     checkpoint = read_checkpoint_file(path)
     hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     known = isinstance(hparams, dict) and isinstance(hparams.get("regressor"), dict)
     if not known or not isinstance(checkpoint.get("state_dict"), dict):
-        raise InputError(f"checkpoint {path} was not saved by meshtto; give a file that its `fit` saved")
+        raise UserError(f"checkpoint {path} was not saved by meshtto; give a file that its `fit` saved")
     return checkpoint
 
 
@@ -41,7 +41,7 @@ def check_same_networks(checkpoint: dict[str, Any], method: Any) -> None:
         method: the method that the config describes.
 
     Raises:
-        InputError: the checkpoint belongs to another method or to other networks.
+        UserError: the checkpoint belongs to another method or to other networks.
     """
     theirs, ours = checkpoint.get("hyper_parameters", {}), method.hparams
     shapes, own = ({k: v.shape for k, v in state.items()} for state in (checkpoint["state_dict"], method.state_dict()))
@@ -49,7 +49,7 @@ def check_same_networks(checkpoint: dict[str, Any], method: Any) -> None:
     if shapes == own and all(theirs[name]["iterations"] == ours[name]["iterations"] for name in both):
         return
     saved, wanted = (", ".join(f"{n} {found[n]}" for n in _NETWORKS if n in found) for found in (theirs, ours))
-    raise InputError(
+    raise UserError(
         f"the checkpoint is of another model ({theirs.get('method')}, {saved}) than {type(method).__name__} with "
         f"{wanted}; give the config it was made with, or start a new run from its networks with training.init_from"
     )
@@ -61,7 +61,7 @@ def _fill(network: nn.Module, name: str, checkpoint: dict[str, Any], source: str
         network.load_state_dict(_of(checkpoint["state_dict"], source))
     except RuntimeError:
         held = checkpoint["hyper_parameters"].get(source, f"another {source}")
-        raise InputError(
+        raise UserError(
             f"checkpoint {path} contains {held}, which does not match the {name} to fill; give "
             f"model.init_args.{name} the same values"
         ) from None
@@ -78,12 +78,12 @@ def load_networks(method: Any) -> None:
         method: a method with newly built networks.
 
     Raises:
-        InputError: a checkpoint cannot be read or does not match, or two options name different starts.
+        UserError: a checkpoint cannot be read or does not match, or two options name different starts.
     """
     path, own = method.training_options.init_from, method.auxiliary_options
     if path is not None:
         if method.options.published is not None:
-            raise InputError(
+            raise UserError(
                 f"the regressor starts from training.init_from ({path}) and regressor.published "
                 f"({method.options.published}); expected one of them"
             )
@@ -105,24 +105,24 @@ def load(path: str | Path, body: str | None = None) -> Any:
         body: file of the body model, if it has moved since training.
 
     Raises:
-        InputError: the checkpoint cannot be read.
+        UserError: the checkpoint cannot be read.
     """
     checkpoint = read_checkpoint(path)
     try:
         method = _method(checkpoint, body)
-    except InputError:
+    except UserError:
         raise
     except KeyError as error:
-        raise InputError(f"checkpoint {path} lacks {error}, which `fit` saves; give a file that it saved") from None
+        raise UserError(f"checkpoint {path} lacks {error}, which `fit` saves; give a file that it saved") from None
     except Exception:  # options of another version or program, or damaged ones
-        raise InputError(
+        raise UserError(
             f"checkpoint {path} describes a model that this version does not know; give a file that its `fit` saved"
         ) from None
     try:
         method.load_state_dict(checkpoint["state_dict"])
     except Exception as error:  # a tensor is missing, unknown, of another shape, or not a tensor
         detail = " ".join(str(error).split())[-200:]
-        raise InputError(
+        raise UserError(
             f"checkpoint {path} does not hold the weights of the model that it describes ({detail}); give a file that "
             "`fit` saved"
         ) from None

@@ -2,7 +2,7 @@
 
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.body import mean_parameters
 from meshtto.methods.body_cache import BodyCache
 from meshtto.methods.options import RegressorOptions
@@ -22,10 +22,10 @@ def build_regressor(options: RegressorOptions, bodies: BodyCache, name: str = "r
         name: name of the option group, for error messages.
 
     Raises:
-        InputError: the network cannot be built, or has two initializations.
+        UserError: the network cannot be built, or has two initializations.
     """
     if options.published is not None and options.weights != "none":
-        raise InputError(
+        raise UserError(
             f"{name} starts from weights ({options.weights}) and published ({options.published}), which holds the "
             "backbone, too; expected one of them"
         )

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from meshtto.losses import LossWeights, Target
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
@@ -43,7 +43,7 @@ def adapted_prediction(
     def loss(phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
         return method.value((joints if target.mesh is None else seen)(estimate), target, batch, phase)
 
-    images, box_features = normalise(batch.image), method.regressor.box_features(box)
+    images, box_features = normalize(batch.image), method.regressor.box_features(box)
     adapted = adapt_regressor(method.regressor, images, box_features, [inner], loss, second_order)
     method.count_diverged(adapted.diverged)
     return seen(adapted.output)

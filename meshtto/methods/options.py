@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto import test_time
 from meshtto.test_time import Phase
 
@@ -86,18 +86,18 @@ class AuxiliaryOptions:
         """Return the complete options of the auxiliary network of a regressor.
 
         Raises:
-            InputError: kind or body differ from the regressor's, or there are two initializations.
+            UserError: kind or body differ from the regressor's, or there are two initializations.
 
         >>> AuxiliaryOptions(iterations=3).resolve(RegressorOptions(iterations=10, backbone="resnet18")).backbone
         'resnet18'
         """
         if len(self.starts) > 1:
             both = ", ".join(f"{name} ({value})" for name, value in self.starts.items())
-            raise InputError(f"auxiliary starts from {both}; expected one of them")
+            raise UserError(f"auxiliary starts from {both}; expected one of them")
         for name in ("kind", "body"):
             own, wanted = getattr(self, name), getattr(regressor, name)
             if own not in (None, wanted):
-                raise InputError(
+                raise UserError(
                     f"auxiliary.{name} is {own} and regressor.{name} is {wanted}; expected the same, or null, because "
                     "their meshes are compared"
                 )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.losses import LossWeights
 from meshtto.regressors import Estimate, Regressor
 from meshtto.test_time import AdaptationResult, Phase, adapt, make_weights
@@ -20,30 +20,30 @@ def check_phases(phases: Sequence[Phase]) -> None:
     """Reject invalid sequences of phases.
 
     Raises:
-        InputError: a phase adapts the head after one adapted the whole network, a phase shares weights after one gave
+        UserError: a phase adapts the head after one adapted the whole network, a phase shares weights after one gave
             each image its own, the number of steps is negative, or a loss term is unknown.
     """
     scopes = [phase.scope for phase in phases]
     if "head" in scopes[scopes.index("all") if "all" in scopes else len(scopes) :]:
-        raise InputError(
+        raise UserError(
             'a phase of scope "head" follows one of scope "all", after which the images share no backbone; put it '
             'first, or give it scope "all"'
         )
     inners = [phase.inner for phase in phases]
     if "shared" in inners[inners.index("image") if "image" in inners else len(inners) :]:
-        raise InputError(
+        raise UserError(
             'a phase of inner "shared" follows one of inner "image", after which each image has weights of its own; '
             'put it first, or give it inner "image"'
         )
     for phase in phases:
         if phase.steps < 0:
-            raise InputError(f"a phase has {phase.steps} steps; expected 0 or more")
+            raise UserError(f"a phase has {phase.steps} steps; expected 0 or more")
         terms = [field.name for field in fields(LossWeights) if field.name != "outer"]
         for name, weight in phase.loss.items():
             if name not in terms:
-                raise InputError(f"a phase's loss names {name!r}; expected terms among {', '.join(terms)}")
+                raise UserError(f"a phase's loss names {name!r}; expected terms among {', '.join(terms)}")
             if not 0 <= weight < float("inf"):
-                raise InputError(f"a phase's loss has {name}: {weight}; expected a number of at least 0")
+                raise UserError(f"a phase's loss has {name}: {weight}; expected a number of at least 0")
 
 
 def adapt_regressor(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from meshtto.losses import Target, mesh_terms
 from meshtto.methods.grouping import autograd_bytes
 from meshtto.methods.options import TestTimeOptions
@@ -115,7 +115,7 @@ def recover(
     with torch.enable_grad():
         found = adapt_regressor(
             method.regressor,
-            normalise(batch.image),
+            normalize(batch.image),
             method.regressor.box_features(crop_box(batch)),
             phases,
             fitting.loss,
@@ -140,7 +140,7 @@ def pass_bytes(method: Any, batch: MeshBatch, phase: Phase) -> int:
     one = MeshBatch(**{name: value[:1] for name, value in vars(batch).items()})
     fitting = _Fitting(method, one, [phase], method.test_time)
     regressor = method.regressor
-    inputs = (normalise(one.image), regressor.box_features(crop_box(one)))
+    inputs = (normalize(one.image), regressor.box_features(crop_box(one)))
     with torch.autocast(inputs[0].device.type, enabled=False):
         if phase.scope == "head":
             inputs = (regressor.features(inputs[0]).float(), inputs[1])

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.body import Body
 from meshtto.camera import Box, Camera
 from meshtto.joints import JOINTS49
@@ -85,9 +85,9 @@ def joint_indices(names: Sequence[str]) -> list[int]:
     """Return indices of joints among the 49.
 
     Raises:
-        InputError: unknown joint.
+        UserError: unknown joint.
     """
     for name in names:
         if name not in JOINTS49:
-            raise InputError(f"test_time.ignored_joints names {name!r}; expected names among {', '.join(JOINTS49)}")
+            raise UserError(f"test_time.ignored_joints names {name!r}; expected names among {', '.join(JOINTS49)}")
     return [JOINTS49.index(name) for name in names]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.data.base import UnlabelledDataset
+from hamipose.data.base import UnlabeledDataset
 from hamipose.data.datasets.footage.images import ImageFolder, OnePicture
 from hamipose.data.datasets.footage.video import Video
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
 from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
 
@@ -56,7 +56,7 @@ class Frames:
         unreadable: a line per unreadable image, per unsupported image format, and for missing frames of a video.
     """
 
-    def __init__(self, dataset: UnlabelledDataset, rate: float | None = None) -> None:
+    def __init__(self, dataset: UnlabeledDataset, rate: float | None = None) -> None:
         self._dataset = dataset
         self.rate = rate
         self.unreadable: list[str] = dataset.left_out_lines()
@@ -89,7 +89,7 @@ def _folder(source: str) -> ImageFolder:
     seen: dict[str, Path] = {}
     for path in folder.paths:
         if (other := seen.setdefault(path.stem, path)) is not path:
-            raise InputError(
+            raise UserError(
                 f"{other} and {path} would be written to files of the same name; rename one of them, or give one "
                 "folder at a time"
             )
@@ -104,13 +104,13 @@ def open_frames(source: str, frame_stride: int = 1) -> Frames:
         frame_stride: use every n-th frame of a video.
 
     Raises:
-        InputError: unusable path, or images of a folder that only differ in their subfolder or extension.
+        UserError: unusable path, or images of a folder that only differ in their subfolder or extension.
     """
     path = Path(source)
     if path.is_dir():
         return Frames(_folder(source))
     if not path.exists():
-        raise InputError(f"{source} does not exist; give an image, a folder of images or a video")
+        raise UserError(f"{source} does not exist; give an image, a folder of images or a video")
     if path.suffix.lower() in VIDEO_SUFFIXES:
         video = Video(source, every=frame_stride)
         video.prepare()
@@ -118,7 +118,7 @@ def open_frames(source: str, frame_stride: int = 1) -> Frames:
     if is_image(path):
         return Frames(OnePicture(path))
     if (reason := unread_reason(path)) is not None:
-        raise InputError(f"{source}: {reason}")
-    raise InputError(
+        raise UserError(f"{source}: {reason}")
+    raise UserError(
         f"{source} is neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(VIDEO_SUFFIXES)})"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.coco import CocoPerson, read_coco
 from hamipose.io.coco_values import Keypoints
 from hamipose.io.image_names import PathEnds, plain_path
@@ -51,10 +51,10 @@ def evidence_of(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"], whe
         where: source of the keypoints, for error messages.
 
     Raises:
-        InputError: a number is not finite.
+        UserError: a number is not finite.
     """
     if not np.isfinite(rows).all():
-        raise InputError(f"{where} holds {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
+        raise UserError(f"{where} holds {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
     found = place_keypoints(names, rows)
     return Evidence(found[:, :2].astype(np.float32), np.clip(found[:, 2], 0, 1).astype(np.float32))
 
@@ -82,7 +82,7 @@ class KeypointFile(Source):
         omissions: skipped people.
 
     Raises:
-        InputError: the file cannot be read, is in neither format, or contains no usable person.
+        UserError: the file cannot be read, is in neither format, or contains no usable person.
     """
 
     def __init__(self, path: str | Path):
@@ -100,12 +100,10 @@ class KeypointFile(Source):
         elif isinstance(content, list) or (isinstance(content, dict) and "annotations" in content):
             self._read_coco(content)
         else:
-            raise InputError(
-                f"keypoints {path} have neither annotations (COCO) nor people (OpenPose); give {_EXPECTED}"
-            )
+            raise UserError(f"keypoints {path} have neither annotations (COCO) nor people (OpenPose); give {_EXPECTED}")
         if not self.people:
             reasons = f" (skipped {self.omissions.reasons()})" if self.omissions.skipped else ""
-            raise InputError(f"keypoints {path} hold no person that can be used{reasons}; give {_EXPECTED}")
+            raise UserError(f"keypoints {path} hold no person that can be used{reasons}; give {_EXPECTED}")
         self.omissions.warn()
         self._ends = PathEnds(self.people)
 
@@ -132,13 +130,13 @@ class KeypointFile(Source):
         """Return the file's name of an image; None if there is none.
 
         Raises:
-            InputError: several of its names match the image.
+            UserError: several of its names match the image.
         """
         if not self.names_pictures:
             return ""
         names, _ = self._ends.nearest(picture)
         if len(names) > 1:
-            raise InputError(
+            raise UserError(
                 f"keypoints {self.path} have people for {as_shown(names[0])} and {as_shown(names[1])}, each of which "
                 f"could be {picture}; give a file that names it once"
             )
@@ -152,7 +150,7 @@ class KeypointFile(Source):
             paths: paths of the images to recover.
 
         Raises:
-            InputError: an image has another size, or matches several names.
+            UserError: an image has another size, or matches several names.
         """
         sizes = {}
         for path in paths:
@@ -178,7 +176,7 @@ class KeypointFile(Source):
             frame: the image.
 
         Raises:
-            InputError: the file was made for an image of another size.
+            UserError: the file was made for an image of another size.
         """
         people = self.people.get(name, [])
         person = self._images.get(name)
@@ -189,7 +187,7 @@ class KeypointFile(Source):
         if header is not None and name:
             upright = upright_of(frame.name, header, stated, self._upright, self.path)
         elif stated not in (None, (width, height)):
-            raise InputError(
+            raise UserError(
                 f"{frame.name} has {width} × {height} px, but {self.path} states {stated[0]} × {stated[1]} px; "  # type: ignore[index]
                 "expected keypoints of this image"
             )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import load
 from meshtto.test_time import Phase
@@ -22,13 +22,13 @@ def open_method(checkpoint: str, body: str | None = None, device: str | None = N
         device: torch device name; default: the first GPU, if any.
 
     Raises:
-        InputError: the checkpoint cannot be read, or there is no such device.
+        UserError: the checkpoint cannot be read, or there is no such device.
     """
     method: MeshMethod = load(checkpoint, body)
     try:
         return method.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device is {device!r}, which cannot be used here ({str(error).splitlines()[0]})") from None
+        raise UserError(f"device is {device!r}, which cannot be used here ({str(error).splitlines()[0]})") from None
 
 
 def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
@@ -41,7 +41,7 @@ def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
         steps: total number of steps in all phases; default: as in training.
 
     Raises:
-        InputError: there is no phase whose steps could be changed.
+        UserError: there is no phase whose steps could be changed.
     """
     phases = [phase for phase in method.test_time.phases if phase.steps]
     if steps is None:
@@ -49,7 +49,7 @@ def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
     if steps == 0:
         return []
     if not phases:
-        raise InputError(
+        raise UserError(
             f"the checkpoint ({type(method).__name__}) has no adaptation phases (test_time.phases is empty); leave "
             "--steps out, or train with test_time.phases"
         )

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_box
 from hamipose.inference.predictor import load
 from hamipose.skeletons import SKELETONS
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 from meshtto.joints import joints_named
 from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence, Source, evidence_of
@@ -25,7 +25,7 @@ class PoseModel(Source):
         device: torch device name; default: the first GPU, if any.
 
     Raises:
-        InputError: the model cannot be read, or finds no joint of the body.
+        UserError: the model cannot be read, or finds no joint of the body.
     """
 
     def __init__(self, path: str | Path, device: str | None = None):
@@ -34,7 +34,7 @@ class PoseModel(Source):
         skeleton = self._model.skeleton
         if not any(joints_named(keypoint) for keypoint in skeleton.keypoints):
             bodies = [s.name for s in SKELETONS.values() if any(joints_named(name) for name in s.keypoints)]
-            raise InputError(
+            raise UserError(
                 f"pose checkpoint {path} finds the keypoints of {skeleton.name}, none of which is a joint of the "
                 f"body; expected a model of {', '.join(bodies)}"
             )
@@ -46,10 +46,10 @@ class PoseModel(Source):
         """Return the person of each frame, with all frames in one batch.
 
         Raises:
-            InputError: the network's output is not finite.
+            UserError: the network's output is not finite.
         """
         samples = [
-            UnlabelledSample(frame.image, whole_box(frame.image.shape[1], frame.image.shape[0]), frame.name)
+            UnlabeledSample(frame.image, whole_box(frame.image.shape[1], frame.image.shape[0]), frame.name)
             for frame in frames
         ]
         names = self._model.skeleton.keypoints

@@ -10,7 +10,7 @@ import roma
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.camera import full_from_crop
 from meshtto.data.sampling import collate, crop_sample
 from meshtto.methods.base import MeshMethod
@@ -166,7 +166,7 @@ class Recoverer:
             for number, evidence in enumerate(found):
                 try:
                     people[-1].append(person_sample(frame, number, evidence, self.focal_px, self.min_confidence))
-                except InputError as error:
+                except UserError as error:
                     self.skipped.append(str(error))
         return people
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_box
 from meshtto.data.base import joint_box, unknown_mesh
 from meshtto.predict.frames import Frame
@@ -58,12 +58,12 @@ def person_sample(
         min_confidence: keypoints of lower confidence are ignored.
 
     Raises:
-        InputError: there are no keypoints, all of them lie outside the image, or they have no box.
+        UserError: there are no keypoints, all of them lie outside the image, or they have no box.
     """
     person = f"person {number} of {frame.name}"
     sure = np.where(found.confidence >= min_confidence, found.confidence, 0).astype(np.float32)
     if not sure.any():
-        raise InputError(
+        raise UserError(
             f"{person}: the highest keypoint confidence is {found.confidence.max():.2g}, expected at least "
             f"{min_confidence:g}; a lower --min-confidence accepts it"
         )
@@ -71,12 +71,12 @@ def person_sample(
     height, width = frame.image.shape[:2]
     known = found.keypoints_px[sure > 0]
     if not ((known >= 0) & (known < [width, height])).all(1).any():
-        raise InputError(
+        raise UserError(
             f"{person}: all {len(known)} keypoints lie outside the image of {width} × {height} px; check that the "
             "keypoints belong to it"
         )
     try:
         box_px = joint_box(found.keypoints_px, sure)
     except ValueError as error:
-        raise InputError(f"{person} has no box: {error}") from None
+        raise UserError(f"{person} has no box: {error}") from None
     return _sample(frame, number, box_px, found, focal_px)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.memory_format import memory_format
 from hamipose.models.weights import pretrained, read_state_dict
 from meshtto.camera import Box, Camera, CropCamera, FullFrameCamera, box_feature
@@ -33,7 +33,7 @@ class Regressor(nn.Module):
         width: units of the head's layers.
 
     Raises:
-        InputError: unknown backbone, or weights that do not fit it.
+        UserError: unknown backbone, or weights that do not fit it.
     """
 
     camera: Camera
@@ -96,7 +96,7 @@ def _backbone(name: str, weights: str) -> nn.Module:
     """Create timm's network without its classifier: image to pooled features."""
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        raise InputError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
+        raise UserError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
     if weights == "pretrained":
         return pretrained(name, num_classes=0)
     network = timm.create_model(name, num_classes=0)
@@ -115,7 +115,7 @@ def _fill(network: nn.Module, name: str, path: str) -> None:
     odd = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
     odd += [key for key in given if key not in wanted or given[key].shape != wanted[key].shape]
     if odd:
-        raise InputError(
+        raise UserError(
             f"weights: {path} is not the state dict of a {name} ({', '.join(odd[:3])} …); check the backbone"
         )
     network.load_state_dict({**wanted, **given})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.weights import read_state_dict
 from meshtto.regressors.network import Regressor
 
@@ -39,16 +39,16 @@ def load_published(regressor: Regressor, path: str | Path) -> None:
     """Fill a regressor with a published checkpoint (.pt, .pth, .safetensors; nothing in it is executed).
 
     Raises:
-        InputError: the file cannot be read, or belongs to another regressor or backbone.
+        UserError: the file cannot be read, or belongs to another regressor or backbone.
     """
     given = from_published(read_state_dict(path))
     wanted = regressor.state_dict()
     kind = type(regressor).__name__
     fc1, own = given.get("head.fc1.weight"), wanted["head.fc1.weight"]
     if fc1 is None:
-        raise InputError(f"weights: {path} has no fc1.weight; expected a checkpoint of HMR (SPIN) or CLIFF")
+        raise UserError(f"weights: {path} has no fc1.weight; expected a checkpoint of HMR (SPIN) or CLIFF")
     if fc1.shape != own.shape:
-        raise InputError(
+        raise UserError(
             f"weights: {path} has a head that reads {fc1.shape[1]} numbers, this {kind} reads {own.shape[1]} (with "
             "ResNet-50: HMR 2205, CLIFF 2208); choose the regressor and backbone it was made with"
         )
@@ -58,5 +58,5 @@ def load_published(regressor: Regressor, path: str | Path) -> None:
     for what, names in (("lacks", missing), ("has, unknown to the network,", unknown), ("has in another shape", odd)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InputError(f"weights: {path} {what} {names[0]}{more}; check regressor.backbone")
+            raise UserError(f"weights: {path} {what} {names[0]}{more}; check regressor.backbone")
     regressor.load_state_dict({**wanted, **given})

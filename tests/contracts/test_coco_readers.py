@@ -14,7 +14,7 @@ from PIL import Image
 from hamipose.adapt.labeled_score import check_labels
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.data.datasets.footage.boxes import BoxedPeople
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
 from hamipose.inference.footage import open_footage
 from hamipose.skeletons import COCO17
@@ -143,7 +143,7 @@ def world(tmp_path: Path) -> World:
 
 
 def refused(world: World, user: str, content: Any) -> str:
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         world.seen(user, content)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -409,10 +409,10 @@ def test_missing_pictures_are_named_before_anything_else(world: World, caplog: p
     (world.pictures / "b.png").unlink()
     assert "b.png, named in" in refused(world, "boxes", whole())
     data = CocoKeypoints(str(world.root))
-    with pytest.raises(InputError, match=r"b\.png, named in"):
+    with pytest.raises(UserError, match=r"b\.png, named in"):
         check_labels(data)
     data.prepare()  # training goes on with other pictures in the place of missing ones
     assert "1 of its 2 pictures do not exist" in caplog.text
     (world.pictures / "a.png").unlink()
-    with pytest.raises(InputError, match=r"a\.png, named in .*, does not exist, nor do 1 of the other 1"):
+    with pytest.raises(UserError, match=r"a\.png, named in .*, does not exist, nor do 1 of the other 1"):
         CocoKeypoints(str(world.root)).prepare()

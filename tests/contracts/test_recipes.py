@@ -10,7 +10,7 @@ import hamipose.methods
 from hamipose.config.build import find_class
 from hamipose.config.inherit import merged
 from hamipose.config.paths import configs_folder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.methods import CCSSL, HamiPose, RegDA
 from hamipose.methods.options import AdaptationOptions
 from tests.helpers.tiny_poses import TINY, data_of, sgd, trainer_in
@@ -102,5 +102,5 @@ def test_a_run_that_would_end_before_it_adapts_is_refused(
     options: dict[str, Any] = {"pretrain_steps": pretrain_steps}
     if method is HamiPose:
         options = {"adaptation": AdaptationOptions(pretrain_steps=pretrain_steps)}
-    with pytest.raises(InputError, match=rf"pretrain_steps is {pretrain_steps} and the run has 4 steps in all"):
+    with pytest.raises(UserError, match=rf"pretrain_steps is {pretrain_steps} and the run has 4 steps in all"):
         trainer_in(tmp_path).fit(method(sgd, TINY, **options), data_of(dots))

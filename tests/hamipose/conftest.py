@@ -29,8 +29,8 @@ def write_dots(root: Path, count: int, size: int = 48, seed: int = 0, dark: bool
         picture += rng.integers(0, 20, picture.shape, dtype=np.uint8)
         points = rng.uniform(0.1 * size, 0.9 * size, (len(BODY16), 2))
         for k, (x, y) in enumerate(points):
-            colour = [int(255 * c) for c in colorsys.hsv_to_rgb(k / len(BODY16), 1, 0.6 if dark else 1)]
-            cv2.circle(picture, (round(16 * x), round(16 * y)), 16 * size // 16, colour, -1, cv2.LINE_AA, shift=4)
+            color = [int(255 * c) for c in colorsys.hsv_to_rgb(k / len(BODY16), 1, 0.6 if dark else 1)]
+            cv2.circle(picture, (round(16 * x), round(16 * y)), 16 * size // 16, color, -1, cv2.LINE_AA, shift=4)
         cv2.imwrite(str(root / "images" / f"{i:04d}.png"), picture[..., ::-1])
         images.append({"id": i, "file_name": f"{i:04d}.png", "width": size, "height": size})
         annotations.append(

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hamipose.demo import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
     # The target is a list: its whole value is given.
     people = {"root": "cache/people/target", "look": "photo", "count": 2, "size": 96, "seed": 2}
     inner = {"class_path": "hamipose.data.SyntheticPeople", "init_args": people}
-    target = json.dumps([{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": inner}}])
+    target = json.dumps([{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": inner}}])
     overrides = [word for key, value in tiny.items() for word in (f"--{key}", str(value))]
     arguments = ["--out", "demo", "--seed", "3", *overrides, "--data.target", target]
 
@@ -60,6 +60,6 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
 
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")}
     batch = arguments.index("--data.batch_size") + 1
-    with pytest.raises(InputError, match=r"--data.batch_size 2, asked for is --data.batch_size 4; give another --out"):
+    with pytest.raises(UserError, match=r"--data.batch_size 2, asked for is --data.batch_size 4; give another --out"):
         main([*arguments[:batch], "4", *arguments[batch + 1 :]])
     assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")} == kept

@@ -12,7 +12,7 @@ from hamipose.heatmaps import (
     inside,
     matrix_px_to_cells,
     px_to_cell,
-    quantised_cell,
+    quantized_cell,
 )
 
 SIZE = (96, 128)
@@ -24,8 +24,8 @@ def reference_gaussian(keypoint_px, size, stride, sigma):
     heatmap = np.zeros((size[0] // stride, size[1] // stride))
     for row in range(heatmap.shape[0]):
         for column in range(heatmap.shape[1]):
-            centre_px = np.array([column, row]) * stride + (stride - 1) / 2
-            distance_px = np.linalg.norm(centre_px - keypoint_px)
+            center_px = np.array([column, row]) * stride + (stride - 1) / 2
+            distance_px = np.linalg.norm(center_px - keypoint_px)
             heatmap[row, column] = np.exp(-(distance_px**2) / (2 * (sigma * stride) ** 2))
     return heatmap
 
@@ -34,12 +34,12 @@ def reference_published(keypoint_px, size, sigma=2):
     """RegDA's target, after the description in its paper's code: a 13 × 13 patch pasted around a whole cell."""
     height, width = size[0] // 4, size[1] // 4
     heatmap = np.zeros((height, width))
-    centre = [int(v / 4 + 0.5) for v in keypoint_px]
-    if not (0 <= centre[0] < width and 0 <= centre[1] < height):
+    center = [int(v / 4 + 0.5) for v in keypoint_px]
+    if not (0 <= center[0] < width and 0 <= center[1] < height):
         return heatmap
     for dy in range(-3 * sigma, 3 * sigma + 1):
         for dx in range(-3 * sigma, 3 * sigma + 1):
-            x, y = centre[0] + dx, centre[1] + dy
+            x, y = center[0] + dx, center[1] + dy
             if 0 <= x < width and 0 <= y < height:
                 heatmap[y, x] = np.exp(-(dx * dx + dy * dy) / (2 * sigma**2))
     return heatmap
@@ -61,7 +61,7 @@ def test_decode_undoes_encode_up_to_the_very_edge(x, y, sigma):
 @settings(max_examples=200, deadline=None)
 def test_decode_undoes_quantised_encode_up_to_the_rounding(x, y, sigma):
     keypoint = torch.tensor([[x, y]])
-    decoded, _ = decode(encode(keypoint, SIZE, sigma=sigma, quantise=True), quantise=True)
+    decoded, _ = decode(encode(keypoint, SIZE, sigma=sigma, quantize=True), quantize=True)
     assert (decoded - keypoint).abs().max() <= 2 + 5e-3, "half a cell"
 
 
@@ -70,19 +70,19 @@ def test_decode_of_quantised_targets_has_no_bias(stride):
     """Over all sub-pixel positions; decoded as plain targets they would lie (stride − 1) / 2 px off, 1.5 px at 4."""
     along = torch.arange(16, 48, 1 / 16) + 1 / 32
     keypoints = torch.stack([along, along.flip(0)], -1)
-    maps = encode(keypoints, (64, 64), stride=stride, quantise=True)
-    for quantise, bias in ((True, 0.0), (False, (stride - 1) / 2)):
-        error = decode(maps, stride=stride, quantise=quantise)[0] - keypoints
+    maps = encode(keypoints, (64, 64), stride=stride, quantize=True)
+    for quantize, bias in ((True, 0.0), (False, (stride - 1) / 2)):
+        error = decode(maps, stride=stride, quantize=quantize)[0] - keypoints
         torch.testing.assert_close(error.mean(0), torch.full((2,), bias), atol=2e-3, rtol=0)
 
 
-@pytest.mark.parametrize("quantise", [False, True])
-def test_a_shift_of_the_picture_by_cells_is_a_shift_of_the_maps(quantise):
+@pytest.mark.parametrize("quantize", [False, True])
+def test_a_shift_of_the_picture_by_cells_is_a_shift_of_the_maps(quantize):
     """And a turn about the middle of a cell turns them about that cell, wherever the encoding puts it."""
-    here = cell_to_px(torch.tensor([5.0, 7.0]), quantise=quantise)
+    here = cell_to_px(torch.tensor([5.0, 7.0]), quantize=quantize)
     linear = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     matrix = torch.cat([linear, (here - linear @ here)[:, None]], 1)
-    cells = matrix_px_to_cells(matrix, quantise=quantise)
+    cells = matrix_px_to_cells(matrix, quantize=quantize)
     torch.testing.assert_close(cells[:, :2] @ torch.tensor([5.0, 7.0]) + cells[:, 2], torch.tensor([5.0, 7.0]))
 
 
@@ -104,12 +104,12 @@ def test_quantised_encode_is_the_published_target():
     keypoints = torch.rand(60, 2) * torch.tensor([150.0, 120.0]) - 12
     expected = np.stack([reference_published(k.tolist(), SIZE) for k in keypoints])
     assert (expected.max((1, 2)) == 0).any(), "some must fall outside for this to test anything"
-    np.testing.assert_allclose(encode(keypoints, SIZE, quantise=True), expected, atol=1e-6)
+    np.testing.assert_allclose(encode(keypoints, SIZE, quantize=True), expected, atol=1e-6)
 
 
 def test_peak_of_a_quantised_map_is_its_quantised_cell():
     keypoints = torch.rand(4, 9, 2) * 90
-    assert torch.equal(argmax(encode(keypoints, (96, 96), quantise=True))[0], quantised_cell(keypoints))
+    assert torch.equal(argmax(encode(keypoints, (96, 96), quantize=True))[0], quantized_cell(keypoints))
 
 
 def test_mirroring_the_keypoints_mirrors_the_maps():
@@ -127,14 +127,14 @@ def test_a_batch_is_its_samples():
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, -0.6, 128.0])
-@pytest.mark.parametrize("quantise", [False, True])
-def test_keypoints_off_the_image_or_not_numbers_have_no_map(bad, quantise):
-    if quantise and bad == -0.6:
+@pytest.mark.parametrize("quantize", [False, True])
+def test_keypoints_off_the_image_or_not_numbers_have_no_map(bad, quantize):
+    if quantize and bad == -0.6:
         pytest.skip("the published rounding draws it on the first cell")
     keypoints = torch.tensor([[bad, 20.0], [30.0, 20.0]])
-    maps = encode(keypoints, SIZE, quantise=quantise)
+    maps = encode(keypoints, SIZE, quantize=quantize)
     assert maps[0].eq(0).all()
-    assert torch.equal(maps[1], encode(keypoints[1:], SIZE, quantise=quantise)[0])
+    assert torch.equal(maps[1], encode(keypoints[1:], SIZE, quantize=quantize)[0])
 
 
 def test_invisible_keypoints_have_no_map():

@@ -164,7 +164,7 @@ def test_kl_is_blind_to_a_maps_level_and_zero_at_its_logarithm():
     assert heatmap_kl(target.log() + 5, target).abs().max() < 1e-6
 
 
-def test_kl_of_an_unlabelled_keypoint_is_nothing():
+def test_kl_of_an_unlabeled_keypoint_is_nothing():
     """A map of zeros has no density: neither its loss nor its gradient may be NaN."""
     predicted = torch.randn(2, 3, 4, 4, requires_grad=True)
     target = torch.rand(2, 3, 4, 4)

@@ -92,7 +92,7 @@ def test_published_equals_a_loop_over_joints_of_heatmaps(variant, side):
     data, metric = [], PaperPCK(BODY16, variant=variant)
     for predicted, keypoints, visibility in batches(BODY16, never=never, missing=0.5, spread=10.0):
         keypoints, predicted = keypoints * side / 256, predicted * side / 256
-        truths = encode(keypoints, (side, side), visible=visibility > 0, quantise=True)
+        truths = encode(keypoints, (side, side), visible=visibility > 0, quantize=True)
         heatmaps = encode(predicted, (side, side)) - 0.1 * torch.rand(len(predicted), 16, side // 4, side // 4)
         heatmaps[0, 3] = -heatmaps[0, 3].abs()  # nothing positive
         heatmaps[0, 4, 5, 5] = heatmaps[0, 4, 7, 3] = 3.0  # a tie
@@ -137,7 +137,7 @@ def test_perfect_and_hopeless(make):
     def score(predicted):
         metric = make()
         paper = isinstance(metric, PaperPCK)
-        metric.update(encode(predicted, SIZE, quantise=True) if paper else predicted, keypoints, visibility)
+        metric.update(encode(predicted, SIZE, quantize=True) if paper else predicted, keypoints, visibility)
         return metric.compute()["all"].item()
 
     assert score(keypoints) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.hand.base import HandDataset
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import HAND21
 
 # A color a joint, told apart after JPEG too.
@@ -39,8 +39,8 @@ def dots(path: Path, joints_px: np.ndarray, width: int, height: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.zeros((height, width, 3), np.uint8)
     for k in range(joints_px.shape[0]):
-        centre = tuple(int(v) for v in np.rint(joints_px[k]))
-        cv2.circle(image, centre, 1 if path.suffix == ".png" else 3, [int(v) for v in COLOURS[k % 21][::-1]], -1)
+        center = tuple(int(v) for v in np.rint(joints_px[k]))
+        cv2.circle(image, center, 1 if path.suffix == ".png" else 3, [int(v) for v in COLOURS[k % 21][::-1]], -1)
     cv2.imwrite(str(path), image, [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 100])
 
 
@@ -55,7 +55,7 @@ def shows_each_joint(dataset: KeypointDataset, index: int) -> bool:
 
 def told(act: Callable[[], object]) -> str:
     """The one line that a mistake ends in."""
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         act()
     assert "\n" not in str(error.value)
     return str(error.value)

@@ -24,7 +24,7 @@ def clip(tmp_path: Path) -> Path:
     """Seven frames, each of one gray."""
     path = tmp_path / "clip.mp4"
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
-    for grey in range(0, 210, 30):
-        video.write(np.full((48, 64, 3), grey, np.uint8))
+    for gray in range(0, 210, 30):
+        video.write(np.full((48, 64, 3), gray, np.uint8))
     video.release()
     return path

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
 
 import hamipose.methods
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.methods import LastCheckpoint
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from tests.helpers.tiny_runs import FreezeBatchNorm, Kill
@@ -77,7 +77,7 @@ def run(options):
     light, dark = ({"root": str(Path(o["dots"]) / look), "box": "image"} for look in ("light", "dark"))
     data = DomainAdaptation(
         CocoKeypoints(**light),
-        [Unlabelled(CocoKeypoints(**dark))],
+        [Unlabeled(CocoKeypoints(**dark))],
         CocoKeypoints(**light, count=6),
         {"dark": CocoKeypoints(**dark, count=7)},
         image_size=32,

@@ -100,7 +100,7 @@ def _poses(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
         where = {"root": str(root / skeleton / look), "box": "image", "skeleton": skeleton, **some}
         return {"class_path": "hamipose.data.CocoKeypoints", "init_args": where}
 
-    target = {"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": drawn("dark")}}
+    target = {"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": drawn("dark")}}
     data |= {
         "source": drawn("light"),
         "target": [target for _ in data.get("target", [])],

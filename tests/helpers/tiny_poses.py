@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.methods.options import NetworkOptions
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
@@ -21,7 +21,7 @@ def data_of(dots: Path, **options: object) -> DomainAdaptation:
     light, dark = ({"root": str(dots / look), "box": "image"} for look in ("light", "dark"))
     given = {
         "source": CocoKeypoints(**light),
-        "target": [Unlabelled(CocoKeypoints(**dark))],
+        "target": [Unlabeled(CocoKeypoints(**dark))],
         "validation": CocoKeypoints(**light, count=6),
         "report": {"dark": CocoKeypoints(**dark, count=7)},
         "image_size": 32,

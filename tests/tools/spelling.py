@@ -103,8 +103,8 @@ def mistakes(paths: list[Path]) -> dict[Path, list[Mistake]]:
 def corrected(text: str, shown: str, found: list[Mistake]) -> str:
     """Return a text with the first suggestion in place of each misspelled word of its prose.
 
-    >>> corrected("centre = 1  # the centre", "            # the centre", [(1, "centre", "center")])
-    'centre = 1  # the center'
+    >>> corrected("center = 1  # the center", "            # the center", [(1, "center", "center")])
+    'center = 1  # the center'
     """
     lines, prose = text.splitlines(keepends=True), shown.splitlines(keepends=True)
     for number, wrong, right in found:

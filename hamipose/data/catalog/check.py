@@ -12,7 +12,7 @@ from hamipose.data.catalog.entries import Needed, Release, is_prepared, release
 from hamipose.data.catalog.shards import sha256
 from hamipose.data.datasets.prepared import Prepared, read_split
 from hamipose.data.splits import PROTOCOLS
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Finding", "check", "look_at_files", "look_at_splits", "print_findings"]
 
@@ -54,7 +54,7 @@ def look_at_splits(root: Path, about: Release) -> list[Finding]:
             try:
                 dataset.prepare()  # sets of videos make their index here, which they need for anything
                 count = len(dataset)
-            except InputError as error:
+            except UserError as error:
                 findings.append(Finding(name, f"not readable: {error}", True))
                 continue
             expected = about.counts.get(protocol, {}).get(split)
@@ -71,7 +71,7 @@ def _look_at_prepared(root: Path, deep: bool) -> list[Finding]:
         try:
             about = read_split(folder)
             Prepared(str(root), folder.name, folder.parent.name, skeleton=about["skeleton"]).prepare()
-        except InputError as error:
+        except UserError as error:
             findings.append(Finding(name, str(error), True))
             continue
         damaged = [f for f in about["sha256"] if not (folder / f).is_file()]
@@ -99,14 +99,14 @@ def check(name: str, root: str, deep: bool = False, console: Console | None = No
         Whether all is there.
 
     Raises:
-        InputError: there is no such data set, or `deep` is asked of one that is not prepared.
+        UserError: there is no such data set, or `deep` is asked of one that is not prepared.
     """
     about = release(name)
     console = console or Console()
     folder = Path(root)
     prepared = is_prepared(folder)
     if deep and not prepared:
-        raise InputError(f"--deep compares checksums of a prepared set, and {root} is not one; leave it out")
+        raise UserError(f"--deep compares checksums of a prepared set, and {root} is not one; leave it out")
     console.print(f"[bold]{escape(about.title)}[/bold]")
     console.print(f"terms   {escape(about.terms)}")
     console.print(f"folder  {escape(root)}{'  (prepared)' if prepared else ''}")

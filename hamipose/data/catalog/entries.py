@@ -7,7 +7,7 @@ from typing import Any
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.prepared import Prepared
 from hamipose.data.splits import PROTOCOLS
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["RELEASES", "Needed", "Release", "is_prepared", "open_split", "release"]
 
@@ -227,10 +227,10 @@ def release(name: str) -> Release:
     """The release of that name.
 
     Raises:
-        InputError: there is none.
+        UserError: there is none.
     """
     if name not in RELEASES:
-        raise InputError(f"data set is {name!r}, expected one of {', '.join(RELEASES)}")
+        raise UserError(f"data set is {name!r}, expected one of {', '.join(RELEASES)}")
     return RELEASES[name]
 
 
@@ -243,13 +243,13 @@ def open_split(name: str, root: str | Path, split: str, protocol: str) -> Keypoi
     """One split of a raw or prepared set, whichever the folder holds.
 
     Raises:
-        InputError: there is no such set, protocol or split.
+        UserError: there is no such set, protocol or split.
     """
     about = release(name)
     if protocol not in about.splits:
-        raise InputError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(about.splits)}")
+        raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(about.splits)}")
     if split not in about.splits[protocol]:
-        raise InputError(f"split of {name} is {split!r}, expected one of {', '.join(about.splits[protocol])}")
+        raise UserError(f"split of {name} is {split!r}, expected one of {', '.join(about.splits[protocol])}")
     raw = about.dataset(root, split, protocol)
     if is_prepared(root):
         return Prepared(str(root), split, protocol, skeleton=raw.skeleton.name)

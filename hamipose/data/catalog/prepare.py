@@ -21,7 +21,7 @@ from hamipose.data.base import KeypointDataset
 from hamipose.data.catalog.entries import release
 from hamipose.data.catalog.shards import Packed, ShardWriter, row_type
 from hamipose.data.datasets.prepared import read_split
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage, read_image
 from hamipose.types import Sample
 
@@ -84,9 +84,9 @@ def pack(source: int, sample: Sample, options: Options, raw: str = "") -> Packed
 
 def _region(box_px: Float[np.ndarray, "4"], width: int, height: int, margin: float) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the part that is kept: never empty, and no more than there is."""
-    centre, half = box_px[:2] + box_px[2:] / 2, margin * float(max(box_px[2:])) / 2
-    left, top = (int(np.floor(max(0.0, float(c) - half))) for c in centre)
-    right, bottom = (int(np.ceil(min(side, float(c) + half))) for c, side in zip(centre, (width, height), strict=True))
+    center, half = box_px[:2] + box_px[2:] / 2, margin * float(max(box_px[2:])) / 2
+    left, top = (int(np.floor(max(0.0, float(c) - half))) for c in center)
+    right, bottom = (int(np.ceil(min(side, float(c) + half))) for c, side in zip(center, (width, height), strict=True))
     if left >= right or top >= bottom:  # the box lies outside the picture
         return 0, 0, width, height
     return left, top, right, bottom
@@ -116,12 +116,12 @@ class _Packing(Dataset):
         self.options = options
         self.raw = raw
 
-    def __getitem__(self, index: int) -> Packed | str | InputError:
+    def __getitem__(self, index: int) -> Packed | str | UserError:
         try:
             return pack(index, self.dataset[index], self.options, self.raw)
         except UnreadableImage as error:
             return str(error)
-        except InputError as error:  # raised where it is one line: a loading process would wrap it
+        except UserError as error:  # raised where it is one line: a loading process would wrap it
             return error
 
 
@@ -165,14 +165,14 @@ def prepare_split(
         What ``split.json`` says.
 
     Raises:
-        InputError: the raw release is not as expected, or the folder holds something else.
+        UserError: the raw release is not as expected, or the folder holds something else.
     """
     settings = {**settings, **options._asdict(), "count": len(dataset)}
     if (folder / "split.json").exists():
         about = read_split(folder)
         if about["settings"] != settings:
             theirs = {k: v for k, v in about["settings"].items() if settings.get(k) != v}
-            raise InputError(f"{folder} is already prepared, with {theirs}; delete it or give another folder")
+            raise UserError(f"{folder} is already prepared, with {theirs}; delete it or give another folder")
         return about
     writer = ShardWriter(folder, len(dataset.skeleton), settings)
     try:
@@ -182,7 +182,7 @@ def prepare_split(
         with Progress(*columns, disable=not progress) as bar:
             task = bar.add_task(name, total=len(dataset), completed=writer.next_source)
             for item in _items(dataset, writer.next_source, options, raw, workers):
-                if isinstance(item, InputError):
+                if isinstance(item, UserError):
                     raise item
                 if isinstance(item, str):
                     skipped.append(item)
@@ -204,7 +204,7 @@ def prepare_split(
 
 def _items(
     dataset: KeypointDataset, start: int, options: Options, raw: str, workers: int
-) -> Iterator[Packed | str | InputError]:
+) -> Iterator[Packed | str | UserError]:
     """Samples in order from `start` on."""
     chunks = [range(first, min(first + _CHUNK, len(dataset))) for first in range(start, len(dataset), _CHUNK)]
     loader = DataLoader(
@@ -233,7 +233,7 @@ def _check_space(datasets: dict[Path, KeypointDataset], options: Options) -> Non
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
     if needed > 0.98 * free:
-        raise InputError(
+        raise UserError(
             f"{out} will take about {needed / 1e9:.1f} GB more, and its disk has {free / 1e9:.1f} GB free; "
             "make room or give another --out"
         )
@@ -269,20 +269,20 @@ def prepare(
         What is in each split's ``split.json``.
 
     Raises:
-        InputError: a split is not as expected, the disk is too full, or `out` holds something else.
+        UserError: a split is not as expected, the disk is too full, or `out` holds something else.
     """
     if side < 32 or margin < 1 or not 1 <= quality <= 100:
-        raise InputError(
+        raise UserError(
             f"side, margin and quality are {side}, {margin} and {quality}; expected at least 32, at least 1, and 1–100"
         )
     if workers is not None and workers < 0:
-        raise InputError(f"workers is {workers}, expected 0 or more")
+        raise UserError(f"workers is {workers}, expected 0 or more")
     about = release(name)
     if protocol not in about.splits:
-        raise InputError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(about.splits)}")
+        raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(about.splits)}")
     unknown = [s for s in split or [] if s not in about.splits[protocol]]
     if unknown:
-        raise InputError(f"split of {name} is {unknown[0]!r}, expected one of {', '.join(about.splits[protocol])}")
+        raise UserError(f"split of {name} is {unknown[0]!r}, expected one of {', '.join(about.splits[protocol])}")
     options = Options(side, margin, quality)
     datasets = {
         Path(out) / protocol / each: about.dataset(raw, each, protocol) for each in split or about.splits[protocol]

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.json_file import read_record
 
 __all__ = ["FORMAT", "Packed", "ShardWriter", "row_type", "sha256"]
@@ -78,7 +78,7 @@ class ShardWriter:
         shard_bytes: size at which a new file is begun.
 
     Raises:
-        InputError: another process writes here, or the folder was begun with other settings.
+        UserError: another process writes here, or the folder was begun with other settings.
     """
 
     def __init__(self, folder: Path, keypoints: int, settings: dict[str, Any], shard_bytes: int = SHARD_BYTES):
@@ -91,7 +91,7 @@ class ShardWriter:
         try:
             fcntl.flock(self._rows, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process, however that ends
         except OSError:
-            raise InputError(f"{folder} is being written by another process; wait for it or give another") from None
+            raise UserError(f"{folder} is being written by another process; wait for it or give another") from None
         self._agree(folder / "begun.json")
         last = self._keep_whole_records()
         self.rows = self._rows.tell() // self.type.itemsize
@@ -107,7 +107,7 @@ class ShardWriter:
         if found != self.settings:
             theirs = {k: v for k, v in found.items() if self.settings.get(k) != v}
             ours = {k: self.settings.get(k) for k in theirs}
-            raise InputError(
+            raise UserError(
                 f"{self.folder} was begun with {theirs}, asked for are {ours}; delete it or give another folder"
             )
         begun.with_suffix(".part").write_text(json.dumps(self.settings))

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from hamipose.data.base import KeypointDataset
 from hamipose.data.catalog.entries import open_split
 from hamipose.data.views import PRESETS, Views, labels_in_view, named_views
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import compose, crop_matrix
 from hamipose.io.image_file import UnreadableImage, write_image
 from hamipose.viz.drawing import draw_keypoints, grid, label
@@ -30,10 +30,10 @@ def contact_sheet(
         seed: of the choice and of the views.
 
     Raises:
-        InputError: there is nobody to show, or none of the chosen pictures can be read.
+        UserError: there is nobody to show, or none of the chosen pictures can be read.
     """
     if len(dataset) == 0:
-        raise InputError(f"data set {type(dataset).__name__} is empty; expected at least one person")
+        raise UserError(f"data set {type(dataset).__name__} is empty; expected at least one person")
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(dataset), min(count, len(dataset)), replace=False))
     pictures, unreadable = [], 0
@@ -88,14 +88,14 @@ def show(
         seed: of the choice and of the views.
 
     Raises:
-        InputError: the set is not there, or the file cannot be written.
+        UserError: the set is not there, or the file cannot be written.
     """
     for what, value in (("count", count), ("size", size)):
         if value < 1:
-            raise InputError(f"{what} is {value}, expected at least 1")
+            raise UserError(f"{what} is {value}, expected at least 1")
     path = Path(out)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"--out is {out}, expected a file that ends in .png or .jpg")
+        raise UserError(f"--out is {out}, expected a file that ends in .png or .jpg")
     augmentation = named_views(views)
     dataset = open_split(name, root, split, protocol)
     dataset.prepare()

@@ -9,7 +9,7 @@ import numpy as np
 
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.catalog.shards import FORMAT, row_type, shard_name
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 from hamipose.io.image_file import decode_image
 from hamipose.skeletons import SKELETONS
@@ -22,17 +22,17 @@ def read_split(folder: Path) -> dict[str, Any]:
     """What ``split.json`` of a prepared split says.
 
     Raises:
-        InputError: there is none, it is unfinished, or of another version.
+        UserError: there is none, it is unfinished, or of another version.
     """
     try:
         about = json.loads((folder / "split.json").read_text())
     except OSError:
         state = "is unfinished" if (folder / "rows.part").exists() else "holds no prepared split"
-        raise InputError(f"{folder} {state}; expected what `python -m hamipose data prepare` writes") from None
+        raise UserError(f"{folder} {state}; expected what `python -m hamipose data prepare` writes") from None
     except ValueError as error:
-        raise InputError(f"{folder / 'split.json'} is no valid JSON ({error}); prepare the split again") from None
+        raise UserError(f"{folder / 'split.json'} is no valid JSON ({error}); prepare the split again") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise InputError(f"{folder / 'split.json'} is not of format {FORMAT}; prepare the split again")
+        raise UserError(f"{folder / 'split.json'} is not of format {FORMAT}; prepare the split again")
     return about
 
 
@@ -75,15 +75,15 @@ class Prepared(KeypointDataset):
             stored = named_skeleton(about["skeleton"])
             source = self.skeleton.map_from(SKELETONS[stored.name])
             if all(s is None for s in source):
-                raise InputError(f"{self.folder} has the keypoints of {stored.name}, none of {self.skeleton.name}'s")
+                raise UserError(f"{self.folder} has the keypoints of {stored.name}, none of {self.skeleton.name}'s")
             self._order = np.array([-1 if s is None else s for s in source])
             try:
                 rows = np.load(self.folder / "rows.npy", mmap_mode="r")
             except (OSError, ValueError, EOFError):
                 told = explain(self.folder / "rows.npy", "a NumPy array (.npy)")
-                raise InputError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
+                raise UserError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
             if rows.dtype != row_type(len(stored)) or len(rows) != about["rows"]:
-                raise InputError(f"{self.folder / 'rows.npy'} does not fit split.json; prepare the split again")
+                raise UserError(f"{self.folder / 'rows.npy'} does not fit split.json; prepare the split again")
             self._rows = rows
         return self._rows
 
@@ -93,7 +93,7 @@ class Prepared(KeypointDataset):
             path = self.folder / shard_name(int(last["shard"]))
             end = int(last["offset"]) + int(last["name_size"]) + int(last["size"])
             if not path.is_file() or path.stat().st_size != end:
-                raise InputError(f"{path} is missing or incomplete; expected {end} bytes. Prepare the split again")
+                raise UserError(f"{path} is missing or incomplete; expected {end} bytes. Prepare the split again")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -106,7 +106,7 @@ class Prepared(KeypointDataset):
             try:
                 self._files[number] = os.open(path, os.O_RDONLY)
             except OSError as error:
-                raise InputError(f"{path} cannot be opened ({error.strerror}); prepare the split again") from None
+                raise UserError(f"{path} cannot be opened ({error.strerror}); prepare the split again") from None
         name_size = int(row["name_size"])
         content = os.pread(self._files[number], name_size + int(row["size"]), int(row["offset"]))
         return content[:name_size].decode(errors="replace"), content[name_size:]

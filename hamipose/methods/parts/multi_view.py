@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from hamipose.geometry.affine import invert, warp_images
 from hamipose.heatmaps import decode, warp_heatmaps
 from hamipose.methods.parts.keypoint_labels import move_keypoints
-from hamipose.models.preprocess import normalise
-from hamipose.types import LabelledBatch, TargetBatch
+from hamipose.models.preprocess import normalize
+from hamipose.types import LabeledBatch, TargetBatch
 
 __all__ = ["PseudoLabels", "average_over_views", "labels_in_student_view", "random_views"]
 
@@ -42,8 +42,8 @@ def random_views(
     scale = (1 + draws[:, 1] * zoom).clamp(1 - zoom, 1 + zoom)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     linear = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
-    centre = torch.full((2,), (size - 1) / 2)
-    return torch.cat([linear, (centre - linear @ centre)[..., None]], -1)
+    center = torch.full((2,), (size - 1) / 2)
+    return torch.cat([linear, (center - linear @ center)[..., None]], -1)
 
 
 @torch.no_grad()
@@ -51,7 +51,7 @@ def average_over_views(
     network: Network,
     images: UInt8[Tensor, "batch 3 size size"],
     draws: Float[Tensor, "view batch 2"],
-    quantise: bool = False,
+    quantize: bool = False,
 ) -> Float[Tensor, "batch keypoint h w"]:
     """Mean of the heatmaps of the image itself and of random views of it, carried back; 0 where unknown.
 
@@ -59,16 +59,16 @@ def average_over_views(
         network: images → heatmaps.
         images: plain crops.
         draws: what :func:`random_views` makes the views of, for each image its own.
-        quantise: how the labels that the network learned from were encoded.
+        quantize: how the labels that the network learned from were encoded.
     """
-    total = network(normalise(images)).float()
+    total = network(normalize(images)).float()
     for draw in draws:
         matrix = random_views(draw, images.shape[-1]).to(images.device)
         seen = warp_images(images.float(), matrix).round().to(torch.uint8)
-        heatmaps = network(normalise(seen)).float()
+        heatmaps = network(normalize(seen)).float()
         same = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         order = list(range(heatmaps.shape[1]))
-        carried, _ = warp_heatmaps(heatmaps, invert(matrix), same, order, quantise=quantise)
+        carried, _ = warp_heatmaps(heatmaps, invert(matrix), same, order, quantize=quantize)
         total = total + carried
     return total / (1 + len(draws))
 
@@ -83,22 +83,22 @@ class PseudoLabels:
     """Keypoints of a whole set of unlabeled images in pixels of their plain crops, found again by the images' names.
 
     Args:
-        quantise: how the labels that the network learned from were encoded.
+        quantize: how the labels that the network learned from were encoded.
 
     Attributes:
         stage: number of the round in which they were made; −1 before the first.
         threshold: labels must be surer than this to be learnt from.
     """
 
-    def __init__(self, quantise: bool = False) -> None:
-        self.quantise = quantise
+    def __init__(self, quantize: bool = False) -> None:
+        self.quantize = quantize
         self.stage = -1
         self.threshold = 0.0
         self._row: dict[str, int] = {}
         self._keypoints_px: Tensor = torch.zeros(0, 0, 2)
         self._confidence: Tensor = torch.zeros(0, 0)
 
-    def make(self, stage: int, network: nn.Module, images: Iterable[LabelledBatch], views: int, doubted: float) -> None:
+    def make(self, stage: int, network: nn.Module, images: Iterable[LabeledBatch], views: int, doubted: float) -> None:
         """Label everything anew.
 
         Args:
@@ -115,8 +115,8 @@ class PseudoLabels:
         found: list[tuple[str, Tensor, Tensor]] = []
         for batch in images:
             draws = torch.stack([_drawn(salt, name, views - 1) for name in batch.name], 1)
-            heatmaps = average_over_views(network, batch.image.to(device), draws, self.quantise)
-            keypoints_px, confidence = decode(heatmaps, quantise=self.quantise)
+            heatmaps = average_over_views(network, batch.image.to(device), draws, self.quantize)
+            keypoints_px, confidence = decode(heatmaps, quantize=self.quantize)
             rows = zip(batch.name, batch.index.tolist(), keypoints_px.cpu(), confidence.cpu(), strict=True)
             found += [(name, points, sure) for name, index, points, sure in rows if index >= 0]
         for module, mode in modes:

@@ -42,24 +42,24 @@ def choose_joint(
 
 def paste_patches(
     images: UInt8[Tensor, "batch 3 height width"],
-    centres_px: Float[Tensor, "batch 2"],
+    centers_px: Float[Tensor, "batch 2"],
     corners: Int[Tensor, "batch 2"],
     side: int,
     chosen: Bool[Tensor, " batch"],
 ) -> UInt8[Tensor, "batch 3 height width"]:
     """Copies with a square of each chosen image covered by another square of the same image.
 
-    The square covers the `side` pixels from ``round(centre) − side/2`` on, in x and y; what sticks out is left away.
+    The square covers the `side` pixels from ``round(center) − side/2`` on, in x and y; what sticks out is left away.
 
     Args:
         images: pictures.
-        centres_px: (x, y) of what to cover.
+        centers_px: (x, y) of what to cover.
         corners: (x, y) of the upper left corner of the square to copy; it must lie inside the image.
         side: of the squares in pixels.
         chosen: images to treat.
     """
     height, width = images.shape[-2:]
-    start = centres_px.round().long() - side // 2
+    start = centers_px.round().long() - side // 2
     x = torch.arange(width, device=images.device) - start[:, :1]  # [batch, width]: place within the square
     y = torch.arange(height, device=images.device) - start[:, 1:]
     covered = ((x >= 0) & (x < side))[:, None, :] & ((y >= 0) & (y < side))[:, :, None] & chosen[:, None, None]

@@ -37,7 +37,7 @@ def rectify(
     """
     cells, _ = peaks(heatmaps)
     size = (heatmaps.shape[-2] * stride, heatmaps.shape[-1] * stride)
-    return encode(cells * stride, size, stride=stride, sigma=sigma, quantise=True)
+    return encode(cells * stride, size, stride=stride, sigma=sigma, quantize=True)
 
 
 def ground_false(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.gating import confidence
 from hamipose.geometry.affine import compose, invert
 from hamipose.heatmaps import warp_heatmaps
@@ -14,7 +14,7 @@ from hamipose.methods.options import AdaptationOptions
 from hamipose.methods.parts.keypoint_labels import TargetLabels, encode_labels, move_keypoints
 from hamipose.methods.parts.label_views import LabelViews, combine_views, move_back, show
 from hamipose.models.encoding import Encoding
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch
 
@@ -55,11 +55,11 @@ class HeatmapLabels(LabelSource):
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
-        heatmaps = teacher.pseudo_label(normalise(batch.teacher))
+        heatmaps = teacher.pseudo_label(normalize(batch.teacher))
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
         student_from_teacher = _student_from_teacher(batch)
         warped, known = warp_heatmaps(
-            heatmaps, student_from_teacher, crossed, self.mirror, quantise=self.encoding.whole_pixels
+            heatmaps, student_from_teacher, crossed, self.mirror, quantize=self.encoding.whole_pixels
         )
         weight = known.float() * self.encoding.known(warped.shape[1], warped.device)[:, None, None]
         return TargetLabels(warped, weight, confidence(heatmaps, crossed, self.mirror))
@@ -96,11 +96,11 @@ class KeypointLabels(LabelSource):
 
         With ``batchnorm: target`` the statistics of the images themselves are kept, those of further views are not.
         """
-        first = self._decoded(teacher.pseudo_label(normalise(images)))
+        first = self._decoded(teacher.pseudo_label(normalize(images)))
         if self.views.count == 1:
             return first
         matrices, mirrored = self.views.matrices(images.shape[-1])
-        others = [self._decoded(teacher(normalise(show(images, matrix)))) for matrix in matrices[1:]]
+        others = [self._decoded(teacher(normalize(show(images, matrix)))) for matrix in matrices[1:]]
         points, scores = (torch.stack(parts) for parts in zip(first, *others, strict=True))
         sides = torch.tensor(mirrored, device=points.device)
         moved = move_back(points, scores, matrices.to(points.device), sides, self.mirror)
@@ -128,12 +128,12 @@ class PredictedLabels(LabelSource):
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
         if batch.pseudo_keypoints_px is None or batch.pseudo_scores is None:
-            raise InputError(
+            raise UserError(
                 "adaptation.labels is predictions, and the target has none; wrap its sets in "
                 "hamipose.data.PredictedKeypoints"
             )
         if teacher.batchnorm == "target":
-            teacher.pseudo_label(normalise(batch.teacher))  # for its statistics
+            teacher.pseudo_label(normalize(batch.teacher))  # for its statistics
         size = (batch.student.shape[-2], batch.student.shape[-1])
         moved = move_keypoints(
             batch.pseudo_keypoints_px,
@@ -165,12 +165,12 @@ def refuse_label_options(method: str, options: AdaptationOptions) -> None:
     """Refuse options of labels for a method whose labels are part of its definition.
 
     Raises:
-        InputError: one of them is not the default.
+        UserError: one of them is not the default.
     """
     default = AdaptationOptions()
     for name in ("labels", "discard_fraction", "label_views"):
         if (found := getattr(options, name)) != getattr(default, name):
-            raise InputError(
+            raise UserError(
                 f"adaptation.{name} is {found}, and {method} makes its labels by its own rule; leave the option out"
             )
 

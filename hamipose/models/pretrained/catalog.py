@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = [
     "BLAZEPOSE",
@@ -193,11 +193,11 @@ def required_default() -> str:
     """Name of the model that is used if none is given, see :func:`default_start`.
 
     Raises:
-        InputError: there is none.
+        UserError: there is none.
     """
     name = default_start()
     if name is None:
-        raise InputError(
+        raise UserError(
             f"no model is given and none is here; give one, or run: python -m hamipose models fetch {BLAZEPOSE.name} "
             f"({BLAZEPOSE.size_mb} MB, {BLAZEPOSE.license.split(',')[0]})"
         )
@@ -211,7 +211,7 @@ def default_line(option: str) -> str:
         option: of the command line, that gives another one.
 
     Raises:
-        InputError: there is none.
+        UserError: there is none.
     """
     name = required_default()
     package = package_of(name)
@@ -223,21 +223,21 @@ def cached(model: str) -> Path | None:
     """The folder of a fetched or shipped model, or None if no package has a model of that name.
 
     Raises:
-        InputError: the model is known but is not here.
+        UserError: the model is known but is not here.
     """
     if model == PEOPLE.name:
         if not PEOPLE.present:
-            raise InputError(f"this installation of hamipose has no model {model}; give another one, or train one")
+            raise UserError(f"this installation of hamipose has no model {model}; give another one, or train one")
         return PEOPLE.folder
     package = package_of(model)
     if package is None:
         return None
     if model == package.name:
         models = ", ".join(file.model for file in package.files if file.model != DETECTOR)
-        raise InputError(f"{model} is a package of several models; give one of {models}")
+        raise UserError(f"{model} is a package of several models; give one of {models}")
     folder = cache_folder() / model
     if not folder.is_dir():
-        raise InputError(
+        raise UserError(
             f"{model} is not in {cache_folder()}; python -m hamipose models fetch {package.name} downloads it "
             f"({package.size_mb} MB, {package.license.split(',')[0]})"
         )

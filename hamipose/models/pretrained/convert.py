@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.pretrained.operations import Operation
 from hamipose.models.pretrained.tflite import Operator, TFLiteGraph
 
@@ -22,7 +22,7 @@ def converted(graph: TFLiteGraph) -> tuple[list[Operation], dict[str, Tensor]]:
     The input is named ``image``, the tensor of index n ``tn``.
 
     Raises:
-        InputError: an operator is used in a way that has no counterpart here.
+        UserError: an operator is used in a way that has no counterpart here.
     """
     return _Conversion(graph).result()
 
@@ -55,14 +55,14 @@ class _Conversion:
         for operator in self.graph.operators:
             if operator.kind in ("DEQUANTIZE", "DENSIFY"):
                 if self.graph.constant(operator.outputs[0]) is None:
-                    raise InputError(f"{operator.kind} of a tensor that depends on the input is not supported")
+                    raise UserError(f"{operator.kind} of a tensor that depends on the input is not supported")
                 continue
             name = f"t{operator.outputs[0]}"
             self.names[operator.outputs[0]] = name
             steps = list(self._steps(operator, name))
             if activation := operator.options.get("activation", 0):
                 if activation not in _ACTIVATIONS:
-                    raise InputError(f"{operator.kind} has activation {activation}; expected none, ReLU or ReLU6")
+                    raise UserError(f"{operator.kind} has activation {activation}; expected none, ReLU or ReLU6")
                 # The activation has the operator's name; what it reads becomes name.raw.
                 raw = f"{name}.raw"
                 last = steps.pop()
@@ -82,7 +82,7 @@ class _Conversion:
         given = operator.inputs[position] if position < len(operator.inputs) else -1
         value = self.graph.constant(given) if given >= 0 else None
         if value is None:
-            raise InputError(f"{operator.kind} has no constant as input {position}")
+            raise UserError(f"{operator.kind} has no constant as input {position}")
         return value
 
     def _padded(self, operator: Operator, name: str, kernel: tuple[int, int], pool: bool) -> Iterator[Operation]:
@@ -96,7 +96,7 @@ class _Conversion:
         if not any((left, right, top, bottom)):
             return
         if pool:
-            raise InputError("MAX_POOL_2D with padding is not supported")
+            raise UserError("MAX_POOL_2D with padding is not supported")
         yield Operation(
             "pad", (self.names[operator.inputs[0]],), f"{name}.padded", {"padding": [left, right, top, bottom]}
         )
@@ -118,23 +118,23 @@ class _Conversion:
                 yield Operation("pad", read, name, {"padding": [*columns, *rows, *channels]})
             case "RESIZE_BILINEAR":
                 if options["align_corners"] or not options["half_pixel_centers"]:
-                    raise InputError("RESIZE_BILINEAR is supported with half-pixel centers alone")
+                    raise UserError("RESIZE_BILINEAR is supported with half-pixel centers alone")
                 height, width = self._constant(operator, 1).tolist()
                 yield Operation("resize", read, name, {"factor": [height / shape[1], width / shape[2]]})
             case "ADD":
                 if len(read) != 2:
-                    raise InputError("ADD of a constant is not supported")
+                    raise UserError("ADD of a constant is not supported")
                 yield Operation("add", read, name)
             case "LOGISTIC":
                 yield Operation("sigmoid", read, name)
             case "RESHAPE":
                 wanted = self.graph.shape(operator.outputs[0])
                 if len(shape) != 4 or len(wanted) not in (2, 3):
-                    raise InputError(f"RESHAPE from {shape} to {wanted} is not supported")
+                    raise UserError(f"RESHAPE from {shape} to {wanted} is not supported")
                 yield Operation("rows", read, name, {"last": wanted[-1]})
             case "CONCATENATION":
                 if len(shape) != 3:
-                    raise InputError("CONCATENATION is supported for tables alone")
+                    raise UserError("CONCATENATION is supported for tables alone")
                 yield Operation("concat", read, name, {"axis": options["axis"]})
             case "DEPTH_TO_SPACE":
                 yield Operation("depth_to_space", read, name, {"block": options["block_size"]})

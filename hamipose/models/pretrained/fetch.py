@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.blazepose_detector import detection_network, save_detector
 from hamipose.models.model_io import ModelInfo, save_folder
 from hamipose.models.pretrained.catalog import DETECTOR, Package, cache_folder
@@ -23,7 +23,7 @@ def _checked(path: Path, sha256: str, source: str) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise InputError(
+        raise UserError(
             f"{source} has SHA-256 {found[:12]}…, expected {sha256[:12]}…: it is another version or was damaged on the "
             "way; nothing was kept"
         )
@@ -39,7 +39,7 @@ def _download(package: Package, path: Path, progress: Callable[[int, int | None]
                 done += len(block)
                 progress(done, int(length) if length else None)
     except OSError as error:  # no network, no such address, an interrupted transfer, no space
-        raise InputError(
+        raise UserError(
             f"{package.url} cannot be downloaded ({error}); download it elsewhere and give the file with --from"
         ) from None
 
@@ -83,7 +83,7 @@ def fetch(
         The folders of its models.
 
     Raises:
-        InputError: the archive cannot be downloaded or read, or is not what was expected.
+        UserError: the archive cannot be downloaded or read, or is not what was expected.
     """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def fetch(
             _download(package, archive, progress)
             _checked(archive, package.sha256, package.url)
         elif not archive.is_file():
-            raise InputError(f"archive {archive} does not exist; expected the file from {package.url}")
+            raise UserError(f"archive {archive} does not exist; expected the file from {package.url}")
         else:
             _checked(archive, package.sha256, str(archive))
         with tarfile.open(archive) as tar:

@@ -30,7 +30,7 @@ DERIVED = {
 class PersonNetwork(nn.Module, ABC):
     """A pose network that was trained on crops of people, and that is used as it is.
 
-    Images are normalized as everywhere in this package (:func:`hamipose.models.preprocess.normalise`); a network that
+    Images are normalized as everywhere in this package (:func:`hamipose.models.preprocess.normalize`); a network that
     was trained on another range converts them itself.
 
     Attributes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.model_io import ModelInfo, open_folder
 from hamipose.models.pretrained.catalog import DETECTOR, cached, required_default
 from hamipose.models.pretrained.fetch import blazepose_info
@@ -27,7 +27,7 @@ def open_default(skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
         skeleton: as for :func:`open_pretrained`.
 
     Raises:
-        InputError: there is none, or it does not have these keypoints.
+        UserError: there is none, or it does not have these keypoints.
     """
     name = required_default()
     logging.getLogger(__name__).info("no model is given; %s is used", name)
@@ -45,7 +45,7 @@ def open_pretrained(path: str | Path, skeleton: str | None = None) -> tuple[nn.M
         skeleton: keypoints to give, for networks that know more than one order; coco17 if None.
 
     Raises:
-        InputError: the file cannot be read, the model was not fetched, or it has no such keypoints.
+        UserError: the file cannot be read, the model was not fetched, or it has no such keypoints.
     """
     given = Path(path)
     if given.suffix == ".onnx":
@@ -77,10 +77,10 @@ def open_named(name: str, folder: Path, skeleton: str | None = None) -> tuple[nn
         skeleton: as for :func:`open_pretrained`.
 
     Raises:
-        InputError: it is not a pose network, is damaged, or does not have these keypoints.
+        UserError: it is not a pose network, is damaged, or does not have these keypoints.
     """
     if name == DETECTOR:
-        raise InputError(f"{name} finds people and no keypoints; give it as --detector")
+        raise UserError(f"{name} finds people and no keypoints; give it as --detector")
     network, info = open_folder(folder)
     if isinstance(network, Start):
         return with_skeleton(network, info, skeleton)
@@ -92,17 +92,17 @@ def with_skeleton(network: Start, info: ModelInfo, skeleton: str | None) -> tupl
     """Expose a skeleton's keypoints in a network's last layer.
 
     Raises:
-        InputError: there is no such skeleton, or the network lacks joints of its headline number.
+        UserError: there is no such skeleton, or the network lacks joints of its headline number.
     """
     native = network.native or network.skeleton
     name = skeleton or "coco17"
     fitting = [known.name for known in SKELETONS.values() if set(known.all) <= set(native.keypoints)]
     if name not in fitting:
-        raise InputError(f"skeleton is {name!r}; expected {', '.join(fitting[:-1])} or {fitting[-1]}")
+        raise UserError(f"skeleton is {name!r}; expected {', '.join(fitting[:-1])} or {fitting[-1]}")
     network.select(SKELETONS[name])
     return network, replace(info, skeleton=name)
 
 
 def _only(asked: str | None, own: str, path: str | Path) -> None:
     if asked not in (None, own):
-        raise InputError(f"skeleton is {asked!r}; {path} has the keypoints of {own}")
+        raise UserError(f"skeleton is {asked!r}; {path} has the keypoints of {own}")

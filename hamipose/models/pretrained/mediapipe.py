@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.heatmaps import cell_to_px
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.convert import converted
@@ -126,7 +126,7 @@ def read_landmark_network(path: str | Path) -> BlazePose:
     """A ``pose_landmark_{lite,full,heavy}.tflite`` as a network with all 33 keypoints, in eval mode.
 
     Raises:
-        InputError: the file cannot be read or is something else.
+        UserError: the file cannot be read or is something else.
     """
     path = Path(path)
     graph = read_tflite(path)
@@ -136,7 +136,7 @@ def read_landmark_network(path: str | Path) -> BlazePose:
     made = {operation.output: operation for operation in operations}
     if landmarks is None or heatmaps is None or (last := made[heatmaps]).kind != "conv":
         found = ", ".join(str(graph.shape(tensor)) for tensor in graph.outputs)
-        raise InputError(
+        raise UserError(
             f"{path} has outputs of shapes {found}; expected a pose landmark network of MediaPipe with (1, 195) and "
             "(1, 64, 64, 39)"
         )

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.interface import PersonNetwork
 from hamipose.skeletons import COCO17, SKELETONS, Skeleton
@@ -115,9 +115,9 @@ class SimccOnnx(_OnnxNetwork):
         """Refused: there are no heatmaps.
 
         Raises:
-            InputError: always.
+            UserError: always.
         """
-        raise InputError("a network with SimCC outputs has no heatmaps; leave --heatmaps out, or give another model")
+        raise UserError("a network with SimCC outputs has no heatmaps; leave --heatmaps out, or give another model")
 
     @torch.no_grad()
     def locate(
@@ -136,9 +136,9 @@ def _session(path: Path) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise InputError(f"{path} needs onnxruntime, which is not installed: pip install 'hamipose[export]'") from None
+        raise UserError(f"{path} needs onnxruntime, which is not installed: pip install 'hamipose[export]'") from None
     if not path.is_file():
-        raise InputError(f"{path} does not exist; expected an ONNX file")
+        raise UserError(f"{path} does not exist; expected an ONNX file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
@@ -146,21 +146,21 @@ def _session(path: Path) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # each fault has a class of its own, all below Exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} cannot be opened as an ONNX file ({reason}); copy or export it again") from None
+        raise UserError(f"{path} cannot be opened as an ONNX file ({reason}); copy or export it again") from None
 
 
 def _skeleton(names: str | None, count: int, path: Path) -> Skeleton:
     """Return the keypoints that the metadata name, or COCO's if they name none."""
     if names is None:
         if count != len(COCO17):
-            raise InputError(
+            raise UserError(
                 f"{path} has {count} keypoints, and its metadata do not name them; expected the 17 of COCO, or their "
                 "names, separated by commas, as `keypoints` in the metadata"
             )
         return COCO17
     listed = tuple(name.strip() for name in names.split(","))
     if len(listed) != count or len(set(listed)) != count:
-        raise InputError(f"{path} has {count} keypoints, but its metadata name {len(set(listed))}; export it again")
+        raise UserError(f"{path} has {count} keypoints, but its metadata name {len(set(listed))}; export it again")
     known = [skeleton for skeleton in SKELETONS.values() if skeleton.keypoints == listed]
     return known[0] if known else Skeleton(path.stem, listed, (), {}, listed)
 
@@ -169,7 +169,7 @@ def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
     """Open an ONNX file as a predictor; it runs on processors.
 
     Raises:
-        InputError: onnxruntime is missing, the file is missing or damaged, or its input or outputs are of another kind.
+        UserError: onnxruntime is missing, the file is missing or damaged, or its input or outputs are of another kind.
     """
     path = Path(path)
     session = _session(path)
@@ -179,7 +179,7 @@ def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
     fits = len(shape) == 4 and shape[1] == 3 and all(isinstance(side, int) and side > 0 for side in sizes)
     if not fits or inputs[0].type not in _DTYPES or sizes[0] < sizes[1]:
         found = ", ".join(f"{each.name}: {each.type} of {each.shape}" for each in inputs)
-        raise InputError(
+        raise UserError(
             f"{path} takes {found}; expected one batch of images, batch × 3 × height × width, with a fixed size, not "
             "wider than high, as bytes or floating-point numbers"
         )
@@ -190,7 +190,7 @@ def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
     try:
         results = session.run(None, {inputs[0].name: blank})
     except Exception as error:  # as above
-        raise InputError(f"{path} cannot be run on an image ({str(error).splitlines()[0]}); export it again") from None
+        raise UserError(f"{path} cannot be run on an image ({str(error).splitlines()[0]}); export it again") from None
     shapes = [np.shape(result)[1:] for result in results]
     if len(shapes) == 1 and len(shapes[0]) == 3:
         count, rows, columns = shapes[0]
@@ -205,7 +205,7 @@ def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
             skeleton = _skeleton(metadata.get("keypoints"), shapes[0][0], path)
             return SimccOnnx(session, skeleton, (height, width), along_x / width, order)
     found = ", ".join(f"{name} of {list(each)}" for name, each in zip(names, shapes, strict=True))
-    raise InputError(
+    raise UserError(
         f"{path} gives {found} for an image of {height} × {width} px; expected heatmaps (keypoint × h × w) or SimCC "
         "profiles (simcc_x and simcc_y, keypoint × bins)"
     )
@@ -215,4 +215,4 @@ def _offset(metadata: dict[str, str], path: Path) -> float:
     try:
         return float(metadata.get("offset_px", "0"))
     except ValueError:
-        raise InputError(f"{path} has offset_px {metadata['offset_px']!r} in its metadata, expected a number") from None
+        raise UserError(f"{path} has offset_px {metadata['offset_px']!r} in its metadata, expected a number") from None

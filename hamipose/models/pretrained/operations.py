@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Operation", "OperationNetwork", "Program", "needed", "power_of_two_scale"]
 
@@ -51,9 +51,9 @@ class Operation:
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
-            raise InputError(f"operation {self.output} is a {self.kind!r}; expected one of {', '.join(_KINDS)}")
+            raise UserError(f"operation {self.output} is a {self.kind!r}; expected one of {', '.join(_KINDS)}")
         if missing := [name for name in _KINDS[self.kind] if name not in self.options]:
-            raise InputError(f"operation {self.output} ({self.kind}) lacks {', '.join(missing)}")
+            raise UserError(f"operation {self.output} ({self.kind}) lacks {', '.join(missing)}")
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,16 @@ class Program:
             source: its name, for messages.
 
         Raises:
-            InputError: it is damaged or contains an unknown operation.
+            UserError: it is damaged or contains an unknown operation.
         """
         try:
             content = json.loads(text)
             operations = [Operation(**{**row, "inputs": tuple(row["inputs"])}) for row in content["operations"]]
             return Program(operations, dict(content["outputs"]), dict(content["channels"]))
         except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise InputError(f"{source}: {error}") from None
-            raise InputError(f"{source} is damaged ({type(error).__name__}: {error}); fetch it again") from None
+            if isinstance(error, UserError):
+                raise UserError(f"{source}: {error}") from None
+            raise UserError(f"{source} is damaged ({type(error).__name__}: {error}); fetch it again") from None
 
 
 def needed(operations: Sequence[Operation], outputs: Iterable[str]) -> list[Operation]:
@@ -134,7 +134,7 @@ class OperationNetwork(nn.Module):
             None, shapes are taken from the options ``weight_shape`` and values are zeros, for a state dict to fill.
 
     Raises:
-        InputError: an input is computed by no operation before, or a weight is missing.
+        UserError: an input is computed by no operation before, or a weight is missing.
     """
 
     def __init__(self, operations: Iterable[Operation], weights: Mapping[str, Tensor] | None = None):
@@ -148,7 +148,7 @@ class OperationNetwork(nn.Module):
         known = {"image"}
         for operation in self.operations:
             if unknown := [name for name in operation.inputs if name not in known]:
-                raise InputError(f"operation {operation.output} reads {unknown[0]}, which nothing before it computes")
+                raise UserError(f"operation {operation.output} reads {unknown[0]}, which nothing before it computes")
             known.add(operation.output)
             if operation.kind != "conv":
                 continue
@@ -160,7 +160,7 @@ class OperationNetwork(nn.Module):
                 elif name in weights:
                     value = weights[name].float()
                 else:
-                    raise InputError(f"weight {name} of a convolution is missing")
+                    raise UserError(f"weight {name} of a convolution is missing")
                 scale = power_of_two_scale(value)
                 self.weights[_key(name)] = nn.Parameter(value / scale)
                 self.scales.register_buffer(_key(name), torch.tensor(scale))

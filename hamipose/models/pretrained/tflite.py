@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 __all__ = ["Operator", "TFLiteGraph", "read_tflite"]
 
@@ -134,24 +134,24 @@ class TFLiteGraph:
         content: of the file.
 
     Raises:
-        InputError: it is not a TensorFlow Lite file of version 3, or has several subgraphs or unknown operators.
+        UserError: it is not a TensorFlow Lite file of version 3, or has several subgraphs or unknown operators.
     """
 
     def __init__(self, content: bytes):
         if len(content) < 8 or content[4:8] != b"TFL3":
-            raise InputError("not a TensorFlow Lite file (its identifier is not TFL3)")
+            raise UserError("not a TensorFlow Lite file (its identifier is not TFL3)")
         try:
             self._parse(content)
         except (struct.error, ValueError) as error:
-            if isinstance(error, InputError):
+            if isinstance(error, UserError):
                 raise
-            raise InputError(f"damaged TensorFlow Lite file ({error})") from None
+            raise UserError(f"damaged TensorFlow Lite file ({error})") from None
 
     def _parse(self, content: bytes) -> None:
         model = _Table(content, struct.unpack_from("<I", content)[0])
         graphs = model.tables(2)
         if model.number(0) != 3 or len(graphs) != 1:
-            raise InputError(f"version {model.number(0)} with {len(graphs)} subgraphs; expected version 3 with one")
+            raise UserError(f"version {model.number(0)} with {len(graphs)} subgraphs; expected version 3 with one")
         (graph,) = graphs
         self._buffers = model.tables(4)
         self._tensors = graph.tables(0)
@@ -163,7 +163,7 @@ class TFLiteGraph:
         for operator in graph.tables(3):
             code = codes[operator.number(0, "<I")]
             if code not in _OPERATORS:
-                raise InputError(f"operator {code} of the TensorFlow Lite schema is not supported")
+                raise UserError(f"operator {code} of the TensorFlow Lite schema is not supported")
             kind, fields = _OPERATORS[code]
             given = operator.table(4)
             options = {
@@ -195,7 +195,7 @@ class TFLiteGraph:
         if not raw.size:
             return None
         if code not in _DTYPES:
-            raise InputError(f"tensor {tensor} has type {code} of the TensorFlow Lite schema, which is not supported")
+            raise UserError(f"tensor {tensor} has type {code} of the TensorFlow Lite schema, which is not supported")
         values: np.ndarray = raw.view(_DTYPES[code])
         sparsity = described.table(6)
         shape = self.shape(tensor)
@@ -208,7 +208,7 @@ def _dense(values: np.ndarray, shape: tuple[int, ...], sparsity: _Table, tensor:
     formats = [dimension.number(0, _BYTE) for dimension in dimensions]
     in_order = sparsity.vector(0).tolist() == list(range(len(shape))) and not sparsity.vector(1).size
     if not in_order or formats != [0] * (len(shape) - 1) + [1]:
-        raise InputError(f"tensor {tensor} is sparse in another way than by rows, which is not supported")
+        raise UserError(f"tensor {tensor} is sparse in another way than by rows, which is not supported")
     widths = {1: np.int32, 2: np.uint16, 3: np.uint8}  # Int32Vector, Uint16Vector, Uint8Vector
     last = dimensions[-1]
     segments, indices = (
@@ -226,11 +226,11 @@ def read_tflite(path: Path) -> TFLiteGraph:
     """The graph of a .tflite file.
 
     Raises:
-        InputError: the file cannot be read, is something else, or contains an unsupported operator.
+        UserError: the file cannot be read, is something else, or contains an unsupported operator.
     """
     try:
         return TFLiteGraph(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); expected a .tflite file") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}; expected a pose network of MediaPipe") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}); expected a .tflite file") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}; expected a pose network of MediaPipe") from None

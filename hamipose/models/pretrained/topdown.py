@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.network import PoseNetwork
 from hamipose.models.pretrained.interface import Part, Start
 from hamipose.models.reference_weights import resnet_of
@@ -80,7 +80,7 @@ def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, s
         name: where they come from, for messages.
 
     Raises:
-        InputError: a part is missing, unknown or of another shape, or the keypoints are not the 17 of COCO.
+        UserError: a part is missing, unknown or of another shape, or the keypoints are not the 17 of COCO.
     """
     plain = {re.sub(r"^(backbone|keypoint_head|head)\.", "", key): value for key, value in state.items()}
     plain = {key: value for key, value in plain.items() if not key.startswith(_NOT_USED)}
@@ -88,12 +88,12 @@ def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, s
     hrnet = "stage2.0.branches.0.0.conv1.weight" in plain
     backbone = _hrnet(plain) if hrnet else resnet_of(plain, "")
     if rows is None or rows.ndim != 4 or backbone is None:
-        raise InputError(
+        raise UserError(
             f"{name} is not a Simple Baseline or HRNet of Microsoft's code or mmpose: expected a ResNet or HRNet, "
             f"deconv_layers and final_layer, found {', '.join(list(state)[:3]) or 'nothing'} …"
         )
     if len(rows) != len(COCO17):
-        raise InputError(f"{name} has {len(rows)} keypoints; only networks for the 17 of COCO can be read")
+        raise UserError(f"{name} has {len(rows)} keypoints; only networks for the 17 of COCO can be read")
     deconvolutions = [k for k in plain if re.fullmatch(r"deconv_layers\.\d+\.weight", k) and plain[k].ndim == 4]
     widths = tuple(plain[k].shape[1] for k in deconvolutions)
     network = PoseNetwork(len(rows), backbone, None, widths)
@@ -106,7 +106,7 @@ def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, s
         network.load_state_dict(_with_counters(renamed, network))
     except RuntimeError as error:
         first = " ".join(str(error).split("\n\t")[1].split())[:200]
-        raise InputError(f"{name} does not fit a {backbone}: {first}") from None
+        raise UserError(f"{name} does not fit a {backbone}: {first}") from None
     return network.eval(), backbone, widths
 
 
@@ -125,12 +125,12 @@ def read_topdown(path: str | Path) -> tuple[TopDown, str, tuple[int, ...]]:
     """The network of a file, in eval mode, timm's name of its backbone, and its deconvolutions' widths.
 
     Raises:
-        InputError: the file cannot be read or is something else, or its name states another size.
+        UserError: the file cannot be read or is something else, or its name states another size.
     """
     path = Path(path)
     found = re.search(r"(\d{2,4})x(\d{2,4})", path.name)
     height, width = (int(found[1]), int(found[2])) if found else (256, 192)
     if width != TopDown.aspect * height or height % 32 or width % 32:
-        raise InputError(f"{path} is for images of {height} × {width} px by its name; expected 256x192 or 384x288")
+        raise UserError(f"{path} is for images of {height} × {width} px by its name; expected 256x192 or 384x288")
     network, backbone, widths = topdown_network(read_state_dict(path), str(path))
     return TopDown(network, COCO17, height).eval(), backbone, widths

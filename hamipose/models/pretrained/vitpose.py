@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.heatmaps import decode
 from hamipose.models.pretrained.interface import PersonNetwork
 from hamipose.skeletons import COCO17
@@ -110,23 +110,21 @@ def read_vitpose(path: str | Path) -> VitPose:
             hub, which is downloaded the first time.
 
     Raises:
-        InputError: `transformers` is missing, there is no such model, or it has other keypoints than COCO's 17.
+        UserError: `transformers` is missing, there is no such model, or it has other keypoints than COCO's 17.
     """
     name = str(path).removeprefix(PREFIX)
     try:
         from transformers import VitPoseForPoseEstimation
         from transformers.utils import logging
     except ImportError:
-        raise InputError(
-            f"{path} needs transformers, which is not installed: pip install 'hamipose[vitpose]'"
-        ) from None
+        raise UserError(f"{path} needs transformers, which is not installed: pip install 'hamipose[vitpose]'") from None
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         model, report = VitPoseForPoseEstimation.from_pretrained(name, output_loading_info=True, use_safetensors=True)
     except Exception as error:  # of the hub, of the file, of a config that does not fit: each has a class of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
+        raise UserError(
             f"{path} cannot be opened as a ViTPose model of transformers ({reason}); give a folder with config.json "
             "and model.safetensors, or vitpose:NAME of a model on the hub"
         ) from None
@@ -134,7 +132,7 @@ def read_vitpose(path: str | Path) -> VitPose:
         if shown:
             logging.enable_progress_bar()
     if absent := sorted(report["missing_keys"]):
-        raise InputError(f"{path} lacks {', '.join(absent[:3])}; copy the model again")
+        raise UserError(f"{path} lacks {', '.join(absent[:3])}; copy the model again")
     config = model.config
     height, width = config.backbone_config.image_size
     larger = config.scale_factor if config.use_simple_decoder else 4  # of the features' sides, to those of heatmaps
@@ -145,7 +143,7 @@ def read_vitpose(path: str | Path) -> VitPose:
         or width > height
         or (height - width) % (2 * stride)
     ):
-        raise InputError(
+        raise UserError(
             f"{path} has {config.num_labels} keypoints, sees {height} × {width} px and has a cell for every {stride:g} "
             "px; expected the 17 of COCO, images that are not wider than high, and a cell for every "
             f"{PersonNetwork.stride} px"

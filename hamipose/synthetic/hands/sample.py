@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.synthetic.hands.articulation import draw_hand_pose
 from hamipose.synthetic.hands.labels import label_hand
 from hamipose.synthetic.hands.poses import HandPose
@@ -76,10 +76,10 @@ def picture_hand(
         device: warp's name of a device; None: a GPU if there is one.
 
     Raises:
-        InputError: unknown look, or no usable photograph.
+        UserError: unknown look, or no usable photograph.
     """
     if look not in LOOKS:
-        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
+        raise UserError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
     rng = np.random.default_rng([seed, len(LOOKS) + LOOKS.index(look), index])  # no draw is shared with people
     surface = hand_surface()
     shape = sample_shape(rng)

@@ -7,7 +7,7 @@ from hamipose.skeletons import HAND21
 from hamipose.synthetic.hands.surface import Hand, HandSurface
 from hamipose.synthetic.people.articulation import axis_rotation
 from hamipose.synthetic.people.bodies import PARTS
-from hamipose.synthetic.people.clothing import SETTINGS, cloth_colour, skin_colour, wrinkles
+from hamipose.synthetic.people.clothing import SETTINGS, cloth_color, skin_color, wrinkles
 from hamipose.synthetic.scene.backgrounds import photo_backdrop, plain_backdrop, scenery
 from hamipose.synthetic.scene.scene import Camera, Materials, Scene, Solids
 from hamipose.synthetic.scene.scene_setup import draw_lights, draw_material
@@ -95,8 +95,8 @@ def _dress(rng: np.random.Generator, materials: Materials, look: str) -> Float[n
     photo = look == "photo"
     w = dict.fromkeys(SETTINGS, 0.0)
     gloss, noise = (rng.uniform(0.0, 0.14), rng.uniform(0.03, 0.08)) if photo else (0.0, 0.0)
-    w["skin"] = materials.add(skin_colour(rng), gloss=gloss, noise=noise)
-    first, second = (cloth_colour(rng), cloth_colour(rng)) if photo else (rng.uniform(0, 1, 3), rng.uniform(0, 1, 3))
+    w["skin"] = materials.add(skin_color(rng), gloss=gloss, noise=noise)
+    first, second = (cloth_color(rng), cloth_color(rng)) if photo else (rng.uniform(0, 1, 3), rng.uniform(0, 1, 3))
     kind = ("plain", "rings", "stripes", "checks", "tartan", "grain")[rng.integers(6)] if photo else "plain"
     w["top"] = materials.add(first, second, kind, rng.uniform(6, 26), noise=0.06 if photo else 0.0)
     # The forearm runs from 1 to 2: it is always covered at the elbow, where the surface ends.

@@ -37,8 +37,8 @@ def add_accessories(
     size = float(np.linalg.norm(points["left_ear"] - points["right_ear"])) / 0.148
 
     def on_head(kind: str, behind: float, above: float, half: tuple[float, float, float], material: float) -> None:
-        centre = middle + size * (behind * back + above * up)
-        solids.add(kind, centre, head, size * np.array(half), int(material))
+        center = middle + size * (behind * back + above * up)
+        solids.add(kind, center, head, size * np.array(half), int(material))
 
     if w["hat_line"] < 5 and rng.random() < 0.65:
         reach = rng.uniform(0.035, 0.06)
@@ -58,8 +58,8 @@ def add_accessories(
     tall = float(np.linalg.norm(points["thorax"] - points["pelvis"]))
     if rng.random() < 0.07:
         half = tall * np.array([rng.uniform(0.22, 0.34), rng.uniform(0.1, 0.18), rng.uniform(0.28, 0.42)])
-        centre = points["pelvis"] + tall * rng.uniform(0.55, 0.7) * trunk[2] + (0.17 * tall + half[1]) * trunk[1]
-        solids.add("box", centre, trunk, half, materials.add(color, noise=0.05))
+        center = points["pelvis"] + tall * rng.uniform(0.55, 0.7) * trunk[2] + (0.17 * tall + half[1]) * trunk[1]
+        solids.add("box", center, trunk, half, materials.add(color, noise=0.05))
     if w["skirt"] > 0 and rng.random() < 0.6:
         _add_skirt(rng, points, solids, int(w["top"]))
 

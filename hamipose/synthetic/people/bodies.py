@@ -228,12 +228,12 @@ class Bodies:
         x, y, z = np.eye(3)
         whole = axis_rotation(z, np.asarray(heading)) @ axis_rotation(x, np.asarray(pose.pitch))
         whole = whole @ axis_rotation(y, np.asarray(pose.roll))
-        centre = points["pelvis"]
-        vertices = (vertices[: len(self.rest_m)] - centre) @ whole.T
+        center = points["pelvis"]
+        vertices = (vertices[: len(self.rest_m)] - center) @ whole.T
         return Body(
             vertices_m=vertices,
             normals=self.normals(vertices),
-            points_m={name: whole @ (p - centre) for name, p in points.items()},
+            points_m={name: whole @ (p - center) for name, p in points.items()},
             height_m=float(rest_z.max() - rest_z.min()),
         )
 

@@ -10,7 +10,7 @@ from hamipose.synthetic.people.bodies import PARTS, Bodies
 from hamipose.synthetic.people.surface import Surface
 from hamipose.synthetic.scene.scene import Materials
 
-__all__ = ["SETTINGS", "cloth_colour", "cloth_offset_m", "dress", "skin_colour", "wrinkles"]
+__all__ = ["SETTINGS", "cloth_color", "cloth_offset_m", "dress", "skin_color", "wrinkles"]
 
 #: What each number of a wardrobe means; `fabrics.worn` reads them by position. Names of `_MATERIALS` are rows of the
 #: scene's materials. Of the others, those up to "skirt", and ends of prints, are positions along a limb or the trunk
@@ -24,26 +24,26 @@ SETTINGS = (
 )
 
 
-def _colours(hexes: str) -> Float[np.ndarray, "color 3"]:
+def _colors(hexes: str) -> Float[np.ndarray, "color 3"]:
     return np.array([list(bytes.fromhex(h)) for h in hexes.split()]) / 255
 
 
-_SKIN = _colours("f6d6be e8bea0 d6a47e b8825c 8c5c3e 623e2a 422a1e")  # light to dark
-_HAIR = _colours("181412 2e2018 543822 8a6038 c4a068 964624 969492 d7d4d0")
-_CLOTH = _colours(
+_SKIN = _colors("f6d6be e8bea0 d6a47e b8825c 8c5c3e 623e2a 422a1e")  # light to dark
+_HAIR = _colors("181412 2e2018 543822 8a6038 c4a068 964624 969492 d7d4d0")
+_CLOTH = _colors(
     "1c1e24 3c3e44 787a7e c8c8c6 eceae4 222c50 344e82 607ca0 782226 b03430"
     " c86e3c d6b25c 42543a 687a54 5c4230 9e8062 603c62 c496a0 306e70 96aaba"
 )
 
 
-def skin_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+def skin_color(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     """Of any tone, sRGB."""
     at = rng.uniform(0, len(_SKIN) - 1)
     low = int(at)
     return np.clip(_SKIN[low] + (at - low) * (_SKIN[low + 1] - _SKIN[low]) + rng.normal(0, 0.015, 3), 0, 1)
 
 
-def cloth_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+def cloth_color(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     """As clothes have it, sRGB."""
     return np.clip(_CLOTH[rng.integers(len(_CLOTH))] * rng.uniform(0.75, 1.15) + rng.normal(0, 0.02, 3), 0, 1)
 
@@ -64,16 +64,14 @@ def dress(
     """
     photo = look == "photo"
     w = dict.fromkeys(SETTINGS, 0.0)
-    skin = skin_colour(rng)
+    skin = skin_color(rng)
     if photo:
         w["skin"] = materials.add(skin, gloss=rng.uniform(0.0, 0.12), noise=0.05)
     else:
         w["skin"] = materials.add(skin)
 
     def garment(patterned: float) -> int:
-        first, second = (
-            (cloth_colour(rng), cloth_colour(rng)) if photo else (rng.uniform(0, 1, 3), rng.uniform(0, 1, 3))
-        )
+        first, second = (cloth_color(rng), cloth_color(rng)) if photo else (rng.uniform(0, 1, 3), rng.uniform(0, 1, 3))
         if rng.random() >= patterned:
             return materials.add(first, noise=0.06 if photo else 0.0)
         if not photo:
@@ -95,7 +93,7 @@ def dress(
         w["hem"], w["sleeve"] = 9.0, -9.0
     if style == "skirt":
         w["skirt"], w["hem"], w["legs"] = rng.uniform(0.4, 0.95), -9.0, -9.0
-    shoe = cloth_colour(rng) if photo else rng.uniform(0, 1, 3)
+    shoe = cloth_color(rng) if photo else rng.uniform(0, 1, 3)
     w["shoes"] = materials.add(shoe, gloss=0.15 if photo else 0.0, noise=0.04 if photo else 0.0)
     w["shoe_height"] = 9.0 if rng.random() < 0.12 else rng.uniform(1.88, 2.02)
     w["socks"] = materials.add(_CLOTH[rng.integers(len(_CLOTH))])

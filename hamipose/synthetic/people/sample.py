@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.synthetic.people.bodies import Body, PosedBodies, bodies_for, sample_shape
 from hamipose.synthetic.people.collisions import draw_poses
@@ -95,10 +95,10 @@ def picture_person(
         device: warp's name of a device; None: a GPU if there is one.
 
     Raises:
-        InputError: unknown look, or no usable photograph.
+        UserError: unknown look, or no usable photograph.
     """
     if look not in LOOKS:
-        raise InputError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
+        raise UserError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
     surface = bodies_for(size)
     number, place = divmod(index, BLOCK)
     block = _block(look, seed, number, None if poses is None else tuple(poses), size)

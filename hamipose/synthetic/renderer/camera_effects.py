@@ -66,8 +66,8 @@ def finish(
     contrast, lift = rng.uniform(0.8, 1.15), rng.uniform(-0.03, 0.05)
     saturation = rng.uniform(0.65, 1.15)
     # Contrast about the middle, then away from gray: both at once, as they are linear; the last column is added.
-    colours = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
-    change = np.column_stack([colours, np.full(3, 0.5 + lift - 0.5 * contrast)]) * 255
+    colors = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
+    change = np.column_stack([colors, np.full(3, 0.5 + lift - 0.5 * contrast)]) * 255
     shown = cv2.transform(_srgb(image), change)
     return np.round(np.clip(shown, 0, 255, out=shown), out=shown).astype(np.uint8)
 

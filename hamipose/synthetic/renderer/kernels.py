@@ -74,7 +74,7 @@ def in_ball(draw: wp.uint32):
 
 @wp.func
 @no_type_check
-def colour_at(world: wp.array(dtype=World), hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uint32):
+def color_at(world: wp.array(dtype=World), hit: Hit, start: wp.vec3, way: wp.vec3, draw: wp.uint32):
     """Light that reaches the eye from a point of a surface, linear RGB."""
     p = start + way * hit.t
     normal = hit.normal
@@ -126,7 +126,7 @@ def colour_at(world: wp.array(dtype=World), hit: Hit, start: wp.vec3, way: wp.ve
     lift = p + normal * 2.0e-3
     up = 0.5 + 0.5 * normal[2]
     ambient = world[0].sky * up + world[0].floor * (1.0 - up)
-    near = wp.length(p - world[0].things[0].body_centre) < world[0].things[0].body_radius
+    near = wp.length(p - world[0].things[0].body_center) < world[0].things[0].body_radius
     if world[0].shade_m > 0.0 and near:
         point, draw = in_ball(draw)
         sample = wp.normalize(normal + wp.normalize(point) * 0.98)
@@ -159,7 +159,7 @@ def look(world: wp.array(dtype=World), far: wp.vec3, hit: Hit, way: wp.vec3, num
     """Light along one ray."""
     if hit.kind == 0:
         return far
-    return colour_at(world, hit, world[0].eye, way, wp.rand_init(world[0].seed, number))
+    return color_at(world, hit, world[0].eye, way, wp.rand_init(world[0].seed, number))
 
 
 @wp.kernel

@@ -115,15 +115,15 @@ class Renderer:
             half = 1.0 / np.linalg.norm(frames, axis=2)
             radius = np.where(kind == SOLIDS.index("ellipsoid"), half.max(1), np.linalg.norm(half, axis=1))
             rest = np.stack([kind, radius, solids.material], 1)
-            things.solids = self._rows("solids", np.stack(solids.centre_m), *frames.swapaxes(0, 1), rest)
+            things.solids = self._rows("solids", np.stack(solids.center_m), *frames.swapaxes(0, 1), rest)
 
         lights = scene.lights
         world.light_count = len(lights.towards)
-        world.lights = self._rows("lights", lights.towards, lights.colour, lights.spread)
+        world.lights = self._rows("lights", lights.towards, lights.color, lights.spread)
         world.sky, world.floor, world.shade_m = wp.vec3(*lights.sky), wp.vec3(*lights.floor), lights.shade_m
 
         low, high = bounds(scene.vertices_m)
-        things.body_centre = wp.vec3(*((low + high) / 2))
+        things.body_center = wp.vec3(*((low + high) / 2))
         things.body_radius = float(lengths(scene.vertices_m - (low + high) / 2).max()) + 1e-3
         world.things = self._one("things", things)
         world.ground, world.ground_m = int(scene.ground_m is not None), scene.ground_m or 0.0
@@ -189,7 +189,7 @@ class Renderer:
         if not scene.solids.kind:
             return seen
         to_corners = _CORNERS @ np.linalg.inv(np.stack(scene.solids.frame)).swapaxes(1, 2)
-        corners = np.stack(scene.solids.centre_m)[:, None] + to_corners
+        corners = np.stack(scene.solids.center_m)[:, None] + to_corners
         at, in_front = self._projected(corners)
         # Rays pass a quarter of a pixel from its center; the rest is for their rounding.
         low = np.ceil(np.clip(at.min(1)[:, :2] - 0.3, 0, [width, height])).astype(int)

@@ -22,7 +22,7 @@ class Things:
     # rows: center, three rows of the frame, (kind, radius, material)
     solids: wp.array2d(dtype=wp.vec3)
     count: wp.int32
-    body_centre: wp.vec3
+    body_center: wp.vec3
     body_radius: wp.float32
 
 
@@ -39,8 +39,8 @@ class Hit:
 
 @wp.func
 @no_type_check
-def past_sphere(start: wp.vec3, way: wp.vec3, centre: wp.vec3, radius: float):
-    to = centre - start
+def past_sphere(start: wp.vec3, way: wp.vec3, center: wp.vec3, radius: float):
+    to = center - start
     along = wp.dot(to, way)
     return wp.dot(to, to) - along * along > radius * radius or along < -radius
 
@@ -51,10 +51,10 @@ def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: w
     """Distance to a solid (far where it is missed) and the outward normal there, not normalized."""
     t_best = far
     normal = wp.vec3(0.0, 0.0, 0.0)
-    centre = solids[k, 0]
-    if not past_sphere(start, way, centre, solids[k, 4][1]):
+    center = solids[k, 0]
+    if not past_sphere(start, way, center, solids[k, 4][1]):
         frame = wp.matrix_from_rows(solids[k, 1], solids[k, 2], solids[k, 3])
-        o = frame * (start - centre)
+        o = frame * (start - center)
         d = frame * way
         kind = int(solids[k, 4][0])
         if kind == 0:
@@ -126,7 +126,7 @@ def meet(
     mesh = things[0].singles
     if node == UNSURE:
         mesh = things[0].mesh
-        if past_sphere(start, way, things[0].body_centre, things[0].body_radius):
+        if past_sphere(start, way, things[0].body_center, things[0].body_radius):
             node = NONE
     if node != NONE:
         query = wp.mesh_query_ray(mesh, start, way, 1.0e6, wp.max(node, -1))
@@ -158,7 +158,7 @@ def meet(
 @wp.func
 @no_type_check
 def blocked(things: wp.array(dtype=Things), start: wp.vec3, way: wp.vec3, reach: float):
-    if not past_sphere(start, way, things[0].body_centre, things[0].body_radius):
+    if not past_sphere(start, way, things[0].body_center, things[0].body_radius):
         if wp.mesh_query_ray_anyhit(things[0].mesh, start, way, reach):
             return True
     for k in range(things[0].count):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import read_image
 from hamipose.io.image_folder import list_pictures
 
@@ -79,8 +79,8 @@ def photo_backdrop(
             spread = rng.standard_normal((12, 5)) * [wide / 2, tall / 3, 0.05, 0.05, 0.05]
             leaves = spread + np.array([x, line - tall / 2, *tone])
             leaves[:, 2:].clip(0, 1, out=leaves[:, 2:])
-            for column, row, *colour in leaves.tolist():
-                cv2.circle(image, (int(column), int(row)), max(1, int(wide / 4)), colour, -1)
+            for column, row, *color in leaves.tolist():
+                cv2.circle(image, (int(column), int(row)), max(1, int(wide / 4)), color, -1)
             cv2.rectangle(image, (int(x) - 1, int(line - tall / 2)), (int(x) + 2, int(line)), (tone * 0.5).tolist(), -1)
     # A coarse and a fine unevenness.
     uneven = cv2.resize(0.03 * rng.standard_normal((6, 6, 3), np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
@@ -101,14 +101,14 @@ def photographs(folder: str) -> tuple[Path, ...]:
     """The pictures below a folder, sorted.
 
     Raises:
-        InputError: there is no such folder, or no picture in it.
+        UserError: there is no such folder, or no picture in it.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise InputError(f"backgrounds {folder} is not a folder; give a folder of photographs")
+        raise UserError(f"backgrounds {folder} is not a folder; give a folder of photographs")
     found = tuple(path for path in list_pictures(root).paths if path.suffix.lower() in _SUFFIXES)
     if not found:
-        raise InputError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
+        raise UserError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
     return found
 
 
@@ -116,7 +116,7 @@ def scenery(rng: np.random.Generator, size: tuple[int, int], folder: str) -> Flo
     """A random crop of a random photograph; sRGB in [0, 1].
 
     Raises:
-        InputError: the picture cannot be read.
+        UserError: the picture cannot be read.
     """
     paths = photographs(folder)
     path = paths[rng.integers(len(paths))]

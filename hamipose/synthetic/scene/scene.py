@@ -51,14 +51,14 @@ class Lights:
 
     Attributes:
         towards: unit vectors to the lights.
-        colour: linear RGB.
+        color: linear RGB.
         spread: tangent of each light's angular radius; 0 casts hard shadows.
         sky, floor: ambient light from above and below, linear RGB.
         shade_m: within this distance other surfaces block ambient light; 0: they never do.
     """
 
     towards: Float[np.ndarray, "light 3"]
-    colour: Float[np.ndarray, "light 3"]
+    color: Float[np.ndarray, "light 3"]
     spread: Float[np.ndarray, " light"]
     sky: Float[np.ndarray, "3"]
     floor: Float[np.ndarray, "3"]
@@ -101,21 +101,21 @@ class Solids:
 
     Attributes:
         kind: position in `SOLIDS`.
-        centre_m: in the world.
+        center_m: in the world.
         frame: row i is the solid's i-th axis divided by its half size, so a point p is inside where all of
             frame · (p - center) lie in [-1, 1] (box).
         material: row of `Materials`.
     """
 
     kind: list[int] = field(default_factory=list)
-    centre_m: list[Float[np.ndarray, "3"]] = field(default_factory=list)
+    center_m: list[Float[np.ndarray, "3"]] = field(default_factory=list)
     frame: list[Float[np.ndarray, "3 3"]] = field(default_factory=list)
     material: list[int] = field(default_factory=list)
 
-    def add(self, kind: str, centre_m, axes: Float[np.ndarray, "3 3"], half_m, material: int) -> None:
+    def add(self, kind: str, center_m, axes: Float[np.ndarray, "3 3"], half_m, material: int) -> None:
         """Appends a solid; `axes` holds its unit axes as rows, `half_m` its half sizes."""
         self.kind.append(SOLIDS.index(kind))
-        self.centre_m.append(np.asarray(centre_m, float))
+        self.center_m.append(np.asarray(center_m, float))
         self.frame.append(np.asarray(axes, float) / np.asarray(half_m, float)[:, None])
         self.material.append(material)
 

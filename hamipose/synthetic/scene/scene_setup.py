@@ -6,7 +6,7 @@ from jaxtyping import Float
 from hamipose.synthetic.people.accessories import add_accessories
 from hamipose.synthetic.people.articulation import axis_rotation
 from hamipose.synthetic.people.bodies import Bodies, Body
-from hamipose.synthetic.people.clothing import cloth_colour, cloth_offset_m, dress, wrinkles
+from hamipose.synthetic.people.clothing import cloth_color, cloth_offset_m, dress, wrinkles
 from hamipose.synthetic.people.poses import Pose
 from hamipose.synthetic.people.surface import bounds, lengths
 from hamipose.synthetic.scene.backgrounds import photo_backdrop, plain_backdrop, scenery
@@ -115,8 +115,8 @@ def _seat(rng: np.random.Generator, body: Body, solids: Solids, material: int, g
     half = np.array([rng.uniform(0.17, 0.5), rng.uniform(0.15, 0.19), tall])
     if kind == "cylinder":
         half[:2] = rng.uniform(0.15, 0.2)
-    centre = points["pelvis"] + turn @ np.array([0, rng.uniform(0.0, 0.05), 0])
-    solids.add(kind, [centre[0], centre[1], ground_m + tall], turn.T, half, material)
+    center = points["pelvis"] + turn @ np.array([0, rng.uniform(0.0, 0.05), 0])
+    solids.add(kind, [center[0], center[1], ground_m + tall], turn.T, half, material)
 
 
 def _surroundings(
@@ -131,8 +131,8 @@ def _surroundings(
     if rng.random() < 0.55:
         turn = axis_rotation(_Z, np.asarray(rng.normal(0, 18)))
         axes = np.stack([turn @ aside, turn @ ahead, _Z])
-        centre = ahead * (reach + rng.uniform(0.6, 3.0)) + [0, 0, ground_m + 2.4]
-        solids.add("box", centre, axes, [8.0, 0.1, 2.4], draw_material(rng, materials, "photo"))
+        center = ahead * (reach + rng.uniform(0.6, 3.0)) + [0, 0, ground_m + 2.4]
+        solids.add("box", center, axes, [8.0, 0.1, 2.4], draw_material(rng, materials, "photo"))
     for _ in range(int(rng.integers(2, 7))):
         half = rng.uniform(0.06, 0.55, 3)
         half[2] = rng.uniform(0.1, 1.1)
@@ -177,7 +177,7 @@ def stage(
     photo = look == "photo"
     materials, solids = Materials(), Solids()
     wardrobe = dress(rng, materials, look, surface.eye_m)
-    add_accessories(rng, body, solids, materials, wardrobe, cloth_colour(rng) if photo else rng.uniform(0, 1, 3))
+    add_accessories(rng, body, solids, materials, wardrobe, cloth_color(rng) if photo else rng.uniform(0, 1, 3))
     offset = cloth_offset_m(rng, surface, wardrobe)
     vertices = body.vertices_m + offset[:, None] * body.normals
     normals, blotch = body.normals, np.zeros(len(vertices))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from roma import rotvec_to_rotmat
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data.base import MeshDataset, check_evidence, joint_box
 from meshtto.data.datasets.render_cache import read_labels, render_images
 from meshtto.data.simulated_detector import Detector
@@ -77,7 +77,7 @@ class BuiltinMeshes(MeshDataset):
         if self._labels is None:
             labels = read_labels(self.root / "labels.npz")
             if len(labels["pose"]) < self.count:
-                raise InputError(
+                raise UserError(
                     f"{self.root} contains {len(labels['pose'])} people, but {self.count} are needed; call prepare()"
                 )
             pose = torch.from_numpy(labels["pose"].reshape(-1, 24, 3)).double()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.data.datasets.body.h36m_cdf import read_pose
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.safe_pickle import load_pickle
 from meshtto.data.base import check_evidence
 from meshtto.data.datasets.mocap import MocapClip, MocapClips, fit_focal_px
@@ -27,7 +27,7 @@ def read_positions(path: Path, axes: int) -> np.ndarray:
     """Read the 17 joints of one clip, [frame, 17, axes].
 
     Raises:
-        InputError: see :func:`hamipose.data.datasets.body.h36m_cdf.read_pose`.
+        UserError: see :func:`hamipose.data.datasets.body.h36m_cdf.read_pose`.
     """
     return read_pose(path, axes)[:, _PICKED].astype(np.float32)
 
@@ -61,11 +61,11 @@ class Human36MMeshes(MocapClips):
     ):
         super().__init__()
         if split not in _SUBJECTS:
-            raise InputError(f"split of Human36MMeshes is {split!r}, expected one of {', '.join(_SUBJECTS)}")
+            raise UserError(f"split of Human36MMeshes is {split!r}, expected one of {', '.join(_SUBJECTS)}")
         if check_evidence(evidence) == "detector":
-            raise InputError("evidence is 'detector', but Human3.6M has none; expected truth or none")
+            raise UserError("evidence is 'detector', but Human3.6M has none; expected truth or none")
         if frame_stride < 1 or (mosh is not None and frame_stride % 5):
-            raise InputError(f"frame_stride is {frame_stride}, expected at least 1, and a multiple of 5 with mosh")
+            raise UserError(f"frame_stride is {frame_stride}, expected at least 1, and a multiple of 5 with mosh")
         self.root, self.split, self.evidence, self.frame_stride = Path(root), split, evidence, frame_stride
         self.images = self.root / "images" if images is None else Path(images)
         self.mosh = None if mosh is None else Path(mosh)
@@ -82,7 +82,7 @@ class Human36MMeshes(MocapClips):
             folder = self.root / f"S{subject}"
             paths = sorted(folder.glob("**/D2_Positions/*.cdf"))
             if not paths:
-                raise InputError(f"{folder} contains no MyPoseFeatures/D2_Positions/<action>.<camera>.cdf; {_HOW}")
+                raise UserError(f"{folder} contains no MyPoseFeatures/D2_Positions/<action>.<camera>.cdf; {_HOW}")
             for path in paths:
                 action, _, camera = path.stem.rpartition(".")
                 if self.split != "p2" or camera == _CAMERAS[3]:
@@ -93,7 +93,7 @@ class Human36MMeshes(MocapClips):
         flat = read_positions(path, 2)
         solid = read_positions(path.parent.parent / "D3_Positions_mono" / path.name, 3) / 1000
         if len(flat) != len(solid):
-            raise InputError(f"{path} has {len(flat)} frames, its D3_Positions_mono {len(solid)}; {_HOW}")
+            raise UserError(f"{path} has {len(flat)} frames, its D3_Positions_mono {len(solid)}; {_HOW}")
         frames = np.arange(0, len(flat), self.frame_stride)
         pose, shape = self._mosh(folder.name, action, camera, len(frames))
         return MocapClip(
@@ -118,12 +118,12 @@ class Human36MMeshes(MocapClips):
         try:
             poses, shape = np.asarray(read["new_poses"], np.float64), np.asarray(read["betas"], np.float64)[:10]
         except (KeyError, TypeError, ValueError, IndexError):
-            raise InputError(f"MoSh labels {path} have no new_poses and betas as numbers") from None
+            raise UserError(f"MoSh labels {path} have no new_poses and betas as numbers") from None
         poses = poses[:: self.frame_stride // 5]
         if poses.ndim != 2 or poses.shape[1] != 72 or abs(len(poses) - count) > 1 or len(shape) != 10:
-            raise InputError(f"new_poses of {path} have shape {poses.shape}, expected {count} frames of 72 numbers")
+            raise UserError(f"new_poses of {path} have shape {poses.shape}, expected {count} frames of 72 numbers")
         if not (np.isfinite(poses).all() and np.isfinite(shape).all()):
-            raise InputError(f"MoSh labels {path} hold numbers that are not finite")
+            raise UserError(f"MoSh labels {path} hold numbers that are not finite")
         poses = np.concatenate([poses, poses[-1:]])[:count]  # the last frame may have no label
         return _half_turned(poses).astype(np.float32), shape.astype(np.float32)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hamipose.data.base import KeypointDataset
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data.base import MeshDataset, check_evidence, joint_box, unknown_mesh
 from meshtto.joints import COCO17_SLOTS, LSP14_SLOTS, MPII16_SLOTS, OPENPOSE25
 from meshtto.types import MeshSample
@@ -26,11 +26,11 @@ class KeypointsOnly(MeshDataset):
 
     def __init__(self, dataset: KeypointDataset, evidence: str = "truth", box: str = "joints"):
         if box not in ("joints", "file"):
-            raise InputError(f"box is {box!r}, expected joints or file")
+            raise UserError(f"box is {box!r}, expected joints or file")
         if check_evidence(evidence) == "detector":
-            raise InputError("evidence is 'detector', but KeypointsOnly has none; expected truth or none")
+            raise UserError("evidence is 'detector', but KeypointsOnly has none; expected truth or none")
         if dataset.skeleton.name not in _SLOTS:
-            raise InputError(
+            raise UserError(
                 f"dataset has the keypoints of {dataset.skeleton.name}, expected one of {', '.join(_SLOTS)}"
             )
         self.dataset, self.evidence, self.box = dataset, evidence, box

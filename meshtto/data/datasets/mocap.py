@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from roma import rotvec_to_rotmat
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
 from hamipose.io.video import VideoDecoder
 from meshtto.data.base import MeshDataset, joint_box, unknown_mesh
@@ -59,7 +59,7 @@ def fit_focal_px(
     """Fit the focal length of a camera that projects the joints to these pixels: least squares of u = f X / Z + c.
 
     Raises:
-        InputError: the fit is poor (mean error above 10 px); `where` names the joints.
+        UserError: the fit is poor (mean error above 10 px); `where` names the joints.
     """
     seen = joints_m.reshape(-1, 3)
     pixels = joints_px.reshape(-1, 2)
@@ -68,7 +68,7 @@ def fit_focal_px(
     focal = float(((ratio - ratio_mean) * (pixels - pixel_mean)).sum() / ((ratio - ratio_mean) ** 2).sum())
     error = np.linalg.norm((ratio - ratio_mean) * focal + pixel_mean - pixels, axis=1).mean()
     if not (focal > 0 and error < 10):
-        raise InputError(
+        raise UserError(
             f"2D and 3D joints of {where} do not belong together (focal {focal:.0f} px, {error:.0f} px apart)"
         )
     return focal
@@ -95,7 +95,7 @@ class MocapClips(MeshDataset):
     def _clips(self) -> list[MocapClip]:
         found = [clip for clip in self.clips() if len(clip.frames)]
         if not found:
-            raise InputError(f"{type(self).__name__} found no frame to use; check the folder and the options")
+            raise UserError(f"{type(self).__name__} found no frame to use; check the folder and the options")
         return found
 
     @cached_property
@@ -106,7 +106,7 @@ class MocapClips(MeshDataset):
         """Read the annotations and check that the first clip's images exist."""
         clip = self._clips[0]
         if not clip.image_path(0).is_file() and not clip.video.is_file():
-            raise InputError(f"neither image {clip.image_path(0)} nor video {clip.video} exists; check the data folder")
+            raise UserError(f"neither image {clip.image_path(0)} nor video {clip.video} exists; check the data folder")
 
     def __len__(self) -> int:
         return int(self._ends[-1])

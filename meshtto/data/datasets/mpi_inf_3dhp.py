@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.matlab_file import read_matlab
 from meshtto.data.base import check_evidence
 from meshtto.data.datasets.mocap import MocapClip, MocapClips, fit_focal_px
@@ -45,9 +45,9 @@ class MpiInf3dhp(MocapClips):
     ):
         super().__init__()
         if check_evidence(evidence) == "detector":
-            raise InputError("evidence is 'detector', but MPI-INF-3DHP has none; expected truth or none")
+            raise UserError("evidence is 'detector', but MPI-INF-3DHP has none; expected truth or none")
         if frame_stride < 1:
-            raise InputError(f"frame_stride is {frame_stride}, expected at least 1")
+            raise UserError(f"frame_stride is {frame_stride}, expected at least 1")
         self.root, self.evidence, self.frame_stride, self.size = Path(root), evidence, frame_stride, size
         self.subjects = list(range(1, 9)) if subjects is None else subjects
         self.occluders, self.cache = occluders, cache
@@ -57,7 +57,7 @@ class MpiInf3dhp(MocapClips):
         for subject in self.subjects:
             paths = sorted((self.root / f"S{subject}").glob("Seq*/annot.mat"))
             if not paths:
-                raise InputError(f"{self.root / f'S{subject}'} contains no Seq1/annot.mat; {_HOW}")
+                raise UserError(f"{self.root / f'S{subject}'} contains no Seq1/annot.mat; {_HOW}")
             for path in paths:
                 found += self._sequence(path)
         return found
@@ -68,15 +68,15 @@ class MpiInf3dhp(MocapClips):
         clips = []
         for camera in _CAMERAS:
             if camera >= min(len(flat), len(solid)):
-                raise InputError(f"annotation file {path} has {len(flat)} cameras, expected {_CAMERAS[-1] + 1} or more")
+                raise UserError(f"annotation file {path} has {len(flat)} cameras, expected {_CAMERAS[-1] + 1} or more")
             pixels, meters = np.asarray(flat[camera], np.float32), np.asarray(solid[camera], np.float32) / 1000
             frames = len(pixels)
             if pixels.shape != (frames, 56) or meters.shape != (frames, 84):
-                raise InputError(
+                raise UserError(
                     f"camera {camera} of {path} has shapes {pixels.shape}, {meters.shape}, expected 56 and 84 columns"
                 )
             if not (np.isfinite(pixels).all() and np.isfinite(meters).all()):
-                raise InputError(f"camera {camera} of {path} holds numbers that are not finite; {_HOW}")
+                raise UserError(f"camera {camera} of {path} holds numbers that are not finite; {_HOW}")
             pixels = pixels.reshape(-1, 28, 2)[:, _PICKED]
             meters = meters.reshape(-1, 28, 3)[:, _PICKED]
             inside = ((pixels >= 0) & (pixels < np.array(self.size))).all((1, 2))

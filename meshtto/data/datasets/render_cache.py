@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain, reason
 from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 from hamipose.synthetic.render_cache import check_series
@@ -54,7 +54,7 @@ def render_images(
         The file of labels.
 
     Raises:
-        InputError: an invalid option, or a folder with images of other settings.
+        UserError: an invalid option, or a folder with images of other settings.
     """
     from hamipose.synthetic.people.pose_distributions import FAMILIES
     from meshtto.body.builtin import VERSION
@@ -129,13 +129,13 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
     """Read the label arrays of a folder.
 
     Raises:
-        InputError: the file does not exist, or is damaged.
+        UserError: the file does not exist, or is damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; render the images first: prepare() of the data set") from None
+        raise UserError(f"{path} does not exist; render the images first: prepare() of the data set") from None
     except Exception as error:  # damaged bytes can raise anything
         problem = f"{explain(path, 'a NumPy archive (.npz)')} ({reason(error)})"
-        raise InputError(f"{path} {problem}; delete its folder and render the images again") from None
+        raise UserError(f"{path} {problem}; delete its folder and render the images again") from None

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from roma import rotmat_to_rotvec
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.synthetic.people.bodies import Body as Surface
 from hamipose.synthetic.people.bodies import bodies
 from hamipose.synthetic.people.collisions import draw_pose
@@ -72,7 +72,7 @@ def draw_person(
         relative to the pelvis of the 49.
     """
     if style not in LOOKS:
-        raise InputError(f"style is {style!r}, expected one of {', '.join(LOOKS)}")
+        raise UserError(f"style is {style!r}, expected one of {', '.join(LOOKS)}")
     rng = np.random.default_rng([seed, LOOKS.index(style), index, _SERIES])
     surface, model = bodies(), _body()
     shape = rng.standard_normal(10).clip(-_MAX_SHAPE, _MAX_SHAPE)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from roma import rotvec_to_rotmat
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 from hamipose.io.image_file import UnreadableImage
 from meshtto.data.base import MeshDataset, check_evidence, joint_box, unknown_mesh
@@ -91,9 +91,9 @@ class SpinAnnotations(MeshDataset):
         cache: bool = False,
     ):
         if box not in ("joints", "file"):
-            raise InputError(f"box is {box!r}, expected joints or file")
+            raise UserError(f"box is {box!r}, expected joints or file")
         if stride < 1:
-            raise InputError(f"stride is {stride}, expected at least 1")
+            raise UserError(f"stride is {stride}, expected at least 1")
         self.file, self.images, self.evidence = Path(file), Path(images), check_evidence(evidence)
         self.box, self.fits, self.occluders, self.stride, self.cache = box, fits, occluders, stride, cache
 
@@ -103,7 +103,7 @@ class SpinAnnotations(MeshDataset):
         read = read_npz(self.file, "annotations", _HOW)
         missing = [name for name in ("imgname", "center", "scale") if name not in read]
         if missing:
-            raise InputError(f"annotations {self.file} have no {', '.join(missing)}; expected a file in SPIN's format")
+            raise UserError(f"annotations {self.file} have no {', '.join(missing)}; expected a file in SPIN's format")
         count = len(read["imgname"])
         if "pose" in read and "has_smpl" not in read:
             read["has_smpl"] = np.ones(count, bool)
@@ -111,16 +111,16 @@ class SpinAnnotations(MeshDataset):
             self._put_fits(read, count)
         rows = {name: self._checked(name, read[name], count) for name in _SHAPES if name in read}
         if self.evidence == "detector" and "openpose" not in rows:
-            raise InputError(f"annotations {self.file} have no openpose; expected them for evidence: detector")
+            raise UserError(f"annotations {self.file} have no openpose; expected them for evidence: detector")
         if ("pose" in rows) != ("shape" in rows):
-            raise InputError(f"annotations {self.file} have only one of pose and shape, expected both or neither")
+            raise UserError(f"annotations {self.file} have only one of pose and shape, expected both or neither")
         return {name: array[:: self.stride] for name, array in rows.items()}
 
     def _put_fits(self, read: dict[str, np.ndarray], count: int) -> None:
         how = "SPIN's static_fits are N rows of 72 and 10 numbers"
         fits = np.asarray(read_npy(Path(str(self.fits)), "fits", how), np.float32)
         if fits.ndim != 2 or len(fits) != count or fits.shape[1] not in (82, 83):
-            raise InputError(f"fits {self.fits} have shape {fits.shape}, expected {count} rows of 82 (or 83) numbers")
+            raise UserError(f"fits {self.fits} have shape {fits.shape}, expected {count} rows of 82 (or 83) numbers")
         read.pop("gender", None)
         read["pose"], read["shape"] = fits[:, :72], fits[:, 72:82]
         read["has_smpl"] = fits[:, 82] > 0 if fits.shape[1] == 83 else np.ones(count, bool)
@@ -129,20 +129,20 @@ class SpinAnnotations(MeshDataset):
         if array.dtype == object and name not in ("imgname", "gender"):
             array = np.array(array.tolist(), np.float64)
         if array.shape != (count, *_SHAPES[name]):
-            raise InputError(f"{name} of {self.file} has shape {array.shape}, expected {(count, *_SHAPES[name])}")
+            raise UserError(f"{name} of {self.file} has shape {array.shape}, expected {(count, *_SHAPES[name])}")
         if name in ("imgname", "gender"):
             return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in array.tolist()])
         array = array.astype(np.float32)
         if not np.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(array.reshape(count, -1)).all(1))[0, 0])
-            raise InputError(f"row {row} of {name} of {self.file} is not finite; remove the row or get the file again")
+            raise UserError(f"row {row} of {name} of {self.file} is not finite; remove the row or get the file again")
         return array
 
     def prepare(self) -> None:
         """Check the annotations, and that the first and last image exist."""
         for row in (0, -1):
             if len(self) and not self._path(row).is_file():
-                raise InputError(f"image {self._path(row)} does not exist; check the folder of images {self.images}")
+                raise UserError(f"image {self._path(row)} does not exist; check the folder of images {self.images}")
 
     @property
     def labels_of(self) -> str | None:
@@ -211,6 +211,6 @@ class SpinAnnotations(MeshDataset):
             return joint_box(pixels.astype(np.float64), part)
         side = 200.0 * float(self.rows["scale"][index])
         if side <= 0:
-            raise InputError(f"scale of row {index} of {self.file} is {side / 200}, expected more than 0")
+            raise UserError(f"scale of row {index} of {self.file} is {side / 200}, expected more than 0")
         center = self.rows["center"][index].astype(np.float64)
         return np.array([*(center - (side - 1) / 2), side, side])

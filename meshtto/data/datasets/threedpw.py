@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from roma import rotvec_to_rotmat
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import reason
 from hamipose.io.safe_pickle import load_pickle
 from meshtto.body import Body, load_body
@@ -48,11 +48,11 @@ def read_sequence(path: Path) -> _People:
     """Read the people of a sequence in the frames with a known camera.
 
     Raises:
-        InputError: the file is missing, damaged, contains code, or is not a sequence of 3DPW.
+        UserError: the file is missing, damaged, contains code, or is not a sequence of 3DPW.
     """
     read = load_pickle(path)
     if not isinstance(read, dict):
-        raise InputError(
+        raise UserError(
             f"sequence {path} contains a {type(read).__name__}, expected the dictionary of a sequence of 3DPW"
         )
     named: dict[str, Any] = {
@@ -63,7 +63,7 @@ def read_sequence(path: Path) -> _People:
     }
     missing = [name for name, value in named.items() if value is None]
     if missing:
-        raise InputError(f"sequence {path} has no {', '.join(missing)}; {_HOW}")
+        raise UserError(f"sequence {path} has no {', '.join(missing)}; {_HOW}")
     parts: dict[str, list] = {name: [] for name in _People._fields[1:] if name != "intrinsics"}
     try:
         cameras = np.asarray(named["cam_poses"], np.float64)
@@ -87,9 +87,7 @@ def read_sequence(path: Path) -> _People:
             chosen = np.flatnonzero(arrays["valid"])
             gender = {"m": "male", "f": "female"}.get(str(named["genders"][person])[:1])
             if gender is None:
-                raise InputError(
-                    f"gender of person {person} in {path} is {named['genders'][person]!r}, expected m or f"
-                )
+                raise UserError(f"gender of person {person} in {path} is {named['genders'][person]!r}, expected m or f")
             parts["frame"].append(chosen)
             parts["pose"].append(arrays["pose"][chosen].reshape(-1, 24, 3))
             parts["shape"].append(np.broadcast_to(shape, (len(chosen), 10)))
@@ -98,21 +96,21 @@ def read_sequence(path: Path) -> _People:
             parts["detected"].append(arrays["detected"][chosen])
             parts["camera"].append(cameras[chosen])
             parts["gender"].append(np.full(len(chosen), GENDERS.index(gender)))
-    except InputError:
+    except UserError:
         raise
     except Exception as error:  # a foreign pickle can raise anything
-        raise InputError(f"sequence {path} is not in 3DPW's format ({reason(error)}); {_HOW}") from None
+        raise UserError(f"sequence {path} is not in 3DPW's format ({reason(error)}); {_HOW}") from None
     if not parts["frame"]:
-        raise InputError(f"sequence {path} contains no people; {_HOW}")
+        raise UserError(f"sequence {path} contains no people; {_HOW}")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     return _People(sequence=path.stem, intrinsics=intrinsics, **joined)
 
 
 def _has(path: Path, what: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     if array.shape != shape:
-        raise InputError(f"{what} in {path} has shape {array.shape}, expected {shape}; {_HOW}")
+        raise UserError(f"{what} in {path} has shape {array.shape}, expected {shape}; {_HOW}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{what} in {path} holds numbers that are not finite; {_HOW}")
+        raise UserError(f"{what} in {path} holds numbers that are not finite; {_HOW}")
 
 
 class ThreeDPW(MeshDataset):
@@ -143,11 +141,11 @@ class ThreeDPW(MeshDataset):
         cache: bool = False,
     ):
         if split not in _SPLITS:
-            raise InputError(f"split of ThreeDPW is {split!r}, expected one of {', '.join(_SPLITS)}")
+            raise UserError(f"split of ThreeDPW is {split!r}, expected one of {', '.join(_SPLITS)}")
         if box not in ("joints", "detector"):
-            raise InputError(f"box of ThreeDPW is {box!r}, expected joints or detector")
+            raise UserError(f"box of ThreeDPW is {box!r}, expected joints or detector")
         if stride < 1:
-            raise InputError(f"stride of ThreeDPW is {stride}, expected at least 1")
+            raise UserError(f"stride of ThreeDPW is {stride}, expected at least 1")
         self.root, self.split, self.body, self.evidence = Path(root), split, body, check_evidence(evidence)
         self.box, self.stride, self.cache = box, stride, cache
 
@@ -162,7 +160,7 @@ class ThreeDPW(MeshDataset):
         folder = next((f for f in folders if f.is_dir()), folders[0])
         paths = sorted(require_path(folder, "folder", _HOW).glob("*.pkl"))
         if not paths:
-            raise InputError(f"folder {folder} contains no sequence (.pkl); {_HOW}")
+            raise UserError(f"folder {folder} contains no sequence (.pkl); {_HOW}")
         return [read_sequence(path) for path in paths]
 
     @cached_property

@@ -8,7 +8,7 @@ from hamipose.adapt.preview import look
 from hamipose.adapt.self_consistency import read_signs
 from hamipose.inference.predictor import Predictor
 from hamipose.models.model_io import ModelInfo
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 SIDE = 32
 
@@ -26,13 +26,13 @@ class Edges(Predictor):
         return maps[:, [0, 1, 2] * 5 + [0]]
 
 
-def pictures(count: int) -> list[UnlabelledSample]:
+def pictures(count: int) -> list[UnlabeledSample]:
     rng, frames = np.random.default_rng(0), []
     for number in range(count):
         height, width = rng.integers(40, 300, 2)
         image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         box = np.array([3, 5, 0.6 * width, 0.8 * height], np.float32)
-        frames.append(UnlabelledSample(image=image, box_px=box, name=f"{number}.png"))
+        frames.append(UnlabeledSample(image=image, box_px=box, name=f"{number}.png"))
     return frames
 
 
@@ -54,14 +54,14 @@ def test_only_a_few_pictures_are_in_memory_at_a_time():
     alive: set[int] = set()
     most = 0
 
-    def footage() -> Iterator[UnlabelledSample]:
+    def footage() -> Iterator[UnlabeledSample]:
         nonlocal most
         for number, frame in enumerate(pictures(20)):
             image = frame.image.copy()
             alive.add(number)
             weakref.finalize(image, alive.discard, number)
             most = max(most, len(alive))
-            yield UnlabelledSample(image=image, box_px=frame.box_px, name=frame.name)
+            yield UnlabeledSample(image=image, box_px=frame.box_px, name=frame.name)
             del image
 
     look(footage(), MODELS)

@@ -20,7 +20,7 @@ from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import PEOPLE
 from hamipose.skeletons import BODY16
 from hamipose.training import run
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 SHORT = ["--batch-size", "4", "--steps", "5"]
 SMALL = ["--backbone", "resnet10t", "--size", "32", "--batch-size", "4", "--start-steps", "10", "--steps", "5"]
@@ -73,7 +73,7 @@ def test_footage_becomes_a_model_and_the_same_command_goes_on(
     signs = json.loads((out / "signs.json").read_text())
     assert set(signs["before"]) == set(signs["after"])
     scores = json.loads((out / "adapted/scores.json").read_text())["scores"]
-    assert abs(signs["labelled"]["after"]["0.1"] - scores["report/labelled/teacher/pck@0.1"]) < 1e-5
+    assert abs(signs["labeled"]["after"]["0.1"] - scores["report/labeled/teacher/pck@0.1"]) < 1e-5
     # Labels choose nothing: they may be left out, or come later.
     for labels in ([], ["--labels", str(dots / "dark/annotations.json")]):
         assert main(command(dots, out, *SMALL, *labels)) == 0
@@ -142,7 +142,7 @@ def test_training_holds_no_picture_of_the_footage(dots: Path, tiny_start: Path, 
 
     def counting(arguments: list[str]) -> object:
         gc.collect()
-        held.append(sum(type(thing) is UnlabelledSample for thing in gc.get_objects()))
+        held.append(sum(type(thing) is UnlabeledSample for thing in gc.get_objects()))
         return run(arguments)
 
     monkeypatch.setattr("hamipose.training.run", counting)
@@ -192,12 +192,12 @@ def test_labels_that_cannot_be_scored_cost_no_training(tmp_path: Path, dots: Pat
         ]
     missing["images"][5]["file_name"] = "lost.png"
     wrong["images"][5]["width"] = 40
-    for labelled, says in (
+    for labeled, says in (
         (unlabeled, "has no label for any of right_shoulder"),
         (missing, "lost.png, named in"),
         (wrong, "0005.png has 48 × 48 px, but"),
     ):
-        labels.write_text(json.dumps(labelled))
+        labels.write_text(json.dumps(labeled))
         assert main(command(dots, tmp_path / "out", *SMALL, "--labels", str(labels))) == 2
         error = capsys.readouterr().err
         assert says in error
@@ -277,7 +277,7 @@ def test_a_network_labels_the_footage_once(
     looked: list[str] = []
     stream = Predictor.stream
 
-    def interrupted(self: Predictor, samples: Iterable[UnlabelledSample], **options: Any) -> Iterator[Prediction]:
+    def interrupted(self: Predictor, samples: Iterable[UnlabeledSample], **options: Any) -> Iterator[Prediction]:
         for sample in samples:
             if len(looked) == 5:
                 looked.append("interrupted")

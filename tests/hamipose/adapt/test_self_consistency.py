@@ -8,7 +8,7 @@ from hamipose.adapt.self_consistency import Signs, agreement, jerk, read_signs, 
 from hamipose.inference.predictor import Predictor
 from hamipose.models.model_io import ModelInfo
 from hamipose.skeletons import BODY16
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 SIDE = 64
 GOOD = Signs(confidence=0.5, mirror_agreement=0.8, turn_agreement=0.7, variety=0.2, jerk=0.01)
@@ -34,14 +34,14 @@ class Blobs(Predictor):
         return maps + self.noise * torch.rand(maps.shape)
 
 
-def spots(count: int = 12) -> list[UnlabelledSample]:
+def spots(count: int = 12) -> list[UnlabeledSample]:
     rng, frames = np.random.default_rng(0), []
     y, x = np.mgrid[:SIDE, :SIDE]
     for i in range(count):
         cx, cy = rng.uniform(22, 42, 2)
         glow = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 5.0**2)) * 250
         image = np.repeat(glow[..., None], 3, 2).astype(np.uint8)
-        frames.append(UnlabelledSample(image=image, box_px=np.array([0, 0, SIDE, SIDE], np.float32), name=str(i)))
+        frames.append(UnlabeledSample(image=image, box_px=np.array([0, 0, SIDE, SIDE], np.float32), name=str(i)))
     return frames
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hamipose.app.inference import compare, look_at
 from hamipose.app.response import answer
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.predictor import Predictor
 from hamipose.io.image_file import read_image
 from hamipose.models.person_detection import PersonDetector
@@ -104,7 +104,7 @@ def test_what_cannot_be_used_is_told_without_its_folder(model: Predictor, tmp_pa
 
 def test_no_file_and_folders(model: Predictor, tmp_path: Path):
     assert answer([model], None, 0.1, tmp_path).message == "Drop a photo or a clip."
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(UserError, match="is a folder"):
         look_at(model, tmp_path, tmp_path)
 
 

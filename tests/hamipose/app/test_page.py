@@ -9,7 +9,7 @@ import torch
 
 from hamipose.app.page import build
 from hamipose.cli import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.viz.serving import gradio, serve
 
 
@@ -52,13 +52,13 @@ def test_what_is_no_picture_is_told_on_the_page(find: Any, tmp_path: Path):
 
 def test_a_taken_port_is_told(model: Any, address: str, tmp_path: Path):
     port = int(address.rstrip("/").rpartition(":")[2])
-    with pytest.raises(InputError, match=f"port {port} cannot be used"):
+    with pytest.raises(UserError, match=f"port {port} cannot be used"):
         serve(build({"one": model}, tmp_path), port, wait=False)
 
 
 def test_without_gradio_the_verb_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Any):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(InputError, match=r"pip install 'hamipose\[demo\]'"):
+    with pytest.raises(UserError, match=r"pip install 'hamipose\[demo\]'"):
         gradio()
     assert main(["app", "--checkpoint", "nowhere"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -15,7 +15,7 @@ import yaml
 from hamipose.cli import HELP, main
 from hamipose.config.inherit import expand, lineage
 from hamipose.config.paths import configs_folder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def config(dots: Path, tmp_path: Path) -> Path:
         arguments = {"root": str(dots / look), "box": "image", **options}
         return {"class_path": "hamipose.data.CocoKeypoints", "init_args": arguments}
 
-    target = {"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": people("dark")}}
+    target = {"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people("dark")}}
     content = {
         "inherit": str(configs_folder() / "base.yaml"),
         "model": {
@@ -181,8 +181,8 @@ def test_bad_data_end_in_one_line(config: Path, dots: Path, tmp_path: Path, caps
     (tmp_path / "empty").mkdir()
     target = {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(tmp_path / "empty")}}
     assert "holds no picture" in told(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
-    labelled = {"class_path": "hamipose.data.CocoKeypoints", "init_args": {"root": str(dots / "dark")}}
-    assert "carries labels" in told(capsys, *fit, f"--data.target=[{json.dumps(labelled)}]")
+    labeled = {"class_path": "hamipose.data.CocoKeypoints", "init_args": {"root": str(dots / "dark")}}
+    assert "carries labels" in told(capsys, *fit, f"--data.target=[{json.dumps(labeled)}]")
     (tmp_path / "file").write_text("")
     assert f"{tmp_path}/file" in told(capsys, *fit, "--trainer.logger.init_args.save_dir", str(tmp_path / "file"))
     nowhere = {"class_path": "hamipose.data.LeedsSports", "init_args": {"root": str(tmp_path / "nowhere")}}
@@ -213,7 +213,7 @@ def test_target_labels_may_not_select(config: Path, capsys: pytest.CaptureFixtur
 
 
 def test_debug_shows_the_traceback(config: Path):
-    with pytest.raises(InputError):
+    with pytest.raises(UserError):
         main(["fit", "--config", str(config), "--data.batch_size", "0", "--debug"])
 
 
@@ -223,18 +223,18 @@ def test_configs_inherit_oldest_first(tmp_path: Path):
     assert [p.name for p in lineage(tmp_path / "c.yaml")] == ["a.yaml", "b.yaml", "c.yaml"]
     words = expand(["fit", f"--config={tmp_path}/b.yaml", "--x", "1"])
     assert words == ["fit", "--config", f"{tmp_path}/a.yaml", "--config", f"{tmp_path}/b.yaml", "--x", "1"]
-    with pytest.raises(InputError, match="inherits from itself"):
+    with pytest.raises(UserError, match="inherits from itself"):
         lineage(tmp_path / "d.yaml")
     (tmp_path / "e.yaml").write_text("inherit: none.yaml\n")
-    with pytest.raises(InputError, match=r"none.yaml, which .*e.yaml inherits from, cannot be read"):
+    with pytest.raises(UserError, match=r"none.yaml, which .*e.yaml inherits from, cannot be read"):
         lineage(tmp_path / "e.yaml")
     (tmp_path / "f.yaml").write_text("a: [")
-    with pytest.raises(InputError, match="no valid YAML"):
+    with pytest.raises(UserError, match="no valid YAML"):
         lineage(tmp_path / "f.yaml")
 
 
 @pytest.mark.parametrize("inherit", ["5", "[5]", "{a: b}", "true"])
 def test_what_a_config_inherits_from_are_names(tmp_path: Path, inherit: str):
     (tmp_path / "a.yaml").write_text(f"inherit: {inherit}\n")
-    with pytest.raises(InputError, match=r"a\.yaml: inherit is .*, expected the name of a config, or a list of names"):
+    with pytest.raises(UserError, match=r"a\.yaml: inherit is .*, expected the name of a config, or a list of names"):
         lineage(tmp_path / "a.yaml")

@@ -7,8 +7,8 @@ import pytest
 
 from hamipose.config.inherit import expand
 from hamipose.config.paths import configs_folder
-from hamipose.data import DomainAdaptation, Prepared, Unlabelled
-from hamipose.data.base import KeypointDataset, UnlabelledDataset
+from hamipose.data import DomainAdaptation, Prepared, Unlabeled
+from hamipose.data.base import KeypointDataset, UnlabeledDataset
 from hamipose.data.catalog.entries import RELEASES
 from hamipose.methods.base import PoseMethod
 from hamipose.training import HamiPoseCLI
@@ -33,7 +33,7 @@ def build(path: Path) -> HamiPoseCLI:
 
 def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:
     """All labeled sets that a config names, those behind unlabeled targets too."""
-    targets = [t.dataset for t in data.target if isinstance(t, Unlabelled)]
+    targets = [t.dataset for t in data.target if isinstance(t, Unlabeled)]
     sets = [data.source, *targets, data.validation, *data.report.values()]
     assert len(sets) >= 2
     assert all(isinstance(each, KeypointDataset) for each in sets)
@@ -51,7 +51,7 @@ def test_config_builds_and_selects_fairly(path: Path):
     if path.parent.name != "start":  # trains on the source alone, and is not evaluated on any target
         assert data.target
         assert data.report
-    assert all(isinstance(target, UnlabelledDataset) for target in data.target)
+    assert all(isinstance(target, UnlabeledDataset) for target in data.target)
     assert data.skeleton == cli.model.skeleton
     for dataset in stated_sets(data):
         assert any(k is not None for k in data.skeleton.map_from(dataset.skeleton))

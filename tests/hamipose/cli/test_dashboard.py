@@ -14,7 +14,7 @@ import yaml
 from hamipose.cli import main
 from hamipose.cli.dashboard import build
 from hamipose.config.paths import configs_folder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import SKELETONS
 
 pytest.importorskip("wandb_workspaces", reason="the extra `dashboard` is not installed")
@@ -44,7 +44,7 @@ def logged(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     network = {"backbone": "test_resnet", "weights": "none", "deconv_channels": [8, 8, 8]}
     data = {
         "source": people("light"),
-        "target": [{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": people("dark")}}],
+        "target": [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people("dark")}}],
         "validation": people("light", count=4),
         "report": {"dark": people("dark", count=4)},
         "image_size": 32,
@@ -129,7 +129,7 @@ def test_without_the_package_or_an_account_one_line_says_what_to_do(
     assert main([*command, "--skeleton", "horse"]) == 2
     assert "--skeleton is 'horse'" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
-    with pytest.raises(InputError, match=r"pip install 'hamipose\[dashboard\]'"):
+    with pytest.raises(UserError, match=r"pip install 'hamipose\[dashboard\]'"):
         build("me", "mine", SKELETONS["body16"])
 
 

@@ -16,10 +16,10 @@ from hamipose.models.style import Encoder, StyleTransfer, load_style, make_decod
 
 def pictures(root: Path) -> list[str]:
     rng = np.random.default_rng(0)
-    for name, colour in (("content", 60), ("style", 190)):
+    for name, color in (("content", 60), ("style", 190)):
         (root / name).mkdir()
         for i in range(6):
-            image = np.clip(rng.normal(colour, 25, (48, 48, 3)), 0, 255).astype(np.uint8)
+            image = np.clip(rng.normal(color, 25, (48, 48, 3)), 0, 255).astype(np.uint8)
             cv2.imwrite(str(root / name / f"{i}.png"), cv2.GaussianBlur(image, (0, 0), 2))
     torch.manual_seed(3)
     state = Encoder((4, 6, 8, 10)).features.state_dict()

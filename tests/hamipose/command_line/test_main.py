@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hamipose import cli
 from hamipose.command_line.main import answer
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto import cli as mesh_cli
 
 
@@ -49,15 +49,15 @@ def read(error: Exception, workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_mistake_is_the_same_line_whichever_process_found_it(end: Callable, workers: int):
-    assert end(lambda: read(InputError("image a: b is truncated"), workers)) == (2, "error: image a: b is truncated\n")
+    assert end(lambda: read(UserError("image a: b is truncated"), workers)) == (2, "error: image a: b is truncated\n")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_of_ours_keeps_its_traceback(end: Callable, workers: int):
     with pytest.raises(KeyError):
         end(lambda: read(KeyError("a"), workers))
-    with pytest.raises(InputError):
-        end(lambda: read(InputError("a"), workers), "--debug")
+    with pytest.raises(UserError):
+        end(lambda: read(UserError("a"), workers), "--debug")
 
 
 def test_a_path_that_cannot_be_used_is_named(end: Callable, tmp_path: Path):

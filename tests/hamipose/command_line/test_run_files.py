@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from hamipose.cli import main
 from hamipose.command_line.run_files import refuse_to_overwrite, select_nothing
 from hamipose.config.paths import configs_folder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from tests.helpers.tiny_poses import trainer_in
 
 
@@ -136,7 +136,7 @@ def test_only_its_own_checkpoint_resumes_a_run(tmp_path: Path):
     refuse_to_overwrite(tmp_path / "run", own / "source-selected.ckpt")
     refuse_to_overwrite(tmp_path / "run", "last")
     for other in (None, tmp_path / "other" / "checkpoints" / "last.ckpt"):
-        with pytest.raises(InputError, match=r"already contains a run.*--ckpt_path \S+source-selected\.ckpt"):
+        with pytest.raises(UserError, match=r"already contains a run.*--ckpt_path \S+source-selected\.ckpt"):
             refuse_to_overwrite(tmp_path / "run", other)
 
 
@@ -146,5 +146,5 @@ def test_what_stops_by_a_validation_score_needs_validation(tmp_path: Path):
     trainer = trainer_in(tmp_path, callbacks=callbacks, enable_checkpointing=True)
     select_nothing(trainer)
     assert [callback.monitor for callback in trainer.checkpoint_callbacks] == monitors[1:]
-    with pytest.raises(InputError, match=r"EarlyStopping monitors val/pck, and data\.validation is null"):
+    with pytest.raises(UserError, match=r"EarlyStopping monitors val/pck, and data\.validation is null"):
         select_nothing(trainer_in(tmp_path, callbacks=[EarlyStopping("val/pck")]))

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from hamipose.data import CocoKeypoints, ImageFolder, Unlabelled
-from hamipose.data.base import KeypointDataset, UnlabelledDataset
-from hamipose.data.unlabeled import unlabelled
-from hamipose.errors import InputError
+from hamipose.data import CocoKeypoints, ImageFolder, Unlabeled
+from hamipose.data.base import KeypointDataset, UnlabeledDataset
+from hamipose.data.unlabeled import unlabeled
+from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
-from hamipose.types import Sample, UnlabelledSample
+from hamipose.types import Sample, UnlabeledSample
 
 
 def picture(path: Path, width: int = 40, height: int = 30) -> None:
@@ -73,7 +73,7 @@ def test_a_large_coco_picture_is_decoded_smaller_with_its_labels(tmp_path: Path)
 
 def test_a_coco_file_of_another_shape_is_refused(tmp_path: Path):
     def told(**changes: object) -> str:
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             CocoKeypoints(str(coco(tmp_path, **changes))).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
@@ -93,14 +93,14 @@ def test_a_coco_file_of_another_shape_is_refused(tmp_path: Path):
         assert "1 annotation (3): bbox " in told(annotations=[person | {"bbox": box}])
     assert "has no keypoints" in told(annotations=[person | {"keypoints": None}])
     (tmp_path / "annotations.json").write_text("[]")
-    with pytest.raises(InputError, match="list of results"):
+    with pytest.raises(UserError, match="list of results"):
         CocoKeypoints(str(tmp_path)).prepare()
     (tmp_path / "annotations.json").write_text("{")
-    with pytest.raises(InputError, match="not valid JSON"):
+    with pytest.raises(UserError, match="not valid JSON"):
         CocoKeypoints(str(tmp_path)).prepare()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         CocoKeypoints(str(tmp_path / "nowhere")).prepare()
-    with pytest.raises(InputError, match="skeleton is 'body', expected one of"):
+    with pytest.raises(UserError, match="skeleton is 'body', expected one of"):
         CocoKeypoints(str(tmp_path), skeleton="body")
 
 
@@ -114,23 +114,23 @@ def test_image_folder(tmp_path: Path):
     dataset.decode_side = 16
     assert dataset[0].image.shape == (8, 16, 3)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(UserError, match="holds no picture"):
         ImageFolder(str(tmp_path / "empty")).prepare()
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         ImageFolder(str(tmp_path / "nowhere")).prepare()
 
 
-def test_unlabelled_leaves_labels_behind(dots: Path):
-    labelled = CocoKeypoints(str(dots / "light"))
-    target = unlabelled(labelled)
-    assert isinstance(target, UnlabelledDataset)
+def test_unlabeled_leaves_labels_behind(dots: Path):
+    labeled = CocoKeypoints(str(dots / "light"))
+    target = unlabeled(labeled)
+    assert isinstance(target, UnlabeledDataset)
     assert not isinstance(target, KeypointDataset)
-    assert isinstance(target, Unlabelled)
+    assert isinstance(target, Unlabeled)
     sample = target[0]
-    assert type(sample) is UnlabelledSample
+    assert type(sample) is UnlabeledSample
     assert not isinstance(sample, Sample)
-    assert np.array_equal(sample.image, labelled[0].image)
-    assert len(target) == len(labelled)
+    assert np.array_equal(sample.image, labeled[0].image)
+    assert len(target) == len(labeled)
 
 
 def test_a_cached_picture_is_read_once(dots: Path, monkeypatch: pytest.MonkeyPatch):

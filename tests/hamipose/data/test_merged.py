@@ -3,7 +3,7 @@ import pytest
 
 from hamipose.data import MergedKeypoints
 from hamipose.data.base import KeypointDataset
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.types import Sample
 
@@ -50,7 +50,7 @@ def test_merged_sets_refuse_an_index_outside(index):
 
 
 def test_merged_sets_need_one_skeleton():
-    with pytest.raises(InputError, match="body16, coco17"):
+    with pytest.raises(UserError, match="body16, coco17"):
         MergedKeypoints([Numbered("a", 1), Numbered("b", 1, COCO17)])
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(UserError, match="at least one"):
         MergedKeypoints([])

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.data import BoxedPeople, CocoKeypoints, DomainAdaptation, ImageFolder, PredictedKeypoints, Unlabelled
+from hamipose.data import BoxedPeople, CocoKeypoints, DomainAdaptation, ImageFolder, PredictedKeypoints, Unlabeled
 from hamipose.data.predicted import read_predictions
 from hamipose.data.sampling import Draw, Pool, TrainStream, collate_training
 from hamipose.data.views import Views
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.methods.parts.keypoint_labels import move_keypoints
 from hamipose.skeletons import BODY16, COCO17
@@ -74,7 +74,7 @@ def test_pictures_decoded_at_a_fraction_have_their_predictions_there(tmp_path: P
     for inner in (
         ImageFolder(str(tmp_path / "images")),
         BoxedPeople(str(tmp_path / "images"), str(tmp_path / "boxes.json")),
-        Unlabelled(CocoKeypoints(str(tmp_path), "p.json")),
+        Unlabeled(CocoKeypoints(str(tmp_path), "p.json")),
     ):
         carried = PredictedKeypoints(inner, str(tmp_path / "p.json"))
         for side, reduction in ((0, 1), (64, 4)):
@@ -143,16 +143,16 @@ def test_what_cannot_be_used_is_said_in_one_line(dots: Path, tmp_path: Path, fil
         ("broken.json", "not valid JSON"),
         ("list.json", "is a list of results"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(UserError, match=says):
             PredictedKeypoints(folder, str(tmp_path / name)).prepare()
     other = predictions(dots, tmp_path / "other.json", images=[{"id": i, "file_name": f"x{i}.png"} for i in range(16)])
-    with pytest.raises(InputError, match=r"none of 8 images looked at.*x0.png"):
+    with pytest.raises(UserError, match=r"none of 8 images looked at.*x0.png"):
         PredictedKeypoints(folder, str(other)).prepare()
     short = predictions(dots, tmp_path / "short.json", annotations=[{"id": 7, "image_id": 0, "keypoints": [1, 2, 1]}])
-    with pytest.raises(InputError, match=r"has no person .*annotation \(7\)"):
+    with pytest.raises(UserError, match=r"has no person .*annotation \(7\)"):
         PredictedKeypoints(folder, str(short)).prepare()
     empty = predictions(dots, tmp_path / "empty.json", annotations=[])
-    with pytest.raises(InputError, match="no person"):
+    with pytest.raises(UserError, match="no person"):
         PredictedKeypoints(folder, str(empty)).prepare()
 
 
@@ -162,20 +162,20 @@ def test_one_name_for_two_images_is_refused(dots: Path, tmp_path: Path, file: Pa
     for part in ("a", "b"):
         shutil.copytree(dots / "dark/images", tmp_path / "all" / part)
     carried = PredictedKeypoints(ImageFolder(str(tmp_path / "all")), str(file))
-    with pytest.raises(InputError, match=r"may be .*a/0000.png or .*b/0000.png"):
+    with pytest.raises(UserError, match=r"may be .*a/0000.png or .*b/0000.png"):
         _ = [carried[i] for i in range(len(carried))]
 
 
 def test_annotations_cannot_become_predictions_by_mistake(dots: Path, file: Path):
-    labelled = CocoKeypoints(str(dots / "dark"), box="image")
-    with pytest.raises(InputError, match="CocoKeypoints, which has annotations"):
-        PredictedKeypoints(labelled, str(file))
+    labeled = CocoKeypoints(str(dots / "dark"), box="image")
+    with pytest.raises(UserError, match="CocoKeypoints, which has annotations"):
+        PredictedKeypoints(labeled, str(file))
     light = CocoKeypoints(str(dots / "light"), box="image")
-    carried = PredictedKeypoints(Unlabelled(labelled), str(file))
-    with pytest.raises(InputError, match=r"1 of 2 sets of data.target"):
-        DomainAdaptation(light, [carried, Unlabelled(labelled)], image_size=32, batch_size=4)
-    with pytest.raises(InputError, match=r"data.target has the keypoints of coco17"):
-        DomainAdaptation(light, [PredictedKeypoints(Unlabelled(labelled), str(file), "coco17")], image_size=32)
+    carried = PredictedKeypoints(Unlabeled(labeled), str(file))
+    with pytest.raises(UserError, match=r"1 of 2 sets of data.target"):
+        DomainAdaptation(light, [carried, Unlabeled(labeled)], image_size=32, batch_size=4)
+    with pytest.raises(UserError, match=r"data.target has the keypoints of coco17"):
+        DomainAdaptation(light, [PredictedKeypoints(Unlabeled(labeled), str(file), "coco17")], image_size=32)
 
 
 def test_a_batch_has_them_in_the_plain_crop_and_moves_them_into_the_students_view(dots: Path, file: Path):
@@ -183,7 +183,7 @@ def test_a_batch_has_them_in_the_plain_crop_and_moves_them_into_the_students_vie
     views = Views(rotation_deg=30.0, mirror=0.5, scale=(0.8, 1.2))
     stream = TrainStream(
         Pool([CocoKeypoints(str(dots / "light"), box="image")], 0, 0),
-        Pool([PredictedKeypoints(Unlabelled(truth), str(file))], 0, 1),
+        Pool([PredictedKeypoints(Unlabeled(truth), str(file))], 0, 1),
         BODY16.mirror, 8, 32, 0, Views(), views, views,
     )  # fmt: skip
     target = collate_training([stream[Draw(0, i, True)] for i in range(8)]).target

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, ImageFolder, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, ImageFolder, Unlabeled
 from hamipose.data.evaluation_set import PlainCrops, ShareSampler
 from hamipose.data.sampling import Draw, Pool, StepSampler, collate_training
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.types import TrainBatch
 
 
@@ -19,7 +19,7 @@ def module(dots: Path, **options: object) -> DomainAdaptation:
     light, dark = ({"root": str(dots / look), "box": "image"} for look in ("light", "dark"))
     given = {
         "source": CocoKeypoints(**light),
-        "target": [Unlabelled(CocoKeypoints(**dark)), ImageFolder(str(dots / "light" / "images"))],
+        "target": [Unlabeled(CocoKeypoints(**dark)), ImageFolder(str(dots / "light" / "images"))],
         "validation": CocoKeypoints(**light, count=5),
         "report": {"dark": CocoKeypoints(**dark)},
         "image_size": 32,
@@ -80,7 +80,7 @@ def test_processes_share_one_batch(dots: Path):
         assert torch.equal(joined, whole[step].source.image)
     assert whole[0].target is None  # not wanted at step 5
     assert torch.equal(torch.cat([half[1].target.student for half in halves]), whole[1].target.student)
-    with pytest.raises(InputError, match="batch_size is 4, which 3 processes cannot share evenly"):
+    with pytest.raises(UserError, match="batch_size is 4, which 3 processes cannot share evenly"):
         sampler(0, 3)
 
 
@@ -104,7 +104,7 @@ def damaged(dots: Path, tmp_path: Path) -> Path:
 
 
 def test_unreadable_images_are_reported_once_replaced_and_counted(damaged: Path, caplog: pytest.LogCaptureFixture):
-    target = [Unlabelled(CocoKeypoints(str(damaged / "dark"), box="image"))]
+    target = [Unlabeled(CocoKeypoints(str(damaged / "dark"), box="image"))]
     data = module(damaged, steps_per_epoch=18, target=target)
     assert "1 of its 24 pictures do not exist" in caplog.text  # told before training, which goes on without it
     caplog.clear()
@@ -126,7 +126,7 @@ def test_a_folder_of_broken_images_ends_the_run(dots: Path, tmp_path: Path):
     for i in range(5):
         (tmp_path / f"{i}.png").write_bytes(b"nothing")
     pool = Pool([ImageFolder(str(tmp_path))], seed=0, stream=0)
-    with pytest.raises(InputError, match=r"32 pictures in a row could not be read \(5 of 5"):
+    with pytest.raises(UserError, match=r"32 pictures in a row could not be read \(5 of 5"):
         pool.read(0)
 
 
@@ -142,16 +142,16 @@ def test_evaluation_counts_everybody_once(dots: Path, world: int):
     assert all(not item.visibility.any() for item in items if item.index < 0)
 
 
-def test_a_labelled_target_is_refused(dots: Path):
-    with pytest.raises(InputError, match=r"data.target\[1\] is CocoKeypoints, which carries labels.*data.Unlabelled"):
+def test_a_labeled_target_is_refused(dots: Path):
+    with pytest.raises(UserError, match=r"data.target\[1\] is CocoKeypoints, which carries labels.*data.Unlabeled"):
         module(dots, target=[ImageFolder(str(dots)), CocoKeypoints(str(dots / "dark"))])
-    with pytest.raises(InputError, match=r"data.target\[0\] is TensorDataset, which is no set of unlabeled"):
+    with pytest.raises(UserError, match=r"data.target\[0\] is TensorDataset, which is no set of unlabeled"):
         module(dots, target=torch.utils.data.TensorDataset(torch.zeros(3)))
 
 
 def test_one_skeleton_for_all(dots: Path):
     with pytest.raises(
-        InputError, match=r"data\.report\.dark has the keypoints of coco17, data\.source those of body16"
+        UserError, match=r"data\.report\.dark has the keypoints of coco17, data\.source those of body16"
     ):
         module(dots, report={"dark": CocoKeypoints(str(dots / "dark"), skeleton="coco17")})
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.data.sampling import Draw
 from hamipose.data.views import PRESETS, Views, labels_in_view, named_views, warp
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix, invert
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
@@ -31,7 +31,7 @@ def dotted(size: int = 200, seed: int = 0) -> Sample:
     )
 
 
-def centre_of_light(image: np.ndarray) -> np.ndarray:
+def center_of_light(image: np.ndarray) -> np.ndarray:
     light = image.astype(float).sum(2)
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     return np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
@@ -41,7 +41,7 @@ def centre_of_light(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", [64, 256])
 def test_pixels_and_labels_go_the_same_way(preset: str, size: int):
     views = PRESETS[preset]
-    geometry = Views(**{**views.__dict__, "jitter": 0.0, "blur": 0.0, "noise": 0.0, "grey": 0.0, "mirror": 0.5})
+    geometry = Views(**{**views.__dict__, "jitter": 0.0, "blur": 0.0, "noise": 0.0, "gray": 0.0, "mirror": 0.5})
     for seed in range(8):
         sample = dotted(seed=seed)
         view = geometry.view(sample, size, np.random.default_rng(seed))
@@ -49,7 +49,7 @@ def test_pixels_and_labels_go_the_same_way(preset: str, size: int):
         points, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
         if not visibility.any() or not ((points[0] > 8) & (points[0] < size - 9)).all():
             continue
-        assert np.abs(centre_of_light(view.image) - points[0]).max() < 0.25
+        assert np.abs(center_of_light(view.image) - points[0]).max() < 0.25
 
 
 def test_the_same_seed_gives_the_same_view_and_another_seed_another():
@@ -122,9 +122,9 @@ def test_the_quick_way_to_warp_gives_the_bytes_of_the_plain_one():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(InputError, match="views are 'hammy', expected one of none, regda"):
+    with pytest.raises(UserError, match="views are 'hammy', expected one of none, regda"):
         named_views("hammy")
-    with pytest.raises(InputError, match="crop_area"):
+    with pytest.raises(UserError, match="crop_area"):
         Views(crop_area=0.0)
 
 
@@ -202,7 +202,7 @@ def test_student_and_teacher_of_uniframe_look_through_one_window(dots: Path):
     still = replace(PRESETS["uniframe"], translate=0.0)
 
     def middles(teacher: Views) -> list[np.ndarray]:
-        target = Unlabelled(CocoKeypoints(str(dots / "dark"), box="image"))
+        target = Unlabeled(CocoKeypoints(str(dots / "dark"), box="image"))
         source = CocoKeypoints(str(dots / "light"), box="image")
         data = DomainAdaptation(source, target, image_size=64, student_views=still, teacher_views=teacher)
         data.setup("fit")

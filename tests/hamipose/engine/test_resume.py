@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from hamipose.engine.resume import optimizer_options, use_options
 from hamipose.engine.run_position import Trained, trained
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.methods import LastCheckpoint, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
@@ -84,7 +84,7 @@ def test_what_an_optimizer_was_asked_for_is_no_state_of_it():
 
 
 def refused(model: Any, data: Any, checkpoint: Path, folder: Path, **options: Any) -> str:
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         trainer_in(folder, **{"max_epochs": 3, **options}).fit(model, data, ckpt_path=checkpoint, weights_only=True)
     assert "\n" not in str(error.value)
     return str(error.value)

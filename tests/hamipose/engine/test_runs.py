@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hamipose.engine.runs import Run, carry_out, failure, finished, wall_seconds
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 
 class Machine:
@@ -95,6 +95,6 @@ def test_a_folder_with_other_options_is_refused_before_anything_runs(tmp_path):
     machine, (start, runs) = Machine(), some(tmp_path)
     carry_out(runs, call=machine, say=lambda _: None)
     other = Run(runs[0].folder, ("fit", "a", "--data.batch_size", "16"), 2, 10, start)
-    with pytest.raises(InputError, match=r"holds a run with .*, asked for is --data.batch_size 16"):
+    with pytest.raises(UserError, match=r"holds a run with .*, asked for is --data.batch_size 16"):
         carry_out([other], call=machine, say=lambda _: None)
     assert len(machine.calls) == 4

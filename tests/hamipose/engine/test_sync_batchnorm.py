@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hamipose.engine.sync_batchnorm import check_device
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from tests.helpers.tiny_runs import elsewhere
 
 #: Trainers that convert a module, take no step and revert it. In a process of its own, for its process group.
@@ -19,7 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
 import hamipose.engine.sync_batchnorm as sync_batchnorm
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.methods import SourceOnly
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from meshtto.methods import Regression
@@ -76,7 +76,7 @@ def fit(model, part):
 found = {}
 try:
     fit(pose, pose.network)
-except InputError as error:
+except UserError as error:
     found["refused"] = str(error)
 # The modules can be converted on a CPU all the same, if nothing is trained.
 sync_batchnorm.check_device = lambda device: None
@@ -104,5 +104,5 @@ def test_activations_outlive_the_conversion_and_its_end(tmp_path: Path):
 
 def test_only_cpus_are_refused():
     check_device(torch.device("cuda"))
-    with pytest.raises(InputError, match="GPUs only"):
+    with pytest.raises(UserError, match="GPUs only"):
         check_device(torch.device("cpu"))

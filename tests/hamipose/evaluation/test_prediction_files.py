@@ -11,7 +11,7 @@ import torch
 from hamipose.cli.evaluate import main
 from hamipose.data import CocoKeypoints
 from hamipose.data.views import labels_in_view
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.prediction_files import Found, matched
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.heatmaps import encode
@@ -53,7 +53,7 @@ def direct(dots: Path, guesses: np.ndarray, metric: PCK | PaperPCK) -> dict[str,
         predicted.append(torch.from_numpy(apply_points(matrix, guesses[i]).astype(np.float32)))
     found = torch.stack(predicted)
     if isinstance(metric, PaperPCK):
-        found = encode(found, (256, 256), quantise=True)
+        found = encode(found, (256, 256), quantize=True)
     metric.update(found, torch.stack(truth), torch.stack(seen))
     return {group: float(value) for group, value in metric.compute().items()}
 
@@ -105,7 +105,7 @@ def test_a_set_without_labels_of_the_headline_says_so(dots, tmp_path, guesses):
         person["keypoints"] = rows.ravel().tolist()
     (light / "annotations.json").write_text(json.dumps(content))
     (tmp_path / "found.json").write_text(json.dumps(results(guesses)))
-    with pytest.raises(InputError, match="of the 24 people is labeled inside its crop: there is nothing to score"):
+    with pytest.raises(UserError, match="of the 24 people is labeled inside its crop: there is nothing to score"):
         main(["--predictions", str(tmp_path / "found.json"), "--data", "CocoKeypoints", "--root", str(light)])
 
 
@@ -118,7 +118,7 @@ def test_keypoints_that_were_not_predicted_are_left_out(dots, tmp_path, guesses)
 
 
 def refused(dots: Path, tmp_path: Path, content: object, *words: str) -> str:
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         scored(dots, tmp_path, content, *words)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -211,9 +211,9 @@ def test_a_folder_may_have_a_number_sign_in_its_name(dots, tmp_path, guesses):
 
 def test_options_of_the_data_set_are_checked(dots, tmp_path, guesses):
     assert "--splt is no option of CocoKeypoints" in refused(dots, tmp_path, results(guesses), "--splt", "test")
-    with pytest.raises(InputError, match="--data is Nothing"):
+    with pytest.raises(UserError, match="--data is Nothing"):
         main(["--predictions", "x.json", "--data", "Nothing"])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         main(["--predictions", str(tmp_path / "none.json"), "--data", "CocoKeypoints", "--root", str(dots / "light")])
 
 
@@ -234,7 +234,7 @@ def test_people_of_one_image_are_told_apart_by_their_order():
     names = ["x#1/a.jpg#5", "x#1/b.jpg#6", "x#1/a.jpg#7"]
     found = [person("b.jpg", 3.0), person("a.jpg", 1.0, 0.1), person("a.jpg", 2.0, 0.9)]
     assert first_x(found, names) == [1.0, 3.0, 2.0]
-    with pytest.raises(InputError, match=r"a.jpg shows 2 labeled people and has 1 predictions"):
+    with pytest.raises(UserError, match=r"a.jpg shows 2 labeled people and has 1 predictions"):
         matched(found[:2], names)
 
 
@@ -249,7 +249,7 @@ def test_numbers_mean_the_number_in_the_files_name_or_the_position():
 def test_files_of_one_name_are_told_apart_by_their_folders():
     found = [person("/data/run1/0.jpg", 2.0), person("\\\\host\\run0\\0.jpg", 1.0)]
     assert first_x(found, ["here/run0/0.jpg", "here/run1/0.jpg"]) == [1.0, 2.0]
-    with pytest.raises(InputError, match=r"'0.jpg' could be of here/run0/0.jpg or here/run1/0.jpg"):
+    with pytest.raises(UserError, match=r"'0.jpg' could be of here/run0/0.jpg or here/run1/0.jpg"):
         matched([person("0.jpg", 1.0)], ["here/run0/0.jpg", "here/run1/0.jpg"])
-    with pytest.raises(InputError, match="could be of"):  # two names for one picture
+    with pytest.raises(UserError, match="could be of"):  # two names for one picture
         matched([person("a/0.jpg", 1.0), person("b/0.jpg", 1.0)], ["0.jpg"])

@@ -21,7 +21,7 @@ NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")
 #: What a method may not choose. (Its own: optimizer, views of training, reduction, epochs at the paper's scale.)
 PROTOCOL = {
     "network": ("skeleton", "backbone", "weights", "deconv_channels"),
-    "training": ("sigma", "quantise", "paper_scores"),
+    "training": ("sigma", "quantize", "paper_scores"),
     "data": ("source", "target", "validation", "report", "image_size", "batch_size", "evaluation_batch_size"),
     "trainer": ("precision",),
 }
@@ -107,7 +107,7 @@ def test_all_rows_share_what_belongs_to_the_protocol(name: str, scale: Scale, tm
             differing = {k: (options[k], first[k]) for k in first if options[k] != first[k]}
             assert not differing, f"{transfer}, {label}: {differing}"
         if scale == "paper":
-            assert (first["training.quantise"], first["training.sigma"], first["data.batch_size"]) == (True, 2.0, 32)
+            assert (first["training.quantize"], first["training.sigma"], first["data.batch_size"]) == (True, 2.0, 32)
             assert (first["network.backbone"], first["network.deconv_channels"]) == ("resnet101", [256] * 3)
 
 

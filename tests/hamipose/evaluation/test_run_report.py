@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hamipose.engine.metrics_file import read_metrics
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.run_report import keypoint_maps, write_run_page
 from hamipose.skeletons import BODY16
 
@@ -60,9 +60,9 @@ def test_the_maps_have_a_row_for_each_keypoint(tmp_path: Path):
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path):
-    with pytest.raises(InputError, match=r"metrics\.csv"):
+    with pytest.raises(UserError, match=r"metrics\.csv"):
         write_run_page(tmp_path)
     for content in ("", "epoch,step,val/pck\n"):
         (tmp_path / "metrics.csv").write_text(content)
-        with pytest.raises(InputError, match=r"metrics\.csv holds no numbers"):
+        with pytest.raises(UserError, match=r"metrics\.csv holds no numbers"):
             write_run_page(tmp_path)

@@ -10,7 +10,7 @@ import yaml
 from hamipose.cli import main as hamipose
 from hamipose.cli.experiments import main
 from hamipose.engine.recipe import Recipe
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.experiments import rows as plans
 from hamipose.experiments.rows import Plan, Row
 from hamipose.experiments.transfers import Transfer
@@ -24,7 +24,7 @@ def tiny(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         arguments = {"root": str(dots / look), "box": "image", **options}
         return {"class_path": "hamipose.data.CocoKeypoints", "init_args": arguments}
 
-    target = [{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": people("dark")}}]
+    target = [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people("dark")}}]
     sets = {"source": people("light"), "target": target, "validation": people("light", count=6)}
     config = tmp_path / "dots.yaml"
     config.write_text(yaml.safe_dump({"data": sets | {"report": {"dark": people("dark", count=7)}}}))
@@ -79,10 +79,10 @@ def test_a_table_is_run_written_and_not_run_again(tiny, capsys):
     assert "begun" not in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
 
-    with pytest.raises(InputError, match="holds a run with"):
+    with pytest.raises(UserError, match="holds a run with"):
         main([*WORDS, "--data.batch_size", "2"])
 
 
 def test_the_papers_scale_needs_its_data(tiny):
-    with pytest.raises(InputError, match="nothing of table1 can be run at the paper's scale"):
+    with pytest.raises(UserError, match="nothing of table1 can be run at the paper's scale"):
         main([*WORDS, "--scale", "paper"])

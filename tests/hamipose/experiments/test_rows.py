@@ -8,11 +8,11 @@ import yaml
 
 from hamipose.config.inherit import expand
 from hamipose.config.paths import configs_folder
-from hamipose.data import SyntheticPeople, Unlabelled
+from hamipose.data import SyntheticPeople, Unlabeled
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe
 from hamipose.engine.time_estimate import dry_run, pending
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.experiments.rows import plan
 from hamipose.experiments.runs import BUDGET, compose, write_data
 from hamipose.experiments.transfers import Transfer, data_sets, named_sets
@@ -104,7 +104,7 @@ def test_data_laid_over_a_config_let_nothing_shine_through(tmp_path):
     """The demo's source stands before flat backdrops; this one before all of them, though it does not say so."""
     people = {"class_path": "hamipose.data.SyntheticPeople", "init_args": {"root": "data/mine", "look": "photo"}}
     config = tmp_path / "other.yaml"
-    target = [{"class_path": "hamipose.data.Unlabelled", "init_args": {"dataset": people}}]
+    target = [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people}}]
     sets = {"source": people, "target": target, "validation": people, "report": {"only": people}}
     config.write_text(yaml.safe_dump({"data": {**sets, "image_size": 32}}))
     transfer = Transfer("mine", "mine", str(config), "only")
@@ -136,7 +136,7 @@ def test_roles_of_the_sets():
     assert {t.columns[0] for n in ("3",) for t in plan(n).small + plan(n).paper} == {"mcp"}
     roles = {role: type(built) for role, _, built in named_sets(data_sets(plan("2").small[0], None))}
     assert set(roles) == {"source", "target", "validation", "report.photo", "report.unseen"}
-    assert roles["target"] is Unlabelled
+    assert roles["target"] is Unlabeled
 
 
 def small(tmp_path: Path, **options) -> list:
@@ -185,14 +185,14 @@ def test_at_the_papers_scale_configs_state_the_budget(tmp_path):
 
 @pytest.mark.parametrize(("start", "steps"), [(100, 50), (95, 40), (100, 0), (0, 40)])
 def test_a_budget_that_does_not_divide_is_refused(start, steps):
-    with pytest.raises(InputError, match="multiple"):
+    with pytest.raises(UserError, match="multiple"):
         Budget(start, steps)
 
 
 def test_a_row_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no row is called hamipos; expected some of Mean teacher"):
+    with pytest.raises(UserError, match="no row is called hamipos; expected some of Mean teacher"):
         small(tmp_path, only=["hamipose", "hamipos"])
-    with pytest.raises(InputError, match="no transfer is called persons; expected some of people, people_to_lsp"):
+    with pytest.raises(UserError, match="no transfer is called persons; expected some of people, people_to_lsp"):
         small(tmp_path, onto=["persons"])
     assert {cell.transfer.name for cell in small(tmp_path, onto=["hands"])} == {"hands"}
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 torchjd = pytest.importorskip("torchjd.aggregation", reason='needs pip install "hamipose[torchjd]"')
 
@@ -137,15 +137,15 @@ def test_gramians_are_inner_products():
 
 
 def test_wrong_names_and_options_are_told_in_a_line():
-    with pytest.raises(InputError, match=r"aggregator is 'Magic', expected one of.*AlignedMTL, CAGrad"):
+    with pytest.raises(UserError, match=r"aggregator is 'Magic', expected one of.*AlignedMTL, CAGrad"):
         weighting("Magic")
-    with pytest.raises(InputError, match="remember nothing"):  # keeps an average of past batches
+    with pytest.raises(UserError, match="remember nothing"):  # keeps an average of past batches
         weighting("GradVac")
-    with pytest.raises(InputError, match="aggregator CAGrad with options None"):
+    with pytest.raises(UserError, match="aggregator CAGrad with options None"):
         weighting("CAGrad")
 
 
 def test_without_torchjd_one_line_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
-    with pytest.raises(InputError, match=r'PCGrad comes from torchjd, which is not installed; pip install "hamipose'):
+    with pytest.raises(UserError, match=r'PCGrad comes from torchjd, which is not installed; pip install "hamipose'):
         AggregatorGate("PCGrad")

@@ -93,7 +93,7 @@ def test_crop_of_a_whole_image_is_the_usual_resize():
 
 
 @given(st.floats(-50, 50), st.floats(-50, 50), st.floats(1, 400), st.floats(1, 400))
-def test_crop_keeps_aspect_and_centres_the_box(left, top, width, height):
+def test_crop_keeps_aspect_and_centers_the_box(left, top, width, height):
     matrix = crop_matrix(np.array([left, top, width, height]), 96)
     assert matrix[0, 0] == matrix[1, 1]
     assert matrix[0, 1] == matrix[1, 0] == 0
@@ -114,7 +114,7 @@ def test_no_augmentation_is_the_identity():
 
 
 @given(st.floats(-180, 180), st.floats(0.5, 2), st.booleans())
-def test_augmentation_keeps_the_centre_and_scales_areas(rotation, scale, mirror):
+def test_augmentation_keeps_the_center_and_scales_areas(rotation, scale, mirror):
     matrix = augment_matrix(96, rotation, scale, mirror=mirror)
     np.testing.assert_allclose(apply_points(matrix, np.full((1, 2), 47.5)), np.full((1, 2), 47.5))
     np.testing.assert_allclose(np.linalg.det(matrix[:, :2]), (-1 if mirror else 1) * scale**2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hamipose.data.splits import drawn_again, held_out_count, named_protocol, shuffled
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels, published_letterbox
 
@@ -77,7 +77,7 @@ def test_published_letterbox_is_resize_and_pad(width, height):
     assert np.allclose(crop, points * factor + [(256 - inner[0]) / 2, (256 - inner[1]) / 2], atol=1e-3)
 
 
-def test_a_padded_box_keeps_its_centre():
+def test_a_padded_box_keeps_its_center():
     points = np.random.default_rng(0).uniform(0, 80, (5, 16, 2)).astype(np.float32)
     box = keypoint_box(points)
     wide = padded_box(box, 1.25)
@@ -102,5 +102,5 @@ def test_splits_are_those_of_pythons_generator(count):
 
 def test_there_are_two_protocols():
     assert [named_protocol(p) for p in ("strict", "paper")] == ["strict", "paper"]
-    with pytest.raises(InputError, match="protocol is 'Paper', expected one of strict, paper"):
+    with pytest.raises(UserError, match="protocol is 'Paper', expected one of strict, paper"):
         named_protocol("Paper")

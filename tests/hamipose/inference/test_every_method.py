@@ -10,13 +10,13 @@ import torch
 
 import hamipose
 import hamipose.methods
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx
 from hamipose.methods import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.models.model_io import save_folder
-from hamipose.models.preprocess import normalise
-from hamipose.types import LabelledBatch
+from hamipose.models.preprocess import normalize
+from hamipose.types import LabeledBatch
 
 METHODS = sorted(
     name
@@ -54,9 +54,9 @@ def test_a_loaded_checkpoint_finds_what_testing_it_scores(name: str, tmp_path: P
     pictures = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     points, seen = torch.zeros(3, 16, 2), torch.ones(3, 16, dtype=torch.long)
     matrix = torch.eye(2, 3).expand(3, 2, 3).clone()
-    batch = LabelledBatch(pictures, points, seen, matrix, ["a", "b", "c"], torch.arange(3))
+    batch = LabeledBatch(pictures, points, seen, matrix, ["a", "b", "c"], torch.arange(3))
     with torch.no_grad():
-        scored = list(model.evaluated().values())[-1](normalise(pictures))  # what a test's scores are counted of
+        scored = list(model.evaluated().values())[-1](normalize(pictures))  # what a test's scores are counted of
         told = model.predict_step(batch, 0)
 
     loaded = hamipose.load(checkpoint(model, tmp_path / "last.ckpt"), device="cpu")
@@ -77,7 +77,7 @@ def test_there_are_networks_whose_maps_are_not_the_plain_ones(tmp_path: Path):
         plain = dict(loaded.network.named_children())
         assert len(plain) == parts
         with torch.no_grad():
-            coarse = plain["network"](normalise(pictures))
+            coarse = plain["network"](normalize(pictures))
         assert (coarse - loaded.heatmaps(pictures)).abs().max() > 0.01
 
 
@@ -104,5 +104,5 @@ def test_unknown_maps_in_a_folder_are_told(tmp_path: Path):
     folder = save_folder(tmp_path / "model", loaded.network, loaded.info)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("log-densities", "vectors"))
-    with pytest.raises(InputError, match="maps is 'vectors'"):
+    with pytest.raises(UserError, match="maps is 'vectors'"):
         hamipose.load(folder)

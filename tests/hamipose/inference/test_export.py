@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hamipose.cli import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx, largest_difference
 from hamipose.inference.predictor import Predictor, load
 
@@ -18,10 +18,10 @@ def test_the_file_computes_what_the_model_does_for_any_batch(model: Predictor, t
     assert about["keypoints"].split(",") == list(model.skeleton.keypoints)
     assert about["image_size"] == "64"
     before = path.read_bytes()
-    with pytest.raises(InputError, match="no file was written"):
+    with pytest.raises(UserError, match="no file was written"):
         export_onnx(model, path, tolerance=-1.0)
     assert path.read_bytes() == before
-    with pytest.raises(InputError, match="no file was written"):
+    with pytest.raises(UserError, match="no file was written"):
         export_onnx(model, tmp_path / "other.onnx", tolerance=-1.0)
     assert not (tmp_path / "other.onnx").exists()
 
@@ -31,7 +31,7 @@ def test_operators_of_a_version_that_cannot_be_had_are_told(
 ):
     """torch's exporter writes another version then, and says so in pages of logs."""
     pytest.importorskip("onnxruntime", reason="extra `export` is not installed")
-    with pytest.raises(InputError, match=r"opset is 3, .*could not be written.* 18 "):
+    with pytest.raises(UserError, match=r"opset is 3, .*could not be written.* 18 "):
         export_onnx(model, tmp_path / "pose.onnx", opset=3)
     assert not (tmp_path / "pose.onnx").exists()
     assert capfd.readouterr() == ("", "")
@@ -40,7 +40,7 @@ def test_operators_of_a_version_that_cannot_be_had_are_told(
 def test_a_missing_package_is_named(model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(InputError, match=r"hamipose\[export\]"):
+    with pytest.raises(UserError, match=r"hamipose\[export\]"):
         export_onnx(model, tmp_path / "pose.onnx")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 
 
@@ -23,7 +23,7 @@ def test_every_and_limit(pictures: Path):
     assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
     assert len(list(open_footage(str(pictures), limit=1).samples)) == 1
     for bad in ({"every": 0}, {"limit": 0}, {"limit": -1}):
-        with pytest.raises(InputError, match=rf"{next(iter(bad))} is {next(iter(bad.values()))}, expected at least 1"):
+        with pytest.raises(UserError, match=rf"{next(iter(bad))} is {next(iter(bad.values()))}, expected at least 1"):
             open_footage(str(pictures), **bad)
 
 
@@ -72,12 +72,12 @@ def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
     samples = list(open_footage(str(clip), boxes=mixed).samples)
     assert [Path(s.name).name for s in samples] == ["clip.mp4#1#0", "clip.mp4#3#1"]
     assert [s.box_px[0] + 2.5 for s in samples] == [3, 1]
-    with pytest.raises(InputError, match=r"no box for clip\.mp4.*but for other\.mp4"):
+    with pytest.raises(UserError, match=r"no box for clip\.mp4.*but for other\.mp4"):
         open_footage(str(clip), boxes=write_boxes(tmp_path / "other.json", "other.mp4#0"))
     own = f"{clip.parent.name}/clip.mp4#2"
     (sample,) = open_footage(str(clip), boxes=write_boxes(tmp_path / "two.json", "in/clip.mp4#1", own)).samples
     assert sample.name.endswith("clip.mp4#2#0")
-    with pytest.raises(InputError, match=r"'a/clip\.mp4' and 'b/clip\.mp4', each of which could be"):
+    with pytest.raises(UserError, match=r"'a/clip\.mp4' and 'b/clip\.mp4', each of which could be"):
         open_footage(str(clip), boxes=write_boxes(tmp_path / "two.json", "a/clip.mp4#1", "b/clip.mp4#1"))
 
 
@@ -104,22 +104,22 @@ def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
 def test_bad_boxes_are_told_in_one_line(pictures: Path, tmp_path: Path, content: str, says: str):
     path = tmp_path / "boxes.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(UserError, match=says):
         open_footage(str(pictures), boxes=str(path))
 
 
 @pytest.mark.parametrize(("given", "says"), [("nowhere", "does not exist"), ("webcam:x", "webcam:NUMBER")])
 def test_unknown_footage_is_told_in_one_line(given: str, says: str):
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(UserError, match=says):
         open_footage(given)
 
 
 def test_a_file_of_another_kind_is_told(tmp_path: Path):
     path = tmp_path / "notes.txt"
     path.write_text("no")
-    with pytest.raises(InputError, match="neither a picture nor a video"):
+    with pytest.raises(UserError, match="neither a picture nor a video"):
         open_footage(str(path))
-    with pytest.raises(InputError, match="not known yet"):
+    with pytest.raises(UserError, match="not known yet"):
         open_footage("webcam", boxes="boxes.json")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hamipose.cli import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference import people as detecting
 from hamipose.inference.footage import open_footage
 from hamipose.inference.people import find_people, open_detector
@@ -135,15 +135,15 @@ def test_other_footage_or_another_detector_begins_anew_or_is_refused(people: Pat
     find_people(str(people), Bright(), boxes)
     other = Bright()
     other.least = 0.65
-    with pytest.raises(InputError, match=r"least 0\.5.*least 0\.65"):
+    with pytest.raises(UserError, match=r"least 0\.5.*least 0\.65"):
         find_people(str(people), other, boxes, fixed=True)
     find_people(str(people), other, boxes)
     assert other.looked == 4
-    with pytest.raises(InputError, match="footage"):
+    with pytest.raises(UserError, match="footage"):
         find_people(str(film), other, boxes, fixed=True)
     assert find_people(str(film), other, boxes).people == 6
     boxes.write_text("{}")
-    with pytest.raises(InputError, match="move it away"):
+    with pytest.raises(UserError, match="move it away"):
         find_people(str(people), other, boxes)
 
 
@@ -151,7 +151,7 @@ def test_one_picture_and_the_other_people_of_its_folder(people: Path, tmp_path: 
     boxes = tmp_path / "boxes.json"
     assert find_people(str(people / "in/c.png"), Bright(), boxes).people == 2
     assert len(list(open_footage(str(people / "in/c.png"), boxes=str(boxes)).samples)) == 2
-    with pytest.raises(InputError, match=r"no box for a\.png"):
+    with pytest.raises(UserError, match=r"no box for a\.png"):
         open_footage(str(people / "a.png"), boxes=str(boxes))
 
 
@@ -177,13 +177,13 @@ def test_nobody_at_all_is_told(tmp_path: Path, people: Path):
     (people / "broken.png").write_bytes(b"no picture")
     found = find_people(str(people), Bright(), tmp_path / "boxes.json")
     assert len(found.unreadable) == 1
-    with pytest.raises(InputError, match="bright found no person in 1 pictures"):
+    with pytest.raises(UserError, match="bright found no person in 1 pictures"):
         find_people(str(people / "b.png"), Bright(), tmp_path / "none.json")
 
 
 @pytest.mark.parametrize("least", [0.0, 1.0])
 def test_a_least_score_that_is_none(least: float):
-    with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(UserError, match="between 0 and 1"):
         open_detector("torchvision", least)
 
 
@@ -236,7 +236,7 @@ def test_a_webcams_people_are_found_as_they_come(
             sample
             for i, frame in enumerate(frames)
             for sample in [
-                detecting.UnlabelledSample(
+                detecting.UnlabeledSample(
                     image=frame, box_px=np.array([0, 0, 64, 48], np.float32), name=f"webcam:0#{i}"
                 )
             ]

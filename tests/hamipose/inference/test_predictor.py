@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hamipose
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.predictor import Predictor, load
 
 
@@ -76,7 +76,7 @@ def test_checkpoints_and_run_folders_are_models_too(model: Predictor, tmp_path: 
 
 def test_an_old_checkpoint_takes_its_size_from_the_config_beside_it(model: Predictor, tmp_path: Path):
     path = checkpoint(model, tmp_path / "run/checkpoints/last.ckpt")
-    with pytest.raises(InputError, match="--size"):
+    with pytest.raises(UserError, match="--size"):
         load(path)
     (tmp_path / "run/config.yaml").write_text("data: {image_size: 96}\n")
     assert load(path).info.image_size == 96
@@ -85,7 +85,7 @@ def test_an_old_checkpoint_takes_its_size_from_the_config_beside_it(model: Predi
 def test_a_mesh_checkpoint_is_told_where_it_belongs(tmp_path: Path):
     path = tmp_path / "mesh.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": {"method": "Dual", "regressor": {"kind": "cliff"}}}, path)
-    with pytest.raises(InputError, match=r"saved by meshtto; use python -m meshtto app or python -m meshtto predict"):
+    with pytest.raises(UserError, match=r"saved by meshtto; use python -m meshtto app or python -m meshtto predict"):
         load(path)
 
 
@@ -110,7 +110,7 @@ def test_another_programs_checkpoint_is_told_in_one_line(
     model: Predictor, tmp_path: Path, hparams: object, says: str, size: int | None
 ):
     path = checkpoint(model, tmp_path / "foreign.ckpt", hyper_parameters=hparams, image_size=size)
-    with pytest.raises(InputError, match=says) as error:
+    with pytest.raises(UserError, match=says) as error:
         load(path, image_size=64)
     assert "\n" not in str(error.value)
 
@@ -126,13 +126,13 @@ def test_another_programs_checkpoint_is_told_in_one_line(
     ],
 )
 def test_bad_input_is_told_in_one_line(model: Predictor, images: object, boxes: object, says: str):
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(UserError, match=says):
         model.predict(images, boxes)  # type: ignore[arg-type]
 
 
 def test_an_unknown_device_is_told(model_folder: Path):
     for device in ("cuda:99", "gpu"):
-        with pytest.raises(InputError, match=rf"device is '{device}', which cannot be used here") as error:
+        with pytest.raises(UserError, match=rf"device is '{device}', which cannot be used here") as error:
             load(model_folder, device=device)
         assert "\n" not in str(error.value)
 
@@ -141,5 +141,5 @@ def test_an_unknown_device_is_told(model_folder: Path):
     ("size", "says"), [(0, "image_size is 0, expected"), (50, "50 × 50 px: expected multiples of 32")]
 )
 def test_a_size_that_the_network_cannot_take_is_told_when_it_is_opened(model_folder: Path, size: int, says: str):
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(UserError, match=says):
         load(model_folder, image_size=size)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hamipose.cli import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix, upright_box
 from hamipose.heatmaps import encode
 from hamipose.inference.export import export_onnx
@@ -25,7 +25,7 @@ from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.interface import PersonNetwork, Start
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
 from hamipose.skeletons import COCO17
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 from tests.helpers.tiny_tflite import detector_file, landmark_file
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -114,7 +114,7 @@ def test_points_that_make_no_sense_leave_the_crop_as_it_was(
 
 
 def test_passes_that_cannot_be_made_are_told():
-    with pytest.raises(InputError, match="passes is 0, expected at least 1"):
+    with pytest.raises(UserError, match="passes is 0, expected at least 1"):
         Predictor(SpotFinder(), INFO, "cpu", passes=0)
 
 
@@ -168,7 +168,7 @@ class Finder(PersonDetector):
 
 def test_people_are_found_or_the_whole_picture_is_shown():
     pictures = [
-        UnlabelledSample(image, np.array([0, 0, 320, 240], np.float32), name)
+        UnlabeledSample(image, np.array([0, 0, 320, 240], np.float32), name)
         for image, name in ((person(30), "a.png"), (0 * person(30), "b.png"))
     ]
     people = LivePeople(pictures, Finder(), turned=True, whole=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.atomic_file import free_bytes, whole_file, write_bytes, write_text
 from hamipose.io.image_file import write_image
 
@@ -81,5 +81,5 @@ def test_images_are_written_in_rgb_or_refused(tmp_path: Path):
     write_image(tmp_path / "sub" / "red.png", red)
     assert cv2.imread(str(tmp_path / "sub" / "red.png"))[0, 0].tolist() == [0, 0, 255]
     for name in ("a.xyz", "none"):
-        with pytest.raises(InputError, match=rf"{name} cannot be written in the format"):
+        with pytest.raises(UserError, match=rf"{name} cannot be written in the format"):
             write_image(tmp_path / name, red)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hamipose.data.datasets.footage.images import ImageFolder
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage, header_box, read_image
 
 
@@ -158,7 +158,7 @@ def test_the_photos_of_iphones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert "1 file" in line
     assert "a.HEIC: install pillow-heif to read it: pip install 'hamipose[heic]'" in line
     (tmp_path / "b.jpg").unlink()
-    with pytest.raises(InputError, match=r"holds no picture .*a\.HEIC: install pillow-heif"):
+    with pytest.raises(UserError, match=r"holds no picture .*a\.HEIC: install pillow-heif"):
         ImageFolder(str(tmp_path)).prepare()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import read_image
 from hamipose.io.image_orientation import read_header, turned_box, turned_points, upright_of
 
@@ -50,9 +50,9 @@ def test_which_frame_a_file_was_made_for(tmp_path: Path):
 
     assert [frame(stored, None), frame(upright, None), frame(None, None)] == [False, True, False]
     assert [frame(upright, True), frame(None, True), frame(stored, False)] == [True, True, False]
-    with pytest.raises(InputError, match=r"a.png has 30 × 40 px, but labels.json states 40 × 30 px"):
+    with pytest.raises(UserError, match=r"a.png has 30 × 40 px, but labels.json states 40 × 30 px"):
         frame(stored, True)
-    with pytest.raises(InputError, match=r"a.png has 40 × 30 px, but labels.json states 80 × 60 px"):
+    with pytest.raises(UserError, match=r"a.png has 40 × 30 px, but labels.json states 80 × 60 px"):
         frame((80, 60), None)
 
 

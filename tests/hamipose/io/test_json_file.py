@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.json_file import one_line, read_json, read_list, read_record, shown
 from hamipose.io.skipped_records import Omissions
 
@@ -23,7 +23,7 @@ def test_what_is_not_json_is_told_in_one_line(tmp_path: Path, data: bytes):
     path = tmp_path / "a.json"
     path.write_bytes(data)
     with pytest.raises(
-        InputError, match=rf"thing {path} is (empty|not valid JSON|an image, not JSON).*; expected a list"
+        UserError, match=rf"thing {path} is (empty|not valid JSON|an image, not JSON).*; expected a list"
     ) as error:
         read_json(path, "a list", "thing")
     assert "\n" not in str(error.value)
@@ -31,7 +31,7 @@ def test_what_is_not_json_is_told_in_one_line(tmp_path: Path, data: bytes):
 
 def test_missing_files_are_told(tmp_path: Path):
     for path in (tmp_path, tmp_path / "none.json", "a\0b"):
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(UserError, match="cannot be read"):
             read_json(path, "a list")
 
 
@@ -72,7 +72,7 @@ def test_omissions_are_counted_and_named():
 def test_damaged_files_of_our_own_say_what_to_do(tmp_path: Path, data: str, says: str):
     path = tmp_path / "scores.json"
     path.write_text(data)
-    with pytest.raises(InputError, match=rf"{says}.*delete it and repeat what made it"):
+    with pytest.raises(UserError, match=rf"{says}.*delete it and repeat what made it"):
         read_record(path, "epoch", "step")
 
 
@@ -82,5 +82,5 @@ def test_lists_of_our_own_hold_whole_records(tmp_path: Path):
     assert read_list(path, "steps", "seconds") == [{"steps": 3, "seconds": 1.5}]
     for damaged in ("{}", '[{"steps": 3}]', "[3]"):
         path.write_text(damaged)
-        with pytest.raises(InputError, match="not a list of records with steps, seconds"):
+        with pytest.raises(UserError, match="not a list of records with steps, seconds"):
             read_list(path, "steps", "seconds")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.safe_pickle import OLD_OBJECTS, load_pickle
 
 VALUES = {
@@ -51,7 +51,7 @@ class _Touch:
 def test_code_in_a_pickle_does_not_run(tmp_path: Path, protocol: int):
     mark, path = tmp_path / "mark", tmp_path / "evil.pickle"
     path.write_bytes(pickle.dumps({0: _Touch(mark)}, protocol))
-    with pytest.raises(InputError, match=r"asks for 'i?o\.open'") as error:
+    with pytest.raises(UserError, match=r"asks for 'i?o\.open'") as error:
         load_pickle(path)
     assert "\n" not in str(error.value)
     assert not mark.exists()
@@ -71,13 +71,13 @@ def test_code_in_a_pickle_does_not_run(tmp_path: Path, protocol: int):
 )
 def test_names_that_are_not_allowed_are_refused(tmp_path: Path, attack: bytes):
     (tmp_path / "evil.pickle").write_bytes(attack)
-    with pytest.raises(InputError, match="nothing in it was run"):
+    with pytest.raises(UserError, match="nothing in it was run"):
         load_pickle(tmp_path / "evil.pickle")
 
 
 def test_no_codec_but_latin1_is_looked_up(tmp_path: Path):
     (tmp_path / "a.pickle").write_bytes(b"c_codecs\nencode\n(Vx\nVidna\ntR.")
-    with pytest.raises(InputError, match="encodes text as 'idna', expected latin1"):
+    with pytest.raises(UserError, match="encodes text as 'idna', expected latin1"):
         load_pickle(tmp_path / "a.pickle")
 
 
@@ -113,9 +113,9 @@ def test_further_names_stand_for_what_the_caller_says(tmp_path: Path):
     # An instance of chumpy.ch.Ch, as Python 2 wrote objects of new-style classes.
     old = b"\x80\x02ccopy_reg\n_reconstructor\ncchumpy.ch\nCh\nc__builtin__\nobject\nN\x87R}U\x01xK\x05sb."
     (tmp_path / "smpl.pkl").write_bytes(old)
-    with pytest.raises(InputError, match=r"copy_reg\._reconstructor"):
+    with pytest.raises(UserError, match=r"copy_reg\._reconstructor"):
         load_pickle(tmp_path / "smpl.pkl")
-    with pytest.raises(InputError, match=r"chumpy\.ch\.Ch"):
+    with pytest.raises(UserError, match=r"chumpy\.ch\.Ch"):
         load_pickle(tmp_path / "smpl.pkl", OLD_OBJECTS)
     found = load_pickle(tmp_path / "smpl.pkl", {**OLD_OBJECTS, ("chumpy.ch", "Ch"): Stub})
     assert type(found) is Stub
@@ -126,14 +126,14 @@ def test_damage_is_told_in_one_line(tmp_path: Path):
     whole, path = pickle.dumps(VALUES, 2), tmp_path / "a.pickle"
     for end in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:end])
-        with pytest.raises(InputError, match=r"is cut short, damaged or not a pickle|is empty \(0 bytes\)") as error:
+        with pytest.raises(UserError, match=r"is cut short, damaged or not a pickle|is empty \(0 bytes\)") as error:
             load_pickle(path)
         assert "\n" not in str(error.value)
     path.write_text("this is no pickle")
-    with pytest.raises(InputError, match=r"a\.pickle is a text file, not a pickle"):
+    with pytest.raises(UserError, match=r"a\.pickle is a text file, not a pickle"):
         load_pickle(path)
     np.savez(tmp_path / "a.npz", a=np.ones(2))
-    with pytest.raises(InputError, match=r"a\.npz is a NumPy archive \(\.npz\), not a pickle"):
+    with pytest.raises(UserError, match=r"a\.npz is a NumPy archive \(\.npz\), not a pickle"):
         load_pickle(tmp_path / "a.npz")
-    with pytest.raises(InputError, match=r"nowhere\.pickle cannot be read \(No such file"):
+    with pytest.raises(UserError, match=r"nowhere\.pickle cannot be read \(No such file"):
         load_pickle(tmp_path / "nowhere.pickle")

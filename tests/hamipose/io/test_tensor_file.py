@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import hamipose
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.tensor_file import read_tensor_file
 
 
@@ -19,7 +19,7 @@ class Other:
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         read_tensor_file(path, "checkpoint", "give another")
     said = str(error.value)
     assert said.startswith(f"checkpoint {path} ")
@@ -87,7 +87,7 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path):
         path.write_bytes(content[: rng.integers(len(whole))] if number % 2 else content)
         try:
             read_tensor_file(path, "checkpoint", "give another")
-        except InputError as error:
+        except UserError as error:
             count += "\n" not in str(error) and "weights_only" not in str(error)
         else:
             count += 1

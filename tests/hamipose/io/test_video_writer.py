@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hamipose.data.datasets.footage.video import Video
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.video_writer import VideoFile
 
 
@@ -15,8 +15,8 @@ from hamipose.io.video_writer import VideoFile
 def test_frames_can_be_read_again_in_their_order(tmp_path: Path, ending: str, first: bytes):
     greys = [20, 90, 160, 230]
     with VideoFile(tmp_path / "new" / f"v.{ending}", 12.5) as video:
-        for grey in greys:
-            video.add(np.full((49, 63, 3), grey, np.uint8))  # odd sides
+        for gray in greys:
+            video.add(np.full((49, 63, 3), gray, np.uint8))  # odd sides
     assert video.frames == 4
     assert first in video.path.read_bytes()[:8]
     again = Video(str(video.path))
@@ -41,7 +41,7 @@ def test_no_frame_no_file(tmp_path: Path):
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path):
-    with pytest.raises(InputError, match=r"use \.mp4 or \.webm"):
+    with pytest.raises(UserError, match=r"use \.mp4 or \.webm"):
         VideoFile(tmp_path / "v.avi", 10.0)
     with VideoFile(tmp_path / "v.mp4", 10.0) as video:
         video.add(np.zeros((48, 64, 3), np.uint8))
@@ -54,7 +54,7 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from hamipose.io.video_writer import VideoFile
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # no file may grow beyond it
 rng, path = np.random.default_rng(0), Path(sys.argv[1])
@@ -62,7 +62,7 @@ try:
     with VideoFile(path, 25.0) as video:
         for _ in range(60):
             video.add(rng.integers(0, 255, (240, 320, 3)).astype(np.uint8))
-except InputError as error:
+except UserError as error:
     print(error)
 """
 
@@ -86,7 +86,7 @@ def test_a_disk_that_fills_up_is_noticed_while_frames_are_written(tmp_path: Path
     frame = np.zeros((48, 64, 3), np.uint8)
     for _ in range(50):
         video.add(frame)
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(UserError, match="No space left on device"):
         video.add(frame)
     assert list(tmp_path.iterdir()) == []
 
@@ -102,5 +102,5 @@ def test_whole_videos_are_not_taken_for_cut_ones(tmp_path: Path, ending: str, ra
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot be written .*(exists|Not a directory)"):
+    with pytest.raises(UserError, match=r"cannot be written .*(exists|Not a directory)"):
         VideoFile(tmp_path / "file" / "v.mp4", 10.0).add(np.zeros((48, 64, 3), np.uint8))

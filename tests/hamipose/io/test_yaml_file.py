@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.yaml_file import read_yaml
 
 
@@ -21,7 +21,7 @@ from hamipose.io.yaml_file import read_yaml
 )
 def test_what_is_no_mapping_is_refused_in_a_line(tmp_path: Path, content: bytes, said: str):
     (tmp_path / "a.yaml").write_bytes(content)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(UserError, match=said) as error:
         read_yaml(tmp_path / "a.yaml", "config", "lines")
     assert "\n" not in str(error.value)
 
@@ -29,5 +29,5 @@ def test_what_is_no_mapping_is_refused_in_a_line(tmp_path: Path, content: bytes,
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path):
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfa: 1")
     assert read_yaml(tmp_path / "a.yaml", "config", "lines") == {"a": 1}
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_yaml(tmp_path / "none.yaml", "config", "lines")

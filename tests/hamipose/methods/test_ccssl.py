@@ -6,13 +6,13 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import encode
 from hamipose.methods import CCSSL
 from hamipose.methods.ccssl import CurriculumOptions
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 
@@ -24,7 +24,7 @@ def sgd(parameters):
 def data_of(dots: Path) -> DomainAdaptation:
     light, dark = (CocoKeypoints(root=str(dots / look), box="image") for look in ("light", "dark"))
     return DomainAdaptation(
-        light, [Unlabelled(dark)], image_size=32, batch_size=4, steps_per_epoch=2, num_workers=0, student_views="strong"
+        light, [Unlabeled(dark)], image_size=32, batch_size=4, steps_per_epoch=2, num_workers=0, student_views="strong"
     )
 
 
@@ -47,7 +47,7 @@ def test_labels_are_renewed_by_epochs_and_ever_more_are_believed(dots: Path, tmp
             """½ mean squared error over the believed joints that the student's view shows, joint by joint."""
             target = batch.target
             keypoints_px, believed = self.labels.of(target.name, torch.device("cpu"))
-            heatmaps = self.network.final(self.network.features(normalise(target.student)))
+            heatmaps = self.network.final(self.network.features(normalize(target.student)))
             total = torch.zeros(())
             for image in range(4):
                 mirror = self.skeleton.mirror if target.student_mirrored[image] else list(range(16))

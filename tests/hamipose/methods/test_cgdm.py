@@ -14,7 +14,7 @@ from hamipose.methods import CGDM
 from hamipose.methods.cgdm import _through, confidence_weights, gradient_gap, map_entropy, spatial_distribution
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.teacher_student import Labelled
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.types import SourceBatch, TargetBatch, TrainBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
@@ -153,8 +153,8 @@ def players(model: CGDM, batch: TrainBatch) -> Players:
     truth, visible = model.truth(batch.source)
     assert batch.target is not None
     taught, known, _ = model.adaptation.teach(batch.target)
-    here = model.network.features(normalise(batch.source.image))
-    there = model.network.features(normalise(batch.target.student))
+    here = model.network.features(normalize(batch.source.image))
+    there = model.network.features(normalize(batch.target.student))
     heads = (model.network.final, model.second)
     common, gaps, clamped = torch.zeros(()), [], []
     for head in heads:

@@ -7,17 +7,17 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.engine.checkpoints import run_folder
 from hamipose.engine.schedule import ramp_down, ramp_up
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import compose, invert
 from hamipose.heatmaps import encode, warp_heatmaps
 from hamipose.methods import MDAM, load
 from hamipose.methods.mdam import MDAMOptions, mixed
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.parts.multi_view import labels_in_student_view
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.types import TrainBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
@@ -31,7 +31,7 @@ def sgd(parameters):
 def data_of(dots: Path, steps: int, teacher_views: str = "none") -> DomainAdaptation:
     light, dark = (CocoKeypoints(root=str(dots / look), box="image") for look in ("light", "dark"))
     return DomainAdaptation(
-        light, [Unlabelled(dark)], image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0,
+        light, [Unlabeled(dark)], image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0,
         student_views="strong", teacher_views=teacher_views,
     )  # fmt: skip
 
@@ -207,7 +207,7 @@ def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyP
         return -(belief if source else 1 - belief).log().mean() / 2
 
     share = torch.tensor([0.9, 0.7, 0.5, 0.8])  # no image changes its domain
-    x_s, x_t = normalise(source.image), normalise(target.student)
+    x_s, x_t = normalize(source.image), normalize(target.student)
     y_s = encode(source.keypoints_px, (32, 32), sigma=1.0, visible=source.visibility > 0)
     rows = torch.tensor([names.index(name) for name in target.name])
     points, sure = labels_in_student_view(labels_px[rows], believed[rows] > 0.4, target, model.skeleton.mirror)
@@ -225,7 +225,7 @@ def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyP
     coarse, refined = see(x_t, *student)
     inner = easiest(coarse, refined.first.detach(), torch.ones(4, 16), 13)
     taught, known = warp_heatmaps(
-        see(normalise(target.teacher), *teacher)[1].first.detach(),
+        see(normalize(target.teacher), *teacher)[1].first.detach(),
         compose(target.student_matrix, invert(target.teacher_matrix)),
         target.student_mirrored ^ target.teacher_mirrored,
         model.skeleton.mirror,
@@ -253,5 +253,5 @@ def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_sums_are_refused():
-    with pytest.raises(InputError, match=r"training\.reduction is sum; MDAM"):
+    with pytest.raises(UserError, match=r"training\.reduction is sum; MDAM"):
         MDAM(sgd, TINY, TrainingOptions(reduction="sum"))

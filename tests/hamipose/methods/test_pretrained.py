@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx
 from hamipose.inference.predictor import Predictor, load
 from hamipose.methods import (
@@ -33,7 +33,7 @@ from hamipose.models.checkpoint import evaluated, model_info, read_checkpoint
 from hamipose.models.encoding import Encoding
 from hamipose.models.model_io import open_folder, save_folder
 from hamipose.models.network import PoseNetwork
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.pretrained.interface import Start
 from hamipose.models.pretrained.loading import open_pretrained
 from hamipose.models.pretrained.mediapipe import BlazePose
@@ -91,7 +91,7 @@ def test_rows_of_the_data_are_exposed_and_no_other_row_is_lost(files: dict[str, 
     whole, there_and_back = opened(files[kind], "coco17").eval(), opened(files[kind], "body16").eval()
     assert there_and_back.lacks() == ["pelvis", "thorax", "neck", "head"]
     assert there_and_back.final.out_channels == len(BODY16)
-    images = normalise(crops)
+    images = normalize(crops)
     with torch.no_grad():
         body16 = there_and_back.logits(images)
         coco17 = whole.logits(images)
@@ -141,7 +141,7 @@ def test_a_teacher_that_is_the_student_teaches_nothing_new(files: dict[str, Path
     target = next(iter(data.train_dataloader())).target
     model.train()
     labels = model.adaptation.teach(target)
-    outputs = model.network.final(model.network.features(normalise(target.student)))
+    outputs = model.network.final(model.network.features(normalize(target.student)))
     loss = model.network.loss(outputs, labels.heatmaps, labels.weight).sum()
     loss.backward()
     assert float(loss) < 1e-6
@@ -217,7 +217,7 @@ def test_what_was_adapted_is_used_like_its_start(runs: dict[str, Path], tmp_path
     assert (model.passes, model.upright) == ((3, True) if kind == "blazepose" else (1, False))
     assert model.finds_people
     teacher = evaluated(checkpoint := read_checkpoint(path), model_info(checkpoint, 256))
-    assert torch.equal(model.heatmaps(crops), teacher(normalise(crops)).detach())
+    assert torch.equal(model.heatmaps(crops), teacher(normalize(crops)).detach())
     folder = save_folder(tmp_path / "model", model.network, model.info)
     network, info = open_folder(folder)
     assert info == model.info
@@ -251,7 +251,7 @@ def test_of_the_head_alone_nothing_before_it_changes(
     fit(model, dots, tmp_path)
     before = opened(files[kind]).eval()
     if kind == "blazepose":  # crops stay where they were
-        assert torch.equal(model.network.alignment(normalise(crops)), before.alignment(normalise(crops)))
+        assert torch.equal(model.network.alignment(normalize(crops)), before.alignment(normalize(crops)))
     else:
         assert isinstance(model.network, TopDown)
         assert_same(dict(model.network.network.backbone.state_dict()), dict(before.network.backbone.state_dict()))
@@ -282,15 +282,15 @@ def test_statistics_are_kept_and_a_line_says_so(files: dict[str, Path], dots: Pa
 def test_what_does_not_fit_is_refused_in_one_line(files: dict[str, Path], dots: Path, tmp_path: Path):
     blazepose = from_file(files["blazepose"])
     with pytest.raises(
-        InputError, match=r"data\.image_size is 32; .*tiny takes crops of 256 px: set data\.image_size: 256"
+        UserError, match=r"data\.image_size is 32; .*tiny takes crops of 256 px: set data\.image_size: 256"
     ):
         train(MeanTeacher(sgd, NetworkOptions(), blazepose), dots, tmp_path, {"image_size": 32})
     for method in (RegDA, MDAM, CGDM, CCSSL, SFHPE, UniFrame):
-        with pytest.raises(InputError, match=rf"{method.__name__} cannot start from a pretrained network"):
+        with pytest.raises(UserError, match=rf"{method.__name__} cannot start from a pretrained network"):
             method(sgd, NetworkOptions(), blazepose)
-    with pytest.raises(InputError, match=r"network\.trained is head, which is for pretrained networks"):
+    with pytest.raises(UserError, match=r"network\.trained is head, which is for pretrained networks"):
         SourceOnly(sgd, NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8], trained="head"))
-    with pytest.raises(InputError, match=r"network\.weights is pretrained and training\.init_from is"):
+    with pytest.raises(UserError, match=r"network\.weights is pretrained and training\.init_from is"):
         SourceOnly(sgd, NetworkOptions(weights="pretrained"), blazepose)
-    with pytest.raises(InputError, match="skeleton is 'hand21'; expected"):
+    with pytest.raises(UserError, match="skeleton is 'hand21'; expected"):
         open_pretrained(files["blazepose"], "hand21")

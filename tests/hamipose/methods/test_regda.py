@@ -7,15 +7,15 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
-from hamipose.errors import InputError
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
+from hamipose.errors import UserError
 from hamipose.heatmaps import encode
 from hamipose.losses import heatmap_kl
 from hamipose.methods import RegDA
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.pseudo_labels import ground_false, rectify
 from hamipose.models.log_density import Density
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 FACTORS = {"backbone": 0.1, "deconv": 0.1, "final": 1.0, "adversarial": 1.0}
@@ -28,7 +28,7 @@ def sgd(parameters):
 def data_of(dots: Path, steps: int, target: bool = True) -> DomainAdaptation:
     light, dark = (CocoKeypoints(root=str(dots / look), box="image") for look in ("light", "dark"))
     return DomainAdaptation(
-        light, [Unlabelled(dark)] if target else None, image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0
+        light, [Unlabeled(dark)] if target else None, image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0
     )
 
 
@@ -67,7 +67,7 @@ def test_the_three_minimisations_are_those_of_three_optimizers(dots: Path, tmp_p
             optimizer.param_groups[0]["lr"] = base * (1 + 1e-4 * step) ** -0.75
 
         def seen(images, slope=slope):
-            found = network.features(normalise(images))
+            found = network.features(normalize(images))
             passed = slope * found + (1 - slope) * found.detach()  # value f, gradient λ
             return network.final(found), adversarial(passed)
 
@@ -116,12 +116,12 @@ def test_pretraining_sees_the_source_alone_and_leaves_the_second_head_alone(dots
 
 
 def test_a_target_is_asked_for(dots: Path, tmp_path: Path):
-    with pytest.raises(InputError, match=r"RegDA adapts to a target, and data\.target is not given"):
+    with pytest.raises(UserError, match=r"RegDA adapts to a target, and data\.target is not given"):
         trainer_in(tmp_path).fit(RegDA(sgd, TINY), data_of(dots, steps=1, target=False))
 
 
 def test_sums_are_refused():
-    with pytest.raises(InputError, match=r"training\.reduction is sum; RegDA"):
+    with pytest.raises(UserError, match=r"training\.reduction is sum; RegDA"):
         RegDA(sgd, TINY, TrainingOptions(reduction="sum"))
 
 

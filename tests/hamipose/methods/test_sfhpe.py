@@ -11,7 +11,7 @@ from hamipose.data.sampling import Draw, TrainStream
 from hamipose.methods import SFHPE, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.sfhpe import information, marginals, profile_contrast, residual_divergence
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.types import TargetBatch
 from tests.helpers.tiny_poses import train
 
@@ -88,9 +88,9 @@ def test_the_objective_is_the_docstrings():
     batch = target_batch()
     for copy in copies:  # maps far from flat, or some terms would vanish
         nn.init.normal_(copy.final.weight)
-        copy.final.weight.data /= copy(normalise(batch.student)).std().detach()
+        copy.final.weight.data /= copy(normalize(batch.student)).std().detach()
     found = model.adapt(batch)
-    sr, between, tg = (copy(normalise(batch.student)) for copy in copies)
+    sr, between, tg = (copy(normalize(batch.student)) for copy in copies)
     fixed = between.detach()
 
     def half_mse(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -138,7 +138,7 @@ def domains_gradients(method, given: TrainBatch) -> tuple[torch.Tensor, torch.Te
     parameters = list(method.network.parameters())
     source = flat(torch.autograd.grad(method.learn(given.source).losses.sum(), parameters))
     taught, known, _ = method.adaptation.teach(given.target)
-    maps = method.network(method.network.normalise(given.target.student))
+    maps = method.network(method.network.normalize(given.target.student))
     loss = 0.5 * (known * (maps - taught).square()).sum() / len(maps)
     target = flat(torch.autograd.grad(loss, parameters))
     method.network.load_state_dict(state)

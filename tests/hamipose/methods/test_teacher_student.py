@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.methods import CCSSL, MDAM, LastCheckpoint, RegDA, UniFrame
 from hamipose.methods.ccssl import CurriculumOptions
 from hamipose.methods.mdam import MDAMOptions
@@ -84,7 +84,7 @@ class Kill(Callback):
 def run(model: Any, dots: Path, folder: Path, epochs: int, steps: int, *callbacks: Callback, **options: Any) -> Trainer:
     light, dark = (CocoKeypoints(root=str(dots / look), box="image") for look in ("light", "dark"))
     data = DomainAdaptation(
-        light, [Unlabelled(dark)], report={"dark": CocoKeypoints(str(dots / "dark"), box="image", count=4)},
+        light, [Unlabeled(dark)], report={"dark": CocoKeypoints(str(dots / "dark"), box="image", count=4)},
         image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0,
         source_views="none", student_views="hamipose",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from hamipose.geometry.affine import apply_points, augment_matrix
 from hamipose.heatmaps import encode
 from hamipose.methods import HamiPose, SourceOnly
 from hamipose.methods.options import TrainingOptions
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.types import SourceBatch, TargetBatch
 from tests.helpers.tiny_poses import TINY, sgd
 
@@ -48,7 +48,7 @@ def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
         return height[:, None, None] * encode(points, (SIZE, SIZE), sigma=sigma), height
 
     def pseudo_label(seen: torch.Tensor) -> torch.Tensor:
-        assert torch.equal(seen, normalise(images[1])), "the teacher sees its own view"
+        assert torch.equal(seen, normalize(images[1])), "the teacher sees its own view"
         return torch.stack([heatmaps(1, image)[0] for image in range(len(VIEWS))])
 
     monkeypatch.setattr(model.adaptation.teacher, "pseudo_label", pseudo_label)
@@ -75,9 +75,9 @@ def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
     assert (heights.mean(0) - heights.mean(0)[model.skeleton.mirror]).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("quantise", [False, True])
-def test_labels_are_encoded_as_the_options_say(quantise: bool):
-    model = SourceOnly(sgd, TINY, TrainingOptions(sigma=1.0, quantise=quantise))
+@pytest.mark.parametrize("quantize", [False, True])
+def test_labels_are_encoded_as_the_options_say(quantize: bool):
+    model = SourceOnly(sgd, TINY, TrainingOptions(sigma=1.0, quantize=quantize))
     points = torch.rand(2, 16, 2) * 60 + 30
     visibility = torch.randint(0, 3, (2, 16))
     images = torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)
@@ -86,8 +86,8 @@ def test_labels_are_encoded_as_the_options_say(quantise: bool):
     grid = torch.stack(torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), indexing="xy"), -1).float()
     for image in range(2):
         for k in range(16):
-            centre = (points[image, k] / 4 + 0.5).floor() if quantise else (points[image, k] + 0.5) / 4 - 0.5
-            away = grid - centre
+            center = (points[image, k] / 4 + 0.5).floor() if quantize else (points[image, k] + 0.5) / 4 - 0.5
+            away = grid - center
             expected = torch.exp(-away.square().sum(-1) / 2)
-            expected = expected * (away.abs() <= 3).all(-1) if quantise else expected
+            expected = expected * (away.abs() <= 3).all(-1) if quantize else expected
             torch.testing.assert_close(maps[image, k], expected * (visibility[image, k] > 0), atol=1e-5, rtol=0)

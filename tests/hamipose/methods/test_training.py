@@ -11,11 +11,11 @@ from lightning.pytorch.loggers import CSVLogger
 
 from hamipose.engine.optimization import parameter_groups
 from hamipose.engine.schedule import warmup_cosine
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.gating import KeypointGate, OpenGate
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from tests.helpers.tiny_poses import TINY, data_of, same_weights, sgd, train, trainer_in
 
 
@@ -67,7 +67,7 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
     model.network.train()
     buffers = {k: v.clone() for k, v in model.network.named_buffers()}
     source = model.learn(batch.source)
-    features = model.network.features(normalise(batch.target.student))
+    features = model.network.features(normalize(batch.target.student))
     heatmaps = model.network.final(features)
     taught, known, confident = model.adaptation.teach(batch.target)
     target = 0.5 * (known * (heatmaps - taught).square()).sum((0, 2, 3)) / heatmaps.numel()
@@ -145,7 +145,7 @@ def test_precisions_train_and_score(dots: Path, tmp_path: Path, precision: str):
 def test_loss_scaling_is_refused(dots: Path, tmp_path: Path):
     trainer = trainer_in(tmp_path)
     trainer.strategy.precision_plugin.precision = "16-mixed"
-    with pytest.raises(InputError, match="16-mixed"):
+    with pytest.raises(UserError, match="16-mixed"):
         trainer.fit(SourceOnly(sgd, TINY), data_of(dots))
 
 
@@ -218,5 +218,5 @@ def test_parameter_groups_by_part():
     groups = parameter_groups(network, {"backbone": 0.1, "deconv": 1.0, "final": 2.0}, sgd)
     assert [g["lr"] for g in groups] == pytest.approx([0.01, 0.1, 0.2])
     assert sum(len(g["params"]) for g in groups) == len(list(network.parameters()))
-    with pytest.raises(InputError, match="names spine; expected each part of the network: backbone, deconv, final"):
+    with pytest.raises(UserError, match="names spine; expected each part of the network: backbone, deconv, final"):
         parameter_groups(network, {"spine": 1.0}, sgd)

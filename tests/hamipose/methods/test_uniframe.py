@@ -7,15 +7,15 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabelled
-from hamipose.errors import InputError
+from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, invert
 from hamipose.heatmaps import decode, warp_heatmaps
 from hamipose.methods import UniFrame
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.pseudo_labels import rectify
 from hamipose.methods.uniframe import OcclusionOptions, StyleOptions
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.style import Encoder, StyleTransfer, make_decoder, save_decoder
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
@@ -28,7 +28,7 @@ def sgd(parameters):
 def data_of(dots: Path, **options) -> DomainAdaptation:
     light, dark = (CocoKeypoints(root=str(dots / look), box="image") for look in ("light", "dark"))
     given = {"image_size": 32, "batch_size": 4, "steps_per_epoch": 2, "num_workers": 0, **options}
-    return DomainAdaptation(light, [Unlabelled(dark)], student_views="strong", teacher_views="uniframe", **given)
+    return DomainAdaptation(light, [Unlabeled(dark)], student_views="strong", teacher_views="uniframe", **given)
 
 
 def batch_of(dots: Path, **options):
@@ -59,9 +59,9 @@ def test_the_objective_is_the_papers(dots: Path, monkeypatch: pytest.MonkeyPatch
     found = model.objective(batch)
 
     target, mirror = batch.target, model.skeleton.mirror
-    taught = model.adaptation.teacher(normalise(target.teacher))
+    taught = model.adaptation.teacher(normalize(target.teacher))
     taught, _ = warp_heatmaps(taught, invert(target.teacher_matrix), target.teacher_mirrored, mirror)
-    student = model.network(normalise(target.student))
+    student = model.network(normalize(target.student))
     student, known = warp_heatmaps(student, invert(target.student_matrix), target.student_mirrored, mirror)
     heights = sorted(float(m.max()) for image in taught for m in image)
     median = heights[len(heights) // 2 - 1]
@@ -109,7 +109,7 @@ def test_no_joint_is_sure_and_none_is_hidden(dots: Path):
 def test_a_missing_decoder_is_told_in_one_line_and_how_to_do_without(dots: Path, tmp_path: Path):
     model = UniFrame(sgd, TINY, style=StyleOptions(decoder=str(tmp_path / "none.safetensors")))
     with pytest.raises(
-        InputError, match=r"none\.safetensors, which does not exist; make it with .*style fit.*style null"
+        UserError, match=r"none\.safetensors, which does not exist; make it with .*style fit.*style null"
     ):
         trainer_in(tmp_path).fit(model, data_of(dots))
 
@@ -136,9 +136,9 @@ def test_style_transfer_changes_source_and_teacher_but_never_the_student(dots: P
 
     style = StyleOptions(decoder=str(decoder), encoder=str(vgg), to_target=0.5, to_source=0.5)
     model = Spy(sgd, TINY, style=style)
-    labelled = model.adaptation.teacher.pseudo_label
+    labeled = model.adaptation.teacher.pseudo_label
     model.adaptation.teacher.pseudo_label = lambda images: (
-        seen["teacher"].append(float(images.std((2, 3)).max()) < 1e-6) or labelled(images)
+        seen["teacher"].append(float(images.std((2, 3)).max()) < 1e-6) or labeled(images)
     )
     trainer_in(tmp_path).fit(model, data_of(dots, steps_per_epoch=16))
     assert not any(seen["student"])

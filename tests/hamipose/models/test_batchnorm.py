@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.batchnorm import Statistics, batchnorm_layers, reestimated
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -85,7 +85,7 @@ def test_reestimated_statistics_are_the_means_over_the_images_and_weights_stay()
     before = copy.deepcopy(model.state_dict())
     batches = [torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8) for count in (4, 4, 2, 1)]
     copied = reestimated(model, batches)
-    first = [model[0](normalise(batch)) for batch in batches[:3]]  # the single image left over is skipped
+    first = [model[0](normalize(batch)) for batch in batches[:3]]  # the single image left over is skipped
     weights = torch.tensor([0.4, 0.4, 0.2])
     torch.testing.assert_close(copied[1].running_mean, weights @ torch.stack([f.mean((0, 2, 3)) for f in first]))
     torch.testing.assert_close(copied[1].running_var, weights @ torch.stack([f.var((0, 2, 3)) for f in first]))
@@ -95,5 +95,5 @@ def test_reestimated_statistics_are_the_means_over_the_images_and_weights_stay()
         assert torch.equal(value, before[name]), "the network itself is left alone"
     for ours, theirs in zip(copied.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    with pytest.raises(InputError, match="no image"):
+    with pytest.raises(UserError, match="no image"):
         reestimated(model, [])

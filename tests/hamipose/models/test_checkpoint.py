@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from hamipose.data import CocoKeypoints, Video
 from hamipose.engine.checkpoints import AtomicCheckpoints, run_folder
 from hamipose.engine.nan_guard import FiniteGuard
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
@@ -62,30 +62,30 @@ def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, 
         report=None,
     )
     for training, resume in ((TrainingOptions(init_from=str(path)), None), (TrainingOptions(), path)):
-        with pytest.raises(InputError, match="finds the keypoints of body16, this model those of lsp14") as error:
+        with pytest.raises(UserError, match="finds the keypoints of body16, this model those of lsp14") as error:
             trainer_in(tmp_path).fit(
                 SourceOnly(sgd, other_skeleton, training), data, ckpt_path=resume, weights_only=True
             )
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="another model \\(HamiPose, test_resnet\\) than SourceOnly"):
+    with pytest.raises(UserError, match="another model \\(HamiPose, test_resnet\\) than SourceOnly"):
         trainer_in(tmp_path).fit(SourceOnly(sgd, TINY), data_of(dots), ckpt_path=path, weights_only=True)
     wider = NetworkOptions(backbone="test_resnet", deconv_channels=[16, 16, 16])
-    with pytest.raises(InputError, match=r"test_resnet with deconvolutions \[8, 8, 8\]"):
+    with pytest.raises(UserError, match=r"test_resnet with deconvolutions \[8, 8, 8\]"):
         trainer_in(tmp_path).fit(SourceOnly(sgd, wider, TrainingOptions(init_from=str(path))), data_of(dots))
     (tmp_path / "broken.ckpt").write_bytes(path.read_bytes()[:1000])
     for name, words in (("broken.ckpt", "is cut short, damaged"), ("none.ckpt", "does not exist")):
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(UserError, match=words):
             load(tmp_path / name)
 
 
 def test_data_of_another_skeleton_are_refused(dots: Path, tmp_path: Path):
     hands = NetworkOptions(skeleton="hand21", backbone="test_resnet", deconv_channels=[8, 8, 8])
-    with pytest.raises(InputError, match="the data have the keypoints of body16, the network those of hand21"):
+    with pytest.raises(UserError, match="the data have the keypoints of body16, the network those of hand21"):
         trainer_in(tmp_path).fit(SourceOnly(sgd, hands), data_of(dots))
 
 
 def test_adaptation_needs_a_target(dots: Path, tmp_path: Path):
-    with pytest.raises(InputError, match=r"MeanTeacher adapts to a target, and data\.target is not given"):
+    with pytest.raises(UserError, match=r"MeanTeacher adapts to a target, and data\.target is not given"):
         trainer_in(tmp_path).fit(MeanTeacher(sgd, TINY), data_of(dots, target=None))
     trainer_in(tmp_path).fit(SourceOnly(sgd, TINY), data_of(dots, target=None))
 
@@ -104,7 +104,7 @@ class Poisoned(HamiPose):
 
 
 def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Path):
-    with pytest.raises(InputError, match=r"training stopped at step 6: loss = nan.*images/.*and 5 more") as error:
+    with pytest.raises(UserError, match=r"training stopped at step 6: loss = nan.*images/.*and 5 more") as error:
         train(
             Poisoned(sgd, TINY), dots, tmp_path, max_epochs=3, callbacks=[LastCheckpoint()], enable_checkpointing=True
         )
@@ -128,7 +128,7 @@ def test_spoilt_weights_are_not_saved(dots: Path, tmp_path: Path):
                 pl_module.network.final.weight.data[0, 0] = float("nan")
 
     callbacks = [Overflow(), LastCheckpoint()]
-    with pytest.raises(InputError, match=r"step 8: final\.weight and 0 other"):
+    with pytest.raises(UserError, match=r"step 8: final\.weight and 0 other"):
         train(SourceOnly(sgd, TINY), dots, tmp_path, max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 4
@@ -151,7 +151,7 @@ def test_a_late_look_still_comes_before_a_checkpoint():
     guard = FiniteGuard()
     guard.watch(1, {"loss": torch.tensor(1.0).as_subclass(OnDevice)}, ["a"])
     guard.watch(2, {"loss": torch.tensor(float("nan")).as_subclass(OnDevice)}, ["b"])
-    with pytest.raises(InputError, match="step 2"):
+    with pytest.raises(UserError, match="step 2"):
         guard.check()
 
 
@@ -160,7 +160,7 @@ def test_a_broken_evaluation_image_costs_no_finished_epoch(dots: Path, tmp_path:
     (tmp_path / "dark" / "images" / "0003.png").write_bytes(b"broken")
     data = data_of(dots, report={"dark": CocoKeypoints(str(tmp_path / "dark"), box="image")})
     trainer = trainer_in(tmp_path, callbacks=[LastCheckpoint()], enable_checkpointing=True)
-    with pytest.raises(InputError, match=r"0003.png is not a picture"):
+    with pytest.raises(UserError, match=r"0003.png is not a picture"):
         trainer.fit(SourceOnly(sgd, TINY), data)
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
 
@@ -190,7 +190,7 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
     spread = np.ptp(np.stack([read[i].keypoints_px for i in range(16)]).reshape(-1, 2), axis=0)
     assert (spread <= 49).all()
     assert content["annotations"][0]["bbox"] == pytest.approx([0, 0, 48, 48], abs=0.02)
-    with pytest.raises(InputError, match=r"data\.predict is not given"):
+    with pytest.raises(UserError, match=r"data\.predict is not given"):
         trainer_in(tmp_path).predict(model, data_of(dots))
 
 
@@ -198,8 +198,8 @@ def test_frames_of_a_video_stay_apart(dots: Path, tmp_path: Path):
     """By the config form of predict, as by the short one."""
     path = tmp_path / "clip.avi"
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (48, 40))
-    for grey in (0, 100, 200):
-        video.write(np.full((40, 48, 3), grey, np.uint8))
+    for gray in (0, 100, 200):
+        video.write(np.full((40, 48, 3), gray, np.uint8))
     video.release()
     trainer = trainer_in(tmp_path, callbacks=[PredictionWriter()])
     trainer.predict(SourceOnly(sgd, TINY), data_of(dots, predict=Video(str(path))))
@@ -238,7 +238,7 @@ def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
         return torch.optim.AdamW(parameters, lr=1e-3)
 
     def go_on(model) -> str:
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             trainer_in(tmp_path, max_epochs=9).fit(model, data_of(dots), ckpt_path=path, weights_only=True)
         assert "\n" not in str(error.value)
         return str(error.value)
@@ -253,15 +253,15 @@ def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
 
 def test_options_that_cannot_train_are_refused_in_a_line(dots: Path, tmp_path: Path):
     for precision in ("bf16-true", "64-true"):
-        with pytest.raises(InputError, match=f"trainer.precision is {precision}, expected bf16-mixed or 32-true"):
+        with pytest.raises(UserError, match=f"trainer.precision is {precision}, expected bf16-mixed or 32-true"):
             trainer_in(tmp_path, precision=precision).fit(SourceOnly(sgd, TINY), data_of(dots))
 
     def rubbed(parameters):
         return Hamiltonian(parameters, friction=-0.1)
 
-    with pytest.raises(InputError, match=r"model\.init_args\.optimizer: Invalid friction: -0\.1"):
+    with pytest.raises(UserError, match=r"model\.init_args\.optimizer: Invalid friction: -0\.1"):
         trainer_in(tmp_path).fit(SourceOnly(rubbed, TINY), data_of(dots))
-    with pytest.raises(InputError, match="gate would never open"):
+    with pytest.raises(UserError, match="gate would never open"):
         trainer_in(tmp_path, max_epochs=-1).fit(HamiPose(sgd, TINY), data_of(dots))
     for options in ({"sigma": 0.0}, {"clip_norm": -1.0}, {"warmup_steps": -1}):
         with pytest.raises(ValueError, match=next(iter(options))):

@@ -10,7 +10,7 @@ import yaml
 from torch import nn
 
 import hamipose
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.evaluation.scores import Scores
 from hamipose.heatmaps import encode
 from hamipose.inference.export import export_onnx
@@ -21,10 +21,10 @@ from hamipose.methods.parts.multi_view import PseudoLabels
 from hamipose.models.encoding import Encoding
 from hamipose.models.model_io import ModelInfo, open_folder, save_folder
 from hamipose.skeletons import BODY16
-from hamipose.types import LabelledBatch
+from hamipose.types import LabeledBatch
 from tests.helpers.tiny_poses import TINY, data_of, sgd, train, trainer_in
 
-QUANTIZED = TrainingOptions(quantise=True)
+QUANTIZED = TrainingOptions(quantize=True)
 
 
 class Oracle(nn.Module):
@@ -32,7 +32,7 @@ class Oracle(nn.Module):
 
     def __init__(self, keypoints_px: torch.Tensor, size: int = 64):
         super().__init__()
-        self.register_buffer("maps", encode(keypoints_px, (size, size), quantise=True))
+        self.register_buffer("maps", encode(keypoints_px, (size, size), quantize=True))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.maps[: len(images)]
@@ -42,12 +42,12 @@ def points(count: int = 40) -> torch.Tensor:
     return 8 + 48 * torch.rand(count, 16, 2, generator=torch.Generator().manual_seed(0))
 
 
-def batch_of(keypoints_px: torch.Tensor) -> LabelledBatch:
+def batch_of(keypoints_px: torch.Tensor) -> LabeledBatch:
     count = len(keypoints_px)
     images = torch.zeros(count, 3, 64, 64, dtype=torch.uint8)
     matrix = torch.eye(2, 3).expand(count, 2, 3).clone()
     seen = torch.full((count, 16), 2)
-    return LabelledBatch(images, keypoints_px, seen, matrix, [f"{i}" for i in range(count)], torch.arange(count))
+    return LabeledBatch(images, keypoints_px, seen, matrix, [f"{i}" for i in range(count)], torch.arange(count))
 
 
 def test_every_decoder_of_a_quantized_network_finds_what_it_was_taught():
@@ -67,7 +67,7 @@ def test_every_decoder_of_a_quantized_network_finds_what_it_was_taught():
     method.forward = oracle.forward  # type: ignore[method-assign]
     found["predict_step"] = method.predict_step(batch, 0).keypoints_px
 
-    labels = PseudoLabels(quantise=True)
+    labels = PseudoLabels(quantize=True)
     labels.make(0, _WithParameter(oracle), [batch], views=1, doubted=0.0)
     found["pseudo labels"] = labels.of(batch.name, torch.device("cpu"))[0]
     for name, keypoints_px in found.items():
@@ -87,8 +87,8 @@ class _WithParameter(nn.Module):
 
 def test_strict_scores_undo_the_encoding_and_published_ones_compare_cells_under_both():
     truth = points()
-    maps = encode(truth, (64, 64), quantise=True)
-    scores = [Scores("x", ["student"], BODY16, 64, paper=True, encoding=Encoding(quantise=q)) for q in (False, True)]
+    maps = encode(truth, (64, 64), quantize=True)
+    scores = [Scores("x", ["student"], BODY16, 64, paper=True, encoding=Encoding(quantize=q)) for q in (False, True)]
     for score in scores:
         score.update("student", maps, truth, torch.full(truth.shape[:2], 2))
     plain, right = (score.compute() for score in scores)
@@ -101,7 +101,7 @@ def test_strict_scores_undo_the_encoding_and_published_ones_compare_cells_under_
 
 @pytest.mark.parametrize("quantized", [False, True])
 def test_it_is_kept_in_checkpoint_folder_and_onnx_file(quantized: bool, dots: Path, tmp_path: Path):
-    model = HamiPose(sgd, TINY, TrainingOptions(quantise=quantized))
+    model = HamiPose(sgd, TINY, TrainingOptions(quantize=quantized))
     trainer = train(model, dots, tmp_path, {"steps_per_epoch": 1}, limit_val_batches=0)
     trainer.save_checkpoint(tmp_path / "mine.ckpt")
     loaded = hamipose.load(tmp_path / "mine.ckpt", device="cpu")
@@ -131,12 +131,12 @@ def test_a_checkpoint_is_decoded_as_it_was_taught_whatever_the_config_says(dots:
     assert other.quantized
     assert float(tester.callback_metrics["val/student/pck@0.1"]) == scores
 
-    with pytest.raises(InputError, match=r"learned quantized targets.*give the config it was made with"):
+    with pytest.raises(UserError, match=r"learned quantized targets.*give the config it was made with"):
         trainer_in(tmp_path, max_epochs=2).fit(
             SourceOnly(sgd, TINY), data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True
         )
     started = SourceOnly(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
-    with pytest.raises(InputError, match=r"learned quantized targets.*set training.quantise to true"):
+    with pytest.raises(UserError, match=r"learned quantized targets.*set training.quantize to true"):
         trainer_in(tmp_path).fit(started, data_of(dots))
 
 
@@ -149,7 +149,7 @@ def test_checkpoints_of_earlier_versions_are_decoded_as_their_runs_config_says(s
     path.parent.mkdir()
     torch.save({"state_dict": model.state_dict(), "hyper_parameters": hparams, "image_size": 64}, path)
     if stated is not None:
-        config = {"model": {"init_args": {"training": {"quantise": stated}}}}
+        config = {"model": {"init_args": {"training": {"quantize": stated}}}}
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     assert hamipose.load(path, device="cpu").info.quantized is bool(stated)
 
@@ -157,5 +157,5 @@ def test_checkpoints_of_earlier_versions_are_decoded_as_their_runs_config_says(s
 def test_teachers_and_pseudo_labels_know_the_encoding():
     assert HamiPose(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
     assert UniFrame(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
-    assert CCSSL(sgd, TINY, QUANTIZED).labels.quantise
+    assert CCSSL(sgd, TINY, QUANTIZED).labels.quantize
     assert not HamiPose(sgd, TINY).adaptation.encoding.whole_pixels

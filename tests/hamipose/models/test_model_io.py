@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.model_io import FORMAT, ModelInfo, open_folder, save_folder
 
 
@@ -47,15 +47,15 @@ def test_there_is_nothing_else_in_the_folder(folder: Path):
 )
 def test_what_cannot_be_opened_says_why(folder: Path, options: dict[str, object], says: str):
     change(folder, **options)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(UserError, match=says):
         open_folder(folder)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "model.safetensors"])
 def test_missing_and_damaged_files_are_named(folder: Path, name: str):
     (folder / name).write_bytes((folder / name).read_bytes()[:40] + b"\x00{")
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(UserError, match=name):
         open_folder(folder)
     (folder / name).unlink()
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(UserError, match=name):
         open_folder(folder)

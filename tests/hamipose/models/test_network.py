@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.network import PoseNetwork
 
 SMALL = ["resnet10t", "mobilenetv3_small_050", "lcnet_050", "hrnet_w18_small", "vit_tiny_patch16_224"]
@@ -97,12 +97,12 @@ def test_memory_format_does_not_change_the_result():
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48)])
 def test_images_that_the_stride_does_not_divide_are_refused(size):
-    with pytest.raises(InputError, match="multiples of 32"):
+    with pytest.raises(UserError, match="multiples of 32"):
         PoseNetwork(5, "resnet10t")(torch.randn(1, 3, *size))
 
 
 def test_an_unknown_backbone_is_refused_with_similar_names():
-    with pytest.raises(InputError, match="'resnet19'"):
+    with pytest.raises(UserError, match="'resnet19'"):
         PoseNetwork(5, "resnet19")
 
 
@@ -111,5 +111,5 @@ def test_an_unknown_backbone_is_refused_with_similar_names():
     [("lcnet_050", (8, 8)), ("vit_tiny_patch16_224", (8,)), ("vit_small_patch14_dinov2", (8, 8, 8))],
 )
 def test_a_stride_that_no_deconvolutions_bridge_is_refused(backbone, channels):
-    with torch.device("meta"), pytest.raises(InputError, match="stride"):
+    with torch.device("meta"), pytest.raises(UserError, match="stride"):
         PoseNetwork(5, backbone, deconv_channels=channels)

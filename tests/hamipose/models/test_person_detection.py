@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models import blazepose_detector as blazepose
 from hamipose.models.blazepose_detector import (
     BlazePoseDetector,
-    anchor_centres,
+    anchor_centers,
     blazepose_detector,
     detection_network,
     people_of,
@@ -53,7 +53,7 @@ def test_nobody_is_an_empty_table():
 
 
 def test_a_device_that_is_none_is_told():
-    with pytest.raises(InputError, match="device is 'gpu', which cannot be used here"):
+    with pytest.raises(UserError, match="device is 'gpu', which cannot be used here"):
         TorchvisionDetector(Answers([[0.0, 0, 9, 9]], [1], [0.9]), "told", device="gpu")
 
 
@@ -90,7 +90,7 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     with pytest.raises(
-        InputError, match=r"fasterrcnn_mobilenet_v3_large_fpn cannot be fetched .*no network.*--detector"
+        UserError, match=r"fasterrcnn_mobilenet_v3_large_fpn cannot be fetched .*no network.*--detector"
     ):
         torchvision_detector("torchvision", 0.5)
     assert len(asked) == 1
@@ -101,42 +101,42 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
     [("torchvision:resnet50", "expected one of fasterrcnn"), ("nowhere.pth", "nowhere.pth does not exist")],
 )
 def test_unknown_detectors_are_told_in_one_line(given: str, says: str):
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(UserError, match=says):
         torchvision_detector(given, 0.5)
 
 
 def test_another_networks_weights_are_refused(tmp_path: Path):
     path = tmp_path / "other.pth"
     torch.save({"conv.weight": torch.zeros(3, 3)}, path)
-    with pytest.raises(InputError, match=r"no detector of torchvision.*conv\.weight"):
+    with pytest.raises(UserError, match=r"no detector of torchvision.*conv\.weight"):
         torchvision_detector(str(path), 0.5)
 
 
 # ---------------------------------------------------------------------------------------------------- MediaPipe's
 
 
-def test_anchors_are_the_centres_of_cells():
-    centres = anchor_centres()
-    assert len(centres) == 28 * 28 * 2 + 14 * 14 * 2 + 7 * 7 * 6
-    np.testing.assert_allclose(centres[0] * 224, [4, 4])
-    np.testing.assert_allclose(centres[2] * 224, [12, 4])  # the next cell of the row
-    np.testing.assert_allclose(centres[56] * 224, [4, 12])  # the next row
-    np.testing.assert_allclose(centres[-1] * 224, [208, 208])
+def test_anchors_are_the_centers_of_cells():
+    centers = anchor_centers()
+    assert len(centers) == 28 * 28 * 2 + 14 * 14 * 2 + 7 * 7 * 6
+    np.testing.assert_allclose(centers[0] * 224, [4, 4])
+    np.testing.assert_allclose(centers[2] * 224, [12, 4])  # the next cell of the row
+    np.testing.assert_allclose(centers[56] * 224, [4, 12])  # the next row
+    np.testing.assert_allclose(centers[-1] * 224, [208, 208])
 
 
 def answers(*people: tuple[int, float, tuple[float, float], float]) -> tuple[np.ndarray, np.ndarray]:
     """The network's answers: anchor, score, hips and radius of each person, in pixels of its input."""
     raw, logits = np.zeros((2254, 12), np.float32), np.full(2254, -60.0, np.float32)
     for anchor, score, hips, radius in people:
-        centre = anchor_centres()[anchor] * 224
+        center = anchor_centers()[anchor] * 224
         raw[anchor, 2:4] = 20
-        raw[anchor, 4:6] = hips - centre
+        raw[anchor, 4:6] = hips - center
         raw[anchor, 6:8] = raw[anchor, 4:6] + np.array([0.6, -0.8]) * radius
         logits[anchor] = math.log(score / (1 - score))
     return raw, logits
 
 
-def test_people_are_circles_about_the_hips_and_neighbours_count_once():
+def test_people_are_circles_about_the_hips_and_neighbors_count_once():
     given = answers((900, 0.7, (100.0, 120.0), 40.0), (901, 0.9, (102.0, 118.0), 44.0), (1800, 0.6, (30.0, 60.0), 28.0))
     people = people_of(*given, 0.5)
     hips_and_rim = [[102, 118, 102 + 0.6 * 44, 118 - 0.8 * 44], [30, 60, 30 + 0.6 * 28, 60 - 0.8 * 28]]
@@ -173,8 +173,8 @@ def test_a_circle_lands_where_its_pixels_are(height: int, width: int):
     assert network.seen.shape == (1, 3, 224, 224)
     assert seen.min() >= 0
     rows, columns = np.indices(seen.shape) + 0.5  # edges of pixels are whole numbers
-    centre = (float((columns * seen).sum() / seen.sum()), float((rows * seen).sum() / seen.sum()))
-    network.answer = torch.from_numpy(answers((900, 0.9, centre, 28.0))[0])[None], network.answer[1]
+    center = (float((columns * seen).sum() / seen.sum()), float((rows * seen).sum() / seen.sum()))
+    network.answer = torch.from_numpy(answers((900, 0.9, center, 28.0))[0])[None], network.answer[1]
     (person,) = detector(image)
     np.testing.assert_allclose(person[:2] + person[2:4] / 2, [int(spot[0]), int(spot[1])], atol=0.02 * max(image.shape))
     shown = 1.25 * person[2]  # of the picture, by a crop
@@ -206,12 +206,12 @@ def test_files_that_hold_no_detector_are_told(tmp_path: Path):
         (broken, "a text file, not a wheel"),
         (tmp_path / "no.tflite", "not exist"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(UserError, match=says):
             blazepose_detector(path, 0.5)
     for name, content in (("a", b"x"), ("landmarks", landmark_file())):
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"is not MediaPipe's pose_detection\.tflite"):
+        with pytest.raises(UserError, match=r"is not MediaPipe's pose_detection\.tflite"):
             blazepose_detector(path, 0.5)
 
 
@@ -228,7 +228,7 @@ def test_a_detector_file_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Pa
     np.testing.assert_array_equal(saved(image), found)
     assert saved.name == "saved"
     (tmp_path / "saved" / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(InputError, match="is a text file, not a PyTorch file; fetch it again"):
+    with pytest.raises(UserError, match="is a text file, not a PyTorch file; fetch it again"):
         blazepose_detector(tmp_path / "saved", 0.1)
 
 
@@ -239,4 +239,4 @@ def test_the_real_one_finds_people_in_lsp():
     pictures = sorted((Path(__file__).parents[4] / "shared/data/lsp/images").glob("im10[0-4]?.jpg"))
     detector = blazepose_detector(os.environ["HAMIPOSE_MEDIAPIPE"], 0.5)
     assert sum(len(detector(read_image(path))) > 0 for path in pictures) > 0.8 * len(pictures) > 0
-    assert blazepose.anchor_centres().shape == (2254, 2)
+    assert blazepose.anchor_centers().shape == (2254, 2)

@@ -1,17 +1,17 @@
 import torch
 from torchvision.transforms.functional import normalize
 
-from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
+from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalize
 
 
-def test_normalise_agrees_with_torchvision():
+def test_normalize_agrees_with_torchvision():
     images = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8)
     expected = normalize(images.float() / 255, IMAGENET_MEAN, IMAGENET_STD)
-    torch.testing.assert_close(normalise(images), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(normalize(images), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_normalise_keeps_the_memory_format_and_its_input():
+def test_normalize_keeps_the_memory_format_and_its_input():
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     before = images.clone()
-    assert normalise(images).is_contiguous(memory_format=torch.channels_last)
+    assert normalize(images).is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(images, before)

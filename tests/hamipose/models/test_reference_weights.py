@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.reference_weights import load_published, network_of
 
 
@@ -106,7 +106,7 @@ class Trap:
 def test_what_is_no_published_checkpoint_is_told_in_a_line(tmp_path: Path):
     def told(content: object) -> str:
         torch.save(content, tmp_path / "file.pth")
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             load_published(tmp_path / "file.pth")
         assert "\n" not in str(error.value)
         return str(error.value)
@@ -119,5 +119,5 @@ def test_what_is_no_published_checkpoint_is_told_in_a_line(tmp_path: Path):
     assert "holds objects of exec, expected tensors and plain values only; nothing in it was run" in told(
         {"model": state, "args": Trap()}
     )
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         load_published(tmp_path / "none.pth")

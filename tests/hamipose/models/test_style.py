@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.style import (
     Encoder,
     StyleTransfer,
@@ -94,7 +94,7 @@ def test_pictures_in_pictures_out():
     assert (net.restyle(content, style, 0.5) == 255).all()  # clamped, not wrapped around
     torch.nn.init.constant_(net.decoder[-1].bias, -1e3)
     assert (net.restyle(content, style, 0.5) == 0).all()
-    with pytest.raises(InputError, match="multiples of 8"):
+    with pytest.raises(UserError, match="multiples of 8"):
         net.restyle(content[..., :30], style, 0.5)
 
 
@@ -131,12 +131,12 @@ def test_files_there_and_back(tmp_path: Path):
     assert not any(p.requires_grad for p in again.parameters())
 
     torch.save({"features.0.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "short.pth")
-    with pytest.raises(InputError, match=r"lacks 5\.weight, 10\.weight, 19\.weight; expected a VGG-19"):
+    with pytest.raises(UserError, match=r"lacks 5\.weight, 10\.weight, 19\.weight; expected a VGG-19"):
         read_encoder(str(tmp_path / "short.pth"))
     save_decoder(make_decoder((4, 6, 8, 12)), tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="does not mirror the encoder"):
+    with pytest.raises(UserError, match="does not mirror the encoder"):
         load_style(str(tmp_path / "v.pth"), tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match=r"missing\.pth does not exist"):
+    with pytest.raises(UserError, match=r"missing\.pth does not exist"):
         read_encoder(str(tmp_path / "missing.pth"))
 
 

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.network import PoseNetwork
 from hamipose.models.weights import read_state_dict
 
@@ -95,7 +95,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(classifier, tmp_path, c
     else:
         state["layer2.0.bn1.weight"] = torch.zeros(3)
     torch.save(state, tmp_path / "weights.pth")
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         PoseNetwork(4, "resnet10t", str(tmp_path / "weights.pth"), HEAD)
     message = one_line(error)
     assert "weights.pth" in message
@@ -104,7 +104,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(classifier, tmp_path, c
 
 def test_weights_of_another_network_are_refused(classifier, tmp_path):
     torch.save(classifier.state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         PoseNetwork(4, "mobilenetv3_small_050", str(tmp_path / "weights.pth"), HEAD)
     assert "mobilenetv3_small_050" in one_line(error)
 
@@ -125,7 +125,7 @@ def test_files_that_are_no_state_dict_are_refused_in_one_line(classifier, tmp_pa
         path.write_bytes(path.read_bytes()[:5000])
     elif content in ("code", "number", "empty"):
         torch.save({"code": Evil(), "number": 3, "empty": {}}[content], path)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         read_state_dict(path)
     assert str(path) in one_line(error)
     assert "executed" not in capsys.readouterr().out
@@ -138,7 +138,7 @@ def test_pretrained_without_a_network_says_what_to_do(monkeypatch):
     monkeypatch.setattr("hamipose.models.weights._reach_hub", lambda name: None)
     monkeypatch.setattr(timm.models._hub, "hf_hub_download", unreachable)
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", unreachable)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         PoseNetwork(4, "resnet10t", "pretrained", HEAD)
     assert "host not found" in one_line(error)
     assert "path of a state dict" in one_line(error)
@@ -160,7 +160,7 @@ def test_the_network_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("hamipose.models.weights.get_session", Session)
-    with pytest.raises(InputError, match="no route to host"):
+    with pytest.raises(UserError, match="no route to host"):
         PoseNetwork(4, "resnet10t", "pretrained", HEAD)
     assert asked == ["head"]
     assert caplog.records == []

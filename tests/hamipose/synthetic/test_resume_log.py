@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.synthetic.resume_log import Journal
 
 
@@ -14,5 +14,5 @@ def test_a_torn_last_line_is_dropped_and_a_damaged_one_is_named(tmp_path: Path):
     path.write_text("\n".join(lines))
     assert Journal(path, "people", settings).records() == [{"id": 1}, {"id": 2}]
     path.write_text("\n".join([lines[0], '{"id', lines[2], ""]))
-    with pytest.raises(InputError, match=r"is damaged in line 2 .*delete it"):
+    with pytest.raises(UserError, match=r"is damaged in line 2 .*delete it"):
         Journal(path, "people", settings).records()

@@ -15,7 +15,7 @@ def test_a_joint_is_drawn_where_it_is_and_the_image_is_left_alone():
     assert not image.any()
 
 
-def test_left_and_right_have_their_colours():
+def test_left_and_right_have_their_colors():
     points = np.full((14, 2), np.nan, np.float32)
     points[LSP14.index("left_wrist")], points[LSP14.index("right_wrist")] = (20, 20), (60, 20)
     drawn = draw_keypoints(np.zeros((40, 80, 3), np.uint8), points, LSP14)

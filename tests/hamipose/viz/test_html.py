@@ -39,11 +39,11 @@ def test_curves_are_a_picture():
     assert image.shape[1] > 2 * image.shape[0]
 
 
-def test_a_name_has_one_colour_in_all_panels():
+def test_a_name_has_one_color_in_all_panels():
     line = ([0, 1], [1.0, 0.1])
     png = curves({"loss": {"sgd": line, "adam": line}, "conflict": {"adam": line}})
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     right = image[:, image.shape[1] // 2 :].reshape(-1, 3)
-    blue, orange = ((right == colour).all(1).any() for colour in ((0xB4, 0x77, 0x1F), (0x0E, 0x7F, 0xFF)))  # BGR
+    blue, orange = ((right == color).all(1).any() for color in ((0xB4, 0x77, 0x1F), (0x0E, 0x7F, 0xFF)))  # BGR
     assert orange
     assert not blue

@@ -12,7 +12,7 @@ import torch
 from roma import random_rotmat
 from scipy.sparse import csc_matrix
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.body import load_body, mean_parameters
 from meshtto.body.arrays import read_arrays
 from meshtto.cli import main
@@ -149,14 +149,14 @@ def test_load_body_finds_genders_beside_each_other(tmp_path: Path, files: dict[s
     path = str(tmp_path / "smpl_neutral.st")
     assert load_body(path).gender == "neutral"
     assert load_body(path, "male").gender == "male"
-    with pytest.raises(InputError, match=r"expected it in smpl_female\.st beside it"):
+    with pytest.raises(UserError, match=r"expected it in smpl_female\.st beside it"):
         load_body(path, "female")
-    with pytest.raises(InputError, match="gender is 'other'"):
+    with pytest.raises(UserError, match="gender is 'other'"):
         load_body(path, "other")
-    with pytest.raises(InputError, match=r"nowhere\.st does not exist; convert yours"):
+    with pytest.raises(UserError, match=r"nowhere\.st does not exist; convert yours"):
         load_body(str(tmp_path / "nowhere.st"))
     (tmp_path / "text.st").write_text("hello")
-    with pytest.raises(InputError, match=r"text\.st is a text file, not a safetensors file; convert yours"):
+    with pytest.raises(UserError, match=r"text\.st is a text file, not a safetensors file; convert yours"):
         load_body(str(tmp_path / "text.st"))
 
 

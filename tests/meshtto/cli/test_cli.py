@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from hamipose.config.inherit import expand, lineage, merged
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.cli import HELP, main
 from meshtto.data.datasets.h36m import _SUBJECTS
 from meshtto.experiments.rows import PAPER
@@ -159,9 +159,9 @@ def test_released_code_config_matches_the_code(tmp_path: Path):
     state = to_published(cliff.state_dict(), "encoder.")
     torch.save({"model": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "cliff.pt")
     config, init = CONFIGS / "released_code.yaml", "--model.init_args"
-    with pytest.raises(InputError, match=r"weights data/published/pose_resnet\.pth does not exist"):
+    with pytest.raises(UserError, match=r"weights data/published/pose_resnet\.pth does not exist"):
         build(config)
-    with pytest.raises(InputError, match=r"data/published/res50-PA45\.7_MJE72\.0_MVE85\.3_3dpw\.pt does not exist"):
+    with pytest.raises(UserError, match=r"data/published/res50-PA45\.7_MJE72\.0_MVE85\.3_3dpw\.pt does not exist"):
         build(config, f"{init}.regressor.weights", str(tmp_path / "pose.pth"))
     cli = build(
         config,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from roma import random_rotmat
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points
 from meshtto.body import Body, load_body
 from meshtto.data.augmentation import Augmentation, Draw, mirror_rotations, scale_channels
@@ -159,7 +159,7 @@ def test_augmentation_draws_stay_in_range():
     channels = np.stack([d.channels for d in drawn])
     assert 0.6 <= channels.min() < 0.62
     assert 1.38 < channels.max() <= 1.4
-    with pytest.raises(InputError, match=r"mirror of augmentation is 2\.0"):
+    with pytest.raises(UserError, match=r"mirror of augmentation is 2\.0"):
         Augmentation(mirror=2.0)
 
 
@@ -193,16 +193,16 @@ def test_read_occluders_rejects_code(tmp_path, capsys):
     evil = np.empty(1, object)
     evil[0] = _Bomb()
     np.save(tmp_path / "evil.npy", evil)
-    with pytest.raises(InputError, match=r"asks for '(builtins|__builtin__)\.print'"):
+    with pytest.raises(UserError, match=r"asks for '(builtins|__builtin__)\.print'"):
         read_occluders(str(tmp_path / "evil.npy"))
     assert "code was run" not in capsys.readouterr().out
     (tmp_path / "text.npy").write_text("hello")
-    with pytest.raises(InputError, match=r"is a text file, not a NumPy array \(\.npy\)"):
+    with pytest.raises(UserError, match=r"is a text file, not a NumPy array \(\.npy\)"):
         read_occluders(str(tmp_path / "text.npy"))
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         read_occluders(str(tmp_path / "none.npy"))
     np.save(tmp_path / "flat.npy", np.zeros((2, 5)))
-    with pytest.raises(InputError, match="expected images"):
+    with pytest.raises(UserError, match="expected images"):
         read_occluders(str(tmp_path / "flat.npy"))
 
 

@@ -11,7 +11,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from hamipose.engine.optimization import total_steps
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.image_file import read_image
 from meshtto.data import MeshData
 from meshtto.data.base import MeshDataset, unknown_mesh
@@ -124,7 +124,7 @@ def test_mixture_keeps_shares_and_covers_all_people(tmp_path: Path):
     never = Mixture([first, second], [1.0, 0.0], seed=0)
     assert all(never.read(n)[1] is first for n in range(100))
     for shares in ([1.0], [1.0, -1.0], [0.0, 0.0]):
-        with pytest.raises(InputError, match=r"data\.shares is .* for 2 data sets"):
+        with pytest.raises(UserError, match=r"data\.shares is .* for 2 data sets"):
             Mixture([first, second], shares, seed=0)
 
 
@@ -234,13 +234,13 @@ def test_mesh_data_rejects_invalid_options(tmp_path: Path):
         ({"height": 0}, r"data\.height is 0"),
         ({"steps_per_epoch": 0}, r"data\.steps_per_epoch is 0"),
     ):
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(UserError, match=message):
             module(tmp_path, **wrong)
     empty = MeshData()
-    with pytest.raises(InputError, match=r"data\.train is empty"):
+    with pytest.raises(UserError, match=r"data\.train is empty"):
         empty.prepare_data()
     nobody = MeshData(train=[Few(tmp_path, 0)])
-    with pytest.raises(InputError, match="data set Few is empty"):
+    with pytest.raises(UserError, match="data set Few is empty"):
         nobody.setup("fit")
 
 
@@ -264,7 +264,7 @@ def test_mesh_data_rejects_labels_of_another_body(tmp_path: Path):
         lightning_module = type("Module", (), {"body": type("Body", (), {"name": "builtin"})})
 
     data.trainer = Trainer()  # type: ignore[assignment]
-    with pytest.raises(InputError, match="labels of Labeled belong to the body SMPL, the run's body is builtin"):
+    with pytest.raises(UserError, match="labels of Labeled belong to the body SMPL, the run's body is builtin"):
         data.setup("fit")
     Trainer.lightning_module.body.name = "SMPL"
     data.setup("fit")

@@ -29,10 +29,10 @@ def test_show_writes_a_row_per_person(tmp_path: Path, capsys):
     assert capsys.readouterr().out.strip() == str(out)
     sheet = cv2.imread(str(out))
     assert sheet.shape == (2 * 64 + 4, 5 * 48 + 4 * 4, 3)
-    orange, grey = np.array([0, 159, 230]), np.array([90, 90, 90])  # OpenCV's order of colors
+    orange, gray = np.array([0, 159, 230]), np.array([90, 90, 90])  # OpenCV's order of colors
     first = sheet[20:64, :48].reshape(-1, 3).astype(int)
     assert (np.abs(first - orange).max(1) < 40).any()  # a left limb
-    assert (np.abs(first - grey).max(1) < 5).any()
+    assert (np.abs(first - gray).max(1) < 5).any()
 
 
 def test_check_reports_present_and_missing_files(tmp_path: Path, capsys):

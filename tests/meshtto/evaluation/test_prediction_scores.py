@@ -7,7 +7,7 @@ import pytest
 import roma
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.body import load_body
 from meshtto.data.base import MeshDataset
 from meshtto.data.sampling import collate, crop_sample
@@ -113,7 +113,7 @@ def test_read_predictions_sorts_rows_by_index(labeled: Labeled, tmp_path: Path):
     ],
 )
 def test_read_predictions_rejects_invalid_files(labeled: Labeled, tmp_path: Path, arrays: dict, message: str):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(UserError, match=message):
         scores(labeled, tmp_path / "a.npz", **arrays)
 
 
@@ -121,7 +121,7 @@ def test_evaluate_rejects_labels_of_another_body(labeled: Labeled, tmp_path: Pat
     """Their coefficients would be those of some other person, and the figures plausible."""
     monkeypatch.setattr(Labeled, "labels_of", "SMPL")
     np.savez(tmp_path / "a.npz", joints_m=np.zeros((COUNT, 14, 3)))
-    with pytest.raises(InputError, match="labels of Labeled belong to the body SMPL, --body builtin is builtin"):
+    with pytest.raises(UserError, match="labels of Labeled belong to the body SMPL, --body builtin is builtin"):
         evaluate(read_predictions(tmp_path / "a.npz", labeled), labeled)
 
 
@@ -175,7 +175,7 @@ def test_evaluate_protocol_marks_unknown_sources(labeled: Labeled, tmp_path: Pat
 
 def test_read_predictions_rejects_pickles(labeled: Labeled, tmp_path: Path):
     np.savez(tmp_path / "a.npz", joints_m=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="holds Python objects, not plain arrays"):
+    with pytest.raises(UserError, match="holds Python objects, not plain arrays"):
         read_predictions(tmp_path / "a.npz", labeled)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from hamipose.engine.budget import Budget
 from hamipose.engine.time_estimate import dry_run, pending
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.cli import main as meshtto
 from meshtto.cli.experiments import main
 from meshtto.experiments import runs as composing
@@ -70,15 +70,15 @@ def test_compose_rejects_unknown_rows(tmp_path: Path):
         "dual",
         "eft_head",
     ]
-    with pytest.raises(InputError, match="no row is called duel; expected some of Regression, 2D alone; Meta"):
+    with pytest.raises(UserError, match="no row is called duel; expected some of Regression, 2D alone; Meta"):
         small(tmp_path, only=["duel"])
-    with pytest.raises(InputError, match="steps is 6, expected a multiple of its 4 epochs"):
+    with pytest.raises(UserError, match="steps is 6, expected a multiple of its 4 epochs"):
         Budget(10, 6)
 
 
 def test_paper_scale_reports_missing_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"data/smpl/smpl_neutral.safetensors.*data/3dpw.*give --data DIR"):
+    with pytest.raises(UserError, match=r"data/smpl/smpl_neutral.safetensors.*data/3dpw.*give --data DIR"):
         main(["--scale", "paper"])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Dual
 from meshtto.methods.checkpoint import load
@@ -57,5 +57,5 @@ def test_resume_rejects_other_networks():
     found = checkpoint_of(dual(3, other(2)))
     dual(3, other(2)).on_load_checkpoint(found)
     for method in (dual(3), dual(2, other(2)), dual(3, other(2, "resnet10t"))):
-        with pytest.raises(InputError, match=r"of another model \(Dual, .*'iterations': 2"):
+        with pytest.raises(UserError, match=r"of another model \(Dual, .*'iterations': 2"):
             method.on_load_checkpoint(found)

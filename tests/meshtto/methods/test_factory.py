@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.methods import Dual, Regression
 from meshtto.methods.checkpoint import load_networks
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, TrainingOptions
@@ -99,14 +99,14 @@ def test_auxiliary_options_take_precedence_over_init_from(published, both, start
 
 def test_networks_with_two_initializations_are_rejected(published, both, regression):
     file, checkpoint = str(published[0]), str(both[0])
-    with pytest.raises(InputError, match=r"auxiliary starts from published \(.*\), init_from \(.*expected one of them"):
+    with pytest.raises(UserError, match=r"auxiliary starts from published \(.*\), init_from \(.*expected one of them"):
         dual(0, AuxiliaryOptions(published=file, init_from=checkpoint))
-    with pytest.raises(InputError, match=r"auxiliary starts from weights \(pretrained\), published"):
+    with pytest.raises(UserError, match=r"auxiliary starts from weights \(pretrained\), published"):
         dual(0, AuxiliaryOptions(weights="pretrained", published=file))
-    with pytest.raises(InputError, match=r"regressor starts from weights \(pretrained\) and published"):
+    with pytest.raises(UserError, match=r"regressor starts from weights \(pretrained\) and published"):
         dual(0, published=file, weights="pretrained")
     method = dual(0, published=file, init_from=regression[0])
-    with pytest.raises(InputError, match=r"training\.init_from \(.*\) and regressor\.published"):
+    with pytest.raises(UserError, match=r"training\.init_from \(.*\) and regressor\.published"):
         load_networks(method)
 
 
@@ -122,5 +122,5 @@ def test_auxiliary_options_default_to_the_regressor(published):
 @pytest.mark.parametrize(("name", "value"), [("kind", "hmr"), ("body", "other.safetensors")])
 def test_auxiliary_of_another_kind_or_body_is_rejected(name: str, value: str):
     options: dict[str, Any] = {name: value}
-    with pytest.raises(InputError, match=rf"auxiliary\.{name} is {value} and regressor\.{name} is"):
+    with pytest.raises(UserError, match=rf"auxiliary\.{name} is {value} and regressor\.{name} is"):
         dual(0, AuxiliaryOptions(**options))

@@ -10,7 +10,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser
 
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import OPENPOSE25
 from meshtto.methods import Dual
@@ -66,14 +66,14 @@ def plain_terms(made: BodyPrediction, batch: MeshBatch, pseudo: BodyPrediction) 
     squares = ((made.keypoints_px - batch.evidence_px) / half).square()
     keypoints = (confidence[..., None] * squares).mean()
 
-    def centred(joints: torch.Tensor) -> torch.Tensor:
+    def centered(joints: torch.Tensor) -> torch.Tensor:
         truth = joints[:, len(OPENPOSE25) :]
         return truth - truth[:, [2, 3]].mean(1, keepdim=True)
 
     full = (
         0.5 * (made.vertices_m - pseudo.vertices_m).abs().mean()
         + 5 * keypoints
-        + 5 * (centred(made.joints_m) - centred(pseudo.joints_m)).square().mean()
+        + 5 * (centered(made.joints_m) - centered(pseudo.joints_m)).square().mean()
         + (made.rotations - pseudo.rotations).square().mean()
         + 0.001 * (made.shape - pseudo.shape).square().mean()
         + torch.exp(-10 * made.camera[:, 0]).square().mean()
@@ -84,7 +84,7 @@ def plain_terms(made: BodyPrediction, batch: MeshBatch, pseudo: BodyPrediction) 
 def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[BodyPrediction, int]:
     """One step of the head down the full loss, then Adam on everything down L_2D until it rests; how many steps."""
     network, pseudo = copy.deepcopy(method.regressor), detach_prediction(method.pseudo(batch))
-    images, box, size = normalise(batch.image), crop_box(batch), crop_size(batch)
+    images, box, size = normalize(batch.image), crop_box(batch), crop_size(batch)
 
     def predict() -> BodyPrediction:
         return method.complete(network(images, network.box_features(box)), box, size)

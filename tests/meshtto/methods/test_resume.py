@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from tests.helpers.tiny_runs import assert_same, last
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,6 @@ def test_resume_rejects_changed_options(tiny, tmp_path: Path):
         ({"steps": 5}, "steps_per_epoch .* is 5, but the run in the checkpoint has 4"),
         ({"init_from": checkpoint}, "training.init_from is .*began with null"),
     ):
-        with pytest.raises(InputError, match=words) as error:
+        with pytest.raises(UserError, match=words) as error:
             tiny.fit(**options, resume=checkpoint, **changed)
         assert "\n" not in str(error.value)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import JOINTS49
 from meshtto.methods.checkpoint import load, load_networks
@@ -162,9 +162,9 @@ def test_run_writes_curves_with_protocol(tiny, tmp_path: Path):
     load_networks(meta)
     torch.testing.assert_close(meta.eval()(batch).vertices_m, loaded(batch).vertices_m)
     other = tiny.model({"method": "Dual", "kind": "hmr", "init_from": str(tmp_path / "checkpoints" / "last.ckpt")})
-    with pytest.raises(InputError, match="does not match the regressor"):
+    with pytest.raises(UserError, match="does not match the regressor"):
         load_networks(other)
-    with pytest.raises(InputError, match="of another model"):
+    with pytest.raises(UserError, match="of another model"):
         other.on_load_checkpoint(torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True))
 
 
@@ -241,13 +241,13 @@ def test_bfloat16_training_adapts_in_single_precision(tiny):
 
 def test_check_phases_rejects_invalid_phases(tiny):
     phases = [Phase(1, SGD(1e-3), scope="all"), Phase(1, SGD(1e-3))]
-    with pytest.raises(InputError, match='scope "head" follows'):
+    with pytest.raises(UserError, match='scope "head" follows'):
         tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases)})
     phases = [Phase(1, SGD(1e-3)), Phase(1, SGD(1e-3), inner="shared")]
-    with pytest.raises(InputError, match='inner "shared" follows one of inner "image"'):
+    with pytest.raises(UserError, match='inner "shared" follows one of inner "image"'):
         tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases)})
     tiny.model({"method": "Dual", "test_time": TestTimeOptions(phases[::-1])})
-    with pytest.raises(InputError, match="'left_elbo'"):
+    with pytest.raises(UserError, match="'left_elbo'"):
         tiny.model({"method": "Dual", "test_time": TestTimeOptions(ignored_joints=["left_elbo"])})
 
 
@@ -257,7 +257,7 @@ def test_setup_rejects_unsupported_precisions(tiny, precision: str):
     method._trainer = Trainer(accelerator="cpu", precision="32-true", logger=False)
     method.setup("fit")
     method._trainer = type("T", (), {"precision": precision})()
-    with pytest.raises(InputError, match=f"trainer.precision is {precision}; expected 32-true or bf16-mixed"):
+    with pytest.raises(UserError, match=f"trainer.precision is {precision}; expected 32-true or bf16-mixed"):
         method.setup("fit")
 
 

@@ -11,7 +11,7 @@ import trimesh
 from PIL import Image
 
 from hamipose.data.datasets.footage.video import Video
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.video_writer import VideoFile
 from meshtto.body import load_body
 from meshtto.cli import main
@@ -185,7 +185,7 @@ def test_full_disk_does_not_lose_arrays(tmp_path: Path, monkeypatch: pytest.Monk
         with VideoFiles(files, "clip.mp4", 10.0) as writer:
             writer.add(Frame(np.zeros((48, 64, 3), np.uint8), "clip.mp4#7", 7), [person])
 
-    with pytest.raises(InputError, match=r"clip-overlay\.mp4 cannot be written \(No space left on device\)"):
+    with pytest.raises(UserError, match=r"clip-overlay\.mp4 cannot be written \(No space left on device\)"):
         recover()
     assert np.load(tmp_path / "clip.npz")["frame"].tolist() == [7]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.json", "clip.npz"]
@@ -213,7 +213,7 @@ def test_open_frames_rejects_overwriting_names(tmp_path: Path):
     for name in ("a.png", "sub/a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(InputError, match=r"a\.png and .*a\.jpg would be written to files of the same name"):
+    with pytest.raises(UserError, match=r"a\.png and .*a\.jpg would be written to files of the same name"):
         open_frames(str(tmp_path))
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
 from meshtto.predict.model import phases_of
@@ -33,5 +33,5 @@ def test_phases_of_supports_repeated_phases():
 
 def test_phases_of_skips_empty_phases():
     assert phases_of(method_of(HEAD, Phase(0)), 3) == [Phase(3, HEAD.rule)]
-    with pytest.raises(InputError, match="has no adaptation phases"):
+    with pytest.raises(UserError, match="has no adaptation phases"):
         phases_of(method_of(Phase(0)), 3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import trimesh
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import COCO17
 from meshtto.camera import project
 from meshtto.cli.predict import main
@@ -91,7 +91,7 @@ def test_keypoint_file_reads_openpose(tmp_path: Path):
 )
 def test_keypoint_file_rejects_invalid_files(content: str, message: str, tmp_path: Path):
     (tmp_path / "k.json").write_text(content)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(UserError, match=message):
         KeypointFile(tmp_path / "k.json")
 
 
@@ -158,7 +158,7 @@ def test_predict_writes_files_of_images(checkpoint: Path, tmp_path: Path, capsys
     assert "without adaptation" in capsys.readouterr().err
     assert json.loads((tmp_path / "plain" / "a-0.json").read_text())["steps"] == 0
     far = rows() + np.array([500, 0, 0])
-    with pytest.raises(InputError, match="outside the image of 120 × 100 px"):
+    with pytest.raises(UserError, match="outside the image of 120 × 100 px"):
         main([*words, "--keypoints", str(coco(tmp_path / "far.json", [("a.png", far)]))])
     wild = torch.load(checkpoint, weights_only=True)
     wild["hyper_parameters"]["test_time"]["phases"][0]["rule"]["lr"] = 1e9
@@ -172,7 +172,7 @@ def test_predict_writes_files_of_images(checkpoint: Path, tmp_path: Path, capsys
     main([*words, "--keypoints", str(keypoints), "--steps", "0", "--out", str(tmp_path / "own")])
     own, given_up = (np.load(folder / "a-0.npz")["pose"] for folder in (tmp_path / "own", out))
     np.testing.assert_allclose(own, given_up, atol=1e-5)
-    with pytest.raises(InputError, match="no person was recovered"):
+    with pytest.raises(UserError, match="no person was recovered"):
         main([*words, "--keypoints", str(coco(tmp_path / "other.json", [("b.png", rows())]))])
 
 

@@ -5,7 +5,7 @@ import roma
 import torch
 from torch import Tensor, nn
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.camera import Box, box_feature
 from meshtto.regressors import CLIFF, HMR, IterativeHead, load_published, rotations_from_6d
 from meshtto.regressors.published import from_published, to_published
@@ -106,18 +106,18 @@ def test_load_published_reads_both_layouts(kind: type, encoder: str, tmp_path: P
 
 def test_load_published_rejects_the_other_regressor(tmp_path: Path):
     torch.save(to_published(small(CLIFF).state_dict(), "encoder."), tmp_path / "cliff.pt")
-    with pytest.raises(InputError, match="reads 256 numbers, this HMR reads 253"):
+    with pytest.raises(UserError, match="reads 256 numbers, this HMR reads 253"):
         load_published(small(HMR), tmp_path / "cliff.pt")
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "odd.pt")
-    with pytest.raises(InputError, match=r"has no fc1\.weight"):
+    with pytest.raises(UserError, match=r"has no fc1\.weight"):
         load_published(small(HMR), tmp_path / "odd.pt")
     state = to_published(small(HMR).state_dict(), "")
     state.pop("fc2.bias")
     torch.save(state, tmp_path / "less.pt")
-    with pytest.raises(InputError, match=r"lacks head\.fc2\.bias"):
+    with pytest.raises(UserError, match=r"lacks head\.fc2\.bias"):
         load_published(small(HMR), tmp_path / "less.pt")
 
 
 def test_regressor_rejects_unknown_backbones():
-    with pytest.raises(InputError, match="resnet51"):
+    with pytest.raises(UserError, match="resnet51"):
         HMR(MEAN, backbone="resnet51")

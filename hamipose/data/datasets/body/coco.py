@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.base import KeypointDataset, named_skeleton
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
 from hamipose.io.coco import CocoFile, CocoPerson, read_coco
 from hamipose.io.coco_records import CocoCategory
@@ -59,17 +59,17 @@ def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _A
     """Return the file's people in the skeleton's order.
 
     Raises:
-        InputError: the file cannot be used, or has no labeled person.
+        UserError: the file cannot be used, or has no labeled person.
     """
     file = read_coco(path)
     if file.images is None:
-        raise InputError(
+        raise UserError(
             f"annotation file {path} is a list of results, which names no pictures; expected COCO keypoints"
         )
     people = file.people_with_keypoints(skeleton.keypoints, boxes=with_boxes)
     if not people:
         reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
-        raise InputError(
+        raise UserError(
             f"annotation file {path} has {len(file)} annotations, none with a labeled keypoint of {skeleton.name}"
             f"{reasons}; expected keypoints with a third number above 0"
         )
@@ -140,7 +140,7 @@ class CocoKeypoints(KeypointDataset):
         cache: bool = False,
     ):
         if box not in ("image", "person"):
-            raise InputError(f"box is {box!r}, expected 'image' or 'person'")
+            raise UserError(f"box is {box!r}, expected 'image' or 'person'")
         self.root = Path(root)
         self.annotations = self.root / annotations
         self.images = self.root / images
@@ -159,7 +159,7 @@ class CocoKeypoints(KeypointDataset):
             self._table = _table(self.annotations, self.images, self.skeleton, self.box == "person")
             self._table.omissions.warn()
             if len(self) == 0:
-                raise InputError(
+                raise UserError(
                     f"{self.annotations} has {len(self._table.files)} labeled people, none from number {self.start} on"
                 )
         return self._table
@@ -226,7 +226,7 @@ class CocoKeypoints(KeypointDataset):
         height, width = image.shape[:2]
         shown = width * reduction, height * reduction  # up to a block of `reduction` pixels at the edges
         if stated and max(abs(shown[0] - stated[0]), abs(shown[1] - stated[1])) >= reduction:
-            raise InputError(
+            raise UserError(
                 f"image {path} has {shown[0]} × {shown[1]} px, but {self.annotations} states "
                 f"{stated[0]} × {stated[1]} px; give the pictures that were annotated"
             )

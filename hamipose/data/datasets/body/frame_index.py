@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 
 __all__ = ["Clip", "FrameIndex", "row_type"]
@@ -71,14 +71,14 @@ class FrameIndex:
         """Write the table, clip by clip; a clip without usable frames leaves no trace.
 
         Raises:
-            InputError: the folder cannot be written, or there is no frame at all.
+            UserError: the folder cannot be written, or there is no frame at all.
         """
         unfinished = self.folder.with_name(self.folder.name + ".part")
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
         except OSError as error:
-            raise InputError(
+            raise UserError(
                 f"index {self.folder} cannot be written ({error.strerror}); give another folder as `index`"
             ) from None
         count = number = 0
@@ -93,7 +93,7 @@ class FrameIndex:
                 names.write(clip.path + "\n")
                 count, number = count + len(rows), number + 1
         if not count:
-            raise InputError(f"index {self.folder} would be empty: none of the clips has a usable frame")
+            raise UserError(f"index {self.folder} would be empty: none of the clips has a usable frame")
         with open(unfinished / "rows.npy", "wb") as table, open(unfinished / "rows.raw", "rb") as raw:
             header = {"descr": np.lib.format.dtype_to_descr(self.type), "fortran_order": False, "shape": (count,)}
             np.lib.format.write_array_header_2_0(table, header)
@@ -109,12 +109,12 @@ class FrameIndex:
         """The records, mapped on first use."""
         if self._rows is None:
             if not self.exists():
-                raise InputError(f"index {self.folder} is missing or of another make; call prepare() to make it")
+                raise UserError(f"index {self.folder} is missing or of another make; call prepare() to make it")
             try:
                 self._rows = np.load(self.folder / "rows.npy", mmap_mode="r")
             except (OSError, ValueError, EOFError):
                 told = explain(self.folder / "rows.npy", "a NumPy array (.npy)")
-                raise InputError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
+                raise UserError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
         return self._rows
 
     def clip(self, number: int) -> str:

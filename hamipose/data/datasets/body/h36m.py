@@ -12,7 +12,7 @@ import numpy as np
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.datasets.body.h36m_joints import H36M17, body16_from_h36m, project
 from hamipose.data.splits import drawn_again, named_protocol
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box, published_crop, published_labels
 from hamipose.io.file_type import reason
 from hamipose.io.image_file import UnreadableImage
@@ -30,10 +30,10 @@ def frame_step(split: str, protocol: str, every: int | None) -> int:
     """Every how many frames one is used: as given, or 5; 64 where "strict" tests, as in most papers on this set.
 
     Raises:
-        InputError: less than 1.
+        UserError: less than 1.
     """
     if every is not None and every < 1:
-        raise InputError(f"every of Human3.6M is {every}, expected at least 1")
+        raise UserError(f"every of Human3.6M is {every}, expected at least 1")
     return every or (64 if split == "test" and protocol == "strict" else 5)
 
 
@@ -70,7 +70,7 @@ def _read_subject(annotations: Path, subject: int, every: int, protocol: str) ->
     """The people of one subject.
 
     Raises:
-        InputError: a file cannot be read or has another form.
+        UserError: a file cannot be read or has another form.
     """
     paths = {kind: annotations / f"Human36M_subject{subject}_{kind}.json" for kind in ("camera", "data", "joint_3d")}
     cameras, data, poses = (read_json(path, _EXPECTED) for path in paths.values())
@@ -82,10 +82,10 @@ def _read_subject(annotations: Path, subject: int, every: int, protocol: str) ->
         where = paths["joint_3d"]
         picked = [poses[str(i["action_idx"])][str(i["subaction_idx"])][str(i["frame_idx"])] for i in images]
         if not picked:
-            raise InputError(f"{paths['data']} lists no image; expected {_EXPECTED}")
+            raise UserError(f"{paths['data']} lists no image; expected {_EXPECTED}")
         world = np.array(picked, np.float64)
         if world.shape[1:] != (len(H36M17), 3):
-            raise InputError(f"joints in {where} have shape {world.shape[1:]}, expected 17 x 3")
+            raise UserError(f"joints in {where} have shape {world.shape[1:]}, expected 17 x 3")
         joints, where = body16_from_h36m(world), paths["camera"]
         used = [str(i["cam_idx"]) for i in images]
         keypoints = np.zeros((len(images), len(BODY16), 2), np.float32)
@@ -101,12 +101,12 @@ def _read_subject(annotations: Path, subject: int, every: int, protocol: str) ->
             sizes=np.array([[i["width"], i["height"]] for i in images], np.int32),
             boxes_px=np.array([boxes.get(i["id"], nothing) for i in images], np.float32),
         )
-    except InputError:
+    except UserError:
         raise
     except KeyError as error:
-        raise InputError(f"annotation file {where} lacks {error}; expected {_EXPECTED}") from None
+        raise UserError(f"annotation file {where} lacks {error}; expected {_EXPECTED}") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"annotation file {where} has another form ({reason(error)}); expected {_EXPECTED}") from None
+        raise UserError(f"annotation file {where} has another form ({reason(error)}); expected {_EXPECTED}") from None
 
 
 class Human36M(KeypointDataset):
@@ -134,9 +134,9 @@ class Human36M(KeypointDataset):
         cache: bool = False,
     ):
         if split not in SUBJECTS:
-            raise InputError(f"split of Human36M is {split!r}, expected one of {', '.join(SUBJECTS)}")
+            raise UserError(f"split of Human36M is {split!r}, expected one of {', '.join(SUBJECTS)}")
         if padding <= 0:
-            raise InputError(f"padding of Human36M is {padding}, expected a factor above 0, such as 1.25")
+            raise UserError(f"padding of Human36M is {padding}, expected a factor above 0, such as 1.25")
         self.root = Path(root)
         self.split = split
         self.skeleton = named_skeleton(skeleton)
@@ -155,7 +155,7 @@ class Human36M(KeypointDataset):
             whole = _People(*(np.concatenate(column) for column in zip(*read, strict=True)))
             if self.protocol == "strict" and np.isnan(whole.boxes_px).any():
                 missing = bytes(whole.files[np.isnan(whole.boxes_px).any(-1).argmax()]).decode()
-                raise InputError(
+                raise UserError(
                     f"{self.root / 'annotations'} has no bbox for image {missing}; expected annotations with boxes, or "
                     "give protocol: paper, which crops by the true keypoints"
                 )
@@ -170,7 +170,7 @@ class Human36M(KeypointDataset):
 
     def prepare(self) -> None:
         if not self._path(0).is_file():
-            raise InputError(f"image {self._path(0)} does not exist; expected {_EXPECTED}")
+            raise UserError(f"image {self._path(0)} does not exist; expected {_EXPECTED}")
 
     def __len__(self) -> int:
         return len(self.people.files)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.file_type import explain, reason
 
 __all__ = ["read_pose"]
@@ -19,12 +19,12 @@ def read_pose(path: Path, axes: int) -> Float[np.ndarray, "frame 32 axes"]:
         axes: 2 or 3 numbers a joint.
 
     Raises:
-        InputError: cdflib is not installed; the file cannot be read, lacks ``Pose``, or has another form.
+        UserError: cdflib is not installed; the file cannot be read, lacks ``Pose``, or has another form.
     """
     try:
         import cdflib
     except ImportError:
-        raise InputError(
+        raise UserError(
             "cdflib is not installed; Human3.6M's own files need it: pip install 'hamipose[h36m]'"
         ) from None
     try:
@@ -32,11 +32,11 @@ def read_pose(path: Path, axes: int) -> Float[np.ndarray, "frame 32 axes"]:
     except Exception as error:  # cdflib raises what the damaged bytes lead it to
         told = "cannot be used" if "'Pose'" in str(error) else explain(path, "a CDF file")
         told += f" ({reason(error)})"
-        raise InputError(f"annotation file {path} {told}; expected a CDF file with Pose") from None
+        raise UserError(f"annotation file {path} {told}; expected a CDF file with Pose") from None
     if pose.ndim != 3 or pose.shape[0] != 1 or pose.shape[2] != 32 * axes or pose.dtype.kind != "f":
-        raise InputError(
+        raise UserError(
             f"Pose in {path} is {pose.dtype} of shape {pose.shape}, expected finite numbers of 1 × frames × {32 * axes}"
         )
     if not np.isfinite(pose).all():
-        raise InputError(f"Pose in {path} holds numbers that are not finite; expected positions")
+        raise UserError(f"Pose in {path} holds numbers that are not finite; expected positions")
     return pose[0].reshape(-1, 32, axes)

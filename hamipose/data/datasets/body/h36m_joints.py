@@ -32,8 +32,8 @@ def project(
     rotation: Float[np.ndarray, "3 3"],
     translation: Float[np.ndarray, "3"],
     focal: Float[np.ndarray, "2"],
-    centre: Float[np.ndarray, "2"],
+    center: Float[np.ndarray, "2"],
 ) -> Float[np.ndarray, "*batch 2"]:
     r"""World → pixels: :math:`X_c = R X + t`, :math:`u = f\, X_c^{xy} / X_c^z + c`. Lens distortion is left out."""
     seen = points_mm @ rotation.T + translation
-    return focal * seen[..., :2] / seen[..., 2:] + centre
+    return focal * seen[..., :2] / seen[..., 2:] + center

@@ -20,7 +20,7 @@ from hamipose.data.datasets.body.h36m import SUBJECTS, frame_step, to_skeleton
 from hamipose.data.datasets.body.h36m_cdf import read_pose
 from hamipose.data.datasets.body.h36m_joints import NATIVE32, body16_from_h36m
 from hamipose.data.splits import drawn_again, named_protocol
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box, published_crop, published_labels, whole_box
 from hamipose.io.video import VideoDecoder
 from hamipose.skeletons import BODY16
@@ -38,7 +38,7 @@ def read_d2_positions(path: Path) -> Float[np.ndarray, "frame 16 2"]:
     """The joints of one video, in BODY16's order.
 
     Raises:
-        InputError: as :func:`hamipose.data.datasets.body.h36m_cdf.read_pose`.
+        UserError: as :func:`hamipose.data.datasets.body.h36m_cdf.read_pose`.
     """
     joints = read_pose(path, axes=2)[:, list(NATIVE32)]
     return body16_from_h36m(joints.astype(np.float32))
@@ -48,12 +48,12 @@ def read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarra
     """Left, top, width and height of the box that each mask is filled with.
 
     Raises:
-        InputError: h5py is not installed; the file cannot be read, lacks ``Masks``, or a mask is empty.
+        UserError: h5py is not installed; the file cannot be read, lacks ``Masks``, or a mask is empty.
     """
     try:
         import h5py
     except ImportError:
-        raise InputError("h5py is not installed; Human3.6M's own boxes need it: pip install 'hamipose[h36m]'") from None
+        raise UserError("h5py is not installed; Human3.6M's own boxes need it: pip install 'hamipose[h36m]'") from None
     boxes = np.zeros((len(frames), 4), np.float32)
     try:
         with h5py.File(path, "r") as file:
@@ -62,10 +62,10 @@ def read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarra
                 mask = np.asarray(file[masks[frame]]).T  # MATLAB counts columns first
                 rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
                 if not len(rows):
-                    raise InputError(f"mask {frame} in {path} is empty; expected the box of a person")
+                    raise UserError(f"mask {frame} in {path} is empty; expected the box of a person")
                 boxes[row] = columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
     except (OSError, KeyError, IndexError, TypeError) as error:
-        raise InputError(
+        raise UserError(
             f"box file {path} cannot be read ({' '.join(str(error).split())}); expected a mask a frame in Masks, from "
             "ground_truth_bb"
         ) from None
@@ -102,11 +102,11 @@ class Human36MNative(KeypointDataset):
         index: str | None = None,
     ):
         if split not in SUBJECTS:
-            raise InputError(f"split of Human36MNative is {split!r}, expected one of {', '.join(SUBJECTS)}")
+            raise UserError(f"split of Human36MNative is {split!r}, expected one of {', '.join(SUBJECTS)}")
         if box not in ("person", "image"):
-            raise InputError(f"box is {box!r}, expected 'person' or 'image'")
+            raise UserError(f"box is {box!r}, expected 'person' or 'image'")
         if padding <= 0:
-            raise InputError(f"padding of Human36MNative is {padding}, expected a factor above 0, such as 1.25")
+            raise UserError(f"padding of Human36MNative is {padding}, expected a factor above 0, such as 1.25")
         self.root = Path(root)
         self.split = split
         self.skeleton = named_skeleton(skeleton)
@@ -135,7 +135,7 @@ class Human36MNative(KeypointDataset):
         folder = self.root / f"S{subject}"
         labels = sorted(folder.glob("**/D2_Positions/*.cdf"))
         if not labels:
-            raise InputError(f"{folder} holds no MyPoseFeatures/D2_Positions/<action>.<camera>.cdf")
+            raise UserError(f"{folder} holds no MyPoseFeatures/D2_Positions/<action>.<camera>.cdf")
         return labels
 
     def _clips(self) -> Iterator[Clip]:
@@ -169,7 +169,7 @@ class Human36MNative(KeypointDataset):
     def _box_file(self, folder: Path, stem: str) -> Path:
         found = next(folder.glob(f"**/ground_truth_bb/{stem}.mat"), None)
         if found is None:
-            raise InputError(
+            raise UserError(
                 f"{folder} holds no MySegmentsMat/ground_truth_bb/{stem}.mat; get the boxes from the data set's site, "
                 "or give box: image"
             )

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.splits import named_protocol
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import published_letterbox, whole_box
 from hamipose.io.matlab_file import read_matlab
 from hamipose.skeletons import LSP14
@@ -26,10 +26,10 @@ def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
     expected = {"c": 3, "j": 14}
     shape = joints.shape
     if joints.dtype.kind not in "fiu":
-        raise InputError(f"'joints' in {path} holds {joints.dtype}, expected numbers; is it another data set's file?")
+        raise UserError(f"'joints' in {path} holds {joints.dtype}, expected numbers; is it another data set's file?")
     if len(shape) != 3 or any(shape[axes.index(a)] != n for a, n in expected.items()):
         words = " x ".join(str(expected.get(a, "people")) for a in axes)
-        raise InputError(f"'joints' in {path} has shape {shape}, expected {words}; is it another data set's file?")
+        raise UserError(f"'joints' in {path} has shape {shape}, expected {words}; is it another data set's file?")
     return joints.transpose([axes.index(a) for a in "njc"]).astype(np.float64)
 
 
@@ -64,7 +64,7 @@ class _Leeds(KeypointDataset):
             joints = _read_joints(self.root / "joints.mat", self._axes)
             last = len(joints) if self.last is None else self.last
             if not 1 <= self.first <= last <= len(joints):
-                raise InputError(
+                raise UserError(
                     f"images {self.first} to {last} asked of {self.root}, whose joints.mat describes {len(joints)}"
                 )
             self._numbers = np.array([n for n in range(self.first, last + 1) if n not in self.left_out])
@@ -86,7 +86,7 @@ class _Leeds(KeypointDataset):
     def prepare(self) -> None:
         for index in (0, len(self) - 1):
             if not self._path(index).is_file():
-                raise InputError(f"image {self._path(index)} does not exist; expected the data set's images/ folder")
+                raise UserError(f"image {self._path(index)} does not exist; expected the data set's images/ folder")
 
     def __len__(self) -> int:
         return len(self.labels[0])
@@ -133,7 +133,7 @@ class LeedsSports(_Leeds):
     ):
         splits = {"train": (1, 1000), "test": (1001, 2000), "all": (1, 2000)}
         if split not in splits:
-            raise InputError(f"split of LeedsSports is {split!r}, expected one of {', '.join(splits)}")
+            raise UserError(f"split of LeedsSports is {split!r}, expected one of {', '.join(splits)}")
         self.protocol = named_protocol(protocol)
         first, last = splits["all" if self.protocol == "paper" else split]
         twins = {a for a, _ in self._twins} if protocol == "strict" and split == "train" else set()
@@ -176,7 +176,7 @@ class LeedsSportsExtended(_Leeds):
     ):
         splits = {"train": (1, train_count), "test": (train_count + 1, None), "all": (1, None)}
         if split not in splits:
-            raise InputError(f"split of LeedsSportsExtended is {split!r}, expected one of {', '.join(splits)}")
+            raise UserError(f"split of LeedsSportsExtended is {split!r}, expected one of {', '.join(splits)}")
         self.protocol = named_protocol(protocol)
         twins = {a for a, b in self._twins if a <= train_count < b} if split == "train" else set()
         super().__init__(root, *splits[split], twins, skeleton=skeleton, cache=cache)

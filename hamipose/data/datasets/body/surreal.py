@@ -12,7 +12,7 @@ from jaxtyping import Float
 from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.datasets.body.smpl24 import SMPL24, pick_joints
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import published_labels, whole_box
 from hamipose.io.file_type import reason
 from hamipose.io.json_file import read_json
@@ -42,7 +42,7 @@ class Surreal(KeypointDataset):
         protocol: str = "strict",
     ):
         if split not in ("train", "val", "test"):
-            raise InputError(f"split of Surreal is {split!r}, expected train, val or test")
+            raise UserError(f"split of Surreal is {split!r}, expected train, val or test")
         self.root = Path(root)
         self.split = split
         self.skeleton = named_skeleton(skeleton)
@@ -69,7 +69,7 @@ class Surreal(KeypointDataset):
     def prepare(self) -> None:
         if len(self) == 0 or not self._path(0).is_file():
             where = self._path(0) if len(self) else self.root / self.split
-            raise InputError(f"image {where} does not exist; expected SURREAL as processed for RegDA")
+            raise UserError(f"image {where} does not exist; expected SURREAL as processed for RegDA")
 
     def __len__(self) -> int:
         return len(self.people[0])
@@ -88,18 +88,18 @@ def _read(path: Path, folder: str) -> tuple[np.ndarray, Float[np.ndarray, "perso
     """Files and joints of one list.
 
     Raises:
-        InputError: it cannot be read, or has another form.
+        UserError: it cannot be read, or has another form.
     """
     entries = read_json(path, "SURREAL as processed for RegDA")
     try:
         joints = np.array([e["keypoint2d"] for e in entries], np.float32)
         files = np.array([f"{folder}/{e['name']}".encode() for e in entries])
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
+        raise UserError(
             f"annotation file {path} has another form ({reason(error)}); expected a list of name and keypoint2d"
         ) from None
     if joints.shape[1:] != (len(SMPL24), 2):
-        raise InputError(f"keypoint2d in {path} has shape {joints.shape}, expected people x 24 x 2")
+        raise UserError(f"keypoint2d in {path} has shape {joints.shape}, expected people x 24 x 2")
     if not np.isfinite(joints).all():
-        raise InputError(f"keypoint2d in {path} holds numbers that are not finite; expected pixels")
+        raise UserError(f"keypoint2d in {path} holds numbers that are not finite; expected pixels")
     return files, joints

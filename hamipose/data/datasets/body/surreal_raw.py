@@ -19,7 +19,7 @@ from hamipose.data.base import KeypointDataset, named_skeleton
 from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
 from hamipose.data.datasets.body.smpl24 import SMPL24, pick_joints
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels
 from hamipose.io.matlab_file import read_matlab
 from hamipose.io.video import VideoDecoder
@@ -49,13 +49,13 @@ def _read_info(path: Path) -> Float[np.ndarray, "frame 24 2"]:
     """The joints of one clip.
 
     Raises:
-        InputError: the file cannot be read, lacks them, or has another form.
+        UserError: the file cannot be read, lacks them, or has another form.
     """
     joints = read_matlab(path, ["joints2D"], "info file", "SURREAL's _info.mat")["joints2D"]
     if joints.ndim == 2:
         joints = joints[..., None]  # MATLAB drops a last axis of length 1
     if joints.ndim != 3 or joints.shape[:2] != (2, 24) or joints.dtype.kind not in "fiu":
-        raise InputError(
+        raise UserError(
             f"joints2D in {path} is {joints.dtype} of shape {joints.shape}, expected numbers of shape 2 x 24 x frames"
         )
     return joints.transpose(2, 1, 0).astype(np.float32)
@@ -92,9 +92,9 @@ class SurrealRaw(KeypointDataset):
         index: str | None = None,
     ):
         if split not in ("train", "val", "test"):
-            raise InputError(f"split of SurrealRaw is {split!r}, expected train, val or test")
+            raise UserError(f"split of SurrealRaw is {split!r}, expected train, val or test")
         if every < 1 or padding <= 0:
-            raise InputError(f"every is {every} and padding {padding}, expected at least 1 and above 0")
+            raise UserError(f"every is {every} and padding {padding}, expected at least 1 and above 0")
         self.root = Path(root) / "cmu" if (Path(root) / "cmu").is_dir() else Path(root)
         self.split = split
         self.every = every
@@ -116,12 +116,12 @@ class SurrealRaw(KeypointDataset):
             self.index.build(self._clips())
         video = self.root / self.index.clip(int(self.index.rows[0]["clip"]))
         if not video.is_file():
-            raise InputError(f"video {video} does not exist; expected SURREAL's mp4 files beside the _info.mat files")
+            raise UserError(f"video {video} does not exist; expected SURREAL's mp4 files beside the _info.mat files")
 
     def _infos(self) -> list[Path]:
         infos = sorted((self.root / self.split).glob("run[0-2]/*/*_info.mat"))
         if not infos:
-            raise InputError(
+            raise UserError(
                 f"{self.root / self.split} holds no run0/<sequence>/<sequence>_c0001_info.mat; expected SURREAL's "
                 "released folders"
             )

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.data.base import UnlabelledDataset
-from hamipose.errors import InputError
+from hamipose.data.base import UnlabeledDataset
+from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box, whole_box
 from hamipose.io.coco import CocoFile, CocoPerson, read_coco
 from hamipose.io.image_names import Matches, check_exist, located, match_pictures
 from hamipose.io.image_orientation import check_frames, read_header, turned_box, upright_of
 from hamipose.io.json_file import shown
 from hamipose.io.video import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["BoxedFrames", "BoxedPeople", "boxes_content"]
 
@@ -64,7 +64,7 @@ def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
         whole: add a person without a box for each picture that has none, and sort people by picture.
 
     Raises:
-        InputError: the file cannot be read, or has no person.
+        UserError: the file cannot be read, or has no person.
     """
     file = read_coco(path, "box file")
     people = file.people_with_boxes()
@@ -79,12 +79,12 @@ def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
         people = sorted([*people, *empty], key=lambda person: place[str(person.picture)])
     if not people:
         reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
-        raise InputError(f"box file {path} has no annotation that can be used{reasons}; expected a box for each person")
+        raise UserError(f"box file {path} has no annotation that can be used{reasons}; expected a box for each person")
     file.omissions.warn()
     return file, people
 
 
-class BoxedPeople(UnlabelledDataset):
+class BoxedPeople(UnlabeledDataset):
     """People in a folder of pictures, where an annotation file or a list of results has a box for them.
 
     A number ``rotation_deg`` of an annotation turns the crop, for people who are not upright in the picture.
@@ -128,7 +128,7 @@ class BoxedPeople(UnlabelledDataset):
         """Picture and box of each person, read on first use; those of one picture follow each other.
 
         Raises:
-            InputError: the file cannot be read, has nobody in the picture that is used, or names several alike.
+            UserError: the file cannot be read, has nobody in the picture that is used, or names several alike.
         """
         _, people = self._content
         names = list(dict.fromkeys(person.picture for person in people))
@@ -141,11 +141,11 @@ class BoxedPeople(UnlabelledDataset):
         if where.ambiguous and (self.only is None or not where.found):
             name, several = next(iter(where.ambiguous.items()))
             could = " or ".join(several[:2]) if len(several) > 1 else f"{several[0]}, as could another of its names"
-            raise InputError(f"box file {self.boxes} names {shown(name)}, which could be {could}; give their folders")
+            raise UserError(f"box file {self.boxes} names {shown(name)}, which could be {could}; give their folders")
         paths = {name: where.found.get(name, str(self.root / str(name))) for name in names}
         found = [(paths[p.picture], p) for p in people if self.only is None or p.picture in where.found]
         if not found:
-            raise InputError(f"box file {self.boxes} has no box for {self.only}")
+            raise UserError(f"box file {self.boxes} has no box for {self.only}")
         place = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in found))}
         return sorted(found, key=lambda person: place[person[0]])
 
@@ -171,12 +171,12 @@ class BoxedPeople(UnlabelledDataset):
         upright = upright_of(path, header, stated, self._content[0].upright, self.boxes)
         return box if upright else turned_box(box, header)
 
-    def __getitem__(self, index: int) -> UnlabelledSample:
+    def __getitem__(self, index: int) -> UnlabeledSample:
         path, person = self.people[index]
         margin = 1.0 if person.box_px is None else self.margin
         box = padded_box(self._box(path, person), margin).astype(np.float32)
         image, reduction = self.decode(Path(path), box)
-        return UnlabelledSample(
+        return UnlabeledSample(
             image,
             box_px=box / reduction,
             name=f"{path}#{index}",
@@ -185,7 +185,7 @@ class BoxedPeople(UnlabelledDataset):
         )
 
 
-class BoxedFrames(UnlabelledDataset):
+class BoxedFrames(UnlabeledDataset):
     """People in a video, where an annotation file has a box for them; each frame is an image ``VIDEO#NUMBER`` in it.
 
     Args:
@@ -201,7 +201,7 @@ class BoxedFrames(UnlabelledDataset):
 
     def __init__(self, path: str, boxes: str, every: int = 1, margin: float = 1.25, whole: bool = False):
         if every < 1:
-            raise InputError(f"every of BoxedFrames is {every}, expected at least 1")
+            raise UserError(f"every of BoxedFrames is {every}, expected at least 1")
         self.path = Path(path)
         self.boxes = Path(boxes)
         self.every = every
@@ -214,13 +214,13 @@ class BoxedFrames(UnlabelledDataset):
         """Number of the frame and box of each person, by frame; read on first use.
 
         Raises:
-            InputError: the file cannot be read, names something else than frames, or no frame that is used.
+            UserError: the file cannot be read, names something else than frames, or no frame that is used.
         """
         named = []
         for person in _read(self.boxes, self.whole)[1]:
             video, _, number = str(person.picture).rpartition("#")
             if not video or not number.isdecimal() or len(number) > 9:
-                raise InputError(
+                raise UserError(
                     f"box file {self.boxes} has boxes for {shown(person.picture)[1:-1]}; expected frames of "
                     f"{self.path.name}, such as {self.path.name}#0 for the first one"
                 )
@@ -229,7 +229,7 @@ class BoxedFrames(UnlabelledDataset):
         own = match_pictures(videos, [str(self.path.absolute())])
         if own.ambiguous and not own.found:
             alike = " and ".join(shown(video) for video in list(own.ambiguous)[:2])
-            raise InputError(
+            raise UserError(
                 f"box file {self.boxes} has boxes for {alike}, each of which could be {self.path}; give a file for one "
                 "video"
             )
@@ -238,7 +238,7 @@ class BoxedFrames(UnlabelledDataset):
             others = sorted({Path(video).name for video in videos if video not in own.found})
             frames = f" in every {self.every}th frame" if self.every > 1 else ""
             but = f", but for {', '.join(others[:3])}" if others else ""
-            raise InputError(f"box file {self.boxes} has no box for {self.path.name}{frames}{but}")
+            raise UserError(f"box file {self.boxes} has no box for {self.path.name}{frames}{but}")
         return sorted(found, key=lambda person: person[0])
 
     @cached_property
@@ -257,7 +257,7 @@ class BoxedFrames(UnlabelledDataset):
         """Check that the video has all frames, in the size that the file states."""
         last, count = self.people[-1][0], len(self.times_ms)
         if last >= count:
-            raise InputError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
+            raise UserError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
         _ = self[0]
 
     def check(self) -> None:
@@ -273,15 +273,15 @@ class BoxedFrames(UnlabelledDataset):
     def __len__(self) -> int:
         return len(self.people)
 
-    def __getitem__(self, index: int) -> UnlabelledSample:
+    def __getitem__(self, index: int) -> UnlabeledSample:
         number, person = self.people[index]
         image = self._decoder.frame(self.path, number, self.times_ms)
         height, width = image.shape[:2]
         if person.image is not None and person.image.size not in (None, (width, height)):
-            raise InputError(
+            raise UserError(
                 f"frame {number} of {self.path} has {width} × {height} px, but {self.boxes} states "
                 f"{person.image.width} × {person.image.height} px; expected boxes for this video"
             )
         box = whole_box(width, height) if person.box_px is None else padded_box(person.box_px, self.margin)
         name = f"{self.path}#{number}#{index}"
-        return UnlabelledSample(image=image, box_px=box.astype(np.float32), name=name, rotation_deg=person.rotation_deg)
+        return UnlabeledSample(image=image, box_px=box.astype(np.float32), name=name, rotation_deg=person.rotation_deg)

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from hamipose.data.base import UnlabelledDataset
-from hamipose.errors import InputError
+from hamipose.data.base import UnlabeledDataset
+from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_box
 from hamipose.io.image_file import header_box, read_image
 from hamipose.io.image_folder import list_pictures
 from hamipose.io.media_types import IMAGE_SUFFIXES
 from hamipose.io.overlay_paths import is_drawn
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["ImageFolder", "OnePicture"]
 
 
-class ImageFolder(UnlabelledDataset):
+class ImageFolder(UnlabeledDataset):
     """Every picture below a folder, sorted by path; the whole picture is the box.
 
     Hidden files are skipped and links to folders followed, as :func:`hamipose.io.image_folder.list_pictures` says.
@@ -37,20 +37,20 @@ class ImageFolder(UnlabelledDataset):
         """The pictures, listed on first use, without those that `predict` has drawn of them.
 
         Raises:
-            InputError: there is no such folder, it cannot be opened, or no other picture is in it.
+            UserError: there is no such folder, it cannot be opened, or no other picture is in it.
         """
         if self._paths is None:
             if not self.root.is_dir():
-                raise InputError(f"image folder {self.root} does not exist; give a folder of pictures")
+                raise UserError(f"image folder {self.root} does not exist; give a folder of pictures")
             try:
                 found = list_pictures(self.root)
             except OSError as error:
-                raise InputError(f"image folder {self.root} cannot be opened ({error.strerror})") from None
+                raise UserError(f"image folder {self.root} cannot be opened ({error.strerror})") from None
             paths = [path for path in found.paths if not is_drawn(path.relative_to(self.root))]
             if not paths:
                 only = "but those that predict has drawn" if found.paths else f"({', '.join(IMAGE_SUFFIXES)})"
                 also = f"; {'; '.join(found.left_out)}" if found.left_out else ""
-                raise InputError(f"image folder {self.root} holds no picture {only}{also}")
+                raise UserError(f"image folder {self.root} holds no picture {only}{also}")
             self._paths, self._left_out = paths, found.left_out
         return self._paths
 
@@ -65,13 +65,13 @@ class ImageFolder(UnlabelledDataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> UnlabelledSample:
+    def __getitem__(self, index: int) -> UnlabeledSample:
         path = self.paths[index]
         image, reduction = self.decode(path, header_box(path) if self.decode_side > 0 else None)
-        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(path), reduction)
+        return UnlabeledSample(image, whole_box(image.shape[1], image.shape[0]), str(path), reduction)
 
 
-class OnePicture(UnlabelledDataset):
+class OnePicture(UnlabeledDataset):
     """A picture by its path, as it stands in an :class:`ImageFolder`.
 
     Args:
@@ -86,6 +86,6 @@ class OnePicture(UnlabelledDataset):
     def __len__(self) -> int:
         return 1
 
-    def __getitem__(self, index: int) -> UnlabelledSample:
+    def __getitem__(self, index: int) -> UnlabeledSample:
         image = read_image(self.path, upright=self.upright)
-        return UnlabelledSample(image, whole_box(image.shape[1], image.shape[0]), str(self.path))
+        return UnlabeledSample(image, whole_box(image.shape[1], image.shape[0]), str(self.path))

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.data.base import UnlabelledDataset
-from hamipose.errors import InputError
+from hamipose.data.base import UnlabeledDataset
+from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_box
 from hamipose.io.video import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 __all__ = ["Video"]
 
 
-class Video(UnlabelledDataset):
+class Video(UnlabeledDataset):
     """Every n-th frame of a video file.
 
     The file is decoded once to learn when each frame is shown; frames are then found by their times, so that a video
@@ -31,9 +31,9 @@ class Video(UnlabelledDataset):
 
     def __init__(self, path: str, every: int = 1, box: list[float] | None = None):
         if every < 1:
-            raise InputError(f"every of Video is {every}, expected at least 1")
+            raise UserError(f"every of Video is {every}, expected at least 1")
         if box is not None and (len(box) != 4 or box[2] <= 0 or box[3] <= 0):
-            raise InputError(f"box of Video is {box}, expected left, top, width and height above 0")
+            raise UserError(f"box of Video is {box}, expected left, top, width and height above 0")
         self.path = Path(path)
         self.every = every
         self.box = box
@@ -67,8 +67,8 @@ class Video(UnlabelledDataset):
     def __len__(self) -> int:
         return -(-len(self.times_ms) // self.every)
 
-    def __getitem__(self, index: int) -> UnlabelledSample:
+    def __getitem__(self, index: int) -> UnlabeledSample:
         number = index * self.every
         image = self._decoder.frame(self.path, number, self.times_ms)
         box: Any = whole_box(image.shape[1], image.shape[0]) if self.box is None else np.array(self.box, np.float32)
-        return UnlabelledSample(image=image, box_px=box, name=f"{self.path}#{number}")
+        return UnlabeledSample(image=image, box_px=box, name=f"{self.path}#{number}")

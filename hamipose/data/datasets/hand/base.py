@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from hamipose.data.base import KeypointDataset
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import published_crop, published_labels, whole_box
 from hamipose.io.image_file import header_box
 from hamipose.skeletons import HAND21
@@ -18,9 +18,9 @@ __all__ = ["HandDataset", "HandTable", "check_split", "mirror_sample", "publishe
 
 
 def check_split(split: str, splits: tuple[str, ...], dataset: str) -> None:
-    """Raises `InputError` if there is no such split."""
+    """Raises `UserError` if there is no such split."""
     if split not in splits:
-        raise InputError(f"split of {dataset} is {split!r}, expected one of {', '.join(splits)}")
+        raise UserError(f"split of {dataset} is {split!r}, expected one of {', '.join(splits)}")
 
 
 @dataclass
@@ -125,7 +125,7 @@ class HandDataset(KeypointDataset):
         """The labels from the native files.
 
         Raises:
-            InputError: they are missing or not of the expected form.
+            UserError: they are missing or not of the expected form.
         """
 
     @abstractmethod
@@ -141,11 +141,11 @@ class HandDataset(KeypointDataset):
 
     def prepare(self) -> None:
         if not len(self.table):
-            raise InputError(f"{type(self).__name__} in {self.root} has no hand in this split; expected at least one")
+            raise UserError(f"{type(self).__name__} in {self.root} has no hand in this split; expected at least one")
         for row in (0, len(self.table) - 1):
             path = self.path(self.table.file[row].item())
             if not path.is_file():
-                raise InputError(f"image {path} does not exist, which the annotations of {self.root} speak of")
+                raise UserError(f"image {path} does not exist, which the annotations of {self.root} speak of")
 
     def __len__(self) -> int:
         return len(self.table)
@@ -170,6 +170,6 @@ class HandDataset(KeypointDataset):
             sample = mirror_sample(sample)
         if self.paper:
             if sample.box_px[2] != sample.box_px[3]:
-                raise InputError(f"the crop of {path} is {box[2]:.0f} x {box[3]:.0f} pixels, expected a square")
+                raise UserError(f"the crop of {path} is {box[2]:.0f} x {box[3]:.0f} pixels, expected a square")
             sample.keypoints_px = published_labels(sample.keypoints_px, sample.box_px)
         return sample

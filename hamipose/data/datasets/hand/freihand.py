@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split, published_boxes, twins
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.json_file import read_json
 
 __all__ = ["FreiHand"]
@@ -39,7 +39,7 @@ def _read_array(path: Path, shape: tuple[int, int]) -> Float[np.ndarray, "hand r
     except (TypeError, ValueError):
         array = np.empty(0)
     if array.ndim != 3 or array.shape[1:] != shape or not len(array) or not np.isfinite(array).all():
-        raise InputError(f"{path} has {len(content) if hasattr(content, '__len__') else 1} entries, not {wanted}")
+        raise UserError(f"{path} has {len(content) if hasattr(content, '__len__') else 1} entries, not {wanted}")
     return array
 
 
@@ -72,7 +72,7 @@ class FreiHand(HandDataset):
         paper = named_protocol(protocol) == "paper"
         check_split(split, ("train", "test", "all", *(() if paper else ("evaluation",))), "FreiHand")
         if versions is not None and (not versions or not set(versions) <= set(_VERSIONS)):
-            raise InputError(f"versions of FreiHand are {versions}, expected some of {', '.join(_VERSIONS)}")
+            raise UserError(f"versions of FreiHand are {versions}, expected some of {', '.join(_VERSIONS)}")
         super().__init__(root, paper, cache)
         self.split = split
         self.versions = tuple(versions or _VERSIONS)
@@ -88,13 +88,13 @@ class FreiHand(HandDataset):
         intrinsics = _read_array(self.root / f"{self._folder}_K.json", (3, 3))
         joints_m = _read_array(self.root / f"{self._folder}_xyz.json", (21, 3))
         if len(intrinsics) != len(joints_m):
-            raise InputError(
+            raise UserError(
                 f"{self._folder}_K.json has {len(intrinsics)} entries and {self._folder}_xyz.json {len(joints_m)} in "
                 f"{self.root}; expected as many"
             )
         behind = np.flatnonzero((joints_m[..., 2] <= 0).any(1))
         if len(behind):
-            raise InputError(f"entry {behind[0]} of {self._folder}_xyz.json in {self.root} lies behind the camera")
+            raise UserError(f"entry {behind[0]} of {self._folder}_xyz.json in {self.root} lies behind the camera")
         keypoints_px, count = project(joints_m, intrinsics), len(joints_m)
         if self.split == "evaluation":
             moment, version = np.arange(count), np.zeros(count, np.int64)

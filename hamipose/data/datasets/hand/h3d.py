@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split, twins
 from hamipose.data.splits import held_out_count, named_protocol, shuffled
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.json_file import read_json
 
 __all__ = ["Hand3DStudio"]
@@ -24,7 +24,7 @@ def _column(entries: list, key: str, shape: tuple[int, ...], path: Path) -> Floa
     """One field of all entries."""
     for i, entry in enumerate(entries):
         if not isinstance(entry, dict) or key not in entry:
-            raise InputError(f"entry {i} of {path} has no {key}; expected {_EXPECTED}")
+            raise UserError(f"entry {i} of {path} has no {key}; expected {_EXPECTED}")
     try:
         column = np.array([e[key] for e in entries], np.float64)
     except (TypeError, ValueError):
@@ -39,8 +39,8 @@ def _column(entries: list, key: str, shape: tuple[int, ...], path: Path) -> Floa
             good = False
         if not good:
             wanted = " x ".join(map(str, shape)) or "one"
-            raise InputError(f"{key} of entry {i} of {path} is not {wanted} finite numbers")
-    raise InputError(f"{key} in {path} has shape {column.shape}; expected {_EXPECTED}")
+            raise UserError(f"{key} of entry {i} of {path} is not {wanted} finite numbers")
+    raise UserError(f"{key} in {path} has shape {column.shape}; expected {_EXPECTED}")
 
 
 class Hand3DStudio(HandDataset):
@@ -71,7 +71,7 @@ class Hand3DStudio(HandDataset):
     ):
         check_split(split, ("train", "test", "all"), "Hand3DStudio")
         if task not in ("noobject", "object", "all"):
-            raise InputError(f"task of Hand3DStudio is {task!r}, expected noobject, object or all")
+            raise UserError(f"task of Hand3DStudio is {task!r}, expected noobject, object or all")
         super().__init__(root, named_protocol(protocol) == "paper", cache)
         self.split = split
         self.task = task
@@ -84,11 +84,11 @@ class Hand3DStudio(HandDataset):
         path = self.root / "annotation.json"
         entries = read_json(path, _EXPECTED)
         if not isinstance(entries, list) or not entries:
-            raise InputError(f"annotation file {path} holds no list of hands; expected {_EXPECTED}")
+            raise UserError(f"annotation file {path} holds no list of hands; expected {_EXPECTED}")
         keypoints_px = _column(entries, "keypoint2d", (21, 2), path)
         empty = _column(entries, "without_object", (), path) == 1
         if not all(isinstance(e.get("name"), str) for e in entries):
-            raise InputError(f"an entry of {path} has no name of a picture; expected {_EXPECTED}")
+            raise UserError(f"an entry of {path} has no name of a picture; expected {_EXPECTED}")
         names = np.array([e["name"].encode() for e in entries])
         task = {"noobject": empty, "object": ~empty, "all": np.ones(len(entries), bool)}[self.task]
         of_task = np.flatnonzero(task)
@@ -116,7 +116,7 @@ class Hand3DStudio(HandDataset):
         parts = np.array([bytes(n).split(b"/")[0].decode() for n in names[of_task]])
         missing = [p for p in self.test_parts if p not in parts]
         if missing:
-            raise InputError(
+            raise UserError(
                 f"test_parts of Hand3DStudio name {', '.join(missing)}, but {self.root} has "
                 f"{', '.join(sorted(set(parts))[:8])}"
             )

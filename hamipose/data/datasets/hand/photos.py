@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.io.matlab_file import read_matlab
 
 __all__ = ["HandPhotos"]
@@ -23,7 +23,7 @@ def _read_mat(path: Path, name: str, shape: tuple[int, ...]) -> Float[np.ndarray
     wanted = f"n x {' x '.join(map(str, shape))} finite numbers"
     numbers = np.issubdtype(array.dtype, np.number)
     if not numbers or array.shape[1:] != shape or not np.isfinite(array).all():
-        raise InputError(f"{name!r} in {path} is {array.dtype} of shape {array.shape}, expected {wanted}")
+        raise UserError(f"{name!r} in {path} is {array.dtype} of shape {array.shape}, expected {wanted}")
     return array.astype(np.float64)
 
 
@@ -50,7 +50,7 @@ class HandPhotos(HandDataset):
         camera = _read_mat(self.root / "params.mat", "cam_param", (4,))
         crop = _read_mat(self.root / "params.mat", "bbox", (4,))
         if not len(joints) == len(camera) == len(crop):
-            raise InputError(
+            raise UserError(
                 f"{self.root} has {len(joints)} poses, {len(camera)} cameras and {len(crop)} boxes; expected as many"
             )
         scale = _SIDE_PX / crop[:, None, 2:3]

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split, published_boxes
 from hamipose.data.splits import named_protocol
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box
 from hamipose.io.safe_pickle import load_pickle
 
@@ -55,7 +55,7 @@ def worth_keeping(
 def _read_pickle(path: Path) -> tuple[Int[np.ndarray, " picture"], Float[np.ndarray, "picture 42 3"]]:
     content = load_pickle(path)
     if not isinstance(content, dict) or not content:
-        raise InputError(
+        raise UserError(
             f"{path} holds {type(content).__name__} of {len(content) if hasattr(content, '__len__') else 1}, expected "
             "a dictionary of pictures, as in RHD_published_v2"
         )
@@ -68,7 +68,7 @@ def _read_pickle(path: Path) -> tuple[Int[np.ndarray, " picture"], Float[np.ndar
             label, good = None, False
         if label is None or not good or not isinstance(number, int | np.integer):
             found = "nothing" if label is None else f"{label.dtype} {label.shape}"
-            raise InputError(f"picture {number!r} in {path} has {found} as uv_vis, expected 42 x 3 finite numbers")
+            raise UserError(f"picture {number!r} in {path} has {found} as uv_vis, expected 42 x 3 finite numbers")
         labels.append(label)
     stacked = np.stack(labels)
     floating = stacked if np.issubdtype(stacked.dtype, np.floating) else stacked.astype(np.float64)
@@ -97,7 +97,7 @@ class RenderedHands(HandDataset):
     ):
         check_split(split, tuple(_FOLDERS), "RenderedHands")
         if hands not in ("both", "left", "right"):
-            raise InputError(f"hands of RenderedHands is {hands!r}, expected both, left or right")
+            raise UserError(f"hands of RenderedHands is {hands!r}, expected both, left or right")
         super().__init__(root, named_protocol(protocol) == "paper", cache)
         self.split = split
         self.hands = hands

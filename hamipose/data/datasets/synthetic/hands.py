@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.data.datasets.hand.base import HandDataset, HandTable
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.synthetic.render_cache import records_of, render_folder
 from hamipose.synthetic.scene.backgrounds import photographs
 
@@ -61,7 +61,7 @@ def synthesize_hands(
         The annotation file, or the journal of a shard.
 
     Raises:
-        InputError: an option that makes no sense, or a folder that holds other pictures than those asked for.
+        UserError: an option that makes no sense, or a folder that holds other pictures than those asked for.
     """
     from hamipose.synthetic.hands.annotations import FORMAT
     from hamipose.synthetic.hands.poses import HAND_FAMILIES
@@ -69,7 +69,7 @@ def synthesize_hands(
     from hamipose.synthetic.scene.backgrounds import BACKDROPS
 
     if roll_deg is not None and not 0 <= roll_deg <= 180:
-        raise InputError(f"roll_deg is {roll_deg}, expected degrees from 0 to 180")
+        raise UserError(f"roll_deg is {roll_deg}, expected degrees from 0 to 180")
     return render_folder(
         "hands",
         look,
@@ -124,7 +124,7 @@ class SyntheticHands(HandDataset):
         roll_deg: float | None = None,
     ):
         if side not in ("left", "right"):
-            raise InputError(f"side of SyntheticHands is {side!r}, expected left or right")
+            raise UserError(f"side of SyntheticHands is {side!r}, expected left or right")
         super().__init__(root, paper=False, cache=cache)
         self.look, self.count, self.size, self.seed, self.side = look, count, size, seed, side
         self.backgrounds, self.workers, self.poses, self.backdrops = backgrounds, workers, poses, backdrops
@@ -157,7 +157,7 @@ class SyntheticHands(HandDataset):
         images, annotations = records_of(self.root, self.count, "hands")
         labels = np.array([a["keypoints"] for a in annotations], np.float32)
         if labels.shape[1:] != (63,):
-            raise InputError(f"{self.root} holds {labels.shape[1] // 3} keypoints a picture, expected the 21 of a hand")
+            raise UserError(f"{self.root} holds {labels.shape[1] // 3} keypoints a picture, expected the 21 of a hand")
         labels = labels.reshape(-1, 21, 3)
         return HandTable(
             file=np.array([i["id"] for i in images], np.int32),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.data.base import KeypointDataset, named_skeleton
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17, Skeleton
 from hamipose.synthetic.render_cache import records_of, render_folder
 from hamipose.synthetic.scene.backgrounds import photographs
@@ -60,7 +60,7 @@ def synthesize(
         The annotation file, or the journal of a shard.
 
     Raises:
-        InputError: an option that makes no sense, or a folder that holds other people than those asked for.
+        UserError: an option that makes no sense, or a folder that holds other people than those asked for.
     """
     from hamipose.synthetic.people.annotations import FORMAT
     from hamipose.synthetic.people.pose_distributions import FAMILIES
@@ -118,7 +118,7 @@ class SyntheticPeople(KeypointDataset):
         box_margin: float | None = None,
     ):
         if box_margin is not None and box_margin <= 0:
-            raise InputError(f"box_margin is {box_margin}, expected a factor above 0, such as 1.25")
+            raise UserError(f"box_margin is {box_margin}, expected a factor above 0, such as 1.25")
         self.root, self.look, self.count, self.size, self.seed = Path(root), look, count, size, seed
         self.skeleton = named_skeleton(skeleton)
         self._order = _order(self.skeleton)
@@ -184,4 +184,4 @@ def _order(skeleton: Skeleton) -> tuple[str, list[int]]:
         picked = [position for position in skeleton.map_from(stored) if position is not None]
         if len(picked) == len(skeleton):
             return field, picked
-    raise InputError(f"skeleton is {skeleton.name}, expected one that built-in people have: body16, coco17, lsp14")
+    raise UserError(f"skeleton is {skeleton.name}, expected one that built-in people have: body16, coco17, lsp14")

@@ -180,7 +180,7 @@ def in_crop(sample: Sample, size: int = 128) -> np.ndarray:
     return apply_points(crop_matrix(sample.box_px, size), sample.keypoints_px.astype(float))
 
 
-def grey(sample: Sample, size: int = 64) -> np.ndarray:
+def gray(sample: Sample, size: int = 64) -> np.ndarray:
     return warp(sample.image, crop_matrix(sample.box_px, size), size).astype(float)
 
 
@@ -206,7 +206,7 @@ def test_prepared_is_what_the_native_files_say(
             assert a.visibility.tolist() == b.visibility.tolist()
             assert not Path(b.name).is_absolute()
             assert str(raw / b.name) == a.name
-            assert np.abs(grey(a) - grey(b)).mean() < 6
+            assert np.abs(gray(a) - gray(b)).mean() < 6
     sheet = str(tmp_path / "sheet.png")
     for root, deep in ((str(raw), []), (str(out), ["--deep"])):
         capsys.readouterr()

@@ -14,13 +14,13 @@ import pytest
 from rich.console import Console
 
 from hamipose.cli import main
-from hamipose.data import CocoKeypoints, DomainAdaptation, Prepared, Unlabelled
+from hamipose.data import CocoKeypoints, DomainAdaptation, Prepared, Unlabeled
 from hamipose.data.catalog.check import check
 from hamipose.data.catalog.entries import RELEASES, Needed, Release, open_split
 from hamipose.data.catalog.prepare import Options, pack, prepare
 from hamipose.data.catalog.shards import Packed, ShardWriter, row_type
 from hamipose.data.views import warp
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
@@ -141,8 +141,8 @@ def test_pixels_and_keypoints_shrink_together(side: int):
         picture = cv2.imdecode(np.frombuffer(stored.picture, np.uint8), cv2.IMREAD_GRAYSCALE).astype(float)
         y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
         light = np.where(picture > 40, picture, 0)
-        centre = np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
-        assert np.abs(centre - stored.keypoints_px[0]).max() < 0.25
+        center = np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
+        assert np.abs(center - stored.keypoints_px[0]).max() < 0.25
         assert max(stored.box_px[2:]) <= side * 1.01
         assert max(picture.shape) <= 1.6 * max(stored.box_px[2:]) + 2
 
@@ -169,7 +169,7 @@ def test_a_turned_view_finds_its_corners(tmp_path: Path):
 def test_training_reads_it_like_any_set(whole: Path):
     data = DomainAdaptation(
         Prepared(str(whole)),
-        Unlabelled(Prepared(str(whole), "test")),
+        Unlabeled(Prepared(str(whole), "test")),
         image_size=32,
         batch_size=4,
         steps_per_epoch=2,
@@ -189,7 +189,7 @@ def test_other_skeletons_are_mapped_by_name(whole: Path):
     assert coco.visibility[coco_index("nose")] == 0
     wrist = coco_index("left_wrist")
     assert coco.keypoints_px[wrist].tolist() == body.keypoints_px[BODY16.index("left_wrist")].tolist()
-    with pytest.raises(InputError, match=r"has the keypoints of body16, none of hand21's"):
+    with pytest.raises(UserError, match=r"has the keypoints of body16, none of hand21's"):
         len(Prepared(str(whole), skeleton="hand21"))
 
 
@@ -285,10 +285,10 @@ def test_what_a_power_failure_left_is_cut_back_to_what_is_whole(tmp_path: Path, 
 
 def test_two_writers_do_not_mix(tmp_path: Path):
     first = ShardWriter(tmp_path, 16, {"side": 512})
-    with pytest.raises(InputError, match="being written by another process"):
+    with pytest.raises(UserError, match="being written by another process"):
         ShardWriter(tmp_path, 16, {"side": 512})
     first.close()
-    with pytest.raises(InputError, match=r"was begun with \{'side': 512\}, asked for are \{'side': 256\}"):
+    with pytest.raises(UserError, match=r"was begun with \{'side': 512\}, asked for are \{'side': 256\}"):
         ShardWriter(tmp_path, 16, {"side": 256})
 
 
@@ -296,7 +296,7 @@ def test_preparing_again_changes_nothing_and_other_wishes_are_refused(light: str
     before = (whole / "strict" / "train" / "split.json").stat().st_mtime_ns
     prepare("dots", light, str(whole), workers=0, progress=False)
     assert (whole / "strict" / "train" / "split.json").stat().st_mtime_ns == before
-    with pytest.raises(InputError, match=r"already prepared, with \{'side': 512\}"):
+    with pytest.raises(UserError, match=r"already prepared, with \{'side': 512\}"):
         prepare("dots", light, str(whole), side=256, workers=0, progress=False)
 
 
@@ -314,7 +314,7 @@ def test_unreadable_pictures_are_left_out_counted_and_named(light: str, tmp_path
 def test_a_full_disk_is_told_before_anything_is_written(light: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("hamipose.data.catalog.prepare.shutil.disk_usage", lambda path: usage._replace(free=20_000))
-    with pytest.raises(InputError, match=r"will take about .* GB more, and its disk has 0.0 GB free"):
+    with pytest.raises(UserError, match=r"will take about .* GB more, and its disk has 0.0 GB free"):
         prepare("dots", light, str(tmp_path / "out"), progress=False)
     assert not list((tmp_path / "out").rglob("*.bin"))
 
@@ -335,7 +335,7 @@ def test_check_says_what_is_there_and_what_is_missing(light: str, whole: Path, t
     assert "https://example.org/dots" in text
     assert "none" in text
     assert len(text.splitlines()) < 30
-    with pytest.raises(InputError, match="is not one; leave it out"):
+    with pytest.raises(UserError, match="is not one; leave it out"):
         report("dots", str(tmp_path / "nowhere"), deep=True)
     good, text = report("dots", str(whole), deep=True)
     assert good
@@ -395,12 +395,12 @@ def test_the_command_line(light: str, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_prepared_set_that_is_none_is_told(tmp_path: Path, whole: Path):
-    with pytest.raises(InputError, match="holds no prepared split"):
+    with pytest.raises(UserError, match="holds no prepared split"):
         Prepared(str(tmp_path)).prepare()
     shard = whole / "strict" / "train" / "pictures-00000.bin"
     shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(InputError, match="missing or incomplete"):
+    with pytest.raises(UserError, match="missing or incomplete"):
         Prepared(str(whole)).prepare()
     (whole / "strict" / "train" / "split.json").write_text('{"format": 0}')
-    with pytest.raises(InputError, match="not of format 1"):
+    with pytest.raises(UserError, match="not of format 1"):
         Prepared(str(whole)).prepare()

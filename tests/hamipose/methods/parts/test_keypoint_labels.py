@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, augment_matrix, compose, invert
 from hamipose.heatmaps import decode, encode
 from hamipose.losses import consistency, heatmap_mse
@@ -17,7 +17,7 @@ from hamipose.methods.parts.keypoint_labels import encode_labels, keep_surest, m
 from hamipose.methods.parts.label_views import LabelViews
 from hamipose.methods.parts.target_labels import KeypointLabels
 from hamipose.models.encoding import Encoding
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.skeletons import BODY16
 from hamipose.types import TargetBatch
 from tests.helpers.tiny_poses import TINY, sgd, train
@@ -58,22 +58,22 @@ def joints() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).uniform(44, 84, (len(VIEWS), 16, 2))).float()
 
 
-@pytest.mark.parametrize("quantise", [False, True])
-def test_labels_are_the_encoded_truth_in_the_students_view(joints, quantise, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("quantize", [False, True])
+def test_labels_are_the_encoded_truth_in_the_students_view(joints, quantize, monkeypatch: pytest.MonkeyPatch):
     """Decode, move, encode equals encoding the moved truth, at any height of the teacher's peaks."""
-    training = TrainingOptions(sigma=2.0, quantise=quantise)
+    training = TrainingOptions(sigma=2.0, quantize=quantize)
     model = MeanTeacher(sgd, TINY, training, KEYPOINT)
     heights = torch.rand(len(VIEWS), 16, 1, 1) * 0.9 + 0.05
     seen = in_view(1, joints)
-    if quantise:  # a quantized teacher can state whole cells only: truth that lies on them in its view
+    if quantize:  # a quantized teacher can state whole cells only: truth that lies on them in its view
         seen = (seen / 4).round() * 4
         joints = apply_points(invert(matrices(1)), seen)
         joints = torch.where(mirrored(1)[:, None, None], joints[:, BODY16.mirror], joints)
-    heatmaps = heights * encode(seen, (SIZE, SIZE), quantise=quantise)
+    heatmaps = heights * encode(seen, (SIZE, SIZE), quantize=quantize)
     monkeypatch.setattr(model.adaptation.teacher, "pseudo_label", lambda images: heatmaps)
     labels = model.adaptation.teach(target(torch.zeros(len(VIEWS), 3, SIZE, SIZE, dtype=torch.uint8)))
-    expected = encode(in_view(0, joints), (SIZE, SIZE), quantise=quantise)
-    if quantise:  # a point within rounding error of a cell's edge may fall into the next
+    expected = encode(in_view(0, joints), (SIZE, SIZE), quantize=quantize)
+    if quantize:  # a point within rounding error of a cell's edge may fall into the next
         assert (labels.heatmaps - expected).abs().amax((2, 3)).gt(1e-3).float().mean() < 0.05
     else:
         torch.testing.assert_close(labels.heatmaps, expected, atol=1e-3, rtol=0)
@@ -179,7 +179,7 @@ def test_gradients_reach_the_student_alone(joints):
     images = torch.randint(0, 256, (len(VIEWS), 3, SIZE, SIZE), dtype=torch.uint8)
     with torch.enable_grad():
         labels = model.adaptation.teach(target(images))
-        heatmaps = model.network(normalise(images))
+        heatmaps = model.network(normalize(images))
         consistency(heatmaps, labels.heatmaps, labels.weight).sum().backward()
     assert not any(part.requires_grad for part in labels)
     assert all(p.grad is None for p in model.adaptation.teacher.parameters())
@@ -220,7 +220,7 @@ def test_options_without_meaning_are_refused(options: dict, says: str):
 
 @pytest.mark.parametrize("method", [UniFrame, MDAM, SFHPE])
 def test_methods_with_labels_of_their_own_refuse_the_option(method):
-    with pytest.raises(InputError, match=f"adaptation.labels is keypoint, and {method.__name__}"):
+    with pytest.raises(UserError, match=f"adaptation.labels is keypoint, and {method.__name__}"):
         method(sgd, TINY, TrainingOptions(), KEYPOINT)
 
 

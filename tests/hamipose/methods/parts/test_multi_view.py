@@ -4,7 +4,7 @@ from torch import nn
 
 from hamipose.geometry.affine import apply_points
 from hamipose.methods.parts.multi_view import PseudoLabels, average_over_views, labels_in_student_view, random_views
-from hamipose.types import LabelledBatch, TargetBatch
+from hamipose.types import LabeledBatch, TargetBatch
 
 
 class RedDot(nn.Module):
@@ -28,18 +28,18 @@ def dots(places: list[tuple[int, int]], size: int = 64) -> torch.Tensor:
     return images
 
 
-def batch_of(images: torch.Tensor, names: list[str], index: list[int]) -> LabelledBatch:
+def batch_of(images: torch.Tensor, names: list[str], index: list[int]) -> LabeledBatch:
     count = len(images)
-    return LabelledBatch(
+    return LabeledBatch(
         images, torch.zeros(count, 2, 2), torch.zeros(count, 2).long(), torch.zeros(count, 2, 3), names,
         torch.tensor(index),
     )  # fmt: skip
 
 
-def test_views_keep_the_centre_and_stay_in_their_ranges():
+def test_views_keep_the_center_and_stay_in_their_ranges():
     matrices = random_views(torch.randn(500, 2), 64)
-    centre = torch.full((500, 1, 2), 31.5)
-    torch.testing.assert_close(apply_points(matrices, centre), centre, rtol=0, atol=1e-4)
+    center = torch.full((500, 1, 2), 31.5)
+    torch.testing.assert_close(apply_points(matrices, center), center, rtol=0, atol=1e-4)
     zoom = torch.linalg.det(matrices[..., :2]).sqrt()
     assert 0.749 < zoom.min() < 0.76
     assert 1.24 < zoom.max() < 1.251
@@ -87,7 +87,7 @@ def test_labels_are_found_by_name_and_only_the_surest_are_believed():
     )
 
 
-def test_labels_do_not_depend_on_the_company_that_an_image_is_labelled_in():
+def test_labels_do_not_depend_on_the_company_that_an_image_is_labeled_in():
     """Nor, then, on the number of processes that share the images out."""
 
     class Corner(RedDot):

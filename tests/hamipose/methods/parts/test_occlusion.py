@@ -7,11 +7,11 @@ def picture(count: int, height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
 
 
-def test_exactly_the_square_over_the_centre_is_replaced_by_the_square_at_the_corner():
+def test_exactly_the_square_over_the_center_is_replaced_by_the_square_at_the_corner():
     images = picture(3, 20, 24)
-    centres = torch.tensor([[7.3, 9.6], [0.2, 19.0], [12.0, 10.0]])
+    centers = torch.tensor([[7.3, 9.6], [0.2, 19.0], [12.0, 10.0]])
     corners = torch.tensor([[10, 2], [3, 5], [1, 1]])
-    found = paste_patches(images, centres, corners, 6, torch.tensor([True, True, False]))
+    found = paste_patches(images, centers, corners, 6, torch.tensor([True, True, False]))
     expected = images.clone()
     for image, ((x, y), (left, top)) in enumerate(zip([(7, 10), (0, 19)], corners.tolist(), strict=False)):
         for dy in range(-3, 3):

@@ -51,7 +51,7 @@ def test_under_autocast_the_displaced_weights_are_used():
     assert torch.equal(back, here)
 
 
-def test_statistics_stay_and_the_batch_still_normalises():
+def test_statistics_stay_and_the_batch_still_normalizes():
     net, images = network(), torch.randn(4, 3, 8, 8)
     state = {k: v.clone() for k, v in net.state_dict().items()}
     with frozen_statistics(net):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.data import CocoKeypoints, PredictedKeypoints, Unlabelled
+from hamipose.data import CocoKeypoints, PredictedKeypoints, Unlabeled
 from hamipose.data.sampling import Draw, Pool, TrainStream, collate_training
 from hamipose.data.views import Views
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.gating import Gate
 from hamipose.heatmaps import encode
 from hamipose.losses import heatmap_mse
@@ -37,7 +37,7 @@ def predicted(dots: Path, path: Path, change=lambda points, scores: None) -> Pre
         change(points, scores)
         annotation["keypoints"], annotation["keypoint_scores"] = points.ravel().tolist(), scores.tolist()
     path.write_text(json.dumps(content))
-    return PredictedKeypoints(Unlabelled(CocoKeypoints(str(dots / "dark"), box="image")), str(path))
+    return PredictedKeypoints(Unlabeled(CocoKeypoints(str(dots / "dark"), box="image")), str(path))
 
 
 def batch_of(dots: Path, target: PredictedKeypoints) -> TargetBatch:
@@ -64,14 +64,12 @@ def gate_of(dots: Path, tmp_path: Path, change, height: float = 0.95) -> Gate:
     model = HamiPose(sgd, TINY, TrainingOptions(sigma=1.0), PREDICTIONS)
     labels = model.adaptation.teach(target)
 
-    def labelled(wanted: torch.Tensor, weight: torch.Tensor) -> Labelled:
+    def labeled(wanted: torch.Tensor, weight: torch.Tensor) -> Labelled:
         heatmaps = (height * features).requires_grad_()
         return Labelled(heatmap_mse(heatmaps, wanted, weight), heatmaps, features)
 
-    source = labelled(features, (seen > 0).float())
-    objective = model.adaptation.weigh(
-        source, labelled(labels.heatmaps, labels.weight), labels.confidence, progress=1.0
-    )
+    source = labeled(features, (seen > 0).float())
+    objective = model.adaptation.weigh(source, labeled(labels.heatmaps, labels.weight), labels.confidence, progress=1.0)
     torch.testing.assert_close(objective.confidence[CLEAN], torch.full((14,), 0.9))
     assert objective.gate is not None
     return objective.gate
@@ -166,5 +164,5 @@ def test_predictions_are_used_or_refused(dots: Path, tmp_path: Path):
         (CCSSL(sgd, TINY), carried, "CCSSL does not learn from"),
         (HamiPose(sgd, TINY, adaptation=PREDICTIONS), {}, "data.target carries none"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(UserError, match=says):
             train(model, dots, tmp_path, data)

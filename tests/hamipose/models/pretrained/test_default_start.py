@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import hamipose
 from hamipose.cli import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.model_io import ModelInfo, open_folder, save_folder
 from hamipose.models.pretrained.catalog import PEOPLE, default_start
 from hamipose.models.pretrained.fetch import blazepose_info
@@ -52,7 +52,7 @@ def test_without_any_model_one_line_says_what_to_do(cache: Path, picture: Path, 
         assert "no model is given and none is here" in error
         assert "models fetch blazepose" in error
         assert error.count("\n") == 1
-    with pytest.raises(InputError, match="has no model people"):
+    with pytest.raises(UserError, match="has no model people"):
         hamipose.load("people")
     assert main(["models", "list"]) == 0
     assert "not part of this installation" in capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_the_one_that_ships_is_used(
     assert main(["predict", str(picture), "--out", str(tmp_path / "out"), "--no-overlays", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.startswith("model: people (Apache-2.0), the best that is here; --checkpoint gives")
     assert hamipose.load("people", device="cpu").info == INFO
-    with pytest.raises(InputError, match=r"skeleton is 'coco17'; people has the keypoints of body16"):
+    with pytest.raises(UserError, match=r"skeleton is 'coco17'; people has the keypoints of body16"):
         hamipose.load("people", skeleton="coco17")
 
 
@@ -110,7 +110,7 @@ def test_half_precision_is_half_the_size_and_read_in_single(people: Path, tmp_pa
         torch.testing.assert_close(state[name], tensor.to(state[name].dtype), rtol=0, atol=0)
     with torch.no_grad():
         network.final.bias[0] = 1e6  # type: ignore[union-attr, index]
-    with pytest.raises(InputError, match=r"final\.bias has values too large for half precision"):
+    with pytest.raises(UserError, match=r"final\.bias has values too large for half precision"):
         save_folder(tmp_path / "large", network, INFO, half=True)
     assert not (tmp_path / "large/model.safetensors").exists()
 

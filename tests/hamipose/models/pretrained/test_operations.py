@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.pretrained.operations import Operation, OperationNetwork, Program, needed, power_of_two_scale
 
 CONV = {"padding": [1, 1], "stride": [1, 1], "dilation": [1, 1], "groups": 1}
@@ -105,18 +105,18 @@ def test_programs_are_text():
     operations, _ = two_branches()
     program = Program(operations, {"features": "b"}, {"features": 2})
     assert Program.from_json(program.to_json(), "x") == program
-    with pytest.raises(InputError, match=r"operations\.json is damaged"):
+    with pytest.raises(UserError, match=r"operations\.json is damaged"):
         Program.from_json(program.to_json()[:-30], "operations.json")
-    with pytest.raises(InputError, match=r"operations\.json: operation a is a 'relu7'"):
+    with pytest.raises(UserError, match=r"operations\.json: operation a is a 'relu7'"):
         Program.from_json(program.to_json().replace("relu6", "relu7"), "operations.json")
 
 
 def test_lists_that_cannot_be_run_are_refused():
     operations, weights = two_branches()
-    with pytest.raises(InputError, match=r"a reads a\.raw, which nothing before it computes"):
+    with pytest.raises(UserError, match=r"a reads a\.raw, which nothing before it computes"):
         OperationNetwork(operations[1:], weights)
     del weights["b.bias"]
-    with pytest.raises(InputError, match=r"b\.bias of a convolution is missing"):
+    with pytest.raises(UserError, match=r"b\.bias of a convolution is missing"):
         OperationNetwork(operations, weights)
-    with pytest.raises(InputError, match="lacks groups"):
+    with pytest.raises(UserError, match="lacks groups"):
         Operation("conv", ("image",), "a", {"padding": 0, "stride": 1, "dilation": 1})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.models.pretrained.convert import converted, same_padding
 from hamipose.models.pretrained.operations import OperationNetwork
 from hamipose.models.pretrained.tflite import TFLiteGraph, read_tflite
@@ -167,9 +167,9 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path):
     for name, (content, says) in contents.items():
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(content)
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(UserError, match=says):
             read_tflite(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_tflite(tmp_path / "no.tflite")
 
 
@@ -177,11 +177,11 @@ def test_operators_used_in_unsupported_ways_are_refused():
     file = TinyFile((1, 4, 4, 2))
     size = file.constant(np.array([8, 8], np.int32))
     out = file.add("RESIZE_BILINEAR", [file.input, size], (1, 8, 8, 2), align_corners=1)
-    with pytest.raises(InputError, match="half-pixel centers"):
+    with pytest.raises(UserError, match="half-pixel centers"):
         converted(TFLiteGraph(file.content([out])))
     file = TinyFile((1, 4, 4, 2))
     out = file.conv(file.input, normal(1, 1, 1, 2), normal(1), (1, 4, 4, 1), activation=4)
-    with pytest.raises(InputError, match="activation 4"):
+    with pytest.raises(UserError, match="activation 4"):
         converted(TFLiteGraph(file.content([out])))
 
 

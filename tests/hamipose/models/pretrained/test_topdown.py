@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.heatmaps import encode
 from hamipose.inference.predictor import load
 from hamipose.models.model_io import open_folder, save_folder
@@ -171,5 +171,5 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path):
         ("square_256x256", cut, "expected 256x192 or 384x288"),
     ):
         torch.save(content, tmp_path / f"{name}.pth")
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(UserError, match=says):
             read_topdown(tmp_path / f"{name}.pth")

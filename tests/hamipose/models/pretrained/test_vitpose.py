@@ -11,11 +11,11 @@ import torch
 from torch.nn import functional as F
 
 from hamipose import load
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.heatmaps import encode
 from hamipose.inference.predictor import Predictor
 from hamipose.models.model_io import save_folder
-from hamipose.models.preprocess import normalise
+from hamipose.models.preprocess import normalize
 from hamipose.skeletons import COCO17
 
 transformers = pytest.importorskip("transformers", reason="extra `vitpose` is not installed")
@@ -62,8 +62,8 @@ def test_heatmaps_are_those_of_transformers(tmp_path: Path, simple: bool, expert
     theirs = transformers.VitPoseForPoseEstimation.from_pretrained(folder).eval()
     index = {"dataset_index": torch.zeros(2, dtype=torch.long)} if experts > 1 else {}
     with torch.no_grad():
-        expected = theirs(normalise(crops)[..., 8:56].contiguous(), **index).heatmaps
-        logits = model.network.final(model.network.features(normalise(crops)))
+        expected = theirs(normalize(crops)[..., 8:56].contiguous(), **index).heatmaps
+        logits = model.network.final(model.network.features(normalize(crops)))
     ours = model.heatmaps(crops)
     assert ours.shape == (2, 17, 16, 16)
     torch.testing.assert_close(ours[..., 2:14], expected, rtol=1e-4, atol=1e-4)
@@ -106,13 +106,13 @@ def test_what_cannot_be_used_is_one_line(
         (saved(tmp_path / "many", num_labels=20), "has 20 keypoints"),
         (saved(tmp_path / "coarse", scale_factor=2), "a cell for every 8 px"),
     ):
-        with pytest.raises(InputError, match=says) as told:
+        with pytest.raises(UserError, match=says) as told:
             load(path, device="cpu")
         assert "\n" not in str(told.value)
-    with pytest.raises(InputError, match="is used from its own file"):
+    with pytest.raises(UserError, match="is used from its own file"):
         save_folder(tmp_path / "out", model.network, model.info)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(
-        InputError, match=r"needs transformers, which is not installed: pip install 'hamipose\[vitpose\]'"
+        UserError, match=r"needs transformers, which is not installed: pip install 'hamipose\[vitpose\]'"
     ):
         load(folder)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import HAND21
 from hamipose.synthetic.hands.articulation import draw_hand_pose
 from hamipose.synthetic.hands.labels import label_hand
@@ -239,7 +239,7 @@ def test_a_number_gives_the_same_picture_and_people_another(look: str):
     person = picture_person(look, 7, size=SIZE, device="cpu")  # the two renderers do not disturb each other
     assert first.jpeg == picture_hand(look, 7, size=SIZE, device="cpu").jpeg
     assert person.jpeg == picture_person(look, 7, size=SIZE, device="cpu").jpeg
-    with pytest.raises(InputError, match="look is 'oil'"):
+    with pytest.raises(UserError, match="look is 'oil'"):
         picture_hand("oil", 0)
 
 

@@ -89,12 +89,12 @@ def test_what_is_worn_behind_is_behind():
         wardrobe = dress(rng, materials, "photo", bodies().eye_m)
         add_accessories(rng, body, solids, materials, wardrobe, np.full(3, 0.5))
         hair = wardrobe[SETTINGS.index("hair")]
-        for centre, material in zip(solids.centre_m, solids.material, strict=True):
+        for center, material in zip(solids.center_m, solids.material, strict=True):
             if material == hair:
                 behind += 1
-                assert centre[1] > body.points_m["left_ear"][1]
+                assert center[1] > body.points_m["left_ear"][1]
             elif material == wardrobe[SETTINGS.index("hat")]:
                 peaks += 1
-                assert centre[1] < body.points_m["left_eye"][1]
+                assert center[1] < body.points_m["left_eye"][1]
     assert behind > 5
     assert peaks > 2

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.synthetic.people.bodies import PARTS, bodies, bodies_for, sample_shape
 from hamipose.synthetic.people.labels import box_of, label, run_lengths
@@ -241,7 +241,7 @@ def test_run_lengths_and_box():
 
 
 def test_unknown_look_is_named():
-    with pytest.raises(InputError, match="look is 'cartoon', expected one of plain, photo"):
+    with pytest.raises(UserError, match="look is 'cartoon', expected one of plain, photo"):
         picture_person("cartoon", 0)
 
 

@@ -23,8 +23,8 @@ def reference_finish(rng, linear):
     image = image + _normal(rng, image.shape) * (read + shot * np.sqrt(np.maximum(image, 0)) * 0.8)
     contrast, lift, saturation = rng.uniform(0.8, 1.15), rng.uniform(-0.03, 0.05), rng.uniform(0.65, 1.15)
     shown = (np.clip(image, 0, 1) ** (1 / 2.2) - 0.5) * contrast + 0.5 + lift
-    grey = shown.mean(-1, keepdims=True)
-    return np.clip(grey + (shown - grey) * saturation, 0, 1) * 255
+    gray = shown.mean(-1, keepdims=True)
+    return np.clip(gray + (shown - gray) * saturation, 0, 1) * 255
 
 
 def test_the_steps_are_those_of_the_formulas():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from roma import rotmat_to_rotvec, rotvec_to_rotmat
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.body import load_body
 from meshtto.data import BuiltinMeshes, Detector
 from meshtto.data.base import joint_box
@@ -114,19 +114,19 @@ def test_render_images_rejects_invalid_options_and_foreign_folders(folder: Path,
         ({"poses": ["flying"]}, "poses are flying"),
     ):
         asked = {"style": "plain", "count": 1, "size": SIDE, "seed": 0} | wrong
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(UserError, match=message):
             render_images(tmp_path / "x", **asked)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="holds pictures made with"):
+    with pytest.raises(UserError, match="holds pictures made with"):
         render_images(folder / "plain-96-0", "photo", 4, SIDE, 0)
-    with pytest.raises(InputError, match="but 9 are needed"):
+    with pytest.raises(UserError, match="but 9 are needed"):
         BuiltinMeshes(count=9, size=SIDE, root=str(folder))[0]
-    with pytest.raises(InputError, match="does not exist; render the images first"):
+    with pytest.raises(UserError, match="does not exist; render the images first"):
         BuiltinMeshes(seed=5, size=SIDE, root=str(folder))[0]
-    with pytest.raises(InputError, match="evidence is 'guess'"):
+    with pytest.raises(UserError, match="evidence is 'guess'"):
         BuiltinMeshes(evidence="guess")
     (tmp_path / "plain-96-0").mkdir()
     (tmp_path / "plain-96-0" / "labels.npz").write_bytes(b"PK\x03\x04 torn")
-    with pytest.raises(InputError, match="is cut short, damaged"):
+    with pytest.raises(UserError, match="is cut short, damaged"):
         BuiltinMeshes(size=SIDE, root=str(tmp_path))[0]
 
 
@@ -200,7 +200,7 @@ def test_detector_swaps_limbs_in_both_halves():
             left, right = (JOINTS49.index(f"{half}{side}_{part}") for side in ("left", "right"))
             assert np.allclose(found[left], true[right], atol=1e-4)
     assert limbs == {True, False}
-    with pytest.raises(InputError, match=r"missed of the detector is 1\.5"):
+    with pytest.raises(UserError, match=r"missed of the detector is 1\.5"):
         Detector(missed=1.5)
     assert np.allclose(
         Detector(0.0, 0.0, 0.0, 0.0, 0.0).detect(true, np.full(49, 2), np.random.default_rng(0))[0], true, atol=1e-4

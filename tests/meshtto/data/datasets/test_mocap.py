@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data import Human36MMeshes, MpiInf3dhp
 from meshtto.data.datasets.mocap import fit_focal_px
 from meshtto.joints import JOINTS24, JOINTS49
@@ -95,10 +95,10 @@ def test_h36m_uses_mosh_labels_if_present(tmp_path: Path):
     assert np.allclose(dataset[1].rotations[4], cv2.Rodrigues(poses[1, 12:15])[0], atol=1e-5)
     assert dataset[1].shape.tolist() == list(range(10))
     path.write_bytes(pickle.dumps({"new_poses": poses[:, :60], "betas": np.arange(10.0)}, 2))
-    with pytest.raises(InputError, match=r"new_poses of .* have shape \(3, 60\)"):
+    with pytest.raises(UserError, match=r"new_poses of .* have shape \(3, 60\)"):
         len(Human36MMeshes(str(tmp_path), split="p2", mosh=str(tmp_path / "mosh")))
     path.write_bytes(pickle.dumps({"betas": 1}, 2))
-    with pytest.raises(InputError, match="have no new_poses and betas"):
+    with pytest.raises(UserError, match="have no new_poses and betas"):
         len(Human36MMeshes(str(tmp_path), split="p2", mosh=str(tmp_path / "mosh")))
 
 
@@ -107,7 +107,7 @@ def test_h36m_decodes_missing_images_from_video(tmp_path: Path):
     for path in (tmp_path / "images").glob("S9*"):
         path.unlink()
     dataset = Human36MMeshes(str(tmp_path), split="p2")
-    with pytest.raises(InputError, match=r"neither image .* nor video .* exists"):
+    with pytest.raises(UserError, match=r"neither image .* nor video .* exists"):
         dataset.prepare()
     video = tmp_path / "S9" / "Videos" / "Walking 1.60457274.mp4"
     video.parent.mkdir(parents=True)
@@ -121,18 +121,18 @@ def test_h36m_decodes_missing_images_from_video(tmp_path: Path):
 
 
 def test_h36m_rejects_malformed_files(tmp_path: Path):
-    with pytest.raises(InputError, match=r"S9 contains no .*D2_Positions"):
+    with pytest.raises(UserError, match=r"S9 contains no .*D2_Positions"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     flat, _ = h36m(tmp_path)
     mono = tmp_path / "S9" / "MyPoseFeatures" / "D3_Positions_mono" / "Walking 1.60457274.cdf"
     write_cdf(mono, flat.reshape(FRAMES, -1).astype(np.float32))
-    with pytest.raises(InputError, match=r"Pose in .* of shape .*expected finite numbers of 1 × frames × 96"):
+    with pytest.raises(UserError, match=r"Pose in .* of shape .*expected finite numbers of 1 × frames × 96"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     mono.write_bytes(b"torn")
-    with pytest.raises(InputError, match="is a text file, not a CDF file"):
+    with pytest.raises(UserError, match="is a text file, not a CDF file"):
         len(Human36MMeshes(str(tmp_path), split="p2"))
     for option in ({"split": "val"}, {"frame_stride": 3, "mosh": "x"}, {"evidence": "detector"}):
-        with pytest.raises(InputError):
+        with pytest.raises(UserError):
             Human36MMeshes(str(tmp_path), **option)  # type: ignore[arg-type]
 
 
@@ -148,7 +148,7 @@ def test_mpi_inf_3dhp_samples_and_errors(tmp_path: Path):
         path.parent.mkdir(parents=True)
         scipy.io.savemat(path, {"annot2": cells[0], "annot3": cells[1]})
         if wrong:
-            with pytest.raises(InputError, match="expected 56 and 84 columns"):
+            with pytest.raises(UserError, match="expected 56 and 84 columns"):
                 len(MpiInf3dhp(str(tmp_path), subjects=[1]))
             path.unlink()
     picture = tmp_path / "S1" / "Seq1" / "imageFrames" / "video_0" / "frame_000001.jpg"
@@ -164,15 +164,15 @@ def test_mpi_inf_3dhp_samples_and_errors(tmp_path: Path):
         assert sample.keypoints_px[k].tolist() == pytest.approx(flat[0, place].tolist(), abs=1e-2)
         assert sample.joints_m[k].tolist() == pytest.approx(((solid[0, place] - solid[0, 4]) / 1000).tolist(), abs=1e-4)
     assert sample.focal_px == pytest.approx(FOCAL, rel=1e-3)
-    with pytest.raises(InputError, match=r"S2 contains no Seq1/annot\.mat"):
+    with pytest.raises(UserError, match=r"S2 contains no Seq1/annot\.mat"):
         len(MpiInf3dhp(str(tmp_path), subjects=[2]))
     scipy.io.savemat(path, {"annot2": cells[0]})
-    with pytest.raises(InputError, match="has no array annot3"):
+    with pytest.raises(UserError, match="has no array annot3"):
         len(MpiInf3dhp(str(tmp_path), subjects=[1]))
 
 
 def test_fit_focal_px_rejects_inconsistent_joints():
     flat, solid = seen(17)
     assert fit_focal_px(flat, solid, "x") == pytest.approx(FOCAL)
-    with pytest.raises(InputError, match="2D and 3D joints of x do not belong together"):
+    with pytest.raises(UserError, match="2D and 3D joints of x do not belong together"):
         fit_focal_px(flat[::-1].copy(), solid, "x")

@@ -9,7 +9,7 @@ import torch
 from roma import rotvec_to_rotmat
 
 import hamipose.data
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.data import KeypointsOnly, SpinAnnotations
 from meshtto.data.sampling import crop_sample
 from meshtto.joints import COCO17_SLOTS, JOINTS24, JOINTS49, LSP14_SLOTS, MOCAP17_SLOTS, MPII16_SLOTS
@@ -136,7 +136,7 @@ def test_spin_fits_replace_labels(tmp_path: Path):
     dataset = SpinAnnotations(*where, fits=str(tmp_path / "fits.npy"))
     assert all(dataset[k].has_mesh for k in range(N))
     np.save(tmp_path / "fits.npy", fits[:2])
-    with pytest.raises(InputError, match=r"fits .* have shape \(2, 83\), expected 3 rows"):
+    with pytest.raises(UserError, match=r"fits .* have shape \(2, 83\), expected 3 rows"):
         SpinAnnotations(*where, fits=str(tmp_path / "fits.npy"))[0]
 
 
@@ -157,7 +157,7 @@ class _Bomb:
 )
 def test_spin_rejects_malformed_files(tmp_path: Path, capsys, changes: dict, message: str):
     where = write(tmp_path, **changes)
-    with pytest.raises(InputError, match=message) as raised:
+    with pytest.raises(UserError, match=message) as raised:
         SpinAnnotations(*where)[0]
     assert "\n" not in str(raised.value)
     assert "code was run" not in capsys.readouterr().out
@@ -165,18 +165,18 @@ def test_spin_rejects_malformed_files(tmp_path: Path, capsys, changes: dict, mes
 
 def test_spin_rejects_missing_and_damaged_files(tmp_path: Path):
     where = write(tmp_path)
-    with pytest.raises(InputError, match=r"nothing\.npz does not exist"):
+    with pytest.raises(UserError, match=r"nothing\.npz does not exist"):
         len(SpinAnnotations(str(tmp_path / "nothing.npz"), "x"))
-    with pytest.raises(InputError, match=r"image .* does not exist; check the folder"):
+    with pytest.raises(UserError, match=r"image .* does not exist; check the folder"):
         SpinAnnotations(where[0], str(tmp_path)).prepare()
-    with pytest.raises(InputError, match="have no openpose"):
+    with pytest.raises(UserError, match="have no openpose"):
         len(SpinAnnotations(*write(tmp_path, openpose=None), evidence="detector"))
     path = Path(where[0])
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(InputError, match="is cut short, damaged"):
+    with pytest.raises(UserError, match="is cut short, damaged"):
         len(SpinAnnotations(*where))
     for option in ({"box": "tight"}, {"stride": 0}, {"evidence": "mine"}):
-        with pytest.raises(InputError):
+        with pytest.raises(UserError):
             SpinAnnotations(*where, **option)  # type: ignore[arg-type]
 
 
@@ -213,5 +213,5 @@ def test_keypoints_only_wraps_2d_sets(tmp_path: Path):
     assert sample.keypoints_confidence.sum() == 7
     assert not sample.has_mesh
     assert not sample.joints_confidence.any()
-    with pytest.raises(InputError, match="but KeypointsOnly has none"):
+    with pytest.raises(UserError, match="but KeypointsOnly has none"):
         KeypointsOnly(dataset.dataset, evidence="detector")

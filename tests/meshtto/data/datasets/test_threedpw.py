@@ -10,7 +10,7 @@ import pytest
 import torch
 from roma import random_rotmat, rotmat_to_rotvec, rotvec_to_rotmat
 
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from meshtto.body import Body, load_body
 from meshtto.body.arrays import read_arrays, write_arrays
 from meshtto.body.loading import builtin_path
@@ -158,9 +158,9 @@ def test_threedpw_evidence_and_boxes(tmp_path: Path, bodies: str):
 def test_threedpw_split_names(tmp_path: Path, bodies: str):
     write(tmp_path, sequence(bodies), "val")
     assert len(ThreeDPW(str(tmp_path), split="validation", stride=3)) == 3
-    with pytest.raises(InputError, match="sequenceFiles/train does not exist; get 3DPW"):
+    with pytest.raises(UserError, match="sequenceFiles/train does not exist; get 3DPW"):
         len(ThreeDPW(str(tmp_path), split="train"))
-    with pytest.raises(InputError, match="split of ThreeDPW is 'dev'"):
+    with pytest.raises(UserError, match="split of ThreeDPW is 'dev'"):
         ThreeDPW(str(tmp_path), split="dev")
 
 
@@ -179,14 +179,14 @@ def test_threedpw_rejects_malformed_sequences(tmp_path: Path, bodies: str, capsy
         ({"extra": _Bomb()}, "asks for"),
     ):
         root = write(tmp_path, sequence(bodies, **changes))
-        with pytest.raises(InputError, match=message) as raised:
+        with pytest.raises(UserError, match=message) as raised:
             len(ThreeDPW(root))
         assert "\n" not in str(raised.value)
     assert "code was run" not in capsys.readouterr().out
     root = write(tmp_path, [1, 2])
-    with pytest.raises(InputError, match="contains a list"):
+    with pytest.raises(UserError, match="contains a list"):
         len(ThreeDPW(root))
     write(tmp_path, sequence(bodies))
     (tmp_path / "imageFiles" / "walk_00" / "image_00000.jpg").unlink()
-    with pytest.raises(InputError, match=r"image_00000\.jpg does not exist"):
+    with pytest.raises(UserError, match=r"image_00000\.jpg does not exist"):
         ThreeDPW(root).prepare()

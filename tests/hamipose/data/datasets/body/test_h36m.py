@@ -12,7 +12,7 @@ import pytest
 
 from hamipose.data import Human36M, Human36MNative
 from hamipose.data.datasets.body.h36m_joints import H36M17, NATIVE32, body16_from_h36m, project
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.io.image_file import UnreadableImage
 from hamipose.skeletons import BODY16, COCO17
@@ -62,10 +62,10 @@ def test_the_map_to_body16_is_the_published_one():
 def test_projection_is_opencvs():
     points = np.random.default_rng(0).normal(size=(7, 3)) * 300
     rotation, _ = cv2.Rodrigues(np.array([0.1, -0.3, 0.2]))
-    translation, focal, centre = np.array([10.0, 20, 4000]), np.array([1100.0, 1120]), np.array([500.0, 510])
-    matrix = np.array([[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]])
+    translation, focal, center = np.array([10.0, 20, 4000]), np.array([1100.0, 1120]), np.array([500.0, 510])
+    matrix = np.array([[focal[0], 0, center[0]], [0, focal[1], center[1]], [0, 0, 1]])
     expected, _ = cv2.projectPoints(points, rotation, translation, matrix, None)
-    assert np.allclose(project(points, rotation, translation, focal, centre), expected[:, 0], atol=1e-9)
+    assert np.allclose(project(points, rotation, translation, focal, center), expected[:, 0], atol=1e-9)
 
 
 # --- the JSON layout
@@ -178,7 +178,7 @@ def test_json_of_another_form_is_told_in_one_line(tmp_path: Path):
         path = tmp_path / "annotations" / f"Human36M_subject11_{kind}.json"
         content = json.loads(path.read_text())
         path.write_text(json.dumps(change(content)))
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             Human36M(str(tmp_path), split="test", every=5, **options).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
@@ -207,11 +207,11 @@ def test_json_of_another_form_is_told_in_one_line(tmp_path: Path):
     with pytest.raises(UnreadableImage, match="is 9 x 9, labels are for 300 x 280"):
         Human36M(str(tmp_path), split="test", every=5)[2]
     (tmp_path / "annotations" / "Human36M_subject9_camera.json").write_text("{")
-    with pytest.raises(InputError, match="is not valid JSON"):
+    with pytest.raises(UserError, match="is not valid JSON"):
         Human36M(str(tmp_path), split="test").prepare()
-    with pytest.raises(InputError, match=r"subject1_camera.json cannot be read"):
+    with pytest.raises(UserError, match=r"subject1_camera.json cannot be read"):
         Human36M(str(tmp_path)).prepare()
-    with pytest.raises(InputError, match="split of Human36M is 'val'"):
+    with pytest.raises(UserError, match="split of Human36M is 'val'"):
         Human36M(str(tmp_path), split="val")
 
 
@@ -314,7 +314,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
     paths = write_native(tmp_path, 11, "Directions.54138969", count=6)
 
     def told(**options: Any) -> str:
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             Human36MNative(str(tmp_path), split="test", **options).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
@@ -347,7 +347,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
 
 
 def told_train(root: Path) -> str:
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UserError) as error:
         Human36MNative(str(root)).prepare()
     return str(error.value)
 
@@ -359,5 +359,5 @@ def test_an_empty_mask_is_told(tmp_path: Path):
         paths = write_native(tmp_path, subject, "Directions.54138969", count=6)
     with h5py.File(paths["boxes"], "r+") as file:
         file["#refs#/m5"][...] = 0
-    with pytest.raises(InputError, match=r"mask 5 in .* is empty"):
+    with pytest.raises(UserError, match=r"mask 5 in .* is empty"):
         Human36MNative(str(tmp_path), split="test", every=5).prepare()

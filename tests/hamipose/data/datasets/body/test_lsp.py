@@ -9,7 +9,7 @@ import scipy.io
 
 from hamipose.data import LeedsSports, LeedsSportsExtended
 from hamipose.data.loading import prepare_sets
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.skeletons import BODY16, LSP14
 
@@ -58,7 +58,7 @@ def test_no_photo_is_in_both_halves(lsp: tuple[Path, np.ndarray]):
     assert np.allclose(sample.keypoints_px[BODY16.index("right_ankle")], joints[:2, ankle, 175], atol=1e-4)
 
 
-def grey(path: Path) -> np.ndarray:
+def gray(path: Path) -> np.ndarray:
     small = cv2.resize(cv2.imread(str(path), 0), (24, 24), interpolation=cv2.INTER_AREA).astype(float)
     return (small - small.mean()) / np.linalg.norm(small - small.mean())
 
@@ -68,7 +68,7 @@ def grey(path: Path) -> np.ndarray:
 def test_what_is_left_out_looks_like_its_twin(kind: type[LeedsSports] | type[LeedsSportsExtended], digits: int):
     folder = REAL / ("lsp" if kind is LeedsSports else "lspet") / "images"
     alike = [
-        float((grey(folder / f"im{a:0{digits}d}.jpg") * grey(folder / f"im{b:0{digits}d}.jpg")).sum())
+        float((gray(folder / f"im{a:0{digits}d}.jpg") * gray(folder / f"im{b:0{digits}d}.jpg")).sum())
         for a, b in kind._twins
     ]
     assert np.median(alike) > 0.94  # crops may differ; for any two photos of LSP the median is 0.02
@@ -96,21 +96,21 @@ def test_lsp_extended_native_layout(tmp_path: Path):
 @pytest.mark.parametrize("content", [np.zeros((14, 3, 2000)), np.zeros((3, 16, 5)), np.zeros((3, 14))])
 def test_an_annotation_file_of_another_shape_is_refused(tmp_path: Path, content: np.ndarray):
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": content})
-    with pytest.raises(InputError, match=r"has shape \(.*expected 3 x 14 x people"):
+    with pytest.raises(UserError, match=r"has shape \(.*expected 3 x 14 x people"):
         len(LeedsSports(str(tmp_path)))
 
 
 def test_missing_files_are_named(tmp_path: Path, lsp: tuple[Path, np.ndarray]):
-    with pytest.raises(InputError, match=r"nowhere/joints\.mat does not exist; expected"):
+    with pytest.raises(UserError, match=r"nowhere/joints\.mat does not exist; expected"):
         LeedsSports(str(tmp_path / "nowhere")).prepare()
     (lsp[0] / "images" / "im0001.jpg").unlink()
-    with pytest.raises(InputError, match=r"im0001.jpg does not exist"):
+    with pytest.raises(UserError, match=r"im0001.jpg does not exist"):
         LeedsSports(str(lsp[0])).prepare()
     scipy.io.savemat(tmp_path / "joints.mat", {"points": np.zeros(3)})
-    with pytest.raises(InputError, match="has no array joints"):
+    with pytest.raises(UserError, match="has no array joints"):
         len(LeedsSports(str(tmp_path)))
     (tmp_path / "joints.mat").write_text("not MATLAB")
-    with pytest.raises(InputError, match=r"joints\.mat"):
+    with pytest.raises(UserError, match=r"joints\.mat"):
         len(LeedsSports(str(tmp_path)))
 
 
@@ -130,19 +130,19 @@ def test_under_paper_every_split_is_all_of_lsp_and_hidden_joints_do_not_count(ls
 
 def test_a_file_of_too_few_people_is_refused(tmp_path: Path):
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 14, 5))})
-    with pytest.raises(InputError, match=r"images 1001 to 2000 asked of .*, whose joints.mat describes 5"):
+    with pytest.raises(UserError, match=r"images 1001 to 2000 asked of .*, whose joints.mat describes 5"):
         len(LeedsSports(str(tmp_path), split="test"))
 
 
 def test_what_is_no_number_is_refused(tmp_path: Path):
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.full((3, 14, 5), "x", object)})
-    with pytest.raises(InputError, match="holds object, expected numbers"):
+    with pytest.raises(UserError, match="holds object, expected numbers"):
         len(LeedsSports(str(tmp_path)))
-    with pytest.raises(InputError, match="protocol is 'papers', expected one of strict, paper"):
+    with pytest.raises(UserError, match="protocol is 'papers', expected one of strict, paper"):
         LeedsSports(str(tmp_path), protocol="papers")
 
 
-def test_the_coloured_wrist_is_the_left_one(tmp_path: Path):
+def test_the_colored_wrist_is_the_left_one(tmp_path: Path):
     """A person seen from the front: the left wrist is at the right of the picture, and red."""
     joints = np.zeros((3, 14, 2000))
     for k, name in enumerate(LSP14.keypoints):

@@ -17,7 +17,7 @@ from hamipose.data.datasets.body.frame_index import row_type
 from hamipose.data.datasets.body.smpl24 import SMPL24, mirrored_smpl
 from hamipose.data.datasets.body.surreal_raw import frames, is_broken_subject, usable
 from hamipose.data.views import warp
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.io.image_file import UnreadableImage
 from hamipose.skeletons import BODY16
@@ -114,7 +114,7 @@ def test_processed_lists_of_another_form_are_refused(tmp_path: Path):
 
     def told(entries: object) -> str:
         (tmp_path / "train" / "run1.json").write_text(json.dumps(entries))
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             Surreal(str(tmp_path)).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
@@ -125,12 +125,12 @@ def test_processed_lists_of_another_form_are_refused(tmp_path: Path):
     assert "not finite" in told([{"name": "a", "keypoint2d": [[float("nan"), 0]] * 24}])
     assert "expected people x 24 x 2" in told([])  # zero persons
     (tmp_path / "train" / "run1.json").write_text("[")
-    with pytest.raises(InputError, match=r"run1.json is not valid JSON"):
+    with pytest.raises(UserError, match=r"run1.json is not valid JSON"):
         Surreal(str(tmp_path)).prepare()
     (tmp_path / "train" / "run1.json").unlink()
-    with pytest.raises(InputError, match=r"run1.json cannot be read"):
+    with pytest.raises(UserError, match=r"run1.json cannot be read"):
         Surreal(str(tmp_path)).prepare()
-    with pytest.raises(InputError, match="expected train, val or test"):
+    with pytest.raises(UserError, match="expected train, val or test"):
         Surreal(str(tmp_path), split="all")
 
 
@@ -249,7 +249,7 @@ def test_an_index_of_mapped_memory_and_none_per_frame(release: Path, tmp_path: P
     made = (dataset.index.folder / "rows.npy").stat().st_mtime_ns
     SurrealRaw(str(release), index=str(tmp_path)).prepare()
     assert (dataset.index.folder / "rows.npy").stat().st_mtime_ns == made
-    with pytest.raises(InputError, match=r"index .* is missing or of another make; call prepare"):
+    with pytest.raises(UserError, match=r"index .* is missing or of another make; call prepare"):
         len(SurrealRaw(str(release), index=str(tmp_path / "elsewhere")))
 
 
@@ -315,7 +315,7 @@ def test_malformed_releases_are_told_in_one_line(tmp_path: Path):
     write_clip(tmp_path, "train/run0/01_01/01_01_c0001", 4)
 
     def told() -> str:
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             SurrealRaw(str(tmp_path)).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
@@ -331,7 +331,7 @@ def test_malformed_releases_are_told_in_one_line(tmp_path: Path):
     assert "is cut short, damaged or not a MATLAB file (200 bytes)" in told()
     scipy.io.savemat(info, {"joints2D": np.zeros((2, 24, 4))})
     assert "none of the clips has a usable frame" in told()  # zero persons
-    with pytest.raises(InputError, match=r"holds no run0/<sequence>"):
+    with pytest.raises(UserError, match=r"holds no run0/<sequence>"):
         SurrealRaw(str(tmp_path), split="val").prepare()
     # the info file promises more frames than the video has
     scipy.io.savemat(info, {"joints2D": np.stack([body(100 + 3 * t) for t in range(9)]).transpose(2, 1, 0)})

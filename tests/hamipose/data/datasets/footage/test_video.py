@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from hamipose.data import Video
-from hamipose.data.base import UnlabelledDataset
+from hamipose.data.base import UnlabeledDataset
 from hamipose.data.sampling import Pool
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 from hamipose.io.image_file import UnreadableImage
 from hamipose.io.video import VideoDecoder, frame_times
-from hamipose.types import UnlabelledSample
+from hamipose.types import UnlabeledSample
 
 BITS = 8
 
@@ -91,11 +91,11 @@ def test_a_forked_process_does_not_move_the_parents_place(video: Path):
 def test_a_video_as_a_target(video: Path):
     dataset = Video(str(video), every=30)
     dataset.prepare()
-    assert isinstance(dataset, UnlabelledDataset)
+    assert isinstance(dataset, UnlabeledDataset)
     assert len(dataset) == 7
     for index in (6, 0, 3):
         sample = dataset[index]
-        assert type(sample) is UnlabelledSample
+        assert type(sample) is UnlabeledSample
         assert number(sample.image) == 30 * index
         assert sample.name == f"{video}#{30 * index}"
         assert sample.box_px.tolist() == [0, 0, 16 * BITS, 64]
@@ -103,7 +103,7 @@ def test_a_video_as_a_target(video: Path):
     assert dataset[0].image.dtype == np.uint8
 
 
-def test_colours_are_rgb(tmp_path: Path):
+def test_colors_are_rgb(tmp_path: Path):
     writer = cv2.VideoWriter(str(tmp_path / "red.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 64))
     writer.write(np.full((64, 64, 3), (0, 0, 255), np.uint8))
     writer.release()
@@ -132,7 +132,7 @@ def test_broken_videos_are_told_in_one_line(video: Path, tmp_path: Path, capfd: 
         decoder.frame(video, 200)
     assert number(decoder.frame(video, 5)) == 5
     for options in ({"every": 0}, {"box": [0.0, 0.0, 0.0, 5.0]}, {"box": [1.0, 2.0]}):
-        with pytest.raises(InputError):
+        with pytest.raises(UserError):
             Video(str(video), **options)
 
 
@@ -192,7 +192,7 @@ def test_a_name_with_a_colon(video: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_format_that_is_not_supported_is_named(tmp_path: Path):
     for name, said in (("a.rm", "format not supported (.rm)"), ("a.cr2", "format not supported (.cr2)")):
         (tmp_path / name).write_bytes(b"\x2eRMF")
-        with pytest.raises(InputError) as error:
+        with pytest.raises(UserError) as error:
             open_footage(str(tmp_path / name))
         assert said in str(error.value)
 

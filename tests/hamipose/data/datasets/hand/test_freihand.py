@@ -95,17 +95,17 @@ def test_a_damaged_freihand_is_told(tmp_path: Path):
     freihand(tmp_path)
     joints = json.loads((tmp_path / "training_xyz.json").read_text())
 
-    def labelled(value: object) -> str:
+    def labeled(value: object) -> str:
         (tmp_path / "training_xyz.json").write_text(json.dumps(value))
         return told(FreiHand(str(tmp_path)).prepare)
 
-    assert "training_K.json has 40 entries and training_xyz.json 39" in labelled(joints[:-1])
-    assert "not a list of 21 x 3 numbers" in labelled([j[:20] for j in joints])
-    assert "not a list of 21 x 3 numbers" in labelled(["a"] * 40)
-    assert "not a list of 21 x 3 numbers" in labelled([])
-    assert "entry 0 of training_xyz.json" in labelled([[[0, 0, -1]] * 21, *joints[1:]])
+    assert "training_K.json has 40 entries and training_xyz.json 39" in labeled(joints[:-1])
+    assert "not a list of 21 x 3 numbers" in labeled([j[:20] for j in joints])
+    assert "not a list of 21 x 3 numbers" in labeled(["a"] * 40)
+    assert "not a list of 21 x 3 numbers" in labeled([])
+    assert "entry 0 of training_xyz.json" in labeled([[[0, 0, -1]] * 21, *joints[1:]])
     (tmp_path / "training" / "rgb" / "00000000.jpg").unlink()
-    assert "00000000.jpg does not exist" in labelled(joints)
+    assert "00000000.jpg does not exist" in labeled(joints)
     (tmp_path / "training_K.json").unlink()
     assert "training_K.json cannot be read" in told(FreiHand(str(tmp_path)).prepare)
     assert "versions of FreiHand are ['hsv']" in told(lambda: FreiHand("", versions=["hsv"]))

@@ -97,7 +97,7 @@ def test_paper_makes_every_hand_a_left_one_and_strict_none(tmp_path: Path):
     assert all(thumb_points_left(paper, i) for i in range(len(paper)))
 
 
-def test_joints_that_are_not_seen_are_hidden_under_strict_and_unlabelled_under_paper(tmp_path: Path):
+def test_joints_that_are_not_seen_are_hidden_under_strict_and_unlabeled_under_paper(tmp_path: Path):
     root, _ = rhd(tmp_path)
     strict, paper = (RenderedHands(str(root), protocol=p).table for p in ("strict", "paper"))
     inside = ((strict.keypoints_px >= 0) & (strict.keypoints_px < 320)).all(-1)

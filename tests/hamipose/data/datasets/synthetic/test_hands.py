@@ -10,7 +10,7 @@ import pytest
 
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.data.datasets.synthetic.hands import SyntheticHands, synthesize_hands
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import HAND21
 from hamipose.synthetic.hands import annotations as hands_records
 
@@ -62,13 +62,13 @@ def test_several_processes_make_the_same(five: Path, tmp_path: Path):
 
 def test_other_pictures_are_not_mixed_in(five: Path, tmp_path: Path):
     for more in ({"seed": 1}, {"look": "photo"}, {"poses": ["fist"]}, {"facing": ["palm"]}, {"roll_deg": 30.0}):
-        with pytest.raises(InputError, match="holds hands made with"):
+        with pytest.raises(UserError, match="holds hands made with"):
             make(five, 5, **more)
     shutil.copytree(five, tmp_path / "people")
     content = json.loads((five / "annotations.json").read_text())
     del content["info"]["settings"]["what"]  # what a folder of people says
     (tmp_path / "people" / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="give another folder"):
+    with pytest.raises(UserError, match="give another folder"):
         make(tmp_path / "people", 5)
 
 
@@ -98,13 +98,13 @@ def test_samples_are_what_the_file_says_and_right_hands_are_their_mirror_images(
 def test_prepare_makes_what_is_missing_and_the_rest_is_told(five: Path, tmp_path: Path):
     hands = SyntheticHands(str(tmp_path / "new"), count=1, size=SIZE, workers=1)
     assert len(hands) == 1
-    with pytest.raises(InputError, match=r"annotations\.json does not exist"):
+    with pytest.raises(UserError, match=r"annotations\.json does not exist"):
         hands[0]
     hands.prepare()
     assert np.array_equal(hands[0].image, SyntheticHands(str(five), count=5)[0].image)
-    with pytest.raises(InputError, match="holds 5 hands, asked for are 9"):
+    with pytest.raises(UserError, match="holds 5 hands, asked for are 9"):
         SyntheticHands(str(five), count=9)[0]
-    with pytest.raises(InputError, match="side of SyntheticHands is 'both'"):
+    with pytest.raises(UserError, match="side of SyntheticHands is 'both'"):
         SyntheticHands(str(five), side="both")
 
 
@@ -124,7 +124,7 @@ def test_prepare_makes_what_is_missing_and_the_rest_is_told(five: Path, tmp_path
 )
 def test_bad_options_are_named(tmp_path: Path, option: str, value: object):
     arguments = {"look": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
-    with pytest.raises(InputError, match=option):
+    with pytest.raises(UserError, match=option):
         synthesize_hands(**arguments)
 
 
@@ -149,5 +149,5 @@ def test_photographs_as_backgrounds(tmp_path: Path):
     make(tmp_path / "out", 1, backgrounds=str(tmp_path / "more"))
     picture = cv2.imread(str(tmp_path / "out" / "images" / "000000.jpg")).astype(int)
     assert (np.abs(picture - (255, 0, 255)).max(-1) < 40).mean() > 0.2
-    with pytest.raises(InputError, match="is not a folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         make(tmp_path / "out", 1, backgrounds=str(tmp_path / "nowhere"))

@@ -8,7 +8,7 @@ import pytest
 
 from hamipose.data.datasets.synthetic import people as synthetic
 from hamipose.data.datasets.synthetic.people import SyntheticPeople, synthesize
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17, LSP14
 from hamipose.synthetic.people import annotations as records
 from hamipose.synthetic.processes import BLOCK
@@ -100,7 +100,7 @@ def test_a_lost_shard_is_made_by_the_run_that_joins_them(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("shard", ["3", "0/4", "5/4", "a/b", "1/2/3"])
 def test_what_is_no_shard_is_refused(tmp_path, shard):
-    with pytest.raises(InputError, match="shard is"):
+    with pytest.raises(UserError, match="shard is"):
         make(tmp_path, 4, shard=shard)
 
 
@@ -112,9 +112,9 @@ def test_a_lost_picture_is_made_again(six, tmp_path):
 
 
 def test_other_people_are_not_mixed_in(six):
-    with pytest.raises(InputError, match="give another folder"):
+    with pytest.raises(UserError, match="give another folder"):
         make(six, 6, seed=1)
-    with pytest.raises(InputError, match="give another folder"):
+    with pytest.raises(UserError, match="give another folder"):
         make(six, 6, look="photo")
 
 
@@ -153,9 +153,9 @@ def test_samples_in_every_order(six, skeleton):
 def test_constructing_reads_nothing_and_missing_people_are_named(tmp_path):
     people = SyntheticPeople(str(tmp_path / "nowhere"))
     assert len(people) == 2000
-    with pytest.raises(InputError, match=r"annotations\.json does not exist"):
+    with pytest.raises(UserError, match=r"annotations\.json does not exist"):
         people[0]
-    with pytest.raises(InputError, match="hand21"):
+    with pytest.raises(UserError, match="hand21"):
         SyntheticPeople(str(tmp_path), skeleton="hand21")
 
 
@@ -168,16 +168,16 @@ def test_prepare_makes_what_is_missing(six, tmp_path):
 @pytest.mark.parametrize(("option", "value"), [("count", 0), ("size", 8), ("seed", -1), ("look", "oil")])
 def test_bad_options_are_named(tmp_path, option, value):
     arguments = {"look": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
-    with pytest.raises(InputError, match=option):
+    with pytest.raises(UserError, match=option):
         synthesize(**arguments)
 
 
 def test_photographs_as_backgrounds(tmp_path):
     photographs = tmp_path / "photographs"
     photographs.mkdir()
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(UserError, match="holds no picture"):
         make(tmp_path / "out", 1, backgrounds=str(photographs))
-    with pytest.raises(InputError, match="is not a folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         make(tmp_path / "out", 1, backgrounds=str(tmp_path / "nowhere"))
     (tmp_path / "more").mkdir()
     cv2.imwrite(str(tmp_path / "more" / "magenta.png"), np.full((60, 80, 3), (255, 0, 255), np.uint8))
@@ -189,7 +189,7 @@ def test_photographs_as_backgrounds(tmp_path):
 
 def test_a_broken_annotation_file_is_named(tmp_path):
     (tmp_path / "annotations.json").write_text("{")
-    with pytest.raises(InputError, match="not valid JSON"):
+    with pytest.raises(UserError, match="not valid JSON"):
         make(tmp_path, 1)
     for content, says in (
         ("[]", "no annotation for each"),
@@ -198,7 +198,7 @@ def test_a_broken_annotation_file_is_named(tmp_path):
         ('{"images": [], "annotations": []}', "lacks info"),
     ):
         (tmp_path / "annotations.json").write_text(content)
-        with pytest.raises(InputError, match=f"{says}.*delete it and make them again"):
+        with pytest.raises(UserError, match=f"{says}.*delete it and make them again"):
             make(tmp_path, 1)
     assert synthetic.__doc__
 
@@ -207,9 +207,9 @@ def test_families_of_poses_are_kept_to_and_named(tmp_path):
     make(tmp_path, 4, poses=["walking", "standing"])
     annotations = json.loads((tmp_path / "annotations.json").read_text())["annotations"]
     assert {a["pose"] for a in annotations} <= {"walking", "standing"}
-    with pytest.raises(InputError, match="asked for are"):
+    with pytest.raises(UserError, match="asked for are"):
         make(tmp_path, 4)
-    with pytest.raises(InputError, match=r"poses are flying, expected some of .*standing"):
+    with pytest.raises(UserError, match=r"poses are flying, expected some of .*standing"):
         make(tmp_path, 4, poses=["flying"])
 
 
@@ -218,7 +218,7 @@ def test_backdrops_are_kept_to_and_named(tmp_path):
     for path in sorted((tmp_path / "images").iterdir()):
         rim = cv2.imread(str(path)).astype(int)[:3, 1:-1]
         assert np.median(np.abs(np.diff(rim, axis=1))) <= 2
-    with pytest.raises(InputError, match="backdrops are paisley, expected some of noise"):
+    with pytest.raises(UserError, match="backdrops are paisley, expected some of noise"):
         make(tmp_path, 3, backdrops=["paisley"])
 
 
@@ -246,5 +246,5 @@ def test_another_format_of_one_look_asks_for_its_pictures_only(six, tmp_path, mo
     make(tmp_path, 1, look="photo")
     monkeypatch.setitem(records.FORMAT, "photo", 99)
     make(six, 6)
-    with pytest.raises(InputError, match="give another folder"):
+    with pytest.raises(UserError, match="give another folder"):
         make(tmp_path, 1, look="photo")

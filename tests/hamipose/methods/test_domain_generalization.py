@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hamipose.data import CocoKeypoints, DomainAdaptation
-from hamipose.errors import InputError
+from hamipose.errors import UserError
 from hamipose.losses import heatmap_mse
 from hamipose.methods import GGA, Fishr
 from hamipose.methods.domains import check_domains
@@ -160,12 +160,12 @@ def test_looks_of_the_source_are_domains(dots: Path):
 
 def test_wrong_numbers_of_domains_are_told_in_a_line(dots: Path):
     light = CocoKeypoints(str(dots / "light"), box="image")
-    with pytest.raises(InputError, match=r"source_views has 3 entries and data\.batch_size is 4"):
+    with pytest.raises(UserError, match=r"source_views has 3 entries and data\.batch_size is 4"):
         DomainAdaptation(light, batch_size=4, source_views=["none", "none", "none"])
     data = DomainAdaptation(light, batch_size=4, source_views="strong")
-    with pytest.raises(InputError, match=r"Fishr compares 2 domains and data\.source_views makes 1"):
+    with pytest.raises(UserError, match=r"Fishr compares 2 domains and data\.source_views makes 1"):
         check_domains("Fishr", data, 2)
-    with pytest.raises(InputError, match="GGA compares 1 domains"):
+    with pytest.raises(UserError, match="GGA compares 1 domains"):
         check_domains("GGA", None, 1)
     check_domains("Fishr", DomainAdaptation(light, batch_size=4, source_views=["none", "strong"]), 2)
     assert Fishr(sgd, TINY).variances.shape == (2, 16, 9)
