@@ -57,10 +57,10 @@ FIGURES := $(addprefix reproduce-figure,4 5)
 
 reproduce-table1: ## Table 1 of both papers (tables 2 to 5, figures 4 and 5 likewise); ARGS="--dry-run" shows the plan
 reproduce-table1: $(STAMP)
-	@$(PY) -m hamipose report --table 1 $(ARGS); status=$$?; $(PY) -m meshtto experiments $(MESH_ARGS) && exit $$status
+	@$(PY) -m hamipose experiments --table 1 $(ARGS); status=$$?; $(PY) -m meshtto experiments $(MESH_ARGS) && exit $$status
 
 $(filter-out %1,$(TABLES)): reproduce-table%: $(STAMP)
-	@$(PY) -m hamipose report --table $* $(ARGS)
+	@$(PY) -m hamipose experiments --table $* $(ARGS)
 
 # MESH_ARGS where the two need different options, such as --only.
 MESH_ARGS ?= $(ARGS)
@@ -69,7 +69,7 @@ reproduce-meshes: $(STAMP) ## the table of human mesh recovery alone
 	@$(PY) -m meshtto experiments $(MESH_ARGS)
 
 $(FIGURES): reproduce-figure%: $(STAMP)
-	@$(PY) -m hamipose report --figure $* $(ARGS)
+	@$(PY) -m hamipose experiments --figure $* $(ARGS)
 
 lower-bounds: ## the test suite with the oldest versions that pyproject.toml allows, in a virtual environment of its own
 	@$(PYTHON) tests/tools/lower_bounds.py
