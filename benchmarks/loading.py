@@ -33,7 +33,7 @@ from torchvision.transforms import functional as TF
 
 from hamipose.data import LeedsSports, Prepared
 from hamipose.data.catalog.prepare import prepare
-from hamipose.data.catalog.shards import FORMAT, row_type
+from hamipose.data.catalog.shards import FORMAT, record_dtype
 from hamipose.data.sampling import Pool
 from hamipose.data.views import PRESETS, labels_in_view
 from hamipose.geometry.affine import compose, crop_matrix
@@ -187,7 +187,7 @@ def anonymous_bytes() -> int:
 
 def index_memory(rows: int) -> dict[str, Any]:
     """A made-up table of that many people, read all over the place."""
-    kind = row_type(16)
+    kind = record_dtype(16)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "strict" / "train"
         folder.mkdir(parents=True)

@@ -18,9 +18,9 @@ def target_set(footage: Path, boxes: str | None, every: int, teacher: str | None
         return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": carried}
     if boxes is not None and not footage.is_dir():
         options = {"path": str(footage), "boxes": boxes, "every": every}
-        return {"class_path": "hamipose.data.BoxedFrames", "init_args": options}
+        return {"class_path": "hamipose.data.VideoPersonCrops", "init_args": options}
     if boxes is not None:
-        return {"class_path": "hamipose.data.BoxedPeople", "init_args": {"root": str(footage), "boxes": boxes}}
+        return {"class_path": "hamipose.data.ImagePersonCrops", "init_args": {"root": str(footage), "boxes": boxes}}
     if footage.is_dir():
         return {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(footage)}}
     return {"class_path": "hamipose.data.Video", "init_args": {"path": str(footage), "every": every}}
@@ -104,7 +104,7 @@ def adapt_config(
     *,
     target: dict[str, Any],
     start: Path,
-    report: dict[str, Any] | None,
+    test: dict[str, Any] | None,
     quantized: bool = False,
     pretrained: bool = False,
 ) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def adapt_config(
         seed: of the run.
         target: the footage.
         start: checkpoint to start from.
-        report: labeled frames, if there are any; they are scored and choose nothing.
+        test: labeled frames, if there are any; they are scored and choose nothing.
         quantized: how the targets were encoded that the start learned.
         pretrained: the start is a network that others have trained: its points are the labels, and steps are small.
     """
@@ -137,6 +137,6 @@ def adapt_config(
         arguments["adaptation"].setdefault("labels", "keypoint")
         arguments["adaptation"] |= {"discard_fraction": 0.5}
         arguments["optimizer"] = {"init_args": {"lr": 1e-4}}
-    if report is not None:
-        config["data"]["report"] = {"labeled": report}
+    if test is not None:
+        config["data"]["test"] = {"labeled": test}
     return config

@@ -8,7 +8,7 @@ from typing import Any
 
 from hamipose.adapt.configs import start_config
 from hamipose.adapt.spec import Request
-from hamipose.data.datasets.footage.boxes import boxes_content
+from hamipose.data.datasets.footage.boxes import coco_box_content
 from hamipose.engine.checkpoints import AtomicCheckpoints
 from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
@@ -89,7 +89,7 @@ def align(request: Request, model: Predictor) -> Request:
             pictures[name] = width, height
             people.setdefault(name, []).append([left + margin, top + margin, inner, inner, 1.0])
             turns.setdefault(name, []).append(round(sample.rotation_deg, 2))
-        content = boxes_content(pictures, people, about)
+        content = coco_box_content(pictures, people, about)
         flat = [turn for name in pictures for turn in turns[name]]
         for annotation, turn in zip(content["annotations"], flat, strict=True):
             annotation["rotation_deg"] = turn

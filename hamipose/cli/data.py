@@ -82,9 +82,9 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: something that the user can put right.
     """
-    from hamipose.data.catalog.entries import RELEASES
+    from hamipose.data.catalog.entries import CATALOG
 
-    given = vars(_parser(list(RELEASES)).parse_args(arguments))
+    given = vars(_parser(list(CATALOG)).parse_args(arguments))
     verb = given.pop("verb")
     if verb == "synthesize":
         if given.pop("what") == "hands":

@@ -10,7 +10,7 @@ from rich.console import Console
 import hamipose.data
 from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.command_line.dataset_option import named_set
-from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
 from hamipose.evaluation.pck_table import pck_table
 from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
@@ -55,12 +55,12 @@ def main(arguments: Sequence[str]) -> None:
     if given.out:
         check_folder(given.out.parent)
     skeleton = dataset.skeleton
-    order = named_skeleton(given.keypoints).keypoints if given.keypoints else None
+    order = get_skeleton(given.keypoints).keypoints if given.keypoints else None
     found = read_predictions(given.predictions, skeleton, order, getattr(dataset, "categories", ()))
     dataset.prepare()
     samples = [dataset[i].name for i in range(len(dataset))]
     found = matched(found, samples, getattr(dataset, "image_ids", None))
-    found = in_frames(found, samples, [dataset.turned(i) for i in range(len(dataset))], given.predictions)
+    found = in_frames(found, samples, [dataset.is_upright(i) for i in range(len(dataset))], given.predictions)
     predicted = np.stack([person.keypoints_px for person in found])
     scores = {
         f"{protocol}/pck@{threshold:g}": evaluate(predicted, dataset, protocol, given.image_size, threshold)

@@ -13,7 +13,7 @@ from hamipose.config.build import build
 from hamipose.config.inherit import merged
 from hamipose.data.base import ImageDataset
 from hamipose.data.datasets.footage.images import ImageFolder
-from hamipose.data.sampling import quiet_worker
+from hamipose.data.sampling import init_worker
 from hamipose.data.style_pairs import StylePairs
 from hamipose.errors import UserError
 from hamipose.models.preprocess import normalize
@@ -55,7 +55,7 @@ def fit_decoder(
     device = next(transfer.parameters()).device
     batch = pairs.batch_size
     places = [list(range(step * batch, (step + 1) * batch)) for step in range(steps)]
-    loader = DataLoader(pairs, batch_sampler=places, num_workers=workers, worker_init_fn=quiet_worker)
+    loader = DataLoader(pairs, batch_sampler=places, num_workers=workers, worker_init_fn=init_worker)
     optimizer = torch.optim.Adam(transfer.decoder.parameters(), lr=lr)
     for step, (content, style) in enumerate(loader):
         losses = style_losses(transfer, normalize(content.to(device)), normalize(style.to(device)))

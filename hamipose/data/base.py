@@ -13,10 +13,10 @@ from hamipose.io.image_file import read_image
 from hamipose.skeletons import SKELETONS, Skeleton
 from hamipose.types import Sample, UnlabeledSample
 
-__all__ = ["ImageDataset", "KeypointDataset", "UnlabeledDataset", "named_skeleton"]
+__all__ = ["ImageDataset", "KeypointDataset", "UnlabeledDataset", "get_skeleton"]
 
 
-def named_skeleton(name: str) -> Skeleton:
+def get_skeleton(name: str) -> Skeleton:
     """The skeleton of that name.
 
     Raises:
@@ -56,7 +56,7 @@ class ImageDataset(Dataset[S], ABC):
         """
         self.prepare()
 
-    def left_out_lines(self) -> list[str]:
+    def skipped_messages(self) -> list[str]:
         """Return a line about each thing that the set leaves out although a user may expect it; after `prepare`."""
         return []
 
@@ -75,7 +75,7 @@ class ImageDataset(Dataset[S], ABC):
                 reduction *= 2
         return reduction
 
-    def turned(self, index: int) -> bool:
+    def is_upright(self, index: int) -> bool:
         """Return whether an item's picture is turned as its orientation tag says."""
         return self.upright
 

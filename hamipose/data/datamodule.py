@@ -9,8 +9,8 @@ from hamipose.data.base import ImageDataset, KeypointDataset, UnlabeledDataset
 from hamipose.data.evaluation_set import PlainCrops, collate_evaluation
 from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
 from hamipose.data.predicted import PredictedKeypoints
-from hamipose.data.sampling import Pool, StepSampler, TrainStream, collate_training
-from hamipose.data.views import Views, named_views
+from hamipose.data.sampling import Pool, StepSampler, TrainingDataset, collate_training
+from hamipose.data.views import Views, get_views
 from hamipose.errors import UserError
 from hamipose.skeletons import Skeleton
 
@@ -29,7 +29,7 @@ class DomainAdaptation(LightningDataModule):
             ``hamipose.data.Unlabeled``; either may be wrapped in ``hamipose.data.PredictedKeypoints``. May be left out
             for a method that learns from the source alone.
         validation: labeled images of the *source* domain, by which checkpoints may be chosen.
-        report: labeled test sets of the target domain by name; their scores are reported and must choose nothing.
+        test: labeled test sets of the target domain by name; their scores are reported and must choose nothing.
         predict: images for the verb `predict`.
         image_size: side of the square crops in pixels; a multiple of the backbone's stride.
         batch_size: source images, and as many target images, in one step of all processes together.
@@ -49,7 +49,7 @@ class DomainAdaptation(LightningDataModule):
         source: KeypointDataset,
         target: Dataset | list[Dataset] | None = None,
         validation: KeypointDataset | None = None,
-        report: dict[str, KeypointDataset] | None = None,
+        test: dict[str, KeypointDataset] | None = None,
         predict: KeypointDataset | UnlabeledDataset | None = None,
         image_size: int = 256,
         batch_size: int = 32,
@@ -88,7 +88,7 @@ class DomainAdaptation(LightningDataModule):
         #: Whether the target carries predicted keypoints.
         self.target_predictions = bool(carrying)
         self.validation = validation
-        self.report = report or {}
+        self.test = test or {}
         self.predict = predict
         check_sizes(
             image_size=image_size,
@@ -109,13 +109,13 @@ class DomainAdaptation(LightningDataModule):
                     f"data.source_views has {len(source_views)} entries and data.batch_size is {batch_size}: expected "
                     "at least one entry, and a batch that they can share evenly"
                 )
-            self.source_views = [named_views(look) for look in source_views]
+            self.source_views = [get_views(look) for look in source_views]
         else:
-            self.source_views = named_views(source_views)
-        self.student_views = named_views(student_views)
-        self.teacher_views = None if teacher_views == "same" else named_views(teacher_views)
+            self.source_views = get_views(source_views)
+        self.student_views = get_views(student_views)
+        self.teacher_views = None if teacher_views == "same" else get_views(teacher_views)
         self.seed = seed
-        self.stream: TrainStream | None = None
+        self.stream: TrainingDataset | None = None
         skeletons: Iterable[tuple[str, KeypointDataset | PredictedKeypoints]]
         skeletons = [*self._labeled(), *(("target", dataset) for dataset in carrying)]
         for role, dataset in skeletons:
@@ -133,7 +133,7 @@ class DomainAdaptation(LightningDataModule):
     def _labeled(self) -> Iterable[tuple[str, KeypointDataset]]:
         if self.validation is not None:
             yield "validation", self.validation
-        yield from ((f"report.{name}", dataset) for name, dataset in self.report.items())
+        yield from ((f"test.{name}", dataset) for name, dataset in self.test.items())
 
     def _needed(self, verb: str | None = None) -> Sequence[ImageDataset]:
         """Return the data sets of a verb; of that at hand by default."""
@@ -170,7 +170,7 @@ class DomainAdaptation(LightningDataModule):
             return
         for trained_on in (self.source, *self.target):
             trained_on.decode_side = 2 * self.image_size
-        self.stream = TrainStream(
+        self.stream = TrainingDataset(
             source=Pool([self.source], self.seed, stream=0),
             target=Pool(self.target, self.seed, stream=1) if self.target else None,
             mirror=self.skeleton.mirror,
@@ -232,10 +232,10 @@ class DomainAdaptation(LightningDataModule):
 
     def evaluation_names(self) -> list[str]:
         """Name of each loader of :meth:`val_dataloader`, and the prefix under which its scores are logged."""
-        return ["val"] * (self.validation is not None) + [f"report/{name}" for name in self.report]
+        return ["val"] * (self.validation is not None) + [f"test/{name}" for name in self.test]
 
     def val_dataloader(self) -> list[DataLoader]:
-        """Source validation first, then the report sets."""
+        """Source validation first, then the test sets."""
         return [self._evaluation_loader(dataset) for _, dataset in self._labeled()]
 
     def test_dataloader(self) -> list[DataLoader]:

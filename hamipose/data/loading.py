@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hamipose.data.base import ImageDataset
 from hamipose.data.evaluation_set import ShareSampler
-from hamipose.data.sampling import quiet_worker
+from hamipose.data.sampling import init_worker
 from hamipose.errors import UserError
 
 __all__ = ["check_sizes", "evaluation_loader", "loader", "prepare_sets", "rank_and_world", "running_verb"]
@@ -36,7 +36,7 @@ def prepare_sets(datasets: Iterable[ImageDataset]) -> None:
     """Have data sets made ready; what they leave out is printed to standard error, a line each."""
     for dataset in datasets:
         dataset.prepare()
-        for line in dataset.left_out_lines():
+        for line in dataset.skipped_messages():
             print(f"left out: {line}", file=sys.stderr)
 
 
@@ -76,7 +76,7 @@ def loader(dataset: Dataset, workers: int, seed: int, **options: Any) -> DataLoa
     return DataLoader(
         dataset,
         num_workers=workers,
-        worker_init_fn=quiet_worker,
+        worker_init_fn=init_worker,
         pin_memory=torch.cuda.is_available(),
         # Of its own, or each pass would take a number from the run's generator and resuming could not be exact.
         generator=torch.Generator().manual_seed(seed),

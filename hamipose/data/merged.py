@@ -7,10 +7,10 @@ from hamipose.data.base import KeypointDataset
 from hamipose.errors import UserError
 from hamipose.types import Sample
 
-__all__ = ["MergedKeypoints"]
+__all__ = ["ConcatKeypoints"]
 
 
-class MergedKeypoints(KeypointDataset):
+class ConcatKeypoints(KeypointDataset):
     """Concatenate labeled data sets, in the order given.
 
     Every sample is as likely as any other, so the share of each set in a batch follows from its size.
@@ -24,11 +24,11 @@ class MergedKeypoints(KeypointDataset):
 
     def __init__(self, datasets: list[KeypointDataset]):
         if not datasets:
-            raise UserError("MergedKeypoints.datasets is empty: list at least one data set")
+            raise UserError("ConcatKeypoints.datasets is empty: list at least one data set")
         skeletons = {dataset.skeleton.name for dataset in datasets}
         if len(skeletons) > 1:
             names = ", ".join(sorted(skeletons))
-            raise UserError(f"MergedKeypoints.datasets have different skeletons ({names}): give all the same one")
+            raise UserError(f"ConcatKeypoints.datasets have different skeletons ({names}): give all the same one")
         self.datasets = datasets
         self.skeleton = datasets[0].skeleton
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch.utils.data import Dataset
 
-from hamipose.data.base import KeypointDataset, UnlabeledDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, UnlabeledDataset, get_skeleton
 from hamipose.data.datasets.prepared import Prepared
 from hamipose.data.unlabeled import Unlabeled
 from hamipose.errors import UserError
@@ -129,7 +129,7 @@ class PredictedKeypoints(UnlabeledDataset):
             )
         self.dataset = dataset
         self.predictions = Path(predictions)
-        self.skeleton = named_skeleton(skeleton)
+        self.skeleton = get_skeleton(skeleton)
         self._claimed: dict[str, str] = {}
 
     @cached_property
@@ -200,7 +200,7 @@ class PredictedKeypoints(UnlabeledDataset):
         if header is None or header.orientation == 1:
             return person.keypoints_px
         theirs = upright_of(path, header, person.size, person.upright, self.predictions)
-        if theirs == self.dataset.turned(index):
+        if theirs == self.dataset.is_upright(index):
             return person.keypoints_px
         return turned_points(person.keypoints_px, header, back=theirs).astype(np.float32)
 

@@ -22,14 +22,14 @@ from hamipose.geometry.affine import apply_points, compose, crop_matrix
 from hamipose.io.image_file import UnreadableImage
 from hamipose.types import PredictedSample, Sample, SourceBatch, TargetBatch, TrainBatch, UnlabeledSample
 
-__all__ = ["Draw", "Pool", "StepSampler", "TrainStream", "collate_training", "quiet_worker"]
+__all__ = ["BatchPosition", "Pool", "StepSampler", "TrainingDataset", "collate_training", "init_worker"]
 
 _log = logging.getLogger("hamipose")
 _SOURCE, _TARGET = 0, 1
 _ATTEMPTS = 32
 
 
-class Draw(NamedTuple):
+class BatchPosition(NamedTuple):
     """One place in one training batch."""
 
     step: int
@@ -38,7 +38,7 @@ class Draw(NamedTuple):
     with_source: bool = True
 
 
-class StepSampler(Sampler[list[Draw]]):
+class StepSampler(Sampler[list[BatchPosition]]):
     """The places of this process in the batches of one epoch.
 
     Args:
@@ -72,11 +72,11 @@ class StepSampler(Sampler[list[Draw]]):
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[BatchPosition]]:
         start = self.first_step()
         for step in range(start, start + self.steps):
             wanted = self.wants_target(step), self.wants_source(step)
-            yield [Draw(step, position, *wanted) for position in self.positions]
+            yield [BatchPosition(step, position, *wanted) for position in self.positions]
 
 
 S = TypeVar("S", bound=UnlabeledSample)
@@ -156,8 +156,8 @@ class _Pair(NamedTuple):
     predicted: _Predicted | None
 
 
-class TrainStream(Dataset):
-    """Indexed by :class:`Draw`: a labeled source view and two views of a target image, each where asked for.
+class TrainingDataset(Dataset):
+    """Indexed by :class:`BatchPosition`: a labeled source view and two views of a target image, each where asked for.
 
     Args:
         source: labeled pool.
@@ -193,7 +193,7 @@ class TrainStream(Dataset):
         self.teacher_views = teacher_views
         self.mirror = mirror
 
-    def __getitem__(self, draw: Draw) -> tuple[_Labelled | None, _Pair | None]:
+    def __getitem__(self, draw: BatchPosition) -> tuple[_Labelled | None, _Pair | None]:
         number = draw.step * self.batch_size + draw.position
         source = self._source(number, draw.position % len(self.source_views)) if draw.with_source else None
         return source, self._target(self.target, number) if draw.with_target and self.target is not None else None
@@ -282,7 +282,7 @@ def collate_training(items: list[tuple[_Labelled | None, _Pair | None]]) -> Trai
     return TrainBatch(source=source, target=target)
 
 
-def quiet_worker(worker: int) -> None:
+def init_worker(worker: int) -> None:
     """Keeps a loading process to one core: OpenCV would start a thread for each."""
     cv2.setNumThreads(0)
     warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from hamipose.errors import UserError
 
-__all__ = ["PROTOCOLS", "drawn_again", "held_out_count", "named_protocol", "shuffled"]
+__all__ = ["PROTOCOLS", "check_protocol", "held_out_count", "sample_with_replacement", "shuffled"]
 
 #: "strict" is sound: no picture or its twin on both sides, and a crop that a user could make. "paper" is what RegDA and
 #: UniFrame do, and what the published figures stand for. docs/protocols.md sets them side by side.
@@ -19,7 +19,7 @@ PROTOCOLS = ("strict", "paper")
 _SEED = 42
 
 
-def named_protocol(protocol: str) -> str:
+def check_protocol(protocol: str) -> str:
     """The protocol itself.
 
     Raises:
@@ -46,6 +46,6 @@ def held_out_count(count: int) -> int:
     return min(int(count * 0.2), 3200)
 
 
-def drawn_again(count: int, draws: int = 3200) -> Int[np.ndarray, " draws"]:
+def sample_with_replacement(count: int, draws: int = 3200) -> Int[np.ndarray, " draws"]:
     """Numbers that ``random.seed(42); random.choices(…, k=draws)`` picks: with replacement, so some come twice."""
     return np.array(random.Random(_SEED).choices(range(count), k=draws), np.int64)

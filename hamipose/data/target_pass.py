@@ -10,7 +10,7 @@ from hamipose.data.evaluation_set import PlainCrops, ShareSampler, collate_evalu
 from hamipose.io.image_file import UnreadableImage
 from hamipose.types import LabeledBatch
 
-__all__ = ["whole_target"]
+__all__ = ["iterate_target"]
 
 
 class _Readable(Dataset):
@@ -40,7 +40,7 @@ class _Readable(Dataset):
             )
 
 
-def whole_target(data: DomainAdaptation, rank: int, world: int, count: int | None = None) -> Iterator[LabeledBatch]:
+def iterate_target(data: DomainAdaptation, rank: int, world: int, count: int | None = None) -> Iterator[LabeledBatch]:
     """This process's share of all target images, in batches without a single label.
 
     Args:

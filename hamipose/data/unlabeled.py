@@ -23,18 +23,18 @@ class Unlabeled(UnlabeledDataset):
         """See the wrapped set."""
         self.dataset.check()
 
-    def left_out_lines(self) -> list[str]:
+    def skipped_messages(self) -> list[str]:
         """See the wrapped set."""
-        return self.dataset.left_out_lines()
+        return self.dataset.skipped_messages()
 
     @property
     def upright(self) -> bool:  # type: ignore[override]
         """See the wrapped set."""
         return self.dataset.upright
 
-    def turned(self, index: int) -> bool:
+    def is_upright(self, index: int) -> bool:
         """See the wrapped set."""
-        return self.dataset.turned(index)
+        return self.dataset.is_upright(index)
 
     @property
     def decode_side(self) -> int:

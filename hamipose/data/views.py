@@ -16,7 +16,7 @@ from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, augment_matrix, compose, crop_matrix
 from hamipose.types import UnlabeledSample
 
-__all__ = ["PRESETS", "View", "Views", "Window", "labels_in_view", "named_views", "warp"]
+__all__ = ["PRESETS", "View", "Views", "Window", "get_views", "labels_in_view", "warp"]
 
 
 class View(NamedTuple):
@@ -213,7 +213,7 @@ PRESETS = {
 }
 
 
-def named_views(views: Views | str) -> Views:
+def get_views(views: Views | str) -> Views:
     """The preset of that name, or the object itself.
 
     Raises:

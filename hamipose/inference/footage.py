@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabeledDataset
-from hamipose.data.datasets.footage.boxes import BoxedFrames, BoxedPeople
-from hamipose.data.datasets.footage.images import ImageFolder, OnePicture
+from hamipose.data.datasets.footage.boxes import VideoPersonCrops, ImagePersonCrops
+from hamipose.data.datasets.footage.images import ImageFolder, SingleImage
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_box
@@ -105,16 +105,16 @@ def open_footage(
     else:
         dataset: UnlabeledDataset
         if path.is_dir():
-            dataset = ImageFolder(source) if boxes is None else BoxedPeople(source, boxes, whole=whole)
+            dataset = ImageFolder(source) if boxes is None else ImagePersonCrops(source, boxes, whole=whole)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             moving = True
             dataset = (
-                Video(source, every=every) if boxes is None else BoxedFrames(source, boxes, every=every, whole=whole)
+                Video(source, every=every) if boxes is None else VideoPersonCrops(source, boxes, every=every, whole=whole)
             )
         elif is_image(path):
             boxed = boxes is not None
             dataset = (
-                BoxedPeople(str(path.parent), str(boxes), only=path.name, whole=whole) if boxed else OnePicture(path)
+                ImagePersonCrops(str(path.parent), str(boxes), only=path.name, whole=whole) if boxed else SingleImage(path)
             )
         else:
             if path.exists() and (reason := unread_reason(path)) is not None:
@@ -127,8 +127,8 @@ def open_footage(
         if not path.exists():
             raise UserError(f"input {source} does not exist; give a picture, a folder of pictures or a video")
         dataset.prepare()
-        unreadable += dataset.left_out_lines()
-        if isinstance(dataset, Video | BoxedFrames):
+        unreadable += dataset.skipped_messages()
+        if isinstance(dataset, Video | VideoPersonCrops):
             rate = dataset.rate
         step = 1 if moving else every
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.data.datasets.footage.boxes import boxes_content
+from hamipose.data.datasets.footage.boxes import coco_box_content
 from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box
@@ -219,7 +219,7 @@ def find_people(
             notes.close()
         summary.unreadable = footage.unreadable
         part = path.with_name(path.name + ".new")
-        part.write_text(json.dumps(boxes_content(pictures, people, about)) + "\n")
+        part.write_text(json.dumps(coco_box_content(pictures, people, about)) + "\n")
         part.replace(path)
         notes.path.unlink()
     for name in pictures:

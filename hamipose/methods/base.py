@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hamipose.data.base import named_skeleton
+from hamipose.data.base import get_skeleton
 from hamipose.engine.backward import BackwardAsForward
 from hamipose.engine.buffers import share_buffers
 from hamipose.engine.nan_guard import FiniteGuard, check_weights
@@ -74,7 +74,7 @@ class PoseMethod(BackwardAsForward):
         super().__init__()
         self.automatic_optimization = False
         self.adaptation = None
-        self.skeleton = named_skeleton(network.skeleton)
+        self.skeleton = get_skeleton(network.skeleton)
         self.network, about, self.pretrained = build_network(network, training)
         if self.pretrained is not None and not self.takes_pretrained:
             raise UserError(

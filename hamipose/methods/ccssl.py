@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch.cli import OptimizerCallable
 
-from hamipose.data.target_pass import whole_target
+from hamipose.data.target_pass import iterate_target
 from hamipose.evaluation.diagnostics import Objective
 from hamipose.heatmaps import encode
 from hamipose.losses import heatmap_mse
@@ -110,7 +110,7 @@ class CCSSL(PoseMethod):
         epochs = (step - self.pretrain_steps) // int(self.trainer.num_training_batches)
         stage = epochs // self.curriculum.refresh_epochs
         if stage != self.labels.stage:
-            images = whole_target(self._data, self.trainer.global_rank, self.trainer.world_size)
+            images = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
             doubted = self.curriculum.doubted(stage * self.curriculum.refresh_epochs)
             self.labels.make(stage, self.network, images, self.curriculum.views, doubted)
 

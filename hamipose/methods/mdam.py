@@ -10,7 +10,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamipose.data.target_pass import whole_target
+from hamipose.data.target_pass import iterate_target
 from hamipose.engine.distributed import own_rows
 from hamipose.engine.optimization import total_steps
 from hamipose.engine.schedule import polynomial, ramp_down, ramp_up
@@ -196,7 +196,7 @@ class MDAM(PoseMethod):
             return Objective(losses.sum() + nothing(unused), losses)
 
         if self.labels.stage < 0:
-            everything = whole_target(self._data, self.trainer.global_rank, self.trainer.world_size)
+            everything = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
             self.labels.make(0, self.network, everything, options.views, options.doubted)
         keypoints_px, believed = self.labels.of(target.name, images.device)
         keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)

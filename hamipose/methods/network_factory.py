@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hamipose.data.base import named_skeleton
+from hamipose.data.base import get_skeleton
 from hamipose.errors import UserError
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.models.checkpoint import model_info, network_state, program_of, read_checkpoint
@@ -66,7 +66,7 @@ def build_network(
     Raises:
         UserError: it cannot be built, or options contradict each other.
     """
-    skeleton = named_skeleton(options.skeleton)
+    skeleton = get_skeleton(options.skeleton)
     opened = open_start(training.init_from, options.skeleton) if training.init_from else None
     if opened is None:
         if options.trained != "all":

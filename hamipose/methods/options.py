@@ -47,7 +47,7 @@ class TrainingOptions:
         quantize: target heatmaps as published, centered on whole cells. Saved with the network: decoding undoes it.
         reduction: norm of the heatmap losses, "mean" over all elements or "sum" per image.
         paper_scores: log PCK as RegDA and UniFrame compute it too, beside the strict one, under names such as
-            report/lsp/teacher/paper-uniframe/pck@0.05. Give the report sets protocol: paper, data.evaluation_batch_size
+            test/lsp/teacher/paper-uniframe/pck@0.05. Give the test sets protocol: paper, data.evaluation_batch_size
             32 and one process, or the figures are of something else.
         init_from: what to take the network's weights from, for a new run: a checkpoint of any method, or a pretrained
             network (docs/pretrained.md): a name of ``models list``, a .tflite or .pth file, or a model folder that

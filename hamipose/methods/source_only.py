@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from hamipose.data.target_pass import whole_target
+from hamipose.data.target_pass import iterate_target
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.ranges import at_least
@@ -26,7 +26,7 @@ class SourceOnly(PoseMethod):
 
     Training sees no target image. Where the data have a target, each evaluation of a `fit` also scores a copy of the
     network whose BatchNorm statistics were estimated anew on some of its images
-    (:func:`hamipose.models.batchnorm.reestimated`), as ``report/…/target-statistics/…``: how much of a gain
+    (:func:`hamipose.models.batchnorm.reestimated`), as ``test/…/target-statistics/…``: how much of a gain
     is due to statistics, and whether there is one, is measured there. It is a row of tables and never what a user gets.
 
     Args:
@@ -69,7 +69,7 @@ class SourceOnly(PoseMethod):
         self._beside = {}
 
     def _target_images(self) -> Iterator[UInt8[Tensor, "batch 3 height width"]]:
-        for batch in whole_target(self._data, self.trainer.global_rank, self.trainer.world_size, self.target_images):
+        for batch in iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size, self.target_images):
             readable = torch.tensor([name != "" for name in batch.name])  # padding is of images that count
             if bool(readable.any()):
                 yield batch.image[readable].to(self.device)

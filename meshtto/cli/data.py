@@ -90,9 +90,9 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: a mistake that the user can fix.
     """
-    from meshtto.data.catalog import RELEASES, release
+    from meshtto.data.catalog import CATALOG, find_entry
 
-    given = _parser(list(RELEASES)).parse_args(arguments)
+    given = _parser(list(CATALOG)).parse_args(arguments)
     if given.verb == "check":
         _check(given)
         return
@@ -104,19 +104,19 @@ def main(arguments: list[str]) -> None:
 
         dataset: Any = BuiltinMeshes(given.style or "photo", given.count, root=given.root, **options)
     else:
-        about = release(given.name)
+        about = find_entry(given.name)
         dataset = about.dataset(given.root, given.split or next(iter(about.splits)), **options)
     dataset.prepare()
     _show(given, dataset)
 
 
 def _check(given: argparse.Namespace) -> None:
-    from meshtto.data.catalog import release
+    from meshtto.data.catalog import find_entry
     from meshtto.data.inspection import check
 
     if given.name == "builtin":
         raise UserError("built-in images are rendered on demand; expected the name of another data set")
-    about, options = release(given.name), _options(given)
+    about, options = find_entry(given.name), _options(given)
     datasets = {split: about.dataset(given.root, split, **options) for split in about.splits}
     if not check(about, given.root, datasets):
         raise UserError(f"{given.name} in {given.root} is incomplete; lines marked ✗ say what is missing")

@@ -10,12 +10,19 @@ from hamipose.errors import UserError
 from meshtto.joints import MIRROR24, MIRROR49
 from meshtto.types import MeshSample
 
-__all__ = ["NO_AUGMENTATION", "Augmentation", "Draw", "mirror_rotations", "scale_channels", "transform_labels"]
+__all__ = [
+    "NO_AUGMENTATION",
+    "Augmentation",
+    "AugmentationParams",
+    "mirror_rotations",
+    "scale_channels",
+    "transform_labels",
+]
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
-class Draw(NamedTuple):
+class AugmentationParams(NamedTuple):
     """Augmentation parameters of one view.
 
     Attributes:
@@ -58,17 +65,17 @@ class Augmentation:
         if self.rotation_deg < 0 or self.occluders < 0:
             raise UserError("rotation_deg and occluders of augmentation must be 0 or more")
 
-    def draw(self, rng: np.random.Generator) -> Draw:
+    def draw(self, rng: np.random.Generator) -> AugmentationParams:
         """Draw the parameters of one view."""
         mirror = bool(rng.random() < self.mirror)
         channels = rng.uniform(1 - self.noise, 1 + self.noise, 3)
         turn = float(np.clip(rng.standard_normal() * self.rotation_deg, -2 * self.rotation_deg, 2 * self.rotation_deg))
         scale = float(np.clip(1 + rng.standard_normal() * self.scale, 1 - self.scale, 1 + self.scale))
-        return Draw(mirror, 0.0 if rng.random() < self.upright else turn, scale, channels)
+        return AugmentationParams(mirror, 0.0 if rng.random() < self.upright else turn, scale, channels)
 
 
 #: No augmentation.
-NO_AUGMENTATION = Draw(False, 0.0, 1.0, np.ones(3))
+NO_AUGMENTATION = AugmentationParams(False, 0.0, 1.0, np.ones(3))
 
 
 def scale_channels(
@@ -86,7 +93,7 @@ def mirror_rotations(rotations: Float[np.ndarray, "24 3 3"]) -> Float[np.ndarray
     return (_MIRROR[:, None] * rotations * _MIRROR)[list(MIRROR24)]
 
 
-def transform_labels(sample: MeshSample, draw: Draw) -> MeshSample:
+def transform_labels(sample: MeshSample, draw: AugmentationParams) -> MeshSample:
     """Transform 3D labels to the virtual camera and swap left and right; pixels are left to the crop geometry."""
     rotations, joints = sample.rotations, sample.joints_m
     swap = list(MIRROR49) if draw.mirror else list(range(len(joints)))

@@ -38,7 +38,7 @@ class MeshDataset(ImageDataset[MeshSample]):
         return {"joints": "ground truth", "file": "annotation file"}.get(self.box, self.box)
 
     @property
-    def labels_of(self) -> str | None:
+    def label_body(self) -> str | None:
         """Return the name of the body (`meshtto.body.Body.name`) of pose and shape labels; None if there are none."""
         return None
 

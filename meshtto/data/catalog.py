@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hamipose.data.catalog.entries import Needed
+from hamipose.data.catalog.entries import RequiredFiles
 from hamipose.errors import UserError
 from meshtto.data.base import MeshDataset
 
-__all__ = ["RELEASES", "MeshRelease", "release"]
+__all__ = ["CATALOG", "MeshCatalogEntry", "find_entry"]
 
 
 @dataclass(frozen=True)
-class MeshRelease:
+class MeshCatalogEntry:
     """A data set as released by its authors.
 
     Attributes:
@@ -28,7 +28,7 @@ class MeshRelease:
     site: str
     obtain: str
     terms: str
-    files: tuple[Needed, ...]
+    files: tuple[RequiredFiles, ...]
     splits: dict[str, tuple[str, dict[str, Any]]]
     labels: str
 
@@ -51,56 +51,58 @@ class MeshRelease:
         return getattr(meshtto.data, name)(**where, **given, **options)
 
 
-RELEASES = {
-    "3dpw": MeshRelease(
+CATALOG = {
+    "3dpw": MeshCatalogEntry(
         title="3DPW: people outdoors, SMPL from sensors and a moving camera (von Marcard et al., ECCV 2018)",
         site="https://virtualhumans.mpi-inf.mpg.de/3DPW",
         obtain="accept the terms on the site; imageFiles.zip and sequenceFiles.zip",
         terms="non-commercial research (CC BY-NC-ND 4.0)",
         files=(
-            Needed("sequenceFiles/train/*.pkl", "sequences to train on", 24),
-            Needed("sequenceFiles/validation/*.pkl|sequenceFiles/val/*.pkl", "sequences to validate on", 12),
-            Needed("sequenceFiles/test/*.pkl", "sequences to test on", 24),
-            Needed("imageFiles/*/image_*.jpg", "images"),
+            RequiredFiles("sequenceFiles/train/*.pkl", "sequences to train on", 24),
+            RequiredFiles("sequenceFiles/validation/*.pkl|sequenceFiles/val/*.pkl", "sequences to validate on", 12),
+            RequiredFiles("sequenceFiles/test/*.pkl", "sequences to test on", 24),
+            RequiredFiles("imageFiles/*/image_*.jpg", "images"),
         ),
         splits={s: ("ThreeDPW", {"split": s}) for s in ("train", "validation", "test")},
         labels="SMPL pose and shape by gender, camera, OpenPose's 2D joints; --body gives all 49 joints",
     ),
-    "h36m": MeshRelease(
+    "h36m": MeshCatalogEntry(
         title="Human3.6M: four cameras, seven labeled subjects (Ionescu et al., PAMI 2014)",
         site="http://vision.imar.ro/human3.6m/",
         obtain="register with an academic address; Videos, D2 positions and D3 positions (mono) of each subject",
         terms="academic use only; no redistribution, including labels",
         files=(
-            Needed("S*/**/D2_Positions/*.cdf", "joints in pixels", 840),
-            Needed("S*/**/D3_Positions_mono/*.cdf", "joints in millimeters", 840),
-            Needed("S*/Videos/*.mp4|images/*.jpg", "videos, or images extracted from them"),
+            RequiredFiles("S*/**/D2_Positions/*.cdf", "joints in pixels", 840),
+            RequiredFiles("S*/**/D3_Positions_mono/*.cdf", "joints in millimeters", 840),
+            RequiredFiles("S*/Videos/*.mp4|images/*.jpg", "videos, or images extracted from them"),
         ),
         splits={s: ("Human36MMeshes", {"split": s}) for s in ("train", "p1", "p2")},
         labels="17 joints in 2D and 3D; SMPL only with MoSh's labels (--mosh), which are no longer distributed",
     ),
-    "mpi-inf-3dhp": MeshRelease(
+    "mpi-inf-3dhp": MeshCatalogEntry(
         title="MPI-INF-3DHP: fourteen cameras, eight subjects (Mehta et al., 3DV 2017), training part",
         site="https://vcai.mpi-inf.mpg.de/3dhp-dataset",
         obtain="a script on the site downloads it; cameras 0-2 and 4-8 are used",
         terms="non-commercial research",
         files=(
-            Needed("S*/Seq*/annot.mat", "joints", 16),
-            Needed("S*/Seq*/imageSequence/*.avi|S*/Seq*/imageFrames/*/*.jpg", "videos, or images extracted from them"),
+            RequiredFiles("S*/Seq*/annot.mat", "joints", 16),
+            RequiredFiles(
+                "S*/Seq*/imageSequence/*.avi|S*/Seq*/imageFrames/*/*.jpg", "videos, or images extracted from them"
+            ),
         ),
         splits={"train": ("MpiInf3dhp", {})},
         labels="17 joints in 2D and 3D",
     ),
-    "lspet": MeshRelease(
+    "lspet": MeshCatalogEntry(
         title="Leeds Sports Pose Extended: 10,000 people, 2D only (Johnson & Everingham, CVPR 2011)",
         site="http://sam.johnson.io/research/lspet.html",
         obtain="a download from the site, or from a mirror",
         terms="non-commercial research (CC BY-NC 4.0)",
-        files=(Needed("joints.mat", "joints", 1), Needed("images/im*.jpg", "images", 10000)),
+        files=(RequiredFiles("joints.mat", "joints", 1), RequiredFiles("images/im*.jpg", "images", 10000)),
         splits={s: ("KeypointsOnly", {"split": s}) for s in ("all", "train", "test")},
         labels="14 joints in 2D",
     ),
-    "spin": MeshRelease(
+    "spin": MeshCatalogEntry(
         title="Annotations in SPIN's format: Human3.6M, MPI-INF-3DHP, COCO, MPII, LSP-Extended, 3DPW",
         site="https://github.com/nkolot/SPIN (fetch_data.sh), https://github.com/haofanwang/CLIFF",
         obtain="an .npz of one data set (--file); its images come from the data set's own site (--root)",
@@ -112,12 +114,12 @@ RELEASES = {
 }
 
 
-def release(name: str) -> MeshRelease:
+def find_entry(name: str) -> MeshCatalogEntry:
     """Return the data set of a name.
 
     Raises:
         UserError: unknown name.
     """
-    if name not in RELEASES:
-        raise UserError(f"there is no data set {name!r}; expected one of {', '.join(RELEASES)}")
-    return RELEASES[name]
+    if name not in CATALOG:
+        raise UserError(f"there is no data set {name!r}; expected one of {', '.join(CATALOG)}")
+    return CATALOG[name]

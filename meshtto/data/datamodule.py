@@ -11,7 +11,7 @@ from hamipose.data.sampling import StepSampler
 from hamipose.errors import UserError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
-from meshtto.data.sampling import MeshCrops, MeshStream, Mixture, collate
+from meshtto.data.sampling import MeshCrops, MeshTrainingDataset, Mixture, collate
 
 __all__ = ["MeshData"]
 
@@ -25,7 +25,7 @@ class MeshData(LightningDataModule):
         train: training sets.
         shares: relative frequency of each of them; default: proportional to their sizes.
         validation: people by which checkpoints may be selected.
-        report: test sets by name; nothing may be selected by their scores.
+        test: test sets by name; nothing may be selected by their scores.
         predict: people for the verb `predict`.
         height: height of the crops in pixels. With 256 × 192 the crop shows CLIFF's box, with a square SPIN's.
         width: width of the crops in pixels.
@@ -45,7 +45,7 @@ class MeshData(LightningDataModule):
         train: list[MeshDataset] | None = None,
         shares: list[float] | None = None,
         validation: MeshDataset | None = None,
-        report: dict[str, MeshDataset] | None = None,
+        test: dict[str, MeshDataset] | None = None,
         predict: MeshDataset | None = None,
         height: int = 256,
         width: int = 192,
@@ -70,7 +70,7 @@ class MeshData(LightningDataModule):
         self.train = list(train or [])
         self.shares = shares
         self.validation = validation
-        self.report = report or {}
+        self.test = test or {}
         self.predict = predict
         self.size = (height, width)
         self.batch_size = batch_size
@@ -80,12 +80,12 @@ class MeshData(LightningDataModule):
         self.augmentation = (augmentation or Augmentation()) if augment else None
         self.occluders = occluders
         self.seed = seed
-        self.stream: MeshStream | None = None
+        self.stream: MeshTrainingDataset | None = None
 
     def _evaluated(self) -> Iterable[tuple[str, MeshDataset]]:
         if self.validation is not None:
             yield "val", self.validation
-        yield from ((f"report/{name}", dataset) for name, dataset in self.report.items())
+        yield from ((f"test/{name}", dataset) for name, dataset in self.test.items())
 
     def _needed(self, verb: str | None = None) -> Sequence[MeshDataset]:
         """Return the data sets of a verb; default: the running one."""
@@ -122,7 +122,7 @@ class MeshData(LightningDataModule):
             self.steps_per_epoch = math.ceil(max(map(len, self.train)) / self.batch_size)
         for dataset in self.train:
             dataset.decode_side = 2 * self.size[0]
-        self.stream = MeshStream(
+        self.stream = MeshTrainingDataset(
             Mixture(self.train, self.shares, self.seed),
             self.batch_size,
             self.size,
@@ -135,9 +135,9 @@ class MeshData(LightningDataModule):
         """Check that labels belong to the run's body: coefficients of another body would be wrong without any error."""
         body = getattr(getattr(self.trainer, "lightning_module", None), "body", None)
         name = getattr(body, "name", None)
-        if name is not None and dataset.labels_of not in (None, name):
+        if name is not None and dataset.label_body not in (None, name):
             raise UserError(
-                f"labels of {type(dataset).__name__} belong to the body {dataset.labels_of}, the run's body is {name}; "
+                f"labels of {type(dataset).__name__} belong to the body {dataset.label_body}, the run's body is {name}; "
                 "give the regressor the body of its labels"
             )
 

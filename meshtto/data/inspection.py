@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from rich.console import Console
 from rich.markup import escape
 
-from hamipose.data.catalog.check import Finding, look_at_files, print_findings
+from hamipose.data.catalog.check import CheckResult, check_files, print_findings
 from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
 from hamipose.viz.drawing import grid, label
@@ -17,7 +17,7 @@ from meshtto.body import Body
 from meshtto.body.preview import paint_mesh
 from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation
 from meshtto.data.base import MeshDataset
-from meshtto.data.catalog import MeshRelease
+from meshtto.data.catalog import MeshCatalogEntry
 from meshtto.data.sampling import crop_sample
 from meshtto.joints import JOINTS24, JOINTS49
 from meshtto.types import MeshBatch
@@ -32,7 +32,7 @@ _LIMBS = tuple(
 )
 
 
-def check(about: MeshRelease, root: str, datasets: dict[str, MeshDataset], console: Console | None = None) -> bool:
+def check(about: MeshCatalogEntry, root: str, datasets: dict[str, MeshDataset], console: Console | None = None) -> bool:
     """Print what is present, what is missing, where to get it, and the resulting splits.
 
     Args:
@@ -48,26 +48,26 @@ def check(about: MeshRelease, root: str, datasets: dict[str, MeshDataset], conso
     console.print(f"[bold]{escape(about.title)}[/bold]")
     for title, text in (("terms ", about.terms), ("labels", about.labels), ("folder", root)):
         console.print(f"{title}  {escape(text)}", soft_wrap=True)
-    files = look_at_files(Path(root), about.files)
+    files = check_files(Path(root), about.files)
     splits = []
     if files and all(f.found == "none" for f in files):
-        splits.append(Finding("all", "none until there are files", True))
+        splits.append(CheckResult("all", "none until there are files", True))
     else:
         splits = [_check_split(name, dataset) for name, dataset in datasets.items()]
     return print_findings(console, files, splits, about.site, about.obtain)
 
 
-def _check_split(name: str, dataset: MeshDataset) -> Finding:
+def _check_split(name: str, dataset: MeshDataset) -> CheckResult:
     try:
         dataset.prepare()
         count = len(dataset)
         some = [dataset[k] for k in sorted({0, count // 2, count - 1})]
     except UserError as error:
-        return Finding(name, f"not usable: {error}", True)
+        return CheckResult(name, f"not usable: {error}", True)
     meshes = sum(sample.has_mesh for sample in some)
     solid = sum(bool(sample.joints_confidence.any()) for sample in some)
     flat = sum(bool(sample.keypoints_confidence.any()) for sample in some)
-    return Finding(
+    return CheckResult(
         name,
         f"{count} people; of {len(some)} sampled, {meshes} have a mesh, {solid} 3D joints, {flat} 2D joints",
         False,

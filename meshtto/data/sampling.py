@@ -11,17 +11,22 @@ import torch
 from jaxtyping import Float, UInt8
 from torch.utils.data import Dataset
 
-from hamipose.data.sampling import Draw as Position
-from hamipose.data.sampling import Pool
+from hamipose.data.sampling import BatchPosition, Pool
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose
-from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation, Draw, scale_channels, transform_labels
+from meshtto.data.augmentation import (
+    NO_AUGMENTATION,
+    Augmentation,
+    AugmentationParams,
+    scale_channels,
+    transform_labels,
+)
 from meshtto.data.base import MeshDataset
 from meshtto.data.crop_geometry import compute_crop
 from meshtto.data.occluders import add_occluders, read_occluders
 from meshtto.types import MeshBatch, MeshSample
 
-__all__ = ["MeshCrops", "MeshStream", "Mixture", "collate", "crop_sample"]
+__all__ = ["MeshCrops", "MeshTrainingDataset", "Mixture", "collate", "crop_sample"]
 
 _WHICH_SET, _VIEW = 10, 11  # constants that separate these random streams from others of the same seed
 
@@ -29,7 +34,7 @@ _WHICH_SET, _VIEW = 10, 11  # constants that separate these random streams from 
 def crop_sample(
     sample: MeshSample,
     size: tuple[int, int],
-    draw: Draw = NO_AUGMENTATION,
+    draw: AugmentationParams = NO_AUGMENTATION,
     index: int = 0,
 ) -> MeshBatch:
     """Crop a sample to a batch of one, and transform all labels.
@@ -156,7 +161,7 @@ class Mixture:
         return sum(int(pool.broken.sum()) for pool in self.pools)
 
 
-class MeshStream(Dataset):
+class MeshTrainingDataset(Dataset):
     """Augmented crops, indexed by positions in training batches.
 
     Args:
@@ -180,7 +185,7 @@ class MeshStream(Dataset):
         self.mixture, self.batch_size, self.size, self.seed = mixture, batch_size, size, seed
         self.augmentation, self.occluders = augmentation, occluders
 
-    def __getitem__(self, position: Position) -> MeshBatch:
+    def __getitem__(self, position: BatchPosition) -> MeshBatch:
         number = position.step * self.batch_size + position.position
         sample, dataset = self.mixture.read(number)
         rng = np.random.default_rng((self.seed, _VIEW, number))

@@ -115,9 +115,9 @@ def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str
     """
     bodies = {"neutral": load_body(body)}
     neutral = bodies["neutral"]
-    if dataset.labels_of not in (None, neutral.name):
+    if dataset.label_body not in (None, neutral.name):
         raise UserError(
-            f"labels of {type(dataset).__name__} belong to the body {dataset.labels_of}, --body {body} is "
+            f"labels of {type(dataset).__name__} belong to the body {dataset.label_body}, --body {body} is "
             f"{neutral.name}; give the body of its labels with --body"
         )
     joints = len(EVALUATION14)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabeledDataset
-from hamipose.data.datasets.footage.images import ImageFolder, OnePicture
+from hamipose.data.datasets.footage.images import ImageFolder, SingleImage
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
@@ -59,7 +59,7 @@ class Frames:
     def __init__(self, dataset: UnlabeledDataset, rate: float | None = None) -> None:
         self._dataset = dataset
         self.rate = rate
-        self.unreadable: list[str] = dataset.left_out_lines()
+        self.unreadable: list[str] = dataset.skipped_messages()
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -69,7 +69,7 @@ class Frames:
         """Return the paths of images; empty for a video."""
         if isinstance(self._dataset, ImageFolder):
             return self._dataset.paths
-        return [self._dataset.path] if isinstance(self._dataset, OnePicture) else []
+        return [self._dataset.path] if isinstance(self._dataset, SingleImage) else []
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(len(self._dataset)):
@@ -116,7 +116,7 @@ def open_frames(source: str, frame_stride: int = 1) -> Frames:
         video.prepare()
         return Frames(video, video.rate)
     if is_image(path):
-        return Frames(OnePicture(path))
+        return Frames(SingleImage(path))
     if (reason := unread_reason(path)) is not None:
         raise UserError(f"{source}: {reason}")
     raise UserError(

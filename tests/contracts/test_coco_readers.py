@@ -13,7 +13,7 @@ from PIL import Image
 
 from hamipose.adapt.labeled_score import check_labels
 from hamipose.data.datasets.body.coco import CocoKeypoints
-from hamipose.data.datasets.footage.boxes import BoxedPeople
+from hamipose.data.datasets.footage.boxes import ImagePersonCrops
 from hamipose.errors import UserError
 from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
 from hamipose.inference.footage import open_footage
@@ -98,7 +98,7 @@ class World:
                 name = data[i].name.rpartition("#")[0]
                 found[str(Path(name).relative_to(self.pictures))].append(data[i].keypoints_px[LEFT_WRIST])
         elif user == "boxes":
-            people = BoxedPeople(str(self.pictures), str(path), margin=1.0)
+            people = ImagePersonCrops(str(self.pictures), str(path), margin=1.0)
             people.prepare()
             for i in range(len(people)):
                 name = people[i].name.rpartition("#")[0]

@@ -15,11 +15,11 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from hamipose.cli import HELP as HAMIPOSE_HELP
 from hamipose.cli import main as hamipose
 from hamipose.config.inherit import expand
-from hamipose.data.catalog.entries import RELEASES
+from hamipose.data.catalog.entries import CATALOG
 from hamipose.training import HamiPoseCLI
 from meshtto.cli import HELP as MESHTTO_HELP
 from meshtto.cli import main as meshtto
-from meshtto.data.catalog import RELEASES as MESH_RELEASES
+from meshtto.data.catalog import CATALOG as MESH_RELEASES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -166,7 +166,7 @@ def test_dashboards_explains_what_is_logged():
 
 def test_every_data_set_is_listed():
     text = (ROOT / "docs" / "data.md").read_text()
-    for name, site in [(n, r.site) for n, r in (*RELEASES.items(), *MESH_RELEASES.items())]:
+    for name, site in [(n, r.site) for n, r in (*CATALOG.items(), *MESH_RELEASES.items())]:
         address = re.search(r"[\w.]+\.\w+/[^\s,;()]*", site.partition("://")[2])
         assert f"| `{name}` |" in text, f"docs/data.md does not name {name}"
         assert address is None or address[0].rstrip("/") in text, f"docs/data.md does not say where {name} is: {site}"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 #: Folders and single modules of each package, lowest first. A module may import its own entry and those before it.
 HAMIPOSE = (
-    "errors", "version", "precision", "types", "skeletons", "keypoint_names",
+    "errors", "extras", "version", "precision", "types", "skeletons", "keypoint_names",
     "io", "config", "geometry", "heatmaps", "losses", "metrics", "viz", "optim", "gating",
     "engine", "command_line", "models", "synthetic", "data",
     # The upper half knows methods and papers.

@@ -8,17 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hamipose.data.catalog.entries import Needed, Release, is_prepared, release
+from hamipose.data.catalog.entries import CatalogEntry, RequiredFiles, find_entry, is_prepared
 from hamipose.data.catalog.shards import sha256
 from hamipose.data.datasets.prepared import Prepared, read_split
 from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import UserError
 
-__all__ = ["Finding", "check", "look_at_files", "look_at_splits", "print_findings"]
+__all__ = ["CheckResult", "check", "check_files", "check_splits", "print_findings"]
 
 
 @dataclass
-class Finding:
+class CheckResult:
     """One line of the report.
 
     Attributes:
@@ -32,7 +32,7 @@ class Finding:
     missing: bool
 
 
-def look_at_files(root: Path, needed: tuple[Needed, ...]) -> list[Finding]:
+def check_files(root: Path, needed: tuple[RequiredFiles, ...]) -> list[CheckResult]:
     """What is there of each group of files."""
     findings = []
     for files in needed:
@@ -40,11 +40,11 @@ def look_at_files(root: Path, needed: tuple[Needed, ...]) -> list[Finding]:
         count = max(counts)
         expected = f" of {files.count}" if files.count is not None and count != files.count else ""
         state = f"{count}{expected}" if count else "none"
-        findings.append(Finding(f"{files.pattern}  ({files.what})", state, count < (files.count or 1)))
+        findings.append(CheckResult(f"{files.pattern}  ({files.what})", state, count < (files.count or 1)))
     return findings
 
 
-def look_at_splits(root: Path, about: Release) -> list[Finding]:
+def check_splits(root: Path, about: CatalogEntry) -> list[CheckResult]:
     """How many people each split of the raw release has."""
     findings = []
     for protocol, splits in about.splits.items():
@@ -55,15 +55,15 @@ def look_at_splits(root: Path, about: Release) -> list[Finding]:
                 dataset.prepare()  # sets of videos make their index here, which they need for anything
                 count = len(dataset)
             except UserError as error:
-                findings.append(Finding(name, f"not readable: {error}", True))
+                findings.append(CheckResult(name, f"not readable: {error}", True))
                 continue
             expected = about.counts.get(protocol, {}).get(split)
             wrong = expected is not None and count != expected
-            findings.append(Finding(name, f"{count} people" + (f", expected {expected}" if wrong else ""), wrong))
+            findings.append(CheckResult(name, f"{count} people" + (f", expected {expected}" if wrong else ""), wrong))
     return findings
 
 
-def _look_at_prepared(root: Path, deep: bool) -> list[Finding]:
+def _look_at_prepared(root: Path, deep: bool) -> list[CheckResult]:
     """Splits of a folder that `data prepare` has written; with checksums if asked."""
     findings = []
     for folder in (p for protocol in PROTOCOLS for p in sorted((root / protocol).glob("*")) if p.is_dir()):
@@ -72,7 +72,7 @@ def _look_at_prepared(root: Path, deep: bool) -> list[Finding]:
             about = read_split(folder)
             Prepared(str(root), folder.name, folder.parent.name, skeleton=about["skeleton"]).prepare()
         except UserError as error:
-            findings.append(Finding(name, str(error), True))
+            findings.append(CheckResult(name, str(error), True))
             continue
         damaged = [f for f in about["sha256"] if not (folder / f).is_file()]
         if deep and not damaged:
@@ -82,7 +82,7 @@ def _look_at_prepared(root: Path, deep: bool) -> list[Finding]:
             state += f"; damaged: {', '.join(islice(damaged, 3))}; delete the folder and prepare it again"
         elif deep:
             state += ", checksums right"
-        findings.append(Finding(name, state, bool(damaged)))
+        findings.append(CheckResult(name, state, bool(damaged)))
     return findings
 
 
@@ -101,7 +101,7 @@ def check(name: str, root: str, deep: bool = False, console: Console | None = No
     Raises:
         UserError: there is no such data set, or `deep` is asked of one that is not prepared.
     """
-    about = release(name)
+    about = find_entry(name)
     console = console or Console()
     folder = Path(root)
     prepared = is_prepared(folder)
@@ -110,17 +110,19 @@ def check(name: str, root: str, deep: bool = False, console: Console | None = No
     console.print(f"[bold]{escape(about.title)}[/bold]")
     console.print(f"terms   {escape(about.terms)}")
     console.print(f"folder  {escape(root)}{'  (prepared)' if prepared else ''}")
-    files = [] if prepared else look_at_files(folder, about.files)
+    files = [] if prepared else check_files(folder, about.files)
     if prepared:
         splits = _look_at_prepared(folder, deep)
     elif all(f.found == "none" for f in files):
-        splits = [Finding("all", "none before there are files", True)]
+        splits = [CheckResult("all", "none before there are files", True)]
     else:
-        splits = look_at_splits(folder, about)
+        splits = check_splits(folder, about)
     return print_findings(console, files, splits, about.site, about.obtain)
 
 
-def print_findings(console: Console, files: list[Finding], splits: list[Finding], site: str, obtain: str) -> bool:
+def print_findings(
+    console: Console, files: list[CheckResult], splits: list[CheckResult], site: str, obtain: str
+) -> bool:
     """A table of each, and where to get what is missing.
 
     Args:

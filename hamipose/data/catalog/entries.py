@@ -9,11 +9,11 @@ from hamipose.data.datasets.prepared import Prepared
 from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import UserError
 
-__all__ = ["RELEASES", "Needed", "Release", "is_prepared", "open_split", "release"]
+__all__ = ["CATALOG", "CatalogEntry", "RequiredFiles", "find_entry", "is_prepared", "open_split"]
 
 
 @dataclass(frozen=True)
-class Needed:
+class RequiredFiles:
     """Files of a release.
 
     Attributes:
@@ -28,7 +28,7 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Release:
+class CatalogEntry:
     """A data set as its makers give it out.
 
     Attributes:
@@ -47,7 +47,7 @@ class Release:
     site: str
     obtain: str
     terms: str
-    files: tuple[Needed, ...]
+    files: tuple[RequiredFiles, ...]
     splits: dict[str, dict[str, dict[str, Any]]]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -66,8 +66,8 @@ def _both(*splits: str, **options: Any) -> dict[str, dict[str, dict[str, Any]]]:
 _LSP_SITE = "http://sam.johnson.io/research/"
 _FREIBURG = "https://lmb.informatik.uni-freiburg.de/"
 
-RELEASES = {
-    "surreal": Release(
+CATALOG = {
+    "surreal": CatalogEntry(
         title="SURREAL: rendered SMPL bodies, 6.5 million frames (Varol et al., CVPR 2017)",
         loader="SurrealRaw",
         site="https://www.di.ens.fr/willow/research/surreal/data/",
@@ -75,88 +75,91 @@ RELEASES = {
         terms="non-commercial research; no redistribution",
         files=(
             *(
-                Needed(f"cmu/{split}/run*/*/*{end}|{split}/run*/*/*{end}", f"{what}, {split}", count)
+                RequiredFiles(f"cmu/{split}/run*/*/*{end}|{split}/run*/*/*{end}", f"{what}, {split}", count)
                 for split, count in (("train", None), ("val", 507), ("test", 12528))
                 for end, what in (("_info.mat", "labels"), (".mp4", "videos"))
             ),
         ),
         splits=_both("train", "val", "test"),
     ),
-    "surreal-processed": Release(
+    "surreal-processed": CatalogEntry(
         title="SURREAL as the authors of RegDA cut it: square crops with 24 joints",
         loader="Surreal",
         site="https://github.com/thuml/Transfer-Learning-Library (links reported dead, never restored)",
         obtain="only from somebody who has it; otherwise use surreal, the official release",
         terms="that of SURREAL: non-commercial research; no redistribution",
         files=tuple(
-            Needed(f"{split}/run{run}.json", f"labels of {split}, run {run}")
+            RequiredFiles(f"{split}/run{run}.json", f"labels of {split}, run {run}")
             for split in ("train", "val", "test")
             for run in (0, 1, 2)
         ),
         splits=_both("train", "val", "test"),
     ),
-    "h36m": Release(
+    "h36m": CatalogEntry(
         title="Human3.6M: four cameras, seven labeled subjects (Ionescu et al., PAMI 2014), 17 joints in JSON",
         loader="Human36M",
         site="http://vision.imar.ro/human3.6m/, and github.com/mks0601/3DMPPE_POSENET_RELEASE for this layout",
         obtain="register with an academic address; answers may take months",
         terms="academic use only; no redistribution, not of labels either",
         files=(
-            Needed("annotations/Human36M_subject*_camera.json", "cameras", 7),
-            Needed("annotations/Human36M_subject*_data.json", "frames and boxes", 7),
-            Needed("annotations/Human36M_subject*_joint_3d.json", "joints", 7),
-            Needed("images/*/*.jpg", "pictures"),
+            RequiredFiles("annotations/Human36M_subject*_camera.json", "cameras", 7),
+            RequiredFiles("annotations/Human36M_subject*_data.json", "frames and boxes", 7),
+            RequiredFiles("annotations/Human36M_subject*_joint_3d.json", "joints", 7),
+            RequiredFiles("images/*/*.jpg", "pictures"),
         ),
         splits=_both("train", "test"),
         counts={"paper": {"test": 3200}},
     ),
-    "h36m-native": Release(
+    "h36m-official": CatalogEntry(
         title="Human3.6M as its own site gives it out: videos, CDF files, boxes",
-        loader="Human36MNative",
+        loader="Human36MOfficial",
         site="http://vision.imar.ro/human3.6m/",
         obtain="register with an academic address; Videos, D2 positions and bounding boxes (MAT) of each subject",
         terms="academic use only; no redistribution, not of labels either",
         files=(
-            Needed("S*/**/D2_Positions/*.cdf", "joints"),
-            Needed("S*/**/ground_truth_bb/*.mat", "boxes, for protocol strict"),
-            Needed("S*/Videos/*.mp4", "videos"),
+            RequiredFiles("S*/**/D2_Positions/*.cdf", "joints"),
+            RequiredFiles("S*/**/ground_truth_bb/*.mat", "boxes, for protocol strict"),
+            RequiredFiles("S*/Videos/*.mp4", "videos"),
         ),
         splits=_both("train", "test"),
         counts={"paper": {"test": 3200}},
     ),
-    "rhd": Release(
+    "rhd": CatalogEntry(
         title="Rendered Hand Pose: 20 rendered people, both hands (Zimmermann & Brox, ICCV 2017)",
         loader="RenderedHands",
         site=_FREIBURG + "resources/datasets/RenderedHandposeDataset.en.html",
         obtain="a download from the site, RHD_published_v2",
         terms="research only",
         files=(
-            Needed("training/anno_training.pickle", "training labels", 1),
-            Needed("evaluation/anno_evaluation.pickle", "evaluation labels", 1),
-            Needed("training/color/*.png", "training pictures", 41258),
-            Needed("evaluation/color/*.png", "evaluation pictures", 2728),
+            RequiredFiles("training/anno_training.pickle", "training labels", 1),
+            RequiredFiles("evaluation/anno_evaluation.pickle", "evaluation labels", 1),
+            RequiredFiles("training/color/*.png", "training pictures", 41258),
+            RequiredFiles("evaluation/color/*.png", "evaluation pictures", 2728),
         ),
         splits=_both("train", "test"),
     ),
-    "h3d": Release(
+    "h3d": CatalogEntry(
         title="Hand-3D-Studio: hands of ten people, fifteen cameras (Zhao et al., 2020), as cut for RegDA",
         loader="Hand3DStudio",
         site="https://www.yangangwang.com/papers/ZHAO-H3S-2020-02.html",
         obtain="the raw set from its authors; the cut one (H3D_crop) only from somebody who has it: links are dead",
         terms="research only",
-        files=(Needed("annotation.json", "labels", 1), Needed("part*/**/*.jpg|part*/**/*.png", "pictures")),
+        files=(
+            RequiredFiles("annotation.json", "labels", 1),
+            RequiredFiles("part*/**/*.jpg|part*/**/*.png", "pictures"),
+        ),
         splits=_both("train", "test"),
     ),
-    "freihand": Release(
+    "freihand": CatalogEntry(
         title="FreiHAND v2: hands of 32 people before a green screen (Zimmermann et al., ICCV 2019)",
         loader="FreiHand",
         site=_FREIBURG + "projects/freihand/",
         obtain="a download from the site, FreiHAND_pub_v2.zip, 3.7 GB",
         terms="research only",
         files=(
-            Needed("training_K.json", "cameras", 1),
-            Needed("training_xyz.json", "joints", 1),
-            Needed("training/rgb/*.jpg", "pictures", 130240),
+            RequiredFiles("training_K.json", "cameras", 1),
+            RequiredFiles("training_xyz.json", "joints", 1),
+            RequiredFiles("training/rgb/*.jpg", "pictures", 130240),
         ),
         splits={
             "strict": {s: {"split": s, "protocol": "strict"} for s in ("train", "test", "evaluation")},
@@ -164,50 +167,50 @@ RELEASES = {
         },
         counts={"strict": {"evaluation": 3960}, "paper": {"train": 127040, "test": 3200}},
     ),
-    "hand-photos": Release(
+    "hand-photos": CatalogEntry(
         title="583 photos of one person's right hand (Ge et al., CVPR 2019)",
         loader="HandPhotos",
         site="https://github.com/3d-hand-shape/hand-graph-cnn",
         obtain="data/real_world_testset of the repository",
         terms="Snap Inc.: non-commercial research and education; no redistribution",
         files=(
-            Needed("pose_gt.mat", "joints", 1),
-            Needed("params.mat", "cameras and boxes", 1),
-            Needed("images/*.jpg", "pictures", 583),
+            RequiredFiles("pose_gt.mat", "joints", 1),
+            RequiredFiles("params.mat", "cameras and boxes", 1),
+            RequiredFiles("images/*.jpg", "pictures", 583),
         ),
         splits={"strict": {split: {"split": split} for split in ("train", "test")}},
         counts={"strict": {"train": 383, "test": 200}},
     ),
-    "lsp": Release(
+    "lsp": CatalogEntry(
         title="Leeds Sports Pose: 2000 sportspeople (Johnson & Everingham, BMVC 2010)",
         loader="LeedsSports",
         site=_LSP_SITE + "lsp.html",
         obtain="a download from the site, lsp_dataset.zip",
         terms="research; photographs belong to their Flickr authors",
-        files=(Needed("joints.mat", "labels", 1), Needed("images/im*.jpg", "pictures", 2000)),
+        files=(RequiredFiles("joints.mat", "labels", 1), RequiredFiles("images/im*.jpg", "pictures", 2000)),
         splits=_both("train", "test"),
         counts={"strict": {"train": 991, "test": 1000}, "paper": {"train": 2000, "test": 2000}},
     ),
-    "lspet": Release(
+    "lspet": CatalogEntry(
         title="Leeds Sports Pose Extended: parkour, gymnastics, athletics (Johnson & Everingham, CVPR 2011)",
         loader="LeedsSportsExtended",
         site=_LSP_SITE + "lspet.html",
         obtain="a download from the site, lspet_dataset.zip",
         terms="research; photographs belong to their Flickr authors",
-        files=(Needed("joints.mat", "labels", 1), Needed("images/im*.jpg", "pictures", 10000)),
+        files=(RequiredFiles("joints.mat", "labels", 1), RequiredFiles("images/im*.jpg", "pictures", 10000)),
         splits=_both("train", "test"),
     ),
-    "coco": Release(
+    "coco": CatalogEntry(
         title="COCO keypoints 2017 (Lin et al., ECCV 2014), or any folder in its format",
         loader="CocoKeypoints",
         site="https://cocodataset.org/#download",
         obtain="downloads from the site: train2017.zip, val2017.zip, annotations_trainval2017.zip",
         terms="labels CC BY 4.0; photographs under their Flickr licenses",
         files=(
-            Needed("annotations/person_keypoints_train2017.json", "training labels", 1),
-            Needed("annotations/person_keypoints_val2017.json", "validation labels", 1),
-            Needed("train2017/*.jpg", "training pictures", 118287),
-            Needed("val2017/*.jpg", "validation pictures", 5000),
+            RequiredFiles("annotations/person_keypoints_train2017.json", "training labels", 1),
+            RequiredFiles("annotations/person_keypoints_val2017.json", "validation labels", 1),
+            RequiredFiles("train2017/*.jpg", "training pictures", 118287),
+            RequiredFiles("val2017/*.jpg", "validation pictures", 5000),
         ),
         splits={
             "strict": {
@@ -223,15 +226,15 @@ RELEASES = {
 }
 
 
-def release(name: str) -> Release:
+def find_entry(name: str) -> CatalogEntry:
     """The release of that name.
 
     Raises:
         UserError: there is none.
     """
-    if name not in RELEASES:
-        raise UserError(f"data set is {name!r}, expected one of {', '.join(RELEASES)}")
-    return RELEASES[name]
+    if name not in CATALOG:
+        raise UserError(f"data set is {name!r}, expected one of {', '.join(CATALOG)}")
+    return CATALOG[name]
 
 
 def is_prepared(root: str | Path) -> bool:
@@ -245,7 +248,7 @@ def open_split(name: str, root: str | Path, split: str, protocol: str) -> Keypoi
     Raises:
         UserError: there is no such set, protocol or split.
     """
-    about = release(name)
+    about = find_entry(name)
     if protocol not in about.splits:
         raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(about.splits)}")
     if split not in about.splits[protocol]:

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from hamipose.config.available_cpus import processors
 from hamipose.data.base import KeypointDataset
-from hamipose.data.catalog.entries import release
-from hamipose.data.catalog.shards import Packed, ShardWriter, row_type
+from hamipose.data.catalog.entries import find_entry
+from hamipose.data.catalog.shards import Packed, ShardWriter, record_dtype
 from hamipose.data.datasets.prepared import read_split
 from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage, read_image
@@ -138,7 +138,7 @@ def space_needed(dataset: KeypointDataset, done: int, options: Options, probes: 
     tried = [packing[int(i)] for i in np.unique(np.linspace(done, len(dataset) - 1, probes).astype(int))]
     sizes = [len(t.picture) + len(t.name) for t in tried if isinstance(t, Packed)]
     average = sum(sizes) / len(sizes) if sizes else 0
-    return int(left * 1.1 * average + len(dataset) * 2 * row_type(len(dataset.skeleton)).itemsize)
+    return int(left * 1.1 * average + len(dataset) * 2 * record_dtype(len(dataset.skeleton)).itemsize)
 
 
 def prepare_split(
@@ -226,7 +226,7 @@ def _check_space(datasets: dict[Path, KeypointDataset], options: Options) -> Non
     """Refuse to begin what the disk cannot hold: all splits together, less what is written already."""
     needed = 0
     for folder, dataset in datasets.items():
-        part, record = folder / "rows.part", row_type(len(dataset.skeleton)).itemsize
+        part, record = folder / "rows.part", record_dtype(len(dataset.skeleton)).itemsize
         done = part.stat().st_size // record if part.exists() else 0
         needed += 0 if (folder / "split.json").exists() else space_needed(dataset, done, options)
     out = next(iter(datasets)).parent.parent
@@ -277,7 +277,7 @@ def prepare(
         )
     if workers is not None and workers < 0:
         raise UserError(f"workers is {workers}, expected 0 or more")
-    about = release(name)
+    about = find_entry(name)
     if protocol not in about.splits:
         raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(about.splits)}")
     unknown = [s for s in split or [] if s not in about.splits[protocol]]

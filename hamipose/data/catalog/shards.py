@@ -1,7 +1,7 @@
 """Many pictures in a few large files, their labels in one table: what `data prepare` writes and `Prepared` reads.
 
 ``pictures-00000.bin …`` hold, end to end, each picture's name (UTF-8) and its encoded bytes. ``rows.npy`` is an array
-of records of :func:`row_type`, one a person, made to be mapped into memory: however many there are, a process keeps
+of records of :func:`record_dtype`, one a person, made to be mapped into memory: however many there are, a process keeps
 only the pages that it reads, and no Python object per sample exists. ``split.json`` says what all this is, with
 checksums.
 
@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from hamipose.errors import UserError
 from hamipose.io.json_file import read_record
 
-__all__ = ["FORMAT", "Packed", "ShardWriter", "row_type", "sha256"]
+__all__ = ["FORMAT", "Packed", "ShardWriter", "record_dtype", "sha256"]
 
 FORMAT = 1
 SHARD_BYTES = 512 * 2**20  # small enough to copy one by one, and for positions of 32 bits
@@ -42,10 +42,10 @@ class Packed(NamedTuple):
     visibility: Int[np.ndarray, " keypoint"]
 
 
-def row_type(keypoints: int) -> np.dtype:
+def record_dtype(keypoints: int) -> np.dtype:
     """The record of one person.
 
-    >>> row_type(16).itemsize, row_type(21).itemsize
+    >>> record_dtype(16).itemsize, record_dtype(21).itemsize
     (180, 225)
     """
     return np.dtype(
@@ -83,7 +83,7 @@ class ShardWriter:
 
     def __init__(self, folder: Path, keypoints: int, settings: dict[str, Any], shard_bytes: int = SHARD_BYTES):
         self.folder = folder
-        self.type = row_type(keypoints)
+        self.type = record_dtype(keypoints)
         self.settings = settings
         self.shard_bytes = shard_bytes
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.catalog.entries import open_split
-from hamipose.data.views import PRESETS, Views, labels_in_view, named_views
+from hamipose.data.views import PRESETS, Views, get_views, labels_in_view
 from hamipose.errors import UserError
 from hamipose.geometry.affine import compose, crop_matrix
 from hamipose.io.image_file import UnreadableImage, write_image
@@ -96,7 +96,7 @@ def show(
     path = Path(out)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--out is {out}, expected a file that ends in .png or .jpg")
-    augmentation = named_views(views)
+    augmentation = get_views(views)
     dataset = open_split(name, root, split, protocol)
     dataset.prepare()
     sheet = contact_sheet(dataset, count, augmentation, size=size, seed=seed)

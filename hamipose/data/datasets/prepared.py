@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.data.base import KeypointDataset, named_skeleton
-from hamipose.data.catalog.shards import FORMAT, row_type, shard_name
+from hamipose.data.base import KeypointDataset, get_skeleton
+from hamipose.data.catalog.shards import FORMAT, record_dtype, shard_name
 from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 from hamipose.io.image_file import decode_image
@@ -57,7 +57,7 @@ class Prepared(KeypointDataset):
     ):
         self.root = Path(root)
         self.folder = self.root / protocol / split
-        self.skeleton = named_skeleton(skeleton)
+        self.skeleton = get_skeleton(skeleton)
         self.cache = cache
         self._rows: np.ndarray | None = None
         self._order: np.ndarray | None = None
@@ -69,10 +69,10 @@ class Prepared(KeypointDataset):
 
     @property
     def rows(self) -> np.ndarray:
-        """The table, a record of :func:`hamipose.data.catalog.shards.row_type` a person; mapped on first use."""
+        """The table, a record of :func:`hamipose.data.catalog.shards.record_dtype` a person; mapped on first use."""
         if self._rows is None:
             about = read_split(self.folder)
-            stored = named_skeleton(about["skeleton"])
+            stored = get_skeleton(about["skeleton"])
             source = self.skeleton.map_from(SKELETONS[stored.name])
             if all(s is None for s in source):
                 raise UserError(f"{self.folder} has the keypoints of {stored.name}, none of {self.skeleton.name}'s")
@@ -82,7 +82,7 @@ class Prepared(KeypointDataset):
             except (OSError, ValueError, EOFError):
                 told = explain(self.folder / "rows.npy", "a NumPy array (.npy)")
                 raise UserError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
-            if rows.dtype != row_type(len(stored)) or len(rows) != about["rows"]:
+            if rows.dtype != record_dtype(len(stored)) or len(rows) != about["rows"]:
                 raise UserError(f"{self.folder / 'rows.npy'} does not fit split.json; prepare the split again")
             self._rows = rows
         return self._rows

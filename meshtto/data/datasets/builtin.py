@@ -60,7 +60,7 @@ class BuiltinMeshes(MeshDataset):
         self._places: np.ndarray | None = None
 
     @property
-    def labels_of(self) -> str:
+    def label_body(self) -> str:
         """Return the name of the built-in body."""
         return "builtin"
 

@@ -72,7 +72,7 @@ class Human36MMeshes(MocapClips):
         self.occluders, self.cache = occluders, cache
 
     @property
-    def labels_of(self) -> str | None:
+    def label_body(self) -> str | None:
         """Return SMPL if there are MoSh labels."""
         return None if self.mosh is None else "SMPL"
 

@@ -44,9 +44,9 @@ class KeypointsOnly(MeshDataset):
         """Check the wrapped set."""
         self.dataset.check()
 
-    def left_out_lines(self) -> list[str]:
+    def skipped_messages(self) -> list[str]:
         """Return the lines of the wrapped set."""
-        return self.dataset.left_out_lines()
+        return self.dataset.skipped_messages()
 
     def __len__(self) -> int:
         return len(self.dataset)

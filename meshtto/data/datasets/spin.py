@@ -145,7 +145,7 @@ class SpinAnnotations(MeshDataset):
                 raise UserError(f"image {self._path(row)} does not exist; check the folder of images {self.images}")
 
     @property
-    def labels_of(self) -> str | None:
+    def label_body(self) -> str | None:
         """Return SMPL if the file contains pose and shape."""
         return "SMPL" if "pose" in self.rows else None
 

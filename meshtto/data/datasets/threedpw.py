@@ -150,7 +150,7 @@ class ThreeDPW(MeshDataset):
         self.box, self.stride, self.cache = box, stride, cache
 
     @property
-    def labels_of(self) -> str:
+    def label_body(self) -> str:
         """Return SMPL."""
         return "SMPL"
 

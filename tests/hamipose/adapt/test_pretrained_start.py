@@ -14,7 +14,7 @@ from hamipose.adapt.hardware import Machine, pretrained_plan
 from hamipose.adapt.spec import Request
 from hamipose.adapt.start import align, open_given
 from hamipose.cli import main
-from hamipose.data.datasets.footage.boxes import BoxedPeople
+from hamipose.data.datasets.footage.boxes import ImagePersonCrops
 from hamipose.geometry.affine import crop_matrix
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import load
@@ -52,7 +52,7 @@ def test_the_crops_are_those_that_predict_reads_keypoints_from(
     request = request_of(dots, tmp_path / "out")
     aligned = align(request, model)
     assert aligned.boxes == str(tmp_path / "out/people.json")
-    people = BoxedPeople(str(dots / "dark/images"), aligned.boxes)
+    people = ImagePersonCrops(str(dots / "dark/images"), aligned.boxes)
     samples = list(open_footage(str(dots / "dark/images")).samples)
     assert len(people) == len(samples)
     for sample, index in zip(samples[:3], range(3), strict=True):

@@ -9,7 +9,7 @@ from hamipose.config.inherit import expand
 from hamipose.config.paths import configs_folder
 from hamipose.data import DomainAdaptation, Prepared, Unlabeled
 from hamipose.data.base import KeypointDataset, UnlabeledDataset
-from hamipose.data.catalog.entries import RELEASES
+from hamipose.data.catalog.entries import CATALOG
 from hamipose.methods.base import PoseMethod
 from hamipose.training import HamiPoseCLI
 
@@ -34,7 +34,7 @@ def build(path: Path) -> HamiPoseCLI:
 def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:
     """All labeled sets that a config names, those behind unlabeled targets too."""
     targets = [t.dataset for t in data.target if isinstance(t, Unlabeled)]
-    sets = [data.source, *targets, data.validation, *data.report.values()]
+    sets = [data.source, *targets, data.validation, *data.test.values()]
     assert len(sets) >= 2
     assert all(isinstance(each, KeypointDataset) for each in sets)
     return [each for each in sets if isinstance(each, KeypointDataset)]
@@ -50,17 +50,17 @@ def test_config_builds_and_selects_fairly(path: Path):
     assert data.validation is not None
     if path.parent.name != "start":  # trains on the source alone, and is not evaluated on any target
         assert data.target
-        assert data.report
+        assert data.test
     assert all(isinstance(target, UnlabeledDataset) for target in data.target)
     assert data.skeleton == cli.model.skeleton
     for dataset in stated_sets(data):
         assert any(k is not None for k in data.skeleton.map_from(dataset.skeleton))
         if isinstance(dataset, Prepared):  # reads nothing before training, so that its folder's name could be any
-            about, protocol = RELEASES[dataset.root.name], dataset.folder.parent.name
+            about, protocol = CATALOG[dataset.root.name], dataset.folder.parent.name
             raw = about.dataset("", dataset.folder.name, protocol)
             assert raw.skeleton == dataset.skeleton
     for callback in cli.trainer.callbacks:
-        assert not str(getattr(callback, "monitor", None)).startswith("report/")
+        assert not str(getattr(callback, "monitor", None)).startswith("test/")
     cli.before_fit()
 
 

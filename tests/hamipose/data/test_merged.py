@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hamipose.data import MergedKeypoints
+from hamipose.data import ConcatKeypoints
 from hamipose.data.base import KeypointDataset
 from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
@@ -34,7 +34,7 @@ class Numbered(KeypointDataset):
 
 def test_merged_sets_give_every_sample_once_in_order():
     parts = [Numbered("a", 2), Numbered("b", 1), Numbered("c", 3)]
-    merged = MergedKeypoints(parts)
+    merged = ConcatKeypoints(parts)
     merged.prepare()
     merged.decode_side = 64
     names = [merged[i].name for i in range(len(merged))]
@@ -46,11 +46,11 @@ def test_merged_sets_give_every_sample_once_in_order():
 @pytest.mark.parametrize("index", [-1, 3])
 def test_merged_sets_refuse_an_index_outside(index):
     with pytest.raises(IndexError):
-        MergedKeypoints([Numbered("a", 3)])[index]
+        ConcatKeypoints([Numbered("a", 3)])[index]
 
 
 def test_merged_sets_need_one_skeleton():
     with pytest.raises(UserError, match="body16, coco17"):
-        MergedKeypoints([Numbered("a", 1), Numbered("b", 1, COCO17)])
+        ConcatKeypoints([Numbered("a", 1), Numbered("b", 1, COCO17)])
     with pytest.raises(UserError, match="at least one"):
-        MergedKeypoints([])
+        ConcatKeypoints([])

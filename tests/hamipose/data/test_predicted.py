@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.data import BoxedPeople, CocoKeypoints, DomainAdaptation, ImageFolder, PredictedKeypoints, Unlabeled
+from hamipose.data import CocoKeypoints, DomainAdaptation, ImageFolder, ImagePersonCrops, PredictedKeypoints, Unlabeled
 from hamipose.data.predicted import read_predictions
-from hamipose.data.sampling import Draw, Pool, TrainStream, collate_training
+from hamipose.data.sampling import BatchPosition, Pool, TrainingDataset, collate_training
 from hamipose.data.views import Views
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
@@ -73,7 +73,7 @@ def test_pictures_decoded_at_a_fraction_have_their_predictions_there(tmp_path: P
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     for inner in (
         ImageFolder(str(tmp_path / "images")),
-        BoxedPeople(str(tmp_path / "images"), str(tmp_path / "boxes.json")),
+        ImagePersonCrops(str(tmp_path / "images"), str(tmp_path / "boxes.json")),
         Unlabeled(CocoKeypoints(str(tmp_path), "p.json")),
     ):
         carried = PredictedKeypoints(inner, str(tmp_path / "p.json"))
@@ -98,7 +98,7 @@ def test_of_several_people_the_one_in_the_box_is_taken(dots: Path, tmp_path: Pat
     }
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     path = predictions(dots, tmp_path / "two.json", annotations=[person(3, 0.5), person(31, 0.7)])
-    people = BoxedPeople(str(dots / "dark/images"), str(tmp_path / "boxes.json"), margin=1.1)
+    people = ImagePersonCrops(str(dots / "dark/images"), str(tmp_path / "boxes.json"), margin=1.1)
     carried = PredictedKeypoints(people, str(path))
     assert [carried[i].pseudo_scores[0] for i in (0, 1)] == pytest.approx([0.7, 0.5])
     # Who is not predicted has no label.
@@ -181,12 +181,12 @@ def test_annotations_cannot_become_predictions_by_mistake(dots: Path, file: Path
 def test_a_batch_has_them_in_the_plain_crop_and_moves_them_into_the_students_view(dots: Path, file: Path):
     truth = CocoKeypoints(str(dots / "dark"), box="image")
     views = Views(rotation_deg=30.0, mirror=0.5, scale=(0.8, 1.2))
-    stream = TrainStream(
+    stream = TrainingDataset(
         Pool([CocoKeypoints(str(dots / "light"), box="image")], 0, 0),
         Pool([PredictedKeypoints(Unlabeled(truth), str(file))], 0, 1),
         BODY16.mirror, 8, 32, 0, Views(), views, views,
     )  # fmt: skip
-    target = collate_training([stream[Draw(0, i, True)] for i in range(8)]).target
+    target = collate_training([stream[BatchPosition(0, i, True)] for i in range(8)]).target
     assert target.pseudo_keypoints_px.dtype == torch.float32
     assert target.student_mirrored.any()
     assert not target.student_mirrored.all()
@@ -204,6 +204,6 @@ def test_a_batch_has_them_in_the_plain_crop_and_moves_them_into_the_students_vie
         shown = scores[place] > 0
         np.testing.assert_allclose(moved[place][shown], expected[shown.numpy()], atol=1e-2)
         np.testing.assert_allclose(scores[place][shown], (number + np.array(order) + 1)[shown.numpy()] / 40, atol=1e-5)
-    plain = collate_training([stream[Draw(0, i, False)] for i in range(8)])
+    plain = collate_training([stream[BatchPosition(0, i, False)] for i in range(8)])
     assert plain.target is None
     assert target.to("cpu").pseudo_scores is not None

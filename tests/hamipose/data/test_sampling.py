@@ -10,7 +10,7 @@ import torch
 
 from hamipose.data import CocoKeypoints, DomainAdaptation, ImageFolder, Unlabeled
 from hamipose.data.evaluation_set import PlainCrops, ShareSampler
-from hamipose.data.sampling import Draw, Pool, StepSampler, collate_training
+from hamipose.data.sampling import BatchPosition, Pool, StepSampler, collate_training
 from hamipose.errors import UserError
 from hamipose.types import TrainBatch
 
@@ -21,7 +21,7 @@ def module(dots: Path, **options: object) -> DomainAdaptation:
         "source": CocoKeypoints(**light),
         "target": [Unlabeled(CocoKeypoints(**dark)), ImageFolder(str(dots / "light" / "images"))],
         "validation": CocoKeypoints(**light, count=5),
-        "report": {"dark": CocoKeypoints(**dark)},
+        "test": {"dark": CocoKeypoints(**dark)},
         "image_size": 32,
         "batch_size": 4,
         "steps_per_epoch": 3,
@@ -150,10 +150,8 @@ def test_a_labeled_target_is_refused(dots: Path):
 
 
 def test_one_skeleton_for_all(dots: Path):
-    with pytest.raises(
-        UserError, match=r"data\.report\.dark has the keypoints of coco17, data\.source those of body16"
-    ):
-        module(dots, report={"dark": CocoKeypoints(str(dots / "dark"), skeleton="coco17")})
+    with pytest.raises(UserError, match=r"data\.test\.dark has the keypoints of coco17, data\.source those of body16"):
+        module(dots, test={"dark": CocoKeypoints(str(dots / "dark"), skeleton="coco17")})
 
 
 def test_target_batches_have_no_field_for_labels(dots: Path):
@@ -168,7 +166,7 @@ def test_keypoints_are_where_the_picture_shows_them(dots: Path):
     plain = DomainAdaptation(CocoKeypoints(str(dots / "light"), box="image")).source
     distances = []
     for position in range(8):
-        item, _ = stream[Draw(0, position, False)]
+        item, _ = stream[BatchPosition(0, position, False)]
         original = next(s for s in (plain[i] for i in range(len(plain))) if s.name == item.name)
         for k in np.flatnonzero(item.visibility):
             x, y = item.keypoints_px[k].round().astype(int).clip(0, 95)

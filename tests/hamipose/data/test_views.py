@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
-from hamipose.data.sampling import Draw
-from hamipose.data.views import PRESETS, Views, labels_in_view, named_views, warp
+from hamipose.data.sampling import BatchPosition
+from hamipose.data.views import PRESETS, Views, get_views, labels_in_view, warp
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix, invert
 from hamipose.skeletons import BODY16
@@ -123,7 +123,7 @@ def test_the_quick_way_to_warp_gives_the_bytes_of_the_plain_one():
 
 def test_mistakes_are_told():
     with pytest.raises(UserError, match="views are 'hammy', expected one of none, regda"):
-        named_views("hammy")
+        get_views("hammy")
     with pytest.raises(UserError, match="crop_area"):
         Views(crop_area=0.0)
 
@@ -206,7 +206,7 @@ def test_student_and_teacher_of_uniframe_look_through_one_window(dots: Path):
         source = CocoKeypoints(str(dots / "light"), box="image")
         data = DomainAdaptation(source, target, image_size=64, student_views=still, teacher_views=teacher)
         data.setup("fit")
-        views = data.stream[Draw(0, 3, True)][1]
+        views = data.stream[BatchPosition(0, 3, True)][1]
         assert not np.allclose(views.student.matrix, views.teacher.matrix)
         return [apply_points(invert(v.matrix), np.array([[31.5, 31.5]]))[0] for v in (views.student, views.teacher)]
 

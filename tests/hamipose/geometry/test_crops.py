@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hamipose.data.splits import drawn_again, held_out_count, named_protocol, shuffled
+from hamipose.data.splits import sample_with_replacement, held_out_count, check_protocol, shuffled
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels, published_letterbox
@@ -96,11 +96,11 @@ def test_splits_are_those_of_pythons_generator(count):
     assert [samples[i] for i in shuffled(count)] == expected
     random.seed(42)
     again = random.choices(samples, k=3200)
-    assert [samples[i] for i in drawn_again(count)] == again
+    assert [samples[i] for i in sample_with_replacement(count)] == again
     assert held_out_count(count) == min(int(count * 0.2), 3200)
 
 
 def test_there_are_two_protocols():
-    assert [named_protocol(p) for p in ("strict", "paper")] == ["strict", "paper"]
+    assert [check_protocol(p) for p in ("strict", "paper")] == ["strict", "paper"]
     with pytest.raises(UserError, match="protocol is 'Paper', expected one of strict, paper"):
-        named_protocol("Paper")
+        check_protocol("Paper")

@@ -67,7 +67,7 @@ def test_as_labels_it_is_in_the_same_frame(written: Path, photos: Path):
     data.prepare()
     content = json.loads(written.read_text())["annotations"]
     for i, sample in enumerate(open_footage(str(photos)).samples):
-        assert data.turned(i)
+        assert data.is_upright(i)
         np.testing.assert_array_equal(data[i].image, sample.image)
         np.testing.assert_allclose(data[i].keypoints_px, np.reshape(content[i]["keypoints"], (-1, 3))[:, :2])
         assert data[i].visibility.tolist() == [0] + [2] * 15
@@ -102,7 +102,7 @@ def test_evaluated_against_itself_all_is_right(written: Path, photos: Path, tmp_
     data.prepare()
     names = [data[i].name for i in range(len(data))]
     found = matched(read_predictions(written, BODY16), names, data.image_ids)
-    found = in_frames(found, names, [data.turned(i) for i in range(len(data))], written)
+    found = in_frames(found, names, [data.is_upright(i) for i in range(len(data))], written)
     predicted = np.stack([person.keypoints_px for person in found])
     truth = np.stack([data[i].keypoints_px for i in range(len(data))])
     np.testing.assert_allclose(predicted, truth, atol=1e-4)

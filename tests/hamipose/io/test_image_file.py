@@ -154,7 +154,7 @@ def test_the_photos_of_iphones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         read_image(tmp_path / "b.jpg")
     folder = ImageFolder(str(tmp_path))
     assert [p.name for p in folder.paths] == ["b.jpg"]
-    (line,) = folder.left_out_lines()
+    (line,) = folder.skipped_messages()
     assert "1 file" in line
     assert "a.HEIC: install pillow-heif to read it: pip install 'hamipose[heic]'" in line
     (tmp_path / "b.jpg").unlink()

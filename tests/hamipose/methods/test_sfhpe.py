@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hamipose.data import CocoKeypoints
-from hamipose.data.sampling import Draw, TrainStream
+from hamipose.data.sampling import BatchPosition, TrainingDataset
 from hamipose.methods import SFHPE, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.sfhpe import information, marginals, profile_contrast, residual_divergence
@@ -31,9 +31,9 @@ def target_batch() -> TargetBatch:
 def test_after_the_switch_no_source_image_is_read(fit, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Steps 0 to 2 learn from the source; from step 3 on the source's pool raises."""
     asked = []
-    read = TrainStream.__getitem__
+    read = TrainingDataset.__getitem__
 
-    def watch(self: TrainStream, draw: Draw):
+    def watch(self: TrainingDataset, draw: BatchPosition):
         asked.append((draw.step, draw.with_source, draw.with_target))
         if draw.step < 3:
             return read(self, draw)
@@ -41,7 +41,7 @@ def test_after_the_switch_no_source_image_is_read(fit, dots: Path, tmp_path: Pat
             patch.setattr(CocoKeypoints, "__getitem__", _refuse_the_light_ones(CocoKeypoints.__getitem__))
             return read(self, draw)
 
-    monkeypatch.setattr(TrainStream, "__getitem__", watch)
+    monkeypatch.setattr(TrainingDataset, "__getitem__", watch)
     trainer = fit(dots=dots, out=tmp_path, method="SFHPE", pretrain=3, epochs=2)
     assert trainer.global_step == 10
     for step, with_source, with_target in asked:

@@ -13,7 +13,7 @@ from roma import random_rotmat
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points
 from meshtto.body import Body, load_body
-from meshtto.data.augmentation import Augmentation, Draw, mirror_rotations, scale_channels
+from meshtto.data.augmentation import Augmentation, AugmentationParams, mirror_rotations, scale_channels
 from meshtto.data.crop_geometry import compute_crop
 from meshtto.data.occluders import add_occluders, draw_occluder, paste, read_occluders
 from meshtto.data.sampling import crop_sample
@@ -23,7 +23,7 @@ from meshtto.types import MeshBatch, MeshSample
 SIZE = (256, 192)
 IMAGE = np.array([320.0, 240.0])
 draws = st.builds(
-    Draw,
+    AugmentationParams,
     mirror=st.booleans(),
     rotation_deg=st.floats(-60, 60),
     scale=st.floats(0.75, 1.25),
@@ -71,7 +71,9 @@ def project_into_crop(body: Body, crop: MeshBatch, translation: torch.Tensor) ->
     return (virtual - crop.center_px) * SIZE[0] / crop.side_px + middle
 
 
-def virtual_translation(body: Body, sample: MeshSample, translation: torch.Tensor, draw: Draw) -> torch.Tensor:
+def virtual_translation(
+    body: Body, sample: MeshSample, translation: torch.Tensor, draw: AugmentationParams
+) -> torch.Tensor:
     """Where the mirrored, then turned, pelvis stands: the body is turned about its pelvis at rest."""
     pelvis = body(torch.from_numpy(sample.rotations)[None], torch.from_numpy(sample.shape)[None]).skeleton_m[:, 0]
     placed = (pelvis + translation) * torch.tensor([-1.0 if draw.mirror else 1.0, 1, 1])
@@ -82,7 +84,7 @@ def virtual_translation(body: Body, sample: MeshSample, translation: torch.Tenso
 
 @settings(max_examples=12, deadline=None)
 @given(draw=draws)
-def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, draw: Draw):
+def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, draw: AugmentationParams):
     torch.manual_seed(1)
     sample, translation = person(body)
     crop = crop_sample(sample, SIZE, draw)
@@ -95,7 +97,7 @@ def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, draw: Draw
 
 @settings(max_examples=12, deadline=None)
 @given(draw=draws)
-def test_crop_matrix_maps_keypoints_and_confidence(body: Body, draw: Draw):
+def test_crop_matrix_maps_keypoints_and_confidence(body: Body, draw: AugmentationParams):
     torch.manual_seed(2)
     sample, _ = person(body)
     crop = crop_sample(sample, SIZE, draw)
@@ -117,7 +119,7 @@ def test_crop_matrix_maps_the_image(body: Body):
     at = np.round(sample.box_px[:2] + sample.box_px[2:] / 2 + 3)
     image = np.zeros((240, 320, 3), np.uint8)
     cv2.circle(image, (int(at[0]), int(at[1])), 3, (255, 255, 255), -1)
-    draw = Draw(True, 20.0, 1.1, np.ones(3))
+    draw = AugmentationParams(True, 20.0, 1.1, np.ones(3))
     for reduction in (1, 2):
         small = cv2.resize(image, None, fx=1 / reduction, fy=1 / reduction, interpolation=cv2.INTER_AREA)
         crop = crop_sample(replace(sample, image=small, reduction=reduction), SIZE, draw)

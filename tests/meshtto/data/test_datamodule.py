@@ -191,8 +191,8 @@ def test_mixture_spreads_shares_evenly():
 
 
 def test_evaluation_covers_each_person_once(tmp_path: Path):
-    data = module(tmp_path, validation=Few(tmp_path, 5), report={"test": Few(tmp_path, 3)}, evaluation_batch_size=2)
-    assert data.evaluation_names() == ["val", "report/test"]
+    data = module(tmp_path, validation=Few(tmp_path, 5), test={"test": Few(tmp_path, 3)}, evaluation_batch_size=2)
+    assert data.evaluation_names() == ["val", "test/test"]
     loaders = data.val_dataloader()
     seen = [i for batch in loaders[0] for i in batch.index.tolist()]
     assert seen == list(range(5))
@@ -254,7 +254,7 @@ def test_batch_moves_to_a_device(tmp_path: Path):
 
 def test_mesh_data_rejects_labels_of_another_body(tmp_path: Path):
     class Labeled(Few):
-        labels_of = "SMPL"
+        label_body = "SMPL"
 
     data = MeshData(train=[Labeled(tmp_path, 2)])
 
@@ -304,4 +304,4 @@ def test_docs_config_builds():
     ]
     assert built.train[-3].detector.noise == 0.5
     assert built.augmentation.rotation_deg == 10
-    assert type(built.report["3dpw"]).__name__ == "ThreeDPW"
+    assert type(built.test["3dpw"]).__name__ == "ThreeDPW"

@@ -119,7 +119,7 @@ def test_read_predictions_rejects_invalid_files(labeled: Labeled, tmp_path: Path
 
 def test_evaluate_rejects_labels_of_another_body(labeled: Labeled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Their coefficients would be those of some other person, and the figures plausible."""
-    monkeypatch.setattr(Labeled, "labels_of", "SMPL")
+    monkeypatch.setattr(Labeled, "label_body", "SMPL")
     np.savez(tmp_path / "a.npz", joints_m=np.zeros((COUNT, 14, 3)))
     with pytest.raises(UserError, match="labels of Labeled belong to the body SMPL, --body builtin is builtin"):
         evaluate(read_predictions(tmp_path / "a.npz", labeled), labeled)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
 from hamipose.io.coco import CocoFile, CocoPerson, read_coco
@@ -144,7 +144,7 @@ class CocoKeypoints(KeypointDataset):
         self.root = Path(root)
         self.annotations = self.root / annotations
         self.images = self.root / images
-        self.skeleton = named_skeleton(skeleton)
+        self.skeleton = get_skeleton(skeleton)
         self.box = box
         self.padding = padding
         self.start = start
@@ -179,7 +179,7 @@ class CocoKeypoints(KeypointDataset):
         """Whether the file says that its pixels are those of upright pictures."""
         return bool(self.table.upright)
 
-    def turned(self, index: int) -> bool:
+    def is_upright(self, index: int) -> bool:
         row = self.start + index
         return self._turned(Path(self.table.files[row]), self.table.sizes[row])
 

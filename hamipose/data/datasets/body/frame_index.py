@@ -1,6 +1,6 @@
 """Millions of labeled video frames as one table in mapped memory: no Python object per frame.
 
-A folder holds ``clips.txt``, the clips' paths line by line, ``rows.npy``, a record of :func:`row_type` a frame in the
+A folder holds ``clips.txt``, the clips' paths line by line, ``rows.npy``, a record of :func:`record_dtype` a frame in the
 order of the clips, and ``about.json``. It is written beside its final place and moved there when it is whole.
 """
 
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 
-__all__ = ["Clip", "FrameIndex", "row_type"]
+__all__ = ["Clip", "FrameIndex", "record_dtype"]
 
 FORMAT = 1
 
@@ -31,10 +31,10 @@ class Clip(NamedTuple):
     boxes_px: Float[np.ndarray, "frame 4"]
 
 
-def row_type(joints: int) -> np.dtype:
+def record_dtype(joints: int) -> np.dtype:
     """The record of one frame.
 
-    >>> row_type(24).itemsize  # SURREAL: 1.4 GB on disk for 6.5 million frames
+    >>> record_dtype(24).itemsize  # SURREAL: 1.4 GB on disk for 6.5 million frames
     216
     """
     return np.dtype([("clip", "<u4"), ("frame", "<u4"), ("box", "<f4", 4), ("joints", "<f4", (joints, 2))])
@@ -51,7 +51,7 @@ class FrameIndex:
 
     def __init__(self, folder: Path, joints: int, settings: dict[str, Any]):
         self.folder = folder
-        self.type = row_type(joints)
+        self.type = record_dtype(joints)
         self.settings = {"format": FORMAT, "joints": joints, **settings}
         self._rows: np.ndarray | None = None
         self._clips: np.ndarray | None = None

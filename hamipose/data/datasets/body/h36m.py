@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.h36m_joints import H36M17, body16_from_h36m, project
-from hamipose.data.splits import drawn_again, named_protocol
+from hamipose.data.splits import check_protocol, sample_with_replacement
 from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box, published_crop, published_labels
 from hamipose.io.file_type import reason
@@ -139,8 +139,8 @@ class Human36M(KeypointDataset):
             raise UserError(f"padding of Human36M is {padding}, expected a factor above 0, such as 1.25")
         self.root = Path(root)
         self.split = split
-        self.skeleton = named_skeleton(skeleton)
-        self.protocol = named_protocol(protocol)
+        self.skeleton = get_skeleton(skeleton)
+        self.protocol = check_protocol(protocol)
         self.every = frame_step(split, protocol, every)
         self.padding = padding
         self.cache = cache
@@ -160,7 +160,7 @@ class Human36M(KeypointDataset):
                     "give protocol: paper, which crops by the true keypoints"
                 )
             if self.protocol == "paper" and self.split == "test":
-                drawn = drawn_again(len(whole.files))
+                drawn = sample_with_replacement(len(whole.files))
                 whole = _People(*(column[drawn] for column in whole))
             self._people = whole
         return self._people

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 from hamipose.io.file_type import explain, reason
 
 __all__ = ["read_pose"]
@@ -21,12 +22,9 @@ def read_pose(path: Path, axes: int) -> Float[np.ndarray, "frame 32 axes"]:
     Raises:
         UserError: cdflib is not installed; the file cannot be read, lacks ``Pose``, or has another form.
     """
-    try:
-        import cdflib
-    except ImportError:
-        raise UserError(
-            "cdflib is not installed; Human3.6M's own files need it: pip install 'hamipose[h36m]'"
-        ) from None
+    require_packages("reading the official files of Human3.6M", "cdflib")
+    import cdflib
+
     try:
         pose = np.asarray(cdflib.CDF(path).varget("Pose"))
     except Exception as error:  # cdflib raises what the damaged bytes lead it to

@@ -14,19 +14,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
 from hamipose.data.datasets.body.h36m import SUBJECTS, frame_step, to_skeleton
 from hamipose.data.datasets.body.h36m_cdf import read_pose
 from hamipose.data.datasets.body.h36m_joints import NATIVE32, body16_from_h36m
-from hamipose.data.splits import drawn_again, named_protocol
+from hamipose.data.splits import check_protocol, sample_with_replacement
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 from hamipose.geometry.crops import padded_box, published_crop, published_labels, whole_box
 from hamipose.io.video import VideoDecoder
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
 
-__all__ = ["Human36MNative", "read_boxes", "read_d2_positions"]
+__all__ = ["Human36MOfficial", "read_boxes", "read_d2_positions"]
 
 _log = logging.getLogger("hamipose")
 _TIMES_MS = np.arange(20_000) * 20.0
@@ -50,10 +51,9 @@ def read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarra
     Raises:
         UserError: h5py is not installed; the file cannot be read, lacks ``Masks``, or a mask is empty.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise UserError("h5py is not installed; Human3.6M's own boxes need it: pip install 'hamipose[h36m]'") from None
+    require_packages("reading the official bounding boxes of Human3.6M", "h5py")
+    import h5py
+
     boxes = np.zeros((len(frames), 4), np.float32)
     try:
         with h5py.File(path, "r") as file:
@@ -72,7 +72,7 @@ def read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarra
     return boxes
 
 
-class Human36MNative(KeypointDataset):
+class Human36MOfficial(KeypointDataset):
     """People of Human3.6M (Ionescu et al., PAMI 2014) straight from its videos.
 
     `prepare` reads all positions once and writes an index, 152 bytes a frame, that is mapped and not held in memory.
@@ -102,15 +102,15 @@ class Human36MNative(KeypointDataset):
         index: str | None = None,
     ):
         if split not in SUBJECTS:
-            raise UserError(f"split of Human36MNative is {split!r}, expected one of {', '.join(SUBJECTS)}")
+            raise UserError(f"split of Human36MOfficial is {split!r}, expected one of {', '.join(SUBJECTS)}")
         if box not in ("person", "image"):
             raise UserError(f"box is {box!r}, expected 'person' or 'image'")
         if padding <= 0:
-            raise UserError(f"padding of Human36MNative is {padding}, expected a factor above 0, such as 1.25")
+            raise UserError(f"padding of Human36MOfficial is {padding}, expected a factor above 0, such as 1.25")
         self.root = Path(root)
         self.split = split
-        self.skeleton = named_skeleton(skeleton)
-        self.protocol = named_protocol(protocol)
+        self.skeleton = get_skeleton(skeleton)
+        self.protocol = check_protocol(protocol)
         self.every = frame_step(split, protocol, every)
         self.box = "none" if protocol == "paper" else box
         self.padding = padding
@@ -179,7 +179,7 @@ class Human36MNative(KeypointDataset):
     def order(self) -> np.ndarray | None:
         """Which rows of the index are used; None for all, in their order."""
         if self._order is None and self.protocol == "paper" and self.split == "test":
-            self._order = drawn_again(len(self.index.rows))
+            self._order = sample_with_replacement(len(self.index.rows))
         return self._order
 
     def __len__(self) -> int:

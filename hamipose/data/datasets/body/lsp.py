@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.data.base import KeypointDataset, named_skeleton
-from hamipose.data.splits import named_protocol
+from hamipose.data.base import KeypointDataset, get_skeleton
+from hamipose.data.splits import check_protocol
 from hamipose.errors import UserError
 from hamipose.geometry.crops import published_letterbox, whole_box
 from hamipose.io.matlab_file import read_matlab
@@ -42,14 +42,14 @@ class _Leeds(KeypointDataset):
     _axes: str
     _digits: int
     #: Pairs of numbers that are the same photo (docs/protocols.md says how they were found).
-    _twins: tuple[tuple[int, int], ...]
+    _duplicates: tuple[tuple[int, int], ...]
 
     def __init__(self, root: str, first: int, last: int | None, left_out: set[int], skeleton: str, cache: bool):
         self.root = Path(root)
         self.first = first
         self.last = last
         self.left_out = left_out
-        self.skeleton = named_skeleton(skeleton)
+        self.skeleton = get_skeleton(skeleton)
         self.cache = cache
         self._loaded: tuple[np.ndarray, np.ndarray] | None = None
         self._numbers = np.zeros(0, np.int64)
@@ -118,7 +118,7 @@ class LeedsSports(_Leeds):
     """
 
     _axes, _digits = "cjn", 4
-    _twins = (
+    _duplicates = (
         *((175, 1924), (210, 1100), (285, 1680), (371, 1622), (483, 1211)),
         *((492, 1436), (535, 1233), (550, 1366), (670, 1805)),
     )
@@ -134,10 +134,10 @@ class LeedsSports(_Leeds):
         splits = {"train": (1, 1000), "test": (1001, 2000), "all": (1, 2000)}
         if split not in splits:
             raise UserError(f"split of LeedsSports is {split!r}, expected one of {', '.join(splits)}")
-        self.protocol = named_protocol(protocol)
+        self.protocol = check_protocol(protocol)
         first, last = splits["all" if self.protocol == "paper" else split]
-        twins = {a for a, _ in self._twins} if protocol == "strict" and split == "train" else set()
-        super().__init__(root, first, last, twins, skeleton=skeleton, cache=cache)
+        duplicates = {a for a, _ in self._duplicates} if protocol == "strict" and split == "train" else set()
+        super().__init__(root, first, last, duplicates, skeleton=skeleton, cache=cache)
 
     def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
         return np.where(flag > 0, 0 if self.protocol == "paper" else 1, 2)
@@ -163,7 +163,7 @@ class LeedsSportsExtended(_Leeds):
     """
 
     _axes, _digits = "jcn", 5
-    _twins = ((1803, 3959), (2127, 3615))
+    _duplicates = ((1803, 3959), (2127, 3615))
 
     def __init__(
         self,
@@ -177,9 +177,9 @@ class LeedsSportsExtended(_Leeds):
         splits = {"train": (1, train_count), "test": (train_count + 1, None), "all": (1, None)}
         if split not in splits:
             raise UserError(f"split of LeedsSportsExtended is {split!r}, expected one of {', '.join(splits)}")
-        self.protocol = named_protocol(protocol)
-        twins = {a for a, b in self._twins if a <= train_count < b} if split == "train" else set()
-        super().__init__(root, *splits[split], twins, skeleton=skeleton, cache=cache)
+        self.protocol = check_protocol(protocol)
+        duplicates = {a for a, b in self._duplicates if a <= train_count < b} if split == "train" else set()
+        super().__init__(root, *splits[split], duplicates, skeleton=skeleton, cache=cache)
 
     def _visibility(self, flag: Float[np.ndarray, "person 14"]) -> Int[np.ndarray, "person 14"]:
         return np.where(flag > 0, 2, 0)

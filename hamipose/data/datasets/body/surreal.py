@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.smpl24 import SMPL24, pick_joints
-from hamipose.data.splits import held_out_count, named_protocol, shuffled
+from hamipose.data.splits import check_protocol, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.geometry.crops import published_labels, whole_box
 from hamipose.io.file_type import reason
@@ -45,9 +45,9 @@ class Surreal(KeypointDataset):
             raise UserError(f"split of Surreal is {split!r}, expected train, val or test")
         self.root = Path(root)
         self.split = split
-        self.skeleton = named_skeleton(skeleton)
+        self.skeleton = get_skeleton(skeleton)
         self.cache = cache
-        self.protocol = named_protocol(protocol)
+        self.protocol = check_protocol(protocol)
         self._people: tuple[np.ndarray, np.ndarray] | None = None
 
     @property

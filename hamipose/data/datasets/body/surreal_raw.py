@@ -15,17 +15,17 @@ from jaxtyping import Bool, Float, UInt8
 from rich.console import Console
 from rich.progress import track
 
-from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
 from hamipose.data.datasets.body.smpl24 import SMPL24, pick_joints
-from hamipose.data.splits import held_out_count, named_protocol, shuffled
+from hamipose.data.splits import check_protocol, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels
 from hamipose.io.matlab_file import read_matlab
 from hamipose.io.video import VideoDecoder
 from hamipose.types import Sample
 
-__all__ = ["SurrealRaw", "frames", "is_broken_subject", "usable"]
+__all__ = ["SurrealRaw", "find_usable_frames", "is_broken_subject", "iterate_frames"]
 
 _log = logging.getLogger("hamipose")
 _WIDTH, _HEIGHT = 320, 240
@@ -38,7 +38,7 @@ def is_broken_subject(sequence: str) -> bool:
     return any(name == broken or name.startswith(broken + "_") for broken in _BROKEN)
 
 
-def usable(joints_px: Float[np.ndarray, "frame 24 2"]) -> Bool[np.ndarray, " frame"]:
+def find_usable_frames(joints_px: Float[np.ndarray, "frame 24 2"]) -> Bool[np.ndarray, " frame"]:
     """Frames that show a person: joints that are spread out (nobody is one point), at least half of them inside."""
     inside = ((joints_px >= 0) & (joints_px < (_WIDTH, _HEIGHT))).all(-1).sum(-1)
     spread = np.ptp(np.nan_to_num(joints_px), axis=1).min(-1)
@@ -98,8 +98,8 @@ class SurrealRaw(KeypointDataset):
         self.root = Path(root) / "cmu" if (Path(root) / "cmu").is_dir() else Path(root)
         self.split = split
         self.every = every
-        self.skeleton = named_skeleton(skeleton)
-        self.protocol = named_protocol(protocol)
+        self.skeleton = get_skeleton(skeleton)
+        self.protocol = check_protocol(protocol)
         self.padding = padding
         folder = self.root / "index" if index is None else Path(index)
         self.index = FrameIndex(folder / f"{split}-every{every}", len(SMPL24), {"split": split, "every": every})
@@ -141,7 +141,7 @@ class SurrealRaw(KeypointDataset):
                 missing += 1
                 continue
             joints = _read_info(info)
-            good = usable(joints)
+            good = find_usable_frames(joints)
             numbers = np.flatnonzero(good)
             numbers = numbers[numbers % self.every == 0]
             clips, kept, bad = clips + 1, kept + len(numbers), bad + int((~good).sum())
@@ -186,10 +186,10 @@ class SurrealRaw(KeypointDataset):
         )
 
 
-def frames(
+def iterate_frames(
     root: str, split: str = "train", every: int = 1, index: str | None = None
 ) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "24 2"], str]]:
-    """Picture, SMPL's 24 joints as released, and name of each usable frame, clip after clip, each decoded once."""
+    """Picture, SMPL's 24 joints as released, and name of each find_usable_frames frame, clip after clip, each decoded once."""
     dataset = SurrealRaw(root, split, every=every, index=index)
     dataset.prepare()
     decoder = VideoDecoder()

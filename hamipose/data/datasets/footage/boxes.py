@@ -18,10 +18,10 @@ from hamipose.io.json_file import shown
 from hamipose.io.video import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
 from hamipose.types import UnlabeledSample
 
-__all__ = ["BoxedFrames", "BoxedPeople", "boxes_content"]
+__all__ = ["ImagePersonCrops", "VideoPersonCrops", "coco_box_content"]
 
 
-def boxes_content(
+def coco_box_content(
     pictures: Mapping[str, tuple[int, int]],
     people: Mapping[str, Sequence[Sequence[float]]],
     about: Mapping[str, Any],
@@ -84,7 +84,7 @@ def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
     return file, people
 
 
-class BoxedPeople(UnlabeledDataset):
+class ImagePersonCrops(UnlabeledDataset):
     """People in a folder of pictures, where an annotation file or a list of results has a box for them.
 
     A number ``rotation_deg`` of an annotation turns the crop, for people who are not upright in the picture.
@@ -185,7 +185,7 @@ class BoxedPeople(UnlabeledDataset):
         )
 
 
-class BoxedFrames(UnlabeledDataset):
+class VideoPersonCrops(UnlabeledDataset):
     """People in a video, where an annotation file has a box for them; each frame is an image ``VIDEO#NUMBER`` in it.
 
     Args:
@@ -201,7 +201,7 @@ class BoxedFrames(UnlabeledDataset):
 
     def __init__(self, path: str, boxes: str, every: int = 1, margin: float = 1.25, whole: bool = False):
         if every < 1:
-            raise UserError(f"every of BoxedFrames is {every}, expected at least 1")
+            raise UserError(f"every of VideoPersonCrops is {every}, expected at least 1")
         self.path = Path(path)
         self.boxes = Path(boxes)
         self.every = every
@@ -265,7 +265,7 @@ class BoxedFrames(UnlabeledDataset):
         _ = self.people
         check_video(self.path)
 
-    def left_out_lines(self) -> list[str]:
+    def skipped_messages(self) -> list[str]:
         """Return a line if the video ends early or frames of it cannot be decoded."""
         lost = lost_frames(self.path, self.times_ms)
         return [] if lost is None else [lost]

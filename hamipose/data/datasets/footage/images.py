@@ -11,7 +11,7 @@ from hamipose.io.media_types import IMAGE_SUFFIXES
 from hamipose.io.overlay_paths import is_drawn
 from hamipose.types import UnlabeledSample
 
-__all__ = ["ImageFolder", "OnePicture"]
+__all__ = ["ImageFolder", "SingleImage"]
 
 
 class ImageFolder(UnlabeledDataset):
@@ -57,7 +57,7 @@ class ImageFolder(UnlabeledDataset):
     def prepare(self) -> None:
         _ = self.paths
 
-    def left_out_lines(self) -> list[str]:
+    def skipped_messages(self) -> list[str]:
         """Return a line for each kind of picture in the folder that is not supported."""
         _ = self.paths
         return self._left_out
@@ -71,7 +71,7 @@ class ImageFolder(UnlabeledDataset):
         return UnlabeledSample(image, whole_box(image.shape[1], image.shape[0]), str(path), reduction)
 
 
-class OnePicture(UnlabeledDataset):
+class SingleImage(UnlabeledDataset):
     """A picture by its path, as it stands in an :class:`ImageFolder`.
 
     Args:

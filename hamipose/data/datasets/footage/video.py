@@ -59,7 +59,7 @@ class Video(UnlabeledDataset):
     def prepare(self) -> None:
         _ = self.times_ms
 
-    def left_out_lines(self) -> list[str]:
+    def skipped_messages(self) -> list[str]:
         """Return a line if the video ends early or frames of it cannot be decoded."""
         lost = lost_frames(self.path, self.times_ms)
         return [] if lost is None else [lost]

@@ -14,7 +14,7 @@ from hamipose.io.image_file import header_box
 from hamipose.skeletons import HAND21
 from hamipose.types import Sample
 
-__all__ = ["HandDataset", "HandTable", "check_split", "mirror_sample", "published_boxes", "twins"]
+__all__ = ["HandDataset", "HandLabels", "check_split", "find_duplicates", "mirror_sample", "published_boxes"]
 
 
 def check_split(split: str, splits: tuple[str, ...], dataset: str) -> None:
@@ -24,7 +24,7 @@ def check_split(split: str, splits: tuple[str, ...], dataset: str) -> None:
 
 
 @dataclass
-class HandTable:
+class HandLabels:
     """Labels, one row a hand, in pixels of the original picture.
 
     Attributes:
@@ -49,9 +49,9 @@ class HandTable:
         """What the table takes up in memory, divided by its length: nothing else is kept of a hand."""
         return sum(getattr(self, f.name).nbytes for f in fields(self)) / max(len(self), 1)
 
-    def rows(self, chosen: Int[np.ndarray, " row"] | Bool[np.ndarray, " hand"]) -> "HandTable":
+    def rows(self, chosen: Int[np.ndarray, " row"] | Bool[np.ndarray, " hand"]) -> "HandLabels":
         """These hands in this order."""
-        return HandTable(*(getattr(self, f.name)[chosen] for f in fields(self)))
+        return HandLabels(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
 
 def mirror_sample(sample: Sample) -> Sample:
@@ -81,7 +81,7 @@ def published_boxes(
     return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
 
 
-def twins(
+def find_duplicates(
     joints_m: Float[np.ndarray, "hand 21 3"], others_m: Float[np.ndarray, "other 21 3"], tolerance: float = 1e-3
 ) -> Bool[np.ndarray, " hand"]:
     """Which hands are one of the others seen from another side, or in another version.
@@ -103,7 +103,7 @@ def twins(
 
 
 class HandDataset(KeypointDataset):
-    """Pictures of hands whose labels are a `HandTable`.
+    """Pictures of hands whose labels are a `HandLabels`.
 
     Args:
         root: folder of the data set.
@@ -118,10 +118,10 @@ class HandDataset(KeypointDataset):
         self.root = Path(root)
         self.paper = paper
         self.cache = cache
-        self._table: HandTable | None = None
+        self._table: HandLabels | None = None
 
     @abstractmethod
-    def read(self) -> HandTable:
+    def read(self) -> HandLabels:
         """The labels from the native files.
 
         Raises:
@@ -133,7 +133,7 @@ class HandDataset(KeypointDataset):
         """Where the picture of that number or name lies."""
 
     @property
-    def table(self) -> HandTable:
+    def table(self) -> HandLabels:
         """The labels, read on first use."""
         if self._table is None:
             self._table = self.read()

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split, published_boxes, twins
-from hamipose.data.splits import held_out_count, named_protocol, shuffled
+from hamipose.data.datasets.hand.base import HandDataset, HandLabels, check_split, find_duplicates, published_boxes
+from hamipose.data.splits import check_protocol, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.io.json_file import read_json
 
@@ -50,7 +50,7 @@ class FreiHand(HandDataset):
     tested on are trained on in another version; crops around the true keypoints; every sample mirrored.
     ``strict``: "train" is the moments before 375/407 of the release (30,000), "test" those after it, every version of a
     moment on the same side, and moments that "test" shows from another camera left out of "train" (found by the hand's
-    shape, see :func:`hamipose.data.datasets.hand.base.twins`); the whole picture is the crop, as a user would have it; nothing
+    shape, see :func:`hamipose.data.datasets.hand.base.find_duplicates`); the whole picture is the crop, as a user would have it; nothing
     is mirrored. "evaluation" is the official test set.
 
     Args:
@@ -69,7 +69,7 @@ class FreiHand(HandDataset):
         versions: list[str] | None = None,
         cache: bool = False,
     ):
-        paper = named_protocol(protocol) == "paper"
+        paper = check_protocol(protocol) == "paper"
         check_split(split, ("train", "test", "all", *(() if paper else ("evaluation",))), "FreiHand")
         if versions is not None and (not versions or not set(versions) <= set(_VERSIONS)):
             raise UserError(f"versions of FreiHand are {versions}, expected some of {', '.join(_VERSIONS)}")
@@ -84,7 +84,7 @@ class FreiHand(HandDataset):
     def path(self, file: int | bytes) -> Path:
         return self.root / self._folder / "rgb" / f"{int(file):08d}.jpg"
 
-    def read(self) -> HandTable:
+    def read(self) -> HandLabels:
         intrinsics = _read_array(self.root / f"{self._folder}_K.json", (3, 3))
         joints_m = _read_array(self.root / f"{self._folder}_xyz.json", (21, 3))
         if len(intrinsics) != len(joints_m):
@@ -104,7 +104,7 @@ class FreiHand(HandDataset):
             moment, version = self._strict(joints_m)
         boxes = published_boxes(keypoints_px, _SIDE_PX, _SIDE_PX) if self.paper else np.zeros((count, 4), np.float32)
         inside = ((keypoints_px >= -0.5) & (keypoints_px <= _SIDE_PX - 0.5)).all(-1)
-        return HandTable(
+        return HandLabels(
             file=(moment + count * version).astype(np.int32),
             keypoints_px=keypoints_px.astype(np.float32)[moment],
             visibility=np.where(inside | self.paper, 2, 0).astype(np.uint8)[moment],
@@ -130,6 +130,6 @@ class FreiHand(HandDataset):
             moment = moment[end:]
         elif self.split == "train":
             moment = moment[:end]
-            moment = moment[~twins(joints_m[:end], joints_m[end:])]
+            moment = moment[~find_duplicates(joints_m[:end], joints_m[end:])]
         versions = [_VERSIONS.index(v) for v in self.versions]
         return np.tile(moment, len(versions)), np.repeat(versions, len(moment))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split, twins
-from hamipose.data.splits import held_out_count, named_protocol, shuffled
+from hamipose.data.datasets.hand.base import HandDataset, HandLabels, check_split, find_duplicates
+from hamipose.data.splits import check_protocol, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.io.json_file import read_json
 
@@ -49,7 +49,7 @@ class Hand3DStudio(HandDataset):
     Crops are the pictures as they come, in both protocols; nothing is mirrored. ``paper`` shuffles the frames and sets
     a fifth aside, at most 3200: neighbors in time and the same moment from other cameras are then on both sides.
     ``strict`` tests on `test_parts`, and leaves out of "train" every picture of a moment that "test" shows too, found
-    by the hand's three-dimensional shape (:func:`hamipose.data.datasets.hand.base.twins`).
+    by the hand's three-dimensional shape (:func:`hamipose.data.datasets.hand.base.find_duplicates`).
 
     Args:
         root: the folder ``H3D_crop``.
@@ -72,7 +72,7 @@ class Hand3DStudio(HandDataset):
         check_split(split, ("train", "test", "all"), "Hand3DStudio")
         if task not in ("noobject", "object", "all"):
             raise UserError(f"task of Hand3DStudio is {task!r}, expected noobject, object or all")
-        super().__init__(root, named_protocol(protocol) == "paper", cache)
+        super().__init__(root, check_protocol(protocol) == "paper", cache)
         self.split = split
         self.task = task
         self.test_parts = tuple(test_parts)
@@ -80,7 +80,7 @@ class Hand3DStudio(HandDataset):
     def path(self, file: int | bytes) -> Path:
         return self.root / bytes(file).decode()
 
-    def read(self) -> HandTable:
+    def read(self) -> HandLabels:
         path = self.root / "annotation.json"
         entries = read_json(path, _EXPECTED)
         if not isinstance(entries, list) or not entries:
@@ -100,7 +100,7 @@ class Hand3DStudio(HandDataset):
             joints_m = _column(entries, "keypoint3d", (21, 3), path)
             chosen = self._strict(of_task, names, joints_m)
         count = len(entries)
-        table = HandTable(
+        table = HandLabels(
             file=names,
             keypoints_px=keypoints_px.astype(np.float32),
             visibility=np.full((count, 21), 2, np.uint8),
@@ -126,4 +126,4 @@ class Hand3DStudio(HandDataset):
         if self.split == "test":
             return of_task[tested]
         rest = of_task[~tested]
-        return rest[~twins(joints_m[rest], joints_m[of_task[tested]])]
+        return rest[~find_duplicates(joints_m[rest], joints_m[of_task[tested]])]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split
+from hamipose.data.datasets.hand.base import HandDataset, HandLabels, check_split
 from hamipose.errors import UserError
 from hamipose.io.matlab_file import read_matlab
 
@@ -45,7 +45,7 @@ class HandPhotos(HandDataset):
     def path(self, file: int | bytes) -> Path:
         return self.root / "images" / f"{int(file):05d}.jpg"
 
-    def read(self) -> HandTable:
+    def read(self) -> HandLabels:
         joints = _read_mat(self.root / "pose_gt.mat", "pose_gt", (21, 3))
         camera = _read_mat(self.root / "params.mat", "cam_param", (4,))
         crop = _read_mat(self.root / "params.mat", "bbox", (4,))
@@ -59,7 +59,7 @@ class HandPhotos(HandDataset):
         chosen = {"train": slice(0, 383), "test": slice(383, None), "all": slice(None)}[self.split]
         inside = ((keypoints_px >= -0.5) & (keypoints_px <= _SIDE_PX - 0.5)).all(-1)
         count = len(joints)
-        table = HandTable(
+        table = HandLabels(
             file=np.arange(count, dtype=np.int32),
             keypoints_px=keypoints_px.astype(np.float32),
             visibility=np.where(inside, 2, 0).astype(np.uint8),

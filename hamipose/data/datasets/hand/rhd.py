@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hamipose.data.datasets.hand.base import HandDataset, HandTable, check_split, published_boxes
-from hamipose.data.splits import named_protocol
+from hamipose.data.datasets.hand.base import HandDataset, HandLabels, check_split, published_boxes
+from hamipose.data.splits import check_protocol
 from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box
 from hamipose.io.safe_pickle import load_pickle
@@ -33,7 +33,7 @@ def _area(corners: Float[np.ndarray, "hand 4"]) -> Float[np.ndarray, " hand"]:
     return np.maximum(corners[:, 2:] - corners[:, :2] + 1, 0).prod(1)
 
 
-def worth_keeping(
+def select_hands(
     own: Float[np.ndarray, "hand 21 3"], other: Float[np.ndarray, "hand 21 3"]
 ) -> tuple[Bool[np.ndarray, " hand"], Float[np.ndarray, "hand 4"]]:
     """RegDA's choice of hands, and their crops.
@@ -79,7 +79,7 @@ class RenderedHands(HandDataset):
     """Rendered Hand Pose (RHD; Zimmermann & Brox, ICCV 2017): one sample a hand.
 
     Both protocols use the release's own folders, which share neither characters nor actions, the hands that RegDA keeps
-    (see :func:`worth_keeping`) and RegDA's crop around the keypoints: this set is a labeled source, so its crops may
+    (see :func:`select_hands`) and RegDA's crop around the keypoints: this set is a labeled source, so its crops may
     follow its labels. They differ in two things. ``paper`` mirrors right hands, so that all are left, and takes joints
     that are not seen for unlabeled. ``strict`` leaves hands as they are, and joints that are not seen but lie inside
     the picture are labeled as hidden.
@@ -98,7 +98,7 @@ class RenderedHands(HandDataset):
         check_split(split, tuple(_FOLDERS), "RenderedHands")
         if hands not in ("both", "left", "right"):
             raise UserError(f"hands of RenderedHands is {hands!r}, expected both, left or right")
-        super().__init__(root, named_protocol(protocol) == "paper", cache)
+        super().__init__(root, check_protocol(protocol) == "paper", cache)
         self.split = split
         self.hands = hands
 
@@ -106,17 +106,17 @@ class RenderedHands(HandDataset):
         folder, number = ("training", int(file)) if int(file) >= 0 else ("evaluation", -int(file) - 1)
         return self.root / folder / "color" / f"{number:05d}.png"
 
-    def read(self) -> HandTable:
+    def read(self) -> HandLabels:
         tables = [self._read_folder(folder) for folder in _FOLDERS[self.split]]
         columns = zip(*((t.file, t.keypoints_px, t.visibility, t.box_px, t.mirrored) for t in tables), strict=True)
-        return HandTable(*(np.concatenate(c) for c in columns))
+        return HandLabels(*(np.concatenate(c) for c in columns))
 
-    def _read_folder(self, folder: str) -> HandTable:
+    def _read_folder(self, folder: str) -> HandLabels:
         numbers, labels = _read_pickle(self.root / folder / f"anno_{folder}.pickle")
         # Left and right hand of a picture follow each other, as in the reference code.
         hands = np.stack([labels[:, :21][:, _ORDER], labels[:, 21:][:, _ORDER]], 1)
         is_right = np.tile([False, True], len(numbers))
-        kept, boxes = worth_keeping(hands.reshape(-1, 21, 3), hands[:, ::-1].reshape(-1, 21, 3))
+        kept, boxes = select_hands(hands.reshape(-1, 21, 3), hands[:, ::-1].reshape(-1, 21, 3))
         if self.hands != "both":
             kept &= is_right == (self.hands == "right")
         chosen = hands.reshape(-1, 21, 3)[kept]
@@ -124,7 +124,7 @@ class RenderedHands(HandDataset):
         inside = ((keypoints_px >= -0.5) & (keypoints_px <= _SIDE_PX - 0.5)).all(-1)
         hidden = np.where(inside & (not self.paper), 1, 0)
         files = np.repeat(numbers if folder == "training" else -numbers - 1, 2)[kept]
-        return HandTable(
+        return HandLabels(
             file=files.astype(np.int32),  # numbers of the evaluation folder are stored as -1, -2, …
             keypoints_px=keypoints_px.astype(np.float32),
             visibility=np.where(seen, 2, hidden).astype(np.uint8),

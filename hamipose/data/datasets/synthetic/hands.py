@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.data.datasets.hand.base import HandDataset, HandTable
+from hamipose.data.datasets.hand.base import HandDataset, HandLabels
 from hamipose.errors import UserError
 from hamipose.synthetic.render_cache import records_of, render_folder
 from hamipose.synthetic.scene.backgrounds import photographs
@@ -153,13 +153,13 @@ class SyntheticHands(HandDataset):
     def path(self, file: int | bytes) -> Path:
         return self.root / "images" / f"{int(file):06d}.jpg"
 
-    def read(self) -> HandTable:
+    def read(self) -> HandLabels:
         images, annotations = records_of(self.root, self.count, "hands")
         labels = np.array([a["keypoints"] for a in annotations], np.float32)
         if labels.shape[1:] != (63,):
             raise UserError(f"{self.root} holds {labels.shape[1] // 3} keypoints a picture, expected the 21 of a hand")
         labels = labels.reshape(-1, 21, 3)
-        return HandTable(
+        return HandLabels(
             file=np.array([i["id"] for i in images], np.int32),
             keypoints_px=labels[..., :2],
             visibility=labels[..., 2].astype(np.uint8),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.data.base import KeypointDataset, named_skeleton
+from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17, Skeleton
 from hamipose.synthetic.render_cache import records_of, render_folder
@@ -120,7 +120,7 @@ class SyntheticPeople(KeypointDataset):
         if box_margin is not None and box_margin <= 0:
             raise UserError(f"box_margin is {box_margin}, expected a factor above 0, such as 1.25")
         self.root, self.look, self.count, self.size, self.seed = Path(root), look, count, size, seed
-        self.skeleton = named_skeleton(skeleton)
+        self.skeleton = get_skeleton(skeleton)
         self._order = _order(self.skeleton)
         self.backgrounds, self.workers, self.cache = backgrounds, workers, cache
         self.poses, self.backdrops, self.box_margin = poses, backdrops, box_margin

@@ -16,15 +16,15 @@ import scipy.io
 
 from hamipose.cli import main
 from hamipose.data import Prepared
-from hamipose.data.catalog.entries import RELEASES
-from hamipose.data.splits import drawn_again
+from hamipose.data.catalog.entries import CATALOG
+from hamipose.data.splits import sample_with_replacement
 from hamipose.data.views import warp
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.skeletons import COCO17
 from hamipose.types import Sample
 from tests.helpers.drawn_hands import dots
 
-CASES = [(name, protocol) for name, about in RELEASES.items() for protocol in about.splits]
+CASES = [(name, protocol) for name, about in CATALOG.items() for protocol in about.splits]
 SIDE = {"strict": 512, "paper": 64}  # nothing is shrunk, and nearly everything
 
 
@@ -135,7 +135,7 @@ WRITE: dict[str, Callable[[Path], object]] = {
     "surreal": surreal,
     "surreal-processed": surreal_processed,
     "h36m": lambda root: native_files("h36m").write_json(root),
-    "h36m-native": h36m_native,
+    "h36m-official": h36m_native,
     "rhd": lambda root: native_files("rhd").rhd(root),
     "h3d": h3d,
     "freihand": freihand,
@@ -147,7 +147,7 @@ WRITE: dict[str, Callable[[Path], object]] = {
 
 
 def test_no_set_is_left_out():
-    assert set(WRITE) == set(RELEASES)
+    assert set(WRITE) == set(CATALOG)
 
 
 @pytest.fixture(scope="module")
@@ -166,14 +166,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture(autouse=True)
 def _small_releases(monkeypatch: pytest.MonkeyPatch):
     """As many files and people as the fixtures have; 40 draws of Human3.6M instead of 3200."""
-    for name, about in RELEASES.items():
+    for name, about in CATALOG.items():
         small = replace(about, files=tuple(replace(f, count=None) for f in about.files), counts={})
         if name == "lspet":
             options = {p: {s: {**o, "train_count": 20} for s, o in of.items()} for p, of in about.splits.items()}
             small = replace(small, splits=options)
-        monkeypatch.setitem(RELEASES, name, small)
+        monkeypatch.setitem(CATALOG, name, small)
     for module in ("h36m", "h36m_native"):
-        monkeypatch.setattr(f"hamipose.data.{module}.drawn_again", lambda count: drawn_again(count, 40))
+        monkeypatch.setattr(
+            f"hamipose.data.{module}.sample_with_replacement", lambda count: sample_with_replacement(count, 40)
+        )
 
 
 def in_crop(sample: Sample, size: int = 128) -> np.ndarray:
@@ -191,8 +193,8 @@ def test_prepared_is_what_the_native_files_say(
     raw, out = written(name), tmp_path / "out"
     arguments = ["--raw", f"{raw}/./", "--out", str(out), "--protocol", protocol, "--side", str(SIDE[protocol])]
     assert main(["data", "prepare", name, *arguments, "--workers", "0"]) == 0, capsys.readouterr().err
-    for split in RELEASES[name].splits[protocol]:
-        native = RELEASES[name].dataset(raw, split, protocol)
+    for split in CATALOG[name].splits[protocol]:
+        native = CATALOG[name].dataset(raw, split, protocol)
         native.prepare()
         packed = Prepared(str(out), split, protocol, skeleton=native.skeleton.name)
         packed.prepare()

@@ -16,9 +16,9 @@ from rich.console import Console
 from hamipose.cli import main
 from hamipose.data import CocoKeypoints, DomainAdaptation, Prepared, Unlabeled
 from hamipose.data.catalog.check import check
-from hamipose.data.catalog.entries import RELEASES, Needed, Release, open_split
+from hamipose.data.catalog.entries import CATALOG, CatalogEntry, RequiredFiles, open_split
 from hamipose.data.catalog.prepare import Options, pack, prepare
-from hamipose.data.catalog.shards import Packed, ShardWriter, row_type
+from hamipose.data.catalog.shards import Packed, ShardWriter, record_dtype
 from hamipose.data.views import warp
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix
@@ -33,17 +33,17 @@ SPLITS = {s: {"annotations": "annotations.json", "box": "person", "skeleton": "b
 @pytest.fixture(autouse=True)
 def _dots_release(monkeypatch: pytest.MonkeyPatch):
     """The dots as a release of their own."""
-    about = Release(
+    about = CatalogEntry(
         title="Dots",
         loader="CocoKeypoints",
         site="https://example.org/dots",
         obtain="write to nobody",
         terms="none",
-        files=(Needed("annotations.json", "labels", 1), Needed("images/*.png", "pictures", 24)),
+        files=(RequiredFiles("annotations.json", "labels", 1), RequiredFiles("images/*.png", "pictures", 24)),
         splits={"strict": SPLITS},
         counts={"strict": {"train": 16, "test": 8}},
     )
-    monkeypatch.setitem(RELEASES, "dots", about)
+    monkeypatch.setitem(CATALOG, "dots", about)
 
 
 @pytest.fixture
@@ -228,11 +228,11 @@ def test_killed_and_taken_up_again_it_is_the_same(light: str, whole: Path, tmp_p
     process.start()
     part = out / "strict" / "train" / "rows.part"
     until = time.monotonic() + 60
-    while time.monotonic() < until and not (part.exists() and part.stat().st_size > 3 * row_type(16).itemsize):
+    while time.monotonic() < until and not (part.exists() and part.stat().st_size > 3 * record_dtype(16).itemsize):
         time.sleep(0.01)
     process.kill()  # SIGKILL
     process.join()
-    done = part.stat().st_size // row_type(16).itemsize
+    done = part.stat().st_size // record_dtype(16).itemsize
     assert 3 <= done < 16, "the test must kill it in the middle"
     assert not (part.parent / "split.json").exists()
     with open(part, "ab") as torn:
@@ -350,14 +350,14 @@ def test_check_says_what_is_there_and_what_is_missing(light: str, whole: Path, t
     assert "damaged: pictures-00000.bin" in text
 
 
-@pytest.mark.parametrize("name", RELEASES)
+@pytest.mark.parametrize("name", CATALOG)
 def test_every_release_says_where_to_get_it(name: str, tmp_path: Path):
     """On an empty folder: one screenful, an address, no traceback; and every loader exists and takes its options."""
     good, text = report(name, str(tmp_path))
     assert not good
     assert "https://" in text or "http://" in text
     assert len(text.splitlines()) <= 40
-    for protocol, splits in RELEASES[name].splits.items():
+    for protocol, splits in CATALOG[name].splits.items():
         for split in splits:
             assert open_split(name, tmp_path, split, protocol).skeleton.keypoints
 

@@ -7,7 +7,7 @@ import torch
 
 import hamipose
 import hamipose.methods
-from hamipose.data.target_pass import whole_target
+from hamipose.data.target_pass import iterate_target
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.methods.source_only import TARGET_STATISTICS
@@ -30,7 +30,7 @@ def test_the_sources_statistics_are_kept_beside_those_of_both_domains(name: str,
     trainer = train(model, dots, tmp_path, {"steps_per_epoch": 12}, limit_val_batches=0)
     data, student = trainer.datamodule, model.evaluated()["student"]
     model.eval()
-    target = first_mean(Statistics(reestimated(student, (b.image for b in whole_target(data, 0, 1)))), student)
+    target = first_mean(Statistics(reestimated(student, (b.image for b in iterate_target(data, 0, 1)))), student)
     source = first_mean(model.source_statistics.student, student)
     own = first_mean(Statistics(student), student)
     apart = (source - target).norm()
@@ -69,7 +69,7 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
     for name, network in (("student", model.network), ("teacher", teacher)):
         source = model.source_statistics.of(name).mean
         assert all(torch.equal(mean, source) for mean in found[0, name]), "val"
-        assert all(torch.equal(mean, Statistics(network).mean) for mean in found[1, name]), "report"
+        assert all(torch.equal(mean, Statistics(network).mean) for mean in found[1, name]), "test"
         assert (source - Statistics(network).mean).abs().max() > 0.01
     same = torch.equal(model.source_statistics.student.mean, model.source_statistics.teacher.mean)
     assert same == (batchnorm != "average")
@@ -125,8 +125,8 @@ def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: 
     model = SourceOnly(sgd, TINY, target_images=5)
     trainer = train(model, dots, tmp_path)
     scores = trainer.callback_metrics
-    assert f"report/dark/{TARGET_STATISTICS}/pck@0.05" in scores
-    assert scores["report/dark/pck"] == scores["report/dark/student/pck@0.05"], "never what a user gets"
+    assert f"test/dark/{TARGET_STATISTICS}/pck@0.05" in scores
+    assert scores["test/dark/pck"] == scores["test/dark/student/pck@0.05"], "never what a user gets"
     assert scores["val/pck"] == scores["val/student/pck@0.05"]
     assert list(model.evaluated()) == ["student"]
     assert not any("beside" in name for name in model.state_dict())
@@ -134,7 +134,7 @@ def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: 
     model._start_evaluation()
     copied = model.evaluated()[TARGET_STATISTICS]
     data = trainer.datamodule
-    images = [batch.image for batch in whole_target(data, 0, 1, 5)]
+    images = [batch.image for batch in iterate_target(data, 0, 1, 5)]
     assert sum(map(len, images)) == 5
     torch.testing.assert_close(Statistics(copied).mean, Statistics(reestimated(model.network, images)).mean)
     assert Statistics(model.network).distance(copied) > 0.1
@@ -145,9 +145,9 @@ def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: 
 
 def test_a_part_of_the_target_is_spread_over_all_of_it(dots: Path, tmp_path: Path):
     data = train(SourceOnly(sgd, TINY, target_images=0), dots, tmp_path, limit_val_batches=0).datamodule
-    every = [name for batch in whole_target(data, 0, 1) for name in batch.name]
-    some = [name for batch in whole_target(data, 0, 1, 4) for name in batch.name]
+    every = [name for batch in iterate_target(data, 0, 1) for name in batch.name]
+    some = [name for batch in iterate_target(data, 0, 1, 4) for name in batch.name]
     assert some == [every[i * len(every) // 4] for i in range(4)]
-    shares = [[name for batch in whole_target(data, rank, 2, 3) for name in batch.name] for rank in range(2)]
+    shares = [[name for batch in iterate_target(data, rank, 2, 3) for name in batch.name] for rank in range(2)]
     assert len(shares[0]) == len(shares[1]) == 2, "equally many, one of them padding"
     assert set(shares[0]) | set(shares[1]) >= {every[i * len(every) // 3] for i in range(3)}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hamipose.data import CocoKeypoints, PredictedKeypoints, Unlabeled
-from hamipose.data.sampling import Draw, Pool, TrainStream, collate_training
+from hamipose.data.sampling import BatchPosition, Pool, TrainingDataset, collate_training
 from hamipose.data.views import Views
 from hamipose.errors import UserError
 from hamipose.gating import Gate
@@ -42,8 +42,8 @@ def predicted(dots: Path, path: Path, change=lambda points, scores: None) -> Pre
 
 def batch_of(dots: Path, target: PredictedKeypoints) -> TargetBatch:
     source = Pool([CocoKeypoints(str(dots / "light"), box="image")], 0, 0)
-    stream = TrainStream(source, Pool([target], 0, 1), BODY16.mirror, 16, SIZE, 0, Views(), TURNED, None)
-    found = collate_training([stream[Draw(0, i, True)] for i in range(16)]).target
+    stream = TrainingDataset(source, Pool([target], 0, 1), BODY16.mirror, 16, SIZE, 0, Views(), TURNED, None)
+    found = collate_training([stream[BatchPosition(0, i, True)] for i in range(16)]).target
     assert found is not None
     return found
 

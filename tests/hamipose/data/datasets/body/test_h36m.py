@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hamipose.data import Human36M, Human36MNative
+from hamipose.data import Human36M, Human36MOfficial
 from hamipose.data.datasets.body.h36m_joints import H36M17, NATIVE32, body16_from_h36m, project
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
@@ -275,7 +275,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_native_strict(native: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    dataset = Human36MNative(str(native), split="test", every=5, index=str(tmp_path))
+    dataset = Human36MOfficial(str(native), split="test", every=5, index=str(tmp_path))
     with caplog.at_level(logging.INFO, "hamipose"):
         dataset.prepare()
     expected = "10 frames of 2 videos; left out: 1 labels without a video, 1 of subject 9 that are shifted"
@@ -290,13 +290,13 @@ def test_native_strict(native: Path, tmp_path: Path, caplog: pytest.LogCaptureFi
         assert redness(sample.image, sample.keypoints_px[LEFT]) > 100
         assert redness(sample.image, sample.keypoints_px[RIGHT]) < 50
         assert np.allclose(sample.box_px, [30 + 3 * number - 21.25, 60 - 12.5, 212.5, 125], atol=1e-3)
-    whole = Human36MNative(str(native), split="test", box="image", index=str(tmp_path))
+    whole = Human36MOfficial(str(native), split="test", box="image", index=str(tmp_path))
     whole.prepare()
     assert whole[0].box_px.tolist() == [0, 0, WIDTH, HEIGHT]
 
 
 def test_native_paper(native: Path, tmp_path: Path):
-    dataset = Human36MNative(str(native), split="test", protocol="paper", index=str(tmp_path))
+    dataset = Human36MOfficial(str(native), split="test", protocol="paper", index=str(tmp_path))
     dataset.prepare()
     assert len(dataset) == 3200
     assert len(dataset.index.rows) == 15  # the shifted action too
@@ -315,7 +315,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
 
     def told(**options: Any) -> str:
         with pytest.raises(UserError) as error:
-            Human36MNative(str(tmp_path), split="test", **options).prepare()
+            Human36MOfficial(str(tmp_path), split="test", **options).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -340,7 +340,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
     assert "give box: image" in told()
     assert "holds no MyPoseFeatures" in told_train(tmp_path)
     paths["video"].write_bytes(paths["video"].read_bytes()[:100])
-    dataset = Human36MNative(str(tmp_path), split="test", every=5, box="image")
+    dataset = Human36MOfficial(str(tmp_path), split="test", every=5, box="image")
     dataset.prepare()
     with pytest.raises(UnreadableImage, match="is truncated, no video"):
         dataset[len(dataset) - 1]
@@ -348,7 +348,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
 
 def told_train(root: Path) -> str:
     with pytest.raises(UserError) as error:
-        Human36MNative(str(root)).prepare()
+        Human36MOfficial(str(root)).prepare()
     return str(error.value)
 
 
@@ -360,4 +360,4 @@ def test_an_empty_mask_is_told(tmp_path: Path):
     with h5py.File(paths["boxes"], "r+") as file:
         file["#refs#/m5"][...] = 0
     with pytest.raises(UserError, match=r"mask 5 in .* is empty"):
-        Human36MNative(str(tmp_path), split="test", every=5).prepare()
+        Human36MOfficial(str(tmp_path), split="test", every=5).prepare()

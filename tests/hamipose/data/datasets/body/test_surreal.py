@@ -13,9 +13,9 @@ import scipy.io
 
 from hamipose.data import DomainAdaptation, Prepared, Surreal, SurrealRaw, Video
 from hamipose.data.catalog.prepare import prepare
-from hamipose.data.datasets.body.frame_index import row_type
+from hamipose.data.datasets.body.frame_index import record_dtype
 from hamipose.data.datasets.body.smpl24 import SMPL24, mirrored_smpl
-from hamipose.data.datasets.body.surreal_raw import frames, is_broken_subject, usable
+from hamipose.data.datasets.body.surreal_raw import find_usable_frames, is_broken_subject, iterate_frames
 from hamipose.data.views import warp
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
@@ -208,13 +208,13 @@ def test_reading_in_order_decodes_each_frame_once(release: Path, tmp_path: Path)
 
 
 def test_the_plain_iterator_gives_every_usable_frame_in_order(release: Path, tmp_path: Path):
-    given = list(frames(str(release), index=str(tmp_path)))
+    given = list(iterate_frames(str(release), index=str(tmp_path)))
     dataset = SurrealRaw(str(release), index=str(tmp_path))
     assert [name for *_, name in given] == [dataset[i].name for i in range(len(dataset))]
     for (image, joints, _), index in zip(given, range(len(dataset)), strict=True):
         assert np.array_equal(image, dataset[index].image)
         assert np.allclose(joints[mirrored_smpl("strict")], dataset[index].keypoints_px)
-    assert len(list(frames(str(release), every=4, index=str(tmp_path)))) == 3 + 1 + 1
+    assert len(list(iterate_frames(str(release), every=4, index=str(tmp_path)))) == 3 + 1 + 1
 
 
 def test_the_published_protocol_on_the_official_release(release: Path, tmp_path: Path):
@@ -236,7 +236,7 @@ def test_an_index_of_mapped_memory_and_none_per_frame(release: Path, tmp_path: P
     dataset = SurrealRaw(str(release), index=str(tmp_path))
     dataset.prepare()
     assert isinstance(dataset.index.rows, np.memmap)
-    per_sample = row_type(24).itemsize
+    per_sample = record_dtype(24).itemsize
     assert per_sample == 216
     assert per_sample * 6_500_000 < 1.5e9  # on disk; a process keeps the pages that it reads
     header = (dataset.index.folder / "rows.npy").stat().st_size - per_sample * len(dataset)
@@ -330,7 +330,7 @@ def test_malformed_releases_are_told_in_one_line(tmp_path: Path):
     info.write_bytes(whole[:200])
     assert "is cut short, damaged or not a MATLAB file (200 bytes)" in told()
     scipy.io.savemat(info, {"joints2D": np.zeros((2, 24, 4))})
-    assert "none of the clips has a usable frame" in told()  # zero persons
+    assert "none of the clips has a find_usable_frames frame" in told()  # zero persons
     with pytest.raises(UserError, match=r"holds no run0/<sequence>"):
         SurrealRaw(str(tmp_path), split="val").prepare()
     # the info file promises more frames than the video has
@@ -358,4 +358,4 @@ def test_a_frame_with_half_of_the_joints_inside_is_usable():
     joints[3, :, 0] = 7  # a line is nobody
     joints[1, :12] += 1000
     joints[2, :13] += 1000
-    assert usable(joints).tolist() == [True, True, False, False]
+    assert find_usable_frames(joints).tolist() == [True, True, False, False]

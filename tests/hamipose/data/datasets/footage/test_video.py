@@ -142,7 +142,7 @@ def test_a_file_without_a_table_of_contents_ends_where_it_was_cut(tmp_path: Path
     dataset = Video(str(path))
     assert 20 < len(dataset) < 40  # as many as can be decoded, whatever the header says
     assert number(dataset[len(dataset) - 3].image) == len(dataset) - 3  # the very last is cut, and decoders repeat
-    (line,) = dataset.left_out_lines()
+    (line,) = dataset.skipped_messages()
     assert f"{len(dataset)} of 60 frames can be decoded" in line
 
 
@@ -152,10 +152,10 @@ def test_lost_frames_are_counted(video: Path, tmp_path: Path):
     damaged = tmp_path / "damaged.mp4"
     start, end = len(whole) // 4, len(whole) // 2
     damaged.write_bytes(whole[:start] + bytes(end - start) + whole[end:])
-    assert Video(str(video)).left_out_lines() == []
+    assert Video(str(video)).skipped_messages() == []
     dataset = Video(str(damaged))
     assert len(dataset) < 200
-    (line,) = dataset.left_out_lines()
+    (line,) = dataset.skipped_messages()
     assert line.startswith(f"video {damaged}: {len(dataset)} of 200 frames can be decoded")
     footage = open_footage(str(damaged))
     list(footage.samples)
@@ -164,10 +164,10 @@ def test_lost_frames_are_counted(video: Path, tmp_path: Path):
 
 def test_a_video_whose_container_states_a_length_only(tmp_path: Path):
     path = write_video(tmp_path / "walk.webm", 100, "VP80")
-    assert Video(str(path)).left_out_lines() == []
+    assert Video(str(path)).skipped_messages() == []
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     dataset = Video(str(path))
-    (line,) = dataset.left_out_lines()
+    (line,) = dataset.skipped_messages()
     assert f"{len(dataset)} of about 100 frames can be decoded" in line
 
 

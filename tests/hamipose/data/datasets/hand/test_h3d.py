@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.data.datasets.hand.base import HandDataset, twins
+from hamipose.data.datasets.hand.base import HandDataset, find_duplicates
 from hamipose.data.datasets.hand.h3d import Hand3DStudio
 from hamipose.geometry.affine import apply_points, crop_matrix
 from tests.helpers.drawn_hands import dots, open_hand, shows_each_joint, thumb_points_left, told
@@ -80,10 +80,10 @@ def test_twins_are_found_from_every_side_and_others_are_not():
     rng = np.random.default_rng(0)
     hands = open_hand() + rng.normal(0, 0.4, (30, 21, 3))
     seen = np.stack([turned(h, rng) for h in hands])
-    assert twins(hands, seen).all()
-    assert twins(hands * 10, seen[:7]).tolist() == [True] * 7 + [False] * 23  # whatever the unit
-    assert not twins(hands, seen + rng.normal(0, 0.05, seen.shape)).any()
-    assert twins(hands, seen[:0]).tolist() == [False] * 30
+    assert find_duplicates(hands, seen).all()
+    assert find_duplicates(hands * 10, seen[:7]).tolist() == [True] * 7 + [False] * 23  # whatever the unit
+    assert not find_duplicates(hands, seen + rng.normal(0, 0.05, seen.shape)).any()
+    assert find_duplicates(hands, seen[:0]).tolist() == [False] * 30
 
 
 def test_a_large_h3d_picture_is_decoded_smaller_with_its_labels(tmp_path: Path):
