@@ -139,7 +139,7 @@ def scores(folder: Path) -> dict[str, float]:
     network = "teacher" if any("/teacher/" in name for name in found) else "student"
     return {
         f"{short} pck@{threshold}": 100 * found[f"{prefix}/{network}/pck@{threshold}"]
-        for short, prefix in (("target", "report/photo"), ("source", "val"))
+        for short, prefix in (("target", "test/photo"), ("source", "val"))
         for threshold in ("0.05", "0.1")
     }
 

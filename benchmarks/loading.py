@@ -35,7 +35,8 @@ from hamipose.data import LeedsSports, Prepared
 from hamipose.data.catalog.prepare import prepare
 from hamipose.data.catalog.shards import FORMAT, record_dtype
 from hamipose.data.sampling import Pool
-from hamipose.data.views import PRESETS, labels_in_view
+from hamipose.data.views import PRESETS
+from hamipose.geometry.crops import labels_in_view
 from hamipose.geometry.affine import compose, crop_matrix
 from hamipose.heatmaps import encode
 from hamipose.models.preprocess import normalize

@@ -25,7 +25,7 @@ import torch
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.body.lsp import LeedsSports, LeedsSportsExtended
-from hamipose.data.views import labels_in_view
+from hamipose.geometry.crops import labels_in_view
 from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.inference.people import LivePeople, open_detector

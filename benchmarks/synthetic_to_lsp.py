@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from hamipose.data import LeedsSports
-from hamipose.data.views import labels_in_view, warp
+from hamipose.geometry.crops import labels_in_view, warp_crop
 from hamipose.engine.metrics_file import read_metrics
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.inference.predictor import load
@@ -66,7 +66,7 @@ def data_config(arguments: argparse.Namespace) -> Path:
         "source": made("photo-6000", 6000, 0),
         "validation": made("photo-validation", 300, 1),
         "target": [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": target}} for target in targets],
-        "report": {"lsp": leeds("LeedsSports", "lsp", "test")},
+        "test": {"lsp": leeds("LeedsSports", "lsp", "test")},
     }
     path = arguments.out / "data.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
     found = {}
     for selection, epoch in chosen.items():
         for network in ("target-statistics", "student", "teacher"):
-            prefix = f"report/lsp/{network}/pck"
+            prefix = f"test/lsp/{network}/pck"
             if f"{prefix}@0.05" not in metrics:
                 continue
             columns = {"@0.05": f"{prefix}@0.05", "@0.1": f"{prefix}@0.1"}
@@ -154,10 +154,10 @@ def examples(arguments: argparse.Namespace, seed: int, photos_shown: bool) -> np
     for i in range(12):
         sample = photos[i]
         matrix = crop_matrix(sample.box_px, shown)
-        image = warp(sample.image, matrix, shown) if photos_shown else np.full((shown, shown, 3), 236, np.uint8)
+        image = warp_crop(sample.image, matrix, shown) if photos_shown else np.full((shown, shown, 3), 236, np.uint8)
         truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, shown)
         tiles.append(label(draw_keypoints(image, truth, photos.skeleton, visibility > 0), "truth"))
-        crop = warp(sample.image, crop_matrix(sample.box_px, size), size)
+        crop = warp_crop(sample.image, crop_matrix(sample.box_px, size), size)
         enlarge = np.array([[shown / size, 0, (shown / size - 1) / 2], [0, shown / size, (shown / size - 1) / 2]])
         for name, network in networks.items():
             points = network.decode(network.heatmaps(torch.from_numpy(crop).permute(2, 0, 1)[None]))[0][0].numpy()

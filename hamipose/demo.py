@@ -17,7 +17,7 @@ from hamipose.command_line.arguments import Arguments
 from hamipose.config.paths import configs_folder
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.synthetic.people import SyntheticPeople
-from hamipose.data.views import labels_in_view, warp
+from hamipose.geometry.crops import crop_images, labels_in_view, warp_crop
 from hamipose.engine.metrics_file import read_columns
 from hamipose.engine.runs import agree, begun, note
 from hamipose.geometry.affine import apply_points, crop_matrix
@@ -80,17 +80,18 @@ def _agree(out: Path, overrides: Sequence[str]) -> None:
 
 
 def _held_out(run_folder: Path) -> tuple[KeypointDataset, int]:
-    """The report set of a run and the side of its crops, from the config that the run wrote down."""
+    """The test set of a run and the side of its crops, from the config that the run wrote down."""
     data = yaml.safe_load((run_folder / "config.yaml").read_text())["data"]
-    return SyntheticPeople(**data["report"]["photo"]["init_args"]), data["image_size"]
+    return SyntheticPeople(**data["test"]["photo"]["init_args"]), data["image_size"]
 
 
 @torch.no_grad()
 def _predict(checkpoint: Path, dataset: KeypointDataset, size: int, count: int) -> Float[np.ndarray, "image joint 2"]:
     """Keypoints in pixels of the crops of the first images of a set."""
     model = load(checkpoint, device="cpu")
-    crops = np.stack([warp(s.image, crop_matrix(s.box_px, size), size) for s in (dataset[i] for i in range(count))])
-    return model.decode(model.heatmaps(torch.from_numpy(crops).permute(0, 3, 1, 2)))[0].numpy()
+    samples = [dataset[i] for i in range(count)]
+    crops = crop_images([s.image for s in samples], [crop_matrix(s.box_px, size) for s in samples], size)
+    return model.locate(crops)[0].numpy()
 
 
 def _panels(dataset: KeypointDataset, size: int, found: dict[str, Float[np.ndarray, "image joint 2"]]) -> np.ndarray:
@@ -101,7 +102,7 @@ def _panels(dataset: KeypointDataset, size: int, found: dict[str, Float[np.ndarr
     for i in range(len(next(iter(found.values())))):
         sample = dataset[i]
         matrix = crop_matrix(sample.box_px, size * zoom)
-        image = warp(sample.image, matrix, size * zoom)
+        image = warp_crop(sample.image, matrix, size * zoom)
         truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size * zoom)
         tiles.append(label(draw_keypoints(image, truth, skeleton, visibility > 0), "truth"))
         enlarge = np.array([[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2]])
@@ -129,10 +130,10 @@ def _table(out: Path) -> dict[str, dict[str, float]]:
 def _scores(folder: Path, network: str = "") -> dict[str, float]:
     """Last epoch's scores on held-out target people, in per cent, of one network, by default the one a user gets."""
     scores = read_record(folder / "scores.json", "scores")["scores"]
-    network = network or ("teacher" if "report/photo/teacher/pck@0.1" in scores else "student")
+    network = network or ("teacher" if "test/photo/teacher/pck@0.1" in scores else "student")
     groups = ("", "/shoulder", "/elbow", "/wrist", "/hip", "/knee", "/ankle")
-    found = {f"PCK@0.1{group}": 100 * scores[f"report/photo/{network}/pck@0.1{group}"] for group in groups}
-    return {"PCK@0.05": 100 * scores[f"report/photo/{network}/pck@0.05"], **found}
+    found = {f"PCK@0.1{group}": 100 * scores[f"test/photo/{network}/pck@0.1{group}"] for group in groups}
+    return {"PCK@0.05": 100 * scores[f"test/photo/{network}/pck@0.05"], **found}
 
 
 def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointDataset, size: int, command: str) -> Path:
@@ -162,11 +163,11 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
     def lines(key: str) -> dict[str, tuple[list[int], list[float]]]:
         return {name: columns[key] for name, columns in metrics.items() if key in columns}
 
-    statistics = metrics["source only"].get(f"report/photo/{TARGET_STATISTICS}/pck@0.05", ([], []))
+    statistics = metrics["source only"].get(f"test/photo/{TARGET_STATISTICS}/pck@0.05", ([], []))
     page.picture(
         curves(
             {
-                "PCK@0.05, held-out target": {**lines("report/photo/pck"), _STATISTICS: statistics},
+                "PCK@0.05, held-out target": {**lines("test/photo/pck"), _STATISTICS: statistics},
                 "source loss": lines("train/source_loss"),
                 "conflict ratio": lines("train/conflict"),
             },

@@ -142,10 +142,10 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     target = target_set(request.footage, request.boxes, request.every, labels)
     if labels is not None:
         build(target).prepare()
-    report, labeled = None, None
+    test, labeled = None, None
     if request.labels is not None:
-        report = labeled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")
-        labeled = CocoKeypoints(**report["init_args"])
+        test = labeled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")
+        labeled = CocoKeypoints(**test["init_args"])
         check_labels(labeled)
     adapt_steps = steps_left(request.out / "adapted", plan.adapt_steps)
     start_steps = 0 if request.start is not None else steps_left(request.out / "start", plan.start_steps)
@@ -172,7 +172,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         request.seed,
         target=target,
         start=start,
-        report=report,
+        test=test,
         quantized=load(start, device="cpu", image_size=plan.image_size).info.quantized,
         pretrained=given is not None and isinstance(given.network, Start),
     )

@@ -20,11 +20,11 @@ on your own footage
 
 training and evaluation
   fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly
-  validate  --config FILE --ckpt_path CKPT     scores on source validation and report sets
+  validate  --config FILE --ckpt_path CKPT     scores on source validation and test sets
   test      --config FILE --ckpt_path CKPT     the same, as the last word on a run
   evaluate  --predictions FILE --data CLASS --root DIR       anyone's predicted keypoints, scored
-  report    --table 1 [--dry-run]              the paper's tables and figures; runs what is missing
-  page      RUN                                a run's folder as one HTML page (fit writes it at its end)
+  report    RUN                                HTML page of a run: scores, curves, images (fit writes it at its end)
+  experiments --table 1 [--dry-run]            the paper's tables and figures; runs missing experiments
   dashboard --entity E --project P             a Weights & Biases workspace that explains runs (wants an account)
 
 data and demonstration
@@ -60,8 +60,8 @@ _VERBS = {
     "export": "hamipose.cli.export",
     "app": "hamipose.cli.app",
     "evaluate": "hamipose.cli.evaluate",
-    "report": "hamipose.cli.experiments",
-    "page": "hamipose.cli.report",
+    "experiments": "hamipose.cli.experiments",
+    "report": "hamipose.cli.report",
     "dashboard": "hamipose.cli.dashboard",
     "data": "hamipose.cli.data",
     "style": "hamipose.cli.style",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.errors import UserError
+from hamipose.extras import require_packages
 from hamipose.skeletons import SKELETONS, Skeleton
 
 __all__ = ["build", "main"]
@@ -14,7 +14,7 @@ examples
   python -m hamipose dashboard --entity me --project hamipose
   python -m hamipose dashboard --entity me --project hands --skeleton hand21 --report photos
 
-It wants an account (`wandb login`) and the package wandb-workspaces (pip install 'hamipose[dashboard]').
+It wants an account (`wandb login`) and the package wandb-workspaces (pip install 'hamipose[wandb]').
 """
 
 _THRESHOLDS = ("0.05", "0.1")
@@ -22,14 +22,10 @@ _MESH_ERRORS = ("mpjpe", "pa_mpjpe", "pve", "error_2d")
 
 
 def _packages() -> tuple[Any, Any]:
-    try:
-        import wandb_workspaces.reports.v2 as reports
-        import wandb_workspaces.workspaces as workspaces
-    except ImportError as error:
-        raise UserError(
-            f"dashboard wants {(error.name or 'wandb-workspaces').partition('.')[0]}, which is not installed: "
-            "pip install 'hamipose[dashboard]'"
-        ) from None
+    require_packages("dashboard", "wandb", "wandb_workspaces")
+    import wandb_workspaces.reports.v2 as reports
+    import wandb_workspaces.workspaces as workspaces
+
     return workspaces, reports
 
 
@@ -40,7 +36,7 @@ def build(entity: str, project: str, skeleton: Skeleton, sets: Sequence[str] = (
         entity: user or team.
         project: of the runs.
         skeleton: the runs' keypoints: a line each.
-        sets: names of the held-out target sets in ``data.report``.
+        sets: names of the held-out target sets in ``data.test``.
         steps: of adaptation at test time, of meshtto's runs.
 
     Returns:
@@ -50,7 +46,7 @@ def build(entity: str, project: str, skeleton: Skeleton, sets: Sequence[str] = (
         UserError: the package is not installed.
     """
     ws, wr = _packages()
-    scored = ["val", *(f"report/{name}" for name in sets)]
+    scored = ["val", *(f"test/{name}" for name in sets)]
 
     def lines(title: str, keys: Sequence[str], **options: Any) -> Any:
         return wr.LinePlot(title=title, x="Step", y=list(keys), **options)
@@ -163,7 +159,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--entity", required=True, help="user or team of W&B")
     parser.add_argument("--project", required=True, help="project that the runs are logged to")
     parser.add_argument("--skeleton", default="body16", help=f"of the runs: {', '.join(SKELETONS)}")
-    parser.add_argument("--report", nargs="*", default=[], metavar="SET", help="names of the sets in data.report")
+    parser.add_argument("--report", nargs="*", default=[], metavar="SET", help="names of the sets in data.test")
     parser.add_argument("--steps", type=int, default=5, help="meshtto's steps of adaptation")
     given = parser.parse_args(arguments)
     if given.skeleton not in SKELETONS:

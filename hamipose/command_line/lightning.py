@@ -153,11 +153,11 @@ class Application(LightningCLI):
             refuse_to_overwrite(run_folder(self.trainer), self.config[self.config.subcommand].get("ckpt_path"))
         if self.datamodule.validation is None:
             select_nothing(self.trainer)
-            if not self.datamodule.report:
+            if not self.datamodule.test:
                 self.trainer.limit_val_batches = 0  # or Lightning would warn of a list of no loaders
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             monitored = getattr(callback, "monitor", None)
-            if isinstance(monitored, str) and monitored.startswith("report/"):
+            if isinstance(monitored, str) and monitored.startswith("test/"):
                 raise UserError(
                     f"{type(callback).__name__} monitors {monitored}, a score on a test set's labels; expected one on "
                     f"validation, such as {self.selection}"
@@ -166,7 +166,7 @@ class Application(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Train; a run that ends without an evaluation (stopped before its last one, or too short) is evaluated."""
         self.trainer.fit(**kwargs)
-        scored = any(name.startswith(("val/", "report/")) for name in self.trainer.callback_metrics)
+        scored = any(name.startswith(("val/", "test/")) for name in self.trainer.callback_metrics)
         if not (scored or self.trainer.interrupted) and self.trainer.enable_validation:
             self.trainer.validate(kwargs["model"], datamodule=kwargs["datamodule"], verbose=False)
 

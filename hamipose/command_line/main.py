@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from hamipose.errors import UserError
+from hamipose.extras import missing_extra
 from hamipose.io.atomic_file import NO_SPACE
 
 __all__ = ["answer"]
@@ -43,6 +44,12 @@ def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapp
         if debug:
             raise
         print(f"error: {_line(error)}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if debug or missing is None:
+            raise
+        print(f"error: {missing}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

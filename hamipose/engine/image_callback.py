@@ -17,7 +17,7 @@ __all__ = ["EvaluationImages"]
 class EvaluationImages(Callback):
     """Draws the first batch of each evaluation set, in the epochs that are due and the last one.
 
-    Sent to loggers that take images (as images/val, images/report/…), else PNGs in the run's folder.
+    Sent to loggers that take images (as images/val, images/test/…), else PNGs in the run's folder.
 
     Args:
         every_n_epochs: how often.

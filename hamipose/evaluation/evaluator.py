@@ -18,7 +18,7 @@ class Evaluation:
     """Scores by set and network.
 
     Args:
-        names: prefix of each set's scores, such as val or report/lsp.
+        names: prefix of each set's scores, such as val or test/lsp.
         networks: names of the networks; the last one is the one that counts.
         skeleton: keypoints and groups.
         size: side of the images in pixels.

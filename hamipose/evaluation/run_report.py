@@ -116,7 +116,7 @@ def write_run_page(folder: Path) -> Path:
         header, rows = _score_rows(read_record(folder / "scores.json", "scores")["scores"])
         page.heading("Last epoch")
         page.table(header, rows)
-        page.text("val is the source's validation set; report/… are held-out target sets, whose labels chose nothing.")
+        page.text("val is the source's validation set; test/… are held-out target sets, whose labels chose nothing.")
     page.heading("Training")
     pck = {name.removesuffix("/pck"): columns[name] for name in sorted(columns) if name.endswith("/pck")}
     panels = {
@@ -139,8 +139,8 @@ def write_run_page(folder: Path) -> Path:
     groups: dict[str, dict[str, Column]] = {}
     for name in sorted(columns):
         network, found, group = name.partition("/pck@0.05/")
-        if found and name.startswith("report/"):
-            groups.setdefault(network.removeprefix("report/"), {})[group] = columns[name]
+        if found and name.startswith("test/"):
+            groups.setdefault(network.removeprefix("test/"), {})[group] = columns[name]
     if groups:
         page.picture(curves(groups), "PCK@0.05 on held-out target sets by joint group.")
     energy = _lines(columns, {"H": "train/hamiltonian", "T": "train/kinetic", "V": "train/potential"})

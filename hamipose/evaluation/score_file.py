@@ -21,7 +21,7 @@ class ScoreFile(ScoreCallback):
         scores = {
             key: round(float(value), 6)
             for key, value in sorted(trainer.callback_metrics.items())
-            if key.startswith(("val/", "report/"))
+            if key.startswith(("val/", "test/"))
         }
         content = {**self.position(trainer), "scores": scores}
         write_text(run_folder(trainer) / name, json.dumps(content, indent=1) + "\n")

@@ -19,7 +19,7 @@ class Scores(nn.Module):
     """PCK of each network: strictly at each threshold, and, where asked for, as published at the first one.
 
     Args:
-        name: prefix of the logged names, such as val or report/lsp.
+        name: prefix of the logged names, such as val or test/lsp.
         networks: names of the networks; the last one is the one that counts.
         skeleton: keypoints and groups.
         size: side of the images in pixels.

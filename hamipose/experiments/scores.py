@@ -11,16 +11,16 @@ SELECTIONS = ("last", "source-selected", "oracle-selected")
 
 
 def selected(columns: dict[str, Series], report: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Selection → network → score in per cent of one report set.
+    """Selection → network → score in per cent of one test set.
 
     Scores are called ``pck@0.05`` for the headline and ``pck@0.05/elbow`` for a group. The network that a user gets
     comes last: the one whose headline the run logged as the set's own.
 
     Args:
         columns: of :func:`~hamipose.engine.metrics_file.read_run`.
-        report: name of the report set.
+        report: name of the test set.
     """
-    prefix = f"report/{report}/"
+    prefix = f"test/{report}/"
     headline = columns.get(f"{prefix}pck")
     if not headline:
         return {}

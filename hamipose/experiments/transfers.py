@@ -15,7 +15,7 @@ from hamipose.experiments.paper_results import BODY_COLUMNS, HAND_COLUMNS
 
 __all__ = ["Transfer", "data_sets", "named_sets"]
 
-_SETS = ("source", "target", "validation", "report")
+_SETS = ("source", "target", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Transfer:
         name: folder of its runs; transfers that differ in `report` alone share them.
         title: as a reader knows it.
         config: file of ``configs/hamipose`` whose data sets it uses.
-        report: which of its report sets the table shows.
+        report: which of its test set the table shows.
         columns: report groups, the headline last.
         options: what these data ask of every method, by the command line's names.
         printed: what ``published`` calls it; None where the paper has no such column.
@@ -70,8 +70,8 @@ def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         group = {role: spec}
         if role == "target":
             group = {"target" if len(spec) == 1 else f"target {i}": s for i, s in enumerate(spec, 1)}
-        elif role == "report":
-            group = {f"report.{name}": s for name, s in spec.items()}
+        elif role == "test":
+            group = {f"test.{name}": s for name, s in spec.items()}
         for name, one in group.items():
             built = build(one)
             yield name, type(getattr(built, "dataset", built)).__name__, built

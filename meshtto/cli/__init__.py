@@ -13,7 +13,7 @@ Human meshes from single images, with test-time optimization inside training.
 
 training and evaluation
   fit       --config FILE [--ckpt_path CKPT]   train; CKPT resumes an interrupted run exactly
-  validate  --config FILE --ckpt_path CKPT     scores on validation and report sets, after every adaptation step
+  validate  --config FILE --ckpt_path CKPT     scores on validation and test sets, after every adaptation step
   test      --config FILE --ckpt_path CKPT     final evaluation on the same sets
   predict   --config FILE --ckpt_path CKPT     predictions for a data set (data.predict) as an NPZ file
   evaluate  --predictions FILE.npz --data NAME [--OPTION VALUE …]

@@ -37,7 +37,7 @@ def _sets(scale: Scale, cells: Sequence[Cell]) -> dict[str, str]:
     named = {
         "training": content["train"],
         "validation": [content["validation"]],
-        **{f"test, {name}": [value] for name, value in content["report"].items()},
+        **{f"test, {name}": [value] for name, value in content["test"].items()},
     }
     return {
         role: "; ".join(
@@ -52,7 +52,7 @@ def _prepare(scale: Scale, cells: Sequence[Cell]) -> None:
     """Render the built-in images before several processes need them."""
     if scale == "small":
         content = data_sets(scale, cells[0].line.training)
-        for one in build([*content["train"], content["validation"], *content["report"].values()]):
+        for one in build([*content["train"], content["validation"], *content["test"].values()]):
             one.prepare()
 
 

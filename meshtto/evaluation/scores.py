@@ -96,7 +96,7 @@ class Evaluation:
     """Scores of all sets in one evaluation.
 
     Args:
-        names: prefix of each set's scores, such as val or report/3dpw.
+        names: prefix of each set's scores, such as val or test/3dpw.
         steps: number of adaptation steps.
         device: device of the metrics.
     """

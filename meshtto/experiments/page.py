@@ -74,7 +74,7 @@ def collect(cells: Sequence[Cell]) -> tuple[list[Result], list[str]]:
             content = read_record(test.folder / test.scores, "sets", "protocol")
             for name, found in content["sets"].items():
                 place, _, report = name.partition("/")
-                if place == "report":
+                if place == "test":
                     people = found.get("people") or {}
                     curves, joints = found["against_steps"], found["per_joint"]
                     results.append(Result(cell.line, seed, report, curves, joints, people, content["protocol"]))

@@ -91,7 +91,7 @@ class _Runs:
             "seed_everything": str(seed),
             **self._places(line.training),
             **line.options,
-            "data.report": json.dumps(report_sets(self.scale, line, self.root)),
+            "data.test": json.dumps(report_sets(self.scale, line, self.root)),
             **({"data.evaluation_batch_size": "1"} if line.few else {}),
             "ckpt_path": str(trained.last),
         }
@@ -135,18 +135,18 @@ class _Runs:
             return {}
         content = relocated(merged(configs_folder("meshtto") / training.config), self.root)
         body = {"model.init_args.regressor.body": content["model"]["init_args"]["regressor"]["body"]}
-        return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation", "report")}
+        return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation", "test")}
 
 
 def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[str, Any]]:
     """Return the sets that a row is tested on, as in a config."""
     if scale == "small":
-        sets = data_sets(scale, line.training)["report"]
+        sets = data_sets(scale, line.training)["test"]
         arguments = sets["builtin"]["init_args"] | {"evidence": line.evidence}
         if line.few:
             arguments |= {"count": arguments["count"] // 8}
         return {"builtin": {**sets["builtin"], "init_args": arguments}}
-    return relocated(data_sets(scale, line.training)["report"], root)
+    return relocated(data_sets(scale, line.training)["test"], root)
 
 
 def data_sets(scale: Scale, training: Recipe) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
         "data.batch_size": 2,
         "data.source.init_args.count": 4,
         "data.validation.init_args.count": 2,
-        "data.report.photo.init_args.count": 2,
+        "data.test.photo.init_args.count": 2,
         "trainer.enable_progress_bar": "false",
     }
     # The target is a list: its whole value is given.

@@ -85,7 +85,7 @@ def data(o):
     return MeshData(
         [Dots(12), Dots(6, 1, mesh=False)],
         validation=Dots(5, 2),
-        report={"dots": Dots(7, 3)},
+        test={"dots": Dots(7, 3)},
         height=32,
         width=32,
         batch_size=4,

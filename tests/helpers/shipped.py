@@ -105,7 +105,7 @@ def _poses(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
         "source": drawn("light"),
         "target": [target for _ in data.get("target", [])],
         "validation": drawn("light", count=7),  # odd: two processes do not have equally many
-        "report": {name: drawn("dark", count=5) for name in data.get("report", {})},
+        "test": {name: drawn("dark", count=5) for name in data.get("test", {})},
         "predict": drawn("dark", count=5),
         "image_size": 32,
         "batch_size": 8,  # two of each domain in each process: BatchNorm wants more than one
@@ -129,7 +129,7 @@ def _meshes(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
     data |= {
         "train": [drawn(12, number) for number, _ in enumerate(data["train"])],
         "validation": drawn(7, 20),
-        "report": {name: drawn(5, 21) for name in data["report"]},
+        "test": {name: drawn(5, 21) for name in data["test"]},
         "predict": drawn(5, 22),
         "height": 32,
         "width": 32,

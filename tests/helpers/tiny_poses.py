@@ -23,7 +23,7 @@ def data_of(dots: Path, **options: object) -> DomainAdaptation:
         "source": CocoKeypoints(**light),
         "target": [Unlabeled(CocoKeypoints(**dark))],
         "validation": CocoKeypoints(**light, count=6),
-        "report": {"dark": CocoKeypoints(**dark, count=7)},
+        "test": {"dark": CocoKeypoints(**dark, count=7)},
         "image_size": 32,
         "batch_size": 4,
         "steps_per_epoch": 4,

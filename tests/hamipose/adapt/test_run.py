@@ -73,7 +73,7 @@ def test_footage_becomes_a_model_and_the_same_command_goes_on(
     signs = json.loads((out / "signs.json").read_text())
     assert set(signs["before"]) == set(signs["after"])
     scores = json.loads((out / "adapted/scores.json").read_text())["scores"]
-    assert abs(signs["labeled"]["after"]["0.1"] - scores["report/labeled/teacher/pck@0.1"]) < 1e-5
+    assert abs(signs["labeled"]["after"]["0.1"] - scores["test/labeled/teacher/pck@0.1"]) < 1e-5
     # Labels choose nothing: they may be left out, or come later.
     for labels in ([], ["--labels", str(dots / "dark/annotations.json")]):
         assert main(command(dots, out, *SMALL, *labels)) == 0

@@ -26,7 +26,7 @@ def sets(name: str) -> dict[str, Any]:
     arguments = ["fit", "--config", str(configs_folder() / name), *options, "--trainer.accelerator", "cpu"]
     data = Built(expand(arguments)).datamodule
     (target,) = data.target
-    roles = {"source": data.source, "target": target.dataset, "validation": data.validation, **data.report}
+    roles = {"source": data.source, "target": target.dataset, "validation": data.validation, **data.test}
 
     def told(dataset: Any) -> tuple[str, str, str]:
         folder = dataset.folder.relative_to(dataset.root) if isinstance(dataset, Prepared) else None
@@ -37,21 +37,21 @@ def sets(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("transfer", "target", "report"),
+    ("transfer", "target", "test"),
     [
         ("surreal_to_lsp", "lsp", {"lsp"}),
         ("paper/surreal_to_h36m", "h36m", {"h36m"}),
         ("surreal_to_lsp_to_h36m", "lsp", {"h36m", "lsp"}),
     ],
 )
-def test_a_transfer_keeps_to_its_sets_and_its_protocol(transfer: str, target: str, report: set[str]):
+def test_a_transfer_keeps_to_its_sets_and_its_protocol(transfer: str, target: str, test: set[str]):
     protocol = "paper" if transfer.startswith("paper/") else "strict"
     found = sets(f"{transfer}.yaml")
-    assert set(found) == {"source", "target", "validation"} | report
+    assert set(found) == {"source", "target", "validation"} | test
     assert {each[2] for each in found.values()} == {protocol}
     assert found["source"][:2] == found["validation"][:2] == ("Prepared", "data/surreal")
     assert found["target"][1] == f"data/{target}"
-    for each in report:
+    for each in test:
         assert found[each][1] == f"data/{each}"
 
 

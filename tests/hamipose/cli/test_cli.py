@@ -40,7 +40,7 @@ def config(dots: Path, tmp_path: Path) -> Path:
             "source": people("light"),
             "target": [target],
             "validation": people("light", count=6),
-            "report": {"dark": people("dark", count=7)},
+            "test": {"dark": people("dark", count=7)},
             "image_size": 32,
             "batch_size": 4,
             "steps_per_epoch": 3,
@@ -99,7 +99,7 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 6
     assert (run / "checkpoints" / "source-selected.ckpt").exists()
     scores = json.loads((run / "scores.json").read_text())["scores"]
-    assert {"val/pck", "report/dark/teacher/pck@0.05", "report/dark/student/pck@0.1/wrist"} <= set(scores)
+    assert {"val/pck", "test/dark/teacher/pck@0.05", "test/dark/student/pck@0.1/wrist"} <= set(scores)
     saved = yaml.safe_load((run / "config.yaml").read_text())
     assert saved["inherit"] is None
     assert saved["model"]["init_args"]["adaptation"]["decay"] == 0.99
@@ -110,7 +110,7 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     again = json.loads((tmp_path / "runs" / "validated" / "scores-validate.json").read_text())["scores"]
     assert again == scores
     shown = capsys.readouterr().out  # at 80 columns, whole
-    assert all(word in shown for word in ("report/dark", "student @0.05", "teacher @0.1"))
+    assert all(word in shown for word in ("test/dark", "student @0.05", "teacher @0.1"))
     assert "…" not in shown.partition("PCK, %")[2]
     assert main(["test", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2]]) == 0
 
@@ -206,10 +206,10 @@ def test_a_damaged_picture_ends_in_one_line(
 def test_target_labels_may_not_select(config: Path, capsys: pytest.CaptureFixture):
     callback = {
         "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
-        "init_args": {"monitor": "report/dark/teacher/pck@0.05"},
+        "init_args": {"monitor": "test/dark/teacher/pck@0.05"},
     }
     line = told(capsys, "fit", "--config", str(config), f"--trainer.callbacks=[{json.dumps(callback)}]")
-    assert "monitors report/dark/teacher/pck@0.05" in line
+    assert "monitors test/dark/teacher/pck@0.05" in line
 
 
 def test_debug_shows_the_traceback(config: Path):

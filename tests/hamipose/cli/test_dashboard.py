@@ -17,7 +17,7 @@ from hamipose.config.paths import configs_folder
 from hamipose.errors import UserError
 from hamipose.skeletons import SKELETONS
 
-pytest.importorskip("wandb_workspaces", reason="the extra `dashboard` is not installed")
+pytest.importorskip("wandb_workspaces", reason="the extra `wandb` is not installed")
 
 
 def keys(panel: Any) -> list[str]:
@@ -46,7 +46,7 @@ def logged(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "source": people("light"),
         "target": [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people("dark")}}],
         "validation": people("light", count=4),
-        "report": {"dark": people("dark", count=4)},
+        "test": {"dark": people("dark", count=4)},
         "image_size": 32,
         "batch_size": 4,
         "steps_per_epoch": 2,
@@ -141,6 +141,6 @@ def test_a_saved_workspace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert main(["dashboard", "--entity", "me", "--project", "mine", "--report", "lsp", "--steps", "2"]) == 0
     (workspace,) = saved
     shown = {key for _, panel in panels(workspace) for key in keys(panel)}
-    assert {"report/lsp/pck", "report/lsp/teacher/pck@0.05/elbow", "val/pa_mpjpe/after_2"} <= shown
+    assert {"test/lsp/pck", "test/lsp/teacher/pck@0.05/elbow", "val/pa_mpjpe/after_2"} <= shown
     assert "val/pa_mpjpe/after_3" not in shown
     assert "me/mine" in capsys.readouterr().out

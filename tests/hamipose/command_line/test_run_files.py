@@ -43,7 +43,7 @@ def config(dots: Path, tmp_path: Path) -> Path:
         "data": {
             "source": people("light"),
             "validation": people("light", count=4),
-            "report": {"dark": people("dark", count=4)},
+            "test": {"dark": people("dark", count=4)},
             "image_size": 32,
             "batch_size": 2,
             "steps_per_epoch": 2,
@@ -96,12 +96,12 @@ def test_without_validation_a_run_ends_with_scores(config: Path, capsys: pytest.
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
     scores = json.loads((run / "scores.json").read_text())["scores"]
     assert scores
-    assert all(name.startswith("report/dark/") for name in scores)
+    assert all(name.startswith("test/dark/") for name in scores)
 
 
 @pytest.mark.slow
 def test_a_run_without_anything_to_evaluate_ends(config: Path, recwarn: pytest.WarningsRecorder):
-    assert main(["fit", "--config", str(config), "--data.validation", "null", "--data.report", "null"]) == 0
+    assert main(["fit", "--config", str(config), "--data.validation", "null", "--data.test", "null"]) == 0
     assert json.loads((config.parent / "run" / "scores.json").read_text())["scores"] == {}
     assert not [w for w in recwarn if "across ranks is zero" in str(w.message)]
 
@@ -141,7 +141,7 @@ def test_only_its_own_checkpoint_resumes_a_run(tmp_path: Path):
 
 
 def test_what_stops_by_a_validation_score_needs_validation(tmp_path: Path):
-    monitors = ["val/pck", "report/dark/pck", None]
+    monitors = ["val/pck", "test/dark/pck", None]
     callbacks = [ModelCheckpoint(monitor=monitor) for monitor in monitors]
     trainer = trainer_in(tmp_path, callbacks=callbacks, enable_checkpointing=True)
     select_nothing(trainer)

@@ -29,7 +29,7 @@ class Machine:
             return 0
         epochs = 1 if name in self.stopped and not resumed else 2
         rows = [(10 * e + 9, 0.1 * e) for e in range(1 if resumed else 0, epochs)]
-        lines = ["val/pck,report/photo/pck,report/photo/student/pck@0.05,step"]
+        lines = ["val/pck,test/photo/pck,test/photo/student/pck@0.05,step"]
         (log.parent / "metrics.csv").write_text("\n".join([*lines, *(f"{v},{v},{v},{s}" for s, v in rows)]) + "\n")
         (log.parent / "checkpoints").mkdir(exist_ok=True)
         (log.parent / "checkpoints/last.ckpt").write_text("weights")

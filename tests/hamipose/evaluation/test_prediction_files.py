@@ -10,7 +10,7 @@ import torch
 
 from hamipose.cli.evaluate import main
 from hamipose.data import CocoKeypoints
-from hamipose.data.views import labels_in_view
+from hamipose.geometry.crops import labels_in_view
 from hamipose.errors import UserError
 from hamipose.evaluation.prediction_files import Found, matched
 from hamipose.geometry.affine import apply_points, crop_matrix

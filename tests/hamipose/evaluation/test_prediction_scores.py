@@ -22,7 +22,7 @@ NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")
 PROTOCOL = {
     "network": ("skeleton", "backbone", "weights", "deconv_channels"),
     "training": ("sigma", "quantize", "paper_scores"),
-    "data": ("source", "target", "validation", "report", "image_size", "batch_size", "evaluation_batch_size"),
+    "data": ("source", "target", "validation", "test", "image_size", "batch_size", "evaluation_batch_size"),
     "trainer": ("precision",),
 }
 

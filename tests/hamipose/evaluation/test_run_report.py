@@ -25,12 +25,12 @@ def write_run(folder: Path, adapting: bool) -> Path:
             for name in BODY16.keypoints:
                 row |= {f"train/conflict/{name}": 0.25, f"train/weight/{name}": 1.0, f"train/openness/{name}": 0.5}
         rows.append(row)
-    rows.append({"step": 60, "val/pck": 0.5, "report/photo/pck": 0.4, "report/photo/student/pck@0.05/wrist": 0.2})
+    rows.append({"step": 60, "val/pck": 0.5, "test/photo/pck": 0.4, "test/photo/student/pck@0.05/wrist": 0.2})
     with (folder / "metrics.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
         writer.writeheader()
         writer.writerows(rows)
-    scores = {"report/photo/student/pck@0.05": 0.412, "report/photo/student/pck@0.05/wrist": 0.2}
+    scores = {"test/photo/student/pck@0.05": 0.412, "test/photo/student/pck@0.05/wrist": 0.2}
     (folder / "scores.json").write_text(json.dumps({"scores": scores}))
     (folder / "config.yaml").write_text("model: {class_path: hamipose.methods.HamiPose}\nnote: a < b\n")
     return folder

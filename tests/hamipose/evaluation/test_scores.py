@@ -38,7 +38,7 @@ def filled(scores: Scores, data: list[Batch]) -> Scores:
 
 def test_published_figures_are_logged_beside_the_strict_ones_where_asked_for():
     data = batches()
-    plain, paper = (filled(Scores("report/x", ["student", "teacher"], BODY16, SIZE, p), data) for p in (False, True))
+    plain, paper = (filled(Scores("test/x", ["student", "teacher"], BODY16, SIZE, p), data) for p in (False, True))
     logged = paper.compute()
     assert {k: v for k, v in logged.items() if "paper" not in k} == plain.compute()
     assert not [k for k in plain.compute() if "paper" in k]
@@ -47,12 +47,12 @@ def test_published_figures_are_logged_beside_the_strict_ones_where_asked_for():
         for heatmaps, keypoints, visibility in data:
             metric.update(heatmaps, keypoints, visibility)
         expected = metric.compute()
-        prefix = f"report/x/teacher/paper-{variant}/pck@0.05"
+        prefix = f"test/x/teacher/paper-{variant}/pck@0.05"
         assert logged[prefix] == expected["all"]
         assert {k.removeprefix(prefix + "/"): v for k, v in logged.items() if k.startswith(prefix + "/")} == {
             k: v for k, v in expected.items() if k != "all"
         }
-    heads = [float(logged[f"report/x/teacher/paper-{v}/pck@0.05/head"]) for v in PAPER_VARIANTS]
+    heads = [float(logged[f"test/x/teacher/paper-{v}/pck@0.05/head"]) for v in PAPER_VARIANTS]
     assert heads[0] < heads[1]  # the batch without a head counts as -1 in one variant and not at all in the other
 
 

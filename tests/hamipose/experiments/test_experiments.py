@@ -27,7 +27,7 @@ def tiny(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     target = [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people("dark")}}]
     sets = {"source": people("light"), "target": target, "validation": people("light", count=6)}
     config = tmp_path / "dots.yaml"
-    config.write_text(yaml.safe_dump({"data": sets | {"report": {"dark": people("dark", count=7)}}}))
+    config.write_text(yaml.safe_dump({"data": sets | {"test": {"dark": people("dark", count=7)}}}))
     options = {
         "model.init_args.network.backbone": "test_resnet",
         "model.init_args.network.deconv_channels": "[8,8,8]",
@@ -71,7 +71,7 @@ def test_a_table_is_run_written_and_not_run_again(tiny, capsys):
         rows = list(csv.DictReader(file))
     assert {(r["method"], r["network"]) for r in rows} == {("Mean teacher", "student"), ("Mean teacher", "teacher")}
     assert all(0 <= float(r["pck@0.05"]) <= 100 for r in rows)
-    assert "| dots | report.dark | CocoKeypoints | 7 |" in text
+    assert "| dots | test.dark | CocoKeypoints | 7 |" in text
     finished = {p: p.stat().st_mtime_ns for p in tiny.glob("runs/small/dots/seed0/*/scores.json")}
     assert len(finished) == 2
 

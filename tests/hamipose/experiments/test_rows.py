@@ -105,16 +105,16 @@ def test_data_laid_over_a_config_let_nothing_shine_through(tmp_path):
     people = {"class_path": "hamipose.data.SyntheticPeople", "init_args": {"root": "data/mine", "look": "photo"}}
     config = tmp_path / "other.yaml"
     target = [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people}}]
-    sets = {"source": people, "target": target, "validation": people, "report": {"only": people}}
+    sets = {"source": people, "target": target, "validation": people, "test": {"only": people}}
     config.write_text(yaml.safe_dump({"data": {**sets, "image_size": 32}}))
     transfer = Transfer("mine", "mine", str(config), "only")
     write_data(transfer, tmp_path, Path("elsewhere"))
     over = ["--config", str(configs_folder() / "demo_source_only.yaml"), "--config", str(tmp_path / "mine/data.yaml")]
     data = Built(expand(["fit", *over])).datamodule
     assert data.image_size == 64, "only the sets are the transfer's"
-    assert list(data.report) == ["only"]
+    assert list(data.test) == ["only"]
     default = SyntheticPeople("anywhere").box_margin
-    for dataset in (data.source, data.validation, data.report["only"], data.target[0].dataset):
+    for dataset in (data.source, data.validation, data.test["only"], data.target[0].dataset):
         assert dataset.backdrops is None
         assert (dataset.look, dataset.box_margin, str(dataset.root)) == ("photo", default, "elsewhere/mine")
 
@@ -126,7 +126,7 @@ def test_missing_folders_leave_cells_empty(tmp_path):
         (tmp_path / folder.removeprefix("data/")).mkdir(parents=True)
     assert lsp.missing(tmp_path) == []
     sets = data_sets(lsp, tmp_path)
-    assert sets["report"]["lsp"]["init_args"]["root"] == str(tmp_path / "lsp")
+    assert sets["test"]["lsp"]["init_args"]["root"] == str(tmp_path / "lsp")
     assert lsp.located(tmp_path)["model.init_args.network.weights"].startswith(str(tmp_path))
     cells = compose(plan("1"), "small", seeds=[0], budget=BUDGET, runs=tmp_path, root=None)
     assert all("data/lsp" in cell.missing for cell in cells if cell.transfer == lsp and cell.row.small)
@@ -135,7 +135,7 @@ def test_missing_folders_leave_cells_empty(tmp_path):
 def test_roles_of_the_sets():
     assert {t.columns[0] for n in ("3",) for t in plan(n).small + plan(n).paper} == {"mcp"}
     roles = {role: type(built) for role, _, built in named_sets(data_sets(plan("2").small[0], None))}
-    assert set(roles) == {"source", "target", "validation", "report.photo", "report.unseen"}
+    assert set(roles) == {"source", "target", "validation", "test.photo", "test.unseen"}
     assert roles["target"] is Unlabeled
 
 

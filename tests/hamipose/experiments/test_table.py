@@ -31,8 +31,8 @@ def run(folder: Path, seed: int, name: str, epochs: list[tuple[float, float, flo
     """A finished run of ten steps an epoch."""
     made = Run(folder / f"seed{seed}" / name, ("fit", "--config", f"{name}.yaml"), len(epochs), 10)
     made.folder.mkdir(parents=True)
-    columns = ["val/pck", "report/dark/pck", "report/dark/student/pck@0.05", "report/dark/teacher/pck@0.05"]
-    columns += ["report/dark/teacher/pck@0.05/elbow", "report/dark/teacher/pck@0.1", "step"]
+    columns = ["val/pck", "test/dark/pck", "test/dark/student/pck@0.05", "test/dark/teacher/pck@0.05"]
+    columns += ["test/dark/teacher/pck@0.05/elbow", "test/dark/teacher/pck@0.1", "step"]
     with (made.folder / "metrics.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*columns, "train/conflict"])

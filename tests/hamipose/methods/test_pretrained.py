@@ -44,7 +44,7 @@ from tests.helpers.tiny_runs import assert_same
 from tests.helpers.tiny_tflite import landmark_file
 
 KEYPOINT = AdaptationOptions(labels="keypoint", gate_warmup=0.0)
-AT_256 = {"image_size": 256, "batch_size": 1, "steps_per_epoch": 2, "validation": None, "report": {}}
+AT_256 = {"image_size": 256, "batch_size": 1, "steps_per_epoch": 2, "validation": None, "test": {}}
 
 
 @pytest.fixture(scope="module")

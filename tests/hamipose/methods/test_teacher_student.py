@@ -84,7 +84,7 @@ class Kill(Callback):
 def run(model: Any, dots: Path, folder: Path, epochs: int, steps: int, *callbacks: Callback, **options: Any) -> Trainer:
     light, dark = (CocoKeypoints(root=str(dots / look), box="image") for look in ("light", "dark"))
     data = DomainAdaptation(
-        light, [Unlabeled(dark)], report={"dark": CocoKeypoints(str(dots / "dark"), box="image", count=4)},
+        light, [Unlabeled(dark)], test={"dark": CocoKeypoints(str(dots / "dark"), box="image", count=4)},
         image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0,
         source_views="none", student_views="hamipose",
     )  # fmt: skip
@@ -105,7 +105,7 @@ def test_two_epochs_improve_the_methods_own_objective(make: Any, dots: Path, tmp
     assert trainer.global_step == len(curve.losses) == 24
     first, last = sum(curve.losses[:6]) / 6, sum(curve.losses[-6:]) / 6
     assert last < (0.99 if make is regda else 0.97) * first
-    assert 0 <= float(trainer.callback_metrics["report/dark/pck"]) <= 1
+    assert 0 <= float(trainer.callback_metrics["test/dark/pck"]) <= 1
 
 
 @pytest.mark.parametrize("make", METHODS)

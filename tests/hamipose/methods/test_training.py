@@ -135,7 +135,7 @@ def test_precisions_train_and_score(dots: Path, tmp_path: Path, precision: str):
     model = HamiPose(sgd, TINY)
     trainer = train(model, dots, tmp_path, precision=precision)
     scores = trainer.callback_metrics
-    assert {"val/pck", "val/student/pck@0.05", "val/teacher/pck@0.1/elbow", "report/dark/teacher/pck@0.05"} <= set(
+    assert {"val/pck", "val/student/pck@0.05", "val/teacher/pck@0.1/elbow", "test/dark/teacher/pck@0.05"} <= set(
         scores
     )
     assert scores["val/pck"] == scores["val/teacher/pck@0.05"]
@@ -183,7 +183,7 @@ def test_conflicts_of_a_mean_teacher_are_logged_too(dots: Path, tmp_path: Path):
         )
         assert float(row["train/gradient_norm"]) > 0
         assert row["train/corrupt_images"] == "0.0"
-    assert [row for row in logged if row["report/dark/teacher/pck@0.1"]]
+    assert [row for row in logged if row["test/dark/teacher/pck@0.1"]]
 
 
 def test_energy_is_logged_with_a_hamiltonian_optimizer(dots: Path, tmp_path: Path):

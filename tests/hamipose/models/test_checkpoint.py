@@ -59,7 +59,7 @@ def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, 
         dots,
         source=CocoKeypoints(str(dots / "light"), skeleton="lsp14"),
         validation=None,
-        report=None,
+        test=None,
     )
     for training, resume in ((TrainingOptions(init_from=str(path)), None), (TrainingOptions(), path)):
         with pytest.raises(UserError, match="finds the keypoints of body16, this model those of lsp14") as error:
@@ -158,7 +158,7 @@ def test_a_late_look_still_comes_before_a_checkpoint():
 def test_a_broken_evaluation_image_costs_no_finished_epoch(dots: Path, tmp_path: Path):
     shutil.copytree(dots / "dark", tmp_path / "dark")
     (tmp_path / "dark" / "images" / "0003.png").write_bytes(b"broken")
-    data = data_of(dots, report={"dark": CocoKeypoints(str(tmp_path / "dark"), box="image")})
+    data = data_of(dots, test={"dark": CocoKeypoints(str(tmp_path / "dark"), box="image")})
     trainer = trainer_in(tmp_path, callbacks=[LastCheckpoint()], enable_checkpointing=True)
     with pytest.raises(UserError, match=r"0003.png is not a picture"):
         trainer.fit(SourceOnly(sgd, TINY), data)
@@ -212,7 +212,7 @@ def test_frames_of_a_video_stay_apart(dots: Path, tmp_path: Path):
 
 def test_pictures_are_drawn(dots: Path, tmp_path: Path):
     train(HamiPose(sgd, TINY), dots, tmp_path, callbacks=[PredictionImages(count=3)])
-    assert {p.name for p in (tmp_path / "images").iterdir()} == {"val-000004.png", "report-dark-000004.png"}
+    assert {p.name for p in (tmp_path / "images").iterdir()} == {"val-000004.png", "test-dark-000004.png"}
 
 
 def test_runs_of_a_logger_that_shares_its_folder_stay_apart(tmp_path: Path):

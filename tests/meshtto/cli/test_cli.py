@@ -66,10 +66,10 @@ def test_config_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Pat
 def test_configs_do_not_select_by_test_labels(path: Path):
     for part in lineage(path):
         for callback in (yaml.safe_load(part.read_text()).get("trainer") or {}).get("callbacks", []):
-            assert not str((callback.get("init_args") or {}).get("monitor")).startswith("report/")
+            assert not str((callback.get("init_args") or {}).get("monitor")).startswith("test/")
     data = merged(path).get("data") or {}
     chosen_by = people_of(data["validation"]) if data.get("validation") else set()
-    for spec in (data.get("report") or {}).values():
+    for spec in (data.get("test") or {}).values():
         assert not chosen_by & people_of(spec), "what chooses a checkpoint is a test set"
 
 

@@ -97,7 +97,7 @@ def test_paper_scale_paths_are_relative_to_the_data_folder(tmp_path: Path):
             assert run is not None
             assert '"data/' not in run.command
             assert str(root / "smpl/smpl_neutral.safetensors") in run.arguments
-        report = json.loads(test.arguments[test.arguments.index("--data.report") + 1])
+        report = json.loads(test.arguments[test.arguments.index("--data.test") + 1])
         assert set(report) == {"3dpw", "h36m"}
         assert report["h36m"]["init_args"] == {
             "root": str(root / "h36m"),
@@ -108,7 +108,7 @@ def test_paper_scale_paths_are_relative_to_the_data_folder(tmp_path: Path):
         assert run.arguments[0] == "fit"
         chosen_by = json.loads(run.arguments[run.arguments.index("--data.validation") + 1])
         assert chosen_by["init_args"]["split"] == "validation"
-        seen = json.loads(run.arguments[run.arguments.index("--data.report") + 1])
+        seen = json.loads(run.arguments[run.arguments.index("--data.test") + 1])
         assert seen == report  # in training too, below the data
     trainings = [cell.tests[0].after for cell in cells]
     assert not any("--data.steps_per_epoch" in run.arguments for run in trainings if run)  # the config's: a whole pass
@@ -127,7 +127,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return {"class_path": "meshtto.data.BuiltinMeshes", "init_args": arguments}
 
     regressor = {"backbone": "test_resnet", "width": 16}
-    data = {"train": [people(4, 0)], "validation": people(2, 2), "report": {"builtin": people(8, 1)}, "batch_size": 2}
+    data = {"train": [people(4, 0)], "validation": people(2, 2), "test": {"builtin": people(8, 1)}, "batch_size": 2}
     content = {"model": {"init_args": {"regressor": regressor}}, "data": {**data, "predict": None}}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.setattr(composing, "_OVER", str(tmp_path / "tiny.yaml"))
@@ -169,15 +169,15 @@ def test_page_states_evidence_of_each_row(tmp_path: Path):
         (test,) = cell.tests.values()
         test.folder.mkdir(parents=True)
         curves = {error: [90.0, 80.0] for error in ("mpjpe", "pa_mpjpe", "pve", "error_2d")}
-        sets = {"report/builtin": {"against_steps": curves, "per_joint": {"head": [1.0, 2.0]}}}
-        protocol = {"joints": "fourteen", "evidence": f"report/builtin: {cell.line.evidence}"}
+        sets = {"test/builtin": {"against_steps": curves, "per_joint": {"head": [1.0, 2.0]}}}
+        protocol = {"joints": "fourteen", "evidence": f"test/builtin: {cell.line.evidence}"}
         content = {"epoch": 0, "protocol": protocol, "sets": sets}
         (test.folder / "scores-test.json").write_text(json.dumps(content))
-    path = write("small", cells, budget=BUDGET, sets={"training": "some"}, command="report", out=tmp_path / "out")
+    path = write("small", cells, budget=BUDGET, sets={"training": "some"}, command="test", out=tmp_path / "out")
     said = path.read_text().partition("## Protocol")[2].splitlines()
     assert "- joints: fourteen" in said
-    assert "- evidence: report/builtin: detector (Meta, 2D alone; Dual, 2D and pseudo-mesh)" in said
-    assert "- evidence: report/builtin: truth (Regression, true 2D)" in said
+    assert "- evidence: test/builtin: detector (Meta, 2D alone; Dual, 2D and pseudo-mesh)" in said
+    assert "- evidence: test/builtin: truth (Regression, true 2D)" in said
 
 
 def test_page_states_missing_and_diverged_runs(tmp_path: Path):
@@ -187,12 +187,12 @@ def test_page_states_missing_and_diverged_runs(tmp_path: Path):
         test.folder.mkdir(parents=True)
         curves = {error: [90.0 + seed, last] for error in ("mpjpe", "pa_mpjpe", "pve", "error_2d")}
         found = {"against_steps": curves, "per_joint": {"head": [1.0, 2.0]}, "people": {"recovered": 8, "diverged": 1}}
-        content = {"epoch": 0, "protocol": {"joints": "fourteen"}, "sets": {"report/builtin": found, "val": found}}
+        content = {"epoch": 0, "protocol": {"joints": "fourteen"}, "sets": {"test/builtin": found, "val": found}}
         (test.folder / "scores-test.json").write_text(json.dumps(content))
     results, notes = collect(cells)
     assert [(r.line.name, r.seed, r.report) for r in results] == [("dual", 0, "builtin"), ("dual", 1, "builtin")]
     assert any(note.startswith("Empty: Meta, 2D alone (seed 0), Meta, 2D alone (seed 1): the run it") for note in notes)
-    path = write("small", cells, budget=BUDGET, sets={"training": "some"}, command="report", out=tmp_path / "out")
+    path = write("small", cells, budget=BUDGET, sets={"training": "some"}, command="test", out=tmp_path / "out")
     text = path.read_text()
     row = next(line for line in text.splitlines() if line.startswith("| Dual, 2D and"))
     assert row.split(" | ")[1:6] == ["2", "8 recovered, 1 diverged", "1", "90.5 ± 0.7", "diverged"]

@@ -33,7 +33,7 @@ def batch_of(tiny: Any, count: int) -> Any:
 
 
 def trainer_of(logger: Images, epoch: int) -> Any:
-    names = ["val", "report/dots"]
+    names = ["val", "test/dots"]
     return Mock(
         spec=Trainer,
         state=SimpleNamespace(fn="fit"),
@@ -53,8 +53,8 @@ def test_mesh_images_show_crop_initial_and_adapted_mesh(tiny):
     batch, logger = batch_of(tiny, 3), Images()
     draw = MeshImages(count=2).on_validation_batch_end
     draw(trainer_of(logger, 4), method, None, batch, 0, 1)
-    assert list(logger.told) == ["images/report/dots at 7"]
-    picture = logger.told["images/report/dots at 7"]
+    assert list(logger.told) == ["images/test/dots at 7"]
+    picture = logger.told["images/test/dots at 7"]
     assert picture.shape == (2 * 192 + 4, 3 * 192 + 8, 3)
     crop = batch.image[0].permute(1, 2, 0).numpy()
     columns = [picture[:192, 196 * i : 196 * i + 192] for i in range(3)]

@@ -26,5 +26,5 @@ def test_training_with_two_processes_equals_one(fit_elsewhere, tmp_path: Path, c
         assert (two[name] - whole).abs().max() <= 1e-4 * whole.abs().max(), name
     # Neither set divides by two: nobody is counted twice.
     for name in logged[0]:
-        if name.startswith(("val/", "report/")):
+        if name.startswith(("val/", "test/")):
             assert logged[1][name] == pytest.approx(logged[0][name], rel=1e-4), name

@@ -18,15 +18,15 @@ def test_protocol_names_evidence_only_if_used(tiny, tmp_path: Path, in_validatio
     test_time = TestTimeOptions([Phase(1, SGD(1e-3))], in_validation=in_validation)
     options = {"method": "Dual", "out": str(tmp_path), "epochs": 1, "steps": 1, "test_time": test_time}
     trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)
-    data.report["dots"].box = "detector"
+    data.test["dots"].box = "detector"
     trainer.fit(method, data)
-    used = "val: truth, report/dots: truth"
+    used = "val: truth, test/dots: truth"
     for name, adapted in (("scores", in_validation), ("scores-test", True)):
         if name == "scores-test":
             trainer.test(method, data, verbose=False)
         found = json.loads((tmp_path / f"{name}.json").read_text())
         assert found["protocol"]["evidence"] == (used if adapted else "not used")
-        assert found["protocol"]["boxes"] == "val: ground truth, report/dots: detector"
+        assert found["protocol"]["boxes"] == "val: ground truth, test/dots: detector"
         assert {len(curve) for curve in found["sets"]["val"]["against_steps"].values()} == {1 + adapted}
 
 

@@ -147,12 +147,12 @@ def test_run_writes_curves_with_protocol(tiny, tmp_path: Path):
     trainer.fit(method, data)
     trainer.test(method, data, verbose=False)
     scores = json.loads((tmp_path / "scores-test.json").read_text())
-    assert scores["protocol"]["evidence"] == "val: truth, report/dots: truth"
+    assert scores["protocol"]["evidence"] == "val: truth, test/dots: truth"
     assert scores["protocol"]["alignment"].startswith("similarity")
-    curve = scores["sets"]["report/dots"]["against_steps"]
+    curve = scores["sets"]["test/dots"]["against_steps"]
     assert {len(c) for c in curve.values()} == {3}
     assert curve["mpjpe"][0] != curve["mpjpe"][-1]
-    assert float(trainer.callback_metrics["report/dots/mpjpe"]) == pytest.approx(curve["mpjpe"][-1], abs=1e-2)
+    assert float(trainer.callback_metrics["test/dots/mpjpe"]) == pytest.approx(curve["mpjpe"][-1], abs=1e-2)
 
     loaded = load(tmp_path / "checkpoints" / "last.ckpt")
     batch = batch_of(tiny)
@@ -174,9 +174,9 @@ def test_diverged_adaptations_are_counted_and_undone(tiny, tmp_path: Path):
     options = {"method": "Meta", "out": str(tmp_path), "epochs": 1, "steps": 2, "test_time": TestTimeOptions(phases)}
     trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)
     trainer.test(method, data, verbose=False)
-    found = json.loads((tmp_path / "scores-test.json").read_text())["sets"]["report/dots"]
+    found = json.loads((tmp_path / "scores-test.json").read_text())["sets"]["test/dots"]
     assert found["people"] == {"recovered": 7, "diverged": 7}
-    assert float(trainer.callback_metrics["report/dots/diverged"]) == 7
+    assert float(trainer.callback_metrics["test/dots/diverged"]) == 7
     for curve in found["against_steps"].values():
         assert curve == pytest.approx([curve[0]] * 3)
     batch = batch_of(tiny)

@@ -18,7 +18,7 @@ from hamipose.cli import main
 from hamipose.data import Prepared
 from hamipose.data.catalog.entries import CATALOG
 from hamipose.data.splits import sample_with_replacement
-from hamipose.data.views import warp
+from hamipose.geometry.crops import warp_crop
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.skeletons import COCO17
 from hamipose.types import Sample
@@ -183,7 +183,7 @@ def in_crop(sample: Sample, size: int = 128) -> np.ndarray:
 
 
 def gray(sample: Sample, size: int = 64) -> np.ndarray:
-    return warp(sample.image, crop_matrix(sample.box_px, size), size).astype(float)
+    return warp_crop(sample.image, crop_matrix(sample.box_px, size), size).astype(float)
 
 
 @pytest.mark.parametrize(("name", "protocol"), CASES)

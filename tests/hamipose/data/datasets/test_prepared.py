@@ -19,7 +19,7 @@ from hamipose.data.catalog.check import check
 from hamipose.data.catalog.entries import CATALOG, CatalogEntry, RequiredFiles, open_split
 from hamipose.data.catalog.prepare import Options, pack, prepare
 from hamipose.data.catalog.shards import Packed, ShardWriter, record_dtype
-from hamipose.data.views import warp
+from hamipose.geometry.crops import warp_crop
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix
 from hamipose.skeletons import BODY16
@@ -60,7 +60,7 @@ def whole(light: str, tmp_path: Path) -> Path:
 
 def same_crop(a: Sample, b: Sample, size: int = 32) -> float:
     """Mean difference of the plain crops, in gray levels."""
-    first, second = (warp(s.image, crop_matrix(s.box_px, size), size).astype(float) for s in (a, b))
+    first, second = (warp_crop(s.image, crop_matrix(s.box_px, size), size).astype(float) for s in (a, b))
     return float(np.abs(first - second).mean())
 
 
@@ -160,7 +160,7 @@ def test_a_turned_view_finds_its_corners(tmp_path: Path):
     assert small.shape[0] <= 130
     turned = augment_matrix(64, rotation_deg=45.0, translate_frac=(0.05, 0.05))
     views = [
-        warp(np.ascontiguousarray(i), compose(turned, crop_matrix(b, 64)), 64).astype(float)
+        warp_crop(np.ascontiguousarray(i), compose(turned, crop_matrix(b, 64)), 64).astype(float)
         for i, b in ((image, box), (small, stored.box_px))
     ]
     assert np.abs(views[0] - views[1]).max() < 8

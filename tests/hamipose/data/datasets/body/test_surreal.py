@@ -16,7 +16,7 @@ from hamipose.data.catalog.prepare import prepare
 from hamipose.data.datasets.body.frame_index import record_dtype
 from hamipose.data.datasets.body.smpl24 import SMPL24, mirrored_smpl
 from hamipose.data.datasets.body.surreal_raw import find_usable_frames, is_broken_subject, iterate_frames
-from hamipose.data.views import warp
+from hamipose.geometry.crops import warp_crop
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.io.image_file import UnreadableImage
@@ -103,7 +103,7 @@ def test_as_processed_for_regda(tmp_path: Path):
         assert (sample.visibility == 2).all()
         assert sample.box_px.tolist() == [0, 0, 150, 150]
         # drawn in a mirror image: the red wrist is the viewer's left one, and SMPL's right one
-        view = warp(sample.image, crop_matrix(sample.box_px, 256), 256)
+        view = warp_crop(sample.image, crop_matrix(sample.box_px, 256), 256)
         at = apply_points(crop_matrix(sample.box_px, 256), sample.keypoints_px.astype(float))
         assert redness(view, at[BODY16.index("left_wrist")]) > 100
         assert redness(view, at[BODY16.index("right_wrist")]) < 50
