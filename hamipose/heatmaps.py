@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hamipose.extras import is_installed
 from hamipose.geometry.affine import invert, sampling_grid
 from hamipose.geometry.warp_runtime import start_warp
 from hamipose.precision import at_least_single
@@ -212,7 +213,7 @@ def warp_heatmaps(
     """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
 
     Uses one ``grid_sample``, or :func:`hamipose.geometry.cpu_warp.carry` on a CPU if the maps are channels-last in
-    memory and need no gradient.
+    memory and need no gradient, and warp (the extra ``synthetic``) is installed.
 
     Args:
         heatmaps: of the teacher's view.
@@ -231,7 +232,8 @@ def warp_heatmaps(
     tolerance = 1e-4  # of half a side
     rows = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
     double = heatmaps.dtype == torch.float64  # the kernel is written in single precision
-    if rows and not double and not heatmaps.requires_grad and min(height, width) >= 2:
+    usable = rows and not double and not heatmaps.requires_grad and min(height, width) >= 2
+    if usable and is_installed("warp"):
         start_warp()
         from hamipose.geometry.cpu_warp import carry
 

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 from hamipose.gating import AlignmentGate, Evidence, Gate, OneGroup, decompose
 
 __all__ = ["AggregatorGate", "UnifiedAggregatorGate", "gramians", "weighting"]
@@ -39,13 +40,8 @@ def weighting(aggregator: str, options: dict[str, float] | None = None) -> Weigh
         UserError: torchjd (or what that aggregator needs besides) is not installed, has no such aggregator, or one
             that keeps a memory of past batches, which a gate has no place for.
     """
-    try:
-        library = importlib.import_module("torchjd.aggregation")
-    except ImportError:
-        raise UserError(
-            f'the gate {aggregator} comes from torchjd, which is not installed; pip install "hamipose[torchjd]", or '
-            "take a gate of hamipose.gating"
-        ) from None
+    require_packages(f"the gate {aggregator}", "torchjd")
+    library = importlib.import_module("torchjd.aggregation")
     bases = [getattr(library, name) for name in library.__all__ if name.endswith("Weighting")]
     # What can be reset has a memory; Random's dice would fall differently on each process.
     usable = {b.__name__.removesuffix("Weighting"): b for b in bases if not hasattr(b, "reset")}

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 
 __all__ = ["compile_kernels", "start_warp"]
 
@@ -18,6 +19,7 @@ def start_warp() -> Any:
     Raises:
         UserError: its folder for compiled kernels cannot be written to.
     """
+    require_packages("rendering", "warp")
     import warp
 
     warp.config.log_level = warp.LOG_ERROR

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 from hamipose.heatmaps import offset_px
 from hamipose.inference.predictor import Predictor
 from hamipose.io.atomic_file import whole_file
@@ -40,12 +41,9 @@ class Exported(nn.Module):
 
 
 def _runtime() -> Any:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"export wants {error.name}, which is not installed: pip install 'hamipose[export]'") from None
+    require_packages("export", "onnx", "onnxruntime", "onnxscript")
+    import onnxruntime
+
     return onnxruntime
 
 

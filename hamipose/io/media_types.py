@@ -1,7 +1,8 @@
 """Which formats of images and videos are read, by the endings of file names, and which are known but not read."""
 
-import importlib.util
 from pathlib import Path
+
+from hamipose.extras import is_installed
 
 __all__ = [
     "HEIC_SUFFIXES",
@@ -38,7 +39,7 @@ UNREAD_VIDEO_SUFFIXES = (".rm", ".rmvb", ".swf", ".braw", ".r3d", ".insv", ".lrv
 
 def heic_installed() -> bool:
     """Return whether pillow-heif, the reader of HEIC, is installed."""
-    return importlib.util.find_spec("pillow_heif") is not None
+    return is_installed("pillow_heif")
 
 
 def is_image(path: Path) -> bool:

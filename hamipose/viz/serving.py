@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 
 __all__ = ["gradio", "serve"]
 
@@ -15,10 +16,9 @@ def gradio() -> Any:
         UserError: it is not installed.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-    try:
-        import gradio
-    except ImportError as error:
-        raise UserError(f"app wants {error.name}, which is not installed: pip install 'hamipose[demo]'") from None
+    require_packages("app", "gradio")
+    import gradio
+
     return gradio
 
 

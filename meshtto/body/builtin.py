@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from hamipose.extras import require_packages
 from hamipose.geometry.warp_runtime import start_warp
 from hamipose.synthetic.people.articulation import Articulation
 from hamipose.synthetic.people.collisions import draw_pose
@@ -79,6 +80,7 @@ class People(NamedTuple):
 
 
 def _anny() -> Any:
+    require_packages("the built-in body", "anny", "warp")
     start_warp()
     import anny
     from anny.paths import get_anny_cache_path

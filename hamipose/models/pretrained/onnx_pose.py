@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.interface import PersonNetwork
 from hamipose.skeletons import COCO17, SKELETONS, Skeleton
@@ -133,10 +134,9 @@ class SimccOnnx(_OnnxNetwork):
 
 
 def _session(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UserError(f"{path} needs onnxruntime, which is not installed: pip install 'hamipose[export]'") from None
+    require_packages(str(path), "onnxruntime")
+    import onnxruntime
+
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected an ONNX file")
     options = onnxruntime.SessionOptions()

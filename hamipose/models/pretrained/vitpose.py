@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 from hamipose.heatmaps import decode
 from hamipose.models.pretrained.interface import PersonNetwork
 from hamipose.skeletons import COCO17
@@ -113,11 +114,10 @@ def read_vitpose(path: str | Path) -> VitPose:
         UserError: `transformers` is missing, there is no such model, or it has other keypoints than COCO's 17.
     """
     name = str(path).removeprefix(PREFIX)
-    try:
-        from transformers import VitPoseForPoseEstimation
-        from transformers.utils import logging
-    except ImportError:
-        raise UserError(f"{path} needs transformers, which is not installed: pip install 'hamipose[vitpose]'") from None
+    require_packages(str(path), "transformers")
+    from transformers import VitPoseForPoseEstimation
+    from transformers.utils import logging
+
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

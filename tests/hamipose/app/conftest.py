@@ -24,7 +24,7 @@ def model() -> Predictor:
 @pytest.fixture(scope="module")
 def address(model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of the page with two models, served by this process."""
-    pytest.importorskip("gradio", reason="the extra demo is not installed")
+    pytest.importorskip("gradio", reason="the extra `app` is not installed")
     import socket
 
     from hamipose.app.page import build

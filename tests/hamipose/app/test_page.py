@@ -1,4 +1,4 @@
-"""The page as a program sees it (gradio's client); skipped where the extra `demo` is not installed."""
+"""The page as a program sees it (gradio's client); skipped where the extra `app` is not installed."""
 
 import sys
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_bad_options_are_told(capsys: Any):
 def test_a_mesh_checkpoint_is_sent_to_its_own_page(tmp_path: Path, capsys: Any):
     path = tmp_path / "mesh.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": {"method": "Dual", "regressor": {"kind": "cliff"}}}, path)
-    pytest.importorskip("gradio", reason="the extra demo is not installed")
+    pytest.importorskip("gradio", reason="the extra `app` is not installed")
     assert main(["app", "--checkpoint", str(path)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1

@@ -146,6 +146,6 @@ def test_wrong_names_and_options_are_told_in_a_line():
 
 
 def test_without_torchjd_one_line_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
-    with pytest.raises(UserError, match=r'PCGrad comes from torchjd, which is not installed; pip install "hamipose'):
+    monkeypatch.setitem(sys.modules, "torchjd", None)
+    with pytest.raises(UserError, match=r"PCGrad needs torchjd, which is not installed: pip install 'hamipose\[torchjd\]'"):
         AggregatorGate("PCGrad")

@@ -33,7 +33,7 @@ def responder(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.
 @pytest.fixture(scope="module")
 def address(responder: Responder) -> Iterator[str]:
     """Of the page, served by this process."""
-    pytest.importorskip("gradio", reason="the extra demo is not installed")
+    pytest.importorskip("gradio", reason="the extra `app` is not installed")
     from meshtto.app.page import build
 
     with socket.socket() as free:

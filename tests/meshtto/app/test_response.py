@@ -128,7 +128,7 @@ def test_app_checks_options_and_requires_gradio(
 ):
     assert "--port 70000" in told("app", "--checkpoint", checkpoint, "--port", 70000)
     monkeypatch.setitem(__import__("sys").modules, "gradio", None)
-    assert "pip install 'hamipose[demo]'" in told("app", "--checkpoint", checkpoint)
+    assert "pip install 'hamipose[app]'" in told("app", "--checkpoint", checkpoint)
     with pytest.raises(SystemExit):
         main(["app", "--help"])
     assert "--pose-checkpoint" in capsys.readouterr().out
