@@ -8,7 +8,7 @@ import numpy as np
 
 from hamipose.skeletons import BODY16
 from hamipose.synthetic.people.sample import picture_person
-from hamipose.viz.drawing import draw_keypoints, grid
+from hamipose.viz.drawing import draw_keypoints, make_grid
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
             shown = cv2.imdecode(np.frombuffer(person.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             labels = person.labels["body16"]
             tiles += [shown, draw_keypoints(shown, labels.keypoints_px, BODY16, labels.visibility > 0)]
-    picture = grid(tiles, 8)
+    picture = make_grid(tiles, 8)
     # 32 steps a channel look much the same and keep the file below one megabyte.
     picture = (picture // 8 * 8 + 4).astype(np.uint8)
     cv2.imwrite(str(options.out), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])

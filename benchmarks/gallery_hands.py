@@ -8,7 +8,7 @@ import numpy as np
 
 from hamipose.skeletons import HAND21
 from hamipose.synthetic.hands.sample import picture_hand
-from hamipose.viz.drawing import draw_keypoints, grid
+from hamipose.viz.drawing import draw_keypoints, make_grid
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
             shown = cv2.imdecode(np.frombuffer(hand.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             labels = hand.labels
             tiles += [shown, draw_keypoints(shown, labels.keypoints_px, HAND21, labels.visibility > 0)]
-    picture = grid(tiles, 8)
+    picture = make_grid(tiles, 8)
     # 16 steps a channel look much the same and keep the file small.
     picture = (picture // 16 * 16 + 8).astype(np.uint8)
     cv2.imwrite(str(options.out), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])

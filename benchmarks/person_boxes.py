@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.io import loadmat
 
-from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
+from hamipose.geometry.crops import keypoint_box, padded_box, whole_image_box
 from hamipose.inference.people import open_detector
 from hamipose.io.image_file import read_image
 from hamipose.models.person_detection import PersonDetector
@@ -26,7 +26,7 @@ class Hog(PersonDetector):
     """OpenCV's, with the picture at twice its size, as its window is 64 × 128 pixels."""
 
     def __init__(self):
-        self.name, self.least = f"hog (OpenCV {cv2.__version__})", 0.0
+        self.name, self.threshold = f"hog (OpenCV {cv2.__version__})", 0.0
         self.hog = cv2.HOGDescriptor()
         self.hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
 
@@ -70,7 +70,7 @@ def row(name: str, detector: PersonDetector | None, examples: list[tuple[Path, n
     for path, joints in examples:
         image = read_image(path)
         true = square(padded_box(keypoint_box(joints), MARGIN))
-        people = [whole_box(image.shape[1], image.shape[0])] if detector is None else detector(image)
+        people = [whole_image_box(image.shape[1], image.shape[0])] if detector is None else detector(image)
         crops = [square(p[:4] if detector is None else padded_box(p[:4], MARGIN)) for p in people]
         found += bool(crops)
         if crops:

@@ -25,11 +25,11 @@ import torch
 import yaml
 
 from hamipose.data import LeedsSports
-from hamipose.geometry.crops import labels_in_view, warp_crop
 from hamipose.engine.metrics_file import read_metrics
 from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.geometry.crops import labels_in_view, warp_crop
 from hamipose.inference.predictor import load
-from hamipose.viz.drawing import draw_keypoints, grid, label
+from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs/hamipose"
@@ -156,14 +156,14 @@ def examples(arguments: argparse.Namespace, seed: int, photos_shown: bool) -> np
         matrix = crop_matrix(sample.box_px, shown)
         image = warp_crop(sample.image, matrix, shown) if photos_shown else np.full((shown, shown, 3), 236, np.uint8)
         truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, shown)
-        tiles.append(label(draw_keypoints(image, truth, photos.skeleton, visibility > 0), "truth"))
+        tiles.append(draw_label(draw_keypoints(image, truth, photos.skeleton, visibility > 0), "truth"))
         crop = warp_crop(sample.image, crop_matrix(sample.box_px, size), size)
         enlarge = np.array([[shown / size, 0, (shown / size - 1) / 2], [0, shown / size, (shown / size - 1) / 2]])
         for name, network in networks.items():
             points = network.decode(network.heatmaps(torch.from_numpy(crop).permute(2, 0, 1)[None]))[0][0].numpy()
             points = apply_points(enlarge, points).astype(np.float32)
-            tiles.append(label(draw_keypoints(image, points, photos.skeleton, visibility > 0), name))
-    return grid(tiles, columns=8)
+            tiles.append(draw_label(draw_keypoints(image, points, photos.skeleton, visibility > 0), name))
+    return make_grid(tiles, columns=8)
 
 
 def table(arguments: argparse.Namespace, runs: dict[tuple[str, int], Path]) -> str:

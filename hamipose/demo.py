@@ -17,17 +17,17 @@ from hamipose.command_line.arguments import Arguments
 from hamipose.config.paths import configs_folder
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.synthetic.people import SyntheticPeople
-from hamipose.geometry.crops import crop_images, labels_in_view, warp_crop
 from hamipose.engine.metrics_file import read_columns
 from hamipose.engine.runs import agree, begun, note
 from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.geometry.crops import crop_images, labels_in_view, warp_crop
 from hamipose.inference.predictor import load
 from hamipose.io.json_file import read_record
 from hamipose.methods.source_only import TARGET_STATISTICS
 from hamipose.skeletons import Skeleton
 from hamipose.training import run, train_in
-from hamipose.viz.drawing import draw_keypoints, grid, label
-from hamipose.viz.html import Page, curves
+from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
+from hamipose.viz.html import HtmlPage, plot_curves
 
 __all__ = ["main"]
 
@@ -104,12 +104,12 @@ def _panels(dataset: KeypointDataset, size: int, found: dict[str, Float[np.ndarr
         matrix = crop_matrix(sample.box_px, size * zoom)
         image = warp_crop(sample.image, matrix, size * zoom)
         truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size * zoom)
-        tiles.append(label(draw_keypoints(image, truth, skeleton, visibility > 0), "truth"))
+        tiles.append(draw_label(draw_keypoints(image, truth, skeleton, visibility > 0), "truth"))
         enlarge = np.array([[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2]])
         for name, points in found.items():
             drawn = draw_keypoints(image, apply_points(enlarge, points[i]).astype(np.float32), skeleton, visibility > 0)
-            tiles.append(label(drawn, name))
-    return grid(tiles, columns=2 * (1 + len(found)))
+            tiles.append(draw_label(drawn, name))
+    return make_grid(tiles, columns=2 * (1 + len(found)))
 
 
 def _scored(folder: Path) -> bool:
@@ -137,7 +137,7 @@ def _scores(folder: Path, network: str = "") -> dict[str, float]:
 
 
 def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointDataset, size: int, command: str) -> Path:
-    page = Page("From synthetic people to photo-like people, without their labels")
+    page = HtmlPage("From synthetic people to photo-like people, without their labels")
     page.text(
         "A network was trained on the plain look, then adapted to the photo look from images alone. The table scores "
         "it on photo-look people that no training step has seen; their labels chose nothing. Every row has had the "
@@ -165,7 +165,7 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
 
     statistics = metrics["source only"].get(f"test/photo/{TARGET_STATISTICS}/pck@0.05", ([], []))
     page.picture(
-        curves(
+        plot_curves(
             {
                 "PCK@0.05, held-out target": {**lines("test/photo/pck"), _STATISTICS: statistics},
                 "source loss": lines("train/source_loss"),
@@ -177,7 +177,7 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
     )
     ours = metrics["HamiPose"]
     page.picture(
-        curves(
+        plot_curves(
             {
                 "energy": {
                     n: ours[f"train/{n}"] for n in ("kinetic", "potential", "hamiltonian") if f"train/{n}" in ours

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hamipose.extras import is_installed
 from hamipose.geometry.affine import invert, sampling_grid
-from hamipose.geometry.warp_runtime import start_warp
+from hamipose.geometry.warp_runtime import initialize_warp
 from hamipose.precision import at_least_single
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "cell_to_px",
     "decode",
     "encode",
-    "inside",
+    "is_inside",
     "matrix_px_to_cells",
     "offset_px",
     "px_to_cell",
@@ -79,7 +79,7 @@ def quantized_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Flo
     return (points_px / stride + 0.5).trunc()
 
 
-def inside(keypoints_px: Float[Tensor, "*batch 2"], size: tuple[int, int]) -> Bool[Tensor, "*batch"]:
+def is_inside(keypoints_px: Float[Tensor, "*batch 2"], size: tuple[int, int]) -> Bool[Tensor, "*batch"]:
     """Whether points lie on the image, edges included; NaN does not.
 
     Args:
@@ -125,7 +125,7 @@ def encode(
         drawn = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     else:
         center = px_to_cell(keypoints_px, stride)
-        drawn = inside(keypoints_px, size)
+        drawn = is_inside(keypoints_px, size)
     if visible is not None:
         drawn = drawn & visible
     center = torch.where(drawn[..., None], center, 0.0)
@@ -147,7 +147,7 @@ def argmax(
 
     As in the published protocol, a map whose peak is not positive is said to peak at (0, 0).
     """
-    cells, peak = _highest(heatmaps)
+    cells, peak = _find_peaks(heatmaps)
     return cells * (peak > 0)[..., None], peak
 
 
@@ -169,7 +169,7 @@ def decode(
     Returns:
         Keypoints in pixels and the height of the highest cell. A map that holds NaN gives NaN.
     """
-    cells, peak = _highest(heatmaps)
+    cells, peak = _find_peaks(heatmaps)
     x, y = cells.long().unbind(-1)
     height, width = heatmaps.shape[-2:]
     maps = heatmaps.flatten(-2)
@@ -194,7 +194,7 @@ def decode(
     return cell_to_px(refined, stride, quantize), peak
 
 
-def _highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+def _find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """(x, y) of each map's highest cell, as floats, and its value; the first of equals, the first NaN if any."""
     width = heatmaps.shape[-1]
     peak, index = heatmaps.flatten(-2).max(-1)
@@ -212,7 +212,7 @@ def warp_heatmaps(
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
     """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
 
-    Uses one ``grid_sample``, or :func:`hamipose.geometry.cpu_warp.carry` on a CPU if the maps are channels-last in
+    Uses one ``grid_sample``, or :func:`hamipose.geometry.cpu_warp.warp_channels_last` on a CPU if the maps are channels-last in
     memory and need no gradient, and warp (the extra ``synthetic``) is installed.
 
     Args:
@@ -234,10 +234,10 @@ def warp_heatmaps(
     double = heatmaps.dtype == torch.float64  # the kernel is written in single precision
     usable = rows and not double and not heatmaps.requires_grad and min(height, width) >= 2
     if usable and is_installed("warp"):
-        start_warp()
-        from hamipose.geometry.cpu_warp import carry
+        initialize_warp()
+        from hamipose.geometry.cpu_warp import warp_channels_last
 
-        carried, known = carry(heatmaps, invert(cells).float(), mirrored, mirror, tolerance)
+        carried, known = warp_channels_last(heatmaps, invert(cells).float(), mirrored, mirror, tolerance)
         return carried, known[:, None]
     exchanged = at_least_single(torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps))
     grid = sampling_grid(cells, (height, width), (height, width))

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 
-from hamipose.heatmaps import argmax, inside, quantized_cell
+from hamipose.heatmaps import argmax, is_inside, quantized_cell
 from hamipose.skeletons import Skeleton
 
 __all__ = ["PCK", "PaperPCK", "paper_pck", "pck_hits"]
@@ -33,7 +33,7 @@ def pck_hits(
         size: height and width of the image.
         threshold: largest distance, itself excluded, as a fraction of the image's longer side.
     """
-    counted = (visibility > 0) & inside(keypoints_px, size)
+    counted = (visibility > 0) & is_inside(keypoints_px, size)
     near = torch.linalg.vector_norm(predicted_px - keypoints_px, dim=-1) < threshold * max(size)
     return near & counted, counted
 

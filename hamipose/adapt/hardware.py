@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from hamipose.config.available_cpus import processors
+from hamipose.config.available_cpus import available_cpus
 from hamipose.errors import UserError
 from hamipose.models.model_io import ModelInfo
 from hamipose.models.network import PoseNetwork
@@ -45,9 +45,9 @@ def this_machine() -> Machine:
     """The one we run on."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     if not torch.cuda.is_available():
-        return Machine(None, 0.0, processors(), memory_gib)
+        return Machine(None, 0.0, available_cpus(), memory_gib)
     properties = torch.cuda.get_device_properties(0)
-    return Machine(properties.name, properties.total_memory / 2**30, processors(), memory_gib)
+    return Machine(properties.name, properties.total_memory / 2**30, available_cpus(), memory_gib)
 
 
 @dataclass(frozen=True)

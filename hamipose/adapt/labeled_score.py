@@ -5,11 +5,11 @@ import torch
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.body.coco import CocoKeypoints
-from hamipose.data.views import labels_in_view
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.geometry.crops import labels_in_view
 from hamipose.inference.predictor import Predictor
-from hamipose.io.image_names import check_exist
+from hamipose.io.image_names import check_images_exist
 from hamipose.metrics import pck_hits
 
 __all__ = ["check_labels", "labeled_pck"]
@@ -24,7 +24,7 @@ def check_labels(dataset: CocoKeypoints) -> None:
     Raises:
         UserError: a picture is missing or of another size, or no keypoint that counts is labeled.
     """
-    check_exist(list(dataset.pictures), dataset.annotations)
+    check_images_exist(list(dataset.pictures), dataset.annotations)
     dataset.prepare()
     skeleton = dataset.skeleton
     if not dataset.table.visibility[:, skeleton.indices(skeleton.all)].any():

@@ -8,14 +8,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.adapt.spec import Request
-from hamipose.data.views import warp
 from hamipose.geometry.affine import apply_points, crop_matrix
-from hamipose.geometry.crops import whole_box
+from hamipose.geometry.crops import warp_crop, whole_image_box
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Prediction, Predictor
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabeledSample
-from hamipose.viz.drawing import draw_keypoints, grid, label
+from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
 
 __all__ = ["Look", "frames", "look", "side_by_side"]
 
@@ -30,12 +29,12 @@ def frames(request: Request, count: int) -> tuple[Iterator[UnlabeledSample], boo
         request: names the footage.
         count: how many, at most.
     """
-    footage = open_footage(str(request.footage), boxes=request.boxes, every=request.every)
+    footage = open_footage(str(request.footage), boxes=request.boxes, frame_stride=request.frame_stride)
     step = max(1, (footage.count or 0) // count)
     if footage.moving:
         step = 1 if request.boxes is None else step
         return islice(footage.samples, 0, count * step, step), True
-    return open_footage(str(request.footage), boxes=request.boxes, every=step, limit=count).samples, False
+    return open_footage(str(request.footage), boxes=request.boxes, frame_stride=step, limit=count).samples, False
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ def look(people: Iterable[UnlabeledSample], models: Mapping[str, Predictor]) -> 
         for name, model in models.items():
             seen.found[name] += model.stream(batch)
         for person in batch:
-            crop = warp(person.image, crop_matrix(person.box_px, size, person.rotation_deg), size)
-            seen.crops.append(UnlabeledSample(image=crop, box_px=whole_box(size, size), name=person.name))
+            crop = warp_crop(person.image, crop_matrix(person.box_px, size, person.rotation_deg), size)
+            seen.crops.append(UnlabeledSample(image=crop, box_px=whole_image_box(size, size), name=person.name))
             seen.shown_from_picture.append(crop_matrix(person.box_px, _SIDE))
-            seen.shown.append(warp(person.image, seen.shown_from_picture[-1], _SIDE))
+            seen.shown.append(warp_crop(person.image, seen.shown_from_picture[-1], _SIDE))
     return seen
 
 
@@ -82,5 +81,5 @@ def side_by_side(seen: Look, skeleton: Skeleton) -> UInt8[np.ndarray, "height wi
     for place in np.linspace(0, len(seen.shown) - 1, min(_ROWS, len(seen.shown))).round().astype(int):
         for name, people in seen.found.items():
             points = apply_points(seen.shown_from_picture[place], people[place].keypoints_px.astype(np.float64))
-            tiles.append(label(draw_keypoints(seen.shown[place], points.astype(np.float32), skeleton), name))
-    return grid(tiles, columns=2 * len(seen.found))
+            tiles.append(draw_label(draw_keypoints(seen.shown[place], points.astype(np.float32), skeleton), name))
+    return make_grid(tiles, columns=2 * len(seen.found))

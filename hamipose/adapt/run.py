@@ -20,7 +20,7 @@ from hamipose.adapt.spec import Request
 from hamipose.adapt.start import align, open_given, starting_checkpoint
 from hamipose.adapt.teacher import is_file_of_predictions, predicted_by
 from hamipose.adapt.validation import check_request
-from hamipose.config.build import build
+from hamipose.config.build import instantiate
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.engine.metrics_file import read_columns
 from hamipose.engine.runs import agree, begun, note
@@ -35,7 +35,7 @@ from hamipose.models.model_io import save_folder
 from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.interface import Start
 from hamipose.training import train_in
-from hamipose.viz.html import Page, curves
+from hamipose.viz.html import HtmlPage, plot_curves
 
 __all__ = ["adapt"]
 
@@ -57,28 +57,28 @@ def _with_people(request: Request, say: Callable[[str], None]) -> tuple[Request,
         return request, None
     detector: PersonDetector | None
     if request.detector is not None:
-        detector = open_detector(request.detector, request.detector_least)
+        detector = open_detector(request.detector, request.detector_threshold)
     elif begun(request.out) and not path.exists():  # no detector was here when the run began
         return request, None
     else:
-        detector, line = default_detector(request.detector_least)
+        detector, line = default_detector(request.detector_threshold)
         say(line)
         if detector is None:
-            return (replace(request, boxes=str(path), every=1) if path.exists() else request), None
+            return (replace(request, boxes=str(path), frame_stride=1) if path.exists() else request), None
     if not path.exists():
         say(f"Looking for people with {detector.name}")
     asked = request.detector is not None
-    found = find_people(str(request.footage), detector, path, every=request.every, fixed=True, required=asked)
+    found = find_people(str(request.footage), detector, path, frame_stride=request.frame_stride, fixed=True, required=asked)
     say(f"{found}: boxes in {path}" if found.people else "no person is found: whole pictures are used")
     if found.unreadable:
         say(f"left out: {len(found.unreadable)} that could not be read, such as {found.unreadable[0]}")
     if not found.people:
         return request, None
-    return replace(request, boxes=str(path), every=1), detector
+    return replace(request, boxes=str(path), frame_stride=1), detector
 
 
 def _page(request: Request, before: Signs, after: Signs, doubts: list[str], picture: np.ndarray, took: str) -> Path:
-    page = Page(f"Adapted to {request.footage.name}")
+    page = HtmlPage(f"Adapted to {request.footage.name}")
     page.text(
         "Signs that need no labels: what the model says of the same frames when they are mirrored, turned, or follow "
         "each other. They are not accuracy: a model can agree with itself and be wrong."
@@ -94,7 +94,7 @@ def _page(request: Request, before: Signs, after: Signs, doubts: list[str], pict
         "energy": {n: metrics[f"train/{n}"] for n in ("kinetic", "hamiltonian") if f"train/{n}" in metrics},
     }
     if drawn := {name: lines for name, lines in panels.items() if lines}:
-        page.picture(curves(drawn, log_scale=["losses"]), "Training.")
+        page.picture(plot_curves(drawn, log_scale=["losses"]), "Training.")
     page.text(took)
     path = request.out / "report.html"
     page.write(path)
@@ -139,9 +139,9 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     labels = request.teacher
     if labels is not None and not is_file_of_predictions(labels):
         labels = str(predicted_by(request, detector, say))
-    target = target_set(request.footage, request.boxes, request.every, labels)
+    target = target_set(request.footage, request.boxes, request.frame_stride, labels)
     if labels is not None:
-        build(target).prepare()
+        instantiate(target).prepare()
     test, labeled = None, None
     if request.labels is not None:
         test = labeled_set(request.footage, Path(request.labels), "image" if request.boxes is None else "person")

@@ -12,7 +12,7 @@ from hamipose.inference.footage import open_footage
 from hamipose.inference.people import LivePeople, Notes, listing
 from hamipose.inference.predictor import Predictor, load
 from hamipose.io.atomic_file import write_text
-from hamipose.io.coco_writer import FoundPerson, coco_content, picture_name
+from hamipose.io.coco_writer import PredictedPerson, build_coco, image_name
 from hamipose.io.json_file import read_record
 from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import package_of
@@ -40,8 +40,8 @@ def _samples(
 ) -> Iterator[UnlabeledSample]:
     """People of the pictures that are not known, found as `predict` finds them."""
     turned = detector is not None and model.upright  # boxes.json has no turned crops
-    footage = open_footage(str(request.footage), boxes=None if turned else request.boxes, every=request.every)
-    new = (sample for sample in footage.samples if picture_name(sample.name) not in known)
+    footage = open_footage(str(request.footage), boxes=None if turned else request.boxes, frame_stride=request.frame_stride)
+    new = (sample for sample in footage.samples if image_name(sample.name) not in known)
     yield from new if detector is None or not turned else LivePeople(new, detector, turned=True, whole=True)
 
 
@@ -60,13 +60,13 @@ def predicted_by(request: Request, detector: PersonDetector | None, say: Callabl
     """
     assert request.teacher is not None
     path = request.out / "teacher.json"
-    footage = open_footage(str(request.footage), every=request.every)
+    footage = open_footage(str(request.footage), frame_stride=request.frame_stride)
     about = {
         "made_by": request.teacher,
         "detector": detector.name if detector else None,
         "boxes": request.boxes,
         "footage": str(request.footage.resolve()),
-        "every": request.every,
+        "frame_stride": request.frame_stride,
         "pictures": listing(str(request.footage), footage.count),
     }
     if path.is_file() and read_record(path, "info")["info"].items() >= about.items():
@@ -77,7 +77,7 @@ def predicted_by(request: Request, detector: PersonDetector | None, say: Callabl
     rows = dict(notes.known)
     try:
         found = model.stream(_samples(request, model, detector, set(rows)))
-        for picture, people in groupby(found, lambda person: picture_name(person.name)):
+        for picture, people in groupby(found, lambda person: image_name(person.name)):
             rows[picture] = {"file_name": picture, "people": []}
             for p in people:
                 numbers = [p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist(), p.size_px]
@@ -85,7 +85,7 @@ def predicted_by(request: Request, detector: PersonDetector | None, say: Callabl
             notes.add(rows[picture])
     finally:
         notes.close()
-    content = coco_content([FoundPerson(*p) for row in rows.values() for p in row["people"]], model.skeleton)
+    content = build_coco([PredictedPerson(*p) for row in rows.values() for p in row["people"]], model.skeleton)
     content["info"] |= about
     write_text(path, json.dumps(content) + "\n")
     notes.path.unlink()

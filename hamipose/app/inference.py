@@ -13,8 +13,8 @@ from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 from hamipose.inference.people import LivePeople
 from hamipose.inference.predictor import Prediction, Predictor
-from hamipose.io.coco_writer import picture_name
-from hamipose.io.video_writer import VideoFile
+from hamipose.io.coco_writer import image_name
+from hamipose.io.video_writer import VideoWriter
 from hamipose.models.person_detection import PersonDetector
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabeledSample
@@ -86,7 +86,7 @@ def look_at(
     folder: Path,
     *,
     detector: PersonDetector | None = None,
-    least: float = 0.1,
+    min_confidence: float = 0.1,
     limit: int = 300,
 ) -> Found:
     """Show a photo or a clip to a model.
@@ -97,7 +97,7 @@ def look_at(
         folder: where the drawn clip goes.
         detector: finds the people; in pictures where it finds none, and without it, one person is looked for in the
             whole picture.
-        least: keypoints with less confidence are not drawn; they are in the rows all the same.
+        min_confidence: keypoints with less confidence are not drawn; they are in the rows all the same.
         limit: of a clip, look at this many frames.
 
     Raises:
@@ -105,7 +105,7 @@ def look_at(
     """
     try:
         samples, moving, rate, more, unreadable = _samples(path, limit)
-        clip = VideoFile(folder / f"{path.stem}.webm", rate) if moving else None
+        clip = VideoWriter(folder / f"{path.stem}.webm", rate) if moving else None
         people: list[Prediction] = []
         frames, first = 0, None
         with clip or nullcontext():
@@ -116,13 +116,13 @@ def look_at(
                 people += found
                 of_picture: dict[str, list[Prediction]] = {}
                 for person in found:
-                    of_picture.setdefault(person.name if detector is None else picture_name(person.name), []).append(
+                    of_picture.setdefault(person.name if detector is None else image_name(person.name), []).append(
                         person
                     )
                 for sample in batch:
                     drawn = sample.image
                     for person in of_picture[sample.name]:
-                        drawn = draw_keypoints(drawn, person.keypoints_px, model.skeleton, person.confidence >= least)
+                        drawn = draw_keypoints(drawn, person.keypoints_px, model.skeleton, person.confidence >= min_confidence)
                     first = drawn if first is None else first
                     if clip is not None:
                         clip.add(drawn)

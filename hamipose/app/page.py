@@ -6,7 +6,7 @@ from typing import Any
 from hamipose.app.response import answer
 from hamipose.inference.predictor import Predictor
 from hamipose.models.person_detection import PersonDetector
-from hamipose.viz.serving import gradio
+from hamipose.viz.serving import import_gradio
 
 __all__ = ["build"]
 
@@ -30,10 +30,10 @@ def build(
         detector: finds the people; without it, one person is looked for in the whole picture.
         about: what else is to be said on top.
     """
-    gr = gradio()
+    gr = import_gradio()
 
-    def shown(path: str | None, least: float) -> list[Any]:
-        said = answer(list(models.values()), path, least, folder, limit, detector)
+    def shown(path: str | None, min_confidence: float) -> list[Any]:
+        said = answer(list(models.values()), path, min_confidence, folder, limit, detector)
         parts: list[Any] = [said.message]
         for i in range(len(models)):
             picture = said.pictures[i] if said.pictures and not said.clips else None
@@ -54,7 +54,7 @@ def build(
         gr.Markdown("\n\n".join(["# hamipose", f"{people} Left limbs orange, right limbs blue.", about]))
         with gr.Row():
             file = gr.File(label="photo or clip", type="filepath")
-            least = gr.Slider(0, 1, 0.1, step=0.05, label="draw keypoints from this confidence on")
+            min_confidence = gr.Slider(0, 1, 0.1, step=0.05, label="draw keypoints from this confidence on")
         outputs: list[Any] = [gr.Markdown("Drop a photo or a clip.", elem_id="message")]
         with gr.Row():
             for name, model in models.items():
@@ -66,6 +66,6 @@ def build(
         if len(models) == 2:
             headers = ["keypoint", *(f"confidence {name}" for name in models), "apart [px]"]
             outputs.append(gr.Dataframe(headers=headers, datatype=_KINDS, label="side by side"))
-        file.change(shown, [file, least], outputs, api_name="find")
-        least.release(shown, [file, least], outputs, api_name=False)
+        file.change(shown, [file, min_confidence], outputs, api_name="find")
+        min_confidence.release(shown, [file, min_confidence], outputs, api_name=False)
     return page

@@ -14,7 +14,7 @@ __all__ = ["main"]
 _EXAMPLES = """\
 examples
   python -m hamipose adapt photos/ --out runs/photos
-  python -m hamipose adapt clip.mp4 --out runs/clip --every 5
+  python -m hamipose adapt clip.mp4 --out runs/clip --frame-stride 5
   python -m hamipose adapt photos/ --out runs/photos --start runs/other --labels few.json
   python -m hamipose adapt photos/ --out runs/photos --start blazepose-full --detector blazepose
   python -m hamipose adapt party.mp4 --out runs/party --detector torchvision
@@ -43,7 +43,7 @@ def _parser() -> Arguments:
     parser.add_argument("--trained", choices=("all", "head"), help="layers of a pretrained --start to train")
     parser.add_argument("--boxes", help="COCO file with a box for each person")
     parser.add_argument("--detector", help=DETECTOR)
-    parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
+    parser.add_argument("--detector-threshold", type=float, help="least score of a detected person (0.5)")
     parser.add_argument("--labels", help="COCO keypoint file of some of the pictures: scored, never learnt from")
     parser.add_argument(
         "--teacher",
@@ -51,7 +51,7 @@ def _parser() -> Arguments:
         "name, .onnx file or run, or a COCO keypoint file with any tool's predictions; weighted by their scores",
     )
     parser.add_argument("--source", help="labeled set to learn from instead of built-in people, FOLDER:ANNOTATIONS")
-    parser.add_argument("--every", type=int, default=1, help="use every n-th frame of a video")
+    parser.add_argument("--frame-stride", type=int, default=1, help="use every n-th frame of a video")
     parser.add_argument("--seed", type=at_least(0), default=0)
     sizes = parser.add_argument_group("sizes (chosen for the machine where left out)")
     sizes.add_argument("--backbone", help="timm's name")
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     if not given.footage.exists():
         raise UserError(f"footage {given.footage} does not exist; give a folder of pictures or a video")
-    for name in ("every", "size", "batch_size", "people", "start_steps", "steps"):
+    for name in ("frame_stride", "size", "batch_size", "people", "start_steps", "steps"):
         if (value := getattr(given, name)) is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
     if given.detector is not None and given.boxes is not None:
@@ -97,11 +97,11 @@ def main(arguments: list[str]) -> None:
     from hamipose.adapt.run import adapt
     from hamipose.adapt.spec import Request
     from hamipose.adapt.start import open_given
-    from hamipose.io.media_types import VIDEO_SUFFIXES, unread_reason
+    from hamipose.io.media_types import VIDEO_SUFFIXES, unsupported_reason
     from hamipose.models.pretrained.interface import Start
 
     if not given.footage.is_dir() and given.footage.suffix.lower() not in VIDEO_SUFFIXES:
-        if (reason := unread_reason(given.footage)) is not None:
+        if (reason := unsupported_reason(given.footage)) is not None:
             raise UserError(f"footage {given.footage}: {reason}")
         raise UserError(f"footage {given.footage} is neither a folder nor a video ({', '.join(VIDEO_SUFFIXES)})")
 
@@ -133,8 +133,8 @@ def main(arguments: list[str]) -> None:
         source=source,
         boxes=given.boxes,
         detector=given.detector,
-        detector_least=given.detector_least,
-        every=given.every,
+        detector_threshold=given.detector_threshold,
+        frame_stride=given.frame_stride,
         labels=given.labels,
         teacher=given.teacher,
         cache=given.cache,

@@ -13,7 +13,7 @@ _EXAMPLES = """\
 examples
   python -m hamipose app
   python -m hamipose app --checkpoint runs/adapted
-  python -m hamipose app --checkpoint runs/adapted --other runs/before --port 8000
+  python -m hamipose app --checkpoint runs/adapted --compare runs/before --port 8000
 """
 
 
@@ -24,7 +24,7 @@ def _parser() -> Arguments:
         epilog=_EXAMPLES,
     )
     parser.add_argument("--checkpoint", help=CHECKPOINT)
-    parser.add_argument("--other", help="a second one, shown beside it")
+    parser.add_argument("--compare", help="a second one, shown beside it")
     parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--share", choices=("yes", "no"), default="no", help="also through gradio's servers: public")
@@ -43,9 +43,9 @@ def main(arguments: list[str]) -> None:
     given = _parser().parse_args(arguments)
     if given.limit < 1 or not 0 < given.port < 65536:
         raise UserError(f"--limit {given.limit} and --port {given.port}: expected at least 1, and 1 to 65535")
-    from hamipose.viz.serving import gradio, serve
+    from hamipose.viz.serving import import_gradio, serve
 
-    gradio()  # before the models, which take longer
+    import_gradio()  # before the models, which take longer
     from hamipose.app.page import build
     from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
     from hamipose.inference.people import open_detector
@@ -57,12 +57,12 @@ def main(arguments: list[str]) -> None:
         about = default_line("--checkpoint")
         print(about)
     first = given.checkpoint or required_default()
-    names = [Path(path).name for path in (first, *([given.other] if given.other else []))]
+    names = [Path(path).name for path in (first, *([given.compare] if given.compare else []))]
     if len(set(names)) < len(names):
-        names = [first, given.other] if first != given.other else ["first", "second"]
+        names = [first, given.compare] if first != given.compare else ["first", "second"]
     models = {
         name: load(path, device=given.device, image_size=given.size)
-        for name, path in zip(names, (given.checkpoint, given.other), strict=False)
+        for name, path in zip(names, (given.checkpoint, given.compare), strict=False)
     }
     for model in models.values():
         look_twice(model)

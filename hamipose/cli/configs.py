@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.config.inherit import merged
+from hamipose.config.inherit import load_config
 from hamipose.config.paths import configs_folder
 from hamipose.errors import UserError
 
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     folder = configs_folder()
     if given.verb == "show":
-        print(yaml.safe_dump(merged(_find(given.name)), sort_keys=False, width=120), end="")
+        print(yaml.safe_dump(load_config(_find(given.name)), sort_keys=False, width=120), end="")
         return
     files = sorted(folder.rglob("*.yaml"), key=lambda path: (len(path.relative_to(folder).parts), str(path)))
     names = [str(path.relative_to(folder).with_suffix("")) for path in files]

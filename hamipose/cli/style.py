@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.config.build import build
-from hamipose.config.inherit import merged
+from hamipose.config.build import instantiate
+from hamipose.config.inherit import load_config
 from hamipose.data.base import ImageDataset
 from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.data.sampling import init_worker
@@ -80,7 +80,7 @@ def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[
         return ImageFolder(content), ImageFolder(style)
     if content or style:
         raise UserError("style fit takes both domains from --config; leave out --content and --style, or --config")
-    data = merged(config).get("data")
+    data = load_config(config).get("data")
     data = data if isinstance(data, dict) else {}
     target = data.get("target")
     target = target[0] if isinstance(target, list) and target else target
@@ -91,7 +91,7 @@ def _sets(content: str | None, style: str | None, config: Path | None) -> tuple[
 
 def _built(config: Path, role: str, spec: Any) -> ImageDataset:
     try:
-        made = build(spec)
+        made = instantiate(spec)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UserError(
             f"config {config}: data.{role} cannot be made ({error}); expected a class_path such as "

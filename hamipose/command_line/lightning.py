@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hamipose.command_line.parser import Parser, one_line, quieten, reason
 from hamipose.command_line.run_files import SavedConfig, refuse_to_overwrite, select_nothing
-from hamipose.config.inherit import expand
+from hamipose.config.inherit import expand_config_arguments
 from hamipose.engine.checkpoints import AtomicCheckpoints, run_folder
 from hamipose.engine.progress import Progress
 from hamipose.engine.summary import Summary
@@ -198,6 +198,6 @@ def run_application(kind: "type[A]", arguments: list[str]) -> A:
     """
     quieten()
     try:
-        return kind(expand(arguments))  # type: ignore[call-arg, arg-type]
+        return kind(expand_config_arguments(arguments))  # type: ignore[call-arg, arg-type]
     except MisconfigurationException as error:
         raise UserError(one_line(str(error))) from error

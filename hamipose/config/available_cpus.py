@@ -2,9 +2,9 @@
 
 import os
 
-__all__ = ["processors"]
+__all__ = ["available_cpus"]
 
 
-def processors() -> int:
+def available_cpus() -> int:
     """Those that this process may use; all of the machine where the system, such as macOS, does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

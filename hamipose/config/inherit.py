@@ -8,10 +8,10 @@ from typing import Any
 from hamipose.errors import UserError
 from hamipose.io.yaml_file import read_yaml
 
-__all__ = ["expand", "lineage", "merged"]
+__all__ = ["expand_config_arguments", "load_config", "resolve_inheritance"]
 
 
-def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
+def resolve_inheritance(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
     """A config and all that it inherits from, oldest first.
 
     Raises:
@@ -28,11 +28,11 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
         raise UserError(f"config {path}: inherit is {parents!r}, expected the name of a config, or a list of names")
     found: list[Path] = []
     for parent in parents:
-        found += lineage(path.parent / parent, (*below, path.resolve()))
+        found += resolve_inheritance(path.parent / parent, (*below, path.resolve()))
     return [*found, path]
 
 
-def expand(arguments: list[str]) -> list[str]:
+def expand_config_arguments(arguments: list[str]) -> list[str]:
     """Command line arguments in which every ``--config FILE`` is preceded by those that FILE inherits from."""
     expanded: list[str] = []
     rest = iter(arguments)
@@ -44,33 +44,33 @@ def expand(arguments: list[str]) -> list[str]:
         value = value if equals else next(rest, "")
         if not value:
             raise UserError("--config is given without a file")
-        expanded += [word for path in lineage(Path(value)) for word in ("--config", str(path))]
+        expanded += [word for path in resolve_inheritance(Path(value)) for word in ("--config", str(path))]
     return expanded
 
 
-def merged(path: Path) -> dict[str, Any]:
+def load_config(path: Path) -> dict[str, Any]:
     """A config with all that it inherits, later files over earlier ones. (`fit --print_config` adds the defaults.)
 
     Raises:
         UserError: a file is missing, is no YAML mapping, or inherits from itself.
     """
     content: dict[str, Any] = {}
-    for file in lineage(path):
-        content = _over(content, read_yaml(file, "config", "options"))
+    for file in resolve_inheritance(path):
+        content = _merge(content, read_yaml(file, "config", "options"))
     content.pop("inherit", None)
     return content
 
 
-def _over(below: Any, above: Any) -> Any:
+def _merge(below: Any, above: Any) -> Any:
     """What a later config states, and all else as it was; of another class's arguments those that the new one takes."""
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
     if "class_path" in above and above["class_path"] != below.get("class_path"):
         takes = _parameters(above["class_path"])
         kept = {name: value for name, value in (below.get("init_args") or {}).items() if name in takes}
-        arguments = _over(kept, above.get("init_args") or {})
+        arguments = _merge(kept, above.get("init_args") or {})
         return {**above, **({"init_args": arguments} if arguments else {})}
-    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+    return {**below, **{key: _merge(below.get(key), value) for key, value in above.items()}}
 
 
 def _parameters(class_path: str) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["configs_folder", "named", "relocated"]
+__all__ = ["configs_folder", "find_data_paths", "relocate_data_paths"]
 
 _ROOT = "data/"
 
@@ -16,7 +16,7 @@ def configs_folder(package: str = "hamipose") -> Path:
     return clone if clone.is_dir() else Path(sys.prefix) / "share" / package / "configs"
 
 
-def named(spec: Any) -> Iterator[str]:
+def find_data_paths(spec: Any) -> Iterator[str]:
     """Every path below ``data/`` that a config's content names, at any depth.
 
     >>> list(named({"root": "data/lsp", "sets": [{"file": "data/a.npz"}, 3], "out": "runs"}))
@@ -27,19 +27,19 @@ def named(spec: Any) -> Iterator[str]:
             yield spec
     elif isinstance(spec, Mapping | list):
         for value in spec.values() if isinstance(spec, Mapping) else spec:
-            yield from named(value)
+            yield from find_data_paths(value)
 
 
-def relocated(spec: Any, root: Path | None) -> Any:
+def relocate_data_paths(spec: Any, root: Path | None) -> Any:
     """The same content, with its paths below ``data/`` below `root`; as it is where None.
 
     >>> relocated({"root": "data/lsp"}, Path("/sets"))
     {'root': '/sets/lsp'}
     """
     if isinstance(spec, Mapping):
-        return {key: relocated(value, root) for key, value in spec.items()}
+        return {key: relocate_data_paths(value, root) for key, value in spec.items()}
     if isinstance(spec, list):
-        return [relocated(value, root) for value in spec]
+        return [relocate_data_paths(value, root) for value in spec]
     if root is not None and isinstance(spec, str) and spec.startswith(_ROOT):
         return str(root / spec.removeprefix(_ROOT))
     return spec

@@ -13,8 +13,8 @@ from hamipose.data.datasets.prepared import Prepared
 from hamipose.data.unlabeled import Unlabeled
 from hamipose.errors import UserError
 from hamipose.io.coco import CocoPerson, read_coco
-from hamipose.io.coco_writer import picture_name
-from hamipose.io.image_orientation import read_header, turned_points, upright_of
+from hamipose.io.coco_writer import image_name
+from hamipose.io.image_orientation import is_annotated_upright, orient_points, read_image_header
 from hamipose.skeletons import Skeleton
 from hamipose.types import PredictedSample
 
@@ -195,14 +195,14 @@ class PredictedKeypoints(UnlabeledDataset):
 
     def _in_frame(self, person: PredictedPerson, name: str, index: int) -> Float[np.ndarray, "keypoint 2"]:
         """Return a prediction in the pixels of the sample, for a picture with an orientation tag."""
-        path = picture_name(name)
-        header = None if person.size is None and person.upright is None else read_header(path)
+        path = image_name(name)
+        header = None if person.size is None and person.upright is None else read_image_header(path)
         if header is None or header.orientation == 1:
             return person.keypoints_px
-        theirs = upright_of(path, header, person.size, person.upright, self.predictions)
+        theirs = is_annotated_upright(path, header, person.size, person.upright, self.predictions)
         if theirs == self.dataset.is_upright(index):
             return person.keypoints_px
-        return turned_points(person.keypoints_px, header, back=theirs).astype(np.float32)
+        return orient_points(person.keypoints_px, header, back=theirs).astype(np.float32)
 
     def _people_in(self, name: str) -> list[PredictedPerson]:
         """Return the people predicted in the image of that sample.
@@ -210,7 +210,7 @@ class PredictedKeypoints(UnlabeledDataset):
         Raises:
             UserError: the file name fits another image of the set just as well.
         """
-        for image in dict.fromkeys((name, picture_name(name))):
+        for image in dict.fromkeys((name, image_name(name))):
             candidates = self._by_file.get(PurePosixPath(image).name, [])
             fitting = [(full, people) for full, people in candidates if _same_file(full, image)]
             if not fitting:

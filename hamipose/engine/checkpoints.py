@@ -9,7 +9,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from hamipose.io.atomic_file import whole_file
+from hamipose.io.atomic_file import atomic_path
 from hamipose.io.checkpoint_file import read_checkpoint_file
 
 __all__ = ["AtomicCheckpoints", "LastCheckpoint", "run_folder"]
@@ -35,7 +35,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write beside the file, then put it in its place."""
-        with whole_file(path) as beside, beside.open("wb") as file:
+        with atomic_path(path) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.gating import Gate
+from hamipose.gating import GateDecision
 from hamipose.skeletons import Skeleton
 
 __all__ = ["Diagnostics", "Objective"]
@@ -27,7 +27,7 @@ class Objective(NamedTuple):
     loss: Float[Tensor, ""]
     source: Float[Tensor, " keypoint"]
     target: Float[Tensor, " keypoint"] | None = None
-    gate: Gate | None = None
+    gate: GateDecision | None = None
     confidence: Float[Tensor, " keypoint"] | None = None
     trade_off: float | int = 1.0
 

@@ -12,9 +12,9 @@ from hamipose.errors import UserError
 from hamipose.io.coco import CocoPerson, read_coco
 from hamipose.io.coco_records import CocoCategory
 from hamipose.io.coco_values import Identifier
-from hamipose.io.image_names import match_pictures
-from hamipose.io.image_orientation import read_header, turned_points, upright_of
-from hamipose.io.json_file import shown
+from hamipose.io.image_names import match_images
+from hamipose.io.image_orientation import is_annotated_upright, orient_points, read_image_header
+from hamipose.io.json_file import format_value
 from hamipose.skeletons import Skeleton
 
 __all__ = ["Found", "in_frames", "matched", "read_predictions"]
@@ -92,7 +92,7 @@ def matched(
     """Return the prediction for each sample of a data set.
 
     Pictures are matched by id, where the data set has an annotation file; else by file name, see
-    :func:`hamipose.io.image_names.match_pictures`; a number is that at the end of the file's name (1001 for
+    :func:`hamipose.io.image_names.match_images`; a number is that at the end of the file's name (1001 for
     im1001.jpg), else the position in the set. Where a picture shows one person, the prediction with the best score
     counts; where it shows several, the k-th prediction is the k-th person's.
 
@@ -156,10 +156,10 @@ def _pictures(
     if numbers and not (all(ends) and len({int(end[1]) for end in ends if end}) == len(files)):
         result.update({key: files[key] for key in numbers if 0 <= key < len(files)})
         rest = [key for key in rest if isinstance(key, str)]
-    matches = match_pictures({key: key for key in rest}, files)
+    matches = match_images({key: key for key in rest}, files)
     if matches.ambiguous:
         name, several = next(iter(matches.ambiguous.items()))
-        raise UserError(f"the prediction for {shown(name)} could be of {' or '.join(several[:2])}; give their folders")
+        raise UserError(f"the prediction for {format_value(name)} could be of {' or '.join(several[:2])}; give their folders")
     return {**result, **matches.found}
 
 
@@ -180,11 +180,11 @@ def in_frames(found: Sequence[Found], names: Sequence[str], turned: Sequence[boo
     result = []
     for person, name, upright in zip(found, names, turned, strict=True):
         path = re.sub(r"#\d+$", "", name)
-        header = None if person.size is None and person.upright is None else read_header(path)
+        header = None if person.size is None and person.upright is None else read_image_header(path)
         if header is not None:
-            theirs = upright_of(path, header, person.size, person.upright, source)
+            theirs = is_annotated_upright(path, header, person.size, person.upright, source)
             if theirs != upright and header.orientation != 1:
-                points = turned_points(person.keypoints_px, header, back=theirs)
+                points = orient_points(person.keypoints_px, header, back=theirs)
                 person = replace(person, keypoints_px=points)
         result.append(person)
     return result

@@ -12,15 +12,14 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from hamipose.engine.checkpoints import run_folder
-from hamipose.geometry.affine import apply_points
 from hamipose.io.atomic_file import write_text
-from hamipose.io.coco_writer import FoundPerson, coco_content
+from hamipose.io.coco_writer import PredictedPerson, build_coco
 
-__all__ = ["PredictionWriter", "Predictions", "region_px"]
+__all__ = ["PredictionBatch", "PredictionWriter"]
 
 
 @dataclass
-class Predictions:
+class PredictionBatch:
     """What was found in a batch of people, in pixels of the original images."""
 
     keypoints_px: Float[Tensor, "batch keypoint 2"]
@@ -32,15 +31,6 @@ class Predictions:
     """Position in the data set; −1 for what only fills a batch up."""
     size_px: Int[Tensor, "batch 2"] | None = None
     """Width and height of the original images."""
-
-
-def region_px(original_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Float[Tensor, "batch 4"]:
-    """The smallest box in the original images about what crops of `size` pixels show, edges included."""
-    low, high = -0.5, size - 0.5
-    corners = original_from_crop.new_tensor([[low, low], [high, low], [low, high], [high, high]])
-    corners = apply_points(original_from_crop, corners.expand(len(original_from_crop), 4, 2))
-    least, most = corners.amin(1), corners.amax(1)
-    return torch.cat([least + 0.5, most - least], 1)
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -73,9 +63,9 @@ class PredictionWriter(BasePredictionWriter):
         if not trainer.is_global_zero:
             return
         path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"
-        people = [FoundPerson(*row[1:]) for row in sorted(rows, key=lambda row: row[0])]
+        people = [PredictedPerson(*row[1:]) for row in sorted(rows, key=lambda row: row[0])]
         skeleton: Any = pl_module.skeleton
         dataset = getattr(getattr(trainer, "datamodule", None), "predict", None)
-        content = coco_content(people, skeleton, upright=bool(getattr(dataset, "upright", False)))
+        content = build_coco(people, skeleton, upright=bool(getattr(dataset, "upright", False)))
         write_text(path, json.dumps(content) + "\n")
         print(f"{len(people)} predictions written to {path}")

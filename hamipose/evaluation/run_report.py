@@ -12,7 +12,7 @@ from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage, read_image
 from hamipose.io.json_file import read_record
 from hamipose.io.yaml_file import read_yaml
-from hamipose.viz.html import Page, curves
+from hamipose.viz.html import HtmlPage, plot_curves
 
 __all__ = ["keypoint_maps", "write_run_page"]
 
@@ -111,7 +111,7 @@ def write_run_page(folder: Path) -> Path:
     config = read_yaml(path, "config", "the options of a run") if path.is_file() else {}
     model = config.get("model")
     method = str(model.get("class_path", "a run") if isinstance(model, dict) else "a run").rpartition(".")[2]
-    page = Page(f"{method}: {folder.name}")
+    page = HtmlPage(f"{method}: {folder.name}")
     if (folder / "scores.json").is_file():
         header, rows = _score_rows(read_record(folder / "scores.json", "scores")["scores"])
         page.heading("Last epoch")
@@ -124,7 +124,7 @@ def write_run_page(folder: Path) -> Path:
         "PCK@0.05 of the network a user gets": pck,
         "learning rate": _lines(columns, {"lr": "train/lr"}),
     }
-    page.picture(curves({t: lines for t, lines in panels.items() if lines}, log_scale=["losses"]), "Losses and scores.")
+    page.picture(plot_curves({t: lines for t, lines in panels.items() if lines}, log_scale=["losses"]), "Losses and scores.")
     gate = {
         "conflict ratio, mean": _lines(columns, {"keypoints with ρ < 0": "train/conflict"}),
         "gate": _lines(columns, {"φ": "train/openness", "c": "train/confidence", "ρ": "train/cosine"}),
@@ -132,7 +132,7 @@ def write_run_page(folder: Path) -> Path:
     }
     if any(gate.values()):
         page.heading("Source against target")
-        page.picture(curves({t: lines for t, lines in gate.items() if lines}), "Means over keypoints.")
+        page.picture(plot_curves({t: lines for t, lines in gate.items() if lines}), "Means over keypoints.")
     maps = keypoint_maps(columns)
     if maps is not None:
         page.picture(maps, "By keypoint. The conflict ratio is the share of steps whose two gradients point apart.")
@@ -142,14 +142,14 @@ def write_run_page(folder: Path) -> Path:
         if found and name.startswith("test/"):
             groups.setdefault(network.removeprefix("test/"), {})[group] = columns[name]
     if groups:
-        page.picture(curves(groups), "PCK@0.05 on held-out target sets by joint group.")
+        page.picture(plot_curves(groups), "PCK@0.05 on held-out target sets by joint group.")
     energy = _lines(columns, {"H": "train/hamiltonian", "T": "train/kinetic", "V": "train/potential"})
     if energy:
         page.heading("Energy")
         motion = {"energy": energy}
         motion["gradient norm"] = _lines(columns, {"": "train/gradient_norm"})
         motion["step of the last layer, RMS"] = _lines(columns, {"": "train/head_step_rms"})
-        page.picture(curves({t: lines for t, lines in motion.items() if lines}), "What the optimizer does.")
+        page.picture(plot_curves({t: lines for t, lines in motion.items() if lines}), "What the optimizer does.")
         if "train/hamiltonian" in columns:
             page.text(_energy_words(columns))
     last: dict[str, Path] = {}

@@ -9,7 +9,7 @@ from hamipose.engine.runs import finished
 from hamipose.experiments.runs import Cell
 from hamipose.experiments.table import Score
 from hamipose.experiments.transfers import Transfer
-from hamipose.viz.html import curves
+from hamipose.viz.html import plot_curves
 
 __all__ = ["bars", "lines", "mean_series"]
 
@@ -65,4 +65,4 @@ def lines(columns: Mapping[str, str], cells: Sequence[Cell]) -> bytes:
             if steps:
                 drawn[cell.row.label] = (steps, values)
         panels[title] = drawn
-    return curves(panels, log_scale=[title for title in columns if "loss" in title])
+    return plot_curves(panels, log_scale=[title for title in columns if "loss" in title])

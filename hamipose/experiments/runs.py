@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-from hamipose.config.inherit import lineage
+from hamipose.config.inherit import resolve_inheritance
 from hamipose.config.paths import configs_folder
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe
@@ -133,7 +133,7 @@ def _run(
 def _configured(config: str) -> tuple[int, int]:
     """Epochs, and steps of each, as a config and those it inherits from state them."""
     epochs = steps = 0
-    for path in lineage(configs_folder() / config):
+    for path in resolve_inheritance(configs_folder() / config):
         content = yaml.safe_load(path.read_text())
         epochs = (content.get("trainer") or {}).get("max_epochs", epochs)
         steps = (content.get("data") or {}).get("steps_per_epoch", steps)

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from hamipose.config.build import build, find_class
-from hamipose.config.inherit import lineage
-from hamipose.config.paths import configs_folder, named, relocated
+from hamipose.config.build import import_class, instantiate
+from hamipose.config.inherit import resolve_inheritance
+from hamipose.config.paths import configs_folder, find_data_paths, relocate_data_paths
 from hamipose.experiments.paper_results import BODY_COLUMNS, HAND_COLUMNS
 
 __all__ = ["Transfer", "data_sets", "named_sets"]
@@ -42,12 +42,12 @@ class Transfer:
 
     def missing(self, root: Path | None) -> list[str]:
         """Folders that its data sets need below the data root and that are not there."""
-        wanted = sorted({*named(_merged(self.config)), *named(self.options)})
-        return [w for w in wanted if root is None or not Path(relocated(w, root)).exists()]
+        wanted = sorted({*find_data_paths(_merged(self.config)), *find_data_paths(self.options)})
+        return [w for w in wanted if root is None or not Path(relocate_data_paths(w, root)).exists()]
 
     def located(self, root: Path | None) -> dict[str, str]:
         """Its options, with the data root in place."""
-        return relocated(self.options, root)
+        return relocate_data_paths(self.options, root)
 
 
 def data_sets(transfer: Transfer, root: Path | None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def data_sets(transfer: Transfer, root: Path | None) -> dict[str, Any]:
         transfer: whose.
         root: where the folders are that configs call ``data/…``; left as they are where None.
     """
-    return relocated(_stated(_merged(transfer.config)), root)
+    return relocate_data_paths(_stated(_merged(transfer.config)), root)
 
 
 def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -73,14 +73,14 @@ def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         elif role == "test":
             group = {f"test.{name}": s for name, s in spec.items()}
         for name, one in group.items():
-            built = build(one)
+            built = instantiate(one)
             yield name, type(getattr(built, "dataset", built)).__name__, built
 
 
 def _merged(config: str) -> dict[str, Any]:
     """Sets of a config and of those it inherits from; the last to name a role has it, whole."""
     sets: dict[str, Any] = {}
-    for path in lineage(configs_folder() / config):
+    for path in resolve_inheritance(configs_folder() / config):
         content = yaml.safe_load(path.read_text()).get("data") or {}
         sets |= {key: content[key] for key in _SETS if key in content}
     return sets
@@ -94,7 +94,7 @@ def _stated(spec: Any) -> Any:
         return spec
     if "class_path" not in spec:
         return {key: _stated(value) for key, value in spec.items()}
-    parameters = inspect.signature(find_class(spec["class_path"])).parameters.values()
+    parameters = inspect.signature(import_class(spec["class_path"])).parameters.values()
     arguments = {p.name: p.default for p in parameters if p.default is not p.empty}
     return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}))}
 

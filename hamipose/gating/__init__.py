@@ -18,20 +18,20 @@ so that one backward pass of :math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(
 Gradients are compared in `geometry`, under a metric of `metric`; `gates` decide.
 """
 
-from hamipose.gating.gates import AlignmentGate, Evidence, Gate, KeypointGate, OneGroup, OpenGate, UnifiedGate
+from hamipose.gating.gates import Gate, GateDecision, GateInputs, KeypointGate, OpenGate, UnifiedGate, WholeLayerGate
 from hamipose.gating.geometry import confidence, decompose, pull_back
 from hamipose.gating.metric import DiagonalMetric, ScalarMetric
 
 __all__ = [
-    "AlignmentGate",
     "DiagonalMetric",
-    "Evidence",
     "Gate",
+    "GateDecision",
+    "GateInputs",
     "KeypointGate",
-    "OneGroup",
     "OpenGate",
     "ScalarMetric",
     "UnifiedGate",
+    "WholeLayerGate",
     "confidence",
     "decompose",
     "pull_back",

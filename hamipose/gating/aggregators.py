@@ -22,14 +22,14 @@ from torch import Tensor
 
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
-from hamipose.gating import AlignmentGate, Evidence, Gate, OneGroup, decompose
+from hamipose.gating import Gate, GateDecision, GateInputs, WholeLayerGate, decompose
 
-__all__ = ["AggregatorGate", "UnifiedAggregatorGate", "gramians", "weighting"]
+__all__ = ["AggregatorGate", "UnifiedAggregatorGate", "compute_gramians", "find_weighting"]
 
 Weighting = Callable[[Tensor], Tensor]
 
 
-def weighting(aggregator: str, options: dict[str, float] | None = None) -> Weighting:
+def find_weighting(aggregator: str, options: dict[str, float] | None = None) -> Weighting:
     """What finds an aggregator's weights from a matrix of inner products.
 
     Args:
@@ -59,7 +59,7 @@ def weighting(aggregator: str, options: dict[str, float] | None = None) -> Weigh
 
 
 @torch.no_grad()
-def gramians(
+def compute_gramians(
     source: Float[Tensor, "group parameter"],
     target: Float[Tensor, "group parameter"],
     inverse_metric: Float[Tensor, " group #parameter"] | None = None,
@@ -76,7 +76,7 @@ def gramians(
     return products / torch.where(largest == 0, 1.0, largest)
 
 
-class AggregatorGate(AlignmentGate):
+class AggregatorGate(Gate):
     """An aggregator for every keypoint on its own.
 
     torchjd takes one matrix at a time, and some of its solvers run on the processor: K calls a step, outside autograd.
@@ -87,13 +87,13 @@ class AggregatorGate(AlignmentGate):
     """
 
     def __init__(self, aggregator: str = "PCGrad", options: dict[str, float] | None = None) -> None:
-        self.weighting = weighting(aggregator, options)
+        self.weighting = find_weighting(aggregator, options)
 
-    def weigh(self, seen: Evidence) -> Gate:
-        products = gramians(seen.source, seen.trade_off * seen.target, seen.inverse_metric).cpu()
+    def weigh(self, seen: GateInputs) -> GateDecision:
+        products = compute_gramians(seen.source, seen.trade_off * seen.target, seen.inverse_metric).cpu()
         weights = torch.stack([self._weights(product) for product in products]).to(seen.source)
         cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
-        return Gate(weights[:, 0], cosine, projection, torch.ones_like(cosine), seen.trade_off * weights[:, 1])
+        return GateDecision(weights[:, 0], cosine, projection, torch.ones_like(cosine), seen.trade_off * weights[:, 1])
 
     def _weights(self, product: Float[Tensor, "2 2"]) -> Float[Tensor, "2"]:
         """Where one gradient is zero nothing has to be weighed; what is not a number stays so."""
@@ -104,7 +104,7 @@ class AggregatorGate(AlignmentGate):
         return self.weighting(product)
 
 
-class UnifiedAggregatorGate(OneGroup):
+class UnifiedAggregatorGate(WholeLayerGate):
     """One decision for all keypoints, from the whole layer's two gradients.
 
     Args:

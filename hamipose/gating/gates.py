@@ -10,10 +10,10 @@ from torch import Tensor
 from hamipose.gating.geometry import decompose
 from hamipose.precision import at_least_single
 
-__all__ = ["AlignmentGate", "Evidence", "Gate", "KeypointGate", "OneGroup", "OpenGate", "UnifiedGate"]
+__all__ = ["Gate", "GateDecision", "GateInputs", "KeypointGate", "OpenGate", "UnifiedGate", "WholeLayerGate"]
 
 
-class Evidence(NamedTuple):
+class GateInputs(NamedTuple):
     """What a gate decides on: a batch's gradients with respect to the last layer's rows, and what goes with them."""
 
     source: Float[Tensor, "keypoint parameter"]
@@ -30,7 +30,7 @@ class Evidence(NamedTuple):
     """Diagonal of D⁻¹; the identity where None."""
 
 
-class Gate(NamedTuple):
+class GateDecision(NamedTuple):
     """What a gate decides, one value per keypoint, none of which carries a gradient."""
 
     weight: Float[Tensor, " keypoint"]
@@ -45,7 +45,7 @@ class Gate(NamedTuple):
     """What the target loss is multiplied by; λ where not given."""
 
 
-class AlignmentGate(ABC):
+class Gate(ABC):
     """Decides, from two gradients and the teacher's confidence, how much the source loss of each keypoint counts.
 
     Another gate is another subclass, which states :meth:`weigh`.
@@ -61,12 +61,12 @@ class AlignmentGate(ABC):
         progress: float,
         trade_off: float,
         inverse_metric: Float[Tensor, " keypoint #parameter"] | None = None,
-    ) -> Gate:
-        """Weigh one batch; see :class:`Evidence` for what is given."""
-        return self.weigh(Evidence(source, target, confidence, progress, trade_off, inverse_metric))
+    ) -> GateDecision:
+        """Weigh one batch; see :class:`GateInputs` for what is given."""
+        return self.weigh(GateInputs(source, target, confidence, progress, trade_off, inverse_metric))
 
     @abstractmethod
-    def weigh(self, seen: Evidence) -> Gate:
+    def weigh(self, seen: GateInputs) -> GateDecision:
         """Return the decision; nothing is recorded for a backward pass.
 
         Args:
@@ -74,7 +74,7 @@ class AlignmentGate(ABC):
         """
 
 
-class KeypointGate(AlignmentGate):
+class KeypointGate(Gate):
     r"""The paper's gate: every keypoint on its own (§3.3, with w as this package's docstring derives it).
 
     .. math:: w_k = 1 - \lambda (1 - \varphi_k) a_k , \qquad \varphi_k = \max(0, \tanh(\gamma \rho_k))\, c_k
@@ -95,27 +95,27 @@ class KeypointGate(AlignmentGate):
         self.gamma_max = gamma_max
         self.min_weight = min_weight
 
-    def weigh(self, seen: Evidence) -> Gate:
+    def weigh(self, seen: GateInputs) -> GateDecision:
         cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
         gamma = self.gamma_min + (self.gamma_max - self.gamma_min) * _fraction(seen.progress)
         openness = torch.tanh(gamma * cosine).clamp(min=0) * at_least_single(seen.confidence).clamp(0, 1)
         weight = 1 - seen.trade_off * (1 - openness) * projection
         if self.min_weight is not None:
             weight = weight.clamp(min=self.min_weight)
-        return Gate(weight, cosine, projection, openness)
+        return GateDecision(weight, cosine, projection, openness)
 
 
-class OneGroup(AlignmentGate):
+class WholeLayerGate(Gate):
     """One decision for all keypoints: another gate shown the whole layer as a single row, with the mean c.
 
     Args:
         gate: what decides.
     """
 
-    def __init__(self, gate: AlignmentGate) -> None:
+    def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def weigh(self, seen: Evidence) -> Gate:
+    def weigh(self, seen: GateInputs) -> GateDecision:
         metric = seen.inverse_metric
         layer = seen._replace(
             source=seen.source.reshape(1, -1),
@@ -124,10 +124,10 @@ class OneGroup(AlignmentGate):
             inverse_metric=None if metric is None else metric.expand_as(seen.source).reshape(1, -1),
         )
         one = self._gate.weigh(layer)
-        return Gate(*(value.expand(len(seen.source)) for value in one if value is not None))
+        return GateDecision(*(value.expand(len(seen.source)) for value in one if value is not None))
 
 
-class UnifiedGate(OneGroup):
+class UnifiedGate(WholeLayerGate):
     """The ablation of "keypointwise": :class:`KeypointGate` on the whole layer's gradients.
 
     Args:
@@ -140,12 +140,12 @@ class UnifiedGate(OneGroup):
         super().__init__(KeypointGate(gamma_min, gamma_max, min_weight))
 
 
-class OpenGate(AlignmentGate):
+class OpenGate(Gate):
     """Lets everything through: the plain sum of both losses, with ρ and a still measured."""
 
-    def weigh(self, seen: Evidence) -> Gate:
+    def weigh(self, seen: GateInputs) -> GateDecision:
         cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
-        return Gate(torch.ones_like(cosine), cosine, projection, torch.ones_like(cosine))
+        return GateDecision(torch.ones_like(cosine), cosine, projection, torch.ones_like(cosine))
 
 
 def _fraction(progress: float) -> float:

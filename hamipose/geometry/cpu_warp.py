@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hamipose.geometry.warp_runtime import compile_kernels
 
-__all__ = ["carry"]
+__all__ = ["warp_channels_last"]
 
 wp.set_module_options({"enable_backward": False})
 
@@ -73,7 +73,7 @@ def _blend(
 
 @wp.kernel
 @no_type_check
-def _carry(
+def _warp_rows(
     maps: wp.array(dtype=wp.float32),
     inverse: wp.array3d(dtype=wp.float32),
     mirrored: wp.array(dtype=wp.bool),
@@ -126,7 +126,7 @@ def _carry(
         )
 
 
-def carry(
+def warp_channels_last(
     heatmaps: Float[Tensor, "batch keypoint height width"],
     inverse: Float[Tensor, "batch 2 3"],
     mirrored: Bool[Tensor, " batch"],
@@ -159,7 +159,7 @@ def carry(
     known = torch.empty(batch, height, width, dtype=torch.bool)
     pairs = torch.tensor([(one, other) for one, other in enumerate(mirror) if one < other], dtype=torch.int32)
     wp.launch(
-        _carry,
+        _warp_rows,
         dim=(batch, height),
         inputs=[
             _flat(maps),

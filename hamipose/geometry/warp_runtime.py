@@ -9,11 +9,11 @@ from typing import Any
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
 
-__all__ = ["compile_kernels", "start_warp"]
+__all__ = ["compile_kernels", "initialize_warp"]
 
 
 @lru_cache(maxsize=1)
-def start_warp() -> Any:
+def initialize_warp() -> Any:
     """The module `warp`, ready. Its greeting and its remark that a machine has no GPU are kept off the terminal.
 
     Raises:
@@ -49,7 +49,7 @@ def compile_kernels(*modules: ModuleType, what: str, device: str) -> None:
         what: they are, to whoever waits.
         device: warp's name of it.
     """
-    wp = start_warp()
+    wp = initialize_warp()
     folder = wp.config.kernel_cache_dir
     there = os.listdir(folder) if folder and os.path.isdir(folder) else []
     if not all(any(name.startswith(f"wp_{module.__name__}_") for name in there) for module in modules):

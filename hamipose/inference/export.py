@@ -16,7 +16,7 @@ from hamipose.errors import UserError
 from hamipose.extras import require_packages
 from hamipose.heatmaps import offset_px
 from hamipose.inference.predictor import Predictor
-from hamipose.io.atomic_file import whole_file
+from hamipose.io.atomic_file import atomic_path
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalize
 from hamipose.models.pretrained.interface import PersonNetwork
@@ -107,7 +107,7 @@ def export_onnx(model: Predictor, path: Path, *, opset: int = 20, tolerance: flo
         raise UserError(f"{model.info.backbone} is used from its own file and cannot be exported; use that file")
     network = Exported(model.network.cpu().eval())
     model.device = torch.device("cpu")
-    with whole_file(path) as beside:
+    with atomic_path(path) as beside:
         with _quiet(), torch.no_grad():
             torch.onnx.export(
                 network,

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabeledDataset
-from hamipose.data.datasets.footage.boxes import VideoPersonCrops, ImagePersonCrops
+from hamipose.data.datasets.footage.boxes import ImagePersonCrops, VideoPersonCrops
 from hamipose.data.datasets.footage.images import ImageFolder, SingleImage
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
-from hamipose.geometry.crops import whole_box
+from hamipose.geometry.crops import whole_image_box
 from hamipose.io.image_file import UnreadableImage
-from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
+from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unsupported_reason
 from hamipose.types import UnlabeledSample
 
 __all__ = ["Footage", "open_footage"]
@@ -45,7 +45,7 @@ class Footage:
 
 
 def _whole(image: UInt8[np.ndarray, "height width 3"], name: str) -> UnlabeledSample:
-    return UnlabeledSample(image=image, box_px=whole_box(image.shape[1], image.shape[0]), name=name)
+    return UnlabeledSample(image=image, box_px=whole_image_box(image.shape[1], image.shape[0]), name=name)
 
 
 def _readable(dataset: UnlabeledDataset, unreadable: list[str]) -> Iterator[UnlabeledSample]:
@@ -70,7 +70,7 @@ def _webcam(number: int) -> Iterator[UnlabeledSample]:
 
 
 def open_footage(
-    source: str, *, boxes: str | None = None, every: int = 1, limit: int | None = None, whole: bool = False
+    source: str, *, boxes: str | None = None, frame_stride: int = 1, limit: int | None = None, whole: bool = False
 ) -> Footage:
     """People in what `source` names.
 
@@ -80,14 +80,14 @@ def open_footage(
         boxes: COCO annotation file with a box for each person: of a folder, with file names below it; of a video, with
             VIDEO#0, VIDEO#1 … for its frames; of a picture, with its name. Without it, one person is looked for in the
             whole picture.
-        every: use every n-th picture or frame; where boxes are given for pictures, every n-th person.
+        frame_stride: use every n-th picture or frame; where boxes are given for pictures, every n-th person.
         limit: stop after this many of them.
         whole: also show pictures of the file of boxes in which it has no person, each as a whole.
 
     Raises:
-        UserError: there is no such thing, boxes are given for a webcam, or `every` or `limit` is below 1.
+        UserError: there is no such thing, boxes are given for a webcam, or `frame_stride` or `limit` is below 1.
     """
-    for name, value in (("every", every), ("limit", limit)):
+    for name, value in (("frame_stride", frame_stride), ("limit", limit)):
         if value is not None and value < 1:
             raise UserError(f"{name} is {value}, expected at least 1")
     unreadable: list[str] = []
@@ -101,7 +101,7 @@ def open_footage(
             raise UserError(f"input is {source!r}, expected webcam or webcam:NUMBER")
         if boxes is not None:
             raise UserError(f"boxes are given for {source}, whose pictures are not known yet; give --detector instead")
-        moving, samples = True, islice(_webcam(int(number)), 0, None, every)
+        moving, samples = True, islice(_webcam(int(number)), 0, None, frame_stride)
     else:
         dataset: UnlabeledDataset
         if path.is_dir():
@@ -109,7 +109,7 @@ def open_footage(
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             moving = True
             dataset = (
-                Video(source, every=every) if boxes is None else VideoPersonCrops(source, boxes, every=every, whole=whole)
+                Video(source, frame_stride=frame_stride) if boxes is None else VideoPersonCrops(source, boxes, frame_stride=frame_stride, whole=whole)
             )
         elif is_image(path):
             boxed = boxes is not None
@@ -117,7 +117,7 @@ def open_footage(
                 ImagePersonCrops(str(path.parent), str(boxes), only=path.name, whole=whole) if boxed else SingleImage(path)
             )
         else:
-            if path.exists() and (reason := unread_reason(path)) is not None:
+            if path.exists() and (reason := unsupported_reason(path)) is not None:
                 raise UserError(f"input {source}: {reason}")
             kind = "does not exist" if not path.exists() else "is neither a picture nor a video"
             raise UserError(
@@ -130,7 +130,7 @@ def open_footage(
         unreadable += dataset.skipped_messages()
         if isinstance(dataset, Video | VideoPersonCrops):
             rate = dataset.rate
-        step = 1 if moving else every
+        step = 1 if moving else frame_stride
 
         def again() -> Iterator[UnlabeledSample]:
             return islice(_readable(dataset, []), 0, None if limit is None else limit * step, step)

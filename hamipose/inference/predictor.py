@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from hamipose.data.views import warp
 from hamipose.errors import UserError
 from hamipose.evaluation.prediction_writer import region_px
 from hamipose.geometry.affine import apply_points, crop_box, crop_matrix, invert, upright_box
-from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
+from hamipose.geometry.crops import keypoint_box, padded_box, warp_crop, whole_image_box
 from hamipose.heatmaps import decode
 from hamipose.io.image_file import read_image
 from hamipose.io.yaml_file import read_yaml
@@ -62,7 +61,7 @@ _CLOSER, _SURE = 1.4, 0.1
 def _crops(
     batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"], size: int
 ) -> UInt8[Tensor, "batch 3 size size"]:
-    crops = np.stack([warp(s.image, m, size) for s, m in zip(batch, matrices, strict=True)])
+    crops = np.stack([warp_crop(s.image, m, size) for s, m in zip(batch, matrices, strict=True)])
     return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
 
 
@@ -246,7 +245,7 @@ class Predictor:
                         f"{name} is an array of {pixels.dtype} and shape {pixels.shape}, expected uint8 RGB, "
                         "height x width x 3"
                     )
-                box = whole_box(pixels.shape[1], pixels.shape[0])
+                box = whole_image_box(pixels.shape[1], pixels.shape[0])
                 if boxes_px is not None:
                     box = np.asarray(boxes_px[number], np.float32)
                     if box.shape != (4,) or not (box[2:] > 0).all():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["NO_SPACE", "check_folder", "free_bytes", "temporary_beside", "whole_file", "write_bytes", "write_text"]
+__all__ = ["NO_SPACE", "atomic_path", "check_folder", "free_bytes", "temporary_beside", "write_bytes", "write_text"]
 
 #: Error numbers of a write that failed for lack of space.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -25,7 +25,7 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _named(error: BaseException, path: Path) -> OSError | None:
+def _os_error(error: BaseException, path: Path) -> OSError | None:
     """Return the operating system's error behind a failed write with the file's path, or None if there is none."""
     if isinstance(error, OSError) and error.errno is not None:
         return OSError(error.errno, error.strerror or os.strerror(error.errno), str(path))
@@ -54,7 +54,7 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a path to write to, and rename it to the final one once the block has succeeded.
 
     The temporary file (:func:`temporary_beside`) keeps the ending, by which libraries choose a format. It is removed if
@@ -73,7 +73,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except Exception as error:
-        if (named := _named(error, path)) is not None:
+        if (named := _os_error(error, path)) is not None:
             raise named from error
         raise
     finally:
@@ -82,11 +82,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all; see :func:`whole_file`."""
-    with whole_file(path) as beside:
+    """Write a file that appears whole or not at all; see :func:`atomic_path`."""
+    with atomic_path(path) as beside:
         beside.write_bytes(content)
 
 
 def write_text(path: str | Path, content: str) -> None:
-    """Write a UTF-8 file that appears whole or not at all; see :func:`whole_file`."""
+    """Write a UTF-8 file that appears whole or not at all; see :func:`atomic_path`."""
     write_bytes(path, content.encode("utf-8", "surrogateescape"))

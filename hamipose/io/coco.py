@@ -16,8 +16,8 @@ import numpy as np
 from hamipose.errors import UserError
 from hamipose.io.coco_records import CocoCategory, CocoImage, CocoPerson, read_categories, read_images
 from hamipose.io.coco_values import Identifier, Rows, ThirdNumbers, as_box, as_number, as_rows, identifier
-from hamipose.io.json_file import read_json, shown
-from hamipose.io.skipped_records import BadRecord, Omissions
+from hamipose.io.json_file import format_value, read_json
+from hamipose.io.skipped_records import BadRecord, SkippedRecords
 
 __all__ = ["CocoCategory", "CocoFile", "CocoImage", "CocoPerson", "read_coco"]
 
@@ -37,7 +37,7 @@ class CocoFile:
 
     def __init__(self, path: Path, content: dict[str, Any] | list[Any]):
         self.path = path
-        self.omissions = Omissions(path)
+        self.omissions = SkippedRecords(path)
         self.info: dict[str, Any] = {}
         self.images: dict[Identifier, CocoImage] | None = None
         self.categories: list[CocoCategory] = []
@@ -89,7 +89,7 @@ class CocoFile:
 
     def _skip(self, position: int, record: dict[str, Any], reason: str) -> None:
         key = identifier(record.get("id"))
-        self.omissions.skip(self._kind, f"number {position}" if key is None else shown(key), reason)
+        self.omissions.skip(self._kind, f"number {position}" if key is None else format_value(key), reason)
 
     def _person(self, position: int, record: dict[str, Any], category: CocoCategory | None) -> CocoPerson:
         """Read all of a record but its box and its keypoints."""
@@ -146,7 +146,7 @@ class CocoFile:
             try:
                 category = self._category_of(record) if self.categories else _lookup(record, listed)
                 if category is not None and category not in useful:
-                    raise BadRecord(f"category {shown(category.name)} has no keypoints to be used here")
+                    raise BadRecord(f"category {format_value(category.name)} has no keypoints to be used here")
                 order = names if category is None else category.keypoints
                 if order is None:
                     raise BadRecord("the names of its keypoints are not known")
@@ -192,12 +192,12 @@ class CocoFile:
                 unmatched = [w for w, k in zip(category.written, category.keypoints, strict=True) if k not in wanted]
                 if unmatched:
                     self.omissions.note(
-                        f"keypoints of category {shown(category.name)} that are not used here: "
-                        f"{', '.join(shown(name)[1:-1] for name in unmatched)}"
+                        f"keypoints of category {format_value(category.name)} that are not used here: "
+                        f"{', '.join(format_value(name)[1:-1] for name in unmatched)}"
                     )
             return useful
         if named:
-            written = [shown(name)[1:-1] for category in named for name in category.written]
+            written = [format_value(name)[1:-1] for category in named for name in category.written]
             raise UserError(
                 f"{self.path} has keypoints {', '.join(written[:4])}…, none of which can be used here; expected some "
                 f"of {', '.join(list(wanted)[:4])}…"
@@ -214,7 +214,7 @@ class CocoFile:
                 category = self._category_of(record)
                 key = identifier(record.get("category_id")) if category is None else category.id
                 if people_ids is not None and key not in people_ids:
-                    name = f"category_id {shown(key)}" if category is None else f"category {shown(category.name)}"
+                    name = f"category_id {format_value(key)}" if category is None else f"category {format_value(category.name)}"
                     raise BadRecord(f"{name} is not person")
                 if _is_crowd(record):
                     raise BadRecord("marks a crowd (iscrowd)")
@@ -236,7 +236,7 @@ class CocoFile:
             by_name = {c.id for c in self.categories if c.is_person}
             found = by_name or {c.id for c in self.categories if c.keypoints}
             if not found and len(self.categories) > 1:
-                names = ", ".join(shown(c.name)[1:-1] for c in self.categories[:5])
+                names = ", ".join(format_value(c.name)[1:-1] for c in self.categories[:5])
                 raise UserError(f"{self.path} has categories {names}; expected one called person")
             return found or {self.categories[0].id}
         ids = {identifier(r.get("category_id")) for r in self._records if isinstance(r, dict)}
@@ -245,7 +245,7 @@ class CocoFile:
         for person in (0, 1):  # detectors count from either: COCO's own ids begin with person = 1
             if person in ids:
                 return {person}
-        some = ", ".join(shown(i) for i in list(ids)[:5])
+        some = ", ".join(format_value(i) for i in list(ids)[:5])
         raise UserError(f"{self.path} has category_id {some} and no categories; expected 1 for people")
 
 
@@ -289,5 +289,5 @@ def read_coco(path: str | Path, what: str = "annotation file", content: Any = No
         if lacking:
             raise UserError(f"{what} {path} lacks {' and '.join(lacking)} (as lists); expected {_EXPECTED}")
     elif not isinstance(content, list):
-        raise UserError(f"{what} {path} holds {shown(content)}; expected {_EXPECTED}, or a list of results")
+        raise UserError(f"{what} {path} holds {format_value(content)}; expected {_EXPECTED}, or a list of results")
     return CocoFile(path, content)

@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from hamipose.errors import UserError
 from hamipose.io.coco_values import Identifier, Keypoints, as_file_name, as_number, identifier
-from hamipose.io.json_file import shown
-from hamipose.io.skipped_records import BadRecord, Omissions
+from hamipose.io.json_file import format_value
+from hamipose.io.skipped_records import BadRecord, SkippedRecords
 from hamipose.keypoint_names import canonical_names
 
 __all__ = ["CocoCategory", "CocoImage", "CocoPerson", "read_categories", "read_images"]
@@ -79,7 +79,7 @@ class CocoPerson:
         return self.image_id if self.image is None else self.image.file_name
 
 
-def read_images(records: list[Any], omissions: Omissions) -> dict[Identifier, CocoImage]:
+def read_images(records: list[Any], omissions: SkippedRecords) -> dict[Identifier, CocoImage]:
     """Return the images that can be used, by id.
 
     Raises:
@@ -94,7 +94,7 @@ def read_images(records: list[Any], omissions: Omissions) -> dict[Identifier, Co
                 raise BadRecord("has no id")
             name = as_file_name(record.get("file_name"))
         except BadRecord as error:
-            omissions.skip("image", f"number {position}" if key is None else shown(key), str(error))
+            omissions.skip("image", f"number {position}" if key is None else format_value(key), str(error))
             continue
         if key in images:
             repeated.setdefault(key, [images[key].file_name]).append(name)
@@ -102,21 +102,21 @@ def read_images(records: list[Any], omissions: Omissions) -> dict[Identifier, Co
         sides = [as_number(record.get(side)) for side in ("width", "height")]
         for side, found in zip(("width", "height"), sides, strict=True):
             if record.get(side) is not None and (found is None or not 1 <= found <= 1e6):
-                omissions.skip("size", f"image {shown(key)}", f"{side} is not a number of pixels, so it is not checked")
+                omissions.skip("size", f"image {format_value(key)}", f"{side} is not a number of pixels, so it is not checked")
         whole = [int(v) if v is not None and 1 <= v <= 1e6 else None for v in sides]
         images[key] = CocoImage(key, name, whole[0], whole[1])
     if repeated:
         key, names = next(iter(repeated.items()))
         more = f" (and {len(repeated) - 1} more repeated ids)" if len(repeated) > 1 else ""
         raise UserError(
-            f"{omissions.path} has {len(names)} images with id {shown(key)}: "
-            f"{', '.join(shown(name) for name in names[:3])}{more}; expected an id of its own for each image: where "
+            f"{omissions.path} has {len(names)} images with id {format_value(key)}: "
+            f"{', '.join(format_value(name) for name in names[:3])}{more}; expected an id of its own for each image: where "
             "exports were merged, number their images anew"
         )
     return images
 
 
-def read_categories(records: object, omissions: Omissions) -> list[CocoCategory]:
+def read_categories(records: object, omissions: SkippedRecords) -> list[CocoCategory]:
     """Return the categories that can be used.
 
     Raises:
@@ -134,11 +134,11 @@ def read_categories(records: object, omissions: Omissions) -> list[CocoCategory]
                 raise BadRecord("has no id")
             category = _category(key, record)
         except BadRecord as error:
-            omissions.skip("category", f"number {position}" if key is None else shown(key), str(error))
+            omissions.skip("category", f"number {position}" if key is None else format_value(key), str(error))
             continue
         if found.setdefault(key, category) != category:
             raise UserError(
-                f"{omissions.path} has different categories with id {shown(key)}; expected an id of its own for each"
+                f"{omissions.path} has different categories with id {format_value(key)}; expected an id of its own for each"
             )
     return list(found.values())
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hamipose.io.json_file import shown
+from hamipose.io.json_file import format_value
 from hamipose.io.skipped_records import BadRecord
 
 __all__ = [
@@ -59,7 +59,7 @@ def identifier(value: object) -> Identifier | None:
             return None
         return identifier(int(value)) if value == int(value) else repr(value)
     if isinstance(value, int):
-        return shown(value)
+        return format_value(value)
     text = value.strip()
     whole = re.fullmatch(r"(0|-?[1-9][0-9]{0,17})(\.0+)?", text)
     return int(whole[1]) if whole else text or None

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from hamipose.io.media_types import VIDEO_SUFFIXES
 from hamipose.skeletons import Skeleton
 
-__all__ = ["FoundPerson", "coco_content", "picture_name"]
+__all__ = ["PredictedPerson", "build_coco", "image_name"]
 
 
-class FoundPerson(NamedTuple):
+class PredictedPerson(NamedTuple):
     """One person, in pixels of the original image."""
 
     name: str
@@ -25,7 +25,7 @@ class FoundPerson(NamedTuple):
     """Width and height of the image."""
 
 
-def picture_name(name: str) -> str:
+def image_name(name: str) -> str:
     """Return a person's picture: its name without the person's number; frames of a video and webcam keep theirs.
 
     >>> picture_name("a#b.jpg"), picture_name("a#b.jpg#3")
@@ -49,7 +49,7 @@ def _triple(x: float, y: float, score: float) -> tuple[float, float, int]:
     return round(x, 2), round(y, 2), 2 if score > 0 else 0
 
 
-def _annotation(number: int, image: int, person: FoundPerson) -> dict[str, Any]:
+def _annotation(number: int, image: int, person: PredictedPerson) -> dict[str, Any]:
     scores = [float(score) if math.isfinite(score) else 0.0 for score in person.confidence]
     triples = [_triple(float(x), float(y), s) for (x, y), s in zip(person.keypoints_px, scores, strict=True)]
     box = [round(float(v), 2) for v in person.region_px]
@@ -67,7 +67,7 @@ def _annotation(number: int, image: int, person: FoundPerson) -> dict[str, Any]:
     }
 
 
-def coco_content(people: Sequence[FoundPerson], skeleton: Skeleton, *, upright: bool = True) -> dict[str, Any]:
+def build_coco(people: Sequence[PredictedPerson], skeleton: Skeleton, *, upright: bool = True) -> dict[str, Any]:
     """Return a COCO annotation file: ``info``, ``images``, ``annotations`` and ``categories``.
 
     An annotation has ``keypoints`` (x, y, and 2, or 0 where the confidence is 0), ``keypoint_scores``, ``score`` (their
@@ -79,7 +79,7 @@ def coco_content(people: Sequence[FoundPerson], skeleton: Skeleton, *, upright: 
         skeleton: of all of them.
         upright: whether pixels are those of pictures turned as their orientation tags say; else of stored ones.
     """
-    names = [picture_name(person.name) for person in people]
+    names = [image_name(person.name) for person in people]
     sizes = {name: person.size_px for name, person in zip(names, people, strict=True)}
     images: list[dict[str, Any]] = []
     for number, (name, size) in enumerate(sizes.items(), 1):

@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-__all__ = ["HEAD", "explain", "explain_numpy", "file_kind", "foreign_kind", "reason"]
+__all__ = ["HEAD", "describe_error", "explain", "explain_numpy", "file_kind", "foreign_kind"]
 
 #: How many bytes of a file's beginning are needed.
 HEAD = 1024
@@ -116,7 +116,7 @@ def explain_numpy(path: str | Path, expected: str, error: BaseException) -> str:
     return "holds Python objects, not plain arrays" if "Object arrays" in str(error) else explain(path, expected)
 
 
-def reason(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return in one line what went wrong in reading a file's content, for errors whose text says little.
 
     >>> reason(KeyError("joints")), reason(TypeError("'int' object is not iterable"))

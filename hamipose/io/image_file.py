@@ -15,7 +15,7 @@ from hamipose.io.heic import is_heic, read_heic, read_with_pillow
 from hamipose.io.media_types import INSTALL_HEIC
 from hamipose.io.quiet_opencv import quiet_opencv
 
-__all__ = ["UnreadableImage", "decode_image", "header_box", "read_image", "write_image"]
+__all__ = ["UnreadableImage", "decode_image", "read_image", "read_image_box", "write_image"]
 
 # JPEG decoders can leave out the finest coefficients, which makes them several times faster.
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
@@ -37,7 +37,7 @@ class UnreadableImage(UserError):
     """A picture that is missing, truncated or no picture at all."""
 
 
-def header_box(path: str | Path) -> Float[np.ndarray, "4"] | None:
+def read_image_box(path: str | Path) -> Float[np.ndarray, "4"] | None:
     """Box of the whole stored picture in pixels, by the file's header alone.
 
     None where that cannot be had: of what is no picture, which decoding will say, and of one too large for Pillow (179
@@ -84,7 +84,7 @@ def decode_image(
         UnreadableImage: it is truncated or not an image.
     """
     if is_heic(data[:HEAD]):
-        return _reduced(_heic(data, name), reduction)
+        return _reduce(_decode_heic(data, name), reduction)
     if _is_truncated(data):
         raise UnreadableImage(f"image {name} is truncated ({len(data)} bytes); copy it again or remove it")
     # Any depth: OpenCV would make 8 bits of 12 in a 16-bit file by dropping the lowest 8, which leaves almost black.
@@ -97,14 +97,14 @@ def decode_image(
     except (cv2.error, MemoryError):
         pass  # named below
     if image is None and (stored := read_with_pillow(data)) is not None:
-        image = cv2.cvtColor(_reduced(stored, reduction), cv2.COLOR_RGB2BGR)
+        image = cv2.cvtColor(_reduce(stored, reduction), cv2.COLOR_RGB2BGR)
     if image is None:
         what = foreign_kind(data[:HEAD]) or "not a picture that can be read"
         raise UnreadableImage(f"image {name} is {what} ({len(data)} bytes); copy it again or remove it")
-    return cv2.cvtColor(_eight_bits(image, name), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_to_eight_bits(image, name), cv2.COLOR_BGR2RGB)
 
 
-def _heic(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
+def _decode_heic(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
     try:
         image = read_heic(data)
     except ValueError as error:
@@ -114,7 +114,7 @@ def _heic(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
     return image
 
 
-def _reduced(image: UInt8[np.ndarray, "height width 3"], reduction: int) -> UInt8[np.ndarray, "h w 3"]:
+def _reduce(image: UInt8[np.ndarray, "height width 3"], reduction: int) -> UInt8[np.ndarray, "h w 3"]:
     """Return the image at a fraction of its size, for decoders that cannot do it themselves."""
     if reduction == 1:
         return image
@@ -123,7 +123,7 @@ def _reduced(image: UInt8[np.ndarray, "height width 3"], reduction: int) -> UInt
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _eight_bits(image: np.ndarray, name: str) -> UInt8[np.ndarray, "height width 3"]:
+def _to_eight_bits(image: np.ndarray, name: str) -> UInt8[np.ndarray, "height width 3"]:
     """Return the image with 8 bits a channel.
 
     Files of 16 bits often hold 10, 12 or 14: the range is that of the smallest of these that holds all values.

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hamipose.io.media_types import UNREAD_VIDEO_SUFFIXES, is_image, unread_reason
+from hamipose.io.media_types import UNSUPPORTED_VIDEO_SUFFIXES, is_image, unsupported_reason
 
-__all__ = ["PictureFolder", "list_pictures", "missing_files"]
+__all__ = ["ImageListing", "find_missing_files", "list_images"]
 
 #: Folders that systems and programs create beside users' files; hidden ones begin with a dot.
 _NOT_USERS = ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found")
 
 
 @dataclass(frozen=True)
-class PictureFolder:
+class ImageListing:
     """What a folder holds.
 
     Attributes:
@@ -26,7 +26,7 @@ class PictureFolder:
     left_out: list[str]
 
 
-def list_pictures(root: Path) -> PictureFolder:
+def list_images(root: Path) -> ImageListing:
     """List the pictures below a folder, to any depth.
 
     Links to folders are followed, each folder once: the path without a link wins, and loops end. Hidden files and
@@ -67,12 +67,12 @@ def list_pictures(root: Path) -> PictureFolder:
                 continue
             elif is_image(path):
                 paths.append(path)
-            elif path.suffix.lower() not in UNREAD_VIDEO_SUFFIXES and (reason := unread_reason(path)) is not None:
+            elif path.suffix.lower() not in UNSUPPORTED_VIDEO_SUFFIXES and (reason := unsupported_reason(path)) is not None:
                 unread.setdefault(reason, []).append(path)
     for reason, files in sorted(unread.items()):
         some = ", ".join(str(path.relative_to(root)) for path in sorted(files)[:3])
         left_out.append(f"{len(files)} {'file' if len(files) == 1 else 'files'} in {root}, such as {some}: {reason}")
-    return PictureFolder(sorted(paths), left_out)
+    return ImageListing(sorted(paths), left_out)
 
 
 def _kind(entry: os.DirEntry) -> str:
@@ -88,7 +88,7 @@ def _kind(entry: os.DirEntry) -> str:
         return "file"
 
 
-def missing_files(paths: Iterable[Path]) -> Iterator[Path]:
+def find_missing_files(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield the paths that are no files, each once. Each folder is listed once, which is faster than asking by file.
 
     Args:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from hamipose.errors import UserError
-from hamipose.io.json_file import one_line
+from hamipose.io.json_file import to_one_line
 
-__all__ = ["Matches", "PathEnds", "check_exist", "located", "match_pictures", "picture_exists", "plain_path"]
+__all__ = ["ImageMatches", "PathSuffixes", "_image_exists", "check_images_exist", "locate_images", "match_images", "normalize_path"]
 
 _MOST_FILES = 500_000  # that a folder is searched through
 
@@ -27,7 +27,7 @@ def _parts(name: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[/\\]", name) if part not in ("", "."))
 
 
-def plain_path(name: str) -> str:
+def normalize_path(name: str) -> str:
     r"""Return a name of a picture in one spelling.
 
     >>> plain_path(".\\in\\a.jpg")
@@ -36,7 +36,7 @@ def plain_path(name: str) -> str:
     return "/".join(_parts(name))
 
 
-class PathEnds:
+class PathSuffixes:
     """Paths by all of their ends.
 
     Args:
@@ -60,16 +60,16 @@ class PathEnds:
 
 
 @dataclass
-class Matches(Generic[Key]):
+class ImageMatches(Generic[Key]):
     """Pictures found, and those that could be several."""
 
     found: dict[Key, str] = field(default_factory=dict)
     ambiguous: dict[Key, list[str]] = field(default_factory=dict)
 
 
-def match_pictures(
+def match_images(
     keys: Mapping[Key, str | int], paths: Sequence[str], direct: Mapping[str, str] | None = None
-) -> Matches[Key]:
+) -> ImageMatches[Key]:
     """Return the path that each name means.
 
     A name means the path whose end has most folders in common with it, beginning with the file itself; two that tie
@@ -81,13 +81,13 @@ def match_pictures(
         paths: all that there are.
         direct: names whose path is known already; these paths are taken.
     """
-    ends = PathEnds(paths)
+    ends = PathSuffixes(paths)
     by_number: dict[int, list[str]] = {}
     for path in paths:
         parts = _parts(path)
         if parts and (digits := re.search(r"(\d{1,18})$", Path(parts[-1]).stem)):
             by_number.setdefault(int(digits[1]), []).append(path)
-    matches: Matches[Key] = Matches()
+    matches: ImageMatches[Key] = ImageMatches()
     claims: dict[str, dict[tuple[str, ...], float]] = {}  # path → name → parts in common, ½ more if all are
     for taken, path in (direct or {}).items():
         claims.setdefault(path, {})[_parts(taken)] = float("inf")
@@ -111,7 +111,7 @@ def match_pictures(
     return matches
 
 
-def _pictures_below(folder: Path) -> list[str]:
+def _list_images_below(folder: Path) -> list[str]:
     """Return the pictures below a folder, by their endings; nothing of a folder that is too large to search."""
     if folder.resolve() in (Path("/"), Path.home()):
         return []
@@ -127,7 +127,7 @@ def _pictures_below(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def picture_exists(path: Path) -> bool:
+def _image_exists(path: Path) -> bool:
     """Return whether there is such a file; of a name that cannot be one, that there is not."""
     try:
         return path.is_file()
@@ -135,7 +135,7 @@ def picture_exists(path: Path) -> bool:
         return False
 
 
-def check_exist(paths: Sequence[str], source: Path) -> None:
+def check_images_exist(paths: Sequence[str], source: Path) -> None:
     """Check that all pictures that a file names are there.
 
     Args:
@@ -145,20 +145,20 @@ def check_exist(paths: Sequence[str], source: Path) -> None:
     Raises:
         UserError: some are not.
     """
-    missing = [path for path in paths if not picture_exists(Path(path))]
+    missing = [path for path in paths if not _image_exists(Path(path))]
     if missing:
         more = f", nor do {len(missing) - 1} of the other {len(paths) - 1}" if len(missing) > 1 else ""
         raise UserError(
-            f"image {one_line(missing[0])}, named in {source}, does not exist{more}; expected file names below the "
+            f"image {to_one_line(missing[0])}, named in {source}, does not exist{more}; expected file names below the "
             "folder of pictures"
         )
 
 
-def located(folder: Path, names: Iterable[str | int]) -> Matches[str | int]:
+def locate_images(folder: Path, names: Iterable[str | int]) -> ImageMatches[str | int]:
     r"""Return where the pictures are that a file names.
 
     A name is a path below the folder, with / or \; where there is no such file, the folder is searched through, see
-    :func:`match_pictures`.
+    :func:`match_images`.
 
     Args:
         folder: of the pictures.
@@ -168,16 +168,16 @@ def located(folder: Path, names: Iterable[str | int]) -> Matches[str | int]:
     direct: dict[str, str] = {}
     for name in names:
         for spelling in () if isinstance(name, int) else (name, name.replace("\\", "/")):
-            if isinstance(name, str) and picture_exists(folder / spelling):
+            if isinstance(name, str) and _image_exists(folder / spelling):
                 direct[name] = str(folder / spelling)
                 break
     found: dict[str | int, str] = dict(direct.items())
     rest = [name for name in names if name not in direct]
     if not rest:
-        return Matches(found)
-    paths = _pictures_below(folder)
+        return ImageMatches(found)
+    paths = _list_images_below(folder)
     relative = {os.path.relpath(path, folder): path for path in paths}
     taken = {name: os.path.relpath(path, folder) for name, path in direct.items()}
-    matches = match_pictures({name: name for name in rest}, list(relative), taken)
+    matches = match_images({name: name for name in rest}, list(relative), taken)
     found.update({key: str(folder / path) for key, path in matches.found.items()})
-    return Matches(found, {key: [str(folder / p) for p in several] for key, several in matches.ambiguous.items()})
+    return ImageMatches(found, {key: [str(folder / p) for p in several] for key, several in matches.ambiguous.items()})

@@ -11,13 +11,13 @@ from PIL import Image
 
 from hamipose.errors import UserError
 
-__all__ = ["PictureHeader", "check_frames", "read_header", "turned_box", "turned_points", "upright_of"]
+__all__ = ["ImageHeader", "check_image_sizes", "is_annotated_upright", "orient_box", "orient_points", "read_image_header"]
 
 _log = logging.getLogger("hamipose")
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
-class PictureHeader(NamedTuple):
+class ImageHeader(NamedTuple):
     """Size as stored, and EXIF's orientation from 1 (upright) to 8."""
 
     width: int
@@ -30,7 +30,7 @@ class PictureHeader(NamedTuple):
         return (self.height, self.width) if turned else (self.width, self.height)
 
 
-def read_header(path: str | Path) -> PictureHeader | None:
+def read_image_header(path: str | Path) -> ImageHeader | None:
     """Return a picture's header without decoding it; None where it has none, which decoding will say.
 
     A TIFF file has one frame alone: its readers, OpenCV among them, always turn it as its tag says.
@@ -38,13 +38,13 @@ def read_header(path: str | Path) -> PictureHeader | None:
     try:
         with Image.open(path) as picture:
             tag = 1 if picture.format == "TIFF" else picture.getexif().get(_ORIENTATION, 1)
-            return PictureHeader(*picture.size, tag if tag in range(1, 9) else 1)
+            return ImageHeader(*picture.size, tag if tag in range(1, 9) else 1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
-def upright_of(
-    name: str | Path, header: PictureHeader, stated: tuple[int, int] | None, declared: bool | None, source: str | Path
+def is_annotated_upright(
+    name: str | Path, header: ImageHeader, stated: tuple[int, int] | None, declared: bool | None, source: str | Path
 ) -> bool:
     """Return whether annotations are in pixels of the upright picture.
 
@@ -72,8 +72,8 @@ def upright_of(
     )
 
 
-def turned_points(
-    points_px: Float[np.ndarray, "*batch 2"], header: PictureHeader, *, back: bool = False, edges: bool = False
+def orient_points(
+    points_px: Float[np.ndarray, "*batch 2"], header: ImageHeader, *, back: bool = False, edges: bool = False
 ) -> Float[np.ndarray, "*batch 2"]:
     """Return points of the stored picture as points of the upright one.
 
@@ -95,14 +95,14 @@ def turned_points(
     return points[..., ::-1] if swapped and not back else points
 
 
-def turned_box(box_px: Float[np.ndarray, "4"], header: PictureHeader) -> Float[np.ndarray, "4"]:
+def orient_box(box_px: Float[np.ndarray, "4"], header: ImageHeader) -> Float[np.ndarray, "4"]:
     """Return a box of the stored picture as left, top, width and height in the upright one."""
-    corners = turned_points(np.array([box_px[:2], box_px[:2] + box_px[2:]]), header, edges=True)
+    corners = orient_points(np.array([box_px[:2], box_px[:2] + box_px[2:]]), header, edges=True)
     low, high = corners.min(0), corners.max(0)
     return np.concatenate([low, high - low]).astype(np.float32)
 
 
-def check_frames(
+def check_image_sizes(
     pictures: Mapping[str, tuple[int, int] | None], declared: bool | None, source: str | Path, most: int = 1000
 ) -> None:
     """Compare the sizes of some pictures, from all over a file, with what the file states, by their headers alone.
@@ -118,10 +118,10 @@ def check_frames(
     """
     unknown = []
     for path in list(pictures)[:: max(1, -(-len(pictures) // most))]:
-        header = read_header(path)
+        header = read_image_header(path)
         if header is None:
             continue
-        upright_of(path, header, pictures[path], declared, source)
+        is_annotated_upright(path, header, pictures[path], declared, source)
         if header.orientation != 1 and pictures[path] is None and declared is None:
             unknown.append(path)
     if unknown:

@@ -7,7 +7,7 @@ from typing import Any
 from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 
-__all__ = ["one_line", "read_json", "read_list", "read_record", "shown"]
+__all__ = ["format_value", "read_json", "read_list", "read_record", "to_one_line"]
 
 _OWN = "what this program wrote: restore the file, or delete it and repeat what made it"
 
@@ -55,7 +55,7 @@ def read_record(path: str | Path, *keys: str) -> dict[str, Any]:
     """
     content = read_json(path, _OWN, "file")
     if not isinstance(content, dict):
-        raise UserError(f"file {path} holds {shown(content)}; expected {_OWN}")
+        raise UserError(f"file {path} holds {format_value(content)}; expected {_OWN}")
     if lacking := [key for key in keys if key not in content]:
         raise UserError(f"file {path} lacks {', '.join(lacking)}; expected {_OWN}")
     return content
@@ -69,7 +69,7 @@ def read_list(path: str | Path, *keys: str) -> list[dict[str, Any]]:
     return content
 
 
-def shown(value: object, most: int = 60) -> str:
+def format_value(value: object, most: int = 60) -> str:
     r"""Return a value of a file for a message: on one line, cut where it is long.
 
     >>> shown("a\nb"), shown([0] * 100, 12)
@@ -83,7 +83,7 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     r"""Return text of a file for a message: without line breaks and control characters.
 
     >>> one_line("a\nb.jpg")

@@ -8,12 +8,12 @@ __all__ = [
     "HEIC_SUFFIXES",
     "IMAGE_SUFFIXES",
     "INSTALL_HEIC",
-    "UNREAD_IMAGE_SUFFIXES",
-    "UNREAD_VIDEO_SUFFIXES",
+    "UNSUPPORTED_IMAGE_SUFFIXES",
+    "UNSUPPORTED_VIDEO_SUFFIXES",
     "VIDEO_SUFFIXES",
     "heic_installed",
     "is_image",
-    "unread_reason",
+    "unsupported_reason",
 ]
 
 #: Images read by OpenCV, and by Pillow where a build of OpenCV lacks the format.
@@ -25,7 +25,7 @@ IMAGE_SUFFIXES = (
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 INSTALL_HEIC = "install pillow-heif to read it: pip install 'hamipose[heic]'"
 #: Images that are not read: raw files of cameras, drawings, images of other programs.
-UNREAD_IMAGE_SUFFIXES = (
+UNSUPPORTED_IMAGE_SUFFIXES = (
     *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".orf", ".raf", ".rw2", ".pef", ".srw"),
     *(".psd", ".xcf", ".svg", ".eps", ".ai", ".jxl", ".tga", ".ico", ".pcx", ".exr", ".hdr", ".pfm", ".fits", ".dcm"),
 )
@@ -34,7 +34,7 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
     *(".wmv", ".asf", ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".vob"),
 )
-UNREAD_VIDEO_SUFFIXES = (".rm", ".rmvb", ".swf", ".braw", ".r3d", ".insv", ".lrv")
+UNSUPPORTED_VIDEO_SUFFIXES = (".rm", ".rmvb", ".swf", ".braw", ".r3d", ".insv", ".lrv")
 
 
 def heic_installed() -> bool:
@@ -48,7 +48,7 @@ def is_image(path: Path) -> bool:
     return suffix in IMAGE_SUFFIXES or (suffix in HEIC_SUFFIXES and heic_installed())
 
 
-def unread_reason(path: Path) -> str | None:
+def unsupported_reason(path: Path) -> str | None:
     """Return why an image or a video cannot be read, by its ending; None for other files.
 
     >>> unread_reason(Path("a.CR2"))
@@ -58,8 +58,8 @@ def unread_reason(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in HEIC_SUFFIXES and not heic_installed():
         return INSTALL_HEIC
-    if suffix in UNREAD_IMAGE_SUFFIXES:
+    if suffix in UNSUPPORTED_IMAGE_SUFFIXES:
         return f"format not supported ({suffix}); convert it to JPEG or PNG"
-    if suffix in UNREAD_VIDEO_SUFFIXES:
+    if suffix in UNSUPPORTED_VIDEO_SUFFIXES:
         return f"format not supported ({suffix}); convert it to MP4"
     return None

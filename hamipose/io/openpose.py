@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from hamipose.io.coco_values import Keypoints, ThirdNumbers, as_rows
-from hamipose.io.skipped_records import BadRecord, Omissions
+from hamipose.io.skipped_records import BadRecord, SkippedRecords
 
 __all__ = ["openpose_people"]
 
 
-def openpose_people(records: list[Any], names: Sequence[str], omissions: Omissions) -> list[Keypoints]:
+def openpose_people(records: list[Any], names: Sequence[str], omissions: SkippedRecords) -> list[Keypoints]:
     """Return the people of a file; those that cannot be used are skipped.
 
     Args:

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-__all__ = ["drawn_path", "is_drawn"]
+__all__ = ["is_overlay", "overlay_path"]
 
 
-def drawn_path(number: int, picture: str) -> Path:
+def overlay_path(number: int, picture: str) -> Path:
     """Where a picture with its skeletons goes, below the folder of the results.
 
     Args:
@@ -16,8 +16,8 @@ def drawn_path(number: int, picture: str) -> Path:
     return Path("overlays") / f"{number:05d}_{Path(picture).stem}.jpg"
 
 
-def is_drawn(path: Path) -> bool:
-    """Whether :func:`drawn_path` gave the path, below whatever folder.
+def is_overlay(path: Path) -> bool:
+    """Whether :func:`overlay_path` gave the path, below whatever folder.
 
     >>> is_drawn(Path("found") / drawn_path(12, "anna.png")), is_drawn(Path("overlays/anna.jpg"))
     (True, False)

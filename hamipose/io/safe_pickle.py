@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from hamipose.errors import UserError
-from hamipose.io.file_type import explain, reason
+from hamipose.io.file_type import describe_error, explain
 
-__all__ = ["ARRAYS", "OLD_OBJECTS", "load_pickle"]
+__all__ = ["ARRAYS", "PYTHON2_OBJECTS", "load_pickle"]
 
 _MULTIARRAY = importlib.import_module("numpy._core.multiarray")
 _RECONSTRUCTOR = vars(copyreg)["_reconstructor"]
@@ -50,7 +50,7 @@ ARRAYS: Mapping[tuple[str, str], Any] = {
 }
 
 #: What Python 2 needs besides its class to write an object; to be given with the classes that may stand there.
-OLD_OBJECTS: Mapping[tuple[str, str], Any] = {
+PYTHON2_OBJECTS: Mapping[tuple[str, str], Any] = {
     ("copy_reg", "_reconstructor"): _RECONSTRUCTOR,
     ("copyreg", "_reconstructor"): _RECONSTRUCTOR,
     ("__builtin__", "object"): object,
@@ -97,4 +97,4 @@ def load_pickle(
     except OSError as error:
         raise UserError(f"pickle {path} cannot be read ({error.strerror})") from None
     except Exception as error:  # damaged bytes can raise anything
-        raise UserError(f"pickle {path} {explain(path, 'a pickle')} ({reason(error)})") from None
+        raise UserError(f"pickle {path} {explain(path, 'a pickle')} ({describe_error(error)})") from None

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-__all__ = ["BadRecord", "Omissions"]
+__all__ = ["BadRecord", "SkippedRecords"]
 
 _log = logging.getLogger("hamipose")
 _NAMED, _REASONS = 3, 6  # per line
@@ -13,7 +13,7 @@ class BadRecord(ValueError):
     """A record that cannot be used; the message is the reason, without the record's name."""
 
 
-class Omissions:
+class SkippedRecords:
     """Records skipped while a file was read, by reason, and remarks about the others.
 
     Args:

@@ -12,7 +12,7 @@ from hamipose.io.file_type import HEAD, foreign_kind
 from hamipose.io.image_file import UnreadableImage
 from hamipose.io.quiet_opencv import quiet_opencv
 
-__all__ = ["VideoDecoder", "announced_frames", "check_video", "frame_rate", "frame_times", "lost_frames"]
+__all__ = ["VideoDecoder", "check_video", "compute_frame_rate", "describe_lost_frames", "read_frame_times", "stated_frame_count"]
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg, which OpenCV starts at its first video
 
@@ -58,7 +58,7 @@ def check_video(path: Path) -> None:
     _open(path)
 
 
-def announced_frames(path: Path) -> int:
+def stated_frame_count(path: Path) -> int:
     """Return how many frames a video file says it has, or its length times its rate; 0 if it cannot be opened."""
     try:
         return int(_open(path).get(cv2.CAP_PROP_FRAME_COUNT))
@@ -66,7 +66,7 @@ def announced_frames(path: Path) -> int:
         return 0
 
 
-def lost_frames(path: Path, times_ms: Float[np.ndarray, " frame"]) -> str | None:
+def describe_lost_frames(path: Path, times_ms: Float[np.ndarray, " frame"]) -> str | None:
     """Return a line if a video ends early or frames of it cannot be decoded, else None.
 
     A file that states how many frames it has is compared exactly. Others state a length, which sound may exceed: they
@@ -74,22 +74,22 @@ def lost_frames(path: Path, times_ms: Float[np.ndarray, " frame"]) -> str | None
 
     Args:
         path: the file.
-        times_ms: of :func:`frame_times`.
+        times_ms: of :func:`read_frame_times`.
     """
     capture, decoded = _open(path), len(times_ms)
     announced, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
     about = ""
     if path.suffix.lower() not in _COUNTED:
         lasts_s = announced / rate if rate > 0 else 0.0
-        lack_s = lasts_s - (decoded / frame_rate(times_ms))
-        announced = decoded if lack_s < max(1.0, 0.05 * lasts_s) else round(frame_rate(times_ms) * lasts_s)
+        lack_s = lasts_s - (decoded / compute_frame_rate(times_ms))
+        announced = decoded if lack_s < max(1.0, 0.05 * lasts_s) else round(compute_frame_rate(times_ms) * lasts_s)
         about = "about "
     if announced <= decoded:
         return None
     return f"video {path}: {decoded} of {about}{announced} frames can be decoded; it is truncated or damaged"
 
 
-def frame_times(path: Path) -> Float[np.ndarray, " frame"]:
+def read_frame_times(path: Path) -> Float[np.ndarray, " frame"]:
     """When each frame is shown, in milliseconds, read by decoding the whole file once.
 
     Raises:
@@ -103,7 +103,7 @@ def frame_times(path: Path) -> Float[np.ndarray, " frame"]:
     return np.array(times)
 
 
-def frame_rate(times_ms: Float[np.ndarray, " frame"]) -> float:
+def compute_frame_rate(times_ms: Float[np.ndarray, " frame"]) -> float:
     """Frames shown per second, from their times: a phone's file need not tell. 25 of a single frame.
 
     >>> frame_rate(np.array([0.0, 40.0, 80.0]))

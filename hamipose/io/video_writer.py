@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import free_bytes, temporary_beside
-from hamipose.io.video import announced_frames, quiet_opencv
+from hamipose.io.video import quiet_opencv, stated_frame_count
 
-__all__ = ["VideoFile"]
+__all__ = ["VideoWriter"]
 
 #: By ending. Every browser plays VP8 in WebM; the MP4 that OpenCV can write (MPEG-4 part 2), none does.
 _CODECS = {".mp4": "mp4v", ".webm": "VP80"}
@@ -23,7 +23,7 @@ _LEAST_FREE = 2**20
 _CHECK_EVERY = 25  # frames
 
 
-class VideoFile:
+class VideoWriter:
     """A video file that appears once it is complete. A context: leaving it completes the file.
 
     The size of all frames is that of the first one.
@@ -58,7 +58,7 @@ class VideoFile:
         if self._video is None:
             return
         self._release()
-        found = announced_frames(self._beside)
+        found = stated_frame_count(self._beside)
         if found < self.frames - (self.path.suffix != ".mp4"):  # WebM states a duration only
             self._fail(f"{max(0, found)} of {self.frames} frames were written")
         try:

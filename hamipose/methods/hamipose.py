@@ -4,7 +4,7 @@ from typing import Literal
 
 from lightning.pytorch.cli import OptimizerCallable
 
-from hamipose.gating import AlignmentGate, DiagonalMetric, KeypointGate, ScalarMetric
+from hamipose.gating import DiagonalMetric, Gate, KeypointGate, ScalarMetric
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.teacher_student import Adaptation
@@ -34,7 +34,7 @@ class HamiPose(PoseMethod):
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
         adaptation: AdaptationOptions = AdaptationOptions(),  # noqa: B008
-        gate: AlignmentGate = KeypointGate(),  # noqa: B008  holds no state
+        gate: Gate = KeypointGate(),  # noqa: B008  holds no state
         metric: Literal["scalar", "diagonal"] = "scalar",
     ):
         super().__init__(network, optimizer, training)

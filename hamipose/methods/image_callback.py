@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from hamipose.engine.image_callback import EvaluationImages
 from hamipose.models.preprocess import normalize
 from hamipose.types import LabeledBatch
-from hamipose.viz.drawing import draw_keypoints, grid, magnify
+from hamipose.viz.drawing import draw_keypoints, magnify, make_grid
 
 __all__ = ["PredictionImages"]
 
@@ -38,4 +38,4 @@ class PredictionImages(EvaluationImages):
                 strict=True,
             )
         ]
-        return grid(drawn, columns=4)
+        return make_grid(drawn, columns=4)

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hamipose.evaluation.diagnostics import Objective
-from hamipose.gating import AlignmentGate, DiagonalMetric, ScalarMetric, pull_back
+from hamipose.gating import DiagonalMetric, Gate, ScalarMetric, pull_back
 from hamipose.geometry.affine import invert
 from hamipose.heatmaps import warp_heatmaps
 from hamipose.methods.options import AdaptationOptions
@@ -67,7 +67,7 @@ class Adaptation(nn.Module):
     def __init__(
         self,
         network: PoseNetwork | Start,
-        gate: AlignmentGate,
+        gate: Gate,
         metric: ScalarMetric | DiagonalMetric | None,
         options: AdaptationOptions,
         mirror: list[int],

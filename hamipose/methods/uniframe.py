@@ -11,7 +11,7 @@ from torch import Tensor
 from hamipose.engine.schedule import step_decay
 from hamipose.errors import UserError
 from hamipose.evaluation.diagnostics import Objective
-from hamipose.gating import AlignmentGate, OpenGate, confidence
+from hamipose.gating import Gate, OpenGate, confidence
 from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import cell_to_px
 from hamipose.losses import heatmap_mse
@@ -116,7 +116,7 @@ class UniFrame(PoseMethod):
         style: StyleOptions | None = None,
         occlusion: OcclusionOptions | None = OcclusionOptions(),
         doubted: float = 0.5,
-        gate: AlignmentGate = OpenGate(),  # noqa: B008  holds no state
+        gate: Gate = OpenGate(),  # noqa: B008  holds no state
     ):
         super().__init__(network, optimizer, training)
         refuse_label_options("UniFrame", adaptation)

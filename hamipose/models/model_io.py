@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hamipose.errors import UserError
-from hamipose.io.atomic_file import whole_file, write_text
+from hamipose.io.atomic_file import atomic_path, write_text
 from hamipose.io.tensor_file import check_finite, read_tensor_file
 from hamipose.io.yaml_file import read_yaml
 from hamipose.models.batchnorm import StatisticsOf
@@ -118,7 +118,7 @@ def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *, half
         large = [name for name, tensor in weights.items() if tensor.isinf().any()]
         if large:
             raise UserError(f"{large[0]} has values too large for half precision; write single precision")
-    with whole_file(folder / "model.safetensors") as beside:
+    with atomic_path(folder / "model.safetensors") as beside:
         save_file(weights, beside, metadata={"format": "pt"})
     if isinstance(network, BlazePose):
         write_text(folder / "operations.json", network.program.to_json())

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hamipose.errors import UserError
-from hamipose.io.atomic_file import whole_file
+from hamipose.io.atomic_file import atomic_path
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalize
 from hamipose.models.weights import pretrained, read_state_dict
 from hamipose.precision import at_least_single
@@ -251,5 +251,5 @@ def read_decoder(path: str | Path, encoder: Encoder) -> nn.Sequential:
 
 def save_decoder(decoder: nn.Module, path: Path) -> None:
     """Write a decoder's weights, whole or not at all."""
-    with whole_file(path) as beside:
+    with atomic_path(path) as beside:
         save_file({key: value.contiguous().cpu() for key, value in decoder.state_dict().items()}, beside)

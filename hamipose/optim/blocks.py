@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Block", "block_of", "blocks"]
+__all__ = ["Block", "make_block", "split_into_blocks"]
 
 # Elements of a piece and thread. A step reads and writes a piece about ten times; four arrays of 256 KiB stay in a
 # core's second-level cache meanwhile, so that main memory is read and written once. Smaller ones cost more in calls.
-PIECE = 65536
+PIECE_SIZE = 65536
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Block:
         return [self.theta, self.grad, self.momentum] + ([self.alpha] if self.alpha is not None else [])
 
 
-def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
+def split_into_blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
     """Cut what a group moves into blocks.
 
     Args:
@@ -36,7 +36,7 @@ def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
         foreach: True: one block for each device and dtype; False: one tensor a block; None: True on accelerators, on
             the CPU flat pieces.
     """
-    piece = PIECE * torch.get_num_threads()
+    piece = PIECE_SIZE * torch.get_num_threads()
     together: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for i, theta in enumerate(whole.theta):
         lists = whole.tensors()
@@ -44,16 +44,16 @@ def blocks(whole: Block, foreach: bool | None) -> Iterator[Block]:
             together.setdefault((theta.device, theta.dtype), []).append(i)
         elif foreach is None and theta.numel() > piece and (flat := _flat([entries[i] for entries in lists])):
             for pieces in zip(*(torch.split(tensor, piece) for tensor in flat), strict=True):
-                yield block_of([[piece] for piece in pieces], [whole.owner[i]])
+                yield make_block([[piece] for piece in pieces], [whole.owner[i]])
         else:
-            yield block_of([[entries[i]] for entries in lists], [whole.owner[i]])
+            yield make_block([[entries[i]] for entries in lists], [whole.owner[i]])
     for members in together.values():
-        yield block_of(
+        yield make_block(
             [[entries[i] for i in members] for entries in whole.tensors()], [whole.owner[i] for i in members]
         )
 
 
-def block_of(lists: list[list[Tensor]], owner: list[int]) -> Block:
+def make_block(lists: list[list[Tensor]], owner: list[int]) -> Block:
     """Make a block of parameters, gradients, momenta and, if the mass is diagonal, masses."""
     theta, grad, momentum, *alpha = lists
     return Block(theta, grad, momentum, alpha[0] if alpha else None, owner)

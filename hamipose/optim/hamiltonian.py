@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from hamipose.optim.blocks import Block, block_of, blocks
-from hamipose.optim.mechanics import Kinetic, Mass, Newtonian, Relativistic, kick, learn, sums_of_squares
+from hamipose.optim.blocks import Block, make_block, split_into_blocks
+from hamipose.optim.mechanics import Kinetic, Mass, Newtonian, Relativistic, kick, sums_of_squares, update_mass
 
 __all__ = ["Hamiltonian"]
 
@@ -115,14 +115,14 @@ class Hamiltonian(Optimizer):
             "maximize": maximize,
             "foreach": foreach,
         }
-        _check(defaults)
+        _check_options(defaults)
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its own options are checked like those of the constructor."""
         super().add_param_group(param_group)
         try:
-            _check(self.param_groups[-1])
+            _check_options(self.param_groups[-1])
         except ValueError:
             self.param_groups.pop()
             raise
@@ -171,7 +171,7 @@ class Hamiltonian(Optimizer):
             moved = [i for i, theta in enumerate(group["params"]) if "momentum" in self.state.get(theta, ())]
             if moved:
                 whole = self._whole(group, moved)
-                alpha = whole.alpha or _scalars(group, whole.owner)
+                alpha = whole.alpha or _scalar_masses(group, whole.owner)
                 for coordinates in _KINETIC[group["kinetic"]].energy(whole.momentum, alpha, group["eps"]):
                     total += coordinates.sum(dtype=torch.float64).cpu()
         return total
@@ -205,9 +205,9 @@ class Hamiltonian(Optimizer):
         keep = math.exp(-friction)
         kinetic = _KINETIC[group["kinetic"]]
         squares: dict[int, Any] = dict.fromkeys(moving, 0.0)
-        for block in blocks(self._whole(group, moving), group["foreach"]):
+        for block in split_into_blocks(self._whole(group, moving), group["foreach"]):
             theta, g, p = block.theta, block.grad, block.momentum
-            alpha = block.alpha or _scalars(group, block.owner)
+            alpha = block.alpha or _scalar_masses(group, block.owner)
             if group["weight_decay"]:
                 torch._foreach_mul_(theta, 1 - h * group["weight_decay"])
             if group["kicks"] == "leapfrog":  # second kick of the step before, friction, first kick of this one
@@ -216,14 +216,14 @@ class Hamiltonian(Optimizer):
                 kick(p, g, half, keep)
             kinetic.drift(theta, p, alpha, eps, h)
             if decay < 1 and block.alpha:
-                learn(block.alpha, p, kinetic.observed(alpha, eps, h), decay)
+                update_mass(block.alpha, p, kinetic.observed(alpha, eps, h), decay)
             elif decay < 1:
                 for i, c, square in zip(block.owner, kinetic.observed(alpha, eps, h), sums_of_squares(p), strict=True):
                     squares[i] += c * c * square
             if group["kicks"] == "printed":
                 kick(p, g, half)
         if decay < 1 and group["mass"] != "diagonal":
-            _learn_scalars(group, squares)
+            _update_scalar_masses(group, squares)
 
     def _whole(self, group: dict[str, Any], members: list[int]) -> Block:
         """Return the moving tensors of a group; complex tensors as real ones."""
@@ -234,10 +234,10 @@ class Hamiltonian(Optimizer):
         real = [
             [torch.view_as_real(t) if t is not None and t.is_complex() else t for t in tensors] for tensors in lists
         ]
-        return block_of(real, members)
+        return make_block(real, members)
 
 
-def _scalars(group: dict[str, Any], owner: list[int]) -> Mass:
+def _scalar_masses(group: dict[str, Any], owner: list[int]) -> Mass:
     """Return the scalar mass of each parameter: floats on the CPU, elsewhere tensors, so that nothing waits."""
     alpha = group["alpha"]
     if group["mass"] == "group":
@@ -245,7 +245,7 @@ def _scalars(group: dict[str, Any], owner: list[int]) -> Mass:
     return [float(alpha[i]) if alpha.device.type == "cpu" else alpha[i] for i in owner]
 
 
-def _learn_scalars(group: dict[str, Any], squares: dict[int, Any]) -> None:
+def _update_scalar_masses(group: dict[str, Any], squares: dict[int, Any]) -> None:
     """Move the scalar masses towards the mean of the squares just summed; a new tensor, so that snapshots stay."""
     alpha, decay = group["alpha"], group["mass_decay"]
     sizes = {i: group["params"][i].numel() * (2 if group["params"][i].is_complex() else 1) for i in squares}
@@ -261,7 +261,7 @@ def _learn_scalars(group: dict[str, Any], squares: dict[int, Any]) -> None:
         group["alpha"] = alpha.index_copy(0, at, decay * alpha[at] + (1 - decay) * seen)
 
 
-def _check(options: dict[str, Any]) -> None:
+def _check_options(options: dict[str, Any]) -> None:
     """Raise ValueError for an option outside its range."""
     lr = options["lr"]
     if isinstance(lr, Tensor) and lr.numel() != 1:

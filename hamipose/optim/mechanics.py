@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Kinetic", "Newtonian", "Relativistic", "kick", "learn", "sums_of_squares"]
+__all__ = ["Kinetic", "Newtonian", "Relativistic", "kick", "sums_of_squares", "update_mass"]
 
 Mass = list[Any]  # as said above
 
@@ -21,7 +21,7 @@ def kick(p: list[Tensor], g: list[Tensor], h: float, keep: float = 1.0) -> None:
     torch._foreach_add_(p, g, alpha=-h)
 
 
-def learn(alpha: list[Tensor], p: list[Tensor], c: Mass, decay: float) -> None:
+def update_mass(alpha: list[Tensor], p: list[Tensor], c: Mass, decay: float) -> None:
     r"""In place, per coordinate: :math:`\alpha \leftarrow \mu \alpha + (1 - \mu) (c\,p)^2`."""
     seen = torch._foreach_mul(p, c)
     torch._foreach_mul_(alpha, decay)

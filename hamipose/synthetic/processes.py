@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from hamipose.config.available_cpus import processors
+from hamipose.config.available_cpus import available_cpus
 
 __all__ = ["BLOCK", "default_workers", "make_share", "records_of_processes", "with_bar"]
 
@@ -24,7 +24,7 @@ BLOCK = 16
 
 def default_workers(pictures: int) -> int:
     """Processes worth starting for so many pictures."""
-    return min(processors(), max(1, pictures // 64))
+    return min(available_cpus(), max(1, pictures // 64))
 
 
 def make_share(asked: dict[str, Any], make_record: Callable[..., dict]) -> None:

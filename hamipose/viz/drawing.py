@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from hamipose.skeletons import Skeleton
 
-__all__ = ["draw_keypoints", "grid", "label", "magnify"]
+__all__ = ["draw_keypoints", "draw_label", "magnify", "make_grid"]
 
 #: Color-blind safe (Okabe and Ito): the person's left is orange, right is blue, the middle is green.
 _LEFT, _RIGHT, _MIDDLE = (230, 159, 0), (86, 180, 233), (0, 158, 115)
@@ -56,7 +56,7 @@ def magnify(
     return larger, (keypoints_px + 0.5) * zoom - 0.5
 
 
-def label(image: UInt8[np.ndarray, "height width 3"], text: str) -> UInt8[np.ndarray, "height width 3"]:
+def draw_label(image: UInt8[np.ndarray, "height width 3"], text: str) -> UInt8[np.ndarray, "height width 3"]:
     """A copy with a line of text along its top edge."""
     canvas = np.ascontiguousarray(image).copy()
     scale = max(0.3, min(image.shape[:2]) / 500)
@@ -65,7 +65,7 @@ def label(image: UInt8[np.ndarray, "height width 3"], text: str) -> UInt8[np.nda
     return canvas
 
 
-def grid(
+def make_grid(
     images: list[UInt8[np.ndarray, "height width 3"]], columns: int, gap: int = 4
 ) -> UInt8[np.ndarray, "height2 width2 3"]:
     """Images of one size in rows of `columns`, on white."""

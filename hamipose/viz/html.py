@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from hamipose.io.atomic_file import write_text
 
-__all__ = ["Page", "curves"]
+__all__ = ["HtmlPage", "plot_curves"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
@@ -25,7 +25,7 @@ figcaption { color: #555 } pre { background: #f4f4f4; padding: .8rem; overflow-x
 """
 
 
-def curves(
+def plot_curves(
     panels: Mapping[str, Mapping[str, tuple[Sequence[int | float], Sequence[int | float]]]],
     log_scale: Sequence[str] = (),
 ) -> bytes:
@@ -59,7 +59,7 @@ def curves(
 
 
 @dataclass
-class Page:
+class HtmlPage:
     """An HTML page put together from top to bottom and written once."""
 
     title: str

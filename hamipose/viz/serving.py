@@ -6,10 +6,10 @@ from typing import Any
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
 
-__all__ = ["gradio", "serve"]
+__all__ = ["import_gradio", "serve"]
 
 
-def gradio() -> Any:
+def import_gradio() -> Any:
     """The library, which only the page needs.
 
     Raises:
@@ -17,9 +17,8 @@ def gradio() -> Any:
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     require_packages("app", "gradio")
-    import gradio
 
-    return gradio
+    return import_gradio
 
 
 def serve(page: Any, port: int, *, share: bool = False, wait: bool = True) -> str:
@@ -46,7 +45,7 @@ def serve(page: Any, port: int, *, share: bool = False, wait: bool = True) -> st
             inbrowser=False,
             prevent_thread_lock=True,
             footer_links=[],
-            theme=gradio().themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # no download
+            theme=import_gradio().themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # no download
         )
     except OSError as error:
         raise UserError(f"port {port} cannot be used ({error}); give another --port") from None

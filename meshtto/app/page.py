@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hamipose.viz.serving import gradio
+from hamipose.viz.serving import import_gradio
 from meshtto.app.response import WELCOME, Responder
 from meshtto.app.steps import AdaptationSteps
 from meshtto.evaluation.plots import against_steps
@@ -36,7 +36,7 @@ def build(name: str, responder: Responder) -> Any:
         name: name of the model, for the heading.
         responder: responds to photos.
     """
-    gr = gradio()
+    gr = import_gradio()
     finds = (
         ""
         if responder.pose is None

@@ -12,7 +12,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from hamipose.errors import UserError
-from hamipose.io.atomic_file import whole_file
+from hamipose.io.atomic_file import atomic_path
 from meshtto.joints import OPENPOSE25
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.targets import crop_box, crop_size, joint_indices
@@ -137,6 +137,6 @@ def adapt_and_draw(
         meshes.append(folder / f"step-{step:02d}.glb")
         mesh = upright(people.reshape(-1, 3) - center, all_faces)
         mesh.visual = TextureVisuals(material=_CLAY)
-        with whole_file(meshes[-1]) as beside:
+        with atomic_path(meshes[-1]) as beside:
             mesh.export(beside, include_normals=True)
     return AdaptationSteps(overlays, meshes, errors, tuple(np.flatnonzero(diverged).tolist()))

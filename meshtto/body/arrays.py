@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.errors import UserError
-from hamipose.io.file_type import explain, reason
+from hamipose.io.file_type import describe_error, explain
 from meshtto.joints import H36M17, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 from meshtto.types import GENDERS
 
@@ -137,7 +137,7 @@ def read_arrays(path: Path) -> BodyArrays:
         raise UserError(f"body {path} {problem}; convert yours with: python -m meshtto body import SMPL.pkl") from None
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} is not a converted body ({reason(error)}); convert with: python -m meshtto body import SMPL.pkl"
+            f"{path} is not a converted body ({describe_error(error)}); convert with: python -m meshtto body import SMPL.pkl"
         ) from None
     arrays.check(str(path))
     return arrays

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 
 from hamipose.extras import require_packages
-from hamipose.geometry.warp_runtime import start_warp
+from hamipose.geometry.warp_runtime import initialize_warp
 from hamipose.synthetic.people.articulation import Articulation
 from hamipose.synthetic.people.collisions import draw_pose
 from meshtto.body.arrays import BodyArrays
@@ -81,7 +81,7 @@ class People(NamedTuple):
 
 def _anny() -> Any:
     require_packages("the built-in body", "anny", "warp")
-    start_warp()
+    initialize_warp()
     import anny
     from anny.paths import get_anny_cache_path
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from hamipose.errors import UserError
-from hamipose.io.file_type import explain, explain_numpy, file_kind, reason
-from hamipose.io.safe_pickle import OLD_OBJECTS, load_pickle
+from hamipose.io.file_type import describe_error, explain, explain_numpy, file_kind
+from hamipose.io.safe_pickle import PYTHON2_OBJECTS, load_pickle
 from meshtto.body.arrays import BodyArrays, write_arrays
 from meshtto.joints import H36M17, PARENTS24, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 
@@ -59,7 +59,7 @@ class _Sparse(_Stub):
 
 
 _ALLOWED = {
-    **OLD_OBJECTS,
+    **PYTHON2_OBJECTS,
     ("chumpy.ch", "Ch"): _Chumpy,
     ("chumpy", "Ch"): _Chumpy,
     ("chumpy.reordering", "Select"): _Select,
@@ -106,7 +106,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
                 with suppress(ValueError):  # an array of objects
                     content[name] = file[name]
     except Exception as error:  # damaged bytes can raise anything
-        raise UserError(f"{path} {explain(path, _NPZ, _NPZ)} ({reason(error)})") from None
+        raise UserError(f"{path} {explain(path, _NPZ, _NPZ)} ({describe_error(error)})") from None
     return content
 
 
@@ -126,7 +126,7 @@ def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
     try:
         arrays = {name: _array(content[name]) for name in wanted}
     except Exception as error:  # a foreign pickle can raise anything
-        raise UserError(f"{path} holds an array that cannot be read ({reason(error)})") from None
+        raise UserError(f"{path} holds an array that cannot be read ({describe_error(error)})") from None
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise UserError(f"{name} of {path} holds {array.dtype}, expected numbers")
@@ -155,7 +155,7 @@ def _mean(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             pose, shape = np.asarray(file["pose"]), np.asarray(file["shape"])
     except KeyError as error:
-        raise UserError(f"mean parameters {path}: {reason(error)}; expected smpl_mean_params.npz") from None
+        raise UserError(f"mean parameters {path}: {describe_error(error)}; expected smpl_mean_params.npz") from None
     except Exception as error:  # damaged bytes can raise anything
         raise UserError(
             f"mean parameters {path} {explain_numpy(path, _NPZ, error)}; expected smpl_mean_params.npz"

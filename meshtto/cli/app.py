@@ -43,9 +43,9 @@ def main(arguments: list[str]) -> None:
             f"--port {given.port}, --min-confidence {given.min_confidence:g}, --steps {given.steps}: expected 1 to "
             "65535, 0 to 1, and 0 or more"
         )
-    from hamipose.viz.serving import gradio, serve
+    from hamipose.viz.serving import import_gradio, serve
 
-    gradio()  # fails early, before the slower models are loaded
+    import_gradio()  # fails early, before the slower models are loaded
     from meshtto.app.page import build
     from meshtto.app.response import Responder
     from meshtto.predict.model import open_method, phases_of

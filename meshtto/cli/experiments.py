@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Sequence
 
 from hamipose.command_line.arguments import add_table_options
-from hamipose.config.build import build
+from hamipose.config.build import instantiate
 from hamipose.engine.budget import Budget
-from hamipose.engine.runs import Call, call, carry_out
+from hamipose.engine.runs import Call, call, run_all
 from hamipose.engine.time_estimate import dry_run, pending
 from hamipose.errors import UserError
 from meshtto.cli.arguments import Arguments
@@ -52,7 +52,7 @@ def _prepare(scale: Scale, cells: Sequence[Cell]) -> None:
     """Render the built-in images before several processes need them."""
     if scale == "small":
         content = data_sets(scale, cells[0].line.training)
-        for one in build([*content["train"], content["validation"], *content["test"].values()]):
+        for one in instantiate([*content["train"], content["validation"], *content["test"].values()]):
             one.prepare()
 
 
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
         raise UserError(f"nothing can be run at the paper's scale ({reasons}); give --data DIR")
     if not given.no_runs and pending(wanted):
         _prepare(given.scale, cells)
-        carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
+        run_all(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
     command = shlex.join(["python", "-m", "meshtto", "experiments", *arguments])
     path = write(given.scale, cells, budget=budget, sets=_sets(given.scale, cells), command=command, out=given.out)
     print(f"written to {path}")

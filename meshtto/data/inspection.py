@@ -12,7 +12,7 @@ from rich.markup import escape
 from hamipose.data.catalog.check import CheckResult, check_files, print_findings
 from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
-from hamipose.viz.drawing import grid, label
+from hamipose.viz.drawing import draw_label, make_grid
 from meshtto.body import Body
 from meshtto.body.preview import paint_mesh
 from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation
@@ -161,7 +161,7 @@ def contact_sheet(
         try:
             sample = dataset[int(index)]
         except UnreadableImage as error:
-            images += [label(np.full((*size, 3), 64, np.uint8), str(error)[-30:])] * 5
+            images += [draw_label(np.full((*size, 3), 64, np.uint8), str(error)[-30:])] * 5
             continue
         for number, draw in enumerate([NO_AUGMENTATION] * 3 + [augmentation.draw(rng) for _ in range(2)]):
             crop = crop_sample(sample, size, draw)
@@ -176,5 +176,5 @@ def contact_sheet(
                 drawn = _with_joints(image, pixels, sure)
                 views = (f"{index}: labels", f"evidence: {dataset.evidence}", "", "view 1", "view 2")
                 text = views[number] + (", mirrored" if draw.mirror else "")
-            images.append(label(drawn, text))
-    return grid(images, 5)
+            images.append(draw_label(drawn, text))
+    return make_grid(images, 5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.errors import UserError
-from hamipose.io.file_type import explain, reason
+from hamipose.io.file_type import describe_error, explain
 from hamipose.io.safe_pickle import load_pickle
 
 __all__ = ["read_npy", "read_npz"]
@@ -37,7 +37,7 @@ def read_npz(path: Path, what: str, how: str) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # damaged bytes can raise anything
         problem = explain(path, "a NumPy archive (.npz)")
-        raise UserError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
+        raise UserError(f"{what} {path} {problem} ({describe_error(error)}); {how}") from None
 
 
 def read_npy(path: Path, what: str, how: str) -> np.ndarray:
@@ -50,7 +50,7 @@ def read_npy(path: Path, what: str, how: str) -> np.ndarray:
         raise
     except Exception as error:
         problem = explain(path, "a NumPy array (.npy)")
-        raise UserError(f"{what} {path} {problem} ({reason(error)}); {how}") from None
+        raise UserError(f"{what} {path} {problem} ({describe_error(error)}); {how}") from None
 
 
 def _read(content: bytes, path: Path) -> np.ndarray:

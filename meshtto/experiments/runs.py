@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hamipose.config.inherit import merged
-from hamipose.config.paths import configs_folder, named, relocated
+from hamipose.config.inherit import load_config
+from hamipose.config.paths import configs_folder, find_data_paths, relocate_data_paths
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe
 from hamipose.engine.runs import Run, given, shown
@@ -100,7 +100,7 @@ class _Runs:
 
     def training(self, training: Recipe, seed: int) -> Run:
         if self.scale == "paper":
-            content = merged(configs_folder("meshtto") / training.config)
+            content = load_config(configs_folder("meshtto") / training.config)
             return self._fit(training, seed, content["trainer"]["max_epochs"], 0, None)
         start = self._fit(START, seed, self.budget.START_EPOCHS, self.budget.start // self.budget.START_EPOCHS, None)
         return self._fit(training, seed, self.budget.EPOCHS, self.budget.steps // self.budget.EPOCHS, start)
@@ -133,7 +133,7 @@ class _Runs:
         """Return options with the paths of the paper's data, if these are not in the folder ``data``."""
         if self.scale == "small" or self.root is None:
             return {}
-        content = relocated(merged(configs_folder("meshtto") / training.config), self.root)
+        content = relocate_data_paths(load_config(configs_folder("meshtto") / training.config), self.root)
         body = {"model.init_args.regressor.body": content["model"]["init_args"]["regressor"]["body"]}
         return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation", "test")}
 
@@ -146,22 +146,22 @@ def report_sets(scale: Scale, line: Line, root: Path | None) -> dict[str, dict[s
         if line.few:
             arguments |= {"count": arguments["count"] // 8}
         return {"builtin": {**sets["builtin"], "init_args": arguments}}
-    return relocated(data_sets(scale, line.training)["test"], root)
+    return relocate_data_paths(data_sets(scale, line.training)["test"], root)
 
 
 def data_sets(scale: Scale, training: Recipe) -> dict[str, Any]:
     """Return the section ``data`` of a training's configs."""
     name = _OVER if scale == "small" else training.config
-    return merged(configs_folder("meshtto") / name)["data"]
+    return load_config(configs_folder("meshtto") / name)["data"]
 
 
 def _has_auxiliary(training: Recipe) -> bool:
     """Return whether a training has two networks."""
-    content = merged(configs_folder("meshtto") / training.config)
+    content = load_config(configs_folder("meshtto") / training.config)
     return content["model"]["class_path"].endswith(".Dual")
 
 
 def _absent(line: Line, root: Path | None) -> list[str]:
     """Return the missing files and folders that a row's configs name."""
-    paths = dict.fromkeys(named(merged(configs_folder("meshtto") / line.training.config)))
-    return [path for path in paths if not Path(relocated(path, root)).exists()]
+    paths = dict.fromkeys(find_data_paths(load_config(configs_folder("meshtto") / line.training.config)))
+    return [path for path in paths if not Path(relocate_data_paths(path, root)).exists()]

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 
 from hamipose.engine.checkpoints import run_folder
 from hamipose.engine.score_callback import ScoreCallback
-from hamipose.io.atomic_file import whole_file, write_text
+from hamipose.io.atomic_file import atomic_path, write_text
 
 __all__ = ["PredictionFile", "ScoreFile"]
 
@@ -76,6 +76,6 @@ class PredictionFile(BasePredictionWriter):
         path = Path(self.path) if self.path else run_folder(trainer) / "predictions.npz"
         names = ("index", "name", "rotations", "shape", "camera", "keypoints_px", "steps", "diverged")
         columns_of: Any = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(names)}
-        with whole_file(path) as beside:
+        with atomic_path(path) as beside:
             np.savez_compressed(beside, **columns_of)
         print(f"{len(rows)} predictions written to {path}")

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hamipose.engine.image_callback import EvaluationImages
-from hamipose.viz.drawing import grid
+from hamipose.viz.drawing import make_grid
 from meshtto.body.preview import paint_mesh
 from meshtto.methods.targets import crop_box, crop_size
 from meshtto.types import BodyPrediction, MeshBatch
@@ -39,7 +39,7 @@ class MeshImages(EvaluationImages):
         shown = [seen[0], last] if len(seen) > 1 else [last]
         crops = _enlarged(some.image)
         painted = [_painted(crops, prediction, method, some) for prediction in shown]
-        return grid([one for row in zip(crops, *painted, strict=True) for one in row], columns=1 + len(shown))
+        return make_grid([one for row in zip(crops, *painted, strict=True) for one in row], columns=1 + len(shown))
 
 
 def _first(batch: MeshBatch, count: int) -> MeshBatch:

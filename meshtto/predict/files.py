@@ -8,9 +8,9 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Int, UInt8
 
-from hamipose.io.atomic_file import whole_file, write_text
+from hamipose.io.atomic_file import atomic_path, write_text
 from hamipose.io.image_file import write_image
-from hamipose.io.video_writer import VideoFile
+from hamipose.io.video_writer import VideoWriter
 from meshtto.predict.drawing import overlay, side_view
 from meshtto.predict.frames import Frame
 from meshtto.predict.recover import Person
@@ -37,9 +37,9 @@ def write_mesh(
     mesh = upright(vertices_m, faces)
     mesh.metadata["diverged"] = diverged
     paths = (stem.with_name(stem.name + ".obj"), stem.with_name(stem.name + ".glb"))
-    with whole_file(paths[0]) as beside:
+    with atomic_path(paths[0]) as beside:
         mesh.export(beside, header=f"diverged: {str(diverged).lower()}")
-    with whole_file(paths[1]) as beside:
+    with atomic_path(paths[1]) as beside:
         mesh.export(beside)
     return paths
 
@@ -52,7 +52,7 @@ def _small(arrays: dict[str, np.ndarray], facts: dict[str, Any], most: int) -> d
 def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> tuple[Path, Path]:
     """Write STEM.npz with all arrays, and STEM.json with the small ones and their meaning."""
     paths = (stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json"))
-    with whole_file(paths[0]) as beside:
+    with atomic_path(paths[0]) as beside:
         np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
     write_text(paths[1], json.dumps({**facts, **_small(arrays, facts, 216)}, indent=1) + "\n")
     return paths
@@ -141,7 +141,7 @@ class VideoFiles:
         self.name = name
         self.stem = files.out / Path(name).stem
         self.rate = rate
-        self._video = VideoFile(self.stem.with_name(self.stem.name + "-overlay.mp4"), rate)
+        self._video = VideoWriter(self.stem.with_name(self.stem.name + "-overlay.mp4"), rate)
         self._people: list[tuple[int, Person]] = []
 
     def __enter__(self) -> "VideoFiles":
@@ -168,7 +168,7 @@ class VideoFiles:
         arrays = {name: np.stack([p.arrays[name] for _, p in self._people]) for name in self._people[0][1].arrays}
         arrays["frame"] = np.array([frame for frame, _ in self._people])
         arrays["person"] = np.array([person.number for _, person in self._people])
-        with whole_file(self.stem.with_name(self.stem.name + ".npz")) as beside:
+        with atomic_path(self.stem.with_name(self.stem.name + ".npz")) as beside:
             np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
         rows = []
         for frame, person in self._people:

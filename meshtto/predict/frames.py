@@ -12,7 +12,7 @@ from hamipose.data.datasets.footage.images import ImageFolder, SingleImage
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
-from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unread_reason
+from hamipose.io.media_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, unsupported_reason
 
 __all__ = ["Frame", "Frames", "open_frames"]
 
@@ -112,12 +112,12 @@ def open_frames(source: str, frame_stride: int = 1) -> Frames:
     if not path.exists():
         raise UserError(f"{source} does not exist; give an image, a folder of images or a video")
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        video = Video(source, every=frame_stride)
+        video = Video(source, frame_stride=frame_stride)
         video.prepare()
         return Frames(video, video.rate)
     if is_image(path):
         return Frames(SingleImage(path))
-    if (reason := unread_reason(path)) is not None:
+    if (reason := unsupported_reason(path)) is not None:
         raise UserError(f"{source}: {reason}")
     raise UserError(
         f"{source} is neither an image ({', '.join(IMAGE_SUFFIXES)}) nor a video ({', '.join(VIDEO_SUFFIXES)})"

@@ -12,12 +12,12 @@ from jaxtyping import Float
 from hamipose.errors import UserError
 from hamipose.io.coco import CocoPerson, read_coco
 from hamipose.io.coco_values import Keypoints
-from hamipose.io.image_names import PathEnds, plain_path
-from hamipose.io.image_orientation import check_frames, read_header, turned_points, upright_of
+from hamipose.io.image_names import PathSuffixes, normalize_path
+from hamipose.io.image_orientation import check_image_sizes, is_annotated_upright, orient_points, read_image_header
+from hamipose.io.json_file import format_value as as_shown
 from hamipose.io.json_file import read_json
-from hamipose.io.json_file import shown as as_shown
 from hamipose.io.openpose import openpose_people
-from hamipose.io.skipped_records import Omissions
+from hamipose.io.skipped_records import SkippedRecords
 from hamipose.skeletons import COCO17
 from meshtto.joints import JOINTS24, OPENPOSE25, joints_named, place_keypoints
 from meshtto.predict.frames import Frame
@@ -93,7 +93,7 @@ class KeypointFile(Source):
         self._upright: bool | None = None
         content = read_json(path, _EXPECTED, "keypoints")
         if isinstance(content, dict) and "annotations" not in content and isinstance(content.get("people"), list):
-            self.omissions = Omissions(self.path)
+            self.omissions = SkippedRecords(self.path)
             found = openpose_people(content["people"], OPENPOSE25, self.omissions)
             self.people = {"": found} if found else {}
             self._upright = True  # OpenPose applies the EXIF orientation
@@ -105,13 +105,13 @@ class KeypointFile(Source):
             reasons = f" (skipped {self.omissions.reasons()})" if self.omissions.skipped else ""
             raise UserError(f"keypoints {path} hold no person that can be used{reasons}; give {_EXPECTED}")
         self.omissions.warn()
-        self._ends = PathEnds(self.people)
+        self._ends = PathSuffixes(self.people)
 
     def _read_coco(self, content: object) -> None:
         file = read_coco(self.path, "keypoints", content)
         self.omissions, self._upright = file.omissions, file.upright
         for person in file.people_with_keypoints(_WANTED, COCO17.keypoints):
-            name = plain_path(str(person.picture))
+            name = normalize_path(str(person.picture))
             assert person.keypoints is not None
             self.people.setdefault(name, []).append(person.keypoints)
             self._images[name] = person
@@ -158,7 +158,7 @@ class KeypointFile(Source):
             if name is not None and name in self._images:
                 image = self._images[name].image
                 sizes[str(path)] = None if image is None else image.size
-        check_frames(sizes, self._upright, self.path)
+        check_image_sizes(sizes, self._upright, self.path)
 
     def of(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
         """Return the people of each frame, found by its name."""
@@ -182,10 +182,10 @@ class KeypointFile(Source):
         person = self._images.get(name)
         stated = None if person is None or person.image is None else person.image.size
         height, width = frame.image.shape[:2]
-        header = read_header(frame.path) if frame.path is not None and frame.number is None else None
+        header = read_image_header(frame.path) if frame.path is not None and frame.number is None else None
         upright = True
         if header is not None and name:
-            upright = upright_of(frame.name, header, stated, self._upright, self.path)
+            upright = is_annotated_upright(frame.name, header, stated, self._upright, self.path)
         elif stated not in (None, (width, height)):
             raise UserError(
                 f"{frame.name} has {width} × {height} px, but {self.path} states {stated[0]} × {stated[1]} px; "  # type: ignore[index]
@@ -193,7 +193,7 @@ class KeypointFile(Source):
             )
         evidence = []
         for number, one in enumerate(people):
-            px = one.px if upright or header is None else turned_points(one.px, header)
+            px = one.px if upright or header is None else orient_points(one.px, header)
             rows = np.column_stack([px, one.confidence])
             evidence.append(evidence_of(one.names, rows, f"{self.path}, person {number} of {frame.name}"))
         return evidence

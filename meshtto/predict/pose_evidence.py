@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hamipose.errors import UserError
-from hamipose.geometry.crops import whole_box
+from hamipose.geometry.crops import whole_image_box
 from hamipose.inference.predictor import load
 from hamipose.skeletons import SKELETONS
 from hamipose.types import UnlabeledSample
@@ -49,7 +49,7 @@ class PoseModel(Source):
             UserError: the network's output is not finite.
         """
         samples = [
-            UnlabeledSample(frame.image, whole_box(frame.image.shape[1], frame.image.shape[0]), frame.name)
+            UnlabeledSample(frame.image, whole_image_box(frame.image.shape[1], frame.image.shape[0]), frame.name)
             for frame in frames
         ]
         names = self._model.skeleton.keypoints

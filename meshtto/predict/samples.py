@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.errors import UserError
-from hamipose.geometry.crops import whole_box
+from hamipose.geometry.crops import whole_image_box
 from meshtto.data.base import joint_box, unknown_mesh
 from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence
@@ -42,7 +42,7 @@ def whole_image_sample(frame: Frame, focal_px: float | None = None) -> MeshSampl
     """
     height, width = frame.image.shape[:2]
     nothing = Evidence(np.zeros((49, 2), np.float32), np.zeros(49, np.float32))
-    return _sample(frame, 0, whole_box(width, height), nothing, focal_px)
+    return _sample(frame, 0, whole_image_box(width, height), nothing, focal_px)
 
 
 def person_sample(

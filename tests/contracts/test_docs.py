@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from hamipose.cli import HELP as HAMIPOSE_HELP
 from hamipose.cli import main as hamipose
-from hamipose.config.inherit import expand
+from hamipose.config.inherit import expand_config_arguments
 from hamipose.data.catalog.entries import CATALOG
 from hamipose.training import HamiPoseCLI
 from meshtto.cli import HELP as MESHTTO_HELP
@@ -146,7 +146,7 @@ def test_the_dashboard_config(tmp_path: Path):
     (tmp_path / "wandb.yaml").write_text(config)
     both = ["--config", str(ROOT / "configs/hamipose/demo.yaml"), "--config", str(tmp_path / "wandb.yaml")]
     small = ["--model.init_args.network.backbone", "test_resnet"]
-    csv, board = Built(expand(["fit", *both, *small])).trainer.loggers
+    csv, board = Built(expand_config_arguments(["fit", *both, *small])).trainer.loggers
     assert isinstance(csv, CSVLogger)
     assert isinstance(board, WandbLogger)
     told = board._wandb_init

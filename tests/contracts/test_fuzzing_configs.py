@@ -9,9 +9,9 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from hamipose.cli import main as hamipose
-from hamipose.config.inherit import merged
+from hamipose.config.inherit import load_config
 from meshtto.cli import main as meshtto
-from tests.helpers.mutated import Faults, broken_bytes, broken_encoding, broken_tree, mutants
+from tests.helpers.fuzzing import Failures, change_encoding, change_tree, damage_bytes, seeded_generators
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PACKAGES = {
@@ -24,12 +24,12 @@ def broken_yaml(rng: random.Random, tree: Any) -> bytes:
     """A config with wrong content, or a damaged one."""
     kind = rng.random()
     if kind < 0.25:
-        changed = broken_tree(rng, tree)
+        changed = change_tree(rng, tree)
         if rng.random() < 0.1 and isinstance(changed, dict):
             changed["inherit"] = rng.choice(("nowhere.yaml", ["wrong.yaml"], "wrong.yaml", 3, {"a": 1}, ["."], "\x00"))
         return yaml.safe_dump(changed).encode()
     text = yaml.safe_dump(tree, sort_keys=False).encode()
-    return broken_bytes(rng, text) if kind < 0.8 else broken_encoding(rng, text)
+    return damage_bytes(rng, text) if kind < 0.8 else change_encoding(rng, text)
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_configs(package: str, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     main, sound = PACKAGES[package]
-    tree = merged(sound)
+    tree = load_config(sound)
     monkeypatch.chdir(tmp_path)
-    faults = Faults(capfd)
-    for number, rng in mutants(f"configs of {package}", 150):
+    faults = Failures(capfd)
+    for number, rng in seeded_generators(f"configs of {package}", 150):
         Path("wrong.yaml").write_bytes(broken_yaml(rng, tree))
         status = faults.carry_out(main, ["fit", "--config", "wrong.yaml", "--print_config"], number)
         if status == 0:

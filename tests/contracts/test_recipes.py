@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 import hamipose.methods
-from hamipose.config.build import find_class
-from hamipose.config.inherit import merged
+from hamipose.config.build import import_class
+from hamipose.config.inherit import load_config
 from hamipose.config.paths import configs_folder
 from hamipose.errors import UserError
 from hamipose.methods import CCSSL, HamiPose, RegDA
 from hamipose.methods.options import AdaptationOptions
-from tests.helpers.tiny_poses import TINY, data_of, sgd, trainer_in
+from tests.helpers.pose_training import TINY, make_data, make_sgd, make_trainer
 
 CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if "meshtto" not in p.parts)
 #: Configs whose runs are made for others to start from → the file that they make.
@@ -33,9 +33,9 @@ def name_of(path: Path) -> str:
 
 def composed(path: Path) -> dict[str, Any]:
     """The options of a config, with the defaults of the method's own arguments."""
-    content = merged(path)
+    content = load_config(path)
     arguments = content["model"].setdefault("init_args", {})
-    parameters = inspect.signature(find_class(content["model"]["class_path"])).parameters
+    parameters = inspect.signature(import_class(content["model"]["class_path"])).parameters
     for name, parameter in parameters.items():
         if name not in arguments and parameter.default is not parameter.empty:
             arguments[name] = parameter.default
@@ -103,4 +103,4 @@ def test_a_run_that_would_end_before_it_adapts_is_refused(
     if method is HamiPose:
         options = {"adaptation": AdaptationOptions(pretrain_steps=pretrain_steps)}
     with pytest.raises(UserError, match=rf"pretrain_steps is {pretrain_steps} and the run has 4 steps in all"):
-        trainer_in(tmp_path).fit(method(sgd, TINY, **options), data_of(dots))
+        make_trainer(tmp_path).fit(method(make_sgd, TINY, **options), make_data(dots))

@@ -9,7 +9,7 @@ from hamipose.heatmaps import (
     cell_to_px,
     decode,
     encode,
-    inside,
+    is_inside,
     matrix_px_to_cells,
     px_to_cell,
     quantized_cell,
@@ -145,7 +145,7 @@ def test_invisible_keypoints_have_no_map():
 
 def test_inside_includes_the_edges():
     points = torch.tensor([[-0.5, -0.5], [127.5, 95.5], [127.6, 0.0], [0.0, -0.51], [0.0, 96.0], [float("nan"), 0.0]])
-    assert inside(points, SIZE).tolist() == [True, True, False, False, False, False]
+    assert is_inside(points, SIZE).tolist() == [True, True, False, False, False, False]
 
 
 def test_an_image_that_cells_do_not_tile_is_refused():

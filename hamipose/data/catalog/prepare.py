@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader, Dataset
 
-from hamipose.config.available_cpus import processors
+from hamipose.config.available_cpus import available_cpus
 from hamipose.data.base import KeypointDataset
 from hamipose.data.catalog.entries import find_entry
 from hamipose.data.catalog.shards import Packed, ShardWriter, record_dtype
@@ -293,7 +293,7 @@ def prepare(
     written = []
     for folder, dataset in datasets.items():
         settings = {"set": name, "protocol": protocol, "split": folder.name}
-        many = 0 if len(dataset) < 4 * _CHUNK else processors()
+        many = 0 if len(dataset) < 4 * _CHUNK else available_cpus()
         found = prepare_split(dataset, folder, settings, options, raw, many if workers is None else workers, progress)
         written.append(found)
         if progress:

@@ -7,11 +7,12 @@ from jaxtyping import UInt8
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.catalog.entries import open_split
-from hamipose.data.views import PRESETS, Views, get_views, labels_in_view
+from hamipose.data.views import PRESETS, Views, get_views
 from hamipose.errors import UserError
 from hamipose.geometry.affine import compose, crop_matrix
+from hamipose.geometry.crops import labels_in_view
 from hamipose.io.image_file import UnreadableImage, write_image
-from hamipose.viz.drawing import draw_keypoints, grid, label
+from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
 
 __all__ = ["contact_sheet", "show"]
 
@@ -44,7 +45,7 @@ def contact_sheet(
             unreadable += 1
             if unreadable == len(chosen):
                 raise
-            pictures += [label(np.full((size, size, 3), 64, np.uint8), str(error)[-40:])] * (1 + augmented)
+            pictures += [draw_label(np.full((size, size, 3), 64, np.uint8), str(error)[-40:])] * (1 + augmented)
             continue
         crop = crop_matrix(sample.box_px, size, sample.rotation_deg)
         for number in range(1 + augmented):
@@ -59,8 +60,8 @@ def contact_sheet(
             drawn = draw_keypoints(view.image, keypoints_px, dataset.skeleton, visibility > 0)
             name = Path(sample.name).name
             text = f"{index}: {name}" if number == 0 else f"{'mirrored ' if view.mirrored else ''}view {number}"
-            pictures.append(label(drawn, text))
-    return grid(pictures, 1 + augmented)
+            pictures.append(draw_label(drawn, text))
+    return make_grid(pictures, 1 + augmented)
 
 
 def show(

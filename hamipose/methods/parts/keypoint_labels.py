@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hamipose.engine.distributed import gathered, summed
 from hamipose.geometry.affine import apply_points
-from hamipose.heatmaps import inside
+from hamipose.heatmaps import is_inside
 from hamipose.models.encoding import Encoding
 
 __all__ = ["TargetLabels", "encode_labels", "keep_surest", "mean_score", "move_keypoints"]
@@ -64,7 +64,7 @@ def move_keypoints(
     points = torch.where(mirrored[:, None, None], keypoints_px[:, mirror], keypoints_px)
     scores = torch.where(mirrored[:, None], scores[:, mirror], scores)
     points = apply_points(matrix, points)
-    return points, torch.where(inside(points, size), scores, torch.zeros_like(scores))
+    return points, torch.where(is_inside(points, size), scores, torch.zeros_like(scores))
 
 
 @torch.no_grad()

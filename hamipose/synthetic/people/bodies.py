@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.extras import require_packages
-from hamipose.geometry.warp_runtime import start_warp
+from hamipose.geometry.warp_runtime import initialize_warp
 from hamipose.synthetic.people.articulation import Articulation, axis_rotation, shortest_rotation
 from hamipose.synthetic.people.coarsening import coarsen
 from hamipose.synthetic.people.poses import Pose
@@ -311,7 +311,7 @@ def _read_blend_shape(path: str, vertices_count: int, world_transformation: Any,
 def _load_anny() -> Any:
     """anny with every shape parameter, in single precision; says so where its cache has to be built first."""
     require_packages("rendering people", "anny", "warp")
-    start_warp()
+    initialize_warp()
     import anny
     from anny.models import full_model
     from anny.paths import get_anny_cache_path

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hamipose.geometry.warp_runtime import compile_kernels, start_warp
+from hamipose.geometry.warp_runtime import compile_kernels, initialize_warp
 from hamipose.synthetic.people.bodies import bodies
 from hamipose.synthetic.people.surface import Surface, bounds, lengths
 from hamipose.synthetic.scene.scene import SOLIDS, Scene
@@ -27,7 +27,7 @@ class Renderer:
     """
 
     def __init__(self, surface: Surface, device: str | None = None):
-        wp = start_warp()
+        wp = initialize_warp()
         self._wp = wp
         self.device = device or ("cuda:0" if wp.is_cuda_available() else "cpu")
         from hamipose.synthetic.renderer import kernels, raster

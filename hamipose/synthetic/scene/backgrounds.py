@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from hamipose.errors import UserError
 from hamipose.io.image_file import read_image
-from hamipose.io.image_folder import list_pictures
+from hamipose.io.image_folder import list_images
 
 __all__ = ["BACKDROPS", "photo_backdrop", "photographs", "plain_backdrop", "scenery"]
 
@@ -106,7 +106,7 @@ def photographs(folder: str) -> tuple[Path, ...]:
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"backgrounds {folder} is not a folder; give a folder of photographs")
-    found = tuple(path for path in list_pictures(root).paths if path.suffix.lower() in _SUFFIXES)
+    found = tuple(path for path in list_images(root).paths if path.suffix.lower() in _SUFFIXES)
     if not found:
         raise UserError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
     return found

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hamipose.errors import UserError
-from hamipose.io.file_type import explain, reason
+from hamipose.io.file_type import describe_error, explain
 from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 from hamipose.synthetic.render_cache import check_series
 from hamipose.synthetic.resume_log import Journal
@@ -137,5 +137,5 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; render the images first: prepare() of the data set") from None
     except Exception as error:  # damaged bytes can raise anything
-        problem = f"{explain(path, 'a NumPy archive (.npz)')} ({reason(error)})"
+        problem = f"{explain(path, 'a NumPy archive (.npz)')} ({describe_error(error)})"
         raise UserError(f"{path} {problem}; delete its folder and render the images again") from None

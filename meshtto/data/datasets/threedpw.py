@@ -15,7 +15,7 @@ from jaxtyping import Float
 from roma import rotvec_to_rotmat
 
 from hamipose.errors import UserError
-from hamipose.io.file_type import reason
+from hamipose.io.file_type import describe_error
 from hamipose.io.safe_pickle import load_pickle
 from meshtto.body import Body, load_body
 from meshtto.data.base import MeshDataset, check_evidence, joint_box, require_path
@@ -99,7 +99,7 @@ def read_sequence(path: Path) -> _People:
     except UserError:
         raise
     except Exception as error:  # a foreign pickle can raise anything
-        raise UserError(f"sequence {path} is not in 3DPW's format ({reason(error)}); {_HOW}") from None
+        raise UserError(f"sequence {path} is not in 3DPW's format ({describe_error(error)}); {_HOW}") from None
     if not parts["frame"]:
         raise UserError(f"sequence {path} contains no people; {_HOW}")
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}

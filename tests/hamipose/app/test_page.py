@@ -10,7 +10,7 @@ import torch
 from hamipose.app.page import build
 from hamipose.cli import main
 from hamipose.errors import UserError
-from hamipose.viz.serving import gradio, serve
+from hamipose.viz.serving import import_gradio, serve
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_taken_port_is_told(model: Any, address: str, tmp_path: Path):
 def test_without_gradio_the_verb_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Any):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match=r"pip install 'hamipose\[demo\]'"):
-        gradio()
+        import_gradio()
     assert main(["app", "--checkpoint", "nowhere"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hamipose.config.inherit import expand
+from hamipose.config.inherit import expand_config_arguments
 from hamipose.config.paths import configs_folder
 from hamipose.data import Prepared
 from hamipose.training import HamiPoseCLI
@@ -24,7 +24,7 @@ def sets(name: str) -> dict[str, Any]:
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
     arguments = ["fit", "--config", str(configs_folder() / name), *options, "--trainer.accelerator", "cpu"]
-    data = Built(expand(arguments)).datamodule
+    data = Built(expand_config_arguments(arguments)).datamodule
     (target,) = data.target
     roles = {"source": data.source, "target": target.dataset, "validation": data.validation, **data.test}
 

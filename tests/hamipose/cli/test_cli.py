@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from hamipose.cli import HELP, main
-from hamipose.config.inherit import expand, lineage
+from hamipose.config.inherit import expand_config_arguments, resolve_inheritance
 from hamipose.config.paths import configs_folder
 from hamipose.errors import UserError
 
@@ -220,21 +220,21 @@ def test_debug_shows_the_traceback(config: Path):
 def test_configs_inherit_oldest_first(tmp_path: Path):
     for name, inherit in (("a", ""), ("b", "inherit: a.yaml"), ("c", "inherit: [b.yaml]"), ("d", "inherit: d.yaml")):
         (tmp_path / f"{name}.yaml").write_text(f"{inherit}\ntrainer: {{max_epochs: 1}}\n")
-    assert [p.name for p in lineage(tmp_path / "c.yaml")] == ["a.yaml", "b.yaml", "c.yaml"]
-    words = expand(["fit", f"--config={tmp_path}/b.yaml", "--x", "1"])
+    assert [p.name for p in resolve_inheritance(tmp_path / "c.yaml")] == ["a.yaml", "b.yaml", "c.yaml"]
+    words = expand_config_arguments(["fit", f"--config={tmp_path}/b.yaml", "--x", "1"])
     assert words == ["fit", "--config", f"{tmp_path}/a.yaml", "--config", f"{tmp_path}/b.yaml", "--x", "1"]
     with pytest.raises(UserError, match="inherits from itself"):
-        lineage(tmp_path / "d.yaml")
+        resolve_inheritance(tmp_path / "d.yaml")
     (tmp_path / "e.yaml").write_text("inherit: none.yaml\n")
     with pytest.raises(UserError, match=r"none.yaml, which .*e.yaml inherits from, cannot be read"):
-        lineage(tmp_path / "e.yaml")
+        resolve_inheritance(tmp_path / "e.yaml")
     (tmp_path / "f.yaml").write_text("a: [")
     with pytest.raises(UserError, match="no valid YAML"):
-        lineage(tmp_path / "f.yaml")
+        resolve_inheritance(tmp_path / "f.yaml")
 
 
 @pytest.mark.parametrize("inherit", ["5", "[5]", "{a: b}", "true"])
 def test_what_a_config_inherits_from_are_names(tmp_path: Path, inherit: str):
     (tmp_path / "a.yaml").write_text(f"inherit: {inherit}\n")
     with pytest.raises(UserError, match=r"a\.yaml: inherit is .*, expected the name of a config, or a list of names"):
-        lineage(tmp_path / "a.yaml")
+        resolve_inheritance(tmp_path / "a.yaml")

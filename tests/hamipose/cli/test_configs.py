@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hamipose.config.inherit import expand
+from hamipose.config.inherit import expand_config_arguments
 from hamipose.config.paths import configs_folder
 from hamipose.data import DomainAdaptation, Prepared, Unlabeled
 from hamipose.data.base import KeypointDataset, UnlabeledDataset
@@ -28,7 +28,7 @@ def build(path: Path) -> HamiPoseCLI:
 
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
-    return Built(expand(["fit", "--config", str(path), *options, "--trainer.accelerator", "cpu"]))
+    return Built(expand_config_arguments(["fit", "--config", str(path), *options, "--trainer.accelerator", "cpu"]))
 
 
 def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from hamipose.cli import main
-from hamipose.cli.configs import merged
+from hamipose.cli.configs import load_config
 from hamipose.config.paths import configs_folder
 
 
@@ -28,14 +28,17 @@ def test_another_class_brings_its_own_arguments(tmp_path: Path):
     (tmp_path / "a.yaml").write_text("model: {class_path: A, init_args: {x: 1, y: {z: 2}}}\n")
     (tmp_path / "b.yaml").write_text("inherit: a.yaml\nmodel: {init_args: {y: {w: 3}}}\n")
     (tmp_path / "c.yaml").write_text("inherit: b.yaml\nmodel: {class_path: C, init_args: {x: 5}}\n")
-    assert merged(tmp_path / "b.yaml")["model"] == {"class_path": "A", "init_args": {"x": 1, "y": {"z": 2, "w": 3}}}
-    assert merged(tmp_path / "c.yaml")["model"] == {"class_path": "C", "init_args": {"x": 5}}
+    assert load_config(tmp_path / "b.yaml")["model"] == {
+        "class_path": "A",
+        "init_args": {"x": 1, "y": {"z": 2, "w": 3}},
+    }
+    assert load_config(tmp_path / "c.yaml")["model"] == {"class_path": "C", "init_args": {"x": 5}}
 
 
 @pytest.mark.parametrize("name", ["small/ccssl", "demo_mean_teacher", "demo_source_only", "methods/regda"])
 def test_what_is_shown_of_the_method_is_what_fit_uses(name: str, capsys: pytest.CaptureFixture):
     """Where a config names another class than the one it inherits from, too: what that class takes is kept."""
-    shown = merged(configs_folder() / f"{name}.yaml")["model"]
+    shown = load_config(configs_folder() / f"{name}.yaml")["model"]
     with contextlib.suppress(SystemExit):  # jsonargparse's way to end after printing
         main(["fit", "--print_config", "--config", str(configs_folder() / f"{name}.yaml")])
     used = yaml.safe_load(capsys.readouterr().out)["model"]

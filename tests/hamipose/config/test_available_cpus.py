@@ -2,14 +2,14 @@ import os
 
 import pytest
 
-from hamipose.config.available_cpus import processors
+from hamipose.config.available_cpus import available_cpus
 
 
 def test_processors_of_this_process_or_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 5, 7}, raising=False)
-    assert processors() == 3
+    assert available_cpus() == 3
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
     monkeypatch.setattr(os, "cpu_count", lambda: 11)
-    assert processors() == 11
+    assert available_cpus() == 11
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert processors() == 1
+    assert available_cpus() == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hamipose.config.inherit import _over, lineage
+from hamipose.config.inherit import _merge, resolve_inheritance
 from hamipose.data import DomainAdaptation
 from hamipose.engine.runs import Run
 from hamipose.experiments.rows import plan
@@ -30,7 +30,7 @@ PROTOCOL = {
 @functools.cache
 def files(path: str) -> list[dict[str, Any]]:
     """A config's content and that of all it inherits from, oldest first."""
-    return [yaml.safe_load(file.read_text()) for file in lineage(Path(path))]
+    return [yaml.safe_load(file.read_text()) for file in resolve_inheritance(Path(path))]
 
 
 def composed(run: Run) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def composed(run: Run) -> dict[str, Any]:
         value = next(words)
         if option == "--config":
             for above in copy.deepcopy(files(value)):
-                content = _over(content, above)
+                content = _merge(content, above)
             continue
         *keys, last = option.removeprefix("--").split(".")
         inner = content

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hamipose.config.inherit import expand
+from hamipose.config.inherit import expand_config_arguments
 from hamipose.config.paths import configs_folder
 from hamipose.data import SyntheticPeople, Unlabeled
 from hamipose.engine.budget import Budget
@@ -82,7 +82,7 @@ def test_options_are_understood(name, tmp_path):
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     config = ["--config", str(configs_folder() / recipe.config), "--config", str(small_people(tmp_path))]
-    cli = Built(expand(["fit", *config, *words, "--trainer.accelerator", "cpu"]))
+    cli = Built(expand_config_arguments(["fit", *config, *words, "--trainer.accelerator", "cpu"]))
     optimizer = cli.model.make_optimizer(cli.model.network.parameters())
     for name, value in recipe.options.items():
         if name.endswith("optimizer"):
@@ -110,7 +110,7 @@ def test_data_laid_over_a_config_let_nothing_shine_through(tmp_path):
     transfer = Transfer("mine", "mine", str(config), "only")
     write_data(transfer, tmp_path, Path("elsewhere"))
     over = ["--config", str(configs_folder() / "demo_source_only.yaml"), "--config", str(tmp_path / "mine/data.yaml")]
-    data = Built(expand(["fit", *over])).datamodule
+    data = Built(expand_config_arguments(["fit", *over])).datamodule
     assert data.image_size == 64, "only the sets are the transfer's"
     assert list(data.test) == ["only"]
     default = SyntheticPeople("anywhere").box_margin

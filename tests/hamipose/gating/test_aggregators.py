@@ -11,7 +11,7 @@ from hamipose.errors import UserError
 
 torchjd = pytest.importorskip("torchjd.aggregation", reason='needs pip install "hamipose[torchjd]"')
 
-from hamipose.gating.aggregators import AggregatorGate, UnifiedAggregatorGate, gramians, weighting  # noqa: E402
+from hamipose.gating.aggregators import AggregatorGate, UnifiedAggregatorGate, compute_gramians, find_weighting  # noqa: E402
 
 K, P = 5, 9
 seeds = st.integers(0, 2**31)
@@ -130,7 +130,7 @@ def test_nan_is_not_hidden():
 
 def test_gramians_are_inner_products():
     source, target = rows(1)
-    for k, product in enumerate(gramians(source, target)):
+    for k, product in enumerate(compute_gramians(source, target)):
         pair = torch.stack([source[k], target[k]]).double()
         expected = pair @ pair.T
         torch.testing.assert_close(product, expected / expected.diagonal().max())
@@ -138,14 +138,16 @@ def test_gramians_are_inner_products():
 
 def test_wrong_names_and_options_are_told_in_a_line():
     with pytest.raises(UserError, match=r"aggregator is 'Magic', expected one of.*AlignedMTL, CAGrad"):
-        weighting("Magic")
+        find_weighting("Magic")
     with pytest.raises(UserError, match="remember nothing"):  # keeps an average of past batches
-        weighting("GradVac")
+        find_weighting("GradVac")
     with pytest.raises(UserError, match="aggregator CAGrad with options None"):
-        weighting("CAGrad")
+        find_weighting("CAGrad")
 
 
 def test_without_torchjd_one_line_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "torchjd", None)
-    with pytest.raises(UserError, match=r"PCGrad needs torchjd, which is not installed: pip install 'hamipose\[torchjd\]'"):
+    with pytest.raises(
+        UserError, match=r"PCGrad needs torchjd, which is not installed: pip install 'hamipose\[torchjd\]'"
+    ):
         AggregatorGate("PCGrad")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hamipose.geometry.affine import apply_points, augment_matrix, compose, crop_matrix, invert, warp_images
-from hamipose.heatmaps import decode, encode, inside, warp_heatmaps
+from hamipose.heatmaps import decode, encode, is_inside, warp_heatmaps
 from hamipose.skeletons import BODY16
 
 views = st.builds(
@@ -214,11 +214,11 @@ def test_warped_heatmap_is_the_heatmap_of_the_warped_keypoints(layout, rotation,
     teacher = encode(seen(teacher_view, teacher_mirror), (256, 256)).contiguous(memory_format=layout)
     student_from_teacher = tensor(compose(student_view, invert(teacher_view)))
     warped, known = warp_heatmaps(teacher, student_from_teacher, torch.tensor([swapped]), BODY16.mirror)
-    in_teacher = inside(seen(teacher_view, teacher_mirror), (256, 256))
+    in_teacher = is_inside(seen(teacher_view, teacher_mirror), (256, 256))
     in_teacher = in_teacher[:, BODY16.mirror] if swapped else in_teacher
     expected_keypoints = seen(student_view, mirror)
     expected = encode(expected_keypoints, (256, 256), visible=in_teacher)
-    in_student = inside(expected_keypoints, (256, 256))[..., None, None]
+    in_student = is_inside(expected_keypoints, (256, 256))[..., None, None]
     assert (((warped - expected) * known * in_student).abs()).max() < 0.07  # bilinear interpolation flattens the peak
 
 

@@ -8,14 +8,14 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from hamipose.geometry.affine import invert
-from hamipose.geometry.warp_runtime import start_warp
+from hamipose.geometry.warp_runtime import initialize_warp
 from hamipose.heatmaps import warp_heatmaps
 from hamipose.models.network import PoseNetwork
 from hamipose.skeletons import BODY16, HAND21
 
-start_warp()
+initialize_warp()
 
-from hamipose.geometry.cpu_warp import carry  # noqa: E402  warp is to be quiet when it is imported
+from hamipose.geometry.cpu_warp import warp_channels_last  # noqa: E402  warp is to be quiet when it is imported
 
 
 def last(*shape: int) -> torch.Tensor:
@@ -54,7 +54,7 @@ def reference_scipy(maps: torch.Tensor, inverse: torch.Tensor, mirrored: torch.T
 )
 def test_maps_are_those_of_scipy(shape: tuple[int, ...], mirror: list[int]) -> None:
     maps, inverse, mirrored = last(*shape), views(shape[0], shape[2]), torch.arange(shape[0]) % 2 == 0
-    found, _ = carry(maps, inverse, mirrored, mirror, 0.0)
+    found, _ = warp_channels_last(maps, inverse, mirrored, mirror, 0.0)
     np.testing.assert_allclose(found.numpy(), reference_scipy(maps, inverse, mirrored, mirror), atol=2e-4)
 
 
@@ -90,13 +90,13 @@ def test_what_a_network_makes_is_read_by_the_kernel(monkeypatch: pytest.MonkeyPa
 def test_maps_given_are_left_alone_and_a_batch_is_its_images() -> None:
     maps, inverse, mirrored = last(3, 16, 8, 8), views(3, 8), torch.tensor([True, False, True])
     before = maps.clone()
-    together, known = carry(maps, inverse, mirrored, BODY16.mirror, 1e-4)
+    together, known = warp_channels_last(maps, inverse, mirrored, BODY16.mirror, 1e-4)
     assert torch.equal(maps, before)
     for n in range(3):
-        apart = carry(maps[n : n + 1], inverse[n : n + 1], mirrored[n : n + 1], BODY16.mirror, 1e-4)
+        apart = warp_channels_last(maps[n : n + 1], inverse[n : n + 1], mirrored[n : n + 1], BODY16.mirror, 1e-4)
         assert torch.equal(apart[0], together[n : n + 1])
         assert torch.equal(apart[1], known[n : n + 1])
-    nobody = carry(maps[:0], inverse[:0], mirrored[:0], BODY16.mirror, 1e-4)
+    nobody = warp_channels_last(maps[:0], inverse[:0], mirrored[:0], BODY16.mirror, 1e-4)
     assert nobody[0].shape == (0, 16, 8, 8)
     assert nobody[1].shape == (0, 8, 8)
 
@@ -105,7 +105,7 @@ def test_maps_given_are_left_alone_and_a_batch_is_its_images() -> None:
 def test_a_view_of_no_size_is_not_hidden(value: float) -> None:
     inverse = torch.eye(2, 3).repeat(2, 1, 1)
     inverse[1, 0, 2] = value
-    found, known = carry(last(2, 16, 8, 8), inverse, torch.tensor([False, True]), BODY16.mirror, 1e-4)
+    found, known = warp_channels_last(last(2, 16, 8, 8), inverse, torch.tensor([False, True]), BODY16.mirror, 1e-4)
     assert found[0].isfinite().all()
     assert known[0].all()
     assert not known[1].any()
@@ -116,11 +116,11 @@ def test_a_view_of_no_size_is_not_hidden(value: float) -> None:
 def test_places_far_away_are_empty(far: float) -> None:
     inverse = torch.eye(2, 3)[None] * far
     inverse[..., 2] = torch.tensor([-far, far])
-    found, known = carry(last(1, 16, 8, 8), inverse, torch.tensor([False]), BODY16.mirror, 1e-4)
+    found, known = warp_channels_last(last(1, 16, 8, 8), inverse, torch.tensor([False]), BODY16.mirror, 1e-4)
     assert not found.any()
     assert not known.any()
 
 
 def test_mirrors_that_do_not_come_in_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="mirror: channel 0 is exchanged with 1, and that with 2"):
-        carry(last(1, 3, 8, 8), views(1, 8), torch.tensor([True]), [1, 2, 0], 1e-4)
+        warp_channels_last(last(1, 3, 8, 8), views(1, 8), torch.tensor([True]), [1, 2, 0], 1e-4)

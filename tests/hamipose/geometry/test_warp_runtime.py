@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from hamipose.geometry.warp_runtime import compile_kernels, start_warp
+from hamipose.geometry.warp_runtime import compile_kernels, initialize_warp
 
 
 def test_who_waits_for_kernels_is_told_once(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     import hamipose.geometry.cpu_warp
 
-    wp = start_warp()
+    wp = initialize_warp()
     monkeypatch.setattr(wp.config, "kernel_cache_dir", str(tmp_path))
     compile_kernels(hamipose.geometry.cpu_warp, what="the sampling of heatmaps", device="cpu")
     assert capsys.readouterr().err == "Compiling the sampling of heatmaps; this happens once and takes some seconds.\n"

@@ -14,8 +14,8 @@ from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Predictor
 from hamipose.inference.writers import write_coco
-from hamipose.io.coco_writer import FoundPerson, coco_content
-from hamipose.io.image_orientation import read_header, turned_points
+from hamipose.io.coco_writer import PredictedPerson, build_coco
+from hamipose.io.image_orientation import orient_points, read_image_header
 from hamipose.skeletons import BODY16
 from meshtto.joints import JOINTS49
 from meshtto.predict.frames import open_frames
@@ -50,7 +50,7 @@ def test_pycocotools_opens_it(written: Path, photos: Path, capsys: pytest.Captur
     assert len(truth.getImgIds()) == len(truth.getAnnIds()) == 8
     assert truth.dataset["info"]["upright"] is True
     for image in truth.dataset["images"]:
-        header = read_header(image["file_name"])
+        header = read_image_header(image["file_name"])
         assert header is not None
         assert (image["width"], image["height"]) == header.size(upright=True)
     person = truth.loadAnns(truth.getAnnIds(areaRng=[1, 1e9], iscrowd=False))[0]
@@ -89,11 +89,11 @@ def test_evaluated_against_itself_all_is_right(written: Path, photos: Path, tmp_
     """Against labels in the pixels of stored pictures, too."""
     content = json.loads(written.read_text())
     for image, person in zip(content["images"], content["annotations"], strict=True):
-        header = read_header(image["file_name"])
+        header = read_image_header(image["file_name"])
         assert header is not None
         if stored:
             rows = np.reshape(person["keypoints"], (-1, 3)).astype(float)
-            rows[:, :2] = turned_points(rows[:, :2], header, back=True)
+            rows[:, :2] = orient_points(rows[:, :2], header, back=True)
             person["keypoints"] = rows.ravel().tolist()
             image["width"], image["height"] = header.size(upright=False)
     content["info"] = {} if stored else content["info"]
@@ -126,8 +126,8 @@ def test_as_evidence_it_is_in_the_same_frame(written: Path, photos: Path):
 
 def test_what_is_not_finite_is_written_as_not_found():
     nan = float("nan")
-    person = FoundPerson("a.jpg", [[nan, 1.0]] + [[2.0, 3.0]] * 15, [0.5] * 15 + [nan], [0, 0, 4, 5], (4, 5))
-    (written,) = coco_content([person], BODY16)["annotations"]
+    person = PredictedPerson("a.jpg", [[nan, 1.0]] + [[2.0, 3.0]] * 15, [0.5] * 15 + [nan], [0, 0, 4, 5], (4, 5))
+    (written,) = build_coco([person], BODY16)["annotations"]
     assert written["keypoints"][:3] == [0, 0, 0]
     assert written["keypoints"][-3:] == [2, 3, 0]
     assert written["num_keypoints"] == 14

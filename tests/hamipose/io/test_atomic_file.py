@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from hamipose.errors import UserError
-from hamipose.io.atomic_file import free_bytes, whole_file, write_bytes, write_text
+from hamipose.io.atomic_file import atomic_path, free_bytes, write_bytes, write_text
 from hamipose.io.image_file import write_image
 
 
@@ -40,7 +40,7 @@ FULL = [
 def test_a_full_disk_leaves_the_former_file_and_names_it(tmp_path: Path, raised: Exception):
     path = tmp_path / "a.bin"
     write_text(path, "former")
-    with pytest.raises(OSError, match="No space left") as error, whole_file(path) as beside:
+    with pytest.raises(OSError, match="No space left") as error, atomic_path(path) as beside:
         half(raised)(beside)
     assert error.value.filename == str(path)
     assert error.value.errno == errno.ENOSPC
@@ -49,9 +49,9 @@ def test_a_full_disk_leaves_the_former_file_and_names_it(tmp_path: Path, raised:
 
 
 def test_other_errors_pass_unchanged_and_leave_nothing(tmp_path: Path):
-    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "sub" / "a.npz") as beside:
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "sub" / "a.npz") as beside:
         half(ZeroDivisionError())(beside)
-    with pytest.raises(RuntimeError, match="shape"), whole_file(tmp_path / "sub" / "a.npz") as beside:
+    with pytest.raises(RuntimeError, match="shape"), atomic_path(tmp_path / "sub" / "a.npz") as beside:
         half(RuntimeError("of another shape"))(beside)
     assert list((tmp_path / "sub").iterdir()) == []
 
@@ -64,9 +64,9 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path):
 
 
 def test_writers_that_choose_by_the_ending_see_it(tmp_path: Path):
-    with whole_file(tmp_path / "a.npz") as beside:
+    with atomic_path(tmp_path / "a.npz") as beside:
         np.savez(beside, a=np.arange(3))
-    with whole_file(tmp_path / ("long" * 60 + ".pt")) as beside:
+    with atomic_path(tmp_path / ("long" * 60 + ".pt")) as beside:
         torch.save({"a": torch.ones(2)}, beside)
     assert np.load(tmp_path / "a.npz")["a"].tolist() == [0, 1, 2]
     assert len(list(tmp_path.iterdir())) == 2

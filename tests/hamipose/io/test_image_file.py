@@ -9,7 +9,7 @@ from PIL import Image
 
 from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.errors import UserError
-from hamipose.io.image_file import UnreadableImage, header_box, read_image
+from hamipose.io.image_file import UnreadableImage, read_image, read_image_box
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_damaged_images_are_read_or_refused_and_libraries_are_silent(
         for at in rng.integers(len(content), size=8):
             content[at] = rng.integers(256)
         path.write_bytes(content[: rng.integers(len(content))] if number % 3 == 0 else content)
-        header_box(path)
+        read_image_box(path)
         try:
             found = read_image(path)
         except UnreadableImage as error:

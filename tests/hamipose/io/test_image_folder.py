@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hamipose.io.image_folder import list_pictures, missing_files
+from hamipose.io.image_folder import find_missing_files, list_images
 
 
 def touch(*paths: Path) -> None:
@@ -15,7 +15,7 @@ def touch(*paths: Path) -> None:
 
 
 def names(root: Path) -> list[str]:
-    return [str(path.relative_to(root)) for path in list_pictures(root).paths]
+    return [str(path.relative_to(root)) for path in list_images(root).paths]
 
 
 def test_hidden_files_and_folders_of_systems_are_skipped(tmp_path: Path):
@@ -24,12 +24,12 @@ def test_hidden_files_and_folders_of_systems_are_skipped(tmp_path: Path):
     touch(root / "._b.JPG", root / ".ipynb_checkpoints" / "b.JPG", root / "@eaDir" / "b.JPG", root / ".a.part.jpg")
     touch(root / "__MACOSX" / "a" / "._c.png", root / "$RECYCLE.BIN" / "d.jpg")
     assert names(root) == ["a/c.png", "b.JPG"]
-    assert list_pictures(root).left_out == []
+    assert list_images(root).left_out == []
 
 
 def test_formats_that_are_not_read_are_named_in_a_line_each(tmp_path: Path):
     touch(*(tmp_path / f"{i}.CR2" for i in range(5)), tmp_path / "sub" / "a.psd", tmp_path / "ok.webp")
-    listed = list_pictures(tmp_path)
+    listed = list_images(tmp_path)
     assert [path.name for path in listed.paths] == ["ok.webp"]
     assert len(listed.left_out) == 2
     assert listed.left_out[0].startswith(f"5 files in {tmp_path}, such as 0.CR2, 1.CR2, 2.CR2: format not supported")
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: py
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    listed = list_pictures(tmp_path)
+    listed = list_images(tmp_path)
     assert [path.name for path in listed.paths] == ["a.jpg"]
     assert listed.left_out == [f"folder {tmp_path / 'locked'} cannot be opened (Permission denied)"]
 
@@ -71,4 +71,4 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: py
 def test_missing_files_are_found_with_one_listing_a_folder(tmp_path: Path):
     touch(tmp_path / "a" / "1.jpg", tmp_path / "2.jpg")
     asked = [tmp_path / "a" / "1.jpg", tmp_path / "2.jpg", tmp_path / "none" / "3.jpg", tmp_path / "4.jpg"]
-    assert list(missing_files([*asked, *asked])) == asked[2:]
+    assert list(find_missing_files([*asked, *asked])) == asked[2:]

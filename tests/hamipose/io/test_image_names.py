@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from hamipose.io.image_names import PathEnds, located, match_pictures
+from hamipose.io.image_names import PathSuffixes, locate_images, match_images
 
 
 def found(names: list[str | int], paths: list[str]) -> dict:
-    return match_pictures({name: name for name in names}, paths).found
+    return match_images({name: name for name in names}, paths).found
 
 
 def test_the_shortest_end_that_tells_paths_apart_is_enough():
@@ -19,14 +19,14 @@ def test_the_shortest_end_that_tells_paths_apart_is_enough():
         "elsewhere/2.jpg": "c/2.jpg",
     }
     assert found(["D:\\x\\a\\1.jpg"], paths) == {"D:\\x\\a\\1.jpg": "a/1.jpg"}
-    matches = match_pictures({"1.jpg": "1.jpg", "z/1.jpg": "z/1.jpg"}, paths)
+    matches = match_images({"1.jpg": "1.jpg", "z/1.jpg": "z/1.jpg"}, paths)
     assert matches.found == {}
     assert matches.ambiguous == {"1.jpg": ["a/1.jpg", "b/1.jpg"], "z/1.jpg": ["a/1.jpg", "b/1.jpg"]}
 
 
 def test_two_names_do_not_mean_one_picture():
     assert found(["old/a/1.jpg", "old/b/1.jpg"], ["a/1.jpg"]) == {"old/a/1.jpg": "a/1.jpg"}  # the other one is missing
-    assert match_pictures({1: "x/1.jpg", 2: "y/1.jpg"}, ["1.jpg"]).found == {}
+    assert match_images({1: "x/1.jpg", 2: "y/1.jpg"}, ["1.jpg"]).found == {}
     assert found(["1.jpg", "y/1.jpg"], ["1.jpg"]) == {"1.jpg": "1.jpg"}
     assert found(["./1.jpg", "1.jpg"], ["1.jpg"]) == {
         "./1.jpg": "1.jpg",
@@ -36,11 +36,11 @@ def test_two_names_do_not_mean_one_picture():
 
 def test_numbers_are_those_at_the_ends_of_files():
     assert found([139, 7], ["000000000139.jpg", "im0007.png", "x.png"]) == {139: "000000000139.jpg", 7: "im0007.png"}
-    assert match_pictures({7: 7}, ["a7.png", "b7.png"]).ambiguous == {7: ["a7.png", "b7.png"]}
+    assert match_images({7: 7}, ["a7.png", "b7.png"]).ambiguous == {7: ["a7.png", "b7.png"]}
 
 
 def test_nearest():
-    ends = PathEnds(["a/1.jpg", "b/1.jpg"])
+    ends = PathSuffixes(["a/1.jpg", "b/1.jpg"])
     assert ends.nearest("/x/b/1.jpg") == (["b/1.jpg"], 2)
     assert ends.nearest("2.jpg") == ([], 0)
 
@@ -51,9 +51,9 @@ def test_pictures_are_located_below_a_folder(tmp_path: Path, name: str):
         (tmp_path / folder).mkdir()
     for file in ("in/1.png", "other/2.png", "in/notes.txt"):
         (tmp_path / file).touch()
-    assert located(tmp_path, [name]).found == {name: str(tmp_path / "in/1.png")}
-    assert located(tmp_path, ["9.png", "x" * 5000]).found == {}
-    assert located(tmp_path, [2]).found == {2: str(tmp_path / "other/2.png")}
+    assert locate_images(tmp_path, [name]).found == {name: str(tmp_path / "in/1.png")}
+    assert locate_images(tmp_path, ["9.png", "x" * 5000]).found == {}
+    assert locate_images(tmp_path, [2]).found == {2: str(tmp_path / "other/2.png")}
     (tmp_path / "other/1.png").touch()
-    several = located(tmp_path, ["1.png"])
+    several = locate_images(tmp_path, ["1.png"])
     assert (several.found, len(several.ambiguous["1.png"])) == ({}, 2)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hamipose.errors import UserError
-from hamipose.io.json_file import one_line, read_json, read_list, read_record, shown
-from hamipose.io.skipped_records import Omissions
+from hamipose.io.json_file import format_value, read_json, read_list, read_record, to_one_line
+from hamipose.io.skipped_records import SkippedRecords
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
@@ -36,14 +36,14 @@ def test_missing_files_are_told(tmp_path: Path):
 
 
 def test_values_are_shown_on_one_line():
-    assert shown("a\nb\ud800") == "'a\\nb\\ud800'"
-    assert shown(10**5000) == "<int>"
-    assert one_line("in/ä.jpg") == "in/ä.jpg"
-    assert one_line("a\nb\ud800") == "a\\nb\\ud800"
+    assert format_value("a\nb\ud800") == "'a\\nb\\ud800'"
+    assert format_value(10**5000) == "<int>"
+    assert to_one_line("in/ä.jpg") == "in/ä.jpg"
+    assert to_one_line("a\nb\ud800") == "a\\nb\\ud800"
 
 
 def test_omissions_are_counted_and_named():
-    omissions = Omissions("a.json")
+    omissions = SkippedRecords("a.json")
     assert not omissions
     for number in range(5):
         omissions.skip("annotation", number, "has no area")

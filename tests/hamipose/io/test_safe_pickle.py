@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hamipose.errors import UserError
-from hamipose.io.safe_pickle import OLD_OBJECTS, load_pickle
+from hamipose.io.safe_pickle import PYTHON2_OBJECTS, load_pickle
 
 VALUES = {
     0: {"uv_vis": np.arange(6.0).reshape(2, 3), "K": np.eye(3, dtype=np.float32), "name": "left"},
@@ -116,8 +116,8 @@ def test_further_names_stand_for_what_the_caller_says(tmp_path: Path):
     with pytest.raises(UserError, match=r"copy_reg\._reconstructor"):
         load_pickle(tmp_path / "smpl.pkl")
     with pytest.raises(UserError, match=r"chumpy\.ch\.Ch"):
-        load_pickle(tmp_path / "smpl.pkl", OLD_OBJECTS)
-    found = load_pickle(tmp_path / "smpl.pkl", {**OLD_OBJECTS, ("chumpy.ch", "Ch"): Stub})
+        load_pickle(tmp_path / "smpl.pkl", PYTHON2_OBJECTS)
+    found = load_pickle(tmp_path / "smpl.pkl", {**PYTHON2_OBJECTS, ("chumpy.ch", "Ch"): Stub})
     assert type(found) is Stub
     assert found.x == 5
 

@@ -8,13 +8,13 @@ import pytest
 
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
-from hamipose.io.video_writer import VideoFile
+from hamipose.io.video_writer import VideoWriter
 
 
 @pytest.mark.parametrize(("ending", "first"), [("mp4", b"ftyp"), ("webm", b"\x1a\x45\xdf\xa3")])
 def test_frames_can_be_read_again_in_their_order(tmp_path: Path, ending: str, first: bytes):
     greys = [20, 90, 160, 230]
-    with VideoFile(tmp_path / "new" / f"v.{ending}", 12.5) as video:
+    with VideoWriter(tmp_path / "new" / f"v.{ending}", 12.5) as video:
         for gray in greys:
             video.add(np.full((49, 63, 3), gray, np.uint8))  # odd sides
     assert video.frames == 4
@@ -27,7 +27,7 @@ def test_frames_can_be_read_again_in_their_order(tmp_path: Path, ending: str, fi
 
 
 def test_red_stays_red(tmp_path: Path):
-    with VideoFile(tmp_path / "v.mp4", 10.0) as video:
+    with VideoWriter(tmp_path / "v.mp4", 10.0) as video:
         video.add(np.broadcast_to(np.array([220, 20, 20], np.uint8), (48, 64, 3)).copy())
     again = Video(str(video.path))
     again.prepare()
@@ -35,15 +35,15 @@ def test_red_stays_red(tmp_path: Path):
 
 
 def test_no_frame_no_file(tmp_path: Path):
-    with VideoFile(tmp_path / "v.mp4", 10.0):
+    with VideoWriter(tmp_path / "v.mp4", 10.0):
         pass
     assert not (tmp_path / "v.mp4").exists()
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path):
     with pytest.raises(UserError, match=r"use \.mp4 or \.webm"):
-        VideoFile(tmp_path / "v.avi", 10.0)
-    with VideoFile(tmp_path / "v.mp4", 10.0) as video:
+        VideoWriter(tmp_path / "v.avi", 10.0)
+    with VideoWriter(tmp_path / "v.mp4", 10.0) as video:
         video.add(np.zeros((48, 64, 3), np.uint8))
         with pytest.raises(ValueError, match="frame 1 is 32 x 48 px, expected 64 x 48"):
             video.add(np.zeros((48, 32, 3), np.uint8))
@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_is_noticed_while_frames_are_written(tmp_path: Path
     """OpenCV 4 does not say that a frame was lost."""
     free = iter([2**30, 2**30, 2**10, 2**10])
     monkeypatch.setattr("hamipose.io.video_writer.free_bytes", lambda path: next(free))
-    video = VideoFile(tmp_path / "v.mp4", 25.0)
+    video = VideoWriter(tmp_path / "v.mp4", 25.0)
     frame = np.zeros((48, 64, 3), np.uint8)
     for _ in range(50):
         video.add(frame)
@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up_is_noticed_while_frames_are_written(tmp_path: Path
 @pytest.mark.parametrize("rate", [0.5, 12.5, 29.97, 59.94, 240.0])
 @pytest.mark.parametrize("ending", ["mp4", "webm"])
 def test_whole_videos_are_not_taken_for_cut_ones(tmp_path: Path, ending: str, rate: float):
-    with VideoFile(tmp_path / f"v.{ending}", rate) as video:
+    with VideoWriter(tmp_path / f"v.{ending}", rate) as video:
         for _ in range(37):
             video.add(np.zeros((48, 64, 3), np.uint8))
     assert video.path.exists()
@@ -103,4 +103,4 @@ def test_whole_videos_are_not_taken_for_cut_ones(tmp_path: Path, ending: str, ra
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written .*(exists|Not a directory)"):
-        VideoFile(tmp_path / "file" / "v.mp4", 10.0).add(np.zeros((48, 64, 3), np.uint8))
+        VideoWriter(tmp_path / "file" / "v.mp4", 10.0).add(np.zeros((48, 64, 3), np.uint8))

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import torch
 
-from hamipose.config.inherit import merged
+from hamipose.config.inherit import load_config
 from hamipose.config.paths import configs_folder
 from hamipose.gating import decompose
 from hamipose.methods import HamiPose
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
-from tests.helpers.tiny_poses import TINY, train
+from tests.helpers.pose_training import TINY, train
 
 
 def test_after_100_steps_of_the_small_recipe_the_diagonal_metric_is_far_from_the_identity(dots: Path, tmp_path: Path):
     torch.manual_seed(0)
-    small = merged(configs_folder() / "demo.yaml")["model"]["init_args"]
+    small = load_config(configs_folder() / "demo.yaml")["model"]["init_args"]
     options = small["optimizer"]["init_args"]
     training = TrainingOptions(warmup_steps=small["training"]["warmup_steps"], sigma=small["training"]["sigma"])
     model = HamiPose(

@@ -50,7 +50,7 @@ def reference_steps(thetas, gradients, h, friction, mass, alpha0, mu, eps, kinet
     ],
 )
 def test_equals_a_slow_loop_of_the_equations(mass, friction, kinetic, kicks, alpha0, foreach, monkeypatch):
-    monkeypatch.setattr("hamipose.optim.blocks.PIECE", 50)
+    monkeypatch.setattr("hamipose.optim.blocks.PIECE_SIZE", 50)
     thetas = [torch.randn(shape, dtype=torch.float64) for shape in SHAPES]
     gradients = [[torch.randn_like(t) * 10.0**-i for i, t in enumerate(thetas)] for _ in range(6)]
     parameters = [nn.Parameter(t.clone()) for t in thetas]

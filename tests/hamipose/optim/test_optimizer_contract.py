@@ -179,7 +179,7 @@ def test_complex(options, shape):
 
 @every_option
 def test_foreach_matches_forloop(options, monkeypatch):
-    monkeypatch.setattr("hamipose.optim.blocks.PIECE", 50)
+    monkeypatch.setattr("hamipose.optim.blocks.PIECE_SIZE", 50)
     results = []
     for foreach in (None, True, False):
         torch.manual_seed(1)
@@ -242,7 +242,7 @@ def test_step_is_noop_for_zero_grads(options):
 @every_option
 @pytest.mark.parametrize("foreach", [None, True, False])
 def test_grads_are_never_inplaced_into(options, foreach, monkeypatch):
-    monkeypatch.setattr("hamipose.optim.blocks.PIECE", 50)
+    monkeypatch.setattr("hamipose.optim.blocks.PIECE_SIZE", 50)
     tensors = [nn.Parameter(torch.randn(shape)) for shape in ((4001,), (3, 4))]
     optimizer = Hamiltonian(tensors, foreach=foreach, **options)
     for tensor in tensors:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from hamipose.skeletons import LSP14
-from hamipose.viz.drawing import draw_keypoints, grid, label, magnify
+from hamipose.viz.drawing import draw_keypoints, draw_label, magnify, make_grid
 
 
 def test_a_joint_is_drawn_where_it_is_and_the_image_is_left_alone():
@@ -30,14 +30,14 @@ def test_hidden_joints_are_not_drawn():
 
 def test_a_grid_keeps_every_pixel():
     images = [np.full((5, 7, 3), v, np.uint8) for v in range(5)]
-    sheet = grid(images, 2, gap=3)
+    sheet = make_grid(images, 2, gap=3)
     assert sheet.shape == (3 * 5 + 2 * 3, 2 * 7 + 3, 3)
     assert all((sheet == v).all(-1).sum() == 35 for v in range(5))
 
 
 def test_a_label_leaves_the_lower_half_alone():
     image = np.full((200, 200, 3), 128, np.uint8)
-    out = label(image, "source only")
+    out = draw_label(image, "source only")
     assert (out[:40] != 128).any()
     assert (out[100:] == 128).all()
 

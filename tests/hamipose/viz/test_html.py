@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from hamipose.engine.metrics_file import read_metrics
-from hamipose.viz.html import Page, curves
+from hamipose.viz.html import HtmlPage, plot_curves
 
 pytestmark = pytest.mark.figures
 
 
 def test_the_page_is_whole_and_escapes_what_it_is_given(tmp_path):
-    page = Page("a < b")
+    page = HtmlPage("a < b")
     page.text("x & y")
     page.table(["method", "PCK"], [["<script>", "12.3"]])
     pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8)
@@ -34,14 +34,14 @@ def test_metrics_are_read_with_their_gaps(tmp_path):
 
 
 def test_curves_are_a_picture():
-    png = curves({"loss": {"sgd": ([0, 1], [1.0, 0.1])}, "energy": {}}, log_scale=["loss"])
+    png = plot_curves({"loss": {"sgd": ([0, 1], [1.0, 0.1])}, "energy": {}}, log_scale=["loss"])
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] > 2 * image.shape[0]
 
 
 def test_a_name_has_one_color_in_all_panels():
     line = ([0, 1], [1.0, 0.1])
-    png = curves({"loss": {"sgd": line, "adam": line}, "conflict": {"adam": line}})
+    png = plot_curves({"loss": {"sgd": line, "adam": line}, "conflict": {"adam": line}})
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     right = image[:, image.shape[1] // 2 :].reshape(-1, 3)
     blue, orange = ((right == color).all(1).any() for color in ((0xB4, 0x77, 0x1F), (0x0E, 0x7F, 0xFF)))  # BGR

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from hamipose.config.inherit import expand, lineage, merged
+from hamipose.config.inherit import expand_config_arguments, load_config, resolve_inheritance
 from hamipose.errors import UserError
 from meshtto.cli import HELP, main
 from meshtto.data.datasets.h36m import _SUBJECTS
@@ -64,10 +64,10 @@ def test_config_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Pat
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_configs_do_not_select_by_test_labels(path: Path):
-    for part in lineage(path):
+    for part in resolve_inheritance(path):
         for callback in (yaml.safe_load(part.read_text()).get("trainer") or {}).get("callbacks", []):
             assert not str((callback.get("init_args") or {}).get("monitor")).startswith("test/")
-    data = merged(path).get("data") or {}
+    data = load_config(path).get("data") or {}
     chosen_by = people_of(data["validation"]) if data.get("validation") else set()
     for spec in (data.get("test") or {}).values():
         assert not chosen_by & people_of(spec), "what chooses a checkpoint is a test set"
@@ -95,7 +95,9 @@ def build(path: Path, *options: str):
 
     regressor = "--model.init_args.regressor"
     small = [f"{regressor}.backbone", "test_resnet", f"{regressor}.width", "16", f"{regressor}.body", "builtin"]
-    return Built(expand(["fit", "--config", str(path), *small, "--trainer.accelerator", "cpu", *options]))
+    return Built(
+        expand_config_arguments(["fit", "--config", str(path), *small, "--trainer.accelerator", "cpu", *options])
+    )
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
-from hamipose.io.video_writer import VideoFile
+from hamipose.io.video_writer import VideoWriter
 from meshtto.body import load_body
 from meshtto.cli import main
 from meshtto.predict.files import Files, PictureFiles, VideoFiles
@@ -229,7 +229,7 @@ def test_frame_names_may_contain_the_separator(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "take #2" / "a#1.png"), np.zeros((8, 8, 3), np.uint8))
     ((one,), (other,)) = (open_frames(str(p)) for p in (tmp_path / "take #2", tmp_path / "take #2" / "a#1.png"))
     assert (one.name, one.number, one.stem) == (other.name, other.number, other.stem) == ("a#1.png", None, "a#1")
-    with VideoFile(tmp_path / "take #2" / "b#1.mp4", 10.0) as video:
+    with VideoWriter(tmp_path / "take #2" / "b#1.mp4", 10.0) as video:
         video.add(np.zeros((48, 64, 3), np.uint8))
     (frame,) = open_frames(str(video.path))
     assert (frame.name, frame.number, frame.stem) == ("b#1.mp4#0", 0, "b#1-000000")

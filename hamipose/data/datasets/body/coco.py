@@ -11,14 +11,14 @@ from jaxtyping import Float
 
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
-from hamipose.geometry.crops import keypoint_box, padded_box, whole_box
+from hamipose.geometry.crops import keypoint_box, padded_box, whole_image_box
 from hamipose.io.coco import CocoFile, CocoPerson, read_coco
 from hamipose.io.coco_records import CocoCategory
 from hamipose.io.coco_values import Identifier
-from hamipose.io.image_folder import missing_files
-from hamipose.io.image_names import check_exist, located
-from hamipose.io.image_orientation import check_frames, read_header, upright_of
-from hamipose.io.skipped_records import Omissions
+from hamipose.io.image_folder import find_missing_files
+from hamipose.io.image_names import check_images_exist, locate_images
+from hamipose.io.image_orientation import check_image_sizes, is_annotated_upright, read_image_header
+from hamipose.io.skipped_records import SkippedRecords
 from hamipose.skeletons import Skeleton
 from hamipose.types import Sample
 
@@ -40,7 +40,7 @@ class _Annotations:
     upright: bool | None  # as the file declares
     image_ids: dict[Identifier, str]  # → picture
     categories: list[CocoCategory]
-    omissions: Omissions
+    omissions: SkippedRecords
 
 
 def _box(person: CocoPerson, labeled_px: Float[np.ndarray, "keypoint 2"], file: CocoFile) -> Float[np.ndarray, "4"]:
@@ -86,7 +86,7 @@ def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _A
         if with_boxes:
             boxes[row] = _box(person, found.px[found.visibility > 0], file)
     names = {image.id: image.file_name for image in file.images.values()}
-    where = located(images, names.values())
+    where = locate_images(images, names.values())
     for name, several in where.ambiguous.items():
         file.omissions.skip("image", name, f"could be {' or '.join(several[:2])}")
     paths = {key: where.found.get(name, str(images / name)) for key, name in names.items()}
@@ -184,10 +184,10 @@ class CocoKeypoints(KeypointDataset):
         return self._turned(Path(self.table.files[row]), self.table.sizes[row])
 
     def _turned(self, path: Path, stated: tuple[int, int] | None) -> bool:
-        header = None if stated is None and not self.table.upright else read_header(path)
+        header = None if stated is None and not self.table.upright else read_image_header(path)
         if header is None:  # no size to compare with, or a file that decoding will refuse
             return bool(self.table.upright)
-        return upright_of(path, header, stated, self.table.upright, self.annotations)
+        return is_annotated_upright(path, header, stated, self.table.upright, self.annotations)
 
     @property
     def pictures(self) -> dict[str, tuple[int, int] | None]:
@@ -201,15 +201,15 @@ class CocoKeypoints(KeypointDataset):
         Some may be missing: training replaces them, and a warning names and counts them.
         """
         pictures = self.pictures
-        missing = [str(path) for path in missing_files(map(Path, pictures))]
+        missing = [str(path) for path in find_missing_files(map(Path, pictures))]
         if len(missing) == len(pictures):
-            check_exist(missing, self.annotations)
+            check_images_exist(missing, self.annotations)
         elif missing:
             _log.warning(
                 "%s: %d of its %d pictures do not exist, %s the first",
                 *(self.annotations, len(missing), len(pictures), missing[0]),
             )
-        check_frames(pictures, self.table.upright, self.annotations)
+        check_image_sizes(pictures, self.table.upright, self.annotations)
 
     def __len__(self) -> int:
         left = max(0, len(self.table.files) - self.start)
@@ -221,7 +221,7 @@ class CocoKeypoints(KeypointDataset):
         box: Any = self.table.boxes_px[row]
         whole = self.box == "image" or bool(np.isnan(box).any())
         if whole:
-            box = None if stated is None else whole_box(*stated)
+            box = None if stated is None else whole_image_box(*stated)
         image, reduction = self.decode(path, box, self._turned(path, stated))
         height, width = image.shape[:2]
         shown = width * reduction, height * reduction  # up to a block of `reduction` pixels at the edges
@@ -232,7 +232,7 @@ class CocoKeypoints(KeypointDataset):
             )
         # A pixel of the reduced picture is the mean of a block of `reduction` pixels: its center lies in their middle.
         keypoints = (self.table.keypoints_px[row] + 0.5) / reduction - 0.5
-        box = whole_box(width, height) if whole else padded_box(box / reduction, self.padding)
+        box = whole_image_box(width, height) if whole else padded_box(box / reduction, self.padding)
         return Sample(
             image=image,
             box_px=box.astype(np.float32),

@@ -14,7 +14,7 @@ from hamipose.data.datasets.body.h36m_joints import H36M17, body16_from_h36m, pr
 from hamipose.data.splits import check_protocol, sample_with_replacement
 from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box, published_crop, published_labels
-from hamipose.io.file_type import reason
+from hamipose.io.file_type import describe_error
 from hamipose.io.image_file import UnreadableImage
 from hamipose.io.json_file import read_json
 from hamipose.skeletons import BODY16, Skeleton
@@ -26,15 +26,15 @@ SUBJECTS = {"train": (1, 5, 6, 7, 8), "test": (9, 11), "all": (1, 5, 6, 7, 8, 9,
 _EXPECTED = "Human3.6M in the JSON layout of 17 joints"
 
 
-def frame_step(split: str, protocol: str, every: int | None) -> int:
+def frame_step(split: str, protocol: str, frame_stride: int | None) -> int:
     """Every how many frames one is used: as given, or 5; 64 where "strict" tests, as in most papers on this set.
 
     Raises:
         UserError: less than 1.
     """
-    if every is not None and every < 1:
-        raise UserError(f"every of Human3.6M is {every}, expected at least 1")
-    return every or (64 if split == "test" and protocol == "strict" else 5)
+    if frame_stride is not None and frame_stride < 1:
+        raise UserError(f"frame_stride of Human3.6M is {frame_stride}, expected at least 1")
+    return frame_stride or (64 if split == "test" and protocol == "strict" else 5)
 
 
 class _People(NamedTuple):
@@ -66,7 +66,7 @@ def _camera(camera: dict) -> list[np.ndarray]:
     return [np.array(camera[part], np.float64).reshape(shape) for part, shape in shapes.items()]
 
 
-def _read_subject(annotations: Path, subject: int, every: int, protocol: str) -> _People:
+def _read_subject(annotations: Path, subject: int, frame_stride: int, protocol: str) -> _People:
     """The people of one subject.
 
     Raises:
@@ -76,9 +76,9 @@ def _read_subject(annotations: Path, subject: int, every: int, protocol: str) ->
     cameras, data, poses = (read_json(path, _EXPECTED) for path in paths.values())
     where = paths["data"]
     try:
-        images = data["images"][::every]  # RegDA goes by the place in the list
+        images = data["images"][::frame_stride]  # RegDA goes by the place in the list
         if protocol == "strict":
-            images = [image for image in data["images"] if image["frame_idx"] % every == 0]
+            images = [image for image in data["images"] if image["frame_idx"] % frame_stride == 0]
         where = paths["joint_3d"]
         picked = [poses[str(i["action_idx"])][str(i["subaction_idx"])][str(i["frame_idx"])] for i in images]
         if not picked:
@@ -106,7 +106,7 @@ def _read_subject(annotations: Path, subject: int, every: int, protocol: str) ->
     except KeyError as error:
         raise UserError(f"annotation file {where} lacks {error}; expected {_EXPECTED}") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"annotation file {where} has another form ({reason(error)}); expected {_EXPECTED}") from None
+        raise UserError(f"annotation file {where} has another form ({describe_error(error)}); expected {_EXPECTED}") from None
 
 
 class Human36M(KeypointDataset):
@@ -115,7 +115,7 @@ class Human36M(KeypointDataset):
     Args:
         root: folder with ``annotations`` and ``images``.
         split: "train" (subjects 1, 5, 6, 7, 8), "test" (9, 11) or "all".
-        every: use every n-th frame; where not given 5, as published, and 64 where "strict" tests.
+        frame_stride: use every n-th frame; where not given 5, as published, and 64 where "strict" tests.
         skeleton: body16; others get the keypoints of the same names.
         protocol: "strict" crops to the annotated box times `padding` and tests on each image once; "paper" crops to the
             published square around the true keypoints and tests on 3200 draws with replacement.
@@ -127,7 +127,7 @@ class Human36M(KeypointDataset):
         self,
         root: str,
         split: str = "train",
-        every: int | None = None,
+        frame_stride: int | None = None,
         skeleton: str = "body16",
         protocol: str = "strict",
         padding: float = 1.25,
@@ -141,7 +141,7 @@ class Human36M(KeypointDataset):
         self.split = split
         self.skeleton = get_skeleton(skeleton)
         self.protocol = check_protocol(protocol)
-        self.every = frame_step(split, protocol, every)
+        self.frame_stride = frame_step(split, protocol, frame_stride)
         self.padding = padding
         self.cache = cache
         self._people: _People | None = None
@@ -151,7 +151,7 @@ class Human36M(KeypointDataset):
         """The split in arrays, read on first use."""
         if self._people is None:
             folder = self.root / "annotations"
-            read = [_read_subject(folder, s, self.every, self.protocol) for s in SUBJECTS[self.split]]
+            read = [_read_subject(folder, s, self.frame_stride, self.protocol) for s in SUBJECTS[self.split]]
             whole = _People(*(np.concatenate(column) for column in zip(*read, strict=True)))
             if self.protocol == "strict" and np.isnan(whole.boxes_px).any():
                 missing = bytes(whole.files[np.isnan(whole.boxes_px).any(-1).argmax()]).decode()

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
-from hamipose.io.file_type import explain, reason
+from hamipose.io.file_type import describe_error, explain
 
 __all__ = ["read_pose"]
 
@@ -29,7 +29,7 @@ def read_pose(path: Path, axes: int) -> Float[np.ndarray, "frame 32 axes"]:
         pose = np.asarray(cdflib.CDF(path).varget("Pose"))
     except Exception as error:  # cdflib raises what the damaged bytes lead it to
         told = "cannot be used" if "'Pose'" in str(error) else explain(path, "a CDF file")
-        told += f" ({reason(error)})"
+        told += f" ({describe_error(error)})"
         raise UserError(f"annotation file {path} {told}; expected a CDF file with Pose") from None
     if pose.ndim != 3 or pose.shape[0] != 1 or pose.shape[2] != 32 * axes or pose.dtype.kind != "f":
         raise UserError(

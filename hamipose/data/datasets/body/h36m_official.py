@@ -22,7 +22,7 @@ from hamipose.data.datasets.body.h36m_joints import NATIVE32, body16_from_h36m
 from hamipose.data.splits import check_protocol, sample_with_replacement
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
-from hamipose.geometry.crops import padded_box, published_crop, published_labels, whole_box
+from hamipose.geometry.crops import padded_box, published_crop, published_labels, whole_image_box
 from hamipose.io.video import VideoDecoder
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
@@ -80,7 +80,7 @@ class Human36MOfficial(KeypointDataset):
     Args:
         root: folder with ``S1`` … ``S11``.
         split: "train" (subjects 1, 5, 6, 7, 8), "test" (9, 11) or "all".
-        every: use every n-th frame of a video; where not given 5, as published, and 64 where "strict" tests.
+        frame_stride: use every n-th frame of a video; where not given 5, as published, and 64 where "strict" tests.
         box: under "strict", "person" crops to the data set's box times `padding`, "image" to the whole frame.
         skeleton: body16; others get the keypoints of the same names.
         protocol: "strict" tests on each frame once and leaves out three actions of subject 9 whose labels are shifted;
@@ -94,7 +94,7 @@ class Human36MOfficial(KeypointDataset):
         self,
         root: str,
         split: str = "train",
-        every: int | None = None,
+        frame_stride: int | None = None,
         box: str = "person",
         skeleton: str = "body16",
         protocol: str = "strict",
@@ -111,12 +111,12 @@ class Human36MOfficial(KeypointDataset):
         self.split = split
         self.skeleton = get_skeleton(skeleton)
         self.protocol = check_protocol(protocol)
-        self.every = frame_step(split, protocol, every)
+        self.frame_stride = frame_step(split, protocol, frame_stride)
         self.box = "none" if protocol == "paper" else box
         self.padding = padding
         folder = self.root / "index" if index is None else Path(index)
-        name = f"{split}-every{self.every}-{protocol}-{self.box}"
-        settings = {"split": split, "every": self.every, "protocol": protocol, "box": self.box}
+        name = f"{split}-every{self.frame_stride}-{protocol}-{self.box}"
+        settings = {"split": split, "every": self.frame_stride, "protocol": protocol, "box": self.box}
         self.index = FrameIndex(folder / name, len(BODY16), settings)
         self._order: np.ndarray | None = None
         self._decoder = VideoDecoder()
@@ -154,7 +154,7 @@ class Human36MOfficial(KeypointDataset):
                     missing += 1
                     continue
                 joints = read_d2_positions(path)
-                numbers = np.arange(0, len(joints), self.every)
+                numbers = np.arange(0, len(joints), self.frame_stride)
                 boxes = np.zeros((len(numbers), 4), np.float32)
                 if self.box == "person":
                     boxes = read_boxes(self._box_file(folder, path.stem), numbers)
@@ -198,7 +198,7 @@ class Human36MOfficial(KeypointDataset):
             box = published_crop(body, width, height)
             keypoints_px = published_labels(keypoints_px, box)
         else:
-            box = whole_box(width, height) if self.box == "image" else padded_box(np.array(row["box"]), self.padding)
+            box = whole_image_box(width, height) if self.box == "image" else padded_box(np.array(row["box"]), self.padding)
         return Sample(
             image=image, box_px=box, name=f"{path}#{number}", keypoints_px=keypoints_px, visibility=visibility
         )

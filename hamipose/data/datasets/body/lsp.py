@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.splits import check_protocol
 from hamipose.errors import UserError
-from hamipose.geometry.crops import published_letterbox, whole_box
+from hamipose.geometry.crops import published_letterbox, whole_image_box
 from hamipose.io.matlab_file import read_matlab
 from hamipose.skeletons import LSP14
 from hamipose.types import Sample
@@ -97,7 +97,7 @@ class _Leeds(KeypointDataset):
         height, width = image.shape[:2]
         return Sample(
             image=image,
-            box_px=whole_box(width, height),
+            box_px=whole_image_box(width, height),
             name=str(path),
             keypoints_px=self.labels[0][index],
             visibility=self.labels[1][index],

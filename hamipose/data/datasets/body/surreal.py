@@ -13,8 +13,8 @@ from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.smpl24 import SMPL24, pick_joints
 from hamipose.data.splits import check_protocol, held_out_count, shuffled
 from hamipose.errors import UserError
-from hamipose.geometry.crops import published_labels, whole_box
-from hamipose.io.file_type import reason
+from hamipose.geometry.crops import published_labels, whole_image_box
+from hamipose.io.file_type import describe_error
 from hamipose.io.json_file import read_json
 from hamipose.types import Sample
 
@@ -77,7 +77,7 @@ class Surreal(KeypointDataset):
     def __getitem__(self, index: int) -> Sample:
         path = self._path(index)
         image, _ = self.decode(path)
-        box = whole_box(image.shape[1], image.shape[0])
+        box = whole_image_box(image.shape[1], image.shape[0])
         keypoints_px, visibility = pick_joints(self.people[1][index], self.skeleton, self.protocol)
         if self.protocol == "paper":
             keypoints_px = published_labels(keypoints_px, box)
@@ -96,7 +96,7 @@ def _read(path: Path, folder: str) -> tuple[np.ndarray, Float[np.ndarray, "perso
         files = np.array([f"{folder}/{e['name']}".encode() for e in entries])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"annotation file {path} has another form ({reason(error)}); expected a list of name and keypoint2d"
+            f"annotation file {path} has another form ({describe_error(error)}); expected a list of name and keypoint2d"
         ) from None
     if joints.shape[1:] != (len(SMPL24), 2):
         raise UserError(f"keypoint2d in {path} has shape {joints.shape}, expected people x 24 x 2")

@@ -10,12 +10,12 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabeledDataset
 from hamipose.errors import UserError
-from hamipose.geometry.crops import padded_box, whole_box
+from hamipose.geometry.crops import padded_box, whole_image_box
 from hamipose.io.coco import CocoFile, CocoPerson, read_coco
-from hamipose.io.image_names import Matches, check_exist, located, match_pictures
-from hamipose.io.image_orientation import check_frames, read_header, turned_box, upright_of
-from hamipose.io.json_file import shown
-from hamipose.io.video import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
+from hamipose.io.image_names import ImageMatches, check_images_exist, locate_images, match_images
+from hamipose.io.image_orientation import check_image_sizes, is_annotated_upright, orient_box, read_image_header
+from hamipose.io.json_file import format_value
+from hamipose.io.video import VideoDecoder, check_video, compute_frame_rate, describe_lost_frames, read_frame_times
 from hamipose.types import UnlabeledSample
 
 __all__ = ["ImagePersonCrops", "VideoPersonCrops", "coco_box_content"]
@@ -90,7 +90,7 @@ class ImagePersonCrops(UnlabeledDataset):
     A number ``rotation_deg`` of an annotation turns the crop, for people who are not upright in the picture.
 
     Pictures are upright: turned as their orientation tags say. Boxes in pixels of the stored pictures are turned with
-    them; see :func:`hamipose.io.image_orientation.upright_of` for how the two are told apart.
+    them; see :func:`hamipose.io.image_orientation.is_annotated_upright` for how the two are told apart.
 
     Args:
         root: folder that the file names of the annotations are relative to.
@@ -132,16 +132,16 @@ class ImagePersonCrops(UnlabeledDataset):
         """
         _, people = self._content
         names = list(dict.fromkeys(person.picture for person in people))
-        where: Matches[str | int]
+        where: ImageMatches[str | int]
         if self.only is None:
-            where = located(self.root, names)
+            where = locate_images(self.root, names)
         else:
-            where = match_pictures({name: name for name in names}, [str(self.root.absolute() / self.only)])
+            where = match_images({name: name for name in names}, [str(self.root.absolute() / self.only)])
             where.found = dict.fromkeys(where.found, str(self.root / self.only))
         if where.ambiguous and (self.only is None or not where.found):
             name, several = next(iter(where.ambiguous.items()))
             could = " or ".join(several[:2]) if len(several) > 1 else f"{several[0]}, as could another of its names"
-            raise UserError(f"box file {self.boxes} names {shown(name)}, which could be {could}; give their folders")
+            raise UserError(f"box file {self.boxes} names {format_value(name)}, which could be {could}; give their folders")
         paths = {name: where.found.get(name, str(self.root / str(name))) for name in names}
         found = [(paths[p.picture], p) for p in people if self.only is None or p.picture in where.found]
         if not found:
@@ -152,8 +152,8 @@ class ImagePersonCrops(UnlabeledDataset):
     def prepare(self) -> None:
         """Check that all pictures are there, and that the sizes of some are those that the file states."""
         pictures = {path: person.image.size if person.image else None for path, person in self.people}
-        check_exist(list(pictures), self.boxes)
-        check_frames(pictures, self._content[0].upright, self.boxes)
+        check_images_exist(list(pictures), self.boxes)
+        check_image_sizes(pictures, self._content[0].upright, self.boxes)
 
     def __len__(self) -> int:
         return len(self.people)
@@ -164,12 +164,12 @@ class ImagePersonCrops(UnlabeledDataset):
         box = person.box_px
         if box is None:
             assert stated is not None
-            box = whole_box(*stated)
-        header = read_header(path)
+            box = whole_image_box(*stated)
+        header = read_image_header(path)
         if header is None:  # decoding will say why
             return box
-        upright = upright_of(path, header, stated, self._content[0].upright, self.boxes)
-        return box if upright else turned_box(box, header)
+        upright = is_annotated_upright(path, header, stated, self._content[0].upright, self.boxes)
+        return box if upright else orient_box(box, header)
 
     def __getitem__(self, index: int) -> UnlabeledSample:
         path, person = self.people[index]
@@ -192,19 +192,19 @@ class VideoPersonCrops(UnlabeledDataset):
         path: the video file.
         boxes: COCO annotation file or list of results with ``bbox``; a file name is the video's, # and the number of a
             frame, 0 the first. Those of other videos are skipped.
-        every: use frames 0, every, 2·every, … of those in the file.
+        frame_stride: use every n-th frame: 0, n, 2n, … of those in the file.
         margin: what is shown is this many times the box.
         whole: also show frames of the file in which it has no person, each as a whole.
     """
 
     upright = True
 
-    def __init__(self, path: str, boxes: str, every: int = 1, margin: float = 1.25, whole: bool = False):
-        if every < 1:
-            raise UserError(f"every of VideoPersonCrops is {every}, expected at least 1")
+    def __init__(self, path: str, boxes: str, frame_stride: int = 1, margin: float = 1.25, whole: bool = False):
+        if frame_stride < 1:
+            raise UserError(f"frame_stride of VideoPersonCrops is {frame_stride}, expected at least 1")
         self.path = Path(path)
         self.boxes = Path(boxes)
-        self.every = every
+        self.frame_stride = frame_stride
         self.margin = margin
         self.whole = whole
         self._decoder = VideoDecoder()
@@ -221,22 +221,22 @@ class VideoPersonCrops(UnlabeledDataset):
             video, _, number = str(person.picture).rpartition("#")
             if not video or not number.isdecimal() or len(number) > 9:
                 raise UserError(
-                    f"box file {self.boxes} has boxes for {shown(person.picture)[1:-1]}; expected frames of "
+                    f"box file {self.boxes} has boxes for {format_value(person.picture)[1:-1]}; expected frames of "
                     f"{self.path.name}, such as {self.path.name}#0 for the first one"
                 )
             named.append((video, int(number), person))
         videos = {video: video for video, _, _ in named}
-        own = match_pictures(videos, [str(self.path.absolute())])
+        own = match_images(videos, [str(self.path.absolute())])
         if own.ambiguous and not own.found:
-            alike = " and ".join(shown(video) for video in list(own.ambiguous)[:2])
+            alike = " and ".join(format_value(video) for video in list(own.ambiguous)[:2])
             raise UserError(
                 f"box file {self.boxes} has boxes for {alike}, each of which could be {self.path}; give a file for one "
                 "video"
             )
-        found = [(n, person) for video, n, person in named if video in own.found and n % self.every == 0]
+        found = [(n, person) for video, n, person in named if video in own.found and n % self.frame_stride == 0]
         if not found:
             others = sorted({Path(video).name for video in videos if video not in own.found})
-            frames = f" in every {self.every}th frame" if self.every > 1 else ""
+            frames = f" in every {self.frame_stride}th frame" if self.frame_stride > 1 else ""
             but = f", but for {', '.join(others[:3])}" if others else ""
             raise UserError(f"box file {self.boxes} has no box for {self.path.name}{frames}{but}")
         return sorted(found, key=lambda person: person[0])
@@ -244,14 +244,14 @@ class VideoPersonCrops(UnlabeledDataset):
     @cached_property
     def times_ms(self) -> Float[np.ndarray, " frame"]:
         """When each frame of the file is shown, found on first use."""
-        return frame_times(self.path)
+        return read_frame_times(self.path)
 
     @property
     def rate(self) -> float:
         """Frames per second, from one with people to the next."""
         numbers = np.unique([number for number, _ in self.people])
         step = int(np.median(np.diff(numbers))) if len(numbers) > 1 else 1
-        return frame_rate(self.times_ms[::step])
+        return compute_frame_rate(self.times_ms[::step])
 
     def prepare(self) -> None:
         """Check that the video has all frames, in the size that the file states."""
@@ -267,7 +267,7 @@ class VideoPersonCrops(UnlabeledDataset):
 
     def skipped_messages(self) -> list[str]:
         """Return a line if the video ends early or frames of it cannot be decoded."""
-        lost = lost_frames(self.path, self.times_ms)
+        lost = describe_lost_frames(self.path, self.times_ms)
         return [] if lost is None else [lost]
 
     def __len__(self) -> int:
@@ -282,6 +282,6 @@ class VideoPersonCrops(UnlabeledDataset):
                 f"frame {number} of {self.path} has {width} × {height} px, but {self.boxes} states "
                 f"{person.image.width} × {person.image.height} px; expected boxes for this video"
             )
-        box = whole_box(width, height) if person.box_px is None else padded_box(person.box_px, self.margin)
+        box = whole_image_box(width, height) if person.box_px is None else padded_box(person.box_px, self.margin)
         name = f"{self.path}#{number}#{index}"
         return UnlabeledSample(image=image, box_px=box.astype(np.float32), name=name, rotation_deg=person.rotation_deg)

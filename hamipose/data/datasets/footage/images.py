@@ -4,11 +4,11 @@ from pathlib import Path
 
 from hamipose.data.base import UnlabeledDataset
 from hamipose.errors import UserError
-from hamipose.geometry.crops import whole_box
-from hamipose.io.image_file import header_box, read_image
-from hamipose.io.image_folder import list_pictures
+from hamipose.geometry.crops import whole_image_box
+from hamipose.io.image_file import read_image, read_image_box
+from hamipose.io.image_folder import list_images
 from hamipose.io.media_types import IMAGE_SUFFIXES
-from hamipose.io.overlay_paths import is_drawn
+from hamipose.io.overlay_paths import is_overlay
 from hamipose.types import UnlabeledSample
 
 __all__ = ["ImageFolder", "SingleImage"]
@@ -17,7 +17,7 @@ __all__ = ["ImageFolder", "SingleImage"]
 class ImageFolder(UnlabeledDataset):
     """Every picture below a folder, sorted by path; the whole picture is the box.
 
-    Hidden files are skipped and links to folders followed, as :func:`hamipose.io.image_folder.list_pictures` says.
+    Hidden files are skipped and links to folders followed, as :func:`hamipose.io.image_folder.list_images` says.
 
     Args:
         root: the folder; searched through to any depth.
@@ -43,10 +43,10 @@ class ImageFolder(UnlabeledDataset):
             if not self.root.is_dir():
                 raise UserError(f"image folder {self.root} does not exist; give a folder of pictures")
             try:
-                found = list_pictures(self.root)
+                found = list_images(self.root)
             except OSError as error:
                 raise UserError(f"image folder {self.root} cannot be opened ({error.strerror})") from None
-            paths = [path for path in found.paths if not is_drawn(path.relative_to(self.root))]
+            paths = [path for path in found.paths if not is_overlay(path.relative_to(self.root))]
             if not paths:
                 only = "but those that predict has drawn" if found.paths else f"({', '.join(IMAGE_SUFFIXES)})"
                 also = f"; {'; '.join(found.left_out)}" if found.left_out else ""
@@ -67,8 +67,8 @@ class ImageFolder(UnlabeledDataset):
 
     def __getitem__(self, index: int) -> UnlabeledSample:
         path = self.paths[index]
-        image, reduction = self.decode(path, header_box(path) if self.decode_side > 0 else None)
-        return UnlabeledSample(image, whole_box(image.shape[1], image.shape[0]), str(path), reduction)
+        image, reduction = self.decode(path, read_image_box(path) if self.decode_side > 0 else None)
+        return UnlabeledSample(image, whole_image_box(image.shape[1], image.shape[0]), str(path), reduction)
 
 
 class SingleImage(UnlabeledDataset):
@@ -88,4 +88,4 @@ class SingleImage(UnlabeledDataset):
 
     def __getitem__(self, index: int) -> UnlabeledSample:
         image = read_image(self.path, upright=self.upright)
-        return UnlabeledSample(image, whole_box(image.shape[1], image.shape[0]), str(self.path))
+        return UnlabeledSample(image, whole_image_box(image.shape[1], image.shape[0]), str(self.path))

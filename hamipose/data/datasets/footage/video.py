@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from hamipose.data.base import UnlabeledDataset
 from hamipose.errors import UserError
-from hamipose.geometry.crops import whole_box
-from hamipose.io.video import VideoDecoder, check_video, frame_rate, frame_times, lost_frames
+from hamipose.geometry.crops import whole_image_box
+from hamipose.io.video import VideoDecoder, check_video, compute_frame_rate, describe_lost_frames, read_frame_times
 from hamipose.types import UnlabeledSample
 
 __all__ = ["Video"]
@@ -23,19 +23,19 @@ class Video(UnlabeledDataset):
 
     Args:
         path: the video file.
-        every: use frames 0, every, 2·every, …
+        frame_stride: use every n-th frame: 0, n, 2n, …
         box: left, top, width, height in pixels of the part to show; the whole frame where not given.
     """
 
     upright = True
 
-    def __init__(self, path: str, every: int = 1, box: list[float] | None = None):
-        if every < 1:
-            raise UserError(f"every of Video is {every}, expected at least 1")
+    def __init__(self, path: str, frame_stride: int = 1, box: list[float] | None = None):
+        if frame_stride < 1:
+            raise UserError(f"frame_stride of Video is {frame_stride}, expected at least 1")
         if box is not None and (len(box) != 4 or box[2] <= 0 or box[3] <= 0):
             raise UserError(f"box of Video is {box}, expected left, top, width and height above 0")
         self.path = Path(path)
-        self.every = every
+        self.frame_stride = frame_stride
         self.box = box
         self._times: np.ndarray | None = None
         self._decoder = VideoDecoder()
@@ -44,13 +44,13 @@ class Video(UnlabeledDataset):
     def times_ms(self) -> Float[np.ndarray, " frame"]:
         """When each frame of the file is shown, found on first use."""
         if self._times is None:
-            self._times = frame_times(self.path)
+            self._times = read_frame_times(self.path)
         return self._times
 
     @property
     def rate(self) -> float:
         """Frames used per second."""
-        return frame_rate(self.times_ms[:: self.every])
+        return compute_frame_rate(self.times_ms[:: self.frame_stride])
 
     def check(self) -> None:
         """Check that the file is a video; `prepare` decodes all of it."""
@@ -61,14 +61,14 @@ class Video(UnlabeledDataset):
 
     def skipped_messages(self) -> list[str]:
         """Return a line if the video ends early or frames of it cannot be decoded."""
-        lost = lost_frames(self.path, self.times_ms)
+        lost = describe_lost_frames(self.path, self.times_ms)
         return [] if lost is None else [lost]
 
     def __len__(self) -> int:
-        return -(-len(self.times_ms) // self.every)
+        return -(-len(self.times_ms) // self.frame_stride)
 
     def __getitem__(self, index: int) -> UnlabeledSample:
-        number = index * self.every
+        number = index * self.frame_stride
         image = self._decoder.frame(self.path, number, self.times_ms)
-        box: Any = whole_box(image.shape[1], image.shape[0]) if self.box is None else np.array(self.box, np.float32)
+        box: Any = whole_image_box(image.shape[1], image.shape[0]) if self.box is None else np.array(self.box, np.float32)
         return UnlabeledSample(image=image, box_px=box, name=f"{self.path}#{number}")

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from hamipose.data.base import KeypointDataset
 from hamipose.errors import UserError
-from hamipose.geometry.crops import published_crop, published_labels, whole_box
-from hamipose.io.image_file import header_box
+from hamipose.geometry.crops import published_crop, published_labels, whole_image_box
+from hamipose.io.image_file import read_image_box
 from hamipose.skeletons import HAND21
 from hamipose.types import Sample
 
@@ -154,10 +154,10 @@ class HandDataset(KeypointDataset):
         table = self.table
         path, box = self.path(table.file[index].item()), table.box_px[index]
         whole = not (box[2] > 0 and box[3] > 0)
-        if whole and self.decode_side > 0 and (stored := header_box(path)) is not None:
+        if whole and self.decode_side > 0 and (stored := read_image_box(path)) is not None:
             box = stored
         image, reduction = self.decode(path, None if self.paper else box)
-        box = whole_box(image.shape[1], image.shape[0]) if whole else (box / reduction).astype(np.float32)
+        box = whole_image_box(image.shape[1], image.shape[0]) if whole else (box / reduction).astype(np.float32)
         sample = Sample(
             image=image,
             box_px=box,

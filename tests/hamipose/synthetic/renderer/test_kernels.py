@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hamipose.geometry.warp_runtime import start_warp
+from hamipose.geometry.warp_runtime import initialize_warp
 
 COUNT = 20000
 
@@ -11,7 +11,7 @@ COUNT = 20000
 @pytest.fixture(scope="module")
 def drawn():
     """Two points drawn one after the other, for each of many states."""
-    wp = start_warp()
+    wp = initialize_warp()
     from hamipose.synthetic.renderer.kernels import in_ball
 
     @wp.kernel(module="unique")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hamipose.geometry.warp_runtime import start_warp
+from hamipose.geometry.warp_runtime import initialize_warp
 from hamipose.synthetic.people.bodies import bodies_for
 from hamipose.synthetic.people.sample import LOOKS, picture_person
 from hamipose.synthetic.renderer.raycast import renderer
@@ -13,7 +13,7 @@ SIDE = 12
 
 def drawn(*triangles):
     """What `raster.drawn_at` says at each sample of triangles given by (column, row, one over the depth)."""
-    wp = start_warp()
+    wp = initialize_warp()
     from hamipose.synthetic.renderer import raster
 
     points = np.array(triangles, np.float32).reshape(-1, 3)

@@ -13,7 +13,7 @@ from hamipose.data.sampling import Pool
 from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 from hamipose.io.image_file import UnreadableImage
-from hamipose.io.video import VideoDecoder, frame_times
+from hamipose.io.video import VideoDecoder, read_frame_times
 from hamipose.types import UnlabeledSample
 
 BITS = 8
@@ -39,7 +39,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_any_frame_in_any_order(video: Path):
-    times = frame_times(video)
+    times = read_frame_times(video)
     assert len(times) == 200
     assert np.allclose(np.diff(times), 40)
     order = np.random.default_rng(0).permutation(200)[:60].tolist()
@@ -89,7 +89,7 @@ def test_a_forked_process_does_not_move_the_parents_place(video: Path):
 
 
 def test_a_video_as_a_target(video: Path):
-    dataset = Video(str(video), every=30)
+    dataset = Video(str(video), frame_stride=30)
     dataset.prepare()
     assert isinstance(dataset, UnlabeledDataset)
     assert len(dataset) == 7
@@ -131,7 +131,7 @@ def test_broken_videos_are_told_in_one_line(video: Path, tmp_path: Path, capfd: 
     with pytest.raises(UnreadableImage, match="ends after 200 frames, frame 200 was asked of it"):
         decoder.frame(video, 200)
     assert number(decoder.frame(video, 5)) == 5
-    for options in ({"every": 0}, {"box": [0.0, 0.0, 0.0, 5.0]}, {"box": [1.0, 2.0]}):
+    for options in ({"frame_stride": 0}, {"box": [0.0, 0.0, 0.0, 5.0]}, {"box": [1.0, 2.0]}):
         with pytest.raises(UserError):
             Video(str(video), **options)
 
