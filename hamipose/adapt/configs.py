@@ -11,19 +11,19 @@ __all__ = ["adapt_config", "built_in_people", "labeled_set", "start_config", "ta
 _EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the end of each
 
 
-def target_set(footage: Path, boxes: str | None, every: int, teacher: str | None = None) -> dict[str, Any]:
+def target_set(footage: Path, boxes: str | None, frame_stride: int, teacher: str | None = None) -> dict[str, Any]:
     """Return the footage as a set of unlabeled images, with the predictions in `teacher` if it is given."""
     if teacher is not None:
-        carried = {"dataset": target_set(footage, boxes, every), "predictions": str(Path(teacher).resolve())}
+        carried = {"dataset": target_set(footage, boxes, frame_stride), "predictions": str(Path(teacher).resolve())}
         return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": carried}
     if boxes is not None and not footage.is_dir():
-        options = {"path": str(footage), "boxes": boxes, "every": every}
+        options = {"path": str(footage), "boxes": boxes, "frame_stride": frame_stride}
         return {"class_path": "hamipose.data.VideoPersonCrops", "init_args": options}
     if boxes is not None:
         return {"class_path": "hamipose.data.ImagePersonCrops", "init_args": {"root": str(footage), "boxes": boxes}}
     if footage.is_dir():
         return {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(footage)}}
-    return {"class_path": "hamipose.data.Video", "init_args": {"path": str(footage), "every": every}}
+    return {"class_path": "hamipose.data.Video", "init_args": {"path": str(footage), "frame_stride": frame_stride}}
 
 
 def labeled_set(images: Path, annotations: Path, box: str = "image") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from hamipose.adapt.validation import check_request
 from hamipose.config.build import instantiate
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.engine.metrics_file import read_columns
-from hamipose.engine.runs import agree, begun, note
+from hamipose.engine.run_record import check_same_request, has_checkpoints, write_request
 from hamipose.errors import UserError
 from hamipose.inference.defaults import NO_DETECTOR, default_detector
 from hamipose.inference.people import find_people, open_detector
@@ -68,7 +68,9 @@ def _with_people(request: Request, say: Callable[[str], None]) -> tuple[Request,
     if not path.exists():
         say(f"Looking for people with {detector.name}")
     asked = request.detector is not None
-    found = find_people(str(request.footage), detector, path, frame_stride=request.frame_stride, fixed=True, required=asked)
+    found = find_people(
+        str(request.footage), detector, path, frame_stride=request.frame_stride, fixed=True, required=asked
+    )
     say(f"{found}: boxes in {path}" if found.people else "no person is found: whole pictures are used")
     if found.unreadable:
         say(f"left out: {len(found.unreadable)} that could not be read, such as {found.unreadable[0]}")

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from hamipose.data.views import warp
+from hamipose.geometry.crops import crop_images
 from hamipose.geometry.affine import apply_points, augment_matrix, crop_matrix, invert, warp_images
 from hamipose.inference.predictor import Predictor
 from hamipose.types import UnlabeledSample
@@ -62,7 +62,7 @@ def jerk(points: Float[Tensor, "frame keypoint 2"], side: int) -> float | None:
 
 
 def _found(model: Predictor, crops: UInt8[Tensor, "batch 3 size size"]) -> tuple[Tensor, Tensor]:
-    points, peaks = model.decode(model.heatmaps(crops).cpu())
+    points, peaks, _ = model.locate(crops)
     return points, peaks.clamp(0, 1)
 
 
@@ -84,8 +84,8 @@ def read_signs(
     plain, mirrored, back, peaks = [], [], [], []
     for start in range(0, len(frames), batch_size):
         batch = frames[start : start + batch_size]
-        pixels = np.stack([warp(f.image, crop_matrix(f.box_px, size, f.rotation_deg), size) for f in batch])
-        crops = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+        matrices = [crop_matrix(frame.box_px, size, frame.rotation_deg) for frame in batch]
+        crops = crop_images([frame.image for frame in batch], matrices, size)
         points, peak = _found(model, crops)
         plain.append(points)
         peaks.append(peak)

@@ -28,8 +28,8 @@ class Request:
         boxes: COCO file with a box for each person.
         detector: finds the people where no boxes are given, as `hamipose.inference.people.open_detector` says;
             "none" for whole pictures. None means MediaPipe's if it was fetched, else whole pictures.
-        detector_least: least score of a detected person; its own where None.
-        every: use every n-th frame of a video.
+        detector_threshold: least score of a detected person; its own where None.
+        frame_stride: use every n-th frame of a video.
         labels: COCO keypoint file of a few of the pictures, for a score; they choose nothing.
         teacher: labels the footage in place of the model's own moving average: a COCO keypoint file with what another
             tool predicted for the footage, or a network that `predict` can use, by its name or path.
@@ -44,8 +44,8 @@ class Request:
     source: dict[str, Any] | None = None
     boxes: str | None = None
     detector: str | None = None
-    detector_least: float | None = None
-    every: int = 1
+    detector_threshold: float | None = None
+    frame_stride: int = 1
     labels: str | None = None
     teacher: str | None = None
     cache: Path = Path("cache/people")
@@ -62,12 +62,12 @@ class Request:
             plan.pop("trained")
         options = {
             "seed": self.seed,
-            "every": self.every,
+            "frame_stride": self.frame_stride,
             "start": self.start and (self.start.resolve() if self.start.exists() else self.start),
             "source": self.source and json.dumps(self.source["init_args"], sort_keys=True),
             "boxes": self.boxes and Path(self.boxes).resolve(),
             "detector": self.detector,
-            "detector_least": self.detector_least,
+            "detector_threshold": self.detector_threshold,
             "teacher": self.teacher and (Path(self.teacher).resolve() if Path(self.teacher).exists() else self.teacher),
             **{_OPTIONS.get(name, name): plan[name] for name in plan if name not in _NOT_DECISIVE},
         }

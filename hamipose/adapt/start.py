@@ -73,12 +73,12 @@ def align(request: Request, model: Predictor) -> Request:
     if not isinstance(model.network, Start):
         return request
     path = request.out / "people.json"
-    about = {"upright": True, "boxes": request.boxes, "every": request.every, "start": str(request.start)}
+    about = {"upright": True, "boxes": request.boxes, "frame_stride": request.frame_stride, "start": str(request.start)}
     if not path.exists() or read_record(path, "info").get("info") != about:
         pictures: dict[str, tuple[int, int]] = {}
         people: dict[str, list[list[float]]] = {}
         turns: dict[str, list[float]] = {}
-        footage = open_footage(str(request.footage), boxes=request.boxes, every=request.every)
+        footage = open_footage(str(request.footage), boxes=request.boxes, frame_stride=request.frame_stride)
         for sample in model.aligned(footage.samples):
             picture = sample.name.rpartition("#")[0] if request.boxes is not None else sample.name
             video = not request.footage.is_dir()
@@ -94,4 +94,4 @@ def align(request: Request, model: Predictor) -> Request:
         for annotation, turn in zip(content["annotations"], flat, strict=True):
             annotation["rotation_deg"] = turn
         write_text(path, json.dumps(content) + "\n")
-    return replace(request, boxes=str(path), every=1)
+    return replace(request, boxes=str(path), frame_stride=1)

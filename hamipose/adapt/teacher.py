@@ -40,7 +40,9 @@ def _samples(
 ) -> Iterator[UnlabeledSample]:
     """People of the pictures that are not known, found as `predict` finds them."""
     turned = detector is not None and model.upright  # boxes.json has no turned crops
-    footage = open_footage(str(request.footage), boxes=None if turned else request.boxes, frame_stride=request.frame_stride)
+    footage = open_footage(
+        str(request.footage), boxes=None if turned else request.boxes, frame_stride=request.frame_stride
+    )
     new = (sample for sample in footage.samples if image_name(sample.name) not in known)
     yield from new if detector is None or not turned else LivePeople(new, detector, turned=True, whole=True)
 

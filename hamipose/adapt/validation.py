@@ -26,7 +26,7 @@ def check_request(request: Request, say: Callable[[str], None]) -> None:
         UserError: a file is missing or cannot be used, no picture can be read, or the network cannot be built.
         OSError: a folder cannot be written.
     """
-    footage = open_footage(str(request.footage), boxes=request.boxes, every=request.every)
+    footage = open_footage(str(request.footage), boxes=request.boxes, frame_stride=request.frame_stride)
     if next(footage.samples, None) is None:
         first = f": {footage.unreadable[0]}" if footage.unreadable else ""
         raise UserError(f"nothing in {request.footage} could be read{first}")

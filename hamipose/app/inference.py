@@ -122,7 +122,9 @@ def look_at(
                 for sample in batch:
                     drawn = sample.image
                     for person in of_picture[sample.name]:
-                        drawn = draw_keypoints(drawn, person.keypoints_px, model.skeleton, person.confidence >= min_confidence)
+                        drawn = draw_keypoints(
+                            drawn, person.keypoints_px, model.skeleton, person.confidence >= min_confidence
+                        )
                     first = drawn if first is None else first
                     if clip is not None:
                         clip.add(drawn)

@@ -34,9 +34,9 @@ class Answer:
     comparison: list[tuple[str, float, float, float]]
 
 
-def _sentence(found: list[Found], least: float) -> str:
+def _sentence(found: list[Found], min_confidence: float) -> str:
     drawn = [f"{sum(row[3] >= least for row in each.rows)} of {len(each.rows)}" for each in found]
-    sure = f"Confidence is {least:g} or more for {' and '.join(drawn)} keypoints."
+    sure = f"Confidence is {min_confidence:g} or more for {' and '.join(drawn)} keypoints."
     if found[0].clip is None:
         return sure if found[0].people == 1 else f"{found[0].people} people. {sure}"
     cut = " (the clip goes on; start the page with a larger --limit for more)" if found[0].more else ""
@@ -46,7 +46,7 @@ def _sentence(found: list[Found], least: float) -> str:
 def answer(
     models: list[Predictor],
     path: str | None,
-    least: float,
+    min_confidence: float,
     folder: Path,
     limit: int = 300,
     detector: PersonDetector | None = None,
@@ -56,7 +56,7 @@ def answer(
     Args:
         models: one or two.
         path: the file that was dropped; None where there is none.
-        least: keypoints with less confidence are not drawn.
+        min_confidence: keypoints with less confidence are not drawn.
         folder: where drawn clips go, each file in a folder of its own.
         limit: of a clip, look at this many frames.
         detector: finds the people, see :func:`hamipose.app.inference.look_at`.
@@ -70,7 +70,7 @@ def answer(
                 Path(path),
                 Path(tempfile.mkdtemp(dir=folder)),
                 detector=detector if model.finds_people else None,
-                least=least,
+                min_confidence=min_confidence,
                 limit=limit,
             )
             for model in models
@@ -78,7 +78,7 @@ def answer(
     except (UserError, OSError) as error:  # such as a full disk
         return Answer(f"This file cannot be used: {error}", [], [], [], [])
     return Answer(
-        _sentence(found, least),
+        _sentence(found, min_confidence),
         [each.picture for each in found],
         [each.clip for each in found if each.clip is not None],
         [each.rows for each in found],

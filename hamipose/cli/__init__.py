@@ -16,7 +16,7 @@ on your own footage
   adapt     FOOTAGE --out DIR [--teacher MODEL]              a model adapted to a folder of photos or a video, no labels
   models    list|fetch NAME|show NAME                        pretrained networks, fetched when asked for
   export    --checkpoint MODEL --out pose.onnx               ONNX, checked; or a folder of safetensors and config
-  app       [--checkpoint MODEL] [--other MODEL2]            a page to drop photos and clips on; two models side by side
+  app       [--checkpoint MODEL] [--compare MODEL2]            a page to drop photos and clips on; two models side by side
 
 training and evaluation
   fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hamipose.command_line.arguments import Arguments, add_table_options
 from hamipose.engine.budget import Budget
-from hamipose.engine.runs import Call, call, carry_out
+from hamipose.engine.runs import Call, call, run_all
 from hamipose.engine.time_estimate import dry_run, pending
 from hamipose.errors import UserError
 from hamipose.experiments.page import title, write
@@ -30,7 +30,7 @@ def _parser() -> Arguments:
     what.add_argument("--figure", choices=list("45"))
     add_table_options(parser, BUDGET)
     parser.add_argument(
-        "--onto", nargs="+", default=[], metavar="TRANSFER", help="transfers, by the names of their runs"
+        "--transfers", nargs="+", default=[], metavar="TRANSFER", help="transfers, by the names of their runs"
     )
     parser.add_argument(
         "--row",
@@ -38,7 +38,7 @@ def _parser() -> Arguments:
         action="append",
         default=[],
         metavar=("NAME", "SET", "FILE"),
-        help="a further row: what `evaluate --out FILE` said of a system on the report set SET",
+        help="a further row: what `evaluate --out FILE` said of a system on the test set SET",
     )
     return parser
 
@@ -64,7 +64,7 @@ def _row(name: str, report: str, path: Path, transfers: Sequence[Transfer]) -> S
     transfer = next((t for t in transfers if t.report == report), None)
     if transfer is None:
         raise UserError(
-            f"--row {name}: no report set is called {report}; expected {', '.join(t.report for t in transfers)}"
+            f"--row {name}: no test set is called {report}; expected {', '.join(t.report for t in transfers)}"
         )
     values = {}
     for key, groups in scores.items():
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
         runs=given.runs,
         root=given.data,
         only=given.only,
-        onto=given.onto,
+        transfers=given.transfers,
         overrides=overrides,
     )
     wanted = [run for cell in cells for run in cell.runs.values()]
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str], call: Call = call) -> None:
         raise UserError(f"nothing of {chosen.name} can be run at the paper's scale ({reasons}); give --data DIR")
     if not given.no_runs and pending(wanted):
         _prepare(cells, given.runs / given.scale, given.data)
-        carry_out(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
+        run_all(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
     transfers = list(dict.fromkeys(cell.transfer for cell in cells))
     path = write(
         chosen,

@@ -27,7 +27,7 @@ examples
   python -m hamipose predict photos/                              (with the best pretrained model that is here)
   python -m hamipose predict photos/ --checkpoint runs/adapted
   python -m hamipose predict photos/ --checkpoint rtmpose.onnx
-  python -m hamipose predict clip.mp4 --checkpoint last.ckpt --out found --every 2
+  python -m hamipose predict clip.mp4 --checkpoint last.ckpt --out found --frame-stride 2
   python -m hamipose predict street/ --checkpoint runs/adapted --boxes people.json --csv
   python -m hamipose predict party/ --checkpoint runs/adapted --detector torchvision
   python -m hamipose predict portraits/ --checkpoint runs/adapted --detector none
@@ -46,18 +46,20 @@ def _parser() -> Arguments:
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
     parser.add_argument("--boxes", help="COCO file with a box for each person")
     parser.add_argument("--detector", help=DETECTOR)
-    parser.add_argument("--detector-least", type=float, help="least score of a detected person (0.5)")
+    parser.add_argument("--detector-threshold", type=float, help="least score of a detected person (0.5)")
     parser.add_argument("--no-detector", action="store_true", help="the same as --detector none")
     parser.add_argument(
         "--skeleton", help="keypoints of a pretrained model: coco17 (default), blazepose33, body16, lsp14"
     )
     parser.add_argument("--passes", type=at_least(1), help="looks at each person: by default 3 for BlazePose, else 2")
-    parser.add_argument("--every", type=at_least(1), default=1, help="use every n-th picture or frame")
+    parser.add_argument("--frame-stride", type=at_least(1), default=1, help="use every n-th picture or frame")
     parser.add_argument("--limit", type=at_least(1), help="stop after this many pictures or frames")
     parser.add_argument("--batch-size", type=at_least(1), default=16)
     parser.add_argument("--size", type=at_least(1), help="side of the crops in pixels; by default what the model knows")
     parser.add_argument("--device", help="such as cpu or cuda:1; the first GPU if there is one by default")
-    parser.add_argument("--least", type=float, default=0.1, help="confidence below which a keypoint is not drawn")
+    parser.add_argument(
+        "--min-confidence", type=float, default=0.1, help="confidence below which a keypoint is not drawn"
+    )
     parser.add_argument("--csv", action="store_true", help="also a table with a row for each keypoint")
     parser.add_argument("--heatmaps", action="store_true", help="also the heatmaps, half precision, one file a person")
     parser.add_argument("--no-overlays", action="store_true", help="no pictures")
@@ -71,8 +73,8 @@ def main(arguments: list[str]) -> None:
         arguments: what follows the verb.
     """
     given = _parser().parse_args(arguments)
-    if given.no_detector and (given.detector or given.detector_least or given.boxes):
-        raise UserError("--no-detector is given with --detector, --detector-least or --boxes; leave it out")
+    if given.no_detector and (given.detector or given.detector_threshold or given.boxes):
+        raise UserError("--no-detector is given with --detector, --detector-threshold or --boxes; leave it out")
     asked = "none" if given.no_detector else given.detector
     if asked is not None and given.boxes is not None:
         raise UserError("both --detector and --boxes are given; people can come from one of them")
@@ -92,13 +94,13 @@ def main(arguments: list[str]) -> None:
     if given.passes is None:
         look_twice(model)
     out: Path = given.out
-    boxes, every, limit, seen = given.boxes, given.every, given.limit, FoundPeople()
+    boxes, frame_stride, limit, seen = given.boxes, given.frame_stride, given.limit, FoundPeople()
     detector = None
     if asked is None and boxes is None and model.finds_people:
-        detector, line = default_detector(given.detector_least)
+        detector, line = default_detector(given.detector_threshold)
         print(line)
     elif asked not in (None, NO_DETECTOR):
-        detector = open_detector(asked, given.detector_least, given.device)
+        detector = open_detector(asked, given.detector_threshold, given.device)
         if not given.input.startswith("webcam") and not model.upright:  # turned crops are not kept in a file
             boxes = str(out / "boxes.json")
             check_folder(out)
@@ -108,22 +110,22 @@ def main(arguments: list[str]) -> None:
                     given.input,
                     detector,
                     Path(boxes),
-                    every=every,
+                    frame_stride=frame_stride,
                     limit=limit,
                     whole=True,
                     required=False,
                     progress=lambda done, total: progress.update(task, completed=done, total=total),
                 )
             print(f"{seen}: boxes in {boxes}")
-            every, limit = 1, None  # the boxes are of what was asked for
-    footage = open_footage(given.input, boxes=boxes, every=every, limit=limit, whole=given.boxes is None)
+            frame_stride, limit = 1, None  # the boxes are of what was asked for
+    footage = open_footage(given.input, boxes=boxes, frame_stride=frame_stride, limit=limit, whole=given.boxes is None)
     live = None
     if detector is not None and boxes is None:
         live = LivePeople(footage.samples, detector, turned=model.upright, whole=True)
         footage.samples = iter(live)
     check_folder(out)
     found: list[Prediction] = []
-    overlays = Overlays(out, model.skeleton, footage.rate if footage.moving else None, given.least)
+    overlays = Overlays(out, model.skeleton, footage.rate if footage.moving else None, given.min_confidence)
     at_once = footage.again is None and not given.no_overlays  # a webcam's pictures come once
     failed: UserError | OSError | None = None
     try:

@@ -50,7 +50,7 @@ def compose(
     runs: Path,
     root: Path | None,
     only: Sequence[str] = (),
-    onto: Sequence[str] = (),
+    transfers: Sequence[str] = (),
     overrides: Sequence[str] = (),
 ) -> list[Cell]:
     """Every cell of a table.
@@ -63,11 +63,11 @@ def compose(
         runs: where runs are kept.
         root: the folder that configs call ``data/``.
         only: labels or recipe names of the rows to run; all where empty.
-        onto: names of the transfers to run; all where empty.
+        transfers: names of the transfers to run; all where empty.
         overrides: command line options handed to every run.
 
     Raises:
-        UserError: there is no row of a name in `only`, or no transfer of a name in `onto`.
+        UserError: there is no row of a name in `only`, or no transfer of a name in `transfers`.
     """
     known = {name for row in plan.rows for name in _names(row, scale)}
     for name in only:
@@ -75,11 +75,11 @@ def compose(
             raise UserError(f"no row is called {name}; expected some of {'; '.join(r.label for r in plan.rows)}")
     chosen = [row for row in plan.rows if not only or _names(row, scale) & {name.casefold() for name in only}]
     cells = []
-    transfers = plan.small if scale == "small" else plan.paper
-    for name in onto:
-        if name not in {transfer.name for transfer in transfers}:
-            raise UserError(f"no transfer is called {name}; expected some of {', '.join(t.name for t in transfers)}")
-    for transfer in (transfer for transfer in transfers if not onto or transfer.name in onto):
+    available = plan.small if scale == "small" else plan.paper
+    for name in transfers:
+        if name not in {transfer.name for transfer in available}:
+            raise UserError(f"no transfer is called {name}; expected some of {', '.join(t.name for t in available)}")
+    for transfer in (t for t in available if not transfers or t.name in transfers):
         folders = transfer.missing(root)
         for row in chosen:
             recipe = row.small if scale == "small" else row.paper

@@ -21,14 +21,14 @@ def look_twice(model: Predictor) -> Predictor:
     return model
 
 
-def default_detector(least: float | None = None) -> tuple[PersonDetector | None, str]:
+def default_detector(threshold: float | None = None) -> tuple[PersonDetector | None, str]:
     """Return the detector to use, None if there is none, and a line that says so.
 
     Args:
-        least: as for :func:`hamipose.inference.people.open_detector`.
+        threshold: as for :func:`hamipose.inference.people.open_detector`.
     """
     if detector_fetched():
-        detector = detecting.open_detector(BLAZEPOSE.name, least)
+        detector = detecting.open_detector(BLAZEPOSE.name, threshold)
         return detector, f"people are found by {detector.name}; --detector {NO_DETECTOR} uses whole pictures"
     return None, (
         "one person is looked for in each whole picture: there is no person detector; python -m hamipose models fetch "

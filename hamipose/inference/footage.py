@@ -109,12 +109,16 @@ def open_footage(
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             moving = True
             dataset = (
-                Video(source, frame_stride=frame_stride) if boxes is None else VideoPersonCrops(source, boxes, frame_stride=frame_stride, whole=whole)
+                Video(source, frame_stride=frame_stride)
+                if boxes is None
+                else VideoPersonCrops(source, boxes, frame_stride=frame_stride, whole=whole)
             )
         elif is_image(path):
             boxed = boxes is not None
             dataset = (
-                ImagePersonCrops(str(path.parent), str(boxes), only=path.name, whole=whole) if boxed else SingleImage(path)
+                ImagePersonCrops(str(path.parent), str(boxes), only=path.name, whole=whole)
+                if boxed
+                else SingleImage(path)
             )
         else:
             if path.exists() and (reason := unsupported_reason(path)) is not None:

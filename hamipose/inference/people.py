@@ -22,10 +22,10 @@ from hamipose.types import UnlabeledSample
 
 __all__ = ["FoundPeople", "LivePeople", "Notes", "find_people", "listing", "open_detector"]
 
-_SAME = ("made_by", "least", "footage")  # boxes of two searches that agree in these can be had from either
+_SAME = ("made_by", "threshold", "footage")  # boxes of two searches that agree in these can be had from either
 
 
-def open_detector(given: str, least: float | None = None, device: str | None = None) -> PersonDetector:
+def open_detector(given: str, threshold: float | None = None, device: str | None = None) -> PersonDetector:
     """What ``--detector`` names.
 
     Args:
@@ -33,22 +33,22 @@ def open_detector(given: str, least: float | None = None, device: str | None = N
             ``torchvision:NAME`` (torchvision fetches its weights once); the file of a state dict of one of
             torchvision's detectors; a wheel of mediapipe up to 0.10.21, the .tflite file in it, or the folder that it
             became in the cache.
-        least: leave out who is found with a lower score; 0.5 where not given.
+        threshold: leave out who is found with a lower score; 0.5 where not given.
         device: torch's name of a device; the first GPU if there is one where not given. MediaPipe's runs on processors.
 
     Raises:
         UserError: there is no such detector, its weights cannot be had, or a package is missing.
     """
-    least = 0.5 if least is None else least
-    if not 0 < least < 1:
-        raise UserError(f"the lowest score of a detected person is {least:g}, expected a number between 0 and 1")
+    threshold = 0.5 if threshold is None else threshold
+    if not 0 < threshold < 1:
+        raise UserError(f"the lowest score of a detected person is {threshold:g}, expected a number between 0 and 1")
     if given in (BLAZEPOSE.name, DETECTOR) and not Path(given).exists():
         folder = cached(DETECTOR)
         assert folder is not None, "the catalog has it"
-        return blazepose_detector(folder, least)
+        return blazepose_detector(folder, threshold)
     if Path(given).suffix in (".whl", ".tflite") or (Path(given) / "operations.json").is_file():
-        return blazepose_detector(given, least)
-    return torchvision_detector(given, least, device)
+        return blazepose_detector(given, threshold)
+    return torchvision_detector(given, threshold, device)
 
 
 @dataclass
@@ -154,7 +154,7 @@ def find_people(
     detector: PersonDetector,
     path: Path,
     *,
-    every: int = 1,
+    frame_stride: int = 1,
     limit: int | None = None,
     fixed: bool = False,
     whole: bool = False,
@@ -169,7 +169,7 @@ def find_people(
         source: a folder of pictures, a picture or a video.
         detector: what looks.
         path: the file of boxes; PATH.part beside it while the search lasts.
-        every: look at every n-th picture or frame.
+        frame_stride: use every n-th picture or frame.
         limit: stop after this many of them.
         fixed: refuse a file that another detector made, or for other footage; else it is written anew.
         whole: pictures where no person is found will be shown as a whole, as the summary then says.
@@ -179,13 +179,13 @@ def find_people(
     Raises:
         UserError: nothing can be read, `path` is something else, or no person is found and `required`.
     """
-    footage = open_footage(source, every=every, limit=limit)
+    footage = open_footage(source, frame_stride=frame_stride, limit=limit)
     about = {
         "made_by": detector.name,
-        "least": detector.least,
+        "threshold": detector.threshold,
         "upright": True,
         "footage": str(Path(source).resolve()),
-        "every": every,
+        "frame_stride": frame_stride,
         "limit": limit,
         "pictures": listing(source, footage.count),
     }
@@ -229,7 +229,7 @@ def find_people(
     if not summary.people and required:
         raise UserError(
             f"{detector.name} found no person in {summary.pictures} pictures of {source}; give another detector, a "
-            "lower --detector-least, or --boxes"
+            "lower --detector-threshold, or --boxes"
         )
     return summary
 

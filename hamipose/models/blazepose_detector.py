@@ -66,7 +66,7 @@ def anchor_centers() -> Float[np.ndarray, "anchor 2"]:
 
 
 def people_of(
-    raw: Float[np.ndarray, "anchor 12"], logits: Float[np.ndarray, " anchor"], least: float
+    raw: Float[np.ndarray, "anchor 12"], logits: Float[np.ndarray, " anchor"], threshold: float
 ) -> Float[np.ndarray, "person 5"]:
     """The network's answers as people: two points and a score, in shares of the input's side.
 
@@ -75,14 +75,14 @@ def people_of(
             of which the first is the middle of the hips and the second on the circle about it that encloses the body,
             above the hips where the person is upright; all but the size from its anchor.
         logits: of the scores.
-        least: the lowest score of a person.
+        threshold: the lowest score of a person.
 
     Returns:
         x and y of the middle of the hips, x and y of the point on the circle, score; best first. Of people whose boxes
         overlap by more than 0.3, the best.
     """
     scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float32), -50, 50)))
-    kept = np.flatnonzero(scores >= least)
+    kept = np.flatnonzero(scores >= threshold)
     pairs = raw[kept].reshape(-1, 6, 2) / _SIDE
     anchors = anchor_centers()[kept]
     middle, size = pairs[:, 0] + anchors, pairs[:, 1]
@@ -121,13 +121,13 @@ class BlazePoseDetector(PersonDetector):
     Args:
         network: images in [−1, 1] → numbers and logits of anchors, see :class:`DetectionNetwork`.
         name: as :class:`hamipose.models.person_detection.PersonDetector` says.
-        least: the lowest score of a person.
+        threshold: the lowest score of a person.
     """
 
-    def __init__(self, network: nn.Module, name: str, least: float = 0.5):
+    def __init__(self, network: nn.Module, name: str, threshold: float = 0.5):
         self.network = network
         self.name = name
-        self.least = least
+        self.threshold = threshold
 
     @torch.inference_mode()
     def _points(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
@@ -141,7 +141,7 @@ class BlazePoseDetector(PersonDetector):
             image, shown.tolist(), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         )
         raw, logits = self.network(torch.from_numpy(square).permute(2, 0, 1)[None].float() / 127.5 - 1)
-        people = people_of(raw[0].numpy(), logits[0].numpy(), self.least)
+        people = people_of(raw[0].numpy(), logits[0].numpy(), self.threshold)
         points = (people[:, :4].reshape(-1, 2, 2) * _SIDE - offset) * (np.array([width, height]) / shown)
         radius = np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
         return np.concatenate([points.reshape(-1, 4), people[:, 4:]], 1).astype(np.float32)[radius > 1]
@@ -220,22 +220,22 @@ def _weights(path: Path) -> bytes:
         raise UserError(f"detector {path} holds no {_IN_WHEEL}; mediapipe 0.10.21 is the last to have it") from None
 
 
-def blazepose_detector(path: str | Path, least: float) -> BlazePoseDetector:
+def blazepose_detector(path: str | Path, threshold: float) -> BlazePoseDetector:
     """MediaPipe's detector from a file or folder.
 
     Args:
         path: a wheel of mediapipe up to 0.10.21, which need not be installed; the .tflite file in it; or the folder
             that :func:`save_detector` wrote.
-        least: the lowest score of a person.
+        threshold: the lowest score of a person.
 
     Raises:
         UserError: the file is missing, or is something else.
     """
     path = Path(path)
     if path.is_dir():
-        return BlazePoseDetector(_saved(path), path.name, least)
+        return BlazePoseDetector(_saved(path), path.name, threshold)
     content = _weights(path)
     try:
-        return BlazePoseDetector(detection_network(content), path.name, least)
+        return BlazePoseDetector(detection_network(content), path.name, threshold)
     except UserError as error:
         raise UserError(f"detector {path} is not MediaPipe's pose_detection.tflite ({error})") from None

@@ -40,11 +40,11 @@ class PersonDetector(ABC):
 
     Attributes:
         name: tells two detectors, and two sets of weights, apart; written into files of boxes.
-        least: who is found with a lower score is left out.
+        threshold: who is found with a lower score is left out.
     """
 
     name: str
-    least: float
+    threshold: float
 
     @abstractmethod
     def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
@@ -73,18 +73,18 @@ class TorchvisionDetector(PersonDetector):
     Args:
         network: list of pictures in [0, 1] → for each a dictionary of ``boxes`` (corners), ``labels``, ``scores``.
         name: as :class:`PersonDetector` says.
-        least: the lowest score of a person.
+        threshold: the lowest score of a person.
         device: torch's name of a device; the first GPU if there is one where not given.
 
     Raises:
         UserError: there is no such device.
     """
 
-    def __init__(self, network: nn.Module, name: str, least: float = 0.5, device: str | None = None):
+    def __init__(self, network: nn.Module, name: str, threshold: float = 0.5, device: str | None = None):
         self.network = network
         self.device = moved(network, device)
         self.name = name
-        self.least = least
+        self.threshold = threshold
 
     @torch.inference_mode()
     def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
@@ -93,7 +93,7 @@ class TorchvisionDetector(PersonDetector):
         (found,) = self.network([pixels])
         corners, scores = found["boxes"].float(), found["scores"].float()
         sides = corners[:, 2:] - corners[:, :2]
-        kept = (found["labels"] == _PERSON) & (scores >= self.least) & (sides > 1).all(1)
+        kept = (found["labels"] == _PERSON) & (scores >= self.threshold) & (sides > 1).all(1)
         people = torch.cat([corners[:, :2], sides, scores[:, None]], 1)[kept]
         return people[people[:, 4].argsort(descending=True, stable=True)].cpu().numpy()
 
@@ -152,7 +152,7 @@ def _filled(name: str, state: dict[str, Tensor]) -> nn.Module:
     return network
 
 
-def torchvision_detector(given: str, least: float, device: str | None = None) -> TorchvisionDetector:
+def torchvision_detector(given: str, threshold: float, device: str | None = None) -> TorchvisionDetector:
     """From ``torchvision``, ``torchvision:NAME`` or the file of a state dict.
 
     Raises:
@@ -160,7 +160,7 @@ def torchvision_detector(given: str, least: float, device: str | None = None) ->
     """
     kind, _, name = given.partition(":")
     if kind == "torchvision":
-        return TorchvisionDetector(torchvision_weights(name or TORCHVISION[0]), given, least, device)
+        return TorchvisionDetector(torchvision_weights(name or TORCHVISION[0]), given, threshold, device)
     path = Path(given)
     state = read_state_dict(path)
-    return TorchvisionDetector(_filled(architecture_of(state, path), state), path.name, least, device)
+    return TorchvisionDetector(_filled(architecture_of(state, path), state), path.name, threshold, device)

@@ -22,7 +22,7 @@ from hamipose.methods.options import AdaptationOptions, NetworkOptions, Training
 from hamipose.models.model_io import save_folder
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
-from tests.helpers.tiny_tflite import landmark_file
+from tests.helpers.tflite_files import write_landmark_model
 
 PAGE = (Path(__file__).parents[3] / "docs/pretrained.md").read_text()
 
@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small network as blazepose-lite."""
     monkeypatch.setenv("HAMIPOSE_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "pose_landmark_lite.tflite"
-    file.write_bytes(landmark_file())
+    file.write_bytes(write_landmark_model())
     folder = tmp_path / "cache/models/blazepose-lite"
     save_folder(folder, read_landmark_network(file), blazepose_info("blazepose-lite"))
     return folder

@@ -235,7 +235,7 @@ def test_people_are_looked_for_once(
     """Every picture has two people, one has nobody; the run learns from all of them, by a file that it goes on with."""
 
     class Halves(PersonDetector):
-        name, least, looked = "halves", 0.5, 0
+        name, threshold, looked = "halves", 0.5, 0
 
         def __call__(self, image: np.ndarray) -> np.ndarray:
             self.looked += 1
@@ -244,7 +244,7 @@ def test_people_are_looked_for_once(
             return np.array(boxes if self.looked > 1 else [], np.float32).reshape(-1, 5)
 
     detector = Halves()
-    monkeypatch.setattr("hamipose.adapt.run.open_detector", lambda given, least: detector)
+    monkeypatch.setattr("hamipose.adapt.run.open_detector", lambda given, threshold: detector)
     out, pictures = tmp_path / "out", len(list((dots / "dark/images").iterdir()))
     asked = command(dots, out, *SHORT, "--start", str(tiny_start), "--detector", "halves")
     assert main(asked) == 0
@@ -260,9 +260,9 @@ def test_people_are_looked_for_once(
     nothing_trained(monkeypatch)
     assert main(asked) == 0
     assert detector.looked == pictures
-    detector.least = 0.7
+    detector.threshold = 0.7
     assert main(asked) == 2
-    assert "least 0.7" in capsys.readouterr().err
+    assert "threshold 0.7" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -17,9 +17,9 @@ from hamipose.viz.drawing import draw_keypoints
 def test_a_photo_is_drawn_and_told_as_predict_does(model: Predictor, pictures: Path, tmp_path: Path):
     path = pictures / "p1.png"
     (person,) = model.predict(path)
-    least = float(np.median(person.confidence))
-    found = look_at(model, path, tmp_path, least=least)
-    drawn = draw_keypoints(read_image(path), person.keypoints_px, model.skeleton, person.confidence >= least)
+    min_confidence = float(np.median(person.confidence))
+    found = look_at(model, path, tmp_path, min_confidence=min_confidence)
+    drawn = draw_keypoints(read_image(path), person.keypoints_px, model.skeleton, person.confidence >= min_confidence)
     np.testing.assert_array_equal(found.picture, drawn)
     assert [row[0] for row in found.rows] == list(model.skeleton.keypoints)
     np.testing.assert_allclose([row[1:3] for row in found.rows], person.keypoints_px, atol=0.051)
@@ -29,7 +29,7 @@ def test_a_photo_is_drawn_and_told_as_predict_does(model: Predictor, pictures: P
 
 
 def test_what_is_not_sure_enough_is_not_drawn_but_told(model: Predictor, pictures: Path, tmp_path: Path):
-    found = look_at(model, pictures / "p0.png", tmp_path, least=1e6)
+    found = look_at(model, pictures / "p0.png", tmp_path, min_confidence=1e6)
     np.testing.assert_array_equal(found.picture, read_image(pictures / "p0.png"))
     assert len(found.rows) == 16
 
@@ -111,7 +111,7 @@ def test_no_file_and_folders(model: Predictor, tmp_path: Path):
 class TwoOrNone(PersonDetector):
     """Finds two people in pictures that are wide, and none in others."""
 
-    name, least = "told", 0.5
+    name, threshold = "told", 0.5
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         boxes = [[0, 0, 40, 60, 0.9], [50, 0, 40, 60, 0.8]] if image.shape[1] > 80 else []

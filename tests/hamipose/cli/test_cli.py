@@ -182,7 +182,7 @@ def test_bad_data_end_in_one_line(config: Path, dots: Path, tmp_path: Path, caps
     target = {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(tmp_path / "empty")}}
     assert "holds no picture" in told(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
     labeled = {"class_path": "hamipose.data.CocoKeypoints", "init_args": {"root": str(dots / "dark")}}
-    assert "carries labels" in told(capsys, *fit, f"--data.target=[{json.dumps(labeled)}]")
+    assert "has labels" in told(capsys, *fit, f"--data.target=[{json.dumps(labeled)}]")
     (tmp_path / "file").write_text("")
     assert f"{tmp_path}/file" in told(capsys, *fit, "--trainer.logger.init_args.save_dir", str(tmp_path / "file"))
     nowhere = {"class_path": "hamipose.data.LeedsSports", "init_args": {"root": str(tmp_path / "nowhere")}}
@@ -200,7 +200,7 @@ def test_a_damaged_picture_ends_in_one_line(
     damaged = ("--data.validation.init_args.root", str(tmp_path / "light"))
     assert re.match(r"error: image \S+ is truncated", told(capsys, *fit, *damaged))
     damaged = ("--data.source.init_args.root", str(tmp_path / "light"), "--data.validation", "null")
-    assert told(capsys, *fit, *damaged).startswith("error: 32 pictures in a row could not be read")
+    assert told(capsys, *fit, *damaged).startswith("error: 32 images in a row could not be read")
 
 
 def test_target_labels_may_not_select(config: Path, capsys: pytest.CaptureFixture):

@@ -72,7 +72,7 @@ def test_mistakes_end_in_one_line(model: Path, pictures: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--every", "0", "--every: 0 is too small"),
+        ("--frame-stride", "0", "--frame-stride: 0 is too small"),
         ("--limit", "0", "--limit: 0 is too small"),
         ("--limit", "-1", "--limit: -1 is too small"),
         ("--batch-size", "0", "--batch-size: 0 is too small"),

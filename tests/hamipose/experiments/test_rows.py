@@ -145,7 +145,7 @@ def small(tmp_path: Path, **options) -> list:
 
 
 def test_every_row_starts_from_its_seeds_network_and_has_the_same_budget(tmp_path):
-    cells = [cell for cell in small(tmp_path, onto=["people"]) if cell.runs]
+    cells = [cell for cell in small(tmp_path, transfers=["people"]) if cell.runs]
     assert len(cells) == len(plan("4").rows)
     for cell in cells:
         for seed, run in cell.runs.items():
@@ -193,12 +193,12 @@ def test_a_row_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="no row is called hamipos; expected some of Mean teacher"):
         small(tmp_path, only=["hamipose", "hamipos"])
     with pytest.raises(UserError, match="no transfer is called persons; expected some of people, people_to_lsp"):
-        small(tmp_path, onto=["persons"])
-    assert {cell.transfer.name for cell in small(tmp_path, onto=["hands"])} == {"hands"}
+        small(tmp_path, transfers=["persons"])
+    assert {cell.transfer.name for cell in small(tmp_path, transfers=["hands"])} == {"hands"}
 
 
 def test_the_dry_run_counts_what_is_missing_and_knows_times_it_has_seen(tmp_path):
-    cells = small(tmp_path, only=["hamipose", "mean_teacher"], onto=["people"])
+    cells = small(tmp_path, only=["hamipose", "mean_teacher"], transfers=["people"])
     wanted = [run for cell in cells for run in cell.runs.values()]
     told = dry_run(wanted, jobs=1)
     assert told[-1] == "6 runs are missing: time unknown, with 1 at a time"

@@ -18,11 +18,11 @@ def test_a_folder_is_read_in_order_and_what_is_broken_is_named(pictures: Path):
 
 
 def test_every_and_limit(pictures: Path):
-    footage = open_footage(str(pictures), every=2)
+    footage = open_footage(str(pictures), frame_stride=2)
     assert footage.count == 2
     assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
     assert len(list(open_footage(str(pictures), limit=1).samples)) == 1
-    for bad in ({"every": 0}, {"limit": 0}, {"limit": -1}):
+    for bad in ({"frame_stride": 0}, {"limit": 0}, {"limit": -1}):
         with pytest.raises(UserError, match=rf"{next(iter(bad))} is {next(iter(bad.values()))}, expected at least 1"):
             open_footage(str(pictures), **bad)
 
@@ -33,7 +33,7 @@ def test_one_picture(pictures: Path):
 
 
 def test_frames_of_a_video_come_in_order(clip: Path):
-    footage = open_footage(str(clip), every=3)
+    footage = open_footage(str(clip), frame_stride=3)
     greys = [round(float(s.image.mean()) / 30) for s in footage.samples]
     assert greys == [0, 3, 6]
     assert footage.moving

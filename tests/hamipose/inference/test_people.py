@@ -16,7 +16,7 @@ from hamipose.models.person_detection import PersonDetector
 class Bright(PersonDetector):
     """Finds white squares; remembers how often it looked, and may be interrupted."""
 
-    name, least = "bright", 0.5
+    name, threshold = "bright", 0.5
 
     def __init__(self, looks: int | None = None):
         self.looked = 0
@@ -102,7 +102,7 @@ def test_frames_of_a_video_with_several_people(film: Path, tmp_path: Path):
     for sample in samples:
         left, top, width, height = sample.box_px
         assert sample.image[int(top + height / 2), int(left + width / 2)].min() > 200
-    assert [s.name for s in open_footage(str(film), boxes=str(boxes), every=4).samples] == [
+    assert [s.name for s in open_footage(str(film), boxes=str(boxes), frame_stride=4).samples] == [
         f"{film}#{n}#{i}" for i, n in enumerate([0, 0, 4, 4])
     ]
 
@@ -134,8 +134,8 @@ def test_other_footage_or_another_detector_begins_anew_or_is_refused(people: Pat
     boxes = tmp_path / "boxes.json"
     find_people(str(people), Bright(), boxes)
     other = Bright()
-    other.least = 0.65
-    with pytest.raises(UserError, match=r"least 0\.5.*least 0\.65"):
+    other.threshold = 0.65
+    with pytest.raises(UserError, match=r"threshold 0\.5.*threshold 0\.65"):
         find_people(str(people), other, boxes, fixed=True)
     find_people(str(people), other, boxes)
     assert other.looked == 4
@@ -181,10 +181,10 @@ def test_nobody_at_all_is_told(tmp_path: Path, people: Path):
         find_people(str(people / "b.png"), Bright(), tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("least", [0.0, 1.0])
-def test_a_least_score_that_is_none(least: float):
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_least_score_that_is_none(threshold: float):
     with pytest.raises(UserError, match="between 0 and 1"):
-        open_detector("torchvision", least)
+        open_detector("torchvision", threshold)
 
 
 # ---------------------------------------------------------------------------------------------------- the verb
@@ -193,7 +193,7 @@ def test_a_least_score_that_is_none(least: float):
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch) -> Bright:
     detector = Bright()
-    monkeypatch.setattr(detecting, "open_detector", lambda given, least, device=None: detector)
+    monkeypatch.setattr(detecting, "open_detector", lambda given, threshold, device=None: detector)
     return detector
 
 
@@ -218,7 +218,7 @@ def test_predict_with_a_detector(
 def test_predict_on_a_video_with_a_detector(model_folder: Path, film: Path, tmp_path: Path, bright: Bright):
     out = tmp_path / "out"
     command = ["predict", str(film), "--checkpoint", str(model_folder), "--out", str(out), "--detector", "bright"]
-    assert main([*command, "--every", "2"]) == 0
+    assert main([*command, "--frame-stride", "2"]) == 0
     assert bright.looked == 3
     content = json.loads((out / "predictions.json").read_text())
     assert [i["file_name"] for i in content["images"]] == [f"{film}#{n}" for n in (0, 2, 4)]

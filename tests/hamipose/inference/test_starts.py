@@ -26,7 +26,7 @@ from hamipose.models.pretrained.interface import PersonNetwork, Start
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
 from hamipose.skeletons import COCO17
 from hamipose.types import UnlabeledSample
-from tests.helpers.tiny_tflite import detector_file, landmark_file
+from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -156,7 +156,7 @@ def test_a_turned_crop_is_turned_back():
 class Finder(PersonDetector):
     """Finds one person, turned, in pictures that are not black."""
 
-    name, least = "told", 0.5
+    name, threshold = "told", 0.5
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         return self.crops(image)[:, :5]
@@ -186,10 +186,10 @@ def blazepose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlazePose:
     """A small network and detector in the cache, as blazepose-lite."""
     monkeypatch.setenv("HAMIPOSE_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "pose_landmark_lite.tflite"
-    file.write_bytes(landmark_file())
+    file.write_bytes(write_landmark_model())
     network = read_landmark_network(file)
     save_folder(tmp_path / "cache/models/blazepose-lite", network, blazepose_info("blazepose-lite"))
-    save_detector(tmp_path / "cache/models/blazepose-detector", detection_network(detector_file()))
+    save_detector(tmp_path / "cache/models/blazepose-detector", detection_network(write_detector()))
     return network
 
 
@@ -199,7 +199,7 @@ def test_predict_takes_a_name(blazepose: BlazePose, tmp_path: Path, capsys: pyte
     cv2.imwrite(str(pictures / "0.png"), np.full((60, 50, 3), 90, np.uint8))
     words = ["predict", str(pictures), "--checkpoint", "blazepose-lite", "--no-overlays", "--device", "cpu"]
     # Above every score of the small detector: the whole picture is used.
-    assert main([*words, "--detector-least", "0.9999999", "--out", str(tmp_path / "a")]) == 0
+    assert main([*words, "--detector-threshold", "0.9999999", "--out", str(tmp_path / "a")]) == 0
     told = capsys.readouterr().out
     assert "people are found by blazepose-detector" in told
     assert "none in 1 of them, where the whole picture is used" in told

@@ -37,7 +37,7 @@ def test_the_table_has_a_row_for_each_keypoint(model: Predictor, pictures: Path,
 def test_people_of_one_picture_are_drawn_on_it(model: Predictor, pictures: Path, tmp_path: Path):
     (sample,) = open_footage(str(pictures / "p0.png")).samples
     (person,) = model.stream([sample])
-    with Overlays(tmp_path, BODY16, least=-1.0) as overlays:
+    with Overlays(tmp_path, BODY16, min_confidence=-1.0) as overlays:
         for number in range(2):
             overlays.add(sample, replace(person, name=f"{pictures / 'p0.png'}#{number}"))
     assert overlays.written == 1
@@ -60,7 +60,7 @@ def test_people_are_drawn_when_the_footage_is_read_again(
     if not numbered:
         found = [replace(person, name=person.name.removesuffix("#0")) for person in found]
     assert footage.again is not None
-    with Overlays(tmp_path, BODY16, least=-1.0) as overlays:
+    with Overlays(tmp_path, BODY16, min_confidence=-1.0) as overlays:
         overlays.add_found(footage.again(), found)
     assert overlays.written == 3
     assert len(list((tmp_path / "overlays").iterdir())) == 3

@@ -21,7 +21,7 @@ from hamipose.models.blazepose_detector import (
     save_detector,
 )
 from hamipose.models.person_detection import TORCHVISION, TorchvisionDetector, architecture_of, torchvision_detector
-from tests.helpers.tiny_tflite import detector_file, landmark_file
+from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 
 class Answers(nn.Module):
@@ -40,7 +40,7 @@ def test_only_people_that_are_sure_enough_are_found_best_first():
     corners = [[1.0, 2, 11, 32], [0, 0, 5, 5], [3, 3, 23, 43], [4, 4, 8, 9], [5, 5, 5.5, 30]]
     network = Answers(corners, [1, 18, 1, 1, 1], [0.6, 0.99, 0.9, 0.49, 0.8])
     image = np.full((50, 40, 3), (255, 0, 51), np.uint8)
-    people = TorchvisionDetector(network, "told", least=0.5, device="cpu")(image)
+    people = TorchvisionDetector(network, "told", threshold=0.5, device="cpu")(image)
     np.testing.assert_allclose(people, [[3, 3, 20, 40, 0.9], [1, 2, 10, 30, 0.6]], rtol=1e-6)
     (seen,) = network.seen
     assert seen.shape == (3, 50, 40)
@@ -208,7 +208,7 @@ def test_files_that_hold_no_detector_are_told(tmp_path: Path):
     ):
         with pytest.raises(UserError, match=says):
             blazepose_detector(path, 0.5)
-    for name, content in (("a", b"x"), ("landmarks", landmark_file())):
+    for name, content in (("a", b"x"), ("landmarks", write_landmark_model())):
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"is not MediaPipe's pose_detection\.tflite"):
@@ -218,12 +218,12 @@ def test_files_that_hold_no_detector_are_told(tmp_path: Path):
 def test_a_detector_file_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Path):
     wheel = tmp_path / "mediapipe-0.10.21-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("mediapipe/modules/pose_detection/pose_detection.tflite", detector_file())
+        archive.writestr("mediapipe/modules/pose_detection/pose_detection.tflite", write_detector())
     image = np.random.default_rng(0).integers(0, 255, (90, 60, 3), np.uint8)
     from_wheel = blazepose_detector(wheel, 0.1)
     found = from_wheel(image)
     assert len(found) > 0
-    save_detector(tmp_path / "saved", detection_network(detector_file()))
+    save_detector(tmp_path / "saved", detection_network(write_detector()))
     saved = blazepose_detector(tmp_path / "saved", 0.1)
     np.testing.assert_array_equal(saved(image), found)
     assert saved.name == "saved"

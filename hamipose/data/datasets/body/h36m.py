@@ -106,7 +106,9 @@ def _read_subject(annotations: Path, subject: int, frame_stride: int, protocol: 
     except KeyError as error:
         raise UserError(f"annotation file {where} lacks {error}; expected {_EXPECTED}") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"annotation file {where} has another form ({describe_error(error)}); expected {_EXPECTED}") from None
+        raise UserError(
+            f"annotation file {where} has another form ({describe_error(error)}); expected {_EXPECTED}"
+        ) from None
 
 
 class Human36M(KeypointDataset):

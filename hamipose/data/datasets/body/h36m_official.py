@@ -198,7 +198,11 @@ class Human36MOfficial(KeypointDataset):
             box = published_crop(body, width, height)
             keypoints_px = published_labels(keypoints_px, box)
         else:
-            box = whole_image_box(width, height) if self.box == "image" else padded_box(np.array(row["box"]), self.padding)
+            box = (
+                whole_image_box(width, height)
+                if self.box == "image"
+                else padded_box(np.array(row["box"]), self.padding)
+            )
         return Sample(
             image=image, box_px=box, name=f"{path}#{number}", keypoints_px=keypoints_px, visibility=visibility
         )

@@ -72,7 +72,7 @@ class SurrealRaw(KeypointDataset):
         root: folder with ``train``, ``val`` and ``test``, or with the release's folder ``cmu``, which has them.
         split: "train", "val" or "test". Val is a part of test: measure on one of the two only. Sequences of train are
             in neither. "paper" leaves out of train, and keeps of test, what RegDA's shuffle sets aside.
-        every: use every n-th frame of a clip.
+        frame_stride: use every n-th frame of a clip.
         skeleton: body16; others get the keypoints of the same names.
         protocol: "strict" crops to a box `padding` times that of the joints, as a detector would give it, and has
             SMPL's shoulders; "paper" crops to the published square and has collar joints for shoulders. RegDA's own
@@ -85,7 +85,7 @@ class SurrealRaw(KeypointDataset):
         self,
         root: str,
         split: str = "train",
-        every: int = 1,
+        frame_stride: int = 1,
         skeleton: str = "body16",
         protocol: str = "strict",
         padding: float = 1.25,
@@ -93,16 +93,18 @@ class SurrealRaw(KeypointDataset):
     ):
         if split not in ("train", "val", "test"):
             raise UserError(f"split of SurrealRaw is {split!r}, expected train, val or test")
-        if every < 1 or padding <= 0:
-            raise UserError(f"every is {every} and padding {padding}, expected at least 1 and above 0")
+        if frame_stride < 1 or padding <= 0:
+            raise UserError(f"frame_stride is {frame_stride} and padding {padding}, expected at least 1 and above 0")
         self.root = Path(root) / "cmu" if (Path(root) / "cmu").is_dir() else Path(root)
         self.split = split
-        self.every = every
+        self.frame_stride = frame_stride
         self.skeleton = get_skeleton(skeleton)
         self.protocol = check_protocol(protocol)
         self.padding = padding
         folder = self.root / "index" if index is None else Path(index)
-        self.index = FrameIndex(folder / f"{split}-every{every}", len(SMPL24), {"split": split, "every": every})
+        self.index = FrameIndex(
+            folder / f"{split}-every{frame_stride}", len(SMPL24), {"split": split, "every": frame_stride}
+        )
         self._order: np.ndarray | None = None
         self._decoder = VideoDecoder()
 
@@ -143,7 +145,7 @@ class SurrealRaw(KeypointDataset):
             joints = _read_info(info)
             good = find_usable_frames(joints)
             numbers = np.flatnonzero(good)
-            numbers = numbers[numbers % self.every == 0]
+            numbers = numbers[numbers % self.frame_stride == 0]
             clips, kept, bad = clips + 1, kept + len(numbers), bad + int((~good).sum())
             box = padded_box(keypoint_box(joints[numbers]), self.padding) if len(numbers) else np.zeros((0, 4))
             yield Clip(str(video.relative_to(self.root)), numbers, joints[numbers], box.astype(np.float32))
@@ -187,10 +189,10 @@ class SurrealRaw(KeypointDataset):
 
 
 def iterate_frames(
-    root: str, split: str = "train", every: int = 1, index: str | None = None
+    root: str, split: str = "train", frame_stride: int = 1, index: str | None = None
 ) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "24 2"], str]]:
     """Picture, SMPL's 24 joints as released, and name of each find_usable_frames frame, clip after clip, each decoded once."""
-    dataset = SurrealRaw(root, split, every=every, index=index)
+    dataset = SurrealRaw(root, split, frame_stride=frame_stride, index=index)
     dataset.prepare()
     decoder = VideoDecoder()
     for row in dataset.index.rows:

@@ -141,7 +141,9 @@ class ImagePersonCrops(UnlabeledDataset):
         if where.ambiguous and (self.only is None or not where.found):
             name, several = next(iter(where.ambiguous.items()))
             could = " or ".join(several[:2]) if len(several) > 1 else f"{several[0]}, as could another of its names"
-            raise UserError(f"box file {self.boxes} names {format_value(name)}, which could be {could}; give their folders")
+            raise UserError(
+                f"box file {self.boxes} names {format_value(name)}, which could be {could}; give their folders"
+            )
         paths = {name: where.found.get(name, str(self.root / str(name))) for name in names}
         found = [(paths[p.picture], p) for p in people if self.only is None or p.picture in where.found]
         if not found:

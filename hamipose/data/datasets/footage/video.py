@@ -70,5 +70,7 @@ class Video(UnlabeledDataset):
     def __getitem__(self, index: int) -> UnlabeledSample:
         number = index * self.frame_stride
         image = self._decoder.frame(self.path, number, self.times_ms)
-        box: Any = whole_image_box(image.shape[1], image.shape[0]) if self.box is None else np.array(self.box, np.float32)
+        box: Any = (
+            whole_image_box(image.shape[1], image.shape[0]) if self.box is None else np.array(self.box, np.float32)
+        )
         return UnlabeledSample(image=image, box_px=box, name=f"{self.path}#{number}")

@@ -119,7 +119,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_json_strict(layout: Path):
-    train, test = Human36M(str(layout)), Human36M(str(layout), split="test", every=5)
+    train, test = Human36M(str(layout)), Human36M(str(layout), split="test", frame_stride=5)
     assert len(Human36M(str(layout), split="test")) == 2  # every 64th frame
     train.prepare()
     assert (len(train), len(test)) == (5 * 3, 2 * 3)  # images 0, 5 and 10 of 12
@@ -179,7 +179,7 @@ def test_json_of_another_form_is_told_in_one_line(tmp_path: Path):
         content = json.loads(path.read_text())
         path.write_text(json.dumps(change(content)))
         with pytest.raises(UserError) as error:
-            Human36M(str(tmp_path), split="test", every=5, **options).prepare()
+            Human36M(str(tmp_path), split="test", frame_stride=5, **options).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -205,7 +205,7 @@ def test_json_of_another_form_is_told_in_one_line(tmp_path: Path):
         str(tmp_path / "images/s_11_act_02_subact_01_ca_01/s_11_act_02_subact_01_ca_01_000001.jpg"), np.zeros((9, 9, 3))
     )
     with pytest.raises(UnreadableImage, match="is 9 x 9, labels are for 300 x 280"):
-        Human36M(str(tmp_path), split="test", every=5)[2]
+        Human36M(str(tmp_path), split="test", frame_stride=5)[2]
     (tmp_path / "annotations" / "Human36M_subject9_camera.json").write_text("{")
     with pytest.raises(UserError, match="is not valid JSON"):
         Human36M(str(tmp_path), split="test").prepare()
@@ -275,7 +275,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_native_strict(native: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    dataset = Human36MOfficial(str(native), split="test", every=5, index=str(tmp_path))
+    dataset = Human36MOfficial(str(native), split="test", frame_stride=5, index=str(tmp_path))
     with caplog.at_level(logging.INFO, "hamipose"):
         dataset.prepare()
     expected = "10 frames of 2 videos; left out: 1 labels without a video, 1 of subject 9 that are shifted"
@@ -340,7 +340,7 @@ def test_native_files_of_another_form_are_told_in_one_line(tmp_path: Path):
     assert "give box: image" in told()
     assert "holds no MyPoseFeatures" in told_train(tmp_path)
     paths["video"].write_bytes(paths["video"].read_bytes()[:100])
-    dataset = Human36MOfficial(str(tmp_path), split="test", every=5, box="image")
+    dataset = Human36MOfficial(str(tmp_path), split="test", frame_stride=5, box="image")
     dataset.prepare()
     with pytest.raises(UnreadableImage, match="is truncated, no video"):
         dataset[len(dataset) - 1]
@@ -360,4 +360,4 @@ def test_an_empty_mask_is_told(tmp_path: Path):
     with h5py.File(paths["boxes"], "r+") as file:
         file["#refs#/m5"][...] = 0
     with pytest.raises(UserError, match=r"mask 5 in .* is empty"):
-        Human36MOfficial(str(tmp_path), split="test", every=5).prepare()
+        Human36MOfficial(str(tmp_path), split="test", frame_stride=5).prepare()

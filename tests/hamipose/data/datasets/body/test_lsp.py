@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 
 from hamipose.data import LeedsSports, LeedsSportsExtended
-from hamipose.data.loading import prepare_sets
+from hamipose.data.base_datamodule import prepare_sets
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.skeletons import BODY16, LSP14

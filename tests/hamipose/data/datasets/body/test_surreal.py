@@ -16,9 +16,9 @@ from hamipose.data.catalog.prepare import prepare
 from hamipose.data.datasets.body.frame_index import record_dtype
 from hamipose.data.datasets.body.smpl24 import SMPL24, mirrored_smpl
 from hamipose.data.datasets.body.surreal_raw import find_usable_frames, is_broken_subject, iterate_frames
-from hamipose.geometry.crops import warp_crop
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.geometry.crops import warp_crop
 from hamipose.io.image_file import UnreadableImage
 from hamipose.skeletons import BODY16
 
@@ -214,7 +214,7 @@ def test_the_plain_iterator_gives_every_usable_frame_in_order(release: Path, tmp
     for (image, joints, _), index in zip(given, range(len(dataset)), strict=True):
         assert np.array_equal(image, dataset[index].image)
         assert np.allclose(joints[mirrored_smpl("strict")], dataset[index].keypoints_px)
-    assert len(list(iterate_frames(str(release), every=4, index=str(tmp_path)))) == 3 + 1 + 1
+    assert len(list(iterate_frames(str(release), frame_stride=4, index=str(tmp_path)))) == 3 + 1 + 1
 
 
 def test_the_published_protocol_on_the_official_release(release: Path, tmp_path: Path):

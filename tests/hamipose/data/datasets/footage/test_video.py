@@ -203,4 +203,4 @@ def test_training_goes_on_when_the_end_of_a_video_is_lost(video: Path):
     pool: Pool = Pool([dataset], seed=0, stream=1)
     seen = [pool.read(i).name for i in range(60)]
     assert len(seen) == 60
-    assert 0 < int(pool.broken.sum()) <= 20
+    assert 0 < int(pool.unreadable.sum()) <= 20
