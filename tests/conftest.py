@@ -30,9 +30,9 @@ settings.load_profile("repeatable")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """See ``browser.skipped_is_failed``."""
+    """See ``browser.fail_if_skipped``."""
     report = yield
-    browser.skipped_is_failed(item, report)
+    browser.fail_if_skipped(item, report)
     return report
 
 

@@ -7,8 +7,8 @@ import pytest
 import timm
 import torch
 
-from hamipose.models.memory_format import memory_format
-from tests.helpers.tiny_runs import elsewhere
+from hamipose.models.device import memory_format
+from tests.helpers.processes import run_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +56,7 @@ def test_every_documented_backbone_trains_without_harm_to_the_process(tmp_path: 
     script.write_text(SCRIPT)
     # meshtto runs the pooled form of the same networks: one of each kind.
     wanted = [("hamipose", n) for n in [*PLAIN, *names]] + [("meshtto", n) for n in ["resnet18", *PLAIN]]
-    done = elsewhere(script, wanted)
+    done = run_script(script, wanted)
     assert done.returncode == 0, f"{done.stdout.splitlines()[-1]}: {done.stderr}"
     assert done.stdout.splitlines()[-1] == "done"
 

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from hamipose.cli import HELP as HAMIPOSE_HELP
 from hamipose.cli import main as hamipose
-from hamipose.config.inherit import expand_config_arguments
+from hamipose.config.config_file import expand_config_arguments
 from hamipose.data.catalog.entries import CATALOG
 from hamipose.training import HamiPoseCLI
 from meshtto.cli import HELP as MESHTTO_HELP

@@ -14,8 +14,8 @@ import yaml
 from hamipose.cli import main as hamipose
 from meshtto.cli import main as meshtto
 from meshtto.predict import files
-from tests.helpers.mutated import Faults, broken_bytes, broken_encoding, broken_tree, mutants
-from tests.helpers.small_models import mesh_checkpoint, pose_checkpoint, pose_folder
+from tests.helpers.checkpoints import save_mesh_checkpoint, save_pose_checkpoint, save_pose_folder
+from tests.helpers.fuzzing import Failures, change_encoding, change_tree, damage_bytes, seeded_generators
 
 
 class Hostile:
@@ -50,8 +50,8 @@ def broken_content(rng: random.Random, checkpoint: dict[str, Any], executed: Pat
         value = state.pop(rng.choice(list(state)))
         return checkpoint | {"state_dict": state | ({"module.weight": value} if rng.random() < 0.5 else {})}
     if kind == 4:
-        return checkpoint | {"hyper_parameters": broken_tree(rng, checkpoint["hyper_parameters"])}
-    return broken_tree(rng, {k: v for k, v in checkpoint.items() if k != "state_dict"}) | {
+        return checkpoint | {"hyper_parameters": change_tree(rng, checkpoint["hyper_parameters"])}
+    return change_tree(rng, {k: v for k, v in checkpoint.items() if k != "state_dict"}) | {
         "state_dict": checkpoint["state_dict"]
     } if rng.random() < 0.7 else {k: v for k, v in checkpoint.items() if k != rng.choice(list(checkpoint))}  # fmt: skip
 
@@ -59,15 +59,15 @@ def broken_content(rng: random.Random, checkpoint: dict[str, Any], executed: Pat
 @pytest.mark.slow
 def test_checkpoints(capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(files, "write_mesh", lambda *_: None)  # takes longer than all the rest
-    faults = Faults(capfd)
+    faults = Failures(capfd)
     sound, wrong, out, executed = (tmp_path / name for name in ("sound", "wrong.ckpt", "out", "executed"))
     sound.mkdir()
-    pose, mesh = pose_checkpoint(sound / "pose.ckpt"), mesh_checkpoint(sound / "mesh.ckpt")
-    folder = pose_folder(sound / "folder")
+    pose, mesh = save_pose_checkpoint(sound / "pose.ckpt"), save_mesh_checkpoint(sound / "mesh.ckpt")
+    folder = save_pose_folder(sound / "folder")
     picture = tmp_path / "picture.png"
     cv2.imwrite(str(picture), np.full((40, 32, 3), 90, np.uint8))
     loaded = {path: torch.load(path, weights_only=True) for path in (pose, mesh)}
-    for number, rng in mutants("checkpoints", 300):
+    for number, rng in seeded_generators("checkpoints", 300):
         package, whole = (hamipose, pose) if number % 3 < 2 else (meshtto, mesh)
         given = wrong
         if number % 3 == 1:  # a model folder
@@ -76,14 +76,14 @@ def test_checkpoints(capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: 
             name = rng.choice(("model.safetensors", "config.yaml"))
             data = (folder / name).read_bytes()
             if name == "config.yaml" and rng.random() < 0.7:
-                changed = broken_tree(rng, yaml.safe_load(data))
+                changed = change_tree(rng, yaml.safe_load(data))
                 (given / name).write_text(yaml.safe_dump(changed))
             elif name == "config.yaml" and rng.random() < 0.5:
-                (given / name).write_bytes(broken_encoding(rng, data))
+                (given / name).write_bytes(change_encoding(rng, data))
             else:
-                (given / name).write_bytes(broken_bytes(rng, data))
+                (given / name).write_bytes(damage_bytes(rng, data))
         elif rng.random() < 0.5:
-            wrong.write_bytes(broken_bytes(rng, whole.read_bytes()))
+            wrong.write_bytes(damage_bytes(rng, whole.read_bytes()))
         else:
             content = broken_content(rng, loaded[whole], executed)
             torch.save(content, wrong, _use_new_zipfile_serialization=rng.random() < 0.8)

@@ -16,8 +16,8 @@ from hamipose.skeletons import BODY16
 from meshtto.cli import main as meshtto
 from meshtto.predict import files
 from meshtto.predict import model as mesh_model
-from tests.helpers.mutated import Faults, broken_json, mutants
-from tests.helpers.small_models import mesh_checkpoint, pose_folder
+from tests.helpers.checkpoints import save_mesh_checkpoint, save_pose_folder
+from tests.helpers.fuzzing import Failures, damage_json, seeded_generators
 
 SIDE = 32
 
@@ -65,23 +65,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Of poses and of meshes."""
     folder = tmp_path_factory.mktemp("models")
-    return pose_folder(folder / "pose"), mesh_checkpoint(folder / "mesh.ckpt")
+    return save_pose_folder(folder / "pose"), save_mesh_checkpoint(folder / "mesh.ckpt")
 
 
 @pytest.fixture
-def faults(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Faults:
+def faults(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Failures:
     """Networks are loaded once: they are not what is wrong here."""
     for module, name in ((predictor, "load"), (mesh_model, "open_method")):
         monkeypatch.setattr(module, name, functools.lru_cache(getattr(module, name)))
-    return Faults(capfd)
+    return Failures(capfd)
 
 
 @pytest.mark.slow
-def test_annotations(world: tuple[Path, dict[str, Any]], faults: Faults, tmp_path: Path):
+def test_annotations(world: tuple[Path, dict[str, Any]], faults: Failures, tmp_path: Path):
     root, content = world
     out = tmp_path / "scores.json"
-    for number, rng in mutants("annotations", 700):
-        (root / "wrong.json").write_bytes(broken_json(rng, content))
+    for number, rng in seeded_generators("annotations", 700):
+        (root / "wrong.json").write_bytes(damage_json(rng, content))
         out.unlink(missing_ok=True)
         words = ["--data", "CocoKeypoints", "--root", root, "--annotations", "wrong.json", "--out", out, *_SHORT]
         faults.carry_out(hamipose, ["evaluate", "--predictions", root / "sound.json", *words], number)
@@ -90,12 +90,12 @@ def test_annotations(world: tuple[Path, dict[str, Any]], faults: Faults, tmp_pat
 
 
 @pytest.mark.slow
-def test_predictions(world: tuple[Path, dict[str, Any]], faults: Faults, tmp_path: Path):
+def test_predictions(world: tuple[Path, dict[str, Any]], faults: Failures, tmp_path: Path):
     root, content = world
     out = tmp_path / "scores.json"
     results = [{k: a[k] for k in ("image_id", "category_id", "keypoints", "score")} for a in content["annotations"]]
-    for number, rng in mutants("predictions", 700):
-        (tmp_path / "wrong.json").write_bytes(broken_json(rng, content if number % 2 else results))
+    for number, rng in seeded_generators("predictions", 700):
+        (tmp_path / "wrong.json").write_bytes(damage_json(rng, content if number % 2 else results))
         out.unlink(missing_ok=True)
         words = ["--data", "CocoKeypoints", "--root", root, "--annotations", "sound.json", "--out", out, *_SHORT]
         faults.carry_out(hamipose, ["evaluate", "--predictions", tmp_path / "wrong.json", *words], number)
@@ -105,11 +105,11 @@ def test_predictions(world: tuple[Path, dict[str, Any]], faults: Faults, tmp_pat
 
 
 @pytest.mark.slow
-def test_boxes(world: tuple[Path, dict[str, Any]], models: tuple[Path, Path], faults: Faults, tmp_path: Path):
+def test_boxes(world: tuple[Path, dict[str, Any]], models: tuple[Path, Path], faults: Failures, tmp_path: Path):
     root, content = world
     boxes, out = tmp_path / "boxes.json", tmp_path / "out"
-    for number, rng in mutants("boxes", 350):
-        boxes.write_bytes(broken_json(rng, content))
+    for number, rng in seeded_generators("boxes", 350):
+        boxes.write_bytes(damage_json(rng, content))
         words = ["--checkpoint", models[0], "--boxes", boxes, "--out", out, "--device", "cpu", "--no-overlays"]
         status = faults.carry_out(hamipose, ["predict", root / "images", *words], number)
         faults.check_whole(out, number)
@@ -123,7 +123,7 @@ def test_boxes(world: tuple[Path, dict[str, Any]], models: tuple[Path, Path], fa
 def test_evidence(
     world: tuple[Path, dict[str, Any]],
     models: tuple[Path, Path],
-    faults: Faults,
+    faults: Failures,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -136,8 +136,8 @@ def test_evidence(
     }
     monkeypatch.setattr(files, "write_mesh", lambda *_: None)  # takes longer than all the rest
     keypoints, out = tmp_path / "keypoints.json", tmp_path / "out"
-    for number, rng in mutants("evidence", 250):
-        keypoints.write_bytes(broken_json(rng, content if number % 3 else openpose))
+    for number, rng in seeded_generators("evidence", 250):
+        keypoints.write_bytes(damage_json(rng, content if number % 3 else openpose))
         words = ["--checkpoint", models[1], "--keypoints", keypoints, "--out", out, "--device", "cpu"]
         words += ["--steps", int(number % 5 == 0), "--no-pictures"]
         status = faults.carry_out(meshtto, ["predict", root / "images" / "p0.png", *words], number)

@@ -9,7 +9,7 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from hamipose.cli import main as hamipose
-from hamipose.config.inherit import load_config
+from hamipose.config.config_file import load_config
 from meshtto.cli import main as meshtto
 from tests.helpers.fuzzing import Failures, change_encoding, change_tree, damage_bytes, seeded_generators
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from hamipose.cli import main as hamipose
 from hamipose.inference import predictor
-from tests.helpers.mutated import Faults, broken_bytes, mutants
-from tests.helpers.small_models import pose_folder
+from tests.helpers.checkpoints import save_pose_folder
+from tests.helpers.fuzzing import Failures, damage_bytes, seeded_generators
 
 COUNT = 500
 
@@ -46,7 +46,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pose_folder(tmp_path_factory.mktemp("model"))
+    return save_pose_folder(tmp_path_factory.mktemp("model"))
 
 
 @pytest.mark.slow
@@ -54,15 +54,15 @@ def test_pictures(
     pictures: list[Path], model: Path, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(predictor, "load", functools.lru_cache(predictor.load))  # it is not what is wrong here
-    faults = Faults(capfd)
+    faults = Failures(capfd)
     folder, out = tmp_path / "pictures", tmp_path / "out"
     folder.mkdir()
     options = ["--checkpoint", model, "--out", out, "--device", "cpu"]
-    for number, rng in mutants("pictures", COUNT):
+    for number, rng in seeded_generators("pictures", COUNT):
         path = rng.choice(pictures)
         suffix = rng.choice(pictures).suffix if rng.random() < 0.1 else path.suffix
         wrong = folder / f"{number:03d}{suffix}"
-        wrong.write_bytes(broken_bytes(rng, path.read_bytes()))
+        wrong.write_bytes(damage_bytes(rng, path.read_bytes()))
         status = faults.carry_out(hamipose, ["predict", wrong, *options], f"{number} ({path.name})")
         faults.check_whole(out, number)
         if status == 0 and len(list((out / "overlays").iterdir())) != 1:

@@ -31,7 +31,7 @@ EVIDENCE = "meshtto.predict.pose_evidence"
 
 #: Which folders may import a library.
 RESERVED = {
-    "lightning": ("hamipose.engine", "hamipose.command_line", "hamipose.data.datamodule", "hamipose.evaluation",
+    "lightning": ("hamipose.engine", "hamipose.command_line", "hamipose.data.base_datamodule", "hamipose.evaluation",
                   "hamipose.methods", "hamipose.training", "meshtto"),
     "albumentations": ("hamipose.data.views",),
     "anny": ("hamipose.synthetic", "meshtto.body"),

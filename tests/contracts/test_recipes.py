@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 import hamipose.methods
-from hamipose.config.build import import_class
-from hamipose.config.inherit import load_config
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import import_class, load_config
+from hamipose.config.environment import configs_folder
 from hamipose.errors import UserError
 from hamipose.methods import CCSSL, HamiPose, RegDA
 from hamipose.methods.options import AdaptationOptions
-from tests.helpers.pose_training import TINY, make_data, make_sgd, make_trainer
+from tests.helpers.pose_training import TINY, make_data, make_trainer, sgd
 
 CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if "meshtto" not in p.parts)
 #: Configs whose runs are made for others to start from → the file that they make.
@@ -103,4 +102,4 @@ def test_a_run_that_would_end_before_it_adapts_is_refused(
     if method is HamiPose:
         options = {"adaptation": AdaptationOptions(pretrain_steps=pretrain_steps)}
     with pytest.raises(UserError, match=rf"pretrain_steps is {pretrain_steps} and the run has 4 steps in all"):
-        make_trainer(tmp_path).fit(method(make_sgd, TINY, **options), make_data(dots))
+        make_trainer(tmp_path).fit(method(sgd, TINY, **options), make_data(dots))

@@ -1,6 +1,5 @@
-"""Every family of shipped configs runs to its end in two processes, and its scores are those of one process."""
+"""Every family of shipped configs trains in two processes, and its scores equal those of one process."""
 
-import colorsys
 import json
 import os
 import signal
@@ -10,60 +9,37 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 import yaml
 
-from hamipose.skeletons import BODY16, HAND21, Skeleton
-from tests.helpers.shipped import families, reduced
+from hamipose.skeletons import BODY16, HAND21
+from tests.helpers.dot_images import write_dots
+from tests.helpers.shipped_configs import find_families, shrink_config
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 900  # for all runs of a package; two idle cores need a tenth of it
-
-
-def draw(root: Path, skeleton: Skeleton, count: int, dark: bool) -> None:
-    """A COCO folder of pictures on which each keypoint is a dot of its own color."""
-    rng = np.random.default_rng(count)
-    (root / "images").mkdir(parents=True)
-    images, people = [], []
-    for number in range(count):
-        picture = np.full((40, 40, 3), 20 if dark else 230, np.uint8)
-        points = rng.uniform(4, 36, (len(skeleton), 2)).round(2)
-        for k, (x, y) in enumerate(points):
-            color = [int(255 * c) for c in colorsys.hsv_to_rgb(k / len(skeleton), 1, 0.6 if dark else 1)]
-            cv2.circle(picture, (round(x), round(y)), 3, color, -1)
-        cv2.imwrite(str(root / "images" / f"{number}.png"), picture)
-        images.append({"id": number, "file_name": f"{number}.png", "width": 40, "height": 40})
-        labels = np.column_stack([points, np.full(len(points), 2)]).ravel().tolist()
-        person = {"id": number, "image_id": number, "category_id": 1, "bbox": [0, 0, 40, 40], "keypoints": labels}
-        people.append(person)
-    categories = [{"id": 1, "name": "person", "keypoints": list(skeleton.keypoints)}]
-    content = {"images": images, "annotations": people, "categories": categories}
-    (root / "annotations.json").write_text(json.dumps(content))
+SECONDS = 900  # time limit for all runs of a package; two idle cores need a tenth of it
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of labeled light people and hands, and of dark ones."""
-    root = tmp_path_factory.mktemp("drawn")
+def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write labeled data sets of bodies and hands, each in a light and a dark style."""
+    root = tmp_path_factory.mktemp("dots")
     for skeleton in (BODY16, HAND21):
-        draw(root / skeleton.name / "light", skeleton, 12, dark=False)
-        draw(root / skeleton.name / "dark", skeleton, 8, dark=True)
+        write_dots(root / skeleton.name / "light", 12, size=40, seed=12, skeleton=skeleton)
+        write_dots(root / skeleton.name / "dark", 8, size=40, seed=8, dark=True, skeleton=skeleton)
     return root
 
 
-def carry_out(runs: list[tuple[str, str, list[str]]], together: bool) -> None:
-    """Carry out runs; kill all processes and fail where the time is up.
+def run_commands(runs: list[tuple[str, str, list[str]]], together: bool) -> None:
+    """Run commands; kill all processes and fail when the time limit is reached.
 
     Args:
-        runs: package, name, and words of the command line of each.
-        together: two processes take part in each run; else each run has one process.
+        runs: package, name and arguments of each command.
+        together: whether each command runs in two processes, rather than one.
     """
-    script = Path(__file__).parents[1] / "helpers" / "carry_out.py"
-    path = os.pathsep.join([str(script.parent), *(p for p in sys.path if p)])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    script = Path(__file__).parents[1] / "helpers" / "run_commands.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     commands = [[sys.executable, *torchrun, str(script), json.dumps(runs)]]
     if not together:
@@ -72,30 +48,30 @@ def carry_out(runs: list[tuple[str, str, list[str]]], together: bool) -> None:
     started = [subprocess.Popen(c, env=environment, start_new_session=True, **pipes) for c in commands]
     deadline = time.monotonic() + SECONDS
     try:
-        told = [process.communicate(timeout=deadline - time.monotonic())[0] for process in started]
+        output = [process.communicate(timeout=deadline - time.monotonic())[0] for process in started]
     except subprocess.TimeoutExpired:
-        told = [f"killed after {SECONDS} s"]
+        output = [f"killed after {SECONDS} s"]
     finally:
         for process in started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                told.append(process.communicate()[0])
-    last = [line for line in "\n".join(told).splitlines() if line.startswith("begun: ")][-1:]
-    assert [process.returncode for process in started] == [0] * len(started), f"{last}\n{told[-1][-6000:]}"
+                output.append(process.communicate()[0])
+    last = [line for line in "\n".join(output).splitlines() if line.startswith("begun: ")][-1:]
+    assert [process.returncode for process in started] == [0] * len(started), f"{last}\n{output[-1][-6000:]}"
 
 
-def written(package: str, drawn: Path, folder: Path) -> dict[str, Path]:
-    """Name of each family and its tiny config; the run's folder is named like the config."""
+def write_configs(package: str, dots: Path, folder: Path) -> dict[str, Path]:
+    """Write a tiny config per family; the run folder has the name of the config."""
     configs = {}
-    for name, path in families(package).items():
+    for name, path in find_families(package).items():
         config = folder / f"{name.replace('/', '-')}.yaml"
-        config.write_text(yaml.safe_dump(reduced(path, drawn, folder / config.stem), sort_keys=False))
+        config.write_text(yaml.safe_dump(shrink_config(path, dots, folder / config.stem), sort_keys=False))
         configs[name] = config
     return configs
 
 
-def scores(path: Path) -> dict[str, float]:
-    """All numbers of a score file, by their place in it, but for where the run ended."""
+def read_scores(path: Path) -> dict[str, float]:
+    """Return all numbers of a score file by their path in it, except the position of the run."""
     flat: dict[str, float] = {}
 
     def walk(value: object, where: str) -> None:
@@ -110,8 +86,8 @@ def scores(path: Path) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("package", ["hamipose", "meshtto"])
-def test_every_family_runs_in_two_processes_and_scores_as_in_one(package: str, drawn: Path, tmp_path: Path):
-    configs = written(package, drawn, tmp_path)
+def test_config_families_score_the_same_in_two_processes(package: str, dots: Path, tmp_path: Path):
+    configs = write_configs(package, dots, tmp_path)
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     fits = [(package, name, ["fit", "--config", str(config), *two]) for name, config in configs.items()]
     name, config = next(iter(configs.items()))
@@ -119,7 +95,7 @@ def test_every_family_runs_in_two_processes_and_scores_as_in_one(package: str, d
     others = [
         (package, f"{verb} {name}", [verb, "--config", str(config), *two, *checkpoint]) for verb in ("test", "predict")
     ]
-    carry_out([*fits, *others], together=True)
+    run_commands([*fits, *others], together=True)
 
     alone = []
     for name, config in configs.items():
@@ -134,12 +110,12 @@ def test_every_family_runs_in_two_processes_and_scores_as_in_one(package: str, d
                 ["validate", "--config", str(config), "--ckpt_path", str(run / "checkpoints" / "last.ckpt")],
             )
         )
-    carry_out(alone, together=False)
+    run_commands(alone, together=False)
     for name, config in configs.items():
         run = config.with_suffix("")
-        one, together = scores(run / "scores-validate.json"), scores(run / "scores.json")
+        one, together = read_scores(run / "scores-validate.json"), read_scores(run / "scores.json")
         assert together["/step"] == 6
-        # The published codes average over batches, so their scores are defined for one process alone.
+        # The published codes average over batches, so their scores are defined for one process only.
         common = {key for key in one.keys() & together.keys() if "/paper-" not in key}
         assert len(common) > 5
         for key in common:

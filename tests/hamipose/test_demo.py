@@ -60,6 +60,6 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
 
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")}
     batch = arguments.index("--data.batch_size") + 1
-    with pytest.raises(UserError, match=r"--data.batch_size 2, asked for is --data.batch_size 4; give another --out"):
+    with pytest.raises(UserError, match=r"found --data.batch_size 2, requested --data.batch_size 4\); give another --out"):
         main([*arguments[:batch], "4", *arguments[batch + 1 :]])
     assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")} == kept

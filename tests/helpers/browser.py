@@ -1,6 +1,6 @@
-"""A page as a person sees it: headless Chromium, steered over its debugging port.
+"""Web pages in headless Chromium, controlled through its debugging port.
 
-Tests of pages are skipped where Chromium or gradio is missing, unless ``HAMIPOSE_PAGES=required``: then they fail.
+Tests of pages are skipped if Chromium or gradio is missing; with ``HAMIPOSE_PAGES=required`` they fail instead.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _FLAGS = [
 
 
 class Tab:
-    """One tab: commands of the DevTools protocol go out, their results come back."""
+    """A browser tab that is controlled through the DevTools protocol."""
 
     def __init__(self, socket: Any):
         self.socket = socket
@@ -68,7 +68,7 @@ class Tab:
         path.write_bytes(base64.b64decode((await self.do("Page.captureScreenshot", format="png"))["data"]))
 
 
-async def _steered(port: int, address: str, steer: Callable[[Tab], Awaitable[Any]], aiohttp: Any) -> Any:
+async def _control(port: int, address: str, control: Callable[[Tab], Awaitable[Any]], aiohttp: Any) -> Any:
     async with aiohttp.ClientSession() as session:
         for _ in range(300):
             try:
@@ -82,25 +82,28 @@ async def _steered(port: int, address: str, steer: Callable[[Tab], Awaitable[Any
         async with session.ws_connect(tabs[0]["webSocketDebuggerUrl"], max_msg_size=0) as connection:
             tab = Tab(connection)
             await tab.do("Page.navigate", url=address)
-            return await steer(tab)
+            return await control(tab)
 
 
 @pytest.fixture
 def visit(tmp_path: Path) -> Callable[[str, Callable[[Tab], Awaitable[Any]]], Any]:
-    """Opens an address and lets a coroutine steer the tab; what the coroutine returns. Skips where it cannot."""
-    aiohttp = pytest.importorskip("aiohttp", reason="comes with anything that speaks websockets")
+    """Return a function that opens an address and returns the result of a coroutine that controls the tab.
+
+    Skip the test if Chromium is missing.
+    """
+    aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("there is no Chromium here (apt-get install chromium)")
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
 
-    def open_page(address: str, steer: Callable[[Tab], Awaitable[Any]]) -> Any:
+    def open_page(address: str, control: Callable[[Tab], Awaitable[Any]]) -> Any:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         own = [f"--remote-debugging-port={port}", f"--user-data-dir={tmp_path / 'profile'}", "about:blank"]
         browser = subprocess.Popen([chromium, *_FLAGS, *own], stderr=subprocess.DEVNULL)
         try:
-            return asyncio.run(_steered(port, address, steer, aiohttp))
+            return asyncio.run(_control(port, address, control, aiohttp))
         finally:
             browser.terminate()
             browser.wait(20)
@@ -108,8 +111,8 @@ def visit(tmp_path: Path) -> Callable[[str, Callable[[Tab], Awaitable[Any]]], An
     return open_page
 
 
-def skipped_is_failed(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Make the report of a skipped test of a page one of a failed test, where pages are required."""
+def fail_if_skipped(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Report skipped tests of pages as failed if ``HAMIPOSE_PAGES=required``."""
     if report.skipped and item.path.parent.name == "app" and os.environ.get("HAMIPOSE_PAGES") == "required":
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"

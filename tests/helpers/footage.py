@@ -1,4 +1,4 @@
-"""Small pictures and a clip, as fixtures."""
+"""Fixtures: a folder of small images and a video."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Three pictures of different sizes, without loss."""
+    """Write three PNG images of different sizes."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -21,7 +21,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Seven frames, each of one gray."""
+    """Write a video of seven frames with one gray value each."""
     path = tmp_path / "clip.mp4"
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
     for gray in range(0, 210, 30):

@@ -1,4 +1,4 @@
-"""A tiny mesh method and a tiny pose model that nobody trained, as `fit` saves them; pictures to show them."""
+"""Fixtures: checkpoints of an untrained mesh method and pose model, images, a video, and a caller of wrong commands."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hamipose.inference.predictor import Predictor
-from hamipose.io.video_writer import VideoWriter
+from hamipose.io.video import VideoWriter
 from hamipose.models.model_io import ModelInfo
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
@@ -29,7 +29,7 @@ def save_mesh_checkpoint(path: Path) -> Path:
 
 
 def save_pose_checkpoint(path: Path, skeleton: str = "body16") -> Path:
-    """With confidences between 0 and 1 on noise, as a trained model has them."""
+    """Save a pose model whose confidences on noise are between 0 and 1, as those of a trained model."""
     torch.manual_seed(0)
     info = ModelInfo(skeleton, "resnet10t", (16, 16, 16), 64, "SourceOnly")
     network = info.network()
@@ -44,7 +44,7 @@ def save_pose_checkpoint(path: Path, skeleton: str = "body16") -> Path:
 
 
 def noise(count: int) -> np.ndarray:
-    """Pictures of coarse noise, all different."""
+    """Return different images of coarse noise."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (count, 8, 8, 3), np.uint8)
     return np.stack([cv2.resize(image, (96, 80), interpolation=cv2.INTER_CUBIC) for image in coarse])
@@ -67,7 +67,7 @@ def hand_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five frames, ten a second."""
+    """Write a video of five frames, ten per second."""
     with VideoWriter(tmp_path_factory.mktemp("video") / "clip.mp4", 10.0) as video:
         for image in noise(5):
             video.add(image)
@@ -76,7 +76,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def get_error(capsys: pytest.CaptureFixture) -> Any:
-    """Types a command that is wrong; the one line that it ends in."""
+    """Return a function that runs a wrong command and returns its error message."""
     from meshtto.cli import main
 
     def tell(*words: object) -> str:

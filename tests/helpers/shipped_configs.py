@@ -1,14 +1,14 @@
-"""Shipped configs cut down to tiny networks and drawn data: their method, callbacks, loggers and options are kept."""
+"""Shipped configs reduced to tiny networks and data; their method, callbacks, loggers and options are kept."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from hamipose.config.inherit import load_config
+from hamipose.config.config_file import load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
-#: Phases of methods, moved into the six steps of a tiny run.
+#: Options that move the phases of methods into the six steps of a tiny run.
 _EARLY = {
     "pretrain_steps": 2,
     "penalty_start": 2,
@@ -27,7 +27,7 @@ _TRAINER = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 2}
 
 
 def find_configs(package: str) -> list[Path]:
-    """Every config of a package that trains something by itself."""
+    """Return all configs of a package that define a complete training run."""
     found = sorted((CONFIGS / package).rglob("*.yaml"))
     return [
         path for path in found if {"model", "data"} <= load_config(path).keys() and _sets(load_config(path)["data"])
@@ -38,12 +38,12 @@ def _sets(data: dict[str, Any]) -> bool:
     return bool(data.get("source") or data.get("train"))
 
 
-#: Options that decide what processes do together, beside the classes.
+#: Options, besides the classes, that affect what processes do together.
 _DECIDING = ("auxiliary_loss", "inner", "kicks", "kind", "mass", "metric", "precision", "scope", "skeleton")
 
 
 def find_families(package: str) -> dict[str, Path]:
-    """One config of each family, by its name: those that differ in numbers, looks and data sets alone are one."""
+    """Return one config per family by name; configs of a family differ only in numbers, styles and data sets."""
     found: dict[str, Path] = {}
     for path in find_configs(package):
         content = load_config(path)
@@ -56,7 +56,7 @@ def find_families(package: str) -> dict[str, Path]:
 
 
 def _deciding(spec: Any) -> Any:
-    """A config's classes and deciding options, at any depth."""
+    """Return the classes of a config and the options that affect processes, at any depth."""
     if isinstance(spec, list):
         return [found for value in spec if (found := _deciding(value))]
     if not isinstance(spec, dict):
@@ -70,12 +70,12 @@ def _deciding(spec: Any) -> Any:
 
 
 def shrink_config(path: Path, data: Path, out: Path) -> dict[str, Any]:
-    """A shipped config for a run of two epochs of three steps, seconds long.
+    """Return a shipped config reduced to two epochs of three steps.
 
     Args:
-        path: of the config.
-        data: folder with drawn people: ``body16`` and ``hand21``, each with ``light`` and ``dark``.
-        out: folder of the run.
+        path: path of the config.
+        data: folder with data sets of dots: ``body16`` and ``hand21``, each with ``light`` and ``dark``.
+        out: run folder.
     """
     content = load_config(path)
     model = _early(content["model"])
@@ -98,17 +98,17 @@ def _poses(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
     network |= {"backbone": "test_resnet", "weights": "none", "deconv_channels": [8, 8, 8]}
     skeleton = network["skeleton"]
 
-    def drawn(look: str, **some: int) -> dict[str, Any]:
-        where = {"root": str(root / skeleton / look), "box": "image", "skeleton": skeleton, **some}
-        return {"class_path": "hamipose.data.CocoKeypoints", "init_args": where}
+    def dataset(style: str, **options: int) -> dict[str, Any]:
+        arguments = {"root": str(root / skeleton / style), "box": "image", "skeleton": skeleton, **options}
+        return {"class_path": "hamipose.data.CocoKeypoints", "init_args": arguments}
 
-    target = {"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": drawn("dark")}}
+    target = {"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": dataset("dark")}}
     data |= {
-        "source": drawn("light"),
+        "source": dataset("light"),
         "target": [target for _ in data.get("target", [])],
-        "validation": drawn("light", count=7),  # odd: two processes do not have equally many
-        "test": {name: drawn("dark", count=5) for name in data.get("test", {})},
-        "predict": drawn("dark", count=5),
+        "validation": dataset("light", count=7),  # odd: two processes have different numbers
+        "test": {name: dataset("dark", count=5) for name in data.get("test", {})},
+        "predict": dataset("dark", count=5),
         "image_size": 32,
         "batch_size": 8,  # two of each domain in each process: BatchNorm wants more than one
         "evaluation_batch_size": 3,
@@ -125,14 +125,14 @@ def _meshes(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
             start = {"weights": "none", "published": None}
             options[name] |= {"backbone": "test_resnet", **start, "body": "builtin", "width": 16}
 
-    def drawn(count: int, seed: int) -> dict[str, Any]:
-        return {"class_path": "drawn_meshes.DrawnMeshes", "init_args": {"count": count, "seed": seed}}
+    def dataset(count: int, seed: int) -> dict[str, Any]:
+        return {"class_path": "tests.helpers.mesh_images.DotMeshes", "init_args": {"count": count, "seed": seed}}
 
     data |= {
-        "train": [drawn(12, number) for number, _ in enumerate(data["train"])],
-        "validation": drawn(7, 20),
-        "test": {name: drawn(5, 21) for name in data["test"]},
-        "predict": drawn(5, 22),
+        "train": [dataset(12, number) for number, _ in enumerate(data["train"])],
+        "validation": dataset(7, 20),
+        "test": {name: dataset(5, 21) for name in data["test"]},
+        "predict": dataset(5, 22),
         "height": 32,
         "width": 32,
         "batch_size": 4,

@@ -17,9 +17,9 @@ from hamipose.cli import main
 from hamipose.data.datasets.footage.boxes import ImagePersonCrops
 from hamipose.geometry.affine import crop_matrix
 from hamipose.inference.footage import open_footage
-from hamipose.inference.predictor import load
+from hamipose.inference.loading import load
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.models.model_io import save_folder
+from hamipose.models.model_io import save_model_folder
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
 from tests.helpers.tflite_files import write_landmark_model
@@ -34,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "pose_landmark_lite.tflite"
     file.write_bytes(write_landmark_model())
     folder = tmp_path / "cache/models/blazepose-lite"
-    save_folder(folder, read_landmark_network(file), blazepose_info("blazepose-lite"))
+    save_model_folder(folder, read_landmark_network(file), blazepose_info("blazepose-lite"))
     return folder
 
 

@@ -14,8 +14,8 @@ from hamipose import load
 from hamipose.cli import main
 from hamipose.engine.metrics_file import read_run
 from hamipose.evaluation.prediction_files import read_predictions
-from hamipose.inference.predictor import Prediction, Predictor
-from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.inference.predictor import PosePrediction, Predictor
+from hamipose.models.model_io import ModelInfo, save_model_folder
 from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import PEOPLE
 from hamipose.skeletons import BODY16
@@ -55,7 +55,7 @@ def tiny_start(tmp_path: Path) -> Path:
     network = info.network()
     with torch.no_grad():
         network.final.bias.copy_(torch.linspace(0.2, 0.8, len(BODY16)))  # confidences that differ by keypoint
-    return save_folder(tmp_path / "start", network, info)
+    return save_model_folder(tmp_path / "start", network, info)
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_before_is_the_model_that_adaptation_started_from(dots: Path, out: Path,
     assert before == (out / "after.json").read_bytes()
     shutil.copy(out / "start/checkpoints/last.ckpt", out / "adapted/checkpoints/last.ckpt")
     network = load(out / "adapted/checkpoints/last.ckpt", image_size=32)
-    save_folder(out, network.network, network.info)
+    save_model_folder(out, network.network, network.info)
     assert main(again) == 0
     assert (second / "before.json").read_bytes() == before
 
@@ -277,7 +277,7 @@ def test_a_network_labels_the_footage_once(
     looked: list[str] = []
     stream = Predictor.stream
 
-    def interrupted(self: Predictor, samples: Iterable[UnlabeledSample], **options: Any) -> Iterator[Prediction]:
+    def interrupted(self: Predictor, samples: Iterable[UnlabeledSample], **options: Any) -> Iterator[PosePrediction]:
         for sample in samples:
             if len(looked) == 5:
                 looked.append("interrupted")

@@ -27,12 +27,12 @@ def address(model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
     import socket
 
-    from hamipose.app.page import build
+    from hamipose.app.page import build_page
     from hamipose.viz.serving import serve
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    page = build({"one": model, "other": model}, tmp_path_factory.mktemp("clips"))
+    page = build_page({"one": model, "other": model}, tmp_path_factory.mktemp("clips"))
     yield serve(page, port, wait=False)
     page.close(verbose=False)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hamipose.app.page import build
+from hamipose.app.page import build_page
 from hamipose.cli import main
 from hamipose.errors import UserError
 from hamipose.viz.serving import import_gradio, serve
@@ -53,7 +53,7 @@ def test_what_is_no_picture_is_told_on_the_page(find: Any, tmp_path: Path):
 def test_a_taken_port_is_told(model: Any, address: str, tmp_path: Path):
     port = int(address.rstrip("/").rpartition(":")[2])
     with pytest.raises(UserError, match=f"port {port} cannot be used"):
-        serve(build({"one": model}, tmp_path), port, wait=False)
+        serve(build_page({"one": model}, tmp_path), port, wait=False)
 
 
 def test_without_gradio_the_verb_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Any):

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hamipose.config.inherit import expand_config_arguments
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import expand_config_arguments
+from hamipose.config.environment import configs_folder
 from hamipose.data import Prepared
 from hamipose.training import HamiPoseCLI
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hamipose.cli import main
-from hamipose.config.paths import configs_folder
+from hamipose.config.environment import configs_folder
 from meshtto.cli import main as mesh_main
 
 

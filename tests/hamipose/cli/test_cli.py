@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from hamipose.cli import HELP, main
-from hamipose.config.inherit import expand_config_arguments, resolve_inheritance
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import expand_config_arguments, resolve_inheritance
+from hamipose.config.environment import configs_folder
 from hamipose.errors import UserError
 
 

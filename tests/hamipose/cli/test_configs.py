@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hamipose.config.inherit import expand_config_arguments
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import expand_config_arguments
+from hamipose.config.environment import configs_folder
 from hamipose.data import DomainAdaptation, Prepared, Unlabeled
 from hamipose.data.base import KeypointDataset, UnlabeledDataset
 from hamipose.data.catalog.entries import CATALOG

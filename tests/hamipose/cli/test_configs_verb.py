@@ -6,7 +6,7 @@ import yaml
 
 from hamipose.cli import main
 from hamipose.cli.configs import load_config
-from hamipose.config.paths import configs_folder
+from hamipose.config.environment import configs_folder
 
 
 def test_every_config_is_listed(capsys: pytest.CaptureFixture):

@@ -13,7 +13,7 @@ import yaml
 
 from hamipose.cli import main
 from hamipose.cli.dashboard import build
-from hamipose.config.paths import configs_folder
+from hamipose.config.environment import configs_folder
 from hamipose.errors import UserError
 from hamipose.skeletons import SKELETONS
 

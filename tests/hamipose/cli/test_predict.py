@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from hamipose.cli import main
-from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_model_folder
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     info = ModelInfo("body16", "resnet10t", (8, 8, 8), 64)
-    return save_folder(tmp_path / "model", info.network(), info)
+    return save_model_folder(tmp_path / "model", info.network(), info)
 
 
 @pytest.fixture
@@ -149,8 +149,8 @@ def test_keypoints_are_written_whole_or_not_at_all(
 def test_what_a_user_wants_to_write_to_is_checked_before_people_are_looked_for(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hamipose.inference.people.open_detector", lambda *given: None)
-    monkeypatch.setattr("hamipose.inference.people.find_people", lambda *given, **more: pytest.fail("too early"))
+    monkeypatch.setattr("hamipose.inference.detection.open_detector", lambda *given: None)
+    monkeypatch.setattr("hamipose.inference.box_file.detect_people", lambda *given, **more: pytest.fail("too early"))
     (tmp_path / "file").write_text("")
     out = str(tmp_path / "file" / "out")
     given = [str(pictures), "--checkpoint", str(model), "--out", out, "--detector", "torchvision"]

@@ -11,9 +11,9 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from hamipose.cli import main
 from hamipose.command_line.run_files import refuse_to_overwrite, select_nothing
-from hamipose.config.paths import configs_folder
+from hamipose.config.environment import configs_folder
 from hamipose.errors import UserError
-from tests.helpers.tiny_poses import trainer_in
+from tests.helpers.pose_training import make_trainer
 
 
 @pytest.fixture(autouse=True)
@@ -143,8 +143,8 @@ def test_only_its_own_checkpoint_resumes_a_run(tmp_path: Path):
 def test_what_stops_by_a_validation_score_needs_validation(tmp_path: Path):
     monitors = ["val/pck", "test/dark/pck", None]
     callbacks = [ModelCheckpoint(monitor=monitor) for monitor in monitors]
-    trainer = trainer_in(tmp_path, callbacks=callbacks, enable_checkpointing=True)
+    trainer = make_trainer(tmp_path, callbacks=callbacks, enable_checkpointing=True)
     select_nothing(trainer)
     assert [callback.monitor for callback in trainer.checkpoint_callbacks] == monitors[1:]
     with pytest.raises(UserError, match=r"EarlyStopping monitors val/pck, and data\.validation is null"):
-        select_nothing(trainer_in(tmp_path, callbacks=[EarlyStopping("val/pck")]))
+        select_nothing(make_trainer(tmp_path, callbacks=[EarlyStopping("val/pck")]))

@@ -58,7 +58,7 @@ def test_seeds_differ(dots: Path):
 
 
 def test_each_sample_once_a_pass_in_another_order(dots: Path):
-    pool = module(dots).stream.target
+    pool = module(dots).training_set.target
     assert len(pool) == 16 + 24
     passes = [[pool.index(turn * len(pool) + i) for i in range(len(pool))] for turn in range(3)]
     assert all(sorted(p) == list(range(len(pool))) for p in passes)
@@ -67,20 +67,21 @@ def test_each_sample_once_a_pass_in_another_order(dots: Path):
 
 
 def test_processes_share_one_batch(dots: Path):
-    stream = module(dots).stream
+    training_set = module(dots).training_set
 
     def sampler(rank: int, world: int) -> StepSampler:
         return StepSampler(4, 2, rank, world, first_step=lambda: 5, wants_target=lambda step: step > 5)
 
     whole, *halves = (
-        [collate_training([stream[d] for d in draws]) for draws in sampler(r, w)] for r, w in ((0, 1), (0, 2), (1, 2))
+        [collate_training([training_set[d] for d in draws]) for draws in sampler(r, w)]
+        for r, w in ((0, 1), (0, 2), (1, 2))
     )
     for step in range(2):
         joined = torch.cat([half[step].source.image for half in halves])
         assert torch.equal(joined, whole[step].source.image)
     assert whole[0].target is None  # not wanted at step 5
     assert torch.equal(torch.cat([half[1].target.student for half in halves]), whole[1].target.student)
-    with pytest.raises(UserError, match="batch_size is 4, which 3 processes cannot share evenly"):
+    with pytest.raises(UserError, match="batch_size is 4, which is not a multiple of 3 processes"):
         sampler(0, 3)
 
 
@@ -126,7 +127,7 @@ def test_a_folder_of_broken_images_ends_the_run(dots: Path, tmp_path: Path):
     for i in range(5):
         (tmp_path / f"{i}.png").write_bytes(b"nothing")
     pool = Pool([ImageFolder(str(tmp_path))], seed=0, stream=0)
-    with pytest.raises(UserError, match=r"32 pictures in a row could not be read \(5 of 5"):
+    with pytest.raises(UserError, match=r"32 images in a row could not be read \(5 of 5"):
         pool.read(0)
 
 
@@ -143,9 +144,9 @@ def test_evaluation_counts_everybody_once(dots: Path, world: int):
 
 
 def test_a_labeled_target_is_refused(dots: Path):
-    with pytest.raises(UserError, match=r"data.target\[1\] is CocoKeypoints, which carries labels.*data.Unlabeled"):
+    with pytest.raises(UserError, match=r"data.target\[1\] is CocoKeypoints, which has labels.*data.Unlabeled"):
         module(dots, target=[ImageFolder(str(dots)), CocoKeypoints(str(dots / "dark"))])
-    with pytest.raises(UserError, match=r"data.target\[0\] is TensorDataset, which is no set of unlabeled"):
+    with pytest.raises(UserError, match=r"data.target\[0\] is TensorDataset, which is not a set of unlabeled"):
         module(dots, target=torch.utils.data.TensorDataset(torch.zeros(3)))
 
 
@@ -162,11 +163,11 @@ def test_target_batches_have_no_field_for_labels(dots: Path):
 def test_keypoints_are_where_the_picture_shows_them(dots: Path):
     """The dots' colors can be found again at their labels, in augmented views."""
     data = module(dots, image_size=96, batch_size=8, source_views="hamipose", teacher_views="none")
-    stream = data.stream
+    training_set = data.training_set
     plain = DomainAdaptation(CocoKeypoints(str(dots / "light"), box="image")).source
     distances = []
     for position in range(8):
-        item, _ = stream[BatchPosition(0, position, False)]
+        item, _ = training_set[BatchPosition(0, position, False)]
         original = next(s for s in (plain[i] for i in range(len(plain))) if s.name == item.name)
         for k in np.flatnonzero(item.visibility):
             x, y = item.keypoints_px[k].round().astype(int).clip(0, 95)

@@ -9,9 +9,10 @@ import pytest
 
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.data.sampling import BatchPosition
-from hamipose.data.views import PRESETS, Views, get_views, labels_in_view, warp
+from hamipose.data.views import PRESETS, Views, get_views
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix, invert
+from hamipose.geometry.crops import labels_in_view, warp_crop
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
 
@@ -66,7 +67,7 @@ def test_none_is_the_plain_crop():
     sample = dotted()
     view = PRESETS["none"].view(sample, 64, np.random.default_rng(0))
     assert np.allclose(view.matrix, np.eye(3)[:2], atol=1e-6)
-    assert np.array_equal(view.image, warp(sample.image, crop_matrix(sample.box_px, 64), 64))
+    assert np.array_equal(view.image, warp_crop(sample.image, crop_matrix(sample.box_px, 64), 64))
 
 
 def test_no_paper_mirrors():
@@ -103,7 +104,7 @@ def test_windows_stay_inside_the_picture():
 
 def test_shrinking_averages_instead_of_skipping_pixels():
     noise = np.random.default_rng(0).integers(0, 2, (512, 512, 1), dtype=np.uint8) * 255
-    small = warp(np.repeat(noise, 3, 2), crop_matrix(np.array([0, 0, 512, 512], np.float32), 32), 32)
+    small = warp_crop(np.repeat(noise, 3, 2), crop_matrix(np.array([0, 0, 512, 512], np.float32), 32), 32)
     assert abs(small.mean() - 127.5) < 3
     assert small[2:-2, 2:-2].std() < 20
 
@@ -118,7 +119,7 @@ def test_the_quick_way_to_warp_gives_the_bytes_of_the_plain_one():
             matrix = compose(matrix, crop_matrix(np.array([0, 0, 64, 64], np.float32), 64))
             plain = cv2.warpAffine(image, matrix, (64, 64), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
             if np.linalg.det(matrix[:, :2]) > 0.3:  # below, whole blocks are averaged first
-                assert np.array_equal(warp(image, matrix, 64), plain)
+                assert np.array_equal(warp_crop(image, matrix, 64), plain)
 
 
 def test_mistakes_are_told():
@@ -206,7 +207,7 @@ def test_student_and_teacher_of_uniframe_look_through_one_window(dots: Path):
         source = CocoKeypoints(str(dots / "light"), box="image")
         data = DomainAdaptation(source, target, image_size=64, student_views=still, teacher_views=teacher)
         data.setup("fit")
-        views = data.stream[BatchPosition(0, 3, True)][1]
+        views = data.training_set[BatchPosition(0, 3, True)][1]
         assert not np.allclose(views.student.matrix, views.teacher.matrix)
         return [apply_points(invert(v.matrix), np.array([[31.5, 31.5]]))[0] for v in (views.student, views.teacher)]
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from hamipose.engine.backward import BackwardAsForward
+from hamipose.engine.module import BackwardAsForward
 from hamipose.methods.base import PoseMethod
 from meshtto.methods.base import MeshMethod
 

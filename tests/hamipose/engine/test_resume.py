@@ -12,13 +12,13 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from hamipose.engine.resume import optimizer_options, use_options
-from hamipose.engine.run_position import Trained, trained
+from hamipose.engine.checkpoints import RunPosition, run_position
 from hamipose.errors import UserError
 from hamipose.methods import LastCheckpoint, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
-from tests.helpers.tiny_poses import TINY, data_of, train, trainer_in
-from tests.helpers.tiny_runs import assert_same
+from tests.helpers.pose_training import TINY, make_data, make_trainer, train
+from tests.helpers.processes import assert_identical
 
 PARTS = {"backbone": 0.1, "deconv": 1.0, "final": 2.0}
 
@@ -50,9 +50,9 @@ def test_the_optimizer_s_options_are_those_of_the_config(
     begun_with, wanted = OPTIMIZERS[name]
     checkpoint = first_part(begun_with, dots, tmp_path)
     model = method(wanted, warmup_steps=10, final_lr=0.5)
-    trainer = trainer_in(tmp_path, max_epochs=1, limit_val_batches=0)
+    trainer = make_trainer(tmp_path, max_epochs=1, limit_val_batches=0)
     capsys.readouterr()
-    trainer.fit(model, data_of(dots), ckpt_path=checkpoint, weights_only=True)  # not a step is left: nothing moved
+    trainer.fit(model, make_data(dots), ckpt_path=checkpoint, weights_only=True)  # not a step is left: nothing moved
     told = capsys.readouterr().out
     assert told.count("\n") == 1
     assert "Resuming at step 4 with lr " in told
@@ -64,7 +64,7 @@ def test_the_optimizer_s_options_are_those_of_the_config(
         assert group["initial_lr"] == pytest.approx(fresh["lr"] * factor)
         assert group["lr"] == pytest.approx(fresh["lr"] * factor * model.learning_rate(4, 4.0))
     after = trainer.optimizers[0].state_dict()["state"]
-    assert_same({k: dict(v) for k, v in saved["state"].items()}, {k: dict(v) for k, v in after.items()})
+    assert_identical({k: dict(v) for k, v in saved["state"].items()}, {k: dict(v) for k, v in after.items()})
 
 
 def test_unchanged_options_change_nothing(dots: Path, tmp_path: Path):
@@ -74,7 +74,7 @@ def test_unchanged_options_change_nothing(dots: Path, tmp_path: Path):
     for content in (loaded, {**loaded, "run": {}}):  # with the record, and as earlier versions saved it
         before = copy.deepcopy(content)
         assert use_options(content, model, model._new_optimizer(), lambda step: model.learning_rate(step, 4.0)) == []
-        assert_same(before, content)
+        assert_identical(before, content)
 
 
 def test_what_an_optimizer_was_asked_for_is_no_state_of_it():
@@ -85,7 +85,7 @@ def test_what_an_optimizer_was_asked_for_is_no_state_of_it():
 
 def refused(model: Any, data: Any, checkpoint: Path, folder: Path, **options: Any) -> str:
     with pytest.raises(UserError) as error:
-        trainer_in(folder, **{"max_epochs": 3, **options}).fit(model, data, ckpt_path=checkpoint, weights_only=True)
+        make_trainer(folder, **{"max_epochs": 3, **options}).fit(model, data, ckpt_path=checkpoint, weights_only=True)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -93,19 +93,19 @@ def refused(model: Any, data: Any, checkpoint: Path, folder: Path, **options: An
 def test_what_decided_steps_already_taken_is_refused(dots: Path, tmp_path: Path):
     checkpoint = first_part(ADAMW, dots, tmp_path)
     asked = partial(refused, checkpoint=checkpoint, folder=tmp_path)
-    assert "seed_everything is 1, but the run in the checkpoint has 0" in asked(method(ADAMW), data_of(dots, seed=1))
-    longer = data_of(dots, steps_per_epoch=5)
+    assert "seed_everything is 1, but the run in the checkpoint has 0" in asked(method(ADAMW), make_data(dots, seed=1))
+    longer = make_data(dots, steps_per_epoch=5)
     assert "steps_per_epoch (with trainer.limit_train_batches) is 5" in asked(method(ADAMW), longer)
-    assert "is 2, but" in asked(method(ADAMW), data_of(dots), limit_train_batches=2)
-    start = asked(method(ADAMW, init_from=str(checkpoint)), data_of(dots))
+    assert "is 2, but" in asked(method(ADAMW), make_data(dots), limit_train_batches=2)
+    start = asked(method(ADAMW, init_from=str(checkpoint)), make_data(dots))
     assert "training.init_from is" in start
     assert "began with null" in start
     pretrained = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8], weights="none.pth")
     told = method(ADAMW)
     told._start = {**told._start, "network.weights": pretrained.weights}
-    assert "network.weights is none.pth, but the run in the checkpoint began with none" in asked(told, data_of(dots))
-    assert "the class AdamW; expected Adam" in asked(method(torch.optim.Adam), data_of(dots))
-    assert "ends the run at step 2" in asked(method(ADAMW), data_of(dots), max_steps=2)
+    assert "network.weights is none.pth, but the run in the checkpoint began with none" in asked(told, make_data(dots))
+    assert "the class AdamW; expected Adam" in asked(method(torch.optim.Adam), make_data(dots))
+    assert "ends the run at step 2" in asked(method(ADAMW), make_data(dots), max_steps=2)
 
 
 def test_a_start_may_be_named_by_another_path(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -113,7 +113,7 @@ def test_a_start_may_be_named_by_another_path(dots: Path, tmp_path: Path, monkey
     checkpoint = first_part(ADAMW, dots, tmp_path, init_from=str(start))
     monkeypatch.chdir(tmp_path)
     model = method(ADAMW, init_from="start/checkpoints/last.ckpt")
-    trainer_in(tmp_path).fit(model, data_of(dots), ckpt_path=checkpoint, weights_only=True)
+    make_trainer(tmp_path).fit(model, make_data(dots), ckpt_path=checkpoint, weights_only=True)
 
 
 def test_the_end_of_pretraining_may_not_move_past_the_checkpoint(dots: Path, tmp_path: Path):
@@ -122,7 +122,7 @@ def test_the_end_of_pretraining_may_not_move_past_the_checkpoint(dots: Path, tmp
 
     train(adapting(2), dots, tmp_path, callbacks=[LastCheckpoint()], enable_checkpointing=True)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
-    line = refused(adapting(6), data_of(dots), checkpoint, tmp_path)
+    line = refused(adapting(6), make_data(dots), checkpoint, tmp_path)
     assert "at step 4 the run in the checkpoint adapted, with these options it pretrains" in line
 
 
@@ -133,15 +133,15 @@ def test_patience_is_the_config_s(dots: Path, tmp_path: Path):
     model = method(ADAMW)
     train(model, dots, tmp_path, callbacks=[LastCheckpoint(), stopping(2)], enable_checkpointing=True, max_epochs=2)
     callback = stopping(7)
-    trainer = trainer_in(tmp_path, max_epochs=2, callbacks=[callback])
-    trainer.fit(method(ADAMW), data_of(dots), ckpt_path=tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    trainer = make_trainer(tmp_path, max_epochs=2, callbacks=[callback])
+    trainer.fit(method(ADAMW), make_data(dots), ckpt_path=tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert callback.patience == 7
 
 
 def test_a_checkpoint_knows_how_long_it_was_trained(dots: Path, tmp_path: Path):
     checkpoint = first_part(ADAMW, dots, tmp_path)
-    model, trainer = method(ADAMW), trainer_in(tmp_path)
-    trainer.validate(model, data_of(dots), ckpt_path=checkpoint, verbose=False, weights_only=True)
-    assert trained(trainer) == Trained(4, 1)
-    trainer.validate(method(ADAMW), data_of(dots), verbose=False)
-    assert trained(trainer) == Trained(0, 0)
+    model, trainer = method(ADAMW), make_trainer(tmp_path)
+    trainer.validate(model, make_data(dots), ckpt_path=checkpoint, verbose=False, weights_only=True)
+    assert run_position(trainer) == RunPosition(4, 1)
+    trainer.validate(method(ADAMW), make_data(dots), verbose=False)
+    assert run_position(trainer) == RunPosition(0, 0)

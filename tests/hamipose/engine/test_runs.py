@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from hamipose.engine.runs import Run, carry_out, failure, finished, wall_seconds
+from hamipose.engine.runs import Run, failure, is_finished, run_all, wall_time
 from hamipose.errors import UserError
 
 
-class Machine:
-    """Carries out commands by writing what a training would leave behind."""
+class FakeRunner:
+    """Replaces training: a command writes the files that a training leaves."""
 
     def __init__(self, failing: tuple[str, ...] = (), stopped: tuple[str, ...] = ()):
         self.failing = failing
@@ -39,62 +39,62 @@ class Machine:
         return -9
 
 
-def some(folder: Path) -> tuple[Run, list[Run]]:
+def make_runs(folder: Path) -> tuple[Run, list[Run]]:
     start = Run(folder / "seed0/start", ("fit", "start"), 2, 10)
     return start, [Run(folder / "seed0" / name, ("fit", name), 2, 10, start) for name in ("a", "b", "c")]
 
 
-def test_starts_come_first_and_nothing_is_run_twice(tmp_path):
-    machine, (start, runs) = Machine(), some(tmp_path)
-    carry_out(runs, call=machine, say=lambda _: None)
-    assert [name for name, _ in machine.calls] == ["start", "a", "b", "c"]
-    assert all(finished(run) and failure(run) is None for run in (start, *runs))
-    carry_out(runs, call=machine, say=lambda _: None)
-    assert len(machine.calls) == 4
+def test_run_all_runs_starts_first_and_nothing_twice(tmp_path):
+    runner, (start, runs) = FakeRunner(), make_runs(tmp_path)
+    run_all(runs, command=runner, log=lambda _: None)
+    assert [name for name, _ in runner.calls] == ["start", "a", "b", "c"]
+    assert all(is_finished(run) and failure(run) is None for run in (start, *runs))
+    run_all(runs, command=runner, log=lambda _: None)
+    assert len(runner.calls) == 4
 
 
-def test_a_chain_is_carried_out_from_its_beginning(tmp_path):
-    machine, (_, runs) = Machine(), some(tmp_path)
+def test_run_all_runs_a_chain_from_its_beginning(tmp_path):
+    runner, (_, runs) = FakeRunner(), make_runs(tmp_path)
     test = Run(tmp_path / "seed0/test-a", ("test", "a"), 0, 0, runs[0], "meshtto", "scores-test.json")
-    carry_out([test, runs[1]], call=machine, say=lambda _: None)
-    assert [name for name, _ in machine.calls] == ["start", "b", "a", "test-a"]
-    assert finished(test)
+    run_all([test, runs[1]], command=runner, log=lambda _: None)
+    assert [name for name, _ in runner.calls] == ["start", "b", "a", "test-a"]
+    assert is_finished(test)
     assert test.command == "python -m meshtto test a"
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_one_failed_run_does_not_stop_the_others(tmp_path, jobs):
-    machine, (_, runs) = Machine(failing=("b",)), some(tmp_path)
-    carry_out(runs, jobs, call=machine, say=lambda _: None)
-    assert [finished(run) for run in runs] == [True, False, True]
+def test_run_all_continues_after_a_failed_run(tmp_path, jobs):
+    runner, (_, runs) = FakeRunner(failing=("b",)), make_runs(tmp_path)
+    run_all(runs, jobs, command=runner, log=lambda _: None)
+    assert [is_finished(run) for run in runs] == [True, False, True]
     assert failure(runs[1]) == "failed with status 2: error: there is no such file; give another"
 
 
-def test_a_failed_start_leaves_out_what_follows_from_it(tmp_path):
-    machine, (_, runs) = Machine(failing=("start",)), some(tmp_path)
-    carry_out(runs, call=machine, say=lambda _: None)
-    assert [name for name, _ in machine.calls] == ["start"]
-    assert str(failure(runs[0])).startswith("the run it starts from is not there: failed with status 2")
+def test_run_all_skips_runs_whose_start_failed(tmp_path):
+    runner, (_, runs) = FakeRunner(failing=("start",)), make_runs(tmp_path)
+    run_all(runs, command=runner, log=lambda _: None)
+    assert [name for name, _ in runner.calls] == ["start"]
+    assert str(failure(runs[0])).startswith("the run it starts from is missing: failed with status 2")
 
 
-def test_an_interrupted_run_goes_on_and_keeps_the_metrics_of_its_first_part(tmp_path):
+def test_run_all_resumes_an_interrupted_run_and_keeps_its_metrics(tmp_path):
     from hamipose.engine.metrics_file import read_run
 
-    machine, (_, runs) = Machine(stopped=("a",)), some(tmp_path)
-    carry_out(runs[:1], call=machine, say=lambda _: None)
-    assert failure(runs[0]) == "failed with status -9: no word"
-    assert wall_seconds(runs[0])[0] == 10
-    carry_out(runs[:1], call=machine, say=lambda _: None)
-    assert machine.calls[1:] == [("a", False), ("a", True)]
+    runner, (_, runs) = FakeRunner(stopped=("a",)), make_runs(tmp_path)
+    run_all(runs[:1], command=runner, log=lambda _: None)
+    assert failure(runs[0]) == "failed with status -9: no output"
+    assert wall_time(runs[0])[0] == 10
+    run_all(runs[:1], command=runner, log=lambda _: None)
+    assert runner.calls[1:] == [("a", False), ("a", True)]
     assert failure(runs[0]) is None
     assert read_run(runs[0].folder)["val/pck"] == {9: 0.0, 19: 0.1}
-    assert wall_seconds(runs[0])[0] == 20
+    assert wall_time(runs[0])[0] == 20
 
 
-def test_a_folder_with_other_options_is_refused_before_anything_runs(tmp_path):
-    machine, (start, runs) = Machine(), some(tmp_path)
-    carry_out(runs, call=machine, say=lambda _: None)
+def test_run_all_rejects_a_folder_with_other_options_before_any_run(tmp_path):
+    runner, (start, runs) = FakeRunner(), make_runs(tmp_path)
+    run_all(runs, command=runner, log=lambda _: None)
     other = Run(runs[0].folder, ("fit", "a", "--data.batch_size", "16"), 2, 10, start)
-    with pytest.raises(UserError, match=r"holds a run with .*, asked for is --data.batch_size 16"):
-        carry_out([other], call=machine, say=lambda _: None)
-    assert len(machine.calls) == 4
+    with pytest.raises(UserError, match=r"different options \(found .*, requested --data.batch_size 16"):
+        run_all([other], command=runner, log=lambda _: None)
+    assert len(runner.calls) == 4

@@ -2,7 +2,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.model_summary import summarize
 from torch import nn
 
-from hamipose.engine.summary import Summary
+from hamipose.engine.callbacks import Summary
 
 
 class Pair(LightningModule):

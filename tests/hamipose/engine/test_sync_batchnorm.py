@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hamipose.engine.sync_batchnorm import check_device
+from hamipose.engine.distributed import check_device
 from hamipose.errors import UserError
-from tests.helpers.tiny_runs import elsewhere
+from tests.helpers.processes import run_script
 
 #: Trainers that convert a module, take no step and revert it. In a process of its own, for its process group.
 SCRIPT = """
@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
-import hamipose.engine.sync_batchnorm as sync_batchnorm
+import hamipose.engine.distributed as sync_batchnorm
 from hamipose.errors import UserError
 from hamipose.methods import SourceOnly
 from hamipose.methods.options import NetworkOptions, TrainingOptions
@@ -89,7 +89,7 @@ print(json.dumps(found | {"hamipose": fit(pose, pose.network), "meshtto": fit(me
 def test_activations_outlive_the_conversion_and_its_end(tmp_path: Path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    done = elsewhere(script, str(tmp_path))
+    done = run_script(script, str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert "trainer.sync_batchnorm is true and the run is on CPUs" in found["refused"]

@@ -14,7 +14,7 @@ from hamipose.methods.ccssl import CurriculumOptions
 from hamipose.methods.mdam import MDAMOptions
 from hamipose.methods.options import AdaptationOptions
 from hamipose.skeletons import BODY16
-from tests.helpers.tiny_poses import TINY, sgd, train
+from tests.helpers.pose_training import TINY, sgd, train
 
 HALF = AdaptationOptions(trade_off=0.5)
 

@@ -10,10 +10,10 @@ import torch
 
 from hamipose.cli.evaluate import main
 from hamipose.data import CocoKeypoints
-from hamipose.geometry.crops import labels_in_view
 from hamipose.errors import UserError
 from hamipose.evaluation.prediction_files import Found, matched
 from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.geometry.crops import labels_in_view
 from hamipose.heatmaps import encode
 from hamipose.metrics import PCK, PaperPCK
 from hamipose.skeletons import BODY16, COCO17

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hamipose.config.inherit import _merge, resolve_inheritance
+from hamipose.config.config_file import _merge, resolve_inheritance
 from hamipose.data import DomainAdaptation
 from hamipose.engine.runs import Run
 from hamipose.experiments.rows import plan

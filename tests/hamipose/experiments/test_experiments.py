@@ -76,10 +76,10 @@ def test_a_table_is_run_written_and_not_run_again(tiny, capsys):
     assert len(finished) == 2
 
     main([*WORDS, "--only", "Mean teacher"], here)  # nothing is trained again
-    assert "begun" not in capsys.readouterr().out
+    assert "started" not in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
 
-    with pytest.raises(UserError, match="holds a run with"):
+    with pytest.raises(UserError, match="contains a run with different options"):
         main([*WORDS, "--data.batch_size", "2"])
 
 

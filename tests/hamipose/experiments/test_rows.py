@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hamipose.config.inherit import expand_config_arguments
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import expand_config_arguments
+from hamipose.config.environment import configs_folder
 from hamipose.data import SyntheticPeople, Unlabeled
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hamipose.data.splits import sample_with_replacement, held_out_count, check_protocol, shuffled
+from hamipose.data.splits import check_protocol, held_out_count, sample_with_replacement, shuffled
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels, published_letterbox

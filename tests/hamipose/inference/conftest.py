@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hamipose.inference.predictor import Predictor
-from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_model_folder
 from tests.helpers.footage import clip, pictures  # noqa: F401  fixtures
 
 
@@ -21,4 +21,4 @@ def model() -> Predictor:
 
 @pytest.fixture
 def model_folder(model: Predictor, tmp_path: Path) -> Path:
-    return save_folder(tmp_path / "model", model.network, model.info)
+    return save_model_folder(tmp_path / "model", model.network, model.info)

@@ -14,7 +14,7 @@ from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx
 from hamipose.methods import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.models.model_io import save_folder
+from hamipose.models.model_io import save_model_folder
 from hamipose.models.preprocess import normalize
 from hamipose.types import LabeledBatch
 
@@ -65,7 +65,7 @@ def test_a_loaded_checkpoint_finds_what_testing_it_scores(name: str, tmp_path: P
     np.testing.assert_allclose(np.stack([f.keypoints_px for f in found]), told.keypoints_px, atol=2e-2)
     np.testing.assert_allclose(np.stack([f.confidence for f in found]), told.confidence, rtol=1e-3, atol=1e-5)
 
-    folder = save_folder(tmp_path / "model", loaded.network, loaded.info)
+    folder = save_model_folder(tmp_path / "model", loaded.network, loaded.info)
     torch.testing.assert_close(hamipose.load(folder, device="cpu").heatmaps(pictures), scored, rtol=1e-4, atol=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_the_exported_file_has_it_too(name: str, tmp_path: Path):
 
 def test_unknown_maps_in_a_folder_are_told(tmp_path: Path):
     loaded = hamipose.load(checkpoint(trained("RegDA"), tmp_path / "last.ckpt"), device="cpu")
-    folder = save_folder(tmp_path / "model", loaded.network, loaded.info)
+    folder = save_model_folder(tmp_path / "model", loaded.network, loaded.info)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("log-densities", "vectors"))
     with pytest.raises(UserError, match="maps is 'vectors'"):

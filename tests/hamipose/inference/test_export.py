@@ -5,15 +5,16 @@ import pytest
 
 from hamipose.cli import main
 from hamipose.errors import UserError
-from hamipose.inference.export import export_onnx, largest_difference
-from hamipose.inference.predictor import Predictor, load
+from hamipose.inference.export import export_onnx, max_relative_difference
+from hamipose.inference.loading import load
+from hamipose.inference.predictor import Predictor
 
 
 def test_the_file_computes_what_the_model_does_for_any_batch(model: Predictor, tmp_path: Path):
     onnx = pytest.importorskip("onnx", reason="extra `export` is not installed")
     path = tmp_path / "pose.onnx"
     assert export_onnx(model, path) < 1e-4
-    assert largest_difference(model, path, batch=7) < 1e-4
+    assert max_relative_difference(model, path, batch=7) < 1e-4
     about = {p.key: p.value for p in onnx.load(str(path)).metadata_props}
     assert about["keypoints"].split(",") == list(model.skeleton.keypoints)
     assert about["image_size"] == "64"

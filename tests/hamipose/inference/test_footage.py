@@ -36,7 +36,7 @@ def test_frames_of_a_video_come_in_order(clip: Path):
     footage = open_footage(str(clip), frame_stride=3)
     greys = [round(float(s.image.mean()) / 30) for s in footage.samples]
     assert greys == [0, 3, 6]
-    assert footage.moving
+    assert footage.is_video
     assert footage.count == 3
     assert footage.rate == pytest.approx(10 / 3)
 
@@ -144,4 +144,4 @@ def test_a_webcam_is_read_until_it_gives_no_more(monkeypatch: pytest.MonkeyPatch
     samples = list(footage.samples)
     assert len(samples) == 3
     assert samples[0].image[0, 0].tolist() == [200, 0, 0]
-    assert footage.moving
+    assert footage.is_video

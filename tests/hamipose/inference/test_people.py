@@ -9,7 +9,8 @@ from hamipose.cli import main
 from hamipose.errors import UserError
 from hamipose.inference import people as detecting
 from hamipose.inference.footage import open_footage
-from hamipose.inference.people import find_people, open_detector
+from hamipose.inference.box_file import detect_people
+from hamipose.inference.detection import open_detector
 from hamipose.models.person_detection import PersonDetector
 
 
@@ -70,7 +71,7 @@ def film(tmp_path: Path) -> Path:
 
 def test_every_person_of_a_folder_becomes_a_crop(people: Path, tmp_path: Path):
     boxes = tmp_path / "out/boxes.json"
-    found = find_people(str(people), Bright(), boxes)
+    found = detect_people(str(people), Bright(), boxes)
     assert (found.pictures, found.empty, found.people) == (4, 1, 4)
     assert str(found) == "4 people found in 4 pictures; none in 1 of them, which are left out"
     content = json.loads(boxes.read_text())
@@ -92,12 +93,12 @@ def test_every_person_of_a_folder_becomes_a_crop(people: Path, tmp_path: Path):
 
 def test_frames_of_a_video_with_several_people(film: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
-    found = find_people(str(film), Bright(), boxes)
+    found = detect_people(str(film), Bright(), boxes)
     assert (found.pictures, found.empty, found.people) == (6, 3, 6)
     footage = open_footage(str(film), boxes=str(boxes))
     samples = list(footage.samples)
     assert [s.name for s in samples] == [f"{film}#{n}#{i}" for i, n in enumerate([0, 0, 2, 2, 4, 4])]
-    assert footage.moving
+    assert footage.is_video
     assert footage.rate == pytest.approx(5)  # every other frame has people
     for sample in samples:
         left, top, width, height = sample.box_px
@@ -110,46 +111,46 @@ def test_frames_of_a_video_with_several_people(film: Path, tmp_path: Path):
 def test_the_same_call_looks_at_nothing_twice(people: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     with pytest.raises(KeyboardInterrupt):
-        find_people(str(people), Bright(looks=2), boxes)
+        detect_people(str(people), Bright(looks=2), boxes)
     assert not boxes.exists()
     rest = Bright()
-    found = find_people(str(people), rest, boxes)
+    found = detect_people(str(people), rest, boxes)
     assert rest.looked == 2
     assert found.people == 4
     whole = tmp_path / "whole.json"
-    find_people(str(people), Bright(), whole)
+    detect_people(str(people), Bright(), whole)
     assert json.loads(boxes.read_text()) == json.loads(whole.read_text())
     assert not list(tmp_path.glob("*.part"))
 
     again = Bright()
-    assert str(find_people(str(people), again, boxes)) == str(found)
+    assert str(detect_people(str(people), again, boxes)) == str(found)
     assert again.looked == 0
     cv2.imwrite(str(people / "new.png"), picture([(1, 1, 5, 5)]))
     (people / "a.png").unlink()
-    assert find_people(str(people), again, boxes).people == 4
+    assert detect_people(str(people), again, boxes).people == 4
     assert again.looked == 1
 
 
 def test_other_footage_or_another_detector_begins_anew_or_is_refused(people: Path, film: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
-    find_people(str(people), Bright(), boxes)
+    detect_people(str(people), Bright(), boxes)
     other = Bright()
     other.threshold = 0.65
     with pytest.raises(UserError, match=r"threshold 0\.5.*threshold 0\.65"):
-        find_people(str(people), other, boxes, fixed=True)
-    find_people(str(people), other, boxes)
+        detect_people(str(people), other, boxes, fixed=True)
+    detect_people(str(people), other, boxes)
     assert other.looked == 4
     with pytest.raises(UserError, match="footage"):
-        find_people(str(film), other, boxes, fixed=True)
-    assert find_people(str(film), other, boxes).people == 6
+        detect_people(str(film), other, boxes, fixed=True)
+    assert detect_people(str(film), other, boxes).people == 6
     boxes.write_text("{}")
     with pytest.raises(UserError, match="move it away"):
-        find_people(str(people), other, boxes)
+        detect_people(str(people), other, boxes)
 
 
 def test_one_picture_and_the_other_people_of_its_folder(people: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
-    assert find_people(str(people / "in/c.png"), Bright(), boxes).people == 2
+    assert detect_people(str(people / "in/c.png"), Bright(), boxes).people == 2
     assert len(list(open_footage(str(people / "in/c.png"), boxes=str(boxes)).samples)) == 2
     with pytest.raises(UserError, match=r"no box for a\.png"):
         open_footage(str(people / "a.png"), boxes=str(boxes))
@@ -165,7 +166,7 @@ def test_phones_pictures_are_looked_at_upright(people: Path, tmp_path: Path):
     tag[0x0112] = 6  # turn by 90° to the right
     Image.fromarray(picture([(4, 6, 20, 30)])).save(folder / "p.jpg", exif=tag, quality=95)
     boxes = tmp_path / "boxes.json"
-    find_people(str(folder), Bright(), boxes)
+    detect_people(str(folder), Bright(), boxes)
     (sample,) = open_footage(str(folder), boxes=str(boxes)).samples
     assert sample.image.shape == (64, 48, 3)
     x, y = sample.box_px[:2] + sample.box_px[2:] / 2
@@ -175,10 +176,10 @@ def test_phones_pictures_are_looked_at_upright(people: Path, tmp_path: Path):
 
 def test_nobody_at_all_is_told(tmp_path: Path, people: Path):
     (people / "broken.png").write_bytes(b"no picture")
-    found = find_people(str(people), Bright(), tmp_path / "boxes.json")
+    found = detect_people(str(people), Bright(), tmp_path / "boxes.json")
     assert len(found.unreadable) == 1
     with pytest.raises(UserError, match="bright found no person in 1 pictures"):
-        find_people(str(people / "b.png"), Bright(), tmp_path / "none.json")
+        detect_people(str(people / "b.png"), Bright(), tmp_path / "none.json")
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])

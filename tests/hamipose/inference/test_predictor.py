@@ -7,7 +7,8 @@ import torch
 
 import hamipose
 from hamipose.errors import UserError
-from hamipose.inference.predictor import Predictor, load
+from hamipose.inference.loading import load
+from hamipose.inference.predictor import Predictor
 
 
 def read(path: Path) -> np.ndarray:

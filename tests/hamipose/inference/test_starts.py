@@ -15,14 +15,15 @@ from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix, upright_box
 from hamipose.heatmaps import encode
 from hamipose.inference.export import export_onnx
-from hamipose.inference.people import LivePeople
-from hamipose.inference.predictor import Predictor, load
+from hamipose.inference.detection import DetectedPeople
+from hamipose.inference.loading import load
+from hamipose.inference.predictor import Predictor
 from hamipose.models.blazepose_detector import detection_network, save_detector
-from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_model_folder
 from hamipose.models.person_detection import PersonDetector
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.fetch import blazepose_info
-from hamipose.models.pretrained.interface import PersonNetwork, Start
+from hamipose.models.pretrained.interface import FinetunableNetwork, PretrainedNetwork
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
 from hamipose.skeletons import COCO17
 from hamipose.types import UnlabeledSample
@@ -41,7 +42,7 @@ def person(turn_deg: float, middle: tuple[float, float] = (150.0, 110.0), length
     return image
 
 
-class SpotFinder(Start):
+class SpotFinder(FinetunableNetwork):
     """Finds the red and the green spot, wherever they are: the alignment points, and every keypoint is the red one."""
 
     skeleton = COCO17
@@ -118,7 +119,7 @@ def test_passes_that_cannot_be_made_are_told():
         Predictor(SpotFinder(), INFO, "cpu", passes=0)
 
 
-class SquareFinder(PersonNetwork):
+class SquareFinder(PretrainedNetwork):
     """Finds the corners of what is bright in its crop, and has no alignment points."""
 
     skeleton = COCO17
@@ -171,14 +172,14 @@ def test_people_are_found_or_the_whole_picture_is_shown():
         UnlabeledSample(image, np.array([0, 0, 320, 240], np.float32), name)
         for image, name in ((person(30), "a.png"), (0 * person(30), "b.png"))
     ]
-    people = LivePeople(pictures, Finder(), turned=True, whole=True)
+    people = DetectedPeople(pictures, Finder(), turned=True, whole=True)
     found = list(people)
     assert [(p.name, p.rotation_deg, p.box_px.tolist()) for p in found] == [
         ("a.png#0", 30.0, [100, 60, 100, 100]),
         ("b.png#0", 0.0, [0, 0, 320, 240]),
     ]
     assert str(people.found).endswith("none in 1 of them, where the whole picture is used")
-    assert [p.name for p in LivePeople(pictures, Finder())] == ["a.png#0"]
+    assert [p.name for p in DetectedPeople(pictures, Finder())] == ["a.png#0"]
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def blazepose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlazePose:
     file = tmp_path / "pose_landmark_lite.tflite"
     file.write_bytes(write_landmark_model())
     network = read_landmark_network(file)
-    save_folder(tmp_path / "cache/models/blazepose-lite", network, blazepose_info("blazepose-lite"))
+    save_model_folder(tmp_path / "cache/models/blazepose-lite", network, blazepose_info("blazepose-lite"))
     save_detector(tmp_path / "cache/models/blazepose-detector", detection_network(write_detector()))
     return network
 

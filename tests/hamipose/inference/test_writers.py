@@ -9,7 +9,7 @@ import pytest
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Predictor
-from hamipose.inference.writers import Overlays, write_coco, write_csv
+from hamipose.inference.writers import OverlayWriter, write_coco, write_csv
 from hamipose.skeletons import BODY16
 
 
@@ -37,7 +37,7 @@ def test_the_table_has_a_row_for_each_keypoint(model: Predictor, pictures: Path,
 def test_people_of_one_picture_are_drawn_on_it(model: Predictor, pictures: Path, tmp_path: Path):
     (sample,) = open_footage(str(pictures / "p0.png")).samples
     (person,) = model.stream([sample])
-    with Overlays(tmp_path, BODY16, min_confidence=-1.0) as overlays:
+    with OverlayWriter(tmp_path, BODY16, min_confidence=-1.0) as overlays:
         for number in range(2):
             overlays.add(sample, replace(person, name=f"{pictures / 'p0.png'}#{number}"))
     assert overlays.written == 1
@@ -59,16 +59,16 @@ def test_people_are_drawn_when_the_footage_is_read_again(
     ]
     if not numbered:
         found = [replace(person, name=person.name.removesuffix("#0")) for person in found]
-    assert footage.again is not None
-    with Overlays(tmp_path, BODY16, min_confidence=-1.0) as overlays:
-        overlays.add_found(footage.again(), found)
+    assert footage.reopen is not None
+    with OverlayWriter(tmp_path, BODY16, min_confidence=-1.0) as overlays:
+        overlays.add_found(footage.reopen(), found)
     assert overlays.written == 3
     assert len(list((tmp_path / "overlays").iterdir())) == 3
 
 
 def test_a_video_keeps_its_frames(model: Predictor, clip: Path, tmp_path: Path):
     footage = open_footage(str(clip))
-    with Overlays(tmp_path, BODY16, rate=footage.rate) as overlays:
+    with OverlayWriter(tmp_path, BODY16, rate=footage.rate) as overlays:
         for sample in footage.samples:
             overlays.add(sample, next(model.stream([sample])))
     again = open_footage(str(tmp_path / "overlay.mp4"))

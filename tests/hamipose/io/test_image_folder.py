@@ -24,16 +24,16 @@ def test_hidden_files_and_folders_of_systems_are_skipped(tmp_path: Path):
     touch(root / "._b.JPG", root / ".ipynb_checkpoints" / "b.JPG", root / "@eaDir" / "b.JPG", root / ".a.part.jpg")
     touch(root / "__MACOSX" / "a" / "._c.png", root / "$RECYCLE.BIN" / "d.jpg")
     assert names(root) == ["a/c.png", "b.JPG"]
-    assert list_images(root).left_out == []
+    assert list_images(root).skipped == []
 
 
 def test_formats_that_are_not_read_are_named_in_a_line_each(tmp_path: Path):
     touch(*(tmp_path / f"{i}.CR2" for i in range(5)), tmp_path / "sub" / "a.psd", tmp_path / "ok.webp")
     listed = list_images(tmp_path)
     assert [path.name for path in listed.paths] == ["ok.webp"]
-    assert len(listed.left_out) == 2
-    assert listed.left_out[0].startswith(f"5 files in {tmp_path}, such as 0.CR2, 1.CR2, 2.CR2: format not supported")
-    assert listed.left_out[1].startswith(f"1 file in {tmp_path}, such as sub/a.psd: format not supported (.psd)")
+    assert len(listed.skipped) == 2
+    assert listed.skipped[0].startswith(f"5 files in {tmp_path}, such as 0.CR2, 1.CR2, 2.CR2: format not supported")
+    assert listed.skipped[1].startswith(f"1 file in {tmp_path}, such as sub/a.psd: format not supported (.psd)")
 
 
 def test_links_to_folders_are_followed_once(tmp_path: Path):
@@ -65,7 +65,7 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "scandir", refuse)
     listed = list_images(tmp_path)
     assert [path.name for path in listed.paths] == ["a.jpg"]
-    assert listed.left_out == [f"folder {tmp_path / 'locked'} cannot be opened (Permission denied)"]
+    assert listed.skipped == [f"folder {tmp_path / 'locked'} cannot be opened (Permission denied)"]
 
 
 def test_missing_files_are_found_with_one_listing_a_folder(tmp_path: Path):

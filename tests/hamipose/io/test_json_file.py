@@ -43,21 +43,21 @@ def test_values_are_shown_on_one_line():
 
 
 def test_omissions_are_counted_and_named():
-    omissions = SkippedRecords("a.json")
-    assert not omissions
+    skipped = SkippedRecords("a.json")
+    assert not skipped
     for number in range(5):
-        omissions.skip("annotation", number, "has no area")
-    omissions.skip("image", "'x'", "has no file_name")
+        skipped.skip("annotation", number, "has no area")
+    skipped.skip("image", "'x'", "has no file_name")
     for _ in range(2):
-        omissions.note("a remark")
-    assert omissions.count() == 6
-    assert omissions.count("image") == 1
-    assert str(omissions) == (
+        skipped.note("a remark")
+    assert skipped.count() == 6
+    assert skipped.count("image") == 1
+    assert str(skipped) == (
         "a.json: skipped 5 annotations (0, 1, 2, …): has no area; 1 image ('x'): has no file_name; a remark"
     )
     for number in range(9):
-        omissions.skip("annotation", number, f"reason {number}")
-    assert "5 more for 5 other reasons" in str(omissions)
+        skipped.skip("annotation", number, f"reason {number}")
+    assert "5 more for 5 other reasons" in str(skipped)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from hamipose.config.inherit import load_config
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import load_config
+from hamipose.config.environment import configs_folder
 from hamipose.gating import decompose
 from hamipose.methods import HamiPose
 from hamipose.methods.options import AdaptationOptions, TrainingOptions

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hamipose.evaluation.diagnostics import Diagnostics, Objective
-from tests.helpers.tiny_runs import assert_same, last
+from tests.helpers.processes import assert_identical, read_last_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -31,10 +31,10 @@ def test_resumed_equals_uninterrupted(fit, dots: Path, tmp_path: Path, method: s
     fit(out=tmp_path / "whole", keep=6, **options)
     torch.manual_seed(99)  # what the new process happens to start from must not matter
     fit(out=tmp_path / "resumed", resume=tmp_path / "whole" / "checkpoints" / "kept.ckpt", **options)
-    whole, resumed = last(tmp_path / "whole"), last(tmp_path / "resumed")
+    whole, resumed = read_last_checkpoint(tmp_path / "whole"), read_last_checkpoint(tmp_path / "resumed")
     assert whole["global_step"] == resumed["global_step"] == 10
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "hyper_parameters"):
-        assert_same(whole[part], resumed[part], part)
+        assert_identical(whole[part], resumed[part], part)
 
 
 # CGDM's is a game of heads against features, whose value need not fall.
@@ -83,9 +83,9 @@ def test_two_processes_equal_one(fit, fit_in_two, dots: Path, tmp_path: Path):
         fit(out=tmp_path / "one" / method, **options)
     done = fit_in_two([{**options, "world": 2, "out": tmp_path / "two" / m} for m, options in runs.items()])
     assert done.returncode == 0, done.stderr[-3000:]
-    start = last(tmp_path / "start")["state_dict"]
+    start = read_last_checkpoint(tmp_path / "start")["state_dict"]
     for method in runs:
-        one, two = (last(tmp_path / folder / method)["state_dict"] for folder in ("one", "two"))
+        one, two = (read_last_checkpoint(tmp_path / folder / method)["state_dict"] for folder in ("one", "two"))
         moved = (one["network.final.weight"] - start["network.final.weight"]).abs().max()
         assert moved > 1e-2 * start["network.final.weight"].abs().max(), f"{method} stood still"
         for name, whole in one.items():

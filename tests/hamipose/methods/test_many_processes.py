@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.tiny_runs import last
+from tests.helpers.processes import read_last_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path, adap
         options = {"freeze": True, "epochs": 2, "optimizer": "sgd", "metric": "diagonal", "adaptation": adaptation}
         done = fit_elsewhere(dots=dots, out=out, world=world, **options)
         assert done.returncode == 0, done.stderr[-3000:]
-        ends.append(last(out))
+        ends.append(read_last_checkpoint(out))
         scores.append(json.loads((out / "scores.json").read_text()))
     one, two = (end["state_dict"] for end in ends)
     for name, whole in one.items():

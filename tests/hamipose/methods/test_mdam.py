@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.engine.checkpoints import run_folder
-from hamipose.engine.schedule import ramp_down, ramp_up
+from hamipose.engine.optimization import ramp_down, ramp_up
 from hamipose.errors import UserError
 from hamipose.geometry.affine import compose, invert
 from hamipose.heatmaps import encode, warp_heatmaps

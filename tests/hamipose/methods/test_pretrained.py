@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx
-from hamipose.inference.predictor import Predictor, load
+from hamipose.inference.loading import load
+from hamipose.inference.predictor import Predictor
 from hamipose.methods import (
     CCSSL,
     CGDM,
@@ -29,19 +30,19 @@ from hamipose.methods.network_factory import open_start
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.uniframe import UniFrame
 from hamipose.models.batchnorm import batchnorm_layers
-from hamipose.models.checkpoint import evaluated, model_info, read_checkpoint
+from hamipose.models.checkpoint import build_evaluated, model_info, read_checkpoint
 from hamipose.models.encoding import Encoding
-from hamipose.models.model_io import open_folder, save_folder
+from hamipose.models.model_io import read_model_folder, save_model_folder
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalize
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.pretrained.loading import open_pretrained
 from hamipose.models.pretrained.mediapipe import BlazePose
 from hamipose.models.pretrained.topdown import TopDown
 from hamipose.skeletons import BLAZEPOSE33, BODY16, COCO17
-from tests.helpers.tiny_poses import data_of, sgd, train, trainer_in
-from tests.helpers.tiny_runs import assert_same
-from tests.helpers.tiny_tflite import landmark_file
+from tests.helpers.pose_training import make_data, sgd, make_trainer, train
+from tests.helpers.processes import assert_identical
+from tests.helpers.tflite_files import write_landmark_model
 
 KEYPOINT = AdaptationOptions(labels="keypoint", gate_warmup=0.0)
 AT_256 = {"image_size": 256, "batch_size": 1, "steps_per_epoch": 2, "validation": None, "test": {}}
@@ -52,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A landmark network and a Simple Baseline as they are published, small, with random weights."""
     folder = tmp_path_factory.mktemp("published")
     landmarks, baseline = folder / "pose_landmark_tiny.tflite", folder / "pose_resnet_18_256x192.pth"
-    landmarks.write_bytes(landmark_file())
+    landmarks.write_bytes(write_landmark_model())
     torch.manual_seed(0)
     names = {"backbone.": "", "deconv.": "deconv_layers.", "final.": "final_layer."}
     state = {}
@@ -72,7 +73,7 @@ def from_file(path: Path, **options: object) -> TrainingOptions:
     return TrainingOptions(**{"warmup_steps": 0, "init_from": str(path), **options})
 
 
-def opened(path: Path, skeleton: str = "body16") -> Start:
+def opened(path: Path, skeleton: str = "body16") -> FinetunableNetwork:
     found = open_start(path, skeleton)
     assert found is not None
     return found[0]
@@ -89,7 +90,7 @@ def crops() -> Tensor:
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
 def test_rows_of_the_data_are_exposed_and_no_other_row_is_lost(files: dict[str, Path], kind: str, crops: Tensor):
     whole, there_and_back = opened(files[kind], "coco17").eval(), opened(files[kind], "body16").eval()
-    assert there_and_back.lacks() == ["pelvis", "thorax", "neck", "head"]
+    assert there_and_back.missing_keypoints() == ["pelvis", "thorax", "neck", "head"]
     assert there_and_back.final.out_channels == len(BODY16)
     images = normalize(crops)
     with torch.no_grad():
@@ -99,7 +100,7 @@ def test_rows_of_the_data_are_exposed_and_no_other_row_is_lost(files: dict[str, 
             if name in BODY16.keypoints:
                 assert torch.equal(body16[:, BODY16.index(name)], coco17[:, COCO17.index(name)])
         torch.testing.assert_close(there_and_back.select(COCO17).logits(images), coco17, rtol=0, atol=0)
-        assert there_and_back.lacks() == []
+        assert there_and_back.missing_keypoints() == []
         if kind == "blazepose":
             every = opened(files[kind], "blazepose33").logits(images)
             torch.testing.assert_close(there_and_back.select(BLAZEPOSE33).logits(images), every, rtol=0, atol=0)
@@ -136,7 +137,7 @@ def test_to_repeat_its_own_keypoints_is_to_change_nothing(files: dict[str, Path]
 def test_a_teacher_that_is_the_student_teaches_nothing_new(files: dict[str, Path], kind: str, dots: Path):
     """Labels that are the network's own maps: a target loss of 0 that no parameter feels."""
     model = MeanTeacher(sgd, NetworkOptions(skeleton="body16"), from_file(files[kind]), AdaptationOptions())
-    data = data_of(dots, **AT_256, student_views="none")
+    data = make_data(dots, **AT_256, student_views="none")
     data.setup("fit")
     target = next(iter(data.train_dataloader())).target
     model.train()
@@ -190,7 +191,7 @@ def test_a_run_moves_known_rows_alone_and_resumes_exactly(
     assert len(moved) > 2
     assert not any("kept" in name or "running" in name or "scales" in name for name in moved)
     rows = last["state_dict"][f"network.{final}.weight"].flatten(1)
-    known = opened(files[kind]).known
+    known = opened(files[kind]).trainable_keypoints
     assert torch.equal((rows != 0).any(1), known)
     assert not any(
         torch.equal(a, b) for a, b in zip(rows[known], before[f"{final}.weight"].flatten(1)[known], strict=True)
@@ -198,12 +199,12 @@ def test_a_run_moves_known_rows_alone_and_resumes_exactly(
 
     model = hamipose_from(files[kind])
     options = {"max_epochs": 2, "enable_checkpointing": True, "limit_val_batches": 0}
-    trainer = trainer_in(tmp_path, callbacks=[LastCheckpoint()], **options)
-    trainer.fit(model, data_of(dots, **AT_256), ckpt_path=runs[kind] / "checkpoints/kept.ckpt")
+    trainer = make_trainer(tmp_path, callbacks=[LastCheckpoint()], **options)
+    trainer.fit(model, make_data(dots, **AT_256), ckpt_path=runs[kind] / "checkpoints/kept.ckpt")
     resumed = read_checkpoint(tmp_path / "checkpoints/last.ckpt")
     assert resumed["global_step"] == last["global_step"] == 4
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
-        assert_same(last[part], resumed[part], part)
+        assert_identical(last[part], resumed[part], part)
 
 
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
@@ -214,12 +215,12 @@ def test_what_was_adapted_is_used_like_its_start(runs: dict[str, Path], tmp_path
     assert model.info.architecture == kind
     assert model.info.skeleton == "body16"
     assert model.info.statistics == "unknown"
-    assert (model.passes, model.upright) == ((3, True) if kind == "blazepose" else (1, False))
-    assert model.finds_people
-    teacher = evaluated(checkpoint := read_checkpoint(path), model_info(checkpoint, 256))
+    assert (model.passes, model.needs_upright_crops) == ((3, True) if kind == "blazepose" else (1, False))
+    assert model.predicts_bodies
+    teacher = build_evaluated(checkpoint := read_checkpoint(path), model_info(checkpoint, 256))
     assert torch.equal(model.heatmaps(crops), teacher(normalize(crops)).detach())
-    folder = save_folder(tmp_path / "model", model.network, model.info)
-    network, info = open_folder(folder)
+    folder = save_model_folder(tmp_path / "model", model.network, model.info)
+    network, info = read_model_folder(folder)
     assert info == model.info
     assert torch.equal(Predictor(network, info, "cpu").heatmaps(crops), model.heatmaps(crops))
     assert load(folder, device="cpu", skeleton="coco17").skeleton == COCO17
@@ -254,7 +255,7 @@ def test_of_the_head_alone_nothing_before_it_changes(
         assert torch.equal(model.network.alignment(normalize(crops)), before.alignment(normalize(crops)))
     else:
         assert isinstance(model.network, TopDown)
-        assert_same(dict(model.network.network.backbone.state_dict()), dict(before.network.backbone.state_dict()))
+        assert_identical(dict(model.network.network.backbone.state_dict()), dict(before.network.backbone.state_dict()))
     assert not torch.equal(model.network.final.weight, before.final.weight)
 
 

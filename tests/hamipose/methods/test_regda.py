@@ -14,7 +14,7 @@ from hamipose.losses import heatmap_kl
 from hamipose.methods import RegDA
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.pseudo_labels import ground_false, rectify
-from hamipose.models.log_density import Density
+from hamipose.models.network import LogDensityNetwork
 from hamipose.models.preprocess import normalize
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
@@ -138,7 +138,7 @@ def test_densities_peak_at_one_where_the_logarithms_do():
         def forward(self, images):
             return maps
 
-    found = Density(Fixed())(torch.zeros(2, 3, 32, 32))
+    found = LogDensityNetwork(Fixed())(torch.zeros(2, 3, 32, 32))
     assert torch.equal(found.amax((2, 3)), torch.ones(2, 3))
     softmax = maps.flatten(2).softmax(-1).view_as(maps)
     torch.testing.assert_close(found / found.sum((2, 3), keepdim=True), softmax)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hamipose.engine.random_state import get_random_state, set_random_state
-from tests.helpers.tiny_runs import assert_same, last
+from hamipose.engine.checkpoints import get_random_state, set_random_state
+from tests.helpers.processes import assert_identical, read_last_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     fit(out=tmp_path / "whole", **options)
     dead = fit_elsewhere(out=tmp_path / "killed", kill=killed_at, **options)
     assert dead.returncode == -9, dead.stderr
-    assert last(tmp_path / "killed")["global_step"] == saved_at
+    assert read_last_checkpoint(tmp_path / "killed")["global_step"] == saved_at
     torch.manual_seed(99)  # what the new process happens to start from must not matter
     fit(
         out=tmp_path / "resumed",
@@ -33,12 +33,12 @@ def test_killed_and_resumed_equals_uninterrupted(
         workers=1 if killed_at == 8 else 0,
         **options,
     )
-    whole, resumed = last(tmp_path / "whole"), last(tmp_path / "resumed")
+    whole, resumed = read_last_checkpoint(tmp_path / "whole"), read_last_checkpoint(tmp_path / "resumed")
     assert whole["global_step"] == resumed["global_step"] == 15
     for end in (whole, resumed):
         del end["random_state"]["python"]  # the type checker of the tests draws from it
     for part in ("random_state", "lr_schedulers", "state_dict", "optimizer_states", "epoch", "hyper_parameters"):
-        assert_same(whole[part], resumed[part], part)
+        assert_identical(whole[part], resumed[part], part)
 
 
 def test_random_state_round_trip():

@@ -13,7 +13,7 @@ from hamipose.methods.options import AdaptationOptions, NetworkOptions, Training
 from hamipose.methods.sfhpe import information, marginals, profile_contrast, residual_divergence
 from hamipose.models.preprocess import normalize
 from hamipose.types import TargetBatch
-from tests.helpers.tiny_poses import train
+from tests.helpers.pose_training import train
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 

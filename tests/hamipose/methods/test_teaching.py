@@ -10,7 +10,7 @@ from hamipose.methods import HamiPose, SourceOnly
 from hamipose.methods.options import TrainingOptions
 from hamipose.models.preprocess import normalize
 from hamipose.types import SourceBatch, TargetBatch
-from tests.helpers.tiny_poses import TINY, sgd
+from tests.helpers.pose_training import TINY, sgd
 
 SIZE, CELLS = 128, 32
 #: Of the student and of the teacher: turn, scale, shift and whether mirrored.

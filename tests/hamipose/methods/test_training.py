@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from hamipose.engine.optimization import parameter_groups
-from hamipose.engine.schedule import warmup_cosine
+from hamipose.engine.optimization import warmup_cosine
 from hamipose.errors import UserError
 from hamipose.gating import KeypointGate, OpenGate
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.models.preprocess import normalize
-from tests.helpers.tiny_poses import TINY, data_of, same_weights, sgd, train, trainer_in
+from tests.helpers.pose_training import TINY, have_equal_weights, make_data, sgd, make_trainer, train
 
 
 def test_an_open_gate_makes_hamipose_a_mean_teacher(dots: Path, tmp_path: Path):
@@ -26,11 +26,11 @@ def test_an_open_gate_makes_hamipose_a_mean_teacher(dots: Path, tmp_path: Path):
         model = build()
         train(model, dots, tmp_path)
         networks.append(model)
-    assert same_weights(networks[0].network, networks[1].network)
+    assert have_equal_weights(networks[0].network, networks[1].network)
     torch.manual_seed(0)
     gated = HamiPose(sgd, TINY, gate=KeypointGate())
     train(gated, dots, tmp_path)
-    assert not same_weights(gated.network, networks[0].network)
+    assert not have_equal_weights(gated.network, networks[0].network)
 
 
 def test_without_a_trade_off_the_target_changes_nothing_but_batchnorm(dots: Path, tmp_path: Path):
@@ -55,7 +55,7 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
     model = HamiPose(
         sgd, TINY, TrainingOptions(warmup_steps=0), AdaptationOptions(trade_off=trade_off, gate_warmup=0.0)
     )
-    data = data_of(dots, steps_per_epoch=1)
+    data = make_data(dots, steps_per_epoch=1)
     data.prepare_data()
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
@@ -87,7 +87,7 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
 
     for k, v in model.network.named_buffers():
         v.copy_(buffers[k])
-    trainer_in(tmp_path).fit(model, data)
+    make_trainer(tmp_path).fit(model, data)
     for name, parameter in model.network.named_parameters():
         torch.testing.assert_close(parameter, before[name] - 0.1 * expected[name], rtol=1e-4, atol=1e-7)
 
@@ -109,7 +109,7 @@ def test_pretraining_sees_the_source_alone_and_ends_with_an_equal_teacher(dots: 
     class Spy(HamiPose):
         def objective(self, batch):
             if self.global_step == 3:
-                seen.append(same_weights(self.network, self.adaptation.teacher.network))
+                seen.append(have_equal_weights(self.network, self.adaptation.teacher.network))
             seen.append(batch.target is None)
             return super().objective(batch)
 
@@ -135,18 +135,16 @@ def test_precisions_train_and_score(dots: Path, tmp_path: Path, precision: str):
     model = HamiPose(sgd, TINY)
     trainer = train(model, dots, tmp_path, precision=precision)
     scores = trainer.callback_metrics
-    assert {"val/pck", "val/student/pck@0.05", "val/teacher/pck@0.1/elbow", "test/dark/teacher/pck@0.05"} <= set(
-        scores
-    )
+    assert {"val/pck", "val/student/pck@0.05", "val/teacher/pck@0.1/elbow", "test/dark/teacher/pck@0.05"} <= set(scores)
     assert scores["val/pck"] == scores["val/teacher/pck@0.05"]
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
 def test_loss_scaling_is_refused(dots: Path, tmp_path: Path):
-    trainer = trainer_in(tmp_path)
+    trainer = make_trainer(tmp_path)
     trainer.strategy.precision_plugin.precision = "16-mixed"
     with pytest.raises(UserError, match="16-mixed"):
-        trainer.fit(SourceOnly(sgd, TINY), data_of(dots))
+        trainer.fit(SourceOnly(sgd, TINY), make_data(dots))
 
 
 def test_compiled_training_is_training(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hamipose.errors import UserError
-from hamipose.models.batchnorm import Statistics, batchnorm_layers, reestimated
+from hamipose.models.batchnorm import BatchNormStatistics, batchnorm_layers, reestimate_statistics
 from hamipose.models.preprocess import normalize
 
 
@@ -23,27 +23,27 @@ def images(seed: int, shift: float) -> torch.Tensor:
 def test_watched_passes_alone_count():
     """As in a second network, of the same weights, that sees nothing else."""
     both, alone = network(), network()
-    source = Statistics(both)
+    source = BatchNormStatistics(both)
     for step in range(6):
-        with source.watching(both):
+        with source.tracking(both):
             both(images(step, 0.0))
         alone(images(step, 0.0))
         both(images(100 + step, 3.0))
-    expected = Statistics(alone)
+    expected = BatchNormStatistics(alone)
     torch.testing.assert_close(source.mean, expected.mean, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(source.variance, expected.variance, atol=1e-5, rtol=1e-5)
-    assert (Statistics(both).mean - source.mean).abs().max() > 0.3, "the network's own are of both"
+    assert (BatchNormStatistics(both).mean - source.mean).abs().max() > 0.3, "the network's own are of both"
 
 
 @pytest.mark.parametrize("how", ["eval", "frozen"])
 def test_layers_that_do_not_look_at_the_batch_change_nothing(how):
     model = network()
-    statistics = Statistics(network(1))
+    statistics = BatchNormStatistics(network(1))
     statistics.mean += 1
     before = copy.deepcopy(statistics.state_dict())
     for layer in batchnorm_layers(model):
         layer.eval() if how == "eval" else setattr(layer, "track_running_stats", False)
-    with statistics.watching(model):
+    with statistics.tracking(model):
         model(images(0, 1.0))
     for name, value in before.items():
         assert torch.equal(statistics.state_dict()[name], value)
@@ -53,25 +53,25 @@ def test_worn_statistics_are_used_and_taken_off_again():
     model, other = network().eval(), network()
     other(images(0, 2.0))
     before = copy.deepcopy(model.state_dict())
-    with Statistics(other).worn_by(model), torch.no_grad():
+    with BatchNormStatistics(other).applied_to(model), torch.no_grad():
         torch.testing.assert_close(model(images(1, 2.0)), other.eval()(images(1, 2.0)))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    Statistics(other).write(model)
+    BatchNormStatistics(other).write(model)
     assert torch.equal(model[1].running_mean, other[1].running_mean)
-    assert Statistics(other).distance(model) == 0
-    assert Statistics(model).distance(network()) > 0
+    assert BatchNormStatistics(other).distance(model) == 0
+    assert BatchNormStatistics(model).distance(network()) > 0
 
 
 def test_a_network_without_batchnorm_has_none():
     model = nn.Conv2d(3, 2, 1)
-    statistics = Statistics(model)
-    with statistics.watching(model), statistics.worn_by(model):
+    statistics = BatchNormStatistics(model)
+    with statistics.tracking(model), statistics.applied_to(model):
         model(images(0, 0.0))
     assert statistics.distance(model) == 0
 
 
 def test_following_is_a_moving_average():
-    a, b = Statistics(network()), Statistics(network())
+    a, b = BatchNormStatistics(network()), BatchNormStatistics(network())
     b.mean.fill_(2.0)
     a.follow(b, 0.9)
     torch.testing.assert_close(a.mean, torch.full((9,), 0.2))
@@ -84,7 +84,7 @@ def test_reestimated_statistics_are_the_means_over_the_images_and_weights_stay()
     model[1].running_mean.fill_(7.0)
     before = copy.deepcopy(model.state_dict())
     batches = [torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8) for count in (4, 4, 2, 1)]
-    copied = reestimated(model, batches)
+    copied = reestimate_statistics(model, batches)
     first = [model[0](normalize(batch)) for batch in batches[:3]]  # the single image left over is skipped
     weights = torch.tensor([0.4, 0.4, 0.2])
     torch.testing.assert_close(copied[1].running_mean, weights @ torch.stack([f.mean((0, 2, 3)) for f in first]))
@@ -96,4 +96,4 @@ def test_reestimated_statistics_are_the_means_over_the_images_and_weights_stay()
     for ours, theirs in zip(copied.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     with pytest.raises(UserError, match="no image"):
-        reestimated(model, [])
+        reestimate_statistics(model, [])

@@ -19,7 +19,7 @@ from hamipose.errors import UserError
 from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
-from tests.helpers.tiny_poses import TINY, data_of, same_weights, sgd, train, trainer_in
+from tests.helpers.pose_training import TINY, have_equal_weights, make_data, sgd, make_trainer, train
 
 # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -40,22 +40,22 @@ def test_a_checkpoint_holds_plain_types_and_gives_back_the_evaluated_network(ada
     network = load(path)
     assert not network.training
     assert torch.equal(network(images), model.eval()(images))
-    assert same_weights(network, model.adaptation.teacher.network)
+    assert have_equal_weights(network, model.adaptation.teacher.network)
 
 
 def test_a_new_run_starts_from_another_methods_network(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
     path, before = adapted
     model = MeanTeacher(sgd, TINY, TrainingOptions(init_from=str(path)))
-    trainer = trainer_in(tmp_path, limit_train_batches=0)
-    trainer.fit(model, data_of(dots))
-    assert same_weights(model.network, before.network)
-    assert same_weights(model.adaptation.teacher.network, before.network)
+    trainer = make_trainer(tmp_path, limit_train_batches=0)
+    trainer.fit(model, make_data(dots))
+    assert have_equal_weights(model.network, before.network)
+    assert have_equal_weights(model.adaptation.teacher.network, before.network)
 
 
 def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
     path, _ = adapted
     other_skeleton = NetworkOptions(skeleton="lsp14", backbone="test_resnet", deconv_channels=[8, 8, 8])
-    data = data_of(
+    data = make_data(
         dots,
         source=CocoKeypoints(str(dots / "light"), skeleton="lsp14"),
         validation=None,
@@ -63,15 +63,15 @@ def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, 
     )
     for training, resume in ((TrainingOptions(init_from=str(path)), None), (TrainingOptions(), path)):
         with pytest.raises(UserError, match="finds the keypoints of body16, this model those of lsp14") as error:
-            trainer_in(tmp_path).fit(
+            make_trainer(tmp_path).fit(
                 SourceOnly(sgd, other_skeleton, training), data, ckpt_path=resume, weights_only=True
             )
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="another model \\(HamiPose, test_resnet\\) than SourceOnly"):
-        trainer_in(tmp_path).fit(SourceOnly(sgd, TINY), data_of(dots), ckpt_path=path, weights_only=True)
+        make_trainer(tmp_path).fit(SourceOnly(sgd, TINY), make_data(dots), ckpt_path=path, weights_only=True)
     wider = NetworkOptions(backbone="test_resnet", deconv_channels=[16, 16, 16])
     with pytest.raises(UserError, match=r"test_resnet with deconvolutions \[8, 8, 8\]"):
-        trainer_in(tmp_path).fit(SourceOnly(sgd, wider, TrainingOptions(init_from=str(path))), data_of(dots))
+        make_trainer(tmp_path).fit(SourceOnly(sgd, wider, TrainingOptions(init_from=str(path))), make_data(dots))
     (tmp_path / "broken.ckpt").write_bytes(path.read_bytes()[:1000])
     for name, words in (("broken.ckpt", "is cut short, damaged"), ("none.ckpt", "does not exist")):
         with pytest.raises(UserError, match=words):
@@ -81,13 +81,13 @@ def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, 
 def test_data_of_another_skeleton_are_refused(dots: Path, tmp_path: Path):
     hands = NetworkOptions(skeleton="hand21", backbone="test_resnet", deconv_channels=[8, 8, 8])
     with pytest.raises(UserError, match="the data have the keypoints of body16, the network those of hand21"):
-        trainer_in(tmp_path).fit(SourceOnly(sgd, hands), data_of(dots))
+        make_trainer(tmp_path).fit(SourceOnly(sgd, hands), make_data(dots))
 
 
 def test_adaptation_needs_a_target(dots: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"MeanTeacher adapts to a target, and data\.target is not given"):
-        trainer_in(tmp_path).fit(MeanTeacher(sgd, TINY), data_of(dots, target=None))
-    trainer_in(tmp_path).fit(SourceOnly(sgd, TINY), data_of(dots, target=None))
+        make_trainer(tmp_path).fit(MeanTeacher(sgd, TINY), make_data(dots, target=None))
+    make_trainer(tmp_path).fit(SourceOnly(sgd, TINY), make_data(dots, target=None))
 
 
 # ---------------------------------------------------------------------------------------------------- trouble
@@ -106,7 +106,12 @@ class Poisoned(HamiPose):
 def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"training stopped at step 6: loss = nan.*images/.*and 5 more") as error:
         train(
-            Poisoned(sgd, TINY), dots, tmp_path, max_epochs=3, callbacks=[LastCheckpoint()], enable_checkpointing=True
+            Poisoned(sgd, TINY),
+            dots,
+            tmp_path,
+            max_epochs=3,
+            callbacks=[LastCheckpoint()],
+            enable_checkpointing=True,
         )
     assert "\n" not in str(error.value)
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
@@ -114,8 +119,8 @@ def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Pa
     assert all(torch.isfinite(v).all() for v in saved["state_dict"].values())
     healed = Poisoned(sgd, TINY)
     healed.step = -1
-    trainer = trainer_in(tmp_path, max_epochs=3)
-    trainer.fit(healed, data_of(dots), ckpt_path=tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    trainer = make_trainer(tmp_path, max_epochs=3)
+    trainer.fit(healed, make_data(dots), ckpt_path=tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert trainer.global_step == 12
 
 
@@ -158,8 +163,8 @@ def test_a_late_look_still_comes_before_a_checkpoint():
 def test_a_broken_evaluation_image_costs_no_finished_epoch(dots: Path, tmp_path: Path):
     shutil.copytree(dots / "dark", tmp_path / "dark")
     (tmp_path / "dark" / "images" / "0003.png").write_bytes(b"broken")
-    data = data_of(dots, test={"dark": CocoKeypoints(str(tmp_path / "dark"), box="image")})
-    trainer = trainer_in(tmp_path, callbacks=[LastCheckpoint()], enable_checkpointing=True)
+    data = make_data(dots, test={"dark": CocoKeypoints(str(tmp_path / "dark"), box="image")})
+    trainer = make_trainer(tmp_path, callbacks=[LastCheckpoint()], enable_checkpointing=True)
     with pytest.raises(UserError, match=r"0003.png is not a picture"):
         trainer.fit(SourceOnly(sgd, TINY), data)
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
@@ -173,9 +178,9 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
     for module in model.modules():  # the student's and the teacher's: all keypoints are found
         if isinstance(final := getattr(module, "final", None), torch.nn.Conv2d):
             torch.nn.init.ones_(final.bias)
-    trainer = trainer_in(tmp_path, callbacks=[PredictionWriter()])
+    trainer = make_trainer(tmp_path, callbacks=[PredictionWriter()])
     trainer.predict(
-        model, data_of(dots, predict=CocoKeypoints(str(dots / "dark"), box="image"), evaluation_batch_size=5)
+        model, make_data(dots, predict=CocoKeypoints(str(dots / "dark"), box="image"), evaluation_batch_size=5)
     )
     content = json.loads((tmp_path / "predictions.json").read_text())
     assert len(content["annotations"]) == len(content["images"]) == 16
@@ -191,7 +196,7 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
     assert (spread <= 49).all()
     assert content["annotations"][0]["bbox"] == pytest.approx([0, 0, 48, 48], abs=0.02)
     with pytest.raises(UserError, match=r"data\.predict is not given"):
-        trainer_in(tmp_path).predict(model, data_of(dots))
+        make_trainer(tmp_path).predict(model, make_data(dots))
 
 
 def test_frames_of_a_video_stay_apart(dots: Path, tmp_path: Path):
@@ -201,8 +206,8 @@ def test_frames_of_a_video_stay_apart(dots: Path, tmp_path: Path):
     for gray in (0, 100, 200):
         video.write(np.full((40, 48, 3), gray, np.uint8))
     video.release()
-    trainer = trainer_in(tmp_path, callbacks=[PredictionWriter()])
-    trainer.predict(SourceOnly(sgd, TINY), data_of(dots, predict=Video(str(path))))
+    trainer = make_trainer(tmp_path, callbacks=[PredictionWriter()])
+    trainer.predict(SourceOnly(sgd, TINY), make_data(dots, predict=Video(str(path))))
     content = json.loads((tmp_path / "predictions.json").read_text())
     assert [image["file_name"] for image in content["images"]] == [f"{path}#{n}" for n in range(3)]
     assert [(image["width"], image["height"]) for image in content["images"]] == [(48, 40)] * 3
@@ -221,12 +226,12 @@ def test_runs_of_a_logger_that_shares_its_folder_stay_apart(tmp_path: Path):
 
     folders = []
     for version in ("a", "b"):
-        trainer = trainer_in(tmp_path, logger=Shared(tmp_path, name="project", version=version))
+        trainer = make_trainer(tmp_path, logger=Shared(tmp_path, name="project", version=version))
         folders.append(run_folder(trainer))
     assert folders == [tmp_path / "project" / "a", tmp_path / "project" / "b"]
-    own = trainer_in(tmp_path, logger=CSVLogger(tmp_path, name="", version="run"))
+    own = make_trainer(tmp_path, logger=CSVLogger(tmp_path, name="", version="run"))
     assert run_folder(own) == tmp_path / "run"
-    assert run_folder(trainer_in(tmp_path)) == tmp_path
+    assert run_folder(make_trainer(tmp_path)) == tmp_path
 
 
 def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
@@ -239,7 +244,7 @@ def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
 
     def go_on(model) -> str:
         with pytest.raises(UserError) as error:
-            trainer_in(tmp_path, max_epochs=9).fit(model, data_of(dots), ckpt_path=path, weights_only=True)
+            make_trainer(tmp_path, max_epochs=9).fit(model, make_data(dots), ckpt_path=path, weights_only=True)
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -254,15 +259,15 @@ def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
 def test_options_that_cannot_train_are_refused_in_a_line(dots: Path, tmp_path: Path):
     for precision in ("bf16-true", "64-true"):
         with pytest.raises(UserError, match=f"trainer.precision is {precision}, expected bf16-mixed or 32-true"):
-            trainer_in(tmp_path, precision=precision).fit(SourceOnly(sgd, TINY), data_of(dots))
+            make_trainer(tmp_path, precision=precision).fit(SourceOnly(sgd, TINY), make_data(dots))
 
     def rubbed(parameters):
         return Hamiltonian(parameters, friction=-0.1)
 
     with pytest.raises(UserError, match=r"model\.init_args\.optimizer: Invalid friction: -0\.1"):
-        trainer_in(tmp_path).fit(SourceOnly(rubbed, TINY), data_of(dots))
+        make_trainer(tmp_path).fit(SourceOnly(rubbed, TINY), make_data(dots))
     with pytest.raises(UserError, match="gate would never open"):
-        trainer_in(tmp_path, max_epochs=-1).fit(HamiPose(sgd, TINY), data_of(dots))
+        make_trainer(tmp_path, max_epochs=-1).fit(HamiPose(sgd, TINY), make_data(dots))
     for options in ({"sigma": 0.0}, {"clip_norm": -1.0}, {"warmup_steps": -1}):
         with pytest.raises(ValueError, match=next(iter(options))):
             TrainingOptions(**options)

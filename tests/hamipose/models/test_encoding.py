@@ -19,10 +19,10 @@ from hamipose.methods import CCSSL, HamiPose, SourceOnly, UniFrame
 from hamipose.methods.options import TrainingOptions
 from hamipose.methods.parts.multi_view import PseudoLabels
 from hamipose.models.encoding import Encoding
-from hamipose.models.model_io import ModelInfo, open_folder, save_folder
+from hamipose.models.model_io import ModelInfo, read_model_folder, save_model_folder
 from hamipose.skeletons import BODY16
 from hamipose.types import LabeledBatch
-from tests.helpers.tiny_poses import TINY, data_of, sgd, train, trainer_in
+from tests.helpers.pose_training import TINY, make_data, sgd, make_trainer, train
 
 QUANTIZED = TrainingOptions(quantize=True)
 
@@ -106,8 +106,8 @@ def test_it_is_kept_in_checkpoint_folder_and_onnx_file(quantized: bool, dots: Pa
     trainer.save_checkpoint(tmp_path / "mine.ckpt")
     loaded = hamipose.load(tmp_path / "mine.ckpt", device="cpu")
     assert loaded.info.quantized is quantized
-    folder = save_folder(tmp_path / "model", loaded.network, loaded.info)
-    assert open_folder(folder)[1] == loaded.info
+    folder = save_model_folder(tmp_path / "model", loaded.network, loaded.info)
+    assert read_model_folder(folder)[1] == loaded.info
     assert hamipose.load(folder, device="cpu").info.quantized is quantized
     crops = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     shift = loaded.decode(loaded.heatmaps(crops))[0] - hamipose.heatmaps.decode(loaded.heatmaps(crops))[0]
@@ -126,18 +126,18 @@ def test_a_checkpoint_is_decoded_as_it_was_taught_whatever_the_config_says(dots:
     trainer = train(model, dots, tmp_path)
     trainer.save_checkpoint(tmp_path / "mine.ckpt")
     scores = float(trainer.callback_metrics["val/student/pck@0.1"])
-    other, tester = SourceOnly(sgd, TINY), trainer_in(tmp_path)
-    tester.validate(other, data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True, verbose=False)
+    other, tester = SourceOnly(sgd, TINY), make_trainer(tmp_path)
+    tester.validate(other, make_data(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True, verbose=False)
     assert other.quantized
     assert float(tester.callback_metrics["val/student/pck@0.1"]) == scores
 
     with pytest.raises(UserError, match=r"learned quantized targets.*give the config it was made with"):
-        trainer_in(tmp_path, max_epochs=2).fit(
-            SourceOnly(sgd, TINY), data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True
+        make_trainer(tmp_path, max_epochs=2).fit(
+            SourceOnly(sgd, TINY), make_data(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True
         )
     started = SourceOnly(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
     with pytest.raises(UserError, match=r"learned quantized targets.*set training.quantize to true"):
-        trainer_in(tmp_path).fit(started, data_of(dots))
+        make_trainer(tmp_path).fit(started, make_data(dots))
 
 
 @pytest.mark.parametrize("stated", [None, False, True])

@@ -5,14 +5,14 @@ import torch
 import yaml
 
 from hamipose.errors import UserError
-from hamipose.models.model_io import FORMAT, ModelInfo, open_folder, save_folder
+from hamipose.models.model_io import FORMAT, ModelInfo, read_model_folder, save_model_folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     info = ModelInfo("body16", "resnet10t", (8, 8, 8), 64, "HamiPose")
-    return save_folder(tmp_path / "model", info.network(), info)
+    return save_model_folder(tmp_path / "model", info.network(), info)
 
 
 def change(folder: Path, **options: object) -> None:
@@ -22,11 +22,11 @@ def change(folder: Path, **options: object) -> None:
 
 
 def test_what_is_written_is_read(folder: Path):
-    network, info = open_folder(folder)
+    network, info = read_model_folder(folder)
     assert info == ModelInfo("body16", "resnet10t", (8, 8, 8), 64, "HamiPose")
     assert not network.training
-    save_folder(folder / "copy", network, info)
-    again, _ = open_folder(folder / "copy")
+    save_model_folder(folder / "copy", network, info)
+    again, _ = read_model_folder(folder / "copy")
     for name, value in network.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
 
@@ -48,14 +48,14 @@ def test_there_is_nothing_else_in_the_folder(folder: Path):
 def test_what_cannot_be_opened_says_why(folder: Path, options: dict[str, object], says: str):
     change(folder, **options)
     with pytest.raises(UserError, match=says):
-        open_folder(folder)
+        read_model_folder(folder)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "model.safetensors"])
 def test_missing_and_damaged_files_are_named(folder: Path, name: str):
     (folder / name).write_bytes((folder / name).read_bytes()[:40] + b"\x00{")
     with pytest.raises(UserError, match=name):
-        open_folder(folder)
+        read_model_folder(folder)
     (folder / name).unlink()
     with pytest.raises(UserError, match=name):
-        open_folder(folder)
+        read_model_folder(folder)

@@ -12,15 +12,8 @@ from torchvision.models import get_model
 
 from hamipose.errors import UserError
 from hamipose.models import blazepose_detector as blazepose
-from hamipose.models.blazepose_detector import (
-    BlazePoseDetector,
-    anchor_centers,
-    blazepose_detector,
-    detection_network,
-    people_of,
-    save_detector,
-)
-from hamipose.models.person_detection import TORCHVISION, TorchvisionDetector, architecture_of, torchvision_detector
+from hamipose.models.blazepose_detector import BlazePoseDetector, anchor_centers, blazepose_detector, decode_people, detection_network, save_detector
+from hamipose.models.person_detection import TORCHVISION, TorchvisionDetector, identify_architecture, torchvision_detector
 from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 
@@ -77,7 +70,7 @@ def test_every_detector_is_known_by_its_tensors():
     for name in TORCHVISION:
         with torch.device("meta"):
             state = get_model(name, weights=None, weights_backbone=None).state_dict()
-        assert architecture_of(state, Path(f"{name}-0123.pth")) == name
+        assert identify_architecture(state, Path(f"{name}-0123.pth")) == name
 
 
 def test_without_a_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -138,12 +131,12 @@ def answers(*people: tuple[int, float, tuple[float, float], float]) -> tuple[np.
 
 def test_people_are_circles_about_the_hips_and_neighbors_count_once():
     given = answers((900, 0.7, (100.0, 120.0), 40.0), (901, 0.9, (102.0, 118.0), 44.0), (1800, 0.6, (30.0, 60.0), 28.0))
-    people = people_of(*given, 0.5)
+    people = decode_people(*given, 0.5)
     hips_and_rim = [[102, 118, 102 + 0.6 * 44, 118 - 0.8 * 44], [30, 60, 30 + 0.6 * 28, 60 - 0.8 * 28]]
     np.testing.assert_allclose(224 * people[:, :4], hips_and_rim, rtol=1e-4)
     np.testing.assert_allclose(people[:, 4], [0.9, 0.6], rtol=1e-4)
-    assert len(people_of(*given, 0.65)) == 1
-    assert len(people_of(*given, 0.95)) == 0
+    assert len(decode_people(*given, 0.65)) == 1
+    assert len(decode_people(*given, 0.95)) == 0
 
 
 class Network(nn.Module):

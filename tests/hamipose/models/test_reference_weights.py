@@ -11,7 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 from hamipose.errors import UserError
-from hamipose.models.reference_weights import load_published, network_of
+from hamipose.models.reference_weights import build_reference_network, load_reference_weights
 
 
 class Layout(nn.Module):
@@ -61,7 +61,7 @@ def test_the_same_weights_give_the_same_maps(kind: str):
     model = published(kind)
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
-        ours, theirs = network_of(model.state_dict())(images), model(images)
+        ours, theirs = build_reference_network(model.state_dict())(images), model(images)
     assert ours.shape == (2, 16, 16, 24)
     assert theirs.std() > 1e-3
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * float(theirs.abs().max()))
@@ -89,10 +89,10 @@ def test_files_as_the_two_code_bases_write_them(tmp_path: Path):
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         for network, expected in (
-            (load_published(tmp_path / "best.pth"), teacher),
-            (load_published(tmp_path / "best.pth", "student"), student),
-            (load_published(tmp_path / "r.pth"), regda),
-            (load_published(tmp_path / "pretrain.pth"), student),
+            (load_reference_weights(tmp_path / "best.pth"), teacher),
+            (load_reference_weights(tmp_path / "best.pth", "student"), student),
+            (load_reference_weights(tmp_path / "r.pth"), regda),
+            (load_reference_weights(tmp_path / "pretrain.pth"), student),
         ):
             assert not network.training
             torch.testing.assert_close(network(images), expected(images), rtol=1e-5, atol=1e-5)
@@ -107,7 +107,7 @@ def test_what_is_no_published_checkpoint_is_told_in_a_line(tmp_path: Path):
     def told(content: object) -> str:
         torch.save(content, tmp_path / "file.pth")
         with pytest.raises(UserError) as error:
-            load_published(tmp_path / "file.pth")
+            load_reference_weights(tmp_path / "file.pth")
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -120,4 +120,4 @@ def test_what_is_no_published_checkpoint_is_told_in_a_line(tmp_path: Path):
         {"model": state, "args": Trap()}
     )
     with pytest.raises(UserError, match="does not exist"):
-        load_published(tmp_path / "none.pth")
+        load_reference_weights(tmp_path / "none.pth")

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.figures
 
 def test_the_page_is_whole_and_escapes_what_it_is_given(tmp_path):
     page = HtmlPage("a < b")
-    page.text("x & y")
-    page.table(["method", "PCK"], [["<script>", "12.3"]])
+    page.add_text("x & y")
+    page.add_table(["method", "PCK"], [["<script>", "12.3"]])
     pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8)
-    page.image(pixels, "a picture")
+    page.add_image(pixels, "a picture")
     page.write(tmp_path / "new" / "report.html")
     text = (tmp_path / "new" / "report.html").read_text()
     assert "<script>" not in text

@@ -9,9 +9,9 @@ import pytest
 
 from hamipose.viz.serving import serve
 from meshtto.app.response import Responder
-from meshtto.predict.model import open_method, phases_of
+from meshtto.predict.model import adaptation_phases, open_method
 from meshtto.predict.pose_evidence import PoseModel
-from tests.helpers.mesh_models import checkpoint, clip, noise, pose_checkpoint, told  # noqa: F401  fixtures
+from tests.helpers.mesh_fixtures import checkpoint, clip, get_error, noise, pose_checkpoint  # noqa: F401  fixtures
 
 
 @pytest.fixture(scope="session")
@@ -23,22 +23,26 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def responder(checkpoint: Path, pose_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Responder:
+def responder(
+    checkpoint: Path,  # noqa: F811
+    pose_checkpoint: Path,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Responder:
     """With three steps of adaptation to what the pose model finds."""
     method = open_method(str(checkpoint), device="cpu")
     pose = PoseModel(pose_checkpoint, "cpu")
-    return Responder(method, tmp_path_factory.mktemp("steps"), pose, phases_of(method, 3))
+    return Responder(method, tmp_path_factory.mktemp("steps"), pose, adaptation_phases(method, 3))
 
 
 @pytest.fixture(scope="module")
 def address(responder: Responder) -> Iterator[str]:
     """Of the page, served by this process."""
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
-    from meshtto.app.page import build
+    from meshtto.app.page import build_page
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    page = build("tiny.ckpt", responder)
+    page = build_page("tiny.ckpt", responder)
     yield serve(page, port, wait=False)
     page.close(verbose=False)

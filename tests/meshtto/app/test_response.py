@@ -124,11 +124,11 @@ def test_respond_reports_invalid_keypoints(responder: Responder, photo: Path, tm
 
 
 def test_app_checks_options_and_requires_gradio(
-    told: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    get_error: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
-    assert "--port 70000" in told("app", "--checkpoint", checkpoint, "--port", 70000)
+    assert "--port 70000" in get_error("app", "--checkpoint", checkpoint, "--port", 70000)
     monkeypatch.setitem(__import__("sys").modules, "gradio", None)
-    assert "pip install 'hamipose[app]'" in told("app", "--checkpoint", checkpoint)
+    assert "pip install 'hamipose[app]'" in get_error("app", "--checkpoint", checkpoint)
     with pytest.raises(SystemExit):
         main(["app", "--help"])
     assert "--pose-checkpoint" in capsys.readouterr().out

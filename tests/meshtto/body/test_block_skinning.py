@@ -11,7 +11,7 @@ from meshtto.body import Body, load_body
 from meshtto.body import block_skinning as module
 from meshtto.body.block_skinning import BlockSkinning, split_blocks
 from meshtto.joints import CANDIDATES
-from tests.helpers.small_bodies import inputs, reference, small_arrays
+from tests.helpers.bodies import compute_with_smplx, make_arrays, make_inputs
 
 VERTICES, MANY = 200, 9
 
@@ -30,7 +30,7 @@ def sparse_weights() -> np.ndarray:
 def body(monkeypatch: pytest.MonkeyPatch) -> Body:
     """In several blocks."""
     monkeypatch.setattr(module, "_PRODUCT", 20)
-    made = Body(replace(small_arrays(VERTICES, features=0), weights=sparse_weights()))
+    made = Body(replace(make_arrays(VERTICES, features=0), weights=sparse_weights()))
     assert made.block_skinning is not None
     assert len(made.block_skinning.parts) > 3
     return made
@@ -70,9 +70,9 @@ def test_split_blocks_are_optimal(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_block_skinning_equals_smplx(body: Body):
-    arrays = replace(small_arrays(VERTICES, features=0), weights=sparse_weights())
-    given = inputs(MANY)
-    vertices, joints = reference(arrays, *given)
+    arrays = replace(make_arrays(VERTICES, features=0), weights=sparse_weights())
+    given = make_inputs(MANY)
+    vertices, joints = compute_with_smplx(arrays, *given)
     found = body(*given)
     torch.testing.assert_close(found.vertices_m, vertices, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
@@ -80,10 +80,10 @@ def test_block_skinning_equals_smplx(body: Body):
 
 def test_block_skinning_equals_dense_to_second_derivative(body: Body):
     """In double precision, after single precision was used: what is made for one does not serve the other."""
-    single = [x.requires_grad_() for x in inputs(MANY)]
+    single = [x.requires_grad_() for x in make_inputs(MANY)]
     torch.testing.assert_close(body(*single).vertices_m, densely(body, *single), atol=5e-6, rtol=1e-5)
     body = body.double()
-    given = [x.requires_grad_() for x in inputs(MANY, torch.float64)]
+    given = [x.requires_grad_() for x in make_inputs(MANY, torch.float64)]
     outcomes = []
     for vertices in (body(*given).vertices_m, densely(body, *given)):
         first = torch.autograd.grad(vertices.sin().sum(), given, create_graph=True)
@@ -104,7 +104,7 @@ def test_block_skinning_gradients_and_second_derivatives(body: Body):
 
 def test_block_skinning_accepts_noncontiguous_gradients(body: Body):
     """That of a sum is one number, spread out."""
-    rotations, shape, _ = inputs(MANY)
+    rotations, shape, _ = make_inputs(MANY)
     rotations.requires_grad_()
     mine, theirs = (
         torch.autograd.grad(vertices.sum(), rotations)[0]
@@ -117,7 +117,7 @@ def test_large_batches_equal_small_ones():
     """The built-in body, uses dense skinning for small batches."""
     body = load_body()
     assert body.block_skinning is not None
-    rotations, shape, translation = inputs(MANY)
+    rotations, shape, translation = make_inputs(MANY)
     together = body(rotations, shape, translation)
     for k in range(MANY):
         alone = body(rotations[k : k + 1], shape[k : k + 1], translation[k : k + 1])
@@ -126,12 +126,12 @@ def test_large_batches_equal_small_ones():
 
 
 def test_block_skinning_is_only_used_for_sparse_weights():
-    assert Body(small_arrays(features=0)).block_skinning is None  # every vertex follows all joints
-    assert Body(replace(small_arrays(VERTICES), weights=sparse_weights())).block_skinning is None  # pose corrections
+    assert Body(make_arrays(features=0)).block_skinning is None  # every vertex follows all joints
+    assert Body(replace(make_arrays(VERTICES), weights=sparse_weights())).block_skinning is None  # pose corrections
 
 
 def test_block_skinning_after_inference_mode_has_gradients(body: Body):
-    rotations, shape, _ = inputs(MANY)
+    rotations, shape, _ = make_inputs(MANY)
     with torch.inference_mode():
         expected = body(rotations, shape).vertices_m
     rotations.requires_grad_()

@@ -8,7 +8,7 @@ from smplx.lbs import batch_rigid_transform
 from meshtto.body import Body, load_body
 from meshtto.body.layer import _skin, joint_chain
 from meshtto.joints import CANDIDATES, EVALUATION14, H36M17, PARENTS24
-from tests.helpers.small_bodies import inputs, reference, small_arrays
+from tests.helpers.bodies import compute_with_smplx, make_arrays, make_inputs
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def body() -> Body:
 @pytest.mark.parametrize("features", [0, 207])
 def test_joints_equal_those_of_forward(features: int):
     """Values and gradients, with pose corrections and without."""
-    layer, (rotations, shape, _) = Body(small_arrays(features=features)), inputs(6)
+    layer, (rotations, shape, _) = Body(make_arrays(features=features)), make_inputs(6)
     rotations.requires_grad_()
     whole, alone = layer(rotations, shape).joints_m, layer.joints(rotations, shape)
     torch.testing.assert_close(alone, whole)
@@ -33,26 +33,26 @@ def test_joints_equal_those_of_forward(features: int):
 
 
 def test_body_with_pose_corrections_equals_smplx():
-    arrays = small_arrays()
-    rotations, shape, translation = inputs(4)
+    arrays = make_arrays()
+    rotations, shape, translation = make_inputs(4)
     ours = Body(arrays)(rotations, shape, translation)
-    vertices, joints = reference(arrays, rotations, shape, translation)
+    vertices, joints = compute_with_smplx(arrays, rotations, shape, translation)
     torch.testing.assert_close(ours.vertices_m, vertices, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours.skeleton_m, joints[:, :24], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
 
 
 def test_body_without_pose_corrections_equals_smplx():
-    arrays = small_arrays(features=0)
-    rotations, shape, translation = inputs(3)
+    arrays = make_arrays(features=0)
+    rotations, shape, translation = make_inputs(3)
     ours = Body(arrays)(rotations, shape, translation)
-    vertices, joints = reference(arrays, rotations, shape, translation)
+    vertices, joints = compute_with_smplx(arrays, rotations, shape, translation)
     torch.testing.assert_close(ours.vertices_m, vertices, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
 
 
 def test_joint_chain_equals_a_loop_over_joints():
-    rotations, _, _ = inputs(3, torch.float64)
+    rotations, _, _ = make_inputs(3, torch.float64)
     rest = torch.randn(3, 24, 3, dtype=torch.float64)
     turned, placed = joint_chain(rotations, rest)
     expected, transforms = batch_rigid_transform(rotations, rest, torch.tensor(PARENTS24), torch.float64)
@@ -61,7 +61,7 @@ def test_joint_chain_equals_a_loop_over_joints():
 
 
 def test_regressed_joints_equal_a_dense_product():
-    arrays = small_arrays()
+    arrays = make_arrays()
     vertices = torch.randn(2, 40, 3)
     ours = Body(arrays)
     plain = torch.einsum("kv,bvc->bkc", torch.tensor(arrays.h36m_regressor, dtype=torch.float32), vertices)
@@ -73,7 +73,7 @@ def test_regressed_joints_equal_a_dense_product():
 
 
 def test_body_batch_equals_single_samples(body: Body):
-    rotations, shape, translation = inputs(3)
+    rotations, shape, translation = make_inputs(3)
     together = body(rotations, shape, translation)
     for k in range(3):
         alone = body(rotations[k : k + 1], shape[k : k + 1], translation[k : k + 1])
@@ -82,8 +82,8 @@ def test_body_batch_equals_single_samples(body: Body):
 
 
 def test_body_gradients_and_second_derivatives():
-    ours = Body(small_arrays()).double()
-    rotations, shape, translation = (x.requires_grad_() for x in inputs(1, torch.float64))
+    ours = Body(make_arrays()).double()
+    rotations, shape, translation = (x.requires_grad_() for x in make_inputs(1, torch.float64))
 
     def summary(*given: torch.Tensor) -> torch.Tensor:
         vertices, joints, skeleton = ours(*given)
@@ -119,7 +119,7 @@ def test_skin_gradients_ignore_autocast(further: bool):
 
 
 def test_root_rotation_is_about_the_pelvis(body: Body):
-    rotations, shape, _ = inputs(2)
+    rotations, shape, _ = make_inputs(2)
     turn = random_rotmat(2)
     turned = rotations.clone()
     turned[:, 0] = turn @ rotations[:, 0]
@@ -130,7 +130,7 @@ def test_root_rotation_is_about_the_pelvis(body: Body):
 
 
 def test_body_ignores_autocast(body: Body):
-    rotations, shape, _ = inputs(1)
+    rotations, shape, _ = make_inputs(1)
     with torch.autocast("cpu", torch.bfloat16):
         vertices = body(rotations, shape).vertices_m
         joints = body.evaluation_joints(vertices)

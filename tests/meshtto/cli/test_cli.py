@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from hamipose.config.inherit import expand_config_arguments, load_config, resolve_inheritance
+from hamipose.config.config_file import expand_config_arguments, load_config, resolve_inheritance
 from hamipose.errors import UserError
 from meshtto.cli import HELP, main
 from meshtto.data.datasets.h36m import _SUBJECTS

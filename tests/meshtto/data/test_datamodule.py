@@ -72,7 +72,7 @@ def test_batches_depend_only_on_seed_and_step(tmp_path: Path):
     whole = list(module(tmp_path).train_dataloader())
     assert len(whole) == 5
     again = module(tmp_path)
-    again.stream.mixture.read(17)  # something else was read before
+    again.training_set.mixture.read(17)  # something else was read before
     later = list(again.train_dataloader())
     assert all(same(a, b) for a, b in zip(whole, later, strict=True))
     other = list(module(tmp_path, seed=1).train_dataloader())

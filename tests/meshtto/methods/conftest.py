@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 import torch
 
-from tests.helpers import mesh_run
-from tests.helpers.tiny_runs import elsewhere, told
+from tests.helpers import fit_mesh
+from tests.helpers.processes import run_script, to_json_options
 
-SCRIPT = Path(mesh_run.__file__)
+SCRIPT = Path(fit_mesh.__file__)
 
 
 class Tiny:
-    """The names of :mod:`tests.helpers.mesh_run`, and its `run` with options that are not JSON."""
+    """The names of :mod:`tests.helpers.fit_mesh`, and its `run` with options that are not JSON."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(mesh_run, name)
+        return getattr(fit_mesh, name)
 
     def fit(self, **options: Any) -> Any:
         """Trains; returns the trainer."""
         threads = torch.get_num_threads()
         try:
-            return mesh_run.run(told(options))
+            return fit_mesh.run(to_json_options(options))
         finally:
             torch.set_num_threads(threads)
 
@@ -41,6 +41,6 @@ def fit_elsewhere() -> Callable[..., subprocess.CompletedProcess]:
     """Runs in a process of its own."""
 
     def call(**options: Any) -> subprocess.CompletedProcess:
-        return elsewhere(SCRIPT, told(options))
+        return run_script(SCRIPT, to_json_options(options))
 
     return call

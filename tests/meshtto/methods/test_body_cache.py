@@ -13,26 +13,26 @@ from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions
 from meshtto.types import GENDERS
-from tests.helpers.small_bodies import inputs, small_arrays
+from tests.helpers.bodies import make_arrays, make_inputs
 
 
 @pytest.fixture
 def body(tmp_path: Path) -> str:
     """Three bodies that differ at rest."""
     for gender in GENDERS:
-        template = small_arrays().template_m * (1 + 0.1 * GENDERS.index(gender))
+        template = make_arrays().template_m * (1 + 0.1 * GENDERS.index(gender))
         write_arrays(
-            replace(small_arrays(), gender=gender, template_m=template), tmp_path / f"small_{gender}.safetensors"
+            replace(make_arrays(), gender=gender, template_m=template), tmp_path / f"small_{gender}.safetensors"
         )
     return str(tmp_path / "small_neutral.safetensors")
 
 
 def test_label_vertices_use_the_body_of_each_gender(tiny, body: str):
     """In training as in evaluation: joints of data sets are of that body, so L_V and L_J3D ask for the same."""
-    crops = MeshCrops(tiny.Dots(4, 5), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(4, 5), (32, 32))
     batch = collate([crops[i] for i in range(4)])
     batch.gender = torch.tensor([2, 0, 1, 2])
-    batch.rotations, batch.shape, _ = inputs(4)
+    batch.rotations, batch.shape, _ = make_inputs(4)
     bodies = [load_body(body, GENDERS[g]) for g in batch.gender]
     posed = [b(batch.rotations[i : i + 1], batch.shape[i : i + 1]) for i, b in enumerate(bodies)]
     method = Regression(torch.optim.Adam, RegressorOptions(backbone="test_resnet", width=16, body=body))

@@ -32,7 +32,7 @@ def checkpoint_of(method: Dual) -> dict[str, Any]:
     "auxiliary", [other(1), other(2, "resnet10t"), AuxiliaryOptions()], ids=["loops", "backbone", "same"]
 )
 def test_load_restores_the_auxiliary_network(tiny, tmp_path: Path, auxiliary: AuxiliaryOptions):
-    crops = MeshCrops(tiny.Dots(2, 5), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(2, 5), (32, 32))
     batch = collate([crops[0], crops[1]])
     method = dual(3, auxiliary).eval()
     torch.save(checkpoint_of(method), tmp_path / "dual.ckpt")

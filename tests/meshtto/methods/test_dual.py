@@ -21,7 +21,7 @@ def dual(**options: Any) -> Dual:
 
 @pytest.fixture
 def batch(tiny: Any) -> Any:
-    crops = MeshCrops(tiny.Dots(3, 5), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(3, 5), (32, 32))
     return collate([crops[i] for i in range(3)])
 
 

@@ -13,7 +13,7 @@ from meshtto.types import MeshBatch
 
 @pytest.fixture
 def batch(tiny: Any) -> MeshBatch:
-    crops = MeshCrops(tiny.Dots(3, 5), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(3, 5), (32, 32))
     return collate([crops[i] for i in range(3)])
 
 

@@ -29,7 +29,7 @@ def method(tiny: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def batch(tiny: Any) -> MeshBatch:
-    crops = MeshCrops(tiny.Dots(5, 5), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(5, 5), (32, 32))
     return collate([crops[i] for i in range(5)])
 
 

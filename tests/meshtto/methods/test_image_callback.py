@@ -28,7 +28,7 @@ class Images:
 
 
 def batch_of(tiny: Any, count: int) -> Any:
-    crops = MeshCrops(tiny.Dots(count, 5), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(count, 5), (32, 32))
     return collate([crops[i] for i in range(count)])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.tiny_runs import last
+from tests.helpers.processes import read_last_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ def test_training_with_two_processes_equals_one(fit_elsewhere, tmp_path: Path, c
         options = {"method": "Dual", "freeze": True, "dropout": 0.0, "optimizer": "sgd", **choice}
         done = fit_elsewhere(out=out, world=world, epochs=1, **options)
         assert done.returncode == 0, done.stderr[-3000:]
-        ends.append(last(out))
+        ends.append(read_last_checkpoint(out))
         logged.append(json.loads((out / "logged.json").read_text()))
     one, two = (end["state_dict"] for end in ends)
     for name, whole in one.items():

@@ -54,7 +54,7 @@ def method(test_time: TestTimeOptions) -> Dual:
 
 @pytest.fixture
 def batch(tiny: Any) -> MeshBatch:
-    crops = MeshCrops(tiny.Dots(3, 5), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(3, 5), (32, 32))
     return collate([crops[i] for i in range(3)])
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hamipose.errors import UserError
-from tests.helpers.tiny_runs import assert_same, last
+from tests.helpers.processes import assert_identical, read_last_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -17,15 +17,15 @@ def test_resumed_run_equals_uninterrupted_run(tiny, fit_elsewhere, tmp_path: Pat
     tiny.fit(out=tmp_path / "whole", **options)
     dead = fit_elsewhere(out=tmp_path / "killed", kill=7, **options)
     assert dead.returncode == -9, dead.stderr
-    assert last(tmp_path / "killed")["global_step"] == 6
+    assert read_last_checkpoint(tmp_path / "killed")["global_step"] == 6
     torch.manual_seed(99)  # what the new process happens to start from must not matter
     tiny.fit(out=tmp_path / "resumed", resume=tmp_path / "killed" / "checkpoints" / "last.ckpt", **options)
-    whole, resumed = last(tmp_path / "whole"), last(tmp_path / "resumed")
+    whole, resumed = read_last_checkpoint(tmp_path / "whole"), read_last_checkpoint(tmp_path / "resumed")
     assert whole["global_step"] == resumed["global_step"] == 8
     for end in (whole, resumed):
         del end["random_state"]["python"]  # the type checker of the tests draws from it
     for part in ("random_state", "lr_schedulers", "state_dict", "optimizer_states", "epoch", "hyper_parameters"):
-        assert_same(whole[part], resumed[part], part)
+        assert_identical(whole[part], resumed[part], part)
 
 
 def test_resume_rejects_changed_options(tiny, tmp_path: Path):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def batch_of(tiny: Any, count: int = 3, mesh: bool = True) -> Any:
-    crops = MeshCrops(tiny.Dots(count, 5, mesh), (32, 32))
+    crops = MeshCrops(tiny.DotMeshes(count, 5, mesh), (32, 32))
     return collate([crops[i] for i in range(count)])
 
 
@@ -122,7 +122,7 @@ def test_recover_batch_equals_single_people_in_inference_mode(tiny, scope: str):
     with torch.inference_mode():
         together = method.recover(batch, phases).prediction
     for j in range(2):
-        alone = method.recover(collate([MeshCrops(tiny.Dots(3, 5), (32, 32))[j]]), phases).prediction
+        alone = method.recover(collate([MeshCrops(tiny.DotMeshes(3, 5), (32, 32))[j]]), phases).prediction
         torch.testing.assert_close(together.keypoints_px[j], alone.keypoints_px[0], atol=1e-3, rtol=1e-4)
 
 

@@ -1,3 +1,3 @@
 """Fixtures of the predict tests."""
 
-from tests.helpers.mesh_models import checkpoint, clip, hand_checkpoint, pose_checkpoint, told  # noqa: F401
+from tests.helpers.mesh_fixtures import checkpoint, clip, get_error, hand_checkpoint, pose_checkpoint  # noqa: F401

@@ -128,12 +128,12 @@ def test_overlay_draws_the_nearest_person_last(monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_array_equal(found[-1], near.pixels)
 
 
-def test_focal_is_rejected_for_hmr(told: Any, tmp_path: Path):
+def test_focal_is_rejected_for_hmr(get_error: Any, tmp_path: Path):
     method = method_of("hmr")
     torch.save({"state_dict": method.state_dict(), "hyper_parameters": dict(method.hparams)}, tmp_path / "hmr.ckpt")
     drawing.cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30, 3), np.uint8))
     words = [tmp_path / "a.png", "--checkpoint", tmp_path / "hmr.ckpt", "--out", tmp_path / "out"]
-    assert "--focal 300 is given, but a network of kind hmr uses its own camera" in told(
+    assert "--focal 300 is given, but a network of kind hmr uses its own camera" in get_error(
         "predict", *words, "--focal", 300
     )
     main([str(word) for word in words])

@@ -12,10 +12,10 @@ from PIL import Image
 
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
-from hamipose.io.video_writer import VideoWriter
+from hamipose.io.video import VideoWriter
 from meshtto.body import load_body
 from meshtto.cli import main
-from meshtto.predict.files import Files, PictureFiles, VideoFiles
+from meshtto.predict.files import Files, ImageFiles, VideoFiles
 from meshtto.predict.frames import Frame, open_frames
 from meshtto.predict.recover import Person
 
@@ -178,7 +178,7 @@ def test_full_disk_does_not_lose_arrays(tmp_path: Path, monkeypatch: pytest.Monk
     arrays |= {"vertices_m": vertices, "diverged": np.array(False)}
     facts = {"body": "b", "axes": "a", "pose_is": "p", "steps": 0, "diverged": False, "losses": []}
     person = Person(0, vertices, arrays, facts)
-    monkeypatch.setattr("hamipose.io.video_writer.free_bytes", lambda path: 0)
+    monkeypatch.setattr("hamipose.io.video.free_bytes", lambda path: 0)
     files = Files(tmp_path, np.asarray(box.faces), True, True)
 
     def recover() -> None:
@@ -195,7 +195,7 @@ def test_full_disk_does_not_lose_arrays(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("hamipose.io.image_file.write_bytes", full)  # pictures come after the numbers
     with pytest.raises(OSError, match="No space left"):
-        PictureFiles(files).add(Frame(np.zeros((48, 64, 3), np.uint8), "a.jpg"), [person])
+        ImageFiles(files).add(Frame(np.zeros((48, 64, 3), np.uint8), "a.jpg"), [person])
     assert {"a-0.npz", "a-0.json"} <= {path.name for path in tmp_path.iterdir()}
 
 

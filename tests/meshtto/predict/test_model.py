@@ -6,7 +6,7 @@ import torch
 from hamipose.errors import UserError
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
-from meshtto.predict.model import phases_of
+from meshtto.predict.model import adaptation_phases
 from meshtto.test_time import SGD, Adam, Phase
 
 HEAD, ALL = Phase(1, SGD(1e-5)), Phase(14, Adam(1e-5), scope="all", pseudo_mesh=False)
@@ -21,17 +21,17 @@ def method_of(*phases: Phase) -> Regression:
     ("asked", "steps"), [(None, [1, 14]), (1, [1]), (2, [1, 1]), (14, [1, 13]), (15, [1, 14]), (20, [1, 19]), (0, [])]
 )
 def test_phases_of_keeps_all_phases(asked: int | None, steps: list[int]):
-    found = phases_of(method_of(HEAD, ALL), asked)
+    found = adaptation_phases(method_of(HEAD, ALL), asked)
     assert [phase.steps for phase in found] == steps
     for phase, own in zip(found, (HEAD, ALL), strict=False):
         assert (phase.rule, phase.scope, phase.pseudo_mesh) == (own.rule, own.scope, own.pseudo_mesh)
 
 
 def test_phases_of_supports_repeated_phases():
-    assert [phase.steps for phase in phases_of(method_of(HEAD, HEAD), 5)] == [1, 4]
+    assert [phase.steps for phase in adaptation_phases(method_of(HEAD, HEAD), 5)] == [1, 4]
 
 
 def test_phases_of_skips_empty_phases():
-    assert phases_of(method_of(HEAD, Phase(0)), 3) == [Phase(3, HEAD.rule)]
+    assert adaptation_phases(method_of(HEAD, Phase(0)), 3) == [Phase(3, HEAD.rule)]
     with pytest.raises(UserError, match="has no adaptation phases"):
-        phases_of(method_of(Phase(0)), 3)
+        adaptation_phases(method_of(Phase(0)), 3)

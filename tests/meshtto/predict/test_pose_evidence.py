@@ -55,9 +55,11 @@ def test_pose_model_batch_equals_single_images(pose_checkpoint: Path, photos: Pa
     assert model.of([]) == []
 
 
-def test_predict_ignores_low_confidence_keypoints(pose_checkpoint: Path, checkpoint: Path, photos: Path, told: Any):
+def test_predict_ignores_low_confidence_keypoints(
+    pose_checkpoint: Path, checkpoint: Path, photos: Path, get_error: Any
+):
     words = ["predict", photos / "p0.png", "--checkpoint", checkpoint, "--pose-checkpoint", pose_checkpoint]
-    said = told(*words, "--min-confidence", 1, "--out", photos / "out")
+    said = get_error(*words, "--min-confidence", 1, "--out", photos / "out")
     assert "p0.png: the highest keypoint confidence is" in said
     assert "--min-confidence" in said
 
@@ -87,27 +89,27 @@ def test_pose_model_equals_hamipose_predict(
 
 
 def test_pose_model_errors_are_one_line(
-    pose_checkpoint: Path, checkpoint: Path, hand_checkpoint: Path, photos: Path, told: Any
+    pose_checkpoint: Path, checkpoint: Path, hand_checkpoint: Path, photos: Path, get_error: Any
 ):
     words = ["predict", photos, "--checkpoint", checkpoint]
-    both = told(*words, "--keypoints", "k.json", "--pose-checkpoint", pose_checkpoint)
+    both = get_error(*words, "--keypoints", "k.json", "--pose-checkpoint", pose_checkpoint)
     assert "--keypoints and --pose-checkpoint are both given" in both
-    hand = told(*words, "--pose-checkpoint", hand_checkpoint)
+    hand = get_error(*words, "--pose-checkpoint", hand_checkpoint)
     assert "hand21, none of which is a joint of the body; expected a model of body16, coco17, lsp14" in hand
-    assert "nowhere.ckpt does not exist" in told(*words, "--pose-checkpoint", photos / "nowhere.ckpt")
-    assert "recovers meshes, it was saved by meshtto" in told(*words, "--pose-checkpoint", checkpoint)
-    assert "--pose-checkpoint" in told(*words, "--steps", 3)
-    assert "cannot be used here" in told(*words, "--device", "cuda:77")
-    assert "was not saved by meshtto" in told("predict", photos, "--checkpoint", pose_checkpoint)
+    assert "nowhere.ckpt does not exist" in get_error(*words, "--pose-checkpoint", photos / "nowhere.ckpt")
+    assert "recovers meshes, it was saved by meshtto" in get_error(*words, "--pose-checkpoint", checkpoint)
+    assert "--pose-checkpoint" in get_error(*words, "--steps", 3)
+    assert "cannot be used here" in get_error(*words, "--device", "cuda:77")
+    assert "was not saved by meshtto" in get_error("predict", photos, "--checkpoint", pose_checkpoint)
     (photos / "taken").write_text("")
-    assert "taken cannot be created" in told(*words, "--out", photos / "taken")
+    assert "taken cannot be created" in get_error(*words, "--out", photos / "taken")
 
 
 def test_pose_model_accepts_model_folders(pose_checkpoint: Path, tmp_path: Path):
-    from hamipose.models.model_io import save_folder
+    from hamipose.models.model_io import save_model_folder
 
     model = hamipose.load(pose_checkpoint, device="cpu")
-    folder = save_folder(tmp_path / "model", model.network, model.info)
+    folder = save_model_folder(tmp_path / "model", model.network, model.info)
     shown = [Frame(np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8), "a.png")]
     ((one,),), ((other,),) = (PoseModel(path, "cpu").of(shown) for path in (folder, pose_checkpoint))
     np.testing.assert_array_equal(one.keypoints_px, other.keypoints_px)

@@ -68,7 +68,7 @@ def test_keypoint_file_reads_openpose(tmp_path: Path):
     path.write_text(json.dumps({"people": [nobody, {"pose_keypoints_2d": body.ravel().tolist()}]}))
     file = KeypointFile(path)
     assert not file.names_pictures
-    assert "1 person (0): has no keypoint that was found" in str(file.omissions)
+    assert "1 person (0): has no keypoint that was found" in str(file.skipped)
     (one,) = people_of(path)
     np.testing.assert_allclose(one.keypoints_px[:25], body[:, :2], rtol=1e-5)
     np.testing.assert_allclose(one.keypoints_px[JOINTS49.index("right_ankle")], body[11, :2], rtol=1e-5)

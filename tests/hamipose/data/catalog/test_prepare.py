@@ -18,11 +18,11 @@ from hamipose.cli import main
 from hamipose.data import Prepared
 from hamipose.data.catalog.entries import CATALOG
 from hamipose.data.splits import sample_with_replacement
-from hamipose.geometry.crops import warp_crop
 from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.geometry.crops import warp_crop
 from hamipose.skeletons import COCO17
 from hamipose.types import Sample
-from tests.helpers.drawn_hands import dots
+from tests.helpers.hand_images import write_dots_image
 
 CASES = [(name, protocol) for name, about in CATALOG.items() for protocol in about.splits]
 SIDE = {"strict": 512, "paper": 64}  # nothing is shrunk, and nearly everything
@@ -62,7 +62,7 @@ def h36m_native(root: Path) -> None:
 def h3d(root: Path) -> None:
     for entry in native_files("h3d").h3d(root)[1]:
         if not (root / entry["name"]).exists():
-            dots(root / entry["name"], np.array(entry["keypoint2d"]), 200, 200)
+            write_dots_image(root / entry["name"], np.array(entry["keypoint2d"]), 200, 200)
 
 
 def freihand(root: Path) -> None:

@@ -19,9 +19,9 @@ from hamipose.data.catalog.check import check
 from hamipose.data.catalog.entries import CATALOG, CatalogEntry, RequiredFiles, open_split
 from hamipose.data.catalog.prepare import Options, pack, prepare
 from hamipose.data.catalog.shards import Packed, ShardWriter, record_dtype
-from hamipose.geometry.crops import warp_crop
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix
+from hamipose.geometry.crops import warp_crop
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
 

@@ -20,7 +20,7 @@ from hamipose.models.encoding import Encoding
 from hamipose.models.preprocess import normalize
 from hamipose.skeletons import BODY16
 from hamipose.types import TargetBatch
-from tests.helpers.tiny_poses import TINY, sgd, train
+from tests.helpers.pose_training import TINY, sgd, train
 
 SIZE = 128
 KEYPOINT = AdaptationOptions(labels="keypoint")

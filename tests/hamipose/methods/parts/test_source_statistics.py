@@ -11,13 +11,13 @@ from hamipose.data.target_pass import iterate_target
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.methods.source_only import TARGET_STATISTICS
-from hamipose.models.batchnorm import Statistics, reestimated
-from tests.helpers.tiny_poses import TINY, data_of, sgd, train, trainer_in
+from hamipose.models.batchnorm import BatchNormStatistics, reestimate_statistics
+from tests.helpers.pose_training import TINY, make_data, sgd, make_trainer, train
 
 ADAPTING = ("HamiPose", "UniFrame", "CGDM", "PGDA", "RegDA", "CCSSL", "MDAM")
 
 
-def first_mean(statistics: Statistics, model: torch.nn.Module) -> torch.Tensor:
+def first_mean(statistics: BatchNormStatistics, model: torch.nn.Module) -> torch.Tensor:
     """Running mean of the first BatchNorm layer, which differs with the pictures' brightness."""
     layers = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     return statistics.mean[: layers[0].num_features]
@@ -30,9 +30,9 @@ def test_the_sources_statistics_are_kept_beside_those_of_both_domains(name: str,
     trainer = train(model, dots, tmp_path, {"steps_per_epoch": 12}, limit_val_batches=0)
     data, student = trainer.datamodule, model.evaluated()["student"]
     model.eval()
-    target = first_mean(Statistics(reestimated(student, (b.image for b in iterate_target(data, 0, 1)))), student)
+    target = first_mean(BatchNormStatistics(reestimate_statistics(student, (b.image for b in iterate_target(data, 0, 1)))), student)
     source = first_mean(model.source_statistics.student, student)
-    own = first_mean(Statistics(student), student)
+    own = first_mean(BatchNormStatistics(student), student)
     apart = (source - target).norm()
     assert (own - source).norm() > 0.2 * apart, "the network's own statistics have seen the target"
     between = ((own - target) @ (source - target)) / apart**2
@@ -58,7 +58,7 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
 
         def add(batch, number, networks):
             for name, network in networks.items():
-                found.setdefault((number, name), []).append(Statistics(network).mean)
+                found.setdefault((number, name), []).append(BatchNormStatistics(network).mean)
             inner(batch, number, networks)
 
         model._evaluation.add = add
@@ -69,8 +69,8 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
     for name, network in (("student", model.network), ("teacher", teacher)):
         source = model.source_statistics.of(name).mean
         assert all(torch.equal(mean, source) for mean in found[0, name]), "val"
-        assert all(torch.equal(mean, Statistics(network).mean) for mean in found[1, name]), "test"
-        assert (source - Statistics(network).mean).abs().max() > 0.01
+        assert all(torch.equal(mean, BatchNormStatistics(network).mean) for mean in found[1, name]), "test"
+        assert (source - BatchNormStatistics(network).mean).abs().max() > 0.01
     same = torch.equal(model.source_statistics.student.mean, model.source_statistics.teacher.mean)
     assert same == (batchnorm != "average")
     assert model.delivered_statistics() == ("target" if batchnorm == "target" else "source and target")
@@ -78,30 +78,30 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
 
 def test_they_are_in_the_checkpoint_with_what_the_delivered_network_has(dots: Path, tmp_path: Path):
     model = MeanTeacher(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2))
-    trainer = trainer_in(tmp_path)
-    trainer.fit(model, data_of(dots))
+    trainer = make_trainer(tmp_path)
+    trainer.fit(model, make_data(dots))
     trainer.save_checkpoint(tmp_path / "mine.ckpt")
     content = torch.load(tmp_path / "mine.ckpt", weights_only=True)
     assert content["hyper_parameters"]["statistics"] == "source and target"
     assert hamipose.load(tmp_path / "mine.ckpt", device="cpu").info.statistics == "source and target"
     again = MeanTeacher(sgd, TINY)
     scores = [trainer.callback_metrics["val/pck"]]
-    other = trainer_in(tmp_path)
-    other.validate(again, data_of(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True, verbose=False)
+    other = make_trainer(tmp_path)
+    other.validate(again, make_data(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True, verbose=False)
     assert torch.equal(again.source_statistics.teacher.mean, content["state_dict"]["source_statistics.teacher.mean"])
     assert other.callback_metrics["val/pck"] == scores[0]
 
     # An earlier version kept none: its network's own stand in, and nothing is refused.
     content["state_dict"] = {k: v for k, v in content["state_dict"].items() if not k.startswith("source_statistics")}
     torch.save(content, tmp_path / "old.ckpt")
-    trainer_in(tmp_path).validate(
-        again, data_of(dots), ckpt_path=tmp_path / "old.ckpt", weights_only=True, verbose=False
+    make_trainer(tmp_path).validate(
+        again, make_data(dots), ckpt_path=tmp_path / "old.ckpt", weights_only=True, verbose=False
     )
-    assert torch.equal(again.source_statistics.student.mean, Statistics(again.network).mean)
+    assert torch.equal(again.source_statistics.student.mean, BatchNormStatistics(again.network).mean)
 
     # A new run takes them over with the network.
     started = MeanTeacher(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
-    trainer_in(tmp_path, max_steps=0).fit(started, data_of(dots))
+    make_trainer(tmp_path, max_steps=0).fit(started, make_data(dots))
     saved = torch.load(tmp_path / "mine.ckpt", weights_only=True)["state_dict"]["source_statistics.student.mean"]
     assert torch.equal(started.source_statistics.student.mean, saved)
 
@@ -136,8 +136,8 @@ def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: 
     data = trainer.datamodule
     images = [batch.image for batch in iterate_target(data, 0, 1, 5)]
     assert sum(map(len, images)) == 5
-    torch.testing.assert_close(Statistics(copied).mean, Statistics(reestimated(model.network, images)).mean)
-    assert Statistics(model.network).distance(copied) > 0.1
+    torch.testing.assert_close(BatchNormStatistics(copied).mean, BatchNormStatistics(reestimate_statistics(model.network, images)).mean)
+    assert BatchNormStatistics(model.network).distance(copied) > 0.1
 
     without = train(SourceOnly(sgd, TINY, target_images=0), dots, tmp_path / "without")
     assert not [name for name in without.callback_metrics if TARGET_STATISTICS in name]

@@ -20,7 +20,7 @@ from hamipose.methods.parts.keypoint_labels import move_keypoints
 from hamipose.methods.teacher_student import Labelled
 from hamipose.skeletons import BODY16
 from hamipose.types import TargetBatch
-from tests.helpers.pose_training import TINY, make_sgd, train
+from tests.helpers.pose_training import TINY, sgd, train
 
 SIZE = 64
 WRISTS = BODY16.indices(("left_wrist", "right_wrist"))
@@ -61,7 +61,7 @@ def gate_of(dots: Path, tmp_path: Path, change, height: float = 0.95) -> GateDec
         BODY16.mirror, (SIZE, SIZE),
     )  # fmt: skip
     features = encode(truth, (SIZE, SIZE), sigma=1.0, visible=seen > 0)
-    model = HamiPose(make_sgd, TINY, TrainingOptions(sigma=1.0), PREDICTIONS)
+    model = HamiPose(sgd, TINY, TrainingOptions(sigma=1.0), PREDICTIONS)
     labels = model.adaptation.teach(target)
 
     def labeled(wanted: torch.Tensor, weight: torch.Tensor) -> Labelled:
@@ -120,7 +120,7 @@ def test_the_gate_sees_a_wrong_label_only_where_the_network_is_sure(dots: Path, 
 def test_a_joint_that_the_tool_doubts_is_let_through_less(dots: Path, tmp_path: Path):
     """Its labels are right: ρ stays 1, and φ falls with the scores alone."""
     target = batch_of(dots, predicted(dots, tmp_path / "p.json", doubted))
-    labels = HamiPose(make_sgd, TINY, TrainingOptions(), PREDICTIONS).adaptation.teach(target)
+    labels = HamiPose(sgd, TINY, TrainingOptions(), PREDICTIONS).adaptation.teach(target)
     torch.testing.assert_close(labels.confidence[WRISTS], torch.full((2,), 0.2))
     right, unsure = gate_of(dots, tmp_path, lambda points, scores: None), gate_of(dots, tmp_path, doubted)
     assert unsure.cosine[WRISTS].min() > 0.99
@@ -133,8 +133,8 @@ def test_missing_predictions_are_no_labels(dots: Path, tmp_path: Path):
 
     target = batch_of(dots, predicted(dots, tmp_path / "p.json", missing))
     for model in (
-        MeanTeacher(make_sgd, TINY, adaptation=PREDICTIONS),
-        HamiPose(make_sgd, TINY, adaptation=PREDICTIONS),
+        MeanTeacher(sgd, TINY, adaptation=PREDICTIONS),
+        HamiPose(sgd, TINY, adaptation=PREDICTIONS),
     ):
         labels = model.adaptation.teach(target)
         mirrored = target.student_mirrored
@@ -147,7 +147,7 @@ def test_missing_predictions_are_no_labels(dots: Path, tmp_path: Path):
 def test_the_teachers_own_statistics_are_kept_up(dots: Path, tmp_path: Path):
     """With batchnorm: target, a teacher that does not label still sees the target."""
     options = AdaptationOptions(labels="predictions", batchnorm="target")
-    model = MeanTeacher(make_sgd, TINY, adaptation=options)
+    model = MeanTeacher(sgd, TINY, adaptation=options)
     before = {k: v.clone() for k, v in model.adaptation.teacher.named_buffers() if "running" in k}
     model.adaptation.teach(batch_of(dots, predicted(dots, tmp_path / "p.json")))
     after = dict(model.adaptation.teacher.named_buffers())
@@ -155,7 +155,7 @@ def test_the_teachers_own_statistics_are_kept_up(dots: Path, tmp_path: Path):
 
 
 def test_a_run_learns_from_them(dots: Path, tmp_path: Path):
-    model = HamiPose(make_sgd, TINY, TrainingOptions(warmup_steps=0), PREDICTIONS)
+    model = HamiPose(sgd, TINY, TrainingOptions(warmup_steps=0), PREDICTIONS)
     train(model, dots, tmp_path, {"target": [predicted(dots, tmp_path / "p.json")], "steps_per_epoch": 2})
     assert model.global_step == 2
 
@@ -163,9 +163,9 @@ def test_a_run_learns_from_them(dots: Path, tmp_path: Path):
 def test_predictions_are_used_or_refused(dots: Path, tmp_path: Path):
     carried = {"target": [predicted(dots, tmp_path / "p.json")]}
     for model, data, says in (
-        (HamiPose(make_sgd, TINY), carried, "adaptation.labels is heatmap, which does not use them"),
-        (CCSSL(make_sgd, TINY), carried, "CCSSL does not learn from"),
-        (HamiPose(make_sgd, TINY, adaptation=PREDICTIONS), {}, "data.target carries none"),
+        (HamiPose(sgd, TINY), carried, "adaptation.labels is heatmap, which does not use them"),
+        (CCSSL(sgd, TINY), carried, "CCSSL does not learn from"),
+        (HamiPose(sgd, TINY, adaptation=PREDICTIONS), {}, "data.target carries none"),
     ):
         with pytest.raises(UserError, match=says):
             train(model, dots, tmp_path, data)

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 import hamipose
 from hamipose.cli import main
 from hamipose.errors import UserError
-from hamipose.models.model_io import ModelInfo, open_folder, save_folder
+from hamipose.models.model_io import ModelInfo, read_model_folder, save_model_folder
 from hamipose.models.pretrained.catalog import PEOPLE, default_start
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.mediapipe import read_landmark_network
-from tests.helpers.tiny_tflite import landmark_file
+from tests.helpers.tflite_files import write_landmark_model
 
 ROOT = Path(__file__).parents[4]
 INFO = ModelInfo("body16", "test_resnet", (8, 8, 8), 32, "SourceOnly")
@@ -33,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def people(cache: Path, tmp_path: Path) -> Path:
     """A start inside the package, as it ships: in half precision, with a card."""
-    folder = save_folder(tmp_path / "people", INFO.network(), INFO, half=True)
+    folder = save_model_folder(tmp_path / "people", INFO.network(), INFO, half=True)
     (folder / "MODEL_CARD.md").write_text("# The start for people\n")
     return folder
 
@@ -74,12 +74,12 @@ def test_the_one_that_ships_is_used(
 
 def test_fetched_networks_come_first_the_most_accurate_before_all(people: Path, cache: Path, tmp_path: Path):
     assert default_start() == "people"
-    (tmp_path / "pose_landmark_lite.tflite").write_bytes(landmark_file())
+    (tmp_path / "pose_landmark_lite.tflite").write_bytes(write_landmark_model())
     network = read_landmark_network(tmp_path / "pose_landmark_lite.tflite")
     for name in ("blazepose-lite", "blazepose-heavy"):
-        save_folder(cache / name, network, blazepose_info(name))
+        save_model_folder(cache / name, network, blazepose_info(name))
         assert default_start() == name
-    assert default_start(borrowed=False) == "people"
+    assert default_start(include_fetched=False) == "people"
     assert hamipose.load(device="cpu").info.backbone == "blazepose-heavy"
 
 
@@ -98,8 +98,8 @@ def test_the_verb_models_names_license_and_size(people: Path, capsys: pytest.Cap
 
 
 def test_half_precision_is_half_the_size_and_read_in_single(people: Path, tmp_path: Path):
-    network, _ = open_folder(people)
-    single = save_folder(tmp_path / "single", network, INFO)
+    network, _ = read_model_folder(people)
+    single = save_model_folder(tmp_path / "single", network, INFO)
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (people, single)]
     assert sizes[0] < 0.6 * sizes[1]
     written = load_file(people / "model.safetensors")
@@ -111,7 +111,7 @@ def test_half_precision_is_half_the_size_and_read_in_single(people: Path, tmp_pa
     with torch.no_grad():
         network.final.bias[0] = 1e6  # type: ignore[union-attr, index]
     with pytest.raises(UserError, match=r"final\.bias has values too large for half precision"):
-        save_folder(tmp_path / "large", network, INFO, half=True)
+        save_model_folder(tmp_path / "large", network, INFO, half=True)
     assert not (tmp_path / "large/model.safetensors").exists()
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from hamipose.cli import main
 from hamipose.errors import UserError
-from hamipose.inference.people import open_detector
-from hamipose.inference.predictor import load
-from hamipose.models.model_io import open_folder
+from hamipose.inference.detection import open_detector
+from hamipose.inference.loading import load
+from hamipose.models.model_io import read_model_folder
 from hamipose.models.pretrained import catalog
-from hamipose.models.pretrained.catalog import BLAZEPOSE, DETECTOR, Package, cache_folder, cached
+from hamipose.models.pretrained.catalog import BLAZEPOSE, DETECTOR, Package, cache_folder, cached_folder
 from hamipose.models.pretrained.fetch import fetch
-from tests.helpers.tiny_tflite import detector_file, landmark_file
+from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def archive(tmp_path: Path) -> Path:
     path = tmp_path / "pose.tgz"
     with tarfile.open(path, "w:gz") as tar:
         for number, file in enumerate(BLAZEPOSE.files):
-            content = detector_file() if file.model == DETECTOR else landmark_file(number)
+            content = write_detector() if file.model == DETECTOR else write_landmark_model(number)
             about = tarfile.TarInfo(file.member)
             about.size = len(content)
             tar.addfile(about, io.BytesIO(content))
@@ -46,7 +46,9 @@ def package(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     files = tuple(
         replace(
             file,
-            sha256=hashlib.sha256(detector_file() if file.model == DETECTOR else landmark_file(number)).hexdigest(),
+            sha256=hashlib.sha256(
+                write_detector() if file.model == DETECTOR else write_landmark_model(number)
+            ).hexdigest(),
         )
         for number, file in enumerate(BLAZEPOSE.files)
     )
@@ -83,7 +85,7 @@ def test_a_download_becomes_models_that_load_by_name(
         server.shutdown()
     assert seen[-1] == (archive.stat().st_size, archive.stat().st_size)
     assert sorted(p.name for p in cache.iterdir()) == sorted(file.model for file in package.files)
-    assert open_folder(cache / "blazepose-full")[1].skeleton == "blazepose33"
+    assert read_model_folder(cache / "blazepose-full")[1].skeleton == "blazepose33"
     assert load("blazepose-full", device="cpu").skeleton.name == "coco17"
     assert load("blazepose-lite", device="cpu", skeleton="body16").skeleton.name == "body16"
     assert open_detector("blazepose").name == DETECTOR
@@ -155,8 +157,8 @@ def test_nothing_is_fetched_unless_asked_for(
         main(words)
     assert "models fetch blazepose downloads it (41 MB, Apache-2.0)" in capsys.readouterr().err
     with pytest.raises(UserError, match="blazepose is a package of several models; give one of blazepose-lite"):
-        cached("blazepose")
-    assert cached("runs/adapted") is None
+        cached_folder("blazepose")
+    assert cached_folder("runs/adapted") is None
     assert asked == []
     assert not cache.exists()
 

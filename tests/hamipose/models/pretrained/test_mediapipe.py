@@ -7,20 +7,20 @@ from torch.nn import functional as F
 from hamipose.errors import UserError
 from hamipose.gating import pull_back
 from hamipose.heatmaps import encode
-from hamipose.models.model_io import ModelInfo, open_folder, save_folder
+from hamipose.models.model_io import ModelInfo, read_model_folder, save_model_folder
 from hamipose.models.preprocess import normalize
-from hamipose.models.pretrained.convert import converted
+from hamipose.models.pretrained.convert import convert_graph
 from hamipose.models.pretrained.mediapipe import BlazePose, centroid, read_landmark_network
 from hamipose.models.pretrained.operations import OperationNetwork
 from hamipose.models.pretrained.tflite import TFLiteGraph
 from hamipose.skeletons import BLAZEPOSE33, BODY16, COCO17, LSP14
-from tests.helpers.tiny_tflite import TinyFile, landmark_file
+from tests.helpers.tflite_files import TFLiteFile, write_landmark_model
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "pose_landmark_tiny.tflite"
-    path.write_bytes(landmark_file())
+    path.write_bytes(write_landmark_model())
     return path
 
 
@@ -36,9 +36,9 @@ def images() -> torch.Tensor:
 
 def raw_outputs(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Landmarks and logits as the file gives them for bytes, without anything of BlazePose."""
-    graph = TFLiteGraph(landmark_file())
+    graph = TFLiteGraph(write_landmark_model())
     landmarks, heatmaps = (f"t{tensor}" for tensor in graph.outputs)
-    found = OperationNetwork(*converted(graph))(images.float() / 255, (landmarks, heatmaps))
+    found = OperationNetwork(*convert_graph(graph))(images.float() / 255, (landmarks, heatmaps))
     return found[landmarks].detach().reshape(len(images), 39, 5), found[heatmaps].detach()
 
 
@@ -113,18 +113,18 @@ def test_the_gate_sees_the_gradient_of_the_last_layers_rows(network: BlazePose, 
 
 def test_a_model_folder_restores_it(network: BlazePose, images: torch.Tensor, tmp_path: Path):
     info = ModelInfo("coco17", "blazepose-tiny", (), 256, "MediaPipe", architecture="blazepose")
-    folder = save_folder(tmp_path / "model", network.select(COCO17), info)
+    folder = save_model_folder(tmp_path / "model", network.select(COCO17), info)
     assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "model.safetensors", "operations.json"]
-    opened, about = open_folder(folder)
+    opened, about = read_model_folder(folder)
     assert about == info
     torch.testing.assert_close(opened(normalize(images)), network(normalize(images)), rtol=0, atol=0)
     (folder / "operations.json").unlink()
     with pytest.raises(UserError, match=r"operations\.json cannot be read"):
-        open_folder(folder)
+        read_model_folder(folder)
 
 
 def test_other_networks_are_refused(tmp_path: Path):
-    small = TinyFile((1, 8, 8, 3))
+    small = TFLiteFile((1, 8, 8, 3))
     out = small.add("LOGISTIC", [small.input], (1, 8, 8, 3))
     path = tmp_path / "other.tflite"
     path.write_bytes(small.content([out]))

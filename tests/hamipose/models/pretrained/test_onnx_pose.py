@@ -14,9 +14,9 @@ from hamipose.cli import main
 from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx
 from hamipose.inference.predictor import Predictor
-from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_model_folder
 from hamipose.skeletons import BODY16, COCO17
-from tests.helpers.tiny_onnx import heatmap_file, simcc_file
+from tests.helpers.onnx_files import write_heatmap_model, write_simcc_model
 
 pytest.importorskip("onnxruntime", reason="extra `export` is not installed")
 
@@ -40,7 +40,7 @@ def of_crop(x: float, y: float) -> tuple[float, float]:
 @pytest.mark.parametrize("batch", ["batch", 1, 2])
 def test_a_heatmap_is_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
     """This network's cell u is the middle of pixels 4u to 4u + 3, at 4u + 1.5, as its metadata say."""
-    model = load(heatmap_file(tmp_path / "pose.onnx", batch=batch, offset_px="1.5"), device="cpu")
+    model = load(write_heatmap_model(tmp_path / "pose.onnx", batch=batch, offset_px="1.5"), device="cpu")
     assert (model.info.image_size, model.network.aspect, model.skeleton) == (64, 0.75, COCO17)
     places = [of_crop(20.3, 31.0), of_crop(30.0, 40.7), of_crop(15.0, 20.0)]
     found = model.predict([spot(*place, sigma=12) for place in places], [BOX] * 3)
@@ -52,7 +52,7 @@ def test_a_heatmap_is_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
 
 def test_heatmaps_of_the_field_have_cell_0_at_pixel_0(tmp_path: Path):
     own, other = (
-        load(heatmap_file(tmp_path / name, **about), device="cpu")
+        load(write_heatmap_model(tmp_path / name, **about), device="cpu")
         for name, about in (("own.onnx", {"offset_px": "1.5"}), ("other.onnx", {}))
     )
     place = of_crop(20.0, 30.0)
@@ -63,7 +63,7 @@ def test_heatmaps_of_the_field_have_cell_0_at_pixel_0(tmp_path: Path):
 @pytest.mark.parametrize("batch", ["batch", 1])
 def test_profiles_are_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
     """The highest bin is 2x: the keypoint is at pixel x of what the network saw."""
-    model = load(simcc_file(tmp_path / "rtmpose.onnx", batch=batch), device="cpu")
+    model = load(write_simcc_model(tmp_path / "rtmpose.onnx", batch=batch), device="cpu")
     places = [of_crop(20, 31), of_crop(33, 12), of_crop(0, 63)]
     found = model.predict([spot(*place, sigma=4) for place in places], [BOX] * 3)
     for person, place in zip(found, places, strict=True):
@@ -76,7 +76,7 @@ def test_profiles_are_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
 def test_images_are_normalized_unless_they_are_bytes(tmp_path: Path):
     """White is (1 − mean) / std of the red channel, or 255."""
     white = torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
-    numbers = load(heatmap_file(tmp_path / "a.onnx"), device="cpu").heatmaps(white)
+    numbers = load(write_heatmap_model(tmp_path / "a.onnx"), device="cpu").heatmaps(white)
     assert float(numbers.max()) == pytest.approx(0.2 * (1 - 0.485) / 0.229, rel=1e-4)
     assert (numbers[..., :2] == 0).all()  # beside what the network sees
     assert (numbers[..., -2:] == 0).all()
@@ -99,23 +99,23 @@ def test_our_own_export_finds_what_the_model_finds(tmp_path: Path, quantized: bo
     np.testing.assert_allclose(theirs.keypoints_px, ours.keypoints_px, atol=0.05)
     np.testing.assert_allclose(theirs.confidence, ours.confidence, atol=1e-4)
     with pytest.raises(UserError, match=r"pose\.onnx is used from its own file"):
-        save_folder(tmp_path / "folder", again.network, again.info)
+        save_model_folder(tmp_path / "folder", again.network, again.info)
     with pytest.raises(UserError, match=r"pose\.onnx is used from its own file"):
         export_onnx(again, tmp_path / "again.onnx")
 
 
 def test_names_come_from_the_metadata(tmp_path: Path):
     names = [f"point{k}" for k in range(17)]
-    model = load(heatmap_file(tmp_path / "a.onnx", keypoints=",".join(names)), device="cpu")
+    model = load(write_heatmap_model(tmp_path / "a.onnx", keypoints=",".join(names)), device="cpu")
     assert list(model.skeleton.keypoints) == names
     with pytest.raises(UserError, match="17 keypoints, but its metadata name 3"):
-        load(heatmap_file(tmp_path / "b.onnx", keypoints="a,b,c"))
+        load(write_heatmap_model(tmp_path / "b.onnx", keypoints="a,b,c"))
     with pytest.raises(UserError, match="offset_px 'left' in its metadata"):
-        load(heatmap_file(tmp_path / "c.onnx", offset_px="left"))
+        load(write_heatmap_model(tmp_path / "c.onnx", offset_px="left"))
     with pytest.raises(UserError, match=r"skeleton is 'body16'; .*has the keypoints of coco17"):
-        load(heatmap_file(tmp_path / "d.onnx"), skeleton="body16")
+        load(write_heatmap_model(tmp_path / "d.onnx"), skeleton="body16")
     with pytest.raises(UserError, match=r"takes input: tensor\(float\) of \['batch', 3, 48, 64\]; expected"):
-        load(heatmap_file(tmp_path / "e.onnx", height=48, width=64))
+        load(write_heatmap_model(tmp_path / "e.onnx", height=48, width=64))
 
 
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -132,7 +132,7 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.M
 def test_predict_takes_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture):
     place = of_crop(20, 31)
     cv2.imwrite(str(tmp_path / "a.png"), spot(*place, sigma=4)[..., ::-1])
-    file = simcc_file(tmp_path / "rtmpose.onnx")
+    file = write_simcc_model(tmp_path / "rtmpose.onnx")
     words = [
         "predict",
         str(tmp_path / "a.png"),

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from hamipose.errors import UserError
-from hamipose.models.pretrained.operations import Operation, OperationNetwork, Program, needed, power_of_two_scale
+from hamipose.models.pretrained.operations import Operation, OperationNetwork, Program, power_of_two_scale, required_operations
 
 CONV = {"padding": [1, 1], "stride": [1, 1], "dilation": [1, 1], "groups": 1}
 
@@ -98,7 +98,7 @@ def test_a_state_dict_restores_a_network_of_the_same_operations():
 
 def test_what_is_needed_and_nothing_else():
     operations, _ = two_branches()
-    assert [o.output for o in needed(operations, ["b"])] == ["a.raw", "a", "b"]
+    assert [o.output for o in required_operations(operations, ["b"])] == ["a.raw", "a", "b"]
 
 
 def test_programs_are_text():

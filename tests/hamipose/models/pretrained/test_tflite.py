@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hamipose.errors import UserError
-from hamipose.models.pretrained.convert import converted, same_padding
+from hamipose.models.pretrained.convert import convert_graph, same_padding
 from hamipose.models.pretrained.operations import OperationNetwork
 from hamipose.models.pretrained.tflite import TFLiteGraph, read_tflite
-from tests.helpers.tiny_tflite import NONE, RELU, RELU6, SAME, VALID, TinyFile, landmark_file
+from tests.helpers.tflite_files import NONE, RELU, RELU6, SAME, VALID, TFLiteFile, write_landmark_model
 
 RNG = np.random.default_rng(0)
 
@@ -20,10 +20,10 @@ def normal(*shape: int) -> np.ndarray:
     return RNG.normal(0, 1, shape).astype(np.float32)
 
 
-def run(file: TinyFile, output: int, x: np.ndarray) -> np.ndarray:
+def run(file: TFLiteFile, output: int, x: np.ndarray) -> np.ndarray:
     """The value of a tensor, channels last where it is a map."""
     graph = TFLiteGraph(file.content([output]))
-    network = OperationNetwork(*converted(graph))
+    network = OperationNetwork(*convert_graph(graph))
     name = f"t{output}"
     found = network(torch.from_numpy(x).permute(0, 3, 1, 2), (name,))[name].detach()
     return (found.permute(0, 2, 3, 1) if found.ndim == 4 else found).numpy()
@@ -53,7 +53,7 @@ def convolved(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, 
 def test_convolution(kernel: int, height: int, width: int, padding: int, stride: int):
     x, weight, bias = normal(1, height, width, 3), normal(4, kernel, kernel, 3), normal(4)
     expected = convolved(x, weight, bias, stride, padding == SAME)
-    file = TinyFile(x.shape)
+    file = TFLiteFile(x.shape)
     out = file.conv(file.input, weight, bias, expected.shape, padding=padding, stride_w=stride, stride_h=stride)
     np.testing.assert_allclose(run(file, out, x), expected, atol=1e-4)
 
@@ -62,7 +62,7 @@ def test_convolution(kernel: int, height: int, width: int, padding: int, stride:
 def test_depthwise_convolution_and_activations(activation: int, low: int, high: int):
     x, weight, bias = 3 * normal(1, 6, 6, 4), normal(1, 3, 3, 4), normal(4)
     each = [convolved(x[..., [c]], weight[..., c][..., None], bias[[c]], 2, True) for c in range(4)]
-    file = TinyFile(x.shape)
+    file = TFLiteFile(x.shape)
     out = file.conv(file.input, weight, bias, (1, 3, 3, 4), depthwise=1, stride_w=2, stride_h=2, activation=activation)
     expected = np.concatenate(each, -1)
     assert expected.min() < 0
@@ -75,7 +75,7 @@ def test_padding_before_a_convolution(rows: tuple[int, int]):
     """A symmetric one is done by the convolution itself, another one by an operation of its own."""
     x, weight, bias = normal(1, 6, 5, 2), normal(3, 3, 3, 2), normal(3)
     moved = np.pad(x, [(0, 0), rows, (1, 1), (0, 0)])
-    file = TinyFile(x.shape)
+    file = TFLiteFile(x.shape)
     widths = file.constant(np.array([(0, 0), rows, (1, 1), (0, 0)], np.int32))
     padded = file.add("PAD", [file.input, widths], moved.shape)
     out = file.conv(padded, weight, bias, (1, 6, 5, 3), padding=VALID)
@@ -84,7 +84,7 @@ def test_padding_before_a_convolution(rows: tuple[int, int]):
 
 def test_padding_of_channels_and_addition():
     x = normal(1, 4, 4, 2)
-    file = TinyFile(x.shape)
+    file = TFLiteFile(x.shape)
     widths = file.constant(np.array([(0, 0), (0, 0), (0, 0), (0, 1)], np.int32))
     padded = file.add("PAD", [file.input, widths], (1, 4, 4, 3))
     other = file.conv(file.input, normal(3, 1, 1, 2), normal(3), (1, 4, 4, 3))
@@ -95,7 +95,7 @@ def test_padding_of_channels_and_addition():
 
 def test_pooling_resizing_sigmoid_and_depth_to_space():
     x = normal(1, 4, 6, 8)
-    file = TinyFile(x.shape)
+    file = TFLiteFile(x.shape)
     pool = {"padding": VALID, "stride_w": 2, "stride_h": 2, "width": 2, "height": 2}
     pooled = file.add("MAX_POOL_2D", [file.input], (1, 2, 3, 8), **pool)
     np.testing.assert_array_equal(run(file, pooled, x), x.reshape(1, 2, 2, 3, 2, 8).max((2, 4)))
@@ -118,7 +118,7 @@ def test_pooling_resizing_sigmoid_and_depth_to_space():
 
 def test_tables_keep_the_order_of_channels_last():
     x = normal(1, 2, 3, 4)
-    file = TinyFile(x.shape)
+    file = TFLiteFile(x.shape)
     shape = file.constant(np.array([1, -1, 2], np.int32))
     rows = file.add("RESHAPE", [file.input, shape], (1, 12, 2))
     out = file.add("CONCATENATION", [rows, rows], (1, 24, 2), axis=1)
@@ -130,7 +130,7 @@ def test_tables_keep_the_order_of_channels_last():
 def test_weights_in_half_precision_and_sparse_ones(sparse: bool):
     x = normal(1, 3, 3, 5)
     weight = (normal(4, 1, 1, 5) * (RNG.random((4, 1, 1, 5)) < 0.5)).astype(np.float16)
-    file = TinyFile(x.shape)
+    file = TFLiteFile(x.shape)
     stored = file.constant(weight, sparse)
     if sparse:
         dense = file.tensor(weight.shape)
@@ -154,13 +154,13 @@ def test_padding_of_tensorflow():
 
 
 def test_other_files_are_refused_in_one_line(tmp_path: Path):
-    x = TinyFile((1, 4, 4, 1))
+    x = TFLiteFile((1, 4, 4, 1))
     out = x.add("ABS", [x.input], (1, 4, 4, 1))
     contents = {
         "nothing": (b"", "identifier"),
         "a zip": (b"PK\x03\x04 and more", "identifier"),
-        "old": (landmark_file()[:8] + b"", "damaged"),
-        "cut": (landmark_file()[:400], "damaged|version"),
+        "old": (write_landmark_model()[:8] + b"", "damaged"),
+        "cut": (write_landmark_model()[:400], "damaged|version"),
         "version": (x.content([out], version=2), "version 2"),
         "operator": (x.content([out]), "operator 101"),
     }
@@ -174,15 +174,15 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path):
 
 
 def test_operators_used_in_unsupported_ways_are_refused():
-    file = TinyFile((1, 4, 4, 2))
+    file = TFLiteFile((1, 4, 4, 2))
     size = file.constant(np.array([8, 8], np.int32))
     out = file.add("RESIZE_BILINEAR", [file.input, size], (1, 8, 8, 2), align_corners=1)
     with pytest.raises(UserError, match="half-pixel centers"):
-        converted(TFLiteGraph(file.content([out])))
-    file = TinyFile((1, 4, 4, 2))
+        convert_graph(TFLiteGraph(file.content([out])))
+    file = TFLiteFile((1, 4, 4, 2))
     out = file.conv(file.input, normal(1, 1, 1, 2), normal(1), (1, 4, 4, 1), activation=4)
     with pytest.raises(UserError, match="activation 4"):
-        converted(TFLiteGraph(file.content([out])))
+        convert_graph(TFLiteGraph(file.content([out])))
 
 
 MEDIAPIPE = os.environ.get("HAMIPOSE_MEDIAPIPE_NETWORKS")
@@ -204,7 +204,7 @@ def test_the_real_networks_compute_what_litert_computes(name: str):
     if not path.is_file():
         pytest.skip(f"{path} does not exist")
     graph = read_tflite(path)
-    network = OperationNetwork(*converted(graph))
+    network = OperationNetwork(*convert_graph(graph))
     names = tuple(f"t{output}" for output in graph.outputs)
     shape = graph.shape(graph.inputs[0])
     litert = interpreter.Interpreter(model_path=str(path))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hamipose.errors import UserError
 from hamipose.heatmaps import encode
-from hamipose.inference.predictor import load
-from hamipose.models.model_io import open_folder, save_folder
+from hamipose.inference.loading import load
+from hamipose.models.model_io import read_model_folder, save_model_folder
 from hamipose.models.network import PoseNetwork
 from hamipose.models.pretrained.topdown import TopDown, read_topdown
 from hamipose.skeletons import COCO17
@@ -133,15 +133,15 @@ def test_an_hrnet_is_read_shown_people_and_saved(tmp_path: Path):
     torch.save(random(hrnet()), path)
     model = load(path, device="cpu")
     assert (model.info.backbone, model.info.image_size, model.skeleton.name) == ("hrnet_w32", 384, "coco17")
-    assert model.finds_people
-    assert not model.upright
+    assert model.predicts_bodies
+    assert not model.needs_upright_crops
     image = np.zeros((100, 200, 3), np.uint8)
     # A wide box fits into the middle three quarters of the square, a high one fills its height.
     wide, high = model.predict([image, image], np.array([[20.0, 30, 90, 40], [20, 10, 30, 80]]))
     np.testing.assert_allclose(wide.region_px, [5, -10, 120, 120], atol=1e-3)
     np.testing.assert_allclose(high.region_px, [-5, 10, 80, 80], atol=1e-3)
-    folder = save_folder(tmp_path / "model", model.network, model.info)
-    opened, info = open_folder(folder)
+    folder = save_model_folder(tmp_path / "model", model.network, model.info)
+    opened, info = read_model_folder(folder)
     assert info == model.info
     crop = torch.randn(1, 3, 384, 384)
     with torch.inference_mode():

@@ -14,7 +14,7 @@ from hamipose import load
 from hamipose.errors import UserError
 from hamipose.heatmaps import encode
 from hamipose.inference.predictor import Predictor
-from hamipose.models.model_io import save_folder
+from hamipose.models.model_io import save_model_folder
 from hamipose.models.preprocess import normalize
 from hamipose.skeletons import COCO17
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_used_is_one_line(
             load(path, device="cpu")
         assert "\n" not in str(told.value)
     with pytest.raises(UserError, match="is used from its own file"):
-        save_folder(tmp_path / "out", model.network, model.info)
+        save_model_folder(tmp_path / "out", model.network, model.info)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(
         UserError, match=r"needs transformers, which is not installed: pip install 'hamipose\[vitpose\]'"

@@ -178,7 +178,7 @@ def test_a_video_whose_container_states_a_length_only(tmp_path: Path):
 def test_containers_of_cameras_and_phones(tmp_path: Path, suffix: str, codec: str):
     path = write_video(tmp_path / f"walk{suffix}", 30, codec)
     footage = open_footage(str(path))
-    assert footage.moving
+    assert footage.is_video
     assert [number(sample.image) for sample in footage.samples] == list(range(30))
     assert footage.unreadable == []
 

@@ -8,14 +8,21 @@ import numpy as np
 
 from hamipose.data.datasets.hand.freihand import FreiHand
 from hamipose.geometry.affine import apply_points, crop_matrix
-from tests.helpers.drawn_hands import dots, open_hand, reference_crop, shows_each_joint, thumb_points_left, told
+from tests.helpers.hand_images import (
+    get_error,
+    image_shows_joints,
+    make_hand,
+    reference_crop,
+    thumb_points_left,
+    write_dots_image,
+)
 
 MOMENTS = 40
 
 
 def freihand(root: Path, folder: str = "training", versions: int = 4) -> tuple[Path, np.ndarray]:
     rng = np.random.default_rng(len(folder))
-    joints = (open_hand() + rng.normal(0, 0.4, (MOMENTS, 21, 3))) * 0.01 + rng.uniform(-0.02, 0.02, (MOMENTS, 1, 3))
+    joints = (make_hand() + rng.normal(0, 0.4, (MOMENTS, 21, 3))) * 0.01 + rng.uniform(-0.02, 0.02, (MOMENTS, 1, 3))
     joints[..., 2] += 0.7
     joints[..., 1] += 0.06
     if folder == "training":
@@ -29,7 +36,7 @@ def freihand(root: Path, folder: str = "training", versions: int = 4) -> tuple[P
             x, y, z = joints[n, j]
             pixels[n, j] = 480 * x / z + 112, 480 * y / z + 112
         for version in range(versions):
-            dots(root / folder / "rgb" / f"{n + MOMENTS * version:08d}.jpg", pixels[n], 224, 224)
+            write_dots_image(root / folder / "rgb" / f"{n + MOMENTS * version:08d}.jpg", pixels[n], 224, 224)
     return root, pixels
 
 
@@ -42,7 +49,7 @@ def test_freihand_projects_and_labels_lie_on_the_joints(tmp_path: Path):
     for protocol in ("strict", "paper"):
         for split in ("train", "test"):
             dataset = FreiHand(str(root), split, protocol)
-            assert all(shows_each_joint(dataset, i) for i in range(0, len(dataset), 5))
+            assert all(image_shows_joints(dataset, i) for i in range(0, len(dataset), 5))
             # Right hands, palms to the camera: their thumbs point to the right; `paper` mirrors all of them.
             assert {thumb_points_left(dataset, i) for i in range(len(dataset))} == {protocol == "paper"}
     assert FreiHand(str(root))[0].box_px.tolist() == [0, 0, 224, 224]
@@ -88,7 +95,7 @@ def test_freihand_evaluation(tmp_path: Path):
     dataset.prepare()
     assert len(dataset) == MOMENTS
     assert np.allclose(dataset.table.keypoints_px, pixels, atol=1e-3)
-    assert "expected one of train, test, all" in told(lambda: FreiHand(str(root), "evaluation", "paper"))
+    assert "expected one of train, test, all" in get_error(lambda: FreiHand(str(root), "evaluation", "paper"))
 
 
 def test_a_damaged_freihand_is_told(tmp_path: Path):
@@ -97,7 +104,7 @@ def test_a_damaged_freihand_is_told(tmp_path: Path):
 
     def labeled(value: object) -> str:
         (tmp_path / "training_xyz.json").write_text(json.dumps(value))
-        return told(FreiHand(str(tmp_path)).prepare)
+        return get_error(FreiHand(str(tmp_path)).prepare)
 
     assert "training_K.json has 40 entries and training_xyz.json 39" in labeled(joints[:-1])
     assert "not a list of 21 x 3 numbers" in labeled([j[:20] for j in joints])
@@ -107,5 +114,5 @@ def test_a_damaged_freihand_is_told(tmp_path: Path):
     (tmp_path / "training" / "rgb" / "00000000.jpg").unlink()
     assert "00000000.jpg does not exist" in labeled(joints)
     (tmp_path / "training_K.json").unlink()
-    assert "training_K.json cannot be read" in told(FreiHand(str(tmp_path)).prepare)
-    assert "versions of FreiHand are ['hsv']" in told(lambda: FreiHand("", versions=["hsv"]))
+    assert "training_K.json cannot be read" in get_error(FreiHand(str(tmp_path)).prepare)
+    assert "versions of FreiHand are ['hsv']" in get_error(lambda: FreiHand("", versions=["hsv"]))

@@ -10,7 +10,7 @@ import numpy as np
 from hamipose.data.datasets.hand.base import HandDataset, find_duplicates
 from hamipose.data.datasets.hand.h3d import Hand3DStudio
 from hamipose.geometry.affine import apply_points, crop_matrix
-from tests.helpers.drawn_hands import dots, open_hand, shows_each_joint, thumb_points_left, told
+from tests.helpers.hand_images import get_error, image_shows_joints, make_hand, thumb_points_left, write_dots_image
 
 
 def turned(joints: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -25,18 +25,18 @@ def h3d(root: Path, count: int = 60) -> tuple[Path, list[dict]]:
     for i in range(count):
         part, number = i * 5 // count + 1, i % (count // 5)
         twin_of = entries[number]["keypoint3d"] if part == 5 and number % 5 == 0 else None
-        joints = turned(np.array(twin_of), rng) if twin_of else open_hand() + rng.normal(0, 0.4, (21, 3))
+        joints = turned(np.array(twin_of), rng) if twin_of else make_hand() + rng.normal(0, 0.4, (21, 3))
         entries.append(
             {
                 "name": f"part{part}/{i}.jpg",
-                "keypoint2d": (open_hand()[:, :2] * 5 + [100, 120]).tolist(),
+                "keypoint2d": (make_hand()[:, :2] * 5 + [100, 120]).tolist(),
                 "keypoint3d": joints.tolist(),
                 "intrinsic_matrix": np.eye(3).tolist(),
                 "without_object": int(i % 4 != 1),
             }
         )
         if number < 3 or number > 9:
-            dots(root / entries[-1]["name"], np.array(entries[-1]["keypoint2d"]), 200, 200)
+            write_dots_image(root / entries[-1]["name"], np.array(entries[-1]["keypoint2d"]), 200, 200)
     (root / "annotation.json").write_text(json.dumps(entries))
     return root, entries
 
@@ -71,14 +71,14 @@ def test_h3d_strict_shares_no_moment(tmp_path: Path):
     assert names(whole) == empty
     # Moments 0, 5 and 10 of part1 are seen in part5 again; 48, 53 and 58 are those pictures, of which 53 has an object.
     assert set(empty) - set(names(train)) - set(names(test)) == {"part1/0.jpg", "part1/10.jpg"}
-    assert shows_each_joint(test, 0)
+    assert image_shows_joints(test, 0)
     assert test[0].box_px.tolist() == [0, 0, 200, 200]
     assert not thumb_points_left(test, 0)
 
 
 def test_twins_are_found_from_every_side_and_others_are_not():
     rng = np.random.default_rng(0)
-    hands = open_hand() + rng.normal(0, 0.4, (30, 21, 3))
+    hands = make_hand() + rng.normal(0, 0.4, (30, 21, 3))
     seen = np.stack([turned(h, rng) for h in hands])
     assert find_duplicates(hands, seen).all()
     assert find_duplicates(hands * 10, seen[:7]).tolist() == [True] * 7 + [False] * 23  # whatever the unit
@@ -103,7 +103,7 @@ def test_a_damaged_h3d_is_told(tmp_path: Path):
         copy = json.loads(json.dumps(entries))
         changed = change(copy)
         (tmp_path / "annotation.json").write_text(json.dumps(copy if changed is None else changed))
-        return told(Hand3DStudio(str(tmp_path), **options).prepare)
+        return get_error(Hand3DStudio(str(tmp_path), **options).prepare)
 
     assert "entry 3 of" in annotated(lambda e: e[3].pop("keypoint2d"[:10]) and None)
     assert "entry 3 of" in annotated(lambda e: e[3].update(keypoint2d=[[1, 2]]))
@@ -117,5 +117,5 @@ def test_a_damaged_h3d_is_told(tmp_path: Path):
     (tmp_path / "part1" / "2.jpg").unlink()
     assert "part1/2.jpg does not exist" in annotated(lambda e: None)
     (tmp_path / "annotation.json").write_text("[{")
-    assert "not valid JSON" in told(Hand3DStudio(str(tmp_path)).prepare)
-    assert "task of Hand3DStudio is 'cup'" in told(lambda: Hand3DStudio("", task="cup"))
+    assert "not valid JSON" in get_error(Hand3DStudio(str(tmp_path)).prepare)
+    assert "task of Hand3DStudio is 'cup'" in get_error(lambda: Hand3DStudio("", task="cup"))

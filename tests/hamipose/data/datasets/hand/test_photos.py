@@ -7,14 +7,14 @@ import pytest
 import scipy.io
 
 from hamipose.data.datasets.hand.photos import HandPhotos
-from tests.helpers.drawn_hands import dots, is_right, open_hand, shows_each_joint, told
+from tests.helpers.hand_images import get_error, image_shows_joints, is_right_hand, make_hand, write_dots_image
 
 REAL = Path(__file__).parents[6] / "shared" / "data" / "hands"
 
 
 def photos(root: Path, count: int = 400, **changes: np.ndarray) -> tuple[Path, np.ndarray]:
     rng = np.random.default_rng(0)
-    joints = open_hand("left") + rng.normal(0, 0.2, (count, 21, 3)) + [3.0, 10.0, 43.0]
+    joints = make_hand("left") + rng.normal(0, 0.2, (count, 21, 3)) + [3.0, 10.0, 43.0]
     camera = np.tile([920.0, 921.0, 640.0, 362.0], (count, 1))
     box = np.stack([rng.integers(420, 470, count), rng.integers(180, 240, count), *[np.full(count, 512)] * 2], 1)
     pixels = np.zeros((count, 21, 2))
@@ -29,7 +29,7 @@ def photos(root: Path, count: int = 400, **changes: np.ndarray) -> tuple[Path, n
         {"cam_param": changes.get("cam_param", camera), "bbox": changes.get("bbox", box.astype(np.int32))},
     )
     for n in (0, 382, 383, count - 1):
-        dots(root / "images" / f"{n:05d}.jpg", pixels[n], 256, 256)
+        write_dots_image(root / "images" / f"{n:05d}.jpg", pixels[n], 256, 256)
     return root, pixels
 
 
@@ -39,8 +39,8 @@ def test_hand_photos(tmp_path: Path):
     assert (len(train), len(test), len(whole)) == (383, 17, 400)
     for dataset in (train, test, whole):
         dataset.prepare()
-        assert shows_each_joint(dataset, 0)
-        assert shows_each_joint(dataset, len(dataset) - 1)
+        assert image_shows_joints(dataset, 0)
+        assert image_shows_joints(dataset, len(dataset) - 1)
     assert np.allclose(test.table.keypoints_px, pixels[383:], atol=1e-3)
     assert test[0].name.endswith("00383.jpg")
 
@@ -48,7 +48,7 @@ def test_hand_photos(tmp_path: Path):
 def test_damaged_hand_photos_are_told(tmp_path: Path):
     def written(**changes: np.ndarray) -> str:
         photos(tmp_path, **changes)
-        return told(HandPhotos(str(tmp_path)).prepare)
+        return get_error(HandPhotos(str(tmp_path)).prepare)
 
     assert "has 400 poses, 399 cameras and 400 boxes" in written(cam_param=np.ones((399, 4)))
     assert "'pose_gt' in" in written(pose_gt=np.ones((400, 20, 3)))
@@ -56,12 +56,12 @@ def test_damaged_hand_photos_are_told(tmp_path: Path):
     assert "expected n x 4 finite numbers" in written(bbox=np.array([["a"] * 4] * 400))
     photos(tmp_path)
     scipy.io.savemat(tmp_path / "params.mat", {"camera": np.ones(4)})
-    assert "has no array cam_param; expected the set's params.mat" in told(HandPhotos(str(tmp_path)).prepare)
+    assert "has no array cam_param; expected the set's params.mat" in get_error(HandPhotos(str(tmp_path)).prepare)
     whole = (tmp_path / "pose_gt.mat").read_bytes()
     (tmp_path / "pose_gt.mat").write_bytes(whole[: len(whole) // 2])
-    assert "pose_gt.mat" in told(HandPhotos(str(tmp_path)).prepare)
+    assert "pose_gt.mat" in get_error(HandPhotos(str(tmp_path)).prepare)
     (tmp_path / "pose_gt.mat").unlink()
-    assert "does not exist" in told(HandPhotos(str(tmp_path)).prepare)
+    assert "does not exist" in get_error(HandPhotos(str(tmp_path)).prepare)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the photos of hands are not on this machine")
@@ -80,6 +80,6 @@ def test_real_hand_photos():
     assert (red > blue).all()
     # The set calls it a right hand, but what the pictures show has the shape of a left one: they are mirrored.
     joints = scipy.io.loadmat(REAL / "pose_gt.mat")["pose_gt"].astype(float)
-    assert is_right(open_hand("right"))
-    assert not is_right(open_hand("left"))
-    assert (~is_right(joints)).mean() > 0.95
+    assert is_right_hand(make_hand("right"))
+    assert not is_right_hand(make_hand("left"))
+    assert (~is_right_hand(joints)).mean() > 0.95

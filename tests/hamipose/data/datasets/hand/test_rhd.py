@@ -8,7 +8,14 @@ import pytest
 
 from hamipose.data.datasets.hand.rhd import RenderedHands
 from hamipose.geometry.affine import apply_points, crop_matrix
-from tests.helpers.drawn_hands import dots, open_hand, reference_crop, shows_each_joint, thumb_points_left, told
+from tests.helpers.hand_images import (
+    get_error,
+    image_shows_joints,
+    make_hand,
+    reference_crop,
+    thumb_points_left,
+    write_dots_image,
+)
 
 RHD_ROW = [0, *(4 * f + j for f in range(5) for j in (4, 3, 2, 1))]  # the release's row of each joint of HAND21
 
@@ -22,12 +29,12 @@ def rhd(root: Path, count: int = 12, apart: int = 80, **changes: object) -> tupl
             rows = np.zeros((42, 3))
             for first, side in ((0, "left"), (21, "right")):
                 middle = rng.uniform([130, 150], [190, 250]) + ([apart, 0] if first else [-apart, 0])
-                hand = open_hand(side)[:, :2] * rng.uniform(2, 9) + middle
+                hand = make_hand(side)[:, :2] * rng.uniform(2, 9) + middle
                 rows[first + np.array(RHD_ROW), :2] = np.rint(hand) + 0.25
                 rows[first : first + 21, 2] = rng.random(21) < 0.9
             content[number] = {"uv_vis": rows, "xyz": np.zeros((42, 3)), "K": np.eye(3), **changes}
             shown = np.concatenate([rows[np.array(RHD_ROW), :2], rows[21 + np.array(RHD_ROW), :2]])
-            dots(root / folder / "color" / f"{number:05d}.png", shown, 320, 320)
+            write_dots_image(root / folder / "color" / f"{number:05d}.png", shown, 320, 320)
         (root / folder / f"anno_{folder}.pickle").write_bytes(pickle.dumps(content, 2))
     return root, content
 
@@ -86,7 +93,7 @@ def test_rhd_labels_lie_on_the_joints_they_name(tmp_path: Path, split: str, prot
     names = {dataset[i].name for i in range(len(dataset))}
     assert any("#mirrored" in n for n in names) == (protocol == "paper")
     assert all(f"/{'training' if split == 'train' else 'evaluation'}/" in n for n in names)
-    assert all(shows_each_joint(dataset, i) for i in range(len(dataset)))
+    assert all(image_shows_joints(dataset, i) for i in range(len(dataset)))
 
 
 def test_paper_makes_every_hand_a_left_one_and_strict_none(tmp_path: Path):
@@ -122,7 +129,7 @@ def test_a_damaged_rhd_is_told(tmp_path: Path):
     def training(value: object) -> str:
         path = tmp_path / "training" / "anno_training.pickle"
         path.write_bytes(pickle.dumps(value, 2))
-        return told(RenderedHands(str(tmp_path)).prepare)
+        return get_error(RenderedHands(str(tmp_path)).prepare)
 
     rhd(tmp_path, 1)
     assert "expected a dictionary of pictures" in training({})
@@ -136,10 +143,10 @@ def test_a_damaged_rhd_is_told(tmp_path: Path):
     far = np.zeros((42, 3))
     far[:21, :2], far[:21, 2], far[21:, :2] = np.arange(21)[:, None] * 8, 1, -500
     assert "00003.png does not exist" in training({3: {"uv_vis": far}})
-    assert "cannot be read" in told(RenderedHands(str(tmp_path / "nowhere")).prepare)
-    assert "split of RenderedHands is 'val'" in told(lambda: RenderedHands("", "val"))
-    assert "protocol is 'loose'" in told(lambda: RenderedHands("", protocol="loose"))
-    assert "hands of RenderedHands is 'one'" in told(lambda: RenderedHands("", hands="one"))
+    assert "cannot be read" in get_error(RenderedHands(str(tmp_path / "nowhere")).prepare)
+    assert "split of RenderedHands is 'val'" in get_error(lambda: RenderedHands("", "val"))
+    assert "protocol is 'loose'" in get_error(lambda: RenderedHands("", protocol="loose"))
+    assert "hands of RenderedHands is 'one'" in get_error(lambda: RenderedHands("", hands="one"))
 
 
 def test_keypoints_outside_the_picture_are_no_labels(tmp_path: Path):

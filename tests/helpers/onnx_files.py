@@ -1,4 +1,4 @@
-"""ONNX pose networks that find a bright spot: its heatmap is an average of the image, its profiles are sums."""
+"""ONNX pose networks that find a bright spot by averaging or summing the image."""
 
 from pathlib import Path
 
@@ -28,8 +28,13 @@ def _written(
     return path
 
 
-def heatmap_file(path: Path, height: int = 64, width: int = 48, batch: int | str = "batch", **about: str) -> Path:
-    """Keypoint k's heatmap is the red channel, shrunk by 4, times 1 − k / 100; cell u covers pixels 4u … 4u + 3."""
+def write_heatmap_model(
+    path: Path, height: int = 64, width: int = 48, batch: int | str = "batch", **about: str
+) -> Path:
+    """Write a network whose heatmap k is the red channel, downscaled by 4, times 1 − k / 100.
+
+    Cell u covers the pixels 4u … 4u + 3.
+    """
     from onnx import helper
 
     scale = (1 - np.arange(17) / 100).astype(np.float32).reshape(1, 17, 1, 1)
@@ -55,8 +60,8 @@ def heatmap_file(path: Path, height: int = 64, width: int = 48, batch: int | str
     )
 
 
-def simcc_file(path: Path, height: int = 64, width: int = 48, batch: int | str = 1, **about: str) -> Path:
-    """Profiles with two bins per pixel, as RTMPose's: sums of the red channel along rows and columns."""
+def write_simcc_model(path: Path, height: int = 64, width: int = 48, batch: int | str = 1, **about: str) -> Path:
+    """Write a network with the profiles of RTMPose, two bins per pixel: sums of the red channel by row and column."""
     from onnx import helper
 
     nodes = [helper.make_node("Slice", ["input", "zero", "one", "one"], ["red"])]

@@ -1,4 +1,4 @@
-"""TensorFlow Lite files made for tests with Google's FlatBuffers library, from numbers of the schema."""
+"""TensorFlow Lite files, written with the FlatBuffers library by the field numbers of the schema."""
 
 import flatbuffers
 import numpy as np
@@ -57,7 +57,7 @@ OPERATORS = {
 }
 
 
-class TinyFile:
+class TFLiteFile:
     """A graph under construction. Tensors are numbered as they are added.
 
     Args:
@@ -70,30 +70,30 @@ class TinyFile:
         self.input = self.tensor(shape)
 
     def tensor(self, shape: tuple[int, ...], kind: int = FLOAT32) -> int:
-        """A tensor that is computed."""
+        """Add a computed tensor and return its number."""
         self.tensors.append((shape, kind, None, False))
         return len(self.tensors) - 1
 
     def constant(self, value: np.ndarray, sparse: bool = False) -> int:
-        """A tensor with a value; in half precision if the array is."""
+        """Add a constant tensor with the precision of the array and return its number."""
         kind = {"float32": FLOAT32, "float16": FLOAT16, "int32": INT32}[value.dtype.name]
         self.tensors.append((value.shape, kind, value, sparse))
         return len(self.tensors) - 1
 
     def add(self, kind: str, inputs: list[int], shape: tuple[int, ...], **options: int) -> int:
-        """An operator; returns the tensor that it computes."""
+        """Add an operator and return the tensor that it computes."""
         output = self.tensor(shape)
         self.operators.append((kind, inputs, output, options))
         return output
 
     def conv(self, x: int, weight: np.ndarray, bias: np.ndarray, shape: tuple[int, ...], **options: int) -> int:
-        """A convolution with options that TensorFlow always writes."""
+        """Add a convolution with the options that TensorFlow always writes."""
         kind = "DEPTHWISE_CONV_2D" if options.pop("depthwise", 0) else "CONV_2D"
         defaults = {"padding": SAME, "stride_w": 1, "stride_h": 1, "activation": NONE, "dilation_w": 1, "dilation_h": 1}
         return self.add(kind, [x, self.constant(weight), self.constant(bias)], shape, **(defaults | options))
 
     def content(self, outputs: list[int], version: int = 3) -> bytes:
-        """The file."""
+        """Return the content of the file."""
         b = flatbuffers.Builder(1024)
         used = sorted({kind for kind, *_ in self.operators})
         buffers = [_bytes(b, b"")] + [
@@ -213,14 +213,17 @@ def _operator(
     return b.EndObject()
 
 
-def landmark_file(seed: int = 0) -> bytes:
-    """A file with the inputs and outputs of MediaPipe's landmark networks: 256 px, 64 × 64 × 39 logits, 195 numbers."""
+def write_landmark_model(seed: int = 0) -> bytes:
+    """Return a file with the inputs and outputs of MediaPipe's landmark networks.
+
+    The input has 256 px; the outputs are 64 × 64 × 39 logits and 195 numbers.
+    """
     rng = np.random.default_rng(seed)
 
     def weights(*shape: int) -> np.ndarray:
         return rng.normal(0, 0.1, shape).astype(np.float32)
 
-    file = TinyFile((1, 256, 256, 3))
+    file = TFLiteFile((1, 256, 256, 3))
     features = file.conv(
         file.input,
         weights(5, 4, 4, 3),
@@ -240,10 +243,10 @@ def landmark_file(seed: int = 0) -> bytes:
     return file.content([landmarks, heatmaps])
 
 
-def detector_file() -> bytes:
-    """A file with the inputs and outputs of MediaPipe's person detector: 224 px, 2254 anchors."""
+def write_detector() -> bytes:
+    """Return a file with the inputs and outputs of MediaPipe's person detector: 224 px, 2254 anchors."""
     rng = np.random.default_rng(0)
-    file = TinyFile((1, 224, 224, 3))
+    file = TFLiteFile((1, 224, 224, 3))
     found: dict[int, list[int]] = {12: [], 1: []}
     for stride, repeats in ((8, 2), (16, 2), (32, 6)):
         cells = 224 // stride

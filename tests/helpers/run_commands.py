@@ -1,7 +1,7 @@
-"""A script that carries out runs one after the other: started by torchrun in two processes, or in one.
+"""A script that runs training commands one after the other, in one process or in two started by torchrun.
 
-Its argument is a JSON list of runs: package, words of the command line, and a name that is told on standard output.
-A run that takes longer than it may ends the process with the stack of each thread, so that a deadlock names its place.
+Its argument is a JSON list of commands: package, a name that is printed to standard error, and the arguments. A command
+that exceeds the time limit ends the process with the stack of each thread, which shows the place of a deadlock.
 """
 
 import faulthandler
@@ -13,8 +13,8 @@ from typing import Any
 SECONDS = 400
 
 
-def hasten(module: Any) -> None:
-    """Leave out what has nothing to do with processes: the page that shows a run."""
+def skip_report(module: Any) -> None:
+    """Skip the HTML report, which does not depend on the number of processes."""
     if hasattr(module, "write_run_page"):
         module.write_run_page = lambda folder: None
 
@@ -24,6 +24,6 @@ if __name__ == "__main__":
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         print(f"begun: {name}", file=sys.stderr, flush=True)
         module = import_module(f"{package}.training")
-        hasten(module)
+        skip_report(module)
         module.run(words)
         faulthandler.cancel_dump_traceback_later()

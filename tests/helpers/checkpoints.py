@@ -1,10 +1,10 @@
-"""Models of a few hundred thousand numbers, not trained, as files: a model folder and checkpoints of both packages."""
+"""Untrained models with a few hundred thousand parameters as files: a model folder and checkpoints of both packages."""
 
 from pathlib import Path
 
 import torch
 
-from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_model_folder
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
 from meshtto.test_time import SGD, Phase
@@ -12,14 +12,14 @@ from meshtto.test_time import SGD, Phase
 INFO = ModelInfo("body16", "test_resnet", (8, 8, 8), 32, "SourceOnly")
 
 
-def pose_folder(path: Path) -> Path:
-    """A model folder of a pose network for crops of 32 px."""
+def save_pose_folder(path: Path) -> Path:
+    """Save a model folder of a pose network for crops of 32 px."""
     torch.manual_seed(0)
-    return save_folder(path, INFO.network(), INFO)
+    return save_model_folder(path, INFO.network(), INFO)
 
 
-def pose_checkpoint(path: Path) -> Path:
-    """The same network as a checkpoint of `fit`."""
+def save_pose_checkpoint(path: Path) -> Path:
+    """Save the same network as a checkpoint in the format of `fit`."""
     torch.manual_seed(0)
     state = {f"network.{name}": value for name, value in INFO.network().state_dict().items()}
     hparams = {
@@ -32,8 +32,8 @@ def pose_checkpoint(path: Path) -> Path:
     return path
 
 
-def mesh_checkpoint(path: Path) -> Path:
-    """A checkpoint of a mesh regressor for crops of 32 px."""
+def save_mesh_checkpoint(path: Path) -> Path:
+    """Save a checkpoint of a mesh regressor for crops of 32 px."""
     torch.manual_seed(0)
     method = Regression(
         torch.optim.Adam,

@@ -1,4 +1,4 @@
-"""Files that went wrong, made from sound ones with a fixed seed, and what a command must do with each of them."""
+"""Damaged files, made from valid ones with a fixed seed, and checks of how commands respond to them."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ LFS_POINTER = (
 )
 HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 
-#: What stands in the place of a value: of another type, out of range, or of another program's taste.
+#: Replacements of a value: other types, values out of range, conventions of other programs.
 _STRANGE: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**63, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), float("-inf"), "", " ",
     "1", "-3", "nan", "None", "person", "../../etc/passwd", "a\\b.png", "\u00e9\u4e2d\ud83d\ude00".encode("utf-16",
@@ -24,8 +24,8 @@ _STRANGE: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def broken_bytes(rng: random.Random, data: bytes) -> bytes:
-    """Damage a file without looking at what is in it."""
+def damage_bytes(rng: random.Random, data: bytes) -> bytes:
+    """Damage a file regardless of its content."""
     kind = rng.randrange(14)
     place = rng.randrange(len(data) + 1)
     if kind <= 2:  # a download that stopped
@@ -51,8 +51,8 @@ def broken_bytes(rng: random.Random, data: bytes) -> bytes:
     }[kind]
 
 
-def broken_encoding(rng: random.Random, data: bytes) -> bytes:
-    """Store a text as another program would."""
+def change_encoding(rng: random.Random, data: bytes) -> bytes:
+    """Store a text in another encoding."""
     text = data.decode()
     return rng.choice(
         (
@@ -71,7 +71,7 @@ def broken_encoding(rng: random.Random, data: bytes) -> bytes:
     )
 
 
-def broken_tree(rng: random.Random, tree: Any) -> Any:
+def change_tree(rng: random.Random, tree: Any) -> Any:
     """Change one to three places of nested lists and dictionaries."""
     tree = copy.deepcopy(tree)
     for _ in range(rng.choice((1, 1, 2, 3))):
@@ -109,28 +109,27 @@ def _changed(rng: random.Random, tree: Any) -> Any:
     return tree
 
 
-def broken_json(rng: random.Random, tree: Any) -> bytes:
-    """A JSON file with wrong content, or a damaged one."""
+def damage_json(rng: random.Random, tree: Any) -> bytes:
+    """Return a JSON file with wrong content or damaged bytes."""
     kind = rng.random()
     if kind < 0.75:
-        return json.dumps(broken_tree(rng, tree), ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
+        return json.dumps(change_tree(rng, tree), ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
     whole = json.dumps(tree).encode()
-    return broken_bytes(rng, whole) if kind < 0.92 else broken_encoding(rng, whole)
+    return damage_bytes(rng, whole) if kind < 0.92 else change_encoding(rng, whole)
 
 
-def mutants(seed: str, count: int) -> Iterator[tuple[int, random.Random]]:
-    """A number and a random generator for each file; the same in every run."""
+def seeded_generators(seed: str, count: int) -> Iterator[tuple[int, random.Random]]:
+    """Yield a number and a random generator for each file; the same in every run."""
     for number in range(count):
         yield number, random.Random(f"{seed} {number}")
 
 
-#: Names of Python's errors, which say nothing to a user.
+#: Names of Python's exceptions, which must not appear in messages.
 _CLASS_NAMES = re.compile(r"\b[A-Z][A-Za-z]*(?:Error|Exception)\b")
 
 
-#: How other lines on standard error may begin: what was left out, what is done instead, and what image libraries
-#: written in C say on their own.
-_SPOKEN = (
+#: Allowed beginnings of other lines on standard error: skipped records, warnings, messages of image libraries in C.
+_ALLOWED = (
     "error: ",
     "warning: ",
     "left out: ",
@@ -143,11 +142,11 @@ _SPOKEN = (
 )
 
 
-class Faults:
-    """What commands did wrong, grouped, so that one cause with many files is one line.
+class Failures:
+    """Wrong responses of commands, grouped so that one cause with many files is one line.
 
     Args:
-        capture: pytest's ``capfd``: libraries written in C print past Python.
+        capture: pytest's ``capfd``, because libraries written in C bypass Python's standard error.
     """
 
     def __init__(self, capture: Any):
@@ -157,7 +156,7 @@ class Faults:
         self.found: dict[str, list[object]] = {}
 
     def carry_out(self, main: Callable[[list[str]], int], words: Iterable[object], name: object) -> int | None:
-        """Run a command in this process and look at how it ended; None where it did not end as commands must."""
+        """Run a command in this process; return its exit status, or None after a wrong response."""
         self.capture.readouterr()
         try:
             status = main([str(word) for word in words])
@@ -183,7 +182,7 @@ class Faults:
             self.add("status 0 with an error", name)
         elif status == 2 and _CLASS_NAMES.search(errors[0]):
             self.add(f"a class of Python in the message: {_shape(errors[0])}", name)
-        elif noise := [line for line in lines if line and not line.startswith(_SPOKEN)]:
+        elif noise := [line for line in lines if line and not line.startswith(_ALLOWED)]:
             self.add(f"noise: {_shape(noise[0])}", name)
         else:
             self.statuses[status] += 1
@@ -191,11 +190,11 @@ class Faults:
         return None
 
     def add(self, what: str, name: object) -> None:
-        """Take a fault down."""
+        """Record a wrong response."""
         self.found.setdefault(what, []).append(name)
 
     def check_whole(self, folder: Path, name: object) -> None:
-        """Whatever a command left behind is whole: JSON can be read, no temporary file remains."""
+        """Check the files that a command wrote: JSON is valid and no temporary file remains."""
         for path in sorted(folder.rglob("*")) if folder.exists() else ():
             if path.name.endswith((".part", ".tmp")) or (path.is_file() and path.stat().st_size == 0):
                 self.add(f"half-written: {path.name}", name)
@@ -206,7 +205,7 @@ class Faults:
                     self.add(f"not strict JSON: {path.name} ({error})", name)
 
     def check(self, least: int = 1) -> None:
-        """Fail with the list of faults; or if not both ends were seen, for then the files test nothing."""
+        """Fail with the list of wrong responses, or if a test did not see both success and failure."""
         total = sum(map(len, self.found.values()))
         lines = [f"{len(names):5d} × {what}   e.g. {names[:3]}" for what, names in sorted(self.found.items())]
         assert not self.found, f"{total} faults of {len(lines)} kinds:\n" + "\n".join(lines)
@@ -214,7 +213,7 @@ class Faults:
 
 
 def _shape(line: str) -> str:
-    """A message without what differs from file to file."""
+    """Return a message without paths and numbers."""
     line = re.sub(r"\S*/\S*", "PATH", line)
     return re.sub(r"-?\d[\d.e+-]*", "N", line)[:140]
 

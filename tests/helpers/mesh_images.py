@@ -1,4 +1,4 @@
-"""People with meshes whose joints are dots, at hand without rendering."""
+"""A data set of people with meshes whose images show a dot per joint, made without rendering."""
 
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from meshtto.types import MeshSample
 
 @lru_cache
 def _people(count: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Rotations, shapes, joints in meters and in pixels of 64-pixel pictures."""
+    """Return rotations, shapes, joints in meters, and joints in pixels of 64-pixel images."""
     generator = torch.Generator().manual_seed(seed)
     rotations = roma.rotvec_to_rotmat(0.3 * torch.randn(count, 24, 3, generator=generator))
     rotations[:, 0] = roma.rotvec_to_rotmat(torch.tensor([np.pi, 0.0, 0.0])) @ rotations[:, 0]  # y up to y down
@@ -26,16 +26,17 @@ def _people(count: int, seed: int) -> tuple[np.ndarray, ...]:
     return tuple(x.numpy() for x in (rotations, shape, joints, pixels))
 
 
-class DrawnMeshes(MeshDataset):
+class DotMeshes(MeshDataset):
     """Exactly labeled people, each joint a dot.
 
     Args:
-        count: how many.
-        seed: of their poses and shapes.
+        count: number of people.
+        seed: seed of their poses and shapes.
+        mesh: whether they have mesh labels.
     """
 
-    def __init__(self, count: int, seed: int = 0):
-        self.count, self.seed, self.evidence = count, seed, "truth"
+    def __init__(self, count: int, seed: int = 0, mesh: bool = True):
+        self.count, self.seed, self.mesh, self.evidence = count, seed, mesh, "truth"
 
     def __len__(self) -> int:
         return self.count
@@ -59,7 +60,7 @@ class DrawnMeshes(MeshDataset):
             joints_confidence=known,
             rotations=rotations,
             shape=shape,
-            has_mesh=True,
+            has_mesh=self.mesh,
             image_size=np.array([64, 64], np.float32),
             focal_px=90.0,
         )

@@ -1,91 +1,28 @@
-"""Build and fit one tiny run; also a script, to be killed or to be one of several processes."""
+"""Train a tiny mesh model; also a script that can be killed or started in several processes."""
 
 import json
 import sys
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-import roma
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
 
-from meshtto.body import load_body
-from meshtto.camera import project
 from meshtto.data import MeshData
-from meshtto.data.base import MeshDataset, joint_box
-from meshtto.joints import JOINTS49
 from meshtto.methods import EFT, Dual, LastCheckpoint, Meta, Regression, ScoreFile
 from meshtto.methods.options import RegressorOptions, TrainingOptions
 from meshtto.test_time import SGD, Phase
-from meshtto.types import MeshSample
-from tests.helpers.tiny_runs import FreezeBatchNorm, Kill
-
-
-@lru_cache
-def people(count, seed):
-    """Poses before a camera, exactly labeled."""
-    generator = torch.Generator().manual_seed(seed)
-    body = load_body()
-    vectors = 0.3 * torch.randn(count, 24, 3, generator=generator)
-    rotations = roma.rotvec_to_rotmat(vectors)
-    flip = roma.rotvec_to_rotmat(torch.tensor([np.pi, 0.0, 0.0]))  # y up to y down
-    rotations[:, 0] = flip @ rotations[:, 0]
-    shape = 0.5 * torch.randn(count, 10, generator=generator)
-    joints = body(rotations, shape).joints_m
-    size = torch.tensor([[64.0, 64.0]])
-    keypoints = project(
-        joints,
-        torch.tensor([[0.1, 0.2, 5.0]]).expand(count, 3),
-        torch.full((count,), 90.0),
-        ((size - 1) / 2).expand(count, 2),
-    )
-    return tuple(x.numpy() for x in (rotations, shape, joints, keypoints))
-
-
-class Dots(MeshDataset):
-    """Every joint a dot."""
-
-    def __init__(self, count, seed=0, mesh=True):
-        self.count, self.seed, self.mesh, self.evidence = count, seed, mesh, "truth"
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        rotations, shape, joints, keypoints = (x[index].copy() for x in people(self.count, self.seed))
-        image = np.full((64, 64, 3), 30, np.uint8)
-        for k, (x, y) in enumerate(keypoints.round().astype(int)):
-            if 0 <= x < 64 and 0 <= y < 64:
-                image[y, x] = (5 * k, 255 - 5 * k, 50 + 4 * k)
-        ones = np.ones(49, np.float32)
-        return MeshSample(
-            image=image,
-            box_px=joint_box(keypoints, ones),
-            name=str(index),
-            keypoints_px=keypoints,
-            keypoints_confidence=ones,
-            evidence_px=keypoints + 0.5,
-            evidence_confidence=0.9 * ones,
-            joints_m=joints - joints[JOINTS49.index("pelvis")],
-            joints_confidence=ones,
-            rotations=rotations,
-            shape=shape,
-            has_mesh=self.mesh,
-            image_size=np.array([64, 64], np.float32),
-            focal_px=90.0,
-        )
-
+from tests.helpers.mesh_images import DotMeshes
+from tests.helpers.processes import FreezeBatchNorm, Kill
 
 METHODS = {"Regression": Regression, "EFT": EFT, "Meta": Meta, "Dual": Dual}
 
 
 def data(o):
     return MeshData(
-        [Dots(12), Dots(6, 1, mesh=False)],
-        validation=Dots(5, 2),
-        test={"dots": Dots(7, 3)},
+        [DotMeshes(12), DotMeshes(6, 1, mesh=False)],
+        validation=DotMeshes(5, 2),
+        test={"dots": DotMeshes(7, 3)},
         height=32,
         width=32,
         batch_size=4,

@@ -1,4 +1,4 @@
-"""BodyCache of nothing in particular, poses for them, and what smplx makes of both."""
+"""Random body models, random poses, and the vertices and joints that smplx computes from them."""
 
 import numpy as np
 import torch
@@ -8,8 +8,8 @@ from meshtto.body.arrays import BodyArrays
 from meshtto.body.smpl import smplx_model
 
 
-def small_arrays(vertices: int = 40, features: int = 207) -> BodyArrays:
-    """A body of nothing in particular, in SMPL's shape."""
+def make_arrays(vertices: int = 40, features: int = 207) -> BodyArrays:
+    """Return random arrays with the shapes of SMPL's."""
     rng = np.random.default_rng(0)
 
     def rows(*shape: int) -> np.ndarray:
@@ -33,7 +33,7 @@ def small_arrays(vertices: int = 40, features: int = 207) -> BodyArrays:
     )
 
 
-def inputs(batch: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def make_inputs(batch: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return (
         random_rotmat((batch, 24), dtype=dtype),
         torch.randn(batch, 10, dtype=dtype),
@@ -41,8 +41,8 @@ def inputs(batch: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor
     )
 
 
-def reference(arrays: BodyArrays, rotations: torch.Tensor, shape: torch.Tensor, translation: torch.Tensor):
-    """Smplx's forward: vertices, its 24 + 21 joints, then the nine regressed rows."""
+def compute_with_smplx(arrays: BodyArrays, rotations: torch.Tensor, shape: torch.Tensor, translation: torch.Tensor):
+    """Return the vertices, 24 + 21 joints and nine regressed joints that smplx computes."""
     model = smplx_model(arrays)
     if not arrays.pose_dirs.shape[-1]:
         model.posedirs = torch.zeros(207, 3 * len(arrays.template_m))

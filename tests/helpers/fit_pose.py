@@ -1,4 +1,4 @@
-"""Build and fit one tiny run; also a script, to be killed or to be one of several processes."""
+"""Train a tiny pose model; also a script that can be killed or started in several processes."""
 
 import inspect
 import json
@@ -15,19 +15,19 @@ import hamipose.methods
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.methods import LastCheckpoint
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from tests.helpers.tiny_runs import FreezeBatchNorm, Kill
+from tests.helpers.processes import FreezeBatchNorm, Kill
 
 
 class Jitter(Callback):
-    """Lets random generators have a say in the weights. (Not Python's, which beartype draws from in tests.)"""
+    """Make the weights depend on the random generators (except Python's, which beartype uses in tests)."""
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        drawn = torch.rand(()) + np.random.rand()
-        pl_module.network.final.bias.data += 1e-3 * drawn
+        noise = torch.rand(()) + np.random.rand()  # noqa: NPY002
+        pl_module.network.final.bias.data += 1e-3 * noise
 
 
 class Keep(Callback):
-    """Keeps the checkpoint of a step, to go on from it later."""
+    """Keep the checkpoint of a step to resume from it later."""
 
     def __init__(self, step):
         self.step = step

@@ -1,4 +1,4 @@
-"""A tiny network, the sets of colored dots as its data, and a trainer that is silent."""
+"""Training of a tiny network on the data sets of colored dots, without output."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 
 
 def sgd(parameters):
-    """Plain descent."""
+    """Return plain gradient descent."""
     return torch.optim.SGD(parameters, lr=0.1)
 
 
-def data_of(dots: Path, **options: object) -> DomainAdaptation:
-    """From the light dots to the dark ones."""
+def make_data(dots: Path, **options: object) -> DomainAdaptation:
+    """Return a data module with the light dots as source and the dark dots as target domain."""
     light, dark = ({"root": str(dots / look), "box": "image"} for look in ("light", "dark"))
     given = {
         "source": CocoKeypoints(**light),
@@ -33,8 +33,8 @@ def data_of(dots: Path, **options: object) -> DomainAdaptation:
     return DomainAdaptation(**given)
 
 
-def trainer_in(folder: Path, **options: object) -> Trainer:
-    """One epoch on the processor."""
+def make_trainer(folder: Path, **options: object) -> Trainer:
+    """Return a trainer for one epoch on the CPU."""
     given = {
         "max_epochs": 1,
         "accelerator": "cpu",
@@ -51,13 +51,13 @@ def trainer_in(folder: Path, **options: object) -> Trainer:
 
 
 def train(model, dots: Path, folder: Path, data: dict | None = None, **options: object) -> Trainer:
-    """Fits a model to the dots; returns the trainer."""
-    trainer = trainer_in(folder, **options)
-    trainer.fit(model, data_of(dots, **(data or {})))
+    """Train a model on the dots and return the trainer."""
+    trainer = make_trainer(folder, **options)
+    trainer.fit(model, make_data(dots, **(data or {})))
     return trainer
 
 
-def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
-    """Whether two modules are equal to the bit."""
+def have_equal_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    """Return whether the weights of two modules are bitwise equal."""
     mine, theirs = a.state_dict(), b.state_dict()
     return all(torch.equal(mine[k], theirs[k]) for k in mine)
