@@ -25,7 +25,7 @@ from typing import Any
 import torch
 import yaml
 
-from hamipose.config.paths import configs_folder
+from hamipose.config.environment import configs_folder
 from hamipose.engine.metrics_file import read_columns
 from hamipose.training import train_in
 

@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.config.paths import configs_folder
+from hamipose.config.environment import configs_folder
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.synthetic.people import SyntheticPeople
 from hamipose.engine.metrics_file import read_columns
-from hamipose.engine.runs import agree, begun, note
+from hamipose.engine.run_record import check_same_request, has_checkpoints, write_request
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import crop_images, labels_in_view, warp_crop
-from hamipose.inference.predictor import load
+from hamipose.inference.loading import load
 from hamipose.io.json_file import read_record
 from hamipose.methods.source_only import TARGET_STATISTICS
 from hamipose.skeletons import Skeleton
@@ -72,11 +72,11 @@ def _agree(out: Path, overrides: Sequence[str]) -> None:
             options.append(word)
         else:
             options[-1] += f" {word}"
-    if begun(out):
-        agree(out, options, "--out")
+    if has_checkpoints(out):
+        check_same_request(out, options, "--out")
     else:
         out.mkdir(parents=True, exist_ok=True)
-        note(out, options)
+        write_request(out, options)
 
 
 def _held_out(run_folder: Path) -> tuple[KeypointDataset, int]:
@@ -138,33 +138,33 @@ def _scores(folder: Path, network: str = "") -> dict[str, float]:
 
 def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointDataset, size: int, command: str) -> Path:
     page = HtmlPage("From synthetic people to photo-like people, without their labels")
-    page.text(
+    page.add_text(
         "A network was trained on the plain look, then adapted to the photo look from images alone. The table scores "
         "it on photo-look people that no training step has seen; their labels chose nothing. Every row has had the "
         "same number of source steps and shows the last epoch."
     )
-    page.text(
+    page.add_text(
         f'"{_STATISTICS}" is the network of "source only" with means and variances in its BatchNorm layers that were '
         "estimated on unlabeled photo-look people; no weight was adapted. What an adaptation gains over that row was "
         "learned, the rest is statistics. On real photos such statistics have cost accuracy, so no model is given them "
         "by default."
     )
     columns = list(next(iter(table.values())))
-    page.table(["", *columns], [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in table.items()])
-    page.heading("The first twelve held-out images")
+    page.add_table(["", *columns], [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in table.items()])
+    page.add_heading("The first twelve held-out images")
     found = {
         name: _predict(_folder(out, name) / "checkpoints/last.ckpt", dataset, size, min(_EXAMPLES, len(dataset)))
         for name in ("source only", "HamiPose")
     }
-    page.image(_panels(dataset, size, found), "Truth, source only, HamiPose. Left limbs orange, right limbs blue.")
-    page.heading("How it went")
+    page.add_image(_panels(dataset, size, found), "Truth, source only, HamiPose. Left limbs orange, right limbs blue.")
+    page.add_heading("How it went")
     metrics = {name: read_columns(_folder(out, name)) for name in table if name != _STATISTICS}
 
     def lines(key: str) -> dict[str, tuple[list[int], list[float]]]:
         return {name: columns[key] for name, columns in metrics.items() if key in columns}
 
     statistics = metrics["source only"].get(f"test/photo/{TARGET_STATISTICS}/pck@0.05", ([], []))
-    page.picture(
+    page.add_png(
         plot_curves(
             {
                 "PCK@0.05, held-out target": {**lines("test/photo/pck"), _STATISTICS: statistics},
@@ -176,7 +176,7 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
         "The conflict ratio is the share of keypoints whose source and target gradients point away from each other.",
     )
     ours = metrics["HamiPose"]
-    page.picture(
+    page.add_png(
         plot_curves(
             {
                 "energy": {
@@ -188,8 +188,8 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
         ),
         "H = T + V of the Hamiltonian optimizer, and what the gate did.",
     )
-    page.heading("To run it again")
-    page.code(command)
+    page.add_heading("To run it again")
+    page.add_code(command)
     path = out / "report.html"
     page.write(path)
     return path

@@ -117,4 +117,4 @@ class LabeledBatch(_Batch):
     matrix: Float[Tensor, "batch 2 3"]  # original image → crop
     name: list[str]
     index: Shaped[Tensor, " batch"]  # position in the data set, so that no sample is counted twice
-    picture_px: Int[Tensor, "batch 2"] | None = None  # width and height of the original images
+    image_size_px: Int[Tensor, "batch 2"] | None = None  # width and height of the original images

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from hamipose.adapt.hardware import Plan
-from hamipose.config.paths import configs_folder
+from hamipose.config.environment import configs_folder
 
 __all__ = ["adapt_config", "built_in_people", "labeled_set", "start_config", "target_set"]
 

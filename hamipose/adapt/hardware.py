@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from hamipose.config.available_cpus import available_cpus
+from hamipose.config.environment import available_cpus
 from hamipose.errors import UserError
 from hamipose.models.model_io import ModelInfo
 from hamipose.models.network import PoseNetwork

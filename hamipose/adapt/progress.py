@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hamipose.adapt.configs import built_in_people
 from hamipose.adapt.hardware import Plan
-from hamipose.io.checkpoint_file import read_checkpoint_file
+from hamipose.io.tensor_file import read_checkpoint_file
 
 __all__ = ["pictures_to_make", "steps_left"]
 

@@ -20,20 +20,20 @@ from hamipose.adapt.spec import Request
 from hamipose.adapt.start import align, open_given, starting_checkpoint
 from hamipose.adapt.teacher import is_file_of_predictions, predicted_by
 from hamipose.adapt.validation import check_request
-from hamipose.config.build import instantiate
+from hamipose.config.config_file import instantiate
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.engine.metrics_file import read_columns
 from hamipose.engine.run_record import check_same_request, has_checkpoints, write_request
 from hamipose.errors import UserError
-from hamipose.inference.defaults import NO_DETECTOR, default_detector
-from hamipose.inference.people import find_people, open_detector
-from hamipose.inference.predictor import load
+from hamipose.inference.box_file import detect_people
+from hamipose.inference.detection import NO_DETECTOR, default_detector, open_detector
+from hamipose.inference.loading import load
 from hamipose.inference.writers import write_coco
 from hamipose.io.atomic_file import write_text
 from hamipose.models.batchnorm import batchnorm_layers
-from hamipose.models.model_io import save_folder
+from hamipose.models.model_io import save_model_folder
 from hamipose.models.person_detection import PersonDetector
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.training import train_in
 from hamipose.viz.html import HtmlPage, plot_curves
 
@@ -58,7 +58,7 @@ def _with_people(request: Request, say: Callable[[str], None]) -> tuple[Request,
     detector: PersonDetector | None
     if request.detector is not None:
         detector = open_detector(request.detector, request.detector_threshold)
-    elif begun(request.out) and not path.exists():  # no detector was here when the run began
+    elif has_checkpoints(request.out) and not path.exists():  # no detector was here when the run began
         return request, None
     else:
         detector, line = default_detector(request.detector_threshold)
@@ -68,7 +68,7 @@ def _with_people(request: Request, say: Callable[[str], None]) -> tuple[Request,
     if not path.exists():
         say(f"Looking for people with {detector.name}")
     asked = request.detector is not None
-    found = find_people(
+    found = detect_people(
         str(request.footage), detector, path, frame_stride=request.frame_stride, fixed=True, required=asked
     )
     say(f"{found}: boxes in {path}" if found.people else "no person is found: whole pictures are used")
@@ -81,13 +81,13 @@ def _with_people(request: Request, say: Callable[[str], None]) -> tuple[Request,
 
 def _page(request: Request, before: Signs, after: Signs, doubts: list[str], picture: np.ndarray, took: str) -> Path:
     page = HtmlPage(f"Adapted to {request.footage.name}")
-    page.text(
+    page.add_text(
         "Signs that need no labels: what the model says of the same frames when they are mirrored, turned, or follow "
         "each other. They are not accuracy: a model can agree with itself and be wrong."
     )
-    page.table(["sign", "before", "after"], rows(before, after))
-    page.text("What speaks against it: " + "; ".join(doubts) + "." if doubts else "Nothing here speaks against it.")
-    page.image(picture, "Before and after on the same frames. Left limbs orange, right limbs blue.")
+    page.add_table(["sign", "before", "after"], rows(before, after))
+    page.add_text("What speaks against it: " + "; ".join(doubts) + "." if doubts else "Nothing here speaks against it.")
+    page.add_image(picture, "Before and after on the same frames. Left limbs orange, right limbs blue.")
     metrics = read_columns(request.out / "adapted")
     panels = {
         "losses": {n: metrics[f"train/{n}"] for n in ("source_loss", "target_loss") if f"train/{n}" in metrics},
@@ -96,8 +96,8 @@ def _page(request: Request, before: Signs, after: Signs, doubts: list[str], pict
         "energy": {n: metrics[f"train/{n}"] for n in ("kinetic", "hamiltonian") if f"train/{n}" in metrics},
     }
     if drawn := {name: lines for name, lines in panels.items() if lines}:
-        page.picture(plot_curves(drawn, log_scale=["losses"]), "Training.")
-    page.text(took)
+        page.add_png(plot_curves(drawn, log_scale=["losses"]), "Training.")
+    page.add_text(took)
     path = request.out / "report.html"
     page.write(path)
     return path
@@ -130,8 +130,8 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         plan = replace(plan, image_size=info.image_size)
         request = replace(request, plan=plan)
     decisive = request.decisive
-    if begun(request.out):
-        agree(request.out, decisive, "--out")
+    if has_checkpoints(request.out):
+        check_same_request(request.out, decisive, "--out")
     check_request(request, say)
     request, detector = _with_people(request, say)
     if given is not None:
@@ -153,14 +153,14 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     start_steps = 0 if request.start is not None else steps_left(request.out / "start", plan.start_steps)
     pictures = pictures_to_make(plan, request.cache) if request.source is None and start_steps + adapt_steps else 0
     network = None if given is None else given.network
-    if isinstance(network, Start):
+    if isinstance(network, FinetunableNetwork):
         network.train_only(plan.trained)
     left = {"start_steps": start_steps, "adapt_steps": adapt_steps, "pictures": pictures}
     minutes = estimate_minutes(plan, machine, **left, network=network)
     say(f"{plan.backbone} at {plan.image_size} px on {machine}: about {max(1, round(minutes))} min to go")
-    if not begun(request.out):
+    if not has_checkpoints(request.out):
         request.out.mkdir(parents=True, exist_ok=True)
-        note(request.out, decisive)
+        write_request(request.out, decisive)
     if start_steps:
         say("Training on the source (what is missing of built-in people is made first)")
     start = starting_checkpoint(request, given, _fit)
@@ -176,7 +176,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
         start=start,
         test=test,
         quantized=load(start, device="cpu", image_size=plan.image_size).info.quantized,
-        pretrained=given is not None and isinstance(given.network, Start),
+        pretrained=given is not None and isinstance(given.network, FinetunableNetwork),
     )
     _fit(config, folder)
 
@@ -184,7 +184,7 @@ def adapt(request: Request, machine: Machine, say: Callable[[str], None]) -> lis
     before_model = load(start, image_size=plan.image_size)
     after_model = load(folder / "checkpoints" / "last.ckpt", image_size=plan.image_size)
     models = {"before": before_model, "after": after_model}
-    save_folder(request.out, after_model.network, after_model.info)
+    save_model_folder(request.out, after_model.network, after_model.info)
     people, moving = frames(request, _LOOKED_AT)
     seen = look(people, models)
     for name, found in seen.found.items():

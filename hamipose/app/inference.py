@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from hamipose.errors import UserError
+from hamipose.inference.detection import DetectedPeople
 from hamipose.inference.footage import open_footage
-from hamipose.inference.people import LivePeople
-from hamipose.inference.predictor import Prediction, Predictor
+from hamipose.inference.predictor import PosePrediction, Predictor
 from hamipose.io.coco_writer import image_name
-from hamipose.io.video_writer import VideoWriter
+from hamipose.io.video import VideoWriter
 from hamipose.models.person_detection import PersonDetector
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabeledSample
@@ -57,7 +57,7 @@ def picture_rows(
     ]
 
 
-def _photo_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
+def _photo_rows(people: list[PosePrediction], skeleton: Skeleton) -> list[Row]:
     """Rows of all people; the keypoints of several have the person's number behind their names."""
     rows: list[Row] = []
     for number, person in enumerate(people, 1):
@@ -67,7 +67,7 @@ def _photo_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
     return rows
 
 
-def _mean_rows(people: list[Prediction], skeleton: Skeleton) -> list[Row]:
+def _mean_rows(people: list[PosePrediction], skeleton: Skeleton) -> list[Row]:
     points_px = np.stack([p.keypoints_px for p in people]).mean(0)
     return picture_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
 
@@ -77,7 +77,7 @@ def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabeledSample], bool, f
         raise UserError(f"{path.name} is a folder; give one photo or one clip")
     footage = open_footage(str(path))
     more = footage.count is not None and footage.count > limit
-    return islice(footage.samples, limit), footage.moving, footage.rate, more, footage.unreadable
+    return islice(footage.samples, limit), footage.is_video, footage.rate, more, footage.unreadable
 
 
 def look_at(
@@ -106,15 +106,15 @@ def look_at(
     try:
         samples, moving, rate, more, unreadable = _samples(path, limit)
         clip = VideoWriter(folder / f"{path.stem}.webm", rate) if moving else None
-        people: list[Prediction] = []
+        people: list[PosePrediction] = []
         frames, first = 0, None
         with clip or nullcontext():
             # a few at a time: the frames are drawn after the network has seen them, and a clip may be long
             while batch := list(islice(samples, 16)):
-                shown = batch if detector is None else LivePeople(batch, detector, turned=model.upright, whole=True)
+                shown = batch if detector is None else DetectedPeople(batch, detector, turned=model.needs_upright_crops, whole=True)
                 found = list(model.stream(shown))
                 people += found
-                of_picture: dict[str, list[Prediction]] = {}
+                of_picture: dict[str, list[PosePrediction]] = {}
                 for person in found:
                     of_picture.setdefault(person.name if detector is None else image_name(person.name), []).append(
                         person

@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.config.inherit import load_config
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import load_config
+from hamipose.config.environment import configs_folder
 from hamipose.errors import UserError
 
 __all__ = ["first_words", "main"]

@@ -9,13 +9,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.config.build import instantiate
-from hamipose.config.inherit import load_config
+from hamipose.config.config_file import instantiate, load_config
 from hamipose.data.base import ImageDataset
 from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.data.sampling import init_worker
 from hamipose.data.style_pairs import StylePairs
 from hamipose.errors import UserError
+from hamipose.models.device import move_to_device
 from hamipose.models.preprocess import normalize
 from hamipose.models.style import (
     StyleLosses,
@@ -26,7 +26,6 @@ from hamipose.models.style import (
     save_decoder,
     style_losses,
 )
-from hamipose.models.to_device import moved
 
 __all__ = ["fit_decoder", "main"]
 
@@ -160,7 +159,7 @@ def main(arguments: Sequence[str]) -> None:
     encoder = read_encoder(given.encoder)
     decoder = read_decoder(given.start, encoder) if given.start else make_decoder(encoder.widths)
     transfer = StyleTransfer(encoder, decoder)
-    moved(transfer, given.device)
+    move_to_device(transfer, given.device)
     total = {"content": 0.0, "style": 0.0}
 
     def report(step: int, losses: StyleLosses) -> None:

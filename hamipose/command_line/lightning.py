@@ -13,10 +13,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hamipose.command_line.parser import Parser, one_line, quieten, reason
 from hamipose.command_line.run_files import SavedConfig, refuse_to_overwrite, select_nothing
-from hamipose.config.inherit import expand_config_arguments
+from hamipose.config.config_file import expand_config_arguments
+from hamipose.engine.callbacks import Progress, Summary
 from hamipose.engine.checkpoints import AtomicCheckpoints, run_folder
-from hamipose.engine.progress import Progress
-from hamipose.engine.summary import Summary
 from hamipose.errors import UserError
 
 __all__ = ["Application", "run_application"]

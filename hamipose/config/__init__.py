@@ -1,1 +1,1 @@
-"""Read configs: inheritance, objects built from them, data paths, machine resources."""
+"""Configs: reading with inheritance, objects built from them, and what the installation provides."""

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from hamipose.data.base import KeypointDataset, UnlabeledDataset
-from hamipose.data.views import labels_in_view, warp
+from hamipose.geometry.crops import crop_images, labels_in_view
 from hamipose.geometry.affine import crop_matrix
 from hamipose.types import LabeledBatch, Sample
 
@@ -53,20 +53,19 @@ class PlainCrops(Dataset):
         padding = index >= len(self.dataset)
         sample = self.dataset[index % len(self.dataset)]
         matrix = crop_matrix(sample.box_px, self.size, sample.rotation_deg)
-        image = warp(sample.image, matrix, self.size)
         if isinstance(sample, Sample):
             keypoints_px, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, self.size)
         else:
             keypoints_px = np.zeros((self.keypoints, 2), np.float32)
             visibility = np.zeros(self.keypoints, np.int64)
         return LabeledBatch(
-            image=torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None],
+            image=crop_images([sample.image], [matrix], self.size),
             keypoints_px=torch.from_numpy(keypoints_px)[None],
             visibility=torch.from_numpy(visibility * (not padding))[None],
             matrix=torch.from_numpy(matrix.astype(np.float32))[None],
             name=[sample.name],
             index=torch.tensor([-1 if padding else index]),
-            picture_px=torch.tensor([[sample.image.shape[1], sample.image.shape[0]]]),
+            image_size_px=torch.tensor([[sample.image.shape[1], sample.image.shape[0]]]),
         )
 
 
@@ -79,5 +78,5 @@ def collate_evaluation(items: list[LabeledBatch]) -> LabeledBatch:
         matrix=torch.cat([i.matrix for i in items]),
         name=[n for i in items for n in i.name],
         index=torch.cat([i.index for i in items]),
-        picture_px=None if any(i.picture_px is None for i in items) else torch.cat([i.picture_px for i in items]),  # type: ignore[misc]
+        image_size_px=None if any(i.image_size_px is None for i in items) else torch.cat([i.image_size_px for i in items]),  # type: ignore[misc]
     )

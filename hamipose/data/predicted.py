@@ -77,9 +77,9 @@ def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
     people = [_predicted(person, skeleton, file.upright) for person in file.people_with_keypoints(skeleton.keypoints)]
     found = [person for person in people if (person.scores > 0).any()]
     if not found:
-        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
+        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
         raise UserError(f"prediction file {path} has no person with a keypoint of a score above 0{reasons}")
-    file.omissions.warn()
+    file.skipped.warn()
     return found
 
 

@@ -63,12 +63,12 @@ def read_predictions(
     order = skeleton.keypoints if names is None else tuple(names)
     people = file.people_with_keypoints(skeleton.keypoints, order, known, unlabeled=True)
     if not people:
-        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
+        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
         raise UserError(
             f"predictions {path} hold no people that can be used{reasons}; expected image_id, keypoints and score of "
             "each, and their order in the categories or by --keypoints"
         )
-    file.omissions.warn()
+    file.skipped.warn()
     return [_found(person, skeleton, file.upright) for person in people]
 
 
@@ -78,7 +78,7 @@ def _found(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> Foun
     rows = {name: row for name, row, placed in zip(own.names, own.px, own.placed, strict=True) if placed}
     nothing = np.full(2, np.nan)
     return Found(
-        image=person.picture,
+        image=person.image_name,
         keypoints_px=np.array([rows.get(name, nothing) for name in skeleton.keypoints], np.float64),
         score=1.0 if person.score is None else person.score,
         size=None if person.image is None else person.image.size,

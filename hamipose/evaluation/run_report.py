@@ -114,56 +114,56 @@ def write_run_page(folder: Path) -> Path:
     page = HtmlPage(f"{method}: {folder.name}")
     if (folder / "scores.json").is_file():
         header, rows = _score_rows(read_record(folder / "scores.json", "scores")["scores"])
-        page.heading("Last epoch")
-        page.table(header, rows)
-        page.text("val is the source's validation set; test/… are held-out target sets, whose labels chose nothing.")
-    page.heading("Training")
+        page.add_heading("Last epoch")
+        page.add_table(header, rows)
+        page.add_text("val is the source's validation set; test/… are held-out target sets, whose labels chose nothing.")
+    page.add_heading("Training")
     pck = {name.removesuffix("/pck"): columns[name] for name in sorted(columns) if name.endswith("/pck")}
     panels = {
         "losses": _lines(columns, {"source": "train/source_loss", "target": "train/target_loss"}),
         "PCK@0.05 of the network a user gets": pck,
         "learning rate": _lines(columns, {"lr": "train/lr"}),
     }
-    page.picture(plot_curves({t: lines for t, lines in panels.items() if lines}, log_scale=["losses"]), "Losses and scores.")
+    page.add_png(plot_curves({t: lines for t, lines in panels.items() if lines}, log_scale=["losses"]), "Losses and scores.")
     gate = {
         "conflict ratio, mean": _lines(columns, {"keypoints with ρ < 0": "train/conflict"}),
         "gate": _lines(columns, {"φ": "train/openness", "c": "train/confidence", "ρ": "train/cosine"}),
         "source weight w": _lines(columns, {"mean": "train/weight", "share below 0": "train/weight_negative"}),
     }
     if any(gate.values()):
-        page.heading("Source against target")
-        page.picture(plot_curves({t: lines for t, lines in gate.items() if lines}), "Means over keypoints.")
+        page.add_heading("Source against target")
+        page.add_png(plot_curves({t: lines for t, lines in gate.items() if lines}), "Means over keypoints.")
     maps = keypoint_maps(columns)
     if maps is not None:
-        page.picture(maps, "By keypoint. The conflict ratio is the share of steps whose two gradients point apart.")
+        page.add_png(maps, "By keypoint. The conflict ratio is the share of steps whose two gradients point apart.")
     groups: dict[str, dict[str, Column]] = {}
     for name in sorted(columns):
         network, found, group = name.partition("/pck@0.05/")
         if found and name.startswith("test/"):
             groups.setdefault(network.removeprefix("test/"), {})[group] = columns[name]
     if groups:
-        page.picture(plot_curves(groups), "PCK@0.05 on held-out target sets by joint group.")
+        page.add_png(plot_curves(groups), "PCK@0.05 on held-out target sets by joint group.")
     energy = _lines(columns, {"H": "train/hamiltonian", "T": "train/kinetic", "V": "train/potential"})
     if energy:
-        page.heading("Energy")
+        page.add_heading("Energy")
         motion = {"energy": energy}
         motion["gradient norm"] = _lines(columns, {"": "train/gradient_norm"})
         motion["step of the last layer, RMS"] = _lines(columns, {"": "train/head_step_rms"})
-        page.picture(plot_curves({t: lines for t, lines in motion.items() if lines}), "What the optimizer does.")
+        page.add_png(plot_curves({t: lines for t, lines in motion.items() if lines}), "What the optimizer does.")
         if "train/hamiltonian" in columns:
-            page.text(_energy_words(columns))
+            page.add_text(_energy_words(columns))
     last: dict[str, Path] = {}
     for path in sorted((folder / "images").glob("*.png")):
         last[path.stem.rpartition("-")[0]] = path
     if last:
-        page.heading("Predictions")
+        page.add_heading("Predictions")
     for name, path in last.items():
         try:
-            page.image(read_image(path), f"{name}, {path.stem.rpartition('-')[2]} steps")
+            page.add_image(read_image(path), f"{name}, {path.stem.rpartition('-')[2]} steps")
         except UnreadableImage as error:  # such as one that a run is about to write
-            page.text(str(error))
+            page.add_text(str(error))
     if config:
-        page.heading("Config")
-        page.code(yaml.safe_dump(config, sort_keys=False))
+        page.add_heading("Config")
+        page.add_code(yaml.safe_dump(config, sort_keys=False))
     page.write(folder / "report.html")
     return folder / "report.html"

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import yaml
 
-from hamipose.config.inherit import resolve_inheritance
-from hamipose.config.paths import configs_folder
+from hamipose.config.config_file import resolve_inheritance
+from hamipose.config.environment import configs_folder
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe
 from hamipose.engine.runs import Run, given, shown

@@ -8,9 +8,14 @@ from typing import Any
 
 import yaml
 
-from hamipose.config.build import import_class, instantiate
-from hamipose.config.inherit import resolve_inheritance
-from hamipose.config.paths import configs_folder, find_data_paths, relocate_data_paths
+from hamipose.config.config_file import (
+    find_data_paths,
+    import_class,
+    instantiate,
+    relocate_data_paths,
+    resolve_inheritance,
+)
+from hamipose.config.environment import configs_folder
 from hamipose.experiments.paper_results import BODY_COLUMNS, HAND_COLUMNS
 
 __all__ = ["Transfer", "data_sets", "named_sets"]

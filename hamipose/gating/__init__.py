@@ -19,7 +19,7 @@ Gradients are compared in `geometry`, under a metric of `metric`; `gates` decide
 """
 
 from hamipose.gating.gates import Gate, GateDecision, GateInputs, KeypointGate, OpenGate, UnifiedGate, WholeLayerGate
-from hamipose.gating.geometry import confidence, decompose, pull_back
+from hamipose.gating.alignment import confidence, decompose, pull_back
 from hamipose.gating.metric import DiagonalMetric, ScalarMetric
 
 __all__ = [

@@ -49,7 +49,7 @@ def find_weighting(aggregator: str, options: dict[str, float] | None = None) -> 
         usable.pop(name, None)
     if aggregator not in usable:
         raise UserError(
-            f"aggregator is {aggregator!r}, expected one of torchjd's that weigh gradients and remember nothing: "
+            f"aggregator is {aggregator!r}, expected one of torchjd's that decide gradients and remember nothing: "
             + ", ".join(sorted(usable))
         )
     try:
@@ -89,7 +89,7 @@ class AggregatorGate(Gate):
     def __init__(self, aggregator: str = "PCGrad", options: dict[str, float] | None = None) -> None:
         self.weighting = find_weighting(aggregator, options)
 
-    def weigh(self, seen: GateInputs) -> GateDecision:
+    def decide(self, seen: GateInputs) -> GateDecision:
         products = compute_gramians(seen.source, seen.trade_off * seen.target, seen.inverse_metric).cpu()
         weights = torch.stack([self._weights(product) for product in products]).to(seen.source)
         cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hamipose.gating.geometry import decompose
+from hamipose.gating.alignment import decompose
 from hamipose.precision import at_least_single
 
 __all__ = ["Gate", "GateDecision", "GateInputs", "KeypointGate", "OpenGate", "UnifiedGate", "WholeLayerGate"]
@@ -48,7 +48,7 @@ class GateDecision(NamedTuple):
 class Gate(ABC):
     """Decides, from two gradients and the teacher's confidence, how much the source loss of each keypoint counts.
 
-    Another gate is another subclass, which states :meth:`weigh`.
+    Another gate is another subclass, which states :meth:`decide`.
     """
 
     @torch.no_grad()
@@ -63,10 +63,10 @@ class Gate(ABC):
         inverse_metric: Float[Tensor, " keypoint #parameter"] | None = None,
     ) -> GateDecision:
         """Weigh one batch; see :class:`GateInputs` for what is given."""
-        return self.weigh(GateInputs(source, target, confidence, progress, trade_off, inverse_metric))
+        return self.decide(GateInputs(source, target, confidence, progress, trade_off, inverse_metric))
 
     @abstractmethod
-    def weigh(self, seen: GateInputs) -> GateDecision:
+    def decide(self, seen: GateInputs) -> GateDecision:
         """Return the decision; nothing is recorded for a backward pass.
 
         Args:
@@ -95,7 +95,7 @@ class KeypointGate(Gate):
         self.gamma_max = gamma_max
         self.min_weight = min_weight
 
-    def weigh(self, seen: GateInputs) -> GateDecision:
+    def decide(self, seen: GateInputs) -> GateDecision:
         cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
         gamma = self.gamma_min + (self.gamma_max - self.gamma_min) * _fraction(seen.progress)
         openness = torch.tanh(gamma * cosine).clamp(min=0) * at_least_single(seen.confidence).clamp(0, 1)
@@ -115,7 +115,7 @@ class WholeLayerGate(Gate):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def weigh(self, seen: GateInputs) -> GateDecision:
+    def decide(self, seen: GateInputs) -> GateDecision:
         metric = seen.inverse_metric
         layer = seen._replace(
             source=seen.source.reshape(1, -1),
@@ -123,7 +123,7 @@ class WholeLayerGate(Gate):
             confidence=seen.confidence.mean(0, keepdim=True),
             inverse_metric=None if metric is None else metric.expand_as(seen.source).reshape(1, -1),
         )
-        one = self._gate.weigh(layer)
+        one = self._gate.decide(layer)
         return GateDecision(*(value.expand(len(seen.source)) for value in one if value is not None))
 
 
@@ -143,7 +143,7 @@ class UnifiedGate(WholeLayerGate):
 class OpenGate(Gate):
     """Lets everything through: the plain sum of both losses, with ρ and a still measured."""
 
-    def weigh(self, seen: GateInputs) -> GateDecision:
+    def decide(self, seen: GateInputs) -> GateDecision:
         cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
         return GateDecision(torch.ones_like(cosine), cosine, projection, torch.ones_like(cosine))
 

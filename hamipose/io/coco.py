@@ -2,7 +2,7 @@
 
 A file is either an object with ``images``, ``annotations`` and ``categories`` (COCO's annotation format), or a list of
 results with ``image_id``. Records that cannot be used are skipped, and counted and named in
-:attr:`CocoFile.omissions`, which every caller reports. What makes the whole file unusable or ambiguous is an
+:attr:`CocoFile.skipped`, which every caller reports. What makes the whole file unusable or ambiguous is an
 :class:`UserError`.
 """
 
@@ -32,19 +32,19 @@ class CocoFile:
         info: the file's ``info``; empty where there is none.
         images: by id; None in a results list.
         categories: those that can be used.
-        omissions: what was skipped so far, and why.
+        skipped: what was skipped so far, and why.
     """
 
     def __init__(self, path: Path, content: dict[str, Any] | list[Any]):
         self.path = path
-        self.omissions = SkippedRecords(path)
+        self.skipped = SkippedRecords(path)
         self.info: dict[str, Any] = {}
         self.images: dict[Identifier, CocoImage] | None = None
         self.categories: list[CocoCategory] = []
         if isinstance(content, dict):
             self.info = content["info"] if isinstance(content.get("info"), dict) else {}
-            self.images = read_images(content["images"], self.omissions)
-            self.categories = read_categories(content.get("categories"), self.omissions)
+            self.images = read_images(content["images"], self.skipped)
+            self.categories = read_categories(content.get("categories"), self.skipped)
             self._records = content["annotations"]
         else:
             self._records = content
@@ -62,7 +62,7 @@ class CocoFile:
     def _category_of(self, record: dict[str, Any]) -> CocoCategory | None:
         """Return the category that an annotation names; None where the file lists none at all."""
         if not self.categories:
-            if self.omissions.count("category"):
+            if self.skipped.count("category"):
                 raise BadRecord("its category cannot be used")
             return None
         given = record.get("category_id")
@@ -81,7 +81,7 @@ class CocoFile:
             if isinstance(record, dict):
                 yield position, record
             else:
-                self.omissions.skip(self._kind, f"number {position}", "is not an object")
+                self.skipped.skip(self._kind, f"number {position}", "is not an object")
 
     @property
     def _kind(self) -> str:
@@ -89,7 +89,7 @@ class CocoFile:
 
     def _skip(self, position: int, record: dict[str, Any], reason: str) -> None:
         key = identifier(record.get("id"))
-        self.omissions.skip(self._kind, f"number {position}" if key is None else format_value(key), reason)
+        self.skipped.skip(self._kind, f"number {position}" if key is None else format_value(key), reason)
 
     def _person(self, position: int, record: dict[str, Any], category: CocoCategory | None) -> CocoPerson:
         """Read all of a record but its box and its keypoints."""
@@ -138,7 +138,7 @@ class CocoFile:
         Raises:
             UserError: the file has no category with keypoints that are wanted.
         """
-        spoilt = not self.categories and self.omissions.count("category") > 0
+        spoilt = not self.categories and self.skipped.count("category") > 0
         listed = self.categories or ([] if spoilt else list(categories))
         useful = self._useful_categories(listed, wanted, names)
         gathered: dict[tuple[str, ...], list[tuple[CocoPerson, dict[str, Any], Rows]]] = {}
@@ -187,11 +187,11 @@ class CocoFile:
         named = [category for category in listed if category.keypoints]
         useful = [category for category in named if set(category.keypoints) & set(wanted)]
         useful = [category for category in useful if category.is_person] or useful
-        if useful or (not listed and not self.omissions.count("category") and names is not None):
+        if useful or (not listed and not self.skipped.count("category") and names is not None):
             for category in useful:
                 unmatched = [w for w, k in zip(category.written, category.keypoints, strict=True) if k not in wanted]
                 if unmatched:
-                    self.omissions.note(
+                    self.skipped.note(
                         f"keypoints of category {format_value(category.name)} that are not used here: "
                         f"{', '.join(format_value(name)[1:-1] for name in unmatched)}"
                     )
@@ -202,7 +202,7 @@ class CocoFile:
                 f"{self.path} has keypoints {', '.join(written[:4])}…, none of which can be used here; expected some "
                 f"of {', '.join(list(wanted)[:4])}…"
             )
-        skipped = f" (skipped {self.omissions.reasons()})" if self.omissions.skipped else ""
+        skipped = f" (skipped {self.skipped.reasons()})" if self.skipped.by_reason else ""
         raise UserError(f"{self.path} names no keypoints in its categories{skipped}; expected {_EXPECTED}")
 
     def people_with_boxes(self) -> list[CocoPerson]:
@@ -214,7 +214,11 @@ class CocoFile:
                 category = self._category_of(record)
                 key = identifier(record.get("category_id")) if category is None else category.id
                 if people_ids is not None and key not in people_ids:
-                    name = f"category_id {format_value(key)}" if category is None else f"category {format_value(category.name)}"
+                    name = (
+                        f"category_id {format_value(key)}"
+                        if category is None
+                        else f"category {format_value(category.name)}"
+                    )
                     raise BadRecord(f"{name} is not person")
                 if _is_crowd(record):
                     raise BadRecord("marks a crowd (iscrowd)")

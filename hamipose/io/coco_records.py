@@ -74,12 +74,12 @@ class CocoPerson:
     rotation_deg: float = 0.0
 
     @property
-    def picture(self) -> Identifier:
+    def image_name(self) -> Identifier:
         """The picture's file name, or its id in a results list."""
         return self.image_id if self.image is None else self.image.file_name
 
 
-def read_images(records: list[Any], omissions: SkippedRecords) -> dict[Identifier, CocoImage]:
+def read_images(records: list[Any], skipped: SkippedRecords) -> dict[Identifier, CocoImage]:
     """Return the images that can be used, by id.
 
     Raises:
@@ -94,7 +94,7 @@ def read_images(records: list[Any], omissions: SkippedRecords) -> dict[Identifie
                 raise BadRecord("has no id")
             name = as_file_name(record.get("file_name"))
         except BadRecord as error:
-            omissions.skip("image", f"number {position}" if key is None else format_value(key), str(error))
+            skipped.skip("image", f"number {position}" if key is None else format_value(key), str(error))
             continue
         if key in images:
             repeated.setdefault(key, [images[key].file_name]).append(name)
@@ -102,21 +102,23 @@ def read_images(records: list[Any], omissions: SkippedRecords) -> dict[Identifie
         sides = [as_number(record.get(side)) for side in ("width", "height")]
         for side, found in zip(("width", "height"), sides, strict=True):
             if record.get(side) is not None and (found is None or not 1 <= found <= 1e6):
-                omissions.skip("size", f"image {format_value(key)}", f"{side} is not a number of pixels, so it is not checked")
+                skipped.skip(
+                    "size", f"image {format_value(key)}", f"{side} is not a number of pixels, so it is not checked"
+                )
         whole = [int(v) if v is not None and 1 <= v <= 1e6 else None for v in sides]
         images[key] = CocoImage(key, name, whole[0], whole[1])
     if repeated:
         key, names = next(iter(repeated.items()))
         more = f" (and {len(repeated) - 1} more repeated ids)" if len(repeated) > 1 else ""
         raise UserError(
-            f"{omissions.path} has {len(names)} images with id {format_value(key)}: "
+            f"{skipped.path} has {len(names)} images with id {format_value(key)}: "
             f"{', '.join(format_value(name) for name in names[:3])}{more}; expected an id of its own for each image: where "
             "exports were merged, number their images anew"
         )
     return images
 
 
-def read_categories(records: object, omissions: SkippedRecords) -> list[CocoCategory]:
+def read_categories(records: object, skipped: SkippedRecords) -> list[CocoCategory]:
     """Return the categories that can be used.
 
     Raises:
@@ -125,7 +127,7 @@ def read_categories(records: object, omissions: SkippedRecords) -> list[CocoCate
     if records is None:
         return []
     if not isinstance(records, list):
-        raise UserError(f"categories of {omissions.path} are not a list; expected id, name and keypoints of each")
+        raise UserError(f"categories of {skipped.path} are not a list; expected id, name and keypoints of each")
     found: dict[Identifier | None, CocoCategory] = {}
     for position, record in enumerate(records):
         key = identifier(record.get("id")) if isinstance(record, dict) else None
@@ -134,11 +136,11 @@ def read_categories(records: object, omissions: SkippedRecords) -> list[CocoCate
                 raise BadRecord("has no id")
             category = _category(key, record)
         except BadRecord as error:
-            omissions.skip("category", f"number {position}" if key is None else format_value(key), str(error))
+            skipped.skip("category", f"number {position}" if key is None else format_value(key), str(error))
             continue
         if found.setdefault(key, category) != category:
             raise UserError(
-                f"{omissions.path} has different categories with id {format_value(key)}; expected an id of its own for each"
+                f"{skipped.path} has different categories with id {format_value(key)}; expected an id of its own for each"
             )
     return list(found.values())
 

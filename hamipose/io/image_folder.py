@@ -1,13 +1,14 @@
 """Listing of a folder's pictures: hidden files skipped, links followed once, what cannot be read named."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hamipose.io.media_types import UNSUPPORTED_VIDEO_SUFFIXES, is_image, unsupported_reason
 
-__all__ = ["ImageListing", "find_missing_files", "list_images"]
+__all__ = ["ImageListing", "find_missing_files", "is_overlay", "list_images", "overlay_path"]
 
 #: Folders that systems and programs create beside users' files; hidden ones begin with a dot.
 _NOT_USERS = ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found")
@@ -19,11 +20,11 @@ class ImageListing:
 
     Attributes:
         paths: the pictures, sorted.
-        left_out: a line for each kind of file and each folder that is left out although it may hold pictures.
+        skipped: a line for each kind of file and each folder that is left out although it may hold pictures.
     """
 
     paths: list[Path]
-    left_out: list[str]
+    skipped: list[str]
 
 
 def list_images(root: Path) -> ImageListing:
@@ -38,7 +39,7 @@ def list_images(root: Path) -> ImageListing:
     Raises:
         OSError: it cannot be read.
     """
-    paths, left_out = [], []
+    paths, skipped = [], []
     unread: dict[str, list[Path]] = {}
     seen: set[tuple[int, int]] = set()
     folders: list[Path] = [root]
@@ -54,7 +55,7 @@ def list_images(root: Path) -> ImageListing:
         except OSError as error:
             if folder == root:
                 raise
-            left_out.append(f"folder {folder} cannot be opened ({error.strerror})")
+            skipped.append(f"folder {folder} cannot be opened ({error.strerror})")
             continue
         for entry in entries:
             path = folder / entry.name
@@ -67,12 +68,15 @@ def list_images(root: Path) -> ImageListing:
                 continue
             elif is_image(path):
                 paths.append(path)
-            elif path.suffix.lower() not in UNSUPPORTED_VIDEO_SUFFIXES and (reason := unsupported_reason(path)) is not None:
+            elif (
+                path.suffix.lower() not in UNSUPPORTED_VIDEO_SUFFIXES
+                and (reason := unsupported_reason(path)) is not None
+            ):
                 unread.setdefault(reason, []).append(path)
     for reason, files in sorted(unread.items()):
         some = ", ".join(str(path.relative_to(root)) for path in sorted(files)[:3])
-        left_out.append(f"{len(files)} {'file' if len(files) == 1 else 'files'} in {root}, such as {some}: {reason}")
-    return ImageListing(sorted(paths), left_out)
+        skipped.append(f"{len(files)} {'file' if len(files) == 1 else 'files'} in {root}, such as {some}: {reason}")
+    return ImageListing(sorted(paths), skipped)
 
 
 def _kind(entry: os.DirEntry) -> str:
@@ -104,3 +108,24 @@ def find_missing_files(paths: Iterable[Path]) -> Iterator[Path]:
                 listed[folder] = set()
         if path.name not in listed[folder]:
             yield path
+
+
+def overlay_path(number: int, image: str) -> Path:
+    """Return where `predict` writes an image with its skeletons, relative to the folder of the results.
+
+    Args:
+        number: the number of images drawn before it.
+        image: name or path of the original image.
+    """
+    return Path("overlays") / f"{number:05d}_{Path(image).stem}.jpg"
+
+
+def is_overlay(path: Path) -> bool:
+    """Return whether a path was made by :func:`overlay_path`, in any folder.
+
+    Results may lie below a folder of images; overlays there are not inputs.
+
+    >>> is_overlay(Path("found") / overlay_path(12, "anna.png")), is_overlay(Path("overlays/anna.jpg"))
+    (True, False)
+    """
+    return path.parent.name == "overlays" and re.fullmatch(r"\d{5,}_.*\.jpg", path.name, re.DOTALL) is not None

@@ -11,7 +11,15 @@ from typing import Generic, TypeVar
 from hamipose.errors import UserError
 from hamipose.io.json_file import to_one_line
 
-__all__ = ["ImageMatches", "PathSuffixes", "_image_exists", "check_images_exist", "locate_images", "match_images", "normalize_path"]
+__all__ = [
+    "ImageMatches",
+    "PathSuffixes",
+    "_image_exists",
+    "check_images_exist",
+    "locate_images",
+    "match_images",
+    "normalize_path",
+]
 
 _MOST_FILES = 500_000  # that a folder is searched through
 

@@ -11,7 +11,14 @@ from PIL import Image
 
 from hamipose.errors import UserError
 
-__all__ = ["ImageHeader", "check_image_sizes", "is_annotated_upright", "orient_box", "orient_points", "read_image_header"]
+__all__ = [
+    "ImageHeader",
+    "check_image_sizes",
+    "is_annotated_upright",
+    "orient_box",
+    "orient_points",
+    "read_image_header",
+]
 
 _log = logging.getLogger("hamipose")
 _ORIENTATION = 0x0112  # EXIF's tag

@@ -11,13 +11,13 @@ from hamipose.io.skipped_records import BadRecord, SkippedRecords
 __all__ = ["openpose_people"]
 
 
-def openpose_people(records: list[Any], names: Sequence[str], omissions: SkippedRecords) -> list[Keypoints]:
+def openpose_people(records: list[Any], names: Sequence[str], skipped: SkippedRecords) -> list[Keypoints]:
     """Return the people of a file; those that cannot be used are skipped.
 
     Args:
         records: the file's ``people``.
         names: of OpenPose's keypoints in order.
-        omissions: what is skipped is added to them.
+        skipped: what is skipped is added to them.
     """
     people = []
     for position, record in enumerate(records):
@@ -32,5 +32,5 @@ def openpose_people(records: list[Any], names: Sequence[str], omissions: Skipped
                 raise BadRecord("has no keypoint that was found (all confidences are 0)")
             people.append(person)
         except BadRecord as error:
-            omissions.skip("person", position, str(error))
+            skipped.skip("person", position, str(error))
     return people

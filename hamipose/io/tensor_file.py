@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from hamipose.errors import UserError
 from hamipose.io.file_type import explain, file_kind
 
-__all__ = ["check_finite", "read_tensor_file"]
+__all__ = ["check_finite", "read_checkpoint_file", "read_tensor_file"]
 
 _TORCH = ("a PyTorch file", "a zip archive", "a pickle")
 
@@ -58,6 +58,15 @@ def read_tensor_file(path: str | Path, what: str, give: str, allowed: Sequence[t
                 f"it was run. Save the state dict alone, or {give}"
             ) from None
         raise UserError(f"{what} {path} {explain(path, 'a PyTorch file', *_TORCH)}; {give}") from None
+
+
+def read_checkpoint_file(path: str | Path) -> Any:
+    """Return the content of a checkpoint that `fit` saved, on the CPU.
+
+    Raises:
+        UserError: the file is missing, damaged or of another kind.
+    """
+    return read_tensor_file(path, "checkpoint", "give a file that `fit` saved")
 
 
 def check_finite(state: Mapping[str, torch.Tensor], what: str) -> None:

@@ -15,21 +15,21 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from hamipose.data.base import get_skeleton
-from hamipose.engine.backward import BackwardAsForward
-from hamipose.engine.buffers import share_buffers
+from hamipose.engine.module import BackwardAsForward
+from hamipose.engine.distributed import broadcast_buffers
 from hamipose.engine.nan_guard import FiniteGuard, check_weights
 from hamipose.engine.optimization import new_optimizer, total_steps
-from hamipose.engine.random_state import get_random_state, set_random_state
+from hamipose.engine.checkpoints import get_random_state, set_random_state
 from hamipose.engine.resume import optimizer_options, resume, run_record
-from hamipose.engine.run_position import Trained, trained
-from hamipose.engine.schedule import warmup_cosine
-from hamipose.engine.sync_batchnorm import keep_activations
+from hamipose.engine.checkpoints import RunPosition, run_position
+from hamipose.engine.optimization import warmup_cosine
+from hamipose.engine.distributed import keep_activations
 from hamipose.errors import UserError
 from hamipose.evaluation.diagnostics import Diagnostics, Objective
 from hamipose.evaluation.evaluator import Evaluation
-from hamipose.evaluation.prediction_writer import Predictions, region_px
+from hamipose.evaluation.prediction_writer import PredictionBatch
+from hamipose.geometry.crops import crop_to_image
 from hamipose.gating import OpenGate
-from hamipose.geometry.affine import apply_points, invert
 from hamipose.methods.network_factory import build_network
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.source_statistics import SourceStatistics, about_start, about_statistics
@@ -44,11 +44,11 @@ from hamipose.methods.validation import (
     check_skeletons,
     check_target,
 )
-from hamipose.models.batchnorm import StatisticsOf, batchnorm_layers
+from hamipose.models.batchnorm import StatisticsDomain, batchnorm_layers
 from hamipose.models.checkpoint import check_skeleton, load_network, saved_encoding
 from hamipose.models.encoding import Encoding
 from hamipose.models.preprocess import normalize
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.pretrained.mediapipe import BlazePose
 from hamipose.types import LabeledBatch, SourceBatch, TrainBatch
 
@@ -109,7 +109,7 @@ class PoseMethod(BackwardAsForward):
     @property
     def encoding(self) -> Encoding:
         """How labels become heatmaps, and heatmaps keypoints."""
-        start = self.network if isinstance(self.network, Start) else None
+        start = self.network if isinstance(self.network, FinetunableNetwork) else None
         return Encoding(self.training_options.sigma, self.quantized, start)
 
     # ------------------------------------------------------------------------------------------------ a step
@@ -156,13 +156,13 @@ class PoseMethod(BackwardAsForward):
 
     def source_pass(self) -> AbstractContextManager[None]:
         """Surround a training pass of source images with this, so that the source's statistics are known."""
-        return self.source_statistics.student.watching(self.statistics_of())
+        return self.source_statistics.student.tracking(self.statistics_of())
 
     def steps_on_source(self) -> int:
         """Return the number of steps on the source alone, after which adaptation begins."""
         return 0 if self.adaptation is None else self.adaptation.options.pretrain_steps
 
-    def delivered_statistics(self) -> StatisticsOf:
+    def delivered_statistics(self) -> StatisticsDomain:
         """Return which images' BatchNorm statistics the network has that a user gets, as it is now."""
         if self.pretrained is not None:
             return "unknown"  # it keeps its own
@@ -209,7 +209,7 @@ class PoseMethod(BackwardAsForward):
         """Encoded labels, and which of them there are."""
         size = (batch.image.shape[-2], batch.image.shape[-1])
         encoding = self.encoding
-        visible = (batch.visibility > 0) & encoding.known(len(self.skeleton), batch.image.device)
+        visible = (batch.visibility > 0) & encoding.trainable_keypoints(len(self.skeleton), batch.image.device)
         return encoding.encode(batch.keypoints_px, size, visible), visible.float()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> None:
@@ -296,7 +296,7 @@ class PoseMethod(BackwardAsForward):
         check_precision(str(self.trainer.precision))
         keep_activations(self.trainer)
         check_skeletons(getattr(self._data, "skeleton", self.skeleton), self.skeleton)
-        if isinstance(self.network, Start):
+        if isinstance(self.network, FinetunableNetwork):
             check_image_size(getattr(self._data, "image_size", None), self.network.image_size, str(self.pretrained))
         if stage == "fit":
             reset_seed()  # DDP has just done so: one process goes on with the random numbers of several
@@ -324,7 +324,7 @@ class PoseMethod(BackwardAsForward):
 
     def _start_evaluation(self) -> None:
         self._guard.check()
-        share_buffers(self)
+        broadcast_buffers(self)
         data, paper = self._data, self.training_options.paper_scores
         names, networks = data.evaluation_names(), self.evaluated()
         size = data.image_size
@@ -334,7 +334,7 @@ class PoseMethod(BackwardAsForward):
         assert self._evaluation is not None, "an evaluation has a start"
         networks = self.evaluated()
         of_source = self._data.evaluation_names()[number] == "val" and self.wants_target(sys.maxsize)
-        with self.source_statistics.worn_by(networks) if of_source else nullcontext():
+        with self.source_statistics.applied_to(networks) if of_source else nullcontext():
             self._evaluation.add(batch, number, networks)
 
     def _end_evaluation(self) -> None:
@@ -365,17 +365,17 @@ class PoseMethod(BackwardAsForward):
     def on_test_epoch_end(self) -> None:
         self._end_evaluation()
 
-    def predict_step(self, batch: LabeledBatch, batch_idx: int) -> Predictions:
+    def predict_step(self, batch: LabeledBatch, batch_idx: int) -> PredictionBatch:
         """Keypoints in pixels of the original images."""
-        keypoints_px, confidence = self.encoding.decode(self(normalize(batch.image)).float())
-        original_from_crop = invert(batch.matrix)
-        return Predictions(
-            keypoints_px=apply_points(original_from_crop, keypoints_px),
+        points_px, confidence = self.encoding.decode(self(normalize(batch.image)).float())
+        keypoints_px, region_px = crop_to_image(points_px, batch.matrix, batch.image.shape[-1])
+        return PredictionBatch(
+            keypoints_px=keypoints_px,
             confidence=confidence,
-            region_px=region_px(original_from_crop, batch.image.shape[-1]),
+            region_px=region_px,
             name=batch.name,
             index=batch.index,
-            size_px=batch.picture_px,
+            size_px=batch.image_size_px,
         )
 
     # ------------------------------------------------------------------------------------------------ checkpoints
@@ -412,7 +412,7 @@ class PoseMethod(BackwardAsForward):
 
     def on_train_start(self) -> None:
         """After resuming: forget what setting up has drawn."""
-        if isinstance(self.network, Start):
+        if isinstance(self.network, FinetunableNetwork):
             rank_zero_info(about_start(self.network, str(self.pretrained)))
         elif self.wants_target(sys.maxsize) and batchnorm_layers(self.network):
             rank_zero_info(about_statistics(None if self.adaptation is None else self.adaptation.options.batchnorm))

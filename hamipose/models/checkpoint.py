@@ -6,12 +6,11 @@ from typing import Any, get_args
 from torch import nn
 
 from hamipose.errors import UserError
-from hamipose.io.checkpoint_file import read_checkpoint_file
-from hamipose.io.tensor_file import check_finite
-from hamipose.models.model_io import Architecture, Maps, ModelInfo, is_folder, open_folder
+from hamipose.io.tensor_file import check_finite, read_checkpoint_file
+from hamipose.models.model_io import Architecture, Maps, ModelInfo, is_model_folder, read_model_folder
 from hamipose.models.network import PoseNetwork
-from hamipose.models.pretrained.catalog import cached
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.catalog import cached_folder
+from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.pretrained.mediapipe import BlazePose
 from hamipose.models.pretrained.operations import Program
 from hamipose.skeletons import SKELETONS, Skeleton
@@ -19,12 +18,12 @@ from hamipose.skeletons import SKELETONS, Skeleton
 __all__ = [
     "check_skeleton",
     "checkpoint_content",
-    "evaluated",
-    "load",
+    "build_evaluated",
+    "load_evaluated",
     "load_network",
     "model_info",
     "network_state",
-    "program_of",
+    "read_program",
     "read_checkpoint",
     "saved_encoding",
 ]
@@ -95,7 +94,7 @@ def network_state(checkpoint: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if str(k).startswith(prefix)}
 
 
-def program_of(checkpoint: dict[str, Any]) -> Program | None:
+def read_program(checkpoint: dict[str, Any]) -> Program | None:
     """Return the operations of a network that consists of a list of them; None for other networks.
 
     Raises:
@@ -136,11 +135,11 @@ def checkpoint_content(model: Any, info: ModelInfo) -> dict[str, Any]:
 
 def _start_content(path: str | Path) -> dict[str, Any]:
     """Return a checkpoint's content, or what a checkpoint of a model folder's network would hold."""
-    folder = Path(path) if is_folder(path) else None if Path(path).exists() else cached(str(path))
-    return read_checkpoint(path) if folder is None else checkpoint_content(*open_folder(folder))
+    folder = Path(path) if is_model_folder(path) else None if Path(path).exists() else cached_folder(str(path))
+    return read_checkpoint(path) if folder is None else checkpoint_content(*read_model_folder(folder))
 
 
-def load_network(path: str | Path, network: PoseNetwork | Start, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
+def load_network(path: str | Path, network: PoseNetwork | FinetunableNetwork, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
     """Fill a network with a checkpoint's student; return the checkpoint's whole state.
 
     Args:
@@ -231,7 +230,7 @@ def _check_options(hparams: dict[str, Any]) -> None:
             )
 
 
-def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
+def build_evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
     """What a checkpoint's method evaluates, ready to use: the teacher where there is one, in eval mode.
 
     Args:
@@ -247,7 +246,7 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
     if info.maps == "refined":
         refinement = network_state(checkpoint, "refinement_teacher.network.")
         state |= {f"refinement.{name}": value for name, value in refinement.items()}
-    program = program_of(checkpoint)
+    program = read_program(checkpoint)
     if info.architecture == "blazepose" and program is None:
         raise UserError(f"the checkpoint lacks the operations of its network, a {info.backbone}; it is damaged")
     network = info.network(program)
@@ -262,8 +261,8 @@ def evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
     return network.eval()
 
 
-def load(path: str | Path) -> nn.Module:
-    """Normalized images → heatmaps, as the method of a checkpoint evaluates them; see :func:`evaluated`.
+def load_evaluated(path: str | Path) -> nn.Module:
+    """Normalized images → heatmaps, as the method of a checkpoint evaluates them; see :func:`build_evaluated`.
 
     (``hamipose.load`` gives the network with what it takes to decode its maps.)
 
@@ -271,4 +270,4 @@ def load(path: str | Path) -> nn.Module:
         UserError: the checkpoint cannot be read, or is of keypoints or weights that fit nothing.
     """
     checkpoint = read_checkpoint(path)
-    return evaluated(checkpoint, model_info(checkpoint))
+    return build_evaluated(checkpoint, model_info(checkpoint))

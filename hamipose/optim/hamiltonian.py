@@ -156,8 +156,8 @@ class Hamiltonian(Optimizer):
         for group in self.param_groups:
             moving = [i for i, theta in enumerate(group["params"]) if theta.grad is not None]
             if moving:
-                self._start(group, moving)
-                self._move(group, moving)
+                self._initialize_state(group, moving)
+                self._step_group(group, moving)
         return loss
 
     @torch.no_grad()
@@ -170,13 +170,13 @@ class Hamiltonian(Optimizer):
         for group in self.param_groups:
             moved = [i for i, theta in enumerate(group["params"]) if "momentum" in self.state.get(theta, ())]
             if moved:
-                whole = self._whole(group, moved)
+                whole = self._gather(group, moved)
                 alpha = whole.alpha or _scalar_masses(group, whole.owner)
                 for coordinates in _KINETIC[group["kinetic"]].energy(whole.momentum, alpha, group["eps"]):
                     total += coordinates.sum(dtype=torch.float64).cpu()
         return total
 
-    def _start(self, group: dict[str, Any], moving: list[int]) -> None:
+    def _initialize_state(self, group: dict[str, Any], moving: list[int]) -> None:
         """Momenta at rest and the first mass, for parameters that move for the first time."""
         diagonal = group["mass"] == "diagonal"
         for theta in (group["params"][i] for i in moving):
@@ -198,14 +198,14 @@ class Hamiltonian(Optimizer):
                 count = len(group["params"]) if group["mass"] == "tensor" else 1
                 group["alpha"] = torch.full((count,), group["initial_mass"], dtype=dtype, device=device)
 
-    def _move(self, group: dict[str, Any], moving: list[int]) -> None:
+    def _step_group(self, group: dict[str, Any], moving: list[int]) -> None:
         """Take the step that the class docstring writes out, then update the mass."""
         h, eps, decay, friction = float(group["lr"]), group["eps"], group["mass_decay"], group["friction"]
         half = -h / 2 if group["maximize"] else h / 2
         keep = math.exp(-friction)
         kinetic = _KINETIC[group["kinetic"]]
         squares: dict[int, Any] = dict.fromkeys(moving, 0.0)
-        for block in split_into_blocks(self._whole(group, moving), group["foreach"]):
+        for block in split_into_blocks(self._gather(group, moving), group["foreach"]):
             theta, g, p = block.theta, block.grad, block.momentum
             alpha = block.alpha or _scalar_masses(group, block.owner)
             if group["weight_decay"]:
@@ -216,16 +216,16 @@ class Hamiltonian(Optimizer):
                 kick(p, g, half, keep)
             kinetic.drift(theta, p, alpha, eps, h)
             if decay < 1 and block.alpha:
-                update_mass(block.alpha, p, kinetic.observed(alpha, eps, h), decay)
+                update_mass(block.alpha, p, kinetic.mass_factor(alpha, eps, h), decay)
             elif decay < 1:
-                for i, c, square in zip(block.owner, kinetic.observed(alpha, eps, h), sums_of_squares(p), strict=True):
+                for i, c, square in zip(block.owner, kinetic.mass_factor(alpha, eps, h), sums_of_squares(p), strict=True):
                     squares[i] += c * c * square
             if group["kicks"] == "printed":
                 kick(p, g, half)
         if decay < 1 and group["mass"] != "diagonal":
             _update_scalar_masses(group, squares)
 
-    def _whole(self, group: dict[str, Any], members: list[int]) -> Block:
+    def _gather(self, group: dict[str, Any], members: list[int]) -> Block:
         """Return the moving tensors of a group; complex tensors as real ones."""
         thetas = [group["params"][i] for i in members]
         lists = [thetas, [theta.grad for theta in thetas], [self.state[theta]["momentum"] for theta in thetas]]

@@ -51,7 +51,7 @@ class Kinetic:
         raise NotImplementedError
 
     @staticmethod
-    def observed(alpha: Mass, eps: float, h: float) -> Mass:
+    def mass_factor(alpha: Mass, eps: float, h: float) -> Mass:
         r"""Return the factor `c` by which the mass learns: :math:`\alpha` is a moving average of :math:`(c\,p)^2`."""
         raise NotImplementedError
 
@@ -72,7 +72,7 @@ class Newtonian(Kinetic):
             torch._foreach_add_(theta, torch._foreach_div(p, [a + eps for a in alpha]), alpha=h)
 
     @staticmethod
-    def observed(alpha: Mass, eps: float, h: float) -> Mass:
+    def mass_factor(alpha: Mass, eps: float, h: float) -> Mass:
         return [h / (a + eps) for a in alpha]
 
 
@@ -96,5 +96,5 @@ class Relativistic(Kinetic):
         torch._foreach_addcmul_(theta, p, slowness, value=h)
 
     @staticmethod
-    def observed(alpha: Mass, eps: float, h: float) -> Mass:
+    def mass_factor(alpha: Mass, eps: float, h: float) -> Mass:
         return [1.0] * len(alpha)

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from hamipose.config.available_cpus import available_cpus
+from hamipose.config.environment import available_cpus
 
 __all__ = ["BLOCK", "default_workers", "make_share", "records_of_processes", "with_bar"]
 

@@ -65,25 +65,25 @@ class HtmlPage:
     title: str
     body: list[str] = field(default_factory=list)
 
-    def text(self, paragraph: str) -> None:
+    def add_text(self, paragraph: str) -> None:
         """A paragraph of plain text."""
         self.body.append(f"<p>{html.escape(paragraph)}</p>")
 
-    def heading(self, words: str) -> None:
+    def add_heading(self, words: str) -> None:
         """A section heading."""
         self.body.append(f"<h2>{html.escape(words)}</h2>")
 
-    def code(self, lines: str) -> None:
+    def add_code(self, lines: str) -> None:
         """Text kept as it stands."""
         self.body.append(f"<pre>{html.escape(lines)}</pre>")
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def add_table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table; the first column is aligned to the left, numbers to the right. A wide one scrolls by itself."""
         cells = "".join(f"<th>{html.escape(h)}</th>" for h in header)
         lines = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
         self.body.append(f"<div><table><tr>{cells}</tr>{lines}</table></div>")
 
-    def picture(self, png: bytes, caption: str) -> None:
+    def add_png(self, png: bytes, caption: str) -> None:
         """A PNG carried inside the page."""
         data = base64.b64encode(png).decode()
         words = html.escape(caption)
@@ -91,11 +91,11 @@ class HtmlPage:
             f'<figure><img alt="{words}" src="data:image/png;base64,{data}"><figcaption>{words}</figcaption></figure>'
         )
 
-    def image(self, pixels: UInt8[np.ndarray, "height width 3"], caption: str) -> None:
+    def add_image(self, pixels: UInt8[np.ndarray, "height width 3"], caption: str) -> None:
         """RGB pixels carried inside the page."""
         done, png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         assert done
-        self.picture(png.tobytes(), caption)
+        self.add_png(png.tobytes(), caption)
 
     def write(self, path: Path) -> None:
         """Write the page, creating its folder."""

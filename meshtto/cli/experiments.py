@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from hamipose.command_line.arguments import add_table_options
-from hamipose.config.build import instantiate
+from hamipose.config.config_file import instantiate
 from hamipose.engine.budget import Budget
 from hamipose.engine.runs import Call, call, run_all
 from hamipose.engine.time_estimate import dry_run, pending

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hamipose.config.inherit import load_config
-from hamipose.config.paths import configs_folder, find_data_paths, relocate_data_paths
+from hamipose.config.config_file import find_data_paths, load_config, relocate_data_paths
+from hamipose.config.environment import configs_folder
 from hamipose.engine.budget import Budget
 from hamipose.engine.recipe import Recipe
 from hamipose.engine.runs import Run, given, shown

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from hamipose.errors import UserError
-from hamipose.io.checkpoint_file import read_checkpoint_file
-from hamipose.io.tensor_file import check_finite
+from hamipose.io.tensor_file import check_finite, read_checkpoint_file
 
 __all__ = ["check_same_networks", "load", "load_networks", "read_checkpoint"]
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 
 from hamipose.io.atomic_file import atomic_path, write_text
 from hamipose.io.image_file import write_image
-from hamipose.io.video_writer import VideoWriter
+from hamipose.io.video import VideoWriter
 from meshtto.predict.drawing import overlay, side_view
 from meshtto.predict.frames import Frame
 from meshtto.predict.recover import Person

@@ -79,7 +79,7 @@ class KeypointFile(Source):
 
     Attributes:
         people: keypoints of each image's people by the image's name; "" if the file names no images.
-        omissions: skipped people.
+        skipped: skipped people.
 
     Raises:
         UserError: the file cannot be read, is in neither format, or contains no usable person.
@@ -93,8 +93,8 @@ class KeypointFile(Source):
         self._upright: bool | None = None
         content = read_json(path, _EXPECTED, "keypoints")
         if isinstance(content, dict) and "annotations" not in content and isinstance(content.get("people"), list):
-            self.omissions = SkippedRecords(self.path)
-            found = openpose_people(content["people"], OPENPOSE25, self.omissions)
+            self.skipped = SkippedRecords(self.path)
+            found = openpose_people(content["people"], OPENPOSE25, self.skipped)
             self.people = {"": found} if found else {}
             self._upright = True  # OpenPose applies the EXIF orientation
         elif isinstance(content, list) or (isinstance(content, dict) and "annotations" in content):
@@ -102,21 +102,21 @@ class KeypointFile(Source):
         else:
             raise UserError(f"keypoints {path} have neither annotations (COCO) nor people (OpenPose); give {_EXPECTED}")
         if not self.people:
-            reasons = f" (skipped {self.omissions.reasons()})" if self.omissions.skipped else ""
+            reasons = f" (skipped {self.skipped.reasons()})" if self.skipped.by_reason else ""
             raise UserError(f"keypoints {path} hold no person that can be used{reasons}; give {_EXPECTED}")
-        self.omissions.warn()
+        self.skipped.warn()
         self._ends = PathSuffixes(self.people)
 
     def _read_coco(self, content: object) -> None:
         file = read_coco(self.path, "keypoints", content)
-        self.omissions, self._upright = file.omissions, file.upright
+        self.skipped, self._upright = file.skipped, file.upright
         for person in file.people_with_keypoints(_WANTED, COCO17.keypoints):
-            name = normalize_path(str(person.picture))
+            name = normalize_path(str(person.image_name))
             assert person.keypoints is not None
             self.people.setdefault(name, []).append(person.keypoints)
             self._images[name] = person
-            if isinstance(person.picture, int):
-                self._numbers[person.picture] = name
+            if isinstance(person.image_name, int):
+                self._numbers[person.image_name] = name
 
     def __str__(self) -> str:
         return str(self.path)

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader, Dataset
 
-from hamipose.config.available_cpus import available_cpus
+from hamipose.config.environment import available_cpus
 from hamipose.data.base import KeypointDataset
 from hamipose.data.catalog.entries import find_entry
 from hamipose.data.catalog.shards import Packed, ShardWriter, record_dtype

@@ -40,7 +40,7 @@ class _Annotations:
     upright: bool | None  # as the file declares
     image_ids: dict[Identifier, str]  # → picture
     categories: list[CocoCategory]
-    omissions: SkippedRecords
+    skipped: SkippedRecords
 
 
 def _box(person: CocoPerson, labeled_px: Float[np.ndarray, "keypoint 2"], file: CocoFile) -> Float[np.ndarray, "4"]:
@@ -49,9 +49,9 @@ def _box(person: CocoPerson, labeled_px: Float[np.ndarray, "keypoint 2"], file: 
         return person.box_px.astype(np.float32)
     box = keypoint_box(labeled_px)
     if (box[2:] >= 1).all():
-        file.omissions.note("people without bbox are shown in the box of their labeled keypoints")
+        file.skipped.note("people without bbox are shown in the box of their labeled keypoints")
         return box
-    file.omissions.note("people without bbox and with too few labeled keypoints are shown as the whole picture")
+    file.skipped.note("people without bbox and with too few labeled keypoints are shown as the whole picture")
     return np.full(4, np.nan, np.float32)
 
 
@@ -68,7 +68,7 @@ def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _A
         )
     people = file.people_with_keypoints(skeleton.keypoints, boxes=with_boxes)
     if not people:
-        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
+        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
         raise UserError(
             f"annotation file {path} has {len(file)} annotations, none with a labeled keypoint of {skeleton.name}"
             f"{reasons}; expected keypoints with a third number above 0"
@@ -88,7 +88,7 @@ def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _A
     names = {image.id: image.file_name for image in file.images.values()}
     where = locate_images(images, names.values())
     for name, several in where.ambiguous.items():
-        file.omissions.skip("image", name, f"could be {' or '.join(several[:2])}")
+        file.skipped.skip("image", name, f"could be {' or '.join(several[:2])}")
     paths = {key: where.found.get(name, str(images / name)) for key, name in names.items()}
     pictures = [person.image for person in people]
     return _Annotations(
@@ -101,7 +101,7 @@ def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _A
         upright=file.upright,
         image_ids=paths,
         categories=file.categories,
-        omissions=file.omissions,
+        skipped=file.skipped,
     )
 
 
@@ -157,7 +157,7 @@ class CocoKeypoints(KeypointDataset):
         """The annotations, read on first use; what is skipped is logged then."""
         if self._table is None:
             self._table = _table(self.annotations, self.images, self.skeleton, self.box == "person")
-            self._table.omissions.warn()
+            self._table.skipped.warn()
             if len(self) == 0:
                 raise UserError(
                     f"{self.annotations} has {len(self._table.files)} labeled people, none from number {self.start} on"

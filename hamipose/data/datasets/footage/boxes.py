@@ -69,18 +69,18 @@ def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
     file = read_coco(path, "box file")
     people = file.people_with_boxes()
     if whole and file.images:
-        boxed = {person.picture for person in people}
+        boxed = {person.image_name for person in people}
         empty = [
             CocoPerson(-1, None, number, image, None, None, None, None)
             for number, image in file.images.items()
             if image.file_name not in boxed and image.size is not None
         ]
         place = {image.file_name: i for i, image in enumerate(file.images.values())}
-        people = sorted([*people, *empty], key=lambda person: place[str(person.picture)])
+        people = sorted([*people, *empty], key=lambda person: place[str(person.image_name)])
     if not people:
-        reasons = f" (skipped {file.omissions.reasons()})" if file.omissions.skipped else ""
+        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
         raise UserError(f"box file {path} has no annotation that can be used{reasons}; expected a box for each person")
-    file.omissions.warn()
+    file.skipped.warn()
     return file, people
 
 
@@ -131,7 +131,7 @@ class ImagePersonCrops(UnlabeledDataset):
             UserError: the file cannot be read, has nobody in the picture that is used, or names several alike.
         """
         _, people = self._content
-        names = list(dict.fromkeys(person.picture for person in people))
+        names = list(dict.fromkeys(person.image_name for person in people))
         where: ImageMatches[str | int]
         if self.only is None:
             where = locate_images(self.root, names)
@@ -145,7 +145,7 @@ class ImagePersonCrops(UnlabeledDataset):
                 f"box file {self.boxes} names {format_value(name)}, which could be {could}; give their folders"
             )
         paths = {name: where.found.get(name, str(self.root / str(name))) for name in names}
-        found = [(paths[p.picture], p) for p in people if self.only is None or p.picture in where.found]
+        found = [(paths[p.image_name], p) for p in people if self.only is None or p.image_name in where.found]
         if not found:
             raise UserError(f"box file {self.boxes} has no box for {self.only}")
         place = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in found))}
@@ -220,10 +220,10 @@ class VideoPersonCrops(UnlabeledDataset):
         """
         named = []
         for person in _read(self.boxes, self.whole)[1]:
-            video, _, number = str(person.picture).rpartition("#")
+            video, _, number = str(person.image_name).rpartition("#")
             if not video or not number.isdecimal() or len(number) > 9:
                 raise UserError(
-                    f"box file {self.boxes} has boxes for {format_value(person.picture)[1:-1]}; expected frames of "
+                    f"box file {self.boxes} has boxes for {format_value(person.image_name)[1:-1]}; expected frames of "
                     f"{self.path.name}, such as {self.path.name}#0 for the first one"
                 )
             named.append((video, int(number), person))

@@ -6,9 +6,8 @@ from hamipose.data.base import UnlabeledDataset
 from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_image_box
 from hamipose.io.image_file import read_image, read_image_box
-from hamipose.io.image_folder import list_images
+from hamipose.io.image_folder import is_overlay, list_images
 from hamipose.io.media_types import IMAGE_SUFFIXES
-from hamipose.io.overlay_paths import is_overlay
 from hamipose.types import UnlabeledSample
 
 __all__ = ["ImageFolder", "SingleImage"]
@@ -49,9 +48,9 @@ class ImageFolder(UnlabeledDataset):
             paths = [path for path in found.paths if not is_overlay(path.relative_to(self.root))]
             if not paths:
                 only = "but those that predict has drawn" if found.paths else f"({', '.join(IMAGE_SUFFIXES)})"
-                also = f"; {'; '.join(found.left_out)}" if found.left_out else ""
+                also = f"; {'; '.join(found.skipped)}" if found.skipped else ""
                 raise UserError(f"image folder {self.root} holds no picture {only}{also}")
-            self._paths, self._left_out = paths, found.left_out
+            self._paths, self._left_out = paths, found.skipped
         return self._paths
 
     def prepare(self) -> None:
