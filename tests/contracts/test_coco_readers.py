@@ -1,4 +1,4 @@
-"""COCO JSON of other programs, as all four users of the reader see it: labels, boxes, evidence, predictions."""
+"""COCO files of other programs are read alike as labels, boxes, evidence and predictions."""
 
 import json
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from meshtto.predict.keypoints import KeypointFile
 WIDTH, HEIGHT = 80, 60
 NAMES = ("a.png", "b.png")
 LEFT_WRIST = COCO17.index("left_wrist")
-USERS = ("labels", "boxes", "evidence", "predictions")
+PURPOSES = ("labels", "boxes", "evidence", "predictions")
 
 
 def points(person: int) -> list[tuple[float, float]]:
-    """Where a person's keypoints are, in COCO's order."""
+    """Return the keypoints of a person in COCO's order."""
     return [(10.0 + k + 20 * person, 5.0 + 2 * k) for k in range(17)]
 
 
@@ -38,7 +38,7 @@ def flat(person: int, third: Any = 2) -> list[Any]:
 
 
 def annotation(person: int, **changes: Any) -> dict[str, Any]:
-    """Person 0 is on a.png, person 1 on b.png."""
+    """Return the annotation of person 0 in a.png or of person 1 in b.png."""
     own = {
         "id": 10 + person,
         "image_id": 1 + person,
@@ -52,8 +52,8 @@ def annotation(person: int, **changes: Any) -> dict[str, Any]:
     return {**own, **changes}
 
 
-def whole(*annotations: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """An annotation file."""
+def make_file(*annotations: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return an annotation file."""
     images = [{"id": i, "file_name": n, "width": WIDTH, "height": HEIGHT} for i, n in enumerate(NAMES, 1)]
     content = {
         "images": images,
@@ -64,18 +64,18 @@ def whole(*annotations: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def results(**changes: Any) -> list[dict[str, Any]]:
-    """A list of results, which names pictures by their files."""
+    """Return a list of results, which identifies images by their file names."""
     return [annotation(person, image_id=NAMES[person], score=0.9, **changes) for person in (0, 1)]
 
 
 @dataclass
-class World:
-    """A folder with two pictures, and a file about them."""
+class Folder:
+    """A folder with two images and an annotation file."""
 
     root: Path
 
     @property
-    def pictures(self) -> Path:
+    def images(self) -> Path:
         return self.root / "images"
 
     def write(self, content: Any, encoding: str = "utf-8") -> Path:
@@ -83,68 +83,68 @@ class World:
         path.write_bytes(json.dumps(content).encode(encoding))
         return path
 
-    def seen(self, user: str, content: Any, encoding: str = "utf-8") -> dict[str, list[np.ndarray]]:
-        """Open the file as a user of the reader does: the people of each picture, by its path below the folder.
+    def read(self, purpose: str, content: Any, encoding: str = "utf-8") -> dict[str, list[np.ndarray]]:
+        """Read the file for one purpose and return the people of each image by its path below the folder.
 
-        A person is the position of the left wrist; for boxes, the middle of the box.
+        A person is represented by the left wrist or, for boxes, by the center of the box.
         """
         path = self.write(content, encoding)
-        names = [str(p.relative_to(self.pictures)) for p in sorted(self.pictures.rglob("*.*"))]
-        found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        if user == "labels":
+        names = [str(p.relative_to(self.images)) for p in sorted(self.images.rglob("*.*"))]
+        people_of: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        if purpose == "labels":
             data = CocoKeypoints(str(self.root), skeleton="coco17")
             data.prepare()
             for i in range(len(data)):
                 name = data[i].name.rpartition("#")[0]
-                found[str(Path(name).relative_to(self.pictures))].append(data[i].keypoints_px[LEFT_WRIST])
-        elif user == "boxes":
-            people = ImagePersonCrops(str(self.pictures), str(path), margin=1.0)
+                people_of[str(Path(name).relative_to(self.images))].append(data[i].keypoints_px[LEFT_WRIST])
+        elif purpose == "boxes":
+            people = ImagePersonCrops(str(self.images), str(path), margin=1.0)
             people.prepare()
             for i in range(len(people)):
                 name = people[i].name.rpartition("#")[0]
                 box = people[i].box_px
-                found[str(Path(name).relative_to(self.pictures))].append(box[:2] + box[2:] / 2)
-        elif user == "evidence":
+                people_of[str(Path(name).relative_to(self.images))].append(box[:2] + box[2:] / 2)
+        elif purpose == "evidence":
             file = KeypointFile(path)
-            pictures = open_frames(str(self.pictures))
-            file.check(pictures.paths)
-            for shown in pictures:
+            images = open_frames(str(self.images))
+            file.check(images.paths)
+            for shown in images:
                 assert shown.path is not None
                 wrist = JOINTS49.index("left_wrist")
                 for person in file.of([shown])[0]:
-                    found[str(shown.path.relative_to(self.pictures))].append(person.keypoints_px[wrist])
+                    people_of[str(shown.path.relative_to(self.images))].append(person.keypoints_px[wrist])
         else:
             people = read_predictions(path, COCO17)
-            paths = [str(self.pictures / name) for name in names]
+            paths = [str(self.images / name) for name in names]
             for name, sample, person in zip(names, paths, matched(people, paths), strict=True):
                 (own,) = in_frames([person], [sample], [False], path)
-                found[name].append(own.keypoints_px[LEFT_WRIST])
-        return found
+                people_of[name].append(own.keypoints_px[LEFT_WRIST])
+        return people_of
 
-    def where(self, user: str, content: Any, encoding: str = "utf-8") -> dict[str, list[tuple[float, float]]]:
-        """The same with numbers to compare."""
-        people = self.seen(user, content, encoding)
+    def locate(self, purpose: str, content: Any, encoding: str = "utf-8") -> dict[str, list[tuple[float, float]]]:
+        """Return the same as tuples of rounded numbers."""
+        people = self.read(purpose, content, encoding)
         return {name: [(round(float(x), 1), round(float(y), 1)) for x, y in own] for name, own in people.items()}
 
 
-def expected(user: str) -> dict[str, list[tuple[float, float]]]:
-    """Where the two people of :func:`whole` are."""
-    if user == "boxes":
+def expected(purpose: str) -> dict[str, list[tuple[float, float]]]:
+    """Return the positions of the two people of :func:`make_file`."""
+    if purpose == "boxes":
         return {name: [(18.0 + 20 * person, 21.0)] for person, name in enumerate(NAMES)}
     return {name: [points(person)[LEFT_WRIST]] for person, name in enumerate(NAMES)}
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def folder(tmp_path: Path) -> Folder:
     (tmp_path / "images").mkdir()
     for name in NAMES:
         cv2.imwrite(str(tmp_path / "images" / name), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    return World(tmp_path)
+    return Folder(tmp_path)
 
 
-def refused(world: World, user: str, content: Any) -> str:
+def read_error(folder: Folder, purpose: str, content: Any) -> str:
     with pytest.raises(UserError) as error:
-        world.seen(user, content)
+        folder.read(purpose, content)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -152,85 +152,87 @@ def refused(world: World, user: str, content: Any) -> str:
 # ---------------------------------------------------------------------------------------------------- 1: categories
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_the_category_decides_which_names_apply(world: World, user: str, caplog: pytest.LogCaptureFixture):
-    """The person is not the first category, and another one has the same names in another order."""
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_keypoint_names_are_those_of_the_person_category(
+    folder: Folder, purpose: str, caplog: pytest.LogCaptureFixture
+):
+    """Person is not the first category, and another category has the same names in another order."""
     dog = {"id": 3, "name": "dog", "keypoints": list(COCO17.keypoints)[::-1]}
     person = {"id": 8, "name": "person", "keypoints": list(COCO17.keypoints)}
     bicycle = {"id": 4, "name": "bicycle"}
     people = [annotation(0, category_id=8), annotation(1, category_id=8)]
     others = [annotation(0, id=50, category_id=3), annotation(1, id=51, category_id=4)]
     crowd = annotation(1, id=52, category_id=8, iscrowd=1)
-    content = whole(others[0], *people, others[1], crowd, categories=[dog, bicycle, person])
-    assert world.where(user, content) == expected(user)
+    content = make_file(others[0], *people, others[1], crowd, categories=[dog, bicycle, person])
+    assert folder.locate(purpose, content) == expected(purpose)
     assert "dog" in caplog.text
     assert "bicycle" in caplog.text
     assert "1 annotation (52): marks a crowd" in caplog.text
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_an_unknown_category_is_skipped(world: World, user: str, caplog: pytest.LogCaptureFixture):
-    content = whole(annotation(0), annotation(1), annotation(1, id=77, category_id=5))
-    assert world.where(user, content) == expected(user)
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_annotations_of_unknown_categories_are_skipped(folder: Folder, purpose: str, caplog: pytest.LogCaptureFixture):
+    content = make_file(annotation(0), annotation(1), annotation(1, id=77, category_id=5))
+    assert folder.locate(purpose, content) == expected(purpose)
     assert "1 annotation (77): its category_id is not a category" in caplog.text
 
 
-def test_boxes_of_a_detector_s_list_are_people_only(world: World, caplog: pytest.LogCaptureFixture):
+def test_boxes_of_detections_are_people_only(folder: Folder, caplog: pytest.LogCaptureFixture):
     detections = [*results(), annotation(0, image_id="a.png", category_id=18)]
-    assert world.where("boxes", detections) == expected("boxes")
+    assert folder.locate("boxes", detections) == expected("boxes")
     assert "category_id 18 is not person" in caplog.text
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_lists_of_results_are_read(world: World, user: str):
-    if user == "labels":  # results are not labels, and name no picture's size
-        assert "list of results" in refused(world, user, results())
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_results_are_read_except_as_labels(folder: Folder, purpose: str):
+    if purpose == "labels":  # results are not labels, and contain no image sizes
+        assert "list of results" in read_error(folder, purpose, results())
         return
-    assert world.where(user, results()) == expected(user)
+    assert folder.locate(purpose, results()) == expected(purpose)
 
 
-# ---------------------------------------------------------------------------------------------------- 2: third numbers
+# ---------------------------------------------------------------------------------------------------- 2: visibility
 
 
-@pytest.mark.parametrize("user", ["labels", "evidence", "predictions"])
+@pytest.mark.parametrize("purpose", ["labels", "evidence", "predictions"])
 @pytest.mark.parametrize("third", [1, 2, 0.3, 1.0, None, "2"])
-def test_third_numbers_of_all_kinds(world: World, user: str, third: Any):
+def test_visibility_of_any_type_is_read(folder: Folder, purpose: str, third: Any):
     people = [annotation(p, keypoints=flat(p, third)) for p in (0, 1)]
-    assert world.where(user, whole(*people)) == expected(user)
+    assert folder.locate(purpose, make_file(*people)) == expected(purpose)
 
 
-def test_third_numbers_are_visibility_or_confidence(world: World):
-    path = world.write(whole(annotation(0, keypoints=[*flat(0, 0.25)[:48], 60, 40, 0]), annotation(1)))
-    labels = CocoKeypoints(str(world.root), skeleton="coco17")
+def test_visibility_can_be_a_confidence(folder: Folder):
+    path = folder.write(make_file(annotation(0, keypoints=[*flat(0, 0.25)[:48], 60, 40, 0]), annotation(1)))
+    labels = CocoKeypoints(str(folder.root), skeleton="coco17")
     assert labels.table.visibility.tolist() == [[2] * 16 + [0], [2] * 17]
     people = {name: file[0] for name, file in KeypointFile(path).people.items()}
     assert people["a.png"].confidence.tolist() == [0.25] * 16 + [0]
-    world.write(whole(*(annotation(p, keypoints=flat(p, 1)) for p in (0, 1))))
-    assert (CocoKeypoints(str(world.root), skeleton="coco17").table.visibility == 1).all()
+    folder.write(make_file(*(annotation(p, keypoints=flat(p, 1)) for p in (0, 1))))
+    assert (CocoKeypoints(str(folder.root), skeleton="coco17").table.visibility == 1).all()
     scored = [annotation(0, keypoints=flat(0, 1.0)), annotation(1, keypoints=flat(1, 0.5))]
-    world.write(whole(*scored))
-    assert (CocoKeypoints(str(world.root), skeleton="coco17").table.visibility == 2).all()
+    folder.write(make_file(*scored))
+    assert (CocoKeypoints(str(folder.root), skeleton="coco17").table.visibility == 2).all()
 
 
-@pytest.mark.parametrize("user", ["labels", "evidence"])
-def test_a_set_without_any_label_says_so(world: World, user: str):
+@pytest.mark.parametrize("purpose", ["labels", "evidence"])
+def test_data_sets_without_labels_are_refused(folder: Folder, purpose: str):
     people = [annotation(p, keypoints=flat(p, 0)) for p in (0, 1)]
-    assert "2 annotations (10, 11): has no labeled keypoint" in refused(world, user, whole(*people))
+    assert "2 annotations (10, 11): has no labeled keypoint" in read_error(folder, purpose, make_file(*people))
     odd = [annotation(p, keypoints=flat(p, 7)) for p in (0, 1)]
-    assert "must be 0, 1, 2, null or a score in (0, 1]" in refused(world, user, whole(*odd))
+    assert "must be 0, 1, 2, null or a score in (0, 1]" in read_error(folder, purpose, make_file(*odd))
 
 
 # ---------------------------------------------------------------------------------------------------- 3: repeated ids
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_repeated_image_ids_are_named(world: World, user: str):
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_repeated_image_ids_are_refused(folder: Folder, purpose: str):
     images = [{"id": 1, "file_name": name} for name in NAMES]
-    told = refused(world, user, whole(images=images))
-    assert "has 2 images with id 1: 'a.png', 'b.png'" in told
+    message = read_error(folder, purpose, make_file(images=images))
+    assert "has 2 images with id 1: 'a.png', 'b.png'" in message
 
 
-# ---------------------------------------------------------------------------------------------------- 4: bad records
+# ---------------------------------------------------------------------------------------------------- 4: invalid records
 
 BAD: dict[str, dict[str, Any]] = {
     "zero box": {"bbox": [1, 2, 0, 5]},
@@ -247,27 +249,31 @@ BAD: dict[str, dict[str, Any]] = {
     "no picture": {"image_id": 99},
     "strange id": {"image_id": {"a": 1}},
 }
-SEEN_BY_ALL = ("no picture", "strange id")
+INVALID_FOR_ALL = ("no picture", "strange id")
 
 
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("kind", BAD)
-def test_one_bad_record_costs_itself_alone(world: World, user: str, kind: str, caplog: pytest.LogCaptureFixture):
-    content = whole(annotation(0), annotation(1), annotation(1, id=66, **BAD[kind]), 7, None)  # type: ignore[arg-type]
-    if (kind.endswith("box")) == (user in ("evidence", "predictions")) and kind not in SEEN_BY_ALL and user != "labels":
-        return  # a box that the keypoints do not need, or keypoints that boxes do not need
-    if user == "predictions" and kind == "zeros":
-        return  # a position, whatever its confidence
-    assert world.where(user, content) == expected(user)
+def test_only_the_invalid_record_is_skipped(folder: Folder, purpose: str, kind: str, caplog: pytest.LogCaptureFixture):
+    content = make_file(annotation(0), annotation(1), annotation(1, id=66, **BAD[kind]), 7, None)  # type: ignore[arg-type]
+    if (
+        (kind.endswith("box")) == (purpose in ("evidence", "predictions"))
+        and kind not in INVALID_FOR_ALL
+        and purpose != "labels"
+    ):
+        return  # boxes do not matter for keypoints, nor keypoints for boxes
+    if purpose == "predictions" and kind == "zeros":
+        return  # positions are used regardless of their confidence
+    assert folder.locate(purpose, content) == expected(purpose)
     assert "1 annotation (66)" in caplog.text
     assert "2 annotations (number 3, number 4): is not an object" in caplog.text
 
 
-# ---------------------------------------------------------------------------------------------------- 5: spellings
+# ---------------------------------------------------------------------------------------------------- 5: encodings and notations
 
 
-def rename(content: dict[str, Any], key: Callable[[int], Any]) -> dict[str, Any]:
-    """The same file with other ids."""
+def replace_ids(content: dict[str, Any], key: Callable[[int], Any]) -> dict[str, Any]:
+    """Replace the image ids of a file."""
     for image in content["images"]:
         image["id"] = key(image["id"])
     for person in content["annotations"]:
@@ -275,69 +281,71 @@ def rename(content: dict[str, Any], key: Callable[[int], Any]) -> dict[str, Any]
     return content
 
 
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
-def test_encodings(world: World, user: str, encoding: str):
-    assert world.where(user, whole(), encoding) == expected(user)
+def test_text_encodings_are_detected(folder: Folder, purpose: str, encoding: str):
+    assert folder.locate(purpose, make_file(), encoding) == expected(purpose)
 
 
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize(
     "content",
     [
-        rename(whole(), str),
-        rename(whole(), float),
-        rename(whole(), lambda i: f"3f2504e0-4f89-11d3-9a0c-0305e82c330{i}"),
-        whole(images=[{"id": str(i), "file_name": n} for i, n in enumerate(NAMES, 1)]),
-        whole(images=[{"id": i, "file_name": f".\\images\\{n}", "extra": {}} for i, n in enumerate(NAMES, 1)]),
-        whole(images=[{"id": i, "file_name": f"C:\\old\\{n}"} for i, n in enumerate(NAMES, 1)]),
-        whole(*(annotation(p, keypoints=[[x, y, 2] for x, y in points(p)]) for p in (0, 1))),
-        whole(*(annotation(p, keypoints=[str(v) for v in flat(p)]) for p in (0, 1))),
-        whole(*(annotation(p, keypoints=str(flat(p))) for p in (0, 1))),
-        whole(*(annotation(p, bbox=[str(v) for v in annotation(p)["bbox"]], id=f"p{p}", more=[1]) for p in (0, 1))),
-        whole(*({k: v for k, v in annotation(p).items() if k not in ("area", "iscrowd", "id")} for p in (0, 1))),
+        replace_ids(make_file(), str),
+        replace_ids(make_file(), float),
+        replace_ids(make_file(), lambda i: f"3f2504e0-4f89-11d3-9a0c-0305e82c330{i}"),
+        make_file(images=[{"id": str(i), "file_name": n} for i, n in enumerate(NAMES, 1)]),
+        make_file(images=[{"id": i, "file_name": f".\\images\\{n}", "extra": {}} for i, n in enumerate(NAMES, 1)]),
+        make_file(images=[{"id": i, "file_name": f"C:\\old\\{n}"} for i, n in enumerate(NAMES, 1)]),
+        make_file(*(annotation(p, keypoints=[[x, y, 2] for x, y in points(p)]) for p in (0, 1))),
+        make_file(*(annotation(p, keypoints=[str(v) for v in flat(p)]) for p in (0, 1))),
+        make_file(*(annotation(p, keypoints=str(flat(p))) for p in (0, 1))),
+        make_file(*(annotation(p, bbox=[str(v) for v in annotation(p)["bbox"]], id=f"p{p}", more=[1]) for p in (0, 1))),
+        make_file(*({k: v for k, v in annotation(p).items() if k not in ("area", "iscrowd", "id")} for p in (0, 1))),
     ],
     ids=["text", "float", "uuid", "mixed", "backslash", "drive", "triples", "strings", "string", "extra", "missing"],
 )
-def test_the_same_file_in_other_spellings(world: World, user: str, content: dict[str, Any]):
-    assert world.where(user, content) == expected(user)
+def test_other_notations_are_read_alike(folder: Folder, purpose: str, content: dict[str, Any]):
+    assert folder.locate(purpose, content) == expected(purpose)
 
 
-@pytest.mark.parametrize("user", ["labels", "evidence", "predictions"])
+@pytest.mark.parametrize("purpose", ["labels", "evidence", "predictions"])
 @pytest.mark.parametrize("spell", [str.title, str.upper, lambda n: n.replace("left_", "L").replace("right_", "R")])
-def test_names_in_other_spellings(world: World, user: str, spell: Callable, caplog: pytest.LogCaptureFixture):
+def test_keypoint_names_are_matched_in_other_spellings(
+    folder: Folder, purpose: str, spell: Callable, caplog: pytest.LogCaptureFixture
+):
     names = [spell(name).replace("_", " ") for name in COCO17.keypoints]
     names[0] = "Snout"
-    content = whole(categories=[{"id": 1, "name": "Person", "keypoints": names}])
-    assert world.where(user, content) == expected(user)
+    content = make_file(categories=[{"id": 1, "name": "Person", "keypoints": names}])
+    assert folder.locate(purpose, content) == expected(purpose)
     assert "not used here: Snout" in caplog.text
 
 
-def test_without_a_box_the_person_is_where_its_keypoints_are(world: World, caplog: pytest.LogCaptureFixture):
+def test_missing_boxes_follow_from_keypoints(folder: Folder, caplog: pytest.LogCaptureFixture):
     people = [{k: v for k, v in annotation(p).items() if k != "bbox"} for p in (0, 1)]
-    world.write(whole(*people))
-    data = CocoKeypoints(str(world.root), skeleton="coco17", padding=1.0)
+    folder.write(make_file(*people))
+    data = CocoKeypoints(str(folder.root), skeleton="coco17", padding=1.0)
     assert data[1].box_px.tolist() == [30, 5, 16, 32]
     assert "people without bbox" in caplog.text
-    assert "has no bbox" in refused(world, "boxes", whole(*people))
+    assert "has no bbox" in read_error(folder, "boxes", make_file(*people))
 
 
 # ---------------------------------------------------------------------------------------------------- 6: sizes
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_a_file_made_for_pictures_of_another_size_is_refused(world: World, user: str):
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_image_sizes_must_match(folder: Folder, purpose: str):
     images = [{"id": i, "file_name": n, "width": WIDTH * 2, "height": HEIGHT * 2} for i, n in enumerate(NAMES, 1)]
-    told = refused(world, user, whole(images=images))
-    assert f"a.png has {WIDTH} × {HEIGHT} px, but" in told
-    assert f"states {2 * WIDTH} × {2 * HEIGHT} px" in told
+    message = read_error(folder, purpose, make_file(images=images))
+    assert f"a.png has {WIDTH} × {HEIGHT} px, but" in message
+    assert f"states {2 * WIDTH} × {2 * HEIGHT} px" in message
 
 
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("upright", [True, None])
-def test_turned_pictures(tmp_path: Path, user: str, orientation: int, upright: bool | None):
-    """A mark stays under the person's wrist, whether the file was made for stored or for upright pictures."""
+def test_labels_follow_image_orientation(tmp_path: Path, purpose: str, orientation: int, upright: bool | None):
+    """A mark stays at the wrist, whether the labels are for stored or for upright images."""
     (tmp_path / "images").mkdir()
     stored = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     mark = (20, 15)
@@ -351,68 +359,68 @@ def test_turned_pictures(tmp_path: Path, user: str, orientation: int, upright: b
     height, width = turned.shape[:2] if upright else stored.shape[:2]
     person = annotation(0, keypoints=[x, y, 2] * 17, bbox=[x - 5, y - 5, 11, 11])
     images = [{"id": 1, "file_name": "a.jpg", "width": width, "height": height}]
-    info = {} if upright is None or orientation != 3 else {"upright": True}  # sizes tell the others apart
-    world = World(tmp_path)
-    content = whole(person, images=images, info=info)
-    ((found,),) = world.seen(user, content).values()
-    if user == "labels":
+    info = {} if upright is None or orientation != 3 else {"upright": True}  # the others are detected by their sizes
+    folder = Folder(tmp_path)
+    content = make_file(person, images=images, info=info)
+    ((people_of,),) = folder.read(purpose, content).values()
+    if purpose == "labels":
         sample = CocoKeypoints(str(tmp_path), skeleton="coco17")[0]
-        assert sample.image[round(found[1]), round(found[0])].min() > 128
-    elif user == "predictions":  # scored on stored pixels here
-        assert found.round().tolist() == list(mark)
+        assert sample.image[round(people_of[1]), round(people_of[0])].min() > 128
+    elif purpose == "predictions":  # scores use stored pixels here
+        assert people_of.round().tolist() == list(mark)
     else:
-        assert turned[round(found[1] - 0.01), round(found[0] - 0.01)].min() > 128
+        assert turned[round(people_of[1] - 0.01), round(people_of[0] - 0.01)].min() > 128
 
 
-def test_a_turned_picture_of_unknown_size_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_rotated_images_of_unknown_size_cause_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "images").mkdir()
     tag = Image.Exif()
     tag[0x0112] = 6
     Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(tmp_path / "images" / "a.jpg", exif=tag)
-    World(tmp_path).seen("labels", whole(annotation(0), images=[{"id": 1, "file_name": "a.jpg"}]))
+    Folder(tmp_path).read("labels", make_file(annotation(0), images=[{"id": 1, "file_name": "a.jpg"}]))
     assert "does not state the size of 1 pictures with an orientation tag (a.jpg, …)" in caplog.text
 
 
 # ---------------------------------------------------------------------------------------------------- 7: folders
 
 
-@pytest.mark.parametrize("user", ["labels", "boxes", "predictions"])
-def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, user: str):
+@pytest.mark.parametrize("purpose", ["labels", "boxes", "predictions"])
+def test_equal_file_names_are_distinguished_by_folder(tmp_path: Path, purpose: str):
     for folder in ("one", "two"):
         (tmp_path / "images" / folder).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "images" / folder / "0.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    world = World(tmp_path)
-    named = {"one/0.png": expected(user)["a.png"], "two/0.png": expected(user)["b.png"]}
+    folder = Folder(tmp_path)
+    named = {"one/0.png": expected(purpose)["a.png"], "two/0.png": expected(purpose)["b.png"]}
     for prefix in ("", "/data/export/", "D:\\export\\", "images/"):
         images = [{"id": i, "file_name": f"{prefix}{folder}/0.png"} for i, folder in enumerate(("one", "two"), 1)]
-        assert world.where(user, whole(images=images)) == named
+        assert folder.locate(purpose, make_file(images=images)) == named
     one = [{"id": i, "file_name": f"/other/{i}/0.png"} for i in (1, 2)]
-    assert "0.png" in refused(world, user, whole(images=one))
+    assert "0.png" in read_error(folder, purpose, make_file(images=one))
 
 
-def test_evidence_of_one_name_is_told_apart_by_its_folder(world: World):
+def test_evidence_with_equal_file_names_is_distinguished_by_folder(folder: Folder):
     images = [{"id": 1, "file_name": "x/images/a.png"}, {"id": 2, "file_name": "y/b/a.png"}]
-    assert world.where("evidence", whole(images=images)) == {"a.png": [points(0)[LEFT_WRIST]], "b.png": []}
+    assert folder.locate("evidence", make_file(images=images)) == {"a.png": [points(0)[LEFT_WRIST]], "b.png": []}
     images = [{"id": 1, "file_name": "x/a.png"}, {"id": 2, "file_name": "y/a.png"}]
-    assert "each of which could be" in refused(world, "evidence", whole(images=images))
+    assert "each of which could be" in read_error(folder, "evidence", make_file(images=images))
 
 
-def test_boxes_of_one_picture_are_found_by_its_folder(world: World):
-    folder = world.pictures.name
+def test_boxes_of_a_single_image_are_found_by_folder(folder: Folder):
+    folder = folder.images.name
     images = [{"id": 1, "file_name": "elsewhere/a.png"}, {"id": 2, "file_name": f"old/{folder}/a.png"}]
-    path = world.write(whole(images=images))
-    (sample,) = open_footage(str(world.pictures / "a.png"), boxes=str(path)).samples
+    path = folder.write(make_file(images=images))
+    (sample,) = open_footage(str(folder.images / "a.png"), boxes=str(path)).samples
     assert sample.box_px[0] + 2 == 30
 
 
-def test_missing_pictures_are_named_before_anything_else(world: World, caplog: pytest.LogCaptureFixture):
-    (world.pictures / "b.png").unlink()
-    assert "b.png, named in" in refused(world, "boxes", whole())
-    data = CocoKeypoints(str(world.root))
+def test_missing_images_are_reported_first(folder: Folder, caplog: pytest.LogCaptureFixture):
+    (folder.images / "b.png").unlink()
+    assert "b.png, named in" in read_error(folder, "boxes", make_file())
+    data = CocoKeypoints(str(folder.root))
     with pytest.raises(UserError, match=r"b\.png, named in"):
         check_labels(data)
-    data.prepare()  # training goes on with other pictures in the place of missing ones
+    data.prepare()  # training replaces missing images by others
     assert "1 of its 2 pictures do not exist" in caplog.text
-    (world.pictures / "a.png").unlink()
+    (folder.images / "a.png").unlink()
     with pytest.raises(UserError, match=r"a\.png, named in .*, does not exist, nor do 1 of the other 1"):
-        CocoKeypoints(str(world.root)).prepare()
+        CocoKeypoints(str(folder.root)).prepare()

@@ -1,6 +1,6 @@
-"""No process calls a collective alone: what all processes must take part in stands under no condition on the rank.
+"""No process calls a collective alone: collective calls do not depend on the rank.
 
-Read from the source: a deadlock shows in a test with two processes only where that test comes by.
+This is checked in the source code, because a test with two processes finds a deadlock only on the paths that it runs.
 """
 
 import ast
@@ -15,7 +15,7 @@ SOURCES = {str(p.relative_to(ROOT)): p.read_text() for f in ("hamipose", "meshtt
 #: Conditions that differ between processes.
 RANK = {"is_global_zero", "global_rank", "local_rank", "node_rank", "rank_zero_only"}
 
-#: What waits for all processes, called on anything: of Lightning's strategy and trainer, torchmetrics, torch.
+#: Methods that wait for all processes: of Lightning's strategy and trainer, torchmetrics, torch.
 COLLECTIVE = {
     "all_gather",
     "all_gather_object",
@@ -31,14 +31,14 @@ COLLECTIVE = {
     "save_checkpoint",
 }
 
-#: Called by Lightning on the first process alone.
-FIRST_ALONE = {"save_config", "summarize"}
+#: Methods that Lightning calls on the first process only.
+RANK_ZERO_ONLY = {"save_config", "summarize"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def names(node: ast.AST) -> Iterator[str]:
-    """Everything that a piece of code mentions."""
+    """Yield all names in a piece of code."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Attribute):
             yield inner.attr
@@ -47,7 +47,7 @@ def names(node: ast.AST) -> Iterator[str]:
 
 
 def collectives(node: ast.AST, known: set[str]) -> Iterator[tuple[int, str]]:
-    """Line and name of each collective in a piece of code."""
+    """Yield line and name of each collective in a piece of code."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Attribute) and inner.attr == "log_dir":
             if next(names(inner.value), "").endswith("trainer"):
@@ -60,12 +60,12 @@ def collectives(node: ast.AST, known: set[str]) -> Iterator[tuple[int, str]]:
 
 
 def module_of(path: str) -> str:
-    """Dotted name of a source file."""
+    """Return the dotted name of a source file."""
     return path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
 def functions_with_collectives(sources: dict[str, str]) -> dict[str, set[str]]:
-    """File → names that lead to a collective there: its own plain functions and those it imports."""
+    """Return for each file the functions, its own and imported ones, that call a collective."""
     trees = {path: ast.parse(text) for path, text in sources.items()}
     found: set[tuple[str, str]] = set()
     while True:
@@ -82,7 +82,7 @@ def functions_with_collectives(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def _visible(path: str, tree: ast.Module, found: set[tuple[str, str]]) -> set[str]:
-    """Names in a file that mean one of these functions."""
+    """Return the names of these functions in a file."""
     imported = {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -94,12 +94,12 @@ def _visible(path: str, tree: ast.Module, found: set[tuple[str, str]]) -> set[st
 
 
 def under_rank(function: Function) -> Iterator[ast.AST]:
-    """Pieces of a function that not every process comes to."""
+    """Yield the pieces of a function that not every process runs."""
 
     def on_rank(test: ast.AST) -> bool:
         return bool(RANK & set(names(test)))
 
-    if function.name in FIRST_ALONE or any(map(on_rank, function.decorator_list)):
+    if function.name in RANK_ZERO_ONLY or any(map(on_rank, function.decorator_list)):
         yield from function.body
     for node in ast.walk(function):
         if isinstance(node, ast.IfExp | ast.While) and on_rank(node.test):
@@ -115,8 +115,8 @@ def under_rank(function: Function) -> Iterator[ast.AST]:
                         yield from block[i + 1 :]
 
 
-def alone(sources: dict[str, str]) -> set[str]:
-    """File, line and name of each collective that a process may come to alone."""
+def find_rank_dependent(sources: dict[str, str]) -> set[str]:
+    """Return file, line and name of each collective that depends on the rank."""
     known = functions_with_collectives(sources)
     return {
         f"{path}:{line} {name}"
@@ -128,12 +128,12 @@ def alone(sources: dict[str, str]) -> set[str]:
     }
 
 
-def test_no_process_waits_alone():
-    assert alone(SOURCES) == set()
+def test_collectives_do_not_depend_on_rank():
+    assert find_rank_dependent(SOURCES) == set()
 
 
-def test_nothing_reads_the_log_dir_of_a_trainer():
-    """It is a broadcast, and `run_folder` says the same without one."""
+def test_log_dir_of_trainer_is_not_read():
+    """Reading it is a broadcast; `run_folder` returns it without one."""
     found = {path for path, text in SOURCES.items() for _, n in collectives(ast.parse(text), set()) if "log_dir" in n}
     assert found == set()
 

@@ -157,7 +157,8 @@ def test_the_dashboard_config(tmp_path: Path):
 def test_dashboards_explains_what_is_logged():
     text = (ROOT / "docs" / "dashboards.md").read_text()
     explained = {re.sub(r"/NAME$", "", name) for name in re.findall(r"`(train/[\w/]+)`", text)}
-    source = "".join((ROOT / "hamipose/methods" / f"{name}.py").read_text() for name in ("base", "diagnostics"))
+    folders = (ROOT / "hamipose" / name for name in ("engine", "evaluation", "methods"))
+    source = "".join(path.read_text() for folder in folders for path in sorted(folder.glob("*.py")))
     logged = set(re.findall(r'logged\[f?"(train/\w+)|"(train/\w+)":', source))
     logged = {a or b for a, b in logged}
     assert len(logged) > 10

@@ -1,4 +1,4 @@
-"""Checkpoints and model folders that went wrong, in both packages; nothing in them is executed."""
+"""Damaged checkpoints and model folders of both packages give one-line errors and are never executed."""
 
 import random
 import shutil
@@ -19,7 +19,7 @@ from tests.helpers.fuzzing import Failures, change_encoding, change_tree, damage
 
 
 class Hostile:
-    """Writes a file when it is unpickled."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -28,8 +28,8 @@ class Hostile:
         return (open, (str(self.path), "w"))
 
 
-def broken_content(rng: random.Random, checkpoint: dict[str, Any], executed: Path) -> Any:
-    """A checkpoint that can be read and is wrong."""
+def damage_content(rng: random.Random, checkpoint: dict[str, Any], executed: Path) -> Any:
+    """Return a readable checkpoint with wrong content."""
     kind = rng.randrange(6)
     if kind == 0:
         return rng.choice((None, 3, "text", [], {}, torch.zeros(3), [checkpoint], checkpoint["state_dict"]))
@@ -57,9 +57,11 @@ def broken_content(rng: random.Random, checkpoint: dict[str, Any], executed: Pat
 
 
 @pytest.mark.slow
-def test_checkpoints(capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "write_mesh", lambda *_: None)  # takes longer than all the rest
-    faults = Failures(capfd)
+def test_damaged_checkpoints_give_one_line_errors(
+    capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(files, "write_mesh", lambda *_: None)  # takes most of the time
+    failures = Failures(capfd)
     sound, wrong, out, executed = (tmp_path / name for name in ("sound", "wrong.ckpt", "out", "executed"))
     sound.mkdir()
     pose, mesh = save_pose_checkpoint(sound / "pose.ckpt"), save_mesh_checkpoint(sound / "mesh.ckpt")
@@ -85,17 +87,17 @@ def test_checkpoints(capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: 
         elif rng.random() < 0.5:
             wrong.write_bytes(damage_bytes(rng, whole.read_bytes()))
         else:
-            content = broken_content(rng, loaded[whole], executed)
+            content = damage_content(rng, loaded[whole], executed)
             torch.save(content, wrong, _use_new_zipfile_serialization=rng.random() < 0.8)
         words = ["predict", picture, "--checkpoint", given, "--out", out, "--device", "cpu"]
         words += ["--no-overlays" if package is hamipose else "--no-pictures"]
-        status = faults.carry_out(package, words, f"{number} ({package.__module__.partition('.')[0]})")
-        faults.check_whole(out, number)
+        status = failures.run(package, words, f"{number} ({package.__module__.partition('.')[0]})")
+        failures.check_files(out, number)
         if status == 2 and any(out.rglob("*.*")):
-            faults.add("status 2 with results", number)
+            failures.add("status 2 with results", number)
         if executed.exists():
-            faults.add("what is in the file was executed", number)
+            failures.add("content of the file was executed", number)
             executed.unlink()
         shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(tmp_path / "folder", ignore_errors=True)
-    faults.check(least=10)
+    failures.check(minimum=10)

@@ -1,4 +1,4 @@
-"""COCO files that went wrong, through every command that reads one: annotations, predictions, boxes, evidence."""
+"""Damaged COCO files give one-line errors in every command that reads them."""
 
 import functools
 import json
@@ -21,12 +21,12 @@ from tests.helpers.fuzzing import Failures, damage_json, seeded_generators
 
 SIDE = 32
 
-#: Of `evaluate`: one score, of small crops.
+#: Options of `evaluate` for one score on small crops.
 _SHORT = ["--protocol", "strict", "--threshold", 0.1, "--image-size", SIDE]
 
 
-def coco(root: Path) -> dict[str, Any]:
-    """Three small pictures with four people: annotations, predictions, boxes and evidence in one file."""
+def write_coco(root: Path) -> dict[str, Any]:
+    """Write three small images with four people; return a file usable as labels, predictions, boxes and evidence."""
     rng = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
     for number in range(3):
@@ -54,76 +54,82 @@ def coco(root: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The folder with its sound file."""
+    """Write the folder with its valid file."""
     root = tmp_path_factory.mktemp("fuzzing")
-    content = coco(root)
-    (root / "sound.json").write_text(json.dumps(content))
+    content = write_coco(root)
+    (root / "valid.json").write_text(json.dumps(content))
     return root, content
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Of poses and of meshes."""
+    """Save a pose model and a mesh model."""
     folder = tmp_path_factory.mktemp("models")
     return save_pose_folder(folder / "pose"), save_mesh_checkpoint(folder / "mesh.ckpt")
 
 
 @pytest.fixture
-def faults(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Failures:
-    """Networks are loaded once: they are not what is wrong here."""
+def failures(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Failures:
+    """Load the networks only once."""
     for module, name in ((predictor, "load"), (mesh_model, "open_method")):
         monkeypatch.setattr(module, name, functools.lru_cache(getattr(module, name)))
     return Failures(capfd)
 
 
 @pytest.mark.slow
-def test_annotations(world: tuple[Path, dict[str, Any]], faults: Failures, tmp_path: Path):
+def test_damaged_annotations_give_one_line_errors(
+    world: tuple[Path, dict[str, Any]], failures: Failures, tmp_path: Path
+):
     root, content = world
     out = tmp_path / "scores.json"
     for number, rng in seeded_generators("annotations", 700):
         (root / "wrong.json").write_bytes(damage_json(rng, content))
         out.unlink(missing_ok=True)
         words = ["--data", "CocoKeypoints", "--root", root, "--annotations", "wrong.json", "--out", out, *_SHORT]
-        faults.carry_out(hamipose, ["evaluate", "--predictions", root / "sound.json", *words], number)
-        faults.check_whole(tmp_path, number)
-    faults.check(least=20)
+        failures.run(hamipose, ["evaluate", "--predictions", root / "valid.json", *words], number)
+        failures.check_files(tmp_path, number)
+    failures.check(minimum=20)
 
 
 @pytest.mark.slow
-def test_predictions(world: tuple[Path, dict[str, Any]], faults: Failures, tmp_path: Path):
+def test_damaged_predictions_give_one_line_errors(
+    world: tuple[Path, dict[str, Any]], failures: Failures, tmp_path: Path
+):
     root, content = world
     out = tmp_path / "scores.json"
     results = [{k: a[k] for k in ("image_id", "category_id", "keypoints", "score")} for a in content["annotations"]]
     for number, rng in seeded_generators("predictions", 700):
         (tmp_path / "wrong.json").write_bytes(damage_json(rng, content if number % 2 else results))
         out.unlink(missing_ok=True)
-        words = ["--data", "CocoKeypoints", "--root", root, "--annotations", "sound.json", "--out", out, *_SHORT]
-        faults.carry_out(hamipose, ["evaluate", "--predictions", tmp_path / "wrong.json", *words], number)
+        words = ["--data", "CocoKeypoints", "--root", root, "--annotations", "valid.json", "--out", out, *_SHORT]
+        failures.run(hamipose, ["evaluate", "--predictions", tmp_path / "wrong.json", *words], number)
         (tmp_path / "wrong.json").unlink()
-        faults.check_whole(tmp_path, number)
-    faults.check(least=20)
+        failures.check_files(tmp_path, number)
+    failures.check(minimum=20)
 
 
 @pytest.mark.slow
-def test_boxes(world: tuple[Path, dict[str, Any]], models: tuple[Path, Path], faults: Failures, tmp_path: Path):
+def test_damaged_boxes_give_one_line_errors(
+    world: tuple[Path, dict[str, Any]], models: tuple[Path, Path], failures: Failures, tmp_path: Path
+):
     root, content = world
     boxes, out = tmp_path / "boxes.json", tmp_path / "out"
     for number, rng in seeded_generators("boxes", 350):
         boxes.write_bytes(damage_json(rng, content))
         words = ["--checkpoint", models[0], "--boxes", boxes, "--out", out, "--device", "cpu", "--no-overlays"]
-        status = faults.carry_out(hamipose, ["predict", root / "images", *words], number)
-        faults.check_whole(out, number)
+        status = failures.run(hamipose, ["predict", root / "images", *words], number)
+        failures.check_files(out, number)
         if status == 2 and (out / "predictions.json").exists():
-            faults.add("status 2 with predictions.json", number)
+            failures.add("status 2 with predictions.json", number)
         shutil.rmtree(out, ignore_errors=True)
-    faults.check(least=20)
+    failures.check(minimum=20)
 
 
 @pytest.mark.slow
-def test_evidence(
+def test_damaged_evidence_gives_one_line_errors(
     world: tuple[Path, dict[str, Any]],
     models: tuple[Path, Path],
-    faults: Failures,
+    failures: Failures,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -134,15 +140,15 @@ def test_evidence(
             {"person_id": [-1], "pose_keypoints_2d": [round(3 + 0.3 * i, 2) for i in range(75)]} for _ in range(2)
         ],
     }
-    monkeypatch.setattr(files, "write_mesh", lambda *_: None)  # takes longer than all the rest
+    monkeypatch.setattr(files, "write_mesh", lambda *_: None)  # takes most of the time
     keypoints, out = tmp_path / "keypoints.json", tmp_path / "out"
     for number, rng in seeded_generators("evidence", 250):
         keypoints.write_bytes(damage_json(rng, content if number % 3 else openpose))
         words = ["--checkpoint", models[1], "--keypoints", keypoints, "--out", out, "--device", "cpu"]
         words += ["--steps", int(number % 5 == 0), "--no-pictures"]
-        status = faults.carry_out(meshtto, ["predict", root / "images" / "p0.png", *words], number)
-        faults.check_whole(out, number)
+        status = failures.run(meshtto, ["predict", root / "images" / "p0.png", *words], number)
+        failures.check_files(out, number)
         if status == 2 and any(out.rglob("*.npz")):
-            faults.add("status 2 with results", number)
+            failures.add("status 2 with results", number)
         shutil.rmtree(out, ignore_errors=True)
-    faults.check(least=10)
+    failures.check(minimum=10)

@@ -1,4 +1,4 @@
-"""Configs that went wrong, in both packages, up to the point where everything that a run would use is known."""
+"""Damaged configs of both packages give one-line errors before a run starts."""
 
 import random
 from pathlib import Path
@@ -20,8 +20,8 @@ PACKAGES = {
 }
 
 
-def broken_yaml(rng: random.Random, tree: Any) -> bytes:
-    """A config with wrong content, or a damaged one."""
+def damage_yaml(rng: random.Random, tree: Any) -> bytes:
+    """Return a config with wrong content or damaged bytes."""
     kind = rng.random()
     if kind < 0.25:
         changed = change_tree(rng, tree)
@@ -34,7 +34,7 @@ def broken_yaml(rng: random.Random, tree: Any) -> bytes:
 
 @pytest.fixture
 def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command line's parser is made once: it takes half a second, and is not what is wrong here."""
+    """Build the parser of each command line once, because it takes half a second."""
     made: dict[type, dict[str, Any]] = {}
     make = LightningCLI.setup_parser
 
@@ -51,17 +51,19 @@ def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("package", PACKAGES)
-def test_configs(package: str, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    main, sound = PACKAGES[package]
-    tree = load_config(sound)
+def test_damaged_configs_give_one_line_errors(
+    package: str, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    main, valid = PACKAGES[package]
+    tree = load_config(valid)
     monkeypatch.chdir(tmp_path)
-    faults = Failures(capfd)
+    failures = Failures(capfd)
     for number, rng in seeded_generators(f"configs of {package}", 150):
-        Path("wrong.yaml").write_bytes(broken_yaml(rng, tree))
-        status = faults.carry_out(main, ["fit", "--config", "wrong.yaml", "--print_config"], number)
+        Path("wrong.yaml").write_bytes(damage_yaml(rng, tree))
+        status = failures.run(main, ["fit", "--config", "wrong.yaml", "--print_config"], number)
         if status == 0:
-            printed = yaml.safe_load(faults.printed)
+            printed = yaml.safe_load(failures.printed)
             assert {"model", "data", "trainer"} <= printed.keys()
         if sorted(path.name for path in tmp_path.iterdir()) != ["wrong.yaml"]:
-            faults.add("something was written", number)
-    faults.check(least=10)
+            failures.add("a file was written", number)
+    failures.check(minimum=10)

@@ -1,4 +1,4 @@
-"""Every option that may be null can be set back to null, from the command line and from a config."""
+"""Every optional value can be set back to null, from the command line and from a config."""
 
 import dataclasses
 import inspect
@@ -30,8 +30,8 @@ from meshtto.data import MeshData
 from meshtto.data.base import MeshDataset
 from meshtto.methods.base import MeshMethod
 
-#: A value of each type that is not null.
-SOME = {
+#: A value of each type.
+VALUES = {
     str: "some",
     int: "3",
     float: "0.5",
@@ -44,7 +44,7 @@ SOME = {
 
 
 def parts(hint: Any) -> tuple[Any, ...]:
-    """The types of a union."""
+    """Return the types of a union."""
     return (
         typing.get_args(hint)
         if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
@@ -53,19 +53,19 @@ def parts(hint: Any) -> tuple[Any, ...]:
 
 
 def nullable(kind: type, before: str = "") -> Iterator[tuple[str, str | None]]:
-    """Name of each option of a class that may be null, at any depth of options, and another value if one is at hand."""
+    """Yield the name and another value, if known, of each optional argument of a class and of its option classes."""
     hints = typing.get_type_hints(kind.__init__)
     for name in inspect.signature(kind).parameters:
         own = parts(hints.get(name, Any))
         if type(None) in own:
-            yield before + name, next((SOME[part] for part in own if part in SOME), None)
+            yield before + name, next((VALUES[part] for part in own if part in VALUES), None)
         for part in own:
             if dataclasses.is_dataclass(part):
                 yield from nullable(part, f"{before}{name}.")
 
 
 def classes(module: Any, kind: type) -> list[type]:
-    """Every class of that kind that a package's short names lead to."""
+    """Return the concrete subclasses among the short names of a package."""
     found = [c for name in module._HOME if isinstance(c := getattr(module, name), type) and c is not kind]
     return [c for c in found if issubclass(c, kind) and not inspect.isabstract(c)]
 
@@ -75,7 +75,7 @@ def path_of(kind: type) -> str:
 
 
 def cases() -> Iterator[Any]:
-    """Package, words that come first, prefix and class."""
+    """Yield package, first arguments, prefix and class."""
     for package, base, module in (
         ("hamipose", PoseMethod, hamipose.methods),
         ("meshtto", MeshMethod, meshtto.methods),
@@ -102,8 +102,8 @@ def cases() -> Iterator[Any]:
 
 
 @cache
-def parser_of(package: str) -> Parser:
-    """The options of a package's `fit`."""
+def build_parser(package: str) -> Parser:
+    """Build the parser of a package's `fit`."""
     method, data = (PoseMethod, DomainAdaptation) if package == "hamipose" else (MeshMethod, MeshData)
     parser = Parser()
     parser.add_argument("--config", action=ActionConfigFile)
@@ -114,38 +114,38 @@ def parser_of(package: str) -> Parser:
 
 
 @pytest.mark.parametrize(("package", "first", "before", "kind"), list(cases()))
-def test_null_is_null(package: str, first: list[str], before: str, kind: type, tmp_path: Path):
+def test_optional_values_can_be_reset_to_null(package: str, first: list[str], before: str, kind: type, tmp_path: Path):
     found = {before + name: some for name, some in nullable(kind)}
-    # Options of what is null itself in a round of their own.
+    # Options inside an option that can be null itself are tested separately.
     inner = {name: some for name, some in found.items() if any(name.startswith(f"{other}.") for other in found)}
     outer = {name: some for name, some in found.items() if name not in inner}
     for options in filter(None, (outer, inner)):
-        check(parser_of(package), first, options, tmp_path / "null.yaml")
+        check(build_parser(package), first, options, tmp_path / "null.yaml")
 
 
 def check(parser: Parser, first: list[str], options: dict[str, str | None], path: Path) -> None:
-    told = {name: some for name, some in options.items() if some is not None}
-    given = [*first, *(f"--{name}={some}" for name, some in told.items())]
+    values = {name: some for name, some in options.items() if some is not None}
+    arguments = [*first, *(f"--{name}={some}" for name, some in values.items())]
     separate = [word for name in options for word in (f"--{name}", "null")]
     joined = [f"--{name}=null" for name in options]
     config: dict[str, Any] = {}
     for name in options:
-        *folders, last = name.split(".")
+        *groups, leaf = name.split(".")
         inner = config
-        for folder in folders:
-            inner = inner.setdefault(folder, {})
-        inner[last] = None
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[leaf] = None
     path.write_text(yaml.safe_dump(config))
     for back in (separate, joined, ["--config", str(path)]):
-        read = parser.parse_args([*given, *back], defaults=False, _skip_validation=True)
+        read = parser.parse_args([*arguments, *back], defaults=False, _skip_validation=True)
         for name in options:
             assert read.get(name) is None, f"{name} after {back[:2]}"
-    kept = parser.parse_args(given, defaults=False, _skip_validation=True)
-    for name in told:
-        assert kept.get(name) is not None, f"{name}: the test would pass for an option that takes nothing but null"
+    kept = parser.parse_args(arguments, defaults=False, _skip_validation=True)
+    for name in values:
+        assert kept.get(name) is not None, f"{name}: the option does not accept other values"
 
 
-def test_there_are_such_options():
+def test_known_optional_values_are_covered():
     found = {name for package in (hamipose.methods.SourceOnly, meshtto.methods.Dual) for name, _ in nullable(package)}
     assert {
         "training.init_from",

@@ -105,7 +105,7 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert saved["model"]["init_args"]["adaptation"]["decay"] == 0.99
 
     # The saved config runs by itself, and the command line beats the checkpoint.
-    options = ["--trainer.logger.init_args.version", "validated", "--model.init_args.adaptation.decay", "0.5"]
+    options = ["--trainer.logger.init_args.version", "validated", "--model.init_args.adaptation.ema_decay", "0.5"]
     assert main(["validate", "--config", str(run / "config.yaml"), "--ckpt_path", str(checkpoint), *options]) == 0
     again = json.loads((tmp_path / "runs" / "validated" / "scores-validate.json").read_text())["scores"]
     assert again == scores

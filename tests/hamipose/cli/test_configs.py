@@ -69,7 +69,7 @@ def test_the_recipe_of_the_paper():
     data, options = cli.datamodule, cli.model.adaptation.options
     network = cli.config.fit.model.init_args.network
     assert (data.image_size, data.batch_size, data.steps_per_epoch, cli.trainer.max_epochs) == (256, 32, 500, 70)
-    assert (options.trade_off, options.decay, options.gate_warmup) == (1.0, 0.99, 0.1)
+    assert (options.target_weight, options.ema_decay, options.gate_warmup) == (1.0, 0.99, 0.1)
     gate = cli.model.adaptation.gate
     assert (gate.gamma_min, gate.gamma_max) == (0.0, 2.0)
     assert cli.model.training_options.warmup_steps == 500

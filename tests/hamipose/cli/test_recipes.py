@@ -41,7 +41,7 @@ def composed(path: Path) -> dict[str, Any]:
     return content
 
 
-def steps_on_source(arguments: dict[str, Any]) -> int:
+def source_only_steps(arguments: dict[str, Any]) -> int:
     """Of the method's own argument, or of the adaptation's."""
     if "pretrain_steps" in arguments:
         return arguments["pretrain_steps"]
@@ -70,7 +70,7 @@ def test_recipes_start_from_a_network_that_the_source_has_trained(path: Path):
         assert start in STARTS.values(), "a config of the same folder must make it"
     if method in SOURCE_ALONE:
         return
-    steps = steps_on_source(arguments)
+    steps = source_only_steps(arguments)
     assert start is not None or steps > 0
     assert steps < total, "the run must adapt"
     if start is None:  # at the paper's scale: as long as UniFrame, or as the method itself is published
