@@ -12,10 +12,10 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from hamipose.adapt.labeled_score import labeled_pck
-from hamipose.adapt.self_consistency import read_signs
+from hamipose.adapt.labeled_score import compute_labeled_pck
+from hamipose.adapt.self_consistency import measure_self_consistency
 from hamipose.data.datasets.synthetic.people import SyntheticPeople
-from hamipose.inference.predictor import load
+from hamipose.inference.loading import load
 
 RESULT = Path(__file__).parent / "results" / "adapt_signs.md"
 NAMES = ("confidence", "mirror_agreement", "turn_agreement", "variety")
@@ -30,16 +30,16 @@ def main() -> None:
     options = parser.parse_args()
     poses = ["standing", "standing_wide", "walking", "running"]
     people = SyntheticPeople(
-        str(options.people), look="photo", count=300, size=96, seed=3, box_margin=1.25, poses=poses
+        str(options.people), style="photo", count=300, size=96, seed=3, box_margin=1.25, poses=poses
     )
     people.prepare()
     frames = [people[i] for i in range(options.frames)]
     rows = []
     for path in options.models:
         model = load(path)
-        signs = read_signs(model, frames)
-        pck = labeled_pck(model, people, count=options.frames)[0.1]
-        rows.append((f"{path.parent.name}/{path.name}", *(getattr(signs, n) for n in NAMES), pck))
+        indicators = measure_self_consistency(model, frames)
+        pck = compute_labeled_pck(model, people, count=options.frames)[0.1]
+        rows.append((f"{path.parent.name}/{path.name}", *(getattr(indicators, n) for n in NAMES), pck))
         print(rows[-1], flush=True)
     rows.sort(key=lambda row: row[-1])
     lines = ["| model | " + " | ".join(n.replace("_", " ") for n in NAMES) + " | PCK@0.1 |", "|---" * 6 + "|"]

@@ -1,1 +1,1 @@
-"""From footage that nobody labeled to a model adapted to it: the verb `adapt`."""
+"""Adaptation of a pose model to unlabeled footage: the implementation of the verb `adapt`."""

@@ -1,21 +1,28 @@
-"""The two runs of an adaptation as configs, which `fit` takes: a start on built-in people, then the adaptation."""
+"""Build the configs of the two runs of an adaptation: training a start on the source, and adapting it."""
 
 from pathlib import Path
 from typing import Any
 
-from hamipose.adapt.hardware import Plan
+from hamipose.adapt.hardware import TrainingSettings
 from hamipose.config.environment import configs_folder
 
 __all__ = ["adapt_config", "built_in_people", "labeled_set", "start_config", "target_set"]
 
-_EPOCHS = 5  # each run is cut into as many, with a checkpoint and scores at the end of each
+_EPOCHS = 5  # epochs per run; each ends with a checkpoint and scores
 
 
 def target_set(footage: Path, boxes: str | None, frame_stride: int, teacher: str | None = None) -> dict[str, Any]:
-    """Return the footage as a set of unlabeled images, with the predictions in `teacher` if it is given."""
+    """Return the config of the footage as a set of unlabeled images.
+
+    Args:
+        footage: a folder of images or a video.
+        boxes: COCO file with a box for each person; None for whole images.
+        frame_stride: use every n-th frame of a video.
+        teacher: COCO keypoint file with predictions to use as pseudo-labels; default: None.
+    """
     if teacher is not None:
-        carried = {"dataset": target_set(footage, boxes, frame_stride), "predictions": str(Path(teacher).resolve())}
-        return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": carried}
+        wrapped = {"dataset": target_set(footage, boxes, frame_stride), "predictions": str(Path(teacher).resolve())}
+        return {"class_path": "hamipose.data.PredictedKeypoints", "init_args": wrapped}
     if boxes is not None and not footage.is_dir():
         options = {"path": str(footage), "boxes": boxes, "frame_stride": frame_stride}
         return {"class_path": "hamipose.data.VideoPersonCrops", "init_args": options}
@@ -27,42 +34,45 @@ def target_set(footage: Path, boxes: str | None, frame_stride: int, teacher: str
 
 
 def labeled_set(images: Path, annotations: Path, box: str = "image") -> dict[str, Any]:
-    """A folder of pictures with a COCO keypoint file as a labeled set; `box` as for `CocoKeypoints`."""
-    where = {"root": ".", "images": str(images.resolve()), "annotations": str(annotations.resolve())}
-    return {"class_path": "hamipose.data.CocoKeypoints", "init_args": {**where, "skeleton": "body16", "box": box}}
+    """Return the config of a folder of images with a COCO keypoint file; `box` as for `CocoKeypoints`."""
+    paths = {"root": ".", "images": str(images.resolve()), "annotations": str(annotations.resolve())}
+    return {"class_path": "hamipose.data.CocoKeypoints", "init_args": {**paths, "skeleton": "body16", "box": box}}
 
 
-def _people(plan: Plan, cache: Path, count: int, seed: int) -> dict[str, Any]:
-    size = max(96, plan.image_size * 5 // 4)
+def _people(settings: TrainingSettings, cache: Path, count: int, seed: int) -> dict[str, Any]:
+    size = max(96, settings.image_size * 5 // 4)
     root = cache / f"photo-{count}-{size}px-seed{seed}"
-    options = {"root": str(root), "look": "photo", "count": count, "size": size, "seed": seed}
+    options = {"root": str(root), "style": "photo", "count": count, "size": size, "seed": seed}
     return {"class_path": "hamipose.data.SyntheticPeople", "init_args": options}
 
 
-def built_in_people(plan: Plan, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is learnt from, and what validates, where no other source is given."""
-    return _people(plan, cache, plan.people, seed=0), _people(plan, cache, max(100, plan.people // 10), seed=1)
+def built_in_people(settings: TrainingSettings, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the configs of the default source: its training and its validation set."""
+    count = settings.people
+    return _people(settings, cache, count, seed=0), _people(settings, cache, max(100, count // 10), seed=1)
 
 
-def _common(plan: Plan, folder: Path, cache: Path, source: dict[str, Any] | None, steps: int, seed: int) -> dict:
+def _shared_config(
+    settings: TrainingSettings, folder: Path, cache: Path, source: dict[str, Any] | None, steps: int, seed: int
+) -> dict[str, Any]:
     per_epoch = max(1, -(-steps // _EPOCHS))
-    people, validation = built_in_people(plan, cache)
+    people, validation = built_in_people(settings, cache)
     data: dict[str, Any] = {
         "source": source or people,
-        "image_size": plan.image_size,
-        "batch_size": plan.batch_size,
+        "image_size": settings.image_size,
+        "batch_size": settings.batch_size,
         "steps_per_epoch": per_epoch,
-        "num_workers": plan.workers,
+        "num_workers": settings.workers,
     }
     if source is None:
         data["validation"] = validation
     network = {
         "skeleton": "body16",
-        "backbone": plan.backbone,
-        "weights": plan.weights,
-        "deconv_channels": list(plan.deconv_channels),
+        "backbone": settings.backbone,
+        "weights": settings.weights,
+        "deconv_channels": list(settings.deconv_channels),
     }
-    training = {"warmup_steps": max(1, min(500, steps // 10)), "sigma": 1.5 if plan.image_size < 192 else 2.0}
+    training = {"warmup_steps": max(1, min(500, steps // 10)), "sigma": 1.5 if settings.image_size < 192 else 2.0}
     return {
         "inherit": str(configs_folder() / "base.yaml"),
         "seed_everything": seed,
@@ -70,33 +80,35 @@ def _common(plan: Plan, folder: Path, cache: Path, source: dict[str, Any] | None
         "data": data,
         "trainer": {
             "max_epochs": _EPOCHS,
-            "precision": plan.precision,
+            "precision": settings.precision,
             "log_every_n_steps": min(20, per_epoch),
-            # The last epoch is what is used: nothing here chooses among checkpoints.
+            # The last epoch is the result; no checkpoint is selected.
             "callbacks": [{"class_path": f"hamipose.methods.{name}"} for name in ("LastCheckpoint", "ScoreFile")],
             "logger": {"init_args": {"save_dir": str(folder.parent), "name": "", "version": folder.name}},
         },
     }
 
 
-def start_config(plan: Plan, folder: Path, cache: Path, source: dict[str, Any] | None, seed: int) -> dict[str, Any]:
-    """A run on the source alone.
+def start_config(
+    settings: TrainingSettings, folder: Path, cache: Path, source: dict[str, Any] | None, seed: int
+) -> dict[str, Any]:
+    """Return the config of a run on the source alone.
 
     Args:
-        plan: sizes.
-        folder: of the run.
-        cache: where built-in people are kept.
-        source: another labeled set as class path and arguments; built-in people where None.
-        seed: of the run.
+        settings: sizes and lengths.
+        folder: folder of the run.
+        cache: folder of built-in people.
+        source: config of a labeled set; None for built-in people.
+        seed: seed of the run.
     """
-    config = _common(plan, folder, cache, source, plan.start_steps, seed)
+    config = _shared_config(settings, folder, cache, source, settings.start_steps, seed)
     config["model"]["class_path"] = "hamipose.methods.SourceOnly"
     config["model"]["init_args"]["optimizer"] = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}
     return config
 
 
 def adapt_config(
-    plan: Plan,
+    settings: TrainingSettings,
     folder: Path,
     cache: Path,
     source: dict[str, Any] | None,
@@ -108,32 +120,33 @@ def adapt_config(
     quantized: bool = False,
     pretrained: bool = False,
 ) -> dict[str, Any]:
-    """A run of HamiPose from the start.
+    """Return the config of the adaptation with HamiPose.
 
     Args:
-        plan: sizes.
-        folder: of the run.
-        cache: where built-in people are kept.
-        source: as for :func:`start_config`.
-        seed: of the run.
-        target: the footage.
+        settings: sizes and lengths.
+        folder: folder of the run.
+        cache: folder of built-in people.
+        source: config of a labeled set; None for built-in people.
+        seed: seed of the run.
+        target: config of the footage.
         start: checkpoint to start from.
-        test: labeled frames, if there are any; they are scored and choose nothing.
-        quantized: how the targets were encoded that the start learned.
-        pretrained: the start is a network that others have trained: its points are the labels, and steps are small.
+        test: config of labeled frames, only scored; None if there are none.
+        quantized: whether the start was trained on heatmaps with centers rounded to cells.
+        pretrained: whether the start is an external pretrained network; its keypoints are then the pseudo-labels, and
+            the learning rate is lower.
     """
-    config = _common(plan, folder, cache, source, plan.adapt_steps, seed)
+    config = _shared_config(settings, folder, cache, source, settings.adapt_steps, seed)
     config["model"]["init_args"]["training"]["init_from"] = str(start)
     config["model"]["init_args"]["training"]["quantize"] = quantized
     config["model"]["init_args"]["adaptation"] = {"pretrain_steps": 0}
-    # Small heatmaps are flattened by warping them: there, the student's view differs in its colors alone.
     if target["class_path"].endswith(".PredictedKeypoints"):
         config["model"]["init_args"]["adaptation"]["labels"] = "predictions"
     config["data"]["target"] = [target]
-    config["data"]["student_views"] = "photometric" if plan.image_size < 192 else "hamipose"
+    # Warping flattens small heatmaps, so at small sizes the student's view only changes colors.
+    config["data"]["student_views"] = "photometric" if settings.image_size < 192 else "hamipose"
     if pretrained:
         arguments = config["model"]["init_args"]
-        arguments["network"] = {"skeleton": "body16", "weights": "none", "trained": plan.trained}
+        arguments["network"] = {"skeleton": "body16", "weights": "none", "trained": settings.trained}
         arguments["adaptation"].setdefault("labels", "keypoint")
         arguments["adaptation"] |= {"discard_fraction": 0.5}
         arguments["optimizer"] = {"init_args": {"lr": 1e-4}}

@@ -1,44 +1,50 @@
-"""What a user asks of `adapt`, and which of it decides about the model."""
+"""The specification of an adaptation: its options, which of them are recorded, and checks before it starts."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hamipose.adapt.hardware import Plan
+from hamipose.adapt.configs import labeled_set
+from hamipose.adapt.hardware import TrainingSettings
+from hamipose.data.datasets.body.coco import CocoKeypoints
+from hamipose.errors import UserError
+from hamipose.inference.footage import open_footage
+from hamipose.io.atomic_file import check_folder
+from hamipose.models.network import PoseNetwork
+from hamipose.skeletons import BODY16
 
-__all__ = ["Request"]
+__all__ = ["AdaptationSpec", "check_spec"]
 
-#: What is called otherwise on the command line.
-_OPTIONS = {"image_size": "size", "adapt_steps": "steps"}
-_NOT_DECISIVE = ("workers", "precision")
+_NOT_RECORDED = ("workers", "precision")  # settings that depend on the machine
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a user asks for.
+class AdaptationSpec:
+    """Options of an adaptation.
 
     Attributes:
-        footage: a folder of pictures or a video.
-        out: folder of the result.
-        plan: sizes and lengths.
-        seed: of training.
-        start: a model to start from, or the name of a pretrained one; one is trained on the source if None.
-        source: a labeled set as class path and arguments; built-in people where None.
+        footage: a folder of images or a video.
+        out: output folder.
+        settings: network, sizes and lengths.
+        seed: seed of training.
+        start: a model, or the name of a pretrained one, to start from; None to train one on the source.
+        source: config of a labeled set; None for built-in people.
         boxes: COCO file with a box for each person.
-        detector: finds the people where no boxes are given, as `hamipose.inference.people.open_detector` says;
-            "none" for whole pictures. None means MediaPipe's if it was fetched, else whole pictures.
-        detector_threshold: least score of a detected person; its own where None.
+        detector: person detector to use without boxes, see `hamipose.inference.detection.open_detector`; "none" for
+            whole images; None for MediaPipe's detector if it has been fetched, otherwise whole images.
+        detector_threshold: lowest score of a detected person; default: that of the detector.
         frame_stride: use every n-th frame of a video.
-        labels: COCO keypoint file of a few of the pictures, for a score; they choose nothing.
-        teacher: labels the footage in place of the model's own moving average: a COCO keypoint file with what another
-            tool predicted for the footage, or a network that `predict` can use, by its name or path.
-        cache: where built-in people are kept.
+        labels: COCO keypoint file of some of the images; they are scored and never used for training or selection.
+        teacher: what labels the footage instead of the moving average of the model: a COCO keypoint file with the
+            predictions of another tool, or the name or path of a network that `predict` can use.
+        cache: folder of built-in people.
     """
 
     footage: Path
     out: Path
-    plan: Plan
+    settings: TrainingSettings
     seed: int = 0
     start: Path | None = None
     source: dict[str, Any] | None = None
@@ -51,15 +57,15 @@ class Request:
     cache: Path = Path("cache/people")
 
     @property
-    def decisive(self) -> list[str]:
-        """What the models depend on, an option a word, whatever folder it is asked from.
+    def recorded_options(self) -> list[str]:
+        """The options that determine the models, one per string and independent of the working directory.
 
-        Left out: labels, which choose nothing, the plan's workers and precision, which are the machine's, and where
-        things are kept.
+        They exclude the labels, which select nothing, the worker processes and the precision, which depend on the
+        machine, and the folders of results and caches.
         """
-        plan = asdict(self.plan)
-        if self.plan.trained == "all":  # the only choice for networks that are not pretrained
-            plan.pop("trained")
+        settings = asdict(self.settings)
+        if self.settings.trained == "all":  # the only value for networks that are not pretrained
+            settings.pop("trained")
         options = {
             "seed": self.seed,
             "frame_stride": self.frame_stride,
@@ -69,7 +75,44 @@ class Request:
             "detector": self.detector,
             "detector_threshold": self.detector_threshold,
             "teacher": self.teacher and (Path(self.teacher).resolve() if Path(self.teacher).exists() else self.teacher),
-            **{_OPTIONS.get(name, name): plan[name] for name in plan if name not in _NOT_DECISIVE},
+            **{name: value for name, value in settings.items() if name not in _NOT_RECORDED},
         }
         words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]
         return [str(self.footage.resolve()), *words]
+
+
+def check_spec(spec: AdaptationSpec, log: Callable[[str], None]) -> None:
+    """Read every file that a specification names, before anything slow starts.
+
+    Args:
+        spec: the options.
+        log: receives a line for each image that will be skipped.
+
+    Raises:
+        UserError: a file is missing or cannot be used, no image can be read, or the network cannot be built.
+        OSError: a folder cannot be written.
+    """
+    footage = open_footage(str(spec.footage), boxes=spec.boxes, frame_stride=spec.frame_stride)
+    if next(footage.samples, None) is None:
+        first = f": {footage.unreadable[0]}" if footage.unreadable else ""
+        raise UserError(f"nothing in {spec.footage} could be read{first}")
+    for line in footage.unreadable:
+        log(f"skipped: {line}")
+    if spec.labels is not None:
+        CocoKeypoints(**labeled_set(spec.footage, Path(spec.labels), "image")["init_args"]).prepare()
+    if spec.source is not None:
+        CocoKeypoints(**spec.source["init_args"]).prepare()
+    if spec.start is None and not (spec.out / "start" / "scores.json").exists():
+        _check_network(spec.settings)
+    check_folder(spec.out)
+    if spec.source is None:
+        check_folder(spec.cache)
+
+
+def _check_network(settings: TrainingSettings) -> None:
+    """Build the network, to check its name, its weights and the image size."""
+    weights = None if settings.weights == "none" else settings.weights
+    network = PoseNetwork(len(BODY16), settings.backbone, weights, tuple(settings.deconv_channels))
+    if settings.image_size % network.backbone_stride:
+        stride = f"{network.backbone_stride}, the stride of {settings.backbone}"
+        raise UserError(f"--image-size is {settings.image_size}, expected a multiple of {stride}")

@@ -1,94 +1,98 @@
-"""A network as the teacher: its keypoints of the footage, predicted once and kept in a file."""
+"""An external network as the teacher: predict the keypoints of the footage once and keep them in a file."""
 
 import json
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from hamipose.adapt.spec import Request
+from hamipose.adapt.spec import AdaptationSpec
 from hamipose.errors import UserError
-from hamipose.inference.defaults import look_twice
+from hamipose.inference.box_file import ResultLog, footage_fingerprint
+from hamipose.inference.detection import DetectedPeople
 from hamipose.inference.footage import open_footage
-from hamipose.inference.people import LivePeople, Notes, listing
-from hamipose.inference.predictor import Predictor, load
+from hamipose.inference.loading import load
+from hamipose.inference.predictor import Predictor
 from hamipose.io.atomic_file import write_text
 from hamipose.io.coco_writer import PredictedPerson, build_coco, image_name
 from hamipose.io.json_file import read_record
 from hamipose.models.person_detection import PersonDetector
-from hamipose.models.pretrained.catalog import package_of
+from hamipose.models.pretrained.catalog import find_package
 from hamipose.types import UnlabeledSample
 
-__all__ = ["is_file_of_predictions", "predicted_by"]
+__all__ = ["is_prediction_file", "predict_with_teacher"]
 
 
-def is_file_of_predictions(teacher: str) -> bool:
-    """Whether a teacher is a file that another tool wrote, and not a network."""
+def is_prediction_file(teacher: str) -> bool:
+    """Return whether a teacher is a file of predictions rather than a network."""
     return Path(teacher).suffix.lower() == ".json"
 
 
-def _opened(teacher: str) -> Predictor:
-    """The network, with keypoints by the names that built-in people have, if it can be asked for them."""
-    named = package_of(teacher) is not None and not Path(teacher).exists()
+def _open_teacher(teacher: str) -> Predictor:
+    """Return the network, with the keypoints of built-in people if it can convert its own to them."""
+    named = find_package(teacher) is not None and not Path(teacher).exists()
     model = load(teacher, skeleton="body16" if named or Path(teacher).suffix == ".tflite" else None)
-    if not model.finds_people:
-        raise UserError(f"--teacher {teacher} finds the keypoints of {model.skeleton.name}; expected those of people")
-    return look_twice(model)
+    if not model.predicts_bodies:
+        raise UserError(f"--teacher {teacher} predicts {model.skeleton.name}; expected keypoints of people")
+    return model.use_default_passes()
 
 
-def _samples(
-    request: Request, model: Predictor, detector: PersonDetector | None, known: set[str]
+def _remaining_samples(
+    spec: AdaptationSpec, model: Predictor, detector: PersonDetector | None, finished: set[str]
 ) -> Iterator[UnlabeledSample]:
-    """People of the pictures that are not known, found as `predict` finds them."""
-    turned = detector is not None and model.upright  # boxes.json has no turned crops
-    footage = open_footage(
-        str(request.footage), boxes=None if turned else request.boxes, frame_stride=request.frame_stride
-    )
-    new = (sample for sample in footage.samples if image_name(sample.name) not in known)
-    yield from new if detector is None or not turned else LivePeople(new, detector, turned=True, whole=True)
+    """Yield the people of the images that are not finished, as `predict` would find them."""
+    rotated = detector is not None and model.needs_upright_crops  # boxes.json has no rotated crops
+    boxes = None if rotated else spec.boxes
+    footage = open_footage(str(spec.footage), boxes=boxes, frame_stride=spec.frame_stride)
+    samples = (sample for sample in footage.samples if image_name(sample.name) not in finished)
+    if detector is None or not rotated:
+        yield from samples
+    else:
+        yield from DetectedPeople(samples, detector, upright_crops=True, whole_images=True)
 
 
-def predicted_by(request: Request, detector: PersonDetector | None, say: Callable[[str], None]) -> Path:
-    """Predict with the network that a request names as teacher, unless that was done; return the COCO keypoint file.
+def predict_with_teacher(spec: AdaptationSpec, detector: PersonDetector | None, log: Callable[[str], None]) -> Path:
+    """Predict the keypoints of the footage with the teacher, unless this has been done, and return the COCO file.
 
-    Pictures that an interrupted call has finished are not looked at again.
+    An interrupted prediction is resumed after the last finished image.
 
     Args:
-        request: names the footage and its boxes, the teacher and the folder.
-        detector: has found the boxes; None if they were given, or whole pictures are looked at.
-        say: receives a line before the network is used.
+        spec: names the footage, its boxes, the teacher and the output folder.
+        detector: the detector that found the boxes; None if they were given or whole images are used.
+        log: receives a line before the network is used.
 
     Raises:
-        UserError: the teacher cannot be opened, or finds other keypoints than those of people.
+        UserError: the teacher cannot be opened, or does not predict keypoints of people.
     """
-    assert request.teacher is not None
-    path = request.out / "teacher.json"
-    footage = open_footage(str(request.footage), frame_stride=request.frame_stride)
-    about = {
-        "made_by": request.teacher,
+    assert spec.teacher is not None
+    path = spec.out / "teacher.json"
+    footage = open_footage(str(spec.footage), frame_stride=spec.frame_stride)
+    info = {
+        "made_by": spec.teacher,
         "detector": detector.name if detector else None,
-        "boxes": request.boxes,
-        "footage": str(request.footage.resolve()),
-        "frame_stride": request.frame_stride,
-        "pictures": listing(str(request.footage), footage.count),
+        "boxes": spec.boxes,
+        "footage": str(spec.footage.resolve()),
+        "frame_stride": spec.frame_stride,
+        "pictures": footage_fingerprint(str(spec.footage), footage.count),
     }
-    if path.is_file() and read_record(path, "info")["info"].items() >= about.items():
+    if path.is_file() and read_record(path, "info")["info"].items() >= info.items():
         return path
-    model = _opened(request.teacher)
-    say(f"Predicting with {request.teacher}, the teacher")
-    notes = Notes(path.with_name(path.name + ".part"), about)
-    rows = dict(notes.known)
+    model = _open_teacher(spec.teacher)
+    log(f"Predicting with {spec.teacher}, the teacher")
+    notes = ResultLog(path.with_name(path.name + ".part"), info)
+    records = dict(notes.known)
     try:
-        found = model.stream(_samples(request, model, detector, set(rows)))
-        for picture, people in groupby(found, lambda person: image_name(person.name)):
-            rows[picture] = {"file_name": picture, "people": []}
+        predictions = model.stream(_remaining_samples(spec, model, detector, set(records)))
+        for image, people in groupby(predictions, lambda person: image_name(person.name)):
+            records[image] = {"file_name": image, "people": []}
             for p in people:
                 numbers = [p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist(), p.size_px]
-                rows[picture]["people"].append([p.name, *numbers])
-            notes.add(rows[picture])
+                records[image]["people"].append([p.name, *numbers])
+            notes.add(records[image])
     finally:
         notes.close()
-    content = build_coco([PredictedPerson(*p) for row in rows.values() for p in row["people"]], model.skeleton)
-    content["info"] |= about
+    predicted = [PredictedPerson(*person) for record in records.values() for person in record["people"]]
+    content = build_coco(predicted, model.skeleton)
+    content["info"] |= info
     write_text(path, json.dumps(content) + "\n")
     notes.path.unlink()
     return path

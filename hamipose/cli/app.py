@@ -29,7 +29,7 @@ def _parser() -> Arguments:
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--share", choices=("yes", "no"), default="no", help="also through gradio's servers: public")
     parser.add_argument("--limit", type=int, default=300, help="of a clip, look at this many frames")
-    parser.add_argument("--size", type=int, help="side of the crops in pixels; by default what each model knows")
+    parser.add_argument("--image-size", type=int, help="side of the crops in pixels; by default what each model knows")
     parser.add_argument("--device", help="such as cpu or cuda:1; the first GPU if there is one by default")
     return parser
 
@@ -46,26 +46,25 @@ def main(arguments: list[str]) -> None:
     from hamipose.viz.serving import import_gradio, serve
 
     import_gradio()  # before the models, which take longer
-    from hamipose.app.page import build
-    from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
-    from hamipose.inference.people import open_detector
-    from hamipose.inference.predictor import load
-    from hamipose.models.pretrained.catalog import default_line, required_default
+    from hamipose.app.page import build_page
+    from hamipose.inference.detection import NO_DETECTOR, default_detector, open_detector
+    from hamipose.inference.loading import load
+    from hamipose.models.pretrained.catalog import describe_default, required_default
 
     about = ""
     if given.checkpoint is None:
-        about = default_line("--checkpoint")
+        about = describe_default("--checkpoint")
         print(about)
     first = given.checkpoint or required_default()
     names = [Path(path).name for path in (first, *([given.compare] if given.compare else []))]
     if len(set(names)) < len(names):
         names = [first, given.compare] if first != given.compare else ["first", "second"]
     models = {
-        name: load(path, device=given.device, image_size=given.size)
+        name: load(path, device=given.device, image_size=given.image_size)
         for name, path in zip(names, (given.checkpoint, given.compare), strict=False)
     }
     for model in models.values():
-        look_twice(model)
+        model.use_default_passes()
     detector = None
     if given.detector is None:
         detector, line = default_detector()
@@ -73,5 +72,5 @@ def main(arguments: list[str]) -> None:
     elif given.detector != NO_DETECTOR:
         detector = open_detector(given.detector, device=given.device)
     with tempfile.TemporaryDirectory(prefix="hamipose-app-") as folder:
-        page = build(models, Path(folder), given.limit, detector, about)
+        page = build_page(models, Path(folder), given.limit, detector, about)
         serve(page, given.port, share=given.share == "yes")

@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
     parser.add_argument("--out", type=Path, required=True, help="a file that ends in .onnx, or a folder")
-    parser.add_argument("--size", type=at_least(1), help="side of the crops in pixels; by default what the model knows")
+    parser.add_argument(
+        "--image-size", type=at_least(1), help="side of the crops in pixels; by default what the model knows"
+    )
     parser.add_argument("--half", action="store_true", help="of a model folder: weights in half precision")
     parser.add_argument("--opset", type=int, default=20, help="version of ONNX's operators")
     given = parser.parse_args(arguments)
@@ -36,9 +38,9 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--out is {out}, expected a file that ends in .onnx, or a folder")
     if given.half and out.suffix == ".onnx":
         raise UserError("--half is given with an ONNX file; only model folders can be written in half precision")
-    from hamipose.inference.predictor import load
+    from hamipose.inference.loading import load
 
-    model = load(given.checkpoint, device="cpu", image_size=given.size)
+    model = load(given.checkpoint, device="cpu", image_size=given.image_size)
     if out.suffix == ".onnx":
         from hamipose.inference.export import export_onnx
 
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> None:
             f"{out}: {out.stat().st_size / 2**20:.1f} MiB, any batch, differs by {difference:.1e} of the largest value"
         )
     else:
-        from hamipose.models.model_io import save_folder
+        from hamipose.models.model_io import save_model_folder
 
-        save_folder(out, model.network, model.info, half=given.half)
+        save_model_folder(out, model.network, model.info, half=given.half)
         print(f"{out}: model.safetensors and config.yaml")

@@ -55,7 +55,9 @@ def _parser() -> Arguments:
     parser.add_argument("--frame-stride", type=at_least(1), default=1, help="use every n-th picture or frame")
     parser.add_argument("--limit", type=at_least(1), help="stop after this many pictures or frames")
     parser.add_argument("--batch-size", type=at_least(1), default=16)
-    parser.add_argument("--size", type=at_least(1), help="side of the crops in pixels; by default what the model knows")
+    parser.add_argument(
+        "--image-size", type=at_least(1), help="side of the crops in pixels; by default what the model knows"
+    )
     parser.add_argument("--device", help="such as cpu or cuda:1; the first GPU if there is one by default")
     parser.add_argument(
         "--min-confidence", type=float, default=0.1, help="confidence below which a keypoint is not drawn"
@@ -78,55 +80,66 @@ def main(arguments: list[str]) -> None:
     asked = "none" if given.no_detector else given.detector
     if asked is not None and given.boxes is not None:
         raise UserError("both --detector and --boxes are given; people can come from one of them")
-    from hamipose.inference.defaults import NO_DETECTOR, default_detector, look_twice
+    from hamipose.inference.box_file import detect_people
+    from hamipose.inference.detection import (
+        NO_DETECTOR,
+        DetectedPeople,
+        DetectionSummary,
+        default_detector,
+        open_detector,
+    )
     from hamipose.inference.footage import open_footage
-    from hamipose.inference.people import FoundPeople, LivePeople, find_people, open_detector
-    from hamipose.inference.predictor import Prediction, load
-    from hamipose.inference.writers import Overlays, write_coco, write_csv, write_heatmaps
+    from hamipose.inference.loading import load
+    from hamipose.inference.predictor import PosePrediction
+    from hamipose.inference.writers import OverlayWriter, write_coco, write_csv, write_heatmaps
     from hamipose.io.atomic_file import check_folder
-    from hamipose.models.pretrained.catalog import default_line
+    from hamipose.models.pretrained.catalog import describe_default
 
     if given.checkpoint is None:
-        print(default_line("--checkpoint"))
+        print(describe_default("--checkpoint"))
     model = load(
-        given.checkpoint, device=given.device, image_size=given.size, skeleton=given.skeleton, passes=given.passes
+        given.checkpoint, device=given.device, image_size=given.image_size, skeleton=given.skeleton, passes=given.passes
     )
     if given.passes is None:
-        look_twice(model)
+        model.use_default_passes()
     out: Path = given.out
-    boxes, frame_stride, limit, seen = given.boxes, given.frame_stride, given.limit, FoundPeople()
+    boxes, frame_stride, limit, seen = given.boxes, given.frame_stride, given.limit, DetectionSummary()
     detector = None
-    if asked is None and boxes is None and model.finds_people:
+    if asked is None and boxes is None and model.predicts_bodies:
         detector, line = default_detector(given.detector_threshold)
         print(line)
     elif asked not in (None, NO_DETECTOR):
         detector = open_detector(asked, given.detector_threshold, given.device)
-        if not given.input.startswith("webcam") and not model.upright:  # turned crops are not kept in a file
+        if (
+            not given.input.startswith("webcam") and not model.needs_upright_crops
+        ):  # turned crops are not kept in a file
             boxes = str(out / "boxes.json")
             check_folder(out)
             with Progress(transient=True) as progress:
                 task = progress.add_task("finding people", total=None)
-                seen = find_people(
+                seen = detect_people(
                     given.input,
                     detector,
                     Path(boxes),
                     frame_stride=frame_stride,
                     limit=limit,
-                    whole=True,
+                    whole_images=True,
                     required=False,
                     progress=lambda done, total: progress.update(task, completed=done, total=total),
                 )
             print(f"{seen}: boxes in {boxes}")
             frame_stride, limit = 1, None  # the boxes are of what was asked for
-    footage = open_footage(given.input, boxes=boxes, frame_stride=frame_stride, limit=limit, whole=given.boxes is None)
+    footage = open_footage(
+        given.input, boxes=boxes, frame_stride=frame_stride, limit=limit, whole_images=given.boxes is None
+    )
     live = None
     if detector is not None and boxes is None:
-        live = LivePeople(footage.samples, detector, turned=model.upright, whole=True)
+        live = DetectedPeople(footage.samples, detector, upright_crops=model.needs_upright_crops, whole_images=True)
         footage.samples = iter(live)
     check_folder(out)
-    found: list[Prediction] = []
-    overlays = Overlays(out, model.skeleton, footage.rate if footage.moving else None, given.min_confidence)
-    at_once = footage.again is None and not given.no_overlays  # a webcam's pictures come once
+    found: list[PosePrediction] = []
+    overlays = OverlayWriter(out, model.skeleton, footage.rate if footage.is_video else None, given.min_confidence)
+    at_once = footage.reopen is None and not given.no_overlays  # a webcam's pictures come once
     failed: UserError | OSError | None = None
     try:
         with overlays, Progress(transient=True) as progress:
@@ -138,7 +151,7 @@ def main(arguments: list[str]) -> None:
                         write_heatmaps(out / "heatmaps", len(found), person.heatmaps)
                     found.append(replace(person, heatmaps=None))  # a long video's would fill the memory
                 if at_once:
-                    overlays.add_found(batch, people)
+                    overlays.add_all(batch, people)
                 progress.update(task, advance=len(batch))
     except KeyboardInterrupt:  # a webcam has no end; what was found is not lost
         print("stopped")
@@ -152,7 +165,7 @@ def main(arguments: list[str]) -> None:
     if len(unreadable) > 5:
         print(f"left out: {len(unreadable) - 5} more that could not be read", file=sys.stderr)
     if live is not None:
-        print(live.found)
+        print(live.summary)
     if not found:
         raise UserError(f"nothing in {given.input} could be read; see above")
     write_coco(out / "predictions.json", found, model.skeleton)
@@ -164,12 +177,12 @@ def main(arguments: list[str]) -> None:
     print(f"model: {model.info.method}{statistics}")
     if failed is not None:
         raise failed
-    if footage.again is not None and not given.no_overlays:  # after the keypoints, which a full disk must not cost
+    if footage.reopen is not None and not given.no_overlays:  # after the keypoints, which a full disk must not cost
         with overlays, Progress(transient=True) as progress:
             try:
-                overlays.add_found(progress.track(footage.again(), footage.count, description="drawing"), found)
+                overlays.add_all(progress.track(footage.reopen(), footage.count, description="drawing"), found)
             except KeyboardInterrupt:
                 print("stopped")
     if overlays.written:
-        where = out / ("overlay.mp4" if footage.moving else "overlays/")
+        where = out / ("overlay.mp4" if footage.is_video else "overlays/")
         print(f"pictures in {where}; left limbs orange, right limbs blue")

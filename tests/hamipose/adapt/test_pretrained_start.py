@@ -1,4 +1,4 @@
-"""Adaptation that starts from a pretrained network: at once, at its size, on the crops that it asks for."""
+"""Adaptation that starts from a pretrained network, with its image size and on the crops that it expects."""
 
 import json
 import re
@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-from hamipose.adapt.hardware import Machine, pretrained_plan
-from hamipose.adapt.spec import Request
-from hamipose.adapt.start import align, open_given
+from hamipose.adapt.hardware import Machine, pretrained_settings
+from hamipose.adapt.spec import AdaptationSpec
+from hamipose.adapt.start import open_start_model, write_aligned_boxes
 from hamipose.cli import main
 from hamipose.data.datasets.footage.boxes import ImagePersonCrops
 from hamipose.geometry.affine import crop_matrix
@@ -29,7 +29,7 @@ PAGE = (Path(__file__).parents[3] / "docs/pretrained.md").read_text()
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small network as blazepose-lite."""
+    """Save a small network as blazepose-lite."""
     monkeypatch.setenv("HAMIPOSE_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "pose_landmark_lite.tflite"
     file.write_bytes(write_landmark_model())
@@ -38,19 +38,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def request_of(dots: Path, out: Path, **options: object) -> Request:
-    plan = pretrained_plan(Machine(None, 0.0, 2, 8.0), blazepose_info("blazepose-lite"))
-    return Request(dots / "dark/images", out, plan, start=Path("blazepose-lite"), **options)
+def make_spec(dots: Path, out: Path, **options: object) -> AdaptationSpec:
+    settings = pretrained_settings(Machine(None, 0.0, 2, 8.0), blazepose_info("blazepose-lite"))
+    return AdaptationSpec(dots / "dark/images", out, settings, start=Path("blazepose-lite"), **options)
 
 
-def test_the_crops_are_those_that_predict_reads_keypoints_from(
+def test_aligned_boxes_match_the_crops_of_predict(
     cache: Path, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    model = open_given("blazepose-lite")
-    points = torch.tensor([[120.0, 140.0], [150.0, 80.0]])  # leaning to the right, in every crop
+    model = open_start_model("blazepose-lite")
+    points = torch.tensor([[120.0, 140.0], [150.0, 80.0]])  # rotated to the right, in every crop
     monkeypatch.setattr(model.network, "alignment", lambda images: points.expand(len(images), 2, 2))
-    request = request_of(dots, tmp_path / "out")
-    aligned = align(request, model)
+    spec = make_spec(dots, tmp_path / "out")
+    aligned = write_aligned_boxes(spec, model)
     assert aligned.boxes == str(tmp_path / "out/people.json")
     people = ImagePersonCrops(str(dots / "dark/images"), aligned.boxes)
     samples = list(open_footage(str(dots / "dark/images")).samples)
@@ -64,19 +64,21 @@ def test_the_crops_are_those_that_predict_reads_keypoints_from(
         np.testing.assert_allclose(crop_matrix(found.box_px, 256, found.rotation_deg), expected[0], rtol=2e-3, atol=0.3)
     assert people[0].rotation_deg == pytest.approx(2 * np.rad2deg(np.arctan2(30, 60)), abs=0.01)  # two passes on
     before = (tmp_path / "out/people.json").stat().st_mtime_ns
-    align(request, model)  # found, not made again
+    write_aligned_boxes(spec, model)  # reuses the file
     assert (tmp_path / "out/people.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
-def test_the_command_of_the_page_adapts_at_once(cache: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_command_of_the_docs_adapts_without_training_a_start(
+    cache: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
     (line,) = re.findall(r"python -m hamipose (adapt photos/ .*--start blazepose-lite.*)", PAGE)
     replaced = {"photos/": str(dots / "dark/images"), "runs/photos": str(tmp_path / "out")}
     words = [replaced.get(word, word) for word in shlex.split(line)]
     where = words.index("--detector")
-    del words[where : where + 2]  # the dots are no people
+    del words[where : where + 2]  # the images show dots, not people
     source = f"{dots / 'light/images'}:{dots / 'light/annotations.json'}"
-    words += ["--source", source, "--steps", "2", "--batch-size", "2"]
+    words += ["--source", source, "--adapt-steps", "2", "--batch-size", "2"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "Training on the source" not in said
@@ -90,18 +92,18 @@ def test_the_command_of_the_page_adapts_at_once(cache: Path, dots: Path, tmp_pat
     assert config["data"]["image_size"] == 256
     people = json.loads((tmp_path / "out/after.json").read_text())["annotations"]
     assert len(people) == 16
-    assert main(words) == 0  # finished: looked at again
+    assert main(words) == 0  # already finished
     assert config["model"]["init_args"]["network"]["trained"] == "head"
     assert main([*words, "--trained", "all"]) == 2
     assert "--trained head" in capsys.readouterr().err
 
 
-def test_options_of_other_starts_are_refused(cache: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_options_of_other_starts_raise_an_error(cache: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     footage = ["adapt", str(dots / "dark/images"), "--out", str(tmp_path / "out")]
     for options, says in (
         (["--start", "blazepose-full"], "blazepose-full is not in"),
-        (["--start", "blazepose-lite", "--size", "128"], "--start and --size"),
-        (["--trained", "head"], "--trained is given without a pretrained network in --start"),
+        (["--start", "blazepose-lite", "--image-size", "128"], "--start and --image-size"),
+        (["--trained", "head"], "--trained needs a pretrained network in --start"),
     ):
         assert main([*footage, *options]) == 2
         error = capsys.readouterr().err
@@ -109,7 +111,7 @@ def test_options_of_other_starts_are_refused(cache: Path, dots: Path, tmp_path: 
         assert error.count("\n") == 1
 
 
-def test_the_config_of_the_page_has_options_that_exist():
+def test_config_of_the_docs_has_existing_options():
     (block,) = [text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "init_from" in text]
     options = yaml.safe_load(block)["model"]["init_args"]
     assert NetworkOptions(**options["network"]).trained == "all"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from hamipose.adapt.preview import look
-from hamipose.adapt.self_consistency import read_signs
+from hamipose.adapt.preview import compute_preview
+from hamipose.adapt.self_consistency import measure_self_consistency
 from hamipose.inference.predictor import Predictor
 from hamipose.models.model_io import ModelInfo
 from hamipose.types import UnlabeledSample
@@ -14,7 +14,7 @@ SIDE = 32
 
 
 class Edges(Predictor):
-    """Each keypoint is where the picture is brightest in one of its colors."""
+    """Places each keypoint where the image is brightest in one color."""
 
     def __init__(self, sign: int):
         self.network, self.passes = torch.nn.Identity(), 1
@@ -26,7 +26,7 @@ class Edges(Predictor):
         return maps[:, [0, 1, 2] * 5 + [0]]
 
 
-def pictures(count: int) -> list[UnlabeledSample]:
+def make_images(count: int) -> list[UnlabeledSample]:
     rng, frames = np.random.default_rng(0), []
     for number in range(count):
         height, width = rng.integers(40, 300, 2)
@@ -39,24 +39,24 @@ def pictures(count: int) -> list[UnlabeledSample]:
 MODELS = {"before": Edges(1), "after": Edges(-1)}
 
 
-def test_what_is_kept_says_of_the_footage_what_the_whole_pictures_say():
-    frames = pictures(11)
-    seen = look(frames, MODELS)
+def test_preview_predictions_equal_those_on_whole_images():
+    frames = make_images(11)
+    preview = compute_preview(frames, MODELS)
     for name, model in MODELS.items():
-        for kept, whole in zip(seen.found[name], model.stream(frames), strict=True):
+        for kept, whole in zip(preview.predictions[name], model.stream(frames), strict=True):
             assert np.array_equal(kept.keypoints_px, whole.keypoints_px)
             assert kept.name == whole.name
-        assert read_signs(model, seen.crops) == read_signs(model, frames)
-    assert [picture.shape for picture in seen.shown] == [(224, 224, 3)] * 11
+        assert measure_self_consistency(model, preview.crops) == measure_self_consistency(model, frames)
+    assert [tile.shape for tile in preview.tiles] == [(224, 224, 3)] * 11
 
 
-def test_only_a_few_pictures_are_in_memory_at_a_time():
+def test_compute_preview_holds_few_images_in_memory():
     alive: set[int] = set()
     most = 0
 
     def footage() -> Iterator[UnlabeledSample]:
         nonlocal most
-        for number, frame in enumerate(pictures(20)):
+        for number, frame in enumerate(make_images(20)):
             image = frame.image.copy()
             alive.add(number)
             weakref.finalize(image, alive.discard, number)
@@ -64,6 +64,6 @@ def test_only_a_few_pictures_are_in_memory_at_a_time():
             yield UnlabeledSample(image=image, box_px=frame.box_px, name=frame.name)
             del image
 
-    look(footage(), MODELS)
+    compute_preview(footage(), MODELS)
     assert most <= 9
     assert not alive

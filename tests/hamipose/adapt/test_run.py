@@ -22,8 +22,19 @@ from hamipose.skeletons import BODY16
 from hamipose.training import run
 from hamipose.types import UnlabeledSample
 
-SHORT = ["--batch-size", "4", "--steps", "5"]
-SMALL = ["--backbone", "resnet10t", "--size", "32", "--batch-size", "4", "--start-steps", "10", "--steps", "5"]
+SHORT = ["--batch-size", "4", "--adapt-steps", "5"]
+SMALL = [
+    "--backbone",
+    "resnet10t",
+    "--image-size",
+    "32",
+    "--batch-size",
+    "4",
+    "--start-steps",
+    "10",
+    "--adapt-steps",
+    "5",
+]
 
 
 def command(dots: Path, out: Path, *options: str, footage: str = "dark") -> list[str]:
@@ -31,13 +42,13 @@ def command(dots: Path, out: Path, *options: str, footage: str = "dark") -> list
     return ["adapt", str(dots / footage / "images"), "--out", str(out), "--source", source, *options]
 
 
-def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hamipose.training.run", lambda arguments: pytest.fail(f"trained again: {arguments}"))
 
 
 @pytest.fixture(scope="module")
 def adapted(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an adaptation wrote."""
+    """Run an adaptation and return its output folder."""
     out = tmp_path_factory.mktemp("adapted") / "out"
     assert main(command(dots, out, *SMALL, "--labels", str(dots / "dark/annotations.json"))) == 0
     return out
@@ -45,7 +56,7 @@ def adapted(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def out(adapted: Path, tmp_path: Path) -> Path:
-    """A copy to break."""
+    """Return a copy that a test may change."""
     return shutil.copytree(adapted, tmp_path / "out")
 
 
@@ -59,40 +70,40 @@ def tiny_start(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_footage_becomes_a_model_and_the_same_command_goes_on(
+def test_adapt_writes_a_model_and_the_same_command_reuses_it(
     dots: Path, out: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    nothing_trained(monkeypatch)
-    names = ("model.safetensors", "config.yaml", "before.json", "after.json", "signs.json", "report.html")
+    forbid_training(monkeypatch)
+    names = ("model.safetensors", "config.yaml", "before.json", "after.json", "self_consistency.json", "report.html")
     assert all((out / name).stat().st_size > 0 for name in names)
     assert load(out).info.image_size == 32
-    # What is written as "after" is what the model says.
+    # after.json contains the predictions of the adapted model.
     after = read_predictions(out / "after.json", BODY16)
     (again,) = load(out).predict(str(dots / "dark/images/0000.png"))
     assert abs(after[0].keypoints_px - again.keypoints_px).max() < 0.02
-    signs = json.loads((out / "signs.json").read_text())
-    assert set(signs["before"]) == set(signs["after"])
+    indicators = json.loads((out / "self_consistency.json").read_text())
+    assert set(indicators["before"]) == set(indicators["after"])
     scores = json.loads((out / "adapted/scores.json").read_text())["scores"]
-    assert abs(signs["labeled"]["after"]["0.1"] - scores["test/labeled/teacher/pck@0.1"]) < 1e-5
-    # Labels choose nothing: they may be left out, or come later.
+    assert abs(indicators["labeled"]["after"]["0.1"] - scores["test/labeled/teacher/pck@0.1"]) < 1e-5
+    # Labels select nothing: they can be left out or added later.
     for labels in ([], ["--labels", str(dots / "dark/annotations.json")]):
         assert main(command(dots, out, *SMALL, *labels)) == 0
         printed = capsys.readouterr().out
         assert "mirror agreement" in printed
         assert ("PCK@0.05" in printed) == bool(labels)
-    assert json.loads((out / "signs.json").read_text()) == signs
+    assert json.loads((out / "self_consistency.json").read_text()) == indicators
 
 
 @pytest.mark.slow
-def test_a_finished_model_is_no_answer_to_another_request(dots: Path, out: Path, capsys, monkeypatch):
-    nothing_trained(monkeypatch)
+def test_another_request_for_a_finished_folder_raises_an_error(dots: Path, out: Path, capsys, monkeypatch):
+    forbid_training(monkeypatch)
     kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     for arguments, says in (
         (command(dots, out, *SMALL, footage="light"), str(dots / "light/images")),
-        (command(dots, out, *SMALL[:-1], "20"), "--steps 20"),
+        (command(dots, out, *SMALL[:-1], "20"), "--adapt-steps 20"),
         (command(dots, out, *SMALL, "--seed", "5"), "--seed 5"),
-        (command(dots, out, *SMALL, "--size", "64"), "--size 64"),
-        (command(dots, out, "--batch-size", "4", "--steps", "5", "--start", str(out)), f"--start {out}"),
+        (command(dots, out, *SMALL, "--image-size", "64"), "--image-size 64"),
+        (command(dots, out, "--batch-size", "4", "--adapt-steps", "5", "--start", str(out)), f"--start {out}"),
     ):
         assert main(arguments) == 2
         error = capsys.readouterr().err
@@ -106,7 +117,7 @@ def test_a_finished_model_is_no_answer_to_another_request(dots: Path, out: Path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["start", "adapted"])
-def test_interrupted_in_its_last_evaluation_it_goes_on_with_all_metrics(dots: Path, out: Path, stage: str):
+def test_resume_of_the_last_evaluation_keeps_all_metrics(dots: Path, out: Path, stage: str):
     (out / stage / "scores.json").unlink()
     (out / "report.html").unlink()
     shown = read_run(out / stage)
@@ -122,10 +133,10 @@ def test_interrupted_in_its_last_evaluation_it_goes_on_with_all_metrics(dots: Pa
 
 
 @pytest.mark.slow
-def test_before_is_the_model_that_adaptation_started_from(dots: Path, out: Path, tmp_path: Path):
-    """Whatever has become of the file that was given."""
+def test_before_describes_the_model_that_adaptation_started_from(dots: Path, out: Path, tmp_path: Path):
+    """Also if the given file has changed since."""
     second = tmp_path / "second"
-    again = command(dots, second, "--batch-size", "4", "--steps", "5", "--start", str(out))
+    again = command(dots, second, "--batch-size", "4", "--adapt-steps", "5", "--start", str(out))
     assert main(again) == 0
     before = (second / "before.json").read_bytes()
     assert before == (out / "after.json").read_bytes()
@@ -137,7 +148,7 @@ def test_before_is_the_model_that_adaptation_started_from(dots: Path, out: Path,
 
 
 @pytest.mark.slow
-def test_training_holds_no_picture_of_the_footage(dots: Path, tiny_start: Path, tmp_path: Path, monkeypatch):
+def test_training_starts_without_images_in_memory(dots: Path, tiny_start: Path, tmp_path: Path, monkeypatch):
     held = []
 
     def counting(arguments: list[str]) -> object:
@@ -150,26 +161,29 @@ def test_training_holds_no_picture_of_the_footage(dots: Path, tiny_start: Path, 
     assert held == [0]
 
 
-def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture):
+def test_errors_are_raised_before_training(tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture):
     empty = tmp_path / "empty"
     empty.mkdir()
     out = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    partly = tmp_path / "partly.json"  # the last of its pictures does not exist
+    partly = tmp_path / "partly.json"  # the last of its images does not exist
     labels = json.loads((dots / "dark/annotations.json").read_text())
     labels["images"][-1]["file_name"] = "gone.png"
     partly.write_text(json.dumps(labels))
     for arguments, says in (
         (["nowhere"], "does not exist"),
-        ([str(empty)], "no picture"),
+        ([str(empty)], "no image"),
         ([str(dots / "dark/images"), "--source", "here"], "FOLDER:ANNOTATIONS"),
-        ([str(dots / "dark/images"), "--steps", "0"], "--steps is 0"),
+        ([str(dots / "dark/images"), "--adapt-steps", "0"], "--adapt-steps: 0 is too small"),
         ([str(dots / "dark/images"), "--start", "nowhere.ckpt"], "nowhere.ckpt"),
-        ([str(dots / "dark/images"), "--start", "a.ckpt", "--size", "96"], "--start and --size"),
+        ([str(dots / "dark/images"), "--start", "a.ckpt", "--image-size", "96"], "--start and --image-size"),
         ([str(dots / "dark/images"), "--start", "a.ckpt", "--backbone", "resnet18"], "--start and --backbone"),
         ([str(dots / "dark/images"), "--labels", str(partly)], "gone.png, named in"),
         ([str(dots / "dark/images"), "--weights", "nowhere.pth"], "weights nowhere.pth does not exist"),
         ([str(dots / "dark/images"), "--backbone", "resnet999"], "timm has no 'resnet999'"),
-        ([str(dots / "dark/images"), "--backbone", "resnet10t", "--size", "100"], "--size is 100, expected a multiple"),
+        (
+            [str(dots / "dark/images"), "--backbone", "resnet10t", "--image-size", "100"],
+            "--image-size is 100, expected a multiple",
+        ),
         ([str(dots / "dark/images"), "--backbone", "resnet10t", "--out", str(partly)], f"{partly} cannot be used"),
         ([str(dots / "dark/images/0000.png")], "neither a folder nor a video"),
         ([str(dots / "dark/images"), "--teacher", "nowhere.json"], "nowhere.json cannot be read"),
@@ -181,8 +195,8 @@ def test_mistakes_cost_no_training(tmp_path: Path, dots: Path, capsys: pytest.Ca
     assert not (tmp_path / "out" / "start").exists()
 
 
-def test_labels_that_cannot_be_scored_cost_no_training(tmp_path: Path, dots: Path, capsys, monkeypatch):
-    nothing_trained(monkeypatch)
+def test_labels_that_cannot_be_scored_raise_an_error_before_training(tmp_path: Path, dots: Path, capsys, monkeypatch):
+    forbid_training(monkeypatch)
     content = json.loads((dots / "dark/annotations.json").read_text())
     labels = tmp_path / "labels.json"
     unlabeled, missing, wrong = (json.loads(json.dumps(content)) for _ in range(3))
@@ -206,21 +220,21 @@ def test_labels_that_cannot_be_scored_cost_no_training(tmp_path: Path, dots: Pat
 
 
 @pytest.mark.slow
-def test_another_tools_predictions_label_the_footage(
+def test_prediction_file_labels_the_footage(
     dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
-    """A file as `predict` writes it; another file is another request."""
+    """A file as `predict` writes it; without it the request differs."""
     out, teacher = tmp_path / "out", tmp_path / "predictions.json"
     teacher.write_text((dots / "dark/annotations.json").read_text())
     short = [*SHORT, "--start", str(tiny_start)]
-    asked = command(dots, out, *short, "--teacher", str(teacher))
-    assert main(asked) == 0
+    arguments = command(dots, out, *short, "--teacher", str(teacher))
+    assert main(arguments) == 0
     config = yaml.safe_load((out / "adapted/config.yaml").read_text())
     assert config["model"]["init_args"]["adaptation"]["labels"] == "predictions"
     (target,) = config["data"]["target"]
     assert target["class_path"].endswith("PredictedKeypoints")
     assert target["init_args"]["dataset"]["init_args"]["root"] == str(dots / "dark/images")
-    # Flags without scores: every label is as sure as can be.
+    # The file has flags and no scores: every label has full weight.
     columns = read_run(out / "adapted")
     assert set(columns["train/confidence"].values()) == {1.0}
     capsys.readouterr()
@@ -229,10 +243,10 @@ def test_another_tools_predictions_label_the_footage(
 
 
 @pytest.mark.slow
-def test_people_are_looked_for_once(
+def test_people_are_detected_once(
     dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
 ):
-    """Every picture has two people, one has nobody; the run learns from all of them, by a file that it goes on with."""
+    """Each image has two people except one without any; the run reuses the box file."""
 
     class Halves(PersonDetector):
         name, threshold, looked = "halves", 0.5, 0
@@ -246,8 +260,8 @@ def test_people_are_looked_for_once(
     detector = Halves()
     monkeypatch.setattr("hamipose.adapt.run.open_detector", lambda given, threshold: detector)
     out, pictures = tmp_path / "out", len(list((dots / "dark/images").iterdir()))
-    asked = command(dots, out, *SHORT, "--start", str(tiny_start), "--detector", "halves")
-    assert main(asked) == 0
+    arguments = command(dots, out, *SHORT, "--start", str(tiny_start), "--detector", "halves")
+    assert main(arguments) == 0
     people = f"{2 * pictures - 2} people found in {pictures} pictures; none in 1 of them"
     assert people in capsys.readouterr().out
     assert detector.looked == pictures
@@ -257,22 +271,22 @@ def test_people_are_looked_for_once(
     assert len(after["annotations"]) == 2 * pictures - 2
     assert len(after["images"]) == pictures - 1
 
-    nothing_trained(monkeypatch)
-    assert main(asked) == 0
+    forbid_training(monkeypatch)
+    assert main(arguments) == 0
     assert detector.looked == pictures
     detector.threshold = 0.7
-    assert main(asked) == 2
+    assert main(arguments) == 2
     assert "threshold 0.7" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_network_labels_the_footage_once(
+def test_teacher_network_labels_the_footage_once(
     dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    """It is interrupted after some pictures, resumed, and not asked again; its scores weight its labels."""
+    """Its prediction is interrupted, resumed and then reused; its scores weight its labels."""
     footage, out = len(list((dots / "dark/images").iterdir())), tmp_path / "out"
-    asked = command(
-        dots, out, "--start", str(tiny_start), "--steps", "5", "--batch-size", "4", "--teacher", str(tiny_start)
+    arguments = command(
+        dots, out, "--start", str(tiny_start), "--adapt-steps", "5", "--batch-size", "4", "--teacher", str(tiny_start)
     )
     looked: list[str] = []
     stream = Predictor.stream
@@ -286,12 +300,12 @@ def test_a_network_labels_the_footage_once(
             yield from stream(self, [sample], **options)
 
     monkeypatch.setattr(Predictor, "stream", interrupted)
-    assert main(asked) == 130
+    assert main(arguments) == 130
     assert not (out / "teacher.json").exists()
     monkeypatch.setattr("hamipose.adapt.run._fit", lambda config, folder: looked.append("training") or exit(3))
     with pytest.raises(SystemExit):
-        main(asked)
-    # Of the five pictures before the interruption the last one may not have been written.
+        main(arguments)
+    # The last of the five images before the interruption may not have been written.
     assert looked.index("training") - looked.index("interrupted") - 1 in (footage - 5, footage - 4)
     monkeypatch.undo()
     written = (out / "teacher.json").read_bytes()
@@ -299,7 +313,7 @@ def test_a_network_labels_the_footage_once(
     assert len(content["images"]) == footage
     assert content["info"]["made_by"] == str(tiny_start)
     capsys.readouterr()
-    assert main(asked) == 0
+    assert main(arguments) == 0
     assert "Predicting with" not in capsys.readouterr().out
     assert (out / "teacher.json").read_bytes() == written
     config = yaml.safe_load((out / "adapted/config.yaml").read_text())
@@ -309,19 +323,19 @@ def test_a_network_labels_the_footage_once(
     found = model.predict([str(path) for path in sorted((dots / "dark/images").iterdir())])
     scores = np.array([each["keypoint_scores"] for each in content["annotations"]])
     np.testing.assert_allclose(scores, np.stack([p.confidence for p in found]), atol=2e-3)
-    # Another teacher is another request.
-    assert main([*asked[:-1], str(dots / "dark/annotations.json")]) == 2
+    # Another teacher is a different request.
+    assert main([*arguments[:-1], str(dots / "dark/annotations.json")]) == 2
     assert "--teacher" in capsys.readouterr().err
 
 
-def test_the_start_that_ships_is_the_default(
+def test_shipped_start_is_the_default(
     dots: Path, tiny_start: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    """Unless one is to be trained, which options of the network ask for, too."""
+    """It is not used with --start train or with options of the network."""
     monkeypatch.setitem(PEOPLE.__dict__, "folder", tiny_start)
     other = shutil.copytree(tiny_start, tmp_path / "other")
-    requests: list[Any] = []
-    monkeypatch.setattr("hamipose.adapt.run.adapt", lambda request, machine, say: requests.append(request))
+    specs: list[Any] = []
+    monkeypatch.setattr("hamipose.adapt.run.adapt", lambda spec, machine, log: specs.append(spec))
     out = tmp_path / "out"
     for options, start in (
         ([], tiny_start),
@@ -330,8 +344,8 @@ def test_the_start_that_ships_is_the_default(
         (["--start", str(other)], other),
     ):
         assert main(command(dots, out, *options)) == 0
-        assert requests[-1].start == start
+        assert specs[-1].start == start
         assert capsys.readouterr().out.startswith("start: people (Apache-2.0)") == (start == tiny_start)
     monkeypatch.setitem(PEOPLE.__dict__, "folder", tmp_path / "nothing")
     assert main(command(dots, out)) == 0
-    assert requests[-1].start is None
+    assert specs[-1].start is None

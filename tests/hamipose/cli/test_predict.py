@@ -76,8 +76,8 @@ def test_mistakes_end_in_one_line(model: Path, pictures: Path, tmp_path: Path, c
         ("--limit", "0", "--limit: 0 is too small"),
         ("--limit", "-1", "--limit: -1 is too small"),
         ("--batch-size", "0", "--batch-size: 0 is too small"),
-        ("--size", "0", "--size: 0 is too small"),
-        ("--size", "50", "50 × 50 px: expected multiples of 32"),
+        ("--image-size", "0", "--image-size: 0 is too small"),
+        ("--image-size", "50", "50 × 50 px: expected multiples of 32"),
         ("--device", "gpu", "device is 'gpu'"),
     ],
 )

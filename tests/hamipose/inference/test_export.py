@@ -53,11 +53,11 @@ def test_the_verb_writes_folders_too(model_folder: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize("out", ["pose.onnx", "folder"])
-@pytest.mark.parametrize(("size", "says"), [("0", "--size: 0 is too small"), ("50", "50 × 50 px: expected multiples")])
+@pytest.mark.parametrize(("size", "says"), [("0", "--image-size: 0 is too small"), ("50", "50 × 50 px: expected multiples")])
 def test_sizes_that_the_network_cannot_take_are_told(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, out: str, size: str, says: str
 ):
-    assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / out), "--size", size]) == 2
+    assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / out), "--image-size", size]) == 2
     told = capsys.readouterr().err
     assert says in told
     assert told.count("\n") == 1
