@@ -208,7 +208,7 @@ def index_memory(rows: int) -> dict[str, Any]:
         of_table = anonymous_bytes() - before
         pool: Pool = Pool([dataset], seed=0, stream=0)
         pool.index(0)
-        order = pool._order[1].nbytes + pool.broken.nbytes  # type: ignore[index]
+        order = pool._order[1].nbytes + pool.unreadable.nbytes  # type: ignore[index]
         return {
             "rows": rows,
             "bytes a row in the table, on disk": kind.itemsize,

@@ -1,9 +1,9 @@
-"""Data sets, views and the data module, under the short names that configs use."""
+"""Data sets, views and the data module under the short names that configs use."""
 
 import importlib
 from typing import Any
 
-_HOME = {
+_MODULES = {
     "VideoPersonCrops": "datasets.footage.boxes",
     "ImagePersonCrops": "datasets.footage.boxes",
     "CocoKeypoints": "datasets.body.coco",
@@ -17,7 +17,7 @@ _HOME = {
     "KeypointDataset": "base",
     "LeedsSports": "datasets.body.lsp",
     "LeedsSportsExtended": "datasets.body.lsp",
-    "ConcatKeypoints": "merged",
+    "ConcatKeypoints": "wrappers",
     "PredictedKeypoints": "predicted",
     "Prepared": "datasets.prepared",
     "RenderedHands": "datasets.hand.rhd",
@@ -25,7 +25,7 @@ _HOME = {
     "SurrealRaw": "datasets.body.surreal_raw",
     "SyntheticHands": "datasets.synthetic.hands",
     "SyntheticPeople": "datasets.synthetic.people",
-    "Unlabeled": "unlabeled",
+    "Unlabeled": "wrappers",
     "UnlabeledDataset": "base",
     "Video": "datasets.footage.video",
     "Views": "views",
@@ -33,7 +33,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name's module when it is first asked for: lightning, anny and albumentations are slow to load."""
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    """Import a name's module on first access: lightning, anny and albumentations are slow to load."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -1,4 +1,4 @@
-"""What every data set with keypoints promises: samples one by one, cheap to construct, made ready by `prepare`."""
+"""Base classes of data sets. A constructor reads nothing; `prepare` checks or makes what the samples need."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -17,10 +17,10 @@ __all__ = ["ImageDataset", "KeypointDataset", "UnlabeledDataset", "get_skeleton"
 
 
 def get_skeleton(name: str) -> Skeleton:
-    """The skeleton of that name.
+    """Return the skeleton of a name.
 
     Raises:
-        UserError: there is none.
+        UserError: unknown name.
     """
     if name not in SKELETONS:
         raise UserError(f"skeleton is {name!r}, expected one of {', '.join(SKELETONS)}")
@@ -31,14 +31,14 @@ S = TypeVar("S", bound=UnlabeledSample, covariant=True)
 
 
 class ImageDataset(Dataset[S], ABC):
-    """Pictures on disk, decoded on demand.
+    """Images on disk, decoded on demand.
 
     Attributes:
-        cache: keep decoded pictures in memory (of each loading process): for sets of a few thousand small ones.
-        decode_side: where positive, large pictures are decoded at a fraction of their size for as long as the box keeps
-            at least this many pixels on its longer side. Set by the data module for training, where it saves time.
-        upright: turn pictures as their orientation tags say: for sets without annotations, and annotations that were
-            made for turned pictures; others are made for stored pixels.
+        cache: keep decoded images in the memory of each worker process: for sets of a few thousand small images.
+        decode_side: if positive, large images are decoded at a fraction of their size as long as the longer side of the
+            box keeps at least this many pixels. The data module sets it for training, where it saves time.
+        upright: rotate images by their orientation tags: for images without annotations, and for annotations of rotated
+            images. Other annotations are in pixels of the stored image.
     """
 
     cache: bool = False
@@ -46,10 +46,12 @@ class ImageDataset(Dataset[S], ABC):
     upright: bool = False
 
     def prepare(self) -> None:
-        """Make or check what has to be on disk. Called once, on one process, before anything is read."""
+        """Make or check the files that the samples need; called once, in one process, before anything is read."""
 
     def check(self) -> None:
-        """Check within seconds that all that the set needs and cannot make is there; overridden where `prepare` works.
+        """Check within seconds that the required files exist; by default this is :meth:`prepare`.
+
+        Data sets whose `prepare` takes long override this method.
 
         Raises:
             UserError: something is missing or cannot be used.
@@ -57,7 +59,7 @@ class ImageDataset(Dataset[S], ABC):
         self.prepare()
 
     def skipped_messages(self) -> list[str]:
-        """Return a line about each thing that the set leaves out although a user may expect it; after `prepare`."""
+        """Return a message about each kind of content that the set skips and a user may miss; call it after `prepare`."""
         return []
 
     @abstractmethod
@@ -67,7 +69,7 @@ class ImageDataset(Dataset[S], ABC):
     def __getitem__(self, index: int) -> S: ...
 
     def reduction(self, box_px: Float[np.ndarray, "4"]) -> int:
-        """At which fraction of its size (1, 2, 4 or 8) a picture with that box is decoded."""
+        """Return the divisor of the size (1, 2, 4 or 8) at which an image with this box is decoded."""
         reduction = 1
         if self.decode_side > 0:
             side = float(max(box_px[2:]))
@@ -76,38 +78,38 @@ class ImageDataset(Dataset[S], ABC):
         return reduction
 
     def is_upright(self, index: int) -> bool:
-        """Return whether an item's picture is turned as its orientation tag says."""
+        """Return whether an item's image is rotated by its orientation tag."""
         return self.upright
 
     def decode(
         self, path: Path, box_px: Float[np.ndarray, "4"] | None = None, upright: bool | None = None
     ) -> tuple[UInt8[np.ndarray, "height width 3"], int]:
-        """Return the picture at `path` and the reduction (1, 2, 4 or 8) at which it was decoded.
+        """Return the image at `path` and the divisor of its size (1, 2, 4 or 8) at which it was decoded.
 
         Args:
-            path: of the picture.
-            box_px: the part that matters; default: read at full size.
-            upright: turn the picture as its orientation tag says; default: as the attribute says.
+            path: the image file.
+            box_px: left, top, width, height of the part that matters; default: decode at full size.
+            upright: rotate the image by its orientation tag; default: the attribute.
         """
         reduction = 1 if box_px is None else self.reduction(box_px)
         upright = self.upright if upright is None else upright
         if not self.cache:
             return read_image(path, reduction, upright), reduction
-        kept = self.__dict__.setdefault("_kept", {})
-        if (path, reduction) not in kept:
-            kept[path, reduction] = read_image(path, reduction, upright)
-        return kept[path, reduction], reduction
+        cached = self.__dict__.setdefault("_cached", {})
+        if (path, reduction) not in cached:
+            cached[path, reduction] = read_image(path, reduction, upright)
+        return cached[path, reduction], reduction
 
 
 class KeypointDataset(ImageDataset[Sample]):
-    """Labeled people: item i is a `Sample` in pixels of its own image. Constructing one reads nothing.
+    """Labeled people or hands: item i is a `Sample` in pixels of its own image.
 
     Attributes:
-        skeleton: the keypoints' order in every sample.
+        skeleton: keypoint order of all samples.
     """
 
     skeleton: Skeleton
 
 
 class UnlabeledDataset(ImageDataset[UnlabeledSample]):
-    """People without labels: the only kind of set that a target of adaptation may be."""
+    """Images without labels: the only kind of data set that can be a target of adaptation."""

@@ -1,4 +1,4 @@
-"""Evaluation sets: the plain crop of every sample, each counted once however many processes share the work."""
+"""Evaluation sets: the crop of each sample without augmentation, counted once for any number of processes."""
 
 from collections.abc import Iterator
 
@@ -7,17 +7,22 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from hamipose.data.base import KeypointDataset, UnlabeledDataset
-from hamipose.geometry.crops import crop_images, labels_in_view
 from hamipose.geometry.affine import crop_matrix
+from hamipose.geometry.crops import crop_images, labels_in_view
 from hamipose.types import LabeledBatch, Sample
 
 __all__ = ["PlainCrops", "ShareSampler", "collate_evaluation"]
 
 
 class ShareSampler(Sampler[int]):
-    """Every `world`-th item from `rank` on, padded so that all processes get equally many (DDP waits for the slowest).
+    """Every `world`-th index starting at `rank`, padded so that all processes get equally many, as DDP requires.
 
-    Padding is numbered from `count` on, and :class:`PlainCrops` strips it of its labels, so nothing is counted twice.
+    Padding has indices from `count` on; :class:`PlainCrops` removes its labels, so nothing is counted twice.
+
+    Args:
+        count: number of samples.
+        rank: number of this process.
+        world: number of processes.
     """
 
     def __init__(self, count: int, rank: int, world: int):
@@ -33,12 +38,12 @@ class ShareSampler(Sampler[int]):
 
 
 class PlainCrops(Dataset):
-    """Items to evaluate on: the crop without augmentation, with labels where the data set has them.
+    """Crops without augmentation, with labels if the data set has them.
 
     Args:
-        dataset: labeled, or unlabeled to predict on.
+        dataset: labeled data set, or unlabeled one to predict.
         size: side of the crop in pixels.
-        keypoints: how many keypoints an unlabeled set is given, all of them marked unlabeled.
+        keypoints: number of keypoints in the samples of an unlabeled set, all marked as not labeled.
     """
 
     def __init__(self, dataset: KeypointDataset | UnlabeledDataset, size: int, keypoints: int):
@@ -70,7 +75,7 @@ class PlainCrops(Dataset):
 
 
 def collate_evaluation(items: list[LabeledBatch]) -> LabeledBatch:
-    """Batches of one as one batch."""
+    """Concatenate batches of one."""
     return LabeledBatch(
         image=torch.cat([i.image for i in items]),
         keypoints_px=torch.cat([i.keypoints_px for i in items]),
@@ -78,5 +83,7 @@ def collate_evaluation(items: list[LabeledBatch]) -> LabeledBatch:
         matrix=torch.cat([i.matrix for i in items]),
         name=[n for i in items for n in i.name],
         index=torch.cat([i.index for i in items]),
-        image_size_px=None if any(i.image_size_px is None for i in items) else torch.cat([i.image_size_px for i in items]),  # type: ignore[misc]
+        image_size_px=None
+        if any(i.image_size_px is None for i in items)
+        else torch.cat([i.image_size_px for i in items]),  # type: ignore[misc]
     )

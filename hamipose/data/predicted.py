@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from hamipose.data.base import KeypointDataset, UnlabeledDataset, get_skeleton
 from hamipose.data.datasets.prepared import Prepared
-from hamipose.data.unlabeled import Unlabeled
+from hamipose.data.wrappers import Unlabeled
 from hamipose.errors import UserError
 from hamipose.io.coco import CocoPerson, read_coco
 from hamipose.io.coco_writer import image_name

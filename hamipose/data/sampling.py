@@ -1,7 +1,8 @@
-"""What training sees at a given step: a pure function of (seed, step, position), whoever computes it and however often.
+"""Training samples as a pure function of (seed, step, position).
 
-Nothing is drawn from a generator with a state. So the number of workers does not matter, a resumed run sees what the
-uninterrupted one would have seen, and each process of many takes its slice of the one batch.
+No random generator keeps a state between samples. The batches therefore do not depend on the number of worker
+processes, a resumed run gets the batches of an uninterrupted one, and each of several processes takes its slice of the
+same batch.
 """
 
 import logging
@@ -16,9 +17,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from hamipose.data.base import ImageDataset
-from hamipose.data.views import View, Views, labels_in_view
+from hamipose.data.views import View, Views
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix
+from hamipose.geometry.crops import labels_in_view
 from hamipose.io.image_file import UnreadableImage
 from hamipose.types import PredictedSample, Sample, SourceBatch, TargetBatch, TrainBatch, UnlabeledSample
 
@@ -30,7 +32,7 @@ _ATTEMPTS = 32
 
 
 class BatchPosition(NamedTuple):
-    """One place in one training batch."""
+    """A position in a training batch, and the domains that its sample needs."""
 
     step: int
     position: int
@@ -39,16 +41,19 @@ class BatchPosition(NamedTuple):
 
 
 class StepSampler(Sampler[list[BatchPosition]]):
-    """The places of this process in the batches of one epoch.
+    """Yield the positions of this process in each batch of one epoch.
 
     Args:
-        batch_size: of all processes together.
-        steps: batches in an epoch.
+        batch_size: batch size over all processes.
+        steps: batches per epoch.
         rank: number of this process.
         world: number of processes.
-        first_step: asked at the start of each epoch for the optimizer's step number.
-        wants_target: whether the method uses target images at a step.
-        wants_source: whether it uses source images at a step; it always does where not given.
+        first_step: returns the optimizer's step number; called at the start of each epoch.
+        uses_target: whether the method uses target images at a step; default: never.
+        uses_source: whether it uses source images at a step; default: always.
+
+    Raises:
+        UserError: the batch size is not a multiple of the number of processes.
     """
 
     def __init__(
@@ -58,16 +63,16 @@ class StepSampler(Sampler[list[BatchPosition]]):
         rank: int,
         world: int,
         first_step: Callable[[], int],
-        wants_target: Callable[[int], bool],
-        wants_source: Callable[[int], bool] | None = None,
+        uses_target: Callable[[int], bool] | None = None,
+        uses_source: Callable[[int], bool] | None = None,
     ):
         if batch_size % world:
-            raise UserError(f"batch_size is {batch_size}, which {world} processes cannot share evenly")
+            raise UserError(f"batch_size is {batch_size}, which is not a multiple of {world} processes")
         self.positions = range(rank * (batch_size // world), (rank + 1) * (batch_size // world))
         self.steps = steps
         self.first_step = first_step
-        self.wants_target = wants_target
-        self.wants_source = wants_source or (lambda step: True)
+        self.uses_target = uses_target or (lambda step: False)
+        self.uses_source = uses_source or (lambda step: True)
 
     def __len__(self) -> int:
         return self.steps
@@ -75,22 +80,25 @@ class StepSampler(Sampler[list[BatchPosition]]):
     def __iter__(self) -> Iterator[list[BatchPosition]]:
         start = self.first_step()
         for step in range(start, start + self.steps):
-            wanted = self.wants_target(step), self.wants_source(step)
-            yield [BatchPosition(step, position, *wanted) for position in self.positions]
+            domains = self.uses_target(step), self.uses_source(step)
+            yield [BatchPosition(step, position, *domains) for position in self.positions]
 
 
 S = TypeVar("S", bound=UnlabeledSample)
 
 
 class Pool(Generic[S]):
-    """Several data sets one after the other, drawn from without replacement, pass after pass.
+    """Concatenated data sets, sampled without replacement in each pass.
 
-    Unreadable pictures are reported once, replaced by a picture that depends on the place alone, and counted.
+    An unreadable image is reported once, counted, and replaced by another one, which depends only on the draw.
 
     Args:
-        datasets: not empty.
-        seed: of the run.
-        stream: number that separates this pool's draws from another's.
+        datasets: data sets, none of them empty.
+        seed: random seed of the run.
+        stream: number of the random stream; pools of the same seed need different ones.
+
+    Attributes:
+        unreadable: 1 for each image found to be unreadable, in memory that worker processes share.
     """
 
     def __init__(self, datasets: Sequence[ImageDataset[S]], seed: int, stream: int):
@@ -98,43 +106,46 @@ class Pool(Generic[S]):
         self.seed = seed
         self.stream = stream
         self.ends = np.cumsum([len(d) for d in self.datasets])
-        # In shared memory: a picture that one worker found broken is broken for the others and for the log.
-        self.broken: Tensor = torch.zeros(int(self.ends[-1]), dtype=torch.uint8).share_memory_()
+        self.unreadable: Tensor = torch.zeros(int(self.ends[-1]), dtype=torch.uint8).share_memory_()
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return int(self.ends[-1])
 
     def index(self, number: int) -> int:
-        """Which item the draw of this running number takes: each once a pass, in an order of its own."""
-        turn, place = divmod(number, len(self))
-        if self._order is None or self._order[0] != turn:
-            order = np.random.default_rng((self.seed, self.stream, turn)).permutation(len(self))
-            self._order = turn, order.astype(np.uint32)  # half of what every loading process keeps
-        return int(self._order[1][place])
+        """Return the index of draw `number`; each pass has its own order and draws each index once."""
+        current, position = divmod(number, len(self))
+        if self._order is None or self._order[0] != current:
+            order = np.random.default_rng((self.seed, self.stream, current)).permutation(len(self))
+            self._order = current, order.astype(np.uint32)  # halves the memory of each worker process
+        return int(self._order[1][position])
 
     def read(self, number: int) -> S:
-        """The sample of that running number, or the one that stands in for it."""
+        """Return the sample of draw `number`, or its replacement if the image is unreadable.
+
+        Raises:
+            UserError: too many replacements are unreadable, too.
+        """
         index = self.index(number)
         substitutes = None
         for _ in range(_ATTEMPTS):
-            if not self.broken[index]:
+            if not self.unreadable[index]:
                 try:
                     dataset = int(np.searchsorted(self.ends, index, side="right"))
                     return self.datasets[dataset][index - (int(self.ends[dataset - 1]) if dataset else 0)]
                 except UnreadableImage as error:
-                    self.broken[index] = 1
-                    _log.warning("%s; training goes on with another picture in its place", error)
+                    self.unreadable[index] = 1
+                    _log.warning("%s; training uses another image instead", error)
             if substitutes is None:
                 substitutes = np.random.default_rng((self.seed, self.stream, number, 1))
             index = int(substitutes.integers(len(self)))
         raise UserError(
-            f"{_ATTEMPTS} pictures in a row could not be read ({int(self.broken.sum())} of {len(self)} found broken so "
-            f"far); check the folder of {type(self.datasets[0]).__name__}"
+            f"{_ATTEMPTS} images in a row could not be read ({int(self.unreadable.sum())} of {len(self)} images so far); "
+            f"check the folder of {type(self.datasets[0]).__name__}"
         )
 
 
-class _Labelled(NamedTuple):
+class _LabeledView(NamedTuple):
     image: np.ndarray
     keypoints_px: np.ndarray
     visibility: np.ndarray
@@ -142,33 +153,33 @@ class _Labelled(NamedTuple):
     domain: int
 
 
-class _Predicted(NamedTuple):
-    """Of a tool, in pixels of the plain crop."""
+class _PseudoLabels(NamedTuple):
+    """Keypoints predicted by another tool, in pixels of the plain crop."""
 
     keypoints_px: np.ndarray
     scores: np.ndarray
 
 
-class _Pair(NamedTuple):
+class _TargetViews(NamedTuple):
     student: View
     teacher: View
     name: str
-    predicted: _Predicted | None
+    predicted: _PseudoLabels | None
 
 
 class TrainingDataset(Dataset):
-    """Indexed by :class:`BatchPosition`: a labeled source view and two views of a target image, each where asked for.
+    """A labeled source view and two views of a target image for each :class:`BatchPosition` that needs them.
 
     Args:
-        source: labeled pool.
-        target: unlabeled pool, or None.
+        source: labeled samples.
+        target: unlabeled samples, or None.
         mirror: mirror pairs of the source's skeleton.
-        batch_size: of all processes together.
+        batch_size: batch size over all processes.
         size: side of the views in pixels.
-        seed: of the run.
-        source_views: augmentation of the source, or several: the places of a batch take them in turn.
+        seed: random seed of the run.
+        source_views: augmentation of the source, or several, which the positions of a batch take in turn.
         student_views: augmentation of the target for the student.
-        teacher_views: augmentation of the target for the teacher; None gives it the student's own view.
+        teacher_views: augmentation of the target for the teacher; None gives it the view of the student.
     """
 
     def __init__(
@@ -193,12 +204,17 @@ class TrainingDataset(Dataset):
         self.teacher_views = teacher_views
         self.mirror = mirror
 
-    def __getitem__(self, draw: BatchPosition) -> tuple[_Labelled | None, _Pair | None]:
-        number = draw.step * self.batch_size + draw.position
-        source = self._source(number, draw.position % len(self.source_views)) if draw.with_source else None
-        return source, self._target(self.target, number) if draw.with_target and self.target is not None else None
+    def unreadable_count(self) -> int:
+        """Return the number of unreadable images found so far."""
+        pools = [self.source] if self.target is None else [self.source, self.target]
+        return sum(int(pool.unreadable.sum()) for pool in pools)
 
-    def _source(self, number: int, domain: int) -> _Labelled:
+    def __getitem__(self, place: BatchPosition) -> tuple[_LabeledView | None, _TargetViews | None]:
+        number = place.step * self.batch_size + place.position
+        source = self._source(number, place.position % len(self.source_views)) if place.with_source else None
+        return source, self._target(self.target, number) if place.with_target and self.target is not None else None
+
+    def _source(self, number: int, domain: int) -> _LabeledView:
         sample = self.source.read(number)
         rng = np.random.default_rng((self.seed, _SOURCE, number))
         view = self.source_views[domain].view(sample, self.size, rng)
@@ -209,32 +225,32 @@ class TrainingDataset(Dataset):
             self.size,
             self.mirror if view.mirrored else None,
         )
-        return _Labelled(view.image, keypoints_px, visibility, sample.name, domain)
+        return _LabeledView(view.image, keypoints_px, visibility, sample.name, domain)
 
-    def _target(self, pool: Pool[UnlabeledSample], number: int) -> _Pair:
+    def _target(self, pool: Pool[UnlabeledSample], number: int) -> _TargetViews:
         sample = pool.read(number)
         rng = np.random.default_rng((self.seed, _TARGET, number))
         teacher_views = self.teacher_views
-        # UniFrame cuts one window first and gives both networks their own views of it.
+        # UniFrame cuts one window first; both networks get their own view of it.
         common = teacher_views is not None and teacher_views.window_first and self.student_views.window_first
         window = self.student_views.sample_window(rng) if common else None
         student = self.student_views.view(sample, self.size, rng, window)
         teacher = student if teacher_views is None else teacher_views.view(sample, self.size, rng, window)
-        return _Pair(student, teacher, sample.name, self._predicted(sample))
+        return _TargetViews(student, teacher, sample.name, self._predicted(sample))
 
-    def _predicted(self, sample: UnlabeledSample) -> _Predicted | None:
+    def _predicted(self, sample: UnlabeledSample) -> _PseudoLabels | None:
         if not isinstance(sample, PredictedSample):
             return None
         crop = crop_matrix(sample.box_px, self.size, sample.rotation_deg)
         points = apply_points(crop, sample.pseudo_keypoints_px.astype(np.float64))
-        return _Predicted(points.astype(np.float32), sample.pseudo_scores.astype(np.float32))
+        return _PseudoLabels(points.astype(np.float32), sample.pseudo_scores.astype(np.float32))
 
 
-def _images(images: list[np.ndarray]) -> Tensor:
+def _image_tensor(images: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))
 
 
-def _no_source() -> SourceBatch:
+def _empty_source_batch() -> SourceBatch:
     return SourceBatch(
         image=torch.zeros(0, 3, 1, 1, dtype=torch.uint8),
         keypoints_px=torch.zeros(0, 1, 2),
@@ -244,11 +260,11 @@ def _no_source() -> SourceBatch:
     )
 
 
-def _source_batch(sources: list[_Labelled]) -> SourceBatch:
+def _source_batch(sources: list[_LabeledView]) -> SourceBatch:
     if not sources:
-        return _no_source()
+        return _empty_source_batch()
     return SourceBatch(
-        image=_images([s.image for s in sources]),
+        image=_image_tensor([s.image for s in sources]),
         keypoints_px=torch.from_numpy(np.stack([s.keypoints_px for s in sources])),
         visibility=torch.from_numpy(np.stack([s.visibility for s in sources])),
         name=[s.name for s in sources],
@@ -256,8 +272,8 @@ def _source_batch(sources: list[_Labelled]) -> SourceBatch:
     )
 
 
-def collate_training(items: list[tuple[_Labelled | None, _Pair | None]]) -> TrainBatch:
-    """The items of a stream as one batch."""
+def collate_training(items: list[tuple[_LabeledView | None, _TargetViews | None]]) -> TrainBatch:
+    """Join the items of a :class:`TrainingDataset` to a batch."""
     source = _source_batch([source for source, _ in items if source is not None])
     pairs = [pair for _, pair in items if pair is not None]
     if not pairs:
@@ -269,8 +285,8 @@ def collate_training(items: list[tuple[_Labelled | None, _Pair | None]]) -> Trai
     students, teachers = [p.student for p in pairs], [p.teacher for p in pairs]
     predicted = [p.predicted for p in pairs if p.predicted is not None]
     target = TargetBatch(
-        student=_images([v.image for v in students]),
-        teacher=_images([v.image for v in teachers]),
+        student=_image_tensor([v.image for v in students]),
+        teacher=_image_tensor([v.image for v in teachers]),
         student_matrix=matrices(students),
         teacher_matrix=matrices(teachers),
         student_mirrored=torch.tensor([v.mirrored for v in students]),
@@ -283,6 +299,6 @@ def collate_training(items: list[tuple[_Labelled | None, _Pair | None]]) -> Trai
 
 
 def init_worker(worker: int) -> None:
-    """Keeps a loading process to one core: OpenCV would start a thread for each."""
+    """Restrict a data loading process to one core; OpenCV would start one thread per core."""
     cv2.setNumThreads(0)
     warnings.simplefilter("ignore")

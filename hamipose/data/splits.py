@@ -1,44 +1,56 @@
-"""The published splits, and the two protocols that a data set can be read under.
+"""Names of protocols and splits, and the published random splits.
 
-RegDA and UniFrame shuffle or draw with Python's generator and the seed 42; the same calls give the same people.
+RegDA and UniFrame shuffle or sample with Python's generator and seed 42; the same calls select the same people.
 """
 
 import random
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int
 
 from hamipose.errors import UserError
 
-__all__ = ["PROTOCOLS", "check_protocol", "held_out_count", "sample_with_replacement", "shuffled"]
+__all__ = ["PROTOCOLS", "check_protocol", "check_split", "held_out_count", "sample_with_replacement", "shuffled"]
 
-#: "strict" is sound: no picture or its twin on both sides, and a crop that a user could make. "paper" is what RegDA and
-#: UniFrame do, and what the published figures stand for. docs/protocols.md sets them side by side.
+#: "strict": training and test share no image or duplicate, and crops use only information that a user has. "paper": the
+#: procedure of RegDA and UniFrame, for comparison with published scores. docs/protocols.md compares the two.
 PROTOCOLS = ("strict", "paper")
 
 _SEED = 42
 
 
 def check_protocol(protocol: str) -> str:
-    """The protocol itself.
+    """Return the protocol if it exists.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     return protocol
 
 
+def check_split(split: str, splits: Iterable[str], dataset: str) -> None:
+    """Check that a data set has a split.
+
+    Raises:
+        UserError: it does not.
+    """
+    splits = tuple(splits)
+    if split not in splits:
+        raise UserError(f"split of {dataset} is {split!r}, expected one of {', '.join(splits)}")
+
+
 def shuffled(count: int) -> Int[np.ndarray, " count"]:
-    """Numbers below `count` in the order that ``random.seed(42); random.shuffle(list)`` gives a list of that length."""
+    """Return the numbers below `count` in the order of ``random.seed(42); random.shuffle(list(range(count)))``."""
     order = list(range(count))
     random.Random(_SEED).shuffle(order)
     return np.array(order, np.int64)
 
 
 def held_out_count(count: int) -> int:
-    """How many of the shuffled samples are set aside for testing: a fifth, 3200 at most.
+    """Return how many of the shuffled samples are held out for testing: a fifth, at most 3200.
 
     >>> held_out_count(100), held_out_count(130240)
     (20, 3200)
@@ -47,5 +59,5 @@ def held_out_count(count: int) -> int:
 
 
 def sample_with_replacement(count: int, draws: int = 3200) -> Int[np.ndarray, " draws"]:
-    """Numbers that ``random.seed(42); random.choices(…, k=draws)`` picks: with replacement, so some come twice."""
+    """Return the indices of ``random.seed(42); random.choices(…, k=draws)``; with replacement, so some occur twice."""
     return np.array(random.Random(_SEED).choices(range(count), k=draws), np.int64)

@@ -1,4 +1,4 @@
-"""What a style decoder learns from: a content and a style picture, each the one domain's or the other's in turn."""
+"""Training pairs of a style decoder: a content image and a style image from two domains."""
 
 import numpy as np
 import torch
@@ -15,14 +15,16 @@ __all__ = ["StylePairs"]
 
 
 class StylePairs(Dataset):
-    """Item i is a pure function of (seed, i): in half of the batches the domains change their parts (UniFrame).
+    """Pairs of content and style images; pair i is a pure function of (seed, i).
+
+    In half of the batches the two domains are swapped (UniFrame).
 
     Args:
-        content: pictures of the one domain.
-        style: pictures of the other.
-        batch_size: pairs of a step, which all have the same direction.
+        content: images of one domain.
+        style: images of the other domain.
+        batch_size: pairs per batch; all pairs of a batch are swapped, or none.
         size: side of the square views in pixels.
-        seed: of all draws.
+        seed: random seed.
         views: augmentation of both.
     """
 
@@ -43,9 +45,9 @@ class StylePairs(Dataset):
 
     def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 size size"], UInt8[Tensor, "3 size size"]]:
         swapped = np.random.default_rng((self.seed, number // self.batch_size)).random() < 0.5
-        pictures = []
+        images = []
         for domain, pool in enumerate(self.pools):
             rng = np.random.default_rng((self.seed, number, domain))
             image = self.views.view(pool.read(number), self.size, rng).image
-            pictures.append(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
-        return (pictures[1], pictures[0]) if swapped else (pictures[0], pictures[1])
+            images.append(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
+        return (images[1], images[0]) if swapped else (images[0], images[1])

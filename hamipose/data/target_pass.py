@@ -1,4 +1,4 @@
-"""Every image of the target once, as its plain crop: for methods that label the whole set between two steps."""
+"""One pass over all target images: for methods that label the whole target set between two training steps."""
 
 from collections.abc import Iterator
 
@@ -14,18 +14,18 @@ __all__ = ["iterate_target"]
 
 
 class _Readable(Dataset):
-    """Some plain crops; one that cannot be read is black, has no name and is numbered −1, as padding is."""
+    """Evenly spaced crops of a set; an unreadable image becomes black, without a name and with index -1, like padding."""
 
-    def __init__(self, crops: PlainCrops, chosen: int):
+    def __init__(self, crops: PlainCrops, count: int):
         self.crops = crops
-        self.chosen = chosen
+        self.count = count
 
     def __len__(self) -> int:
-        return self.chosen
+        return self.count
 
     def __getitem__(self, index: int) -> LabeledBatch:
-        every = len(self.crops)
-        index = index * every // self.chosen if index < self.chosen else index - self.chosen + every
+        total = len(self.crops)
+        index = index * total // self.count if index < self.count else index - self.count + total
         try:
             return self.crops[index]
         except UnreadableImage:
@@ -41,13 +41,13 @@ class _Readable(Dataset):
 
 
 def iterate_target(data: DomainAdaptation, rank: int, world: int, count: int | None = None) -> Iterator[LabeledBatch]:
-    """This process's share of all target images, in batches without a single label.
+    """Yield this process's share of the target images in batches without labels.
 
     Args:
-        data: whose targets; images are read in this process.
+        data: the data module; its images are read in this process.
         rank: number of this process.
-        world: number of processes; each gets equally many batches.
-        count: read about so many, at even distances through each target; all where None.
+        world: number of processes; all get equally many batches.
+        count: approximate number of images, evenly spaced in each target set; default: all.
     """
     total = sum(len(dataset) for dataset in data.target)
     for dataset in data.target:
@@ -57,5 +57,5 @@ def iterate_target(data: DomainAdaptation, rank: int, world: int, count: int | N
             batch_size=data.evaluation_batch_size,
             sampler=ShareSampler(chosen, rank, world),
             collate_fn=collate_evaluation,
-            generator=torch.Generator().manual_seed(data.seed),  # or it would take a number from the run's own
+            generator=torch.Generator().manual_seed(data.seed),  # leaves the global generator unchanged
         )

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_HOME = {
+_MODULES = {
     "Augmentation": "augmentation",
     "BuiltinMeshes": "datasets.builtin",
     "Detector": "simulated_detector",
@@ -19,6 +19,6 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a name's module on first access: lightning and anny are slow to load."""
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -93,13 +93,13 @@ def mirror_rotations(rotations: Float[np.ndarray, "24 3 3"]) -> Float[np.ndarray
     return (_MIRROR[:, None] * rotations * _MIRROR)[list(MIRROR24)]
 
 
-def transform_labels(sample: MeshSample, draw: AugmentationParams) -> MeshSample:
+def transform_labels(sample: MeshSample, params: AugmentationParams) -> MeshSample:
     """Transform 3D labels to the virtual camera and swap left and right; pixels are left to the crop geometry."""
     rotations, joints = sample.rotations, sample.joints_m
-    swap = list(MIRROR49) if draw.mirror else list(range(len(joints)))
-    if draw.mirror:
+    swap = list(MIRROR49) if params.mirror else list(range(len(joints)))
+    if params.mirror:
         rotations, joints = mirror_rotations(rotations), joints[swap] * _MIRROR
-    turn = np.deg2rad(draw.rotation_deg)
+    turn = np.deg2rad(params.rotation_deg)
     about_axis = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]])
     rotations = rotations.astype(np.float64)
     rotations[0] = about_axis @ rotations[0]

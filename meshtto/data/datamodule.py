@@ -1,13 +1,9 @@
 """Lightning data module: a mixture of training sets, and evaluation sets."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
-
-from hamipose.data.loading import check_sizes, evaluation_loader, loader, prepare_sets, rank_and_world, running_verb
-from hamipose.data.sampling import StepSampler
+from hamipose.data.base_datamodule import BaseDataModule
 from hamipose.errors import UserError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
@@ -16,7 +12,7 @@ from meshtto.data.sampling import MeshCrops, MeshTrainingDataset, Mixture, colla
 __all__ = ["MeshData"]
 
 
-class MeshData(LightningDataModule):
+class MeshData(BaseDataModule):
     """Data of human mesh recovery.
 
     An epoch is a number of steps. The people of a step and their augmentation depend only on the seed and the step.
@@ -40,6 +36,10 @@ class MeshData(LightningDataModule):
         seed: random seed.
     """
 
+    predict_example = "meshtto.data.BuiltinMeshes"
+    collate_training = collate
+    collate_evaluation = collate
+
     def __init__(
         self,
         train: list[MeshDataset] | None = None,
@@ -58,149 +58,52 @@ class MeshData(LightningDataModule):
         occluders: str | None = None,
         seed: int = 0,
     ):
-        super().__init__()
-        check_sizes(
-            height=height,
-            width=width,
-            batch_size=batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
+        super().__init__(
+            validation,
+            test,
+            predict,
+            {"height": height, "width": width},
+            batch_size,
+            evaluation_batch_size,
+            steps_per_epoch,
+            num_workers,
+            seed,
         )
-        check_sizes(0, num_workers=num_workers, seed=seed)
         self.train = list(train or [])
         self.shares = shares
-        self.validation = validation
-        self.test = test or {}
-        self.predict = predict
         self.size = (height, width)
-        self.batch_size = batch_size
-        self.evaluation_batch_size = evaluation_batch_size
-        self.steps_per_epoch = steps_per_epoch
-        self.num_workers = num_workers
         self.augmentation = (augmentation or Augmentation()) if augment else None
         self.occluders = occluders
-        self.seed = seed
-        self.stream: MeshTrainingDataset | None = None
 
-    def _evaluated(self) -> Iterable[tuple[str, MeshDataset]]:
-        if self.validation is not None:
-            yield "val", self.validation
-        yield from ((f"test/{name}", dataset) for name, dataset in self.test.items())
-
-    def _needed(self, verb: str | None = None) -> Sequence[MeshDataset]:
-        """Return the data sets of a verb; default: the running one."""
-        verb = verb or running_verb(self.trainer)
-        if verb == "predict":
-            if self.predict is None:
-                raise UserError("data.predict is not given; expected a data set, such as meshtto.data.BuiltinMeshes")
-            return [self.predict]
-        evaluated = [dataset for _, dataset in self._evaluated()]
-        if verb != "fit":
-            return evaluated
+    def training_sets(self) -> Sequence[MeshDataset]:
+        """Return the training sets."""
         if not self.train:
             raise UserError("data.train is empty, expected at least one data set")
-        return [*self.train, *evaluated]
+        return self.train
 
-    def check(self, verb: str) -> None:
-        """Check quickly that the data of a verb exist; see `hamipose.data.DomainAdaptation.check`."""
-        for dataset in self._needed(verb):
-            dataset.check()
-
-    def prepare_data(self) -> None:
-        """Prepare all data sets; Lightning calls this in one process."""
-        prepare_sets(self._needed())
-
-    def setup(self, stage: str) -> None:
-        """Build the training stream, which reads annotations but no images."""
-        for dataset in self._needed():
-            if len(dataset) == 0:
-                raise UserError(f"data set {type(dataset).__name__} is empty; expected at least one person")
-            self._check_body(dataset)
-        if stage != "fit":
-            return
-        if self.steps_per_epoch is None:
-            self.steps_per_epoch = math.ceil(max(map(len, self.train)) / self.batch_size)
-        for dataset in self.train:
-            dataset.decode_side = 2 * self.size[0]
-        self.stream = MeshTrainingDataset(
-            Mixture(self.train, self.shares, self.seed),
-            self.batch_size,
-            self.size,
-            self.seed,
-            self.augmentation,
-            self.occluders,
-        )
-
-    def _check_body(self, dataset: MeshDataset) -> None:
+    def check_dataset(self, dataset: MeshDataset) -> None:
         """Check that labels belong to the run's body: coefficients of another body would be wrong without any error."""
         body = getattr(getattr(self.trainer, "lightning_module", None), "body", None)
         name = getattr(body, "name", None)
         if name is not None and dataset.label_body not in (None, name):
             raise UserError(
-                f"labels of {type(dataset).__name__} belong to the body {dataset.label_body}, the run's body is {name}; "
-                "give the regressor the body of its labels"
+                f"labels of {type(dataset).__name__} belong to the body {dataset.label_body}, the run's body is "
+                f"{name}; give the regressor the body of its labels"
             )
+
+    def build_training_set(self) -> MeshTrainingDataset:
+        """Return the augmented crops, and set `steps_per_epoch` if it was None."""
+        if self.steps_per_epoch is None:
+            self.steps_per_epoch = math.ceil(max(map(len, self.train)) / self.batch_size)
+        for dataset in self.train:
+            dataset.decode_side = 2 * self.size[0]
+        mixture = Mixture(self.train, self.shares, self.seed)
+        return MeshTrainingDataset(mixture, self.batch_size, self.size, self.seed, self.augmentation, self.occluders)
+
+    def evaluation_crops(self, dataset: MeshDataset) -> MeshCrops:
+        """Return the crops of an evaluation set without augmentation."""
+        return MeshCrops(dataset, self.size)
 
     def corrupt_images(self) -> int:
         """Return the number of unreadable images found in training so far."""
-        return 0 if self.stream is None else self.stream.mixture.broken
-
-    def _rank_and_world(self) -> tuple[int, int]:
-        return rank_and_world(self.trainer)
-
-    def train_dataloader(self) -> DataLoader:
-        """Return the loader of training batches."""
-        assert self.stream is not None, "setup comes first"
-        assert self.steps_per_epoch is not None
-        rank, world = self._rank_and_world()
-        trainer = self.trainer
-        sampler = StepSampler(
-            self.batch_size,
-            self.steps_per_epoch,
-            rank,
-            world,
-            first_step=lambda: 0 if trainer is None else trainer.global_step,
-            wants_target=lambda step: False,
-        )
-        return loader(
-            self.stream,
-            self.num_workers,
-            self.seed,
-            batch_sampler=sampler,
-            collate_fn=collate,
-            persistent_workers=self.num_workers > 0,
-        )
-
-    def _evaluation_loader(self, dataset: MeshDataset) -> DataLoader:
-        rank, world = self._rank_and_world()
-        return evaluation_loader(
-            MeshCrops(dataset, self.size),
-            len(dataset),
-            self.evaluation_batch_size,
-            self.num_workers,
-            self.seed,
-            rank,
-            world,
-            collate_fn=collate,
-        )
-
-    def evaluation_sets(self) -> list[tuple[str, MeshDataset]]:
-        """Return logging prefix and data set of each loader of :meth:`val_dataloader`."""
-        return list(self._evaluated())
-
-    def evaluation_names(self) -> list[str]:
-        """Return the logging prefixes."""
-        return [name for name, _ in self._evaluated()]
-
-    def val_dataloader(self) -> list[DataLoader]:
-        """Return the loaders of validation, then test sets."""
-        return [self._evaluation_loader(dataset) for _, dataset in self._evaluated()]
-
-    def test_dataloader(self) -> list[DataLoader]:
-        """Return the same loaders as :meth:`val_dataloader`."""
-        return self.val_dataloader()
-
-    def predict_dataloader(self) -> DataLoader:
-        """Return the loader of the people to predict."""
-        assert self.predict is not None
-        return self._evaluation_loader(self.predict)
+        return 0 if self.training_set is None else self.training_set.unreadable_count()

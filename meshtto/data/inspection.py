@@ -163,8 +163,8 @@ def contact_sheet(
         except UnreadableImage as error:
             images += [draw_label(np.full((*size, 3), 64, np.uint8), str(error)[-30:])] * 5
             continue
-        for number, draw in enumerate([NO_AUGMENTATION] * 3 + [augmentation.draw(rng) for _ in range(2)]):
-            crop = crop_sample(sample, size, draw)
+        for number, params in enumerate([NO_AUGMENTATION] * 3 + [augmentation.draw(rng) for _ in range(2)]):
+            crop = crop_sample(sample, size, params)
             image = crop.image[0].numpy().transpose(1, 2, 0)
             if number == 2:
                 body = bodies.get(sample.gender)
@@ -175,6 +175,6 @@ def contact_sheet(
                 pixels, sure = (getattr(crop, f"{kind}_{what}")[0].numpy() for what in ("px", "confidence"))
                 drawn = _with_joints(image, pixels, sure)
                 views = (f"{index}: labels", f"evidence: {dataset.evidence}", "", "view 1", "view 2")
-                text = views[number] + (", mirrored" if draw.mirror else "")
+                text = views[number] + (", mirrored" if params.mirror else "")
             images.append(draw_label(drawn, text))
     return make_grid(images, 5)

@@ -34,7 +34,7 @@ _WHICH_SET, _VIEW = 10, 11  # constants that separate these random streams from 
 def crop_sample(
     sample: MeshSample,
     size: tuple[int, int],
-    draw: AugmentationParams = NO_AUGMENTATION,
+    params: AugmentationParams = NO_AUGMENTATION,
     index: int = 0,
 ) -> MeshBatch:
     """Crop a sample to a batch of one, and transform all labels.
@@ -42,13 +42,13 @@ def crop_sample(
     Args:
         sample: the person, in pixels of the full image.
         size: height and width of the crop.
-        draw: augmentation parameters.
+        params: augmentation parameters.
         index: position in the data set.
     """
-    labels = transform_labels(sample, draw)
-    geometry = compute_crop(sample.box_px, sample.image_size, size, draw.rotation_deg, draw.scale, draw.mirror)
+    labels = transform_labels(sample, params)
+    geometry = compute_crop(sample.box_px, sample.image_size, size, params.rotation_deg, params.scale, params.mirror)
     image = _warp(sample.image, geometry.matrix_from_reduced(sample.reduction), size)
-    image = scale_channels(image, draw.channels)
+    image = scale_channels(image, params.channels)
 
     def points(keypoints_px: Float[np.ndarray, "49 2"]) -> torch.Tensor:
         return torch.from_numpy(apply_points(geometry.matrix, keypoints_px.astype(np.float64)).astype(np.float32))[None]
@@ -72,7 +72,7 @@ def crop_sample(
         image_size=array(labels.image_size),
         focal_px=torch.tensor([labels.focal_px], dtype=torch.float32),
         matrix=array(geometry.matrix),
-        mirrored=torch.tensor([draw.mirror]),
+        mirrored=torch.tensor([params.mirror]),
         gender=torch.tensor([labels.gender]),
         name=[labels.name],
         index=torch.tensor([index]),
@@ -156,13 +156,13 @@ class Mixture:
         return self.pools[chosen].read(position), self.datasets[chosen]
 
     @property
-    def broken(self) -> int:
+    def unreadable_count(self) -> int:
         """Return the number of unreadable images found so far."""
-        return sum(int(pool.broken.sum()) for pool in self.pools)
+        return sum(int(pool.unreadable.sum()) for pool in self.pools)
 
 
 class MeshTrainingDataset(Dataset):
-    """Augmented crops, indexed by positions in training batches.
+    """Augmented crops, one per :class:`hamipose.data.sampling.BatchPosition`.
 
     Args:
         mixture: the data sets.
@@ -185,8 +185,12 @@ class MeshTrainingDataset(Dataset):
         self.mixture, self.batch_size, self.size, self.seed = mixture, batch_size, size, seed
         self.augmentation, self.occluders = augmentation, occluders
 
-    def __getitem__(self, position: BatchPosition) -> MeshBatch:
-        number = position.step * self.batch_size + position.position
+    def unreadable_count(self) -> int:
+        """Return the number of unreadable images found so far."""
+        return self.mixture.unreadable_count
+
+    def __getitem__(self, place: BatchPosition) -> MeshBatch:
+        number = place.step * self.batch_size + place.position
         sample, dataset = self.mixture.read(number)
         rng = np.random.default_rng((self.seed, _VIEW, number))
         if self.augmentation is None:

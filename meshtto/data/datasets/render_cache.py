@@ -14,8 +14,8 @@ import numpy as np
 
 from hamipose.errors import UserError
 from hamipose.io.file_type import describe_error, explain
-from hamipose.synthetic.processes import default_workers, records_of_processes, with_bar
 from hamipose.synthetic.render_cache import check_series
+from hamipose.synthetic.render_jobs import default_workers, records_of_processes, with_bar
 from hamipose.synthetic.resume_log import Journal
 
 __all__ = ["read_labels", "render_images"]
@@ -100,10 +100,10 @@ def _render_records(folder: Path, missing: list[int], request: dict, workers: in
         for index in missing:
             yield make_record(folder, index, **request)
         return
-    from hamipose.synthetic.renderer.raycast import renderer
+    from hamipose.synthetic.renderer.raycast import get_renderer
     from meshtto.body import load_body
 
-    renderer(request["device"]), load_body()  # build caches before several processes need them
+    get_renderer(request["device"]), load_body()  # build caches before several processes need them
     shared = {"folder": str(folder), **request}
     yield from records_of_processes("meshtto.data.datasets.rendering", missing, workers, shared)
 

@@ -12,15 +12,15 @@ from jaxtyping import Float
 from roma import rotmat_to_rotvec
 
 from hamipose.errors import UserError
-from hamipose.synthetic.people.bodies import Body as Surface
-from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.body_model import Body as Surface
+from hamipose.synthetic.people.body_model import body_model
 from hamipose.synthetic.people.collisions import draw_pose
 from hamipose.synthetic.people.poses import draw_family
-from hamipose.synthetic.people.sample import LOOKS
-from hamipose.synthetic.processes import make_share
-from hamipose.synthetic.renderer.camera_effects import encode, finish
-from hamipose.synthetic.renderer.raycast import renderer
-from hamipose.synthetic.scene.scene_setup import stage
+from hamipose.synthetic.people.sample import STYLES
+from hamipose.synthetic.people.scene_setup import build_scene
+from hamipose.synthetic.render_jobs import make_share
+from hamipose.synthetic.renderer.camera_effects import apply_camera_effects, encode_jpeg
+from hamipose.synthetic.renderer.raycast import get_renderer
 from meshtto.body import Body, load_body
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
 from meshtto.joints import JOINTS49, SMPL24
@@ -71,10 +71,10 @@ def draw_person(
         including those outside the image, ``visibility`` [49] (2 visible, 1 hidden, 0 outside), ``joints`` [49, 3]
         relative to the pelvis of the 49.
     """
-    if style not in LOOKS:
-        raise UserError(f"style is {style!r}, expected one of {', '.join(LOOKS)}")
-    rng = np.random.default_rng([seed, LOOKS.index(style), index, _SERIES])
-    surface, model = bodies(), _body()
+    if style not in STYLES:
+        raise UserError(f"style is {style!r}, expected one of {', '.join(STYLES)}")
+    rng = np.random.default_rng([seed, STYLES.index(style), index, _SERIES])
+    surface, model = body_model(), _body()
     shape = rng.standard_normal(10).clip(-_MAX_SHAPE, _MAX_SHAPE)
     family = None if poses is None else draw_family(rng, poses)
     pose = draw_pose(rng, surface.articulation, family=family)
@@ -97,16 +97,16 @@ def draw_person(
         points_m=dict(zip(SMPL24, to_world(skeleton[0]), strict=True)),
         height_m=float(np.ptp(vertices[1, :, 1])),
     )
-    scene = stage(rng, surface, body, pose, look=style, size=(size, size), heading=heading, backgrounds=None)
+    scene = build_scene(rng, surface, body, pose, style=style, size=(size, size), heading=heading, backgrounds=None)
     camera = scene.camera
-    caster = renderer(device)
-    caster.load(scene)
-    linear, _ = caster.picture()
-    image = finish(rng, linear, style)
+    renderer = get_renderer(device)
+    renderer.load(scene)
+    linear, _ = renderer.render()
+    image = apply_camera_effects(rng, linear, style)
 
     points = to_world(joints[0])
     pixels = camera.project(points)
-    distance, _ = caster.first_hits(points)
+    distance, _ = renderer.first_hits(points)
     away = np.linalg.norm(points - camera.position_m, axis=1)
     inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(1)
     seen = away - distance < _SKIN_M * body.height_m / 1.7
@@ -123,7 +123,7 @@ def draw_person(
         "visibility": np.where(inside, 1 + seen, 0),
         "joints": in_camera - in_camera[JOINTS49.index("pelvis")],
     }
-    return encode(rng, image, style), labels
+    return encode_jpeg(rng, image, style), labels
 
 
 def make_record(folder: Path, index: int, **drawn: object) -> dict:

@@ -9,7 +9,7 @@ import pytest
 
 from hamipose.data import CocoKeypoints, ImageFolder, Unlabeled
 from hamipose.data.base import KeypointDataset, UnlabeledDataset
-from hamipose.data.unlabeled import unlabeled
+from hamipose.data.wrappers import Unlabeled
 from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.types import Sample, UnlabeledSample
@@ -122,7 +122,7 @@ def test_image_folder(tmp_path: Path):
 
 def test_unlabeled_leaves_labels_behind(dots: Path):
     labeled = CocoKeypoints(str(dots / "light"))
-    target = unlabeled(labeled)
+    target = Unlabeled(labeled)
     assert isinstance(target, UnlabeledDataset)
     assert not isinstance(target, KeypointDataset)
     assert isinstance(target, Unlabeled)

@@ -70,7 +70,7 @@ def test_processes_share_one_batch(dots: Path):
     training_set = module(dots).training_set
 
     def sampler(rank: int, world: int) -> StepSampler:
-        return StepSampler(4, 2, rank, world, first_step=lambda: 5, wants_target=lambda step: step > 5)
+        return StepSampler(4, 2, rank, world, first_step=lambda: 5, uses_target=lambda step: step > 5)
 
     whole, *halves = (
         [collate_training([training_set[d] for d in draws]) for draws in sampler(r, w)]

@@ -19,7 +19,7 @@ __all__ = ["SyntheticHands", "synthesize_hands"]
 
 
 def synthesize_hands(
-    look: str,
+    style: str,
     count: int,
     size: int,
     seed: int,
@@ -36,11 +36,11 @@ def synthesize_hands(
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in hands; an interrupted run is taken up again.
 
-    Picture i depends on look, seed, i, size and what may be drawn (poses, backdrops, backgrounds) only: not on
+    Picture i depends on style, seed, i, size and what may be drawn (poses, backdrops, backgrounds) only: not on
     how many are made, in what order or by how many processes.
 
     Args:
-        look: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
+        style: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
             surroundings, things in the way, a camera's faults).
         count: how many pictures the folder shall hold.
         size: side of the square pictures in pixels.
@@ -51,7 +51,7 @@ def synthesize_hands(
         device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
         progress: show a progress bar.
         poses: families of poses to draw from, of `hamipose.synthetic.hands.poses.HAND_FAMILIES`; all where not given.
-        backdrops: what is behind hands of the plain look, of noise, polygons, gradient and flat; all where not given.
+        backdrops: what is behind hands of the plain style, of noise, polygons, gradient and flat; all where not given.
         facing: what may be towards the camera, of palm, back and edge; any where not given.
         roll_deg: hands point up in the picture, give or take this much; where not given, more often than not.
         shard: ``"3/16"`` makes the third of sixteen parts of the pictures only; once all parts are in the folder, a run
@@ -63,7 +63,7 @@ def synthesize_hands(
     Raises:
         UserError: an option that makes no sense, or a folder that holds other pictures than those asked for.
     """
-    from hamipose.synthetic.hands.annotations import FORMAT
+    from hamipose.synthetic.annotations import FORMAT
     from hamipose.synthetic.hands.poses import HAND_FAMILIES
     from hamipose.synthetic.hands.scene_setup import FACINGS
     from hamipose.synthetic.scene.backgrounds import BACKDROPS
@@ -72,7 +72,7 @@ def synthesize_hands(
         raise UserError(f"roll_deg is {roll_deg}, expected degrees from 0 to 180")
     return render_folder(
         "hands",
-        look,
+        style,
         count,
         size,
         seed,
@@ -82,7 +82,7 @@ def synthesize_hands(
         device,
         progress,
         choices={"poses": (poses, HAND_FAMILIES), "backdrops": (backdrops, BACKDROPS), "facing": (facing, FACINGS)},
-        settings={"what": "hands", "format": FORMAT.get(look)},
+        settings={"what": "hands", "format": FORMAT.get(style)},
         options={"roll_deg": None if roll_deg is None else float(roll_deg)},
         shard=shard,
     )
@@ -93,7 +93,7 @@ class SyntheticHands(HandDataset):
 
     Args:
         root: folder of the pictures; see `synthesize_hands` for it and the options.
-        look: ``plain`` or ``photo``.
+        style: ``plain`` or ``photo``.
         count: how many hands.
         size: side of the pictures in pixels.
         seed: which series of hands; give test data another seed than training data.
@@ -102,7 +102,7 @@ class SyntheticHands(HandDataset):
         workers: processes that render; by default one a processor.
         cache: keep decoded pictures in memory.
         poses: families of poses to draw from; all where not given.
-        backdrops: what is behind hands of the plain look; everything where not given.
+        backdrops: what is behind hands of the plain style; everything where not given.
         facing: what may be towards the camera, of palm, back and edge; any where not given.
         roll_deg: hands point up in the picture, give or take this much; where not given, more often than not.
     """
@@ -110,7 +110,7 @@ class SyntheticHands(HandDataset):
     def __init__(
         self,
         root: str,
-        look: str = "plain",
+        style: str = "plain",
         count: int = 2000,
         size: int = 256,
         seed: int = 0,
@@ -126,7 +126,7 @@ class SyntheticHands(HandDataset):
         if side not in ("left", "right"):
             raise UserError(f"side of SyntheticHands is {side!r}, expected left or right")
         super().__init__(root, paper=False, cache=cache)
-        self.look, self.count, self.size, self.seed, self.side = look, count, size, seed, side
+        self.style, self.count, self.size, self.seed, self.side = style, count, size, seed, side
         self.backgrounds, self.workers, self.poses, self.backdrops = backgrounds, workers, poses, backdrops
         self.facing, self.roll_deg = facing, roll_deg
 
@@ -137,7 +137,7 @@ class SyntheticHands(HandDataset):
 
     def prepare(self) -> None:
         synthesize_hands(
-            self.look,
+            self.style,
             self.count,
             self.size,
             self.seed,

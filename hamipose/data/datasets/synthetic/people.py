@@ -2,7 +2,7 @@
 
 ``FOLDER/images/000000.jpg …`` and ``FOLDER/annotations.json``. An annotation holds COCO's fields: ``keypoints`` in the
 order of BODY16 (x, y, visibility: 2 visible, 1 hidden, 0 outside the picture; positions outside are kept), ``bbox``,
-``area`` and the uncompressed run lengths ``segmentation`` of what is seen of the person. Besides them: ``coco17`` (the
+``area`` and the uncompressed run row_norms ``segmentation`` of what is seen of the person. Besides them: ``coco17`` (the
 keypoints in COCO's order), ``joints_3d_m`` (camera axes, meters, both orders), ``camera`` (intrinsics, world-to-camera
 rotation, position), ``pose`` and ``height_m``.
 """
@@ -18,11 +18,11 @@ from hamipose.synthetic.render_cache import records_of, render_folder
 from hamipose.synthetic.scene.backgrounds import photographs
 from hamipose.types import Sample
 
-__all__ = ["SyntheticPeople", "synthesize"]
+__all__ = ["SyntheticPeople", "synthesize_people"]
 
 
-def synthesize(
-    look: str,
+def synthesize_people(
+    style: str,
     count: int,
     size: int,
     seed: int,
@@ -37,11 +37,11 @@ def synthesize(
 ) -> Path:
     """Makes the pictures that are missing from a folder of built-in people; an interrupted run is taken up again.
 
-    Picture i depends on look, seed, i, size and what may be drawn (poses, backdrops, backgrounds) only: not on
+    Picture i depends on style, seed, i, size and what may be drawn (poses, backdrops, backgrounds) only: not on
     how many are made, in what order or by how many processes.
 
     Args:
-        look: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
+        style: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
             surroundings, things in the way, a camera's faults).
         count: how many pictures the folder shall hold.
         size: side of the square pictures in pixels.
@@ -52,7 +52,7 @@ def synthesize(
         device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
         progress: show a progress bar.
         poses: families of poses to draw from, of `hamipose.synthetic.people.pose_distributions.FAMILIES`; all where not given.
-        backdrops: what is behind people of the plain look, of noise, polygons, gradient and flat; all where not given.
+        backdrops: what is behind people of the plain style, of noise, polygons, gradient and flat; all where not given.
         shard: ``"3/16"`` makes the third of sixteen parts of the pictures only; once all parts are in the folder, a run
             without it writes the annotation file.
 
@@ -62,13 +62,13 @@ def synthesize(
     Raises:
         UserError: an option that makes no sense, or a folder that holds other people than those asked for.
     """
-    from hamipose.synthetic.people.annotations import FORMAT
+    from hamipose.synthetic.annotations import FORMAT
     from hamipose.synthetic.people.pose_distributions import FAMILIES
     from hamipose.synthetic.scene.backgrounds import BACKDROPS
 
     return render_folder(
         "people",
-        look,
+        style,
         count,
         size,
         seed,
@@ -78,7 +78,7 @@ def synthesize(
         device,
         progress,
         choices={"poses": (poses, FAMILIES), "backdrops": (backdrops, BACKDROPS)},
-        settings={"format": FORMAT.get(look)},
+        settings={"format": FORMAT.get(style)},
         shard=shard,
     )
 
@@ -87,8 +87,8 @@ class SyntheticPeople(KeypointDataset):
     """The first `count` people of a folder; `prepare` makes those that are missing.
 
     Args:
-        root: folder of the pictures; see `synthesize` for it and the options.
-        look: ``plain`` or ``photo``.
+        root: folder of the pictures; see `synthesize_people` for it and the options.
+        style: ``plain`` or ``photo``.
         count: how many people.
         size: side of the pictures in pixels.
         seed: which series of people; give test data another seed than training data.
@@ -97,7 +97,7 @@ class SyntheticPeople(KeypointDataset):
         workers: processes that render; by default one a processor.
         cache: keep decoded pictures in memory.
         poses: families of poses to draw from; all where not given.
-        backdrops: what is behind people of the plain look; everything where not given.
+        backdrops: what is behind people of the plain style; everything where not given.
         box_margin: how many times the box around what can be seen of the person a crop shows, as a user's detector
             would give it; the whole picture where not given.
     """
@@ -105,7 +105,7 @@ class SyntheticPeople(KeypointDataset):
     def __init__(
         self,
         root: str,
-        look: str = "plain",
+        style: str = "plain",
         count: int = 2000,
         size: int = 256,
         seed: int = 0,
@@ -119,7 +119,7 @@ class SyntheticPeople(KeypointDataset):
     ):
         if box_margin is not None and box_margin <= 0:
             raise UserError(f"box_margin is {box_margin}, expected a factor above 0, such as 1.25")
-        self.root, self.look, self.count, self.size, self.seed = Path(root), look, count, size, seed
+        self.root, self.style, self.count, self.size, self.seed = Path(root), style, count, size, seed
         self.skeleton = get_skeleton(skeleton)
         self._order = _order(self.skeleton)
         self.backgrounds, self.workers, self.cache = backgrounds, workers, cache
@@ -132,8 +132,8 @@ class SyntheticPeople(KeypointDataset):
             photographs(str(self.backgrounds))
 
     def prepare(self) -> None:
-        synthesize(
-            self.look,
+        synthesize_people(
+            self.style,
             self.count,
             self.size,
             self.seed,

@@ -17,8 +17,10 @@ from hamipose.synthetic.hands import annotations as hands_records
 SIZE = 48
 
 
-def make(folder: Path, count: int, look: str = "plain", seed: int = 0, workers: int = 1, **more: object) -> Path:
-    return synthesize_hands(look, count, SIZE, seed, str(folder), workers=workers, device="cpu", progress=False, **more)
+def make(folder: Path, count: int, style: str = "plain", seed: int = 0, workers: int = 1, **more: object) -> Path:
+    return synthesize_hands(
+        style, count, SIZE, seed, str(folder), workers=workers, device="cpu", progress=False, **more
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_several_processes_make_the_same(five: Path, tmp_path: Path):
 
 
 def test_other_pictures_are_not_mixed_in(five: Path, tmp_path: Path):
-    for more in ({"seed": 1}, {"look": "photo"}, {"poses": ["fist"]}, {"facing": ["palm"]}, {"roll_deg": 30.0}):
+    for more in ({"seed": 1}, {"style": "photo"}, {"poses": ["fist"]}, {"facing": ["palm"]}, {"roll_deg": 30.0}):
         with pytest.raises(UserError, match="holds hands made with"):
             make(five, 5, **more)
     shutil.copytree(five, tmp_path / "people")
@@ -114,7 +116,7 @@ def test_prepare_makes_what_is_missing_and_the_rest_is_told(five: Path, tmp_path
         ("count", 0),
         ("size", 8),
         ("seed", -1),
-        ("look", "oil"),
+        ("style", "oil"),
         ("poses", ["wave"]),
         ("backdrops", []),
         ("workers", 0),
@@ -123,7 +125,7 @@ def test_prepare_makes_what_is_missing_and_the_rest_is_told(five: Path, tmp_path
     ],
 )
 def test_bad_options_are_named(tmp_path: Path, option: str, value: object):
-    arguments = {"look": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
+    arguments = {"style": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
     with pytest.raises(UserError, match=option):
         synthesize_hands(**arguments)
 

@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 
 from hamipose.data.datasets.synthetic import people as synthetic
-from hamipose.data.datasets.synthetic.people import SyntheticPeople, synthesize
+from hamipose.data.datasets.synthetic.people import SyntheticPeople, synthesize_people
 from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17, LSP14
 from hamipose.synthetic.people import annotations as records
-from hamipose.synthetic.processes import BLOCK
+from hamipose.synthetic.render_jobs import BLOCK
 
 SIZE = 48
 
 
-def make(folder, count, look="plain", seed=0, workers=1, **more):
-    return synthesize(look, count, SIZE, seed, str(folder), workers=workers, device="cpu", progress=False, **more)
+def make(folder, count, style="plain", seed=0, workers=1, **more):
+    return synthesize_people(
+        style, count, SIZE, seed, str(folder), workers=workers, device="cpu", progress=False, **more
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,8 @@ def test_several_processes_make_the_same(six, tmp_path):
 
 def drawn_quickly(folder, index, **arguments):
     """A record and a file that depend on the number only."""
-    records.write_picture(folder, index, bytes([index]))
-    image = {"id": index, "file_name": records.picture_name(index), "width": SIZE, "height": SIZE}
+    records.write_image(folder, index, bytes([index]))
+    image = {"id": index, "file_name": records.image_name(index), "width": SIZE, "height": SIZE}
     return {"image": image, "annotation": {"id": index, "image_id": index, "keypoints": [], "bbox": [0.1 * index]}}
 
 
@@ -115,7 +117,7 @@ def test_other_people_are_not_mixed_in(six):
     with pytest.raises(UserError, match="give another folder"):
         make(six, 6, seed=1)
     with pytest.raises(UserError, match="give another folder"):
-        make(six, 6, look="photo")
+        make(six, 6, style="photo")
 
 
 def test_the_annotation_file_is_coco_keypoints(six):
@@ -165,11 +167,11 @@ def test_prepare_makes_what_is_missing(six, tmp_path):
     np.testing.assert_array_equal(people[0].image, SyntheticPeople(str(six), count=6)[0].image)
 
 
-@pytest.mark.parametrize(("option", "value"), [("count", 0), ("size", 8), ("seed", -1), ("look", "oil")])
+@pytest.mark.parametrize(("option", "value"), [("count", 0), ("size", 8), ("seed", -1), ("style", "oil")])
 def test_bad_options_are_named(tmp_path, option, value):
-    arguments = {"look": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
+    arguments = {"style": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
     with pytest.raises(UserError, match=option):
-        synthesize(**arguments)
+        synthesize_people(**arguments)
 
 
 def test_photographs_as_backgrounds(tmp_path):
@@ -243,8 +245,8 @@ def test_nobody_to_be_seen_gives_the_whole_picture(six, tmp_path):
 
 
 def test_another_format_of_one_look_asks_for_its_pictures_only(six, tmp_path, monkeypatch):
-    make(tmp_path, 1, look="photo")
+    make(tmp_path, 1, style="photo")
     monkeypatch.setitem(records.FORMAT, "photo", 99)
     make(six, 6)
     with pytest.raises(UserError, match="give another folder"):
-        make(tmp_path, 1, look="photo")
+        make(tmp_path, 1, style="photo")

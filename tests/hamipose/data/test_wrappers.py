@@ -9,7 +9,7 @@ from hamipose.types import Sample
 
 
 class Numbered(KeypointDataset):
-    """Samples whose name is the set's name and their position."""
+    """Samples named by the set and their index."""
 
     def __init__(self, name: str, count: int, skeleton=BODY16):
         self.name, self.count, self.skeleton = name, count, skeleton
@@ -32,24 +32,24 @@ class Numbered(KeypointDataset):
         )
 
 
-def test_merged_sets_give_every_sample_once_in_order():
+def test_concat_keypoints_returns_each_sample_once_in_order():
     parts = [Numbered("a", 2), Numbered("b", 1), Numbered("c", 3)]
-    merged = ConcatKeypoints(parts)
-    merged.prepare()
-    merged.decode_side = 64
-    names = [merged[i].name for i in range(len(merged))]
+    joined = ConcatKeypoints(parts)
+    joined.prepare()
+    joined.decode_side = 64
+    names = [joined[i].name for i in range(len(joined))]
     assert names == ["a0:64", "a1:64", "b0:64", "c0:64", "c1:64", "c2:64"]
     assert [part.prepared for part in parts] == [1, 1, 1]
-    assert merged.skeleton == BODY16
+    assert joined.skeleton == BODY16
 
 
 @pytest.mark.parametrize("index", [-1, 3])
-def test_merged_sets_refuse_an_index_outside(index):
+def test_concat_keypoints_rejects_index_out_of_range(index):
     with pytest.raises(IndexError):
         ConcatKeypoints([Numbered("a", 3)])[index]
 
 
-def test_merged_sets_need_one_skeleton():
+def test_concat_keypoints_requires_one_skeleton():
     with pytest.raises(UserError, match="body16, coco17"):
         ConcatKeypoints([Numbered("a", 1), Numbered("b", 1, COCO17)])
     with pytest.raises(UserError, match="at least one"):
