@@ -1,4 +1,4 @@
-"""Shapes in signatures are run: the packages are imported through jaxtyping's hook, with beartype as checker."""
+"""Fixtures of all tests; imports the packages with jaxtyping's hook, so that beartype checks shapes in signatures."""
 
 from jaxtyping import install_import_hook
 
@@ -18,19 +18,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 
 from tests.helpers import browser  # noqa: E402
 from tests.helpers.browser import visit  # noqa: E402, F401  a fixture of both packages' pages
+from tests.helpers.dot_images import write_dots  # noqa: E402
 
 _print_png = FigureCanvasAgg.print_png
-# Defaults depend on what was fetched: tests see nothing of the machine's cache.
+# Defaults depend on downloaded networks, so tests do not use the cache of the machine.
 os.environ["HAMIPOSE_CACHE"] = str(Path(tempfile.gettempdir()) / "hamipose-tests-have-no-cache")
 
-# The same examples in every run: a suite that is green once is green again.
+# Hypothesis uses the same examples in every run, so that results are reproducible.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """See ``browser.fail_if_skipped``."""
+    """Apply :func:`tests.helpers.browser.fail_if_skipped`."""
     report = yield
     browser.fail_if_skipped(item, report)
     return report
@@ -38,7 +39,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item):
-    """Draw figures in tests that are marked ``figures`` alone: a figure takes a second, and most runs write several."""
+    """Draw figures only in tests marked ``figures``: a figure takes a second, and most runs write several."""
     FigureCanvasAgg.print_png = _print_png if item.get_closest_marker("figures") else _print_blank
 
 
@@ -48,6 +49,15 @@ def _print_blank(self: FigureCanvasAgg, file: IO[bytes]) -> None:
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Every test starts from the same random state, whatever ran before it."""
+    """Seed the random generators before every test."""
     torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002  what libraries draw from
+    np.random.seed(0)  # noqa: NPY002  used by libraries
+
+
+@pytest.fixture(scope="session")
+def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the data sets `light` (24 labeled images) and `dark` (16 images in another style)."""
+    root = tmp_path_factory.mktemp("dots")
+    write_dots(root / "light", 24, seed=1)
+    write_dots(root / "dark", 16, seed=2, dark=True)
+    return root

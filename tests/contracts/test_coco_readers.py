@@ -90,36 +90,36 @@ class Folder:
         """
         path = self.write(content, encoding)
         names = [str(p.relative_to(self.images)) for p in sorted(self.images.rglob("*.*"))]
-        people_of: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        found_px: dict[str, list[np.ndarray]] = {name: [] for name in names}
         if purpose == "labels":
             data = CocoKeypoints(str(self.root), skeleton="coco17")
             data.prepare()
             for i in range(len(data)):
                 name = data[i].name.rpartition("#")[0]
-                people_of[str(Path(name).relative_to(self.images))].append(data[i].keypoints_px[LEFT_WRIST])
+                found_px[str(Path(name).relative_to(self.images))].append(data[i].keypoints_px[LEFT_WRIST])
         elif purpose == "boxes":
             people = ImagePersonCrops(str(self.images), str(path), margin=1.0)
             people.prepare()
             for i in range(len(people)):
                 name = people[i].name.rpartition("#")[0]
                 box = people[i].box_px
-                people_of[str(Path(name).relative_to(self.images))].append(box[:2] + box[2:] / 2)
+                found_px[str(Path(name).relative_to(self.images))].append(box[:2] + box[2:] / 2)
         elif purpose == "evidence":
             file = KeypointFile(path)
             images = open_frames(str(self.images))
             file.check(images.paths)
-            for shown in images:
-                assert shown.path is not None
+            for frame in images:
+                assert frame.path is not None
                 wrist = JOINTS49.index("left_wrist")
-                for person in file.of([shown])[0]:
-                    people_of[str(shown.path.relative_to(self.images))].append(person.keypoints_px[wrist])
+                for person in file.of([frame])[0]:
+                    found_px[str(frame.path.relative_to(self.images))].append(person.keypoints_px[wrist])
         else:
             people = read_predictions(path, COCO17)
             paths = [str(self.images / name) for name in names]
             for name, sample, person in zip(names, paths, matched(people, paths), strict=True):
                 (own,) = in_frames([person], [sample], [False], path)
-                people_of[name].append(own.keypoints_px[LEFT_WRIST])
-        return people_of
+                found_px[name].append(own.keypoints_px[LEFT_WRIST])
+        return found_px
 
     def locate(self, purpose: str, content: Any, encoding: str = "utf-8") -> dict[str, list[tuple[float, float]]]:
         """Return the same as tuples of rounded numbers."""
@@ -149,7 +149,7 @@ def read_error(folder: Folder, purpose: str, content: Any) -> str:
     return str(error.value)
 
 
-# ---------------------------------------------------------------------------------------------------- 1: categories
+# ------------------------------------------------------------ 1: categories
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
@@ -191,7 +191,7 @@ def test_results_are_read_except_as_labels(folder: Folder, purpose: str):
     assert folder.locate(purpose, results()) == expected(purpose)
 
 
-# ---------------------------------------------------------------------------------------------------- 2: visibility
+# ------------------------------------------------------------ 2: visibility
 
 
 @pytest.mark.parametrize("purpose", ["labels", "evidence", "predictions"])
@@ -222,7 +222,7 @@ def test_data_sets_without_labels_are_refused(folder: Folder, purpose: str):
     assert "must be 0, 1, 2, null or a score in (0, 1]" in read_error(folder, purpose, make_file(*odd))
 
 
-# ---------------------------------------------------------------------------------------------------- 3: repeated ids
+# ------------------------------------------------------------ 3: repeated ids
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
@@ -232,9 +232,9 @@ def test_repeated_image_ids_are_refused(folder: Folder, purpose: str):
     assert "has 2 images with id 1: 'a.png', 'b.png'" in message
 
 
-# ---------------------------------------------------------------------------------------------------- 4: invalid records
+# ------------------------------------------------------------ 4: invalid records
 
-BAD: dict[str, dict[str, Any]] = {
+INVALID: dict[str, dict[str, Any]] = {
     "zero box": {"bbox": [1, 2, 0, 5]},
     "negative box": {"bbox": [1, 2, 3, -5]},
     "NaN box": {"bbox": [1, float("nan"), 3, 5]},
@@ -253,9 +253,10 @@ INVALID_FOR_ALL = ("no picture", "strange id")
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("kind", INVALID)
 def test_only_the_invalid_record_is_skipped(folder: Folder, purpose: str, kind: str, caplog: pytest.LogCaptureFixture):
-    content = make_file(annotation(0), annotation(1), annotation(1, id=66, **BAD[kind]), 7, None)  # type: ignore[arg-type]
+    invalid = annotation(1, id=66, **INVALID[kind])
+    content = make_file(annotation(0), annotation(1), invalid, 7, None)  # type: ignore[arg-type]
     if (
         (kind.endswith("box")) == (purpose in ("evidence", "predictions"))
         and kind not in INVALID_FOR_ALL
@@ -269,7 +270,7 @@ def test_only_the_invalid_record_is_skipped(folder: Folder, purpose: str, kind: 
     assert "2 annotations (number 3, number 4): is not an object" in caplog.text
 
 
-# ---------------------------------------------------------------------------------------------------- 5: encodings and notations
+# ------------------------------------------------------------ 5: encodings and notations
 
 
 def replace_ids(content: dict[str, Any], key: Callable[[int], Any]) -> dict[str, Any]:
@@ -330,7 +331,7 @@ def test_missing_boxes_follow_from_keypoints(folder: Folder, caplog: pytest.LogC
     assert "has no bbox" in read_error(folder, "boxes", make_file(*people))
 
 
-# ---------------------------------------------------------------------------------------------------- 6: sizes
+# ------------------------------------------------------------ 6: sizes
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
@@ -362,14 +363,14 @@ def test_labels_follow_image_orientation(tmp_path: Path, purpose: str, orientati
     info = {} if upright is None or orientation != 3 else {"upright": True}  # the others are detected by their sizes
     folder = Folder(tmp_path)
     content = make_file(person, images=images, info=info)
-    ((people_of,),) = folder.read(purpose, content).values()
+    ((point_px,),) = folder.read(purpose, content).values()
     if purpose == "labels":
         sample = CocoKeypoints(str(tmp_path), skeleton="coco17")[0]
-        assert sample.image[round(people_of[1]), round(people_of[0])].min() > 128
+        assert sample.image[round(point_px[1]), round(point_px[0])].min() > 128
     elif purpose == "predictions":  # scores use stored pixels here
-        assert people_of.round().tolist() == list(mark)
+        assert point_px.round().tolist() == list(mark)
     else:
-        assert turned[round(people_of[1] - 0.01), round(people_of[0] - 0.01)].min() > 128
+        assert turned[round(point_px[1] - 0.01), round(point_px[0] - 0.01)].min() > 128
 
 
 def test_rotated_images_of_unknown_size_cause_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -381,7 +382,7 @@ def test_rotated_images_of_unknown_size_cause_a_warning(tmp_path: Path, caplog: 
     assert "does not state the size of 1 pictures with an orientation tag (a.jpg, …)" in caplog.text
 
 
-# ---------------------------------------------------------------------------------------------------- 7: folders
+# ------------------------------------------------------------ 7: folders
 
 
 @pytest.mark.parametrize("purpose", ["labels", "boxes", "predictions"])
@@ -406,8 +407,8 @@ def test_evidence_with_equal_file_names_is_distinguished_by_folder(folder: Folde
 
 
 def test_boxes_of_a_single_image_are_found_by_folder(folder: Folder):
-    folder = folder.images.name
-    images = [{"id": 1, "file_name": "elsewhere/a.png"}, {"id": 2, "file_name": f"old/{folder}/a.png"}]
+    name = folder.images.name
+    images = [{"id": 1, "file_name": "elsewhere/a.png"}, {"id": 2, "file_name": f"old/{name}/a.png"}]
     path = folder.write(make_file(images=images))
     (sample,) = open_footage(str(folder.images / "a.png"), boxes=str(path)).samples
     assert sample.box_px[0] + 2 == 30

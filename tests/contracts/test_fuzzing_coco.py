@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hamipose.cli import main as hamipose
-from hamipose.inference import predictor
+from hamipose.inference import loading
 from hamipose.skeletons import BODY16
 from meshtto.cli import main as meshtto
 from meshtto.predict import files
@@ -71,7 +71,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def failures(capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Failures:
     """Load the networks only once."""
-    for module, name in ((predictor, "load"), (mesh_model, "open_method")):
+    for module, name in ((loading, "load"), (mesh_model, "open_method")):
         monkeypatch.setattr(module, name, functools.lru_cache(getattr(module, name)))
     return Failures(capfd)
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hamipose.cli import main as hamipose
-from hamipose.inference import predictor
+from hamipose.inference import loading
 from tests.helpers.checkpoints import save_pose_folder
 from tests.helpers.fuzzing import Failures, damage_bytes, seeded_generators
 
@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_damaged_images_give_one_line_errors(
     images: list[Path], model: Path, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(predictor, "load", functools.lru_cache(predictor.load))
+    monkeypatch.setattr(loading, "load", functools.lru_cache(predictor.load))
     failures = Failures(capfd)
     folder, out = tmp_path / "images", tmp_path / "out"
     folder.mkdir()

@@ -9,19 +9,9 @@ import pytest
 import torch
 
 from tests.helpers import fit_pose
-from tests.helpers.dot_images import write_dots
 from tests.helpers.processes import run_script, to_json_options
 
 SCRIPT = Path(fit_pose.__file__)
-
-
-@pytest.fixture(scope="session")
-def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the data sets `light` (24 labeled images) and `dark` (16 images in another style)."""
-    root = tmp_path_factory.mktemp("dots")
-    write_dots(root / "light", 24, seed=1)
-    write_dots(root / "dark", 16, seed=2, dark=True)
-    return root
 
 
 @pytest.fixture(scope="session")

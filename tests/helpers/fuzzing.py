@@ -155,7 +155,7 @@ class Failures:
         self.statuses = {0: 0, 2: 0}
         self.found: dict[str, list[object]] = {}
 
-    def carry_out(self, main: Callable[[list[str]], int], words: Iterable[object], name: object) -> int | None:
+    def run(self, main: Callable[[list[str]], int], words: Iterable[object], name: object) -> int | None:
         """Run a command in this process; return its exit status, or None after a wrong response."""
         self.capture.readouterr()
         try:
@@ -193,7 +193,7 @@ class Failures:
         """Record a wrong response."""
         self.found.setdefault(what, []).append(name)
 
-    def check_whole(self, folder: Path, name: object) -> None:
+    def check_files(self, folder: Path, name: object) -> None:
         """Check the files that a command wrote: JSON is valid and no temporary file remains."""
         for path in sorted(folder.rglob("*")) if folder.exists() else ():
             if path.name.endswith((".part", ".tmp")) or (path.is_file() and path.stat().st_size == 0):
@@ -204,12 +204,12 @@ class Failures:
                 except ValueError as error:
                     self.add(f"not strict JSON: {path.name} ({error})", name)
 
-    def check(self, least: int = 1) -> None:
+    def check(self, minimum: int = 1) -> None:
         """Fail with the list of wrong responses, or if a test did not see both success and failure."""
         total = sum(map(len, self.found.values()))
         lines = [f"{len(names):5d} × {what}   e.g. {names[:3]}" for what, names in sorted(self.found.items())]
-        assert not self.found, f"{total} faults of {len(lines)} kinds:\n" + "\n".join(lines)
-        assert min(self.statuses.values()) >= least, self.statuses
+        assert not self.found, f"{total} failures of {len(lines)} kinds:\n" + "\n".join(lines)
+        assert min(self.statuses.values()) >= minimum, self.statuses
 
 
 def _shape(line: str) -> str:

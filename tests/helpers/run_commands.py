@@ -15,8 +15,8 @@ SECONDS = 400
 
 def skip_report(module: Any) -> None:
     """Skip the HTML report, which does not depend on the number of processes."""
-    if hasattr(module, "write_run_page"):
-        module.write_run_page = lambda folder: None
+    if hasattr(module, "write_run_report"):
+        module.write_run_report = lambda folder: None
 
 
 if __name__ == "__main__":
