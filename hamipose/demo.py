@@ -1,4 +1,4 @@
-"""``python -m hamipose demo``: a pose model adapted from synthetic to photo-like people, before and after."""
+"""The demo: train a pose model on plain synthetic people, adapt it to photo-like ones, and compare the methods."""
 
 import time
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 
-from hamipose.command_line.arguments import Arguments
 from hamipose.config.environment import configs_folder
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.synthetic.people import SyntheticPeople
 from hamipose.engine.metrics_file import read_columns
 from hamipose.engine.run_record import check_same_request, has_checkpoints, write_request
+from hamipose.evaluation.score_metrics import PCK_METRIC, ScoreName
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import crop_images, labels_in_view, warp_crop
 from hamipose.inference.loading import load
@@ -29,44 +29,48 @@ from hamipose.training import run, train_in
 from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
 from hamipose.viz.html import HtmlPage, plot_curves
 
-__all__ = ["main"]
+__all__ = ["run_demo"]
 
-#: Name in the table → config of the run from the common start.
+#: Config of each row of the table; all of them start from the checkpoint of demo_start.yaml.
 _METHODS = {
     "source only": "demo_source_only.yaml",
     "mean teacher": "demo_mean_teacher.yaml",
     "HamiPose": "demo.yaml",
 }
 _STATISTICS = "source only, target statistics"
-_EXAMPLES = 12
+_EXAMPLES = 12  # images in the report
 
 
 def _folder(out: Path, name: str) -> Path:
-    """Where the run of a row of the table is kept."""
+    """Return the run folder of a row of the table."""
     return out / name.replace(" ", "-")
 
 
 def _train(config: str, folder: Path, seed: int, *overrides: str) -> None:
-    """One run, or what is left of it, so that an interrupted demo goes on."""
-    where = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
-    logger = [word for option, value in where.items() for word in (f"--trainer.logger.init_args.{option}", value)]
+    """Start or resume a run; do nothing if it is finished."""
+    location = {"save_dir": str(folder.parent), "name": "", "version": folder.name}
+    logger = [word for option, value in location.items() for word in (f"--trainer.logger.init_args.{option}", value)]
     train_in(folder, ["--config", str(configs_folder() / config), "--seed_everything", str(seed), *logger, *overrides])
 
 
-def _check(overrides: Sequence[str]) -> None:
-    """Have the options that are handed on parsed for every run: one may be wrong for the last of them alone.
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Parse the options that are passed on to the runs, for each of them, before the first one starts.
 
     Raises:
-        UserError: a run does not know an option or its value.
+        UserError: a run does not accept an option or its value.
     """
     for config in ("demo_start.yaml", *_METHODS.values()) if overrides else ():
-        with suppress(SystemExit), redirect_stdout(StringIO()):  # printing a config ends the process
+        with suppress(SystemExit), redirect_stdout(StringIO()):  # --print_config exits
             run(["fit", "--config", str(configs_folder() / config), *overrides, "--print_config"])
 
 
-def _agree(out: Path, overrides: Sequence[str]) -> None:
-    """Refuses runs with other options in this folder, and writes these down where there are none."""
-    options: list[str] = []  # a word of each option with its values
+def _record_request(out: Path, overrides: Sequence[str]) -> None:
+    """Record the options of the runs in a folder, or check that they equal the recorded ones.
+
+    Raises:
+        UserError: the folder contains runs with other options.
+    """
+    options: list[str] = []  # one string per option with its values
     for word in overrides:
         if word.startswith("--") or not options:
             options.append(word)
@@ -79,101 +83,115 @@ def _agree(out: Path, overrides: Sequence[str]) -> None:
         write_request(out, options)
 
 
-def _held_out(run_folder: Path) -> tuple[KeypointDataset, int]:
-    """The test set of a run and the side of its crops, from the config that the run wrote down."""
+def _open_test_set(run_folder: Path) -> tuple[KeypointDataset, int]:
+    """Return the test set of a run and the side of its crops, from the config in its folder."""
     data = yaml.safe_load((run_folder / "config.yaml").read_text())["data"]
     return SyntheticPeople(**data["test"]["photo"]["init_args"]), data["image_size"]
 
 
 @torch.no_grad()
 def _predict(checkpoint: Path, dataset: KeypointDataset, size: int, count: int) -> Float[np.ndarray, "image joint 2"]:
-    """Keypoints in pixels of the crops of the first images of a set."""
+    """Return the keypoints of the first images of a set, in pixels of their crops."""
     model = load(checkpoint, device="cpu")
     samples = [dataset[i] for i in range(count)]
     crops = crop_images([s.image for s in samples], [crop_matrix(s.box_px, size) for s in samples], size)
     return model.locate(crops)[0].numpy()
 
 
-def _panels(dataset: KeypointDataset, size: int, found: dict[str, Float[np.ndarray, "image joint 2"]]) -> np.ndarray:
-    """A row per image: what is true, then what each network says. Images are magnified to be looked at."""
+def _draw_examples(
+    dataset: KeypointDataset, size: int, predictions: dict[str, Float[np.ndarray, "image joint 2"]]
+) -> np.ndarray:
+    """Draw one row per image: the ground truth, then the prediction of each network, enlarged."""
     zoom = max(1, 192 // size)
     skeleton: Skeleton = dataset.skeleton
     tiles = []
-    for i in range(len(next(iter(found.values())))):
+    for i in range(len(next(iter(predictions.values())))):
         sample = dataset[i]
         matrix = crop_matrix(sample.box_px, size * zoom)
         image = warp_crop(sample.image, matrix, size * zoom)
         truth, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size * zoom)
-        tiles.append(draw_label(draw_keypoints(image, truth, skeleton, visibility > 0), "truth"))
+        tiles.append(draw_label(draw_keypoints(image, truth, skeleton, visibility > 0), "ground truth"))
         enlarge = np.array([[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2]])
-        for name, points in found.items():
-            drawn = draw_keypoints(image, apply_points(enlarge, points[i]).astype(np.float32), skeleton, visibility > 0)
-            tiles.append(draw_label(drawn, name))
-    return make_grid(tiles, columns=2 * (1 + len(found)))
+        for name, points in predictions.items():
+            enlarged = apply_points(enlarge, points[i]).astype(np.float32)
+            tiles.append(draw_label(draw_keypoints(image, enlarged, skeleton, visibility > 0), name))
+    return make_grid(tiles, columns=2 * (1 + len(predictions)))
 
 
-def _scored(folder: Path) -> bool:
+def _is_finished(folder: Path) -> bool:
     return (folder / "scores.json").exists()
 
 
-def _table(out: Path) -> dict[str, dict[str, float]]:
-    """Return the rows whose runs are finished; that of target statistics is another network of source only's run."""
+def _read_table(out: Path) -> dict[str, dict[str, float]]:
+    """Return the rows of all finished runs; target statistics are a second network of the source-only run."""
     table = {}
     for name in _METHODS:
-        if _scored(_folder(out, name)):
-            table[name] = _scores(_folder(out, name))
+        if _is_finished(_folder(out, name)):
+            table[name] = _read_scores(_folder(out, name))
             if name == "source only":
-                table[_STATISTICS] = _scores(_folder(out, name), TARGET_STATISTICS)
+                table[_STATISTICS] = _read_scores(_folder(out, name), TARGET_STATISTICS)
     return table
 
 
-def _scores(folder: Path, network: str = "") -> dict[str, float]:
-    """Last epoch's scores on held-out target people, in per cent, of one network, by default the one a user gets."""
+def _read_scores(folder: Path, network: str = "") -> dict[str, float]:
+    """Return the last scores of a network on the test set, in percent; default: the one that is saved for use."""
     scores = read_record(folder / "scores.json", "scores")["scores"]
-    network = network or ("teacher" if "test/photo/teacher/pck@0.1" in scores else "student")
-    groups = ("", "/shoulder", "/elbow", "/wrist", "/hip", "/knee", "/ankle")
-    found = {f"PCK@0.1{group}": 100 * scores[f"test/photo/{network}/pck@0.1{group}"] for group in groups}
-    return {"PCK@0.05": 100 * scores[f"test/photo/{network}/pck@0.05"], **found}
+    network = network or (
+        "teacher" if str(ScoreName("test/photo", "teacher", PCK_METRIC.key(0.1))) in scores else "student"
+    )
+
+    def score(threshold: float, group: str = "all") -> float:
+        return 100 * scores[str(ScoreName("test/photo", network, PCK_METRIC.key(threshold), group))]
+
+    groups = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    by_group = {f"PCK@0.1/{group}": score(0.1, group) for group in groups}
+    return {"PCK@0.05": score(0.05), "PCK@0.1": score(0.1), **by_group}
 
 
-def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointDataset, size: int, command: str) -> Path:
-    page = HtmlPage("From synthetic people to photo-like people, without their labels")
+def _write_report(
+    out: Path, table: dict[str, dict[str, float]], dataset: KeypointDataset, size: int, command: str
+) -> Path:
+    page = HtmlPage("Adaptation from plain to photo-like synthetic people, without target labels")
     page.add_text(
-        "A network was trained on the plain look, then adapted to the photo look from images alone. The table scores "
-        "it on photo-look people that no training step has seen; their labels chose nothing. Every row has had the "
-        "same number of source steps and shows the last epoch."
+        "A network was trained on people of the plain style, then adapted to the photo style from unlabeled images. "
+        "The table shows scores on people of the photo style that were not used for training; their labels selected "
+        "nothing. All rows have the same number of source steps and show the last epoch."
     )
     page.add_text(
-        f'"{_STATISTICS}" is the network of "source only" with means and variances in its BatchNorm layers that were '
-        "estimated on unlabeled photo-look people; no weight was adapted. What an adaptation gains over that row was "
-        "learned, the rest is statistics. On real photos such statistics have cost accuracy, so no model is given them "
-        "by default."
+        f'"{_STATISTICS}" is the network of "source only" whose BatchNorm means and variances were estimated on '
+        "unlabeled photo-style people; no weight was adapted. The gain of an adaptation over that row was learned; the "
+        "rest is due to the statistics. On real photos such statistics reduced accuracy, so they are not the default."
     )
     columns = list(next(iter(table.values())))
     page.add_table(["", *columns], [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in table.items()])
-    page.add_heading("The first twelve held-out images")
-    found = {
+    page.add_heading("The first twelve test images")
+    predictions = {
         name: _predict(_folder(out, name) / "checkpoints/last.ckpt", dataset, size, min(_EXAMPLES, len(dataset)))
         for name in ("source only", "HamiPose")
     }
-    page.add_image(_panels(dataset, size, found), "Truth, source only, HamiPose. Left limbs orange, right limbs blue.")
-    page.add_heading("How it went")
+    page.add_image(
+        _draw_examples(dataset, size, predictions),
+        "Ground truth, source only, HamiPose. Left limbs orange, right limbs blue.",
+    )
+    page.add_heading("Training")
     metrics = {name: read_columns(_folder(out, name)) for name in table if name != _STATISTICS}
 
     def lines(key: str) -> dict[str, tuple[list[int], list[float]]]:
         return {name: columns[key] for name, columns in metrics.items() if key in columns}
 
-    statistics = metrics["source only"].get(f"test/photo/{TARGET_STATISTICS}/pck@0.05", ([], []))
+    statistics = metrics["source only"].get(
+        str(ScoreName("test/photo", TARGET_STATISTICS, PCK_METRIC.keys[0])), ([], [])
+    )
     page.add_png(
         plot_curves(
             {
-                "PCK@0.05, held-out target": {**lines("test/photo/pck"), _STATISTICS: statistics},
+                "PCK@0.05, target test set": {**lines(PCK_METRIC.headline("test/photo")), _STATISTICS: statistics},
                 "source loss": lines("train/source_loss"),
                 "conflict ratio": lines("train/conflict"),
             },
             log_scale=["source loss"],
         ),
-        "The conflict ratio is the share of keypoints whose source and target gradients point away from each other.",
+        "The conflict ratio is the fraction of keypoints whose two gradients have a negative dot product.",
     )
     ours = metrics["HamiPose"]
     page.add_png(
@@ -186,69 +204,71 @@ def _report(out: Path, table: dict[str, dict[str, float]], dataset: KeypointData
                 "gate φ, mean over keypoints": {"HamiPose": ours["train/openness"]},
             }
         ),
-        "H = T + V of the Hamiltonian optimizer, and what the gate did.",
+        "H = T + V of the Hamiltonian optimizer, and the values of the gate.",
     )
-    page.add_heading("To run it again")
+    page.add_heading("Command")
     page.add_code(command)
     path = out / "report.html"
     page.write(path)
     return path
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the demonstration.
+def run_demo(out: Path, seed: int = 0, minutes: float = 12, overrides: Sequence[str] = ()) -> None:
+    """Train all rows of the table and write the report; the same call resumes an interrupted demo.
 
     Args:
-        arguments: command line after the verb.
+        out: output folder for the runs and the report, which get a subfolder per seed.
+        seed: seed of training; the people stay the same.
+        minutes: skip the mean teacher if it would finish later than this.
+        overrides: options passed to every run, as words of a command line.
+
+    Raises:
+        UserError: an option is invalid, or the folder contains runs with other options.
     """
-    parser = Arguments(
-        "python -m hamipose demo",
-        description=__doc__,
-        epilog="Other options are handed to every run, such as --data.batch_size 16.",
-    )
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for data, runs and the report")
-    parser.add_argument("--seed", type=int, default=0, help="of training; the people stay the same")
-    parser.add_argument(
-        "--minutes", type=float, default=12, help="the mean teacher is left out where it would end later than this"
-    )
-    given, overrides = parser.parse_known_args(arguments)
-    out: Path = given.out / f"seed{given.seed}"
-    began = time.monotonic()
+    folder = out / f"seed{seed}"
+    begin = time.monotonic()
 
-    def say(words: str) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - began), 60)
-        Console().print(f"[bold]{minutes:2d}:{seconds:02d}  {words}[/bold]")
+    def log(line: str) -> None:
+        elapsed, seconds = divmod(int(time.monotonic() - begin), 60)
+        Console().print(f"[bold]{elapsed:2d}:{seconds:02d}  {line}[/bold]")
 
-    _check(overrides)
-    _agree(out, overrides)
-    say("Training on synthetic people of the plain look (what is missing of the data is made first)")
-    _train("demo_start.yaml", out / "start", given.seed, *overrides)
-    start = out / "start/checkpoints/last.ckpt"
-    took = 0.0
+    _check_overrides(overrides)
+    _record_request(folder, overrides)
+    log("Training on synthetic people of the plain style (missing images are rendered first)")
+    _train("demo_start.yaml", folder / "start", seed, *overrides)
+    start = folder / "start/checkpoints/last.ckpt"
+    duration = 0.0
     for name in ("source only", "HamiPose", "mean teacher"):
-        folder = _folder(out, name)
-        begun_at = time.monotonic()
-        late = begun_at - began + took > 60 * given.minutes
-        if name == "mean teacher" and late and not _scored(folder):
-            say(f"Mean teacher left out, it would end after {given.minutes:g} minutes: the same command again adds it")
+        run_folder = _folder(folder, name)
+        run_begin = time.monotonic()
+        late = run_begin - begin + duration > 60 * minutes
+        if name == "mean teacher" and late and not _is_finished(run_folder):
+            log(f"Mean teacher skipped, it would finish after {minutes:g} minutes: the same command again adds it")
             continue
-        say({"source only": "The same for longer: source only"}.get(name, f"Adapting to the photo look: {name}"))
-        _train(_METHODS[name], folder, given.seed, "--model.init_args.training.init_from", str(start), *overrides)
-        took = time.monotonic() - begun_at
-    table = _table(out)
-    dataset, size = _held_out(out / "HamiPose")
-    command = " ".join(("python -m hamipose demo", "--out", str(given.out), "--seed", str(given.seed), *overrides))
-    path = _report(out, table, dataset, size, command)
+        log(
+            {"source only": "Training longer on the source: source only"}.get(
+                name, f"Adapting to the photo style: {name}"
+            )
+        )
+        _train(_METHODS[name], run_folder, seed, "--model.init_args.training.init_from", str(start), *overrides)
+        duration = time.monotonic() - run_begin
+    table = _read_table(folder)
+    dataset, size = _open_test_set(folder / "HamiPose")
+    command = " ".join(("python -m hamipose demo", "--out", str(out), "--seed", str(seed), *overrides))
+    report = _write_report(folder, table, dataset, size, command)
+    _print_table(table)
+    ours, bare, statistics = (table[name]["PCK@0.1"] for name in ("HamiPose", "source only", _STATISTICS))
+    log(
+        f"HamiPose compared with source only: {ours - bare:+.1f} points of PCK@0.1. Target statistics alone: "
+        f"{statistics - bare:+.1f}. Images and curves: {report}"
+    )
 
-    shown = Table(title="Held-out people of the photo look, PCK in % (joints: @0.1), last epoch", padding=0)
+
+def _print_table(table: dict[str, dict[str, float]]) -> None:
+    shown = Table(title="Test people of the photo style, PCK in % (joints: @0.1), last epoch", padding=0)
     shown.add_column("", no_wrap=True)
     for column in next(iter(table.values())):
         shown.add_column(column.removeprefix("PCK@0.1/").removeprefix("PCK"), justify="right", no_wrap=True)
     for name, row in table.items():
         shown.add_row(name, *(f"{value:.1f}" for value in row.values()))
     Console().print(shown)
-    ours, bare, statistics = (table[name]["PCK@0.1"] for name in ("HamiPose", "source only", _STATISTICS))
-    say(
-        f"HamiPose against source only: {ours - bare:+.1f} points of PCK@0.1. Target statistics alone: "
-        f"{statistics - bare:+.1f}. Pictures and curves: {path}"
-    )

@@ -1,4 +1,4 @@
-"""The command line's front door: answers for help at once, and loads what is heavy when a verb needs it."""
+"""The command line of hamipose: prints help at once, and imports the module of a verb only when it runs."""
 
 from collections.abc import Sequence
 
@@ -9,50 +9,50 @@ __all__ = ["main"]
 HELP = """\
 usage: python -m hamipose VERB [options]
 
-Pose estimation that adapts itself to footage nobody labeled.
+2D pose estimation that adapts to your unlabeled images and videos.
 
-on your own footage
-  predict   INPUT [--checkpoint MODEL] [--out DIR]           keypoints and overlays of a picture, folder, video, webcam
-  adapt     FOOTAGE --out DIR [--teacher MODEL]              a model adapted to a folder of photos or a video, no labels
-  models    list|fetch NAME|show NAME                        pretrained networks, fetched when asked for
-  export    --checkpoint MODEL --out pose.onnx               ONNX, checked; or a folder of safetensors and config
-  app       [--checkpoint MODEL] [--compare MODEL2]            a page to drop photos and clips on; two models side by side
+your own images and videos
+  predict   INPUT [--checkpoint MODEL] [--out DIR]       keypoints and overlays of an image, folder, video or webcam
+  adapt     FOOTAGE --out DIR [--teacher MODEL]          adapt a model to a folder of images or a video, without labels
+  models    list | fetch NAME | show NAME                pretrained networks; nothing is downloaded without `fetch`
+  export    --checkpoint MODEL --out pose.onnx           ONNX file, or a folder of safetensors and config
+  app       [--checkpoint MODEL] [--compare MODEL2]      web page for images and clips; two models side by side
 
 training and evaluation
-  fit       --config FILE [--ckpt_path CKPT]   train; CKPT goes on with an interrupted run, exactly
-  validate  --config FILE --ckpt_path CKPT     scores on source validation and test sets
-  test      --config FILE --ckpt_path CKPT     the same, as the last word on a run
-  evaluate  --predictions FILE --data CLASS --root DIR       anyone's predicted keypoints, scored
-  report    RUN                                HTML page of a run: scores, curves, images (fit writes it at its end)
-  experiments --table 1 [--dry-run]            the paper's tables and figures; runs missing experiments
-  dashboard --entity E --project P             a Weights & Biases workspace that explains runs (wants an account)
+  fit       --config FILE [--ckpt_path CKPT]             train; CKPT resumes an interrupted run exactly
+  validate  --config FILE --ckpt_path CKPT               scores on the validation and test sets
+  test      --config FILE --ckpt_path CKPT               final evaluation on the test sets
+  evaluate  --predictions FILE --data CLASS --root DIR   score the predictions of any tool
+  report    RUN                                          HTML report of a run (fit writes it at the end)
+  experiments --table 1 [--dry-run]                      tables and figures of the paper; runs missing experiments
+  dashboard --entity E --project P                       create a Weights & Biases workspace (needs an account)
 
-data and demonstration
-  data synthesize --look plain --count 2000 --out DIR    people of our own making, with labels
-  data check|show|prepare NAME …                         the data sets of the field (data --help)
-  style fit --content DIR --style DIR --out FILE         the decoder of UniFrame's style transfer
-  demo [--out DIR]                                       the whole story in ten to fifteen minutes
+data and demo
+  data synthesize --style plain --count 2000 --out DIR   render labeled synthetic people or hands
+  data check|show|prepare NAME …                         public data sets (data --help)
+  style fit --content DIR --style DIR --out FILE         train the decoder of UniFrame's style transfer
+  demo [--out DIR]                                       train and adapt on synthetic people, in 10 to 15 minutes
 
 configs
-  configs list|show NAME                                 the ready-made experiments
-  Each file states only how it differs from the one that its line `inherit:` names. Every value can be overridden:
-    --model.init_args.adaptation.trade_off 0.5
+  configs list | show NAME                               the experiments that ship with hamipose
+  A config states only its differences from the config that its line `inherit:` names. Every value can be overridden:
+    --model.init_args.adaptation.target_weight 0.5
     --model.init_args.optimizer.init_args.lr 3e-4
     --trainer.max_epochs 10 --data.batch_size 16
-  --config may be repeated; later files win, and the command line wins over all of them.
-  A checkpoint's own options never override a config.
+  --config can be repeated: later files override earlier ones, and the command line overrides all files.
+  Options stored in a checkpoint never override a config.
 
 more
-  python -m hamipose fit --print_config --config FILE    everything that a run would use
-  python -m hamipose fit --help                          every option (long; takes some seconds)
-  python -m hamipose fit --help.… CLASS                  options of a class: --data.source.help hamipose.data.Surreal
-  --debug                                                the whole traceback when something goes wrong
+  python -m hamipose fit --print_config --config FILE    print the complete config of a run
+  python -m hamipose fit --help                          list all options (long, takes some seconds)
+  python -m hamipose fit --data.source.help CLASS        options of a class, such as hamipose.data.Surreal
+  --debug                                                show the full traceback of an error
 
-exit status: 0 done, 2 something that you can put right (one line says what), 130 interrupted,
-             1 anything else
+exit status: 0 success, 2 an error that you can fix (one line explains it), 130 interrupted,
+             1 any other error
 """
 
-#: Besides fit, validate, test and predict by a config.
+#: Modules of all verbs other than fit, validate, test and predict with a config.
 _VERBS = {
     "adapt": "hamipose.cli.adapt",
     "predict": "hamipose.cli.predict",
@@ -65,15 +65,15 @@ _VERBS = {
     "dashboard": "hamipose.cli.dashboard",
     "data": "hamipose.cli.data",
     "style": "hamipose.cli.style",
-    "demo": "hamipose.demo",
+    "demo": "hamipose.cli.demo",
     "configs": "hamipose.cli.configs",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; returns the exit status. See :func:`hamipose.command_line.main.answer`.
+    """Run a verb and return the exit status, see :func:`hamipose.command_line.main.answer`.
 
     Args:
-        arguments: what follows the program's name; those of the process where None.
+        arguments: the command line without the program's name; default: that of the process.
     """
     return answer(arguments, "hamipose", HELP, _VERBS)

@@ -1,10 +1,10 @@
-"""The verb `app`: a page in the browser to try one model or two."""
+"""The verb `app`: a web page to try one or two models."""
 
 import tempfile
 from pathlib import Path
 
 from hamipose.cli.predict import CHECKPOINT, DETECTOR
-from hamipose.command_line.arguments import Arguments
+from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.errors import UserError
 
 __all__ = ["main"]
@@ -20,17 +20,19 @@ examples
 def _parser() -> Arguments:
     parser = Arguments(
         "python -m hamipose app",
-        description="A page to drop photos and clips on: keypoints, their confidence, two models side by side.",
+        description="Web page for images and clips: keypoints, their confidence, and two models side by side.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--checkpoint", help=CHECKPOINT)
-    parser.add_argument("--compare", help="a second one, shown beside it")
+    parser.add_argument("--compare", help="a second model, shown beside the first")
     parser.add_argument("--detector", help=DETECTOR)
     parser.add_argument("--port", type=int, default=7860)
-    parser.add_argument("--share", choices=("yes", "no"), default="no", help="also through gradio's servers: public")
-    parser.add_argument("--limit", type=int, default=300, help="of a clip, look at this many frames")
-    parser.add_argument("--image-size", type=int, help="side of the crops in pixels; by default what each model knows")
-    parser.add_argument("--device", help="such as cpu or cuda:1; the first GPU if there is one by default")
+    parser.add_argument("--share", choices=("yes", "no"), default="no", help="publish through gradio's servers")
+    parser.add_argument("--limit", type=at_least(1), default=300, help="maximum number of frames of a clip")
+    parser.add_argument(
+        "--image-size", type=at_least(1), help="side of the crops in pixels (default: that of each model)"
+    )
+    parser.add_argument("--device", help="such as cpu or cuda:1 (default: the first GPU, if any)")
     return parser
 
 
@@ -38,39 +40,39 @@ def main(arguments: list[str]) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
-        arguments: what follows the verb.
+        arguments: the command line after the verb.
     """
-    given = _parser().parse_args(arguments)
-    if given.limit < 1 or not 0 < given.port < 65536:
-        raise UserError(f"--limit {given.limit} and --port {given.port}: expected at least 1, and 1 to 65535")
+    options = _parser().parse_args(arguments)
+    if not 0 < options.port < 65536:
+        raise UserError(f"--port is {options.port}, expected 1 to 65535")
     from hamipose.viz.serving import import_gradio, serve
 
-    import_gradio()  # before the models, which take longer
+    import_gradio()  # fails early, before the slower models are loaded
     from hamipose.app.page import build_page
     from hamipose.inference.detection import NO_DETECTOR, default_detector, open_detector
     from hamipose.inference.loading import load
     from hamipose.models.pretrained.catalog import describe_default, required_default
 
-    about = ""
-    if given.checkpoint is None:
-        about = describe_default("--checkpoint")
-        print(about)
-    first = given.checkpoint or required_default()
-    names = [Path(path).name for path in (first, *([given.compare] if given.compare else []))]
+    note = ""
+    if options.checkpoint is None:
+        note = describe_default("--checkpoint")
+        print(note)
+    first, second = options.checkpoint or required_default(), options.compare
+    names = [Path(path).name for path in (first, *([second] if second else []))]
     if len(set(names)) < len(names):
-        names = [first, given.compare] if first != given.compare else ["first", "second"]
+        names = [first, second] if first != second else ["first", "second"]
     models = {
-        name: load(path, device=given.device, image_size=given.image_size)
-        for name, path in zip(names, (given.checkpoint, given.compare), strict=False)
+        name: load(path, device=options.device, image_size=options.image_size)
+        for name, path in zip(names, (options.checkpoint, second), strict=False)
     }
     for model in models.values():
         model.use_default_passes()
     detector = None
-    if given.detector is None:
+    if options.detector is None:
         detector, line = default_detector()
         print(line)
-    elif given.detector != NO_DETECTOR:
-        detector = open_detector(given.detector, device=given.device)
+    elif options.detector != NO_DETECTOR:
+        detector = open_detector(options.detector, device=options.device)
     with tempfile.TemporaryDirectory(prefix="hamipose-app-") as folder:
-        page = build_page(models, Path(folder), given.limit, detector, about)
-        serve(page, given.port, share=given.share == "yes")
+        page = build_page(models, Path(folder), options.limit, detector, note)
+        serve(page, options.port, share=options.share == "yes")

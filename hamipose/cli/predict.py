@@ -1,5 +1,6 @@
-"""The verb `predict` in its short form: footage in, keypoints and pictures out."""
+"""The verb `predict` without a config: from images, a video or a webcam to keypoints and overlays."""
 
+import argparse
 import sys
 from dataclasses import replace
 from itertools import islice
@@ -13,21 +14,21 @@ from hamipose.errors import UserError
 __all__ = ["CHECKPOINT", "DETECTOR", "main"]
 
 DETECTOR = (
-    "finds the people: blazepose (the default, once `models fetch blazepose` has fetched it), torchvision, "
-    "torchvision:NAME, the file of a torchvision detector's weights, a wheel of mediapipe up to 0.10.21, or none: one "
-    "person in each whole picture"
+    "person detector: blazepose (default, once `models fetch blazepose` has been run), torchvision, torchvision:NAME, "
+    "a file of the weights of a torchvision detector, a wheel of mediapipe up to 0.10.21, or none to treat each image "
+    "as one person"
 )
 CHECKPOINT = (
-    "a model folder, a checkpoint that `fit` saved, a pretrained model that `models list` names, vitpose:NAME, or an "
-    ".onnx, .tflite or .pth file; by default the best pretrained model that is here"
+    "a model folder, a checkpoint saved by `fit`, a name from `models list`, vitpose:NAME, or an .onnx, .tflite or "
+    ".pth file (default: the best installed model)"
 )
 
 _EXAMPLES = """\
 examples
-  python -m hamipose predict photos/                              (with the best pretrained model that is here)
+  python -m hamipose predict photos/                              (with the best installed model)
   python -m hamipose predict photos/ --checkpoint runs/adapted
   python -m hamipose predict photos/ --checkpoint rtmpose.onnx
-  python -m hamipose predict clip.mp4 --checkpoint last.ckpt --out found --frame-stride 2
+  python -m hamipose predict clip.mp4 --checkpoint last.ckpt --out results --frame-stride 2
   python -m hamipose predict street/ --checkpoint runs/adapted --boxes people.json --csv
   python -m hamipose predict party/ --checkpoint runs/adapted --detector torchvision
   python -m hamipose predict portraits/ --checkpoint runs/adapted --detector none
@@ -38,48 +39,52 @@ examples
 def _parser() -> Arguments:
     parser = Arguments(
         "python -m hamipose predict",
-        description="Keypoints of the people in pictures or a video.",
+        description="Keypoints of the people in images or a video.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("input", help="a picture, a folder of pictures, a video, or webcam")
-    parser.add_argument("--checkpoint", help=CHECKPOINT)
-    parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write to")
-    parser.add_argument("--boxes", help="COCO file with a box for each person")
-    parser.add_argument("--detector", help=DETECTOR)
-    parser.add_argument("--detector-threshold", type=float, help="least score of a detected person (0.5)")
-    parser.add_argument("--no-detector", action="store_true", help="the same as --detector none")
-    parser.add_argument(
-        "--skeleton", help="keypoints of a pretrained model: coco17 (default), blazepose33, body16, lsp14"
-    )
-    parser.add_argument("--passes", type=at_least(1), help="looks at each person: by default 3 for BlazePose, else 2")
-    parser.add_argument("--frame-stride", type=at_least(1), default=1, help="use every n-th picture or frame")
-    parser.add_argument("--limit", type=at_least(1), help="stop after this many pictures or frames")
-    parser.add_argument("--batch-size", type=at_least(1), default=16)
-    parser.add_argument(
-        "--image-size", type=at_least(1), help="side of the crops in pixels; by default what the model knows"
-    )
-    parser.add_argument("--device", help="such as cpu or cuda:1; the first GPU if there is one by default")
-    parser.add_argument(
-        "--min-confidence", type=float, default=0.1, help="confidence below which a keypoint is not drawn"
-    )
-    parser.add_argument("--csv", action="store_true", help="also a table with a row for each keypoint")
-    parser.add_argument("--heatmaps", action="store_true", help="also the heatmaps, half precision, one file a person")
-    parser.add_argument("--no-overlays", action="store_true", help="no pictures")
+    add = parser.add_argument
+    add("input", help="an image, a folder of images, a video, or webcam")
+    add("--checkpoint", help=CHECKPOINT)
+    add("--out", type=Path, default=Path("predictions"), help="output folder")
+    add("--boxes", help="COCO file with a box for each person")
+    add("--detector", help=DETECTOR)
+    add("--detector-threshold", type=float, help="lowest score of a detected person (0.5)")
+    add("--no-detector", action="store_true", help="same as --detector none")
+    add("--skeleton", help="keypoints of a pretrained model: coco17 (default), blazepose33, body16, lsp14")
+    add("--passes", type=at_least(1), help="forward passes per person (default: 3 for BlazePose, otherwise 2)")
+    add("--frame-stride", type=at_least(1), default=1, help="use every n-th image or frame")
+    add("--limit", type=at_least(1), help="stop after this many images or frames")
+    add("--batch-size", type=at_least(1), default=16)
+    add("--image-size", type=at_least(1), help="side of the crops in pixels (default: that of the model)")
+    add("--device", help="such as cpu or cuda:1 (default: the first GPU, if any)")
+    add("--min-confidence", type=float, default=0.1, help="do not draw keypoints of lower confidence (0.1)")
+    add("--csv", action="store_true", help="also write a table with one row per keypoint")
+    add("--heatmaps", action="store_true", help="also write heatmaps in half precision, one file per person")
+    add("--no-overlays", action="store_true", help="do not draw overlays")
     return parser
 
 
 def main(arguments: list[str]) -> None:
-    """Predict.
+    """Run `predict`.
 
     Args:
-        arguments: what follows the verb.
+        arguments: the command line after the verb.
+
+    Raises:
+        UserError: options contradict each other, or a file cannot be used.
     """
-    given = _parser().parse_args(arguments)
-    if given.no_detector and (given.detector or given.detector_threshold or given.boxes):
+    options = _parser().parse_args(arguments)
+    if options.no_detector and (options.detector or options.detector_threshold or options.boxes):
         raise UserError("--no-detector is given with --detector, --detector-threshold or --boxes; leave it out")
-    asked = "none" if given.no_detector else given.detector
-    if asked is not None and given.boxes is not None:
-        raise UserError("both --detector and --boxes are given; people can come from one of them")
+    if options.no_detector:
+        options.detector = "none"
+    if options.detector is not None and options.boxes is not None:
+        raise UserError("--detector and --boxes are both given; give one of them")
+    _predict(options)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    """Predict with checked options and write the results."""
     from hamipose.inference.box_file import detect_people
     from hamipose.inference.detection import (
         NO_DETECTOR,
@@ -95,30 +100,33 @@ def main(arguments: list[str]) -> None:
     from hamipose.io.atomic_file import check_folder
     from hamipose.models.pretrained.catalog import describe_default
 
-    if given.checkpoint is None:
+    if options.checkpoint is None:
         print(describe_default("--checkpoint"))
     model = load(
-        given.checkpoint, device=given.device, image_size=given.image_size, skeleton=given.skeleton, passes=given.passes
+        options.checkpoint,
+        device=options.device,
+        image_size=options.image_size,
+        skeleton=options.skeleton,
+        passes=options.passes,
     )
-    if given.passes is None:
+    if options.passes is None:
         model.use_default_passes()
-    out: Path = given.out
-    boxes, frame_stride, limit, seen = given.boxes, given.frame_stride, given.limit, DetectionSummary()
-    detector = None
-    if asked is None and boxes is None and model.predicts_bodies:
-        detector, line = default_detector(given.detector_threshold)
+    out: Path = options.out
+    boxes, frame_stride, limit = options.boxes, options.frame_stride, options.limit
+    summary, detector = DetectionSummary(), None
+    if options.detector is None and boxes is None and model.predicts_bodies:
+        detector, line = default_detector(options.detector_threshold)
         print(line)
-    elif asked not in (None, NO_DETECTOR):
-        detector = open_detector(asked, given.detector_threshold, given.device)
-        if (
-            not given.input.startswith("webcam") and not model.needs_upright_crops
-        ):  # turned crops are not kept in a file
+    elif options.detector not in (None, NO_DETECTOR):
+        detector = open_detector(options.detector, options.detector_threshold, options.device)
+        # A box file cannot contain rotated crops, and a webcam has no images to go back to.
+        if not options.input.startswith("webcam") and not model.needs_upright_crops:
             boxes = str(out / "boxes.json")
             check_folder(out)
             with Progress(transient=True) as progress:
-                task = progress.add_task("finding people", total=None)
-                seen = detect_people(
-                    given.input,
+                task = progress.add_task("detecting people", total=None)
+                summary = detect_people(
+                    options.input,
                     detector,
                     Path(boxes),
                     frame_stride=frame_stride,
@@ -127,62 +135,67 @@ def main(arguments: list[str]) -> None:
                     required=False,
                     progress=lambda done, total: progress.update(task, completed=done, total=total),
                 )
-            print(f"{seen}: boxes in {boxes}")
-            frame_stride, limit = 1, None  # the boxes are of what was asked for
+            print(f"{summary}: boxes in {boxes}")
+            frame_stride, limit = 1, None  # the box file contains only the selected frames
     footage = open_footage(
-        given.input, boxes=boxes, frame_stride=frame_stride, limit=limit, whole_images=given.boxes is None
+        options.input, boxes=boxes, frame_stride=frame_stride, limit=limit, whole_images=options.boxes is None
     )
-    live = None
+    detections = None
     if detector is not None and boxes is None:
-        live = DetectedPeople(footage.samples, detector, upright_crops=model.needs_upright_crops, whole_images=True)
-        footage.samples = iter(live)
+        detections = DetectedPeople(
+            footage.samples, detector, upright_crops=model.needs_upright_crops, whole_images=True
+        )
+        footage.samples = iter(detections)
     check_folder(out)
-    found: list[PosePrediction] = []
-    overlays = OverlayWriter(out, model.skeleton, footage.rate if footage.is_video else None, given.min_confidence)
-    at_once = footage.reopen is None and not given.no_overlays  # a webcam's pictures come once
+    predictions: list[PosePrediction] = []
+    overlays = OverlayWriter(out, model.skeleton, footage.rate if footage.is_video else None, options.min_confidence)
+    draw_at_once = footage.reopen is None and not options.no_overlays  # a webcam's frames cannot be read again
     failed: UserError | OSError | None = None
     try:
         with overlays, Progress(transient=True) as progress:
             task = progress.add_task("predicting", total=footage.count)
-            while batch := list(islice(footage.samples, given.batch_size)):
-                people = list(model.stream(batch, batch_size=given.batch_size, heatmaps=given.heatmaps))
+            while batch := list(islice(footage.samples, options.batch_size)):
+                people = list(model.stream(batch, batch_size=options.batch_size, heatmaps=options.heatmaps))
                 for person in people:
                     if person.heatmaps is not None:
-                        write_heatmaps(out / "heatmaps", len(found), person.heatmaps)
-                    found.append(replace(person, heatmaps=None))  # a long video's would fill the memory
-                if at_once:
+                        write_heatmaps(out / "heatmaps", len(predictions), person.heatmaps)
+                    predictions.append(replace(person, heatmaps=None))  # those of a long video would fill the memory
+                if draw_at_once:
                     overlays.add_all(batch, people)
                 progress.update(task, advance=len(batch))
-    except KeyboardInterrupt:  # a webcam has no end; what was found is not lost
+    except KeyboardInterrupt:  # the only way to stop a webcam; keep the predictions so far
         print("stopped")
     except (UserError, OSError) as error:  # such as a full disk
-        if not found:
+        if not predictions:
             raise
         failed = error
-    unreadable = [*seen.unreadable, *footage.unreadable]
-    for line in unreadable[:5]:
-        print(f"left out: {line}", file=sys.stderr)
-    if len(unreadable) > 5:
-        print(f"left out: {len(unreadable) - 5} more that could not be read", file=sys.stderr)
-    if live is not None:
-        print(live.summary)
-    if not found:
-        raise UserError(f"nothing in {given.input} could be read; see above")
-    write_coco(out / "predictions.json", found, model.skeleton)
-    if given.csv:
-        write_csv(out / "predictions.csv", found, model.skeleton)
-    print(f"{len(found)} people in {given.input}: keypoints in {out / 'predictions.json'}")
+    _print_skipped([*summary.unreadable, *footage.unreadable])
+    if detections is not None:
+        print(detections.summary)
+    if not predictions:
+        raise UserError(f"nothing in {options.input} could be read; see above")
+    write_coco(out / "predictions.json", predictions, model.skeleton)
+    if options.csv:
+        write_csv(out / "predictions.csv", predictions, model.skeleton)
+    print(f"{len(predictions)} people in {options.input}: keypoints in {out / 'predictions.json'}")
     known = model.info.statistics != "unknown"
     statistics = f", BatchNorm statistics of {model.info.statistics} images" if known else ""
     print(f"model: {model.info.method}{statistics}")
     if failed is not None:
         raise failed
-    if footage.reopen is not None and not given.no_overlays:  # after the keypoints, which a full disk must not cost
+    if footage.reopen is not None and not options.no_overlays:  # after the keypoints, which are safe from a full disk
         with overlays, Progress(transient=True) as progress:
             try:
-                overlays.add_all(progress.track(footage.reopen(), footage.count, description="drawing"), found)
+                overlays.add_all(progress.track(footage.reopen(), footage.count, description="drawing"), predictions)
             except KeyboardInterrupt:
                 print("stopped")
     if overlays.written:
-        where = out / ("overlay.mp4" if footage.is_video else "overlays/")
-        print(f"pictures in {where}; left limbs orange, right limbs blue")
+        path = out / ("overlay.mp4" if footage.is_video else "overlays/")
+        print(f"overlays in {path}; left limbs orange, right limbs blue")
+
+
+def _print_skipped(lines: list[str], most: int = 5) -> None:
+    for line in lines[:most]:
+        print(f"skipped: {line}", file=sys.stderr)
+    if len(lines) > most:
+        print(f"skipped: {len(lines) - most} more images that could not be read", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The verb `page`: a run's folder, finished or not, as one HTML page."""
+"""The verb `report`: the HTML report of a run, finished or not."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> None:
-    """Write the page.
+    """Write the report.
 
     Args:
-        arguments: what follows the verb.
+        arguments: the command line after the verb.
     """
     parser = Arguments(
-        "python -m hamipose page",
-        description="Write RUN/report.html: scores, losses, conflict and gate by keypoint, energy, predictions.",
-        epilog="example: python -m hamipose page runs/hamipose/version_0",
+        "python -m hamipose report",
+        description="Write RUN/report.html: scores, losses, conflict and gate per keypoint, energy, predictions.",
+        epilog="example: python -m hamipose report runs/hamipose/version_0",
     )
-    parser.add_argument("run", type=Path, help="folder of a run that lightning's CSVLogger wrote to")
+    parser.add_argument("run", type=Path, help="folder of a run with Lightning's CSVLogger")
     given = parser.parse_args(arguments)
-    from hamipose.evaluation.run_report import write_run_page
+    from hamipose.evaluation.run_report import write_run_report
 
-    print(write_run_page(given.run))
+    print(write_run_report(given.run))

@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from hamipose.demo import main
+from hamipose.cli.demo import main
 from hamipose.errors import UserError
 
 
 @pytest.mark.slow
-def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the people are kept in cache/ below
+def test_demo_writes_a_report_and_resumes(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the people are rendered into cache/
     tiny = {
         "trainer.max_epochs": 1,
         "trainer.log_every_n_steps": 1,
@@ -19,8 +19,8 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
         "data.test.photo.init_args.count": 2,
         "trainer.enable_progress_bar": "false",
     }
-    # The target is a list: its whole value is given.
-    people = {"root": "cache/people/target", "look": "photo", "count": 2, "size": 96, "seed": 2}
+    # The target is a list, so its whole value is given.
+    people = {"root": "cache/people/target", "style": "photo", "count": 2, "size": 96, "seed": 2}
     inner = {"class_path": "hamipose.data.SyntheticPeople", "init_args": people}
     target = json.dumps([{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": inner}}])
     overrides = [word for key, value in tiny.items() for word in (f"--{key}", str(value))]
@@ -28,7 +28,7 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
 
     main([*arguments, "--minutes", "0"])
     first = capsys.readouterr().out
-    assert "Mean teacher left out, it would end after 0 minutes: the same command again adds it" in " ".join(
+    assert "Mean teacher skipped, it would finish after 0 minutes: the same command again adds it" in " ".join(
         first.split()
     )
     assert "│mean teacher│" not in first
@@ -44,10 +44,10 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
     finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/seed3/*/scores.json")}
     assert len(finished) == 4
 
-    main(arguments)  # nothing is trained again
+    main(arguments)  # all runs are finished
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
 
-    # Interrupted while its last row was evaluated: the row has the same scores from the same weights.
+    # An interrupted last evaluation gives the same scores from the same weights.
     last = tmp_path / "demo/seed3/HamiPose"
     scores, trained = (last / "scores.json").read_text(), (last / "checkpoints/last.ckpt").stat().st_mtime_ns
     (last / "scores.json").unlink()
@@ -60,6 +60,8 @@ def test_the_demo_tells_its_story_and_goes_on_where_it_stopped(tmp_path, capsys,
 
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")}
     batch = arguments.index("--data.batch_size") + 1
-    with pytest.raises(UserError, match=r"found --data.batch_size 2, requested --data.batch_size 4\); give another --out"):
+    with pytest.raises(
+        UserError, match=r"found --data.batch_size 2, requested --data.batch_size 4\); give another --out"
+    ):
         main([*arguments[:batch], "4", *arguments[batch + 1 :]])
     assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("demo/**/*")} == kept

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hamipose.cli import main
-from hamipose.cli.style import fit_decoder
 from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.data.style_pairs import StylePairs
+from hamipose.methods.parts.style_decoder import fit_decoder
 from hamipose.models.style import Encoder, StyleTransfer, load_style, make_decoder, save_decoder
 
 
@@ -101,9 +101,9 @@ def test_bad_input_is_one_line(
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("{class_path: hamipose.data.ImageFoldr, init_args: {root: content}}", "data.source cannot be made"),
-        ("{class_path: ImageFolder, init_args: {root: content}}", "data.source cannot be made"),
-        ("{class_path: hamipose.data.ImageFolder, init_args: {rot: content}}", "data.source cannot be made"),
+        ("{class_path: hamipose.data.ImageFoldr, init_args: {root: content}}", "data.source cannot be created"),
+        ("{class_path: ImageFolder, init_args: {root: content}}", "data.source cannot be created"),
+        ("{class_path: hamipose.data.ImageFolder, init_args: {rot: content}}", "data.source cannot be created"),
         ("content", "data.source is 'content', expected a data set"),
         ("", "has no data.source"),
     ],
