@@ -1,4 +1,4 @@
-"""Draws ``docs/gallery.png``: built-in people of both looks, each picture without and with its skeleton."""
+"""Draws ``docs/gallery.png``: built-in people of both styles, each picture without and with its skeleton."""
 
 import argparse
 from pathlib import Path
@@ -7,22 +7,22 @@ import cv2
 import numpy as np
 
 from hamipose.skeletons import BODY16
-from hamipose.synthetic.people.sample import picture_person
+from hamipose.synthetic.people.sample import render_person
 from hamipose.viz.drawing import draw_keypoints, make_grid
 
 
 def main() -> None:
-    """Writes one picture: four columns of pairs, the plain look above, the photo look below."""
+    """Writes one picture: four columns of pairs, the plain style above, the photo style below."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("docs/gallery.png"))
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--count", type=int, default=16, help="people of each look")
+    parser.add_argument("--count", type=int, default=16, help="people of each style")
     parser.add_argument("--size", type=int, default=176)
     options = parser.parse_args()
     tiles = []
-    for look in ("plain", "photo"):
+    for style in ("plain", "photo"):
         for index in range(options.count):
-            person = picture_person(look, index, seed=options.seed, size=options.size, device="cpu")
+            person = render_person(style, index, seed=options.seed, size=options.size, device="cpu")
             shown = cv2.imdecode(np.frombuffer(person.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             labels = person.labels["body16"]
             tiles += [shown, draw_keypoints(shown, labels.keypoints_px, BODY16, labels.visibility > 0)]

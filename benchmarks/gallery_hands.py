@@ -1,4 +1,4 @@
-"""Draws ``docs/gallery_hands.png``: built-in hands of both looks, each picture without and with its skeleton."""
+"""Draws ``docs/gallery_hands.png``: built-in hands of both styles, each picture without and with its skeleton."""
 
 import argparse
 from pathlib import Path
@@ -7,22 +7,22 @@ import cv2
 import numpy as np
 
 from hamipose.skeletons import HAND21
-from hamipose.synthetic.hands.sample import picture_hand
+from hamipose.synthetic.hands.sample import render_hand
 from hamipose.viz.drawing import draw_keypoints, make_grid
 
 
 def main() -> None:
-    """Writes one picture: four columns of pairs, the plain look above, the photo look below."""
+    """Writes one picture: four columns of pairs, the plain style above, the photo style below."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("docs/gallery_hands.png"))
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--count", type=int, default=12, help="hands of each look")
+    parser.add_argument("--count", type=int, default=12, help="hands of each style")
     parser.add_argument("--size", type=int, default=128)
     options = parser.parse_args()
     tiles = []
-    for look in ("plain", "photo"):
+    for style in ("plain", "photo"):
         for index in range(options.count):
-            hand = picture_hand(look, index, seed=options.seed, size=options.size, device="cpu")
+            hand = render_hand(style, index, seed=options.seed, size=options.size, device="cpu")
             shown = cv2.imdecode(np.frombuffer(hand.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             labels = hand.labels
             tiles += [shown, draw_keypoints(shown, labels.keypoints_px, HAND21, labels.visibility > 0)]

@@ -103,7 +103,7 @@ class Step:
                     pull_back(torch.autograd.grad(losses.sum(), maps, retain_graph=True)[0], f.detach())
                     for losses, maps, f in zip((source, target), heatmaps, features, strict=True)
                 ]
-                gate = self.gate(*pulled, confidence(taught), progress=0.5, trade_off=1.0)
+                gate = self.gate(*pulled, confidence(taught), progress=0.5, target_weight=1.0)
                 loss = (gate.weight * source).sum() + target.sum()
                 before = self.rows()
         loss.backward()

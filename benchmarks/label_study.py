@@ -3,7 +3,7 @@
     python benchmarks/label_study.py --dry-run
     python benchmarks/label_study.py --out runs/labels
 
-Every run starts from the same network, which has seen built-in people of the plain look, and adapts to the photo look:
+Every run starts from the same network, which has seen built-in people of the plain style, and adapts to the photo style:
 {heatmap, keypoint, keypoint with the less sure half dropped} × {mean teacher, HamiPose} × λ {1, 4}. Built-in people
 alone are used. `source` is the PCK on held-out source people, by which a setting may be chosen; `target` is the PCK on
 held-out photo-like people, which chooses nothing. The last step is scored, of the teacher, which a user gets.
@@ -54,12 +54,12 @@ class Run:
 
     labels: str
     method: str
-    trade_off: float
+    target_weight: float
     seed: int
 
     @property
     def name(self) -> str:
-        return f"{self.labels}_{self.method}_{self.trade_off:g}_seed{self.seed}"
+        return f"{self.labels}_{self.method}_{self.target_weight:g}_seed{self.seed}"
 
 
 def start_folder(arguments: argparse.Namespace, seed: int) -> Path:
@@ -74,9 +74,9 @@ def run_folder(arguments: argparse.Namespace, run: Run) -> Path:
 
 def plan(arguments: argparse.Namespace) -> list[Run]:
     return [
-        Run(labels, method, trade_off, seed)
+        Run(labels, method, target_weight, seed)
         for seed in arguments.seeds
-        for trade_off in arguments.trade_offs
+        for target_weight in arguments.target_weights
         for method in arguments.methods
         for labels in arguments.labels
     ]
@@ -115,7 +115,7 @@ def run_config(arguments: argparse.Namespace, folder: Path, run: Run, start: Pat
     options = config["model"]["init_args"]
     options["optimizer"] = {"class_path": optimizer, "init_args": {"lr": arguments.lr}}
     options["training"]["init_from"] = str(start)
-    fixed = {"batchnorm": arguments.batchnorm, "trade_off": run.trade_off, "pretrain_steps": 0}
+    fixed = {"batchnorm": arguments.batchnorm, "target_weight": run.target_weight, "pretrain_steps": 0}
     options["adaptation"] = {**fixed, **LABELS[run.labels]}
     return config
 
@@ -150,7 +150,7 @@ def row(folder: Path, run: Run) -> dict[str, Any]:
     last = {name: round(metrics[f"train/{name}"][1][-1], 3) for name in ("confidence", "weight", "conflict")}
     spent = json.loads((folder / "spent.json").read_text()) if (folder / "spent.json").exists() else {}
     minutes = {"cpu_minutes": round(spent["cpu_minutes"], 2)} if spent else {}
-    cell = {"labels": run.labels, "method": run.method, "trade_off": run.trade_off, "seed": run.seed}
+    cell = {"labels": run.labels, "method": run.method, "target_weight": run.target_weight, "seed": run.seed}
     return cell | {name: round(value, 2) for name, value in scores(folder).items()} | last | minutes
 
 
@@ -158,13 +158,13 @@ def table(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
     """Means over seeds, the start first."""
     command = f"python benchmarks/label_study.py --steps {arguments.steps} --start-steps {arguments.start_steps} "
     command += f"--lr {arguments.lr:g} --batchnorm {arguments.batchnorm} --views {arguments.views}"
-    for name in ("seeds", "labels", "methods", "trade_offs"):
+    for name in ("seeds", "labels", "methods", "target_weights"):
         command += f" --{name.replace('_', '-')} {' '.join(f'{value}' for value in getattr(arguments, name))}"
     lines = [
         f"# Target labels ({arguments.batchnorm} statistics, {arguments.views} views)",
         "",
         f"`{command}`, torch {torch.__version__} on {platform.machine()}.",
-        f"Built-in people at 64 px, plain → photo look; {arguments.start_steps} source-only steps of AdamW 1e-3, then",
+        f"Built-in people at 64 px, plain → photo style; {arguments.start_steps} source-only steps of AdamW 1e-3, then",
         f"{arguments.steps} steps of 16 + 16 images with a learning rate of {arguments.lr:g}. PCK in percent of the "
         "teacher after the last step.",
         f"Seeds: {len(arguments.seeds)}. Target people: 300 that no step has seen; they chose nothing. c: how sure the",
@@ -177,9 +177,9 @@ def table(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
     starts = [scores(start_folder(arguments, seed)) for seed in arguments.seeds]
     means = [f"{sum(s[c] for s in starts) / len(starts):.1f}" for c in COLUMNS]
     lines.append("| – | start | – | " + " | ".join(means) + " | – | – | – |")
-    cells = dict.fromkeys((r["labels"], r["method"], r["trade_off"]) for r in rows)
+    cells = dict.fromkeys((r["labels"], r["method"], r["target_weight"]) for r in rows)
     for cell in cells:
-        own = [r for r in rows if (r["labels"], r["method"], r["trade_off"]) == cell]
+        own = [r for r in rows if (r["labels"], r["method"], r["target_weight"]) == cell]
         values = [f"{sum(r[c] for r in own) / len(own):.1f}" for c in COLUMNS]
         values += [f"{sum(r[c] for r in own) / len(own):.2f}" for c in ("confidence", "weight")]
         timed = [r["cpu_minutes"] for r in own if "cpu_minutes" in r]
@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--labels", nargs="+", choices=LABELS, default=list(LABELS)[:3])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--trade-offs", type=float, nargs="+", default=[1.0, 4.0])
+    parser.add_argument("--target-weights", type=float, nargs="+", default=[1.0, 4.0])
     parser.add_argument("--steps", type=int, default=300, help="of adaptation")
     parser.add_argument("--start-steps", type=int, default=1000, help="on the source alone")
     parser.add_argument("--lr", type=float, default=3e-4, help="of adaptation, both optimizers")

@@ -26,7 +26,7 @@ def openness(rho: torch.Tensor, gamma: float, confidence: float) -> torch.Tensor
     source = torch.tensor([[1.0, 0.0]]).expand(len(rho), 2)
     target = torch.stack([rho, (1 - rho**2).clamp(min=0).sqrt()], 1)
     gate = KeypointGate(gamma_max=gamma)
-    return gate(source, target, torch.full_like(rho, confidence), progress=1.0, trade_off=1.0).openness
+    return gate(source, target, torch.full_like(rho, confidence), progress=1.0, target_weight=1.0).openness
 
 
 def draw_gate() -> None:
@@ -52,7 +52,7 @@ def draw_decomposition() -> None:
     pairs = {"in conflict": (-0.9, 0.7), "in agreement": (0.9, 0.7)}
     for panel, (title, target) in zip(axes, pairs.items(), strict=True):
         source, target = torch.tensor([[1.0, 0.0]]), torch.tensor([target])
-        gate = KeypointGate()(source, target, torch.ones(1), progress=1.0, trade_off=1.0)
+        gate = KeypointGate()(source, target, torch.ones(1), progress=1.0, target_weight=1.0)
         _, along = decompose(source, target)
         across = target[0] - along * source[0]
         kept = across + gate.openness * along * source[0]

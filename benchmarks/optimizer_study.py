@@ -1,11 +1,11 @@
 """How `hamipose.optim.Hamiltonian` trains a pose network, beside AdamW and SGD: the runs behind docs/optimizer.md.
 
-    python -m hamipose data synthesize --look plain --count 2000 --size 96 --seed 0 --out PEOPLE
+    python -m hamipose data synthesize --style plain --count 2000 --size 96 --seed 0 --out PEOPLE
     python benchmarks/optimizer_study.py --people PEOPLE --weights WEIGHTS                  # all sets of runs
     python benchmarks/optimizer_study.py --people PEOPLE --weights WEIGHTS --only scales seeds
     python benchmarks/optimizer_draw.py                                                    # curves and table
 
-PEOPLE: a folder of built-in people, plain look: the labeled source and nothing else. The first four fifths are
+PEOPLE: a folder of built-in people, plain style: the labeled source and nothing else. The first four fifths are
 learnt from, the others give the validation loss. WEIGHTS: a folder with resnet18_imagenet.safetensors and
 resnet50_imagenet.safetensors. Runs already in the results file are not repeated. All runs of a cell see the same
 pictures in the same order from the same start, the step warms up over the first tenth and then follows a cosine to 0.
@@ -160,7 +160,7 @@ def key(run: dict) -> tuple:
 def main() -> None:
     """Runs what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=Path, help="folder of built-in people, plain look")
+    parser.add_argument("--people", type=Path, help="folder of built-in people, plain style")
     parser.add_argument("--weights", type=Path, help="folder of ResNet weights")
     parser.add_argument("--only", nargs="*", help=f"sets of runs, of {', '.join(plan())}")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of runs.jsonl")

@@ -33,7 +33,7 @@ from hamipose.data.evaluation_set import PlainCrops
 from hamipose.data.views import PRESETS
 from hamipose.heatmaps import encode
 from hamipose.metrics import PaperPCK
-from hamipose.models.reference_weights import network_of
+from hamipose.models.reference_weights import build_reference_network
 from hamipose.skeletons import BODY16, HAND21
 
 MMPOSE_H36M = [0, 4, 5, 6, 1, 2, 3, *range(7, 17)]  # left before right there
@@ -435,7 +435,7 @@ def networks(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, alignm
         with torch.no_grad():
             network(torch.randn(2, 3, 256, 256))  # statistics that are not the initial ones
             network.eval()
-            theirs, ours = network(images), network_of(network.state_dict())(images)
+            theirs, ours = network(images), build_reference_network(network.state_dict())(images)
         apart = float((theirs - ours).abs().max() / theirs.abs().max())
         result[name] = {"largest difference, relative": float(f"{apart:.1e}"), "within 1e-5": apart < 1e-5}
     return result

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from hamipose.geometry.crops import keypoint_box, padded_box, whole_image_box
-from hamipose.inference.people import open_detector
+from hamipose.inference.detection import open_detector
 from hamipose.io.image_file import read_image
 from hamipose.models.person_detection import PersonDetector
 

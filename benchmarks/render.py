@@ -18,7 +18,7 @@ from pathlib import Path
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
-LOOKS = ("plain", "photo")
+STYLES = ("plain", "photo")
 _TURN = 16  # pictures: people are posed in blocks of so many
 
 
@@ -27,7 +27,7 @@ def serve() -> None:
     import cv2
     import torch
 
-    from hamipose.synthetic.people.sample import picture_person
+    from hamipose.synthetic.people.sample import render_person
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -35,7 +35,7 @@ def serve() -> None:
         asked = json.loads(line)
         clock, processor = time.perf_counter(), time.process_time()
         for index in range(asked["first"], asked["first"] + _TURN):
-            picture_person(asked["look"], index, size=asked["size"], device=asked["device"])
+            render_person(asked["style"], index, size=asked["size"], device=asked["device"])
         print(json.dumps([time.process_time() - processor, time.perf_counter() - clock]), flush=True)
 
 
@@ -49,9 +49,9 @@ class Checkout:
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
         self.device = device
 
-    def render(self, look: str, size: int, first: int) -> list[float]:
+    def render(self, style: str, size: int, first: int) -> list[float]:
         """Seconds of the processor and of the clock for the pictures from `first` on."""
-        asked = {"look": look, "size": size, "first": first, "device": self.device}
+        asked = {"style": style, "size": size, "first": first, "device": self.device}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps(asked), file=self.process.stdin, flush=True)
@@ -59,11 +59,11 @@ class Checkout:
 
 
 def main() -> None:
-    """Prints one line for each look and checkout."""
+    """Prints one line for each style and checkout."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--count", type=int, default=64)
-    parser.add_argument("--look", choices=LOOKS, help="one look only")
+    parser.add_argument("--style", choices=STYLES, help="one style only")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda:0 (then wall time is the one that counts)")
     parser.add_argument("--against", type=Path, help="another checkout to measure in turns with this one")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -76,24 +76,24 @@ def main() -> None:
         checkouts["other"] = Checkout(options.against.resolve(), options.device)
     load = os.getloadavg()[0]
     print(f"{platform.processor() or platform.machine()}, {options.size}×{options.size}, load before: {load:.1f}")
-    for look in [options.look] if options.look else LOOKS:
+    for style in [options.style] if options.style else STYLES:
         for checkout in checkouts.values():
-            checkout.render(look, options.size, 0)  # loads and compiles
+            checkout.render(style, options.size, 0)  # loads and compiles
         turns: dict[str, list[list[float]]] = {name: [] for name in checkouts}
         for first in range(_TURN, _TURN + options.count, _TURN):
             for name, checkout in checkouts.items():
-                turns[name].append(checkout.render(look, options.size, first))
+                turns[name].append(checkout.render(style, options.size, first))
         for name, found in turns.items():
             processor, clock = (_TURN / statistics.median(column) for column in zip(*found, strict=True))
             best = _TURN / min(turn[0] for turn in found)
             print(
-                f"{look:5} {name:5}  {processor:5.1f} images per processor second (median of {len(found)} turns; "
+                f"{style:5} {name:5}  {processor:5.1f} images per processor second (median of {len(found)} turns; "
                 f"best {best:.1f}), {clock:.1f} per second by the clock",
                 flush=True,
             )
         if len(turns) == 2:
             ratios = [o[0] / t[0] for t, o in zip(turns["this"], turns["other"], strict=True)]
-            print(f"{look:5} speed of this one relative to the other, turn by turn: {statistics.median(ratios):.2f}")
+            print(f"{style:5} speed of this one relative to the other, turn by turn: {statistics.median(ratios):.2f}")
     for checkout in checkouts.values():
         assert checkout.process.stdin is not None
         checkout.process.stdin.close()

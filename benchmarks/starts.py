@@ -28,8 +28,8 @@ from hamipose.data.datasets.body.lsp import LeedsSports, LeedsSportsExtended
 from hamipose.geometry.crops import labels_in_view
 from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.geometry.affine import apply_points, crop_matrix
-from hamipose.inference.people import LivePeople, open_detector
-from hamipose.inference.predictor import load
+from hamipose.inference.detection import DetectedPeople, open_detector
+from hamipose.inference.loading import load
 from hamipose.metrics import pck_hits
 from hamipose.skeletons import BODY16
 from hamipose.types import UnlabeledSample
@@ -99,7 +99,7 @@ def predict(variant: Variant, dataset: KeypointDataset, path: Path) -> dict:
     while (first := len(result["found"])) < len(dataset):
         began = time.process_time()
         samples = islice(pictures(dataset, first), CHUNK)
-        live = None if detector is None else LivePeople(samples, detector, turned=True, whole=True)
+        live = None if detector is None else DetectedPeople(samples, detector, upright_crops=True, whole_images=True)
         best: dict[int, tuple[float, list]] = {}
         for person in model.stream(samples if live is None else live, batch_size=BATCH):
             picture, score = int(person.name.partition("#")[0]), float(person.confidence.mean())
@@ -107,7 +107,7 @@ def predict(variant: Variant, dataset: KeypointDataset, path: Path) -> dict:
             if picture not in best or score > best[picture][0]:
                 best[picture] = score, person.keypoints_px.round(2).tolist()
         result["found"] += [best[picture][1] for picture in sorted(best)]
-        result["empty"] += 0 if live is None else live.found.empty
+        result["empty"] += 0 if live is None else live.summary.empty
         result["seconds"] += time.process_time() - began
         beside = path.with_suffix(".part")
         beside.write_text(json.dumps(result))
@@ -145,7 +145,7 @@ def row(name: str, results: dict[str, tuple[KeypointDataset, dict]]) -> str:
     cells = []
     for dataset, result in results.values():
         found = in_order(np.array(result["found"]), result["keypoints"])
-        near, far = (evaluate(found, dataset, "strict", threshold=share) for share in (0.05, 0.1))
+        near, far = evaluate(found, dataset, "strict").values()  # PCK@0.05, PCK@0.1
         groups = " / ".join(f"{100 * far[g]:.0f}" for g in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
         cells += [f"**{100 * near['all']:.1f} / {100 * far['all']:.1f}**", groups]
         cells += [f"{100 * exchange(found, dataset):.1f}"]

@@ -28,7 +28,7 @@ from hamipose.data import LeedsSports
 from hamipose.engine.metrics_file import read_metrics
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import labels_in_view, warp_crop
-from hamipose.inference.predictor import load
+from hamipose.inference.loading import load
 from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +53,7 @@ def data_config(arguments: argparse.Namespace) -> Path:
     data, people = arguments.data.resolve(), arguments.people.resolve()
 
     def made(name: str, count: int, seed: int) -> dict:
-        options = {"root": str(people / name), "look": "photo", "count": count, "size": 128, "seed": seed}
+        options = {"root": str(people / name), "style": "photo", "count": count, "size": 128, "seed": seed}
         options |= {"backgrounds": str(data / "backgrounds"), "cache": True}
         return {"class_path": "hamipose.data.SyntheticPeople", "init_args": options}
 

@@ -15,5 +15,5 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     """`load` when it is first asked for: torch is slow to import."""
     if name == "load":
-        return importlib.import_module("hamipose.inference.predictor").load
+        return importlib.import_module("hamipose.inference.loading").load
     raise AttributeError(f"module hamipose has no {name}")

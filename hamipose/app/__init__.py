@@ -1,1 +1,1 @@
-"""A page to try models on: a photo or a clip in, keypoints and their confidence out, two models side by side."""
+"""Web page to try pose models: upload a photo or a clip, see its keypoints, and compare two models."""

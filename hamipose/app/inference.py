@@ -1,4 +1,4 @@
-"""What a model finds in a photo or a clip: drawn, and as rows of a table. Nothing here knows of a page."""
+"""Run a model on a photo or a clip: draw the keypoints and tabulate them, independently of the web page."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -20,26 +20,26 @@ from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabeledSample
 from hamipose.viz.drawing import draw_keypoints
 
-__all__ = ["Found", "Row", "compare", "look_at", "picture_rows"]
+__all__ = ["InferenceResult", "Row", "compare_rows", "keypoint_rows", "run_model"]
 
-#: Keypoint, x and y in pixels of the picture, confidence.
+#: Keypoint, x and y in pixels of the image, confidence.
 Row = tuple[str, float, float, float]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one model finds in what it was shown.
+class InferenceResult:
+    """Result of one model on a photo or a clip.
 
     Attributes:
-        picture: the photo with its keypoints drawn; of a clip, its first frame.
-        clip: the clip with keypoints drawn, a WebM file; None of a photo.
-        rows: a line for each keypoint of each person; of a clip, means over all people in its frames.
-        frames: how many pictures were looked at.
-        people: how many people were found, in all pictures together.
-        more: whether the clip goes on after them.
+        image: the photo, or the first frame of a clip, with drawn keypoints.
+        clip: the clip with drawn keypoints, a WebM file; None for a photo.
+        rows: a row per keypoint of each person; for a clip, means over all people in its frames.
+        frames: number of processed images.
+        people: number of people in all images.
+        more: whether the clip has more frames.
     """
 
-    picture: UInt8[np.ndarray, "height width 3"]
+    image: UInt8[np.ndarray, "height width 3"]
     clip: Path | None
     rows: list[Row]
     frames: int
@@ -47,32 +47,33 @@ class Found:
     more: bool
 
 
-def picture_rows(
+def keypoint_rows(
     keypoints_px: Float[np.ndarray, "keypoint 2"], confidence: Float[np.ndarray, " keypoint"], skeleton: Skeleton
 ) -> list[Row]:
-    """A line for each keypoint, in the skeleton's order."""
+    """Return a row per keypoint, in the skeleton's order."""
     return [
-        (name, round(float(x), 1), round(float(y), 1), round(float(sure), 3))
-        for name, (x, y), sure in zip(skeleton.keypoints, keypoints_px, confidence, strict=True)
+        (name, round(float(x), 1), round(float(y), 1), round(float(score), 3))
+        for name, (x, y), score in zip(skeleton.keypoints, keypoints_px, confidence, strict=True)
     ]
 
 
 def _photo_rows(people: list[PosePrediction], skeleton: Skeleton) -> list[Row]:
-    """Rows of all people; the keypoints of several have the person's number behind their names."""
+    """Return the rows of all people; if there are several, the person's number follows the keypoint's name."""
     rows: list[Row] = []
     for number, person in enumerate(people, 1):
         suffix = f" ({number})" if len(people) > 1 else ""
-        own = picture_rows(person.keypoints_px, person.confidence, skeleton)
-        rows += [(name + suffix, x, y, sure) for name, x, y, sure in own]
+        own = keypoint_rows(person.keypoints_px, person.confidence, skeleton)
+        rows += [(name + suffix, x, y, score) for name, x, y, score in own]
     return rows
 
 
 def _mean_rows(people: list[PosePrediction], skeleton: Skeleton) -> list[Row]:
     points_px = np.stack([p.keypoints_px for p in people]).mean(0)
-    return picture_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
+    return keypoint_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
 
 
-def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabeledSample], bool, float, bool, list[str]]:
+def _open(path: Path, limit: int) -> tuple[Iterator[UnlabeledSample], bool, float, bool, list[str]]:
+    """Return the samples of a file, whether it is a video, its frame rate, whether it has more frames, and errors."""
     if path.is_dir():
         raise UserError(f"{path.name} is a folder; give one photo or one clip")
     footage = open_footage(str(path))
@@ -80,7 +81,7 @@ def _samples(path: Path, limit: int) -> tuple[Iterator[UnlabeledSample], bool, f
     return islice(footage.samples, limit), footage.is_video, footage.rate, more, footage.unreadable
 
 
-def look_at(
+def run_model(
     model: Predictor,
     path: Path,
     folder: Path,
@@ -88,40 +89,40 @@ def look_at(
     detector: PersonDetector | None = None,
     min_confidence: float = 0.1,
     limit: int = 300,
-) -> Found:
-    """Show a photo or a clip to a model.
+) -> InferenceResult:
+    """Run a model on a photo or a clip.
 
     Args:
-        model: what looks.
-        path: a picture or a video file.
-        folder: where the drawn clip goes.
-        detector: finds the people; in pictures where it finds none, and without it, one person is looked for in the
-            whole picture.
-        min_confidence: keypoints with less confidence are not drawn; they are in the rows all the same.
-        limit: of a clip, look at this many frames.
+        model: the model.
+        path: an image or a video file.
+        folder: output folder for the drawn clip.
+        detector: person detector; without it, and for images without a detected person, the whole image is one person.
+        min_confidence: keypoints of lower confidence are not drawn; the rows contain them.
+        limit: maximum number of frames of a clip.
 
     Raises:
-        UserError: the file is neither, or is damaged; the message names the file without its folder.
+        UserError: the file is neither, or is damaged; the message contains the file name without its folder.
     """
     try:
-        samples, moving, rate, more, unreadable = _samples(path, limit)
-        clip = VideoWriter(folder / f"{path.stem}.webm", rate) if moving else None
+        samples, is_video, rate, more, unreadable = _open(path, limit)
+        clip = VideoWriter(folder / f"{path.stem}.webm", rate) if is_video else None
         people: list[PosePrediction] = []
         frames, first = 0, None
         with clip or nullcontext():
-            # a few at a time: the frames are drawn after the network has seen them, and a clip may be long
+            # In small batches: frames are drawn after the prediction, and a clip may be long.
             while batch := list(islice(samples, 16)):
-                shown = batch if detector is None else DetectedPeople(batch, detector, turned=model.needs_upright_crops, whole=True)
-                found = list(model.stream(shown))
-                people += found
-                of_picture: dict[str, list[PosePrediction]] = {}
-                for person in found:
-                    of_picture.setdefault(person.name if detector is None else image_name(person.name), []).append(
-                        person
-                    )
+                crops = batch
+                if detector is not None:
+                    crops = DetectedPeople(batch, detector, upright_crops=model.needs_upright_crops, whole_images=True)
+                predictions = list(model.stream(crops))
+                people += predictions
+                by_image: dict[str, list[PosePrediction]] = {}
+                for person in predictions:
+                    name = person.name if detector is None else image_name(person.name)
+                    by_image.setdefault(name, []).append(person)
                 for sample in batch:
                     drawn = sample.image
-                    for person in of_picture[sample.name]:
+                    for person in by_image[sample.name]:
                         drawn = draw_keypoints(
                             drawn, person.keypoints_px, model.skeleton, person.confidence >= min_confidence
                         )
@@ -130,18 +131,22 @@ def look_at(
                         clip.add(drawn)
                 frames += len(batch)
         if first is None:
-            raise UserError(unreadable[0] if unreadable else f"{path} holds no picture; give another file")
-    except UserError as error:  # the folder is one of the page's, of which its user knows nothing
+            raise UserError(unreadable[0] if unreadable else f"{path} contains no image; give another file")
+    except UserError as error:  # hide the server's folders from the user
         raise UserError(str(error).replace(f"{path.parent}/", "")) from None
-    rows = _mean_rows(people, model.skeleton) if moving else _photo_rows(people, model.skeleton)
-    return Found(first, clip.path if clip else None, rows, frames, len(people), more)
+    rows = _mean_rows(people, model.skeleton) if is_video else _photo_rows(people, model.skeleton)
+    return InferenceResult(first, clip.path if clip else None, rows, frames, len(people), more)
 
 
-def compare(one: list[Row], other: list[Row]) -> list[tuple[str, float, float, float]]:
-    """Of keypoints that both have: name, confidence of one and of the other, how far apart they are in pixels."""
+def compare_rows(one: list[Row], other: list[Row]) -> list[tuple[str, float, float, float]]:
+    """Compare two models' rows of the same photo.
+
+    Returns:
+        For each common keypoint: name, confidence of each model, and distance in pixels.
+    """
     others = {row[0]: row for row in other}
     return [
-        (name, sure, others[name][3], round(float(np.hypot(x - others[name][1], y - others[name][2])), 1))
-        for name, x, y, sure in one
+        (name, score, others[name][3], round(float(np.hypot(x - others[name][1], y - others[name][2])), 1))
+        for name, x, y, score in one
         if name in others
     ]

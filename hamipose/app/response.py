@@ -1,4 +1,4 @@
-"""What the page says to a file: one sentence, pictures and tables for each model, or what is wrong with the file."""
+"""Responses to files: a message, images and tables of each model, or an explanation of what is wrong with the file."""
 
 import tempfile
 from dataclasses import dataclass
@@ -7,80 +7,80 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.app.inference import Found, Row, compare, look_at
+from hamipose.app.inference import InferenceResult, Row, compare_rows, run_model
 from hamipose.errors import UserError
 from hamipose.inference.predictor import Predictor
 from hamipose.models.person_detection import PersonDetector
 
-__all__ = ["Answer", "answer"]
+__all__ = ["Response", "respond"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What is shown.
+class Response:
+    """Response to a file.
 
     Attributes:
         message: one sentence.
-        pictures: one a model; none where nothing was found.
-        clips: one a model, of a clip; else none.
+        images: one per model; empty if the file is unusable.
+        clips: one per model for a clip; else empty.
         tables: rows of each model.
-        comparison: rows of two models; else none.
+        comparison: comparison of two models; else empty.
     """
 
     message: str
-    pictures: list[UInt8[np.ndarray, "height width 3"]]
+    images: list[UInt8[np.ndarray, "height width 3"]]
     clips: list[Path]
     tables: list[list[Row]]
     comparison: list[tuple[str, float, float, float]]
 
 
-def _sentence(found: list[Found], min_confidence: float) -> str:
-    drawn = [f"{sum(row[3] >= least for row in each.rows)} of {len(each.rows)}" for each in found]
-    sure = f"Confidence is {min_confidence:g} or more for {' and '.join(drawn)} keypoints."
-    if found[0].clip is None:
-        return sure if found[0].people == 1 else f"{found[0].people} people. {sure}"
-    cut = " (the clip goes on; start the page with a larger --limit for more)" if found[0].more else ""
-    return f"{found[0].frames} frames{cut}. Tables are means over all people in them. {sure}"
+def _sentence(results: list[InferenceResult], min_confidence: float) -> str:
+    counts = [f"{sum(row[3] >= min_confidence for row in each.rows)} of {len(each.rows)}" for each in results]
+    confident = f"Confidence is {min_confidence:g} or more for {' and '.join(counts)} keypoints."
+    if results[0].clip is None:
+        return confident if results[0].people == 1 else f"{results[0].people} people. {confident}"
+    cut = " (the clip is longer; start the page with a larger --limit for more)" if results[0].more else ""
+    return f"{results[0].frames} frames{cut}. Tables are means over all people in them. {confident}"
 
 
-def answer(
+def respond(
     models: list[Predictor],
     path: str | None,
     min_confidence: float,
     folder: Path,
     limit: int = 300,
     detector: PersonDetector | None = None,
-) -> Answer:
-    """All models at one file. A file that cannot be used is no error here: the message says what is wrong with it.
+) -> Response:
+    """Run all models on a file. For an unusable file, the message explains the problem.
 
     Args:
-        models: one or two.
-        path: the file that was dropped; None where there is none.
-        min_confidence: keypoints with less confidence are not drawn.
-        folder: where drawn clips go, each file in a folder of its own.
-        limit: of a clip, look at this many frames.
-        detector: finds the people, see :func:`hamipose.app.inference.look_at`.
+        models: one or two models.
+        path: the uploaded file, if any.
+        min_confidence: keypoints of lower confidence are not drawn.
+        folder: output folder for drawn clips; each file gets a subfolder.
+        limit: maximum number of frames of a clip.
+        detector: person detector, see :func:`hamipose.app.inference.run_model`.
     """
     if path is None:
-        return Answer("Drop a photo or a clip.", [], [], [], [])
+        return Response("Drop a photo or a clip.", [], [], [], [])
     try:
-        found = [
-            look_at(
+        results = [
+            run_model(
                 model,
                 Path(path),
                 Path(tempfile.mkdtemp(dir=folder)),
-                detector=detector if model.finds_people else None,
+                detector=detector if model.predicts_bodies else None,
                 min_confidence=min_confidence,
                 limit=limit,
             )
             for model in models
         ]
     except (UserError, OSError) as error:  # such as a full disk
-        return Answer(f"This file cannot be used: {error}", [], [], [], [])
-    return Answer(
-        _sentence(found, min_confidence),
-        [each.picture for each in found],
-        [each.clip for each in found if each.clip is not None],
-        [each.rows for each in found],
-        compare(found[0].rows, found[1].rows) if len(found) == 2 else [],
+        return Response(f"This file cannot be used: {error}", [], [], [], [])
+    return Response(
+        _sentence(results, min_confidence),
+        [each.image for each in results],
+        [each.clip for each in results if each.clip is not None],
+        [each.rows for each in results],
+        compare_rows(results[0].rows, results[1].rows) if len(results) == 2 else [],
     )

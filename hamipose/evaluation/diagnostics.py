@@ -9,10 +9,10 @@ from torch import Tensor
 from hamipose.gating import GateDecision
 from hamipose.skeletons import Skeleton
 
-__all__ = ["Diagnostics", "Objective"]
+__all__ = ["Diagnostics", "StepResult"]
 
 
-class Objective(NamedTuple):
+class StepResult(NamedTuple):
     """What one step descends on, and how it came about.
 
     Attributes:
@@ -21,7 +21,7 @@ class Objective(NamedTuple):
         target: losses on the target, without their factor.
         gate: what was made of the two.
         confidence: how sure the target's labels are.
-        trade_off: the target's factor.
+        target_weight: the target's factor.
     """
 
     loss: Float[Tensor, ""]
@@ -29,7 +29,7 @@ class Objective(NamedTuple):
     target: Float[Tensor, " keypoint"] | None = None
     gate: GateDecision | None = None
     confidence: Float[Tensor, " keypoint"] | None = None
-    trade_off: float | int = 1.0
+    target_weight: float | int = 1.0
 
 
 class Diagnostics:
@@ -44,11 +44,11 @@ class Diagnostics:
         self._source: Tensor | None = None
         self._target: Tensor | None = None
         self._gated: Tensor | None = None
-        self._trade_off = 1.0
+        self._target_weight = 1.0
         self._steps = self._adapting = 0
 
     @torch.no_grad()
-    def add(self, objective: Objective) -> None:
+    def add(self, objective: StepResult) -> None:
         """Take in one step; nothing is copied from the device."""
         source = objective.source.detach()
         self._source = source if self._source is None else self._source + source
@@ -57,7 +57,7 @@ class Diagnostics:
             return
         target = objective.target.detach()
         self._target = target if self._target is None else self._target + target
-        self._trade_off = objective.trade_off
+        self._target_weight = objective.target_weight
         self._adapting += 1
         gate = objective.gate
         if gate is None or objective.confidence is None:
@@ -83,7 +83,7 @@ class Diagnostics:
         potential = sum(source)
         if self._target is not None:
             target = sum((self._target / self._adapting).tolist())
-            potential += self._trade_off * target
+            potential += self._target_weight * target
             logged["train/target_loss"] = target
         if self._gated is not None:
             conflict, cosine, weight, openness, confidence, negative = (self._gated / self._adapting).tolist()

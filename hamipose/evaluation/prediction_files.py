@@ -159,7 +159,9 @@ def _pictures(
     matches = match_images({key: key for key in rest}, files)
     if matches.ambiguous:
         name, several = next(iter(matches.ambiguous.items()))
-        raise UserError(f"the prediction for {format_value(name)} could be of {' or '.join(several[:2])}; give their folders")
+        raise UserError(
+            f"the prediction for {format_value(name)} could be of {' or '.join(several[:2])}; give their folders"
+        )
     return {**result, **matches.found}
 
 

@@ -1,32 +1,33 @@
-"""Scores of the evaluated networks on one data set, under the names they are logged by."""
+"""Scores of the evaluated networks on every evaluation set, under the names by which they are logged."""
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torchmetrics import Metric
 
-from hamipose.metrics import PCK, PaperPCK
+from hamipose.evaluation.score_metrics import METRICS, PAPER_VARIANTS, ScoreName
 from hamipose.models.encoding import Encoding
+from hamipose.models.preprocess import normalize
 from hamipose.skeletons import Skeleton
+from hamipose.types import LabeledBatch
 
-__all__ = ["PAPER_VARIANTS", "THRESHOLDS", "Scores"]
-
-THRESHOLDS = (0.05, 0.1)
-PAPER_VARIANTS: tuple[Literal["tll", "uniframe"], ...] = ("tll", "uniframe")
+__all__ = ["Evaluation", "Scores"]
 
 
 class Scores(nn.Module):
-    """PCK of each network: strictly at each threshold, and, where asked for, as published at the first one.
+    """Scores of each network on one set, by every entry of `METRICS`.
 
     Args:
         name: prefix of the logged names, such as val or test/lsp.
-        networks: names of the networks; the last one is the one that counts.
+        networks: names of the networks; the headline is the score of the last one.
         skeleton: keypoints and groups.
         size: side of the images in pixels.
-        paper: measure as published too, in both variants of :class:`hamipose.metrics.PaperPCK`. These figures depend on
-            the batches: for comparison with the papers' evaluate in one process, 32 images at a time. It compares
-            cells, as published, and decodes nothing.
-        encoding: of the labels that the networks learned from, which strict scores undo.
+        paper: also compute the headline metric as published, in both variants of :class:`hamipose.metrics.PaperPCK`.
+            These scores depend on the batches: to compare with the papers, evaluate in one process, 32 images at a
+            time. They compare heatmap cells, as published, without decoding.
+        encoding: encoding of the labels that the networks were trained with, which strict scores invert.
     """
 
     def __init__(
@@ -42,20 +43,17 @@ class Scores(nn.Module):
         self.encoding = encoding
         self.name = name
         self.networks = networks
-        self.metrics = nn.ModuleList(
-            PCK(skeleton, threshold=threshold, size=size) for _ in networks for threshold in THRESHOLDS
-        )
-        self.published = nn.ModuleDict(
-            {
-                network: nn.ModuleList(PaperPCK(skeleton, THRESHOLDS[0], variant) for variant in PAPER_VARIANTS)
-                for network in (networks if paper else ())
-            }
-        )
-
-    def _of(self, network: str) -> list[PCK]:
-        """A network's metrics, in the order of the thresholds."""
-        first = self.networks.index(network) * len(THRESHOLDS)
-        return list(self.metrics)[first : first + len(THRESHOLDS)]  # type: ignore[return-value]
+        self._strict: list[tuple[ScoreName, Metric]] = []
+        self._published: list[tuple[ScoreName, Metric]] = []
+        for network in networks:
+            for metric in METRICS:
+                built = metric.build(skeleton, size)
+                self._strict += [(ScoreName(name, network, key), each) for key, each in built.items()]
+            for variant in PAPER_VARIANTS if paper else ():
+                key = METRICS[0].keys[0]
+                each = METRICS[0].build_published(skeleton, variant)[key]
+                self._published.append((ScoreName(name, f"{network}/paper-{variant}", key), each))
+        self.metrics = nn.ModuleList(each for _, each in [*self._strict, *self._published])
 
     def update(
         self,
@@ -64,41 +62,78 @@ class Scores(nn.Module):
         keypoints_px: Float[Tensor, "batch keypoint 2"],
         visibility: Int[Tensor, "batch keypoint"],
     ) -> None:
-        """Count a batch of one network's predictions."""
+        """Add a batch of one network's predictions."""
         predicted_px, _ = self.encoding.decode(heatmaps)
-        for metric in self._of(network):
-            metric.update(predicted_px, keypoints_px, visibility)
-        if network in self.published:
-            for paper in self._published_of(network):
-                paper.update(heatmaps, keypoints_px, visibility)
-
-    def _published_of(self, network: str) -> list[PaperPCK]:
-        return list(self.published[network])  # type: ignore[call-overload]
+        for name, metric in self._strict:
+            if name.network == network:
+                metric.update(predicted_px, keypoints_px, visibility)
+        for name, metric in self._published:
+            if name.network.startswith(f"{network}/"):
+                metric.update(heatmaps, keypoints_px, visibility)
 
     def compute(self) -> dict[str, Tensor]:
-        """``<name>/<network>/pck@0.05`` for the headline, ``…/pck@0.05/elbow`` for a group, and ``<name>/pck``.
+        """Return the scores by their logged names.
 
-        The latter is the headline at the first threshold of the network that counts. Groups without a label are left
-        out. What is measured as published is called ``<name>/<network>/paper-tll/pck@0.05`` and so on.
+        They are ``<set>/<network>/pck@0.05`` for the headline joints, ``…/pck@0.05/elbow`` for a group, and
+        ``<set>/pck`` for the headline. Groups without a label are omitted. Scores as published are called
+        ``<set>/<network>/paper-tll/pck@0.05`` and so on.
         """
         logged: dict[str, Tensor] = {}
         for network in self.networks:
-            for metric in self._of(network):
-                logged |= _named(f"{self.name}/{network}/pck@{metric.threshold:g}", metric.compute())
-            if network in self.published:
-                for paper in self._published_of(network):
-                    prefix = f"{self.name}/{network}/paper-{paper.variant}/pck@{paper.threshold:g}"
-                    logged |= _named(prefix, paper.compute())
-        logged[f"{self.name}/pck"] = self.headline()
+            for name, metric in [*self._strict, *self._published]:
+                if name.network.partition("/")[0] == network:
+                    logged |= {
+                        str(ScoreName(name.dataset, name.network, name.key, group)): value
+                        for group, value in metric.compute().items()
+                        if not value.isnan()
+                    }
+        logged[METRICS[0].headline(self.name)] = self.headline()
         return logged
 
     def headline(self) -> Tensor:
-        """PCK over the skeleton's headline joints of the network that counts; 0 where nothing is labeled."""
-        return self._of(self.networks[-1])[0].compute()["all"].nan_to_num(0.0)
+        """Return the first score of the last network, over the headline joints; 0 if none of them is labeled."""
+        name = ScoreName(self.name, self.networks[-1], METRICS[0].keys[0])
+        return dict(self._strict)[name].compute()["all"].nan_to_num(0.0)
 
 
-def _named(prefix: str, groups: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Groups that were seen, the headline under the prefix alone."""
-    return {
-        prefix if group == "all" else f"{prefix}/{group}": value for group, value in groups.items() if not value.isnan()
-    }
+class Evaluation:
+    """One evaluation of a method: the scores of its networks on every set.
+
+    Args:
+        names: prefix of each set's scores, such as val or test/lsp.
+        networks: names of the networks; the headline is the score of the last one.
+        skeleton: keypoints and groups.
+        size: side of the images in pixels.
+        paper: also score as published, see :class:`Scores`.
+        device: device of the metrics.
+        encoding: encoding of the labels that the networks were trained with.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        networks: Iterable[str],
+        skeleton: Skeleton,
+        size: int,
+        paper: bool,
+        device: torch.device,
+        encoding: Encoding,
+    ):
+        networks = list(networks)
+        self._sets = [Scores(name, networks, skeleton, size, paper, encoding).to(device) for name in names]
+
+    def add(self, batch: LabeledBatch, number: int, networks: Mapping[str, nn.Module]) -> None:
+        """Add a batch of one set.
+
+        Args:
+            batch: images, keypoints in pixels of the crop, visibility.
+            number: number of the set.
+            networks: the networks by name: normalized images → heatmaps.
+        """
+        images = normalize(batch.image)
+        for name, network in networks.items():
+            self._sets[number].update(name, network(images).float(), batch.keypoints_px, batch.visibility)
+
+    def scores(self) -> list[tuple[str, dict[str, Tensor], Tensor]]:
+        """Return name, scores by their logged names, and headline of each set; a collective call."""
+        return [(scores.name, scores.compute(), scores.headline()) for scores in self._sets]

@@ -1,4 +1,6 @@
-"""A trained model at work: photos and videos in, keypoints, tables and pictures out.
+"""Predict with trained models: read images and videos, predict keypoints, and write tables and images.
+
+This package imports neither Lightning nor albumentations; tests/contracts/test_inference_imports.py checks it.
 
 >>> import hamipose
 >>> model = hamipose.load("runs/adapted")  # doctest: +SKIP

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.inference.predictor import PosePrediction
-from hamipose.io.atomic_file import whole_file, write_text
-from hamipose.io.coco_writer import FoundPerson, coco_content, picture_name
+from hamipose.io.atomic_file import atomic_path, write_text
+from hamipose.io.coco_writer import PredictedPerson, build_coco, image_name
 from hamipose.io.image_file import write_image
-from hamipose.io.image_folder import drawn_path
-from hamipose.io.video import VideoFile
+from hamipose.io.image_folder import overlay_path
+from hamipose.io.video import VideoWriter
 from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabeledSample
 from hamipose.viz.drawing import draw_keypoints
@@ -24,15 +24,15 @@ __all__ = ["OverlayWriter", "write_coco", "write_csv", "write_heatmaps"]
 def write_coco(path: Path, predictions: Sequence[PosePrediction], skeleton: Skeleton) -> None:
     """Write an annotation file in COCO keypoint format, see `hamipose.io.coco_writer`; images are upright."""
     people = [
-        FoundPerson(p.name, p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist(), p.size_px)
+        PredictedPerson(p.name, p.keypoints_px.tolist(), p.confidence.tolist(), p.region_px.tolist(), p.size_px)
         for p in predictions
     ]
-    write_text(path, json.dumps(coco_content(people, skeleton, upright=True)) + "\n")
+    write_text(path, json.dumps(build_coco(people, skeleton, upright=True)) + "\n")
 
 
 def write_csv(path: Path, predictions: Sequence[PosePrediction], skeleton: Skeleton) -> None:
     """Write a table with a row per keypoint: image, keypoint, x and y in pixels of the image, confidence."""
-    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with atomic_path(path) as beside, beside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.writer(file)
         rows.writerow(("image", "keypoint", "x_px", "y_px", "confidence"))
         for person in predictions:
@@ -44,7 +44,7 @@ def write_csv(path: Path, predictions: Sequence[PosePrediction], skeleton: Skele
 
 def write_heatmaps(folder: Path, number: int, heatmaps: np.ndarray) -> None:
     """Write a person's heatmaps in half precision as an .npy file, named by the person's number."""
-    with whole_file(folder / f"{number:06d}.npy") as beside:
+    with atomic_path(folder / f"{number:06d}.npy") as beside:
         np.save(beside, heatmaps.astype(np.float16))
 
 
@@ -71,7 +71,7 @@ class OverlayWriter:
         self.written = 0
         self._name: str | None = None
         self._canvas: UInt8[np.ndarray, "height width 3"] | None = None
-        self._video = None if rate is None else VideoFile(folder / "overlay.mp4", rate)
+        self._video = None if rate is None else VideoWriter(folder / "overlay.mp4", rate)
 
     def __enter__(self) -> "OverlayWriter":
         return self
@@ -93,7 +93,7 @@ class OverlayWriter:
         by_image: dict[str, list[PosePrediction]] = {}
         for person in predictions:
             people[person.name] = person
-            by_image.setdefault(picture_name(person.name), []).append(person)
+            by_image.setdefault(image_name(person.name), []).append(person)
         for sample in samples:
             own = people.pop(sample.name, None)
             for person in by_image.pop(sample.name, []) if own is None else [own]:
@@ -101,10 +101,10 @@ class OverlayWriter:
 
     def add(self, sample: UnlabeledSample, person: PosePrediction) -> None:
         """Draw one person; the people of an image must be added in succession."""
-        image_name = picture_name(person.name)
-        if image_name != self._name:
+        name = image_name(person.name)
+        if name != self._name:
             self._flush()
-            self._name, self._canvas = image_name, sample.image
+            self._name, self._canvas = name, sample.image
         assert self._canvas is not None
         drawn = person.confidence >= self.min_confidence
         self._canvas = draw_keypoints(self._canvas, person.keypoints_px, self.skeleton, drawn)
@@ -115,6 +115,6 @@ class OverlayWriter:
         if self._video is not None:
             self._video.add(self._canvas)
         else:
-            write_image(self.folder / drawn_path(self.written, self._name), self._canvas)
+            write_image(self.folder / overlay_path(self.written, self._name), self._canvas)
         self.written += 1
         self._canvas = None

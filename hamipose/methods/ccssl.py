@@ -6,13 +6,13 @@ from typing import Any
 from lightning.pytorch.cli import OptimizerCallable
 
 from hamipose.data.target_pass import iterate_target
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.heatmaps import encode
 from hamipose.losses import heatmap_mse
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.multi_view import PseudoLabels, labels_in_student_view
-from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.validation import check_at_least, check_fraction
 from hamipose.models.preprocess import normalize
 from hamipose.types import TrainBatch
 
@@ -38,13 +38,13 @@ class CurriculumOptions:
     views: int = 5
 
     def __post_init__(self) -> None:
-        at_least(1, refresh_epochs=self.refresh_epochs, views=self.views)
-        fraction(first=self.first, per_epoch=self.per_epoch, last=self.last)
+        check_at_least(1, refresh_epochs=self.refresh_epochs, views=self.views)
+        check_fraction(first=self.first, per_epoch=self.per_epoch, last=self.last)
 
-    def doubted(self, epoch: int) -> float:
+    def discard_fraction(self, epoch: int) -> float:
         """Share of the labels not believed in labels made at that epoch.
 
-        >>> [round(CurriculumOptions().doubted(epoch), 2) for epoch in (0, 10, 30, 50)]
+        >>> [round(CurriculumOptions().discard_fraction(epoch), 2) for epoch in (0, 10, 30, 50)]
         [0.8, 0.6, 0.2, 0.2]
         """
         return max(self.last, self.first - self.per_epoch * epoch)
@@ -70,34 +70,34 @@ class CCSSL(PoseMethod):
         optimizer: makes the optimizer from parameters.
         network: the pose network.
         training: how it is trained.
-        trade_off: γ.
+        target_weight: γ.
         curriculum: how much is believed, and when labels are renewed.
         pretrain_steps: steps on the source alone before the first labeling.
     """
 
-    takes_pretrained = False
+    supports_pretrained = False
 
     def __init__(
         self,
         optimizer: OptimizerCallable,
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
-        trade_off: float = 10.0,
+        target_weight: float = 10.0,
         curriculum: CurriculumOptions = CurriculumOptions(),
         pretrain_steps: int = 0,
     ):
         super().__init__(network, optimizer, training)
-        at_least(0, trade_off=trade_off, pretrain_steps=pretrain_steps)
-        self.trade_off = trade_off
+        check_at_least(0, target_weight=target_weight, pretrain_steps=pretrain_steps)
+        self.target_weight = target_weight
         self.curriculum = curriculum
         self.pretrain_steps = pretrain_steps
         self.labels = PseudoLabels(training.quantize)
 
-    def wants_target(self, step: int) -> bool:
+    def uses_target(self, step: int) -> bool:
         """After pretraining."""
         return step >= self.pretrain_steps
 
-    def steps_on_source(self) -> int:
+    def source_only_steps(self) -> int:
         """Return `pretrain_steps`."""
         return self.pretrain_steps
 
@@ -111,14 +111,14 @@ class CCSSL(PoseMethod):
         stage = epochs // self.curriculum.refresh_epochs
         if stage != self.labels.stage:
             images = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
-            doubted = self.curriculum.doubted(stage * self.curriculum.refresh_epochs)
-            self.labels.make(stage, self.network, images, self.curriculum.views, doubted)
+            discard_fraction = self.curriculum.discard_fraction(stage * self.curriculum.refresh_epochs)
+            self.labels.make(stage, self.network, images, self.curriculum.views, discard_fraction)
 
-    def objective(self, batch: TrainBatch) -> Objective:
+    def objective(self, batch: TrainBatch) -> StepResult:
         """L_s while pretraining, then L_s + γ L_t."""
-        source = self.learn(batch.source)
+        source = self.forward_source(batch.source)
         if batch.target is None:
-            return Objective(source.losses.sum(), source.losses)
+            return StepResult(source.losses.sum(), source.losses)
         self.renew(self.global_step)
         options, target = self.training_options, batch.target
         keypoints_px, believed = self.labels.of(target.name, target.student.device)
@@ -127,8 +127,8 @@ class CCSSL(PoseMethod):
         labels = encode(keypoints_px, size, sigma=options.sigma, visible=believed, quantize=options.quantize)
         heatmaps = self.network.final(self._features(normalize(target.student))).float()
         losses = heatmap_mse(heatmaps, labels, believed.float(), options.reduction)
-        loss = source.losses.sum() + self.trade_off * losses.sum()
-        return Objective(loss, source.losses, losses, trade_off=self.trade_off)
+        loss = source.losses.sum() + self.target_weight * losses.sum()
+        return StepResult(loss, source.losses, losses, target_weight=self.target_weight)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """With the labels."""

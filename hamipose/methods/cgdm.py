@@ -7,13 +7,13 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from hamipose.engine.distributed import batch_mean, summed
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.engine.distributed import mean_over_batch, sum_over_processes
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import OpenGate
 from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.methods.teacher_student import Adaptation, Labelled, averaged
+from hamipose.methods.teacher_student import Adaptation, DomainPass, average_over_processes
 from hamipose.models.preprocess import normalize
 from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch
@@ -38,14 +38,14 @@ def map_entropy(probabilities: Float[Tensor, "*batch cell"]) -> Float[Tensor, "*
 def confidence_weights(maps: Maps) -> Float[Tensor, "batch keypoint"]:
     r"""Weights of pseudo-labels, :math:`1 + e^{-H}`, of mean 1 over all processes; no gradient flows into them."""
     weights = 1 + torch.exp(-map_entropy(spatial_distribution(maps.detach())))
-    (mean,) = averaged(weights.mean())
+    (mean,) = average_over_processes(weights.mean())
     return weights / mean
 
 
-def gradient_gap(source: Labelled, target: Labelled) -> Float[Tensor, ""]:
+def gradient_gap(source: DomainPass, target: DomainPass) -> Float[Tensor, ""]:
     r"""How far two losses' gradients of a head point apart, :math:`1 - \cos`, differentiable in the features.
 
-    Row by row for the weights and once for the biases, as in the authors' code, of the gradients averaged over all
+    Row by row for the weights and once for the biases, as in the authors' code, of the gradients average_over_processes over all
     processes. The head is one linear layer, so its gradients are a product of heatmap gradients and features: what the
     original reaches by differentiating twice through the parameters is here an ordinary backward pass.
     """
@@ -55,8 +55,8 @@ def gradient_gap(source: Labelled, target: Labelled) -> Float[Tensor, ""]:
         with torch.autocast(gradient.device.type, enabled=False):
             gradient = at_least_single(gradient).flatten(2)
             rows = torch.bmm(gradient, at_least_single(domain.features).flatten(2).mT).sum(0)
-        weights.append(summed(rows))
-        biases.append(summed(gradient.sum((0, 2))))
+        weights.append(sum_over_processes(rows))
+        biases.append(sum_over_processes(gradient.sum((0, 2))))
     rows = _cosine(*weights).mean()
     return 1 - (rows + _cosine(*biases)) / 2
 
@@ -106,7 +106,7 @@ class CGDM(PoseMethod):
         discrepancy: weight of d.
     """
 
-    takes_pretrained = False
+    supports_pretrained = False
 
     adaptation: Adaptation
 
@@ -132,7 +132,7 @@ class CGDM(PoseMethod):
         self.gradient = gradient
         self.discrepancy = discrepancy
 
-    def trained(self) -> nn.ModuleDict:
+    def trainable_parts(self) -> nn.ModuleDict:
         return nn.ModuleDict({**dict(self.network.named_children()), "second": self.second})
 
     @torch.no_grad()
@@ -146,9 +146,9 @@ class CGDM(PoseMethod):
     def _heads(self) -> tuple[nn.Conv2d, nn.Conv2d]:
         return self.network.final, self.second
 
-    def objective(self, batch: TrainBatch) -> Objective:
-        source = self.learn(batch.source)
-        truth, visible = self.truth(batch.source)
+    def objective(self, batch: TrainBatch) -> StepResult:
+        source = self.forward_source(batch.source)
+        truth, visible = self.encode_source(batch.source)
         reduction = self.training_options.reduction
 
         def on_source(maps: Maps) -> Float[Tensor, " keypoint"]:
@@ -156,8 +156,8 @@ class CGDM(PoseMethod):
 
         loss = source.losses.sum() + on_source(self.second(source.features).float()).sum()
         if batch.target is None:
-            return Objective(loss, source.losses)
-        labels = self.adaptation.teach(batch.target)
+            return StepResult(loss, source.losses)
+        labels = self.adaptation.pseudo_label(batch.target)
         features = self._features(normalize(batch.target.student))
         maps = [head(features).float() for head in self._heads]
 
@@ -167,22 +167,22 @@ class CGDM(PoseMethod):
 
         supervised = [on_target(m) for m in maps]
         beliefs = [spatial_distribution(m) for m in maps]
-        entropies = [map_entropy(p).mean() - map_entropy(batch_mean(p)).mean() for p in beliefs]
+        entropies = [map_entropy(p).mean() - map_entropy(mean_over_batch(p)).mean() for p in beliefs]
         first, second = (_through(features, head, turned=True).clamp(0, 1) for head in self._heads)
         gaps = []
         for head in self._heads:
             held = [_through(f, head, turned=False) for f in (source.features, features)]
-            here = Labelled(on_source(held[0]), held[0], source.features)
-            gaps.append(gradient_gap(here, Labelled(on_target(held[1]), held[1], features)))
+            here = DomainPass(on_source(held[0]), held[0], source.features)
+            gaps.append(gradient_gap(here, DomainPass(on_target(held[1]), held[1], features)))
         target_loss = (
             self.supervision * _sum(s.sum() for s in supervised)
             + self.entropy * _sum(entropies)
             + self.discrepancy * (first - second).abs().mean()
             + self.gradient * _sum(gaps) / len(gaps)
         )
-        trade_off = self.adaptation.options.trade_off
-        loss = loss + trade_off * target_loss
-        return Objective(loss, source.losses, supervised[0], trade_off=trade_off * self.supervision)
+        target_weight = self.adaptation.options.target_weight
+        loss = loss + target_weight * target_loss
+        return StepResult(loss, source.losses, supervised[0], target_weight=target_weight * self.supervision)
 
 
 def _through(features: Tensor, head: nn.Conv2d, turned: bool) -> Maps:

@@ -7,20 +7,19 @@ from jaxtyping import Float, Int
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.engine.distributed import summed
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.engine.distributed import sum_over_processes
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.domains import check_domains
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.ranges import at_least, fraction
-from hamipose.methods.teacher_student import Labelled
+from hamipose.methods.teacher_student import DomainPass
+from hamipose.methods.validation import check_at_least, check_domains, check_fraction
 from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch
 
 __all__ = ["Fishr", "domain_variances", "sample_gradients", "variance_gap"]
 
 
-def sample_gradients(source: Labelled) -> Float[Tensor, "batch keypoint parameter"]:
+def sample_gradients(source: DomainPass) -> Float[Tensor, "batch keypoint parameter"]:
     r"""Each image's gradient of the last layer's rows, :math:`\sum_u g^{(k)}(n,u)\,[F(n,:,u); 1]`, differentiable.
 
     One product for all images and keypoints. An image's loss is its share of the batch's, times the batch's size: the
@@ -41,9 +40,9 @@ def domain_variances(
     .. math:: v_e = \mathrm{mean}_{n \in e}\, (G_n - \bar G_e)^2
     """
     member = torch.nn.functional.one_hot(domain, domains).to(gradients).mT
-    count = summed(member.sum(1))[:, None, None]
-    mean = summed(torch.einsum("dn,nkp->dkp", member, gradients)) / count
-    return summed(torch.einsum("dn,nkp->dkp", member, (gradients - mean[domain]).square())) / count
+    count = sum_over_processes(member.sum(1))[:, None, None]
+    mean = sum_over_processes(torch.einsum("dn,nkp->dkp", member, gradients)) / count
+    return sum_over_processes(torch.einsum("dn,nkp->dkp", member, (gradients - mean[domain]).square())) / count
 
 
 def variance_gap(variances: Float[Tensor, "domain keypoint parameter"]) -> Float[Tensor, ""]:
@@ -91,9 +90,9 @@ class Fishr(PoseMethod):
         decay: float = 0.95,
     ):
         super().__init__(network, optimizer, training)
-        at_least(1, domains=domains)
-        at_least(0, penalty=penalty, penalty_start=penalty_start)
-        fraction(decay=decay)
+        check_at_least(1, domains=domains)
+        check_at_least(0, penalty=penalty, penalty_start=penalty_start)
+        check_fraction(decay=decay)
         self.domains = domains
         self.penalty = penalty
         self.penalty_start = penalty_start
@@ -106,20 +105,20 @@ class Fishr(PoseMethod):
         if stage == "fit":
             check_domains(type(self).__name__, self._data, self.domains)
 
-    def objective(self, batch: TrainBatch) -> Objective:
-        source = self.learn(batch.source)
+    def objective(self, batch: TrainBatch) -> StepResult:
+        source = self.forward_source(batch.source)
         variances = domain_variances(sample_gradients(source), batch.source.domain, self.domains)
         variances = self.decay * self.variances + (1 - self.decay) * variances
         self.variances.copy_(variances.detach())
         loss = source.losses.sum()
         if self.global_step >= self.penalty_start:
             loss = loss + self.penalty * variance_gap(variances / (1 - self.decay))
-        return Objective(loss, source.losses)
+        return StepResult(loss, source.losses)
 
-    def gradients(self, batch: TrainBatch) -> Objective:
+    def compute_gradients(self, batch: TrainBatch) -> StepResult:
         if self.global_step == self.penalty_start > 0:
             optimizer: Any = self.optimizers(use_pl_optimizer=False)
             optimizer.state.clear()
             for group in optimizer.param_groups:
                 group.pop("alpha", None)  # the scalar masses of our own optimizer
-        return super().gradients(batch)
+        return super().compute_gradients(batch)

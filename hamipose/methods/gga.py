@@ -7,13 +7,12 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.methods.base import PoseMethod
-from hamipose.methods.domains import check_domains
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.sharpness import displaced, frozen_statistics
-from hamipose.methods.ranges import at_least
-from hamipose.methods.teacher_student import averaged
+from hamipose.methods.teacher_student import average_over_processes
+from hamipose.methods.validation import check_at_least, check_domains
 from hamipose.types import SourceBatch, TrainBatch
 
 __all__ = ["GGA", "smallest_cosine"]
@@ -70,8 +69,10 @@ class GGA(PoseMethod):
         tolerance: float = 0.1,
     ):
         super().__init__(network, optimizer, training)
-        at_least(1, domains=domains)
-        at_least(0, start_step=start_step, end_step=end_step, searches=searches, radius=radius, tolerance=tolerance)
+        check_at_least(1, domains=domains)
+        check_at_least(
+            0, start_step=start_step, end_step=end_step, searches=searches, radius=radius, tolerance=tolerance
+        )
         self.domains = domains
         self.start_step = start_step
         self.end_step = end_step
@@ -84,23 +85,23 @@ class GGA(PoseMethod):
         if stage == "fit":
             check_domains(type(self).__name__, self._data, self.domains)
 
-    def gradients(self, batch: TrainBatch) -> Objective:
+    def compute_gradients(self, batch: TrainBatch) -> StepResult:
         if self.start_step <= self.global_step <= self.end_step:
             with frozen_statistics(self.network):
                 self.search(batch.source)
-        return super().gradients(batch)
+        return super().compute_gradients(batch)
 
     def agreement(self, batch: SourceBatch) -> tuple[float, float]:
         """The smallest cosine between two domains' gradients, and the mean of their losses."""
         losses, gradients = [], []
         for domain in range(self.domains):
-            loss = self.learn(batch.select(batch.domain == domain)).losses.sum()
+            loss = self.forward_source(batch.select(batch.domain == domain)).losses.sum()
             # Of no process's own: these gradients are looked at and never stepped along.
             with torch.autocast(loss.device.type, enabled=False):
                 gradient = torch.autograd.grad(loss, [p for p in self.network.parameters() if p.requires_grad])
             gradients.append(torch.cat([g.flatten() for g in gradient]))
             losses.append(loss.detach())
-        gathered, loss = averaged(torch.stack(gradients), torch.stack(losses).mean())
+        gathered, loss = average_over_processes(torch.stack(gradients), torch.stack(losses).mean())
         return float(smallest_cosine(gathered)), float(loss)
 
     def search(self, batch: SourceBatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hamipose.engine.image_callback import EvaluationImages
+from hamipose.engine.callbacks import EvaluationImages
 from hamipose.models.preprocess import normalize
 from hamipose.types import LabeledBatch
 from hamipose.viz.drawing import draw_keypoints, magnify, make_grid

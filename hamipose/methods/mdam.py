@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hamipose.data.target_pass import iterate_target
-from hamipose.engine.distributed import own_rows
-from hamipose.engine.optimization import total_steps
-from hamipose.engine.schedule import polynomial, ramp_down, ramp_up
+from hamipose.engine.distributed import draw_local_rows
+from hamipose.engine.optimization import polynomial, ramp_down, ramp_up, total_steps
 from hamipose.errors import UserError
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import OpenGate
 from hamipose.geometry.affine import compose, invert
 from hamipose.heatmaps import encode, warp_heatmaps
@@ -26,9 +25,9 @@ from hamipose.methods.parts.multi_view import PseudoLabels, labels_in_student_vi
 from hamipose.methods.parts.occlusion import paste_patches, patch_side, random_corners
 from hamipose.methods.parts.source_statistics import SourceStatistics
 from hamipose.methods.parts.target_labels import refuse_label_options
-from hamipose.methods.ranges import at_least, fraction
 from hamipose.methods.teacher_student import Adaptation
-from hamipose.models.adversarial import DomainClassifier, nothing, reversal, scale_gradient
+from hamipose.methods.validation import check_at_least, check_fraction
+from hamipose.models.adversarial import DomainClassifier, reversal_factor, scale_gradient, zero_with_gradients
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalize
 from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
@@ -52,7 +51,7 @@ class MDAMOptions:
         domain: weight of the domain classifier.
         mining_epoch: from here on a keypoint fewer per image is learnt from with each epoch,
         least_keypoints: down to this many.
-        doubted: share of the initial pseudo labels that is not believed.
+        discard_fraction: share of the initial pseudo labels that is not believed.
         views: views averaged for a label.
         mixup: β of the cross-domain mixup.
         occluders: patches pasted into half of the student's target images,
@@ -70,7 +69,7 @@ class MDAMOptions:
     domain: float = 5e-4
     mining_epoch: int = 2
     least_keypoints: int = 9
-    doubted: float = 0.6
+    discard_fraction: float = 0.6
     views: int = 5
     mixup: float = 0.8
     occluders: int = 8
@@ -79,10 +78,10 @@ class MDAMOptions:
     classifier_width: int = 64
 
     def __post_init__(self) -> None:
-        fraction(doubted=self.doubted)
-        at_least(1, least_keypoints=self.least_keypoints, views=self.views, occluder_px=self.occluder_px)
-        at_least(1, refinement_width=self.refinement_width, classifier_width=self.classifier_width)
-        at_least(0, occluders=self.occluders, mining_epoch=self.mining_epoch)
+        check_fraction(discard_fraction=self.discard_fraction)
+        check_at_least(1, least_keypoints=self.least_keypoints, views=self.views, occluder_px=self.occluder_px)
+        check_at_least(1, refinement_width=self.refinement_width, classifier_width=self.classifier_width)
+        check_at_least(0, occluders=self.occluders, mining_epoch=self.mining_epoch)
         if not self.mixup > 0:
             raise ValueError(f"mixup is {self.mixup}: expected a β above 0")
 
@@ -115,7 +114,7 @@ class MDAM(PoseMethod):
 
     w_1 falls from 15 to 8, w_2 rises to 90 (:class:`MDAMOptions`); the classifier reads the refinement's features
     through a gradient reversal of strength 2/(1 + e^{−10p}) − 1. Teacher: τ = min(1 − 1/(n + 1), 0.999) in the
-    n-th update. Learning rate: (1 − i/N)^0.9 (``final_lr`` is not used). While pretraining: the first two terms alone.
+    n-th update. Learning rate: (1 − i/N)^0.9 (``final_lr_ratio`` is not used). While pretraining: the first two terms alone.
 
     Deviations from the published code: initial labels come from the coarse network when adaptation begins, of single
     images (the check against optical flow needs videos). Student and pseudo-labeled image are one view, not two.
@@ -129,11 +128,11 @@ class MDAM(PoseMethod):
         optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name ``refinement``, ``classifier``.
         network: the pose network.
         training: how it is trained; reduction must be "mean".
-        adaptation: teacher and pretraining; the paper's decay is 0.999. ``trade_off`` multiplies all target terms.
+        adaptation: teacher and pretraining; the paper's decay is 0.999. ``target_weight`` multiplies all target terms.
         options: weights and schedules.
     """
 
-    takes_pretrained = False
+    supports_pretrained = False
     network: PoseNetwork
 
     adaptation: Adaptation
@@ -143,12 +142,12 @@ class MDAM(PoseMethod):
         optimizer: OptimizerCallable,
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
-        adaptation: AdaptationOptions = AdaptationOptions(decay=0.999),  # noqa: B008
+        adaptation: AdaptationOptions = AdaptationOptions(ema_decay=0.999),  # noqa: B008
         options: MDAMOptions = MDAMOptions(),
     ):
         super().__init__(network, optimizer, training)
         refuse_label_options("MDAM", adaptation)
-        self.save_hyperparameters({"maps": "refined"})  # what `evaluated` makes of them; see models.folder
+        self.save_hyperparameters({"maps": "refined"})  # what `evaluated_networks` makes of them; see models.folder
         if training.reduction != "mean":
             raise UserError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options
@@ -156,12 +155,12 @@ class MDAM(PoseMethod):
         keypoints = len(self.skeleton)
         self.refinement = Refinement(self.network.pyramid_channels, options.refinement_width, keypoints)
         self.classifier = DomainClassifier(self.refinement.channels, options.classifier_width)
-        self.refinement_teacher = Teacher(self.refinement, adaptation.decay, adaptation.batchnorm)
-        self.source_statistics = SourceStatistics(self.statistics_of())
+        self.refinement_teacher = Teacher(self.refinement, adaptation.ema_decay, adaptation.batchnorm)
+        self.source_statistics = SourceStatistics(self.student_modules())
         self.labels = PseudoLabels(training.quantize)
         self._pyramid = torch.compile(self.network.pyramid) if network.compile else self.network.pyramid
 
-    def trained(self) -> nn.ModuleDict:
+    def trainable_parts(self) -> nn.ModuleDict:
         """Backbone, deconv, final, refinement, classifier."""
         parts = dict(self.network.named_children())
         return nn.ModuleDict({**parts, "refinement": self.refinement, "classifier": self.classifier})
@@ -170,7 +169,7 @@ class MDAM(PoseMethod):
         """See the class."""
         return min(1.0, (step + 1) / max(1, self.training_options.warmup_steps)) * polynomial(step, total)
 
-    def statistics_of(self) -> nn.Module:
+    def student_modules(self) -> nn.Module:
         """Return the network with its refinement."""
         return RefinedNetwork(self.network, self.refinement)
 
@@ -179,7 +178,7 @@ class MDAM(PoseMethod):
         pyramid = self._pyramid(images)
         return _Seen(self.network.final(pyramid[-1]).float(), self.refinement(pyramid))
 
-    def objective(self, batch: TrainBatch) -> Objective:
+    def objective(self, batch: TrainBatch) -> StepResult:
         """See the class."""
         training, options, target = self.training_options, self.options, batch.target
         images = normalize(batch.source.image)
@@ -188,31 +187,31 @@ class MDAM(PoseMethod):
         visible = batch.source.visibility > 0
         truth = drawn(batch.source.keypoints_px, visible=visible)
         if target is None:
-            with self.source_pass():
+            with self.track_source_statistics():
                 seen = self.see(images)
             losses = heatmap_mse(seen.coarse, truth, visible.float())
             losses = losses + heatmap_mse(seen.refined.first, truth, visible.float())
             unused = [*self.refinement.second.parameters(), *self.classifier.parameters()]
-            return Objective(losses.sum() + nothing(unused), losses)
+            return StepResult(losses.sum() + zero_with_gradients(unused), losses)
 
         if self.labels.stage < 0:
             everything = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
-            self.labels.make(0, self.network, everything, options.views, options.doubted)
+            self.labels.make(0, self.network, everything, options.views, options.discard_fraction)
         keypoints_px, believed = self.labels.of(target.name, images.device)
         keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)
         labels = drawn(keypoints_px, visible=believed)
         student = normalize(self.occlude(target))
         beta = torch.distributions.Beta(options.mixup, options.mixup)
-        share = own_rows(lambda rows: beta.sample((rows,)), len(images)).to(images.device)
+        share = draw_local_rows(lambda rows: beta.sample((rows,)), len(images)).to(images.device)
         share = torch.maximum(share, 1 - share)  # no image changes its domain
         weight = torch.maximum(visible.float(), believed.float())
 
         epoch = self.epoch_of_adaptation()
         kept = max(len(self.skeleton) - max(epoch - options.mining_epoch, 0), options.least_keypoints)
         kept = min(kept, len(self.skeleton))
-        strength = reversal(self.global_step / total_steps(self.trainer))
+        strength = reversal_factor(self.global_step / total_steps(self.trainer))
 
-        with self.source_pass():  # with the target's share of the mixture
+        with self.track_source_statistics():  # with the target's share of the mixture
             seen = self.see(mixed(images, student, share))
         wanted = mixed(truth, labels, share)
         source = heatmap_mse(seen.coarse, wanted, weight) + heatmap_mse(seen.refined.first, wanted, weight)
@@ -236,9 +235,9 @@ class MDAM(PoseMethod):
         falling = max(options.initial_last, options.initial * ramp_down(epoch, options.initial_epochs))
         rising = options.consistency * ramp_up(epoch, options.consistency_epochs)
         losses = falling * initial + rising * (inner + outer) + options.two_heads * agreement
-        trade_off = self.adaptation.options.trade_off
-        total = source.sum() + trade_off * (losses.sum() + options.domain * domain)
-        return Objective(total, source, losses, trade_off=trade_off)
+        target_weight = self.adaptation.options.target_weight
+        total = source.sum() + target_weight * (losses.sum() + options.domain * domain)
+        return StepResult(total, source, losses, target_weight=target_weight)
 
     def epoch_of_adaptation(self) -> int:
         """Whole epochs since pretraining ended."""
@@ -255,8 +254,8 @@ class MDAM(PoseMethod):
     @torch.no_grad()
     def teach_refined(self, batch: TargetBatch) -> tuple[Tensor, Tensor]:
         """The teacher's refined heatmaps in the student's view, and where they are known."""
-        with self.adaptation.teacher.labelling(), self.refinement_teacher.labelling():
-            heatmaps = self.evaluated()["teacher"](normalize(batch.teacher))
+        with self.adaptation.teacher.labeling(), self.refinement_teacher.labeling():
+            heatmaps = self.evaluated_networks()["teacher"](normalize(batch.teacher))
         student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
         mirrored = batch.student_mirrored ^ batch.teacher_mirrored
         quantize = self.training_options.quantize
@@ -266,9 +265,9 @@ class MDAM(PoseMethod):
         """The student's view, in half of the images with patches anywhere."""
         images, size = batch.student, batch.student.shape[-1]
         side = patch_side(self.options.occluder_px, size)
-        chosen = (own_rows(torch.rand, len(images)) < 0.5).to(images.device)
+        chosen = (draw_local_rows(torch.rand, len(images)) < 0.5).to(images.device)
         for _ in range(self.options.occluders):
-            centers_px = (own_rows(lambda rows: torch.rand(rows, 2), len(images)) * size).to(images.device)
+            centers_px = (draw_local_rows(lambda rows: torch.rand(rows, 2), len(images)) * size).to(images.device)
             corners = random_corners(len(images), side, size).to(images.device)
             images = paste_patches(images, centers_px, corners, side, chosen)
         return images
@@ -279,7 +278,7 @@ class MDAM(PoseMethod):
         adapting = self.global_step >= options.pretrain_steps
         update = 1 + self.global_step - (options.pretrain_steps if adapting else 0)
         for teacher in (self.adaptation.teacher, self.refinement_teacher):
-            teacher.decay = min(1 - 1 / (update + 1), options.decay)
+            teacher.decay = min(1 - 1 / (update + 1), options.ema_decay)
         super().training_step(batch, batch_idx)
         self.refinement_teacher.update(self.refinement)
         if self.global_step == options.pretrain_steps:
@@ -288,9 +287,9 @@ class MDAM(PoseMethod):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """Normalized images → the teacher's refined heatmaps."""
-        return self.evaluated()["teacher"](images)
+        return self.evaluated_networks()["teacher"](images)
 
-    def evaluated(self) -> dict[str, nn.Module]:
+    def evaluated_networks(self) -> dict[str, nn.Module]:
         """Both with their refinement."""
         return {
             "student": RefinedNetwork(self.network, self.refinement),

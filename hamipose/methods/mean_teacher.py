@@ -1,4 +1,4 @@
-"""The mean teacher (Tarvainen & Valpola, 2017) on heatmaps: source loss plus consistency, summed as they are."""
+"""The mean teacher (Tarvainen & Valpola, 2017) on heatmaps: source loss plus consistency, sum_over_processes as they are."""
 
 from lightning.pytorch.cli import OptimizerCallable
 

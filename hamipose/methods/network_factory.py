@@ -6,16 +6,16 @@ from typing import Any
 from hamipose.data.base import get_skeleton
 from hamipose.errors import UserError
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.models.checkpoint import model_info, network_state, program_of, read_checkpoint
-from hamipose.models.model_io import ModelInfo, is_folder, open_folder
+from hamipose.models.checkpoint import model_info, network_state, read_checkpoint, read_program
+from hamipose.models.model_io import ModelInfo, is_model_folder, read_model_folder
 from hamipose.models.network import PoseNetwork
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.pretrained.loading import open_pretrained, with_skeleton
 
 __all__ = ["build_network", "open_start"]
 
 
-def open_start(init_from: str | Path, skeleton: str) -> tuple[Start, ModelInfo] | None:
+def open_start(init_from: str | Path, skeleton: str) -> tuple[FinetunableNetwork, ModelInfo] | None:
     """Open a pretrained network to train, whose layers no options describe.
 
     Args:
@@ -34,26 +34,26 @@ def open_start(init_from: str | Path, skeleton: str) -> tuple[Start, ModelInfo] 
         network, info = found
         if isinstance(network, PoseNetwork):
             return None
-        if not isinstance(network, Start):
+        if not isinstance(network, FinetunableNetwork):
             raise UserError(f"training.init_from is {init_from}, which can predict but not be trained further")
-    elif is_folder(init_from):
-        network, info = open_folder(init_from)
+    elif is_model_folder(init_from):
+        network, info = read_model_folder(init_from)
     elif Path(init_from).is_file():
         checkpoint = read_checkpoint(init_from)
         info = model_info(checkpoint, int(checkpoint.get("image_size") or 0))
         if info.architecture == "simple-baseline":
             return None
-        network = info.network(program_of(checkpoint))
+        network = info.network(read_program(checkpoint))
         network.load_state_dict(network_state(checkpoint, "network."))
         network.eval()
     else:
         return None
-    return with_skeleton(network, info, skeleton) if isinstance(network, Start) else None
+    return with_skeleton(network, info, skeleton) if isinstance(network, FinetunableNetwork) else None
 
 
 def build_network(
     options: NetworkOptions, training: TrainingOptions
-) -> tuple[PoseNetwork | Start, dict[str, Any], str | None]:
+) -> tuple[PoseNetwork | FinetunableNetwork, dict[str, Any], str | None]:
     """Build a network.
 
     Args:

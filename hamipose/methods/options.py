@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hamipose.methods.parts.label_views import LabelViews
-from hamipose.methods.ranges import at_least, fraction
+from hamipose.methods.validation import check_at_least, check_fraction
 
 __all__ = ["AdaptationOptions", "NetworkOptions", "TrainingOptions"]
 
@@ -39,7 +39,7 @@ class TrainingOptions:
 
     Attributes:
         warmup_steps: steps over which the learning rate rises linearly from nearly 0.
-        final_lr: share of the learning rate left when the cosine ends, with the last step of the run.
+        final_lr_ratio: share of the learning rate left when the cosine ends, with the last step of the run.
         lr_factors: learning rate factors by part of the network (backbone, deconv, final), each part then being a
             parameter group of the optimizer. One group of everything where not given.
         clip_norm: largest norm of the gradient; nothing is clipped where not given.
@@ -56,7 +56,7 @@ class TrainingOptions:
     """
 
     warmup_steps: int = 500
-    final_lr: float = 0.0
+    final_lr_ratio: float = 0.0
     lr_factors: dict[str, float] | None = None
     clip_norm: float | None = None
     sigma: float = 2.0
@@ -66,7 +66,7 @@ class TrainingOptions:
     init_from: str | None = None
 
     def __post_init__(self) -> None:
-        at_least(0, warmup_steps=self.warmup_steps, final_lr=self.final_lr)
+        check_at_least(0, warmup_steps=self.warmup_steps, final_lr_ratio=self.final_lr_ratio)
         if not self.sigma > 0:
             raise ValueError(f"training.sigma is {self.sigma}: expected a width of more than 0 cells")
         if self.clip_norm is not None and not self.clip_norm > 0:
@@ -78,7 +78,7 @@ class AdaptationOptions:
     """What methods with a teacher share.
 
     Attributes:
-        trade_off: λ, the weight of the target loss.
+        target_weight: λ, the weight of the target loss.
         decay: τ of the teacher's moving average.
         batchnorm: where the teacher's BatchNorm statistics come from: "copy" (the student's, which mix both domains),
             "average" (of the student's, with τ) or "target" (its own batches). Which of them serves depends on the
@@ -95,8 +95,8 @@ class AdaptationOptions:
         label_views: further views of the target image that labels are combined from, with "keypoint" only.
     """
 
-    trade_off: float = 1.0
-    decay: float = 0.99
+    target_weight: float = 1.0
+    ema_decay: float = 0.99
     batchnorm: Literal["copy", "average", "target"] = "copy"
     pretrain_steps: int = 0
     gate_warmup: float = 0.1
@@ -105,8 +105,10 @@ class AdaptationOptions:
     label_views: LabelViews = field(default_factory=LabelViews)
 
     def __post_init__(self) -> None:
-        at_least(0, trade_off=self.trade_off, pretrain_steps=self.pretrain_steps, gate_warmup=self.gate_warmup)
-        fraction(**{"adaptation.decay": self.decay})
+        check_at_least(
+            0, target_weight=self.target_weight, pretrain_steps=self.pretrain_steps, gate_warmup=self.gate_warmup
+        )
+        check_fraction(**{"adaptation.ema_decay": self.ema_decay})
         if self.labels not in ("heatmap", "keypoint", "predictions"):
             raise ValueError(f"adaptation.labels is {self.labels!r}: expected heatmap, keypoint or predictions")
         if not 0 <= self.discard_fraction < 1:

@@ -4,13 +4,13 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import OpenGate
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.parts.sharpness import displaced, frozen_statistics, length, set_gradient, take_gradient
-from hamipose.methods.ranges import at_least, fraction
-from hamipose.methods.teacher_student import Adaptation, Labelled, averaged
+from hamipose.methods.teacher_student import Adaptation, DomainPass, average_over_processes
+from hamipose.methods.validation import check_at_least, check_fraction
 from hamipose.models.preprocess import normalize
 from hamipose.types import TrainBatch
 
@@ -79,32 +79,32 @@ class PGDA(PoseMethod):
         source_share: float = 0.3,
     ):
         super().__init__(network, optimizer, training)
-        at_least(0, radius=radius, alignment=alignment)
-        fraction(source_share=source_share)
+        check_at_least(0, radius=radius, alignment=alignment)
+        check_fraction(source_share=source_share)
         # The gate is open: it only measures the conflict.
         self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         self.radius = radius
         self.alignment = alignment
         self.source_share = source_share
 
-    def gradients(self, batch: TrainBatch) -> Objective:
+    def compute_gradients(self, batch: TrainBatch) -> StepResult:
         if batch.target is None:
-            return super().gradients(batch)
-        view, parameters = batch.target.student, [p for p in self.trained().parameters() if p.requires_grad]
-        labels = self.adaptation.teach(batch.target)
+            return super().compute_gradients(batch)
+        view, parameters = batch.target.student, [p for p in self.trainable_parts().parameters() if p.requires_grad]
+        labels = self.adaptation.pseudo_label(batch.target)
 
-        def target() -> Labelled:
+        def target() -> DomainPass:
             features = self._features(normalize(view))
             heatmaps = self.network.final(features).float()
             losses = self.network.loss(heatmaps, labels.heatmaps, labels.weight, self.training_options.reduction)
-            return Labelled(losses, heatmaps, features)
+            return DomainPass(losses, heatmaps, features)
 
-        source_pass = self.learn(batch.source)
-        source_rows = source_pass.pulled_back()
+        source_pass = self.forward_source(batch.source)
+        source_rows = source_pass.head_gradient()
         self.manual_backward(source_pass.losses.sum())
         source = take_gradient(parameters)
         target_pass = target()
-        target_rows = target_pass.pulled_back()
+        target_rows = target_pass.head_gradient()
         self.manual_backward(target_pass.losses.sum())
         own = take_gradient(parameters)
 
@@ -113,14 +113,14 @@ class PGDA(PoseMethod):
                 self.manual_backward(target().losses.sum())
             target_gradient = take_gradient(parameters)
             with displaced(parameters, toward(source, own, self.radius, self.alignment)):
-                self.manual_backward(self.learn(batch.source).losses.sum())
+                self.manual_backward(self.forward_source(batch.source).losses.sum())
             source_gradient = take_gradient(parameters)
 
-        trade_off = self.adaptation.options.trade_off
-        torch._foreach_mul_(target_gradient, trade_off)
+        target_weight = self.adaptation.options.target_weight
+        torch._foreach_mul_(target_gradient, target_weight)
         set_gradient(parameters, torch._foreach_add(target_gradient, source_gradient, alpha=self.source_share))
-        rows = averaged(source_rows, target_rows, labels.confidence)
-        gate = self.adaptation.gate(rows[0], rows[1], rows[2], progress=1.0, trade_off=trade_off)
+        rows = average_over_processes(source_rows, target_rows, labels.confidence)
+        gate = self.adaptation.gate(rows[0], rows[1], rows[2], progress=1.0, target_weight=target_weight)
         losses = source_pass.losses.detach(), target_pass.losses.detach()
-        loss = self.source_share * losses[0].sum() + trade_off * losses[1].sum()
-        return Objective(loss, *losses, gate, labels.confidence, trade_off)
+        loss = self.source_share * losses[0].sum() + target_weight * losses[1].sum()
+        return StepResult(loss, *losses, gate, labels.confidence, target_weight)

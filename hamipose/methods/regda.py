@@ -8,18 +8,17 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from hamipose.engine.schedule import inverse_decay, step_decay
+from hamipose.engine.optimization import inverse_decay, step_decay
 from hamipose.errors import UserError
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.losses import heatmap_kl
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.pseudo_labels import ground_false, rectify
-from hamipose.methods.ranges import at_least
-from hamipose.methods.teacher_student import Labelled
-from hamipose.models.adversarial import AdversarialHead, nothing, scale_gradient, warm_start
-from hamipose.models.log_density import Density
-from hamipose.models.network import PoseNetwork
+from hamipose.methods.teacher_student import DomainPass
+from hamipose.methods.validation import check_at_least
+from hamipose.models.adversarial import AdversarialHead, scale_gradient, warm_start, zero_with_gradients
+from hamipose.models.network import LogDensityNetwork, PoseNetwork
 from hamipose.models.preprocess import normalize
 from hamipose.types import SourceBatch, TrainBatch
 
@@ -38,7 +37,7 @@ class RegDA(PoseMethod):
         B:\ & \min_{h'} \eta\, KL(F(h f x_t), h' f x_t) \\
         C:\ & \min_{f} \eta\, KL(R(h f x_t), h' \mathcal{G}_\lambda f x_t)
 
-    The learning rate follows (1 + 10⁻⁴ i)^−0.75 (× ``training.warmup_steps``, 0 in the paper; ``final_lr`` is not
+    The learning rate follows (1 + 10⁻⁴ i)^−0.75 (× ``training.warmup_steps``, 0 in the paper; ``final_lr_ratio`` is not
     used), and 10 and 100 times less after 45/70 and 60/70 of ``pretrain_steps``, which see the source alone.
 
     Deviations from the published code: h is the Simple Baseline's single 1 × 1 layer, as in all methods here (there:
@@ -52,13 +51,13 @@ class RegDA(PoseMethod):
         network: the pose network.
         training: how it is trained; reduction must be "mean".
         margin: γ.
-        trade_off: η.
+        target_weight: η.
         reversal: the λ that is approached.
         reversal_steps: over how many steps, N.
         pretrain_steps: steps on the source alone.
     """
 
-    takes_pretrained = False
+    supports_pretrained = False
     network: PoseNetwork
 
     def __init__(
@@ -67,33 +66,35 @@ class RegDA(PoseMethod):
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
         margin: float = 4.0,
-        trade_off: float = 1.0,
+        target_weight: float = 1.0,
         reversal: float = 0.1,
         reversal_steps: int = 1000,
         pretrain_steps: int = 0,
     ):
         super().__init__(network, optimizer, training)
-        at_least(0, margin=margin, trade_off=trade_off, reversal=reversal, pretrain_steps=pretrain_steps)
-        at_least(1, reversal_steps=reversal_steps)
+        check_at_least(0, margin=margin, target_weight=target_weight, reversal=reversal, pretrain_steps=pretrain_steps)
+        check_at_least(1, reversal_steps=reversal_steps)
         if training.reduction != "mean":
             raise UserError(f"training.reduction is {training.reduction}; RegDA's divergence is a mean: expected mean")
-        self.save_hyperparameters({"maps": "log-densities"})  # what `evaluated` makes of them; see models.folder
+        self.save_hyperparameters(
+            {"maps": "log-densities"}
+        )  # what `evaluated_networks` makes of them; see models.folder
         self.adversarial = AdversarialHead(self.network.feature_channels, len(self.skeleton))
         self.margin = margin
-        self.trade_off = trade_off
+        self.target_weight = target_weight
         self.reversal = reversal
         self.reversal_steps = reversal_steps
         self.pretrain_steps = pretrain_steps
 
-    def trained(self) -> nn.ModuleDict:
+    def trainable_parts(self) -> nn.ModuleDict:
         """Backbone, deconv, final, adversarial."""
         return nn.ModuleDict({**dict(self.network.named_children()), "adversarial": self.adversarial})
 
-    def wants_target(self, step: int) -> bool:
+    def uses_target(self, step: int) -> bool:
         """After pretraining."""
         return step >= self.pretrain_steps
 
-    def steps_on_source(self) -> int:
+    def source_only_steps(self) -> int:
         """Return `pretrain_steps`."""
         return self.pretrain_steps
 
@@ -104,12 +105,12 @@ class RegDA(PoseMethod):
             return warm * step_decay(step, self.pretrain_steps, (45 / 70, 60 / 70))
         return warm * inverse_decay(step - self.pretrain_steps)
 
-    def learn(self, batch: SourceBatch) -> Labelled:
+    def forward_source(self, batch: SourceBatch) -> DomainPass:
         """The source's pass, with densities as labels."""
-        with self.source_pass():
+        with self.track_source_statistics():
             features = self._features(normalize(batch.image))
         heatmaps = self.network.final(features).float()
-        return Labelled(heatmap_kl(heatmaps, *self.truth(batch)), heatmaps, features)
+        return DomainPass(heatmap_kl(heatmaps, *self.encode_source(batch)), heatmaps, features)
 
     def disparity(
         self, features: Tensor, truth: Tensor, visible: Float[Tensor, "batch keypoint"] | None = None
@@ -117,14 +118,14 @@ class RegDA(PoseMethod):
         """Compare h' on these features with the maps given."""
         return heatmap_kl(self.adversarial(features).float(), truth, visible, epsilon=1e-7)
 
-    def gradients(self, batch: TrainBatch) -> Objective:
+    def compute_gradients(self, batch: TrainBatch) -> StepResult:
         """A and B are stepped here; the gradient of C is left to be stepped with."""
-        source = self.learn(batch.source)
+        source = self.forward_source(batch.source)
         if batch.target is None:
             loss = source.losses.sum()
-            self.manual_backward(loss + nothing(self.adversarial.parameters()))
+            self.manual_backward(loss + zero_with_gradients(self.adversarial.parameters()))
             self._keep_gradients(self.network.parameters())
-            return Objective(loss, source.losses)
+            return StepResult(loss, source.losses)
         slope = warm_start(self.global_step - self.pretrain_steps, self.reversal, self.reversal_steps)
         sigma = self.training_options.sigma
 
@@ -133,26 +134,26 @@ class RegDA(PoseMethod):
             rectify(source.heatmaps, sigma),
             (batch.source.visibility > 0).float(),
         )
-        loss = source.losses.sum() + self.margin * self.trade_off * agreeing.sum()
+        loss = source.losses.sum() + self.margin * self.target_weight * agreeing.sum()
         self.manual_backward(loss)
         self._step_now()
 
         features = self._features(normalize(batch.target.student))
         truth = rectify(self.network.final(features.detach()), sigma)
-        wrong = self.trade_off * self.disparity(features.detach(), ground_false(truth))
-        self.manual_backward(wrong.sum() + nothing(self.network.parameters()))
+        wrong = self.target_weight * self.disparity(features.detach(), ground_false(truth))
+        self.manual_backward(wrong.sum() + zero_with_gradients(self.network.parameters()))
         self._keep_gradients(self.adversarial.parameters())
         self._step_now()
 
         right = self.disparity(scale_gradient(features, slope), truth)
-        game = self.trade_off * right.sum()
-        self.manual_backward(game + nothing(self.network.final.parameters()))
+        game = self.target_weight * right.sum()
+        self.manual_backward(game + zero_with_gradients(self.network.final.parameters()))
         self._keep_gradients([*self.network.backbone.parameters(), *self.network.deconv.parameters()])
-        return Objective((loss + game).detach(), source.losses, right, trade_off=self.trade_off)
+        return StepResult((loss + game).detach(), source.losses, right, target_weight=self.target_weight)
 
     def _step_now(self) -> None:
         """One of the steps that the trainer does not count."""
-        self._clip(measure=False)
+        self._clip_gradient(measure=False)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         optimizer.step()
         optimizer.zero_grad()
@@ -160,15 +161,15 @@ class RegDA(PoseMethod):
     def _keep_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Forget all other gradients: an optimizer leaves parameters without one alone, momentum and decay included."""
         kept = {id(parameter) for parameter in parameters}
-        for parameter in self.trained().parameters():
+        for parameter in self.trainable_parts().parameters():
             if id(parameter) not in kept:
                 parameter.grad = None
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """Normalized images → densities."""
-        return Density(self.network)(images)
+        return LogDensityNetwork(self.network)(images)
 
-    def evaluated(self) -> dict[str, nn.Module]:
+    def evaluated_networks(self) -> dict[str, nn.Module]:
         """The one network."""
-        return {"student": Density(self.network)}
+        return {"student": LogDensityNetwork(self.network)}

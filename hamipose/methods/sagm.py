@@ -3,11 +3,11 @@
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.sharpness import displaced, frozen_statistics, length, set_gradient, take_gradient
-from hamipose.methods.ranges import at_least
+from hamipose.methods.validation import check_at_least
 from hamipose.types import TrainBatch
 
 __all__ = ["SAGM"]
@@ -42,14 +42,14 @@ class SAGM(PoseMethod):
         alignment: float = 0.001,
     ):
         super().__init__(network, optimizer, training)
-        at_least(0, radius=radius, alignment=alignment)
+        check_at_least(0, radius=radius, alignment=alignment)
         self.radius = radius
         self.alignment = alignment
 
-    def gradients(self, batch: TrainBatch) -> Objective:
+    def compute_gradients(self, batch: TrainBatch) -> StepResult:
         objective = self.objective(batch)
         self.manual_backward(objective.loss)
-        parameters = [p for p in self.trained().parameters() if p.requires_grad]
+        parameters = [p for p in self.trainable_parts().parameters() if p.requires_grad]
         here = take_gradient(parameters)
         norm = length(here)
         scale = self.radius / torch.where(norm == 0, 1.0, norm) - self.alignment

@@ -9,15 +9,15 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from hamipose.engine.distributed import batch_mean, untouched
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.engine.distributed import mean_over_batch, zero_loss
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import OpenGate
 from hamipose.losses import heatmap_mse
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.parts.target_labels import refuse_label_options
 from hamipose.methods.teacher_student import Adaptation
-from hamipose.models.batchnorm import StatisticsOf
+from hamipose.models.batchnorm import StatisticsDomain
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalize
 from hamipose.precision import at_least_single
@@ -52,7 +52,7 @@ def information(maps: Maps) -> Float[Tensor, ""]:
     """Entropy of the marginals less that of the batch's mean map, per cell: sure of each image, not of all alike."""
     cells = maps[0, 0].numel()
     rows, columns = (_entropy(p).mean() for p in marginals(maps))
-    together = _entropy(batch_mean(at_least_single(maps).flatten(2)).softmax(1)).mean()
+    together = _entropy(mean_over_batch(at_least_single(maps).flatten(2)).softmax(1)).mean()
     return (rows + columns - together) / cells
 
 
@@ -84,7 +84,7 @@ class SFHPE(PoseMethod):
     the target's copy.
 
     Until `adaptation.pretrain_steps` the network learns from the source; from then on the data module is asked for no
-    source image (``wants_source``). With 0 it starts from ``training.init_from``. Evaluated is the intermediate.
+    source image (``uses_source``). With 0 it starts from ``training.init_from``. Evaluated is the intermediate.
     What is logged as the source's loss is then L_ft, the target's is the squared error of L_tg.
 
     Deviations. The released code does not run (a wrong ``super()``, a mean that is unpacked, forward calls with too
@@ -108,7 +108,7 @@ class SFHPE(PoseMethod):
         mutual_information: β_im.
     """
 
-    takes_pretrained = False
+    supports_pretrained = False
     network: PoseNetwork
 
     adaptation: Adaptation
@@ -118,7 +118,7 @@ class SFHPE(PoseMethod):
         optimizer: OptimizerCallable,
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
-        adaptation: AdaptationOptions = AdaptationOptions(decay=0.999),  # noqa: B008
+        adaptation: AdaptationOptions = AdaptationOptions(ema_decay=0.999),  # noqa: B008
         residual: float = 0.7,
         contrast: float = 0.5,
         mutual_information: float = 0.85,
@@ -133,7 +133,7 @@ class SFHPE(PoseMethod):
         self.contrast = contrast
         self.mutual_information = mutual_information
         if training.lr_factors is None:
-            factors = dict.fromkeys(self.trained(), 1.0) | {"intermediate_backbone": 0.1}
+            factors = dict.fromkeys(self.trainable_parts(), 1.0) | {"intermediate_backbone": 0.1}
             self.training_options = replace(training, lr_factors=factors)
 
     @property
@@ -141,7 +141,7 @@ class SFHPE(PoseMethod):
         """The network that follows the target's copy."""
         return self.adaptation.teacher.network
 
-    def trained(self) -> nn.ModuleDict:
+    def trainable_parts(self) -> nn.ModuleDict:
         return nn.ModuleDict(
             {
                 **dict(self.network.named_children()),
@@ -151,26 +151,26 @@ class SFHPE(PoseMethod):
             }
         )
 
-    def wants_source(self, step: int) -> bool:
+    def uses_source(self, step: int) -> bool:
         return step < self.adaptation.options.pretrain_steps
 
-    def delivered_statistics(self) -> StatisticsOf:
+    def delivered_statistics(self) -> StatisticsDomain:
         """Return "target" once the source is gone: all batches are the target's then, whatever `batchnorm` is."""
-        return "source" if self.global_step <= self.steps_on_source() else "target"
+        return "source" if self.global_step <= self.source_only_steps() else "target"
 
     def start_adaptation(self) -> None:
         super().start_adaptation()
         self.source_network.load_state_dict(self.network.state_dict())
 
-    def objective(self, batch: TrainBatch) -> Objective:
+    def objective(self, batch: TrainBatch) -> StepResult:
         return self.learn_source(batch) if batch.target is None else self.adapt(batch.target)
 
-    def learn_source(self, batch: TrainBatch) -> Objective:
+    def learn_source(self, batch: TrainBatch) -> StepResult:
         """Before the switch: the network alone."""
-        source = self.learn(batch.source)
-        return Objective(source.losses.sum() + untouched(self._waiting()), source.losses)
+        source = self.forward_source(batch.source)
+        return StepResult(source.losses.sum() + zero_loss(self._waiting()), source.losses)
 
-    def adapt(self, batch: TargetBatch) -> Objective:
+    def adapt(self, batch: TargetBatch) -> StepResult:
         """After it: the three copies on target images."""
         images, reduction = normalize(batch.student), self.training_options.reduction
         with torch.no_grad():
@@ -186,8 +186,10 @@ class SFHPE(PoseMethod):
         imitation = heatmap_mse(target, taught, None, reduction)
         learning = imitation.sum() + self.contrast * profile_contrast(target, taught)
         learning = learning + self.mutual_information * information(target)
-        trade_off = self.adaptation.options.trade_off
-        return Objective(fine_tuning.sum() + moving + trade_off * learning, fine_tuning, imitation, trade_off=trade_off)
+        target_weight = self.adaptation.options.target_weight
+        return StepResult(
+            fine_tuning.sum() + moving + target_weight * learning, fine_tuning, imitation, target_weight=target_weight
+        )
 
     def follow(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """The intermediate's maps, with gradients; BatchNorm as `adaptation.batchnorm` has it."""
@@ -197,8 +199,8 @@ class SFHPE(PoseMethod):
         finally:
             self.intermediate.eval()
 
-    def gradients(self, batch: TrainBatch) -> Objective:
-        objective = super().gradients(batch)
+    def compute_gradients(self, batch: TrainBatch) -> StepResult:
+        objective = super().compute_gradients(batch)
         if batch.target is None:
             for parameter in self._waiting():
                 parameter.grad = None
@@ -207,4 +209,4 @@ class SFHPE(PoseMethod):
     def _waiting(self) -> list[nn.Parameter]:
         """Parameters that only the second phase moves."""
         own = {id(p) for p in self.network.parameters()}
-        return [p for p in self.trained().parameters() if id(p) not in own]
+        return [p for p in self.trainable_parts().parameters() if id(p) not in own]

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from hamipose.data.target_pass import iterate_target
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.ranges import at_least
-from hamipose.methods.teacher_student import averaged
-from hamipose.models.batchnorm import Statistics, batchnorm_layers, reestimated
-from hamipose.models.pretrained.interface import Start
+from hamipose.methods.teacher_student import average_over_processes
+from hamipose.methods.validation import check_at_least
+from hamipose.models.batchnorm import BatchNormStatistics, batchnorm_layers, reestimate_statistics
+from hamipose.models.pretrained.interface import FinetunableNetwork
 
 __all__ = ["TARGET_STATISTICS", "SourceOnly"]
 
@@ -26,7 +26,7 @@ class SourceOnly(PoseMethod):
 
     Training sees no target image. Where the data have a target, each evaluation of a `fit` also scores a copy of the
     network whose BatchNorm statistics were estimated anew on some of its images
-    (:func:`hamipose.models.batchnorm.reestimated`), as ``test/…/target-statistics/…``: how much of a gain
+    (:func:`hamipose.models.batchnorm.reestimate_statistics`), as ``test/…/target-statistics/…``: how much of a gain
     is due to statistics, and whether there is one, is measured there. It is a row of tables and never what a user gets.
 
     Args:
@@ -44,28 +44,30 @@ class SourceOnly(PoseMethod):
         target_images: int = 512,
     ):
         super().__init__(network, optimizer, training)
-        at_least(0, target_images=target_images)
+        check_at_least(0, target_images=target_images)
         self.target_images = target_images
         self._beside: dict[str, nn.Module] = {}  # a plain dictionary: no part of the model
 
-    def evaluated(self) -> dict[str, nn.Module]:
+    def evaluated_networks(self) -> dict[str, nn.Module]:
         """The network, and before it, during an evaluation, its copy with target statistics."""
-        return {**self._beside, **super().evaluated()}
+        return {**self._beside, **super().evaluated_networks()}
 
-    def _start_evaluation(self) -> None:
+    def start_evaluation(self) -> None:
         self._beside = {}
         prepared = self._data is not None and getattr(self._data, "stream", None) is not None  # `fit` has made it ready
-        estimates = self.target_images and batchnorm_layers(self.network) and not isinstance(self.network, Start)
+        estimates = (
+            self.target_images and batchnorm_layers(self.network) and not isinstance(self.network, FinetunableNetwork)
+        )
         if prepared and self._data.target and estimates and not self.trainer.sanity_checking:
-            copied = reestimated(self.network, self._target_images())
-            found = Statistics(copied)
-            found.take(*averaged(found.mean, found.variance))
+            copied = reestimate_statistics(self.network, self._target_images())
+            found = BatchNormStatistics(copied)
+            found.take(*average_over_processes(found.mean, found.variance))
             found.write(copied)
             self._beside = {TARGET_STATISTICS: copied}
-        super()._start_evaluation()
+        super().start_evaluation()
 
-    def _end_evaluation(self) -> None:
-        super()._end_evaluation()
+    def end_evaluation(self) -> None:
+        super().end_evaluation()
         self._beside = {}
 
     def _target_images(self) -> Iterator[UInt8[Tensor, "batch 3 height width"]]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import DiagonalMetric, Gate, ScalarMetric, pull_back
 from hamipose.geometry.affine import invert
 from hamipose.heatmaps import warp_heatmaps
@@ -15,27 +15,27 @@ from hamipose.methods.parts.keypoint_labels import TargetLabels
 from hamipose.methods.parts.target_labels import label_source
 from hamipose.models.encoding import Encoding
 from hamipose.models.network import PoseNetwork
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch
 
-__all__ = ["Adaptation", "Labelled", "averaged", "final_rows"]
+__all__ = ["Adaptation", "DomainPass", "average_over_processes", "final_rows"]
 
 
-class Labelled(NamedTuple):
+class DomainPass(NamedTuple):
     """A domain's pass through the network, with the loss of each keypoint."""
 
     losses: Float[Tensor, " keypoint"]
     heatmaps: Float[Tensor, "batch keypoint height width"]
     features: Float[Tensor, "batch channel height width"]
 
-    def pulled_back(self) -> Float[Tensor, "keypoint parameter"]:
+    def head_gradient(self) -> Float[Tensor, "keypoint parameter"]:
         """Gradient of the losses with respect to the rows of the last layer, one product instead of a backward pass."""
         (gradient,) = torch.autograd.grad(self.losses.sum(), self.heatmaps, retain_graph=True)
         return pull_back(gradient, self.features.detach())
 
 
-def averaged(*tensors: Tensor) -> list[Tensor]:
+def average_over_processes(*tensors: Tensor) -> list[Tensor]:
     """Each tensor's mean over all processes, in one exchange: a process gating alone would drift from the others."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return list(tensors)
@@ -46,7 +46,7 @@ def averaged(*tensors: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def final_rows(network: PoseNetwork | Start) -> Float[Tensor, "keypoint parameter"]:
+def final_rows(network: PoseNetwork | FinetunableNetwork) -> Float[Tensor, "keypoint parameter"]:
     """A copy of the last layer's rows θ^(k) = [W_k, b_k]."""
     assert network.final.bias is not None
     return torch.cat([network.final.weight.flatten(1), network.final.bias[:, None]], 1)
@@ -66,7 +66,7 @@ class Adaptation(nn.Module):
 
     def __init__(
         self,
-        network: PoseNetwork | Start,
+        network: PoseNetwork | FinetunableNetwork,
         gate: Gate,
         metric: ScalarMetric | DiagonalMetric | None,
         options: AdaptationOptions,
@@ -75,8 +75,8 @@ class Adaptation(nn.Module):
     ):
         super().__init__()
         # A pretrained network keeps its own BatchNorm statistics.
-        batchnorm = "copy" if isinstance(network, Start) else options.batchnorm
-        self.teacher = Teacher(network, decay=options.decay, batchnorm=batchnorm)
+        batchnorm = "copy" if isinstance(network, FinetunableNetwork) else options.batchnorm
+        self.teacher = Teacher(network, decay=options.ema_decay, batchnorm=batchnorm)
         self.loss = network.loss
         self.gate = gate
         self.metric = metric
@@ -101,20 +101,30 @@ class Adaptation(nn.Module):
         """
         return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantize=self.encoding.whole_pixels)
 
-    def teach(self, batch: TargetBatch) -> TargetLabels:
+    def gate_progress(self, step: int, total: float) -> float:
+        """Return the steps of adaptation so far as a fraction of the gate's warm-up.
+
+        Args:
+            step: steps of the run so far.
+            total: length of the run in steps.
+        """
+        warmup = self.options.gate_warmup * (total - self.options.pretrain_steps)
+        return (step - self.options.pretrain_steps) / warmup if warmup > 0 else 1.0
+
+    def pseudo_label(self, batch: TargetBatch) -> TargetLabels:
         """Return the labels of the target in the student's view, as ``adaptation.labels`` has them."""
         return self.label_source(self.teacher, batch)
 
     def objective(
         self,
-        source: Labelled,
+        source: DomainPass,
         heatmaps: Float[Tensor, "batch keypoint h w"],
         features: Float[Tensor, "batch channel h w"],
         batch: TargetBatch,
         *,
         progress: float,
         reduction: Literal["mean", "sum"],
-    ) -> Objective:
+    ) -> StepResult:
         r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}`, w chosen by the gate.
 
         Args:
@@ -125,13 +135,13 @@ class Adaptation(nn.Module):
             progress: the step as a fraction of γ's warm-up.
             reduction: norm of the losses.
         """
-        labels = self.teach(batch)
-        target = Labelled(self.loss(heatmaps, labels.heatmaps, labels.weight, reduction), heatmaps, features)
-        return self.weigh(source, target, labels.confidence, progress=progress)
+        labels = self.pseudo_label(batch)
+        target = DomainPass(self.loss(heatmaps, labels.heatmaps, labels.weight, reduction), heatmaps, features)
+        return self.weight_losses(source, target, labels.confidence, progress=progress)
 
-    def weigh(
-        self, source: Labelled, target: Labelled, confident: Float[Tensor, " keypoint"], *, progress: float
-    ) -> Objective:
+    def weight_losses(
+        self, source: DomainPass, target: DomainPass, confident: Float[Tensor, " keypoint"], *, progress: float
+    ) -> StepResult:
         r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` of any two labeled passes, w chosen by the gate.
 
         Args:
@@ -140,24 +150,26 @@ class Adaptation(nn.Module):
             confident: how sure the target's labels are.
             progress: the step as a fraction of γ's warm-up.
         """
-        pulled_source, pulled_target, confident = averaged(source.pulled_back(), target.pulled_back(), confident)
+        pulled_source, pulled_target, confident = average_over_processes(
+            source.head_gradient(), target.head_gradient(), confident
+        )
         gate = self.gate(
             pulled_source,
             pulled_target,
             confident,
             progress=progress,
-            trade_off=self.options.trade_off,
+            target_weight=self.options.target_weight,
             inverse_metric=None if self.metric is None else self.metric.inverse(),
         )
-        target_weight = self.options.trade_off if gate.target_weight is None else gate.target_weight
+        target_weight = self.options.target_weight if gate.target_weight is None else gate.target_weight
         loss = (gate.weight * source.losses).sum() + (target_weight * target.losses).sum()
-        return Objective(loss, source.losses, target.losses, gate, confident, self.options.trade_off)
+        return StepResult(loss, source.losses, target.losses, gate, confident, self.options.target_weight)
 
-    def before_step(self, network: PoseNetwork | Start) -> None:
+    def before_step(self, network: PoseNetwork | FinetunableNetwork) -> None:
         """Remember the last layer."""
         self._rows = final_rows(network)
 
-    def after_step(self, network: PoseNetwork | Start) -> Float[Tensor, "keypoint parameter"]:
+    def after_step(self, network: PoseNetwork | FinetunableNetwork) -> Float[Tensor, "keypoint parameter"]:
         """Let the metric see the increment that was really applied and the teacher follow; returns the increment."""
         assert self._rows is not None, "before_step comes first"
         increment = final_rows(network) - self._rows

@@ -8,9 +8,9 @@ from jaxtyping import Float, UInt8
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.engine.schedule import step_decay
+from hamipose.engine.optimization import step_decay, total_steps
 from hamipose.errors import UserError
-from hamipose.evaluation.diagnostics import Objective
+from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import Gate, OpenGate, confidence
 from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import cell_to_px
@@ -20,8 +20,8 @@ from hamipose.methods.options import AdaptationOptions, NetworkOptions, Training
 from hamipose.methods.parts.occlusion import choose_joint, paste_patches, patch_side, random_corners
 from hamipose.methods.parts.pseudo_labels import confident, peaks, rectify
 from hamipose.methods.parts.target_labels import refuse_label_options
-from hamipose.methods.ranges import at_least, fraction
-from hamipose.methods.teacher_student import Adaptation, Labelled
+from hamipose.methods.teacher_student import Adaptation, DomainPass
+from hamipose.methods.validation import check_at_least, check_fraction
 from hamipose.models.preprocess import normalize
 from hamipose.models.style import StyleTransfer, load_style
 from hamipose.types import TargetBatch, TrainBatch
@@ -46,7 +46,7 @@ class StyleOptions:
     to_source: float = 0.5
 
     def __post_init__(self) -> None:
-        fraction(to_target=self.to_target, to_source=self.to_source)
+        check_fraction(to_target=self.to_target, to_source=self.to_source)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class OcclusionOptions:
     side_px: float = 20.0
 
     def __post_init__(self) -> None:
-        fraction(probability=self.probability)
-        at_least(1, side_px=self.side_px)
+        check_fraction(probability=self.probability)
+        check_at_least(1, side_px=self.side_px)
 
 
 class UniFrame(PoseMethod):
@@ -80,7 +80,7 @@ class UniFrame(PoseMethod):
     the target's look in half of the steps, and the teacher's images the source's, with a strength from U(0, 1); the
     student's target images never do. During ``adaptation.pretrain_steps`` only the former happens.
 
-    The learning rate falls to 1/10 at 45/70 and 60/70 of the run (``final_lr`` is not used).
+    The learning rate falls to 1/10 at 45/70 and 60/70 of the run (``final_lr_ratio`` is not used).
 
     Deviations from the published code: the common frame is the plain crop, not the random window that both views of an
     image look through. The patch is pasted into the student's view itself, over the joint's place there; the code warps
@@ -101,32 +101,32 @@ class UniFrame(PoseMethod):
         adaptation: teacher and λ; the paper's are decay 0.999, batchnorm target (see above).
         style: style transfer; none where not given.
         occlusion: of the student's view; none where not given.
-        doubted: share of the batch's pseudo labels that the mask leaves out.
+        discard_fraction: share of the batch's pseudo labels that the mask leaves out.
         gate: how source losses are weighed.
     """
 
-    takes_pretrained = False
+    supports_pretrained = False
 
     def __init__(
         self,
         optimizer: OptimizerCallable,
         network: NetworkOptions = NetworkOptions(),  # noqa: B008  frozen
         training: TrainingOptions = TrainingOptions(),  # noqa: B008
-        adaptation: AdaptationOptions = AdaptationOptions(decay=0.999),  # noqa: B008
+        adaptation: AdaptationOptions = AdaptationOptions(ema_decay=0.999),  # noqa: B008
         style: StyleOptions | None = None,
         occlusion: OcclusionOptions | None = OcclusionOptions(),
-        doubted: float = 0.5,
+        discard_fraction: float = 0.5,
         gate: Gate = OpenGate(),  # noqa: B008  holds no state
     ):
         super().__init__(network, optimizer, training)
         refuse_label_options("UniFrame", adaptation)
-        fraction(doubted=doubted)
+        check_fraction(discard_fraction=discard_fraction)
         self.adaptation: Adaptation = Adaptation(
             self.network, gate, None, adaptation, self.skeleton.mirror, self.encoding
         )
         self.style = style
         self.occlusion = occlusion
-        self.doubted = doubted
+        self.discard_fraction = discard_fraction
         self._style_transfer: tuple[StyleTransfer, ...] = ()  # in a tuple: frozen, from files, not in checkpoints
 
     def setup(self, stage: str) -> None:
@@ -141,9 +141,9 @@ class UniFrame(PoseMethod):
                 )
             self._style_transfer = (load_style(self.style.encoder, self.style.decoder).to(self.device),)
 
-    def wants_target(self, step: int) -> bool:
+    def uses_target(self, step: int) -> bool:
         """Always where the source takes the target's look."""
-        return self.style is not None or super().wants_target(step)
+        return self.style is not None or super().uses_target(step)
 
     def learning_rate(self, step: int, total: float) -> float:
         """See the class."""
@@ -181,15 +181,15 @@ class UniFrame(PoseMethod):
         corners = random_corners(len(joint), side, size).to(joint.device)
         return paste_patches(batch.student, centers_px, corners, side, chosen)
 
-    def objective(self, batch: TrainBatch) -> Objective:
+    def objective(self, batch: TrainBatch) -> StepResult:
         """L_s alone while pretraining, then L_s + λ L_c."""
         source, target = batch.source, batch.target
-        adapting = super().wants_target(self.global_step)
+        adapting = super().uses_target(self.global_step)
         if self.style is not None and target is not None:
             source = replace(source, image=self.restyle(source.image, target.teacher, self.style.to_target))
-        learnt = self.learn(source)
+        learnt = self.forward_source(source)
         if target is None or not adapting:
-            return Objective(learnt.losses.sum(), learnt.losses)
+            return StepResult(learnt.losses.sum(), learnt.losses)
         with torch.no_grad():
             seen = target.teacher
             if self.style is not None:
@@ -200,12 +200,12 @@ class UniFrame(PoseMethod):
         features = self._features(normalize(student_view))
         heatmaps = self.network.final(features).float()
         unwarped, known = self.adaptation.unwarp(heatmaps, target.student_matrix, target.student_mirrored)
-        mask = confident(peaks(taught)[1], self.doubted)[:, :, None, None] & known
+        mask = confident(peaks(taught)[1], self.discard_fraction)[:, :, None, None] & known
         labels = rectify(taught, self.training_options.sigma)
         losses = 2 * heatmap_mse(unwarped, labels, mask, self.training_options.reduction)  # no ½ in L_c
-        return self.adaptation.weigh(
+        return self.adaptation.weight_losses(
             learnt,
-            Labelled(losses, heatmaps, features),
+            DomainPass(losses, heatmaps, features),
             confidence(taught),
-            progress=self._gate_progress(),
+            progress=self.adaptation.gate_progress(self.global_step, total_steps(self.trainer)),
         )

@@ -12,7 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["AdversarialHead", "DomainClassifier", "nothing", "reversal", "scale_gradient", "warm_start"]
+__all__ = [
+    "AdversarialHead",
+    "DomainClassifier",
+    "reversal_factor",
+    "scale_gradient",
+    "warm_start",
+    "zero_with_gradients",
+]
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -40,16 +47,16 @@ def warm_start(step: int, high: float = 0.1, steps: float | int = 1000) -> float
     return 2 * high / (1 + math.exp(-step / steps)) - high
 
 
-def reversal(progress: float | int) -> float:
+def reversal_factor(progress: float | int) -> float:
     r""":math:`\lambda(p) = \frac{2}{1 + e^{-10p}} - 1` (Ganin & Lempitsky, ICML 2015): 0 at first, 1 in the end.
 
-    >>> [round(reversal(p), 4) for p in (0.0, 0.1, 1.0)]
+    >>> [round(reversal_factor(p), 4) for p in (0.0, 0.1, 1.0)]
     [0.0, 0.4621, 0.9999]
     """
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
-def nothing(parameters: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
+def zero_with_gradients(parameters: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
     """A zero that depends on every parameter.
 
     With several processes each backward pass has to reach the same parameters, or they wait for each other for ever:

@@ -13,10 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hamipose.errors import UserError
 from hamipose.models.preprocess import normalize
 
-__all__ = ["Statistics", "StatisticsOf", "batchnorm_layers", "reestimated"]
+__all__ = ["BatchNormStatistics", "StatisticsDomain", "batchnorm_layers", "reestimate_statistics"]
 
 #: The images whose means and variances a network normalizes with.
-StatisticsOf = Literal["source", "source and target", "target", "unknown"]
+StatisticsDomain = Literal["source", "source and target", "target", "unknown"]
 
 
 def batchnorm_layers(network: nn.Module) -> list[_BatchNorm]:
@@ -24,11 +24,11 @@ def batchnorm_layers(network: nn.Module) -> list[_BatchNorm]:
     return [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
 
 
-class Statistics(nn.Module):
+class BatchNormStatistics(nn.Module):
     """Running means and variances of all BatchNorm layers of a network, end to end in two vectors.
 
     A network that is trained on two domains mixes both in its running statistics. This keeps those of one domain beside
-    it: :meth:`watching` a pass takes over what the pass adds to them, with the layers' own momentum. They start as the
+    it: :meth:`tracking` a pass takes over what the pass adds to them, with the layers' own momentum. They start as the
     network's.
 
     Args:
@@ -57,7 +57,7 @@ class Statistics(nn.Module):
         self.variance[:count] = variance[:count].to(self.variance)
 
     @contextmanager
-    def watching(self, network: nn.Module) -> Iterator[None]:
+    def tracking(self, network: nn.Module) -> Iterator[None]:
         r"""Take in the batches that pass through the network meanwhile.
 
         From :math:`r' = r + m (b - r)` of the network's own statistics, which see the batch's :math:`b`, follows
@@ -70,13 +70,13 @@ class Statistics(nn.Module):
                 own.add_(new - old + share * (old - own))
 
     @torch.no_grad()
-    def follow(self, other: "Statistics", decay: float) -> None:
+    def follow(self, other: "BatchNormStatistics", decay: float) -> None:
         """Take one step of a moving average towards other statistics; with decay 0 copy them."""
         self.mean.lerp_(other.mean, 1 - decay)
         self.variance.lerp_(other.variance, 1 - decay)
 
     @contextmanager
-    def worn_by(self, network: nn.Module) -> Iterator[None]:
+    def applied_to(self, network: nn.Module) -> Iterator[None]:
         """Let a network in eval mode normalize with these statistics meanwhile."""
         layers = batchnorm_layers(network)
         sizes = [layer.num_features for layer in layers]
@@ -93,7 +93,7 @@ class Statistics(nn.Module):
     @torch.no_grad()
     def write(self, network: nn.Module) -> None:
         """Give a network these statistics for good."""
-        with self.worn_by(network):
+        with self.applied_to(network):
             parts = [(layer.running_mean, layer.running_var) for layer in batchnorm_layers(network)]
         for layer, (mean, variance) in zip(batchnorm_layers(network), parts, strict=True):
             layer.running_mean.copy_(mean)  # type: ignore[union-attr, arg-type]
@@ -127,7 +127,7 @@ def _momentum(network: nn.Module, like: Tensor) -> Tensor | float:
 
 
 @torch.no_grad()
-def reestimated(network: nn.Module, batches: Iterable[UInt8[Tensor, "_ 3 height width"]]) -> nn.Module:
+def reestimate_statistics(network: nn.Module, batches: Iterable[UInt8[Tensor, "_ 3 height width"]]) -> nn.Module:
     """Return a copy of a network whose BatchNorm statistics are those of some images. It needs no labels.
 
     Each batch is normalized by itself and counts by its number of images; a single image left over is skipped. The copy

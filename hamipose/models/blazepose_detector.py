@@ -24,7 +24,7 @@ from hamipose.geometry.affine import upright_box
 from hamipose.io.file_type import explain
 from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.person_detection import PersonDetector
-from hamipose.models.pretrained.convert import converted
+from hamipose.models.pretrained.convert import convert_graph
 from hamipose.models.pretrained.operations import OperationNetwork, Program
 from hamipose.models.pretrained.tflite import TFLiteGraph
 
@@ -33,8 +33,8 @@ __all__ = [
     "DetectionNetwork",
     "anchor_centers",
     "blazepose_detector",
+    "decode_people",
     "detection_network",
-    "people_of",
     "save_detector",
 ]
 
@@ -65,7 +65,7 @@ def anchor_centers() -> Float[np.ndarray, "anchor 2"]:
     return np.concatenate(centers).astype(np.float32)
 
 
-def people_of(
+def decode_people(
     raw: Float[np.ndarray, "anchor 12"], logits: Float[np.ndarray, " anchor"], threshold: float
 ) -> Float[np.ndarray, "person 5"]:
     """The network's answers as people: two points and a score, in shares of the input's side.
@@ -141,7 +141,7 @@ class BlazePoseDetector(PersonDetector):
             image, shown.tolist(), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         )
         raw, logits = self.network(torch.from_numpy(square).permute(2, 0, 1)[None].float() / 127.5 - 1)
-        people = people_of(raw[0].numpy(), logits[0].numpy(), self.threshold)
+        people = decode_people(raw[0].numpy(), logits[0].numpy(), self.threshold)
         points = (people[:, :4].reshape(-1, 2, 2) * _SIDE - offset) * (np.array([width, height]) / shown)
         radius = np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
         return np.concatenate([points.reshape(-1, 4), people[:, 4:]], 1).astype(np.float32)[radius > 1]
@@ -172,7 +172,7 @@ def detection_network(content: bytes) -> DetectionNetwork:
         UserError: it is something else.
     """
     graph = TFLiteGraph(content)
-    operations, weights = converted(graph)
+    operations, weights = convert_graph(graph)
     outputs = {graph.shape(tensor)[-1]: f"t{tensor}" for tensor in graph.outputs}
     anchors = {graph.shape(tensor)[1] for tensor in graph.outputs if len(graph.shape(tensor)) == 3}
     if set(outputs) != {1, 12} or anchors != {len(anchor_centers())}:

@@ -16,15 +16,15 @@ from hamipose.models.pretrained.operations import Program
 from hamipose.skeletons import SKELETONS, Skeleton
 
 __all__ = [
+    "build_evaluated",
     "check_skeleton",
     "checkpoint_content",
-    "build_evaluated",
     "load_evaluated",
     "load_network",
     "model_info",
     "network_state",
-    "read_program",
     "read_checkpoint",
+    "read_program",
     "saved_encoding",
 ]
 
@@ -139,7 +139,9 @@ def _start_content(path: str | Path) -> dict[str, Any]:
     return read_checkpoint(path) if folder is None else checkpoint_content(*read_model_folder(folder))
 
 
-def load_network(path: str | Path, network: PoseNetwork | FinetunableNetwork, skeleton: Skeleton, quantized: bool) -> dict[str, Any]:
+def load_network(
+    path: str | Path, network: PoseNetwork | FinetunableNetwork, skeleton: Skeleton, quantized: bool
+) -> dict[str, Any]:
     """Fill a network with a checkpoint's student; return the checkpoint's whole state.
 
     Args:

@@ -12,9 +12,8 @@ from hamipose.errors import UserError
 from hamipose.io.atomic_file import atomic_path, write_text
 from hamipose.io.tensor_file import check_finite, read_tensor_file
 from hamipose.io.yaml_file import read_yaml
-from hamipose.models.batchnorm import StatisticsOf
-from hamipose.models.log_density import Density
-from hamipose.models.network import PoseNetwork
+from hamipose.models.batchnorm import StatisticsDomain
+from hamipose.models.network import LogDensityNetwork, PoseNetwork
 from hamipose.models.pretrained.mediapipe import BlazePose
 from hamipose.models.pretrained.operations import Program
 from hamipose.models.pretrained.topdown import TopDown
@@ -22,7 +21,7 @@ from hamipose.models.refinement import RefinedNetwork, Refinement
 from hamipose.skeletons import SKELETONS, Skeleton
 from hamipose.version import __version__
 
-__all__ = ["FORMAT", "Maps", "ModelInfo", "is_folder", "open_folder", "save_folder"]
+__all__ = ["FORMAT", "Maps", "ModelInfo", "is_model_folder", "read_model_folder", "save_model_folder"]
 
 #: What a model's maps are: its network's own; densities made of the network's logarithms (RegDA); or what a refinement
 #: makes of all of the network's scales (MDAM).
@@ -66,7 +65,7 @@ class ModelInfo:
     maps: Maps = "heatmaps"
     refinement_width: int = 0
     quantized: bool = False
-    statistics: StatisticsOf = "unknown"
+    statistics: StatisticsDomain = "unknown"
     architecture: Architecture = "simple-baseline"
 
     @property
@@ -87,14 +86,14 @@ class ModelInfo:
         if self.architecture == "top-down":
             return TopDown(network, self.keypoints, self.image_size)
         if self.maps == "log-densities":
-            return Density(network)
+            return LogDensityNetwork(network)
         if self.maps == "refined":
             refinement = Refinement(network.pyramid_channels, self.refinement_width, len(self.keypoints))
             return RefinedNetwork(network, refinement)
         return network
 
 
-def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *, half: bool = False) -> Path:
+def save_model_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *, half: bool = False) -> Path:
     """Write a model folder; both files appear whole or not at all.
 
     Args:
@@ -128,7 +127,7 @@ def save_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *, half
     return folder
 
 
-def is_folder(path: str | Path) -> bool:
+def is_model_folder(path: str | Path) -> bool:
     """Return whether a path is a model folder."""
     return (Path(path) / "model.safetensors").is_file() and (Path(path) / "config.yaml").is_file()
 
@@ -166,8 +165,10 @@ def _read_info(path: Path) -> ModelInfo:
         raise UserError(f"{path}: maps is {maps!r}, expected one of {', '.join(get_args(Maps))}")
     if not isinstance(quantized := content.get("quantized", False), bool):
         raise UserError(f"{path}: quantized is {quantized!r}, expected true or false")
-    if (statistics := content.get("statistics", "unknown")) not in get_args(StatisticsOf):
-        raise UserError(f"{path}: statistics is {statistics!r}, expected one of {', '.join(get_args(StatisticsOf))}")
+    if (statistics := content.get("statistics", "unknown")) not in get_args(StatisticsDomain):
+        raise UserError(
+            f"{path}: statistics is {statistics!r}, expected one of {', '.join(get_args(StatisticsDomain))}"
+        )
     if (architecture := content.get("architecture", "simple-baseline")) not in _IN_FOLDERS:
         raise UserError(f"{path}: architecture is {architecture!r}, expected one of {', '.join(_IN_FOLDERS)}")
     return ModelInfo(
@@ -192,7 +193,7 @@ def _read_program(folder: Path) -> Program:
         raise UserError(f"{path} cannot be read ({error.strerror}); copy the model folder again") from None
 
 
-def open_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
+def read_model_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
     """The model of a model folder in eval mode, and what it is.
 
     Raises:

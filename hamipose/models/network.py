@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from hamipose.errors import UserError
 from hamipose.losses import heatmap_mse
-from hamipose.models.memory_format import memory_format
+from hamipose.models.device import memory_format
 from hamipose.models.preprocess import normalize
-from hamipose.models.weights import load_backbone, pretrained
+from hamipose.models.weights import create_pretrained, load_backbone
 
-__all__ = ["PoseNetwork"]
+__all__ = ["LogDensityNetwork", "PoseNetwork"]
 
 _ANY_IMAGE_SIZE = {  # timm's families that must be asked to take images of any size
     "deit",
@@ -37,7 +37,7 @@ class PoseNetwork(nn.Module):
     last stage, which holds most of its parameters and on images of 64 px would see 2 × 2 cells.
 
     Weights and maps lie in memory with their channels last, which convolutions are faster with
-    (`benchmarks/memory_format.py`), unless :func:`hamipose.models.memory_format.memory_format` finds a layer for which
+    (`benchmarks/memory_format.py`), unless :func:`hamipose.models.device.memory_format` finds a layer for which
     that is unsafe; shapes are as ever.
 
     Args:
@@ -131,7 +131,7 @@ class PoseNetwork(nn.Module):
         """Normalized images → heatmaps, ``final(features(images))``."""
         return self.final(self.features(images))
 
-    #: Loss of each keypoint's heatmaps, as :meth:`hamipose.models.pretrained.interface.Start.loss`.
+    #: Loss of each keypoint's heatmaps, as :meth:`hamipose.models.pretrained.interface.FinetunableNetwork.loss`.
     loss = staticmethod(heatmap_mse)
 
     @staticmethod
@@ -143,6 +143,23 @@ class PoseNetwork(nn.Module):
     def normalize(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
         """:func:`hamipose.models.preprocess.normalize`."""
         return normalize(images)
+
+
+class LogDensityNetwork(nn.Module):
+    """Converts maps of log-densities to heatmaps whose peaks are 1, which can be decoded (RegDA).
+
+    Args:
+        network: network that returns log-densities.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        """Return exp(map − its maximum) of normalized images."""
+        maps = self.network(images).float()
+        return (maps - maps.amax((2, 3), keepdim=True)).exp()
 
 
 def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module, int, int, bool]:
@@ -160,7 +177,7 @@ def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module,
     elif family in _ANY_IMAGE_SIZE:
         options.update(dynamic_img_size=True)
 
-    create: Callable[..., nn.Module] = pretrained if weights == "pretrained" else timm.create_model
+    create: Callable[..., nn.Module] = create_pretrained if weights == "pretrained" else timm.create_model
     network = create(name, **options)
     made: Any = network.feature_info
     fitting = [i for i, stage in enumerate(made.info) if stage["reduction"] <= coarsest]

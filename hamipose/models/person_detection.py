@@ -13,10 +13,10 @@ from torchvision.models import get_model, get_model_weights
 
 from hamipose.errors import UserError
 from hamipose.io.tensor_file import read_tensor_file
-from hamipose.models.to_device import moved
+from hamipose.models.device import move_to_device
 from hamipose.models.weights import read_state_dict
 
-__all__ = ["TORCHVISION", "PersonDetector", "TorchvisionDetector", "architecture_of", "torchvision_weights"]
+__all__ = ["TORCHVISION", "PersonDetector", "TorchvisionDetector", "identify_architecture", "load_torchvision"]
 
 #: Detectors of torchvision. The first is what ``torchvision`` alone stands for: of those that a processor can run in
 #: less than a second a picture, the best on COCO (32.8 AP; 22.8 at 320 px, 46.7 with ResNet-50 v2 at 60 times the
@@ -82,7 +82,7 @@ class TorchvisionDetector(PersonDetector):
 
     def __init__(self, network: nn.Module, name: str, threshold: float = 0.5, device: str | None = None):
         self.network = network
-        self.device = moved(network, device)
+        self.device = move_to_device(network, device)
         self.name = name
         self.threshold = threshold
 
@@ -98,7 +98,7 @@ class TorchvisionDetector(PersonDetector):
         return people[people[:, 4].argsort(descending=True, stable=True)].cpu().numpy()
 
 
-def architecture_of(state: dict[str, Tensor], path: Path) -> str:
+def identify_architecture(state: dict[str, Tensor], path: Path) -> str:
     """torchvision's name of the detector that a state dict is of, told by the tensors' names and shapes.
 
     Args:
@@ -121,7 +121,7 @@ def architecture_of(state: dict[str, Tensor], path: Path) -> str:
     )
 
 
-def torchvision_weights(name: str) -> nn.Module:
+def load_torchvision(name: str) -> nn.Module:
     """A detector with torchvision's weights, which torchvision fetches once and keeps.
 
     Raises:
@@ -156,11 +156,11 @@ def torchvision_detector(given: str, threshold: float, device: str | None = None
     """From ``torchvision``, ``torchvision:NAME`` or the file of a state dict.
 
     Raises:
-        UserError: as :func:`torchvision_weights` and :func:`architecture_of` say, or the file cannot be read.
+        UserError: as :func:`load_torchvision` and :func:`identify_architecture` say, or the file cannot be read.
     """
     kind, _, name = given.partition(":")
     if kind == "torchvision":
-        return TorchvisionDetector(torchvision_weights(name or TORCHVISION[0]), given, threshold, device)
+        return TorchvisionDetector(load_torchvision(name or TORCHVISION[0]), given, threshold, device)
     path = Path(given)
     state = read_state_dict(path)
-    return TorchvisionDetector(_filled(architecture_of(state, path), state), path.name, threshold, device)
+    return TorchvisionDetector(_filled(identify_architecture(state, path), state), path.name, threshold, device)

@@ -23,7 +23,7 @@ from hamipose.errors import UserError
 from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.network import PoseNetwork
 
-__all__ = ["load_published", "network_of", "resnet_of"]
+__all__ = ["build_reference_network", "identify_resnet", "load_reference_weights"]
 
 #: Blocks of the four stages, and whether they are bottlenecks → timm's name.
 _BACKBONES = {
@@ -49,7 +49,7 @@ def _read(path: Path, role: Literal["teacher", "student"]) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
-def resnet_of(state: dict[str, Tensor], prefix: str) -> str | None:
+def identify_resnet(state: dict[str, Tensor], prefix: str) -> str | None:
     """timm's name of the ResNet in a state dict, by its number of blocks; None if there is no such ResNet.
 
     Args:
@@ -66,7 +66,7 @@ def resnet_of(state: dict[str, Tensor], prefix: str) -> str | None:
     return _BACKBONES.get(((blocks[0], blocks[1], blocks[2], blocks[3]), f"{prefix}layer1.0.conv3.weight" in state))
 
 
-def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwork:
+def build_reference_network(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwork:
     """A network with these weights, in eval mode.
 
     Args:
@@ -76,7 +76,7 @@ def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwor
     Raises:
         UserError: a part is missing, unknown or of another shape.
     """
-    backbone = resnet_of(state, "backbone.")
+    backbone = identify_resnet(state, "backbone.")
     final = "head.3" if "head.3.weight" in state else "head"
     if backbone is None or f"{final}.weight" not in state or "upsampling.0.weight" not in state:
         raise UserError(
@@ -106,7 +106,7 @@ def network_of(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwor
     return network.eval()
 
 
-def load_published(path: str | Path, role: Literal["teacher", "student"] = "teacher") -> PoseNetwork:
+def load_reference_weights(path: str | Path, role: Literal["teacher", "student"] = "teacher") -> PoseNetwork:
     """The network of a checkpoint that RegDA's or UniFrame's code wrote, in eval mode.
 
     Args:
@@ -116,4 +116,4 @@ def load_published(path: str | Path, role: Literal["teacher", "student"] = "teac
     Raises:
         UserError: the file cannot be read, or is of something else.
     """
-    return network_of(_read(Path(path), role), str(path))
+    return build_reference_network(_read(Path(path), role), str(path))

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import atomic_path
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalize
-from hamipose.models.weights import pretrained, read_state_dict
+from hamipose.models.weights import create_pretrained, read_state_dict
 from hamipose.precision import at_least_single
 
 __all__ = [
@@ -197,7 +197,7 @@ def read_encoder(weights: str) -> Encoder:
     Raises:
         UserError: they cannot be had, or are another network's.
     """
-    state = pretrained("vgg19").state_dict() if weights == "pretrained" else read_state_dict(weights)
+    state = create_pretrained("vgg19").state_dict() if weights == "pretrained" else read_state_dict(weights)
     state = {key.removeprefix("features."): value for key, value in state.items() if not key.startswith("classifier")}
     firsts = [f"{layer}.weight" for layer in (0, 5, 10, 19)]
     if not all(key in state and state[key].ndim == 4 for key in firsts):

@@ -26,7 +26,7 @@ class Teacher(nn.Module):
             (what UniFrame does); it then normalizes with the batch at hand in :meth:`pseudo_label`. Target statistics
             served on built-in people (26.8 against 22.9 PCK@0.05) and harmed on LSP (31.5 against 40.8; the mean of
             both 37.4): "copy" is the default, and the source's own are kept beside for source validation
-            (:class:`hamipose.models.batchnorm.Statistics`).
+            (:class:`hamipose.models.batchnorm.BatchNormStatistics`).
 
     Raises:
         ValueError: τ is outside [0, 1], or `batchnorm` is none of the three.
@@ -59,7 +59,7 @@ class Teacher(nn.Module):
         return self.network(images)
 
     @contextmanager
-    def labelling(self) -> Iterator[None]:
+    def labeling(self) -> Iterator[None]:
         """While it lasts and with ``batchnorm="target"``, the statistics of the images at hand are used and kept."""
         layers = [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
         for layer in layers:
@@ -73,7 +73,7 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def pseudo_label(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
         """Heatmaps of target images to learn from; with ``batchnorm="target"`` these images' statistics are kept."""
-        with self.labelling():
+        with self.labeling():
             return self.network(images)
 
     @torch.no_grad()

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from hamipose.errors import UserError
 from hamipose.io.tensor_file import read_tensor_file
 
-__all__ = ["load_backbone", "pretrained", "read_state_dict"]
+__all__ = ["create_pretrained", "load_backbone", "read_state_dict"]
 
 _NESTED_UNDER = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 
 
-def pretrained(name: str, **options: Any) -> nn.Module:
+def create_pretrained(name: str, **options: Any) -> nn.Module:
     """Return timm's network with timm's weights, fetched once and kept in the Hugging Face cache.
 
     The cache is asked first, then the network, once: huggingface_hub alone would try for a minute.

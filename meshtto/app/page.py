@@ -8,7 +8,7 @@ from meshtto.app.response import WELCOME, Responder
 from meshtto.app.steps import AdaptationSteps
 from meshtto.evaluation.plots import against_steps
 
-__all__ = ["build"]
+__all__ = ["build_page"]
 
 
 def _at(step: int, adapted: AdaptationSteps | None) -> tuple[str | None, str | None, str]:
@@ -29,7 +29,7 @@ def _curve(adapted: AdaptationSteps) -> str | None:
     return str(path)
 
 
-def build(name: str, responder: Responder) -> Any:
+def build_page(name: str, responder: Responder) -> Any:
     """Build the page as gradio Blocks, not yet served.
 
     Args:

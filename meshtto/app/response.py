@@ -51,10 +51,10 @@ class _OnePhoto(Source):
     def __str__(self) -> str:
         return self.file.path.name
 
-    def of(self, frames: Sequence[Frame]) -> list:
+    def find_people(self, frames: Sequence[Frame]) -> list:
         if len(self.file.people) == 1:
-            return [self.file.of_picture(next(iter(self.file.people)), frame) for frame in frames]
-        return self.file.of(frames)
+            return [self.file.people_of_image(next(iter(self.file.people)), frame) for frame in frames]
+        return self.file.find_people(frames)
 
 
 class Responder:
@@ -114,8 +114,8 @@ class Responder:
         phases = self.phases if source is not None else []
         steps = adapt_and_draw(self.method, frame, samples, phases, Path(tempfile.mkdtemp(dir=self.folder)))
         message = self._message(steps, len(samples), source)
-        if isinstance(source, _OnePhoto) and source.file.omissions:
-            message = f"{message} {source.file.omissions}.".replace(f"{source.file.path.parent}/", "")
+        if isinstance(source, _OnePhoto) and source.file.skipped:
+            message = f"{message} {source.file.skipped}.".replace(f"{source.file.path.parent}/", "")
         return Response(message, steps)
 
     def _message(self, adapted: AdaptationSteps, people: int, source: Source | None) -> str:

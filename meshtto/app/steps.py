@@ -18,7 +18,7 @@ from meshtto.methods.base import MeshMethod
 from meshtto.methods.targets import crop_box, crop_size, joint_indices
 from meshtto.metrics import reprojection_errors
 from meshtto.predict.drawing import Figure, overlay
-from meshtto.predict.files import upright, write_png
+from meshtto.predict.files import to_y_up, write_png
 from meshtto.predict.frames import Frame
 from meshtto.predict.recover import collate_crops
 from meshtto.test_time import Phase
@@ -135,7 +135,7 @@ def adapt_and_draw(
         overlays.append(folder / f"step-{step:02d}.png")
         write_png(overlays[-1], drawn)
         meshes.append(folder / f"step-{step:02d}.glb")
-        mesh = upright(people.reshape(-1, 3) - center, all_faces)
+        mesh = to_y_up(people.reshape(-1, 3) - center, all_faces)
         mesh.visual = TextureVisuals(material=_CLAY)
         with atomic_path(meshes[-1]) as beside:
             mesh.export(beside, include_normals=True)

@@ -46,14 +46,14 @@ def main(arguments: list[str]) -> None:
     from hamipose.viz.serving import import_gradio, serve
 
     import_gradio()  # fails early, before the slower models are loaded
-    from meshtto.app.page import build
+    from meshtto.app.page import build_page
     from meshtto.app.response import Responder
-    from meshtto.predict.model import open_method, phases_of
+    from meshtto.predict.model import adaptation_phases, open_method
     from meshtto.predict.pose_evidence import PoseModel
 
     pose = PoseModel(given.pose_checkpoint, given.device) if given.pose_checkpoint else None
     method = open_method(given.checkpoint, given.body, given.device)
-    phases = phases_of(method, given.steps)
+    phases = adaptation_phases(method, given.steps)
     with tempfile.TemporaryDirectory(prefix="meshtto-app-") as folder:
-        page = build(Path(given.checkpoint).name, Responder(method, Path(folder), pose, phases, given.min_confidence))
+        page = build_page(Path(given.checkpoint).name, Responder(method, Path(folder), pose, phases, given.min_confidence))
         serve(page, given.port, share=given.share == "yes")

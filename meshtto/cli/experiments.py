@@ -1,18 +1,16 @@
-"""The verb `experiments`: the paper's table of mesh recovery, and the runs it consists of."""
+"""The verb `experiments`: the paper's table of mesh recovery, and its runs."""
 
 import shlex
 from collections.abc import Sequence
 
-from hamipose.command_line.arguments import add_table_options
+from hamipose.command_line.experiments import add_options, read_options, run_missing
 from hamipose.config.config_file import instantiate
-from hamipose.engine.budget import Budget
-from hamipose.engine.runs import Call, call, run_all
-from hamipose.engine.time_estimate import dry_run, pending
-from hamipose.errors import UserError
+from hamipose.engine.experiments import Cell, Scale
+from hamipose.engine.runs import RunCommand, run_process
 from meshtto.cli.arguments import Arguments
-from meshtto.experiments.page import title, write
-from meshtto.experiments.rows import Scale
-from meshtto.experiments.runs import BUDGET, Cell, compose, data_sets
+from meshtto.experiments.page import page_title, write_page
+from meshtto.experiments.rows import Row
+from meshtto.experiments.runs import BUDGET, compose, data_sets
 
 __all__ = ["main"]
 
@@ -26,15 +24,15 @@ examples
 
 
 def _parser() -> Arguments:
-    parser = Arguments("experiments", "Run the experiments of the paper's table and write it.", _EXAMPLES)
-    add_table_options(parser, BUDGET)
+    parser = Arguments("experiments", "Run missing experiments of the paper's table and write it.", _EXAMPLES)
+    add_options(parser, BUDGET)
     return parser
 
 
-def _sets(scale: Scale, cells: Sequence[Cell]) -> dict[str, str]:
+def _describe_sets(scale: Scale, cells: Sequence[Cell[Row]]) -> dict[str, str]:
     """Return role → description of the sets in the first row's config."""
-    content = data_sets(scale, cells[0].line.training)
-    named = {
+    content = data_sets(scale, cells[0].row.training)
+    by_role = {
         "training": content["train"],
         "validation": [content["validation"]],
         **{f"test, {name}": [value] for name, value in content["test"].items()},
@@ -44,47 +42,36 @@ def _sets(scale: Scale, cells: Sequence[Cell]) -> dict[str, str]:
             f"{one['class_path'].rpartition('.')[2]}({', '.join(f'{k}={v}' for k, v in one['init_args'].items())})"
             for one in sets
         )
-        for role, sets in named.items()
+        for role, sets in by_role.items()
     }
 
 
-def _prepare(scale: Scale, cells: Sequence[Cell]) -> None:
+def _prepare(scale: Scale, cells: Sequence[Cell[Row]]) -> None:
     """Render the built-in images before several processes need them."""
     if scale == "small":
-        content = data_sets(scale, cells[0].line.training)
-        for one in instantiate([*content["train"], content["validation"], *content["test"].values()]):
-            one.prepare()
+        content = data_sets(scale, cells[0].row.training)
+        for dataset in instantiate([*content["train"], content["validation"], *content["test"].values()]):
+            dataset.prepare()
 
 
-def main(arguments: Sequence[str], call: Call = call) -> None:
+def main(arguments: Sequence[str], command: RunCommand = run_process) -> None:
     """Run missing experiments and write the table.
 
     Args:
         arguments: the command line after the verb.
-        call: runs a command.
+        command: runs a command.
     """
-    given, overrides = _parser().parse_known_args(list(arguments))
-    budget = Budget(given.start_steps, given.steps)
-    cells = compose(
-        given.scale,
-        seeds=given.seeds,
-        budget=budget,
-        runs=given.runs,
-        root=given.data,
-        only=given.only,
-        overrides=overrides,
-    )
-    wanted = [run for cell in cells for run in cell.tests.values()]
-    print(title(given.scale))
-    if given.dry_run:
-        print("\n".join([*dry_run(wanted, given.jobs), *(f"{c.line.label}: {c.missing}" for c in cells if c.missing)]))
+    given, options = read_options(_parser(), arguments)
+    cells = compose(options)
+    print(page_title(options.scale))
+    if not run_missing(cells, given, lambda: _prepare(options.scale, cells), command):
         return
-    if not wanted:
-        reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
-        raise UserError(f"nothing can be run at the paper's scale ({reasons}); give --data DIR")
-    if not given.no_runs and pending(wanted):
-        _prepare(given.scale, cells)
-        run_all(wanted, given.jobs, call, say=lambda words: print(words, flush=True))
-    command = shlex.join(["python", "-m", "meshtto", "experiments", *arguments])
-    path = write(given.scale, cells, budget=budget, sets=_sets(given.scale, cells), command=command, out=given.out)
+    path = write_page(
+        options.scale,
+        cells,
+        budget=options.budget,
+        sets=_describe_sets(options.scale, cells),
+        command=shlex.join(["python", "-m", "meshtto", "experiments", *arguments]),
+        out=given.out,
+    )
     print(f"written to {path}")

@@ -81,10 +81,10 @@ def main(arguments: list[str]) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from meshtto.predict.files import Files, PictureFiles, VideoFiles
+    from meshtto.predict.files import Files, ImageFiles, VideoFiles
     from meshtto.predict.frames import open_frames
     from meshtto.predict.keypoints import KeypointFile, Source
-    from meshtto.predict.model import open_method, phases_of
+    from meshtto.predict.model import adaptation_phases, open_method
     from meshtto.predict.pose_evidence import PoseModel
     from meshtto.predict.recover import Recoverer
 
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
     frames = open_frames(given.input, given.frame_stride)
     if given.keypoints:
         source = file = KeypointFile(given.keypoints)
-        if not file.names_pictures and len(frames) > 1:
+        if not file.names_images and len(frames) > 1:
             raise UserError(f"{file} names no image, and {given.input} contains {len(frames)}; give COCO's format")
         file.check(frames.paths)
     method = open_method(given.checkpoint, given.body, given.device)
@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> None:
             f"--focal {given.focal:g} is given, but a network of kind {method.options.kind} uses its own camera for "
             "each crop; leave --focal out"
         )
-    phases = phases_of(method, given.steps) if source else []
+    phases = adaptation_phases(method, given.steps) if source else []
     recoverer = Recoverer(
         method,
         source,
@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> None:
         print(f"{given.checkpoint} does not adapt: keypoints only locate people", file=sys.stderr)
     moving = frames.rate is not None
     files = Files(given.out, method.body.faces.cpu().numpy(), not given.no_pictures, not moving or given.frame_meshes)
-    writer = PictureFiles(files) if frames.rate is None else VideoFiles(files, Path(given.input).name, frames.rate)
+    writer = ImageFiles(files) if frames.rate is None else VideoFiles(files, Path(given.input).name, frames.rate)
     count = 0
     with writer, Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task("recovering", total=len(frames))

@@ -15,10 +15,10 @@ from meshtto.predict.drawing import overlay, side_view
 from meshtto.predict.frames import Frame
 from meshtto.predict.recover import Person
 
-__all__ = ["Files", "PictureFiles", "VideoFiles", "upright", "write_mesh", "write_numbers", "write_png"]
+__all__ = ["Files", "ImageFiles", "VideoFiles", "to_y_up", "write_mesh", "write_numbers", "write_png"]
 
 
-def upright(vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> trimesh.Trimesh:
+def to_y_up(vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> trimesh.Trimesh:
     """Return a mesh with y up, as viewers expect: camera axes rotated by 180° about x."""
     return trimesh.Trimesh(vertices_m * np.array([1.0, -1.0, -1.0]), faces, process=False)
 
@@ -34,7 +34,7 @@ def write_mesh(
         faces: triangles.
         diverged: whether adaptation diverged; stated in the OBJ's first line and in the GLB's extras.
     """
-    mesh = upright(vertices_m, faces)
+    mesh = to_y_up(vertices_m, faces)
     mesh.metadata["diverged"] = diverged
     paths = (stem.with_name(stem.name + ".obj"), stem.with_name(stem.name + ".glb"))
     with atomic_path(paths[0]) as beside:
@@ -69,14 +69,14 @@ class Files:
     Args:
         out: output folder.
         faces: triangles of the body.
-        pictures: whether to write overlays and side views as PNG.
+        images: whether to write overlays and side views as PNG.
         meshes: whether to write OBJ and GLB.
     """
 
-    def __init__(self, out: Path, faces: Int[np.ndarray, "face 3"], pictures: bool, meshes: bool):
+    def __init__(self, out: Path, faces: Int[np.ndarray, "face 3"], images: bool, meshes: bool):
         self.out = out
         self.faces = faces
-        self.pictures = pictures
+        self.images = images
         self.meshes = meshes
 
     def stem(self, frame: Frame, person: Person) -> Path:
@@ -93,13 +93,13 @@ class Files:
             stem = self.stem(frame, person)
             if self.meshes:
                 write_mesh(stem, person.vertices_m, self.faces, bool(person.facts["diverged"]))
-            if self.pictures:
+            if self.images:
                 write_png(stem.with_name(stem.name + "-side.png"), side_view(person.vertices_m, self.faces))
-        if self.pictures and people:
+        if self.images and people:
             write_png(self.out / f"{frame.stem}-overlay.png", drawn)
 
 
-class PictureFiles:
+class ImageFiles:
     """Writes the files of separate images: overlay, and side view, mesh, NPZ and JSON of each person.
 
     Args:
@@ -109,7 +109,7 @@ class PictureFiles:
     def __init__(self, files: Files):
         self.files = files
 
-    def __enter__(self) -> "PictureFiles":
+    def __enter__(self) -> "ImageFiles":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -119,7 +119,7 @@ class PictureFiles:
         """Write the people of an image."""
         for person in people:  # numbers first: images may fill the disk
             write_numbers(self.files.stem(frame, person), person.arrays, person.facts)
-        self.files.write(frame, people, self.files.overlay(frame, people) if self.files.pictures else frame.image)
+        self.files.write(frame, people, self.files.overlay(frame, people) if self.files.images else frame.image)
 
 
 class VideoFiles:

@@ -22,7 +22,7 @@ from hamipose.skeletons import COCO17
 from meshtto.joints import JOINTS24, OPENPOSE25, joints_named, place_keypoints
 from meshtto.predict.frames import Frame
 
-__all__ = ["Evidence", "KeypointFile", "Source", "evidence_of"]
+__all__ = ["Evidence", "KeypointFile", "Source", "assign_evidence"]
 
 #: Names of keypoints that are evidence of a joint.
 _WANTED = {name for name in (*OPENPOSE25, *JOINTS24, "head") if joints_named(name)}
@@ -42,7 +42,7 @@ class Evidence:
     confidence: Float[np.ndarray, "49"]
 
 
-def evidence_of(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"], where: str) -> Evidence:
+def assign_evidence(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"], where: str) -> Evidence:
     """Assign keypoints to the joints they are evidence of; all other joints have confidence 0.
 
     Args:
@@ -63,7 +63,7 @@ class Source(ABC):
     """Source of 2D evidence; its string is its name."""
 
     @abstractmethod
-    def of(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
+    def find_people(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
         """Return the people of each frame."""
 
 
@@ -122,7 +122,7 @@ class KeypointFile(Source):
         return str(self.path)
 
     @property
-    def names_pictures(self) -> bool:
+    def names_images(self) -> bool:
         """Return whether the file names the images of its people; OpenPose's format does not."""
         return "" not in self.people
 
@@ -132,7 +132,7 @@ class KeypointFile(Source):
         Raises:
             UserError: several of its names match the image.
         """
-        if not self.names_pictures:
+        if not self.names_images:
             return ""
         names, _ = self._ends.nearest(picture)
         if len(names) > 1:
@@ -160,15 +160,15 @@ class KeypointFile(Source):
                 sizes[str(path)] = None if image is None else image.size
         check_image_sizes(sizes, self._upright, self.path)
 
-    def of(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
+    def find_people(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
         """Return the people of each frame, found by its name."""
         found = []
         for frame in frames:
             name = self._name_of(frame.name if frame.path is None else str(frame.path.absolute()))
-            found.append([] if name is None else self.of_picture(name, frame))
+            found.append([] if name is None else self.people_of_image(name, frame))
         return found
 
-    def of_picture(self, name: str, frame: Frame) -> list[Evidence]:
+    def people_of_image(self, name: str, frame: Frame) -> list[Evidence]:
         """Return the people of one image.
 
         Args:
@@ -195,5 +195,5 @@ class KeypointFile(Source):
         for number, one in enumerate(people):
             px = one.px if upright or header is None else orient_points(one.px, header)
             rows = np.column_stack([px, one.confidence])
-            evidence.append(evidence_of(one.names, rows, f"{self.path}, person {number} of {frame.name}"))
+            evidence.append(assign_evidence(one.names, rows, f"{self.path}, person {number} of {frame.name}"))
         return evidence

@@ -10,7 +10,7 @@ from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import load
 from meshtto.test_time import Phase
 
-__all__ = ["open_method", "phases_of"]
+__all__ = ["adaptation_phases", "open_method"]
 
 
 def open_method(checkpoint: str, body: str | None = None, device: str | None = None) -> MeshMethod:
@@ -31,7 +31,7 @@ def open_method(checkpoint: str, body: str | None = None, device: str | None = N
         raise UserError(f"device is {device!r}, which cannot be used here ({str(error).splitlines()[0]})") from None
 
 
-def phases_of(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
+def adaptation_phases(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:
     """Return the phases of adaptation: those of training, or with another total number of steps.
 
     The phases keep their order: fewer steps shorten the last phases, additional steps extend the last phase.

@@ -7,12 +7,12 @@ import numpy as np
 
 from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_image_box
-from hamipose.inference.predictor import load
+from hamipose.inference.loading import load
 from hamipose.skeletons import SKELETONS
 from hamipose.types import UnlabeledSample
 from meshtto.joints import joints_named
 from meshtto.predict.frames import Frame
-from meshtto.predict.keypoints import Evidence, Source, evidence_of
+from meshtto.predict.keypoints import Evidence, Source, assign_evidence
 
 __all__ = ["PoseModel"]
 
@@ -42,7 +42,7 @@ class PoseModel(Source):
     def __str__(self) -> str:
         return str(self.path)
 
-    def of(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
+    def find_people(self, frames: Sequence[Frame]) -> list[list[Evidence]]:
         """Return the person of each frame, with all frames in one batch.
 
         Raises:
@@ -54,6 +54,6 @@ class PoseModel(Source):
         ]
         names = self._model.skeleton.keypoints
         return [
-            [evidence_of(names, np.column_stack([one.keypoints_px, one.confidence]), f"{self} on {one.name}")]
+            [assign_evidence(names, np.column_stack([one.keypoints_px, one.confidence]), f"{self} on {one.name}")]
             for one in self._model.stream(samples, batch_size=max(len(samples), 1))
         ]

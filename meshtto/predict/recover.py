@@ -159,7 +159,7 @@ class Recoverer:
         if self.source is None:
             return [[whole_image_sample(frame, self.focal_px)] for frame in frames]
         people: list[list[MeshSample]] = []
-        for frame, found in zip(frames, self.source.of(frames), strict=True):
+        for frame, found in zip(frames, self.source.find_people(frames), strict=True):
             people.append([])
             if not found:
                 self.skipped.append(f"{frame.name}: no person in {self.source}")

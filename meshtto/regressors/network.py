@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hamipose.errors import UserError
-from hamipose.models.memory_format import memory_format
-from hamipose.models.weights import pretrained, read_state_dict
+from hamipose.models.device import memory_format
+from hamipose.models.weights import create_pretrained, read_state_dict
 from meshtto.camera import Box, Camera, CropCamera, FullFrameCamera, box_feature
 from meshtto.regressors.head import Estimate, IterativeHead
 
@@ -98,7 +98,7 @@ def _backbone(name: str, weights: str) -> nn.Module:
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
         raise UserError(f"backbone: timm has no {name!r}; it has " + (", ".join(near) or "others: timm.list_models()"))
     if weights == "pretrained":
-        return pretrained(name, num_classes=0)
+        return create_pretrained(name, num_classes=0)
     network = timm.create_model(name, num_classes=0)
     if weights != "none":
         _fill(network, name, weights)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hamipose.engine.distributed import gathered, summed
+from hamipose.engine.distributed import gather_batch, sum_over_processes
 from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import is_inside
 from hamipose.models.encoding import Encoding
@@ -80,7 +80,7 @@ def keep_surest(scores: Float[Tensor, "batch keypoint"], discard_fraction: float
     """
     if discard_fraction == 0:
         return scores
-    everyones = gathered(scores)
+    everyones = gather_batch(scores)
     labels = (everyones > 0).sum(0)
     lowest_kept = len(everyones) - labels + (discard_fraction * labels).long()
     threshold = everyones.sort(0).values.gather(0, lowest_kept.clamp(max=len(everyones) - 1)[None])
@@ -90,7 +90,7 @@ def keep_surest(scores: Float[Tensor, "batch keypoint"], discard_fraction: float
 @torch.no_grad()
 def mean_score(scores: Float[Tensor, "batch keypoint"]) -> Float[Tensor, " keypoint"]:
     """Return each keypoint's mean score over the labels of all processes; 0 for a keypoint without labels."""
-    total, labels = summed(torch.stack([scores.sum(0), (scores > 0).to(scores.dtype).sum(0)]))
+    total, labels = sum_over_processes(torch.stack([scores.sum(0), (scores > 0).to(scores.dtype).sum(0)]))
     return total / labels.clamp(min=1)
 
 
@@ -111,7 +111,7 @@ def encode_labels(
         encoding: how; keypoints that it does not know are no labels.
         discard_fraction: as in :func:`keep_surest`.
     """
-    scores = scores.float().clamp(0, 1) * encoding.known(scores.shape[1], scores.device)
+    scores = scores.float().clamp(0, 1) * encoding.trainable_keypoints(scores.shape[1], scores.device)
     scores = keep_surest(scores, discard_fraction)
     heatmaps = encoding.encode(keypoints_px.float(), size, scores > 0)
     return TargetLabels(heatmaps, scores[:, :, None, None], mean_score(scores))

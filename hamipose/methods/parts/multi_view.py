@@ -98,7 +98,9 @@ class PseudoLabels:
         self._keypoints_px: Tensor = torch.zeros(0, 0, 2)
         self._confidence: Tensor = torch.zeros(0, 0)
 
-    def make(self, stage: int, network: nn.Module, images: Iterable[LabeledBatch], views: int, doubted: float) -> None:
+    def make(
+        self, stage: int, network: nn.Module, images: Iterable[LabeledBatch], views: int, discard_fraction: float
+    ) -> None:
         """Label everything anew.
 
         Args:
@@ -106,7 +108,7 @@ class PseudoLabels:
             network: is put into eval mode meanwhile.
             images: plain crops; whatever labels the batches carry are not looked at.
             views: number of views averaged, other ones in each round.
-            doubted: share of the labels, over all images and keypoints, that is not believed.
+            discard_fraction: share of the labels, over all images and keypoints, that is not believed.
         """
         modes = [(module, module.training) for module in network.modules()]
         network.eval()
@@ -130,9 +132,9 @@ class PseudoLabels:
         self._row = {name: row for row, (name, _, _) in enumerate(found)}
         self._keypoints_px = torch.stack([points for _, points, _ in found])
         self._confidence = torch.stack([sure for _, _, sure in found])
-        # A zero goes first, as in the published code: nothing doubted, everything above 0 believed.
+        # A zero goes first, as in the published code: nothing discard_fraction, everything above 0 believed.
         ranked = torch.cat([torch.zeros(1), self._confidence.flatten()]).sort().values
-        self.threshold = float(ranked[min(int(doubted * len(ranked)), len(ranked) - 1)])
+        self.threshold = float(ranked[min(int(discard_fraction * len(ranked)), len(ranked) - 1)])
 
     def of(
         self, names: list[str], device: torch.device

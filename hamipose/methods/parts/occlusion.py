@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from hamipose.engine.distributed import own_rows
+from hamipose.engine.distributed import draw_local_rows
 
 __all__ = ["choose_joint", "paste_patches", "patch_side", "random_corners"]
 
@@ -20,7 +20,7 @@ def patch_side(side_px: float | int, image_size: int) -> int:
 
 def random_corners(count: int, side: int, image_size: int) -> Int[Tensor, "count 2"]:
     """Upper left corners of patches that lie inside the picture, drawn on the CPU; each process's are its own."""
-    return own_rows(lambda rows: torch.randint(image_size - side + 1, (rows, 2)), count)
+    return draw_local_rows(lambda rows: torch.randint(image_size - side + 1, (rows, 2)), count)
 
 
 def choose_joint(
@@ -35,8 +35,8 @@ def choose_joint(
     """
     sure = heights >= threshold
     images, keypoints = heights.shape
-    lots = own_rows(lambda rows: torch.rand(rows, keypoints), images).to(heights.device).masked_fill(~sure, -1)
-    chosen = (own_rows(torch.rand, images) <= probability).to(heights.device)
+    lots = draw_local_rows(lambda rows: torch.rand(rows, keypoints), images).to(heights.device).masked_fill(~sure, -1)
+    chosen = (draw_local_rows(torch.rand, images) <= probability).to(heights.device)
     return lots.argmax(1), chosen & sure.any(1)
 
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hamipose.engine.distributed import gathered
+from hamipose.engine.distributed import gather_batch
 from hamipose.heatmaps import encode
 from hamipose.precision import at_least_single
 
@@ -50,13 +50,13 @@ def ground_false(
     return (truth.sum(1, keepdim=True) - truth).clamp(0, 1)
 
 
-def confident(heights: Float[Tensor, " batch *rest"], doubted: float) -> Bool[Tensor, " batch *rest"]:
-    """Labels whose peak is higher than the ``int(doubted · N)``-th lowest of the whole batch's N; all where that is 0.
+def confident(heights: Float[Tensor, " batch *rest"], discard_fraction: float) -> Bool[Tensor, " batch *rest"]:
+    """Labels whose peak is higher than the ``int(discard_fraction · N)``-th lowest of the whole batch's N; all where that is 0.
 
     The batch is that of all processes together.
     """
-    everyones = gathered(heights).flatten()
-    rank = int(doubted * len(everyones))
+    everyones = gather_batch(heights).flatten()
+    rank = int(discard_fraction * len(everyones))
     if rank < 1:
         return torch.ones_like(heights, dtype=torch.bool)
     return heights > everyones.kthvalue(rank).values

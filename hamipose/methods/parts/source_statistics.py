@@ -7,10 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hamipose.models.batchnorm import Statistics, batchnorm_layers
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.batchnorm import BatchNormStatistics, batchnorm_layers
+from hamipose.models.pretrained.interface import FinetunableNetwork
 
-__all__ = ["SourceStatistics", "about_start", "about_statistics"]
+__all__ = ["LACKS_STATISTICS", "SourceStatistics", "about_start", "about_statistics"]
+
+#: Log message for a checkpoint of an earlier version.
+LACKS_STATISTICS = (
+    "The checkpoint was saved by an earlier version, without the source's BatchNorm statistics: "
+    "val/… is measured with those of its network, which has seen the target."
+)
 
 
 def about_statistics(batchnorm: str | None) -> str:
@@ -27,7 +33,7 @@ def about_statistics(batchnorm: str | None) -> str:
     )
 
 
-def about_start(network: Start, name: str) -> str:
+def about_start(network: FinetunableNetwork, name: str) -> str:
     """Say what a pretrained network keeps in training, for the log.
 
     Args:
@@ -36,7 +42,7 @@ def about_start(network: Start, name: str) -> str:
     """
     folded = " (they are folded into its convolutions)" if not batchnorm_layers(network) else ""
     lines = [f"BatchNorm: {name} keeps its own statistics{folded}; adaptation.batchnorm has no effect."]
-    if lacks := network.lacks():
+    if lacks := network.missing_keypoints():
         lines.append(f"{name} has no row for {', '.join(lacks)}: these keypoints are not trained.")
     return " ".join(lines)
 
@@ -53,11 +59,11 @@ class SourceStatistics(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.student = Statistics(network)
-        self.teacher = Statistics(network)
+        self.student = BatchNormStatistics(network)
+        self.teacher = BatchNormStatistics(network)
 
-    def of(self, name: str) -> Statistics | None:
-        """Return those of the network of that name, as ``evaluated()`` has it; None for other networks."""
+    def of(self, name: str) -> BatchNormStatistics | None:
+        """Return those of the network of that name, as ``evaluated_networks()`` has it; None for other networks."""
         return {"student": self.student, "teacher": self.teacher}.get(name)
 
     def follow(self, decay: float) -> None:
@@ -65,12 +71,12 @@ class SourceStatistics(nn.Module):
         self.teacher.follow(self.student, decay)
 
     @contextmanager
-    def worn_by(self, networks: Mapping[str, nn.Module]) -> Iterator[None]:
+    def applied_to(self, networks: Mapping[str, nn.Module]) -> Iterator[None]:
         """Let all networks that are known here normalize with these statistics meanwhile."""
         with ExitStack() as worn:
             for name, network in networks.items():
                 if (statistics := self.of(name)) is not None:
-                    worn.enter_context(statistics.worn_by(network))
+                    worn.enter_context(statistics.applied_to(network))
             yield
 
     def start_from(self, state: Mapping[str, Any], network: nn.Module, all_of_it: nn.Module) -> None:
@@ -83,7 +89,7 @@ class SourceStatistics(nn.Module):
         """
         self.student.read(all_of_it)
         if "source_statistics.student.mean" in state:
-            of_network = Statistics(network)
+            of_network = BatchNormStatistics(network)
             of_network.take(state["source_statistics.student.mean"], state["source_statistics.student.variance"])
             self.student.take(of_network.mean, of_network.variance)
         self.follow(0.0)

@@ -61,7 +61,7 @@ class HeatmapLabels(LabelSource):
         warped, known = warp_heatmaps(
             heatmaps, student_from_teacher, crossed, self.mirror, quantize=self.encoding.whole_pixels
         )
-        weight = known.float() * self.encoding.known(warped.shape[1], warped.device)[:, None, None]
+        weight = known.float() * self.encoding.trainable_keypoints(warped.shape[1], warped.device)[:, None, None]
         return TargetLabels(warped, weight, confidence(heatmaps, crossed, self.mirror))
 
 

@@ -15,12 +15,12 @@ __all__ = [
     "Package",
     "Shipped",
     "cache_folder",
-    "cached",
-    "default_line",
+    "cached_folder",
     "default_start",
+    "describe_default",
     "detector_fetched",
+    "find_package",
     "model_names",
-    "package_of",
     "required_default",
 ]
 
@@ -158,7 +158,7 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "hamipose" / "models"
 
 
-def package_of(name: str) -> Package | None:
+def find_package(name: str) -> Package | None:
     """The package that a model comes from, or that has this name itself; None if there is none."""
     for package in PACKAGES.values():
         if name == package.name or any(file.model == name for file in package.files):
@@ -177,15 +177,15 @@ def detector_fetched() -> bool:
     return (cache_folder() / DETECTOR).is_dir()
 
 
-def default_start(*, borrowed: bool = True) -> str | None:
+def default_start(*, include_fetched: bool = True) -> str | None:
     """Name of the best start that is here: the most accurate fetched one, else the one that ships, else None.
 
     Args:
-        borrowed: whether fetched networks of others count.
+        include_fetched: whether fetched networks of others count.
     """
     # BlazePose's files are listed from the smallest to the most accurate network; the detector is the last.
     names = [file.model for file in BLAZEPOSE.files if file.model != DETECTOR]
-    fetched = [name for name in reversed(names) if (cache_folder() / name).is_dir()] if borrowed else []
+    fetched = [name for name in reversed(names) if (cache_folder() / name).is_dir()] if include_fetched else []
     return next(iter([*fetched, *([PEOPLE.name] if PEOPLE.present else [])]), None)
 
 
@@ -204,7 +204,7 @@ def required_default() -> str:
     return name
 
 
-def default_line(option: str) -> str:
+def describe_default(option: str) -> str:
     """Which model is used if none is given, as one line of output.
 
     Args:
@@ -214,12 +214,12 @@ def default_line(option: str) -> str:
         UserError: there is none.
     """
     name = required_default()
-    package = package_of(name)
+    package = find_package(name)
     terms = (PEOPLE.license if package is None else package.license).split(",")[0]
     return f"model: {name} ({terms}), the best that is here; {option} gives another"
 
 
-def cached(model: str) -> Path | None:
+def cached_folder(model: str) -> Path | None:
     """The folder of a fetched or shipped model, or None if no package has a model of that name.
 
     Raises:
@@ -229,7 +229,7 @@ def cached(model: str) -> Path | None:
         if not PEOPLE.present:
             raise UserError(f"this installation of hamipose has no model {model}; give another one, or train one")
         return PEOPLE.folder
-    package = package_of(model)
+    package = find_package(model)
     if package is None:
         return None
     if model == package.name:

@@ -10,13 +10,13 @@ from hamipose.errors import UserError
 from hamipose.models.pretrained.operations import Operation
 from hamipose.models.pretrained.tflite import Operator, TFLiteGraph
 
-__all__ = ["converted"]
+__all__ = ["convert_graph"]
 
 _ACTIVATIONS = {1: "relu", 3: "relu6"}
 _SAME = 0
 
 
-def converted(graph: TFLiteGraph) -> tuple[list[Operation], dict[str, Tensor]]:
+def convert_graph(graph: TFLiteGraph) -> tuple[list[Operation], dict[str, Tensor]]:
     """The operations of a graph and the weights of its convolutions.
 
     The input is named ``image``, the tensor of index n ``tn``.

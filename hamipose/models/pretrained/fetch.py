@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hamipose.errors import UserError
 from hamipose.models.blazepose_detector import detection_network, save_detector
-from hamipose.models.model_io import ModelInfo, save_folder
+from hamipose.models.model_io import ModelInfo, save_model_folder
 from hamipose.models.pretrained.catalog import DETECTOR, Package, cache_folder
 from hamipose.models.pretrained.mediapipe import read_landmark_network
 
@@ -60,7 +60,7 @@ def _install(package: Package, unpacked: Path, folder: Path) -> list[Path]:
             save_detector(target, detection_network(source.read_bytes()))
         else:
             part = folder / f".{file.model}.part"
-            save_folder(part, read_landmark_network(source), blazepose_info(file.model))
+            save_model_folder(part, read_landmark_network(source), blazepose_info(file.model))
             part.rename(target)
         written.append(target)
     return written

@@ -14,7 +14,7 @@ from hamipose.losses import bernoulli_kl, heatmap_mse
 from hamipose.models.batchnorm import batchnorm_layers
 from hamipose.skeletons import Skeleton
 
-__all__ = ["DERIVED", "Part", "PersonNetwork", "Start"]
+__all__ = ["DERIVED", "FinetunableNetwork", "Part", "PretrainedNetwork"]
 
 #: The layers to train: everything that heatmaps depend on, or the layers nearest to them.
 Part = Literal["all", "head"]
@@ -27,7 +27,7 @@ DERIVED = {
 }
 
 
-class PersonNetwork(nn.Module, ABC):
+class PretrainedNetwork(nn.Module, ABC):
     """A pose network that was trained on crops of people, and that is used as it is.
 
     Images are normalized as everywhere in this package (:func:`hamipose.models.preprocess.normalize`); a network that
@@ -87,12 +87,12 @@ class PersonNetwork(nn.Module, ABC):
         return self.decode(self(images).float())
 
 
-class Start(PersonNetwork):
+class FinetunableNetwork(PretrainedNetwork):
     """A pretrained pose network to start training from, with the interface of `hamipose.models.network.PoseNetwork`.
 
     The last layer has a row for each keypoint of the data's skeleton, found by name, in that order. Rows of other
     keypoints are kept as buffers, so that :meth:`select` can expose them later. A keypoint that the network does not
-    have gets a row of zeros, which is never trained (:attr:`known`). BatchNorm layers always normalize with their own
+    have gets a row of zeros, which is never trained (:attr:`trainable_keypoints`). BatchNorm layers always normalize with their own
     running statistics. Labels are encoded by :meth:`encode`, the inverse of :meth:`decode`, with the width of the peaks
     that the network has: learning to repeat its own keypoints leaves them as they are.
 
@@ -178,7 +178,7 @@ class Start(PersonNetwork):
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
         """Return keypoints in pixels of the crop, and their confidences; see `DERIVED` for those without a row."""
         points, confidence = self.read(heatmaps)
-        known = self.known.tolist()
+        known = self.trainable_keypoints.tolist()
         for k, name in enumerate(self.skeleton.keypoints):
             if not known[k] and name in DERIVED:
                 pair = self.skeleton.indices(DERIVED[name])
@@ -189,16 +189,20 @@ class Start(PersonNetwork):
     # ------------------------------------------------------------------------------------------------ rows
 
     @property
-    def known(self) -> Bool[Tensor, " keypoint"]:
+    def trainable_keypoints(self) -> Bool[Tensor, " keypoint"]:
         """Keypoints with a row of their own: the others have a row of zeros and are not trained."""
         return (self.final.weight.detach() != 0).flatten(1).any(1)
 
-    def lacks(self) -> list[str]:
+    def missing_keypoints(self) -> list[str]:
         """Return the names of the skeleton's keypoints that have no row."""
-        return [name for name, known in zip(self.skeleton.keypoints, self.known.tolist(), strict=True) if not known]
+        return [
+            name
+            for name, known in zip(self.skeleton.keypoints, self.trainable_keypoints.tolist(), strict=True)
+            if not known
+        ]
 
     @torch.no_grad()
-    def select(self, skeleton: Skeleton) -> "Start":
+    def select(self, skeleton: Skeleton) -> "FinetunableNetwork":
         """Give the last layer the rows of another skeleton, found by name; changes the network and returns it.
 
         A keypoint that the network does not have gets a row of zeros and a bias that means a confidence of 0.
@@ -207,7 +211,7 @@ class Start(PersonNetwork):
         before = self.final
         assert before.bias is not None
         rows = {name: row for name, *row in zip(self.skeleton.keypoints, before.weight, before.bias, strict=True)}
-        rows = {name: row for name, row in rows.items() if name not in self.lacks()}
+        rows = {name: row for name, row in rows.items() if name not in self.missing_keypoints()}
         if self.kept_weight is not None and self.kept_bias is not None:
             rows |= {n: row for n, *row in zip(self._others(), self.kept_weight, self.kept_bias, strict=True)}
         layer = self.new_rows(before.in_channels, len(skeleton)).to(before.weight.device)
@@ -246,7 +250,7 @@ class Start(PersonNetwork):
 
     # ------------------------------------------------------------------------------------------------ training
 
-    def train(self, mode: bool = True) -> "Start":
+    def train(self, mode: bool = True) -> "FinetunableNetwork":
         """Accept the mode, but for BatchNorm layers, which keep their running statistics."""
         super().train(mode)
         for layer in batchnorm_layers(self):

@@ -7,10 +7,10 @@ from pathlib import Path
 from torch import nn
 
 from hamipose.errors import UserError
-from hamipose.models.model_io import ModelInfo, open_folder
-from hamipose.models.pretrained.catalog import DETECTOR, cached, required_default
+from hamipose.models.model_io import ModelInfo, read_model_folder
+from hamipose.models.pretrained.catalog import DETECTOR, cached_folder, required_default
 from hamipose.models.pretrained.fetch import blazepose_info
-from hamipose.models.pretrained.interface import Start
+from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.pretrained.mediapipe import read_landmark_network
 from hamipose.models.pretrained.onnx_pose import read_onnx
 from hamipose.models.pretrained.topdown import read_topdown
@@ -31,7 +31,7 @@ def open_default(skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
     """
     name = required_default()
     logging.getLogger(__name__).info("no model is given; %s is used", name)
-    folder = cached(name)
+    folder = cached_folder(name)
     assert folder is not None, "the catalog has it"
     return open_named(name, folder, skeleton)
 
@@ -63,7 +63,7 @@ def open_pretrained(path: str | Path, skeleton: str | None = None) -> tuple[nn.M
         return with_skeleton(top_down, info, skeleton)
     if given.suffix == ".tflite":
         return with_skeleton(read_landmark_network(given), blazepose_info(given.stem), skeleton)
-    if given.exists() or (folder := cached(str(path))) is None:
+    if given.exists() or (folder := cached_folder(str(path))) is None:
         return None
     return open_named(str(path), folder, skeleton)
 
@@ -73,7 +73,7 @@ def open_named(name: str, folder: Path, skeleton: str | None = None) -> tuple[nn
 
     Args:
         name: as `models list` shows it.
-        folder: where it is, see :func:`hamipose.models.pretrained.catalog.cached`.
+        folder: where it is, see :func:`hamipose.models.pretrained.catalog.cached_folder`.
         skeleton: as for :func:`open_pretrained`.
 
     Raises:
@@ -81,14 +81,16 @@ def open_named(name: str, folder: Path, skeleton: str | None = None) -> tuple[nn
     """
     if name == DETECTOR:
         raise UserError(f"{name} finds people and no keypoints; give it as --detector")
-    network, info = open_folder(folder)
-    if isinstance(network, Start):
+    network, info = read_model_folder(folder)
+    if isinstance(network, FinetunableNetwork):
         return with_skeleton(network, info, skeleton)
     _only(skeleton, info.skeleton, name)
     return network, info
 
 
-def with_skeleton(network: Start, info: ModelInfo, skeleton: str | None) -> tuple[Start, ModelInfo]:
+def with_skeleton(
+    network: FinetunableNetwork, info: ModelInfo, skeleton: str | None
+) -> tuple[FinetunableNetwork, ModelInfo]:
     """Expose a skeleton's keypoints in a network's last layer.
 
     Raises:

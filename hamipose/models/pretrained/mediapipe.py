@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from hamipose.errors import UserError
 from hamipose.heatmaps import cell_to_px
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from hamipose.models.pretrained.convert import converted
-from hamipose.models.pretrained.interface import Part, Start
-from hamipose.models.pretrained.operations import OperationNetwork, Program, needed
+from hamipose.models.pretrained.convert import convert_graph
+from hamipose.models.pretrained.interface import FinetunableNetwork, Part
+from hamipose.models.pretrained.operations import OperationNetwork, Program, required_operations
 from hamipose.models.pretrained.tflite import read_tflite
 from hamipose.skeletons import BLAZEPOSE33, Skeleton
 
@@ -60,12 +60,12 @@ def centroid(
     return cell_to_px(cells, stride).reshape(*shape, 2), peak.reshape(shape)
 
 
-class BlazePose(Start):
+class BlazePose(FinetunableNetwork):
     """A pose landmark network of MediaPipe, without its outputs for masks and world coordinates.
 
     Args:
         program: operations, with outputs ``features`` (what the heatmaps' layer reads) and ``landmarks``.
-        skeleton: the keypoints to give; see :meth:`hamipose.models.pretrained.interface.Start.select`.
+        skeleton: the keypoints to give; see :meth:`hamipose.models.pretrained.interface.FinetunableNetwork.select`.
         weights: of the operations; zeros, for a state dict to fill, if None.
     """
 
@@ -105,7 +105,7 @@ class BlazePose(Start):
         return F.pad(images, (-_SHIFT, _SHIFT, -_SHIFT, _SHIFT)).contiguous(memory_format=torch.channels_last)
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """See :class:`hamipose.models.pretrained.interface.Start`."""
+        """See :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
         name = self.program.outputs["features"]
         return self.body(self._inputs(images), (name,))[name]
 
@@ -130,7 +130,7 @@ def read_landmark_network(path: str | Path) -> BlazePose:
     """
     path = Path(path)
     graph = read_tflite(path)
-    operations, weights = converted(graph)
+    operations, weights = convert_graph(graph)
     shapes = {graph.shape(tensor)[1:]: f"t{tensor}" for tensor in graph.outputs}
     landmarks, heatmaps = shapes.get((5 * _KEYPOINTS,)), shapes.get((64, 64, _KEYPOINTS))
     made = {operation.output: operation for operation in operations}
@@ -141,7 +141,7 @@ def read_landmark_network(path: str | Path) -> BlazePose:
             "(1, 64, 64, 39)"
         )
     outputs = {"features": last.inputs[0], "landmarks": landmarks}
-    kept = needed(operations, outputs.values())
+    kept = required_operations(operations, outputs.values())
     row_weights, bias = weights[f"{heatmaps}.weight"], weights[f"{heatmaps}.bias"]
     program = Program(kept, outputs, {"features": row_weights.shape[1]})
     network = BlazePose(program, BLAZEPOSE33, weights)

@@ -22,7 +22,7 @@ from torch import Tensor
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from hamipose.models.pretrained.interface import PersonNetwork
+from hamipose.models.pretrained.interface import PretrainedNetwork
 from hamipose.skeletons import COCO17, SKELETONS, Skeleton
 
 __all__ = ["HeatmapOnnx", "SimccOnnx", "read_onnx"]
@@ -31,7 +31,7 @@ _PROFILES = ("simcc_x", "simcc_y")
 _DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-class _OnnxNetwork(PersonNetwork):
+class _OnnxNetwork(PretrainedNetwork):
     """What networks of both kinds of outputs have in common.
 
     Args:
@@ -124,7 +124,7 @@ class SimccOnnx(_OnnxNetwork):
     def locate(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.interface.PersonNetwork`."""
+        """See :class:`hamipose.models.pretrained.interface.PretrainedNetwork`."""
         found = self.outputs(images)
         along = [torch.from_numpy(found[place]).max(-1) for place in self._order]
         points = torch.stack([each.indices for each in along], -1).float() / self._bins

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hamipose.errors import UserError
 
-__all__ = ["Operation", "OperationNetwork", "Program", "needed", "power_of_two_scale"]
+__all__ = ["Operation", "OperationNetwork", "Program", "power_of_two_scale", "required_operations"]
 
 #: What an operation does, and the options it needs.
 _KINDS: dict[str, tuple[str, ...]] = {
@@ -97,7 +97,7 @@ class Program:
             raise UserError(f"{source} is damaged ({type(error).__name__}: {error}); fetch it again") from None
 
 
-def needed(operations: Sequence[Operation], outputs: Iterable[str]) -> list[Operation]:
+def required_operations(operations: Sequence[Operation], outputs: Iterable[str]) -> list[Operation]:
     """The operations that some outputs depend on, in order."""
     wanted = set(outputs)
     chosen = []
@@ -177,7 +177,7 @@ class OperationNetwork(nn.Module):
 
     def _needed(self, outputs: tuple[str, ...]) -> list[Operation]:
         if outputs not in self._plans:
-            self._plans[outputs] = needed(self.operations, outputs)
+            self._plans[outputs] = required_operations(self.operations, outputs)
         return self._plans[outputs]
 
     def forward(

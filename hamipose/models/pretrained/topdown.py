@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from hamipose.errors import UserError
 from hamipose.models.network import PoseNetwork
-from hamipose.models.pretrained.interface import Part, Start
-from hamipose.models.reference_weights import resnet_of
+from hamipose.models.pretrained.interface import FinetunableNetwork, Part
+from hamipose.models.reference_weights import identify_resnet
 from hamipose.models.weights import read_state_dict
 from hamipose.skeletons import COCO17, Skeleton
 
@@ -27,7 +27,7 @@ __all__ = ["TopDown", "read_topdown", "topdown_network"]
 _NOT_USED = ("fc.", "data_preprocessor.", "loss")
 
 
-class TopDown(Start):
+class TopDown(FinetunableNetwork):
     """A network that sees the middle of a square crop, higher than wide, and whose maps are heatmaps, not logits.
 
     Args:
@@ -51,11 +51,11 @@ class TopDown(Start):
 
     @property
     def final(self) -> nn.Conv2d:  # type: ignore[override]
-        """See :class:`hamipose.models.pretrained.interface.Start`."""
+        """See :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
         return self.network.final
 
     def replace_final(self, layer: nn.Conv2d) -> None:
-        """See :class:`hamipose.models.pretrained.interface.Start`."""
+        """See :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
         self.network.final = layer
 
     def layers(self, part: Part) -> list[nn.Parameter]:
@@ -86,7 +86,7 @@ def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, s
     plain = {key: value for key, value in plain.items() if not key.startswith(_NOT_USED)}
     rows = plain.get("final_layer.weight")
     hrnet = "stage2.0.branches.0.0.conv1.weight" in plain
-    backbone = _hrnet(plain) if hrnet else resnet_of(plain, "")
+    backbone = _hrnet(plain) if hrnet else identify_resnet(plain, "")
     if rows is None or rows.ndim != 4 or backbone is None:
         raise UserError(
             f"{name} is not a Simple Baseline or HRNet of Microsoft's code or mmpose: expected a ResNet or HRNet, "

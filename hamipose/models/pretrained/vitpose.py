@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
 from hamipose.heatmaps import decode
-from hamipose.models.pretrained.interface import PersonNetwork
+from hamipose.models.pretrained.interface import PretrainedNetwork
 from hamipose.skeletons import COCO17
 
 __all__ = ["PREFIX", "VitPose", "is_vitpose", "read_vitpose"]
@@ -25,7 +25,7 @@ __all__ = ["PREFIX", "VitPose", "is_vitpose", "read_vitpose"]
 PREFIX = "vitpose:"
 
 
-class VitPose(PersonNetwork):
+class VitPose(PretrainedNetwork):
     """A ViTPose network, which sees the middle of a square crop.
 
     The last layer of its simple decoder is a 3 × 3 convolution: here it is a 1 × 1 convolution of the 3 × 3
@@ -85,7 +85,7 @@ class VitPose(PersonNetwork):
     def decode(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.interface.PersonNetwork`."""
+        """See :class:`hamipose.models.pretrained.interface.PretrainedNetwork`."""
         seen = heatmaps[..., self._margin : heatmaps.shape[-1] - self._margin]
         cells, confidence = decode(seen, stride=1)
         rows, columns = seen.shape[-2:]
@@ -139,13 +139,13 @@ def read_vitpose(path: str | Path) -> VitPose:
     stride = config.backbone_config.patch_size[0] / larger
     if (
         config.num_labels != len(COCO17)
-        or stride != PersonNetwork.stride
+        or stride != PretrainedNetwork.stride
         or width > height
         or (height - width) % (2 * stride)
     ):
         raise UserError(
             f"{path} has {config.num_labels} keypoints, sees {height} × {width} px and has a cell for every {stride:g} "
             "px; expected the 17 of COCO, images that are not wider than high, and a cell for every "
-            f"{PersonNetwork.stride} px"
+            f"{PretrainedNetwork.stride} px"
         )
     return VitPose(model).eval()

@@ -56,7 +56,9 @@ def test_a_loaded_checkpoint_finds_what_testing_it_scores(name: str, tmp_path: P
     matrix = torch.eye(2, 3).expand(3, 2, 3).clone()
     batch = LabeledBatch(pictures, points, seen, matrix, ["a", "b", "c"], torch.arange(3))
     with torch.no_grad():
-        scored = list(model.evaluated().values())[-1](normalize(pictures))  # what a test's scores are counted of
+        scored = list(model.evaluated_networks().values())[-1](
+            normalize(pictures)
+        )  # what a test's scores are counted of
         told = model.predict_step(batch, 0)
 
     loaded = hamipose.load(checkpoint(model, tmp_path / "last.ckpt"), device="cpu")

@@ -53,7 +53,9 @@ def test_the_verb_writes_folders_too(model_folder: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize("out", ["pose.onnx", "folder"])
-@pytest.mark.parametrize(("size", "says"), [("0", "--image-size: 0 is too small"), ("50", "50 × 50 px: expected multiples")])
+@pytest.mark.parametrize(
+    ("size", "says"), [("0", "--image-size: 0 is too small"), ("50", "50 × 50 px: expected multiples")]
+)
 def test_sizes_that_the_network_cannot_take_are_told(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, out: str, size: str, says: str
 ):

@@ -106,7 +106,7 @@ def test_evaluated_against_itself_all_is_right(written: Path, photos: Path, tmp_
     predicted = np.stack([person.keypoints_px for person in found])
     truth = np.stack([data[i].keypoints_px for i in range(len(data))])
     np.testing.assert_allclose(predicted, truth, atol=1e-4)
-    assert evaluate(predicted, data, "strict", 64, 0.05)["all"] == 1
+    assert evaluate(predicted, data, "strict", 64)["pck@0.05"]["all"] == 1
 
 
 def test_as_evidence_it_is_in_the_same_frame(written: Path, photos: Path):
@@ -116,7 +116,7 @@ def test_as_evidence_it_is_in_the_same_frame(written: Path, photos: Path):
     content = json.loads(written.read_text())["annotations"]
     wrist = BODY16.index("left_wrist")
     for shown, person in zip(pictures, content, strict=True):
-        ((evidence,),) = file.of([shown])
+        ((evidence,),) = file.find_people([shown])
         joint = JOINTS49.index("left_wrist")
         np.testing.assert_allclose(
             evidence.keypoints_px[joint], person["keypoints"][3 * wrist : 3 * wrist + 2], atol=0.01

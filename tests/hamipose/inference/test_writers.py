@@ -61,7 +61,7 @@ def test_people_are_drawn_when_the_footage_is_read_again(
         found = [replace(person, name=person.name.removesuffix("#0")) for person in found]
     assert footage.reopen is not None
     with OverlayWriter(tmp_path, BODY16, min_confidence=-1.0) as overlays:
-        overlays.add_found(footage.reopen(), found)
+        overlays.add_all(footage.reopen(), found)
     assert overlays.written == 3
     assert len(list((tmp_path / "overlays").iterdir())) == 3
 

@@ -13,7 +13,7 @@ from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods import CGDM
 from hamipose.methods.cgdm import _through, confidence_weights, gradient_gap, map_entropy, spatial_distribution
 from hamipose.methods.options import NetworkOptions, TrainingOptions
-from hamipose.methods.teacher_student import Labelled
+from hamipose.methods.teacher_student import DomainPass
 from hamipose.models.preprocess import normalize
 from hamipose.types import SourceBatch, TargetBatch, TrainBatch
 
@@ -32,10 +32,10 @@ class Domains:
         self.features = [torch.randn(2, 4, 5, 6, requires_grad=True) for _ in range(2)]
         self.truth = [torch.randn(2, 3, 5, 6) for _ in range(2)]
 
-    def passes(self) -> list[Labelled]:
+    def passes(self) -> list[DomainPass]:
         maps = [self.head(f) for f in self.features]
         losses = [heatmap_mse(m, t, None, "sum") for m, t in zip(maps, self.truth, strict=True)]
-        return [Labelled(*both) for both in zip(losses, maps, self.features, strict=True)]
+        return [DomainPass(*both) for both in zip(losses, maps, self.features, strict=True)]
 
 
 def test_the_gap_is_that_of_a_double_backward_through_the_heads_parameters():
@@ -113,7 +113,7 @@ def test_a_second_head_starts_beside_the_first_of_a_loaded_network():
     first, second = model.network.final.weight.detach(), model.second.weight.detach()
     size = first.square().mean().sqrt().item()
     assert (second - first).square().mean().sqrt().item() == pytest.approx(0.1 * size, rel=0.3)
-    assert "second" in model.trained()
+    assert "second" in model.trainable_parts()
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e3])
@@ -150,9 +150,9 @@ class Players(NamedTuple):
 def players(model: CGDM, batch: TrainBatch) -> Players:
     """The two players' objectives at the network as it is. L_gm by two derivatives through the heads, as published."""
     reduction = model.training_options.reduction
-    truth, visible = model.truth(batch.source)
+    truth, visible = model.encode_source(batch.source)
     assert batch.target is not None
-    taught, known, _ = model.adaptation.teach(batch.target)
+    taught, known, _ = model.adaptation.pseudo_label(batch.target)
     here = model.network.features(normalize(batch.source.image))
     there = model.network.features(normalize(batch.target.student))
     heads = (model.network.final, model.second)
@@ -163,16 +163,16 @@ def players(model: CGDM, batch: TrainBatch) -> Players:
         on_target = consistency(maps, taught, confidence_weights(maps)[:, :, None, None] * known, reduction).sum()
         beliefs = spatial_distribution(maps)
         entropy = map_entropy(beliefs).mean() - map_entropy(beliefs.mean(0)).mean()
-        trade_off = model.adaptation.options.trade_off
-        common = common + on_source + trade_off * (model.supervision * on_target + model.entropy * entropy)
+        target_weight = model.adaptation.options.target_weight
+        common = common + on_source + target_weight * (model.supervision * on_target + model.entropy * entropy)
         slopes = [
             torch.autograd.grad(loss, [head.weight, head.bias], create_graph=True) for loss in (on_source, on_target)
         ]
         rows = torch.cosine_similarity(*(weight.flatten(1) for weight, _ in slopes), dim=1).mean()
         gaps.append(1 - (rows + torch.cosine_similarity(*(bias for _, bias in slopes), dim=0)) / 2)
         clamped.append(maps.clamp(0, 1))
-    apart = trade_off * model.discrepancy * (clamped[0] - clamped[1]).abs().mean()
-    return Players(common + apart + trade_off * model.gradient * sum(gaps) / 2, common - apart)
+    apart = target_weight * model.discrepancy * (clamped[0] - clamped[1]).abs().mean()
+    return Players(common + apart + target_weight * model.gradient * sum(gaps) / 2, common - apart)
 
 
 def random_batch() -> TrainBatch:

@@ -11,12 +11,12 @@ from hamipose.data import CocoKeypoints, DomainAdaptation
 from hamipose.errors import UserError
 from hamipose.losses import heatmap_mse
 from hamipose.methods import GGA, Fishr
-from hamipose.methods.domains import check_domains
 from hamipose.methods.fishr import domain_variances, sample_gradients, variance_gap
 from hamipose.methods.gga import smallest_cosine
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.sharpness import length
-from hamipose.methods.teacher_student import Labelled
+from hamipose.methods.teacher_student import DomainPass
+from hamipose.methods.validation import check_domains
 from hamipose.types import SourceBatch
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
@@ -35,10 +35,10 @@ class Head:
         self.features = torch.randn(N, C, 5, 4, requires_grad=True)
         self.truth, self.weight, self.reduction = torch.randn(N, K, 5, 4), torch.rand(N, K), reduction
 
-    def pass_of(self, chosen: slice | torch.Tensor = slice(None)) -> Labelled:
+    def pass_of(self, chosen: slice | torch.Tensor = slice(None)) -> DomainPass:
         maps = self.layer(self.features[chosen])
         losses = heatmap_mse(maps, self.truth[chosen], self.weight[chosen], self.reduction)
-        return Labelled(losses, maps, self.features[chosen])
+        return DomainPass(losses, maps, self.features[chosen])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from hamipose.evaluation.diagnostics import Diagnostics, Objective
+from hamipose.evaluation.diagnostics import Diagnostics, StepResult
 from tests.helpers.processes import assert_identical, read_last_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def test_two_epochs_improve_its_own_objective(
     losses: list[tuple[bool, float]] = []
     add = Diagnostics.add
 
-    def note(self: Diagnostics, objective: Objective) -> None:
+    def note(self: Diagnostics, objective: StepResult) -> None:
         losses.append((objective.target is not None, float(objective.loss.detach())))
         add(self, objective)
 

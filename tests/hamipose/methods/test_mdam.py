@@ -74,7 +74,7 @@ def test_mixing_is_image_by_image():
 
 
 def test_both_teachers_follow_with_a_decay_that_warms_up(dots: Path, tmp_path: Path):
-    model = MDAM(sgd, TINY, TrainingOptions(warmup_steps=0), AdaptationOptions(decay=0.6), MDAMOptions(**SMALL))
+    model = MDAM(sgd, TINY, TrainingOptions(warmup_steps=0), AdaptationOptions(ema_decay=0.6), MDAMOptions(**SMALL))
     students = {"network": model.network, "refinement": model.refinement}
     teachers = {"network": model.adaptation.teacher.network, "refinement": model.refinement_teacher.network}
     expected = {role: [p.clone() for p in student.parameters()] for role, student in students.items()}
@@ -180,7 +180,7 @@ def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyP
     for name, value in (("global_step", 30), ("trainer", Running()), ("epoch_of_adaptation", lambda self: 5)):
         monkeypatch.setattr(MDAM, name, value)
     options = MDAMOptions(**SMALL, two_heads=3.0, domain=7.0, occluders=0)
-    model = MDAM(sgd, TINY, TrainingOptions(sigma=1.0), AdaptationOptions(trade_off=0.5), options)
+    model = MDAM(sgd, TINY, TrainingOptions(sigma=1.0), AdaptationOptions(target_weight=0.5), options)
     student, teacher = (model.network, model.refinement), (
         model.adaptation.teacher.network, model.refinement_teacher.network,
     )  # fmt: skip
@@ -237,7 +237,7 @@ def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyP
     rest = learnt + 0.5 * of_target
     torch.testing.assert_close(found.loss, rest + 0.5 * 7.0 * domain, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(found.target.sum(), of_target, rtol=1e-5, atol=1e-7)
-    assert found.trade_off == 0.5
+    assert found.target_weight == 0.5
 
     reversal = 2 / (1 + math.exp(-10 * 0.3)) - 1
     parts = {

@@ -40,7 +40,7 @@ from hamipose.models.pretrained.loading import open_pretrained
 from hamipose.models.pretrained.mediapipe import BlazePose
 from hamipose.models.pretrained.topdown import TopDown
 from hamipose.skeletons import BLAZEPOSE33, BODY16, COCO17
-from tests.helpers.pose_training import make_data, sgd, make_trainer, train
+from tests.helpers.pose_training import make_data, make_trainer, sgd, train
 from tests.helpers.processes import assert_identical
 from tests.helpers.tflite_files import write_landmark_model
 
@@ -141,7 +141,7 @@ def test_a_teacher_that_is_the_student_teaches_nothing_new(files: dict[str, Path
     data.setup("fit")
     target = next(iter(data.train_dataloader())).target
     model.train()
-    labels = model.adaptation.teach(target)
+    labels = model.adaptation.pseudo_label(target)
     outputs = model.network.final(model.network.features(normalize(target.student)))
     loss = model.network.loss(outputs, labels.heatmaps, labels.weight).sum()
     loss.backward()

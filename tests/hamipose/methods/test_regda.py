@@ -42,7 +42,7 @@ def trainer_in(folder: Path) -> Trainer:
 def test_the_three_minimisations_are_those_of_three_optimizers(dots: Path, tmp_path: Path):
     torch.manual_seed(0)
     training = TrainingOptions(warmup_steps=0, lr_factors=FACTORS)
-    model = RegDA(sgd, TINY, training, margin=3.0, trade_off=0.7, reversal=0.5, reversal_steps=2)
+    model = RegDA(sgd, TINY, training, margin=3.0, target_weight=0.7, reversal=0.5, reversal_steps=2)
     torch.nn.init.normal_(model.network.final.weight, std=0.5)
     torch.nn.init.normal_(model.adversarial[-1].weight, std=0.5)
     network, adversarial = copy.deepcopy(model.network), copy.deepcopy(model.adversarial)
@@ -112,7 +112,7 @@ def test_pretraining_sees_the_source_alone_and_leaves_the_second_head_alone(dots
     with pytest.raises(Stop):
         trainer_in(tmp_path).fit(model, data_of(dots, steps=5))
     assert all(torch.equal(before[name], p) for name, p in model.adversarial.named_parameters())
-    assert [model.wants_target(step) for step in (3, 4)] == [False, True]
+    assert [model.uses_target(step) for step in (3, 4)] == [False, True]
 
 
 def test_a_target_is_asked_for(dots: Path, tmp_path: Path):

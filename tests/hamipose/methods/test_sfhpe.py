@@ -66,14 +66,14 @@ def test_each_loss_moves_what_it_is_said_to_move():
         nn.init.normal_(net.final.weight, std=0.3)
     batch = target_batch()
     objective = model.adapt(batch)
-    found = dict(zip(model.trained(), [None] * 6, strict=True))
-    grads = torch.autograd.grad(objective.loss, list(model.trained().parameters()), allow_unused=True)
-    named = dict(zip([n for n, _ in model.trained().named_parameters()], grads, strict=True))
+    found = dict(zip(model.trainable_parts(), [None] * 6, strict=True))
+    grads = torch.autograd.grad(objective.loss, list(model.trainable_parts().parameters()), allow_unused=True)
+    named = dict(zip([n for n, _ in model.trainable_parts().named_parameters()], grads, strict=True))
     for part in found:
         assert all(g is not None and g.isfinite().all() for n, g in named.items() if n.split(".")[0] == part), part
         assert any(g.abs().max() > 0 for n, g in named.items() if n.split(".")[0] == part), part
     # Nothing else asks for a gradient: the source's backbone, and all of the intermediate but its backbone.
-    trained = {id(p) for p in model.trained().parameters()}
+    trained = {id(p) for p in model.trainable_parts().parameters()}
     assert all(id(p) in trained for p in model.parameters() if p.requires_grad)
     assert not any(p.requires_grad for p in model.source_network.backbone.parameters())
     assert not any(p.requires_grad for p in model.intermediate.final.parameters())
@@ -82,7 +82,7 @@ def test_each_loss_moves_what_it_is_said_to_move():
 def test_the_objective_is_the_docstrings():
     """L_ft + L_in + λ L_tg, and each copy's gradient is that of its own line alone."""
     betas = {"residual": 3.0, "contrast": 0.2, "mutual_information": 40.0}
-    model = SFHPE(sgd, TINY, TrainingOptions(), AdaptationOptions(trade_off=0.5), **betas)
+    model = SFHPE(sgd, TINY, TrainingOptions(), AdaptationOptions(target_weight=0.5), **betas)
     model.eval()
     copies = (model.source_network, model.intermediate, model.network)
     batch = target_batch()
@@ -149,8 +149,8 @@ def test_all_three_start_from_another_runs_network_without_a_step_on_the_source(
     assert len(began) == 2
     for copy in began[0]:
         assert all(torch.equal(copy[name], p) for name, p in learnt.network.named_parameters())
-    assert not model.wants_source(0)
-    assert SFHPE(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2)).wants_source(1)
+    assert not model.uses_source(0)
+    assert SFHPE(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2)).uses_source(1)
 
 
 # --- the losses

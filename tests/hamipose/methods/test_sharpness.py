@@ -41,7 +41,7 @@ def flat(vectors) -> torch.Tensor:
 def plain(method, given: TrainBatch) -> torch.Tensor:
     """The source loss's gradient where the network stands, in eval-free repetition: statistics are put back."""
     state = {k: v.clone() for k, v in method.network.state_dict().items()}
-    gradient = torch.autograd.grad(method.learn(given.source).losses.sum(), list(method.network.parameters()))
+    gradient = torch.autograd.grad(method.forward_source(given.source).losses.sum(), list(method.network.parameters()))
     method.network.load_state_dict(state)
     return flat(gradient)
 
@@ -62,8 +62,8 @@ class Places:
 
     def __init__(self, method):
         self.seen = []
-        learn = method.learn
-        method.learn = lambda source: (self.seen.append(flat(method.network.parameters())), learn(source))[1]
+        learn = method.forward_source
+        method.forward_source = lambda source: (self.seen.append(flat(method.network.parameters())), learn(source))[1]
 
 
 def test_sams_second_pass_stands_at_distance_rho_up_the_gradient():
@@ -71,7 +71,7 @@ def test_sams_second_pass_stands_at_distance_rho_up_the_gradient():
     start, gradient = flat(method.network.parameters()), plain(method, given)
     expected = at(method, given, 0.05 * gradient / gradient.norm())
     places = Places(method)
-    method.gradients(given)
+    method.compute_gradients(given)
     first, second = places.seen
     assert torch.equal(first, start)
     torch.testing.assert_close((second - start).norm(), torch.tensor(0.05), rtol=1e-3, atol=0)
@@ -84,7 +84,7 @@ def test_sams_second_pass_stands_at_distance_rho_up_the_gradient():
 @pytest.mark.parametrize("build", [SAM, SAGM, PGDA])
 def test_running_statistics_count_a_batch_once(build):
     method = ready(build(sgd, TINY, STEP))
-    method.gradients(batch())
+    method.compute_gradients(batch())
     counts = {int(v) for k, v in method.network.named_buffers() if k.endswith("num_batches_tracked")}
     assert counts == ({2} if build is PGDA else {1})  # once for each domain
 
@@ -94,7 +94,7 @@ def test_without_a_radius_sam_and_sagm_are_plain_descent():
     for method in (SAM(sgd, TINY, STEP, radius=0.0), SAGM(sgd, TINY, STEP, radius=0.0, alignment=0.0)):
         ready(method)
         expected = plain(method, given)
-        method.gradients(given)
+        method.compute_gradients(given)
         torch.testing.assert_close(flat(p.grad for p in method.network.parameters()), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -102,7 +102,7 @@ def test_sagm_steps_along_the_mean_of_two_gradients():
     method, given = ready(SAGM(sgd, TINY, STEP, radius=0.05, alignment=0.01)), batch()
     here = plain(method, given)
     there = at(method, given, (0.05 / here.norm() - 0.01) * here)
-    method.gradients(given)
+    method.compute_gradients(given)
     torch.testing.assert_close(
         flat(p.grad for p in method.network.parameters()), (here + there) / 2, rtol=1e-3, atol=1e-5
     )
@@ -113,7 +113,7 @@ def test_no_gradient_no_step_elsewhere():
     given.source.visibility.zero_()
     for build in (SAM, SAGM):
         method = ready(build(sgd, TINY, STEP))
-        method.gradients(given)
+        method.compute_gradients(given)
         assert all(p.grad.eq(0).all() for p in method.network.parameters())
 
 
@@ -136,8 +136,8 @@ def domains_gradients(method, given: TrainBatch) -> tuple[torch.Tensor, torch.Te
     """g_S and g_T where the network stands."""
     state = {k: v.clone() for k, v in method.network.state_dict().items()}
     parameters = list(method.network.parameters())
-    source = flat(torch.autograd.grad(method.learn(given.source).losses.sum(), parameters))
-    taught, known, _ = method.adaptation.teach(given.target)
+    source = flat(torch.autograd.grad(method.forward_source(given.source).losses.sum(), parameters))
+    taught, known, _ = method.adaptation.pseudo_label(given.target)
     maps = method.network(method.network.normalize(given.target.student))
     loss = 0.5 * (known * (maps - taught).square()).sum() / len(maps)
     target = flat(torch.autograd.grad(loss, parameters))
@@ -149,7 +149,7 @@ def test_pgda_without_displacements_is_a_mean_teacher_with_weights():
     method, given = ready(PGDA(sgd, TINY, STEP, radius=0.0, alignment=0.0, source_share=0.3)), batch()
     method.adaptation.teacher.network.final.bias.data += 0.2
     source, target = domains_gradients(method, given)
-    objective = method.gradients(given)
+    objective = method.compute_gradients(given)
     expected = target + 0.3 * source
     torch.testing.assert_close(flat(p.grad for p in method.network.parameters()), expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(objective.loss, 0.3 * objective.source.sum() + objective.target.sum())
@@ -172,7 +172,7 @@ def test_pgda_is_two_gradients_at_two_points():
     torch.nn.utils.vector_to_parameters(start, parameters)
     passes = []
     method.manual_backward = lambda loss: (passes.append(float(loss.detach())), loss.backward())
-    method.gradients(given)
+    method.compute_gradients(given)
     assert len(passes) == 4
     found = flat(p.grad for p in parameters)
     torch.testing.assert_close(found, moved[0] + 0.3 * moved[1], rtol=2e-3, atol=1e-3)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 NETWORK = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 TRAINING = TrainingOptions(warmup_steps=0, sigma=1.0)
-FAST = AdaptationOptions(decay=0.9, batchnorm="target")
+FAST = AdaptationOptions(ema_decay=0.9, batchnorm="target")
 
 
 def adamw(parameters):

@@ -54,7 +54,7 @@ def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
     monkeypatch.setattr(model.adaptation.teacher, "pseudo_label", pseudo_label)
     student, teacher = (torch.from_numpy(matrices(which)).float() for which in (0, 1))
     batch = TargetBatch(images[0], images[1], student, teacher, mirrored[0], mirrored[1], ["a", "b", "c", "d"])
-    taught, known, confident = model.adaptation.teach(batch)
+    taught, known, confident = model.adaptation.pseudo_label(batch)
 
     # Where the teacher saw nothing is found cell by cell.
     columns, rows = np.meshgrid(np.arange(CELLS), np.arange(CELLS))
@@ -81,7 +81,9 @@ def test_labels_are_encoded_as_the_options_say(quantize: bool):
     points = torch.rand(2, 16, 2) * 60 + 30
     visibility = torch.randint(0, 3, (2, 16))
     images = torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)
-    maps, visible = model.truth(SourceBatch(images, points, visibility, ["a", "b"], torch.zeros(2, dtype=torch.long)))
+    maps, visible = model.encode_source(
+        SourceBatch(images, points, visibility, ["a", "b"], torch.zeros(2, dtype=torch.long))
+    )
     assert torch.equal(visible, (visibility > 0).float())
     grid = torch.stack(torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), indexing="xy"), -1).float()
     for image in range(2):

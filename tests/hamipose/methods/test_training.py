@@ -9,14 +9,13 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
-from hamipose.engine.optimization import parameter_groups
-from hamipose.engine.optimization import warmup_cosine
+from hamipose.engine.optimization import parameter_groups, warmup_cosine
 from hamipose.errors import UserError
 from hamipose.gating import KeypointGate, OpenGate
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.models.preprocess import normalize
-from tests.helpers.pose_training import TINY, have_equal_weights, make_data, sgd, make_trainer, train
+from tests.helpers.pose_training import TINY, have_equal_weights, make_data, make_trainer, sgd, train
 
 
 def test_an_open_gate_makes_hamipose_a_mean_teacher(dots: Path, tmp_path: Path):
@@ -38,7 +37,7 @@ def test_without_a_trade_off_the_target_changes_nothing_but_batchnorm(dots: Path
     networks = []
     for build in (
         lambda: SourceOnly(sgd, TINY),
-        lambda: HamiPose(sgd, TINY, adaptation=AdaptationOptions(trade_off=0.0)),
+        lambda: HamiPose(sgd, TINY, adaptation=AdaptationOptions(target_weight=0.0)),
     ):
         torch.manual_seed(0)
         model = build()
@@ -51,9 +50,9 @@ def test_without_a_trade_off_the_target_changes_nothing_but_batchnorm(dots: Path
 def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Path):
     """One SGD step against the gated gradient assembled by hand, from each keypoint's own backward passes."""
     torch.manual_seed(0)
-    trade_off = 0.7
+    target_weight = 0.7
     model = HamiPose(
-        sgd, TINY, TrainingOptions(warmup_steps=0), AdaptationOptions(trade_off=trade_off, gate_warmup=0.0)
+        sgd, TINY, TrainingOptions(warmup_steps=0), AdaptationOptions(target_weight=target_weight, gate_warmup=0.0)
     )
     data = make_data(dots, steps_per_epoch=1)
     data.prepare_data()
@@ -66,10 +65,10 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
 
     model.network.train()
     buffers = {k: v.clone() for k, v in model.network.named_buffers()}
-    source = model.learn(batch.source)
+    source = model.forward_source(batch.source)
     features = model.network.features(normalize(batch.target.student))
     heatmaps = model.network.final(features)
-    taught, known, confident = model.adaptation.teach(batch.target)
+    taught, known, confident = model.adaptation.pseudo_label(batch.target)
     target = 0.5 * (known * (heatmaps - taught).square()).sum((0, 2, 3)) / heatmaps.numel()
     final = (model.network.final.weight, model.network.final.bias)
     weights = []
@@ -80,8 +79,8 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
         )
         rho = torch.dot(gs, gt) / (gs.norm() * gt.norm())
         phi = torch.tanh(2 * rho).clamp(min=0) * confident[k]
-        weights.append(1 - trade_off * (1 - phi) * torch.dot(gs, gt) / torch.dot(gs, gs))
-    total = (torch.stack(weights) * source.losses).sum() + trade_off * target.sum()
+        weights.append(1 - target_weight * (1 - phi) * torch.dot(gs, gt) / torch.dot(gs, gs))
+    total = (torch.stack(weights) * source.losses).sum() + target_weight * target.sum()
     expected = dict(zip(before, torch.autograd.grad(total, list(model.network.parameters())), strict=True))
     assert (torch.stack(weights) - 1).abs().max() > 0.01
 
@@ -93,7 +92,7 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
 
 
 def test_teacher_follows_and_metric_sees_the_applied_increment(dots: Path, tmp_path: Path):
-    model = HamiPose(sgd, TINY, adaptation=AdaptationOptions(decay=0.9), metric="diagonal")
+    model = HamiPose(sgd, TINY, adaptation=AdaptationOptions(ema_decay=0.9), metric="diagonal")
     start = {k: v.clone() for k, v in model.network.named_parameters()}
     train(model, dots, tmp_path, data={"steps_per_epoch": 1})
     for name, taught in model.adaptation.teacher.network.named_parameters():

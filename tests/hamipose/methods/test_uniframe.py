@@ -71,7 +71,7 @@ def test_the_objective_is_the_papers(dots: Path, monkeypatch: pytest.MonkeyPatch
         for k in range(16):
             if taught[image, k].max() > median:
                 total = total + ((student - labels)[image, k].square() * known[image, 0]).sum()
-    source = model.learn(batch.source).losses.sum()
+    source = model.forward_source(batch.source).losses.sum()
     torch.testing.assert_close(found.loss, source + total / student.numel(), rtol=1e-5, atol=1e-7)
     assert found.target.sum() > 0.01
 
@@ -126,9 +126,9 @@ def test_style_transfer_changes_source_and_teacher_but_never_the_student(dots: P
     seen = {"source": [], "teacher": [], "student": []}
 
     class Spy(UniFrame):
-        def learn(self, batch):
+        def forward_source(self, batch):
             seen["source"].append(batch.image.float().std() == 0 or float(batch.image.float().std((2, 3)).max()) == 0)
-            return super().learn(batch)
+            return super().forward_source(batch)
 
         def occlude(self, batch, taught):
             seen["student"].append(float(batch.student.float().std((2, 3)).min()) == 0)

@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from hamipose.models.adversarial import AdversarialHead, DomainClassifier, scale_gradient, warm_start, zero_loss
+from hamipose.models.adversarial import (
+    AdversarialHead,
+    DomainClassifier,
+    scale_gradient,
+    warm_start,
+    zero_with_gradients,
+)
 
 
 @pytest.mark.parametrize("factor", [0.1, 1.0, 0.0, -0.7])
@@ -25,7 +31,7 @@ def test_warm_start_is_the_papers():
 
 def test_nothing_reaches_every_parameter_and_moves_none():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    zero = zero_loss(module.parameters())
+    zero = zero_with_gradients(module.parameters())
     assert zero == 0
     zero.backward()
     assert all(p.grad is not None and not p.grad.any() for p in module.parameters())

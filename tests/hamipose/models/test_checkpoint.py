@@ -14,12 +14,12 @@ from lightning.pytorch.loggers import CSVLogger
 
 from hamipose.data import CocoKeypoints, Video
 from hamipose.engine.checkpoints import AtomicCheckpoints, run_folder
-from hamipose.engine.nan_guard import FiniteGuard
+from hamipose.engine.nan_guard import NanGuard
 from hamipose.errors import UserError
 from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
-from tests.helpers.pose_training import TINY, have_equal_weights, make_data, sgd, make_trainer, train
+from tests.helpers.pose_training import TINY, have_equal_weights, make_data, make_trainer, sgd, train
 
 # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -153,7 +153,7 @@ def test_a_late_look_still_comes_before_a_checkpoint():
     class OnDevice(torch.Tensor):
         is_cuda = True
 
-    guard = FiniteGuard()
+    guard = NanGuard()
     guard.watch(1, {"loss": torch.tensor(1.0).as_subclass(OnDevice)}, ["a"])
     guard.watch(2, {"loss": torch.tensor(float("nan")).as_subclass(OnDevice)}, ["b"])
     with pytest.raises(UserError, match="step 2"):
@@ -272,4 +272,4 @@ def test_options_that_cannot_train_are_refused_in_a_line(dots: Path, tmp_path: P
         with pytest.raises(ValueError, match=next(iter(options))):
             TrainingOptions(**options)
     with pytest.raises(ValueError, match=r"decay is 1\.5"):
-        AdaptationOptions(decay=1.5)
+        AdaptationOptions(ema_decay=1.5)

@@ -22,7 +22,7 @@ from hamipose.models.encoding import Encoding
 from hamipose.models.model_io import ModelInfo, read_model_folder, save_model_folder
 from hamipose.skeletons import BODY16
 from hamipose.types import LabeledBatch
-from tests.helpers.pose_training import TINY, make_data, sgd, make_trainer, train
+from tests.helpers.pose_training import TINY, make_data, make_trainer, sgd, train
 
 QUANTIZED = TrainingOptions(quantize=True)
 
@@ -68,7 +68,7 @@ def test_every_decoder_of_a_quantized_network_finds_what_it_was_taught():
     found["predict_step"] = method.predict_step(batch, 0).keypoints_px
 
     labels = PseudoLabels(quantize=True)
-    labels.make(0, _WithParameter(oracle), [batch], views=1, doubted=0.0)
+    labels.make(0, _WithParameter(oracle), [batch], views=1, discard_fraction=0.0)
     found["pseudo labels"] = labels.of(batch.name, torch.device("cpu"))[0]
     for name, keypoints_px in found.items():
         error = keypoints_px - truth

@@ -12,8 +12,20 @@ from torchvision.models import get_model
 
 from hamipose.errors import UserError
 from hamipose.models import blazepose_detector as blazepose
-from hamipose.models.blazepose_detector import BlazePoseDetector, anchor_centers, blazepose_detector, decode_people, detection_network, save_detector
-from hamipose.models.person_detection import TORCHVISION, TorchvisionDetector, identify_architecture, torchvision_detector
+from hamipose.models.blazepose_detector import (
+    BlazePoseDetector,
+    anchor_centers,
+    blazepose_detector,
+    decode_people,
+    detection_network,
+    save_detector,
+)
+from hamipose.models.person_detection import (
+    TORCHVISION,
+    TorchvisionDetector,
+    identify_architecture,
+    torchvision_detector,
+)
 from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 

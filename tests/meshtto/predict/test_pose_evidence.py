@@ -31,7 +31,7 @@ def photos(tmp_path: Path, clip: Path) -> Path:
 def test_pose_model_keypoints_match_joints_by_name(pose_checkpoint: Path, photos: Path):
     shown = list(open_frames(str(photos)))
     found = hamipose.load(pose_checkpoint, device="cpu").predict([one.image for one in shown])
-    people = PoseModel(pose_checkpoint, "cpu").of(shown)
+    people = PoseModel(pose_checkpoint, "cpu").find_people(shown)
     assert [len(one) for one in people] == [1] * 5
     slots = [25 + JOINTS24.index(OTHER_NAMES.get(name, name)) for name in BODY16.keypoints]
     for (evidence,), person in zip(people, found, strict=True):
@@ -48,11 +48,11 @@ def test_pose_model_keypoints_match_joints_by_name(pose_checkpoint: Path, photos
 def test_pose_model_batch_equals_single_images(pose_checkpoint: Path, photos: Path):
     model = PoseModel(pose_checkpoint, "cpu")
     shown = list(open_frames(str(photos)))
-    for (together,), one in zip(model.of(shown), shown, strict=True):
-        ((alone,),) = model.of([one])
+    for (together,), one in zip(model.find_people(shown), shown, strict=True):
+        ((alone,),) = model.find_people([one])
         np.testing.assert_allclose(together.keypoints_px, alone.keypoints_px, atol=1e-3)
         np.testing.assert_allclose(together.confidence, alone.confidence, atol=1e-5)
-    assert model.of([]) == []
+    assert model.find_people([]) == []
 
 
 def test_predict_ignores_low_confidence_keypoints(
@@ -111,6 +111,6 @@ def test_pose_model_accepts_model_folders(pose_checkpoint: Path, tmp_path: Path)
     model = hamipose.load(pose_checkpoint, device="cpu")
     folder = save_model_folder(tmp_path / "model", model.network, model.info)
     shown = [Frame(np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8), "a.png")]
-    ((one,),), ((other,),) = (PoseModel(path, "cpu").of(shown) for path in (folder, pose_checkpoint))
+    ((one,),), ((other,),) = (PoseModel(path, "cpu").find_people(shown) for path in (folder, pose_checkpoint))
     np.testing.assert_array_equal(one.keypoints_px, other.keypoints_px)
     np.testing.assert_array_equal(one.confidence, other.confidence)

@@ -41,7 +41,7 @@ def rows(seed: int = 0) -> np.ndarray:
 
 
 def people_of(path: Path, name: str = "a.png") -> list[Evidence]:
-    (found,) = KeypointFile(path).of([Frame(np.zeros((100, 120, 3), np.uint8), name)])
+    (found,) = KeypointFile(path).find_people([Frame(np.zeros((100, 120, 3), np.uint8), name)])
     return found
 
 
@@ -67,7 +67,7 @@ def test_keypoint_file_reads_openpose(tmp_path: Path):
     path = tmp_path / "k.json"
     path.write_text(json.dumps({"people": [nobody, {"pose_keypoints_2d": body.ravel().tolist()}]}))
     file = KeypointFile(path)
-    assert not file.names_pictures
+    assert not file.names_images
     assert "1 person (0): has no keypoint that was found" in str(file.skipped)
     (one,) = people_of(path)
     np.testing.assert_allclose(one.keypoints_px[:25], body[:, :2], rtol=1e-5)

@@ -71,7 +71,7 @@ def test_labels_are_the_encoded_truth_in_the_students_view(joints, quantize, mon
         joints = torch.where(mirrored(1)[:, None, None], joints[:, BODY16.mirror], joints)
     heatmaps = heights * encode(seen, (SIZE, SIZE), quantize=quantize)
     monkeypatch.setattr(model.adaptation.teacher, "pseudo_label", lambda images: heatmaps)
-    labels = model.adaptation.teach(target(torch.zeros(len(VIEWS), 3, SIZE, SIZE, dtype=torch.uint8)))
+    labels = model.adaptation.pseudo_label(target(torch.zeros(len(VIEWS), 3, SIZE, SIZE, dtype=torch.uint8)))
     expected = encode(in_view(0, joints), (SIZE, SIZE), quantize=quantize)
     if quantize:  # a point within rounding error of a cell's edge may fall into the next
         assert (labels.heatmaps - expected).abs().amax((2, 3)).gt(1e-3).float().mean() < 0.05
@@ -178,7 +178,7 @@ def test_gradients_reach_the_student_alone(joints):
     model = HamiPose(sgd, TINY, TrainingOptions(), KEYPOINT)
     images = torch.randint(0, 256, (len(VIEWS), 3, SIZE, SIZE), dtype=torch.uint8)
     with torch.enable_grad():
-        labels = model.adaptation.teach(target(images))
+        labels = model.adaptation.pseudo_label(target(images))
         heatmaps = model.network(normalize(images))
         consistency(heatmaps, labels.heatmaps, labels.weight).sum().backward()
     assert not any(part.requires_grad for part in labels)
@@ -199,7 +199,7 @@ def test_resampled_heatmaps_lose_height_and_keypoints_do_not(joints, monkeypatch
     for labels in ("heatmap", "keypoint"):
         model = MeanTeacher(sgd, TINY, TrainingOptions(), AdaptationOptions(labels=labels))
         monkeypatch.setattr(model.adaptation.teacher, "pseudo_label", lambda images: heatmaps)
-        taught = model.adaptation.teach(batch).heatmaps
+        taught = model.adaptation.pseudo_label(batch).heatmaps
         heights[labels] = float(taught.amax((2, 3)).mean())
         error_px = (decode(taught)[0] - in_view(0, joints)).abs().max()
         assert error_px < (1.5 if labels == "heatmap" else 0.01)

@@ -109,8 +109,8 @@ def test_labels_do_not_depend_on_the_company_that_an_image_is_labeled_in():
     assert not torch.allclose(labels.state_dict()["confidence"], torch.stack(list(made[0].values())))
 
 
-@pytest.mark.parametrize(("doubted", "believed"), [(0.0, 10), (0.5, 5), (0.8, 2), (1.0, 0)])
-def test_the_threshold_is_the_quantile_of_all_confidences(doubted: float, believed: int):
+@pytest.mark.parametrize(("discard_fraction", "believed"), [(0.0, 10), (0.5, 5), (0.8, 2), (1.0, 0)])
+def test_the_threshold_is_the_quantile_of_all_confidences(discard_fraction: float, believed: int):
     class Table(nn.Module):
         def __init__(self):
             super().__init__()
@@ -123,7 +123,7 @@ def test_the_threshold_is_the_quantile_of_all_confidences(doubted: float, believ
 
     labels = PseudoLabels()
     images = torch.zeros(5, 3, 16, 16, dtype=torch.uint8)
-    labels.make(0, Table(), [batch_of(images, list("abcde"), list(range(5)))], 1, doubted)
+    labels.make(0, Table(), [batch_of(images, list("abcde"), list(range(5)))], 1, discard_fraction)
     assert int(labels.of(list("abcde"), torch.device("cpu"))[1].sum()) == believed
 
 

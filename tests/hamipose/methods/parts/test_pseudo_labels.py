@@ -60,10 +60,10 @@ def test_the_ground_false_map_holds_the_other_keypoints():
     assert torch.equal(ground_false(alone)[0, 0], truth[0, 1])
 
 
-@pytest.mark.parametrize(("doubted", "kept"), [(0.0, 12), (0.5, 6), (0.3, 9), (1.0, 0)])
-def test_the_surest_share_is_believed(doubted: float, kept: int):
+@pytest.mark.parametrize(("discard_fraction", "kept"), [(0.0, 12), (0.5, 6), (0.3, 9), (1.0, 0)])
+def test_the_surest_share_is_believed(discard_fraction: float, kept: int):
     heights = torch.randperm(12).float().view(3, 4)
-    mask = confident(heights, doubted)
+    mask = confident(heights, discard_fraction)
     assert int(mask.sum()) == kept
     if 0 < kept < 12:
         assert heights[mask].min() > heights[~mask].max()

@@ -12,7 +12,7 @@ from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.methods.source_only import TARGET_STATISTICS
 from hamipose.models.batchnorm import BatchNormStatistics, reestimate_statistics
-from tests.helpers.pose_training import TINY, make_data, sgd, make_trainer, train
+from tests.helpers.pose_training import TINY, make_data, make_trainer, sgd, train
 
 ADAPTING = ("HamiPose", "UniFrame", "CGDM", "PGDA", "RegDA", "CCSSL", "MDAM")
 
@@ -28,9 +28,11 @@ def test_the_sources_statistics_are_kept_beside_those_of_both_domains(name: str,
     torch.manual_seed(0)
     model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=1e-6), TINY)
     trainer = train(model, dots, tmp_path, {"steps_per_epoch": 12}, limit_val_batches=0)
-    data, student = trainer.datamodule, model.evaluated()["student"]
+    data, student = trainer.datamodule, model.evaluated_networks()["student"]
     model.eval()
-    target = first_mean(BatchNormStatistics(reestimate_statistics(student, (b.image for b in iterate_target(data, 0, 1)))), student)
+    target = first_mean(
+        BatchNormStatistics(reestimate_statistics(student, (b.image for b in iterate_target(data, 0, 1)))), student
+    )
     source = first_mean(model.source_statistics.student, student)
     own = first_mean(BatchNormStatistics(student), student)
     apart = (source - target).norm()
@@ -46,11 +48,11 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
 ):
     """Every batch that is evaluated, seen from inside the networks."""
     torch.manual_seed(0)
-    options = AdaptationOptions(decay=0.5, batchnorm=batchnorm)
+    options = AdaptationOptions(ema_decay=0.5, batchnorm=batchnorm)
     model = HamiPose(sgd, TINY, adaptation=options)
     found: dict[tuple[int, str], list[torch.Tensor]] = {}
 
-    start = model._start_evaluation
+    start = model.start_evaluation
 
     def started():
         start()
@@ -63,7 +65,7 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
 
         model._evaluation.add = add
 
-    monkeypatch.setattr(model, "_start_evaluation", started)
+    monkeypatch.setattr(model, "start_evaluation", started)
     train(model, dots, tmp_path, {"steps_per_epoch": 6})
     teacher = model.adaptation.teacher.network
     for name, network in (("student", model.network), ("teacher", teacher)):
@@ -128,15 +130,17 @@ def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: 
     assert f"test/dark/{TARGET_STATISTICS}/pck@0.05" in scores
     assert scores["test/dark/pck"] == scores["test/dark/student/pck@0.05"], "never what a user gets"
     assert scores["val/pck"] == scores["val/student/pck@0.05"]
-    assert list(model.evaluated()) == ["student"]
+    assert list(model.evaluated_networks()) == ["student"]
     assert not any("beside" in name for name in model.state_dict())
 
-    model._start_evaluation()
-    copied = model.evaluated()[TARGET_STATISTICS]
+    model.start_evaluation()
+    copied = model.evaluated_networks()[TARGET_STATISTICS]
     data = trainer.datamodule
     images = [batch.image for batch in iterate_target(data, 0, 1, 5)]
     assert sum(map(len, images)) == 5
-    torch.testing.assert_close(BatchNormStatistics(copied).mean, BatchNormStatistics(reestimate_statistics(model.network, images)).mean)
+    torch.testing.assert_close(
+        BatchNormStatistics(copied).mean, BatchNormStatistics(reestimate_statistics(model.network, images)).mean
+    )
     assert BatchNormStatistics(model.network).distance(copied) > 0.1
 
     without = train(SourceOnly(sgd, TINY, target_images=0), dots, tmp_path / "without")

@@ -17,7 +17,7 @@ from hamipose.losses import heatmap_mse
 from hamipose.methods import CCSSL, HamiPose, MeanTeacher
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.methods.parts.keypoint_labels import move_keypoints
-from hamipose.methods.teacher_student import Labelled
+from hamipose.methods.teacher_student import DomainPass
 from hamipose.skeletons import BODY16
 from hamipose.types import TargetBatch
 from tests.helpers.pose_training import TINY, sgd, train
@@ -62,14 +62,16 @@ def gate_of(dots: Path, tmp_path: Path, change, height: float = 0.95) -> GateDec
     )  # fmt: skip
     features = encode(truth, (SIZE, SIZE), sigma=1.0, visible=seen > 0)
     model = HamiPose(sgd, TINY, TrainingOptions(sigma=1.0), PREDICTIONS)
-    labels = model.adaptation.teach(target)
+    labels = model.adaptation.pseudo_label(target)
 
-    def labeled(wanted: torch.Tensor, weight: torch.Tensor) -> Labelled:
+    def labeled(wanted: torch.Tensor, weight: torch.Tensor) -> DomainPass:
         heatmaps = (height * features).requires_grad_()
-        return Labelled(heatmap_mse(heatmaps, wanted, weight), heatmaps, features)
+        return DomainPass(heatmap_mse(heatmaps, wanted, weight), heatmaps, features)
 
     source = labeled(features, (seen > 0).float())
-    objective = model.adaptation.weigh(source, labeled(labels.heatmaps, labels.weight), labels.confidence, progress=1.0)
+    objective = model.adaptation.weight_losses(
+        source, labeled(labels.heatmaps, labels.weight), labels.confidence, progress=1.0
+    )
     torch.testing.assert_close(objective.confidence[CLEAN], torch.full((14,), 0.9))
     assert objective.gate is not None
     return objective.gate
@@ -120,7 +122,7 @@ def test_the_gate_sees_a_wrong_label_only_where_the_network_is_sure(dots: Path, 
 def test_a_joint_that_the_tool_doubts_is_let_through_less(dots: Path, tmp_path: Path):
     """Its labels are right: ρ stays 1, and φ falls with the scores alone."""
     target = batch_of(dots, predicted(dots, tmp_path / "p.json", doubted))
-    labels = HamiPose(sgd, TINY, TrainingOptions(), PREDICTIONS).adaptation.teach(target)
+    labels = HamiPose(sgd, TINY, TrainingOptions(), PREDICTIONS).adaptation.pseudo_label(target)
     torch.testing.assert_close(labels.confidence[WRISTS], torch.full((2,), 0.2))
     right, unsure = gate_of(dots, tmp_path, lambda points, scores: None), gate_of(dots, tmp_path, doubted)
     assert unsure.cosine[WRISTS].min() > 0.99
@@ -136,7 +138,7 @@ def test_missing_predictions_are_no_labels(dots: Path, tmp_path: Path):
         MeanTeacher(sgd, TINY, adaptation=PREDICTIONS),
         HamiPose(sgd, TINY, adaptation=PREDICTIONS),
     ):
-        labels = model.adaptation.teach(target)
+        labels = model.adaptation.pseudo_label(target)
         mirrored = target.student_mirrored
         assert labels.weight[mirrored, WRISTS[1]].max() == 0
         assert labels.weight[~mirrored, WRISTS[0]].max() == 0
@@ -149,7 +151,7 @@ def test_the_teachers_own_statistics_are_kept_up(dots: Path, tmp_path: Path):
     options = AdaptationOptions(labels="predictions", batchnorm="target")
     model = MeanTeacher(sgd, TINY, adaptation=options)
     before = {k: v.clone() for k, v in model.adaptation.teacher.named_buffers() if "running" in k}
-    model.adaptation.teach(batch_of(dots, predicted(dots, tmp_path / "p.json")))
+    model.adaptation.pseudo_label(batch_of(dots, predicted(dots, tmp_path / "p.json")))
     after = dict(model.adaptation.teacher.named_buffers())
     assert not any(torch.equal(after[k], v) for k, v in before.items())
 

@@ -3,7 +3,13 @@ import torch
 from torch.nn import functional as F
 
 from hamipose.errors import UserError
-from hamipose.models.pretrained.operations import Operation, OperationNetwork, Program, power_of_two_scale, required_operations
+from hamipose.models.pretrained.operations import (
+    Operation,
+    OperationNetwork,
+    Program,
+    power_of_two_scale,
+    required_operations,
+)
 
 CONV = {"padding": [1, 1], "stride": [1, 1], "dilation": [1, 1], "groups": 1}
 

@@ -10,8 +10,8 @@ from hamipose.methods import GGA, PGDA, RegDA, UniFrame
 from hamipose.methods.ccssl import CurriculumOptions
 from hamipose.methods.mdam import MDAMOptions
 from hamipose.methods.options import NetworkOptions
-from hamipose.methods.ranges import at_least, fraction
 from hamipose.methods.uniframe import OcclusionOptions, StyleOptions
+from hamipose.methods.validation import check_at_least, check_fraction
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 
@@ -22,7 +22,7 @@ TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
         (CurriculumOptions, {"refresh_epochs": 0}),
         (CurriculumOptions, {"views": 0}),
         (CurriculumOptions, {"last": 1.2}),
-        (MDAMOptions, {"doubted": -0.1}),
+        (MDAMOptions, {"discard_fraction": -0.1}),
         (MDAMOptions, {"mixup": 0.0}),
         (MDAMOptions, {"least_keypoints": 0}),
         (OcclusionOptions, {"probability": 2.0}),
@@ -37,7 +37,12 @@ def test_options(options: Callable, bad: dict[str, Any]):
 
 @pytest.mark.parametrize(
     ("method", "bad"),
-    [(UniFrame, {"doubted": 1.5}), (GGA, {"searches": -1}), (PGDA, {"source_share": 3.0}), (RegDA, {"margin": -4.0})],
+    [
+        (UniFrame, {"discard_fraction": 1.5}),
+        (GGA, {"searches": -1}),
+        (PGDA, {"source_share": 3.0}),
+        (RegDA, {"margin": -4.0}),
+    ],
 )
 def test_methods(method: Callable, bad: dict[str, Any]):
     ((name, value),) = bad.items()
@@ -46,9 +51,9 @@ def test_methods(method: Callable, bad: dict[str, Any]):
 
 
 def test_bounds_are_allowed_and_what_is_no_number_is_not():
-    at_least(1, views=1)
-    fraction(share=0.0, other=1.0)
+    check_at_least(1, views=1)
+    check_fraction(share=0.0, other=1.0)
     StyleOptions("decoder.pth", to_target=1.0)
-    for check in (lambda: at_least(0, radius=float("nan")), lambda: fraction(share=float("nan"))):
+    for check in (lambda: check_at_least(0, radius=float("nan")), lambda: check_fraction(share=float("nan"))):
         with pytest.raises(ValueError, match="is nan"):
             check()

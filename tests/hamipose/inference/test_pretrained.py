@@ -14,8 +14,8 @@ from hamipose.cli import main
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix, upright_box
 from hamipose.heatmaps import encode
-from hamipose.inference.export import export_onnx
 from hamipose.inference.detection import DetectedPeople
+from hamipose.inference.export import export_onnx
 from hamipose.inference.loading import load
 from hamipose.inference.predictor import Predictor
 from hamipose.models.blazepose_detector import detection_network, save_detector
@@ -172,13 +172,13 @@ def test_people_are_found_or_the_whole_picture_is_shown():
         UnlabeledSample(image, np.array([0, 0, 320, 240], np.float32), name)
         for image, name in ((person(30), "a.png"), (0 * person(30), "b.png"))
     ]
-    people = DetectedPeople(pictures, Finder(), turned=True, whole=True)
+    people = DetectedPeople(pictures, Finder(), upright_crops=True, whole_images=True)
     found = list(people)
     assert [(p.name, p.rotation_deg, p.box_px.tolist()) for p in found] == [
         ("a.png#0", 30.0, [100, 60, 100, 100]),
         ("b.png#0", 0.0, [0, 0, 320, 240]),
     ]
-    assert str(people.found).endswith("none in 1 of them, where the whole picture is used")
+    assert str(people.summary).endswith("none in 1 of them, where the whole picture is used")
     assert [p.name for p in DetectedPeople(pictures, Finder())] == ["a.png#0"]
 
 

@@ -1,4 +1,4 @@
-"""Predictions as an annotation file in COCO keypoint format, which every tool of the field reads, ours included."""
+"""Callbacks that write the files of an evaluation: scores, and predictions in COCO format."""
 
 import json
 from dataclasses import dataclass
@@ -12,35 +12,55 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from hamipose.engine.checkpoints import run_folder
+from hamipose.engine.score_callback import ScoreCallback
 from hamipose.io.atomic_file import write_text
 from hamipose.io.coco_writer import PredictedPerson, build_coco
 
-__all__ = ["PredictionBatch", "PredictionWriter"]
+__all__ = ["PredictionBatch", "PredictionWriter", "ScoreFile"]
+
+
+class ScoreFile(ScoreCallback):
+    """Writes the last scores to the run's folder, with any logger.
+
+    The file is ``scores.json`` after `fit`, ``scores-validate.json`` or ``scores-test.json``.
+    """
+
+    def write(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+        """Write the scores that were logged last."""
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        scores = {
+            key: round(float(value), 6)
+            for key, value in sorted(trainer.callback_metrics.items())
+            if key.startswith(("val/", "test/"))
+        }
+        content = {**self.position(trainer), "scores": scores}
+        write_text(run_folder(trainer) / name, json.dumps(content, indent=1) + "\n")
 
 
 @dataclass
 class PredictionBatch:
-    """What was found in a batch of people, in pixels of the original images."""
+    """Predictions for a batch of people, in pixels of the original images."""
 
     keypoints_px: Float[Tensor, "batch keypoint 2"]
     confidence: Float[Tensor, "batch keypoint"]
     region_px: Float[Tensor, "batch 4"]
-    """Left, top, width and height of what the network was shown."""
+    """Left, top, width and height of the network's input."""
     name: list[str]
     index: Int[Tensor, " batch"]
-    """Position in the data set; −1 for what only fills a batch up."""
+    """Position in the data set; −1 for padding of the batch."""
     size_px: Int[Tensor, "batch 2"] | None = None
     """Width and height of the original images."""
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what the verb `predict` finds.
+    """Writes the predictions of the verb `predict`.
 
-    The file is as `hamipose.io.coco_writer` says; it can be read again as a data set. Each frame of a video is an
-    image of its own.
+    `hamipose.io.coco_writer` describes the file; it can be used as a data set. Each frame of a video is a separate
+    image.
 
     Args:
-        path: the file; ``predictions.json`` in the run's folder where not given.
+        path: path of the file; default: ``predictions.json`` in the run's folder.
     """
 
     def __init__(self, path: str | None = None):
@@ -50,12 +70,12 @@ class PredictionWriter(BasePredictionWriter):
     def write_on_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule, predictions: Any, batch_indices: Any
     ) -> None:
-        """Gather from all processes and write once."""
+        """Gather the predictions of all processes and write the file once."""
         rows = []
-        for found in predictions:
-            sizes = [None] * len(found.name) if found.size_px is None else found.size_px.tolist()
-            columns = (found.keypoints_px.tolist(), found.confidence.tolist(), found.region_px.tolist(), sizes)
-            rows += [row for row in zip(found.index.tolist(), found.name, *columns, strict=True) if row[0] >= 0]
+        for batch in predictions:
+            sizes = [None] * len(batch.name) if batch.size_px is None else batch.size_px.tolist()
+            columns = (batch.keypoints_px.tolist(), batch.confidence.tolist(), batch.region_px.tolist(), sizes)
+            rows += [row for row in zip(batch.index.tolist(), batch.name, *columns, strict=True) if row[0] >= 0]
         if trainer.world_size > 1:
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, rows)

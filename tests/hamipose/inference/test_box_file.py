@@ -7,10 +7,10 @@ import pytest
 
 from hamipose.cli import main
 from hamipose.errors import UserError
-from hamipose.inference import people as detecting
-from hamipose.inference.footage import open_footage
+from hamipose.inference import detection
 from hamipose.inference.box_file import detect_people
 from hamipose.inference.detection import open_detector
+from hamipose.inference.footage import open_footage
 from hamipose.models.person_detection import PersonDetector
 
 
@@ -137,11 +137,11 @@ def test_other_footage_or_another_detector_begins_anew_or_is_refused(people: Pat
     other = Bright()
     other.threshold = 0.65
     with pytest.raises(UserError, match=r"threshold 0\.5.*threshold 0\.65"):
-        detect_people(str(people), other, boxes, fixed=True)
+        detect_people(str(people), other, boxes, keep_existing=True)
     detect_people(str(people), other, boxes)
     assert other.looked == 4
     with pytest.raises(UserError, match="footage"):
-        detect_people(str(film), other, boxes, fixed=True)
+        detect_people(str(film), other, boxes, keep_existing=True)
     assert detect_people(str(film), other, boxes).people == 6
     boxes.write_text("{}")
     with pytest.raises(UserError, match="move it away"):
@@ -194,7 +194,7 @@ def test_a_least_score_that_is_none(threshold: float):
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch) -> Bright:
     detector = Bright()
-    monkeypatch.setattr(detecting, "open_detector", lambda given, threshold, device=None: detector)
+    monkeypatch.setattr(detection, "open_detector", lambda given, threshold, device=None: detector)
     return detector
 
 
@@ -237,9 +237,7 @@ def test_a_webcams_people_are_found_as_they_come(
             sample
             for i, frame in enumerate(frames)
             for sample in [
-                detecting.UnlabeledSample(
-                    image=frame, box_px=np.array([0, 0, 64, 48], np.float32), name=f"webcam:0#{i}"
-                )
+                UnlabeledSample(image=frame, box_px=np.array([0, 0, 64, 48], np.float32), name=f"webcam:0#{i}")
             ]
         ),
     )
