@@ -1,6 +1,8 @@
 """The verb `configs`: list the configs that ship with hamipose, or show one with everything that it inherits."""
 
 import re
+import textwrap
+from itertools import takewhile
 from pathlib import Path
 
 import yaml
@@ -14,11 +16,10 @@ __all__ = ["first_sentence", "main"]
 
 
 def first_sentence(path: Path) -> str:
-    """Return the first sentence of a config's first comment, without its period; empty if there is no comment."""
-    for line in path.read_text().splitlines():
-        if line.startswith("#"):
-            return re.split(r"(?<!eq)(?<!Fig)\. ", line.lstrip("# "), maxsplit=1)[0].rstrip(".")
-    return ""
+    """Return the first sentence of the comment at the top of a config, without its period; empty if there is none."""
+    comment = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    text = " ".join(line.lstrip("# ") for line in comment)
+    return re.split(r"(?<!eq)(?<!Fig)\. ", text, maxsplit=1)[0].rstrip(".")
 
 
 def _find(name: str) -> Path:
@@ -56,4 +57,5 @@ def main(arguments: list[str]) -> None:
     width = max(len(name) for name in names)
     print(f"in {folder}:")
     for name, path in zip(names, files, strict=True):
-        print(f"  {name:{width}}  {first_sentence(path)}".rstrip())
+        description = textwrap.shorten(first_sentence(path), 100, placeholder=" …")
+        print(f"  {name:{width}}  {description}".rstrip())
