@@ -8,9 +8,9 @@ from rich.console import Console
 from hamipose.command_line.lightning import Application, run_application
 from hamipose.data.datamodule import DomainAdaptation
 from hamipose.engine.checkpoints import run_folder
-from hamipose.engine.runs import gone_on
-from hamipose.evaluation.pck_table import pck_table
-from hamipose.evaluation.run_report import write_run_page
+from hamipose.engine.run_record import resume_arguments
+from hamipose.evaluation.run_report import write_run_report
+from hamipose.evaluation.score_metrics import METRICS
 from hamipose.methods.base import PoseMethod
 from hamipose.models.checkpoint import read_checkpoint
 
@@ -25,7 +25,7 @@ class HamiPoseCLI(Application):
     """
 
     def __init__(self, arguments: list[str]):
-        super().__init__(PoseMethod, DomainAdaptation, "val/pck", arguments)
+        super().__init__(PoseMethod, DomainAdaptation, METRICS[0].headline("val"), arguments)
 
     def read_checkpoint(self, path: str | Path) -> dict[str, Any]:
         """See :func:`read_checkpoint`."""
@@ -34,19 +34,14 @@ class HamiPoseCLI(Application):
     def after_fit(self) -> None:
         """The run as a page to look at, where its numbers were written to a file."""
         if self.trainer.is_global_zero and ((folder := run_folder(self.trainer)) / "metrics.csv").is_file():
-            write_run_page(folder)
+            write_run_report(folder)
 
     def print_scores(self) -> None:
         """PCK: a row for each set, network and threshold."""
-        rows: dict[str, dict[str, float]] = {}
-        for key, value in self.trainer.callback_metrics.items():
-            name, found, rest = key.partition("/pck@")
-            if found:
-                threshold, _, group = rest.partition("/")
-                dataset, _, network = name.rpartition("/")
-                rows.setdefault(f"{dataset} {network} @{threshold}".strip(), {})[group or "all"] = float(value)
-        columns = list(dict.fromkeys(group for row in rows.values() for group in row))
-        Console().print(pck_table(rows, columns))
+        scores = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        for metric in METRICS:
+            if rows := metric.rows(scores):
+                Console().print(metric.table(rows).to_rich())
 
 
 def run(arguments: list[str]) -> HamiPoseCLI:
@@ -62,4 +57,4 @@ def train_in(folder: Path, arguments: list[str]) -> None:
         arguments: of `fit`.
     """
     if not (folder / "scores.json").exists():
-        run(["fit", *gone_on(folder, arguments)])
+        run(["fit", *resume_arguments(folder, arguments)])

@@ -1,15 +1,12 @@
 """A parser of short verbs, for both packages: no abbreviations, and mistakes in one line."""
 
 import argparse
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
-from hamipose.engine.budget import Budget
 from hamipose.errors import UserError
 
-__all__ = ["Arguments", "add_table_options", "at_least"]
+__all__ = ["Arguments", "at_least"]
 
 
 class Arguments(argparse.ArgumentParser):
@@ -43,24 +40,3 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return read
-
-
-def add_table_options(parser: argparse.ArgumentParser, budget: Budget) -> None:
-    """What the tables of both packages are asked for with.
-
-    Args:
-        parser: gets the options.
-        budget: the default.
-    """
-    add = parser.add_argument
-    add("--scale", choices=["small", "paper"], default="small", help="paper: needs the data sets, and days")
-    add("--data", type=Path, default=os.environ.get("HAMIPOSE_DATA"), help="what configs call data/")
-    add("--seeds", type=at_least(0), nargs="+", default=[0, 1])
-    add("--only", nargs="+", default=[], metavar="ROW", help="rows to run and show, by their names")
-    add("--jobs", type=int, default=1, help="runs at a time")
-    add("--dry-run", action="store_true", help="say what is missing and how long it may take, and stop")
-    add("--no-runs", action="store_true", help="put together what is finished, and start nothing")
-    add("--runs", type=Path, default=Path("runs/tables"), help="where runs are kept")
-    add("--out", type=Path, default=Path("runs/tables"), help="where Markdown, CSV and plots go")
-    add("--start-steps", type=int, default=budget.start, help="small scale: of what all rows of a seed start from")
-    add("--steps", type=int, default=budget.steps, help="small scale: of every row, from there")

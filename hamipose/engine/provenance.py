@@ -1,4 +1,4 @@
-"""Where figures come from: versions, revision, machine."""
+"""The origin of results: versions, revision of the code, and machine."""
 
 import os
 import platform
@@ -6,37 +6,36 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["machine", "revision", "versions"]
+__all__ = ["describe_machine", "describe_versions", "revision"]
 
 _PACKAGES = ("hamipose", "torch", "lightning", "timm", "torchmetrics", "numpy", "anny", "warp-lang")
 
 
 def revision() -> str:
-    """The short hash of the code in use, with a mark where files differ from it; "unknown" outside a clone."""
-    here = Path(__file__).parent
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+changes", "--exclude=*"], cwd=here, capture_output=True, text=True
-    )
-    return told.stdout.strip() if told.returncode == 0 else "unknown"
+    """Return the short hash of the code, marked if files differ from it; "unknown" outside a clone."""
+    folder = Path(__file__).parent
+    command = ["git", "describe", "--always", "--dirty=+changes", "--exclude=*"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return result.stdout.strip() if result.returncode == 0 else "unknown"
 
 
-def versions() -> str:
-    """Python's and those of the packages that figures depend on."""
-    found = [f"Python {platform.python_version()}"]
+def describe_versions() -> str:
+    """Return the versions of Python and of the packages that results depend on."""
+    versions = [f"Python {platform.python_version()}"]
     for package in _PACKAGES:
         try:
-            found.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    return ", ".join(found)
+    return ", ".join(versions)
 
 
-def machine() -> str:
-    """Processor, and accelerator where there is one."""
+def describe_machine() -> str:
+    """Return operating system, number of cores, GPU and threads per process."""
     import torch
 
     words = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     if torch.cuda.is_available():
         words += f", {torch.cuda.get_device_name()}"
     threads = os.environ.get("OMP_NUM_THREADS")
-    return words + (f", {threads} thread a process" if threads else "")
+    return words + (f", {threads} threads per process" if threads else "")

@@ -11,8 +11,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from hamipose.engine.callbacks import ScoreCallback
 from hamipose.engine.checkpoints import run_folder
-from hamipose.engine.score_callback import ScoreCallback
 from hamipose.io.atomic_file import write_text
 from hamipose.io.coco_writer import PredictedPerson, build_coco
 

@@ -1,1 +1,1 @@
-"""The paper's tables: what each needs, the runs it lacks, and the page it becomes (``python -m hamipose report``)."""
+"""The paper's tables and figures of 2D pose: their rows, runs and results (verb `experiments`)."""

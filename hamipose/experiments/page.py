@@ -1,134 +1,118 @@
-"""A table's page: what was measured on what, by which protocol, at which cost, and how to have it again."""
+"""Write the page of a table: results, notes, protocol, data and provenance."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hamipose.engine.budget import Budget
-from hamipose.engine.provenance import machine, versions
-from hamipose.engine.runs import Run, finished, made_by, wall_seconds
+from hamipose.engine.experiments import Budget, Scale, add_provenance
 from hamipose.errors import UserError
-from hamipose.experiments.plot import bars, lines
-from hamipose.experiments.rows import Plan, cell_label
-from hamipose.experiments.runs import Cell, Scale
-from hamipose.experiments.table import PROTOCOLS, Score, collect, grid, markdown, write_csv
-from hamipose.experiments.transfers import Transfer, named_sets
-from hamipose.io.atomic_file import write_bytes, write_text
+from hamipose.experiments.plots import plot_columns, plot_results
+from hamipose.experiments.results import Result, collect
+from hamipose.experiments.rows import TableSpec
+from hamipose.experiments.runs import TransferCell
+from hamipose.experiments.tables import (
+    HEADLINE,
+    PROTOCOLS,
+    results_of,
+    sensitivity_table,
+    table_of_all,
+    transfer_table,
+)
+from hamipose.experiments.transfers import Transfer, build_data_sets
+from hamipose.viz.tables import MarkdownPage, Table
 
-__all__ = ["write"]
+__all__ = ["page_title", "write_page"]
 
 _PROTOCOL = (
-    "Protocol `strict`: PCK, the share of labeled keypoints found within 5 % of the side of the crop (@0.1: 10 %), "
-    "sub-pixel decoding, every labeled keypoint once, mean over keypoints; `all` is the 12 limb joints of a body, the "
-    "21 of a hand. No target label touches training or choice. `last`: the last epoch. `source-selected`: the epoch "
-    "with the best PCK on held-out source images. `oracle-selected`: the epoch that the target's test labels would "
-    "choose, which nobody has; it is a bound, **no result**. Scores are those of the network that a user gets (the "
-    "teacher where there is one); the CSV has the others. ± is the standard deviation over seeds. Source validation is "
-    "measured with the source's BatchNorm statistics. `Source only, target statistics` is the source-only network with "
-    "the statistics of 512 unlabeled target images: what a method gains over that row is not due to statistics alone."
+    "Protocol `strict`: PCK, the fraction of labeled keypoints predicted within 5 % of the side of the crop (@0.1: 10 "
+    "%), sub-pixel decoding, every labeled keypoint once, mean over keypoints; `all` is the 12 limb joints of a body, "
+    "the 21 keypoints of a hand. No target label is used for training or selection. `last`: the last epoch. `source- "
+    "selected`: the epoch with the best PCK on held-out source images. `oracle-selected`: the epoch that the target's "
+    "test labels would select; it is a bound, **no result**. The table shows the delivered network (the teacher if "
+    "there is one); the CSV contains all. ± is the standard deviation over seeds. Source validation uses the source's "
+    "BatchNorm statistics. `Source only, target statistics` is the source-only network with the statistics of 512 "
+    "unlabeled target images: what a method gains over that row is not due to statistics alone."
 )
 
 
-def title(plan: Plan, scale: Scale) -> str:
-    """Says at which scale, so that no small figure stands under a paper's heading."""
-    word = f"{plan.name[:-1].capitalize()} {plan.name[-1]}"
+def page_title(spec: TableSpec, scale: Scale) -> str:
+    """Return the title, which states the scale, so that small-scale numbers never look like the paper's."""
+    name = f"{spec.name[:-1].capitalize()} {spec.name[-1]}"
     if scale == "paper":
-        return f"{word} at the paper's scale: {plan.title}"
-    return f"{word} at a small scale, NOT the paper's data, network or budget: {plan.title}"
+        return f"{name} at the paper's scale: {spec.title}"
+    return f"{name} at a small scale, NOT the paper's data, network or budget: {spec.title}"
 
 
-def write(
-    plan: Plan,
+def write_page(
+    spec: TableSpec,
     scale: Scale,
-    cells: Sequence[Cell],
+    cells: Sequence[TransferCell],
     *,
-    extra: Sequence[Score],
+    extra: Sequence[Result],
     budget: Budget,
     sets: Mapping[str, Mapping[str, Any]],
     command: str,
     out: Path,
 ) -> Path:
-    """Write Markdown, CSV and a plot; gives the Markdown file.
+    """Write Markdown, CSV and a plot; returns the path of the Markdown file.
 
     Args:
-        plan: the table.
+        spec: the table.
         scale: "small" or "paper".
-        cells: of ``compose``.
-        extra: scores of systems whose predictions were evaluated.
-        budget: of the small scale.
-        sets: transfer's name → its data sets.
-        command: what made the page.
-        out: folder to write to.
+        cells: result of :func:`~hamipose.experiments.runs.compose`.
+        extra: results of external predictions.
+        budget: budget of the small scale.
+        sets: name of the transfer → its data sets.
+        command: the command that made the page.
+        out: output folder.
     """
     paper = scale == "paper"
-    scores, notes = collect(cells)
-    scores = [*scores, *extra]
-    name = f"{plan.name}_{scale}"
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(out / f"{name}.csv", scores)
+    results, notes = collect(cells)
+    results = [*results, *extra]
+    page = MarkdownPage(out / f"{spec.name}_{scale}.md", page_title(spec, scale))
+    table_of_all(results).write_csv(page.path.with_suffix(".csv"))
+    page.add_text(_introduction(scale, budget))
     transfers = list(dict.fromkeys(cell.transfer for cell in cells))
-    shown = [t for t in transfers if any((s.transfer, s.report) == (t.name, t.report) for s in scores)]
-    parts = [f"# {title(plan, scale)}", _what(scale, budget)]
     for transfer in transfers:
         own = [cell for cell in cells if cell.transfer == transfer]
-        parts.append(f"## {transfer.title[0].upper()}{transfer.title[1:]}")
-        if plan.number == 5:
-            parts.append(grid(transfer, scores, cell_label, paper=paper))
-        for protocol, first in PROTOCOLS.items():
-            here = any(s.transfer == transfer.name and f"{first}pck@0.05" in s.values for s in scores)
-            if here or (protocol == "strict" and plan.number != 5):
-                parts.append("" if protocol == "strict" else f"Protocol `paper`, {protocol}:")
-                parts.append(markdown(plan, transfer, own, scores, paper=paper, protocol=protocol))
-    if plan.curves or shown:
-        png = lines(plan.curves, cells) if plan.curves else bars(shown, scores)
-        write_bytes(out / f"{name}.png", png)
-        parts.append(f"![{plan.title}]({name}.png)")
+        page.add_heading(f"{transfer.title[0].upper()}{transfer.title[1:]}")
+        if spec.number == 5:
+            page.add_table(sensitivity_table(transfer, results, paper=paper))
+        for protocol, prefix in PROTOCOLS.items():
+            has_results = any(r.transfer == transfer.name and prefix + HEADLINE in r.values for r in results)
+            if has_results or (protocol == "strict" and spec.number != 5):
+                if protocol != "strict":
+                    page.add_text(f"Protocol `paper`, {protocol}:")
+                page.add_table(transfer_table(spec, transfer, own, results, paper=paper, protocol=protocol))
+    shown = [transfer for transfer in transfers if results_of(transfer, results)]
+    if spec.curves or shown:
+        page.add_png(plot_columns(spec.curves, cells) if spec.curves else plot_results(shown, results), spec.title)
     if notes:
-        parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
-    parts += ["## Protocol", _PROTOCOL, "## Data", _counts(transfers, sets)]
-    parts += ["## Provenance", _provenance(cells), f"Made by `{command}`.", "Commands of the runs of the first seed:"]
-    firsts = [cell.runs[min(cell.runs)] for cell in cells if cell.runs]
-    wanted = dict.fromkeys([*(run.after for run in firsts if run.after), *firsts])
-    parts.append("```\n" + "\n".join(run.command for run in wanted if finished(run)) + "\n```")
-    path = out / f"{name}.md"
-    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
-    return path
+        page.add_heading("Notes")
+        page.add_list(notes)
+    page.add_heading("Protocol")
+    page.add_text(_PROTOCOL)
+    page.add_heading("Data")
+    page.add_table(_data_table(transfers, sets))
+    add_provenance(page, cells, command)
+    return page.write()
 
 
-def _what(scale: Scale, budget: Budget) -> str:
+def _introduction(scale: Scale, budget: Budget) -> str:
     if scale == "paper":
-        return "Each method with the recipe of its config; the paper's figures stand beside ours where it prints any."
+        return "Each method uses the recipe of its config; the paper's results are listed if it prints any."
     return (
-        f"Every row starts from the same network (one for each seed), which has had {budget.start} steps of source "
-        f"alone, and is given {budget.steps} further steps in four epochs. An empty cell was not run."
+        f"Every row starts from the same network (one per seed), which was trained for {budget.start} steps on the "
+        f"source, and is trained for {budget.steps} further steps in four epochs. An empty cell was not run."
     )
 
 
-def _counts(transfers: Sequence[Transfer], sets: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = ["| transfer | role | set | images |", "|---|---|---|---|"]
-    for name in dict.fromkeys(t.name for t in transfers):
+def _data_table(transfers: Sequence[Transfer], sets: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(["transfer", "role", "set", "images"], text_columns=3)
+    for name in dict.fromkeys(transfer.name for transfer in transfers):
         try:
-            found = [(role, kind, str(len(built))) for role, kind, built in named_sets(sets.get(name, {}))]
+            rows = [[name, role, kind, str(len(built))] for role, kind, built in build_data_sets(sets.get(name, {}))]
         except (UserError, OSError):
-            found = [("all", "", "not at hand")]
-        lines += [f"| {name} | {role} | {kind} | {count} |" for role, kind, count in found]
-    return "\n".join(lines)
-
-
-def _provenance(cells: Sequence[Cell]) -> str:
-    runs: dict[str, list[Run]] = {}
-    for cell in cells:
-        for run in cell.runs.values():
-            if finished(run):
-                runs.setdefault(cell.row.label, []).append(run)
-    revisions = sorted({made_by(run) for group in runs.values() for run in group} - {""})
-    lines = [f"{versions()}. Machine: {machine()}. Runs made by revision {', '.join(revisions) or 'none'}.", ""]
-    lines += ["| row | steps | wall time of each seed's run, s | s a step, evaluation included |", "|---|---|---|---|"]
-    for label, group in runs.items():
-        timed = [wall_seconds(run) for run in dict.fromkeys(group)]
-        steps, seconds = sum(t[0] for t in timed), sum(t[1] for t in timed)
-        each = ", ".join(f"{t[1]:.0f}" for t in timed)
-        lines.append(
-            f"| {label} | {group[0].epochs * group[0].steps} | {each} | {seconds / steps if steps else 0:.2f} |"
-        )
-    return "\n".join(lines)
+            rows = [[name, "all", "", "not available"]]
+        table.rows += rows
+    return table

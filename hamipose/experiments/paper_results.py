@@ -1,13 +1,13 @@
-"""The figures that HamiPose (CVPR 2026) prints, as they stand there. PCK@0.05 in per cent.
+"""The results printed in HamiPose (CVPR 2026): PCK@0.05 in percent.
 
-They come from the authors' own data, code and hardware, one run each, without a spread; some of them contradict each
-other ("Source only" on Human3.6M is 55.3 in Table 1 and 63.9 in Table 2, with other values for each joint). They stand
-beside ours in tables of the paper's scale alone.
+They come from the authors' data, code and hardware, with one run each and no spread. Some contradict each other:
+"Source only" on Human3.6M is 55.3 in Table 1 and 63.9 in Table 2, with other values for each joint. Our tables list
+them at the paper's scale only.
 """
 
-__all__ = ["BODY_COLUMNS", "GAMMA_MAX", "HAND_COLUMNS", "TABLE5", "figures"]
+__all__ = ["BODY_COLUMNS", "GAMMA_MAX", "HAND_COLUMNS", "TABLE5", "paper_results"]
 
-#: Report groups of a row of body figures, and of hand figures; "all" is the headline.
+#: Keypoint groups of a row of body results, and of hand results; "all" is the headline.
 BODY_COLUMNS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "all")
 HAND_COLUMNS = ("mcp", "pip", "dip", "tip", "all")
 
@@ -58,7 +58,7 @@ Mean teacher                     | 74.5 85.8 77.6 50.2 82.3 83.8 75.3 | 85.8 87.
 + metric, gate, Hamiltonian      | 79.1 89.7 81.5 55.0 85.5 87.5 79.8 | 89.6 89.9 82.5 72.0 83.1
 """
 
-#: table → its transfers, in the order of the columns, and the figures
+#: table → its transfers, in the order of the columns, and the results
 _PRINTED = {
     1: (("surreal_to_lsp", "surreal_to_h36m"), _TABLE1),
     2: (("surreal_to_lsp_to_h36m", "rhd_to_h3d_to_freihand"), _TABLE2),
@@ -69,8 +69,8 @@ _PRINTED = {
 #: The columns of Table 5.
 GAMMA_MAX = (1.0, 1.5, 2.0, 2.5, 3.0)
 
-#: Table 5, RHD → H3D: (γ_min, share of the steps in the warm-up) → a figure for each γ_max. It peaks at 70.3, where
-#: Table 3 gives the same method 83.1 on the same data: a different quantity, which the paper does not explain.
+#: Table 5, RHD → H3D: (γ_min, fraction of warm-up steps) → PCK for each γ_max. Its maximum is 70.3, but Table 3 states
+#: 83.1 for the same method and data. The paper does not explain the difference.
 TABLE5 = {
     (0.0, 0.05): (68.0, 68.4, 68.6, 68.5, 68.3),
     (0.0, 0.10): (68.8, 69.2, 70.3, 69.9, 69.6),
@@ -83,18 +83,18 @@ TABLE5 = {
 }
 
 
-def figures(table: int) -> dict[tuple[str, str], dict[str, float]]:
-    """What Tables 1 to 4 print: (row, transfer) → report group → PCK in per cent.
+def paper_results(table: int) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the results of Tables 1 to 4: (row, transfer) → keypoint group → PCK in percent.
 
-    >>> figures(1)["HamiPose", "surreal_to_lsp"]["all"]
+    >>> paper_results(1)["HamiPose", "surreal_to_lsp"]["all"]
     83.9
     """
     transfers, printed = _PRINTED[table]
-    found = {}
+    results = {}
     for line in printed.strip().splitlines():
         row, *blocks = (part.strip() for part in line.split("|"))
         for transfer, block in zip(transfers, blocks, strict=True):
             values = [float(word) for word in block.split()]
             columns = BODY_COLUMNS if len(values) == len(BODY_COLUMNS) else HAND_COLUMNS
-            found[row, transfer] = dict(zip(columns, values, strict=True))
-    return found
+            results[row, transfer] = dict(zip(columns, values, strict=True))
+    return results

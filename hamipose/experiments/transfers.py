@@ -1,4 +1,4 @@
-"""From which domain to which: a transfer's data sets, and how they are laid over any method's config."""
+"""Transfers from a source to a target domain: their data sets, which replace those of any method's config."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -18,55 +18,58 @@ from hamipose.config.config_file import (
 from hamipose.config.environment import configs_folder
 from hamipose.experiments.paper_results import BODY_COLUMNS, HAND_COLUMNS
 
-__all__ = ["Transfer", "data_sets", "named_sets"]
+__all__ = ["Transfer", "build_data_sets", "transfer_data"]
 
 _SETS = ("source", "target", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A source, a target and the set on which the target's labels are looked at in the end.
+    """A source, a target, and the test set that a table shows.
 
     Attributes:
-        name: folder of its runs; transfers that differ in `report` alone share them.
-        title: as a reader knows it.
-        config: file of ``configs/hamipose`` whose data sets it uses.
-        report: which of its test set the table shows.
-        columns: report groups, the headline last.
-        options: what these data ask of every method, by the command line's names.
-        printed: what ``published`` calls it; None where the paper has no such column.
+        name: folder of its runs; transfers that differ in the test set only share them.
+        title: title for readers.
+        config: file in ``configs/hamipose`` whose data sets it uses.
+        test_set: name of the test set that the table shows.
+        columns: keypoint groups, the headline last.
+        options: options that every method gets with these data sets, by their names on the command line.
+        paper_name: its name in :mod:`hamipose.experiments.paper_results`; default: None, not in the paper.
     """
 
     name: str
     title: str
     config: str
-    report: str
+    test_set: str
     columns: tuple[str, ...] = BODY_COLUMNS
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
-    printed: str | None = None
+    paper_name: str | None = None
 
     def missing(self, root: Path | None) -> list[str]:
-        """Folders that its data sets need below the data root and that are not there."""
-        wanted = sorted({*find_data_paths(_merged(self.config)), *find_data_paths(self.options)})
+        """Return the missing folders and files that its data sets need below the data root."""
+        wanted = sorted({*find_data_paths(_merged_sets(self.config)), *find_data_paths(self.options)})
         return [w for w in wanted if root is None or not Path(relocate_data_paths(w, root)).exists()]
 
-    def located(self, root: Path | None) -> dict[str, str]:
-        """Its options, with the data root in place."""
+    def relocated_options(self, root: Path | None) -> dict[str, str]:
+        """Return its options with paths below the data root."""
         return relocate_data_paths(self.options, root)
 
 
-def data_sets(transfer: Transfer, root: Path | None) -> dict[str, Any]:
-    """The transfer's data sets, to be laid over a config: every argument is stated, so that nothing shines through.
+def transfer_data(transfer: Transfer, root: Path | None) -> dict[str, Any]:
+    """Return the data sets of a transfer, with every argument, so that they replace those of a config completely.
 
     Args:
-        transfer: whose.
-        root: where the folders are that configs call ``data/…``; left as they are where None.
+        transfer: the transfer.
+        root: the folder that configs call ``data/``; None leaves paths unchanged.
     """
-    return relocate_data_paths(_stated(_merged(transfer.config)), root)
+    return relocate_data_paths(_with_defaults(_merged_sets(transfer.config)), root)
 
 
-def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Role, class name and the set itself, built, of what :func:`data_sets` gives.
+def build_data_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield role, class name and data set of each set.
+
+    Args:
+        sets: result of :func:`transfer_data`.
 
     Raises:
         UserError: a set cannot be built.
@@ -82,8 +85,8 @@ def named_sets(sets: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield name, type(getattr(built, "dataset", built)).__name__, built
 
 
-def _merged(config: str) -> dict[str, Any]:
-    """Sets of a config and of those it inherits from; the last to name a role has it, whole."""
+def _merged_sets(config: str) -> dict[str, Any]:
+    """Return the data sets of a config with those it inherits; a role is replaced as a whole."""
     sets: dict[str, Any] = {}
     for path in resolve_inheritance(configs_folder() / config):
         content = yaml.safe_load(path.read_text()).get("data") or {}
@@ -91,24 +94,24 @@ def _merged(config: str) -> dict[str, Any]:
     return sets
 
 
-def _stated(spec: Any) -> Any:
-    """With the defaults of every class."""
+def _with_defaults(spec: Any) -> Any:
+    """Return a specification with the default arguments of every class."""
     if isinstance(spec, list):
-        return [_stated(value) for value in spec]
+        return [_with_defaults(value) for value in spec]
     if not isinstance(spec, Mapping):
         return spec
     if "class_path" not in spec:
-        return {key: _stated(value) for key, value in spec.items()}
+        return {key: _with_defaults(value) for key, value in spec.items()}
     parameters = inspect.signature(import_class(spec["class_path"])).parameters.values()
     arguments = {p.name: p.default for p in parameters if p.default is not p.empty}
-    return {"class_path": spec["class_path"], "init_args": arguments | _stated(spec.get("init_args", {}))}
+    return {"class_path": spec["class_path"], "init_args": arguments | _with_defaults(spec.get("init_args", {}))}
 
 
-_WHOLE_BACKBONE = {"model.init_args.network.deconv_channels": "[64,64,64]"}  # the demo's ends a stage earlier
+_WHOLE_BACKBONE = {"model.init_args.network.deconv_channels": "[64,64,64]"}  # the demo's network ends one stage earlier
 
-#: At a small scale, on what is at hand. Those whose folders are missing are left out.
+#: Transfers of the small scale. A transfer whose data are missing is skipped.
 PHOTO_PEOPLE = Transfer(
-    "people", "built-in people, plain → photo look", "tables/people.yaml", "photo", options=_WHOLE_BACKBONE
+    "people", "built-in people, plain → photo style", "tables/people.yaml", "photo", options=_WHOLE_BACKBONE
 )
 OTHER_PEOPLE = Transfer(
     "people",
@@ -138,21 +141,21 @@ LSPET_PEOPLE = Transfer(
 
 _HAND = {"model.init_args.network.skeleton": "hand21"} | _WHOLE_BACKBONE
 HANDS = Transfer(
-    "hands", "built-in hands, plain → photo look", "small_hands/hamipose.yaml", "photo", HAND_COLUMNS, _HAND
+    "hands", "built-in hands, plain → photo style", "small_hands/hamipose.yaml", "photo", HAND_COLUMNS, _HAND
 )
 HAND_PHOTOS = Transfer(
     "hands_to_photos", "built-in hands → photos of one hand", "small_hands/to_photos.yaml", "hands", HAND_COLUMNS, _HAND
 )
 UNSEEN_HAND = Transfer(
     "hands_to_unseen",
-    "built-in hands, plain → photo look, tested on photos of one hand",
+    "built-in hands, plain → photo style, tested on photos of one hand",
     "tables/hands_to_unseen.yaml",
     "hands",
     HAND_COLUMNS,
     _HAND,
 )
 
-#: What belongs to the protocol and not to a method: laid over every row's config, whatever that states for itself.
+#: Options of the published protocol, which override the config of every method.
 _AS_PUBLISHED = {
     "model.init_args.network.backbone": "resnet101",
     "model.init_args.network.weights": "pretrained",
@@ -166,14 +169,14 @@ _AS_PUBLISHED = {
     "trainer.precision": "32-true",
 }
 
-#: At the paper's scale, under its protocol and the strict one.
+#: Transfers of the paper's scale, under the published and the strict protocol.
 SURREAL_LSP = Transfer(
     "surreal_to_lsp",
     "SURREAL → LSP",
     "paper/surreal_to_lsp.yaml",
     "lsp",
     options=_AS_PUBLISHED,
-    printed="surreal_to_lsp",
+    paper_name="surreal_to_lsp",
 )
 SURREAL_H36M = Transfer(
     "surreal_to_h36m",
@@ -181,7 +184,7 @@ SURREAL_H36M = Transfer(
     "paper/surreal_to_h36m.yaml",
     "h36m",
     options=_AS_PUBLISHED,
-    printed="surreal_to_h36m",
+    paper_name="surreal_to_h36m",
 )
 LSP_TO_H36M = Transfer(
     "surreal_to_lsp_to_h36m",
@@ -189,7 +192,7 @@ LSP_TO_H36M = Transfer(
     "paper/surreal_to_lsp_to_h36m.yaml",
     "h36m",
     options=_AS_PUBLISHED,
-    printed="surreal_to_lsp_to_h36m",
+    paper_name="surreal_to_lsp_to_h36m",
 )
 RHD_H3D = Transfer(
     "rhd_to_h3d",
@@ -198,7 +201,7 @@ RHD_H3D = Transfer(
     "h3d",
     HAND_COLUMNS,
     _HAND | _AS_PUBLISHED,
-    printed="rhd_to_h3d",
+    paper_name="rhd_to_h3d",
 )
 RHD_FREIHAND = Transfer(
     "rhd_to_freihand",
@@ -207,7 +210,7 @@ RHD_FREIHAND = Transfer(
     "freihand",
     HAND_COLUMNS,
     _HAND | _AS_PUBLISHED,
-    printed="rhd_to_freihand",
+    paper_name="rhd_to_freihand",
 )
 H3D_TO_FREIHAND = Transfer(
     "rhd_to_h3d_to_freihand",
@@ -216,5 +219,5 @@ H3D_TO_FREIHAND = Transfer(
     "freihand",
     HAND_COLUMNS,
     _HAND | _AS_PUBLISHED,
-    printed="rhd_to_h3d_to_freihand",
+    paper_name="rhd_to_h3d_to_freihand",
 )

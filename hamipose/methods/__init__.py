@@ -1,4 +1,4 @@
-"""Methods, one Lightning module each, under the short names that configs use."""
+"""Methods, one Lightning module each, by the short names that configs use."""
 
 import importlib
 from typing import Any
@@ -28,7 +28,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name's module when it is first asked for: lightning is slow to load."""
+    """Import a name's module on first access, because lightning is slow to load."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name], __name__), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,7 +14,10 @@ from jaxtyping import UInt8
 
 from hamipose.io.atomic_file import write_text
 
-__all__ = ["HtmlPage", "plot_curves"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["HtmlPage", "encode_figure", "plot_curves"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
@@ -23,6 +27,15 @@ td:first-child, th:first-child { text-align: left; white-space: nowrap } tr:nth-
 th { border-bottom: 2px solid #1a1a1a } img { max-width: 100%; height: auto } figure { margin: 1.5rem 0 }
 figcaption { color: #555 } pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 """
+
+
+def encode_figure(figure: "Figure") -> bytes:
+    """Return a matplotlib figure as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
 
 
 def plot_curves(
@@ -35,7 +48,6 @@ def plot_curves(
         panels: panel title → line name → (x, y).
         log_scale: titles of the panels whose y axis is logarithmic.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
@@ -53,9 +65,7 @@ def plot_curves(
             axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18))
         elif any(lines):
             axes.legend(frameon=False, fontsize=8)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return buffer.getvalue()
+    return encode_figure(figure)
 
 
 @dataclass

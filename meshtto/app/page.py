@@ -6,7 +6,7 @@ from typing import Any
 from hamipose.viz.serving import import_gradio
 from meshtto.app.response import WELCOME, Responder
 from meshtto.app.steps import AdaptationSteps
-from meshtto.evaluation.plots import against_steps
+from meshtto.evaluation.plots import plot_step_errors
 
 __all__ = ["build_page"]
 
@@ -25,7 +25,7 @@ def _curve(adapted: AdaptationSteps) -> str | None:
     if not adapted.steps or not adapted.errors_px:
         return None
     path = adapted.overlays[0].with_name("errors.png")
-    path.write_bytes(against_steps({"this photo": {"error_2d": adapted.errors_px}}))
+    path.write_bytes(plot_step_errors({"this photo": {"error_2d": adapted.errors_px}}))
     return str(path)
 
 

@@ -1,18 +1,19 @@
 """Plots of the paper's discussion: errors against adaptation steps, and per joint."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from hamipose.viz.html import encode_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["against_steps", "per_joint"]
+__all__ = ["plot_joint_errors", "plot_step_errors"]
 
 _TITLES = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "error_2d": "2D error, px"}
 
 
-def against_steps(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+def plot_step_errors(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     """Plot a panel per error with a line per run; returns a PNG.
 
     Args:
@@ -32,7 +33,7 @@ def against_steps(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     return _png(figure)
 
 
-def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+def plot_joint_errors(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     """Plot MPJPE per joint before and after adaptation, a group of bars per joint; returns a PNG.
 
     Args:
@@ -56,10 +57,6 @@ def per_joint(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
 
 def _png(figure: "Figure") -> bytes:
     """Encode the figure as PNG, with the legend below the axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     lines, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return buffer.getvalue()
+    return encode_figure(figure)

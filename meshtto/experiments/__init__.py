@@ -1,1 +1,1 @@
-"""The paper's table of mesh recovery, and the runs it consists of: ``python -m meshtto experiments``."""
+"""The paper's table of mesh recovery: its rows, runs and results (verb `experiments`)."""

@@ -4,7 +4,7 @@ The authors quote each method's best result; the Human3.6M columns mix protocols
 and motion capture joints). They are only listed beside ours at the paper's scale.
 """
 
-__all__ = ["PUBLISHED"]
+__all__ = ["PAPER_RESULTS"]
 
 _TABLE = """
 EFT (3DV 2021)            | 85.1 52.2 98.7 | 63.2 43.8
@@ -24,15 +24,15 @@ _COLUMNS = {"3dpw": ("mpjpe", "pa_mpjpe", "pve"), "h36m": ("mpjpe", "pa_mpjpe")}
 
 
 def _read() -> dict[str, dict[str, dict[str, float]]]:
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    results: dict[str, dict[str, dict[str, float]]] = {}
     for line in _TABLE.strip().splitlines():
         label, *groups = (part.strip() for part in line.split("|"))
-        found[label] = {
+        results[label] = {
             name: {key: float(v) for key, v in zip(keys, group.split(), strict=True) if v != "-"}
             for (name, keys), group in zip(_COLUMNS.items(), groups, strict=True)
         }
-    return found
+    return results
 
 
 #: Method → data set → error → mm.
-PUBLISHED = _read()
+PAPER_RESULTS = _read()

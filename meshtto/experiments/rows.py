@@ -3,13 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from hamipose.engine.recipe import Recipe
+from hamipose.engine.experiments import Recipe, Scale
 
-__all__ = ["PAPER", "SMALL", "START", "Line", "Scale", "lines"]
-
-Scale = Literal["small", "paper"]
+__all__ = ["PAPER", "SMALL", "START", "Row", "table_rows"]
 
 #: For the small scale; the paper's 1e-5, and EFT's 5e-6, suit networks that are almost converged. The inner step in
 #: training uses the same values (builtin_small.yaml). Chosen by the 2D loss on validation people.
@@ -18,7 +16,7 @@ _ADAM = {"lr": 1e-4}
 
 
 @dataclass(frozen=True)
-class Line:
+class Row:
     """A row of the table.
 
     Attributes:
@@ -27,8 +25,8 @@ class Line:
         training: the training whose weights are tested.
         phases: phases of adaptation at test time, as in a config.
         evidence: source of the 2D joints at test time: "detector" or "truth".
-        few: test on a small set, because each person has their own network.
-        more: other test-time options.
+        few_people: test on a small set, because each person has their own network.
+        other_options: other test-time options.
         note: a remark for the reader.
     """
 
@@ -37,14 +35,14 @@ class Line:
     training: Recipe
     phases: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     evidence: str = "detector"
-    few: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    few_people: bool = False
+    other_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     note: str = ""
 
     @property
     def options(self) -> dict[str, str]:
         """Return the options of the verb `test`."""
-        test_time = {"phases": list(self.phases), "ignored_joints": [], **self.more}
+        test_time = {"phases": list(self.phases), "ignored_joints": [], **self.other_options}
         return {f"model.init_args.test_time.{key}": json.dumps(value) for key, value in test_time.items()}
 
 
@@ -69,22 +67,22 @@ _DUAL_BY_ADAM = Recipe("dual_by_adam", "builtin_small.yaml", _BY_ADAM)
 START = Recipe("start", "builtin_small_regression.yaml")
 
 SMALL = (
-    Line("Regression, 2D alone", "regression", _REGRESSION, (_phase("SGD", _SGD, **_ALONE),)),
-    Line("Meta, 2D alone", "meta", _META, (_phase("SGD", _SGD, **_ALONE),)),
-    Line("Dual, 2D and pseudo-mesh", "dual", _DUAL, (_phase("SGD", _SGD),)),
-    Line("EFT: Regression, head, Adam", "eft_head", _REGRESSION, (_phase("Adam", _ADAM, **_ALONE),)),
-    Line(
+    Row("Regression, 2D alone", "regression", _REGRESSION, (_phase("SGD", _SGD, **_ALONE),)),
+    Row("Meta, 2D alone", "meta", _META, (_phase("SGD", _SGD, **_ALONE),)),
+    Row("Dual, 2D and pseudo-mesh", "dual", _DUAL, (_phase("SGD", _SGD),)),
+    Row("EFT: Regression, head, Adam", "eft_head", _REGRESSION, (_phase("Adam", _ADAM, **_ALONE),)),
+    Row(
         "EFT: Regression, all weights, Adam",
         "eft_all",
         _REGRESSION,
         (_phase("Adam", _ADAM, scope="all", **_ALONE),),
-        few=True,
+        few_people=True,
     ),
-    Line("Regression, true 2D", "regression_truth", _REGRESSION, (_phase("SGD", _SGD, **_ALONE),), evidence="truth"),
-    Line("Dual, 2D alone", "dual_alone", _DUAL, (_phase("SGD", _SGD, **_ALONE),)),
-    Line("Dual, Adam", "dual_adam", _DUAL, (_phase("Adam", _ADAM),)),
-    Line("Meta, Adam in training too", "meta_by_adam", _META_BY_ADAM, (_phase("Adam", _ADAM, **_ALONE),)),
-    Line("Dual, Adam in training too", "dual_by_adam", _DUAL_BY_ADAM, (_phase("Adam", _ADAM),)),
+    Row("Regression, true 2D", "regression_truth", _REGRESSION, (_phase("SGD", _SGD, **_ALONE),), evidence="truth"),
+    Row("Dual, 2D alone", "dual_alone", _DUAL, (_phase("SGD", _SGD, **_ALONE),)),
+    Row("Dual, Adam", "dual_adam", _DUAL, (_phase("Adam", _ADAM),)),
+    Row("Meta, Adam in training too", "meta_by_adam", _META_BY_ADAM, (_phase("Adam", _ADAM, **_ALONE),)),
+    Row("Dual, Adam in training too", "dual_by_adam", _DUAL_BY_ADAM, (_phase("Adam", _ADAM),)),
 )
 
 #: EFT's options, the defaults of `meshtto.methods.EFT`; its training config has no tolerance.
@@ -98,24 +96,22 @@ _R50_REGRESSION = Recipe("cliff_resnet50_regression", "cliff_resnet50_regression
 _R50_META = Recipe("cliff_resnet50_meta", "cliff_resnet50_meta.yaml")
 _PAPER_PHASE = _phase("SGD", {"lr": 1e-5})
 PAPER = (
-    Line("CLIFF, ResNet-50", "cliff_resnet50_plain", _R50_REGRESSION),
-    Line(
+    Row("CLIFF, ResNet-50", "cliff_resnet50_plain", _R50_REGRESSION),
+    Row(
         "EFT on CLIFF, ResNet-50",
         "cliff_resnet50_eft",
         _R50_REGRESSION,
         (_phase("Adam", {"lr": 5e-6}, 20, scope="all", loss=_EFT_LOSS, **_ALONE),),
-        more=_EFT,
+        other_options=_EFT,
         note="at most 20 steps, of each person until the 2D error is small enough",
     ),
-    Line("Meta, CLIFF, ResNet-50", "cliff_resnet50_meta", _R50_META, (_phase("SGD", {"lr": 1e-5}, **_ALONE),)),
-    Line("Dual, CLIFF, ResNet-50", "cliff_resnet50_dual", _R50, (_PAPER_PHASE,)),
-    Line("Dual, HMR, ResNet-50", "hmr_resnet50_dual", Recipe("hmr_resnet50", "hmr_resnet50.yaml"), (_PAPER_PHASE,)),
-    Line(
-        "Dual, CLIFF, HRNet-W48", "cliff_hrnet48_dual", Recipe("cliff_hrnet48", "cliff_hrnet48.yaml"), (_PAPER_PHASE,)
-    ),
+    Row("Meta, CLIFF, ResNet-50", "cliff_resnet50_meta", _R50_META, (_phase("SGD", {"lr": 1e-5}, **_ALONE),)),
+    Row("Dual, CLIFF, ResNet-50", "cliff_resnet50_dual", _R50, (_PAPER_PHASE,)),
+    Row("Dual, HMR, ResNet-50", "hmr_resnet50_dual", Recipe("hmr_resnet50", "hmr_resnet50.yaml"), (_PAPER_PHASE,)),
+    Row("Dual, CLIFF, HRNet-W48", "cliff_hrnet48_dual", Recipe("cliff_hrnet48", "cliff_hrnet48.yaml"), (_PAPER_PHASE,)),
 )
 
 
-def lines(scale: Scale) -> tuple[Line, ...]:
+def table_rows(scale: Scale) -> tuple[Row, ...]:
     """Return the rows that can be trained at a scale."""
     return SMALL if scale == "small" else PAPER

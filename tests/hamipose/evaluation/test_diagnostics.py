@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
-from hamipose.evaluation.diagnostics import Diagnostics, Objective
+from hamipose.evaluation.diagnostics import Diagnostics, StepResult
 from hamipose.methods import CCSSL, CGDM, MDAM, PGDA, SFHPE, MeanTeacher, RegDA, UniFrame
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.ccssl import CurriculumOptions
@@ -16,7 +16,7 @@ from hamipose.methods.options import AdaptationOptions
 from hamipose.skeletons import BODY16
 from tests.helpers.pose_training import TINY, sgd, train
 
-HALF = AdaptationOptions(trade_off=0.5)
+HALF = AdaptationOptions(target_weight=0.5)
 
 #: Each adapting method, and what its target loss is multiplied by.
 FACTORS: dict[str, tuple[Any, float]] = {
@@ -24,8 +24,8 @@ FACTORS: dict[str, tuple[Any, float]] = {
     "UniFrame": (lambda: UniFrame(sgd, TINY, adaptation=HALF), 0.5),
     "PGDA": (lambda: PGDA(sgd, TINY, adaptation=HALF), 0.5),
     "SFHPE": (lambda: SFHPE(sgd, TINY, adaptation=HALF), 0.5),
-    "CCSSL": (lambda: CCSSL(sgd, TINY, trade_off=7.0, curriculum=CurriculumOptions(views=1)), 7.0),
-    "RegDA": (lambda: RegDA(sgd, TINY, trade_off=0.7), 0.7),
+    "CCSSL": (lambda: CCSSL(sgd, TINY, target_weight=7.0, curriculum=CurriculumOptions(views=1)), 7.0),
+    "RegDA": (lambda: RegDA(sgd, TINY, target_weight=0.7), 0.7),
     "CGDM": (lambda: CGDM(sgd, TINY, adaptation=HALF, supervision=0.2), 0.1),
     "MDAM": (
         lambda: MDAM(
@@ -40,7 +40,7 @@ FACTORS: dict[str, tuple[Any, float]] = {
 def test_every_methods_target_loss_is_logged_and_its_factor_makes_the_potential(
     method: str, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    seen: list[Objective] = []
+    seen: list[StepResult] = []
     add = Diagnostics.add
     monkeypatch.setattr(Diagnostics, "add", lambda self, objective: seen.append(objective) or add(self, objective))
     make, factor = FACTORS[method]
@@ -60,10 +60,10 @@ def test_every_methods_target_loss_is_logged_and_its_factor_makes_the_potential(
 def test_means_are_over_the_steps_that_had_a_target():
     diagnostics = Diagnostics(BODY16)
     ones = torch.ones(16)
-    diagnostics.add(Objective(ones.sum(), ones))
+    diagnostics.add(StepResult(ones.sum(), ones))
     for _ in range(2):
-        diagnostics.add(Objective(ones.sum(), ones, 3 * ones, trade_off=2.0))
+        diagnostics.add(StepResult(ones.sum(), ones, 3 * ones, target_weight=2.0))
     assert diagnostics.flush() == {"train/source_loss": 16.0, "train/target_loss": 48.0, "train/potential": 112.0}
-    diagnostics.add(Objective(ones.sum(), ones))
+    diagnostics.add(StepResult(ones.sum(), ones))
     assert diagnostics.flush() == {"train/source_loss": 16.0, "train/potential": 16.0}
     assert diagnostics.flush() == {}

@@ -105,7 +105,7 @@ def test_a_set_without_labels_of_the_headline_says_so(dots, tmp_path, guesses):
         person["keypoints"] = rows.ravel().tolist()
     (light / "annotations.json").write_text(json.dumps(content))
     (tmp_path / "found.json").write_text(json.dumps(results(guesses)))
-    with pytest.raises(UserError, match="of the 24 people is labeled inside its crop: there is nothing to score"):
+    with pytest.raises(UserError, match="of the 24 people is labeled inside its crop, so there is nothing to score"):
         main(["--predictions", str(tmp_path / "found.json"), "--data", "CocoKeypoints", "--root", str(light)])
 
 

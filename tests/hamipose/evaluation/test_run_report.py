@@ -7,14 +7,14 @@ import pytest
 
 from hamipose.engine.metrics_file import read_metrics
 from hamipose.errors import UserError
-from hamipose.evaluation.run_report import keypoint_maps, write_run_page
+from hamipose.evaluation.run_report import plot_keypoint_maps, write_run_report
 from hamipose.skeletons import BODY16
 
 pytestmark = pytest.mark.figures
 
 
 def write_run(folder: Path, adapting: bool) -> Path:
-    """What a CSV logger leaves of a run of three logged steps."""
+    """Write the files of a run with three logged steps."""
     folder.mkdir(parents=True)
     rows = []
     for step in (20, 40, 60):
@@ -36,8 +36,8 @@ def write_run(folder: Path, adapting: bool) -> Path:
     return folder
 
 
-def test_a_run_is_told_on_one_page_that_needs_nothing_else(tmp_path: Path):
-    page = write_run_page(write_run(tmp_path / "run", adapting=True)).read_text()
+def test_report_is_one_file_without_external_links(tmp_path: Path):
+    page = write_run_report(write_run(tmp_path / "run", adapting=True)).read_text()
     assert "HamiPose: run" in page
     assert "41.2" in page
     assert "H = T + V" in page
@@ -46,23 +46,23 @@ def test_a_run_is_told_on_one_page_that_needs_nothing_else(tmp_path: Path):
     assert "a &lt; b" in page
 
 
-def test_a_run_without_a_target_has_neither_gate_nor_energy(tmp_path: Path):
-    page = write_run_page(write_run(tmp_path / "run", adapting=False)).read_text()
+def test_report_of_source_only_has_no_gate_and_no_energy(tmp_path: Path):
+    page = write_run_report(write_run(tmp_path / "run", adapting=False)).read_text()
     assert "Source against target" not in page
     assert "Energy" not in page
     assert page.count("<img") == 2
 
 
-def test_the_maps_have_a_row_for_each_keypoint(tmp_path: Path):
+def test_keypoint_maps_need_per_keypoint_columns(tmp_path: Path):
     columns = dict(read_metrics(write_run(tmp_path / "run", adapting=True) / "metrics.csv"))
-    assert keypoint_maps(columns)
-    assert keypoint_maps({name: c for name, c in columns.items() if name.count("/") < 2}) is None
+    assert plot_keypoint_maps(columns)
+    assert plot_keypoint_maps({name: c for name, c in columns.items() if name.count("/") < 2}) is None
 
 
-def test_a_folder_that_is_no_run_is_told(tmp_path: Path):
+def test_report_rejects_folders_without_metrics(tmp_path: Path):
     with pytest.raises(UserError, match=r"metrics\.csv"):
-        write_run_page(tmp_path)
+        write_run_report(tmp_path)
     for content in ("", "epoch,step,val/pck\n"):
         (tmp_path / "metrics.csv").write_text(content)
-        with pytest.raises(UserError, match=r"metrics\.csv holds no numbers"):
-            write_run_page(tmp_path)
+        with pytest.raises(UserError, match=r"metrics\.csv is empty"):
+            write_run_report(tmp_path)

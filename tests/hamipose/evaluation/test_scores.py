@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, distributed
 
-from hamipose.evaluation.scores import PAPER_VARIANTS, Scores
+from hamipose.evaluation.score_metrics import PAPER_VARIANTS
+from hamipose.evaluation.scores import Scores
 from hamipose.heatmaps import decode, encode
 from hamipose.metrics import PCK, PaperPCK
 from hamipose.skeletons import BODY16

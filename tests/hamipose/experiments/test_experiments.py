@@ -1,4 +1,4 @@
-"""The verb from end to end, on colored dots in place of people."""
+"""Run the verb `experiments` from end to end on images of dots."""
 
 import contextlib
 import csv
@@ -9,16 +9,16 @@ import yaml
 
 from hamipose.cli import main as hamipose
 from hamipose.cli.experiments import main
-from hamipose.engine.recipe import Recipe
+from hamipose.engine.experiments import Recipe
 from hamipose.errors import UserError
-from hamipose.experiments import rows as plans
-from hamipose.experiments.rows import Plan, Row
+from hamipose.experiments import rows as specs
+from hamipose.experiments.rows import Row, TableSpec
 from hamipose.experiments.transfers import Transfer
 
 
 @pytest.fixture
 def tiny(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Table 1 on dots: a row that works and one that cannot."""
+    """Replace Table 1 by a table on dots: one row that works and one that fails."""
 
     def people(look: str, **options: object) -> dict:
         arguments = {"root": str(dots / look), "box": "image", **options}
@@ -36,16 +36,19 @@ def tiny(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     transfer = Transfer("dots", "dots → darker dots", str(config), "dark", options=options)
     rows = (
-        Row("impossible", Recipe("impossible", "demo_mean_teacher.yaml", {"model.init_args.adaptation.decay": "much"})),
+        Row(
+            "impossible",
+            Recipe("impossible", "demo_mean_teacher.yaml", {"model.init_args.adaptation.ema_decay": "much"}),
+        ),
         Row("Mean teacher", Recipe("mean_teacher", "demo_mean_teacher.yaml")),
     )
-    monkeypatch.setitem(plans._PLANS, "1", Plan("table1", "Dots", (transfer,), (), rows, 1))
+    monkeypatch.setitem(specs._SPECS, "1", TableSpec("table1", "Dots", (transfer,), (), rows, 1))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def here(words, log: Path) -> int:
-    """A run in this process, which has loaded all that a new one would have to."""
+    """Run a command in this process, which has already imported the packages."""
     with log.open("a") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         return hamipose(list(words)[1:])
 
@@ -54,7 +57,7 @@ WORDS = ["--table", "1", "--seeds", "0", "--start-steps", "10", "--steps", "4", 
 
 
 @pytest.mark.slow
-def test_a_table_is_run_written_and_not_run_again(tiny, capsys):
+def test_experiments_run_write_and_reuse_runs(tiny, capsys):
     main([*WORDS, "--dry-run"])
     assert "3 runs are missing: time unknown" in capsys.readouterr().out
     assert not (tiny / "out").exists()
@@ -66,7 +69,7 @@ def test_a_table_is_run_written_and_not_run_again(tiny, capsys):
     text = (tiny / "out/table1_small.md").read_text()
     assert text.startswith("# Table 1 at a small scale, NOT the paper's data")
     assert "| impossible |  |  |" in text
-    assert "decay" in text.split("## Notes")[1]
+    assert "ema_decay" in text.split("## Notes")[1]
     with (tiny / "out/table1_small.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(r["method"], r["network"]) for r in rows} == {("Mean teacher", "student"), ("Mean teacher", "teacher")}
@@ -75,7 +78,7 @@ def test_a_table_is_run_written_and_not_run_again(tiny, capsys):
     finished = {p: p.stat().st_mtime_ns for p in tiny.glob("runs/small/dots/seed0/*/scores.json")}
     assert len(finished) == 2
 
-    main([*WORDS, "--only", "Mean teacher"], here)  # nothing is trained again
+    main([*WORDS, "--only", "Mean teacher"], here)  # no run is repeated
     assert "started" not in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
 
@@ -83,6 +86,6 @@ def test_a_table_is_run_written_and_not_run_again(tiny, capsys):
         main([*WORDS, "--data.batch_size", "2"])
 
 
-def test_the_papers_scale_needs_its_data(tiny):
-    with pytest.raises(UserError, match="nothing of table1 can be run at the paper's scale"):
+def test_experiments_at_paper_scale_need_data(tiny):
+    with pytest.raises(UserError, match="no row can be run at the paper's scale"):
         main([*WORDS, "--scale", "paper"])

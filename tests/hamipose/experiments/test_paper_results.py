@@ -1,7 +1,7 @@
 import pytest
 
-from hamipose.experiments.paper_results import BODY_COLUMNS, GAMMA_MAX, HAND_COLUMNS, TABLE5, figures
-from hamipose.experiments.rows import plan
+from hamipose.experiments.paper_results import BODY_COLUMNS, GAMMA_MAX, HAND_COLUMNS, TABLE5, paper_results
+from hamipose.experiments.rows import table_spec
 
 
 @pytest.mark.parametrize(
@@ -21,28 +21,28 @@ from hamipose.experiments.rows import plan
         (4, "+ metric, gate", "rhd_to_h3d", "dip", 81.6),
     ],
 )
-def test_figures_are_as_printed(table, row, transfer, group, printed):
-    assert figures(table)[row, transfer][group] == printed
+def test_paper_results_match_the_printed_tables(table, row, transfer, group, printed):
+    assert paper_results(table)[row, transfer][group] == printed
 
 
-def test_most_headlines_are_near_the_mean_of_their_groups():
-    """A slip in copying would show: all but the rows that the facts name are within 2.5 points."""
+def test_headlines_are_near_the_mean_of_their_groups():
+    """Detect copying errors: all rows except known ones are within 2.5 points."""
     odd = {(1, "Source only"), (1, "MDAM"), (2, "Source only")}
     for table in (1, 2, 3, 4):
-        for (row, transfer), values in figures(table).items():
+        for (row, transfer), values in paper_results(table).items():
             groups = [v for g, v in values.items() if g != "all"]
             assert len(groups) in (len(BODY_COLUMNS) - 1, len(HAND_COLUMNS) - 1)
             if (table, row) not in odd:
                 assert sum(groups) / len(groups) == pytest.approx(values["all"], abs=2.5), (table, row, transfer)
 
 
-def test_the_best_cell_of_table_5():
+def test_table5_has_its_maximum_at_the_default():
     best = max((value, *key, gamma) for key, row in TABLE5.items() for gamma, value in zip(GAMMA_MAX, row, strict=True))
     assert best == (70.3, 0.0, 0.1, 2.0)
     assert len(TABLE5) * len(GAMMA_MAX) == 40
 
 
 @pytest.mark.parametrize("table", [1, 2, 3, 4])
-def test_every_printed_row_has_its_row(table):
-    printed = {row for row, _ in figures(table)}
-    assert printed <= {row.label for row in plan(str(table)).rows}
+def test_tables_have_every_printed_row(table):
+    printed = {row for row, _ in paper_results(table)}
+    assert printed <= {row.label for row in table_spec(str(table)).rows}

@@ -1,4 +1,4 @@
-"""Every row of every table can be made into runs whose configs exist, parse and build."""
+"""The rows of every table: their runs, configs and options."""
 
 import json
 from pathlib import Path
@@ -9,20 +9,18 @@ import yaml
 from hamipose.config.config_file import expand_config_arguments
 from hamipose.config.environment import configs_folder
 from hamipose.data import SyntheticPeople, Unlabeled
-from hamipose.engine.budget import Budget
-from hamipose.engine.recipe import Recipe
-from hamipose.engine.time_estimate import dry_run, pending
+from hamipose.engine.experiments import Budget, ExperimentOptions, Recipe, describe_pending, pending_runs
 from hamipose.errors import UserError
-from hamipose.experiments.rows import plan
+from hamipose.experiments.rows import table_spec
 from hamipose.experiments.runs import BUDGET, compose, write_data
-from hamipose.experiments.transfers import Transfer, data_sets, named_sets
+from hamipose.experiments.transfers import Transfer, build_data_sets, transfer_data
 from hamipose.training import HamiPoseCLI
 
 NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")
 RECIPES = {
     (scale, recipe.name): recipe
     for name in NAMES
-    for row in plan(name).rows
+    for row in table_spec(name).rows
     for scale, recipe in (("small", row.small), ("paper", row.paper))
     if recipe is not None
 }
@@ -36,22 +34,26 @@ BUILT = {
 
 class Built(HamiPoseCLI):
     def _run_subcommand(self, subcommand: str) -> None:
-        """Not in this test."""
+        """Do nothing."""
 
     def _check_data(self) -> None:
-        """No data is at hand."""
+        """Do nothing, because no data set is available."""
+
+
+def options_for(tmp_path: Path, **changes) -> ExperimentOptions:
+    return ExperimentOptions(**{"scale": "small", "seeds": [0], "budget": BUDGET, "runs": tmp_path} | changes)
 
 
 def small_people(tmp_path: Path) -> Path:
-    """Data sets as the tables lay them over any config; nothing is rendered."""
-    transfer = plan("1").small[0]
-    write_data(transfer, tmp_path, None)
-    return tmp_path / transfer.name / "data.yaml"
+    """Write the data config of the first table, without rendering."""
+    transfer = table_spec("1").small[0]
+    write_data(transfer, options_for(tmp_path))
+    return tmp_path / "small" / transfer.name / "data.yaml"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_table_has_transfers_and_rows_with_names_of_their_own(name):
-    found = plan(name)
+def test_tables_have_transfers_and_unique_rows(name):
+    found = table_spec(name)
     assert found.small
     assert found.rows
     assert len({row.label for row in found.rows}) == len(found.rows)
@@ -61,20 +63,20 @@ def test_a_table_has_transfers_and_rows_with_names_of_their_own(name):
 
 @pytest.mark.parametrize("key", RECIPES, ids="/".join)
 def test_configs_exist(key):
-    """Those without options are parsed and built in tests/hamipose/cli/test_configs.py."""
+    """Check that files exist; tests/hamipose/cli/test_configs.py parses and builds those without options."""
     assert (configs_folder() / RECIPES[key].config).is_file()
 
 
-def test_a_recipes_name_means_one_recipe():
+def test_recipe_names_are_unique():
     for name in {name for _, name in RECIPES}:
         for scale in ("small", "paper"):
-            found = {(r.small if scale == "small" else r.paper) for n in NAMES for r in plan(n).rows}
+            found = {(r.small if scale == "small" else r.paper) for n in NAMES for r in table_spec(n).rows}
             options = {json.dumps([r.config, dict(r.options)]) for r in found if r is not None and r.name == name}
             assert len(options) <= 1, name
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_options_are_understood(name, tmp_path):
+def test_recipe_options_are_accepted(name, tmp_path):
     recipe: Recipe = BUILT[name]
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = {f"model.init_args.network.{k}": v for k, v in small.items()} | {
@@ -100,53 +102,58 @@ def test_options_are_understood(name, tmp_path):
                 assert getattr(gate, option) == setting
 
 
-def test_data_laid_over_a_config_let_nothing_shine_through(tmp_path):
-    """The demo's source stands before flat backdrops; this one before all of them, though it does not say so."""
-    people = {"class_path": "hamipose.data.SyntheticPeople", "init_args": {"root": "data/mine", "look": "photo"}}
+def test_transfer_data_replace_all_data_of_a_config(tmp_path):
+    """Use a data set without `backdrops`, which the demo's config states."""
+    people = {"class_path": "hamipose.data.SyntheticPeople", "init_args": {"root": "data/mine", "style": "photo"}}
     config = tmp_path / "other.yaml"
     target = [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": people}}]
     sets = {"source": people, "target": target, "validation": people, "test": {"only": people}}
     config.write_text(yaml.safe_dump({"data": {**sets, "image_size": 32}}))
     transfer = Transfer("mine", "mine", str(config), "only")
-    write_data(transfer, tmp_path, Path("elsewhere"))
-    over = ["--config", str(configs_folder() / "demo_source_only.yaml"), "--config", str(tmp_path / "mine/data.yaml")]
+    write_data(transfer, options_for(tmp_path, data=Path("elsewhere")))
+    over = [
+        "--config",
+        str(configs_folder() / "demo_source_only.yaml"),
+        "--config",
+        str(tmp_path / "small/mine/data.yaml"),
+    ]
     data = Built(expand_config_arguments(["fit", *over])).datamodule
     assert data.image_size == 64, "only the sets are the transfer's"
     assert list(data.test) == ["only"]
     default = SyntheticPeople("anywhere").box_margin
     for dataset in (data.source, data.validation, data.test["only"], data.target[0].dataset):
         assert dataset.backdrops is None
-        assert (dataset.look, dataset.box_margin, str(dataset.root)) == ("photo", default, "elsewhere/mine")
+        assert (dataset.style, dataset.box_margin, str(dataset.root)) == ("photo", default, "elsewhere/mine")
 
 
 def test_missing_folders_leave_cells_empty(tmp_path):
-    lsp = plan("1").small[1]
+    lsp = table_spec("1").small[1]
     assert "data/lsp" in lsp.missing(tmp_path)
     for folder in lsp.missing(tmp_path):
         (tmp_path / folder.removeprefix("data/")).mkdir(parents=True)
     assert lsp.missing(tmp_path) == []
-    sets = data_sets(lsp, tmp_path)
+    sets = transfer_data(lsp, tmp_path)
     assert sets["test"]["lsp"]["init_args"]["root"] == str(tmp_path / "lsp")
-    assert lsp.located(tmp_path)["model.init_args.network.weights"].startswith(str(tmp_path))
-    cells = compose(plan("1"), "small", seeds=[0], budget=BUDGET, runs=tmp_path, root=None)
+    assert lsp.relocated_options(tmp_path)["model.init_args.network.weights"].startswith(str(tmp_path))
+    cells = compose(table_spec("1"), options_for(tmp_path))
     assert all("data/lsp" in cell.missing for cell in cells if cell.transfer == lsp and cell.row.small)
 
 
-def test_roles_of_the_sets():
-    assert {t.columns[0] for n in ("3",) for t in plan(n).small + plan(n).paper} == {"mcp"}
-    roles = {role: type(built) for role, _, built in named_sets(data_sets(plan("2").small[0], None))}
+def test_build_data_sets_returns_every_role():
+    assert {t.columns[0] for n in ("3",) for t in table_spec(n).small + table_spec(n).paper} == {"mcp"}
+    roles = {role: type(built) for role, _, built in build_data_sets(transfer_data(table_spec("2").small[0], None))}
     assert set(roles) == {"source", "target", "validation", "test.photo", "test.unseen"}
     assert roles["target"] is Unlabeled
 
 
-def small(tmp_path: Path, **options) -> list:
-    given = {"seeds": [0, 1], "budget": Budget(100, 60), "runs": tmp_path, "root": None, **options}
-    return compose(plan("4"), "small", **given)
+def small(tmp_path: Path, transfers: list[str] | None = None, **changes) -> list:
+    options = options_for(tmp_path, **{"seeds": [0, 1], "budget": Budget(100, 60)} | changes)
+    return compose(table_spec("4"), options, transfers or [])
 
 
-def test_every_row_starts_from_its_seeds_network_and_has_the_same_budget(tmp_path):
+def test_rows_share_the_start_of_their_seed_and_the_budget(tmp_path):
     cells = [cell for cell in small(tmp_path, transfers=["people"]) if cell.runs]
-    assert len(cells) == len(plan("4").rows)
+    assert len(cells) == len(table_spec("4").rows)
     for cell in cells:
         for seed, run in cell.runs.items():
             start = run.after
@@ -158,38 +165,38 @@ def test_every_row_starts_from_its_seeds_network_and_has_the_same_budget(tmp_pat
             assert words[words.index("--seed_everything") + 1] == str(seed)
 
 
-def test_what_configs_count_in_steps_shrinks_with_the_budget(tmp_path):
-    cells = compose(plan("1"), "small", seeds=[0], budget=Budget(100, 60), runs=tmp_path, root=None, only=["RegDA"])
+def test_step_counts_scale_with_the_budget(tmp_path):
+    cells = compose(table_spec("1"), options_for(tmp_path, budget=Budget(100, 60), only=["RegDA"]))
     words = cells[0].runs[0].arguments
     assert words[words.index("--model.init_args.pretrain_steps") + 1] == "15"
     assert not any("{" in word for word in words)
 
 
-def test_rows_trained_alike_share_their_runs(tmp_path):
-    of = {name: compose(plan(name), "small", seeds=[0], budget=BUDGET, runs=tmp_path, root=None) for name in NAMES}
+def test_rows_with_the_same_recipe_share_runs(tmp_path):
+    of = {name: compose(table_spec(name), options_for(tmp_path)) for name in NAMES}
     ours = {
         run.folder for cells in of.values() for c in cells for run in c.runs.values() if run.folder.name == "hamipose"
     }
     assert len(ours) == len({cell.transfer.name for cells in of.values() for cell in cells if cell.runs})
 
 
-def test_at_the_papers_scale_configs_state_the_budget(tmp_path):
+def test_configs_state_the_budget_at_paper_scale(tmp_path):
     root = tmp_path / "data"
-    for folder in plan("1").paper[0].missing(root):
+    for folder in table_spec("1").paper[0].missing(root):
         (root / folder.removeprefix("data/")).mkdir(parents=True)
-    cells = compose(plan("1"), "paper", seeds=[0], budget=BUDGET, runs=tmp_path, root=root, only=["hamipose"])
+    cells = compose(table_spec("1"), options_for(tmp_path, scale="paper", data=root, only=["hamipose"]))
     run = cells[0].runs[0]
     assert (run.epochs, run.steps, run.after) == (70, 500, None)
     assert run.arguments[run.arguments.index("--trainer.max_epochs") + 1] == "70"
 
 
 @pytest.mark.parametrize(("start", "steps"), [(100, 50), (95, 40), (100, 0), (0, 40)])
-def test_a_budget_that_does_not_divide_is_refused(start, steps):
+def test_budget_rejects_steps_that_epochs_do_not_divide(start, steps):
     with pytest.raises(UserError, match="multiple"):
         Budget(start, steps)
 
 
-def test_a_row_that_is_not_there_is_refused(tmp_path):
+def test_compose_rejects_unknown_rows(tmp_path):
     with pytest.raises(UserError, match="no row is called hamipos; expected some of Mean teacher"):
         small(tmp_path, only=["hamipose", "hamipos"])
     with pytest.raises(UserError, match="no transfer is called persons; expected some of people, people_to_lsp"):
@@ -197,17 +204,17 @@ def test_a_row_that_is_not_there_is_refused(tmp_path):
     assert {cell.transfer.name for cell in small(tmp_path, transfers=["hands"])} == {"hands"}
 
 
-def test_the_dry_run_counts_what_is_missing_and_knows_times_it_has_seen(tmp_path):
+def test_describe_pending_counts_runs_and_estimates_times(tmp_path):
     cells = small(tmp_path, only=["hamipose", "mean_teacher"], transfers=["people"])
     wanted = [run for cell in cells for run in cell.runs.values()]
-    told = dry_run(wanted, jobs=1)
-    assert told[-1] == "6 runs are missing: time unknown, with 1 at a time"
+    lines = describe_pending(wanted, jobs=1)
+    assert lines[-1] == "6 runs are missing: time unknown, with 1 at a time"
     seen = next(cell.runs[0] for cell in cells if cell.runs and cell.runs[0].folder.name == "hamipose")
     seen.folder.mkdir(parents=True)
     (seen.folder / "wall.json").write_text(json.dumps([{"steps": 15, "seconds": 150.0}]))  # a quarter of it
-    told = dry_run(wanted, jobs=2)
-    assert f"{seen.folder}: 45 steps, about 8 min" in told
-    assert told[-1] == "6 runs are missing: about 9 min and 4 runs whose time is unknown, with 2 at a time"
+    lines = describe_pending(wanted, jobs=2)
+    assert f"{seen.folder}: 45 steps, about 8 min" in lines
+    assert lines[-1] == "6 runs are missing: about 9 min and 4 runs whose time is unknown, with 2 at a time"
     (seen.folder / "scores.json").write_text(json.dumps({"epoch": 4}))
-    assert seen not in pending(wanted)
-    assert any(word.strip().startswith("python -m hamipose fit --config") for word in told)
+    assert seen not in pending_runs(wanted)
+    assert any(word.strip().startswith("python -m hamipose fit --config") for word in lines)

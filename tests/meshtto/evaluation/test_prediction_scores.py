@@ -12,7 +12,7 @@ from meshtto.body import load_body
 from meshtto.data.base import MeshDataset
 from meshtto.data.sampling import collate, crop_sample
 from meshtto.evaluation import prediction_scores
-from meshtto.evaluation.plots import against_steps, per_joint
+from meshtto.evaluation.plots import plot_joint_errors, plot_step_errors
 from meshtto.evaluation.prediction_scores import evaluate, read_predictions
 from meshtto.evaluation.scores import Scores
 from meshtto.joints import EVALUATION14, JOINTS49
@@ -182,5 +182,5 @@ def test_read_predictions_rejects_pickles(labeled: Labeled, tmp_path: Path):
 def test_plots_are_png_images():
     run = {"mpjpe": [3.0, 2.0], "pa_mpjpe": [2.0, 1.0], "pve": [4.0, 3.0], "error_2d": [1.0, 0.5]}
     joints = dict.fromkeys(EVALUATION14, (3.0, 2.0))
-    for png in (against_steps({"a": run, "b": run}), per_joint({"a": joints})):
+    for png in (plot_step_errors({"a": run, "b": run}), plot_joint_errors({"a": joints})):
         assert png.startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""All rows of a table share what belongs to the protocol: their composed configs are compared, at both scales."""
+"""All rows of a table share the options of the protocol, at both scales."""
 
 import copy
 import functools
@@ -12,13 +12,14 @@ import yaml
 
 from hamipose.config.config_file import _merge, resolve_inheritance
 from hamipose.data import DomainAdaptation
+from hamipose.engine.experiments import ExperimentOptions, Scale
 from hamipose.engine.runs import Run
-from hamipose.experiments.rows import plan
-from hamipose.experiments.runs import BUDGET, Scale, compose, write_data
+from hamipose.experiments.rows import table_spec
+from hamipose.experiments.runs import BUDGET, compose, write_data
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 
 NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")
-#: What a method may not choose. (Its own: optimizer, views of training, reduction, epochs at the paper's scale.)
+#: Options that no method may change. (It may change optimizer, views, reduction, epochs at the paper's scale.)
 PROTOCOL = {
     "network": ("skeleton", "backbone", "weights", "deconv_channels"),
     "training": ("sigma", "quantize", "paper_scores"),
@@ -29,12 +30,12 @@ PROTOCOL = {
 
 @functools.cache
 def files(path: str) -> list[dict[str, Any]]:
-    """A config's content and that of all it inherits from, oldest first."""
+    """Return the contents of a config and of those it inherits from, base first."""
     return [yaml.safe_load(file.read_text()) for file in resolve_inheritance(Path(path))]
 
 
 def composed(run: Run) -> dict[str, Any]:
-    """A run's configs and options, laid over each other in their order."""
+    """Return the merged configs and options of a run."""
     content: dict[str, Any] = {}
     words = iter(run.arguments[1:])
     for option in words:
@@ -57,7 +58,7 @@ def default(kind: type, name: str) -> Any:
 
 
 def protocol(run: Run) -> dict[str, Any]:
-    """The options of the protocol as they take effect."""
+    """Return the effective options of the protocol."""
     content = composed(run)
     arguments = content["model"]["init_args"]
     found: dict[str, Any] = {}
@@ -81,23 +82,24 @@ def protocol(run: Run) -> dict[str, Any]:
     return found
 
 
-def everything(tmp_path: Path, name: str, scale: Scale) -> list:
-    """All cells, as if all data were at hand."""
-    root, found = tmp_path / "data", plan(name)
-    for transfer in found.small if scale == "small" else found.paper:
+def compose_all(tmp_path: Path, name: str, scale: Scale) -> list:
+    """Return all cells of a table, with empty files in place of the data sets."""
+    root, spec = tmp_path / "data", table_spec(name)
+    options = ExperimentOptions(scale, [0], BUDGET, tmp_path, root)
+    for transfer in spec.small if scale == "small" else spec.paper:
         for folder in transfer.missing(root):
             path = root / folder.removeprefix("data/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch() if path.suffix else path.mkdir()
-        write_data(transfer, tmp_path / scale, root)
-    return compose(found, scale, seeds=[0], budget=BUDGET, runs=tmp_path, root=root)
+        write_data(transfer, options)
+    return compose(spec, options)
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
 @pytest.mark.parametrize("name", NAMES)
-def test_all_rows_share_what_belongs_to_the_protocol(name: str, scale: Scale, tmp_path: Path):
+def test_rows_share_the_options_of_the_protocol(name: str, scale: Scale, tmp_path: Path):
     rows: dict[str, dict[str, dict[str, Any]]] = {}
-    for cell in everything(tmp_path, name, scale):
+    for cell in compose_all(tmp_path, name, scale):
         if cell.runs:
             rows.setdefault(cell.transfer.title, {})[cell.row.label] = protocol(cell.runs[0])
     assert rows
@@ -112,8 +114,8 @@ def test_all_rows_share_what_belongs_to_the_protocol(name: str, scale: Scale, tm
 
 
 @pytest.mark.parametrize("name", ["1", "2", "3", "4"])
-def test_tables_have_the_row_of_target_statistics_and_train_nothing_for_it(name: str, tmp_path: Path):
-    cells = everything(tmp_path, name, "small")
+def test_target_statistics_row_shares_the_run_of_source_only(name: str, tmp_path: Path):
+    cells = compose_all(tmp_path, name, "small")
     runs = {cell.row.label: cell.runs[0] for cell in cells if cell.runs}
     assert runs["Source only, target statistics"] == runs["Source only"]
     row = next(cell.row for cell in cells if cell.row.label == "Source only, target statistics")

@@ -1,0 +1,87 @@
+"""The verb `experiments` of both packages: its options, and the steps from a table's rows to finished runs."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hamipose.command_line.arguments import at_least
+from hamipose.engine.experiments import Budget, Cell, ExperimentOptions, RowT, describe_pending, pending_runs
+from hamipose.engine.runs import RunCommand, run_all
+from hamipose.errors import UserError
+
+__all__ = ["add_options", "read_options", "run_missing"]
+
+
+def add_options(parser: argparse.ArgumentParser, budget: Budget) -> None:
+    """Add the options that the tables of both packages share.
+
+    Args:
+        parser: parser of the verb.
+        budget: default budget of the small scale.
+    """
+    add = parser.add_argument
+    add("--scale", choices=["small", "paper"], default="small", help="paper: needs the data sets, and days")
+    add("--data", type=Path, default=os.environ.get("HAMIPOSE_DATA"), help="the folder that configs call data/")
+    add("--seeds", type=at_least(0), nargs="+", default=[0, 1], help="seeds of each row")
+    add(
+        "--only", nargs="+", default=[], metavar="ROW", help="labels or names of the rows to run and show; default: all"
+    )
+    add("--jobs", type=at_least(1), default=1, help="runs at a time")
+    add("--dry-run", action="store_true", help="list missing runs with their estimated time, and stop")
+    add("--no-runs", action="store_true", help="write the table from finished runs, without starting any")
+    add("--runs", type=Path, default=Path("runs/tables"), help="folder of the runs")
+    add("--out", type=Path, default=Path("runs/tables"), help="folder for Markdown, CSV and plots")
+    add("--start-steps", type=int, default=budget.start, help="small scale: steps of the start that all rows share")
+    add("--steps", type=int, default=budget.steps, help="small scale: further steps of each row")
+
+
+def read_options(
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> tuple[argparse.Namespace, ExperimentOptions]:
+    """Parse the command line; unknown options are passed to every run.
+
+    Args:
+        parser: a parser with the options of :func:`add_options`.
+        arguments: the command line after the verb.
+
+    Returns:
+        All options, and those that determine the runs.
+    """
+    given, overrides = parser.parse_known_args(list(arguments))
+    budget = Budget(given.start_steps, given.steps)
+    options = ExperimentOptions(
+        given.scale, tuple(given.seeds), budget, given.runs, given.data, tuple(given.only), tuple(overrides)
+    )
+    return given, options
+
+
+def run_missing(
+    cells: Sequence[Cell[RowT]], given: argparse.Namespace, prepare: Callable[[], None], command: RunCommand
+) -> bool:
+    """Run the missing runs of a table, or list them for a dry run.
+
+    Args:
+        cells: cells of the table.
+        given: all options of the verb.
+        prepare: makes the data sets that all runs share.
+        command: runs a command.
+
+    Returns:
+        Whether the table is to be written: False after a dry run.
+
+    Raises:
+        UserError: no row can be run at the paper's scale.
+    """
+    runs = [run for cell in cells for run in cell.runs.values()]
+    if given.dry_run:
+        missing = [f"{cell.row.label}: {cell.missing}" for cell in cells if cell.missing]
+        print("\n".join([*describe_pending(runs, given.jobs), *missing]))
+        return False
+    if given.scale == "paper" and not runs:
+        reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
+        raise UserError(f"no row can be run at the paper's scale ({reasons}); give --data DIR")
+    if not given.no_runs and pending_runs(runs):
+        prepare()
+        run_all(runs, given.jobs, command, log=lambda line: print(line, flush=True))
+    return True

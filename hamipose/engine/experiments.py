@@ -1,0 +1,284 @@
+"""Experiments of a paper's table, for both packages: recipes, budget, rows and runs, time estimates, provenance."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar
+
+from hamipose.engine.provenance import describe_machine, describe_versions
+from hamipose.engine.run_record import recorded_revision
+from hamipose.engine.runs import Run, failure, is_finished, topological_batches, wall_time
+from hamipose.errors import UserError
+from hamipose.viz.tables import MarkdownPage, Table
+
+__all__ = [
+    "Budget",
+    "Cell",
+    "ExperimentOptions",
+    "Recipe",
+    "RowT",
+    "Scale",
+    "add_provenance",
+    "describe_pending",
+    "failures",
+    "format_mean",
+    "missing_notes",
+    "pending_runs",
+    "select_rows",
+    "training_options",
+]
+
+Scale = Literal["small", "paper"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training; table rows with the same training share it.
+
+    Attributes:
+        name: folder of its runs.
+        config: file in the package's folder of configs.
+        options: options that override the config, by their names on the command line.
+    """
+
+    name: str
+    config: str
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Training steps at the small scale; at the paper's scale, each config states its own.
+
+    Attributes:
+        start: steps of the training from which all rows of a seed start, evaluated ten times.
+        steps: further steps of each row, evaluated four times.
+
+    Raises:
+        UserError: the steps are not a multiple of the epochs.
+    """
+
+    start: int
+    steps: int
+
+    START_EPOCHS: ClassVar[int] = 10
+    EPOCHS: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        for name, value, epochs in (("start", self.start, self.START_EPOCHS), ("steps", self.steps, self.EPOCHS)):
+            if value < epochs or value % epochs:
+                raise UserError(f"{name} is {value}; it must be a multiple of its {epochs} epochs")
+
+
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """The options that determine the runs of a table.
+
+    Attributes:
+        scale: "small", or "paper": the paper's data sets, networks and budget.
+        seeds: seeds of each row, one run each.
+        budget: budget of the small scale.
+        runs: folder of all runs.
+        data: the folder that configs call ``data/``; default: None, paths stay as they are.
+        only: names of the rows to run; default: all.
+        overrides: command line options passed to every run.
+    """
+
+    scale: Scale
+    seeds: Sequence[int]
+    budget: Budget
+    runs: Path
+    data: Path | None = None
+    only: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the runs of this scale."""
+        return self.runs / self.scale
+
+
+class _Row(Protocol):
+    @property
+    def label(self) -> str: ...
+
+
+RowT = TypeVar("RowT", bound=_Row)
+
+
+@dataclass(frozen=True)
+class Cell(Generic[RowT]):
+    """A row of a table and its runs.
+
+    Attributes:
+        row: the row.
+        runs: seed → run whose scores it shows.
+        missing: why it has no runs; empty if it has some.
+    """
+
+    row: RowT
+    runs: Mapping[int, Run]
+    missing: str = ""
+
+
+def select_rows(rows: Sequence[RowT], names: Callable[[RowT], Iterable[str]], only: Sequence[str]) -> list[RowT]:
+    """Return the rows with one of some names, ignoring case; all rows if no name is given.
+
+    Args:
+        rows: the rows of a table.
+        names: returns the names of a row.
+        only: the wanted names.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    named = [({name.casefold() for name in names(row)}, row) for row in rows]
+    for name in only:
+        if not any(name.casefold() in known for known, _ in named):
+            raise UserError(f"no row is called {name}; expected some of {'; '.join(row.label for row in rows)}")
+    wanted = {name.casefold() for name in only}
+    return [row for known, row in named if not wanted or known & wanted]
+
+
+def training_options(seed: int, epochs: int, steps: int, start: Run | None) -> dict[str, str]:
+    """Return the options of a training that both packages share.
+
+    Args:
+        seed: seed of the training.
+        epochs: number of epochs.
+        steps: steps per epoch; 0 if the config or the data set determines them.
+        start: the run whose network it starts from, with a warm-up of an eighth of the steps.
+    """
+    options = {"seed_everything": str(seed), "trainer.max_epochs": str(epochs)}
+    if steps:
+        options["data.steps_per_epoch"] = str(steps)
+    if start is not None:
+        options["model.init_args.training.init_from"] = str(start.last)
+        options["model.init_args.training.warmup_steps"] = str(epochs * steps // 8)
+    return options
+
+
+def format_mean(values: Sequence[float]) -> str:
+    """Return mean ± standard deviation; without the latter for one value, and empty for none.
+
+    >>> format_mean([1.0, 2.0]), format_mean([3.0]), format_mean([]), format_mean([1.0, math.nan])
+    ('1.5 ± 0.7', '3.0', '', 'diverged')
+    """
+    if not values:
+        return ""
+    if not all(map(math.isfinite, values)):
+        return "diverged"
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.1f}{spread}"
+
+
+def pending_runs(runs: Sequence[Run]) -> list[Run]:
+    """Return the unfinished runs, and the unfinished runs that they start from, which come first."""
+    return [run for batch in topological_batches(runs) for run in batch if not is_finished(run)]
+
+
+def describe_pending(runs: Sequence[Run], jobs: int) -> list[str]:
+    """Return two lines for each unfinished run, its estimated time and its command, and a line for the sum.
+
+    The time of a run is the number of its remaining steps times the seconds per step of earlier runs of the same recipe
+    and transfer. It is unknown if there are none, or if the data set determines the length of an epoch.
+
+    Args:
+        runs: all wanted runs, including finished ones.
+        jobs: runs at a time; the sum is divided by it, as if they did not slow each other down.
+    """
+    timed: dict[tuple[str, str], tuple[int, float]] = {}
+    for run in (run for batch in topological_batches(runs) for run in batch):
+        steps, seconds = wall_time(run)
+        before = timed.get(_recipe_and_transfer(run), (0, 0.0))
+        timed[_recipe_and_transfer(run)] = (before[0] + steps, before[1] + seconds)
+    lines, total, unknown = [], 0.0, 0
+    for run in pending_runs(runs):
+        remaining = run.epochs * run.steps - wall_time(run)[0]
+        steps, seconds = timed[_recipe_and_transfer(run)]
+        if run.epochs and run.steps and steps:
+            total += remaining * seconds / steps
+            lines.append(f"{run.folder}: {remaining} steps, about {_format_time(remaining * seconds / steps)}")
+        else:
+            unknown += 1
+            size = f"{remaining} steps" if run.steps else f"{run.epochs} epochs" if run.epochs else "a test"
+            lines.append(f"{run.folder}: {size}, time unknown")
+        lines.append(f"    {run.command}")
+    if not lines:
+        return ["no run is missing"]
+    known = f"about {_format_time(total / jobs)}" if total else "time unknown"
+    more = f" and {unknown} runs whose time is unknown" if total and unknown else ""
+    return [*lines, f"{len(lines) // 2} runs are missing: {known}{more}, with {jobs} at a time"]
+
+
+def _recipe_and_transfer(run: Run) -> tuple[str, str]:
+    """Return the part of a run's folder that does not depend on the seed."""
+    return run.folder.name, run.folder.parent.parent.name
+
+
+def _format_time(seconds: float) -> str:
+    """Return hours and minutes."""
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+def missing_notes(missing: Mapping[str, Sequence[str]], title: str = "") -> list[str]:
+    """Return a note for each reason of empty cells.
+
+    Args:
+        missing: reason → labels of the rows.
+        title: title of the part of the table.
+    """
+    where = f", {title}" if title else ""
+    return [f"Empty{where}: {', '.join(labels)}: {reason}" for reason, labels in missing.items()]
+
+
+def failures(cells: Sequence[Cell[RowT]]) -> dict[str, list[str]]:
+    """Return reason → labels of the rows whose runs are missing or failed, with their seeds."""
+    missing: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.missing:
+            missing.setdefault(cell.missing, []).append(cell.row.label)
+        for seed, run in cell.runs.items():
+            if reason := failure(run):
+                missing.setdefault(reason, []).append(f"{cell.row.label} (seed {seed})")
+    return missing
+
+
+def add_provenance(page: MarkdownPage, cells: Sequence[Cell[RowT]], command: str) -> None:
+    """Add versions, machine, times of the trainings and all commands of the first seed to a page.
+
+    Args:
+        page: the page of a table.
+        cells: the table's cells.
+        command: the command that made the page.
+    """
+    chains = [_chain(run) for cell in cells for run in cell.runs.values()]
+    runs = [run for run in dict.fromkeys(run for chain in chains for run in chain) if is_finished(run)]
+    revisions = ", ".join(sorted({recorded_revision(run.folder) for run in runs} - {""})) or "none"
+    page.add_heading("Provenance")
+    page.add_text(f"{describe_versions()}. Machine: {describe_machine()}. Runs made by revision {revisions}.")
+    trainings: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.epochs:
+            trainings.setdefault(run.folder.name, []).append(run)
+    table = Table(["training", "steps", "wall time of each run, s", "s per step, evaluation included"])
+    for name, group in trainings.items():
+        times = [wall_time(run) for run in group]
+        steps, seconds = sum(t[0] for t in times), sum(t[1] for t in times)
+        length = group[0].epochs * group[0].steps or times[0][0]
+        per_step = f"{seconds / steps:.2f}" if steps else ""
+        table.rows.append([name, str(length), ", ".join(f"{t[1]:.0f}" for t in times), per_step])
+    page.add_table(table)
+    page.add_text(f"Made by `{command}`.")
+    first = dict.fromkeys(run for cell in cells if cell.runs for run in _chain(cell.runs[min(cell.runs)]))
+    if commands := [run.command for run in first if is_finished(run)]:
+        page.add_text("Commands of the runs of the first seed:")
+        page.add_code(commands)
+
+
+def _chain(run: Run) -> list[Run]:
+    """Return a run and the runs before it, in order."""
+    return [*([] if run.after is None else _chain(run.after)), run]
