@@ -1,4 +1,4 @@
-"""python -m hamipose."""
+"""Command line: ``python -m hamipose``."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""The one exception that means: the user can put this right."""
+"""The exception for errors that the user can fix."""
 
 __all__ = ["UserError"]
 
 
 class UserError(ValueError):
-    """Bad input, told in one line: what was found, where, what was expected, what to do.
+    """Invalid input, described in one line: where, what was found, what was expected, what to do.
 
-    The command line prints the message alone and exits with status 2.
+    The command line prints only the message and exits with status 2.
     """

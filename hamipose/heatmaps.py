@@ -1,10 +1,10 @@
-"""Keypoints ↔ heatmaps, and pixels ↔ cells: the only file that knows how the two grids lie on each other.
+"""Convert keypoints to heatmaps and back, and pixels to heatmap cells and back.
 
-A cell covers ``stride`` × ``stride`` pixels, and its center lies in the middle of them:
-``px = (cell + 0.5) · stride − 0.5``. That map commutes with mirroring, where the field's ``int(px / 4 + 0.5)`` does
-not; the latter is kept as ``quantize=True`` for the published protocol. Its cell is the middle of the pixels that are
-rounded to it at ``px = cell · stride``, so a network that learned such targets is decoded with ``quantize=True`` too:
-how targets were encoded is part of a model (``ModelInfo.quantized``).
+A cell covers ``stride`` × ``stride`` pixels, and its center is the middle of these pixels:
+``px = (cell + 0.5) · stride − 0.5``. This map commutes with mirroring; the usual ``int(px / 4 + 0.5)`` does not. The
+latter is available as ``quantize=True`` for the published protocol. The pixels that are rounded to one cell have their
+middle at ``px = cell · stride``, so heatmaps of a network that was trained with such targets must be decoded with
+``quantize=True`` too. The encoding is therefore stored with a model (``ModelInfo.quantized``).
 """
 
 import torch
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def offset_px(stride: int = 4, quantize: bool = False) -> float:
-    """Return where cell 0 lies in pixels: at the middle of the pixels it covers, or of those rounded to it.
+    """Return the position of cell 0 in pixels: the middle of the pixels it covers, or of those rounded to it.
 
     >>> offset_px(), offset_px(quantize=True)
     (1.5, 0.0)
@@ -41,7 +41,7 @@ def offset_px(stride: int = 4, quantize: bool = False) -> float:
 
 
 def px_to_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
-    """Points in pixels of the image → points in heatmap cells.
+    """Convert points in pixels of the image to points in heatmap cells.
 
     >>> px_to_cell(torch.tensor([1.5, 5.5]))
     tensor([0., 1.])
@@ -52,7 +52,7 @@ def px_to_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[T
 def cell_to_px(
     points_cell: Float[Tensor, "*batch 2"], stride: int = 4, quantize: bool = False
 ) -> Float[Tensor, "*batch 2"]:
-    """Points in heatmap cells → points in pixels of the image; undoes :func:`px_to_cell`, or the field's rounding.
+    """Convert points in heatmap cells to points in pixels: the inverse of :func:`px_to_cell`, or of the rounding.
 
     >>> cell_to_px(torch.tensor([0.0, 1.0])), cell_to_px(torch.tensor([0.0, 1.0]), quantize=True)
     (tensor([1.5000, 5.5000]), tensor([0., 4.]))
@@ -63,10 +63,10 @@ def cell_to_px(
 def matrix_px_to_cells(
     matrices: Float[Tensor, "*batch 2 3"], stride: int = 4, quantize: bool = False
 ) -> Float[Tensor, "*batch 2 3"]:
-    r"""Return a pixel map as a map of heatmap cells.
+    r"""Convert an affine map of pixels to a map of heatmap cells.
 
-    With :math:`S` the map from cells to pixels this is :math:`S^{-1} M S`: the linear part stays, and the shift becomes
-    :math:`(A o + t - o) / \mathrm{stride}` where :math:`o` is :func:`offset_px`.
+    The result is :math:`S^{-1} M S` with :math:`S` the map from cells to pixels: the linear part stays, and the
+    translation is :math:`(A o + t - o) / \mathrm{stride}` where :math:`o` is :func:`offset_px`.
     """
     offset = offset_px(stride, quantize)
     cells = matrices.clone()
@@ -75,15 +75,15 @@ def matrix_px_to_cells(
 
 
 def quantized_cell(points_px: Float[Tensor, "*batch 2"], stride: int = 4) -> Float[Tensor, "*batch 2"]:
-    """Round as RegDA and UniFrame do, ``int(px / stride + 0.5)``: whole cells, half a cell off on average."""
+    """Round as RegDA and UniFrame do, ``int(px / stride + 0.5)``: to whole cells, on average half a cell too far."""
     return (points_px / stride + 0.5).trunc()
 
 
 def is_inside(keypoints_px: Float[Tensor, "*batch 2"], size: tuple[int, int]) -> Bool[Tensor, "*batch"]:
-    """Whether points lie on the image, edges included; NaN does not.
+    """Return whether points are inside the image, edges included; NaN is outside.
 
     Args:
-        keypoints_px: points, in pixels.
+        keypoints_px: points in pixels.
         size: height and width of the image.
     """
     x, y = keypoints_px.unbind(-1)
@@ -99,22 +99,22 @@ def encode(
     visible: Bool[Tensor, "*batch keypoint"] | None = None,
     quantize: bool = False,
 ) -> Float[Tensor, "*batch keypoint height width"]:
-    r"""One Gaussian a keypoint: :math:`H_k(u) = \exp(-\|u - \mu_k\|^2 / 2\sigma^2)`, its peak 1.
+    r"""Return one Gaussian per keypoint, :math:`H_k(u) = \exp(-\|u - \mu_k\|^2 / 2\sigma^2)`, with a peak of 1.
 
     Args:
         keypoints_px: keypoints in pixels of the image.
-        size: height and width of the image; both multiples of `stride`.
+        size: height and width of the image; must be multiples of `stride`.
         stride: pixels per cell.
         sigma: width of the Gaussian, in cells.
-        visible: keypoints to draw; all where it is None.
-        quantize: the published targets instead: center on a whole cell, cut off at ±3σ (RegDA, UniFrame).
+        visible: mask of keypoints to draw. Default: None, all.
+        quantize: return the published targets instead: center on a whole cell, cut off at ±3σ (RegDA, UniFrame).
 
     Returns:
-        Heatmaps of size / stride on the keypoints' device. A keypoint that is not visible, lies outside the image or
-        is not a number has a map of zeros.
+        Heatmaps of height / stride × width / stride, on the device of the keypoints. A keypoint that is not visible,
+        outside the image or NaN has a heatmap of zeros.
 
     Raises:
-        ValueError: the image's size is not a multiple of the stride.
+        ValueError: the size of the image is not a multiple of the stride.
     """
     if size[0] % stride or size[1] % stride:
         raise ValueError(f"an image of {size[0]} × {size[1]} px has no heatmap of stride {stride}: use multiples of it")
@@ -122,30 +122,30 @@ def encode(
     if quantize:
         center = quantized_cell(keypoints_px, stride)
         x, y = center.unbind(-1)
-        drawn = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        has_map = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     else:
         center = px_to_cell(keypoints_px, stride)
-        drawn = is_inside(keypoints_px, size)
+        has_map = is_inside(keypoints_px, size)
     if visible is not None:
-        drawn = drawn & visible
-    center = torch.where(drawn[..., None], center, 0.0)
+        has_map = has_map & visible
+    center = torch.where(has_map[..., None], center, 0.0)
 
     def profile(mean: Tensor, cells: int) -> Tensor:
         distance = torch.arange(cells, device=mean.device, dtype=mean.dtype) - mean[..., None]
         values = torch.exp(distance.square() * (-0.5 / sigma**2))
         return values * (distance.abs() <= 3 * sigma) if quantize else values
 
-    # The Gaussian is a product of two profiles: h + w exponentials a map rather than h · w.
-    rows = profile(center[..., 1], height) * drawn[..., None]
+    # The Gaussian is a product of two profiles: h + w exponentials per map instead of h · w.
+    rows = profile(center[..., 1], height) * has_map[..., None]
     return rows[..., :, None] * profile(center[..., 0], width)[..., None, :]
 
 
 def argmax(
     heatmaps: Float[Tensor, "*batch height width"],
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Position (x, y) in whole cells and height of each map's peak; the first one where several are equal.
+    """Return the position (x, y) in whole cells and the height of each map's peak; the first one if several are equal.
 
-    As in the published protocol, a map whose peak is not positive is said to peak at (0, 0).
+    As in the published protocol, the position is (0, 0) if the peak is not positive.
     """
     cells, peak = _find_peaks(heatmaps)
     return cells * (peak > 0)[..., None], peak
@@ -154,20 +154,20 @@ def argmax(
 def decode(
     heatmaps: Float[Tensor, "*batch keypoint height width"], *, stride: int = 4, quantize: bool = False
 ) -> tuple[Float[Tensor, "*batch keypoint 2"], Float[Tensor, "*batch keypoint"]]:
-    r"""Keypoints and confidences of heatmaps, to a fraction of a cell.
+    r"""Return keypoints and confidences of heatmaps, with sub-cell precision.
 
     The logarithm of a Gaussian is a parabola, so the vertex of the parabola through three neighboring log-values is
-    its mean, exactly (the separable case of Zhang et al., DARK, CVPR 2020, eq. 8). At a border the three outermost
-    cells serve. The vertex is never let further than half a cell from the highest cell.
+    exactly its mean (the separable case of Zhang et al., DARK, CVPR 2020, eq. 8). At a border the three outermost
+    cells are used. The vertex is clamped to half a cell around the highest cell.
 
     Args:
-        heatmaps: at least three cells on each side.
+        heatmaps: heatmaps with at least three cells per side.
         stride: pixels per cell.
-        quantize: whether the network learned targets of ``encode(…, quantize=True)``. The rounding itself, up to half
-            a cell, cannot be restored, but its mean, (stride − 1) / 2 px, is undone.
+        quantize: whether the network was trained with targets of ``encode(…, quantize=True)``. The rounding error of
+            up to half a cell cannot be undone, but its mean, (stride − 1) / 2 px, is.
 
     Returns:
-        Keypoints in pixels and the height of the highest cell. A map that holds NaN gives NaN.
+        Keypoints in pixels, and the value of the highest cell. A map that contains NaN gives NaN.
     """
     cells, peak = _find_peaks(heatmaps)
     x, y = cells.long().unbind(-1)
@@ -175,7 +175,7 @@ def decode(
     maps = heatmaps.flatten(-2)
 
     def vertex(best: Tensor, cell: Tensor, start: Tensor, step: int) -> Tensor:
-        """Of the parabola through `start`, `start + step`, `start + 2 step`; `cell` is the middle one's position."""
+        """Return the vertex of the parabola through `start`, `start + step` (at `cell`) and `start + 2 step`."""
         values = maps.gather(-1, torch.stack([start, start + step, start + 2 * step], -1))
         low, middle, high = (at_least_single(values) / peak[..., None]).clamp(min=1e-6).log().unbind(-1)
         bend = low - 2 * middle + high
@@ -195,7 +195,7 @@ def decode(
 
 
 def _find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """(x, y) of each map's highest cell, as floats, and its value; the first of equals, the first NaN if any."""
+    """Return (x, y) of each map's highest cell as floats, and its value; the first of equals, the first NaN if any."""
     width = heatmaps.shape[-1]
     peak, index = heatmaps.flatten(-2).max(-1)
     peak = at_least_single(peak)
@@ -210,40 +210,41 @@ def warp_heatmaps(
     stride: int = 4,
     quantize: bool = False,
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
-    """Carry the teacher's heatmaps into the student's view, with one sampling for the batch.
+    """Warp the teacher's heatmaps into the student's view.
 
-    Uses one ``grid_sample``, or :func:`hamipose.geometry.cpu_warp.warp_channels_last` on a CPU if the maps are channels-last in
-    memory and need no gradient, and warp (the extra ``synthetic``) is installed.
+    Uses one ``grid_sample`` for the batch, or :func:`hamipose.geometry.cpu_warp.warp_channels_last` on a CPU if the
+    heatmaps are channels-last in memory and need no gradient, and warp (the extra ``synthetic``) is installed.
 
     Args:
-        heatmaps: of the teacher's view.
-        student_from_teacher: pixels of the teacher's view → pixels of the student's.
-        mirrored: whether exactly one of the two views is mirrored; left and right channels are exchanged there.
+        heatmaps: heatmaps in the teacher's view.
+        student_from_teacher: matrices from pixels of the teacher's view to pixels of the student's view.
+        mirrored: whether exactly one of the two views is mirrored; then left and right channels are exchanged.
         mirror: :attr:`hamipose.skeletons.Skeleton.mirror`.
         stride: pixels per cell.
-        quantize: whether the network learned targets of ``encode(…, quantize=True)``, whose cells lie elsewhere.
+        quantize: whether the network was trained with targets of ``encode(…, quantize=True)``, whose cells have other
+            positions.
 
     Returns:
-        The heatmaps in the student's view in single precision at least, and where they are known: True for the cells
-        that the teacher saw (between its outermost cell centers), False where the result is padding.
+        The heatmaps in the student's view, in at least single precision; and a mask of the known cells: True inside the
+        teacher's view (between its outermost cell centers), False where the result is padding.
     """
     height, width = heatmaps.shape[-2:]
     cells = matrix_px_to_cells(at_least_single(student_from_teacher), stride, quantize)
-    tolerance = 1e-4  # of half a side
-    rows = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
-    double = heatmaps.dtype == torch.float64  # the kernel is written in single precision
-    usable = rows and not double and not heatmaps.requires_grad and min(height, width) >= 2
+    tolerance = 1e-4  # fraction of half a side
+    channels_last = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
+    double = heatmaps.dtype == torch.float64  # the kernel computes in single precision
+    usable = channels_last and not double and not heatmaps.requires_grad and min(height, width) >= 2
     if usable and is_installed("warp"):
         initialize_warp()
         from hamipose.geometry.cpu_warp import warp_channels_last
 
-        carried, known = warp_channels_last(heatmaps, invert(cells).float(), mirrored, mirror, tolerance)
-        return carried, known[:, None]
+        warped, known = warp_channels_last(heatmaps, invert(cells).float(), mirrored, mirror, tolerance)
+        return warped, known[:, None]
     exchanged = at_least_single(torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps))
     grid = sampling_grid(cells, (height, width), (height, width))
-    carried = F.grid_sample(
+    warped = F.grid_sample(
         exchanged, grid.to(exchanged.dtype), mode="bilinear", padding_mode="zeros", align_corners=False
     )
     x, y = grid.abs().unbind(-1)
     known = (x <= 1 - 1 / width + tolerance) & (y <= 1 - 1 / height + tolerance)
-    return carried, known[:, None]
+    return warped, known[:, None]

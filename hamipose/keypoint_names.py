@@ -1,4 +1,4 @@
-"""Recognize keypoints by the spellings that other programs use: one normalizing function, one table of aliases."""
+"""Recognize keypoint names in the spellings of other programs: one normalization, one table of aliases."""
 
 import re
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ _NUMBERED = ("mcp", "pip", "dip", "tip")
 _ALIASES = {
     **dict.fromkeys(("head_top", "top_head", "headtop", "top_of_head", "head_tip"), "head"),
     **dict.fromkeys(("head_bottom", "headbottom", "bottom_head", "upper_neck", "upperneck"), "neck"),
-    **dict.fromkeys(("root", "hip_center", "hip_center", "center_hip", "center_hip"), "pelvis"),
+    **dict.fromkeys(("root", "hip_center", "hip_centre", "center_hip", "centre_hip"), "pelvis"),
     **dict.fromkeys(("sternum", "upper_chest"), "thorax"),
     **{f"{side}_{toe}toe": f"{side}_{toe}_toe" for side in ("left", "right") for toe in ("big", "small")},
 }
 
-#: MediaPipe counts a thumb's joints from the CMC; ours are called as those of the other fingers.
+#: MediaPipe names the joints of the thumb from the CMC on; ours have the same names as those of the other fingers.
 _THUMB = {"thumb_cmc": "thumb_mcp", "thumb_mcp": "thumb_pip", "thumb_ip": "thumb_dip"}
 
 
 def _words(name: str) -> list[str]:
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return [word for word in re.split(r"[\W_]+", apart.lower()) if word]
+    separated = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return [word for word in re.split(r"[\W_]+", separated.lower()) if word]
 
 
 def _finger(words: list[str]) -> list[str]:
-    """Rewrite a joint of a hand as finger and joint: ``forefinger1``, ``ring_finger2``, ``pinky_tip``."""
+    """Rewrite a hand joint such as ``forefinger1``, ``ring_finger2`` or ``pinky_tip`` as finger and joint."""
     if len(words) > 1:
         words = [word for word in (re.sub(r"^finger(?=[1-4]?$)", "", word) for word in words) if word] or words
     match = re.fullmatch(
@@ -47,7 +47,7 @@ def _finger(words: list[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name in lower case, joined by _, with the side in front."""
+    """Return a name in lower case, joined by _, that begins with the side."""
     words = _words(name)
     if not words:
         return ""
@@ -67,14 +67,14 @@ def _plain(name: str) -> str:
 
 
 def canonical_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return our names for the keypoints of a skeleton of another program; unknown ones in their normalized spelling.
+    """Return our names for the keypoints of another program; unknown names in their normalized spelling.
 
-    Case, separators and the place of the side do not matter; ``L`` and ``R`` stand for sides. Where two names of the
-    list mean one keypoint, such as ``head_top`` and ``head``, the more specific one has it, and the other keeps its
-    own spelling with a mark that matches nothing.
+    Case, separators and the position of the side do not matter; ``L`` and ``R`` mean left and right. If two names mean
+    the same keypoint, such as ``head_top`` and ``head``, the more specific one gets our name, and the other keeps its
+    spelling with a suffix, so that it matches no keypoint of ours.
 
     Args:
-        names: of one skeleton.
+        names: keypoint names of one skeleton, in order.
 
     Raises:
         ValueError: two names are spellings of one keypoint.
@@ -85,16 +85,16 @@ def canonical_names(names: Sequence[str]) -> tuple[str, ...]:
     plain = [_plain(name) or name for name in names]
     if "thumb_cmc" in plain:
         plain = [_THUMB.get(name, name) for name in plain]
-    found: dict[str, int] = {}
+    position_of: dict[str, int] = {}
     result = [_ALIASES.get(name, name) for name in plain]
     for position, name in enumerate(result):
-        other = found.setdefault(name, position)
+        other = position_of.setdefault(name, position)
         if other == position:
             continue
-        aliased = [place for place in (other, position) if plain[place] in _ALIASES]
+        aliased = [index for index in (other, position) if plain[index] in _ALIASES]
         if len(aliased) != 1:
             raise ValueError(f"{names[other]!r} and {names[position]!r} both mean {name}")
-        found[name] = aliased[0]
-        loser = other + position - aliased[0]
-        result[loser] = f"{names[loser]} (as well as {names[aliased[0]]})"
+        position_of[name] = aliased[0]
+        renamed = other + position - aliased[0]
+        result[renamed] = f"{names[renamed]} (as well as {names[aliased[0]]})"
     return tuple(result)

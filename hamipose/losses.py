@@ -1,4 +1,4 @@
-"""Heatmap losses: pure functions that return one value per keypoint, so that each can be weighted on its own."""
+"""Heatmap losses: pure functions that return one value per keypoint, so that each keypoint can be weighted."""
 
 from typing import Literal
 
@@ -22,23 +22,23 @@ def heatmap_mse(
     | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
-    r"""Weighted squared error of each keypoint's heatmaps.
+    r"""Return the weighted squared error of each keypoint's heatmaps.
 
     .. math:: L_k = \frac{1}{2Z} \sum_{n,u} w_{nk}(u) (H_{nk}(u) - \hat H_{nk}(u))^2
 
     Args:
-        predicted: heatmaps of the network; any floating type; the loss is computed in single precision at least.
-        target: heatmaps to reach.
+        predicted: heatmaps of the network, of any floating type; the loss is computed in at least single precision.
+        target: target heatmaps.
         weight: one number per keypoint of an image (its visibility), or a mask over the cells.
         reduction: the normalizer :math:`Z`. "mean": batch · keypoints · height · width, so that the sum over keypoints
             is half the mean squared error over all elements, masked or not (the convention of RegDA and UniFrame).
-            "sum": the batch alone, so that it is half the squared norm that HamiPose prints (eq. 1), per image.
+            "sum": only the batch size, so that the result is half the squared norm of HamiPose (eq. 1), per image.
 
     Returns:
-        One loss per keypoint. What is not a number stays so, under a zero weight too.
+        One loss per keypoint. NaN stays NaN, even if its weight is zero.
 
     Raises:
-        ValueError: the reduction is neither.
+        ValueError: `reduction` is not one of these.
     """
     error = (at_least_single(predicted) - at_least_single(target)).square()
     total, normalizer = _weighted_sum(error, weight, reduction)
@@ -55,18 +55,18 @@ def bernoulli_kl(
     | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
-    r"""Divergence of each keypoint's heatmaps, where a heatmap is the sigmoid of logits.
+    r"""Return the divergence of each keypoint's heatmaps, where a heatmap is the sigmoid of logits.
 
     .. math:: L_k = \frac{1}{Z} \sum_{n,u} w_{nk}(u) \left[ \hat H \log\frac{\hat H}{\sigma(z)} +
         (1 - \hat H) \log\frac{1 - \hat H}{1 - \sigma(z)} \right]_{nk}(u), \qquad
         \frac{\partial L_k}{\partial z} = \frac{w}{Z} (\sigma(z) - \hat H)
 
-    It is binary cross-entropy less the target's entropy: 0, with a gradient of 0, exactly where the maps agree. A
-    squared error of sigmoids would give no gradient to a false peak that the network is sure of.
+    This is the binary cross-entropy minus the entropy of the target: 0, with a gradient of 0, exactly where the maps
+    are equal. A squared error of sigmoids would give almost no gradient to a wrong but confident peak.
 
     Args:
-        logits: outputs of the network; any floating type; the loss is computed in single precision at least.
-        target: heatmaps to reach, in [0, 1].
+        logits: outputs of the network, of any floating type; the loss is computed in at least single precision.
+        target: target heatmaps, in [0, 1].
         weight: as in :func:`heatmap_mse`.
         reduction: the normalizer Z, as in :func:`heatmap_mse`.
 
@@ -74,7 +74,7 @@ def bernoulli_kl(
         One loss per keypoint.
 
     Raises:
-        ValueError: the reduction is neither.
+        ValueError: `reduction` is not one of these.
     """
     z, wanted = at_least_single(logits), at_least_single(target)
     entropy = -torch.special.xlogy(wanted, wanted) - torch.special.xlogy(1 - wanted, 1 - wanted)
@@ -86,7 +86,7 @@ def bernoulli_kl(
 def _weighted_sum(error: Tensor, weight: Tensor | None, reduction: str) -> tuple[Tensor, int]:
     """Return each keypoint's sum over the cells and the batch, and the normalizer Z of :func:`heatmap_mse`."""
     if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction is {reduction!r}: expected "mean" or "sum"')
+        raise ValueError(f'reduction is {reduction!r}, expected "mean" or "sum"')
     if weight is not None and weight.ndim == 4:
         error = error * weight
     per_map = error.sum((2, 3))
@@ -103,12 +103,12 @@ def consistency(
     | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, " keypoint"]:
-    r"""Return the target loss :math:`L_t`: the student against the teacher, in the student's view (HamiPose eq. 1).
+    r"""Return the target loss :math:`L_t` between student and teacher, in the student's view (HamiPose eq. 1).
 
     Args:
         student: the student's heatmaps.
-        teacher: the teacher's heatmaps carried into the student's view; no gradient flows into them.
-        mask: weights of the cells, such as 1 for those that the teacher saw.
+        teacher: the teacher's heatmaps, warped into the student's view; no gradient flows into them.
+        mask: weights of the cells, for example 1 for those that are inside the teacher's view.
         reduction: as in :func:`heatmap_mse`.
     """
     return heatmap_mse(student, teacher.detach(), mask, reduction)
@@ -120,20 +120,20 @@ def heatmap_kl(
     weight: Float[Tensor, "batch keypoint"] | None = None,
     epsilon: float = 0.0,
 ) -> Float[Tensor, " keypoint"]:
-    r"""Divergence of maps taken as distributions over the cells (RegDA, CVPR 2021).
+    r"""Return the divergence of heatmaps as distributions over the cells (RegDA, CVPR 2021).
 
     .. math:: L_k = \frac{1}{NK} \sum_n w_{nk} \sum_u p(u) \log\frac{p(u)}{q(u)}, \qquad
         p = \frac{\hat H_{nk} + \epsilon}{\sum_u (\hat H_{nk} + \epsilon)}, \quad q = \mathrm{softmax}_u(H_{nk})
 
     Args:
-        predicted: the network's maps, logarithms of a density up to a constant.
-        target: maps to reach, not negative.
+        predicted: outputs of the network: logarithms of a density, up to a constant.
+        target: target heatmaps, not negative.
         weight: one number per keypoint of an image.
         epsilon: keeps p positive everywhere.
 
     Returns:
-        One loss per keypoint; their sum is the mean over images and keypoints. A target of zeros is no distribution and
-        costs nothing (the reference divides by its sum and gets NaN).
+        One loss per keypoint; their sum is the mean over images and keypoints. A target of zeros is not a distribution
+        and has a loss of 0 (the published code divides by its sum and gets NaN).
     """
     density = at_least_single(target).flatten(2) + epsilon
     density = density / density.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
@@ -149,19 +149,19 @@ def small_losses(
     weight: Float[Tensor, "batch keypoint"],
     kept: int,
 ) -> Float[Tensor, " keypoint"]:
-    r"""Squared errors of the keypoints that each image finds easiest (MDAM, Li & Lee, CVPR 2021).
+    r"""Return the squared errors of the keypoints with the smallest losses in each image (MDAM, Li & Lee, CVPR 2021).
 
     .. math:: L_k = \frac{1}{N K'} \sum_n [k \in S_n]\, \ell_{nk}, \qquad
         \ell_{nk} = \frac{w_{nk}}{2HW} \sum_u (H_{nk}(u) - \hat H_{nk}(u))^2
 
     with :math:`S_n` the :math:`K'` keypoints of image n that have a weight and the smallest :math:`\ell_{nk}`. Labels
-    that a network cannot fit early are the likely mistakes.
+    that a network cannot fit early in training are likely wrong.
 
     Args:
         predicted: heatmaps of the network.
-        target: pseudo labels.
-        weight: 0 for keypoints without a label; they are chosen last, and cost nothing.
-        kept: K'.
+        target: heatmaps of the pseudo-labels.
+        weight: 0 for keypoints without a label; they are selected last and have a loss of 0.
+        kept: K', the number of keypoints per image.
     """
     losses = (at_least_single(predicted) - at_least_single(target)).square().mean((2, 3)) * (0.5 * weight)
     order = losses.detach().masked_fill(weight <= 0, torch.inf).argsort(1).argsort(1)

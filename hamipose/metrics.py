@@ -1,7 +1,7 @@
-"""PCK, the percentage of correct keypoints: the strict protocol, and the published one with its averaging.
+"""PCK, the percentage of correct keypoints: the strict protocol, and the published protocol with its averaging.
 
-A formula is a function here; the classes only count, and torchmetrics adds their counts up over processes. All results
-are fractions from 0 to 1.
+The formulas are functions; the classes only count, and torchmetrics sums the counts over processes. All results are
+fractions from 0 to 1.
 """
 
 from typing import Literal
@@ -24,18 +24,21 @@ def pck_hits(
     size: tuple[int, int],
     threshold: float = 0.05,
 ) -> tuple[Bool[Tensor, "batch keypoint"], Bool[Tensor, "batch keypoint"]]:
-    """Which keypoints are found, and which count at all (the strict protocol).
+    """Return which keypoints are correct, and which are counted (the strict protocol).
 
     Args:
-        predicted_px: predictions in pixels; NaN finds nothing.
-        keypoints_px: the truth in pixels.
-        visibility: COCO's; labeled keypoints (1 and 2) count where they lie on the image.
+        predicted_px: predictions in pixels; NaN is never correct.
+        keypoints_px: ground truth in pixels.
+        visibility: visibility flags of COCO; labeled keypoints (1 and 2) inside the image are counted.
         size: height and width of the image.
-        threshold: largest distance, itself excluded, as a fraction of the image's longer side.
+        threshold: distances below this fraction of the image's longer side are correct.
+
+    Returns:
+        Two masks: correct keypoints, and counted keypoints.
     """
     counted = (visibility > 0) & is_inside(keypoints_px, size)
-    near = torch.linalg.vector_norm(predicted_px - keypoints_px, dim=-1) < threshold * max(size)
-    return near & counted, counted
+    close = torch.linalg.vector_norm(predicted_px - keypoints_px, dim=-1) < threshold * max(size)
+    return close & counted, counted
 
 
 def paper_pck(
@@ -44,14 +47,14 @@ def paper_pck(
     size: tuple[int, int],
     threshold: float = 0.05,
 ) -> Float[Tensor, " keypoint"]:
-    """Accuracy per keypoint of one batch as RegDA and UniFrame compute it; −1 where no truth counts.
+    """Return the accuracy per keypoint of one batch as RegDA and UniFrame compute it; −1 if no keypoint is counted.
 
-    Distances are measured in tenths of the heatmap and must lie below 0.5 (for the usual threshold of 0.05); a truth
-    with x ≤ 1 or y ≤ 1 is ignored, which drops the joints without a map, and others at that border.
+    Distances are measured in tenths of the heatmap and must be below 0.5 (for the usual threshold of 0.05). Ground
+    truth with x ≤ 1 or y ≤ 1 is ignored: keypoints without a heatmap, and others at that border.
 
     Args:
         predicted_cells: argmax of the predicted heatmaps.
-        true_cells: argmax of the true ones.
+        true_cells: argmax of the ground-truth heatmaps.
         size: height and width of the heatmaps.
         threshold: as a fraction of the heatmap's side.
     """
@@ -65,12 +68,12 @@ def paper_pck(
 
 
 class PCK(Metric):
-    """PCK, strictly: every labeled keypoint on the image counts once, wherever in the data set it is.
+    """PCK of the strict protocol: every labeled keypoint inside its image is counted once.
 
     Args:
         skeleton: order and groups of the keypoints.
         threshold: as a fraction of the image's longer side.
-        size: side of the images in pixels, or height and width.
+        size: side of the images in pixels, or their height and width.
     """
 
     is_differentiable = False
@@ -94,38 +97,38 @@ class PCK(Metric):
         keypoints_px: Float[Tensor, "batch keypoint 2"],
         visibility: Int[Tensor, "batch keypoint"],
     ) -> None:
-        """Count a batch; the arguments are those of :func:`pck_hits`."""
+        """Add a batch; the arguments are those of :func:`pck_hits`."""
         hits, counted = pck_hits(predicted_px, keypoints_px, visibility, self.size, self.threshold)
         self.hits += hits.sum(0)
         self.counted += counted.sum(0)
 
     def per_keypoint(self) -> Float[Tensor, " keypoint"]:
-        """PCK of each keypoint; NaN for those never seen."""
+        """Return the PCK of each keypoint; NaN if it was never counted."""
         return self.hits / self.counted  # 0 / 0 is NaN
 
     def compute(self) -> dict[str, Float[Tensor, ""]]:
-        """Return the mean over each group's keypoints, and over the skeleton's headline joints as "all".
+        """Return the mean over the keypoints of each group, and over the skeleton's main keypoints as "all".
 
-        Keypoints never seen are left out of their means; a group none of whose keypoints was seen is NaN.
+        Keypoints that were never counted are excluded from the means; a group without counted keypoints is NaN.
         """
         return _grouped(self.per_keypoint(), self.skeleton)
 
 
 class PaperPCK(Metric):
-    """PCK as published: argmax against argmax, each batch's accuracy averaged with the weight of its size.
+    """PCK of the published protocol: argmax against argmax; accuracies of batches, averaged with the batch sizes.
 
-    The result therefore depends on the batch size (32 in the papers), and under several processes on how the data is
-    dealt out. Two variants, of a joint that no truth of a batch shows: RegDA's library ("tll") lets it enter the
-    average as −1; UniFrame's leaves that batch out of the joint's average, which is 0 if no batch remains.
+    The result therefore depends on the batch size (32 in the papers) and, with several processes, on how the data is
+    distributed. The two variants differ for a keypoint that is not counted in a batch: RegDA's library ("tll") averages
+    it as −1; UniFrame excludes that batch from the keypoint's average, which is 0 if no batch remains.
 
     Args:
         skeleton: order and groups of the keypoints.
         threshold: as a fraction of the heatmap's side.
-        variant: whose averaging.
+        variant: averaging of "tll" or of "uniframe".
         stride: pixels per cell.
 
     Raises:
-        ValueError: the variant is neither.
+        ValueError: `variant` is not one of these.
     """
 
     is_differentiable = False
@@ -144,7 +147,7 @@ class PaperPCK(Metric):
     ) -> None:
         super().__init__()
         if variant not in ("tll", "uniframe"):
-            raise ValueError(f'variant is {variant!r}: expected "tll" or "uniframe"')
+            raise ValueError(f'variant is {variant!r}, expected "tll" or "uniframe"')
         self.skeleton = skeleton
         self.threshold = threshold
         self.variant = variant
@@ -158,27 +161,27 @@ class PaperPCK(Metric):
         keypoints_px: Float[Tensor, "batch keypoint 2"],
         visibility: Int[Tensor, "batch keypoint"],
     ) -> None:
-        """Take in a batch as it was evaluated.
+        """Add a batch.
 
         Args:
-            heatmaps: predictions.
-            keypoints_px: the truth in pixels of the image.
-            visibility: COCO's; the true heatmap of a keypoint without a label is zero.
+            heatmaps: predicted heatmaps.
+            keypoints_px: ground truth in pixels of the image.
+            visibility: visibility flags of COCO; the ground-truth heatmap of an unlabeled keypoint is zero.
         """
         height, width = heatmaps.shape[-2:]
-        # The argmax of a true heatmap is the cell that its Gaussian was put on, or (0, 0) where there is none.
+        # The argmax of a ground-truth heatmap is the cell at the center of its Gaussian, or (0, 0) without a Gaussian.
         true = quantized_cell(keypoints_px, self.stride)
         limit = true.new_tensor([width, height])
-        drawn = ((true >= 0) & (true < limit)).all(-1) & (visibility > 0)
+        has_map = ((true >= 0) & (true < limit)).all(-1) & (visibility > 0)
         accuracy = paper_pck(
-            argmax(heatmaps)[0], torch.where(drawn[..., None], true, 0.0), (height, width), self.threshold
+            argmax(heatmaps)[0], torch.where(has_map[..., None], true, 0.0), (height, width), self.threshold
         )
-        entering = torch.ones_like(accuracy) if self.variant == "tll" else (accuracy >= 0).float()
-        self.weighted += len(heatmaps) * entering * accuracy
-        self.weight += len(heatmaps) * entering
+        included = torch.ones_like(accuracy) if self.variant == "tll" else (accuracy >= 0).float()
+        self.weighted += len(heatmaps) * included * accuracy
+        self.weight += len(heatmaps) * included
 
     def compute(self) -> dict[str, Float[Tensor, ""]]:
-        """Return the mean over each group's keypoints, and over the skeleton's headline joints as "all"."""
+        """Return the mean over the keypoints of each group, and over the skeleton's main keypoints as "all"."""
         return _grouped(self.weighted / self.weight.clamp(min=1), self.skeleton)
 
 

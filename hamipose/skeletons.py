@@ -1,6 +1,6 @@
-"""Keypoint orders of the field, found by name: joints, mirror pairs, limbs, report groups, maps between orders.
+"""Skeletons: keypoints by name, mirror pairs, limbs, groups for scores, and maps between skeletons.
 
-Left and right are the person's, never the image's.
+Left and right are those of the person, never of the image.
 """
 
 import itertools
@@ -14,11 +14,11 @@ class Skeleton:
     """An ordered set of named keypoints.
 
     Attributes:
-        name: what users write in a config.
+        name: name in configs.
         keypoints: names in order; ``left_x`` and ``right_x`` are mirror images of each other.
-        limbs: pairs of names joined by a line when drawn.
-        groups: name of a report row → the keypoints it averages.
-        all: the keypoints in the headline number.
+        limbs: pairs of names that are connected by a line in drawings.
+        groups: name of a row in score tables → the keypoints that it averages.
+        all: the keypoints of the main score.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Skeleton:
         return len(self.keypoints)
 
     def index(self, keypoint: str) -> int:
-        """Position of a keypoint.
+        """Return the position of a keypoint.
 
         Raises:
             KeyError: the skeleton has no keypoint of that name.
@@ -42,12 +42,12 @@ class Skeleton:
             raise KeyError(f"{self.name} has no keypoint {keypoint!r}; it has {', '.join(self.keypoints)}") from None
 
     def indices(self, keypoints: tuple[str, ...]) -> list[int]:
-        """Positions of several keypoints."""
+        """Return the positions of several keypoints."""
         return [self.index(k) for k in keypoints]
 
     @property
     def mirror(self) -> list[int]:
-        """``mirror[k]`` is the keypoint that k becomes when the image is mirrored. An involution.
+        """For each keypoint, the keypoint that it becomes when the image is mirrored; applied twice, the identity.
 
         >>> BODY16.keypoints[BODY16.mirror[BODY16.index("left_wrist")]]
         'right_wrist'
@@ -62,11 +62,11 @@ class Skeleton:
 
     @property
     def limb_indices(self) -> list[tuple[int, int]]:
-        """The limbs as pairs of positions."""
+        """Limbs as pairs of positions."""
         return [(self.index(a), self.index(b)) for a, b in self.limbs]
 
     def map_from(self, other: "Skeleton") -> list[int | None]:
-        """For each keypoint of this skeleton, where `other` keeps the one of the same name; None where it has none.
+        """Return, for each keypoint of this skeleton, the position of the same name in `other`; None if it has none.
 
         >>> BODY16.map_from(COCO17)[:4]
         [16, 14, 12, 11]
@@ -84,7 +84,7 @@ _ARMS_AND_LEGS = tuple(
     for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 )
 
-#: RegDA's 16 body keypoints (the order of MPII). The headline number averages the 12 limb joints.
+#: RegDA's 16 body keypoints (the order of MPII). The main score averages the 12 limb joints.
 BODY16 = Skeleton(
     name="body16",
     keypoints=(
@@ -188,5 +188,5 @@ HAND21 = Skeleton(
     all=_HAND,
 )
 
-#: By the name that configs use.
+#: Skeletons by the name that configs use.
 SKELETONS = {skeleton.name: skeleton for skeleton in (BODY16, COCO17, HAND21, LSP14, BLAZEPOSE33)}

@@ -13,7 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from hamipose.engine.optimization import epoch_steps
-from hamipose.io.atomic_file import whole_file
+from hamipose.io.atomic_file import atomic_path
 from hamipose.io.tensor_file import read_checkpoint_file
 
 __all__ = [
@@ -48,7 +48,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a temporary file beside `path`, then rename it."""
-        with whole_file(path) as beside, beside.open("wb") as file:
+        with atomic_path(path) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-r"""Keypointwise geometry: how far the target's gradient agrees with the source's, and how much of it to let through.
+r"""Keypointwise gates: compare the gradients of target and source loss, and weight the source loss accordingly.
 
 HamiPose (CVPR 2026) §3.2–3.3. For keypoint k let :math:`\hat g_s, \hat g_t` be the gradients of the two losses with
 respect to its row of the last 1 × 1 layer, and :math:`\langle a, b\rangle = a^\top D_k^{-1} b`. Then
@@ -8,18 +8,18 @@ respect to its row of the last 1 × 1 layer, and :math:`\langle a, b\rangle = a^
     a_k = \frac{\langle \hat g_s, \hat g_t\rangle}{\langle \hat g_s, \hat g_s\rangle}, \qquad
     \varphi_k = \max(0, \tanh(\gamma \rho_k))\, c_k .
 
-The paper replaces :math:`g_t` by :math:`g_t - (1 - \varphi_k) a_k g_s`. As the two live on different images, the second
-term belongs to the source's heatmaps, where it turns :math:`g_s` into :math:`w_k g_s` with
+The paper replaces :math:`g_t` by :math:`g_t - (1 - \varphi_k) a_k g_s`. The two belong to different images, so the
+second term applies to the heatmaps of the source, where it turns :math:`g_s` into :math:`w_k g_s` with
 
 .. math:: w_k = 1 - \lambda (1 - \varphi_k) a_k ,
 
-so that one backward pass of :math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` does it all.
+so that one backward pass of :math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` is sufficient.
 
-Gradients are compared in `geometry`, under a metric of `metric`; `gates` decide.
+Module `alignment` compares gradients under a metric of `metric`; `gates` contains the gates.
 """
 
-from hamipose.gating.gates import Gate, GateDecision, GateInputs, KeypointGate, OpenGate, UnifiedGate, WholeLayerGate
 from hamipose.gating.alignment import confidence, decompose, pull_back
+from hamipose.gating.gates import Gate, GateDecision, GateInputs, KeypointGate, OpenGate, UnifiedGate, WholeLayerGate
 from hamipose.gating.metric import DiagonalMetric, ScalarMetric
 
 __all__ = [

@@ -1,14 +1,14 @@
-r"""Gradient aggregators of torchjd as gates: PCGrad, CAGrad, UPGrad, IMTL-G, Aligned-MTL and others, drop-in.
+r"""Gradient aggregators of torchjd as gates: PCGrad, CAGrad, UPGrad, IMTL-G, Aligned-MTL and others.
 
 An aggregator combines the rows of a matrix of gradients, here the two rows :math:`\hat g_s^{(k)}` and
-:math:`\lambda \hat g_t^{(k)}` of a keypoint, with weights :math:`\alpha_s, \alpha_t` that it finds from their inner
-products. Those weights go to the losses, whose backward pass then reaches every layer:
+:math:`\lambda \hat g_t^{(k)}` of a keypoint, with weights :math:`\alpha_s, \alpha_t` that it computes from their inner
+products. The weights multiply the losses, whose backward pass then reaches every layer:
 
 .. math:: \sum_k \alpha_s^{(k)} L_s^{(k)} + \lambda \sum_k \alpha_t^{(k)} L_t^{(k)} .
 
-As with HamiPose's own gate, what the aggregator promises about conflicts it promises for the rows of the last layer.
-Weights are those of torchjd: for two gradients that do not conflict, 1 and 1 with PCGrad, ½ and ½ with UPGrad or
-Aligned-MTL, which average.
+As with HamiPose's own gate, the properties of an aggregator hold for the rows of the last layer. The weights are those
+of torchjd: for two gradients that do not conflict, 1 and 1 with PCGrad, ½ and ½ with UPGrad and Aligned-MTL, which
+average.
 
 Needs ``pip install "hamipose[torchjd]"``.
 """
@@ -30,26 +30,26 @@ Weighting = Callable[[Tensor], Tensor]
 
 
 def find_weighting(aggregator: str, options: dict[str, float] | None = None) -> Weighting:
-    """What finds an aggregator's weights from a matrix of inner products.
+    """Return the function that computes an aggregator's weights from a matrix of inner products.
 
     Args:
         aggregator: name of a class of ``torchjd.aggregation``, such as PCGrad.
-        options: its arguments.
+        options: arguments of the class.
 
     Raises:
-        UserError: torchjd (or what that aggregator needs besides) is not installed, has no such aggregator, or one
-            that keeps a memory of past batches, which a gate has no place for.
+        UserError: torchjd (or another package that the aggregator needs) is not installed, or has no such aggregator,
+            or the aggregator keeps state from past batches, which gates do not support.
     """
     require_packages(f"the gate {aggregator}", "torchjd")
     library = importlib.import_module("torchjd.aggregation")
     bases = [getattr(library, name) for name in library.__all__ if name.endswith("Weighting")]
-    # What can be reset has a memory; Random's dice would fall differently on each process.
+    # Aggregators with `reset` keep state; Random would draw different weights on each process.
     usable = {b.__name__.removesuffix("Weighting"): b for b in bases if not hasattr(b, "reset")}
     for name in ("", "Random"):
         usable.pop(name, None)
     if aggregator not in usable:
         raise UserError(
-            f"aggregator is {aggregator!r}, expected one of torchjd's that decide gradients and remember nothing: "
+            f"aggregator is {aggregator!r}, expected a torchjd aggregator that weights gradients and keeps no state: "
             + ", ".join(sorted(usable))
         )
     try:
@@ -64,39 +64,42 @@ def compute_gramians(
     target: Float[Tensor, "group parameter"],
     inverse_metric: Float[Tensor, " group #parameter"] | None = None,
 ) -> Float[Tensor, "group 2 2"]:
-    """Inner products of each group's two gradients, in double precision, scaled so that the larger of the two is 1.
+    """Return the inner products of each group's two gradients in double precision, scaled so that the larger one is 1.
 
-    Aggregators look at angles and ratios, but some compare with constants: heatmap gradients are far below those.
+    Aggregators use angles and ratios, but some compare with constants that are far above heatmap gradients.
     """
     pair = torch.stack([source, target], 1).double()
     pair = pair / pair.abs().amax((1, 2), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
-    weighed = pair if inverse_metric is None else pair * inverse_metric.double()[:, None]
-    products = pair @ weighed.mT
+    weighted = pair if inverse_metric is None else pair * inverse_metric.double()[:, None]
+    products = pair @ weighted.mT
     largest = products.diagonal(dim1=1, dim2=2).amax(1)[:, None, None]
     return products / torch.where(largest == 0, 1.0, largest)
 
 
 class AggregatorGate(Gate):
-    """An aggregator for every keypoint on its own.
+    """Aggregator that is applied to every keypoint separately.
 
-    torchjd takes one matrix at a time, and some of its solvers run on the processor: K calls a step, outside autograd.
+    torchjd accepts one matrix at a time, and some of its solvers run on the CPU: K calls per step, outside autograd.
 
     Args:
         aggregator: name of a class of ``torchjd.aggregation``.
-        options: its arguments, such as {c: 0.4} for CAGrad.
+        options: arguments of the class, such as {c: 0.4} for CAGrad.
     """
 
     def __init__(self, aggregator: str = "PCGrad", options: dict[str, float] | None = None) -> None:
         self.weighting = find_weighting(aggregator, options)
 
-    def decide(self, seen: GateInputs) -> GateDecision:
-        products = compute_gramians(seen.source, seen.trade_off * seen.target, seen.inverse_metric).cpu()
-        weights = torch.stack([self._weights(product) for product in products]).to(seen.source)
-        cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
-        return GateDecision(weights[:, 0], cosine, projection, torch.ones_like(cosine), seen.trade_off * weights[:, 1])
+    def decide(self, inputs: GateInputs) -> GateDecision:
+        """Return the weights of both losses; see :meth:`Gate.decide`."""
+        products = compute_gramians(inputs.source, inputs.target_weight * inputs.target, inputs.inverse_metric).cpu()
+        weights = torch.stack([self._weights(product) for product in products]).to(inputs.source)
+        cosine, projection = decompose(inputs.source, inputs.target, inputs.inverse_metric)
+        return GateDecision(
+            weights[:, 0], cosine, projection, torch.ones_like(cosine), inputs.target_weight * weights[:, 1]
+        )
 
     def _weights(self, product: Float[Tensor, "2 2"]) -> Float[Tensor, "2"]:
-        """Where one gradient is zero nothing has to be weighed; what is not a number stays so."""
+        """Return the two weights: 1 and 1 if one gradient is zero; NaN if an inner product is not finite."""
         if not product.isfinite().all():
             return product.new_full((2,), torch.nan)
         if (product.diagonal() == 0).any():
@@ -105,11 +108,11 @@ class AggregatorGate(Gate):
 
 
 class UnifiedAggregatorGate(WholeLayerGate):
-    """One decision for all keypoints, from the whole layer's two gradients.
+    """Aggregator with one decision for all keypoints, from the two gradients of the whole layer.
 
     Args:
         aggregator: name of a class of ``torchjd.aggregation``.
-        options: its arguments.
+        options: arguments of the class.
     """
 
     def __init__(self, aggregator: str = "PCGrad", options: dict[str, float] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Two gradients of one keypoint: pulled back to the last layer's row, compared, and how sure the teacher is."""
+"""Gradients of a keypoint's two losses, pulled back to its row of the last layer and compared; teacher confidence."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,18 +13,18 @@ __all__ = ["confidence", "decompose", "pull_back"]
 def pull_back(
     grad_heatmaps: Float[Tensor, "batch keypoint height width"], features: Float[Tensor, "batch channel height width"]
 ) -> Float[Tensor, "keypoint parameter"]:
-    r"""Gradients of the last layer's rows, :math:`\hat g^{(k)} = \sum_{n,u} g^{(k)}(n,u)\,[F(n,:,u); 1]` (§3.2).
+    r"""Return gradients of the last layer's rows, :math:`\hat g^{(k)} = \sum_{n,u} g^{(k)}(n,u)\,[F(n,:,u); 1]` (§3.2).
 
     Args:
         grad_heatmaps: gradient of a loss with respect to the heatmaps.
-        features: input of the 1 × 1 layer that made the heatmaps.
+        features: input of the 1 × 1 layer that computed the heatmaps.
 
     Returns:
-        A row per keypoint: the gradient of its weights, then of its bias; in single precision at least.
+        One row per keypoint: the gradient of its weights, then of its bias; in at least single precision.
     """
     with torch.autocast(features.device.type, enabled=False):
         grad = at_least_single(grad_heatmaps).flatten(2)
-        # A product per image and a sum of small matrices: no permuted copy of the features.
+        # One product per image and a sum of small matrices: no permuted copy of the features.
         weights = torch.bmm(grad, at_least_single(features).flatten(2).mT).sum(0)
     return torch.cat([weights, grad.sum((0, 2))[:, None]], dim=1)
 
@@ -35,13 +35,13 @@ def confidence(
     crossed: Bool[Tensor, " batch"] | None = None,
     mirror: list[int] | None = None,
 ) -> Float[Tensor, " keypoint"]:
-    """c_k: each channel's peak, clamped to [0, 1], averaged over the batch (eq. 9, which states no average).
+    """Return c_k: the peak of each channel, clamped to [0, 1], averaged over the batch (eq. 9 has no average).
 
     Args:
-        teacher_heatmaps: as the teacher gave them.
-        crossed: whether exactly one of teacher's and student's view is mirrored, so that k is the student's keypoint;
-            none where not given.
-        mirror: the skeleton's mirror pairs, with `crossed`.
+        teacher_heatmaps: heatmaps in the teacher's view.
+        crossed: whether exactly one of the two views is mirrored; then left and right channels are exchanged, so that
+            k is the student's keypoint. Default: None, never.
+        mirror: mirror pairs of the skeleton; required with `crossed`.
     """
     peaks = at_least_single(teacher_heatmaps).amax((2, 3)).clamp(0, 1)
     if crossed is not None:
@@ -55,20 +55,20 @@ def decompose(
     target: Float[Tensor, "group parameter"],
     inverse_metric: Float[Tensor, " group #parameter"] | None = None,
 ) -> tuple[Float[Tensor, " group"], Float[Tensor, " group"]]:
-    """Cosine ρ and projection coefficient a of the target's gradient on the source's (eq. 5, 6).
+    """Return the cosine ρ and the projection coefficient a of the target gradient onto the source gradient (eq. 5, 6).
 
     Args:
-        source: gradient of the source loss, a row per group.
+        source: gradient of the source loss, one row per group.
         target: gradient of the target loss.
-        inverse_metric: diagonal of D⁻¹; the identity where None. One number per row cancels.
+        inverse_metric: diagonal of D⁻¹; one number per row cancels. Default: None, the identity.
 
     Returns:
-        ρ and a. Both are 0 where a gradient is zero: nothing conflicts, nothing is projected.
+        ρ and a. Both are 0 if one of the gradients is zero.
     """
-    # Rows are brought to size 1 first, so that no square under- or overflows in single precision.
-    source, source_scale = _normalized(source)
-    target, target_scale = _normalized(target)
-    metric = 1.0 if inverse_metric is None else _normalized(inverse_metric)[0]
+    # Rows are scaled to size 1 first, so that no square under- or overflows in single precision.
+    source, source_scale = _normalize(source)
+    target, target_scale = _normalize(target)
+    metric = 1.0 if inverse_metric is None else _normalize(inverse_metric)[0]
     ss, tt, st = ((metric * a * b).sum(-1) for a, b in ((source, source), (target, target), (source, target)))
     zero = (ss == 0) | (tt == 0)
     cosine = torch.where(zero, 0.0, st / (ss.sqrt() * tt.sqrt())).clamp(-1, 1)
@@ -76,8 +76,8 @@ def decompose(
     return cosine, projection
 
 
-def _normalized(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows divided by their largest magnitude, and that magnitude; rows of zeros by 1."""
+def _normalize(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows divided by their largest magnitude, and that magnitude; rows of zeros are divided by 1."""
     rows = at_least_single(rows)
     largest = rows.abs().amax(-1)
     largest = torch.where(largest == 0, 1.0, largest)

@@ -1,4 +1,4 @@
-"""How much the source loss of each keypoint counts: the paper's gate, its ablations, and what all gates share."""
+"""Gates, which weight the source loss of each keypoint: the paper's gate, its ablations, and their base class."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -14,41 +14,41 @@ __all__ = ["Gate", "GateDecision", "GateInputs", "KeypointGate", "OpenGate", "Un
 
 
 class GateInputs(NamedTuple):
-    """What a gate decides on: a batch's gradients with respect to the last layer's rows, and what goes with them."""
+    """Inputs of a gate: gradients with respect to the rows of the last layer, and further quantities of one batch."""
 
     source: Float[Tensor, "keypoint parameter"]
     """Pulled-back gradient of the source loss."""
     target: Float[Tensor, "keypoint parameter"]
     """Pulled-back gradient of the target loss, without its factor λ."""
     confidence: Float[Tensor, " keypoint"]
-    """c: of the teacher's heatmaps."""
+    """c: confidence of the teacher's heatmaps."""
     progress: float
-    """The step as a fraction of the warm-up of γ; from 1 on nothing changes."""
-    trade_off: float
-    """λ."""
+    """Step as a fraction of the warm-up of γ; values above 1 have the same effect as 1."""
+    target_weight: float
+    """λ, the weight of the target loss."""
     inverse_metric: Float[Tensor, " keypoint #parameter"] | None = None
-    """Diagonal of D⁻¹; the identity where None."""
+    """Diagonal of D⁻¹. Default: None, the identity."""
 
 
 class GateDecision(NamedTuple):
-    """What a gate decides, one value per keypoint, none of which carries a gradient."""
+    """Decision of a gate: one value per keypoint, without gradients."""
 
     weight: Float[Tensor, " keypoint"]
-    """w: what the source loss is multiplied by."""
+    """w: factor of the source loss."""
     cosine: Float[Tensor, " keypoint"]
     """ρ: below 0 the two losses are in conflict."""
     projection: Float[Tensor, " keypoint"]
-    """a: the target's gradient along the source's, in units of the latter."""
+    """a: projection of the target gradient onto the source gradient, in units of the latter."""
     openness: Float[Tensor, " keypoint"]
-    """φ: the share of that part that is let through."""
+    """φ: share of that projection that the gate keeps."""
     target_weight: Float[Tensor, " keypoint"] | None = None
-    """What the target loss is multiplied by; λ where not given."""
+    """Factor of the target loss. Default: None, λ."""
 
 
 class Gate(ABC):
-    """Decides, from two gradients and the teacher's confidence, how much the source loss of each keypoint counts.
+    """Base class of gates, which compute the weight of each keypoint's source loss from two gradients and a confidence.
 
-    Another gate is another subclass, which states :meth:`decide`.
+    Subclasses implement :meth:`decide`.
     """
 
     @torch.no_grad()
@@ -59,30 +59,31 @@ class Gate(ABC):
         confidence: Float[Tensor, " keypoint"],
         *,
         progress: float,
-        trade_off: float,
+        target_weight: float,
         inverse_metric: Float[Tensor, " keypoint #parameter"] | None = None,
     ) -> GateDecision:
-        """Weigh one batch; see :class:`GateInputs` for what is given."""
-        return self.decide(GateInputs(source, target, confidence, progress, trade_off, inverse_metric))
+        """Return the decision for one batch; the arguments are the fields of :class:`GateInputs`."""
+        return self.decide(GateInputs(source, target, confidence, progress, target_weight, inverse_metric))
 
     @abstractmethod
-    def decide(self, seen: GateInputs) -> GateDecision:
-        """Return the decision; nothing is recorded for a backward pass.
+    def decide(self, inputs: GateInputs) -> GateDecision:
+        """Return the decision for one batch, without gradients.
 
         Args:
-            seen: gradients, confidence, progress, λ and metric of one batch.
+            inputs: gradients, confidence, progress, λ and metric of the batch.
         """
 
 
 class KeypointGate(Gate):
-    r"""The paper's gate: every keypoint on its own (§3.3, with w as this package's docstring derives it).
+    r"""Gate of the paper: one decision per keypoint (§3.3, with w as derived in the docstring of this package).
 
     .. math:: w_k = 1 - \lambda (1 - \varphi_k) a_k , \qquad \varphi_k = \max(0, \tanh(\gamma \rho_k))\, c_k
 
     Args:
         gamma_min: γ at the start.
         gamma_max: γ after the warm-up.
-        min_weight: a floor for w, which falls below 0 where a > 1 / (λ (1 − φ)). Off in the paper.
+        min_weight: lower bound of w, which is negative if a > 1 / (λ (1 − φ)). Default: None, no bound, as in the
+            paper.
 
     Raises:
         ValueError: not 0 ≤ gamma_min ≤ gamma_max; in a call: progress is negative.
@@ -90,45 +91,49 @@ class KeypointGate(Gate):
 
     def __init__(self, gamma_min: float = 0.0, gamma_max: float = 2.0, min_weight: float | None = None) -> None:
         if not 0 <= gamma_min <= gamma_max:
-            raise ValueError(f"gamma_min is {gamma_min} and gamma_max {gamma_max}: expected 0 ≤ gamma_min ≤ gamma_max")
+            raise ValueError(
+                f"gamma_min is {gamma_min} and gamma_max is {gamma_max}, expected 0 ≤ gamma_min ≤ gamma_max"
+            )
         self.gamma_min = gamma_min
         self.gamma_max = gamma_max
         self.min_weight = min_weight
 
-    def decide(self, seen: GateInputs) -> GateDecision:
-        cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
-        gamma = self.gamma_min + (self.gamma_max - self.gamma_min) * _fraction(seen.progress)
-        openness = torch.tanh(gamma * cosine).clamp(min=0) * at_least_single(seen.confidence).clamp(0, 1)
-        weight = 1 - seen.trade_off * (1 - openness) * projection
+    def decide(self, inputs: GateInputs) -> GateDecision:
+        """Return the decision for one batch; see :meth:`Gate.decide`."""
+        cosine, projection = decompose(inputs.source, inputs.target, inputs.inverse_metric)
+        gamma = self.gamma_min + (self.gamma_max - self.gamma_min) * _warmup_fraction(inputs.progress)
+        openness = torch.tanh(gamma * cosine).clamp(min=0) * at_least_single(inputs.confidence).clamp(0, 1)
+        weight = 1 - inputs.target_weight * (1 - openness) * projection
         if self.min_weight is not None:
             weight = weight.clamp(min=self.min_weight)
         return GateDecision(weight, cosine, projection, openness)
 
 
 class WholeLayerGate(Gate):
-    """One decision for all keypoints: another gate shown the whole layer as a single row, with the mean c.
+    """One decision for all keypoints: applies another gate to the whole layer as a single row, with the mean c.
 
     Args:
-        gate: what decides.
+        gate: the gate to apply.
     """
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def decide(self, seen: GateInputs) -> GateDecision:
-        metric = seen.inverse_metric
-        layer = seen._replace(
-            source=seen.source.reshape(1, -1),
-            target=seen.target.reshape(1, -1),
-            confidence=seen.confidence.mean(0, keepdim=True),
-            inverse_metric=None if metric is None else metric.expand_as(seen.source).reshape(1, -1),
+    def decide(self, inputs: GateInputs) -> GateDecision:
+        """Return the decision for one batch; see :meth:`Gate.decide`."""
+        metric = inputs.inverse_metric
+        layer = inputs._replace(
+            source=inputs.source.reshape(1, -1),
+            target=inputs.target.reshape(1, -1),
+            confidence=inputs.confidence.mean(0, keepdim=True),
+            inverse_metric=None if metric is None else metric.expand_as(inputs.source).reshape(1, -1),
         )
-        one = self._gate.decide(layer)
-        return GateDecision(*(value.expand(len(seen.source)) for value in one if value is not None))
+        shared = self._gate.decide(layer)
+        return GateDecision(*(value.expand(len(inputs.source)) for value in shared if value is not None))
 
 
 class UnifiedGate(WholeLayerGate):
-    """The ablation of "keypointwise": :class:`KeypointGate` on the whole layer's gradients.
+    """Ablation of the keypointwise decision: :class:`KeypointGate` on the gradients of the whole layer.
 
     Args:
         gamma_min: γ at the start.
@@ -141,15 +146,16 @@ class UnifiedGate(WholeLayerGate):
 
 
 class OpenGate(Gate):
-    """Lets everything through: the plain sum of both losses, with ρ and a still measured."""
+    """Gate that is always open: the plain sum of both losses; ρ and a are still computed."""
 
-    def decide(self, seen: GateInputs) -> GateDecision:
-        cosine, projection = decompose(seen.source, seen.target, seen.inverse_metric)
+    def decide(self, inputs: GateInputs) -> GateDecision:
+        """Return the decision for one batch; see :meth:`Gate.decide`."""
+        cosine, projection = decompose(inputs.source, inputs.target, inputs.inverse_metric)
         return GateDecision(torch.ones_like(cosine), cosine, projection, torch.ones_like(cosine))
 
 
-def _fraction(progress: float) -> float:
-    """min(1, t / T_warm)."""
+def _warmup_fraction(progress: float) -> float:
+    """Return min(1, t / T_warm)."""
     if not progress >= 0:
-        raise ValueError(f"progress is {progress}: expected the step as a fraction of the warm-up, 0 or more")
+        raise ValueError(f"progress is {progress}, expected the step as a fraction of the warm-up, at least 0")
     return min(1.0, progress)

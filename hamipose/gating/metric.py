@@ -1,4 +1,4 @@
-"""Metrics D_k of the last layer's rows: running averages of the squared steps that the optimizer made on them."""
+"""Metrics D_k of the last layer's rows: running averages of the optimizer's squared steps on them."""
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ __all__ = ["DiagonalMetric", "ScalarMetric"]
 
 
 class ScalarMetric(nn.Module):
-    r"""The paper's :math:`D_k = (\alpha_k + \epsilon) I`, one number per keypoint (eq. 3). It cancels in ρ and a.
+    r"""Metric of the paper, :math:`D_k = (\alpha_k + \epsilon) I`: one number per keypoint (eq. 3); cancels in ρ and a.
 
     .. math:: \alpha_k \leftarrow \mu \alpha_k + (1 - \mu)\,\mathrm{mean}((\Delta\theta^{(k)})^2)
 
@@ -18,7 +18,7 @@ class ScalarMetric(nn.Module):
         keypoints: number of rows.
         decay: μ.
         eps: ϵ.
-        initial: α at the start.
+        initial: initial α.
     """
 
     alpha: Tensor
@@ -30,33 +30,33 @@ class ScalarMetric(nn.Module):
         self.register_buffer("alpha", torch.full((keypoints, 1), initial))
 
     def inverse(self) -> Float[Tensor, "keypoint 1"]:
-        """Diagonal of D⁻¹."""
+        """Return the diagonal of D⁻¹."""
         return 1 / (self.alpha + self.eps)
 
     @torch.no_grad()
     def update(self, increment: Float[Tensor, "keypoint parameter"]) -> None:
-        """Take in the step that the optimizer really made on the rows."""
-        seen = at_least_single(increment).square().mean(1, keepdim=True)
-        self.alpha.lerp_(seen.to(self.alpha.dtype), 1 - self.decay)
+        """Add the actual step of the optimizer on the rows."""
+        squares = at_least_single(increment).square().mean(1, keepdim=True)
+        self.alpha.lerp_(squares.to(self.alpha.dtype), 1 - self.decay)
 
 
 class DiagonalMetric(nn.Module):
-    r"""The same average per coordinate instead of per row: a metric that does not cancel. Not in the paper.
+    r"""Metric with one average per coordinate instead of per row, which does not cancel. Not in the paper.
 
     .. math::
         v \leftarrow \mu v + (1 - \mu)\,(\Delta\theta)^2, \qquad \alpha = v / (1 - \mu^t), \qquad
         D_k = \mathrm{diag}(\alpha_k) + \epsilon\,\mathrm{mean}(\alpha_k) I
 
-    The paper's start, :math:`\alpha_0 = 1`, outweighs squared steps of 1e-8 for some 2000 steps, in which D is the
-    identity. Here α is the bias-corrected average (as in Adam, Kingma & Ba, 2015, section 3), so that it consists of
-    measured steps alone from the first one on, and ϵ is a share of the row's mean, so that the metric does not depend
-    on the size of the steps. Before the first step, and for a row that has never moved, D is the identity.
+    The initial value of the paper, :math:`\alpha_0 = 1`, dominates squared steps of 1e-8 for about 2000 steps, in which
+    D is the identity. Here α is the bias-corrected average (as in Adam, Kingma & Ba, 2015, section 3), so that it
+    contains only measured steps, and ϵ is a fraction of the row's mean, so that the metric does not depend on the size
+    of the steps. Before the first step, and for a row that has never moved, D is the identity.
 
     Args:
         keypoints: number of rows.
-        parameters: length of a row: the channels of the features, and one for the bias.
+        parameters: length of a row: the number of feature channels, plus one for the bias.
         decay: μ.
-        eps: ϵ; bounds the ratio of the largest to the smallest element of a row of D by ``1 + parameters / eps``.
+        eps: ϵ; the largest element of a row of D is at most ``1 + parameters / eps`` times the smallest.
     """
 
     average: Tensor
@@ -77,6 +77,6 @@ class DiagonalMetric(nn.Module):
 
     @torch.no_grad()
     def update(self, increment: Float[Tensor, "keypoint parameter"]) -> None:
-        """Take in the step that the optimizer really made on the rows."""
+        """Add the actual step of the optimizer on the rows."""
         self.average.lerp_(at_least_single(increment).square().to(self.average.dtype), 1 - self.decay)
         self.steps += 1

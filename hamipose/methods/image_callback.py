@@ -1,4 +1,4 @@
-"""Predictions as pictures, to be looked at while training runs."""
+"""Images of predictions during training."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ __all__ = ["PredictionImages"]
 
 
 class PredictionImages(EvaluationImages):
-    """The first images of each evaluation set with the keypoints that are found in them.
+    """Draws the first images of each evaluation set with their predicted keypoints.
 
     Args:
-        count: images of each set.
-        every_n_epochs: how often.
+        count: number of images of each set.
+        every_n_epochs: number of epochs between drawings.
     """
 
     def __init__(self, count: int = 8, every_n_epochs: int = 5):
@@ -26,10 +26,10 @@ class PredictionImages(EvaluationImages):
         self.count = count
 
     def draw(self, method: Any, batch: LabeledBatch) -> UInt8[np.ndarray, "height width 3"]:
-        """See :class:`EvaluationImages`."""
+        """Draw the first images of a batch as a grid."""
         images = batch.image[: self.count]
         keypoints_px, confidence = method.encoding.decode(method(normalize(images)).float())
-        drawn = [
+        images_drawn = [
             draw_keypoints(*magnify(image, points), method.skeleton, shown)
             for image, points, shown in zip(
                 images.permute(0, 2, 3, 1).cpu().numpy(),
@@ -38,4 +38,4 @@ class PredictionImages(EvaluationImages):
                 strict=True,
             )
         ]
-        return make_grid(drawn, columns=4)
+        return make_grid(images_drawn, columns=4)

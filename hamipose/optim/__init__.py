@@ -1,4 +1,4 @@
-"""The Hamiltonian optimizer: its state in `hamiltonian`, its equations in `mechanics`."""
+"""The Hamiltonian optimizer: the class in `hamiltonian`, its equations in `mechanics`."""
 
 from hamipose.optim.hamiltonian import Hamiltonian
 

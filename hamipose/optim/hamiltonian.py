@@ -1,8 +1,8 @@
-r"""Optimization as motion: parameters are positions, gradients are forces, a learnt mass gives the scale.
+r"""Optimization as motion: parameters are positions, gradients are forces, a learned mass sets the scale.
 
 Letters as in HamiPose (CVPR 2026, eq. 15-20): :math:`\theta` parameters, `p` momenta, `g` gradient, `h` the time step
 (`lr`, the paper's ϵ), :math:`D = (\alpha + \varepsilon) I` the mass, :math:`\mu` the decay of :math:`\alpha`.
-docs/optimizer.md tells what each option does to a real network, and why.
+docs/optimizer.md describes the effect of each option on a real network.
 """
 
 import math
@@ -28,9 +28,9 @@ _CHOICES = {
 
 
 class Hamiltonian(Optimizer):
-    r"""Moves the parameters as a mechanical system whose potential energy is the loss.
+    r"""Optimizer that moves the parameters as a mechanical system whose potential energy is the loss.
 
-    With the defaults and `friction=0` a step is the paper's equation as printed (eq. 20; Algorithm 1, lines 11-15):
+    With the defaults and `friction=0`, a step is the paper's equation as printed (eq. 20; Algorithm 1, lines 11-15):
 
     .. math::
         p \leftarrow e^{-\text{friction}} p,\quad
@@ -38,44 +38,44 @@ class Hamiltonian(Optimizer):
         \Delta\theta = h\,v(p),\quad \theta \leftarrow \theta + \Delta\theta,\quad
         p \leftarrow p - \tfrac{h}{2} g,
 
-    with the velocity :math:`v(p) = \partial K/\partial p` of the kinetic energy `K`, and then, at the end of the step,
+    with the velocity :math:`v(p) = \partial K/\partial p` of the kinetic energy `K`; at the end of the step:
 
     - "newtonian", as printed: :math:`K = p^2/2D,\; v = p/D,\; D = \alpha + \varepsilon`, and :math:`\alpha \leftarrow
       \mu\alpha + (1-\mu)\,\overline{\Delta\theta^2}`;
     - "relativistic": :math:`K = \sqrt{p^2 + m^2},\; v = p/\sqrt{p^2 + m^2},\; m^2 = \alpha + \varepsilon^2`, and
       :math:`\alpha \leftarrow \mu\alpha + (1-\mu)\,\overline{p^2}`. The speed of light is 1: no coordinate moves more
-      than `lr` in a step whatever the gradient, and a factor on the loss changes nothing. Newton's energy is its limit
-      at small momenta.
+      than `lr` in a step, whatever the gradient, and a factor of the loss has no effect. The Newtonian energy is its
+      limit at small momenta.
 
-    `kicks="printed"` uses one gradient for both kicks, though the second acts after the drift. It is of order 1 and
-    *expands* phase space (in a well of curvature k by :math:`1 + h^2k/2D` a step): without friction it diverges.
-    `kicks="leapfrog"` has the same kicks and drift, but the second kick waits for the next gradient, the one at the new
-    position; a call does second kick, friction, first kick, drift. Order 2, still one gradient a step, and conformal
-    symplectic: while the mass is held, volumes shrink by exactly :math:`e^{-\text{friction}}` a step and pair of
-    coordinates. With Newton's energy and constant mass it is SGD with momentum :math:`e^{-\text{friction}}` and
-    learning rate :math:`h^2(1 + e^{-\text{friction}})/2D`.
+    `kicks="printed"` uses one gradient for both kicks, although the second one acts after the drift. It has order 1 and
+    *expands* phase space (in a well of curvature k by :math:`1 + h^2k/2D` per step): without friction it diverges.
+    `kicks="leapfrog"` has the same kicks and drift, but the second kick uses the next gradient, the one at the new
+    position: a call does second kick, friction, first kick, drift. It has order 2, still needs one gradient per step,
+    and is conformally symplectic: with constant mass, volumes shrink by exactly :math:`e^{-\text{friction}}` per step
+    and pair of coordinates. With Newtonian energy and constant mass it is SGD with momentum
+    :math:`e^{-\text{friction}}` and learning rate :math:`h^2(1 + e^{-\text{friction}})/2D`.
 
     Memory: one tensor of the parameter's size and dtype (`momentum`); with `mass="diagonal"` a second (`alpha`). The
-    scalar masses live in the parameter groups, in float64. Not offered: `capturable`, `differentiable`, `fused`.
+    scalar masses are in the parameter groups, in float64. Not supported: `capturable`, `differentiable`, `fused`.
 
     Args:
-        params: parameters, named parameters or groups of them.
+        params: parameters, named parameters or parameter groups.
         lr: time step `h`.
-        friction: a step keeps the fraction :math:`e^{-\text{friction}}` of the momentum. 0, the paper as printed, does
-            not converge.
+        friction: a step keeps the fraction :math:`e^{-\text{friction}}` of the momentum. With 0, as printed in the
+            paper, the optimizer does not converge.
         mass: one mass per parameter "group" (printed), per "tensor", or per coordinate ("diagonal").
         initial_mass: :math:`\alpha_0`, 1 as printed. With 0 a relativistic system starts at the speed limit.
-        mass_decay: :math:`\mu`. 1 holds the mass.
-        eps: :math:`\varepsilon`, keeps the mass above 0; a momentum where relativistic.
+        mass_decay: :math:`\mu`. 1 keeps the mass constant.
+        eps: :math:`\varepsilon`, keeps the mass above 0; a momentum if `kinetic` is "relativistic".
         kinetic: "newtonian" (printed) or "relativistic".
         kicks: "printed" or "leapfrog".
-        weight_decay: decoupled, as AdamW's: :math:`\theta \leftarrow (1 - h w)\,\theta` before the step.
-        maximize: climb instead of descend.
-        foreach: True: whole lists of tensors at a time; False: one tensor at a time; None: lists on an accelerator,
+        weight_decay: decoupled, as in AdamW: :math:`\theta \leftarrow (1 - h w)\,\theta` before the step.
+        maximize: maximize instead of minimize.
+        foreach: True: whole lists of tensors at once; False: one tensor at a time; None: lists on an accelerator,
             pieces that fit the cache on a CPU.
 
     Raises:
-        ValueError: an option outside its range.
+        ValueError: an option is outside its range.
 
     Example:
         >>> theta = torch.nn.Parameter(torch.tensor([1.0]))
@@ -119,7 +119,7 @@ class Hamiltonian(Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; its own options are checked like those of the constructor."""
+        """Add a parameter group; its options are checked like those of the constructor."""
         super().add_param_group(param_group)
         try:
             _check_options(self.param_groups[-1])
@@ -129,7 +129,7 @@ class Hamiltonian(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for group in self.param_groups:  # groups saved before an option existed mean what was printed
+        for group in self.param_groups:  # for groups that were saved before an option existed
             group.setdefault("kinetic", "newtonian")
             group.setdefault("kicks", "printed")
             group.setdefault("weight_decay", 0.0)
@@ -138,13 +138,13 @@ class Hamiltonian(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step, in place.
+        """Take one step, in place.
 
         Args:
-            closure: evaluates the loss and its gradients anew; called once, before the step.
+            closure: evaluates the loss and its gradients; called once, before the step.
 
         Returns:
-            What the closure returned, else None.
+            The value of the closure, else None.
 
         Raises:
             RuntimeError: a gradient is sparse.
@@ -162,9 +162,9 @@ class Hamiltonian(Optimizer):
 
     @torch.no_grad()
     def energy(self) -> Float[Tensor, ""]:
-        """Kinetic energy, summed over all parameters (without the energy at rest); 0 before the first step.
+        """Return the kinetic energy of all parameters (without the energy at rest); 0 before the first step.
 
-        With `kicks="leapfrog"` momenta are half a step ahead of the gradient last seen.
+        With `kicks="leapfrog"` momenta are half a step ahead of the last gradient.
         """
         total = torch.zeros((), dtype=torch.float64)
         for group in self.param_groups:
@@ -177,11 +177,11 @@ class Hamiltonian(Optimizer):
         return total
 
     def _initialize_state(self, group: dict[str, Any], moving: list[int]) -> None:
-        """Momenta at rest and the first mass, for parameters that move for the first time."""
+        """Create zero momenta and the initial mass for parameters that move for the first time."""
         diagonal = group["mass"] == "diagonal"
         for theta in (group["params"][i] for i in moving):
             if theta.grad.is_sparse:
-                raise RuntimeError("Hamiltonian does not support sparse gradients: expected dense ones (sparse=False)")
+                raise RuntimeError("Hamiltonian does not support sparse gradients, expected dense ones (sparse=False)")
             state = self.state[theta]
             if not state:
                 state["momentum"] = torch.zeros_like(theta)
@@ -192,14 +192,14 @@ class Hamiltonian(Optimizer):
         if not diagonal:
             device = group["params"][moving[0]].device
             dtype = torch.float32 if device.type == "mps" else torch.float64
-            if "alpha" in group:  # torch carries loaded states to the parameters' device, options of groups it does not
+            if "alpha" in group:  # torch moves loaded states to the device of the parameters, but not options of groups
                 group["alpha"] = group["alpha"].to(device, dtype)
             else:
                 count = len(group["params"]) if group["mass"] == "tensor" else 1
                 group["alpha"] = torch.full((count,), group["initial_mass"], dtype=dtype, device=device)
 
     def _step_group(self, group: dict[str, Any], moving: list[int]) -> None:
-        """Take the step that the class docstring writes out, then update the mass."""
+        """Take the step described in the class docstring, then update the mass."""
         h, eps, decay, friction = float(group["lr"]), group["eps"], group["mass_decay"], group["friction"]
         half = -h / 2 if group["maximize"] else h / 2
         keep = math.exp(-friction)
@@ -210,7 +210,7 @@ class Hamiltonian(Optimizer):
             alpha = block.alpha or _scalar_masses(group, block.owner)
             if group["weight_decay"]:
                 torch._foreach_mul_(theta, 1 - h * group["weight_decay"])
-            if group["kicks"] == "leapfrog":  # second kick of the step before, friction, first kick of this one
+            if group["kicks"] == "leapfrog":  # second kick of the previous step, friction, first kick of this step
                 kick(p, g, half * (1 + keep), keep)
             else:
                 kick(p, g, half, keep)
@@ -218,7 +218,9 @@ class Hamiltonian(Optimizer):
             if decay < 1 and block.alpha:
                 update_mass(block.alpha, p, kinetic.mass_factor(alpha, eps, h), decay)
             elif decay < 1:
-                for i, c, square in zip(block.owner, kinetic.mass_factor(alpha, eps, h), sums_of_squares(p), strict=True):
+                for i, c, square in zip(
+                    block.owner, kinetic.mass_factor(alpha, eps, h), sums_of_squares(p), strict=True
+                ):
                     squares[i] += c * c * square
             if group["kicks"] == "printed":
                 kick(p, g, half)
@@ -226,7 +228,7 @@ class Hamiltonian(Optimizer):
             _update_scalar_masses(group, squares)
 
     def _gather(self, group: dict[str, Any], members: list[int]) -> Block:
-        """Return the moving tensors of a group; complex tensors as real ones."""
+        """Return the tensors of some parameters of a group; complex tensors as real ones."""
         thetas = [group["params"][i] for i in members]
         lists = [thetas, [theta.grad for theta in thetas], [self.state[theta]["momentum"] for theta in thetas]]
         if group["mass"] == "diagonal":
@@ -238,7 +240,7 @@ class Hamiltonian(Optimizer):
 
 
 def _scalar_masses(group: dict[str, Any], owner: list[int]) -> Mass:
-    """Return the scalar mass of each parameter: floats on the CPU, elsewhere tensors, so that nothing waits."""
+    """Return the scalar mass of each parameter: floats on the CPU, tensors elsewhere, to avoid synchronization."""
     alpha = group["alpha"]
     if group["mass"] == "group":
         return [float(alpha) if alpha.device.type == "cpu" else alpha[0]] * len(owner)
@@ -246,19 +248,19 @@ def _scalar_masses(group: dict[str, Any], owner: list[int]) -> Mass:
 
 
 def _update_scalar_masses(group: dict[str, Any], squares: dict[int, Any]) -> None:
-    """Move the scalar masses towards the mean of the squares just summed; a new tensor, so that snapshots stay."""
+    """Update the scalar masses with the means of the squares; creates a new tensor, so that snapshots do not change."""
     alpha, decay = group["alpha"], group["mass_decay"]
     sizes = {i: group["params"][i].numel() * (2 if group["params"][i].is_complex() else 1) for i in squares}
     if group["mass"] == "group":
         means, index = [sum(squares.values()) / max(1, sum(sizes.values()))], [0]
     else:
         means, index = [square / max(1, sizes[i]) for i, square in squares.items()], list(squares)
-    seen = torch.stack([torch.as_tensor(mean, dtype=alpha.dtype, device=alpha.device) for mean in means])
-    if len(index) == len(alpha):  # the usual case needs no index, whose way to an accelerator would be waited for
-        group["alpha"] = decay * alpha + (1 - decay) * seen
+    observed = torch.stack([torch.as_tensor(mean, dtype=alpha.dtype, device=alpha.device) for mean in means])
+    if len(index) == len(alpha):  # the usual case avoids an index, whose copy to an accelerator would block
+        group["alpha"] = decay * alpha + (1 - decay) * observed
     else:
         at = torch.tensor(index, device=alpha.device)
-        group["alpha"] = alpha.index_copy(0, at, decay * alpha[at] + (1 - decay) * seen)
+        group["alpha"] = alpha.index_copy(0, at, decay * alpha[at] + (1 - decay) * observed)
 
 
 def _check_options(options: dict[str, Any]) -> None:
@@ -275,6 +277,6 @@ def _check_options(options: dict[str, Any]) -> None:
         raise ValueError(f"Invalid mass_decay: {options['mass_decay']}, expected a number from 0 to 1")
     if options["eps"] + options["initial_mass"] == 0.0 or (options["kinetic"] == "relativistic" and not options["eps"]):
         raise ValueError("Invalid eps: 0, which lets a mass be 0, expected a small positive number")
-    for name, known in _CHOICES.items():
-        if options[name] not in known:
-            raise ValueError(f"Invalid {name}: {options[name]!r}, expected one of {', '.join(known)}")
+    for name, choices in _CHOICES.items():
+        if options[name] not in choices:
+            raise ValueError(f"Invalid {name}: {options[name]!r}, expected one of {', '.join(choices)}")

@@ -1,4 +1,4 @@
-"""Spellings of keypoints."""
+"""Keypoint names in other spellings."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from meshtto.joints import JOINTS24, OPENPOSE25
 @pytest.mark.parametrize(
     "names", [*(s.keypoints for s in SKELETONS.values()), OPENPOSE25], ids=[*SKELETONS, "openpose"]
 )
-def test_our_own_names_stay(names: tuple[str, ...]):
+def test_own_names_stay_unchanged(names: tuple[str, ...]):
     assert canonical_names(names) == names
 
 
@@ -31,16 +31,17 @@ def test_our_own_names_stay(names: tuple[str, ...]):
     ],
     ids=["upper", "title", "spaces", "dashes", "camel", "joined", "sides", "letters", "behind", "short"],
 )
-def test_other_spellings(skeleton, spell):
+def test_other_spellings_are_recognized(skeleton, spell):
     assert canonical_names([spell(name) for name in skeleton.keypoints]) == skeleton.keypoints
 
 
-def test_posetrack_and_mpii():
+def test_names_of_posetrack_and_mpii_are_recognized():
     assert canonical_names(["nose", "head_bottom", "head_top"]) == ("nose", "neck", "head")
     assert canonical_names(["upper_neck", "Head Top", "root"]) == ("neck", "head", "pelvis")
+    assert [canonical_names([name]) for name in ("hip_centre", "Center Hip")] == [("pelvis",)] * 2  # both spellings
 
 
-def test_hands_of_other_programs():
+def test_hand_names_of_other_programs_are_recognized():
     fingers = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
     numbered = ["wrist", *(f"{finger}{joint}" for finger in fingers for joint in range(1, 5))]
     assert canonical_names(numbered) == HAND21.keypoints
@@ -49,7 +50,7 @@ def test_hands_of_other_programs():
     assert canonical_names([name.replace("INDEX_", "INDEX_FINGER_") for name in mediapipe]) == HAND21.keypoints
 
 
-def test_the_more_specific_of_two_names_has_the_keypoint():
+def test_the_more_specific_of_two_names_gets_the_keypoint():
     found = canonical_names(JOINTS24)
     assert found[JOINTS24.index("head_top")] == "head"
     assert found[JOINTS24.index("head")] == "head (as well as head_top)"
@@ -57,5 +58,5 @@ def test_the_more_specific_of_two_names_has_the_keypoint():
         canonical_names(["Left_elbow", "nose", "left elbow"])
 
 
-def test_unknown_names_match_nothing():
+def test_unknown_names_match_no_keypoint():
     assert canonical_names(["beak", "Tail tip", "鼻", "!!"]) == ("beak", "tail_tip", "鼻", "!!")

@@ -1,4 +1,4 @@
-"""Aggregators as gates: laws, and torchjd's own aggregation of the same rows."""
+"""Gates from aggregators: their properties, and a comparison with torchjd's aggregation of the same rows."""
 
 import sys
 
@@ -24,20 +24,25 @@ def rows(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.randn(2, K, P, generator=generator))
 
 
-def decide(gate, source, target, trade_off=1.0, inverse_metric=None):
+def decide(gate, source, target, target_weight=1.0, inverse_metric=None):
     return gate(
-        source, target, torch.ones(len(source)), progress=1.0, trade_off=trade_off, inverse_metric=inverse_metric
+        source,
+        target,
+        torch.ones(len(source)),
+        progress=1.0,
+        target_weight=target_weight,
+        inverse_metric=inverse_metric,
     )
 
 
 @given(seeds, st.floats(0.1, 5))
 @settings(deadline=None, max_examples=30)
-def test_pcgrad_is_the_two_vector_formula(seed: int, trade_off: float):
-    """Each gradient loses what it has against the other; then they are added (Yu et al., 2020, algorithm 1)."""
+def test_pcgrad_equals_the_formula_for_two_vectors(seed: int, target_weight: float):
+    """Each gradient loses its component against the other; then they are added (Yu et al., 2020, algorithm 1)."""
     source, target = rows(seed)
-    gate = decide(AggregatorGate("PCGrad"), source, target, trade_off)
+    gate = decide(AggregatorGate("PCGrad"), source, target, target_weight)
     for k in range(K):
-        s, t = source[k].double(), trade_off * target[k].double()
+        s, t = source[k].double(), target_weight * target[k].double()
         together = s @ t
         expected = s + t
         if together < 0:
@@ -47,14 +52,14 @@ def test_pcgrad_is_the_two_vector_formula(seed: int, trade_off: float):
 
 
 @pytest.mark.parametrize(("name", "options"), NAMES, ids=lambda v: v if isinstance(v, str) else "")
-def test_weights_are_those_of_torchjds_own_aggregator(name: str, options: dict | None):
+def test_weights_equal_those_of_torchjds_aggregator(name: str, options: dict | None):
     """The combination of the scaled pair equals torchjd's aggregation of it, keypoint by keypoint."""
     source, target = (r.double() for r in rows(3))
-    gate = decide(AggregatorGate(name, options), source.float(), target.float(), trade_off=0.7)
+    gate = decide(AggregatorGate(name, options), source.float(), target.float(), target_weight=0.7)
     aggregator = getattr(torchjd, name)(**(options or {}))
     for k in range(K):
         pair = torch.stack([source[k], 0.7 * target[k]])
-        scale = pair.norm(dim=1).max()  # CAGrad compares with a constant: give it what the gate gives it
+        scale = pair.norm(dim=1).max()  # CAGrad compares with a constant: scale its input as the gate does
         expected = aggregator(pair / scale) * scale
         ours = gate.weight[k] * source[k] + gate.target_weight[k] * target[k]
         torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
@@ -72,12 +77,12 @@ def test_weights_do_not_depend_on_the_scale_of_the_losses(name: str, options: di
 @pytest.mark.parametrize("name", ["PCGrad", "UPGrad", "DualProj", "MGDA"])
 @given(seeds)
 @settings(deadline=None, max_examples=15)
-def test_the_combination_hurts_neither_loss(name: str, seed: int):
+def test_combination_increases_neither_loss(name: str, seed: int):
     source, target = rows(seed)
     gate = decide(AggregatorGate(name), source, target)
     combined = gate.weight[:, None] * source + gate.target_weight[:, None] * target
     for row in (source, target):
-        # DualProj's regularization leaves cosines down to -5.4e-4 (400 seeds); the others' are positive.
+        # DualProj's regularization gives cosines down to -5.4e-4 (400 seeds); those of the others are positive.
         assert (torch.cosine_similarity(combined, row) >= -1e-3).all()
 
 
@@ -89,7 +94,7 @@ def test_imtlg_gives_both_gradients_the_same_projection():
     torch.testing.assert_close(along[0], along[1], rtol=1e-3, atol=1e-4)
 
 
-def test_a_metric_is_what_inner_products_are_taken_in():
+def test_metric_defines_the_inner_products():
     source, target = rows(6)
     metric = torch.rand(K, P) + 0.1
     root = metric.sqrt()
@@ -98,10 +103,10 @@ def test_a_metric_is_what_inner_products_are_taken_in():
     torch.testing.assert_close(within.weight, changed.weight, rtol=1e-4, atol=1e-5)
 
 
-def test_the_unified_gate_decides_once_for_the_whole_layer():
+def test_unified_gate_decides_once_for_the_whole_layer():
     source, target = rows(7)
-    gate = decide(UnifiedAggregatorGate("UPGrad"), source, target, trade_off=0.5)
-    whole = decide(AggregatorGate("UPGrad"), source.reshape(1, -1), target.reshape(1, -1), trade_off=0.5)
+    gate = decide(UnifiedAggregatorGate("UPGrad"), source, target, target_weight=0.5)
+    whole = decide(AggregatorGate("UPGrad"), source.reshape(1, -1), target.reshape(1, -1), target_weight=0.5)
     assert gate.weight.shape == gate.target_weight.shape == (K,)
     assert torch.equal(gate.weight, whole.weight.expand(K))
     assert torch.equal(gate.target_weight, whole.target_weight.expand(K))
@@ -109,14 +114,14 @@ def test_the_unified_gate_decides_once_for_the_whole_layer():
 
 @pytest.mark.parametrize("which", ["source", "target", "both"])
 @pytest.mark.parametrize(("name", "options"), NAMES, ids=lambda v: v if isinstance(v, str) else "")
-def test_zero_gradients_leave_the_sum_alone(name: str, options: dict | None, which: str):
+def test_zero_gradients_do_not_change_the_sum(name: str, options: dict | None, which: str):
     source, target = rows(0)
     gate = decide(AggregatorGate(name, options), source * (which == "target"), target * (which == "source"), 0.3)
     assert gate.weight.eq(1).all()
     torch.testing.assert_close(gate.target_weight, torch.full((K,), 0.3))
 
 
-def test_nan_is_not_hidden():
+def test_nan_gives_nan_weights():
     source, target = rows(0)
     source[2, 3] = float("nan")
     assert decide(AggregatorGate("UPGrad"), source, target).weight.isnan().tolist() == [
@@ -136,10 +141,10 @@ def test_gramians_are_inner_products():
         torch.testing.assert_close(product, expected / expected.diagonal().max())
 
 
-def test_wrong_names_and_options_are_told_in_a_line():
-    with pytest.raises(UserError, match=r"aggregator is 'Magic', expected one of.*AlignedMTL, CAGrad"):
+def test_invalid_aggregators_and_options_raise_user_error():
+    with pytest.raises(UserError, match=r"aggregator is 'Magic', expected a torchjd aggregator .*AlignedMTL, CAGrad"):
         find_weighting("Magic")
-    with pytest.raises(UserError, match="remember nothing"):  # keeps an average of past batches
+    with pytest.raises(UserError, match="keeps no state"):  # GradVac keeps an average of past batches
         find_weighting("GradVac")
     with pytest.raises(UserError, match="aggregator CAGrad with options None"):
         find_weighting("CAGrad")
