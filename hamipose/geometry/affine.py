@@ -1,8 +1,8 @@
-"""Maps p → A p + t as 2 × 3 matrices: built, composed, inverted, applied to points and, batched, to images.
+"""Affine maps p → A p + t as 2 × 3 matrices: construction, composition, inversion; application to points and images.
 
-The frame is pixels (or cells) whose centers are the whole numbers, x to the right, y down. A matrix is named by where
-it goes: ``student_from_teacher`` carries points of the teacher's view into the student's. Functions marked *either*
-take NumPy arrays and tensors alike, and never call a matrix product, which autocast would round to bfloat16.
+Coordinates are pixels (or cells) whose centers are integers; x points right, y points down. A matrix is named by its
+result and its input: ``student_from_teacher`` maps points of the teacher's view to the student's view. Functions marked
+*either* accept NumPy arrays and tensors; they use no matrix product, which autocast would round to bfloat16.
 """
 
 from typing import TypeVar
@@ -29,15 +29,15 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 def compose(a: Float[Array, "*batch 2 3"], b: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
-    """First b, then a (*either*)."""
+    """Return the map that applies b, then a (*either*)."""
     product: Array = (a[..., :2, None] * b[..., None, :, :]).sum(-2)
     product[..., 2] += a[..., 2]
     return product
 
 
 def invert(matrix: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
-    """Return the map back (*either*). A singular matrix gives infinities, or NaN."""
-    inverse = matrix + 0  # a copy, of the same kind
+    """Return the inverse map (*either*). A singular matrix gives Inf or NaN."""
+    inverse = matrix + 0  # a copy of the same type
     determinant = matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
     inverse[..., 0, 0] = matrix[..., 1, 1] / determinant
     inverse[..., 1, 1] = matrix[..., 0, 0] / determinant
@@ -50,26 +50,26 @@ def invert(matrix: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
 def apply_points(
     matrix: Float[Array, "*batch 2 3"], points: Float[Array, "*batch point 2"]
 ) -> Float[Array, "*batch point 2"]:
-    """Carry points along (*either*)."""
+    """Apply the map to points (*either*)."""
     moved: Array = (points[..., None, :] * matrix[..., None, :, :2]).sum(-1) + matrix[..., None, :, 2]
     return moved
 
 
 def crop_matrix(box_px: Float[np.ndarray, "4"], size: int, rotation_deg: float = 0.0) -> Float[np.ndarray, "2 3"]:
-    """Image → square crop that shows a box, centered, its aspect kept.
+    """Return the map from an image to a square crop with a box at its center; the aspect ratio is kept.
 
     Args:
-        box_px: left, top, width, height. The box (0, 0, W, H) is the whole of a W × H image, edges included.
+        box_px: left, top, width, height. The box (0, 0, W, H) is the whole W × H image, edges included.
         size: side of the crop in pixels.
-        rotation_deg: by how much the person in the image is turned, from x towards y (clockwise as seen); the crop is
-            turned back about the box's center.
+        rotation_deg: rotation of the person in the image, from x towards y (clockwise as seen); the crop is rotated
+            back about the center of the box.
 
     Raises:
         ValueError: the box has no area.
     """
     left, top, width, height = (float(v) for v in box_px)
     if not (width > 0 and height > 0):
-        raise ValueError(f"a box of {width} × {height} px has no area: expected left, top, width, height")
+        raise ValueError(f"a box of {width} × {height} px has no area, expected left, top, width, height")
     turn = np.deg2rad(-rotation_deg)
     linear = size / max(width, height) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     center = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
@@ -77,10 +77,10 @@ def crop_matrix(box_px: Float[np.ndarray, "4"], size: int, rotation_deg: float =
 
 
 def crop_box(matrix: Float[np.ndarray, "2 3"], size: int) -> tuple[Float[np.ndarray, "4"], float]:
-    """Undo :func:`crop_matrix`: the square box and the turn in degrees that a crop shows.
+    """Return the square box and the rotation in degrees of a crop: the inverse of :func:`crop_matrix`.
 
     Args:
-        matrix: image → crop; a scaling, a turn and a shift.
+        matrix: map from image to crop; a scaling, a rotation and a translation.
         size: side of the crop in pixels.
     """
     side = size / float(np.hypot(matrix[0, 0], matrix[1, 0]))
@@ -93,15 +93,15 @@ def crop_box(matrix: Float[np.ndarray, "2 3"], size: int) -> tuple[Float[np.ndar
 def upright_box(
     middle_px: Float[np.ndarray, "2"], above_px: Float[np.ndarray, "2"], factor: float
 ) -> tuple[Float[np.ndarray, "4"], float]:
-    """Return the square about a point, turned such that a second point is above the first, for :func:`crop_matrix`.
+    """Return a square around a point, rotated such that a second point is above it, for :func:`crop_matrix`.
 
     Args:
-        middle_px: the center.
-        above_px: a point on the circle that the square, for a factor of 1, encloses.
-        factor: the side is this many times the circle's diameter.
+        middle_px: center of the square.
+        above_px: a point on the circle that the square encloses if `factor` is 1.
+        factor: side of the square as a multiple of the diameter of the circle.
 
     Returns:
-        The box, and by how many degrees it is turned, clockwise as seen.
+        The box, and its rotation in degrees, clockwise as seen.
     """
     x, y = (float(v) for v in above_px - middle_px)
     side = 2 * factor * float(np.hypot(x, y))
@@ -117,15 +117,15 @@ def augment_matrix(
     mirror: bool = False,
     shear_deg: tuple[float, float] = (0.0, 0.0),
 ) -> Float[np.ndarray, "2 3"]:
-    """Plain crop → augmented view: mirror, then scale, then shear, then turn, all about the center; then shift.
+    """Return the map from a crop to a view: mirror, scale, shear and rotate about the center, then translate.
 
     Args:
-        size: side of the crop, and of the view, in pixels.
-        rotation_deg: degrees from x towards y, which is clockwise as seen.
-        scale: above 1 enlarges.
-        translate_frac: shift in x and y as a fraction of the side.
-        mirror: left and right exchanged.
-        shear_deg: in x and in y, in degrees.
+        size: side of the crop and of the view in pixels.
+        rotation_deg: rotation from x towards y (clockwise as seen).
+        scale: values above 1 enlarge.
+        translate_frac: translation in x and y as a fraction of the side.
+        mirror: whether left and right are exchanged.
+        shear_deg: shear in x and y in degrees.
     """
     turn, shear_x, shear_y = np.deg2rad([rotation_deg, *shear_deg])
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -140,12 +140,12 @@ def warp_images(
     out_from_in: Float[Tensor, "batch 2 3"],
     size: tuple[int, int] | None = None,
 ) -> Float[Tensor, "batch channel out_height out_width"]:
-    """Bilinear warp of a whole batch at once; zero where nothing is known.
+    """Warp a batch of images with bilinear interpolation; zero outside the input.
 
     Args:
-        images: any number of channels.
-        out_from_in: for each image, its pixels → pixels of the result.
-        size: height and width of the result; those of the input where None.
+        images: images with any number of channels.
+        out_from_in: for each image, the map from its pixels to pixels of the result.
+        size: height and width of the result. Default: None, those of the input.
     """
     grid = sampling_grid(out_from_in, images.shape[-2:], size or images.shape[-2:])
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -154,12 +154,12 @@ def warp_images(
 def sampling_grid(
     out_from_in: Tensor, in_size: tuple[int, int] | torch.Size, out_size: tuple[int, int] | torch.Size
 ) -> Tensor:
-    """Return where each pixel of the result is read, [batch, height, width, 2], in grid_sample's units (−1 to 1).
+    """Return the sampling position of each pixel of the result, [batch, height, width, 2], in units of grid_sample.
 
-    All x lie together in memory, and all y: grid_sample and comparisons read them as they are.
+    All x are contiguous in memory, and all y, which is the fastest layout for grid_sample and comparisons.
     """
     inverse = invert(out_from_in)
-    # (2 p + 1) / side − 1 takes pixels to those units.
+    # (2 p + 1) / side − 1 converts pixels to these units, −1 to 1.
     side = inverse.new_tensor([in_size[1], in_size[0]])
     linear = inverse[..., :2] * (2 / side)[:, None]
     shift = (2 * inverse[..., 2] + 1) / side - 1

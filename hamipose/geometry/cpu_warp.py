@@ -1,9 +1,8 @@
-"""Heatmaps read at other places on a CPU, cell by cell. For warp; imported only where it is run.
+"""Warp of heatmaps on a CPU, as a kernel of the library warp; imported only where it is used.
 
-A network keeps its channels last in memory (`models.network`), so a cell of a map is one short row of numbers, and a
-cell of the result a weighted sum of four such rows. ``grid_sample`` picks up each number by itself, which takes two to
-four times as long (`benchmarks/heatmap_warp.py`). As in `synthetic.kernels`, functions that warp compiles are kept from
-run-time type checkers.
+Networks keep channels last in memory (`models.network`), so a cell of a heatmap is one short row of numbers, and a cell
+of the result is a weighted sum of four such rows. ``grid_sample`` reads each number separately, which takes two to four
+times as long (`benchmarks/heatmap_warp.py`). Functions that warp compiles must be excluded from run-time type checks.
 """
 
 from functools import lru_cache
@@ -24,13 +23,13 @@ wp.set_module_options({"enable_backward": False})
 @wp.func
 @no_type_check
 def _hat(distance: float):
-    """Bilinear interpolation's weight of a neighbor that is so far away; 0 from one cell on. NaN stays."""
+    """Return the weight of a neighbor in bilinear interpolation; 0 from a distance of one cell on. NaN stays NaN."""
     away = wp.abs(distance)
     return wp.where(away > 1.0, 0.0, 1.0 - away)
 
 
-# Eight numbers at a time: left alone, the compiler takes 32 at once, and the usual 16 one by one. Meanwhile the next
-# image and the result's next line are fetched: half of the time would else go into waiting for them.
+# Eight numbers at a time: by default the compiler vectorizes by 32 and processes the usual 16 channels one by one. The
+# next image and the next line of the result are prefetched, which halves the time.
 _BLEND = """
     const long long row = (long long)cell * channels, line = (long long)width * channels;
     const float* __restrict__ top = maps.data + row;
@@ -68,7 +67,7 @@ def _blend(
     result: wp.array(dtype=wp.float32),
     target: int,
 ):
-    """A cell of the result: four neighbors from ``cell`` on, weighted; then pairs of channels are exchanged."""
+    """Write a cell of the result, the weighted sum of four neighbors from ``cell`` on; exchange pairs of channels."""
 
 
 @wp.kernel
@@ -83,7 +82,7 @@ def _warp_rows(
     result: wp.array(dtype=wp.float32),
     known: wp.array3d(dtype=wp.bool),
 ):
-    """One row of cells of one image."""
+    """Compute one row of cells of one image."""
     n, i = wp.tid()
     height = known.shape[1]
     width = known.shape[2]
@@ -100,7 +99,7 @@ def _warp_rows(
     for j in range(width):
         x = along_x * float(j) + first_x
         y = along_y * float(j) + first_y
-        # Two by two cells that are there: beyond the edge all four are too far away to count.
+        # Two by two existing cells: for positions outside, the weights of all four are 0.
         left = wp.clamp(int(x), 0, width - 2)
         top = wp.clamp(int(y), 0, height - 2)
         weight_left = _hat(x - float(left))
@@ -133,18 +132,18 @@ def warp_channels_last(
     mirror: list[int],
     tolerance: float,
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch height width"]]:
-    """Bilinear reading of a batch on one core, zero beyond the maps, without gradients.
+    """Warp a batch of heatmaps with bilinear interpolation on one core; zero outside, without gradients.
 
     Args:
-        heatmaps: on the CPU, at least 2 × 2 cells, the channels last in memory (others are copied).
-        inverse: cells of the result → cells of the maps.
-        mirrored: where channels are exchanged.
-        mirror: for each channel the one it is exchanged with, maybe itself.
-        tolerance: how far beyond the outermost centers a place still counts as known, as a fraction of half a side.
+        heatmaps: heatmaps on the CPU of at least 2 × 2 cells, channels last in memory (others are copied).
+        inverse: maps from cells of the result to cells of the input.
+        mirrored: whether channels are exchanged.
+        mirror: for each channel, the channel that it is exchanged with (possibly itself).
+        tolerance: how far outside the outermost cell centers a position is still known, as a fraction of half a side.
 
     Returns:
-        Maps with the channels last in memory, in single precision; and which of their cells were read between the
-        outermost centers of those given.
+        Heatmaps with channels last in memory, in single precision; and a mask of the known cells, whose positions are
+        between the outermost cell centers of the input.
 
     Raises:
         ValueError: channels are not exchanged in pairs.
@@ -179,7 +178,7 @@ def warp_channels_last(
 def _compile() -> None:
     import hamipose.geometry.cpu_warp
 
-    compile_kernels(hamipose.geometry.cpu_warp, what="the sampling of heatmaps", device="cpu")
+    compile_kernels(hamipose.geometry.cpu_warp, label="the sampling of heatmaps", device="cpu")
 
 
 def _flat(maps: Tensor) -> Any:

@@ -1,4 +1,4 @@
-"""warp, initialized without its chatter, and its kernels, compiled with a word to whoever waits for them."""
+"""Initialization of the library warp without its console output, and compilation of its kernels."""
 
 import os
 import sys
@@ -14,19 +14,19 @@ __all__ = ["compile_kernels", "initialize_warp"]
 
 @lru_cache(maxsize=1)
 def initialize_warp() -> Any:
-    """The module `warp`, ready. Its greeting and its remark that a machine has no GPU are kept off the terminal.
+    """Return the initialized module `warp`. Its greeting and its note about a missing GPU are suppressed.
 
     Raises:
-        UserError: its folder for compiled kernels cannot be written to.
+        UserError: warp is not installed, or its folder for compiled kernels is not writable.
     """
     require_packages("rendering", "warp")
     import warp
 
     warp.config.log_level = warp.LOG_ERROR
     sys.stderr.flush()
-    # The remark comes from native code, so the process's standard error itself is turned away for a moment.
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    # The note is printed by native code, so the standard error of the process itself is redirected.
+    saved, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         warp.init()
     except OSError as error:
@@ -35,24 +35,24 @@ def initialize_warp() -> Any:
             "name one in the environment variable WARP_CACHE_PATH"
         ) from error
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(devnull)
     return warp
 
 
-def compile_kernels(*modules: ModuleType, what: str, device: str) -> None:
-    """Make warp's kernels of some modules ready; says so where that takes a while, once on a machine.
+def compile_kernels(*modules: ModuleType, label: str, device: str) -> None:
+    """Compile and load the kernels of some modules; prints a line if they are not in the cache.
 
     Args:
-        modules: that define kernels.
-        what: they are, to whoever waits.
-        device: warp's name of it.
+        modules: modules that define kernels.
+        label: description of the kernels in the printed line.
+        device: name of the device in warp.
     """
     wp = initialize_warp()
     folder = wp.config.kernel_cache_dir
-    there = os.listdir(folder) if folder and os.path.isdir(folder) else []
-    if not all(any(name.startswith(f"wp_{module.__name__}_") for name in there) for module in modules):
-        print(f"Compiling {what}; this happens once and takes some seconds.", file=sys.stderr, flush=True)
+    cached = os.listdir(folder) if folder and os.path.isdir(folder) else []
+    if not all(any(name.startswith(f"wp_{module.__name__}_") for name in cached) for module in modules):
+        print(f"Compiling {label}; this happens once and takes some seconds.", file=sys.stderr, flush=True)
     for module in modules:
         wp.load_module(module, device=device)

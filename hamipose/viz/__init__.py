@@ -1,1 +1,1 @@
-"""Drawing, plots, HTML pages and their server."""
+"""Drawings, plots, HTML pages, and the server of the apps."""

@@ -1,4 +1,4 @@
-"""A run told as one HTML file: a table, curves, pictures, no network needed to read it."""
+"""Self-contained HTML pages with tables, plots and images."""
 
 import base64
 import html
@@ -42,11 +42,11 @@ def plot_curves(
     panels: Mapping[str, Mapping[str, tuple[Sequence[int | float], Sequence[int | float]]]],
     log_scale: Sequence[str] = (),
 ) -> bytes:
-    """A row of line plots as a PNG; a name has one color in all of them.
+    """Return a row of line plots as a PNG; a line name has the same color in all panels.
 
     Args:
-        panels: panel title → line name → (x, y).
-        log_scale: titles of the panels whose y axis is logarithmic.
+        panels: for each panel title, the lines by name as (x, y).
+        log_scale: titles of the panels with a logarithmic y axis.
     """
     from matplotlib.figure import Figure
 
@@ -61,7 +61,7 @@ def plot_curves(
         axes.spines[["top", "right"]].set_visible(False)
         if title in log_scale:
             axes.set_yscale("log")
-        if len(lines) > 4:  # below, where they hide none
+        if len(lines) > 4:  # below the panel, where they cover no line
             axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18))
         elif any(lines):
             axes.legend(frameon=False, fontsize=8)
@@ -70,31 +70,36 @@ def plot_curves(
 
 @dataclass
 class HtmlPage:
-    """An HTML page put together from top to bottom and written once."""
+    """HTML page that is built from top to bottom.
+
+    Attributes:
+        title: heading of the page.
+        body: HTML elements so far.
+    """
 
     title: str
     body: list[str] = field(default_factory=list)
 
     def add_text(self, paragraph: str) -> None:
-        """A paragraph of plain text."""
+        """Add a paragraph of plain text."""
         self.body.append(f"<p>{html.escape(paragraph)}</p>")
 
     def add_heading(self, words: str) -> None:
-        """A section heading."""
+        """Add a section heading."""
         self.body.append(f"<h2>{html.escape(words)}</h2>")
 
     def add_code(self, lines: str) -> None:
-        """Text kept as it stands."""
+        """Add preformatted text."""
         self.body.append(f"<pre>{html.escape(lines)}</pre>")
 
     def add_table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table; the first column is aligned to the left, numbers to the right. A wide one scrolls by itself."""
+        """Add a table; the first column is aligned to the left, the others to the right. A wide table scrolls."""
         cells = "".join(f"<th>{html.escape(h)}</th>" for h in header)
         lines = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
         self.body.append(f"<div><table><tr>{cells}</tr>{lines}</table></div>")
 
     def add_png(self, png: bytes, caption: str) -> None:
-        """A PNG carried inside the page."""
+        """Add a PNG, embedded in the page."""
         data = base64.b64encode(png).decode()
         words = html.escape(caption)
         self.body.append(
@@ -102,13 +107,13 @@ class HtmlPage:
         )
 
     def add_image(self, pixels: UInt8[np.ndarray, "height width 3"], caption: str) -> None:
-        """RGB pixels carried inside the page."""
+        """Add an RGB image, embedded in the page."""
         done, png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         assert done
         self.add_png(png.tobytes(), caption)
 
     def write(self, path: Path) -> None:
-        """Write the page, creating its folder."""
+        """Write the page; its folder is created."""
         title = html.escape(self.title)
         write_text(
             path,

@@ -1,4 +1,4 @@
-"""Gradio: the library if it is installed, and a page of it served on this machine. Pages of both packages use it."""
+"""Import of the optional library gradio, and the local server of the apps of both packages."""
 
 import os
 from typing import Any
@@ -10,32 +10,34 @@ __all__ = ["import_gradio", "serve"]
 
 
 def import_gradio() -> Any:
-    """The library, which only the page needs.
+    """Return the module gradio, which only the apps need.
 
     Raises:
-        UserError: it is not installed.
+        UserError: gradio is not installed.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     require_packages("app", "gradio")
+    import gradio
 
-    return import_gradio
+    return gradio
 
 
 def serve(page: Any, port: int, *, share: bool = False, wait: bool = True) -> str:
-    """Serve the page on this machine, until Ctrl-C unless told otherwise.
+    """Serve an app on this machine until Ctrl-C.
 
     Args:
-        page: of :func:`build`.
-        port: to listen on.
-        share: also through gradio's servers, for anyone with the link.
-        wait: return only when it is interrupted.
+        page: gradio page of the app.
+        port: port to listen on.
+        share: also make the app available through gradio's servers to everyone with the link.
+        wait: return only after an interrupt; False: return at once.
 
     Returns:
-        Its address.
+        The address of the app.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is not available.
     """
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}  # without downloads
     try:
         _, address, _ = page.launch(
             server_name="127.0.0.1",
@@ -45,7 +47,7 @@ def serve(page: Any, port: int, *, share: bool = False, wait: bool = True) -> st
             inbrowser=False,
             prevent_thread_lock=True,
             footer_links=[],
-            theme=import_gradio().themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # no download
+            theme=import_gradio().themes.Default(**fonts),
         )
     except OSError as error:
         raise UserError(f"port {port} cannot be used ({error}); give another --port") from None

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hamipose.geometry.warp_runtime import compile_kernels, initialize_warp
-from hamipose.synthetic.people.bodies import bodies
-from hamipose.synthetic.people.surface import Surface, bounds, lengths
+from hamipose.synthetic.people.body_model import body_model
+from hamipose.synthetic.surface import Surface, coordinate_range, row_norms
 from hamipose.synthetic.scene.scene import SOLIDS, Scene
 
-__all__ = ["Renderer", "renderer"]
+__all__ = ["Renderer", "get_renderer"]
 
 _SHAPES = 40  # of arrays of one name that are kept: as many numbers of solids and materials as scenes have
 _CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
@@ -33,12 +33,12 @@ class Renderer:
         from hamipose.synthetic.renderer import kernels, raster
 
         self._kernels, self._raster, self._surface = kernels, raster, surface
-        compile_kernels(raster, kernels, what="the renderer", device=self.device)
+        compile_kernels(raster, kernels, label="the renderer", device=self.device)
         self._kept: dict[tuple[str, tuple[int, ...]], tuple[Any, np.ndarray | None]] = {}  # and on a processor, a view
         self._points = self._array("points", surface.rest_m, wp.vec3)
         corners = self._array("corners", surface.faces.reshape(-1), wp.int32)
         self._mesh = wp.Mesh(points=self._points, indices=corners, bvh_leaf_size=2)
-        # Rays that know their triangle look it up here. Its boxes are never asked for, so they need no refitting.
+        # Rays that know their triangle style it up here. Its boxes are never asked for, so they need no refitting.
         faces = len(surface.faces)
         groups = self._array("groups", np.arange(faces), wp.int32)
         self._singles = wp.Mesh(points=self._points, indices=corners, groups=groups)
@@ -100,7 +100,7 @@ class Renderer:
         world.face_part = self._face_part
         self._vertices[:, 0], self._vertices[:, 2, 2] = scene.normals, scene.blotch
         world.vertices = self._array("vertices", self._vertices, wp.vec3)
-        world.wardrobe = self._array("wardrobe", scene.wardrobe, wp.float32)
+        world.outfit = self._array("outfit", scene.outfit, wp.float32)
 
         made = scene.materials
         finish = np.stack([made.scale, made.gloss, made.noise], 1)
@@ -122,9 +122,9 @@ class Renderer:
         world.lights = self._rows("lights", lights.towards, lights.color, lights.spread)
         world.sky, world.floor, world.shade_m = wp.vec3(*lights.sky), wp.vec3(*lights.floor), lights.shade_m
 
-        low, high = bounds(scene.vertices_m)
+        low, high = coordinate_range(scene.vertices_m)
         things.body_center = wp.vec3(*((low + high) / 2))
-        things.body_radius = float(lengths(scene.vertices_m - (low + high) / 2).max()) + 1e-3
+        things.body_radius = float(row_norms(scene.vertices_m - (low + high) / 2).max()) + 1e-3
         world.things = self._one("things", things)
         world.ground, world.ground_m = int(scene.ground_m is not None), scene.ground_m or 0.0
         world.ground_material = scene.ground_material
@@ -137,7 +137,7 @@ class Renderer:
         self._world, self._scene = self._one("world", world), scene
         self._alive = world, things  # their arrays, which an array of structures does not keep alive
 
-    def picture(self) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
+    def render(self) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
         """The picture in linear RGB, and the share of each pixel that shows the body."""
         wp, size = self._wp, self._scene.camera.size
         image, mask = self._empty("image", size, wp.vec3), self._empty("mask", size, wp.float32)
@@ -221,6 +221,6 @@ def _renderer(device: str | None, surface: Surface) -> Renderer:
     return Renderer(surface, device)
 
 
-def renderer(device: str | None = None, surface: Surface | None = None) -> Renderer:
+def get_renderer(device: str | None = None, surface: Surface | None = None) -> Renderer:
     """The renderer of this process for a surface; by default the body in full detail."""
-    return _renderer(device, bodies() if surface is None else surface)
+    return _renderer(device, body_model() if surface is None else surface)

@@ -34,7 +34,7 @@ def tensor(matrix):
 
 
 def smooth(batch=1, channels=3, size=128):
-    """Images whose detail is much coarser than a pixel, so that interpolation loses little."""
+    """Return images whose details are much coarser than a pixel, so that interpolation errors are small."""
     coarse = torch.rand(batch, channels, 8, 8, generator=torch.Generator().manual_seed(0))
     return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
 
@@ -44,21 +44,21 @@ def smooth(batch=1, channels=3, size=128):
 
 @given(views, views)
 @settings(deadline=None, max_examples=50)
-def test_composing_is_applying_one_after_the_other(a, b):
+def test_composition_applies_the_maps_in_order(a, b):
     points = np.random.default_rng(0).uniform(0, 128, (7, 2))
     np.testing.assert_allclose(apply_points(compose(a, b), points), apply_points(a, apply_points(b, points)))
 
 
 @given(views)
 @settings(deadline=None, max_examples=50)
-def test_inverse_undoes(a):
+def test_inverse_composes_to_the_identity(a):
     for product in (compose(a, invert(a)), compose(invert(a), a)):
         np.testing.assert_allclose(product, np.eye(2, 3), atol=1e-9)
 
 
 @given(views, views)
 @settings(deadline=None, max_examples=20)
-def test_tensors_and_arrays_agree(a, b):
+def test_tensors_and_arrays_give_equal_results(a, b):
     points = np.random.default_rng(0).uniform(0, 128, (7, 2))
     ta, tb, tp = torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(points)
     np.testing.assert_allclose(compose(ta, tb), compose(a, b))
@@ -74,7 +74,7 @@ def test_matrices_are_not_rounded_under_autocast():
         assert apply_points(a, points).dtype == torch.float32
 
 
-def test_arguments_are_left_alone():
+def test_arguments_are_not_modified():
     a, b = torch.randn(2, 4, 2, 3)
     before = a.clone(), b.clone()
     compose(a, b), invert(a)
@@ -85,8 +85,8 @@ def test_arguments_are_left_alone():
 # --- views
 
 
-def test_crop_of_a_whole_image_is_the_usual_resize():
-    """The edges of the image go to the edges of the crop: the pixel grids' half-pixel rule."""
+def test_crop_of_a_whole_image_is_a_resize():
+    """The edges of the image are mapped to the edges of the crop, half a pixel outside the pixel centers."""
     matrix = crop_matrix(np.array([0.0, 0.0, 64.0, 64.0]), 256)
     edges = np.array([[-0.5, -0.5], [63.5, 63.5]])
     np.testing.assert_allclose(apply_points(matrix, edges), [[-0.5, -0.5], [255.5, 255.5]])
@@ -104,7 +104,7 @@ def test_crop_keeps_aspect_and_centers_the_box(left, top, width, height):
 
 
 @pytest.mark.parametrize("box", [[0, 0, 0, 5], [0, 0, 5, -1], [0, 0, float("nan"), 3]])
-def test_a_box_without_area_is_refused(box):
+def test_a_box_without_area_raises(box):
     with pytest.raises(ValueError, match="no area"):
         crop_matrix(np.array(box, dtype=float), 96)
 
@@ -120,7 +120,7 @@ def test_augmentation_keeps_the_center_and_scales_areas(rotation, scale, mirror)
     np.testing.assert_allclose(np.linalg.det(matrix[:, :2]), (-1 if mirror else 1) * scale**2)
 
 
-def test_augmentations_come_in_the_order_told():
+def test_augmentations_have_the_documented_order():
     parts = [
         augment_matrix(96, 30.0),
         augment_matrix(96, shear_deg=(15.0, -5.0)),
@@ -157,18 +157,18 @@ def test_warps_that_permute_pixels_are_exact():
 
 @given(views)
 @settings(deadline=None, max_examples=15)
-def test_warp_agrees_with_opencv(view):
+def test_warp_equals_opencv(view):
     image = smooth()
     ours = warp_images(image, tensor(view))[0].permute(1, 2, 0).numpy()
     theirs = cv2.warpAffine(image[0].permute(1, 2, 0).numpy(), view, (128, 128), flags=cv2.INTER_LINEAR)
-    # Inside: OpenCV may round coordinates to 1/32 of a pixel. At the border both fade to zero over one pixel.
+    # Inside, OpenCV may round coordinates to 1/32 of a pixel. At the border both fade to zero over one pixel.
     known = warp_images(torch.ones_like(image), tensor(view))[0, 0].numpy() > 0.9999
     assert np.abs(ours - theirs)[known].max() < 0.02
 
 
 @given(views)
 @settings(deadline=None, max_examples=15)
-def test_warping_there_and_back(view):
+def test_warp_and_inverse_warp_restore_the_image(view):
     image = smooth()
     there = warp_images(image, tensor(view))
     back = warp_images(there, invert(tensor(view)))
@@ -178,14 +178,14 @@ def test_warping_there_and_back(view):
 
 @given(views, views)
 @settings(deadline=None, max_examples=15)
-def test_warping_twice_is_warping_by_the_product(a, b):
+def test_two_warps_equal_one_warp_with_the_product(a, b):
     image = smooth()
     twice = warp_images(warp_images(image, tensor(b)), tensor(a))
     known = warp_images(warp_images(torch.ones_like(image), tensor(b)), tensor(a)) > 0.9999
     assert (twice - warp_images(image, tensor(compose(a, b))))[known].abs().max() < 0.05
 
 
-def test_a_batch_of_warps_is_the_warps():
+def test_a_batch_equals_separate_warps():
     images = torch.rand(3, 2, 20, 24)
     matrices = torch.cat([tensor(augment_matrix(24, angle, 1.1)) for angle in (10.0, -40.0, 170.0)])
     together = warp_images(images, matrices, (12, 30))
@@ -193,7 +193,7 @@ def test_a_batch_of_warps_is_the_warps():
     torch.testing.assert_close(together, apart)
 
 
-# --- heatmaps: read by grid_sample, and by a kernel of our own where channels lie last in memory
+# --- heatmaps: with grid_sample, and with our kernel if channels are last in memory
 
 layouts = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["first", "last"])
 
@@ -201,7 +201,7 @@ layouts = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.chan
 @layouts
 @given(st.floats(-180, 180), st.booleans(), st.booleans())
 @settings(deadline=None, max_examples=30)
-def test_warped_heatmap_is_the_heatmap_of_the_warped_keypoints(layout, rotation, mirror, teacher_mirror):
+def test_warped_heatmap_equals_the_heatmap_of_the_warped_keypoints(layout, rotation, mirror, teacher_mirror):
     teacher_view = augment_matrix(256, -rotation / 2, 1.0, (0.02, 0.03), teacher_mirror)
     student_view = augment_matrix(256, rotation, 1.0, (-0.05, 0.05), mirror)
     keypoints = torch.rand(1, 16, 2, generator=torch.Generator().manual_seed(0)) * 150 + 50  # on the plain crop
@@ -225,7 +225,7 @@ def test_warped_heatmap_is_the_heatmap_of_the_warped_keypoints(layout, rotation,
 @layouts
 @given(similarities)
 @settings(deadline=None, max_examples=30)
-def test_peaks_of_warped_heatmaps_lie_at_the_warped_keypoints(layout, view):
+def test_peaks_of_warped_heatmaps_are_at_the_warped_keypoints(layout, view):
     keypoints = torch.rand(1, 16, 2, generator=torch.Generator().manual_seed(0)) * 64 + 32
     mirrored = np.linalg.det(view[:, :2]) < 0
     heatmaps = encode(keypoints, (128, 128)).contiguous(memory_format=layout)
@@ -234,11 +234,11 @@ def test_peaks_of_warped_heatmaps_lie_at_the_warped_keypoints(layout, view):
     well_inside = ((expected > 8) & (expected < 120)).all(-1)
     assert (decode(warped)[0] - expected)[
         well_inside
-    ].abs().max() < 2.0  # px, half a cell: interpolation is not smooth, 1.64 was met
+    ].abs().max() < 2.0  # px, half a cell: interpolation is not smooth, the largest observed error is 1.64
 
 
 @layouts
-def test_nothing_moved_all_known(layout):
+def test_identity_changes_nothing_and_knows_all_cells(layout):
     heatmaps = torch.rand(2, 16, 24, 32).contiguous(memory_format=layout)
     warped, known = warp_heatmaps(heatmaps, identity.expand(2, 2, 3), torch.tensor([False, True]), BODY16.mirror)
     assert known.all()
@@ -248,8 +248,8 @@ def test_nothing_moved_all_known(layout):
 
 @layouts
 @pytest.mark.parametrize(("shift_px", "unknown"), [(12.0, 3), (10.0, 3), (2.0, 1)])
-def test_what_the_teacher_did_not_see_is_marked(layout, shift_px, unknown):
-    """A cell that is half padding is not known either."""
+def test_cells_outside_the_teachers_view_are_unknown(layout, shift_px, unknown):
+    """A cell that is half padding is also unknown."""
     for axis in (0, 1):
         shifted = identity.clone()
         shifted[..., axis, 2] = shift_px
@@ -262,7 +262,7 @@ def test_what_the_teacher_did_not_see_is_marked(layout, shift_px, unknown):
 
 @layouts
 @pytest.mark.parametrize("autocast", [False, True])
-def test_half_precision_heatmaps_are_carried_in_single_precision(layout, autocast):
+def test_half_precision_heatmaps_are_warped_in_single_precision(layout, autocast):
     heatmaps = torch.rand(1, 16, 24, 24).contiguous(memory_format=layout)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         warped, _ = warp_heatmaps(heatmaps.bfloat16(), identity, torch.tensor([False]), BODY16.mirror)
@@ -271,7 +271,7 @@ def test_half_precision_heatmaps_are_carried_in_single_precision(layout, autocas
 
 
 @layouts
-def test_double_precision_heatmaps_are_carried_in_double_precision(layout):
+def test_double_precision_heatmaps_are_warped_in_double_precision(layout):
     heatmaps = torch.rand(1, 16, 24, 24).double().contiguous(memory_format=layout)
     matrix = identity.double()
     matrix[..., 2] += 1e-9  # px; lost in single precision
@@ -281,7 +281,7 @@ def test_double_precision_heatmaps_are_carried_in_double_precision(layout):
     assert 1e-12 < difference < 1e-8
 
 
-def test_gradients_flow_through_heatmaps_with_their_channels_last() -> None:
+def test_gradients_flow_through_channels_last_heatmaps() -> None:
     heatmaps = torch.rand(2, 16, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
     matrices, mirrored = torch.eye(2, 3).expand(2, 2, 3), torch.tensor([True, False])
     weights = torch.rand(2, 16, 8, 8)

@@ -1,4 +1,4 @@
-"""The CPU's kernel against SciPy's interpolation and PyTorch's; laws of warps themselves are in test_affine."""
+"""The CPU kernel compared with SciPy's interpolation and PyTorch's; properties of warps are tested in test_affine."""
 
 import math
 
@@ -15,7 +15,7 @@ from hamipose.skeletons import BODY16, HAND21
 
 initialize_warp()
 
-from hamipose.geometry.cpu_warp import warp_channels_last  # noqa: E402  warp is to be quiet when it is imported
+from hamipose.geometry.cpu_warp import warp_channels_last  # noqa: E402  after warp is initialized without output
 
 
 def last(*shape: int) -> torch.Tensor:
@@ -23,14 +23,14 @@ def last(*shape: int) -> torch.Tensor:
 
 
 def views(batch: int, side: int) -> torch.Tensor:
-    """Cells of the result → cells of the maps, which see a part of them and what lies beyond."""
+    """Return maps from cells of the result to cells of the input, some of them outside."""
     matrices = torch.eye(2, 3) + 0.4 * torch.randn(batch, 2, 3)
     matrices[..., 2] *= side / 2
     return matrices
 
 
 def reference_scipy(maps: torch.Tensor, inverse: torch.Tensor, mirrored: torch.Tensor, mirror: list[int]) -> np.ndarray:
-    """Map by map, in double precision."""
+    """Interpolate map by map, in double precision."""
     height, width = maps.shape[-2:]
     y, x = np.mgrid[:height, :width]
     found = np.zeros(maps.shape)
@@ -52,21 +52,21 @@ def reference_scipy(maps: torch.Tensor, inverse: torch.Tensor, mirrored: torch.T
         ((4, 3, 2, 2), [1, 0, 2]),
     ],
 )
-def test_maps_are_those_of_scipy(shape: tuple[int, ...], mirror: list[int]) -> None:
+def test_warp_equals_scipy(shape: tuple[int, ...], mirror: list[int]) -> None:
     maps, inverse, mirrored = last(*shape), views(shape[0], shape[2]), torch.arange(shape[0]) % 2 == 0
     found, _ = warp_channels_last(maps, inverse, mirrored, mirror, 0.0)
     np.testing.assert_allclose(found.numpy(), reference_scipy(maps, inverse, mirrored, mirror), atol=2e-4)
 
 
-def test_the_reference_tells_mirrors_apart() -> None:
+def test_reference_distinguishes_mirrored_maps() -> None:
     maps, inverse = last(1, 16, 24, 32), views(1, 24)
     faces = [reference_scipy(maps, inverse, torch.tensor([m]), BODY16.mirror) for m in (False, True)]
     assert np.abs(faces[0] - faces[1]).max() > 0.5
 
 
 @pytest.mark.parametrize("shape", [(7, 16, 24, 32), (9, 16, 2, 3), (1, 5, 64, 64)])
-def test_both_ways_of_warping_agree(shape: tuple[int, ...]) -> None:
-    """A network's maps on the CPU against `grid_sample`, which maps with their channels first are read by."""
+def test_kernel_equals_grid_sample(shape: tuple[int, ...]) -> None:
+    """Channels-last heatmaps use the kernel, channels-first heatmaps use `grid_sample`."""
     heatmaps, matrices = last(*shape), invert(views(shape[0], shape[2]))
     mirrored, mirror = torch.arange(shape[0]) % 3 == 0, BODY16.mirror if shape[1] == 16 else list(range(shape[1]))
     here, known = warp_heatmaps(heatmaps, matrices, mirrored, mirror)
@@ -78,7 +78,7 @@ def test_both_ways_of_warping_agree(shape: tuple[int, ...]) -> None:
     assert 0 < known.float().mean() < 1
 
 
-def test_what_a_network_makes_is_read_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_of_a_network_use_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hamipose.geometry.affine.F.grid_sample", None)
     with torch.no_grad():
         heatmaps = PoseNetwork(16, "resnet10t", deconv_channels=(8, 8, 8))(torch.rand(2, 3, 64, 64))
@@ -87,7 +87,7 @@ def test_what_a_network_makes_is_read_by_the_kernel(monkeypatch: pytest.MonkeyPa
     torch.testing.assert_close(found, heatmaps[:, BODY16.mirror], atol=1e-5, rtol=0)
 
 
-def test_maps_given_are_left_alone_and_a_batch_is_its_images() -> None:
+def test_input_is_not_modified_and_a_batch_equals_its_images() -> None:
     maps, inverse, mirrored = last(3, 16, 8, 8), views(3, 8), torch.tensor([True, False, True])
     before = maps.clone()
     together, known = warp_channels_last(maps, inverse, mirrored, BODY16.mirror, 1e-4)
@@ -96,13 +96,13 @@ def test_maps_given_are_left_alone_and_a_batch_is_its_images() -> None:
         apart = warp_channels_last(maps[n : n + 1], inverse[n : n + 1], mirrored[n : n + 1], BODY16.mirror, 1e-4)
         assert torch.equal(apart[0], together[n : n + 1])
         assert torch.equal(apart[1], known[n : n + 1])
-    nobody = warp_channels_last(maps[:0], inverse[:0], mirrored[:0], BODY16.mirror, 1e-4)
-    assert nobody[0].shape == (0, 16, 8, 8)
-    assert nobody[1].shape == (0, 8, 8)
+    empty = warp_channels_last(maps[:0], inverse[:0], mirrored[:0], BODY16.mirror, 1e-4)
+    assert empty[0].shape == (0, 16, 8, 8)
+    assert empty[1].shape == (0, 8, 8)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_view_of_no_size_is_not_hidden(value: float) -> None:
+def test_infinite_positions_are_unknown_and_nan_stays_nan(value: float) -> None:
     inverse = torch.eye(2, 3).repeat(2, 1, 1)
     inverse[1, 0, 2] = value
     found, known = warp_channels_last(last(2, 16, 8, 8), inverse, torch.tensor([False, True]), BODY16.mirror, 1e-4)
@@ -113,7 +113,7 @@ def test_a_view_of_no_size_is_not_hidden(value: float) -> None:
 
 
 @pytest.mark.parametrize("far", [1e6, 1e12, 1e30])
-def test_places_far_away_are_empty(far: float) -> None:
+def test_positions_far_outside_are_zero(far: float) -> None:
     inverse = torch.eye(2, 3)[None] * far
     inverse[..., 2] = torch.tensor([-far, far])
     found, known = warp_channels_last(last(1, 16, 8, 8), inverse, torch.tensor([False]), BODY16.mirror, 1e-4)
@@ -121,6 +121,6 @@ def test_places_far_away_are_empty(far: float) -> None:
     assert not known.any()
 
 
-def test_mirrors_that_do_not_come_in_pairs_are_refused() -> None:
+def test_mirrors_without_pairs_raise() -> None:
     with pytest.raises(ValueError, match="mirror: channel 0 is exchanged with 1, and that with 2"):
         warp_channels_last(last(1, 3, 8, 8), views(1, 8), torch.tensor([True]), [1, 2, 0], 1e-4)

@@ -1,4 +1,4 @@
-"""The published crops and splits against slow references, and the labels that go with them."""
+"""The published crops, labels and splits, compared with slow references."""
 
 import random
 
@@ -14,7 +14,7 @@ from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, pu
 
 
 def reference_square(points: list[tuple[float, float]], width: int, height: int, scale: float) -> list[int]:
-    """The published square, written down step by step: first and last column and row, pushed back at each edge."""
+    """Compute the published square step by step: first and last column and row, moved inside at each edge."""
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     longest = max(max(xs) - min(xs), max(ys) - min(ys))
     side = round(scale * longest)
@@ -37,7 +37,7 @@ coordinates = st.floats(-20, 120, allow_nan=False, width=32)
 
 
 @given(st.lists(st.tuples(coordinates, coordinates), min_size=2, max_size=6), st.integers(30, 90), st.integers(30, 90))
-def test_the_published_square_is_that_of_the_slow_reference(points, width, height):
+def test_published_square_equals_the_slow_reference(points, width, height):
     box = published_crop(np.array(points, np.float32), width, height, scale=1.5)
     points = [(float(np.float32(x)), float(np.float32(y))) for x, y in points]
     assert box.tolist() == reference_square(points, width, height, 1.5)
@@ -48,7 +48,7 @@ def test_halves_are_rounded_to_even():
     assert published_crop(np.array([[10, 10], [13, 13]], np.float32), 100, 100).tolist() == [10, 10, 4, 4]
 
 
-def test_the_published_square_stays_inside():
+def test_published_square_is_inside_the_image():
     for corner in ([0, 0], [90, 0], [0, 70], [90, 70]):
         points = np.array([corner, [corner[0] + 9, corner[1] + 9]], np.float32)
         left, top, side, _ = published_crop(points, 100, 80)
@@ -60,7 +60,7 @@ def test_the_published_square_stays_inside():
 
 
 @pytest.mark.parametrize("side", [64, 150, 256, 512])
-def test_published_labels_land_where_the_published_loaders_put_them(side):
+def test_published_labels_equal_those_of_the_published_loaders(side):
     box = np.array([13, 7, side, side], np.float32)
     points = np.random.default_rng(0).uniform(0, 300, (16, 2)).astype(np.float32)
     crop = apply_points(crop_matrix(box, 256), published_labels(points, box).astype(float))
@@ -68,7 +68,7 @@ def test_published_labels_land_where_the_published_loaders_put_them(side):
 
 
 @pytest.mark.parametrize(("width", "height"), [(113, 201), (201, 113), (80, 80)])
-def test_published_letterbox_is_resize_and_pad(width, height):
+def test_published_letterbox_equals_resize_and_pad(width, height):
     points = np.random.default_rng(0).uniform(0, 80, (16, 2)).astype(np.float32)
     box = np.array([0, 0, width, height], np.float32)
     crop = apply_points(crop_matrix(box, 256), published_letterbox(points, width, height).astype(float))
@@ -77,7 +77,7 @@ def test_published_letterbox_is_resize_and_pad(width, height):
     assert np.allclose(crop, points * factor + [(256 - inner[0]) / 2, (256 - inner[1]) / 2], atol=1e-3)
 
 
-def test_a_padded_box_keeps_its_center():
+def test_padded_box_keeps_its_center():
     points = np.random.default_rng(0).uniform(0, 80, (5, 16, 2)).astype(np.float32)
     box = keypoint_box(points)
     wide = padded_box(box, 1.25)
@@ -88,7 +88,7 @@ def test_a_padded_box_keeps_its_center():
 
 
 @pytest.mark.parametrize("count", [1, 7, 1000, 20000])
-def test_splits_are_those_of_pythons_generator(count):
+def test_splits_equal_those_of_pythons_random_generator(count):
     samples = [f"person {i}" for i in range(count)]
     random.seed(42)
     expected = list(samples)

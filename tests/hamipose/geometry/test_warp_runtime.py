@@ -7,20 +7,20 @@ import pytest
 from hamipose.geometry.warp_runtime import compile_kernels, initialize_warp
 
 
-def test_who_waits_for_kernels_is_told_once(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_compilation_is_announced_once(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     import hamipose.geometry.cpu_warp
 
     wp = initialize_warp()
     monkeypatch.setattr(wp.config, "kernel_cache_dir", str(tmp_path))
-    compile_kernels(hamipose.geometry.cpu_warp, what="the sampling of heatmaps", device="cpu")
+    compile_kernels(hamipose.geometry.cpu_warp, label="the sampling of heatmaps", device="cpu")
     assert capsys.readouterr().err == "Compiling the sampling of heatmaps; this happens once and takes some seconds.\n"
-    (tmp_path / "wp_hamipose.sampling_0123456").mkdir()
-    compile_kernels(hamipose.geometry.cpu_warp, what="the sampling of heatmaps", device="cpu")
+    (tmp_path / "wp_hamipose.geometry.cpu_warp_0123456").mkdir()
+    compile_kernels(hamipose.geometry.cpu_warp, label="the sampling of heatmaps", device="cpu")
     assert capsys.readouterr().err == ""
 
 
-def test_a_folder_that_kernels_cannot_go_to_is_told_in_one_line(tmp_path) -> None:
-    """Warp is started once a process, so another one is asked."""
+def test_an_unwritable_kernel_folder_raises_a_one_line_error(tmp_path) -> None:
+    """Warp is initialized once per process, so this test starts another one."""
     (tmp_path / "file").touch()
     environment = {**os.environ, "WARP_CACHE_PATH": str(tmp_path / "file" / "cache")}
     command = [

@@ -1,4 +1,4 @@
-"""Laws of the step: the printed equation, its limits, its order, energy, phase space, the speed limit."""
+"""Properties of the step: the printed equation, its limits, its order, energy, phase space, the speed limit."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ SHAPES = [(3, 4), (5,), (2, 3, 2), (), (4001,)]  # the last one is cut into piec
 
 
 def reference_steps(thetas, gradients, h, friction, mass, alpha0, mu, eps, kinetic="newtonian", kicks="printed"):
-    """The equations of the class docstring, coordinate list by coordinate list, written from the paper."""
+    """Compute the equations of the class docstring for all coordinates, independently of the implementation."""
     sizes = [theta.numel() for theta in thetas]
     theta = torch.cat([t.reshape(-1) for t in thetas]).double()
     owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
@@ -49,7 +49,7 @@ def reference_steps(thetas, gradients, h, friction, mass, alpha0, mu, eps, kinet
         (0.1, "relativistic", "leapfrog", 0.0),
     ],
 )
-def test_equals_a_slow_loop_of_the_equations(mass, friction, kinetic, kicks, alpha0, foreach, monkeypatch):
+def test_step_equals_the_reference_equations(mass, friction, kinetic, kicks, alpha0, foreach, monkeypatch):
     monkeypatch.setattr("hamipose.optim.blocks.PIECE_SIZE", 50)
     thetas = [torch.randn(shape, dtype=torch.float64) for shape in SHAPES]
     gradients = [[torch.randn_like(t) * 10.0**-i for i, t in enumerate(thetas)] for _ in range(6)]
@@ -81,7 +81,7 @@ def test_equals_a_slow_loop_of_the_equations(mass, friction, kinetic, kicks, alp
     torch.testing.assert_close(optimizer.energy(), energy, rtol=1e-8, atol=0.0)
 
 
-def test_the_defaults_without_friction_are_the_printed_equation():
+def test_defaults_without_friction_equal_the_printed_equation():
     theta = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     optimizer = Hamiltonian([theta], lr=1e-3, friction=0.0)
     assert {"mass", "initial_mass", "mass_decay", "eps"} <= optimizer.defaults.keys()
@@ -99,7 +99,7 @@ def test_the_defaults_without_friction_are_the_printed_equation():
 
 
 def run(parameter, optimizer, gradient, steps):
-    """Positions along `steps` steps with the force of `gradient`."""
+    """Return the positions of `steps` steps with the given gradient function."""
     path = []
     for _ in range(steps):
         parameter.grad = gradient(parameter.detach()).clone()  # never a view of the position
@@ -109,12 +109,12 @@ def run(parameter, optimizer, gradient, steps):
 
 
 def fixed(parameter, h, friction, kicks, **options):
-    """Unit mass that never changes."""
+    """Return an optimizer with a constant unit mass."""
     constant = {"mass_decay": 1.0, "initial_mass": 1.0, "eps": 0.0} | options
     return Hamiltonian([parameter], lr=h, friction=friction, kicks=kicks, **constant)
 
 
-def test_leapfrog_with_unit_mass_is_sgd_with_momentum():
+def test_leapfrog_with_unit_mass_equals_sgd_with_momentum():
     curvature = torch.tensor([1.0, 30.0, 0.1], dtype=torch.float64)
     ours, theirs = (nn.Parameter(torch.tensor([1.0, -1.0, 2.0], dtype=torch.float64)) for _ in range(2))
     h, friction = 0.1, 0.2
@@ -124,7 +124,7 @@ def test_leapfrog_with_unit_mass_is_sgd_with_momentum():
     torch.testing.assert_close(path, run(theirs, sgd, lambda x: curvature * x, 50), rtol=1e-12, atol=1e-12)
 
 
-def test_printed_with_unit_mass_is_sgd_with_momentum_less_half_the_gradient():
+def test_printed_with_unit_mass_equals_sgd_with_momentum_minus_half_the_gradient():
     """Both kicks with one gradient: Δθ = -h² (v - g/2), v the buffer of SGD with momentum."""
     theta = nn.Parameter(torch.zeros(4, dtype=torch.float64))
     h, friction = 0.1, 0.2
@@ -137,7 +137,7 @@ def test_printed_with_unit_mass_is_sgd_with_momentum_less_half_the_gradient():
     torch.testing.assert_close(theta.detach(), position, rtol=1e-12, atol=1e-12)
 
 
-def test_the_relativistic_step_is_newtons_where_momenta_are_small():
+def test_relativistic_step_equals_the_newtonian_step_for_small_momenta():
     theta, other = (nn.Parameter(torch.zeros(5, dtype=torch.float64)) for _ in range(2))
     heavy = {"mass_decay": 1.0, "initial_mass": 100.0}
     ours = Hamiltonian([theta], 0.01, friction=0.1, kinetic="relativistic", **heavy)  # rest mass 10: v = p / 10
@@ -150,7 +150,7 @@ def test_the_relativistic_step_is_newtons_where_momenta_are_small():
 
 
 def oscillator_error(steps, kicks, friction_rate=0.0):
-    """Distance from the exact damped oscillator x'' = -x - c x' at time 2, from x = 1 with velocity 0."""
+    """Return the error to the exact damped oscillator x'' = -x - c x' at time 2, from x = 1 with velocity 0."""
     h, time = 2.0 / steps, 2.0
     theta = nn.Parameter(torch.ones(1, dtype=torch.float64))
     optimizer = fixed(theta, h, friction_rate * h, kicks)
@@ -171,11 +171,11 @@ def test_order_of_convergence_on_an_oscillator(kicks, order, friction_rate):
 
 
 def step_map(position, momentum, curvature, h, friction, **options):
-    """One step as a map of phase space, differentiated numerically below."""
+    """Apply one step as a map of phase space, which is differentiated numerically below."""
     theta = nn.Parameter(position.clone())
     optimizer = Hamiltonian([theta], lr=h, friction=friction, mass_decay=1.0, eps=1e-12, **options)
     optimizer.state[theta]["momentum"] = momentum.clone()
-    theta.grad = curvature @ position + position**3  # a well that is no quadratic
+    theta.grad = curvature @ position + position**3  # a well that is not quadratic
     optimizer.step()
     return torch.cat([theta.detach(), optimizer.state[theta]["momentum"]])
 
@@ -202,7 +202,7 @@ def test_leapfrog_contracts_the_symplectic_form_by_the_friction(kinetic, frictio
 
 
 def test_printed_kicks_expand_phase_space():
-    """Per oscillator of curvature k by 1 + h²k/2D: why the printed equation diverges without friction."""
+    """The factor for curvature k is 1 + h²k/2D per step, so the printed equation diverges without friction."""
     h, curvature = 0.3, 2.0
     columns = []
     for position, momentum in ((1.0, 0.0), (0.0, 1.0)):
@@ -215,7 +215,7 @@ def test_printed_kicks_expand_phase_space():
 
 
 @pytest.mark.parametrize("kinetic", ["newtonian", "relativistic"])
-def test_energy_is_bounded_without_friction_and_lost_with_it(kinetic):
+def test_energy_is_bounded_without_friction_and_decreases_with_it(kinetic):
     curvature = torch.tensor([1.0, 5.0], dtype=torch.float64)
 
     def energies(friction, kicks):
@@ -235,7 +235,7 @@ def test_energy_is_bounded_without_friction_and_lost_with_it(kinetic):
     assert energies(0.0, "printed")[-1] > 5 * 3.0
 
 
-def test_momentum_decays_by_the_friction_where_no_force_acts():
+def test_momentum_decays_by_the_friction_without_force():
     theta = nn.Parameter(torch.zeros(3, dtype=torch.float64))
     optimizer = fixed(theta, 0.1, 0.25, "printed")
     theta.grad = torch.randn(3, dtype=torch.float64)
@@ -247,7 +247,7 @@ def test_momentum_decays_by_the_friction_where_no_force_acts():
 
 
 @pytest.mark.parametrize("mass", ["group", "tensor", "diagonal"])
-def test_no_coordinate_moves_faster_than_light(mass):
+def test_no_coordinate_moves_more_than_lr_per_step(mass):
     parameters = [nn.Parameter(torch.zeros(50, dtype=torch.float64)) for _ in range(2)]
     optimizer = Hamiltonian(parameters, lr=1e-3, friction=0.1, mass=mass, **RELATIVISTIC)
     for step in range(20):
@@ -261,7 +261,7 @@ def test_no_coordinate_moves_faster_than_light(mass):
 
 @pytest.mark.parametrize("mass", ["group", "tensor", "diagonal"])
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
-def test_relativistic_steps_do_not_see_the_unit_of_the_loss(mass, scale):
+def test_relativistic_steps_do_not_depend_on_the_unit_of_the_loss(mass, scale):
     gradients = torch.randn(30, 100)
 
     def path(factor: float) -> Tensor:
@@ -273,8 +273,8 @@ def test_relativistic_steps_do_not_see_the_unit_of_the_loss(mass, scale):
     torch.testing.assert_close(path(scale), path(1.0), rtol=1e-4, atol=1e-6)
 
 
-def test_a_tensor_that_wakes_up_late_is_finite_and_slow():
-    """As behind a BatchNorm whose scale starts at zero: no gradient at first, then one."""
+def test_a_tensor_with_late_gradients_is_finite_and_slow():
+    """For example behind a BatchNorm whose scale is zero at first: no gradient at first, then one."""
     theta = nn.Parameter(torch.zeros(10))
     optimizer = Hamiltonian([theta], lr=1e-3, friction=0.1, mass="tensor", **RELATIVISTIC)
     gradients = iter([torch.zeros(10)] * 5 + [torch.randn(10) for _ in range(5)])
@@ -295,7 +295,7 @@ def test_weight_decay_is_decoupled():
 
 @pytest.mark.parametrize("mass", ["group", "tensor"])
 def test_loaded_scalar_masses_follow_the_parameters_to_their_device(mass: str):
-    """Lightning loads checkpoints to the processor and moves what torch calls state; masses are options of groups."""
+    """Lightning loads checkpoints to the CPU and moves the state of optimizers; masses are options of groups."""
     here = [torch.nn.Parameter(torch.randn(3, 2)), torch.nn.Parameter(torch.randn(4))]
     optimizer = Hamiltonian(here, friction=0.1, mass=mass)
     for theta in here:

@@ -1,4 +1,4 @@
-"""A mass may be a float, a 0-dim tensor (as on an accelerator) or a tensor: the same motion."""
+"""Masses as floats, 0-dim tensors (as on an accelerator) and tensors give the same motion."""
 
 import pytest
 import torch
@@ -21,8 +21,8 @@ def test_velocity_is_the_derivative_of_the_energy(kinetic):
 
 @pytest.mark.parametrize("mass", ["group", "tensor"])
 @pytest.mark.parametrize("kinetic", ["newtonian", "relativistic"])
-def test_the_way_of_accelerators_is_the_way_of_the_cpu(mass, kinetic, monkeypatch):
-    """Accelerators keep scalar masses as tensors, so that no step waits for the device."""
+def test_tensor_masses_of_accelerators_equal_float_masses_of_the_cpu(mass, kinetic, monkeypatch):
+    """On accelerators, scalar masses are tensors, so that no step waits for the device."""
     gradients = [[torch.randn(3, 4), torch.randn(5)] for _ in range(4)]
 
     def positions():

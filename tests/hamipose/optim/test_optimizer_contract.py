@@ -1,4 +1,4 @@
-"""What torch asks of every optimizer: its own tests (`test/test_optim.py`, names kept), mirrored for ours."""
+"""Requirements of torch on every optimizer, as in its tests (`test/test_optim.py`, same names), for Hamiltonian."""
 
 import copy
 import io
@@ -53,14 +53,14 @@ def descend(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, star
         ({"kicks": "drop"}, "kicks: 'drop'"),
     ],
 )
-def test_errors(options, words):
+def test_invalid_options_raise(options, words):
     with pytest.raises(ValueError, match="Invalid") as error:
         Hamiltonian([nn.Parameter(torch.zeros(1))], **({"friction": 0.1} | options))
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_errors_of_a_group_leave_the_optimizer_as_it_was():
+def test_an_invalid_group_does_not_change_the_optimizer():
     optimizer = Hamiltonian([nn.Parameter(torch.zeros(1))], friction=0.1)
     with pytest.raises(ValueError, match="Invalid friction"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))], "friction": -1.0})
@@ -72,7 +72,7 @@ def test_friction_is_required():
         Hamiltonian([nn.Parameter(torch.zeros(1))])
 
 
-def test_sparse_gradients_are_refused():
+def test_sparse_gradients_raise():
     embedding = nn.Embedding(10, 2, sparse=True)
     embedding(torch.tensor([1])).sum().backward()
     with pytest.raises(RuntimeError, match="sparse"):
@@ -96,7 +96,7 @@ def test_forloop_goes_right_direction():
         assert loss().item() < 0.7 * before
 
 
-def test_maximize_is_the_mirror_of_minimize():
+def test_maximize_equals_minimize_of_the_negative_loss():
     for options in OPTIONS[:4]:
         up, down = (nn.Parameter(torch.ones(3)) for _ in range(2))
         climbing, falling = Hamiltonian([up], maximize=True, **options), Hamiltonian([down], **options)
@@ -119,7 +119,7 @@ def test_param_groups_lr(options):
     assert not torch.equal(moving, torch.ones(3))
 
 
-def test_param_groups_have_masses_of_their_own():
+def test_each_param_group_has_its_own_mass():
     quiet, loud = (nn.Parameter(torch.zeros(3)) for _ in range(2))
     optimizer = Hamiltonian([{"params": [quiet]}, {"params": [loud]}], lr=0.1, friction=0.1, **RELATIVISTIC)
     quiet.grad, loud.grad = torch.ones(3), torch.ones(3) * 100
@@ -141,8 +141,8 @@ def test_param_group_with_lrscheduler(options):
     assert all(value.isfinite().all() for value in values)
 
 
-def test_a_schedule_that_starts_at_zero_does_no_harm():
-    """Warm-ups of many libraries take their first step with lr = 0."""
+def test_a_schedule_that_starts_at_zero_keeps_parameters_finite():
+    """The warm-up of many libraries takes its first step with lr = 0."""
     theta = nn.Parameter(torch.zeros(3))
     optimizer = Hamiltonian([theta], lr=0.0, friction=0.1, mass="tensor", **RELATIVISTIC)
     for lr in (0.0, 1e-3, 2e-3):
@@ -255,7 +255,7 @@ def test_grads_are_never_inplaced_into(options, foreach, monkeypatch):
         assert tensor.grad._version == version
 
 
-def test_the_closure_is_called_once_with_gradients_on():
+def test_the_closure_is_called_once_with_gradients_enabled():
     theta = nn.Parameter(torch.ones(2))
     optimizer = Hamiltonian([theta], lr=0.1, friction=0.1)
     calls = []
@@ -282,7 +282,7 @@ def test_optimizer_can_be_printed(options):
 
 @every_option
 def test_state_dict_round_trip_is_exact(options):
-    """Stopped after 4 steps and taken up by a new object from a file: the same bits as without the stop."""
+    """Training that stops after 4 steps and resumes from a file gives the same bits as without the stop."""
     straight = network()
     expected = descend(straight, Hamiltonian(straight.parameters(), lr=0.01, **options), 10)
     model = network()
@@ -294,7 +294,7 @@ def test_state_dict_round_trip_is_exact(options):
     saved = torch.load(file, weights_only=True)
     again = network(seed=7)
     again.load_state_dict(saved["model"])
-    resumed = Hamiltonian(again.parameters(), lr=0.5, friction=0.7)  # the saved groups bring their options
+    resumed = Hamiltonian(again.parameters(), lr=0.5, friction=0.7)  # the saved groups contain their options
     resumed.load_state_dict(copy.deepcopy(saved["optimizer"]))
     assert all(map(torch.equal, descend(again, resumed, 6, start=4), expected))
 
@@ -311,7 +311,7 @@ def test_state_dict_is_a_snapshot_of_the_scalar_masses(options):
         assert torch.equal(group["alpha"], before)
 
 
-def test_one_tensor_of_state_per_parameter_two_with_diagonal_mass():
+def test_state_is_one_tensor_per_parameter_or_two_with_diagonal_mass():
     for mass, count in (("group", 1), ("tensor", 1), ("diagonal", 2)):
         model = network()
         optimizer = Hamiltonian(model.parameters(), friction=0.1, mass=mass)
@@ -321,7 +321,7 @@ def test_one_tensor_of_state_per_parameter_two_with_diagonal_mass():
 
 
 def test_can_load_older_state_dict():
-    """Groups from before an option existed mean what was printed."""
+    """Groups that were saved before an option existed get the printed variant."""
     model = network()
     optimizer = Hamiltonian(model.parameters(), friction=0.1)
     descend(model, optimizer, 2)

@@ -4,7 +4,7 @@ from hamipose.skeletons import LSP14
 from hamipose.viz.drawing import draw_keypoints, draw_label, magnify, make_grid
 
 
-def test_a_joint_is_drawn_where_it_is_and_the_image_is_left_alone():
+def test_a_joint_is_drawn_at_its_position_and_the_image_is_not_modified():
     image = np.zeros((120, 160, 3), np.uint8)
     points = np.full((14, 2), np.nan, np.float32)
     points[LSP14.index("left_wrist")] = (100, 40)
@@ -15,7 +15,7 @@ def test_a_joint_is_drawn_where_it_is_and_the_image_is_left_alone():
     assert not image.any()
 
 
-def test_left_and_right_have_their_colors():
+def test_left_and_right_have_different_colors():
     points = np.full((14, 2), np.nan, np.float32)
     points[LSP14.index("left_wrist")], points[LSP14.index("right_wrist")] = (20, 20), (60, 20)
     drawn = draw_keypoints(np.zeros((40, 80, 3), np.uint8), points, LSP14)
@@ -28,21 +28,21 @@ def test_hidden_joints_are_not_drawn():
     assert not draw_keypoints(np.zeros((40, 40, 3), np.uint8), points, LSP14, np.zeros(14, bool)).any()
 
 
-def test_a_grid_keeps_every_pixel():
+def test_grid_keeps_every_pixel():
     images = [np.full((5, 7, 3), v, np.uint8) for v in range(5)]
     sheet = make_grid(images, 2, gap=3)
     assert sheet.shape == (3 * 5 + 2 * 3, 2 * 7 + 3, 3)
     assert all((sheet == v).all(-1).sum() == 35 for v in range(5))
 
 
-def test_a_label_leaves_the_lower_half_alone():
+def test_label_does_not_change_the_lower_half():
     image = np.full((200, 200, 3), 128, np.uint8)
     out = draw_label(image, "source only")
     assert (out[:40] != 128).any()
     assert (out[100:] == 128).all()
 
 
-def test_magnified_keypoints_stay_on_what_they_mark():
+def test_magnified_keypoints_stay_on_the_same_content():
     image = np.zeros((32, 64, 3), np.uint8)
     image[10, 50] = 255
     larger, points = magnify(image, np.array([[50.0, 10.0]], np.float32))

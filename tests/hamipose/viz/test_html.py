@@ -11,12 +11,12 @@ from hamipose.viz.html import HtmlPage, plot_curves
 pytestmark = pytest.mark.figures
 
 
-def test_the_page_is_whole_and_escapes_what_it_is_given(tmp_path):
+def test_page_is_self_contained_and_escapes_text(tmp_path):
     page = HtmlPage("a < b")
     page.add_text("x & y")
     page.add_table(["method", "PCK"], [["<script>", "12.3"]])
     pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8)
-    page.add_image(pixels, "a picture")
+    page.add_image(pixels, "an image")
     page.write(tmp_path / "new" / "report.html")
     text = (tmp_path / "new" / "report.html").read_text()
     assert "<script>" not in text
@@ -27,19 +27,19 @@ def test_the_page_is_whole_and_escapes_what_it_is_given(tmp_path):
     assert (back == pixels).all()
 
 
-def test_metrics_are_read_with_their_gaps(tmp_path):
+def test_metrics_with_gaps_are_read(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("step,train/loss,val/pck\n1,0.5,\n2,0.25,\n2,,0.1\n")
     assert read_metrics(path) == {"train/loss": ([1, 2], [0.5, 0.25]), "val/pck": ([2], [0.1])}
 
 
-def test_curves_are_a_picture():
+def test_plot_curves_returns_a_png():
     png = plot_curves({"loss": {"sgd": ([0, 1], [1.0, 0.1])}, "energy": {}}, log_scale=["loss"])
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] > 2 * image.shape[0]
 
 
-def test_a_name_has_one_color_in_all_panels():
+def test_a_line_name_has_the_same_color_in_all_panels():
     line = ([0, 1], [1.0, 0.1])
     png = plot_curves({"loss": {"sgd": line, "adam": line}, "conflict": {"adam": line}})
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
