@@ -32,11 +32,11 @@ def _list() -> None:
         width = max(len(file.model) for file in package.files)
         for file in package.files:
             state = "fetched" if (cache_folder() / file.model).is_dir() else "not fetched"
-            print(f"  {file.model:{width}}  {state:11}  {file.about}")
+            print(f"  {file.model:{width}}  {state:11}  {file.description}")
             if file.scores:
                 print(f"  {'':{width}}               {file.scores}")
     state = f"part of hamipose, {PEOPLE.size_mb:.1f} MB" if PEOPLE.present else "not part of this installation"
-    print(f"\n{PEOPLE.name}: {PEOPLE.about}; {PEOPLE.license.split(',')[0]}, {state}")
+    print(f"\n{PEOPLE.name}: {PEOPLE.description}; {PEOPLE.license.split(',')[0]}, {state}")
     if PEOPLE.scores:
         print(f"  {PEOPLE.scores}")
     print(f"\ndefault model: {default_start() or 'none is installed'}")
@@ -55,7 +55,7 @@ def _show(name: str, package: Package) -> None:
     for file in package.files:
         if name in (package.name, file.model):
             folder = cache_folder() / file.model
-            rows.append((file.model, file.about))
+            rows.append((file.model, file.description))
             if file.scores:
                 rows.append(("", file.scores))
             rows.append(("", f"stored in {folder}" if folder.is_dir() else "not fetched"))
@@ -65,7 +65,7 @@ def _show(name: str, package: Package) -> None:
 
 
 def _show_shipped() -> None:
-    print(f"{PEOPLE.name}  {PEOPLE.about}")
+    print(f"{PEOPLE.name}  {PEOPLE.description}")
     print(f"license  {PEOPLE.license}")
     if not PEOPLE.present:
         print("not part of this installation")

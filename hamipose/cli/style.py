@@ -64,7 +64,7 @@ def _fit(options: argparse.Namespace) -> None:
     from hamipose.models.style import (
         StyleLosses,
         StyleTransfer,
-        make_decoder,
+        build_decoder,
         read_decoder,
         read_encoder,
         save_decoder,
@@ -76,7 +76,7 @@ def _fit(options: argparse.Namespace) -> None:
         images.decode_side = 2 * options.size
     torch.manual_seed(options.seed)
     encoder = read_encoder(options.encoder)
-    decoder = read_decoder(options.start, encoder) if options.start else make_decoder(encoder.widths)
+    decoder = read_decoder(options.start, encoder) if options.start else build_decoder(encoder.widths)
     transfer = StyleTransfer(encoder, decoder)
     move_to_device(transfer, options.device)
     mean = {"content": 0.0, "style": 0.0}

@@ -94,7 +94,7 @@ def _read_earlier(path: Path, options: dict[str, Any], keep: bool) -> CocoFile |
 
 
 def _file_name(source: str, name: str) -> str:
-    """Return the name of a sample's image in the box file: relative to the folder, or the name of the image or video."""
+    """Return a sample's image name in the box file: relative to the folder, or the name of the image or video."""
     return Path(name).relative_to(source).as_posix() if Path(source).is_dir() else Path(name).name
 
 

@@ -74,7 +74,7 @@ def _load_trained(path: Path, device: str | None, image_size: int | None, passes
     checkpoint = read_checkpoint(path)
     size = image_size or checkpoint.get("image_size") or _run_option(path, "data", "image_size")
     if not isinstance(size, int) or not 0 < size <= 2**14:
-        raise UserError(f"checkpoint {path} does not state the size of its images; give image_size (--size)")
+        raise UserError(f"checkpoint {path} does not state the size of its images; give image_size (--image-size)")
     # Checkpoints of earlier versions do not state the encoding of their targets: use the run's config or the default.
     quantized = _run_option(path, "model", "init_args", "training", "quantize") is True
     info = model_info(checkpoint, int(size), quantized)

@@ -23,7 +23,6 @@ _HOME = {
     "ScoreFile": "hamipose.evaluation.callbacks",
     "SourceOnly": ".source_only",
     "UniFrame": ".uniframe",
-    "load": "hamipose.models.checkpoint",
 }
 
 

@@ -1,4 +1,4 @@
-"""MDAM (Li & Lee, CVPR 2021): noisy pseudo labels, sifted, refined and taught by an average of the student."""
+"""MDAM (Li & Lee, CVPR 2021): filtered pseudo-labels, a refinement network, a teacher and a domain classifier."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from hamipose.losses import heatmap_mse, small_losses
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.parts.multi_view import PseudoLabels, labels_in_student_view
-from hamipose.methods.parts.occlusion import paste_patches, patch_side, random_corners
+from hamipose.methods.parts.occlusion import paste_random_patches
 from hamipose.methods.parts.source_statistics import SourceStatistics
 from hamipose.methods.parts.target_labels import refuse_label_options
 from hamipose.methods.teacher_student import Adaptation
@@ -30,7 +30,7 @@ from hamipose.methods.validation import check_at_least, check_fraction
 from hamipose.models.adversarial import DomainClassifier, reversal_factor, scale_gradient, zero_with_gradients
 from hamipose.models.network import PoseNetwork
 from hamipose.models.preprocess import normalize
-from hamipose.models.refinement import Refined, RefinedNetwork, Refinement
+from hamipose.models.refinement import RefinedNetwork, Refinement, RefinementOutput
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch, TrainBatch
 
@@ -42,20 +42,20 @@ class MDAMOptions:
     """Weights, schedules (in epochs of adaptation) and augmentation, as published.
 
     Attributes:
-        initial: weight of the initial pseudo labels at the start,
-        initial_last: and the least it falls to,
-        initial_epochs: along half a cosine of this length.
-        consistency: weight of both inner and outer loop at the end,
-        consistency_epochs: which it rises to over these epochs.
+        initial: weight of the initial pseudo-labels at the start.
+        initial_last: smallest value of that weight.
+        initial_epochs: length of the half cosine along which it falls.
+        consistency: final weight of the inner and the outer loop.
+        consistency_epochs: number of epochs in which it rises to that value.
         two_heads: weight of the agreement of the refinement's two heads.
         domain: weight of the domain classifier.
-        mining_epoch: from here on a keypoint fewer per image is learnt from with each epoch,
-        least_keypoints: down to this many.
-        discard_fraction: share of the initial pseudo labels that is not believed.
-        views: views averaged for a label.
+        mining_epoch: epoch from which on one keypoint less per image is used with each epoch.
+        least_keypoints: smallest number of keypoints per image.
+        discard_fraction: fraction of the initial pseudo-labels that is discarded.
+        views: number of views averaged for a label.
         mixup: β of the cross-domain mixup.
-        occluders: patches pasted into half of the student's target images,
-        occluder_px: and their side, in pixels of a 256-pixel crop.
+        occluders: number of patches pasted into half of the student's target images.
+        occluder_px: side of these patches, in pixels of a 256-pixel crop.
         refinement_width: channels of each scale in the refinement block.
         classifier_width: channels of the domain classifier's first layer.
     """
@@ -94,17 +94,17 @@ def mixed(
     return share * mine + (1 - share) * other
 
 
-class _Seen(NamedTuple):
+class _Maps(NamedTuple):
     coarse: Float[Tensor, "batch keypoint height width"]
-    refined: Refined
+    refined: RefinementOutput
 
 
 class MDAM(PoseMethod):
-    r"""Coarse and refined heatmaps, sifted pseudo labels, a teacher of both, and a domain classifier.
+    r"""Coarse and refined heatmaps, filtered pseudo-labels, a teacher of both, and a domain classifier.
 
-    With ℓ_K' the mean over each image's K' smallest losses (:func:`hamipose.losses.small_losses`), c the coarse maps,
-    r, r' the refinement's two heads, t the teacher's r carried into the student's view, ŷ the initial pseudo labels and
-    x̃ images mixed across domains:
+    Let ℓ_K' be the mean over each image's K' smallest losses (:func:`hamipose.losses.small_losses`), c the coarse maps,
+    r, r' the refinement's two heads, t the teacher's r warped into the student's view, ŷ the initial pseudo-labels and
+    x̃ images mixed across domains. The loss is
 
     .. math::
         L =\ & \ell(c(\tilde x_s), \tilde y_s) + \ell(r(\tilde x_s), \tilde y_s)
@@ -114,21 +114,22 @@ class MDAM(PoseMethod):
 
     w_1 falls from 15 to 8, w_2 rises to 90 (:class:`MDAMOptions`); the classifier reads the refinement's features
     through a gradient reversal of strength 2/(1 + e^{−10p}) − 1. Teacher: τ = min(1 − 1/(n + 1), 0.999) in the
-    n-th update. Learning rate: (1 − i/N)^0.9 (``final_lr_ratio`` is not used). While pretraining: the first two terms alone.
+    n-th update. Learning rate: (1 − i/N)^0.9 (``final_lr_ratio`` is not used). Pretraining: only the first two terms.
 
-    Deviations from the published code: initial labels come from the coarse network when adaptation begins, of single
-    images (the check against optical flow needs videos). Student and pseudo-labeled image are one view, not two.
-    Mixup is across domains only; theirs also mixes horses with tigers. Occluders are patches of the same picture, not
-    objects cut from PASCAL VOC, which would have to be downloaded. The refinement's coarsest scale is the backbone's
-    map. The domain classifier's layers are 3 × 3 (there 4 × 4), averaged over the positions, so that maps of any size
-    will do, and start as PyTorch's do (there from N(0, 0.001²), under which six layers pass on next to nothing). Cells
-    outside the teacher's view do not count. No mirrored pass at test time.
+    Deviations from the published code: initial labels are predicted by the coarse network when adaptation begins, from
+    single images (the check against optical flow needs videos). Student and pseudo-labeled image are one view, not two.
+    Mixup is across domains only; theirs also mixes horses with tigers. Occluders are patches of the same image instead
+    of objects cut from PASCAL VOC, which would have to be downloaded. The coarsest scale of the refinement is the
+    backbone's map. The domain classifier's layers are 3 × 3 (theirs 4 × 4) and averaged over positions, so that it
+    accepts maps of any size, and are initialized as PyTorch does (theirs from N(0, 0.001²), with which six layers
+    output almost nothing). Cells outside the teacher's view do not count. There is no mirrored pass at test time.
 
     Args:
-        optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name ``refinement``, ``classifier``.
-        network: the pose network.
-        training: how it is trained; reduction must be "mean".
-        adaptation: teacher and pretraining; the paper's decay is 0.999. ``target_weight`` multiplies all target terms.
+        optimizer: creates the optimizer from parameters; ``training.lr_factors`` also has `refinement`, `classifier`.
+        network: options of the pose network.
+        training: options of training; `reduction` must be "mean".
+        adaptation: options of teacher and pretraining (`ema_decay` of the paper: 0.999); `target_weight` multiplies all
+            target terms.
         options: weights and schedules.
     """
 
@@ -147,7 +148,7 @@ class MDAM(PoseMethod):
     ):
         super().__init__(network, optimizer, training)
         refuse_label_options("MDAM", adaptation)
-        self.save_hyperparameters({"maps": "refined"})  # what `evaluated_networks` makes of them; see models.folder
+        self.save_hyperparameters({"maps": "refined"})  # outputs of `evaluated_networks`; see models.model_io
         if training.reduction != "mean":
             raise UserError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
         self.options = options
@@ -161,75 +162,75 @@ class MDAM(PoseMethod):
         self._pyramid = torch.compile(self.network.pyramid) if network.compile else self.network.pyramid
 
     def trainable_parts(self) -> nn.ModuleDict:
-        """Backbone, deconv, final, refinement, classifier."""
+        """Return backbone, deconv, final, refinement and classifier."""
         parts = dict(self.network.named_children())
         return nn.ModuleDict({**parts, "refinement": self.refinement, "classifier": self.classifier})
 
     def learning_rate(self, step: int, total: float) -> float:
-        """See the class."""
+        """Return the factor with a polynomial decay; see the class."""
         return min(1.0, (step + 1) / max(1, self.training_options.warmup_steps)) * polynomial(step, total)
 
     def student_modules(self) -> nn.Module:
         """Return the network with its refinement."""
         return RefinedNetwork(self.network, self.refinement)
 
-    def see(self, images: Float[Tensor, "batch 3 height width"]) -> _Seen:
-        """Coarse and refined heatmaps of normalized images."""
+    def predict_maps(self, images: Float[Tensor, "batch 3 height width"]) -> _Maps:
+        """Return coarse and refined heatmaps of normalized images."""
         pyramid = self._pyramid(images)
-        return _Seen(self.network.final(pyramid[-1]).float(), self.refinement(pyramid))
+        return _Maps(self.network.final(pyramid[-1]).float(), self.refinement(pyramid))
 
     def objective(self, batch: TrainBatch) -> StepResult:
-        """See the class."""
+        """Compute the loss; see the class."""
         training, options, target = self.training_options, self.options, batch.target
         images = normalize(batch.source.image)
         size = (images.shape[-2], images.shape[-1])
-        drawn = partial(encode, size=size, sigma=training.sigma, quantize=training.quantize)
+        draw = partial(encode, size=size, sigma=training.sigma, quantize=training.quantize)
         visible = batch.source.visibility > 0
-        truth = drawn(batch.source.keypoints_px, visible=visible)
+        truth = draw(batch.source.keypoints_px, visible=visible)
         if target is None:
             with self.track_source_statistics():
-                seen = self.see(images)
-            losses = heatmap_mse(seen.coarse, truth, visible.float())
-            losses = losses + heatmap_mse(seen.refined.first, truth, visible.float())
+                maps = self.predict_maps(images)
+            losses = heatmap_mse(maps.coarse, truth, visible.float())
+            losses = losses + heatmap_mse(maps.refined.first, truth, visible.float())
             unused = [*self.refinement.second.parameters(), *self.classifier.parameters()]
             return StepResult(losses.sum() + zero_with_gradients(unused), losses)
 
         if self.labels.stage < 0:
-            everything = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
-            self.labels.make(0, self.network, everything, options.views, options.discard_fraction)
-        keypoints_px, believed = self.labels.of(target.name, images.device)
-        keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)
-        labels = drawn(keypoints_px, visible=believed)
-        student = normalize(self.occlude(target))
+            images_of_target = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
+            self.labels.make(0, self.network, images_of_target, options.views, options.discard_fraction)
+        keypoints_px, used = self.labels.of(target.name, images.device)
+        keypoints_px, used = labels_in_student_view(keypoints_px, used, target, self.skeleton.mirror)
+        labels = draw(keypoints_px, visible=used)
+        student = normalize(paste_random_patches(target.student, options.occluders, options.occluder_px))
         beta = torch.distributions.Beta(options.mixup, options.mixup)
         share = draw_local_rows(lambda rows: beta.sample((rows,)), len(images)).to(images.device)
-        share = torch.maximum(share, 1 - share)  # no image changes its domain
-        weight = torch.maximum(visible.float(), believed.float())
+        share = torch.maximum(share, 1 - share)  # the larger share keeps its domain
+        weight = torch.maximum(visible.float(), used.float())
 
         epoch = self.epoch_of_adaptation()
         kept = max(len(self.skeleton) - max(epoch - options.mining_epoch, 0), options.least_keypoints)
         kept = min(kept, len(self.skeleton))
         strength = reversal_factor(self.global_step / total_steps(self.trainer))
 
-        with self.track_source_statistics():  # with the target's share of the mixture
-            seen = self.see(mixed(images, student, share))
-        wanted = mixed(truth, labels, share)
-        source = heatmap_mse(seen.coarse, wanted, weight) + heatmap_mse(seen.refined.first, wanted, weight)
-        domain = self.tell(seen.refined.features, strength, of_source=True)
+        with self.track_source_statistics():  # includes the target's share of the mixture
+            maps = self.predict_maps(mixed(images, student, share))
+        labels_mixed = mixed(truth, labels, share)
+        source = heatmap_mse(maps.coarse, labels_mixed, weight) + heatmap_mse(maps.refined.first, labels_mixed, weight)
+        domain = self.domain_loss(maps.refined.features, strength, of_source=True)
 
-        seen = self.see(mixed(student, images, share))
-        wanted = mixed(labels, truth, share)
-        initial = small_losses(seen.coarse, wanted, weight, kept) + small_losses(
-            seen.refined.first, wanted, weight, kept
+        maps = self.predict_maps(mixed(student, images, share))
+        labels_mixed = mixed(labels, truth, share)
+        initial = small_losses(maps.coarse, labels_mixed, weight, kept) + small_losses(
+            maps.refined.first, labels_mixed, weight, kept
         )
-        domain = domain + self.tell(seen.refined.features, strength, of_source=False)
+        domain = domain + self.domain_loss(maps.refined.features, strength, of_source=False)
 
-        seen = self.see(student)
-        refined = seen.refined
-        taught, known = self.teach_refined(target)
+        maps = self.predict_maps(student)
+        refined = maps.refined
+        teacher_maps, known = self.refined_labels(target)
         everywhere = torch.ones_like(weight)
-        inner = small_losses(seen.coarse, refined.first.detach(), everywhere, kept)
-        outer = heatmap_mse(refined.second, taught, known)
+        inner = small_losses(maps.coarse, refined.first.detach(), everywhere, kept)
+        outer = heatmap_mse(refined.second, teacher_maps, known)
         agreement = heatmap_mse(refined.first, refined.second)
 
         falling = max(options.initial_last, options.initial * ramp_down(epoch, options.initial_epochs))
@@ -240,20 +241,20 @@ class MDAM(PoseMethod):
         return StepResult(total, source, losses, target_weight=target_weight)
 
     def epoch_of_adaptation(self) -> int:
-        """Whole epochs since pretraining ended."""
+        """Return the number of complete epochs since the end of pretraining."""
         steps = self.global_step - self.adaptation.options.pretrain_steps
         return steps // int(self.trainer.num_training_batches)
 
-    def tell(
+    def domain_loss(
         self, features: Float[Tensor, "batch channel h w"], strength: float, *, of_source: bool
     ) -> Float[Tensor, ""]:
-        """Half the classifier's cross entropy on one domain; what flows back into the features is reversed."""
+        """Return half the classifier's cross-entropy on one domain; the gradient to the features is reversed."""
         logits = self.classifier(scale_gradient(features, -strength)).float()
         return 0.5 * F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(of_source)))
 
     @torch.no_grad()
-    def teach_refined(self, batch: TargetBatch) -> tuple[Tensor, Tensor]:
-        """The teacher's refined heatmaps in the student's view, and where they are known."""
+    def refined_labels(self, batch: TargetBatch) -> tuple[Tensor, Tensor]:
+        """Return the teacher's refined heatmaps in the student's view, and their known cells."""
         with self.adaptation.teacher.labeling(), self.refinement_teacher.labeling():
             heatmaps = self.evaluated_networks()["teacher"](normalize(batch.teacher))
         student_from_teacher = compose(batch.student_matrix, invert(batch.teacher_matrix))
@@ -261,19 +262,8 @@ class MDAM(PoseMethod):
         quantize = self.training_options.quantize
         return warp_heatmaps(heatmaps, student_from_teacher, mirrored, self.skeleton.mirror, quantize=quantize)
 
-    def occlude(self, batch: TargetBatch) -> Tensor:
-        """The student's view, in half of the images with patches anywhere."""
-        images, size = batch.student, batch.student.shape[-1]
-        side = patch_side(self.options.occluder_px, size)
-        chosen = (draw_local_rows(torch.rand, len(images)) < 0.5).to(images.device)
-        for _ in range(self.options.occluders):
-            centers_px = (draw_local_rows(lambda rows: torch.rand(rows, 2), len(images)) * size).to(images.device)
-            corners = random_corners(len(images), side, size).to(images.device)
-            images = paste_patches(images, centers_px, corners, side, chosen)
-        return images
-
     def training_step(self, batch: TrainBatch, batch_idx: int) -> None:
-        """Then the refinement's teacher follows too."""
+        """Take a step, then update the teacher of the refinement."""
         options = self.adaptation.options
         adapting = self.global_step >= options.pretrain_steps
         update = 1 + self.global_step - (options.pretrain_steps if adapting else 0)
@@ -286,22 +276,22 @@ class MDAM(PoseMethod):
             self.refinement_teacher.reset(self.refinement)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → the teacher's refined heatmaps."""
+        """Return the teacher's refined heatmaps of normalized images."""
         return self.evaluated_networks()["teacher"](images)
 
     def evaluated_networks(self) -> dict[str, nn.Module]:
-        """Both with their refinement."""
+        """Return student and teacher with their refinements."""
         return {
             "student": RefinedNetwork(self.network, self.refinement),
             "teacher": RefinedNetwork(self.adaptation.teacher.network, self.refinement_teacher.network),
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the labels."""
+        """Add the labels."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["pseudo_labels"] = self.labels.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the labels."""
+        """Restore the labels."""
         super().on_load_checkpoint(checkpoint)
         self.labels.load_state_dict(checkpoint["pseudo_labels"])

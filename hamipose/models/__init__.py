@@ -1,1 +1,1 @@
-"""Networks: the pose network and its teacher."""
+"""Networks: pose networks, the teacher, pretrained networks, person detectors, and their files."""

@@ -1,7 +1,7 @@
-r"""What adversarial methods put beside a network: gradients scaled or reversed on their way back, and second opinions.
+"""Gradient scaling and additional heads of adversarial methods.
 
-``scale_gradient`` is the identity on the way forward and multiplies gradients on the way back: by λ > 0 in RegDA (whose
-max-min game is written as minimisations), by −λ in a gradient reversal layer (Ganin & Lempitsky, ICML 2015).
+``scale_gradient`` is the identity in the forward pass and multiplies gradients in the backward pass: by λ > 0 in RegDA
+(whose max-min game is written as minimizations), by −λ in a gradient reversal layer (Ganin & Lempitsky, ICML 2015).
 """
 
 import math
@@ -34,12 +34,12 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def scale_gradient(features: Float[Tensor, "*shape"], factor: float | int) -> Float[Tensor, "*shape"]:
-    """The same features; gradients that come back through them are multiplied by `factor`."""
+    """Return the features unchanged; gradients that flow back through them are multiplied by `factor`."""
     return _ScaleGradient.apply(features, factor)  # type: ignore[no-untyped-call]
 
 
 def warm_start(step: int, high: float = 0.1, steps: float | int = 1000) -> float:
-    r"""RegDA's :math:`\lambda(i) = \frac{2 h}{1 + e^{-i/N}} - h`: from 0 at the first step towards h.
+    r"""Return RegDA's :math:`\lambda(i) = \frac{2 h}{1 + e^{-i/N}} - h`, which rises from 0 to h.
 
     >>> [round(warm_start(i), 4) for i in (0, 1000, 100000)]
     [0.0, 0.0462, 0.1]
@@ -48,7 +48,7 @@ def warm_start(step: int, high: float = 0.1, steps: float | int = 1000) -> float
 
 
 def reversal_factor(progress: float | int) -> float:
-    r""":math:`\lambda(p) = \frac{2}{1 + e^{-10p}} - 1` (Ganin & Lempitsky, ICML 2015): 0 at first, 1 in the end.
+    r"""Return :math:`\lambda(p) = \frac{2}{1 + e^{-10p}} - 1` (Ganin & Lempitsky, ICML 2015), from 0 to 1.
 
     >>> [round(reversal_factor(p), 4) for p in (0.0, 0.1, 1.0)]
     [0.0, 0.4621, 0.9999]
@@ -57,20 +57,20 @@ def reversal_factor(progress: float | int) -> float:
 
 
 def zero_with_gradients(parameters: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
-    """A zero that depends on every parameter.
+    """Return a zero that depends on every parameter.
 
-    With several processes each backward pass has to reach the same parameters, or they wait for each other for ever:
-    a pass that leaves some out adds this for them.
+    With several processes, each backward pass must reach the same parameters, or the processes wait for each other
+    forever: a pass that does not use some parameters adds this zero for them.
     """
     return 0 * torch.stack([parameter.flatten()[0] for parameter in parameters]).sum()
 
 
 class AdversarialHead(nn.Sequential):
-    """RegDA's h': a 3 × 3 layer, BatchNorm, ReLU, then 1 × 1 to one map a keypoint; weights from N(0, 0.001²).
+    """RegDA's head h': 3 × 3 convolution, BatchNorm, ReLU, 1 × 1 convolution; weights from N(0, 0.001²).
 
     Args:
-        channels: of the features, and of the layer between.
-        keypoints: number of maps.
+        channels: number of channels of the features and of the hidden layer.
+        keypoints: number of output maps.
     """
 
     def __init__(self, channels: int, keypoints: int):
@@ -88,11 +88,11 @@ class AdversarialHead(nn.Sequential):
 
 
 class DomainClassifier(nn.Module):
-    """Features → one logit an image: does it come from the source? (MDAM's, for maps of any size.)
+    """MDAM's domain classifier: one logit per image, positive for the source domain, for maps of any size.
 
     Args:
-        channels: of the features.
-        width: of the first layer; each of the next four is twice as wide.
+        channels: number of channels of the features.
+        width: width of the first layer; each of the next four is twice as wide.
     """
 
     def __init__(self, channels: int, width: int = 64):
@@ -105,9 +105,9 @@ class DomainClassifier(nn.Module):
         self.final = nn.Linear(channels, 1)
 
     def forward(self, features: Float[Tensor, "batch channel height width"]) -> Float[Tensor, " batch"]:
-        """Logits, in single precision whatever surrounds it.
+        """Return logits, in single precision under any autocast.
 
-        On a CPU the bfloat16 gradient of a 3 × 3 layer's weights on a map of one cell may come out as NaN (torch 2.15).
+        On a CPU, the bfloat16 weight gradient of a 3 × 3 convolution on a map of one cell can be NaN (torch 2.15).
         """
         with torch.autocast(features.device.type, enabled=False):
             return self.final(self.layers(features.float()).mean((2, 3)))[:, 0]

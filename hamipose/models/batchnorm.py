@@ -1,4 +1,4 @@
-"""BatchNorm's running statistics apart from their network: those of one domain, and those of other images."""
+"""BatchNorm running statistics, stored separately from their network: of one domain, or of other images."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from hamipose.models.preprocess import normalize
 
 __all__ = ["BatchNormStatistics", "StatisticsDomain", "batchnorm_layers", "reestimate_statistics"]
 
-#: The images whose means and variances a network normalizes with.
+#: The domain of the images whose means and variances a network normalizes with.
 StatisticsDomain = Literal["source", "source and target", "target", "unknown"]
 
 
@@ -25,14 +25,14 @@ def batchnorm_layers(network: nn.Module) -> list[_BatchNorm]:
 
 
 class BatchNormStatistics(nn.Module):
-    """Running means and variances of all BatchNorm layers of a network, end to end in two vectors.
+    """Running means and variances of all BatchNorm layers of a network, concatenated in two vectors.
 
-    A network that is trained on two domains mixes both in its running statistics. This keeps those of one domain beside
-    it: :meth:`tracking` a pass takes over what the pass adds to them, with the layers' own momentum. They start as the
-    network's.
+    The running statistics of a network that is trained on two domains are those of the mixture. This module keeps those
+    of one domain: inside :meth:`tracking`, it applies the updates that a forward pass makes to the network's
+    statistics, with the layers' own momentum. It is initialized with the network's statistics.
 
     Args:
-        network: any; not kept.
+        network: any network; no reference is kept.
     """
 
     mean: Tensor
@@ -45,23 +45,23 @@ class BatchNormStatistics(nn.Module):
         self.register_buffer("variance", variance)
 
     @torch.no_grad()
-    def read(self, network: nn.Module) -> None:
-        """Copy a network's running statistics."""
-        self.take(*_running(network))
+    def copy_from(self, network: nn.Module) -> None:
+        """Copy the running statistics of a network."""
+        self.assign(*_running(network))
 
     @torch.no_grad()
-    def take(self, mean: Float[Tensor, " channel"], variance: Float[Tensor, " channel"]) -> None:
-        """Copy other statistics; where they are of fewer layers, or of more, as many as there are in both."""
+    def assign(self, mean: Float[Tensor, " channel"], variance: Float[Tensor, " channel"]) -> None:
+        """Copy statistics given as vectors; if the lengths differ, copy the common first part."""
         count = min(len(mean), len(self.mean))
         self.mean[:count] = mean[:count].to(self.mean)
         self.variance[:count] = variance[:count].to(self.variance)
 
     @contextmanager
     def tracking(self, network: nn.Module) -> Iterator[None]:
-        r"""Take in the batches that pass through the network meanwhile.
+        """Apply the updates of the forward passes inside the context.
 
-        From :math:`r' = r + m (b - r)` of the network's own statistics, which see the batch's :math:`b`, follows
-        :math:`s + m (b - s) = s + (r' - r) + m (r - s)`.
+        The network's own statistics change by :math:`r' = r + m (b - r)` with the batch statistics :math:`b`; it
+        follows that :math:`s + m (b - s) = s + (r' - r) + m (r - s)`.
         """
         before, share = _running(network), _momentum(network, self.mean)
         yield
@@ -70,14 +70,14 @@ class BatchNormStatistics(nn.Module):
                 own.add_(new - old + share * (old - own))
 
     @torch.no_grad()
-    def follow(self, other: "BatchNormStatistics", decay: float) -> None:
-        """Take one step of a moving average towards other statistics; with decay 0 copy them."""
+    def move_towards(self, other: "BatchNormStatistics", decay: float) -> None:
+        """Move towards other statistics by one step of a moving average; decay 0 copies them."""
         self.mean.lerp_(other.mean, 1 - decay)
         self.variance.lerp_(other.variance, 1 - decay)
 
     @contextmanager
     def applied_to(self, network: nn.Module) -> Iterator[None]:
-        """Let a network in eval mode normalize with these statistics meanwhile."""
+        """Let a network in eval mode normalize with these statistics inside the context."""
         layers = batchnorm_layers(network)
         sizes = [layer.num_features for layer in layers]
         own = [(layer.running_mean, layer.running_var) for layer in layers]
@@ -91,8 +91,8 @@ class BatchNormStatistics(nn.Module):
                 layer.running_mean, layer.running_var = kept_mean, kept_variance
 
     @torch.no_grad()
-    def write(self, network: nn.Module) -> None:
-        """Give a network these statistics for good."""
+    def write_to(self, network: nn.Module) -> None:
+        """Copy these statistics to a network."""
         with self.applied_to(network):
             parts = [(layer.running_mean, layer.running_var) for layer in batchnorm_layers(network)]
         for layer, (mean, variance) in zip(batchnorm_layers(network), parts, strict=True):
@@ -101,7 +101,7 @@ class BatchNormStatistics(nn.Module):
 
     @torch.no_grad()
     def distance(self, network: nn.Module) -> Float[Tensor, ""]:
-        """Root mean square difference of the means, in standard deviations of these statistics; 0 without BatchNorm."""
+        """Return the RMS difference of the means in standard deviations of these statistics; 0 without BatchNorm."""
         if not len(self.mean):
             return self.mean.new_zeros(())
         return ((_running(network)[0] - self.mean).square() / (self.variance + 1e-5)).mean().sqrt()
@@ -117,7 +117,7 @@ def _running(network: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _momentum(network: nn.Module, like: Tensor) -> Tensor | float:
-    """Return the weight of a batch in each running statistic; 0 in layers that do not look at it."""
+    """Return the weight of a batch in each running statistic; 0 for layers that are not updated."""
     layers = batchnorm_layers(network)
     momenta = [(layer.momentum or 0.0) if layer.training and layer.track_running_stats else 0.0 for layer in layers]
     if len(set(momenta)) < 2:
@@ -128,14 +128,15 @@ def _momentum(network: nn.Module, like: Tensor) -> Tensor | float:
 
 @torch.no_grad()
 def reestimate_statistics(network: nn.Module, batches: Iterable[UInt8[Tensor, "_ 3 height width"]]) -> nn.Module:
-    """Return a copy of a network whose BatchNorm statistics are those of some images. It needs no labels.
+    """Return a copy of a network with BatchNorm statistics of the given images, which need no labels.
 
-    Each batch is normalized by itself and counts by its number of images; a single image left over is skipped. The copy
-    is in eval mode. This is the whole of adaptation by statistics (AdaBN, Li et al., 2016): no weight changes.
+    Each batch is normalized with its own statistics and weighted by its number of images; a last batch of one image is
+    skipped. The copy is in eval mode. This is adaptation by statistics alone (AdaBN, Li et al., 2016): no weight
+    changes.
 
     Args:
-        network: normalized images → heatmaps; left as it is.
-        batches: images, a few hundred in all.
+        network: normalized images → heatmaps; not modified.
+        batches: batches of images, a few hundred images in total.
 
     Raises:
         UserError: there is no batch.
@@ -148,11 +149,11 @@ def reestimate_statistics(network: nn.Module, batches: Iterable[UInt8[Tensor, "_
         layer.train()
     seen = 0
     for images in batches:
-        if seen and len(images) == 1:  # a layer of one cell has no variance to see in it
+        if seen and len(images) == 1:  # a layer with one cell has no variance
             continue
         seen += len(images)
         for layer in layers:
-            layer.momentum = len(images) / seen  # so that the running statistics are the mean over all images
+            layer.momentum = len(images) / seen  # makes the running statistics the mean over all images
         copied(normalize(images))
     if not seen:
         raise UserError(

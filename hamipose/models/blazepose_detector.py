@@ -1,10 +1,10 @@
-r"""The person detector of MediaPipe (BlazePose, Bazarevsky et al., 2020) with the weights that its wheels carry.
+"""MediaPipe's person detector (BlazePose, Bazarevsky et al., 2020) with the weights contained in its wheels.
 
-It looks for faces and torsos and says, for each, where the middle of the hips is and a point on the circle about it
-that holds the whole body. So it finds people in poses that detectors of whole bodies miss, if they are close; its
-answer is a circle and not a tight box.
+It detects faces and torsos and predicts, for each, the middle of the hips and a point on the circle around it that
+encloses the whole body. Therefore it finds people in poses that detectors of whole bodies miss, if they are close to
+the camera; it predicts a circle instead of a tight box.
 
-Its file is read as :mod:`hamipose.models.pretrained.tflite` does; anchors, decoding and circles are here.
+:mod:`hamipose.models.pretrained.tflite` reads its file; this module contains anchors, decoding and circles.
 """
 
 import zipfile
@@ -38,20 +38,20 @@ __all__ = [
     "save_detector",
 ]
 
-_SIDE = 224  # of the network's input
-_GRID = ((8, 2), (16, 2), (32, 6))  # stride, and anchors in each of its cells
+_SIDE = 224  # side of the network's input in pixels
+_GRID = ((8, 2), (16, 2), (32, 6))  # strides, and anchors per cell
 _IN_WHEEL = "mediapipe/modules/pose_detection/pose_detection.tflite"
 
-# A crop shows 1.25 times a box. With 1.1 times the circle in it, 97 to 98 % of the joints of LSP and LSP-Extended are
-# inside; with the circle itself 95 to 97 % (docs/adapt.md).
+# A crop shows 1.25 times a box. A crop of 1.1 times the circle contains 97 to 98 % of the joints of LSP and
+# LSP-Extended, the circle itself 95 to 97 % (docs/adapt.md).
 _BOX_OF_CIRCLE = 1.1 / 1.25
 
-# MediaPipe's own landmark networks see 1.25 times the circle, turned such that the person is upright.
+# MediaPipe's landmark networks read 1.25 times the circle, rotated so that the person is upright.
 _CROP_OF_CIRCLE = 1.25
 
 
 def anchor_centers() -> Float[np.ndarray, "anchor 2"]:
-    """Where the network's answers count from, as shares of the input's side: centers of cells, row by row.
+    """Return the anchors: centers of cells, row by row, relative to the input's side.
 
     >>> anchor_centers().shape
     (2254, 2)
@@ -68,18 +68,18 @@ def anchor_centers() -> Float[np.ndarray, "anchor 2"]:
 def decode_people(
     raw: Float[np.ndarray, "anchor 12"], logits: Float[np.ndarray, " anchor"], threshold: float
 ) -> Float[np.ndarray, "person 5"]:
-    """The network's answers as people: two points and a score, in shares of the input's side.
+    """Decode the network's outputs to people: two points and a score, relative to the input's side.
 
     Args:
-        raw: for each anchor, in pixels of the input: center and size of a box about head and torso, then four points,
-            of which the first is the middle of the hips and the second on the circle about it that encloses the body,
-            above the hips where the person is upright; all but the size from its anchor.
-        logits: of the scores.
-        threshold: the lowest score of a person.
+        raw: for each anchor, in pixels of the input: center and size of a box around head and torso, then four points.
+            The first point is the middle of the hips; the second lies on the circle around it that encloses the body,
+            above the hips if the person is upright. All values except the size are relative to the anchor.
+        logits: logits of the scores.
+        threshold: lowest score of a detected person.
 
     Returns:
         x and y of the middle of the hips, x and y of the point on the circle, score; best first. Of people whose boxes
-        overlap by more than 0.3, the best.
+        overlap by more than 0.3, only the best is kept.
     """
     scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float32), -50, 50)))
     kept = np.flatnonzero(scores >= threshold)
@@ -96,8 +96,8 @@ class DetectionNetwork(nn.Module):
     """The network of ``pose_detection.tflite``.
 
     Args:
-        program: operations, with outputs ``raw`` and ``logits``.
-        weights: of the operations; zeros, for a state dict to fill, if None.
+        program: operations with the outputs ``raw`` and ``logits``.
+        weights: weights of the operations; default: zeros, to be filled by a state dict.
     """
 
     def __init__(self, program: Program, weights: dict[str, Tensor] | None = None):
@@ -109,19 +109,19 @@ class DetectionNetwork(nn.Module):
     def forward(
         self, images: Float[Tensor, "batch 3 224 224"]
     ) -> tuple[Float[Tensor, "batch anchor 12"], Float[Tensor, "batch anchor"]]:
-        """Images in [−1, 1] → numbers and logit of the score of each anchor."""
+        """Map images in [−1, 1] to the numbers and the score logit of each anchor."""
         raw, logits = self.program.outputs["raw"], self.program.outputs["logits"]
         found = self.body(images.contiguous(memory_format=torch.channels_last), (raw, logits))
         return found[raw], found[logits][..., 0]
 
 
 class BlazePoseDetector(PersonDetector):
-    """People close enough for their faces to be seen.
+    """Detects people who are close enough for their faces to be visible.
 
     Args:
         network: images in [−1, 1] → numbers and logits of anchors, see :class:`DetectionNetwork`.
-        name: as :class:`hamipose.models.person_detection.PersonDetector` says.
-        threshold: the lowest score of a person.
+        name: see :class:`hamipose.models.person_detection.PersonDetector`.
+        threshold: lowest score of a detected person.
     """
 
     def __init__(self, network: nn.Module, name: str, threshold: float = 0.5):
@@ -131,11 +131,14 @@ class BlazePoseDetector(PersonDetector):
 
     @torch.inference_mode()
     def _points(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
-        """Middle of the hips and a point on the circle, x and y each, from the image's corner in pixels; and score."""
+        """Return the middle of the hips, a point on the circle, and the score of each person.
+
+        Points are x and y in pixels, measured from the image's corner.
+        """
         height, width = image.shape[:2]
         scale = _SIDE / max(height, width)
         shown = np.array([max(1, round(width * scale)), max(1, round(height * scale))])
-        offset = (_SIDE - shown) // 2  # the picture is in the middle of a black square
+        offset = (_SIDE - shown) // 2  # the image is centered in a black square
         square = np.zeros((_SIDE, _SIDE, 3), np.uint8)
         square[offset[1] : offset[1] + shown[1], offset[0] : offset[0] + shown[0]] = cv2.resize(
             image, shown.tolist(), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -147,14 +150,14 @@ class BlazePoseDetector(PersonDetector):
         return np.concatenate([points.reshape(-1, 4), people[:, 4:]], 1).astype(np.float32)[radius > 1]
 
     def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
-        """See :class:`hamipose.models.person_detection.PersonDetector`; boxes are squares about the circles."""
+        """Detect people, see :class:`hamipose.models.person_detection.PersonDetector`; boxes enclose the circles."""
         people = self._points(image)
         radius = np.linalg.norm(people[:, 2:4] - people[:, :2], axis=1, keepdims=True)
         length = 2 * _BOX_OF_CIRCLE * radius
         return np.concatenate([people[:, :2] - length / 2, length, length, people[:, 4:]], 1).astype(np.float32)
 
     def crops(self, image: UInt8[np.ndarray, "height width 3"], margin: float = 1.25) -> Float[np.ndarray, "person 6"]:
-        """See :class:`hamipose.models.person_detection.PersonDetector`; what MediaPipe shows its landmark networks."""
+        """Return the crops that MediaPipe uses, see :class:`hamipose.models.person_detection.PersonDetector`."""
         rows = []
         for person in self._points(image):
             box, turn = upright_box(person[:2] - 0.5, person[2:4] - 0.5, _CROP_OF_CIRCLE)
@@ -163,29 +166,29 @@ class BlazePoseDetector(PersonDetector):
 
 
 def detection_network(content: bytes) -> DetectionNetwork:
-    """The network of a ``pose_detection.tflite``.
+    """Build the network of a ``pose_detection.tflite``.
 
     Args:
-        content: of the file.
+        content: content of the file.
 
     Raises:
-        UserError: it is something else.
+        UserError: it is another network.
     """
     graph = TFLiteGraph(content)
     operations, weights = convert_graph(graph)
     outputs = {graph.shape(tensor)[-1]: f"t{tensor}" for tensor in graph.outputs}
     anchors = {graph.shape(tensor)[1] for tensor in graph.outputs if len(graph.shape(tensor)) == 3}
     if set(outputs) != {1, 12} or anchors != {len(anchor_centers())}:
-        raise UserError(f"its outputs are {[graph.shape(tensor) for tensor in graph.outputs]}")
+        raise UserError(f"its outputs have shapes {[graph.shape(tensor) for tensor in graph.outputs]}")
     return DetectionNetwork(Program(operations, {"raw": outputs[12], "logits": outputs[1]}), weights)
 
 
 def save_detector(folder: Path, network: DetectionNetwork) -> None:
-    """Write a detector as a folder that :func:`blazepose_detector` reads; it appears whole or not at all.
+    """Write a detector as a folder that :func:`blazepose_detector` reads; the folder appears atomically.
 
     Args:
-        folder: must not exist.
-        network: its operations and weights are written.
+        folder: output folder; must not exist.
+        network: network whose operations and weights are written.
     """
     part = folder.with_name(folder.name + ".part")
     part.mkdir(parents=True, exist_ok=True)
@@ -194,7 +197,7 @@ def save_detector(folder: Path, network: DetectionNetwork) -> None:
     part.rename(folder)
 
 
-def _saved(folder: Path) -> DetectionNetwork:
+def _read_saved(folder: Path) -> DetectionNetwork:
     path = folder / "operations.json"
     try:
         network = DetectionNetwork(Program.from_json(path.read_text(), str(path)))
@@ -204,7 +207,7 @@ def _saved(folder: Path) -> DetectionNetwork:
     return network
 
 
-def _weights(path: Path) -> bytes:
+def _read_tflite(path: Path) -> bytes:
     if not path.is_file():
         raise UserError(f"detector {path} does not exist; expected a wheel of mediapipe or its pose_detection.tflite")
     if path.suffix == ".tflite":
@@ -217,24 +220,26 @@ def _weights(path: Path) -> bytes:
             f"detector {path} {explain(path, 'a wheel', 'a zip archive')}; expected a wheel of mediapipe up to 0.10.21"
         ) from None
     except KeyError:
-        raise UserError(f"detector {path} holds no {_IN_WHEEL}; mediapipe 0.10.21 is the last to have it") from None
+        raise UserError(
+            f"detector {path} does not contain {_IN_WHEEL}; mediapipe 0.10.21 is the last version with it"
+        ) from None
 
 
 def blazepose_detector(path: str | Path, threshold: float) -> BlazePoseDetector:
-    """MediaPipe's detector from a file or folder.
+    """Open MediaPipe's detector from a file or folder.
 
     Args:
-        path: a wheel of mediapipe up to 0.10.21, which need not be installed; the .tflite file in it; or the folder
-            that :func:`save_detector` wrote.
-        threshold: the lowest score of a person.
+        path: a mediapipe wheel up to 0.10.21, which need not be installed; the .tflite file in it; or a folder written
+            by :func:`save_detector`.
+        threshold: lowest score of a detected person.
 
     Raises:
-        UserError: the file is missing, or is something else.
+        UserError: the file is missing, or is another kind of file.
     """
     path = Path(path)
     if path.is_dir():
-        return BlazePoseDetector(_saved(path), path.name, threshold)
-    content = _weights(path)
+        return BlazePoseDetector(_read_saved(path), path.name, threshold)
+    content = _read_tflite(path)
     try:
         return BlazePoseDetector(detection_network(content), path.name, threshold)
     except UserError as error:

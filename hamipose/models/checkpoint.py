@@ -1,4 +1,4 @@
-"""Networks out of checkpoints, whichever method made them."""
+"""Read checkpoints of all methods and build the networks that they contain."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -19,7 +19,6 @@ __all__ = [
     "build_evaluated",
     "check_skeleton",
     "checkpoint_content",
-    "load_evaluated",
     "load_network",
     "model_info",
     "network_state",
@@ -30,92 +29,95 @@ __all__ = [
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint's content; nothing in it is executed.
+    """Return the content of a checkpoint; nothing in it is executed.
 
     Raises:
-        UserError: it is missing, damaged or not a checkpoint of this package.
+        UserError: the file is missing, damaged, or not a checkpoint of this package.
     """
     checkpoint = read_checkpoint_file(path)
     hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if isinstance(hparams, dict) and "regressor" in hparams and "skeleton" not in hparams:
         raise UserError(
-            f"checkpoint {path} recovers meshes, it was saved by meshtto; use python -m meshtto app or python -m "
+            f"checkpoint {path} was saved by meshtto and recovers meshes; use python -m meshtto app or python -m "
             "meshtto predict with it"
         )
     known = isinstance(hparams, dict) and {"skeleton", "backbone", "deconv_channels"} <= hparams.keys()
     if not known or not isinstance(checkpoint.get("state_dict"), dict):
-        raise UserError(f"checkpoint {path} was not saved by hamipose; give a file that `fit` saved")
+        raise UserError(f"checkpoint {path} was not saved by hamipose; give a checkpoint saved by `fit`")
     return checkpoint
 
 
 def check_skeleton(checkpoint: dict[str, Any], skeleton: Skeleton) -> None:
-    """Refuse a checkpoint of other keypoints.
+    """Check that a checkpoint predicts the keypoints of a skeleton.
 
     Raises:
-        UserError: its skeleton is not this one.
+        UserError: the checkpoint has another skeleton.
     """
     found = checkpoint.get("hyper_parameters", {}).get("skeleton")
     if found != skeleton.name:
         raise UserError(
-            f"the checkpoint's network finds the keypoints of {found}, this model those of {skeleton.name}; "
-            f"set network.skeleton to {found} (and the data sets' with it) or give another checkpoint"
+            f"the checkpoint's network predicts the keypoints of {found}, but this model those of {skeleton.name}; set "
+            f"network.skeleton and the data sets' skeletons to {found}, or give another checkpoint"
         )
 
 
 def _named(quantized: bool) -> str:
-    """Name the kind of targets for messages."""
+    """Return the name of an encoding for messages."""
     return (
         "quantized targets (training.quantize: true)" if quantized else "sub-pixel targets (training.quantize: false)"
     )
 
 
-def saved_encoding(checkpoint: dict[str, Any], quantized: bool, goes_on: bool) -> bool:
-    """Return how the targets were encoded that a checkpoint's network learned; decoding follows it.
+def saved_encoding(checkpoint: dict[str, Any], quantized: bool, resuming: bool) -> bool:
+    """Return whether a checkpoint's network was trained on quantized targets; decoding must match it.
 
     Args:
-        checkpoint: as Lightning reads it; one of an earlier version does not say, and the config's word stands.
-        quantized: what the config says.
-        goes_on: whether training does, which must teach as it did.
+        checkpoint: content of a checkpoint; one of an earlier version does not state the encoding, and `quantized` is
+            used.
+        quantized: value in the config.
+        resuming: whether training resumes, which requires the same encoding.
 
     Raises:
-        UserError: training would go on with another encoding.
+        UserError: training would resume with another encoding.
     """
     saved = checkpoint.get("hyper_parameters", {}).get("quantized", quantized)
-    if goes_on and saved != quantized:
+    if resuming and saved != quantized:
         raise UserError(
-            f"the checkpoint's network learned {_named(saved)}, this run would teach it {_named(quantized)}; "
-            "give the config it was made with"
+            f"the checkpoint's network was trained on {_named(saved)}, but this run uses {_named(quantized)}; "
+            "give the config it was trained with"
         )
     return bool(saved)
 
 
 def network_state(checkpoint: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names start with a prefix, without the prefix."""
     return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if str(k).startswith(prefix)}
 
 
 def read_program(checkpoint: dict[str, Any]) -> Program | None:
-    """Return the operations of a network that consists of a list of them; None for other networks.
+    """Return the operations of a network that consists of a list of operations; None for other networks.
 
     Raises:
-        UserError: they are damaged.
+        UserError: the operations are damaged.
     """
     text = checkpoint.get("operations")
     return None if text is None else Program.from_json(text, "the checkpoint's list of operations")
 
 
 def checkpoint_content(model: Any, info: ModelInfo) -> dict[str, Any]:
-    """Return what a checkpoint of a model holds, as far as training starts from it.
+    """Return a model as the content of a checkpoint that training can start from.
 
     Args:
-        model: what its method evaluates.
-        info: what it is.
+        model: network evaluated by its method.
+        info: description of the model.
 
     Raises:
-        UserError: adaptation cannot start from such a model.
+        UserError: adaptation cannot start from this kind of model.
     """
     if info.maps == "log-densities":
-        raise UserError(f"{info.method} finds logarithms of densities; adaptation starts from heatmaps: give another")
+        raise UserError(
+            f"{info.method} predicts log-densities, but adaptation must start from heatmaps; give another model"
+        )
     network = model if info.maps == "heatmaps" else model.network
     hparams = {
         "method": info.method,
@@ -134,7 +136,7 @@ def checkpoint_content(model: Any, info: ModelInfo) -> dict[str, Any]:
 
 
 def _start_content(path: str | Path) -> dict[str, Any]:
-    """Return a checkpoint's content, or what a checkpoint of a model folder's network would hold."""
+    """Return the content of a checkpoint, or a model folder's network as such a content."""
     folder = Path(path) if is_model_folder(path) else None if Path(path).exists() else cached_folder(str(path))
     return read_checkpoint(path) if folder is None else checkpoint_content(*read_model_folder(folder))
 
@@ -142,57 +144,57 @@ def _start_content(path: str | Path) -> dict[str, Any]:
 def load_network(
     path: str | Path, network: PoseNetwork | FinetunableNetwork, skeleton: Skeleton, quantized: bool
 ) -> dict[str, Any]:
-    """Fill a network with a checkpoint's student; return the checkpoint's whole state.
+    """Fill a network with the student of a checkpoint; return the checkpoint's whole state.
 
     Args:
-        path: of the checkpoint, of a model folder, or the name of a model that is part of this package.
-        network: to fill.
-        skeleton: of its keypoints.
-        quantized: how the targets are encoded that it is going to learn.
+        path: a checkpoint, a model folder, or the name of a model in this package.
+        network: network to fill.
+        skeleton: skeleton of the network.
+        quantized: whether the network will be trained on quantized targets.
 
     Raises:
-        UserError: the checkpoint cannot be read, is of another skeleton or network, or learned other targets.
+        UserError: the checkpoint cannot be read, or has another skeleton, network or encoding.
     """
     checkpoint = _start_content(path)
     check_skeleton(checkpoint, skeleton)
-    learned = checkpoint["hyper_parameters"].get("quantized", quantized)  # absent in those of earlier versions
+    learned = checkpoint["hyper_parameters"].get("quantized", quantized)  # absent in checkpoints of earlier versions
     if learned != quantized:
         raise UserError(
-            f"checkpoint {path} learned {_named(learned)}, and this run would teach it "
-            f"{_named(quantized)}, which lie up to 1.5 px away; set training.quantize to {str(learned).lower()}"
+            f"checkpoint {path} was trained on {_named(learned)}, but this run uses {_named(quantized)}, which differ "
+            f"by up to 1.5 px; set training.quantize to {str(learned).lower()}"
         )
     try:
         network.load_state_dict(network_state(checkpoint, "network."))
     except RuntimeError:
         hparams = checkpoint["hyper_parameters"]
         raise UserError(
-            f"checkpoint {path} holds a {hparams.get('backbone')} with deconvolutions "
-            f"{hparams.get('deconv_channels')}, another network than the one to fill; give "
+            f"checkpoint {path} contains a {hparams.get('backbone')} with deconvolutions "
+            f"{hparams.get('deconv_channels')}, which differs from the configured network; give "
             "model.init_args.network the same values"
         ) from None
     return dict(checkpoint["state_dict"])
 
 
 def model_info(checkpoint: dict[str, Any], image_size: int = 0, quantized: bool = False) -> ModelInfo:
-    """What it takes to build what a checkpoint's method evaluates.
+    """Return the description of a checkpoint's model.
 
     Args:
-        checkpoint: of :func:`read_checkpoint`.
-        image_size: side of its crops.
-        quantized: how its targets were encoded, for a checkpoint of an earlier version, which does not say.
+        checkpoint: content returned by :func:`read_checkpoint`.
+        image_size: side of its crops in pixels.
+        quantized: whether its targets were quantized; used for checkpoints of earlier versions, which do not state it.
 
     Raises:
-        UserError: nobody has said what its keypoints are.
+        UserError: the skeleton is unknown, or an option is invalid.
     """
     hparams = checkpoint["hyper_parameters"]
     _check_options(hparams)
     if hparams["skeleton"] not in SKELETONS:
         raise UserError(
-            f"the checkpoint's network finds the keypoints of {hparams['skeleton']}, which is none of "
-            f"{', '.join(SKELETONS)}; import the file that adds it first, or put it into hamipose/skeletons.py"
+            f"the checkpoint's network predicts the keypoints of {hparams['skeleton']}, which is none of "
+            f"{', '.join(SKELETONS)}; import the file that adds it first, or add it to hamipose/skeletons.py"
         )
     method = str(hparams.get("method", "unknown"))
-    before: dict[str, Maps] = {"RegDA": "log-densities", "MDAM": "refined"}  # in checkpoints that do not say
+    before: dict[str, Maps] = {"RegDA": "log-densities", "MDAM": "refined"}  # for checkpoints that do not state it
     width = checkpoint["state_dict"].get("refinement.scales.0.0.weight")
     return ModelInfo(
         skeleton=hparams["skeleton"],
@@ -209,10 +211,10 @@ def model_info(checkpoint: dict[str, Any], image_size: int = 0, quantized: bool 
 
 
 def _check_options(hparams: dict[str, Any]) -> None:
-    """Refuse options of no use: the file is damaged, or another program wrote it.
+    """Check the types of a checkpoint's options.
 
     Raises:
-        UserError: an option is not of its kind.
+        UserError: an option has an invalid value.
     """
     widths = hparams["deconv_channels"]
     sound = {
@@ -233,14 +235,14 @@ def _check_options(hparams: dict[str, Any]) -> None:
 
 
 def build_evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
-    """What a checkpoint's method evaluates, ready to use: the teacher where there is one, in eval mode.
+    """Build the network that a checkpoint's method evaluates, in eval mode: the teacher, if there is one.
 
     Args:
-        checkpoint: of :func:`read_checkpoint`.
-        info: of :func:`model_info`.
+        checkpoint: content returned by :func:`read_checkpoint`.
+        info: description returned by :func:`model_info`.
 
     Raises:
-        UserError: its weights are of another network than it says.
+        UserError: the weights do not fit the described network.
     """
     state = network_state(checkpoint, "adaptation.teacher.network.") or network_state(checkpoint, "network.")
     if info.maps != "heatmaps":
@@ -256,20 +258,8 @@ def build_evaluated(checkpoint: dict[str, Any], info: ModelInfo) -> nn.Module:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
-            f"the checkpoint does not hold the weights of a {info.backbone} with deconvolutions "
-            f"{list(info.deconv_channels)} that it names ({str(error).splitlines()[-1].strip()})"
+            f"the checkpoint does not contain the weights of a {info.backbone} with deconvolutions "
+            f"{list(info.deconv_channels)} that it describes ({str(error).splitlines()[-1].strip()})"
         ) from None
     check_finite(network.state_dict(), "the checkpoint")
     return network.eval()
-
-
-def load_evaluated(path: str | Path) -> nn.Module:
-    """Normalized images → heatmaps, as the method of a checkpoint evaluates them; see :func:`build_evaluated`.
-
-    (``hamipose.load`` gives the network with what it takes to decode its maps.)
-
-    Raises:
-        UserError: the checkpoint cannot be read, or is of keypoints or weights that fit nothing.
-    """
-    checkpoint = read_checkpoint(path)
-    return build_evaluated(checkpoint, model_info(checkpoint))

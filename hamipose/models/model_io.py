@@ -1,4 +1,4 @@
-"""A model to hand on: a folder with ``model.safetensors`` and a ``config.yaml`` that says what is in it. No pickles."""
+"""Read and write model folders: ``model.safetensors`` and a ``config.yaml`` that describes the model. No pickles."""
 
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -23,38 +23,39 @@ from hamipose.version import __version__
 
 __all__ = ["FORMAT", "Maps", "ModelInfo", "is_model_folder", "read_model_folder", "save_model_folder"]
 
-#: What a model's maps are: its network's own; densities made of the network's logarithms (RegDA); or what a refinement
-#: makes of all of the network's scales (MDAM).
+#: Maps of a model: those of its network; densities computed from the network's log-densities (RegDA); or the output of
+#: a refinement of all scales of the network (MDAM).
 Maps = Literal["heatmaps", "log-densities", "refined"]
 
-#: What a model's network is; "simple-baseline" where a file does not say. Model folders hold the first three alone.
+#: Architecture of a network; default: "simple-baseline". Only the first three can be written as model folders.
 Architecture = Literal["simple-baseline", "blazepose", "top-down", "onnx", "vitpose"]
 
 _IN_FOLDERS = get_args(Architecture)[:3]
 
-#: Of config.yaml. Raised when a file of today could no longer be read as it stands; `_upgrade` then carries it over.
+#: Format of config.yaml; incremented if the current files can no longer be read unchanged (see `_upgrade`).
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is needed to use a network's weights.
+    """Description of a network, needed to use its weights.
 
     Attributes:
-        skeleton: name of the keypoints' order.
-        backbone: timm's name.
+        skeleton: name of the skeleton.
+        backbone: name of the timm model.
         deconv_channels: widths of the deconvolutions.
-        image_size: side in pixels of the square crops that it was trained on.
-        method: how it was trained, for whoever reads the file.
-        maps: what is made of the network's maps.
-        refinement_width: of the refinement, where there is one.
-        quantized: whether its targets were centered on whole cells (``training.quantize``); decoding undoes it.
-        statistics: which images' means and variances its BatchNorm layers have. "source and target" for a teacher with
-            ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions, and for
+        image_size: side in pixels of the square crops in training.
+        method: name of the training method, for information.
+        maps: conversion of the network's maps.
+        refinement_width: width of the refinement, if there is one.
+        quantized: whether the training targets were centered on whole cells (``training.quantize``); decoding corrects
+            it.
+        statistics: domain of the images whose means and variances the BatchNorm layers contain. "source and target" for
+            a teacher with ``batchnorm: copy`` or ``average``; "unknown" in files of earlier versions, and for
             pretrained networks, which keep their own.
         architecture: "simple-baseline", a :class:`hamipose.models.network.PoseNetwork`; "blazepose", whose operations
-            are in the folder too; "top-down", :class:`hamipose.models.pretrained.topdown.TopDown`; or "onnx" or
-            "vitpose", networks that are used from files of their own and cannot be written as a model folder.
+            are also in the folder; "top-down", :class:`hamipose.models.pretrained.topdown.TopDown`; or "onnx" or
+            "vitpose", networks that are used from their own files and cannot be written as model folders.
     """
 
     skeleton: str
@@ -70,17 +71,17 @@ class ModelInfo:
 
     @property
     def keypoints(self) -> Skeleton:
-        """The skeleton itself."""
+        """Return the skeleton."""
         return SKELETONS[self.skeleton]
 
     def network(self, program: Program | None = None) -> nn.Module:
-        """A model of this kind, not trained: normalized images → heatmaps, as its method evaluates them.
+        """Build an untrained network of this kind: normalized images → heatmaps, as evaluated by its method.
 
         Args:
-            program: operations of a network that consists of a list of them.
+            program: operations of a network that consists of a list of operations.
         """
         if self.architecture == "blazepose":
-            assert program is not None, "a folder of this architecture has its operations"
+            assert program is not None, "a folder of this architecture contains its operations"
             return BlazePose(program, self.keypoints)
         network = PoseNetwork(len(self.keypoints), self.backbone, None, self.deconv_channels)
         if self.architecture == "top-down":
@@ -94,19 +95,19 @@ class ModelInfo:
 
 
 def save_model_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *, half: bool = False) -> Path:
-    """Write a model folder; both files appear whole or not at all.
+    """Write a model folder; each file is written atomically.
 
     Args:
-        folder: created where it does not exist.
-        network: its weights are written.
-        info: describes it.
-        half: write floating-point numbers in half precision: half the size. The model is read in single precision.
+        folder: output folder; created if it does not exist.
+        network: network whose weights are written.
+        info: description of the network.
+        half: write floating-point numbers in half precision, half the size. The model is read in single precision.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: the network is used from a file of its own, or has a weight too large for half precision.
+        UserError: the network is used from its own file, or has a weight too large for half precision.
     """
     folder = Path(folder)
     if info.architecture not in _IN_FOLDERS:
@@ -133,14 +134,14 @@ def is_model_folder(path: str | Path) -> bool:
 
 
 def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content of a config of any format up to today's, as today's."""
+    """Convert the content of a config of any format to the current format."""
     found = content.get("hamipose_model")
     if not isinstance(found, int):
-        raise UserError(f"{path} is no config of a model folder: it lacks hamipose_model; expected {FORMAT}")
+        raise UserError(f"{path} is not the config of a model folder: hamipose_model is missing; expected {FORMAT}")
     if found > FORMAT:
         raise UserError(
-            f"{path} has format {found}, this hamipose ({__version__}) reads up to {FORMAT}; install the version that "
-            f"wrote it ({content.get('written_by', 'not said')}) or a newer one"
+            f"{path} has format {found}, but this hamipose ({__version__}) reads formats up to {FORMAT}; install the "
+            f"version that wrote it ({content.get('written_by', 'unknown')}) or a newer one"
         )
     return content
 
@@ -194,10 +195,11 @@ def _read_program(folder: Path) -> Program:
 
 
 def read_model_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
-    """The model of a model folder in eval mode, and what it is.
+    """Return the network of a model folder in eval mode, and its description.
 
     Raises:
-        UserError: a file is missing or damaged, was written by a newer version, or the weights fit no such network.
+        UserError: a file is missing or damaged, was written by a newer version, or the weights do not fit the
+            description.
     """
     folder = Path(folder)
     info = _read_info(folder / "config.yaml")
@@ -208,8 +210,8 @@ def read_model_folder(folder: str | Path) -> tuple[nn.Module, ModelInfo]:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} does not hold the weights of a {info.backbone} with deconvolutions {list(info.deconv_channels)} "
-            f"that config.yaml names ({str(error).splitlines()[-1].strip()})"
+            f"{path} does not contain the weights of a {info.backbone} with deconvolutions "
+            f"{list(info.deconv_channels)} that config.yaml describes ({str(error).splitlines()[-1].strip()})"
         ) from None
     check_finite(network.state_dict(), f"model {path}")
     return network.eval(), info

@@ -1,4 +1,4 @@
-"""A timm backbone and the Simple Baseline head (Xiao et al., ECCV 2018): deconvolutions, then one 1 × 1 layer."""
+"""Simple Baseline pose networks (Xiao et al., ECCV 2018): a timm backbone, deconvolutions, and one 1 × 1 layer."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from hamipose.models.weights import create_pretrained, load_backbone
 
 __all__ = ["LogDensityNetwork", "PoseNetwork"]
 
-_ANY_IMAGE_SIZE = {  # timm's families that must be asked to take images of any size
+_ANY_IMAGE_SIZE = {  # timm families that accept images of any size only on request
     "deit",
     "eva",
     "swin_transformer",
@@ -29,30 +29,29 @@ _ANY_IMAGE_SIZE = {  # timm's families that must be asked to take images of any 
 
 
 class PoseNetwork(nn.Module):
-    """Images → one heatmap a keypoint, at a quarter of the image's size.
+    """Map images to one heatmap per keypoint at a quarter of the image size.
 
-    The number of deconvolutions, each of which doubles the size, follows from the backbone's stride: three after a
-    ResNet (32), two after a ViT with patches of 16 px, none after an HRNet, whose finest branch is used. A ResNet,
-    ConvNeXt or the like that is given fewer than that ends at the stage they fit: with two, a ResNet goes without its
-    last stage, which holds most of its parameters and on images of 64 px would see 2 × 2 cells.
+    The number of deconvolutions, each of which doubles the size, follows from the backbone's stride: three for a ResNet
+    (32), two for a ViT with patches of 16 px, none for an HRNet, whose finest branch is used. If fewer are given, a
+    ResNet, ConvNeXt or similar backbone ends at the stage that fits: with two, a ResNet omits its last stage, which
+    contains most of its parameters and has only 2 × 2 cells for images of 64 px.
 
-    Weights and maps lie in memory with their channels last, which convolutions are faster with
-    (`benchmarks/memory_format.py`), unless :func:`hamipose.models.device.memory_format` finds a layer for which
-    that is unsafe; shapes are as ever.
+    Weights and maps are stored channels last, which makes convolutions faster (`benchmarks/memory_format.py`), unless
+    :func:`hamipose.models.device.memory_format` finds a layer for which that is unsafe.
 
     Args:
         keypoints: number of heatmaps.
-        backbone: any name timm knows, such as resnet18, resnet101, hrnet_w32, vit_tiny_patch16_224.
-        weights: where the backbone starts from: none; "pretrained", timm's; or the path of a ResNet's (or any timm
-            network's) state dict, .safetensors or .pth.
-        deconv_channels: widths of the deconvolutions; the last ones are used where fewer are needed.
+        backbone: any timm model name, such as resnet18, resnet101, hrnet_w32, vit_tiny_patch16_224.
+        weights: initial backbone weights: none; "pretrained" (timm's); or the path of a state dict of a ResNet or other
+            timm network, .safetensors or .pth.
+        deconv_channels: widths of the deconvolutions; the last ones are used if fewer are needed.
 
     Raises:
-        UserError: no such backbone, its stride fits no number of deconvolutions, or its weights do not fit it.
+        UserError: unknown backbone, unsuitable stride, or weights that do not fit.
     """
 
     stride = 4
-    """Pixels of the image per cell of a heatmap."""
+    """Number of image pixels per heatmap cell."""
 
     def __init__(
         self,
@@ -93,18 +92,18 @@ class PoseNetwork(nn.Module):
 
     @property
     def pyramid_channels(self) -> list[int]:
-        """Width of each map of :meth:`pyramid`."""
+        """Return the width of each map of :meth:`pyramid`."""
         deconvolutions = [layer for layer in self.deconv if isinstance(layer, nn.ConvTranspose2d)]
         coarsest = deconvolutions[0].in_channels if deconvolutions else self.final.in_channels
         return [coarsest, *(layer.out_channels for layer in deconvolutions)]
 
     @property
     def feature_channels(self) -> int:
-        """Width of what the last layer reads; a row of it has one parameter more, the bias."""
+        """Return the number of input channels of the last layer; one of its rows has one more parameter, the bias."""
         return self.final.in_channels
 
     def pyramid(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
-        """The backbone's map and what each deconvolution makes of it, coarse to fine.
+        """Return the backbone's map and the output of each deconvolution, coarse to fine.
 
         Raises:
             UserError: a side of the images is not a multiple of the backbone's stride.
@@ -124,24 +123,24 @@ class PoseNetwork(nn.Module):
         return found
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """What the last layer reads, at a quarter of the image's size: the finest of :meth:`pyramid`."""
+        """Return the input of the last layer, at a quarter of the image size: the finest map of :meth:`pyramid`."""
         return self.pyramid(images)[-1]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → heatmaps, ``final(features(images))``."""
+        """Map normalized images to heatmaps, ``final(features(images))``."""
         return self.final(self.features(images))
 
-    #: Loss of each keypoint's heatmaps, as :meth:`hamipose.models.pretrained.interface.FinetunableNetwork.loss`.
+    #: Loss of each keypoint's heatmaps, see :meth:`hamipose.models.pretrained.interface.FinetunableNetwork.loss`.
     loss = staticmethod(heatmap_mse)
 
     @staticmethod
     def activate(outputs: Float[Tensor, "batch keypoint h w"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Outputs of the last layer → heatmaps: the same."""
+        """Return the outputs of the last layer, which are the heatmaps."""
         return outputs
 
     @staticmethod
     def normalize(images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        """:func:`hamipose.models.preprocess.normalize`."""
+        """Normalize images, see :func:`hamipose.models.preprocess.normalize`."""
         return normalize(images)
 
 
@@ -163,9 +162,9 @@ class LogDensityNetwork(nn.Module):
 
 
 def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module, int, int, bool]:
-    """timm's feature extractor, its channels and stride, and whether it keeps channels last (N, H, W, C).
+    """Return timm's feature extractor, its channels and stride, and whether its maps are channels last (N, H, W, C).
 
-    A backbone whose stride is above ``coarsest`` ends at its last stage that is not, where timm can end it there.
+    A backbone whose stride is above ``coarsest`` ends at its last stage that is not, if timm supports it.
     """
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
@@ -181,12 +180,12 @@ def _backbone(name: str, weights: str | None, coarsest: int) -> tuple[nn.Module,
     network = create(name, **options)
     made: Any = network.feature_info
     fitting = [i for i, stage in enumerate(made.info) if stage["reduction"] <= coarsest]
-    # Other extractors of timm's (MobileNet, EfficientNet) would keep the stages that nothing reads.
+    # Other extractors of timm (MobileNet, EfficientNet) would keep the unused stages.
     if made.reduction()[-1] > coarsest and fitting and isinstance(network, FeatureListNet):
         network = create(name, **options | {"out_indices": (fitting[-1],)})
         made = network.feature_info
     if isinstance(network, HighResolutionNetFeatures):
-        # Only the finest branch is read: the fusions into the others would cost time and never see a gradient.
+        # Only the finest branch is used: the fusions into the others would cost time and never get a gradient.
         last = network.stage4[-1]
         last.fuse_layers = nn.ModuleList([last.fuse_layers[0]])
     if weights not in (None, "none", "pretrained"):

@@ -1,4 +1,4 @@
-"""Finding people in a picture: torchvision's detectors, and what is common to all detectors."""
+"""Interface of person detectors, and the detectors of torchvision."""
 
 import re
 from abc import ABC, abstractmethod
@@ -18,9 +18,8 @@ from hamipose.models.weights import read_state_dict
 
 __all__ = ["TORCHVISION", "PersonDetector", "TorchvisionDetector", "identify_architecture", "load_torchvision"]
 
-#: Detectors of torchvision. The first is what ``torchvision`` alone stands for: of those that a processor can run in
-#: less than a second a picture, the best on COCO (32.8 AP; 22.8 at 320 px, 46.7 with ResNet-50 v2 at 60 times the
-#: cost, says torchvision).
+#: Detectors of torchvision; the first is the default. Of those that need less than a second per image on a CPU, it is
+#: the best on COCO (32.8 AP; 22.8 at 320 px, 46.7 with ResNet-50 v2 at 60 times the cost, according to torchvision).
 TORCHVISION = (
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
@@ -36,11 +35,11 @@ _PERSON = 1  # in COCO as torchvision numbers it; 0 is the background
 
 
 class PersonDetector(ABC):
-    """A picture → people.
+    """Detects people in an image.
 
     Attributes:
-        name: tells two detectors, and two sets of weights, apart; written into files of boxes.
-        threshold: who is found with a lower score is left out.
+        name: identifies the detector and its weights; written into box files.
+        threshold: lowest score of a detected person.
     """
 
     name: str
@@ -48,18 +47,18 @@ class PersonDetector(ABC):
 
     @abstractmethod
     def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
-        """Left, top, width, height in pixels (edges included) and score, from 0 to 1, of each person, best first.
+        """Return left, top, width, height in pixels (edges included) and score (0 to 1) of each person, best first.
 
         Args:
             image: RGB.
         """
 
     def crops(self, image: UInt8[np.ndarray, "height width 3"], margin: float = 1.25) -> Float[np.ndarray, "person 6"]:
-        """What to show a pose network that takes turned crops: boxes, score, and degrees, clockwise as seen.
+        """Return crops for pose networks that accept rotated crops: boxes, scores, and degrees clockwise.
 
         Args:
             image: RGB.
-            margin: what is shown is this many times a box, for detectors that find boxes and no direction.
+            margin: crops show this many times a box, for detectors that find boxes without rotations.
         """
         people = self(image)
         sides = people[:, 2:4] * margin
@@ -68,13 +67,13 @@ class PersonDetector(ABC):
 
 
 class TorchvisionDetector(PersonDetector):
-    """Any network that answers as torchvision's detectors do, asked for people alone.
+    """A network with the interface of torchvision's detectors, restricted to people.
 
     Args:
-        network: list of pictures in [0, 1] → for each a dictionary of ``boxes`` (corners), ``labels``, ``scores``.
-        name: as :class:`PersonDetector` says.
-        threshold: the lowest score of a person.
-        device: torch's name of a device; the first GPU if there is one where not given.
+        network: list of images in [0, 1] → for each a dictionary of ``boxes`` (corners), ``labels``, ``scores``.
+        name: see :class:`PersonDetector`.
+        threshold: lowest score of a detected person.
+        device: torch device name; default: the first GPU, if any.
 
     Raises:
         UserError: there is no such device.
@@ -88,7 +87,7 @@ class TorchvisionDetector(PersonDetector):
 
     @torch.inference_mode()
     def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "person 5"]:
-        """See :class:`PersonDetector`."""
+        """Detect people, see :class:`PersonDetector`."""
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(self.device).float() / 255
         (found,) = self.network([pixels])
         corners, scores = found["boxes"].float(), found["scores"].float()
@@ -99,15 +98,15 @@ class TorchvisionDetector(PersonDetector):
 
 
 def identify_architecture(state: dict[str, Tensor], path: Path) -> str:
-    """torchvision's name of the detector that a state dict is of, told by the tensors' names and shapes.
+    """Return torchvision's name of the detector that a state dict belongs to, by tensor names and shapes.
 
     Args:
-        state: names and tensors.
-        path: where they come from. Two detectors differ in their input's size alone: "320" in its name means the
-            smaller.
+        state: tensors by name.
+        path: file of the state dict. Two detectors only differ in their input size: "320" in the file name means the
+            smaller one.
 
     Raises:
-        UserError: it is of none of torchvision's detectors with COCO's classes.
+        UserError: it belongs to no torchvision detector with COCO's classes.
     """
     shapes = {key: value.shape for key, value in state.items()}
     for name in sorted(TORCHVISION, key=lambda name: ("320_fpn" in name) != ("320" in path.name)):
@@ -116,16 +115,16 @@ def identify_architecture(state: dict[str, Tensor], path: Path) -> str:
         if {key: value.shape for key, value in empty.state_dict().items()} == shapes:
             return name
     raise UserError(
-        f"detector {path} is of no detector of torchvision with COCO's 91 classes (it begins with "
+        f"detector {path} does not belong to a torchvision detector with COCO's 91 classes (its first tensors are "
         f"{', '.join(list(state)[:2])}); expected a state dict of {', '.join(TORCHVISION)}"
     )
 
 
 def load_torchvision(name: str) -> nn.Module:
-    """A detector with torchvision's weights, which torchvision fetches once and keeps.
+    """Load a detector with torchvision's weights, which torchvision downloads once.
 
     Raises:
-        UserError: there is no such detector, or its weights cannot be fetched.
+        UserError: there is no such detector, or its weights cannot be downloaded.
     """
     if name not in TORCHVISION:
         raise UserError(f"detector is torchvision:{name}, expected one of {', '.join(TORCHVISION)} after the colon")
@@ -136,13 +135,13 @@ def load_torchvision(name: str) -> nn.Module:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(weights.url, str(path), digits and digits[1], progress=False)
-        except (URLError, OSError, RuntimeError) as error:  # no network, no room, another file than was expected
+        except (URLError, OSError, RuntimeError) as error:  # no network, no space, or an unexpected file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"detector: the weights of torchvision's {name} cannot be fetched ({reason}): fetch {weights.url} "
-                "where there is a network and give the file with --detector, or give --boxes, or leave both out"
+                f"detector: the weights of torchvision's {name} cannot be downloaded ({reason}): download "
+                f"{weights.url} on another machine and give the file with --detector, or give --boxes, or omit both"
             ) from None
-    state = read_tensor_file(path, "detector", f"delete it, and it is fetched again from {weights.url}")
+    state = read_tensor_file(path, "detector", f"delete it to download it again from {weights.url}")
     return _filled(name, state)
 
 
@@ -153,10 +152,15 @@ def _filled(name: str, state: dict[str, Tensor]) -> nn.Module:
 
 
 def torchvision_detector(given: str, threshold: float, device: str | None = None) -> TorchvisionDetector:
-    """From ``torchvision``, ``torchvision:NAME`` or the file of a state dict.
+    """Open a detector from ``torchvision``, ``torchvision:NAME`` or the file of a state dict.
+
+    Args:
+        given: name or file.
+        threshold: lowest score of a detected person.
+        device: torch device name; default: the first GPU, if any.
 
     Raises:
-        UserError: as :func:`load_torchvision` and :func:`identify_architecture` say, or the file cannot be read.
+        UserError: see :func:`load_torchvision` and :func:`identify_architecture`; or the file cannot be read.
     """
     kind, _, name = given.partition(":")
     if kind == "torchvision":

@@ -1,15 +1,15 @@
-"""Checkpoints of RegDA's and UniFrame's own code, read into our network.
+"""Load checkpoints of RegDA's and UniFrame's published code into our network.
 
-Both keep a Simple Baseline on torchvision's ResNet under the names ``backbone.*`` (with the classifier ``backbone.fc``,
-which nothing uses), ``upsampling.{0…8}`` and ``head``. They differ in what is around it:
+Both contain a Simple Baseline on torchvision's ResNet with the names ``backbone.*`` (including the unused classifier
+``backbone.fc``), ``upsampling.{0…8}`` and ``head``. They differ in the surrounding structure:
 
-- RegDA, pretraining: ``{"model": …}``, ``head`` one 1 × 1 layer;
-- RegDA, adaptation: ``{"model": …, "optimizer_f": …, "args": …}``, ``head.0, head.1`` a 3 × 3 layer and its BatchNorm,
-  ``head.3`` the 1 × 1 layer, ``head_adv`` the adversary, which is left out. Its maps are logarithms of densities;
-- UniFrame: ``{"student": …, "teacher": …, "args": …}``, every name behind ``module.``.
+- RegDA, pretraining: ``{"model": …}``, ``head`` is one 1 × 1 layer;
+- RegDA, adaptation: ``{"model": …, "optimizer_f": …, "args": …}``, ``head.0, head.1`` are a 3 × 3 layer and its
+  BatchNorm, ``head.3`` is the 1 × 1 layer, ``head_adv`` is the adversary, which is dropped. The maps are log-densities;
+- UniFrame: ``{"student": …, "teacher": …, "args": …}``, every name has the prefix ``module.``.
 
-Both learned quantized targets: decode with ``hamipose.heatmaps.decode(…, quantize=True)``, and save a model folder with
-``ModelInfo(…, quantized=True)``.
+Both were trained on quantized targets: decode with ``hamipose.heatmaps.decode(…, quantize=True)``, and save a model
+folder with ``ModelInfo(…, quantized=True)``.
 """
 
 import re
@@ -25,7 +25,7 @@ from hamipose.models.network import PoseNetwork
 
 __all__ = ["build_reference_network", "identify_resnet", "load_reference_weights"]
 
-#: Blocks of the four stages, and whether they are bottlenecks → timm's name.
+#: Numbers of blocks of the four stages, and whether they are bottlenecks → timm's name.
 _BACKBONES = {
     ((2, 2, 2, 2), False): "resnet18",
     ((3, 4, 6, 3), False): "resnet34",
@@ -36,25 +36,25 @@ _BACKBONES = {
 
 
 def _read(path: Path, role: Literal["teacher", "student"]) -> dict[str, Tensor]:
-    """The state dict of a checkpoint, names without ``module.``; nothing in the file is executed."""
+    """Return the state dict of a checkpoint, names without ``module.``; nothing in the file is executed."""
     give = "give a checkpoint of RegDA's or UniFrame's code"
-    content: Any = read_tensor_file(path, "published weights", give, [Namespace])  # a run's options: a plain record
+    content: Any = read_tensor_file(path, "published weights", give, [Namespace])  # options of a run, plain values
     if isinstance(content, dict):
         for key in (role, "model", "state_dict"):
             if isinstance(content.get(key), dict):
                 content = content[key]
                 break
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"published weights {path} hold no {role} or model; give a checkpoint of RegDA or UniFrame")
+        raise UserError(f"published weights {path} contain no {role} or model; give a checkpoint of RegDA or UniFrame")
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def identify_resnet(state: dict[str, Tensor], prefix: str) -> str | None:
-    """timm's name of the ResNet in a state dict, by its number of blocks; None if there is no such ResNet.
+    """Return timm's name of the ResNet in a state dict, by its numbers of blocks; None for other networks.
 
     Args:
-        state: names and tensors.
-        prefix: of the ResNet's names.
+        state: tensors by name.
+        prefix: prefix of the ResNet's names.
     """
     blocks = [
         1
@@ -67,20 +67,20 @@ def identify_resnet(state: dict[str, Tensor], prefix: str) -> str | None:
 
 
 def build_reference_network(state: dict[str, Tensor], name: str = "state dict") -> PoseNetwork:
-    """A network with these weights, in eval mode.
+    """Build a network with published weights, in eval mode.
 
     Args:
-        state: names and tensors of the published ``PoseResNet`` or ``RegDAPoseResNet``.
-        name: where they come from, for messages.
+        state: tensors by name of the published ``PoseResNet`` or ``RegDAPoseResNet``.
+        name: origin of the weights, for messages.
 
     Raises:
-        UserError: a part is missing, unknown or of another shape.
+        UserError: a part is missing, unknown or has another shape.
     """
     backbone = identify_resnet(state, "backbone.")
     final = "head.3" if "head.3.weight" in state else "head"
     if backbone is None or f"{final}.weight" not in state or "upsampling.0.weight" not in state:
         raise UserError(
-            f"{name} is no published PoseResNet: expected backbone.layer1 to layer4 of a ResNet, upsampling.0 to "
+            f"{name} is not a published PoseResNet: expected backbone.layer1 to layer4 of a ResNet, upsampling.0 to "
             f"upsampling.8 and head, found {', '.join(list(state)[:3]) or 'nothing'} …"
         )
     deconvolutions = (k for k in state if re.fullmatch(r"upsampling\.\d+\.weight", k) and state[k].ndim == 4)
@@ -92,7 +92,7 @@ def build_reference_network(state: dict[str, Tensor], name: str = "state dict") 
             continue
         for theirs, ours in (("upsampling.", "deconv."), (f"{final}.", "final.")):
             key = ours + key.removeprefix(theirs) if key.startswith(theirs) else key
-        # What RegDA puts before its last layer belongs to the features here.
+        # The layers before RegDA's last layer belong to the features here.
         match = re.match(r"head\.([01])\.(.*)", key)
         renamed[f"deconv.{len(network.deconv) + int(match[1])}.{match[2]}" if match else key] = value
     if final == "head.3":
@@ -107,13 +107,13 @@ def build_reference_network(state: dict[str, Tensor], name: str = "state dict") 
 
 
 def load_reference_weights(path: str | Path, role: Literal["teacher", "student"] = "teacher") -> PoseNetwork:
-    """The network of a checkpoint that RegDA's or UniFrame's code wrote, in eval mode.
+    """Load the network of a checkpoint written by RegDA's or UniFrame's code, in eval mode.
 
     Args:
         path: the file.
-        role: which of UniFrame's two networks; RegDA's files have one.
+        role: which of UniFrame's two networks; RegDA's files contain one.
 
     Raises:
-        UserError: the file cannot be read, or is of something else.
+        UserError: the file cannot be read, or is another kind of file.
     """
     return build_reference_network(_read(Path(path), role), str(path))

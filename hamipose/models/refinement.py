@@ -1,4 +1,4 @@
-"""MDAM's refinement block (Li & Lee, CVPR 2021, after Chen et al., CPN, CVPR 2018): a second look at all scales."""
+"""The refinement block of MDAM (Li & Lee, CVPR 2021, after Chen et al., CPN, CVPR 2018), which combines all scales."""
 
 from typing import NamedTuple
 
@@ -7,22 +7,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Refined", "RefinedNetwork", "Refinement"]
+__all__ = ["RefinementOutput", "RefinedNetwork", "Refinement"]
 
 
-class Refined(NamedTuple):
-    """What the block makes of a network's features."""
+class RefinementOutput(NamedTuple):
+    """Output of the refinement block."""
 
     first: Float[Tensor, "batch keypoint height width"]
-    """Heatmaps of the head that is taught and evaluated."""
+    """Heatmaps of the head that is trained and evaluated."""
     second: Float[Tensor, "batch keypoint height width"]
     """Heatmaps of the head that is compared with the teacher."""
     features: Float[Tensor, "batch channel height width"]
-    """All scales side by side, which the heads and a domain classifier read."""
+    """Concatenated maps of all scales, which the heads and a domain classifier read."""
 
 
 class _Bottleneck(nn.Module):
-    """1 × 1, 3 × 3, 1 × 1, added to a 1 × 1 shortcut."""
+    """Bottleneck of 1 × 1, 3 × 3 and 1 × 1 convolutions with a 1 × 1 shortcut."""
 
     def __init__(self, channels: int, width: int):
         super().__init__()
@@ -43,22 +43,22 @@ class _Bottleneck(nn.Module):
 
 
 class Refinement(nn.Module):
-    """All scales of a network → heatmaps, twice.
+    """Maps all scales of a network to heatmaps of two heads.
 
-    The coarser a map, the more bottlenecks it passes before it is magnified; then two heads read all of them at once.
+    The coarser a map, the more bottlenecks it passes before it is upsampled; then both heads read all maps together.
 
     Args:
         channels: widths of the maps, coarse to fine.
-        width: of every scale inside the block; even.
+        width: width of every scale inside the block; must be even.
         keypoints: number of heatmaps.
     """
 
     def __init__(self, channels: list[int], width: int, keypoints: int):
         super().__init__()
         self.scales = nn.ModuleList()
-        for position, given in enumerate(channels):
+        for position, in_channels in enumerate(channels):
             layers: list[nn.Module] = [
-                nn.Conv2d(given, width, 1, bias=False),
+                nn.Conv2d(in_channels, width, 1, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             ]
@@ -76,23 +76,23 @@ class Refinement(nn.Module):
             nn.init.normal_(final.weight, std=0.001)
             nn.init.zeros_(final.bias)
 
-    def forward(self, pyramid: list[Float[Tensor, "batch _ _ _"]]) -> Refined:
-        """Maps from coarse to fine → heatmaps of the size of the finest."""
+    def forward(self, pyramid: list[Float[Tensor, "batch _ _ _"]]) -> RefinementOutput:
+        """Map feature maps from coarse to fine to heatmaps of the finest size."""
         size = pyramid[-1].shape[-2:]
         scaled = [
             F.interpolate(scale(features), size, mode="bilinear", align_corners=True)
             for scale, features in zip(self.scales, pyramid, strict=True)
         ]
         features = torch.cat(scaled, 1)
-        return Refined(self.first(features), self.second(features), features)
+        return RefinementOutput(self.first(features), self.second(features), features)
 
 
 class RefinedNetwork(nn.Module):
-    """A pose network with its refinement: what is evaluated.
+    """A pose network with its refinement, as evaluated.
 
     Args:
-        network: the pose network, with a ``pyramid``.
-        refinement: the block.
+        network: pose network with a ``pyramid`` method.
+        refinement: refinement block.
     """
 
     def __init__(self, network: nn.Module, refinement: nn.Module):
@@ -101,5 +101,5 @@ class RefinedNetwork(nn.Module):
         self.refinement = refinement
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → refined heatmaps."""
+        """Map normalized images to refined heatmaps."""
         return self.refinement(self.network.pyramid(images)).first  # type: ignore[operator]

@@ -1,13 +1,13 @@
-r"""Pictures in another domain's look: AdaIN (Huang & Belongie, ICCV 2017) with a frozen VGG-19 and a learnt decoder.
+r"""Style transfer by AdaIN (Huang & Belongie, ICCV 2017) with a frozen VGG-19 encoder and a trained decoder.
 
-With E the encoder up to relu4_1, G its mirror image, :math:`\mu, \sigma` a channel's mean and standard deviation over
-the positions, c the content and s the style,
+With E the encoder up to relu4_1, G the decoder, :math:`\mu, \sigma` a channel's mean and standard deviation over the
+positions, c the content and s the style,
 
 .. math::
     t = \alpha\, \mathrm{AdaIN}(E(c), E(s)) + (1 - \alpha) E(c), \qquad
     \mathrm{AdaIN}(x, y) = \sigma(y) \frac{x - \mu(x)}{\sigma(x)} + \mu(y), \qquad \hat c = G(t)
 
-and G learns, each square a mean and w = 0.1 (UniFrame),
+and G is trained with the following loss, in which each square is a mean and w = 0.1 (UniFrame),
 
 .. math::
     \|E_4(\hat c) - t\|^2 + w \sum_{i=1}^4 \left( \|\mu(E_i(\hat c)) - \mu(E_i(s))\|^2
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import atomic_path
-from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalize
+from hamipose.models.preprocess import denormalize, normalize
 from hamipose.models.weights import create_pretrained, read_state_dict
 from hamipose.precision import at_least_single
 
@@ -36,21 +36,21 @@ __all__ = [
     "adain",
     "channel_statistics",
     "load_style",
-    "make_decoder",
+    "build_decoder",
     "read_decoder",
     "read_encoder",
     "save_decoder",
     "style_losses",
 ]
 
-#: Convolutions in each of VGG-19's blocks, the last one up to relu4_1.
+#: Number of convolutions in each of VGG-19's blocks, up to relu4_1 in the last one.
 _CONVOLUTIONS = (2, 2, 4, 1)
 
 
 def channel_statistics(
     features: Float[Tensor, "batch channel height width"], epsilon: float = 1e-5
 ) -> tuple[Float[Tensor, "batch channel 1 1"], Float[Tensor, "batch channel 1 1"]]:
-    """Mean and standard deviation of each channel of each image; `epsilon` is added to the variance."""
+    """Return mean and standard deviation of each channel of each image; `epsilon` is added to the variance."""
     variance, mean = torch.var_mean(at_least_single(features), (2, 3), keepdim=True)
     return mean, (variance + epsilon).sqrt()
 
@@ -58,17 +58,17 @@ def channel_statistics(
 def adain(
     content: Float[Tensor, "batch channel height width"], style: Float[Tensor, "batch channel h w"]
 ) -> Float[Tensor, "batch channel height width"]:
-    """The content with the style's channel statistics."""
+    """Return the content features with the style's channel statistics."""
     mean, deviation = channel_statistics(content)
-    wanted_mean, wanted_deviation = channel_statistics(style)
-    return (at_least_single(content) - mean) / deviation * wanted_deviation + wanted_mean
+    target_mean, target_deviation = channel_statistics(style)
+    return (at_least_single(content) - mean) / deviation * target_deviation + target_mean
 
 
 class Encoder(nn.Module):
-    """VGG-19 up to relu4_1, frozen, with mirrored borders; its layers are named as in torchvision's ``features``.
+    """VGG-19 up to relu4_1, frozen, with reflection padding; layers are named as in torchvision's ``features``.
 
     Args:
-        widths: of the four blocks; VGG-19's unless for a test.
+        widths: widths of the four blocks; other values than VGG-19's are for tests.
     """
 
     def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512)):
@@ -88,7 +88,7 @@ class Encoder(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:
-        """Normalized images → what relu1_1, relu2_1, relu3_1 and relu4_1 give."""
+        """Return the outputs of relu1_1, relu2_1, relu3_1 and relu4_1 for normalized images."""
         found = []
         for number, layer in enumerate(self.features):
             images = layer(images)
@@ -97,8 +97,8 @@ class Encoder(nn.Module):
         return found
 
 
-def make_decoder(widths: tuple[int, ...] = (64, 128, 256, 512)) -> nn.Sequential:
-    """The encoder's mirror image: nearest-neighbor magnification for pooling, mirrored borders, no last ReLU."""
+def build_decoder(widths: tuple[int, ...] = (64, 128, 256, 512)) -> nn.Sequential:
+    """Build the mirrored encoder: nearest-neighbor upsampling for pooling, reflection padding, no last ReLU."""
     layers: list[nn.Module] = []
     for block in (3, 2, 1, 0):
         narrower = widths[block - 1] if block else 3
@@ -114,8 +114,8 @@ class StyleTransfer(nn.Module):
     """Encoder and decoder.
 
     Args:
-        encoder: frozen.
-        decoder: made by :func:`make_decoder` with the same widths.
+        encoder: frozen encoder.
+        decoder: decoder of :func:`build_decoder` with the same widths.
     """
 
     def __init__(self, encoder: Encoder, decoder: nn.Module):
@@ -129,7 +129,7 @@ class StyleTransfer(nn.Module):
         style: Float[Tensor, "batch 3 h w"],
         strength: float = 1.0,
     ) -> Float[Tensor, "batch channel _ _"]:
-        """t, what the decoder makes a picture of."""
+        """Return t, the decoder's input."""
         features = self.encoder(content)[-1]
         return strength * adain(features, self.encoder(style)[-1]) + (1 - strength) * features
 
@@ -139,7 +139,7 @@ class StyleTransfer(nn.Module):
         style: Float[Tensor, "batch 3 h w"],
         strength: float = 1.0,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Normalized pictures, as they come out of the decoder."""
+        """Return normalized stylized images, as output by the decoder."""
         return self.decoder(self.target(content, style, strength))
 
     @torch.no_grad()
@@ -149,22 +149,26 @@ class StyleTransfer(nn.Module):
         style: UInt8[Tensor, "batch 3 h w"],
         strength: float,
     ) -> UInt8[Tensor, "batch 3 height width"]:
-        """Pictures in, pictures out, clamped to what a byte holds.
+        """Stylize images of bytes; the results are clamped to 0 … 255.
+
+        Args:
+            content: images to stylize.
+            style: images of the other domain.
+            strength: α.
 
         Raises:
-            UserError: a side is no multiple of 8.
+            UserError: a side is not a multiple of 8.
         """
         if content.shape[-1] % 8 or content.shape[-2] % 8:
             raise UserError(
                 f"style transfer: images of {content.shape[-2]} × {content.shape[-1]} px, expected multiples of 8"
             )
         styled = self(normalize(content), normalize(style), strength).float()
-        mean, deviation = styled.new_tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 1, 3, 1, 1)
-        return ((styled * deviation + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        return denormalize(styled).to(torch.uint8)
 
 
 class StyleLosses(NamedTuple):
-    """What the decoder learns from."""
+    """Losses of the decoder."""
 
     content: Float[Tensor, ""]
     style: Float[Tensor, ""]
@@ -173,14 +177,14 @@ class StyleLosses(NamedTuple):
 def style_losses(
     transfer: StyleTransfer, content: Float[Tensor, "batch 3 height width"], style: Float[Tensor, "batch 3 h w"]
 ) -> StyleLosses:
-    """Distance of the result's features from t, and of its statistics from the style's at each of the four taps."""
+    """Return the distances of the result's features from t, and of its statistics from the style's in four layers."""
     with torch.no_grad():
         wanted = transfer.target(content, style)
         styles = [channel_statistics(features) for features in transfer.encoder(style)]
     found = transfer.encoder(transfer.decoder(wanted))
     off = [
-        F.mse_loss(mean, wanted_mean) + F.mse_loss(deviation, wanted_deviation)
-        for (mean, deviation), (wanted_mean, wanted_deviation) in zip(
+        F.mse_loss(mean, target_mean) + F.mse_loss(deviation, target_deviation)
+        for (mean, deviation), (target_mean, target_deviation) in zip(
             map(channel_statistics, found), styles, strict=True
         )
     ]
@@ -188,14 +192,14 @@ def style_losses(
 
 
 def read_encoder(weights: str) -> Encoder:
-    """The encoder with VGG-19's weights.
+    """Load the encoder with VGG-19's weights.
 
     Args:
-        weights: "pretrained", timm's, fetched once; or the path of a VGG-19's state dict (torchvision's or timm's
-            names: ``features.0.weight`` and so on). Widths are the file's.
+        weights: "pretrained" (timm's, downloaded once), or the path of a VGG-19 state dict (torchvision's or timm's
+            names: ``features.0.weight`` and so on). The widths are those of the file.
 
     Raises:
-        UserError: they cannot be had, or are another network's.
+        UserError: the weights are not available, or belong to another network.
     """
     state = create_pretrained("vgg19").state_dict() if weights == "pretrained" else read_state_dict(weights)
     state = {key.removeprefix("features."): value for key, value in state.items() if not key.startswith("classifier")}
@@ -210,46 +214,46 @@ def read_encoder(weights: str) -> Encoder:
         encoder.features.load_state_dict({key: state[key] for key in encoder.features.state_dict()})
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"style encoder: {weights} is no VGG-19 ({reason}); expected its state dict") from None
+        raise UserError(f"style encoder: {weights} is not a VGG-19 ({reason}); expected its state dict") from None
     return encoder.eval()
 
 
 def load_style(encoder: str, decoder: str | Path) -> StyleTransfer:
-    """A trained style transfer, frozen.
+    """Load a trained style transfer, frozen.
 
     Args:
         encoder: as in :func:`read_encoder`.
-        decoder: file that ``python -m hamipose style fit`` wrote.
+        decoder: file written by ``python -m hamipose style fit``.
 
     Raises:
-        UserError: one of them cannot be had, or they do not belong together.
+        UserError: one of them is not available, or they do not match.
     """
     frozen = read_encoder(encoder)
     return StyleTransfer(frozen, read_decoder(decoder, frozen)).eval().requires_grad_(False)
 
 
 def read_decoder(path: str | Path, encoder: Encoder) -> nn.Sequential:
-    """A trained decoder.
+    """Load a trained decoder.
 
     Args:
-        path: file that ``python -m hamipose style fit`` wrote.
-        encoder: what it was trained with.
+        path: file written by ``python -m hamipose style fit``.
+        encoder: encoder that the decoder was trained with.
 
     Raises:
-        UserError: it cannot be had, or mirrors another encoder.
+        UserError: the file is not available, or belongs to another encoder.
     """
-    decoder = make_decoder(encoder.widths)
+    decoder = build_decoder(encoder.widths)
     try:
         decoder.load_state_dict(read_state_dict(path))
     except RuntimeError:
         raise UserError(
-            f"style decoder: {path} does not mirror the encoder, whose widths are {encoder.widths}; give the encoder "
-            "that it was trained with"
+            f"style decoder: {path} does not fit the encoder, whose widths are {encoder.widths}; give the encoder that "
+            "the decoder was trained with"
         ) from None
     return decoder
 
 
 def save_decoder(decoder: nn.Module, path: Path) -> None:
-    """Write a decoder's weights, whole or not at all."""
+    """Write a decoder's weights atomically."""
     with atomic_path(path) as beside:
         save_file({key: value.contiguous().cpu() for key, value in decoder.state_dict().items()}, beside)

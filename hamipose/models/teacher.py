@@ -1,4 +1,4 @@
-r"""The teacher: a frozen copy that follows the student as an exponential moving average (HamiPose §3.1, Alg. 1)."""
+"""The teacher: a frozen copy that follows the student as an exponential moving average (HamiPose §3.1, Alg. 1)."""
 
 import copy
 from collections.abc import Iterator
@@ -14,22 +14,22 @@ __all__ = ["Teacher"]
 
 
 class Teacher(nn.Module):
-    r""":math:`\theta' \leftarrow \tau \theta' + (1 - \tau) \theta`, after every step; the model evaluated.
+    r"""Exponential moving average :math:`\theta' \leftarrow \tau \theta' + (1 - \tau) \theta` of a student network.
 
-    It holds no gradient and stays in eval mode whatever mode its owner is put in.
+    It is updated after every step, is the model that is evaluated, has no gradients, and always stays in eval mode.
 
     Args:
-        student: the network to follow; copied, never touched.
+        student: network to follow; copied, never modified.
         decay: τ.
-        batchnorm: where its BatchNorm statistics come from. "copy": the student's, about the mean of both domains.
-            "average": an average of the student's with the same τ. "target": its own batches, which are the target's
-            (what UniFrame does); it then normalizes with the batch at hand in :meth:`pseudo_label`. Target statistics
-            served on built-in people (26.8 against 22.9 PCK@0.05) and harmed on LSP (31.5 against 40.8; the mean of
-            both 37.4): "copy" is the default, and the source's own are kept beside for source validation
-            (:class:`hamipose.models.batchnorm.BatchNormStatistics`).
+        batchnorm: source of the BatchNorm statistics. "copy": the student's, those of the mixture of both domains.
+            "average": an average of the student's with the same τ. "target": statistics of its own batches, which are
+            target images (as in UniFrame); in :meth:`pseudo_label` it normalizes with the current batch. Target
+            statistics helped on built-in people (26.8 against 22.9 PCK@0.05) and harmed on LSP (31.5 against 40.8; the
+            mean of both 37.4): "copy" is the default, and the source's own statistics are kept separately for source
+            validation (:class:`hamipose.models.batchnorm.BatchNormStatistics`).
 
     Raises:
-        ValueError: τ is outside [0, 1], or `batchnorm` is none of the three.
+        ValueError: τ is outside [0, 1], or `batchnorm` has another value.
     """
 
     num_updates: Tensor
@@ -55,12 +55,12 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Heatmaps for evaluation: running statistics, nothing is updated."""
+        """Return heatmaps for evaluation with running statistics; nothing is updated."""
         return self.network(images)
 
     @contextmanager
     def labeling(self) -> Iterator[None]:
-        """While it lasts and with ``batchnorm="target"``, the statistics of the images at hand are used and kept."""
+        """Update the statistics by the images inside the context if ``batchnorm`` is "target"."""
         layers = [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
         for layer in layers:
             layer.training = self.batchnorm == "target"
@@ -72,13 +72,16 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def pseudo_label(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Heatmaps of target images to learn from; with ``batchnorm="target"`` these images' statistics are kept."""
+        """Return heatmaps of target images as training targets.
+
+        With ``batchnorm="target"``, the statistics are updated by these images.
+        """
         with self.labeling():
             return self.network(images)
 
     @torch.no_grad()
     def update(self, student: nn.Module) -> None:
-        """Take one step towards the student."""
+        """Move one step towards the student."""
         torch._foreach_lerp_(list(self.network.parameters()), list(student.parameters()), 1 - self.decay)
         own_statistics = self._batchnorm_buffers() if self.batchnorm == "target" else set()
         theirs = dict(student.named_buffers())
@@ -94,12 +97,12 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def reset(self, student: nn.Module) -> None:
-        """Start again as an exact copy of the student, statistics included."""
+        """Become an exact copy of the student again, including statistics."""
         self.network.load_state_dict(student.state_dict())
         self.num_updates.zero_()
 
     def _batchnorm_buffers(self) -> set[str]:
-        """Names of the running statistics inside the network."""
+        """Return the names of the running statistics in the network."""
         return {
             f"{prefix}.{name}" if prefix else name
             for prefix, module in self.network.named_modules()

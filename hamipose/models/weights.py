@@ -1,4 +1,4 @@
-"""Starting weights of a backbone, from timm's collection or from a file: all of them or a clear refusal."""
+"""Initial weights of backbones, from timm's collection or from a file: loaded completely or rejected."""
 
 import logging
 from collections.abc import Iterator
@@ -22,29 +22,33 @@ _PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 
 
 def create_pretrained(name: str, **options: Any) -> nn.Module:
-    """Return timm's network with timm's weights, fetched once and kept in the Hugging Face cache.
+    """Create timm's network with timm's weights, which are downloaded once to the Hugging Face cache.
 
-    The cache is asked first, then the network, once: huggingface_hub alone would try for a minute.
+    The cache is tried first, then the network, once: huggingface_hub alone would retry for a minute.
+
+    Args:
+        name: timm's name of the network.
+        **options: options of ``timm.create_model``.
 
     Raises:
-        UserError: there are none, or they cannot be fetched.
+        UserError: there are no such weights, or they cannot be downloaded.
     """
     try:
-        with suppress(Exception), _hub(offline=True):  # not in the cache: the second call says what is wrong
+        with suppress(Exception), _hub(offline=True):  # if it is not in the cache, the second call reports the error
             return timm.create_model(name, pretrained=True, **options)
         _reach_hub(name)
         with _hub(offline=False):
             return timm.create_model(name, pretrained=True, **options)
-    except Exception as error:  # whatever timm, huggingface_hub and the HTTP library below raise
+    except Exception as error:  # any error of timm, huggingface_hub and the HTTP library
         raise UserError(
-            f"weights: timm's pretrained weights of {name!r} could not be had ({_first_sentence(error)}): connect to "
+            f"weights: timm's pretrained weights of {name!r} are not available ({_first_sentence(error)}): connect to "
             "the network once, or give the path of a state dict (.safetensors, .pth), or none"
         ) from error
 
 
 @contextmanager
 def _hub(offline: bool) -> Iterator[None]:
-    """Keep huggingface_hub from the network in the block if `offline`, and from logging its retries in any case."""
+    """Disable network access of huggingface_hub in the block if `offline`, and its logging of retries in any case."""
     logger, before = logging.getLogger("huggingface_hub"), constants.HF_HUB_OFFLINE
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -57,10 +61,10 @@ def _hub(offline: bool) -> Iterator[None]:
 
 
 def _reach_hub(name: str) -> None:
-    """Ask the server of a network's weights for a sign of life, once.
+    """Send one request to the server of a network's weights.
 
     Raises:
-        Exception: of the HTTP library: it cannot be reached.
+        Exception: any error of the HTTP library if the server cannot be reached.
     """
     config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if config is not None and config.hf_hub_id and not constants.HF_HUB_OFFLINE:
@@ -68,36 +72,36 @@ def _reach_hub(name: str) -> None:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors or PyTorch file, floats in single precision, wrappers' prefixes removed.
+    """Return the tensors of a safetensors or PyTorch file; floats in single precision, prefixes of wrappers removed.
 
     Nothing in the file is executed.
 
     Raises:
-        UserError: the file is missing, unreadable, or holds something other than tensors.
+        UserError: the file is missing, unreadable, or contains something other than tensors.
     """
     state: Any = read_tensor_file(path, "weights", "give none, pretrained, or a .safetensors or .pth state dict")
     for key in _NESTED_UNDER:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"weights: {path} holds no state dict: expected a dictionary of names and tensors")
+        raise UserError(f"weights: {path} contains no state dict: expected a dictionary of names and tensors")
     while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
 
 def load_backbone(backbone: nn.Module, name: str, path: str | Path) -> None:
-    """Fill a feature extractor of timm from a file that names its tensors as timm's or torchvision's classifier does.
+    """Fill a feature extractor of timm from a file with the tensor names of timm's or torchvision's classifier.
 
-    The classifier, and other parts that the extractor leaves out, may be in the file or not; all else must agree.
+    The file may contain the classifier and other parts that the extractor omits; all other tensors must match.
 
     Args:
-        backbone: made by ``timm.create_model(name, features_only=True)``.
+        backbone: network created by ``timm.create_model(name, features_only=True)``.
         name: its name.
         path: as in :func:`read_state_dict`.
 
     Raises:
-        UserError: a tensor is missing, unknown, or of another shape.
+        UserError: a tensor is missing, unknown, or has another shape.
     """
     given = {_flat(key): (key, value) for key, value in read_state_dict(path).items()}
     wanted = {_flat(key): (key, value) for key, value in backbone.state_dict().items()}
@@ -121,10 +125,13 @@ def load_backbone(backbone: nn.Module, name: str, path: str | Path) -> None:
 
 
 def _flat(key: str) -> str:
-    """timm renames ``stages.0`` to ``stages_0`` in some extractors, and wraps others as ``model``."""
+    """Return a name without dots and without the prefix ``model.``.
+
+    timm renames ``stages.0`` to ``stages_0`` in some extractors, and wraps others as ``model``.
+    """
     return key.removeprefix("model.").replace(".", "_")
 
 
 def _first_sentence(error: Exception) -> str:
-    """What went wrong, without the advice that follows (torch's is to switch safety off)."""
+    """Return the first sentence of an error, without the advice that follows (torch's is to disable safe loading)."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:160].rstrip(".")

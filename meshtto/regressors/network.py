@@ -79,6 +79,7 @@ class HMR(Regressor):
     num_box_features = 0
 
     def box_features(self, box: Box) -> Float[Tensor, "batch 0"]:
+        """Return no features."""
         return box.center_px.new_zeros(len(box.center_px), 0)
 
 
@@ -89,6 +90,7 @@ class CLIFF(Regressor):
     num_box_features = 3
 
     def box_features(self, box: Box) -> Float[Tensor, "batch 3"]:
+        """Return the bounding-box feature of CLIFF."""
         return box_feature(box)
 
 

@@ -68,7 +68,7 @@ class SourceStatistics(nn.Module):
 
     def follow(self, decay: float) -> None:
         """Let the teacher's take one step of a moving average; with decay 0 copy them."""
-        self.teacher.follow(self.student, decay)
+        self.teacher.move_towards(self.student, decay)
 
     @contextmanager
     def applied_to(self, networks: Mapping[str, nn.Module]) -> Iterator[None]:
@@ -87,11 +87,11 @@ class SourceStatistics(nn.Module):
             network: the network, filled from it.
             all_of_it: with what the student's passes go through besides.
         """
-        self.student.read(all_of_it)
+        self.student.copy_from(all_of_it)
         if "source_statistics.student.mean" in state:
             of_network = BatchNormStatistics(network)
-            of_network.take(state["source_statistics.student.mean"], state["source_statistics.student.variance"])
-            self.student.take(of_network.mean, of_network.variance)
+            of_network.assign(state["source_statistics.student.mean"], state["source_statistics.student.variance"])
+            self.student.assign(of_network.mean, of_network.variance)
         self.follow(0.0)
 
     def fill(self, state: dict[str, Any], owner: nn.Module, network: nn.Module) -> bool:

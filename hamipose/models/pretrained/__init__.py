@@ -1,0 +1,1 @@
+"""Pretrained pose networks of several formats: catalog, download, conversion, and one interface."""

@@ -1,4 +1,4 @@
-"""Pretrained models: those that can be fetched and the one that ships, their origins and licenses. Imports no torch."""
+"""Catalog of pretrained models, downloadable and included, with origins and licenses. Does not import torch."""
 
 import os
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ __all__ = [
     "DETECTOR",
     "PACKAGES",
     "PEOPLE",
-    "File",
+    "PackageFile",
     "Package",
-    "Shipped",
+    "ShippedModel",
     "cache_folder",
     "cached_folder",
     "default_start",
@@ -26,36 +26,36 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class File:
-    """A network inside a package.
+class PackageFile:
+    """A network in a package.
 
     Attributes:
-        model: name of the model that it becomes.
+        model: name of the model.
         member: path inside the archive.
-        sha256: of the file.
-        about: one line.
-        scores: PCK@0.05 / PCK@0.1 by test set, as benchmarks/starts.py measures them; empty until it has.
+        sha256: checksum of the file.
+        description: one line.
+        scores: PCK@0.05 / PCK@0.1 by test set, measured by benchmarks/starts.py; empty if not measured.
     """
 
     model: str
     member: str
     sha256: str
-    about: str
+    description: str
     scores: str = ""
 
 
 @dataclass(frozen=True)
 class Package:
-    """An archive in a public package index, with the networks that are taken from it.
+    """An archive in a public package index, and the networks that are taken from it.
 
     Attributes:
-        name: what `models fetch` is given.
-        title: what it is.
-        url: of the archive.
-        sha256: of the archive.
-        size_mb: of the download.
-        license: of the networks, and who says so.
-        caution: what to know before relying on the models.
+        name: name for `models fetch`.
+        title: one line.
+        url: address of the archive.
+        sha256: checksum of the archive.
+        size_mb: size of the download.
+        license: license of the networks, and its source.
+        caution: limitations of the models.
         files: the networks.
     """
 
@@ -66,10 +66,10 @@ class Package:
     size_mb: int
     license: str
     caution: str
-    files: tuple[File, ...]
+    files: tuple[PackageFile, ...]
 
 
-#: Name of MediaPipe's person detector in the cache, and of `--detector`.
+#: Name of MediaPipe's person detector in the cache and for `--detector`.
 DETECTOR = "blazepose-detector"
 
 BLAZEPOSE = Package(
@@ -78,80 +78,80 @@ BLAZEPOSE = Package(
     url="https://registry.npmjs.org/@mediapipe/pose/-/pose-0.5.1675469404.tgz",
     sha256="8bb349a7b3a3ba699df23be804ddd3b3eab810b50b15406894be257859388a84",
     size_mb=41,
-    license="Apache-2.0, says the package; its maintainers say the same of the models (mediapipe issues 4764 and 5242)",
-    caution="The training data are not published: photos of public test sets may be among them.",
+    license="Apache-2.0, according to the package and to its maintainers (mediapipe issues 4764 and 5242)",
+    caution="The training data are not published and may contain photos of public test sets.",
     files=(
-        File(
+        PackageFile(
             "blazepose-lite",
             "package/pose_landmark_lite.tflite",
             "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
             "33 keypoints at 256 px, 1.3 million weights",
         ),
-        File(
+        PackageFile(
             "blazepose-full",
             "package/pose_landmark_full.tflite",
             "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
             "33 keypoints at 256 px, 3.0 million weights",
         ),
-        File(
+        PackageFile(
             "blazepose-heavy",
             "package/pose_landmark_heavy.tflite",
             "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
             "33 keypoints at 256 px, 13.6 million weights: the most accurate of the three",
         ),
-        File(
+        PackageFile(
             DETECTOR,
             "package/pose_solution_packed_assets.data",
             "a63c614bef30d35947f13be361820b1e4e3bec9cfeebf4d11216a18373108e85",
-            "finds people close enough for their faces to be seen; used by the three unless boxes are given",
+            "detects people whose faces are visible; used with the three networks unless boxes are given",
         ),
     ),
 )
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """A model folder inside the installed package.
+class ShippedModel:
+    """A model folder in the installed package.
 
     Attributes:
-        name: what `--checkpoint` is given.
-        folder: of the model; a release may come without it.
-        license: of the weights.
-        about: one line.
-        scores: as for :class:`File`.
+        name: name for `--checkpoint`.
+        folder: the model folder; missing in some releases.
+        license: license of the weights.
+        description: one line.
+        scores: see :class:`PackageFile`.
     """
 
     name: str
     folder: Path
     license: str
-    about: str
+    description: str
     scores: str = ""
 
     @property
     def present(self) -> bool:
-        """Whether the installed package has it."""
+        """Return whether the installed package contains the model."""
         return (self.folder / "model.safetensors").is_file()
 
     @property
     def size_mb(self) -> float:
-        """Size of its files, in units of a million bytes."""
+        """Return the size of its files in megabytes."""
         return sum(path.stat().st_size for path in self.folder.iterdir()) / 1e6
 
 
-#: The start for people, trained on built-in people alone.
-PEOPLE = Shipped(
+#: The included start for people, trained only on built-in people.
+PEOPLE = ShippedModel(
     name="people",
     folder=Path(__file__).parent / "people",
     license="Apache-2.0, as hamipose itself",
-    about="body16, trained on built-in people; where adaptation starts from",
+    description="body16, trained on built-in people; default start of adaptation",
 )
 
-#: Everything that `models fetch` knows, by name.
+#: All packages of `models fetch` by name.
 PACKAGES = {package.name: package for package in (BLAZEPOSE,)}
 
 
 def cache_folder() -> Path:
-    """Where fetched models are kept: HAMIPOSE_CACHE, else hamipose below XDG_CACHE_HOME, else ~/.cache/hamipose."""
+    """Return the folder of downloaded models: below HAMIPOSE_CACHE, XDG_CACHE_HOME/hamipose or ~/.cache/hamipose."""
     if own := os.environ.get("HAMIPOSE_CACHE"):
         return Path(own) / "models"
     shared = os.environ.get("XDG_CACHE_HOME")
@@ -159,7 +159,7 @@ def cache_folder() -> Path:
 
 
 def find_package(name: str) -> Package | None:
-    """The package that a model comes from, or that has this name itself; None if there is none."""
+    """Return the package with this name or with a model of this name; None if there is none."""
     for package in PACKAGES.values():
         if name == package.name or any(file.model == name for file in package.files):
             return package
@@ -167,67 +167,69 @@ def find_package(name: str) -> Package | None:
 
 
 def model_names() -> list[str]:
-    """Names of all packages and models."""
+    """Return the names of all packages and models."""
     fetched = [name for p in PACKAGES.values() for name in (p.name, *(file.model for file in p.files))]
     return [*fetched, PEOPLE.name]
 
 
 def detector_fetched() -> bool:
-    """Whether MediaPipe's person detector is in the cache."""
+    """Return whether MediaPipe's person detector was downloaded."""
     return (cache_folder() / DETECTOR).is_dir()
 
 
 def default_start(*, include_fetched: bool = True) -> str | None:
-    """Name of the best start that is here: the most accurate fetched one, else the one that ships, else None.
+    """Return the name of the best available start: the most accurate downloaded one, else the included one, else None.
 
     Args:
-        include_fetched: whether fetched networks of others count.
+        include_fetched: whether downloaded networks of others count.
     """
-    # BlazePose's files are listed from the smallest to the most accurate network; the detector is the last.
+    # BlazePose's files are sorted from the smallest to the most accurate network; the detector is the last.
     names = [file.model for file in BLAZEPOSE.files if file.model != DETECTOR]
     fetched = [name for name in reversed(names) if (cache_folder() / name).is_dir()] if include_fetched else []
     return next(iter([*fetched, *([PEOPLE.name] if PEOPLE.present else [])]), None)
 
 
 def required_default() -> str:
-    """Name of the model that is used if none is given, see :func:`default_start`.
+    """Return the name of the model that is used by default, see :func:`default_start`.
 
     Raises:
-        UserError: there is none.
+        UserError: no model is available.
     """
     name = default_start()
     if name is None:
         raise UserError(
-            f"no model is given and none is here; give one, or run: python -m hamipose models fetch {BLAZEPOSE.name} "
-            f"({BLAZEPOSE.size_mb} MB, {BLAZEPOSE.license.split(',')[0]})"
+            f"no model is given and none is installed; give one, or run: python -m hamipose models fetch "
+            f"{BLAZEPOSE.name} ({BLAZEPOSE.size_mb} MB, {BLAZEPOSE.license.split(',')[0]})"
         )
     return name
 
 
 def describe_default(option: str) -> str:
-    """Which model is used if none is given, as one line of output.
+    """Return a message that names the default model.
 
     Args:
-        option: of the command line, that gives another one.
+        option: command-line option that selects another model.
 
     Raises:
-        UserError: there is none.
+        UserError: no model is available.
     """
     name = required_default()
     package = find_package(name)
     terms = (PEOPLE.license if package is None else package.license).split(",")[0]
-    return f"model: {name} ({terms}), the best that is here; {option} gives another"
+    return f"model: {name} ({terms}), the best installed one; {option} selects another"
 
 
 def cached_folder(model: str) -> Path | None:
-    """The folder of a fetched or shipped model, or None if no package has a model of that name.
+    """Return the folder of a downloaded or included model; None if there is no model of this name.
 
     Raises:
-        UserError: the model is known but is not here.
+        UserError: the model is known but not available.
     """
     if model == PEOPLE.name:
         if not PEOPLE.present:
-            raise UserError(f"this installation of hamipose has no model {model}; give another one, or train one")
+            raise UserError(
+                f"this installation of hamipose does not include the model {model}; give another one, or train one"
+            )
         return PEOPLE.folder
     package = find_package(model)
     if package is None:

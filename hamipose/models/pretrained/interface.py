@@ -1,4 +1,4 @@
-"""The interfaces of pretrained pose networks, whatever format their weights come in."""
+"""Interfaces of pretrained pose networks, independent of the format of their weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ from hamipose.skeletons import Skeleton
 
 __all__ = ["DERIVED", "FinetunableNetwork", "Part", "PretrainedNetwork"]
 
-#: The layers to train: everything that heatmaps depend on, or the layers nearest to them.
+#: Layers to train: all layers that heatmaps depend on, or the last ones.
 Part = Literal["all", "head"]
 
-#: Keypoints that a network without a row for them derives from two others: their midpoint, with the lower of the two
-#: confidences. Other keypoints without a row (neck, top of the head) get a confidence of 0.
+#: Keypoints without a row that are computed from two others: their midpoint, with the lower of the two confidences.
+#: Other keypoints without a row (neck, top of the head) get confidence 0.
 DERIVED = {
     "pelvis": ("left_hip", "right_hip"),
     "thorax": ("left_shoulder", "right_shoulder"),
@@ -28,20 +28,20 @@ DERIVED = {
 
 
 class PretrainedNetwork(nn.Module, ABC):
-    """A pose network that was trained on crops of people, and that is used as it is.
+    """A pose network that was trained on crops of people and is used unchanged.
 
     Images are normalized as everywhere in this package (:func:`hamipose.models.preprocess.normalize`); a network that
     was trained on another range converts them itself.
 
     Attributes:
-        skeleton: the keypoints' names and order.
-        image_size: side of the square crops that it was trained on, in pixels.
-        aspect: width by height of what the network sees in the middle of a square crop.
-        passes: how often to look at a person by default, each time at the crop that the alignment points of the last
-            pass give; 1 for networks without such points.
-        box_margin: the side of that crop is twice the distance of the two points times this.
-        offset_px: where cell 0 of its heatmaps lies, in pixels of the crop; cell u lies at stride · u + offset_px.
-        has_heatmaps: whether `forward` returns heatmaps; a network without them has its own `locate`.
+        skeleton: names and order of the keypoints.
+        image_size: side in pixels of the square crops that it was trained on.
+        aspect: width divided by height of the network's input in the middle of a square crop.
+        passes: default number of passes per person; each crop is given by the alignment points of the previous pass. 1
+            for networks without such points.
+        box_margin: the side of that crop is twice the distance of the two points times this factor.
+        offset_px: position of heatmap cell 0 in pixels of the crop; cell u lies at stride · u + offset_px.
+        has_heatmaps: whether `forward` returns heatmaps; a network without them overrides `locate`.
     """
 
     skeleton: Skeleton
@@ -55,16 +55,17 @@ class PretrainedNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → heatmaps; peaks near 1 where the network is sure."""
+        """Map normalized images to heatmaps, with peaks near 1 if the network is confident."""
 
     def alignment(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2 2"]:
         """Return the middle of each person and a point above it, in pixels of the crop.
 
-        The second point is as far from the first as the farthest part of the body, and above it where the person
-        stands upright: what a closer, upright crop follows from (:func:`hamipose.geometry.affine.upright_box`).
+        The distance between the points is that of the farthest part of the body, and the second point is above the
+        first if the person is upright: :func:`hamipose.geometry.affine.upright_box` computes a closer, upright crop
+        from them.
 
         Args:
-            images: normalized.
+            images: normalized images.
 
         Raises:
             NotImplementedError: the network has no such points; its `passes` is 1.
@@ -83,27 +84,27 @@ class PretrainedNetwork(nn.Module, ABC):
     def locate(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """Normalized images → keypoints in pixels of the crop, and their confidences."""
+        """Return keypoints in pixels of the crop, and their confidences, for normalized images."""
         return self.decode(self(images).float())
 
 
 class FinetunableNetwork(PretrainedNetwork):
-    """A pretrained pose network to start training from, with the interface of `hamipose.models.network.PoseNetwork`.
+    """A pretrained pose network to fine-tune, with the interface of `hamipose.models.network.PoseNetwork`.
 
-    The last layer has a row for each keypoint of the data's skeleton, found by name, in that order. Rows of other
-    keypoints are kept as buffers, so that :meth:`select` can expose them later. A keypoint that the network does not
-    have gets a row of zeros, which is never trained (:attr:`trainable_keypoints`). BatchNorm layers always normalize with their own
-    running statistics. Labels are encoded by :meth:`encode`, the inverse of :meth:`decode`, with the width of the peaks
-    that the network has: learning to repeat its own keypoints leaves them as they are.
+    The last layer has a row for each keypoint of the data's skeleton, matched by name, in that order. Rows of other
+    keypoints are kept as buffers, so that :meth:`select` can use them later. A keypoint unknown to the network gets a
+    row of zeros, which is never trained (:attr:`trainable_keypoints`). BatchNorm layers always normalize with their own
+    running statistics. :meth:`encode` is the inverse of :meth:`decode`, with the width of the network's own peaks:
+    training on the network's own keypoints leaves them unchanged.
 
-    Cells of heatmaps lie on the image as :mod:`hamipose.heatmaps` says, unless `offset_px` differs; a network that was
-    trained with another grid may shift its input instead.
+    Heatmap cells lie on the image as described in :mod:`hamipose.heatmaps`, unless `offset_px` differs; a network that
+    was trained with another grid may shift its input instead.
 
     Attributes:
-        final: the last layer, a 1 × 1 convolution with a row for each keypoint.
+        final: last layer, a 1 × 1 convolution with a row for each keypoint.
         native: all keypoints that the network was trained on.
-        sigma: width of the peak of a keypoint that the network is sure of, in cells.
-        gives_logits: heatmaps are the sigmoid of the last layer's outputs; else they are these outputs.
+        sigma: standard deviation in cells of the peak of a confident keypoint.
+        gives_logits: whether heatmaps are the sigmoid of the last layer's outputs; else they are these outputs.
     """
 
     final: nn.Conv2d
@@ -120,11 +121,11 @@ class FinetunableNetwork(PretrainedNetwork):
 
     @abstractmethod
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """Return what the last layer reads, at a quarter of the images' size."""
+        """Return the input of the last layer, at a quarter of the image size."""
 
     @property
     def feature_channels(self) -> int:
-        """Width of the features; a row of the last layer has one parameter more, its bias."""
+        """Return the number of feature channels; a row of the last layer has one more parameter, its bias."""
         return self.final.in_channels
 
     def logits(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
@@ -132,7 +133,7 @@ class FinetunableNetwork(PretrainedNetwork):
         return self.final(self.features(images))
 
     def activate(self, outputs: Float[Tensor, "batch keypoint h w"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Outputs of the last layer → heatmaps in [0, 1]."""
+        """Convert outputs of the last layer to heatmaps in [0, 1]."""
         return outputs.sigmoid() if self.gives_logits else outputs
 
     def loss(
@@ -146,13 +147,13 @@ class FinetunableNetwork(PretrainedNetwork):
         return (bernoulli_kl if self.gives_logits else heatmap_mse)(outputs, target, weight, reduction)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → heatmaps in [0, 1]."""
+        """Map normalized images to heatmaps in [0, 1]."""
         return self.activate(self.logits(images))
 
     def read(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """Return where each heatmap peaks, in pixels of the crop, and how high."""
+        """Return the position of each heatmap's peak, in pixels of the crop, and its height."""
         points, confidence = decode(heatmaps, stride=self.stride)
         return points + (self.offset_px - own_offset_px(self.stride)), confidence
 
@@ -162,10 +163,10 @@ class FinetunableNetwork(PretrainedNetwork):
         size: tuple[int, int],
         visible: Bool[Tensor, "batch keypoint"],
     ) -> Float[Tensor, "batch keypoint h w"]:
-        """Return Gaussians of height 1 where :meth:`read` finds them, zeros for keypoints that are not visible.
+        """Return Gaussians of height 1 at the positions that :meth:`read` returns; zeros for invisible keypoints.
 
         Args:
-            keypoints_px: in pixels of the crop.
+            keypoints_px: keypoints in pixels of the crop.
             size: height and width of the crop.
             visible: keypoints to draw.
         """
@@ -176,7 +177,7 @@ class FinetunableNetwork(PretrainedNetwork):
     def decode(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """Return keypoints in pixels of the crop, and their confidences; see `DERIVED` for those without a row."""
+        """Return keypoints in pixels of the crop and confidences; see `DERIVED` for keypoints without rows."""
         points, confidence = self.read(heatmaps)
         known = self.trainable_keypoints.tolist()
         for k, name in enumerate(self.skeleton.keypoints):
@@ -190,11 +191,11 @@ class FinetunableNetwork(PretrainedNetwork):
 
     @property
     def trainable_keypoints(self) -> Bool[Tensor, " keypoint"]:
-        """Keypoints with a row of their own: the others have a row of zeros and are not trained."""
+        """Return which keypoints have their own row; the others have rows of zeros and are not trained."""
         return (self.final.weight.detach() != 0).flatten(1).any(1)
 
     def missing_keypoints(self) -> list[str]:
-        """Return the names of the skeleton's keypoints that have no row."""
+        """Return the names of the skeleton's keypoints without a row."""
         return [
             name
             for name, known in zip(self.skeleton.keypoints, self.trainable_keypoints.tolist(), strict=True)
@@ -203,9 +204,9 @@ class FinetunableNetwork(PretrainedNetwork):
 
     @torch.no_grad()
     def select(self, skeleton: Skeleton) -> "FinetunableNetwork":
-        """Give the last layer the rows of another skeleton, found by name; changes the network and returns it.
+        """Set the rows of the last layer to those of another skeleton, matched by name; return the network.
 
-        A keypoint that the network does not have gets a row of zeros and a bias that means a confidence of 0.
+        A keypoint unknown to the network gets a row of zeros and a bias that corresponds to a confidence of 0.
         """
         self.native = self.native or self.skeleton
         before = self.final
@@ -228,18 +229,18 @@ class FinetunableNetwork(PretrainedNetwork):
         return self
 
     def new_rows(self, channels: int, keypoints: int) -> nn.Conv2d:
-        """Return a last layer in which no keypoint is known."""
+        """Return a last layer without known keypoints."""
         layer = nn.Conv2d(channels, keypoints, 1)
         nn.init.zeros_(layer.weight)
         nn.init.constant_(layer.bias, -12.0 if self.gives_logits else 0.0)  # type: ignore[arg-type]
         return layer
 
     def replace_final(self, layer: nn.Conv2d) -> None:
-        """Use another last layer."""
+        """Replace the last layer."""
         self.final = layer
 
     def keep_other_rows(self) -> None:
-        """Make empty buffers for the rows of the network's keypoints that the skeleton lacks."""
+        """Create empty buffers for the rows of the network's keypoints that the skeleton does not contain."""
         count, weight = len(self._others()), self.final.weight.detach()
         self.kept_weight = weight.new_zeros(count, *weight.shape[1:]) if count else None
         self.kept_bias = weight.new_zeros(count) if count else None
@@ -251,7 +252,7 @@ class FinetunableNetwork(PretrainedNetwork):
     # ------------------------------------------------------------------------------------------------ training
 
     def train(self, mode: bool = True) -> "FinetunableNetwork":
-        """Accept the mode, but for BatchNorm layers, which keep their running statistics."""
+        """Set the mode, except for BatchNorm layers, which keep their running statistics."""
         super().train(mode)
         for layer in batchnorm_layers(self):
             layer.eval()
@@ -262,7 +263,7 @@ class FinetunableNetwork(PretrainedNetwork):
         return self.parameters() if part == "all" else self.final.parameters()
 
     def train_only(self, part: Part) -> None:
-        """Let gradients flow into one part alone."""
+        """Enable gradients for one part only."""
         self.requires_grad_(False)
         for parameter in self.layers(part):
             parameter.requires_grad_(True)

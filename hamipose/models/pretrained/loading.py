@@ -1,4 +1,4 @@
-"""Open a pretrained pose network by its name or from a file of its own format."""
+"""Open a pretrained pose network by its name or from a file in its own format."""
 
 import logging
 from dataclasses import replace
@@ -21,7 +21,7 @@ __all__ = ["open_default", "open_named", "open_pretrained", "with_skeleton"]
 
 
 def open_default(skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
-    """Open the model that is used if none is given.
+    """Open the model that is used by default.
 
     Args:
         skeleton: as for :func:`open_pretrained`.
@@ -30,31 +30,31 @@ def open_default(skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
         UserError: there is none, or it does not have these keypoints.
     """
     name = required_default()
-    logging.getLogger(__name__).info("no model is given; %s is used", name)
+    logging.getLogger(__name__).info("no model is given; using %s", name)
     folder = cached_folder(name)
-    assert folder is not None, "the catalog has it"
+    assert folder is not None, "the name is in the catalog"
     return open_named(name, folder, skeleton)
 
 
 def open_pretrained(path: str | Path, skeleton: str | None = None) -> tuple[nn.Module, ModelInfo] | None:
-    """Open a pretrained network that gives the keypoints asked for; None if `path` is something else.
+    """Open a pretrained network with the requested keypoints; return None if `path` is something else.
 
     Args:
-        path: a name of `models list`; ``vitpose:NAME``; a folder that `transformers` saved; or a file that ends in
+        path: a name listed by `models list`; ``vitpose:NAME``; a folder saved by `transformers`; or a file that ends in
             .onnx, .tflite or .pth.
-        skeleton: keypoints to give, for networks that know more than one order; coco17 if None.
+        skeleton: requested keypoints, for networks that support several skeletons; default: coco17.
 
     Raises:
-        UserError: the file cannot be read, the model was not fetched, or it has no such keypoints.
+        UserError: the file cannot be read, the model was not downloaded, or it has no such keypoints.
     """
     given = Path(path)
     if given.suffix == ".onnx":
         onnx = read_onnx(path)
-        _only(skeleton, onnx.skeleton.name, path)
+        _check_skeleton(skeleton, onnx.skeleton.name, path)
         method = onnx.session.get_modelmeta().custom_metadata_map.get("method", "unknown")
         return onnx, ModelInfo(onnx.skeleton.name, given.name, (), onnx.image_size, method, architecture="onnx")
     if is_vitpose(path):
-        _only(skeleton, "coco17", path)
+        _check_skeleton(skeleton, "coco17", path)
         vitpose = read_vitpose(path)
         return vitpose, ModelInfo("coco17", given.name, (), vitpose.image_size, "ViTPose", architecture="vitpose")
     if given.suffix == ".pth" and given.is_file():
@@ -69,32 +69,40 @@ def open_pretrained(path: str | Path, skeleton: str | None = None) -> tuple[nn.M
 
 
 def open_named(name: str, folder: Path, skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
-    """Open a fetched or shipped model.
+    """Open a downloaded or included model.
 
     Args:
-        name: as `models list` shows it.
-        folder: where it is, see :func:`hamipose.models.pretrained.catalog.cached_folder`.
+        name: name listed by `models list`.
+        folder: its folder, see :func:`hamipose.models.pretrained.catalog.cached_folder`.
         skeleton: as for :func:`open_pretrained`.
 
     Raises:
         UserError: it is not a pose network, is damaged, or does not have these keypoints.
     """
     if name == DETECTOR:
-        raise UserError(f"{name} finds people and no keypoints; give it as --detector")
+        raise UserError(f"{name} is a person detector without keypoints; give it as --detector")
     network, info = read_model_folder(folder)
     if isinstance(network, FinetunableNetwork):
         return with_skeleton(network, info, skeleton)
-    _only(skeleton, info.skeleton, name)
+    _check_skeleton(skeleton, info.skeleton, name)
     return network, info
 
 
 def with_skeleton(
     network: FinetunableNetwork, info: ModelInfo, skeleton: str | None
 ) -> tuple[FinetunableNetwork, ModelInfo]:
-    """Expose a skeleton's keypoints in a network's last layer.
+    """Select a skeleton in a network's last layer.
+
+    Args:
+        network: the network; changed in place.
+        info: its description.
+        skeleton: name of the skeleton; default: coco17.
+
+    Returns:
+        The network and its new description.
 
     Raises:
-        UserError: there is no such skeleton, or the network lacks joints of its headline number.
+        UserError: there is no such skeleton, or the network lacks keypoints that the skeleton's main score needs.
     """
     native = network.native or network.skeleton
     name = skeleton or "coco17"
@@ -105,6 +113,6 @@ def with_skeleton(
     return network, replace(info, skeleton=name)
 
 
-def _only(asked: str | None, own: str, path: str | Path) -> None:
-    if asked not in (None, own):
-        raise UserError(f"skeleton is {asked!r}; {path} has the keypoints of {own}")
+def _check_skeleton(requested: str | None, own: str, path: str | Path) -> None:
+    if requested not in (None, own):
+        raise UserError(f"skeleton is {requested!r}, but {path} has the keypoints of {own}")

@@ -1,15 +1,15 @@
-r"""MediaPipe's pose landmark networks (BlazePose, Bazarevsky et al., 2020) as trainable networks.
+"""MediaPipe's pose landmark networks (BlazePose, Bazarevsky et al., 2020) as trainable networks.
 
-Conventions of the files ``pose_landmark_{lite,full,heavy}.tflite``, which :class:`BlazePose` translates:
+Conventions of the files ``pose_landmark_{lite,full,heavy}.tflite``, which :class:`BlazePose` converts:
 
-- Input: RGB in [0, 1], 256 × 256, a square crop turned so that the person is upright.
+- Input: RGB in [0, 1], 256 × 256, a square crop rotated so that the person is upright.
 - Heatmaps: 64 × 64 cells, 39 logits. Keypoints 0 to 32 have names (`BLAZEPOSE33`), 33 is the middle of the hips, 34 a
-  point above it on the circle about the whole body, 35 to 38 belong to the hands.
-- Landmarks: 39 × 5 numbers (x, y, z, visibility and presence), in pixels where 0 is the picture's *edge*. A cell u of
-  a heatmap is at 4u on that scale, so at pixel 4u − 0.5 where ours is at 4u + 1.5; see :meth:`BlazePose.features`.
-- A closer crop is centered on point 33 and turned so that 34 is above it; its side is 2.5 times their distance.
+  point above it on the circle around the whole body, 35 to 38 belong to the hands.
+- Landmarks: 39 × 5 numbers (x, y, z, visibility and presence), in pixels where 0 is the image's *edge*. A cell u of a
+  heatmap is at 4u on that scale, so at pixel 4u − 0.5; ours is at 4u + 1.5, see :meth:`BlazePose.features`.
+- A closer crop is centered on point 33 and rotated so that point 34 is above it; its side is 2.5 times their distance.
 
-Training data are not published: public test photos may be among them.
+The training data are not published and may contain public test photos.
 """
 
 from collections.abc import Mapping
@@ -32,17 +32,17 @@ from hamipose.skeletons import BLAZEPOSE33, Skeleton
 __all__ = ["BlazePose", "centroid", "read_landmark_network"]
 
 _KEYPOINTS = 39
-_SHIFT = 2  # pixels between their cells and ours
+_SHIFT = 2  # pixels between the network's cells and ours
 
 
 def centroid(
     heatmaps: Float[Tensor, "*batch height width"], radius: int = 3, stride: int = 4
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Center of mass of the cells about each map's peak, in pixels, and the peak's height.
+    """Return the center of mass of the cells around each map's peak, in pixels, and the peak's height.
 
     Args:
-        heatmaps: not negative.
-        radius: the window has 2 · radius + 1 cells on each side; cells outside the map do not count.
+        heatmaps: non-negative heatmaps.
+        radius: the window has 2 · radius + 1 cells on each side; cells outside the map are ignored.
         stride: pixels per cell.
     """
     height, width = heatmaps.shape[-2:]
@@ -64,9 +64,9 @@ class BlazePose(FinetunableNetwork):
     """A pose landmark network of MediaPipe, without its outputs for masks and world coordinates.
 
     Args:
-        program: operations, with outputs ``features`` (what the heatmaps' layer reads) and ``landmarks``.
-        skeleton: the keypoints to give; see :meth:`hamipose.models.pretrained.interface.FinetunableNetwork.select`.
-        weights: of the operations; zeros, for a state dict to fill, if None.
+        program: operations with the outputs ``features`` (input of the heatmap layer) and ``landmarks``.
+        skeleton: predicted keypoints, see :meth:`hamipose.models.pretrained.interface.FinetunableNetwork.select`.
+        weights: weights of the operations; default: zeros, to be filled by a state dict.
     """
 
     mean: Tensor
@@ -75,7 +75,7 @@ class BlazePose(FinetunableNetwork):
     image_size = 256
     passes = 3
     #: Gaussians of height 1 fitted to peaks above 0.85 on 40 photos of LSP's training half have widths of 1.29 (lite
-    #: and full). Lower peaks are wider and have about the same mass, as a mean over where a keypoint may be.
+    #: and full). Lower peaks are wider with about the same mass, like a mean over possible positions of a keypoint.
     sigma = 1.3
 
     def __init__(self, program: Program, skeleton: Skeleton, weights: Mapping[str, Tensor] | None = None):
@@ -92,25 +92,25 @@ class BlazePose(FinetunableNetwork):
     def layers(self, part: Part) -> list[nn.Parameter]:
         """Return the parameters of a part.
 
-        "head" has the layers that the landmarks, and so the alignment points, do not depend on: they stay exactly as
-        they were. In the heaviest network these are the last layer's rows alone.
+        "head" contains the layers that the landmarks, and thus the alignment points, do not depend on: alignment stays
+        exactly as it was. In the largest network, these are only the last layer's rows.
         """
         names = {name: self.body.parameters_of((output,)) for name, output in self.program.outputs.items()}
         chosen = set(names["features"]) - (set(names["landmarks"]) if part == "head" else set())
         return [*(self.body.weights[name] for name in sorted(chosen)), *self.final.parameters()]
 
     def _inputs(self, images: Tensor) -> Tensor:
-        """Normalized images → the network's range, moved such that its cells lie where ours do."""
+        """Convert normalized images to the network's range, shifted so that its cells coincide with ours."""
         images = images * self.std + self.mean
         return F.pad(images, (-_SHIFT, _SHIFT, -_SHIFT, _SHIFT)).contiguous(memory_format=torch.channels_last)
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """See :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
+        """Return the features, see :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
         name = self.program.outputs["features"]
         return self.body(self._inputs(images), (name,))[name]
 
     def alignment(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2 2"]:
-        """Return points 33 and 34 of the landmarks, which may lie outside the crop, as those of heatmaps cannot."""
+        """Return landmarks 33 and 34, which can lie outside the crop, unlike peaks of heatmaps."""
         name = self.program.outputs["landmarks"]
         found = self.body(self._inputs(images), (name,))[name]
         return found.reshape(len(images), _KEYPOINTS, 5)[:, 33:35, :2].float() - 0.5 + _SHIFT
@@ -118,15 +118,15 @@ class BlazePose(FinetunableNetwork):
     def read(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """Return the centroid about each peak, and the peak's height."""
+        """Return the centroid around each peak, and the peak's height."""
         return centroid(heatmaps, stride=self.stride)
 
 
 def read_landmark_network(path: str | Path) -> BlazePose:
-    """A ``pose_landmark_{lite,full,heavy}.tflite`` as a network with all 33 keypoints, in eval mode.
+    """Load a ``pose_landmark_{lite,full,heavy}.tflite`` as a network with all 33 keypoints, in eval mode.
 
     Raises:
-        UserError: the file cannot be read or is something else.
+        UserError: the file cannot be read or is another kind of file.
     """
     path = Path(path)
     graph = read_tflite(path)

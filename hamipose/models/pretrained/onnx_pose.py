@@ -1,11 +1,12 @@
-"""Pose networks in ONNX files: our own exports, and networks of others with heatmaps or SimCC profiles (RTMPose).
+"""Pose networks in ONNX files: our exports, and other networks with heatmaps or SimCC profiles (RTMPose).
 
-The input is one batch of images, batch × 3 × height × width. Images of bytes are passed as they are, as our own exports
-take them; numbers are normalized by ImageNet's mean and standard deviation, as mmdeploy's exports take them. Outputs:
+The input is one batch of images, batch × 3 × height × width. Images of bytes are passed unchanged, as our exports
+expect; floating-point images are normalized by ImageNet's mean and standard deviation, as mmdeploy's exports expect.
+Outputs:
 
-- heatmaps, batch × keypoint × h × w. Cell u is at pixel stride · u, unless the file's metadata state an ``offset_px``.
-- SimCC (Li et al., ECCV 2022), ``simcc_x`` (batch × keypoint × bins along x) and ``simcc_y``: bin b is at pixel
-  b / (bins per pixel), and a keypoint is at the highest bins. Its confidence is the lower of the two, as in mmpose.
+- heatmaps, batch × keypoint × h × w. Cell u is at pixel stride · u, unless the file's metadata contain ``offset_px``.
+- SimCC (Li et al., ECCV 2022), ``simcc_x`` (batch × keypoint × bins along x) and ``simcc_y``: bin b is at pixel b /
+  (bins per pixel), and a keypoint is at the highest bins. Its confidence is the lower of the two, as in mmpose.
 
 Metadata that are used: ``keypoints`` (names, separated by commas), ``offset_px``, ``method``. Without names, 17
 keypoints are those of COCO.
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
-from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from hamipose.models.preprocess import denormalize
 from hamipose.models.pretrained.interface import PretrainedNetwork
 from hamipose.skeletons import COCO17, SKELETONS, Skeleton
 
@@ -32,12 +33,12 @@ _DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float
 
 
 class _OnnxNetwork(PretrainedNetwork):
-    """What networks of both kinds of outputs have in common.
+    """Base class of networks with both kinds of outputs.
 
     Args:
-        session: of onnxruntime.
-        skeleton: the keypoints.
-        shape: height and width of the images that the file takes.
+        session: onnxruntime session.
+        skeleton: skeleton of the keypoints.
+        shape: height and width of the file's input.
     """
 
     def __init__(self, session: Any, skeleton: Skeleton, shape: tuple[int, int]):
@@ -50,14 +51,13 @@ class _OnnxNetwork(PretrainedNetwork):
         self._input = session.get_inputs()[0]
 
     def outputs(self, images: Float[Tensor, "batch 3 height width"]) -> list[np.ndarray]:
-        """Run the file on the middle of normalized images; as many at a time as it takes."""
+        """Run the file on the middle of normalized images, in batches of the file's batch size."""
         margin = (images.shape[-1] - self.shape[1]) // 2
-        seen = images.detach().cpu()[..., margin : margin + self.shape[1]]
+        visible = images.detach().cpu()[..., margin : margin + self.shape[1]]
         dtype = _DTYPES[self._input.type]
         if dtype is np.uint8:
-            mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-            seen = ((seen * std + mean) * 255).round().clamp(0, 255)
-        pixels = np.ascontiguousarray(seen.numpy().astype(dtype))
+            visible = denormalize(visible)
+        pixels = np.ascontiguousarray(visible.numpy().astype(dtype))
         batch = self._input.shape[0]
         step = batch if isinstance(batch, int) else len(pixels)
         parts = []
@@ -69,14 +69,14 @@ class _OnnxNetwork(PretrainedNetwork):
 
 
 class HeatmapOnnx(_OnnxNetwork):
-    """A file that gives heatmaps.
+    """An ONNX file with heatmaps.
 
     Args:
-        session: of onnxruntime.
-        skeleton: the keypoints.
-        shape: height and width of the images that the file takes.
+        session: onnxruntime session.
+        skeleton: skeleton of the keypoints.
+        shape: height and width of the file's input.
         stride: pixels per cell.
-        offset_px: where cell 0 lies, in pixels of these images.
+        offset_px: position of cell 0 in pixels of the input.
     """
 
     def __init__(self, session: Any, skeleton: Skeleton, shape: tuple[int, int], stride: int, offset_px: float):
@@ -87,20 +87,20 @@ class HeatmapOnnx(_OnnxNetwork):
         self.offset_px = offset_px + margin - self._margin * stride
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → heatmaps, with zeros on either side of what the network sees."""
+        """Map normalized images to heatmaps, with zeros on both sides of the network's input."""
         maps = torch.from_numpy(self.outputs(images)[0])
         return torch.nn.functional.pad(maps, (self._margin, self._margin)).to(images.device)
 
 
 class SimccOnnx(_OnnxNetwork):
-    """A file that gives a profile along x and one along y for each keypoint.
+    """An ONNX file with a profile along x and one along y for each keypoint.
 
     Args:
-        session: of onnxruntime.
-        skeleton: the keypoints.
-        shape: height and width of the images that the file takes.
-        bins: per pixel.
-        order: places of the profiles along x and y among the outputs.
+        session: onnxruntime session.
+        skeleton: skeleton of the keypoints.
+        shape: height and width of the file's input.
+        bins: bins per pixel.
+        order: positions of the profiles along x and y among the outputs.
     """
 
     has_heatmaps = False
@@ -113,18 +113,18 @@ class SimccOnnx(_OnnxNetwork):
         self._order = order
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Refused: there are no heatmaps.
+        """Raise an error, because there are no heatmaps.
 
         Raises:
             UserError: always.
         """
-        raise UserError("a network with SimCC outputs has no heatmaps; leave --heatmaps out, or give another model")
+        raise UserError("a network with SimCC outputs has no heatmaps; omit --heatmaps, or give another model")
 
     @torch.no_grad()
     def locate(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.interface.PretrainedNetwork`."""
+        """Locate keypoints, see :class:`hamipose.models.pretrained.interface.PretrainedNetwork`."""
         found = self.outputs(images)
         along = [torch.from_numpy(found[place]).max(-1) for place in self._order]
         points = torch.stack([each.indices for each in along], -1).float() / self._bins
@@ -144,13 +144,13 @@ def _session(path: Path) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # each fault has a class of its own, all below Exception
+    except Exception as error:  # onnxruntime has a class for each fault, all derived from Exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} cannot be opened as an ONNX file ({reason}); copy or export it again") from None
 
 
 def _skeleton(names: str | None, count: int, path: Path) -> Skeleton:
-    """Return the keypoints that the metadata name, or COCO's if they name none."""
+    """Return the skeleton of the keypoint names in the metadata; COCO's if there are none."""
     if names is None:
         if count != len(COCO17):
             raise UserError(
@@ -166,10 +166,10 @@ def _skeleton(names: str | None, count: int, path: Path) -> Skeleton:
 
 
 def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
-    """Open an ONNX file as a predictor; it runs on processors.
+    """Open an ONNX file for prediction on the CPU.
 
     Raises:
-        UserError: onnxruntime is missing, the file is missing or damaged, or its input or outputs are of another kind.
+        UserError: onnxruntime is missing, the file is missing or damaged, or its input or outputs are not supported.
     """
     path = Path(path)
     session = _session(path)
@@ -180,8 +180,8 @@ def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
     if not fits or inputs[0].type not in _DTYPES or sizes[0] < sizes[1]:
         found = ", ".join(f"{each.name}: {each.type} of {each.shape}" for each in inputs)
         raise UserError(
-            f"{path} takes {found}; expected one batch of images, batch × 3 × height × width, with a fixed size, not "
-            "wider than high, as bytes or floating-point numbers"
+            f"{path} has the input {found}; expected one batch of images, batch × 3 × height × width, with a fixed "
+            "size, not wider than high, as bytes or floating-point numbers"
         )
     height, width = sizes
     batch = shape[0] if isinstance(shape[0], int) else 1
@@ -206,8 +206,8 @@ def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
             return SimccOnnx(session, skeleton, (height, width), along_x / width, order)
     found = ", ".join(f"{name} of {list(each)}" for name, each in zip(names, shapes, strict=True))
     raise UserError(
-        f"{path} gives {found} for an image of {height} × {width} px; expected heatmaps (keypoint × h × w) or SimCC "
-        "profiles (simcc_x and simcc_y, keypoint × bins)"
+        f"{path} has the outputs {found} for an image of {height} × {width} px; expected heatmaps (keypoint × h × w) or "
+        "SimCC profiles (simcc_x and simcc_y, keypoint × bins)"
     )
 
 

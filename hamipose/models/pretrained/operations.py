@@ -1,4 +1,4 @@
-"""A network as a list of operations on named tensors: what a graph of another framework becomes, trainable."""
+"""Networks as lists of operations on named tensors: trainable conversions of other frameworks' graphs."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from hamipose.errors import UserError
 
 __all__ = ["Operation", "OperationNetwork", "Program", "power_of_two_scale", "required_operations"]
 
-#: What an operation does, and the options it needs.
+#: Kinds of operations and their required options.
 _KINDS: dict[str, tuple[str, ...]] = {
     "conv": ("padding", "stride", "dilation", "groups"),
     "pad": ("padding",),
@@ -34,14 +34,14 @@ _KINDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Operation:
-    """One step: named tensors in, one out.
+    """One operation: named input tensors, one output.
 
     Attributes:
         kind: conv, pad, max_pool, resize, add, sigmoid, relu, relu6, rows, concat or depth_to_space.
         inputs: names of tensors.
-        output: name of the result; of a conv, its weight is ``output.weight`` and its bias ``output.bias``.
-        options: by kind. Spatial pairs are height, width; a pad's ``padding`` is left, right, top,
-            bottom and, where there are more, before and after the channels.
+        output: name of the result; a conv has the weight ``output.weight`` and the bias ``output.bias``.
+        options: options by kind. Spatial pairs are height, width; a pad's ``padding`` is left, right, top, bottom and,
+            if there are more numbers, before and after the channels.
     """
 
     kind: str
@@ -58,12 +58,12 @@ class Operation:
 
 @dataclass(frozen=True)
 class Program:
-    """Operations and what is read from them; all there is to know of a network but its weights.
+    """Operations and outputs of a network: its complete description except the weights.
 
     Attributes:
-        operations: in an order in which each one's inputs are computed before it.
-        outputs: what a tensor is for → its name.
-        channels: widths of some of them.
+        operations: operations, sorted so that each one's inputs are computed before it.
+        outputs: purpose of a tensor → its name.
+        channels: number of channels of some tensors.
     """
 
     operations: list[Operation]
@@ -71,21 +71,21 @@ class Program:
     channels: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """As text that :meth:`from_json` reads."""
+        """Return text that :meth:`from_json` reads."""
         operations = ",\n".join(json.dumps(asdict(operation)) for operation in self.operations)
         head = json.dumps({"outputs": self.outputs, "channels": self.channels})
         return f'{head[:-1]}, "operations": [\n{operations}\n]}}\n'
 
     @staticmethod
     def from_json(text: str, source: str) -> "Program":
-        """The program of a file.
+        """Parse the program of a file.
 
         Args:
-            text: its content.
-            source: its name, for messages.
+            text: content of the file.
+            source: name of the file, for messages.
 
         Raises:
-            UserError: it is damaged or contains an unknown operation.
+            UserError: the text is damaged or contains an unknown operation.
         """
         try:
             content = json.loads(text)
@@ -98,7 +98,7 @@ class Program:
 
 
 def required_operations(operations: Sequence[Operation], outputs: Iterable[str]) -> list[Operation]:
-    """The operations that some outputs depend on, in order."""
+    """Return the operations that some outputs depend on, in order."""
     wanted = set(outputs)
     chosen = []
     for operation in reversed(operations):
@@ -111,7 +111,7 @@ def required_operations(operations: Sequence[Operation], outputs: Iterable[str])
 def power_of_two_scale(weight: Tensor) -> float:
     """Return the power of two nearest to the root mean square of a tensor; 1 if all values are zero.
 
-    Division by it and multiplication are exact.
+    Division and multiplication by it are exact.
 
     >>> power_of_two_scale(torch.tensor([3.0, -5.0]))
     4.0
@@ -121,20 +121,21 @@ def power_of_two_scale(weight: Tensor) -> float:
 
 
 class OperationNetwork(nn.Module):
-    r"""A list of operations, run in order.
+    r"""Runs a list of operations in order.
 
-    Trained networks of other frameworks often have BatchNorm folded into their convolutions, so that weights of
-    different layers differ in size by factors of thousands and no learning rate suits all of them. Each weight is
-    therefore stored as a fixed scale (a power of two) times a parameter whose root mean square is about 1:
-    :math:`w = s \theta`. A step of relative size ε on θ then is one of relative size ε on w in every layer.
+    Networks of other frameworks often have BatchNorm folded into their convolutions, so that weights of different
+    layers differ in size by factors of thousands and no single learning rate suits all of them. Therefore, each weight
+    is stored as a fixed scale (a power of two) times a parameter whose root mean square is about 1: :math:`w = s
+    \theta`. A step of relative size ε on θ is then a step of relative size ε on w in every layer.
 
     Args:
-        operations: in an order in which each one's inputs are computed before it.
-        weights: of the convolutions, by name: ``output.weight`` (out, in / groups, height, width), ``output.bias``. If
-            None, shapes are taken from the options ``weight_shape`` and values are zeros, for a state dict to fill.
+        operations: operations, sorted so that each one's inputs are computed before it.
+        weights: weights of the convolutions by name: ``output.weight`` (out, in / groups, height, width),
+            ``output.bias``. Default: zeros with the shapes in the options ``weight_shape``, to be filled by a state
+            dict.
 
     Raises:
-        UserError: an input is computed by no operation before, or a weight is missing.
+        UserError: an input is not computed by an earlier operation, or a weight is missing.
     """
 
     def __init__(self, operations: Iterable[Operation], weights: Mapping[str, Tensor] | None = None):
@@ -166,12 +167,12 @@ class OperationNetwork(nn.Module):
                 self.scales.register_buffer(_key(name), torch.tensor(scale))
 
     def weight(self, name: str) -> Tensor:
-        """Weight or bias of a convolution, as the convolution uses it."""
+        """Return the weight or bias of a convolution, as used by the convolution."""
         key = _key(name)
         return self.weights[key] * getattr(self.scales, key)
 
     def parameters_of(self, outputs: tuple[str, ...]) -> list[str]:
-        """Return the names, in `weights`, of the parameters that some outputs depend on."""
+        """Return the names in `weights` of the parameters that some outputs depend on."""
         convolutions = [operation for operation in self._needed(outputs) if operation.kind == "conv"]
         return [_key(f"{operation.output}.{part}") for operation in convolutions for part in ("weight", "bias")]
 
@@ -183,16 +184,16 @@ class OperationNetwork(nn.Module):
     def forward(
         self, image: Float[Tensor, "batch channel height width"], outputs: tuple[str, ...]
     ) -> dict[str, Float[Tensor, "..."]]:
-        """Compute the named tensors, and nothing that they do not depend on.
+        """Compute named tensors, and only what they depend on.
 
         Args:
-            image: named ``image`` in the operations.
+            image: input, named ``image`` in the operations.
             outputs: names of tensors.
         """
         values: dict[str, Tensor] = {"image": image}
         for operation in self._needed(outputs):
             inputs = [values[name] for name in operation.inputs]
-            # A new tensor that nothing else reads may be overwritten.
+            # A tensor without other readers may be overwritten.
             overwrite = operation.inputs[0] in self._temporary and operation.inputs[0] not in outputs
             values[operation.output] = self._run(operation, inputs, overwrite)
         return {name: values[name] for name in outputs}
@@ -223,12 +224,12 @@ class OperationNetwork(nn.Module):
                 return x.permute(0, 2, 3, 1).reshape(len(x), -1, options["last"])
             case "concat":
                 return torch.cat(inputs, options["axis"])
-            case _:  # depth_to_space: TensorFlow takes the block's position from the slower part of the channels
+            case _:  # depth_to_space: in TensorFlow, the slower part of the channels is the block's position
                 return _depth_to_space(x, options["block"])
 
 
 def _key(name: str) -> str:
-    """Name of a weight as an attribute, which may contain no dot."""
+    """Return the name of a weight as an attribute name, which must not contain dots."""
     return name.replace(".", "_")
 
 

@@ -1,8 +1,8 @@
-"""Read TensorFlow Lite files (.tflite) without TensorFlow: a FlatBuffers reader and the schema's parts that we need.
+"""Read TensorFlow Lite files (.tflite) without TensorFlow: a FlatBuffers reader for the required part of the schema.
 
 A FlatBuffers table starts with the distance to its vtable, which lists the position of each field by its number in the
-schema (tensorflow/lite/schema/schema.fbs); a field that is absent has its default. Numbers of fields and operations are
-never reused, so the ones below stay valid for every file of version 3.
+schema (tensorflow/lite/schema/schema.fbs); an absent field has its default value. Numbers of fields and operations are
+never reused, so the numbers below stay valid for every file of version 3.
 """
 
 import struct
@@ -22,7 +22,7 @@ _DTYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64, 
 
 _INT, _BYTE, _BOOL = "<i", "<b", "<?"
 
-#: By operator: its name, and field number, type and default of each of its options.
+#: Name of each operator, and field number, type and default of each of its options.
 _OPERATORS: dict[int, tuple[str, dict[str, tuple[int, str, int]]]] = {
     0: ("ADD", {"activation": (0, _BYTE, 0)}),
     2: ("CONCATENATION", {"axis": (0, _INT, 0), "activation": (1, _BYTE, 0)}),
@@ -71,13 +71,13 @@ _OPERATORS: dict[int, tuple[str, dict[str, tuple[int, str, int]]]] = {
 
 @dataclass(frozen=True)
 class Operator:
-    """One step of the graph.
+    """One operator of the graph.
 
     Attributes:
         kind: its name in the schema.
-        inputs: indices of tensors; −1 where an optional one is absent.
+        inputs: indices of tensors; −1 for an absent optional one.
         outputs: indices of tensors.
-        options: the schema's numbers.
+        options: numbers as in the schema.
     """
 
     kind: str
@@ -131,7 +131,7 @@ class TFLiteGraph:
     """The only subgraph of a file, with its constant tensors.
 
     Args:
-        content: of the file.
+        content: content of the file.
 
     Raises:
         UserError: it is not a TensorFlow Lite file of version 3, or has several subgraphs or unknown operators.
@@ -157,7 +157,7 @@ class TFLiteGraph:
         self._tensors = graph.tables(0)
         self.inputs: list[int] = graph.vector(1).tolist()
         self.outputs: list[int] = graph.vector(2).tolist()
-        # Files written before there were more than 127 operators have the number in the first field alone.
+        # Files written before there were more than 127 operators store the number only in the first field.
         codes = [max(code.number(0, _BYTE), code.number(3)) for code in model.tables(1)]
         self.operators: list[Operator] = []
         for operator in graph.tables(3):
@@ -173,7 +173,7 @@ class TFLiteGraph:
             self.operators.append(Operator(kind, operator.vector(1).tolist(), operator.vector(2).tolist(), options))
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        """Shape of a tensor, as the file states it."""
+        """Return the shape of a tensor, as stated in the file."""
         return tuple(self._tensors[tensor].vector(0).tolist())
 
     @cached_property
@@ -181,7 +181,7 @@ class TFLiteGraph:
         return {operator.outputs[0]: operator for operator in self.operators}
 
     def constant(self, tensor: int) -> Shaped[np.ndarray, "..."] | None:
-        """Value of a constant tensor, stored densely; None if it depends on the input.
+        """Return the value of a constant tensor as a dense array; None if it depends on the input.
 
         Half precision and sparse weights are expanded: DEQUANTIZE and DENSIFY of a constant are constants.
         """
@@ -223,10 +223,10 @@ def _dense(values: np.ndarray, shape: tuple[int, ...], sparsity: _Table, tensor:
 
 
 def read_tflite(path: Path) -> TFLiteGraph:
-    """The graph of a .tflite file.
+    """Read the graph of a .tflite file.
 
     Raises:
-        UserError: the file cannot be read, is something else, or contains an unsupported operator.
+        UserError: the file cannot be read, is another kind of file, or contains an unsupported operator.
     """
     try:
         return TFLiteGraph(path.read_bytes())

@@ -1,11 +1,11 @@
-"""Simple Baselines and HRNets for COCO, as Microsoft's repositories and mmpose publish them (.pth).
+"""Simple Baselines and HRNets for COCO, as published by Microsoft and mmpose (.pth).
 
 - Microsoft (Xiao et al., ECCV 2018; Sun et al., CVPR 2019): names of torchvision's ResNet or of HRNet, then
   ``deconv_layers`` and ``final_layer``.
-- mmpose: the same behind ``backbone.`` and ``keypoint_head.`` (0.x) or ``head.`` (1.x).
+- mmpose: the same with the prefixes ``backbone.`` and ``keypoint_head.`` (0.x) or ``head.`` (1.x).
 
-Both show the network 256 × 192 or 384 × 288 pixels, higher than wide; a cell u of a heatmap is at pixel 4u. Files do
-not contain the size: it is read from their name, in which both state it.
+The input of both is 256 × 192 or 384 × 288 pixels, higher than wide; a heatmap cell u is at pixel 4u. The files do not
+contain the size: it is read from their names, in which both state it.
 """
 
 import re
@@ -28,12 +28,12 @@ _NOT_USED = ("fc.", "data_preprocessor.", "loss")
 
 
 class TopDown(FinetunableNetwork):
-    """A network that sees the middle of a square crop, higher than wide, and whose maps are heatmaps, not logits.
+    """A network that reads the middle of a square crop, higher than wide, and returns heatmaps, not logits.
 
     Args:
         network: normalized images → heatmaps.
         skeleton: its keypoints.
-        image_size: height of what it sees, and side of the crops.
+        image_size: height of its input, and side of the crops.
     """
 
     native = COCO17
@@ -51,36 +51,39 @@ class TopDown(FinetunableNetwork):
 
     @property
     def final(self) -> nn.Conv2d:  # type: ignore[override]
-        """See :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
+        """Return the last layer, see :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
         return self.network.final
 
     def replace_final(self, layer: nn.Conv2d) -> None:
-        """See :class:`hamipose.models.pretrained.interface.FinetunableNetwork`."""
+        """Replace the last layer."""
         self.network.final = layer
 
     def layers(self, part: Part) -> list[nn.Parameter]:
-        """Return the parameters of a part; "head" is what comes after the backbone."""
+        """Return the parameters of a part; "head" contains the layers after the backbone."""
         whole = part == "all"
         return (
             list(self.network.parameters()) if whole else [*self.network.deconv.parameters(), *self.final.parameters()]
         )
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """Features of the middle of the images, with zeros on either side: as wide as the whole images' would be."""
+        """Return the features of the images' middle, padded with zeros to the width of the whole images' features."""
         margin = round(images.shape[-1] * (1 - self.aspect) / 2)
         seen = self.network.features(images[..., margin : images.shape[-1] - margin])
         return F.pad(seen, (margin // self.stride, margin // self.stride))
 
 
 def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, str, tuple[int, ...]]:
-    """The network of a published state dict, in eval mode, timm's name of its backbone, and its deconvolutions' widths.
+    """Build the network of a published state dict, in eval mode.
 
     Args:
-        state: names and tensors.
-        name: where they come from, for messages.
+        state: tensors by name.
+        name: origin of the weights, for messages.
+
+    Returns:
+        The network, timm's name of its backbone, and the widths of its deconvolutions.
 
     Raises:
-        UserError: a part is missing, unknown or of another shape, or the keypoints are not the 17 of COCO.
+        UserError: a part is missing, unknown or has another shape, or the keypoints are not the 17 of COCO.
     """
     plain = {re.sub(r"^(backbone|keypoint_head|head)\.", "", key): value for key, value in state.items()}
     plain = {key: value for key, value in plain.items() if not key.startswith(_NOT_USED)}
@@ -111,26 +114,31 @@ def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, s
 
 
 def _hrnet(plain: dict[str, Tensor]) -> str:
-    """timm's name of the HRNet whose finest branch is that wide."""
+    """Return timm's name of the HRNet with this width of the finest branch."""
     return f"hrnet_w{plain['stage2.0.branches.0.0.conv1.weight'].shape[0]}"
 
 
 def _with_counters(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Add BatchNorm's counters of batches, which files of older versions of torch lack and evaluation does not use."""
+    """Add BatchNorm's batch counters, which files of older torch versions lack and evaluation does not use."""
     counters = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
     return counters | state
 
 
 def read_topdown(path: str | Path) -> tuple[TopDown, str, tuple[int, ...]]:
-    """The network of a file, in eval mode, timm's name of its backbone, and its deconvolutions' widths.
+    """Load the network of a file, in eval mode.
+
+    Returns:
+        The network, timm's name of its backbone, and the widths of its deconvolutions.
 
     Raises:
-        UserError: the file cannot be read or is something else, or its name states another size.
+        UserError: the file cannot be read or is another kind of file, or its name states another size.
     """
     path = Path(path)
     found = re.search(r"(\d{2,4})x(\d{2,4})", path.name)
     height, width = (int(found[1]), int(found[2])) if found else (256, 192)
     if width != TopDown.aspect * height or height % 32 or width % 32:
-        raise UserError(f"{path} is for images of {height} × {width} px by its name; expected 256x192 or 384x288")
+        raise UserError(
+            f"{path} is for images of {height} × {width} px according to its name; expected 256x192 or 384x288"
+        )
     network, backbone, widths = topdown_network(read_state_dict(path), str(path))
     return TopDown(network, COCO17, height).eval(), backbone, widths

@@ -1,7 +1,7 @@
-"""ViTPose (Xu et al., NeurIPS 2022) through Hugging Face's `transformers`, an extra of its own.
+"""ViTPose (Xu et al., NeurIPS 2022) through Hugging Face's `transformers`, a separate extra.
 
-The network sees 256 × 192 pixels, higher than wide. Its heatmaps are those of unbiased data processing (UDP): the
-centers of the outermost cells lie on the centers of the outermost pixels. It gives heatmaps, not logits.
+The network's input is 256 × 192 pixels, higher than wide. Its heatmaps follow unbiased data processing (UDP): the
+centers of the outermost cells lie on the centers of the outermost pixels. It returns heatmaps, not logits.
 """
 
 import json
@@ -21,18 +21,18 @@ from hamipose.skeletons import COCO17
 
 __all__ = ["PREFIX", "VitPose", "is_vitpose", "read_vitpose"]
 
-#: Before the name of a model on the hub.
+#: Prefix of the name of a model on the hub.
 PREFIX = "vitpose:"
 
 
 class VitPose(PretrainedNetwork):
-    """A ViTPose network, which sees the middle of a square crop.
+    """A ViTPose network, which reads the middle of a square crop.
 
     The last layer of its simple decoder is a 3 × 3 convolution: here it is a 1 × 1 convolution of the 3 × 3
-    neighborhoods, so that it has one row for each keypoint as every last layer has.
+    neighborhoods, so that it has one row for each keypoint, like all last layers in this package.
 
     Args:
-        model: a ``VitPoseForPoseEstimation``; its last layer is taken out of it.
+        model: a ``VitPoseForPoseEstimation``; its last layer is removed from it.
     """
 
     skeleton = COCO17
@@ -57,35 +57,37 @@ class VitPose(PretrainedNetwork):
         margin = (images.shape[-1] - self._width) // 2
         seen = images[..., margin : margin + self._width].contiguous()
         several = self.model.config.backbone_config.num_experts > 1
-        dataset = torch.zeros(len(seen), dtype=torch.long, device=seen.device) if several else None  # COCO is the first
+        dataset = (
+            torch.zeros(len(seen), dtype=torch.long, device=seen.device) if several else None
+        )  # COCO is the first data set
         return self.model(seen, dataset_index=dataset).heatmaps
 
     @property
     def _margin(self) -> int:
-        """Cells on either side of what the network sees."""
+        """Return the number of cells on each side of the network's input."""
         return (self.image_size - self._width) // 2 // self.stride
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
-        """Features of the middle of the images, with zeros on either side: as wide as the whole images' would be."""
+        """Return the features of the images' middle, padded with zeros to the width of the whole images' features."""
         seen = self._before_final(images)
         near = F.unfold(seen, self.kernel, padding=self.kernel // 2).unflatten(-1, seen.shape[-2:])
         return F.pad(near, (self._margin, self._margin))
 
     def logits(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Return what ``final(features(images))`` is, without the neighborhoods in memory."""
+        """Return ``final(features(images))``, computed without storing the neighborhoods."""
         weight = self.final.weight.reshape(len(self.final.weight), -1, self.kernel, self.kernel)
         maps = F.conv2d(self._before_final(images), weight, padding=self.kernel // 2)
         return F.pad(maps, (self._margin, self._margin)) + self.final.bias.view(-1, 1, 1)  # type: ignore[union-attr]
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → heatmaps, which the last layer gives without a sigmoid."""
+        """Map normalized images to heatmaps, which are the last layer's outputs without a sigmoid."""
         return self.logits(images)
 
     @torch.no_grad()
     def decode(
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-        """See :class:`hamipose.models.pretrained.interface.PretrainedNetwork`."""
+        """Decode heatmaps, see :class:`hamipose.models.pretrained.interface.PretrainedNetwork`."""
         seen = heatmaps[..., self._margin : heatmaps.shape[-1] - self._margin]
         cells, confidence = decode(seen, stride=1)
         rows, columns = seen.shape[-2:]
@@ -94,7 +96,7 @@ class VitPose(PretrainedNetwork):
 
 
 def is_vitpose(path: str | Path) -> bool:
-    """Whether a checkpoint names a ViTPose model on the hub, or a folder that holds one."""
+    """Return whether a checkpoint is the name of a ViTPose model on the hub, or a folder with such a model."""
     if str(path).startswith(PREFIX):
         return True
     try:
@@ -107,11 +109,11 @@ def read_vitpose(path: str | Path) -> VitPose:
     """Open a ViTPose model, in eval mode.
 
     Args:
-        path: a folder that `transformers` saved, or ``vitpose:`` before such a folder or the name of a model on the
-            hub, which is downloaded the first time.
+        path: a folder saved by `transformers`, or ``vitpose:`` followed by such a folder or the name of a model on the
+            hub, which is downloaded once.
 
     Raises:
-        UserError: `transformers` is missing, there is no such model, or it has other keypoints than COCO's 17.
+        UserError: `transformers` is missing, there is no such model, or its keypoints are not COCO's 17.
     """
     name = str(path).removeprefix(PREFIX)
     require_packages(str(path), "transformers")
@@ -122,7 +124,7 @@ def read_vitpose(path: str | Path) -> VitPose:
     logging.disable_progress_bar()
     try:
         model, report = VitPoseForPoseEstimation.from_pretrained(name, output_loading_info=True, use_safetensors=True)
-    except Exception as error:  # of the hub, of the file, of a config that does not fit: each has a class of its own
+    except Exception as error:  # errors of the hub, the file and the config have different classes
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} cannot be opened as a ViTPose model of transformers ({reason}); give a folder with config.json "
@@ -135,7 +137,7 @@ def read_vitpose(path: str | Path) -> VitPose:
         raise UserError(f"{path} lacks {', '.join(absent[:3])}; copy the model again")
     config = model.config
     height, width = config.backbone_config.image_size
-    larger = config.scale_factor if config.use_simple_decoder else 4  # of the features' sides, to those of heatmaps
+    larger = config.scale_factor if config.use_simple_decoder else 4  # upsampling of the features to heatmaps
     stride = config.backbone_config.patch_size[0] / larger
     if (
         config.num_labels != len(COCO17)
@@ -144,8 +146,8 @@ def read_vitpose(path: str | Path) -> VitPose:
         or (height - width) % (2 * stride)
     ):
         raise UserError(
-            f"{path} has {config.num_labels} keypoints, sees {height} × {width} px and has a cell for every {stride:g} "
-            "px; expected the 17 of COCO, images that are not wider than high, and a cell for every "
+            f"{path} has {config.num_labels} keypoints, an input of {height} × {width} px and a cell for every "
+            f"{stride:g} px; expected the 17 of COCO, images that are not wider than high, and a cell for every "
             f"{PretrainedNetwork.stride} px"
         )
     return VitPose(model).eval()

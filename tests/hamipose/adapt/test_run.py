@@ -262,7 +262,7 @@ def test_people_are_detected_once(
     out, pictures = tmp_path / "out", len(list((dots / "dark/images").iterdir()))
     arguments = command(dots, out, *SHORT, "--start", str(tiny_start), "--detector", "halves")
     assert main(arguments) == 0
-    people = f"{2 * pictures - 2} people found in {pictures} pictures; none in 1 of them"
+    people = f"detected {2 * pictures - 2} people in {pictures} images; images without people (skipped): 1"
     assert people in capsys.readouterr().out
     assert detector.looked == pictures
     config = yaml.safe_load((out / "adapted/run.yaml").read_text())

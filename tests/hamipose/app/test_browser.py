@@ -27,11 +27,11 @@ def test_a_person_drops_a_photo_and_then_a_text(address: str, pictures: Path, tm
         await tab.wait("document.body.innerText.includes('Drop a photo or a clip.')")
         await tab.wait("!!document.querySelector('input[type=file]')")
         await tab.upload(notes)
-        await tab.wait("document.body.innerText.includes('notes.txt is neither a picture nor a video')")
+        await tab.wait("document.body.innerText.includes('notes.txt is neither an image nor a video')")
         return {"empty": empty, "full": full, "images": await tab.value(f"{drawn}.length")}
 
     seen = visit(address, steer)
     assert "Drop a photo or a clip." in seen["empty"]
-    assert "apart [px]" in seen["full"]
+    assert "distance [px]" in seen["full"]
     assert seen["images"] == 0  # the photo's keypoints do not stay under the message of another file
     assert screenshot.stat().st_size > 5000

@@ -60,7 +60,7 @@ def test_a_long_clip_is_cut_and_says_so(model: Predictor, clip: Path, tmp_path: 
     found = run_model(model, clip, tmp_path, limit=3)
     assert (found.frames, found.more) == (3, True)
     assert not run_model(model, clip, tmp_path, limit=7).more
-    assert "3 frames (the clip goes on" in respond([model], str(clip), 0.1, tmp_path, limit=3).message
+    assert "3 frames (the clip is longer" in respond([model], str(clip), 0.1, tmp_path, limit=3).message
 
 
 def test_comparison_is_by_name_and_in_pixels():
@@ -85,7 +85,7 @@ def test_two_models_answer_side_by_side(model: Predictor, pictures: Path, tmp_pa
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("notes.txt", "notes.txt is neither a picture nor a video"),
+        ("notes.txt", "notes.txt is neither an image nor a video"),
         ("broken.jpg", "broken.jpg"),
         ("broken.mp4", "broken.mp4"),
         ("gone.png", "gone.png does not exist"),

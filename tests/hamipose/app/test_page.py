@@ -44,7 +44,7 @@ def test_what_is_no_picture_is_told_on_the_page(find: Any, tmp_path: Path):
     path = tmp_path / "notes.txt"
     path.write_text("no picture")
     message, *parts, comparison = find(path)
-    assert "notes.txt is neither a picture nor a video" in message
+    assert "notes.txt is neither an image nor a video" in message
     assert "gradio" not in message  # whose folder the file was in
     assert parts[0]["value"] is None
     assert comparison["data"] in ([], [["", "", "", ""]])

@@ -12,6 +12,7 @@ from hamipose.inference.box_file import detect_people
 from hamipose.inference.detection import open_detector
 from hamipose.inference.footage import open_footage
 from hamipose.models.person_detection import PersonDetector
+from hamipose.types import UnlabeledSample
 
 
 class Bright(PersonDetector):
@@ -72,8 +73,8 @@ def film(tmp_path: Path) -> Path:
 def test_every_person_of_a_folder_becomes_a_crop(people: Path, tmp_path: Path):
     boxes = tmp_path / "out/boxes.json"
     found = detect_people(str(people), Bright(), boxes)
-    assert (found.pictures, found.empty, found.people) == (4, 1, 4)
-    assert str(found) == "4 people found in 4 pictures; none in 1 of them, which are left out"
+    assert (found.images, found.empty, found.people) == (4, 1, 4)
+    assert str(found) == "detected 4 people in 4 images; images without people (skipped): 1"
     content = json.loads(boxes.read_text())
     assert [i["file_name"] for i in content["images"]] == list(SQUARES)
     assert [(i["width"], i["height"]) for i in content["images"]] == [(64, 48)] * 4
@@ -94,7 +95,7 @@ def test_every_person_of_a_folder_becomes_a_crop(people: Path, tmp_path: Path):
 def test_frames_of_a_video_with_several_people(film: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     found = detect_people(str(film), Bright(), boxes)
-    assert (found.pictures, found.empty, found.people) == (6, 3, 6)
+    assert (found.images, found.empty, found.people) == (6, 3, 6)
     footage = open_footage(str(film), boxes=str(boxes))
     samples = list(footage.samples)
     assert [s.name for s in samples] == [f"{film}#{n}#{i}" for i, n in enumerate([0, 0, 2, 2, 4, 4])]
@@ -144,7 +145,7 @@ def test_other_footage_or_another_detector_begins_anew_or_is_refused(people: Pat
         detect_people(str(film), other, boxes, keep_existing=True)
     assert detect_people(str(film), other, boxes).people == 6
     boxes.write_text("{}")
-    with pytest.raises(UserError, match="move it away"):
+    with pytest.raises(UserError, match="move it to another place"):
         detect_people(str(people), other, boxes)
 
 
@@ -178,7 +179,7 @@ def test_nobody_at_all_is_told(tmp_path: Path, people: Path):
     (people / "broken.png").write_bytes(b"no picture")
     found = detect_people(str(people), Bright(), tmp_path / "boxes.json")
     assert len(found.unreadable) == 1
-    with pytest.raises(UserError, match="bright found no person in 1 pictures"):
+    with pytest.raises(UserError, match="bright found no person in 1 images"):
         detect_people(str(people / "b.png"), Bright(), tmp_path / "none.json")
 
 
@@ -206,7 +207,7 @@ def test_predict_with_a_detector(
         assert main([*command, "--out", str(out), "--detector", "bright"]) == 0
         assert bright.looked == (8 if out == people else 4)
     printed = capsys.readouterr().out
-    assert "none in 1 of them, where the whole picture is used" in printed
+    assert "images without people (used as whole images): 1" in printed
     assert "5 people in" in printed
     content = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [Path(i["file_name"]).name for i in content["images"]] == ["a.png", "b.png", "c.png", "d.png"]
@@ -248,4 +249,4 @@ def test_a_webcams_people_are_found_as_they_come(
     content = json.loads((out / "predictions.json").read_text())
     assert [i["file_name"] for i in content["images"]] == [f"webcam:0#{n}" for n in range(4)]
     assert len(content["annotations"]) == 5
-    assert "none in 1 of them" in capsys.readouterr().out
+    assert "images without people (used as whole images): 1" in capsys.readouterr().out

@@ -117,9 +117,9 @@ def test_unknown_footage_is_told_in_one_line(given: str, says: str):
 def test_a_file_of_another_kind_is_told(tmp_path: Path):
     path = tmp_path / "notes.txt"
     path.write_text("no")
-    with pytest.raises(UserError, match="neither a picture nor a video"):
+    with pytest.raises(UserError, match="neither an image nor a video"):
         open_footage(str(path))
-    with pytest.raises(UserError, match="not known yet"):
+    with pytest.raises(UserError, match="not known in advance"):
         open_footage("webcam", boxes="boxes.json")
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from hamipose.data.datasets.body.coco import CocoKeypoints
-from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
+from hamipose.evaluation.prediction_files import match_predictions, orient_predictions, read_predictions
 from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.inference.footage import open_footage
 from hamipose.inference.predictor import Predictor
@@ -101,8 +101,8 @@ def test_evaluated_against_itself_all_is_right(written: Path, photos: Path, tmp_
     data = CocoKeypoints("", annotations=str(tmp_path / "labels.json"), box="image")
     data.prepare()
     names = [data[i].name for i in range(len(data))]
-    found = matched(read_predictions(written, BODY16), names, data.image_ids)
-    found = in_frames(found, names, [data.is_upright(i) for i in range(len(data))], written)
+    found = match_predictions(read_predictions(written, BODY16), names, data.image_ids)
+    found = orient_predictions(found, names, [data.is_upright(i) for i in range(len(data))], written)
     predicted = np.stack([person.keypoints_px for person in found])
     truth = np.stack([data[i].keypoints_px for i in range(len(data))])
     np.testing.assert_allclose(predicted, truth, atol=1e-4)

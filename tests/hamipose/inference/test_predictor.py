@@ -98,11 +98,11 @@ def test_a_mesh_checkpoint_is_told_where_it_belongs(tmp_path: Path):
         (["lr"], "was not saved by hamipose"),
         (
             {"skeleton": "square4", "backbone": "resnet10t", "deconv_channels": [16, 16, 16]},
-            r"finds the keypoints of square4, which is none of body16, .*; import the file that adds it first",
+            r"predicts the keypoints of square4, which is none of body16, .*; import the file that adds it first",
         ),
         (
             {"skeleton": "body16", "backbone": "resnet10t", "deconv_channels": [8, 8, 8]},
-            r"does not hold the weights of a resnet10t with deconvolutions \[8, 8, 8\]",
+            r"does not contain the weights of a resnet10t with deconvolutions \[8, 8, 8\]",
         ),
     ],
 )

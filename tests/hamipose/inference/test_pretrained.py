@@ -178,7 +178,7 @@ def test_people_are_found_or_the_whole_picture_is_shown():
         ("a.png#0", 30.0, [100, 60, 100, 100]),
         ("b.png#0", 0.0, [0, 0, 320, 240]),
     ]
-    assert str(people.summary).endswith("none in 1 of them, where the whole picture is used")
+    assert str(people.summary).endswith("images without people (used as whole images): 1")
     assert [p.name for p in DetectedPeople(pictures, Finder())] == ["a.png#0"]
 
 
@@ -202,14 +202,14 @@ def test_predict_takes_a_name(blazepose: BlazePose, tmp_path: Path, capsys: pyte
     # Above every score of the small detector: the whole picture is used.
     assert main([*words, "--detector-threshold", "0.9999999", "--out", str(tmp_path / "a")]) == 0
     told = capsys.readouterr().out
-    assert "people are found by blazepose-detector" in told
-    assert "none in 1 of them, where the whole picture is used" in told
+    assert "detecting people with blazepose-detector" in told
+    assert "images without people (used as whole images): 1" in told
     content = json.loads((tmp_path / "a/predictions.json").read_text())
     assert content["categories"][0]["keypoints"] == list(COCO17.keypoints)
     assert len(content["annotations"]) == 1
     more = ["--no-detector", "--passes", "1", "--skeleton", "body16", "--out", str(tmp_path / "b")]
     assert main([*words, *more]) == 0
-    assert "found by" not in capsys.readouterr().out
+    assert "detecting people" not in capsys.readouterr().out
     content = json.loads((tmp_path / "b/predictions.json").read_text())
     assert len(content["categories"][0]["keypoints"]) == 16
     assert content["annotations"][0]["bbox"] == [-5, 0, 60, 60]

@@ -283,7 +283,7 @@ def test_statistics_are_kept_and_a_line_says_so(files: dict[str, Path], dots: Pa
 def test_what_does_not_fit_is_refused_in_one_line(files: dict[str, Path], dots: Path, tmp_path: Path):
     blazepose = from_file(files["blazepose"])
     with pytest.raises(
-        UserError, match=r"data\.image_size is 32; .*tiny takes crops of 256 px: set data\.image_size: 256"
+        UserError, match=r"data\.image_size is 32; .*tiny needs crops of 256 px: set data\.image_size: 256"
     ):
         train(MeanTeacher(sgd, NetworkOptions(), blazepose), dots, tmp_path, {"image_size": 32})
     for method in (RegDA, MDAM, CGDM, CCSSL, SFHPE, UniFrame):

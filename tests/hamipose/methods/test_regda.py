@@ -116,7 +116,7 @@ def test_pretraining_sees_the_source_alone_and_leaves_the_second_head_alone(dots
 
 
 def test_a_target_is_asked_for(dots: Path, tmp_path: Path):
-    with pytest.raises(UserError, match=r"RegDA adapts to a target, and data\.target is not given"):
+    with pytest.raises(UserError, match=r"RegDA adapts to a target, and data\.target is not set"):
         trainer_in(tmp_path).fit(RegDA(sgd, TINY), data_of(dots, steps=1, target=False))
 
 

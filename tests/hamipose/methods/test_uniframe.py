@@ -16,7 +16,7 @@ from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.pseudo_labels import rectify
 from hamipose.methods.uniframe import OcclusionOptions, StyleOptions
 from hamipose.models.preprocess import normalize
-from hamipose.models.style import Encoder, StyleTransfer, make_decoder, save_decoder
+from hamipose.models.style import Encoder, StyleTransfer, build_decoder, save_decoder
 
 TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
 
@@ -119,7 +119,7 @@ def test_style_transfer_changes_source_and_teacher_but_never_the_student(dots: P
     torch.nn.init.zeros_(encoder.features[0].weight)
     vgg, decoder = tmp_path / "vgg.pth", tmp_path / "decoder.safetensors"
     torch.save({f"features.{name}": value for name, value in encoder.features.state_dict().items()}, vgg)
-    made = make_decoder(encoder.widths)
+    made = build_decoder(encoder.widths)
     torch.nn.init.zeros_(made[-1].weight)  # every picture turns to one color, whatever the strength
     torch.nn.init.constant_(made[-1].bias, 1.0)
     save_decoder(made, decoder)

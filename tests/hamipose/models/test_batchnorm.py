@@ -56,7 +56,7 @@ def test_worn_statistics_are_used_and_taken_off_again():
     with BatchNormStatistics(other).applied_to(model), torch.no_grad():
         torch.testing.assert_close(model(images(1, 2.0)), other.eval()(images(1, 2.0)))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    BatchNormStatistics(other).write(model)
+    BatchNormStatistics(other).write_to(model)
     assert torch.equal(model[1].running_mean, other[1].running_mean)
     assert BatchNormStatistics(other).distance(model) == 0
     assert BatchNormStatistics(model).distance(network()) > 0
@@ -73,9 +73,9 @@ def test_a_network_without_batchnorm_has_none():
 def test_following_is_a_moving_average():
     a, b = BatchNormStatistics(network()), BatchNormStatistics(network())
     b.mean.fill_(2.0)
-    a.follow(b, 0.9)
+    a.move_towards(b, 0.9)
     torch.testing.assert_close(a.mean, torch.full((9,), 0.2))
-    a.follow(b, 0.0)
+    a.move_towards(b, 0.0)
     assert torch.equal(a.mean, b.mean)
 
 

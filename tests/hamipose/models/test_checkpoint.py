@@ -62,7 +62,7 @@ def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, 
         test=None,
     )
     for training, resume in ((TrainingOptions(init_from=str(path)), None), (TrainingOptions(), path)):
-        with pytest.raises(UserError, match="finds the keypoints of body16, this model those of lsp14") as error:
+        with pytest.raises(UserError, match="predicts the keypoints of body16, but this model those of lsp14") as error:
             make_trainer(tmp_path).fit(
                 SourceOnly(sgd, other_skeleton, training), data, ckpt_path=resume, weights_only=True
             )
@@ -85,7 +85,7 @@ def test_data_of_another_skeleton_are_refused(dots: Path, tmp_path: Path):
 
 
 def test_adaptation_needs_a_target(dots: Path, tmp_path: Path):
-    with pytest.raises(UserError, match=r"MeanTeacher adapts to a target, and data\.target is not given"):
+    with pytest.raises(UserError, match=r"MeanTeacher adapts to a target, and data\.target is not set"):
         make_trainer(tmp_path).fit(MeanTeacher(sgd, TINY), make_data(dots, target=None))
     make_trainer(tmp_path).fit(SourceOnly(sgd, TINY), make_data(dots, target=None))
 

@@ -131,12 +131,12 @@ def test_a_checkpoint_is_decoded_as_it_was_taught_whatever_the_config_says(dots:
     assert other.quantized
     assert float(tester.callback_metrics["val/student/pck@0.1"]) == scores
 
-    with pytest.raises(UserError, match=r"learned quantized targets.*give the config it was made with"):
+    with pytest.raises(UserError, match=r"trained on quantized targets.*give the config it was trained with"):
         make_trainer(tmp_path, max_epochs=2).fit(
             SourceOnly(sgd, TINY), make_data(dots), ckpt_path=tmp_path / "mine.ckpt", weights_only=True
         )
     started = SourceOnly(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
-    with pytest.raises(UserError, match=r"learned quantized targets.*set training.quantize to true"):
+    with pytest.raises(UserError, match=r"trained on quantized targets.*set training.quantize to true"):
         make_trainer(tmp_path).fit(started, make_data(dots))
 
 

@@ -42,7 +42,7 @@ def test_there_is_nothing_else_in_the_folder(folder: Path):
         ({"hamipose_model": None}, "no config of a model folder"),
         ({"backbone": None}, "lacks backbone"),
         ({"skeleton": "octopus"}, "octopus"),
-        ({"deconv_channels": [16, 16, 16]}, "does not hold the weights"),
+        ({"deconv_channels": [16, 16, 16]}, "does not contain the weights"),
     ],
 )
 def test_what_cannot_be_opened_says_why(folder: Path, options: dict[str, object], says: str):

@@ -95,7 +95,7 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     with pytest.raises(
-        UserError, match=r"fasterrcnn_mobilenet_v3_large_fpn cannot be fetched .*no network.*--detector"
+        UserError, match=r"fasterrcnn_mobilenet_v3_large_fpn cannot be downloaded .*no network.*--detector"
     ):
         torchvision_detector("torchvision", 0.5)
     assert len(asked) == 1

@@ -112,8 +112,8 @@ def test_what_is_no_published_checkpoint_is_told_in_a_line(tmp_path: Path):
         return str(error.value)
 
     state = published("pretrained").state_dict()
-    assert "is no published PoseResNet" in told({"model": {"weight": torch.zeros(3)}})
-    assert "hold no teacher or model" in told({"model": 3})
+    assert "is not a published PoseResNet" in told({"model": {"weight": torch.zeros(3)}})
+    assert "contain no teacher or model" in told({"model": 3})
     assert "Missing key" in told({"model": {k: v for k, v in state.items() if k != "upsampling.1.weight"}})
     assert "size mismatch" in told({"model": {**state, "head.bias": torch.zeros(3)}})
     assert "holds objects of exec, expected tensors and plain values only; nothing in it was run" in told(

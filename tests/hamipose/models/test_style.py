@@ -13,7 +13,7 @@ from hamipose.models.style import (
     adain,
     channel_statistics,
     load_style,
-    make_decoder,
+    build_decoder,
     read_encoder,
     save_decoder,
     style_losses,
@@ -24,7 +24,7 @@ WIDTHS = (4, 6, 8, 10)
 
 def transfer() -> StyleTransfer:
     encoder = Encoder(WIDTHS)
-    return StyleTransfer(encoder, make_decoder(WIDTHS))
+    return StyleTransfer(encoder, build_decoder(WIDTHS))
 
 
 def test_the_result_has_the_styles_statistics():
@@ -79,12 +79,12 @@ def test_the_encoder_is_vgg19_up_to_relu4_1():
 
 
 def test_the_decoder_mirrors_it():
-    decoder = make_decoder()
+    decoder = build_decoder()
     widths = [(m.in_channels, m.out_channels) for m in decoder if isinstance(m, torch.nn.Conv2d)]
     encoder = [(m.in_channels, m.out_channels) for m in Encoder().features if isinstance(m, torch.nn.Conv2d)]
     assert widths == [(out, into) for into, out in reversed(encoder)]
     assert isinstance(decoder[-1], torch.nn.Conv2d)
-    assert make_decoder(WIDTHS)(torch.zeros(1, 10, 4, 4)).shape == (1, 3, 32, 32)
+    assert build_decoder(WIDTHS)(torch.zeros(1, 10, 4, 4)).shape == (1, 3, 32, 32)
 
 
 def test_pictures_in_pictures_out():
@@ -133,8 +133,8 @@ def test_files_there_and_back(tmp_path: Path):
     torch.save({"features.0.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "short.pth")
     with pytest.raises(UserError, match=r"lacks 5\.weight, 10\.weight, 19\.weight; expected a VGG-19"):
         read_encoder(str(tmp_path / "short.pth"))
-    save_decoder(make_decoder((4, 6, 8, 12)), tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="does not mirror the encoder"):
+    save_decoder(build_decoder((4, 6, 8, 12)), tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="does not fit the encoder"):
         load_style(str(tmp_path / "v.pth"), tmp_path / "other.safetensors")
     with pytest.raises(UserError, match=r"missing\.pth does not exist"):
         read_encoder(str(tmp_path / "missing.pth"))

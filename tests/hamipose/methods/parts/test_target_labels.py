@@ -167,7 +167,7 @@ def test_predictions_are_used_or_refused(dots: Path, tmp_path: Path):
     for model, data, says in (
         (HamiPose(sgd, TINY), carried, "adaptation.labels is heatmap, which does not use them"),
         (CCSSL(sgd, TINY), carried, "CCSSL does not learn from"),
-        (HamiPose(sgd, TINY, adaptation=PREDICTIONS), {}, "data.target carries none"),
+        (HamiPose(sgd, TINY, adaptation=PREDICTIONS), {}, "data.target has no predicted keypoints"),
     ):
         with pytest.raises(UserError, match=says):
             train(model, dots, tmp_path, data)

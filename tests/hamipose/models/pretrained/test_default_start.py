@@ -49,7 +49,7 @@ def test_without_any_model_one_line_says_what_to_do(cache: Path, picture: Path, 
     for words in (["predict", str(picture)], ["app"]):
         assert main(words) == 2
         error = capsys.readouterr().err
-        assert "no model is given and none is here" in error
+        assert "no model is given and none is installed" in error
         assert "models fetch blazepose" in error
         assert error.count("\n") == 1
     with pytest.raises(UserError, match="has no model people"):
@@ -66,7 +66,7 @@ def test_the_one_that_ships_is_used(
     assert "people is used" in caplog.text
     assert model.info == INFO
     assert main(["predict", str(picture), "--out", str(tmp_path / "out"), "--no-overlays", "--device", "cpu"]) == 0
-    assert capsys.readouterr().out.startswith("model: people (Apache-2.0), the best that is here; --checkpoint gives")
+    assert capsys.readouterr().out.startswith("model: people (Apache-2.0), the best installed one; --checkpoint selects")
     assert hamipose.load("people", device="cpu").info == INFO
     with pytest.raises(UserError, match=r"skeleton is 'coco17'; people has the keypoints of body16"):
         hamipose.load("people", skeleton="coco17")

@@ -69,7 +69,7 @@ def test_profiles_are_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
     for person, place in zip(found, places, strict=True):
         np.testing.assert_allclose(person.keypoints_px, [place] * 17, atol=1e-3)
         assert ((person.confidence > 0.5) & (person.confidence <= 1)).all()
-    with pytest.raises(UserError, match="heatmaps are asked for"):
+    with pytest.raises(UserError, match="heatmaps were requested"):
         model.predict(spot(*places[0], sigma=4), [BOX], heatmaps=True)
 
 
@@ -146,6 +146,6 @@ def test_predict_takes_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(words) == 0
     (person,) = json.loads((tmp_path / "out/predictions.json").read_text())["annotations"]
     np.testing.assert_allclose(person["keypoints"][:2], place, atol=4)  # a pixel of the crop of the whole picture
-    assert "one person is looked for in each whole picture" in capsys.readouterr().out
+    assert "each whole image is used as one person" in capsys.readouterr().out
     assert main([*words, "--heatmaps"]) == 2
     assert "gives keypoints alone" in capsys.readouterr().err
