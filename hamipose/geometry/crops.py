@@ -75,7 +75,7 @@ def warp_crop(
 
 
 def crop_images(
-    images: Sequence[UInt8[np.ndarray, "height width 3"]],
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
     matrices: Sequence[Float[np.ndarray, "2 3"]] | Float[np.ndarray, "batch 2 3"],
     size: int,
 ) -> UInt8[Tensor, "batch 3 size size"]:

@@ -147,7 +147,7 @@ def detect_people(
         for person in earlier.people_with_boxes():
             if person.image is not None and person.image.file_name in people and person.box_px is not None:
                 people[person.image.file_name].append([*person.box_px.tolist(), person.score or 1.0])
-        earlier.omissions.warn()
+        earlier.skipped.warn()
     summary = DetectionSummary(whole_images=whole_images)
     if earlier is None or earlier.info != options:
         log = ResultLog(path.with_name(path.name + ".part"), {k: options[k] for k in _REUSABLE_IF_EQUAL})

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["RefinementOutput", "RefinedNetwork", "Refinement"]
+__all__ = ["RefinedNetwork", "Refinement", "RefinementOutput"]
 
 
 class RefinementOutput(NamedTuple):

@@ -206,8 +206,8 @@ def read_onnx(path: str | Path) -> HeatmapOnnx | SimccOnnx:
             return SimccOnnx(session, skeleton, (height, width), along_x / width, order)
     found = ", ".join(f"{name} of {list(each)}" for name, each in zip(names, shapes, strict=True))
     raise UserError(
-        f"{path} has the outputs {found} for an image of {height} × {width} px; expected heatmaps (keypoint × h × w) or "
-        "SimCC profiles (simcc_x and simcc_y, keypoint × bins)"
+        f"{path} has the outputs {found} for an image of {height} × {width} px; expected heatmaps (keypoint × h × w) "
+        "or SimCC profiles (simcc_x and simcc_y, keypoint × bins)"
     )
 
 

@@ -1,4 +1,4 @@
-"""A small model that is sure of itself, the pictures of the inference tests, and a served page."""
+"""A small model with high confidences, images, and a served page."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.helpers.footage import clip, pictures  # noqa: F401  fixtures
 
 @pytest.fixture(scope="session")
 def model() -> Predictor:
-    """With confidences as a trained model has them, so that a table shows more than zeros."""
+    """Return a model with confidences like a trained one's, so that tables do not only contain zeros."""
     torch.manual_seed(0)
     info = ModelInfo("body16", "resnet10t", (16, 16, 16), 64, "SourceOnly")
     network = info.network()
@@ -23,7 +23,7 @@ def model() -> Predictor:
 
 @pytest.fixture(scope="module")
 def address(model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of the page with two models, served by this process."""
+    """Serve the page with two models in this process; return its address."""
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
     import socket
 

@@ -1,4 +1,4 @@
-"""The page as a person sees it."""
+"""The page in a browser."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 
 
 @pytest.mark.slow
-def test_a_person_drops_a_photo_and_then_a_text(address: str, pictures: Path, tmp_path: Path, visit: Any):
+def test_page_shows_results_and_rejects_other_files(address: str, pictures: Path, tmp_path: Path, visit: Any):
     notes = tmp_path / "notes.txt"
-    notes.write_text("no picture")
+    notes.write_text("not an image")
     screenshot = Path(os.environ.get("HAMIPOSE_SCREENSHOT", tmp_path / "page.png"))
 
     async def steer(tab: Any) -> dict[str, Any]:
@@ -33,5 +33,5 @@ def test_a_person_drops_a_photo_and_then_a_text(address: str, pictures: Path, tm
     seen = visit(address, steer)
     assert "Drop a photo or a clip." in seen["empty"]
     assert "distance [px]" in seen["full"]
-    assert seen["images"] == 0  # the photo's keypoints do not stay under the message of another file
+    assert seen["images"] == 0  # the photo's keypoints disappear with the message of another file
     assert screenshot.stat().st_size > 5000

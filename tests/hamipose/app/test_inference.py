@@ -14,13 +14,13 @@ from hamipose.models.person_detection import PersonDetector
 from hamipose.viz.drawing import draw_keypoints
 
 
-def test_a_photo_is_drawn_and_told_as_predict_does(model: Predictor, pictures: Path, tmp_path: Path):
+def test_photo_result_equals_predict(model: Predictor, pictures: Path, tmp_path: Path):
     path = pictures / "p1.png"
     (person,) = model.predict(path)
     min_confidence = float(np.median(person.confidence))
     found = run_model(model, path, tmp_path, min_confidence=min_confidence)
     drawn = draw_keypoints(read_image(path), person.keypoints_px, model.skeleton, person.confidence >= min_confidence)
-    np.testing.assert_array_equal(found.picture, drawn)
+    np.testing.assert_array_equal(found.image, drawn)
     assert [row[0] for row in found.rows] == list(model.skeleton.keypoints)
     np.testing.assert_allclose([row[1:3] for row in found.rows], person.keypoints_px, atol=0.051)
     np.testing.assert_allclose([row[3] for row in found.rows], person.confidence, atol=0.00051)
@@ -28,13 +28,13 @@ def test_a_photo_is_drawn_and_told_as_predict_does(model: Predictor, pictures: P
     assert (found.clip, found.frames, found.more) == (None, 1, False)
 
 
-def test_what_is_not_sure_enough_is_not_drawn_but_told(model: Predictor, pictures: Path, tmp_path: Path):
+def test_low_confidence_keypoints_are_tabulated_but_not_drawn(model: Predictor, pictures: Path, tmp_path: Path):
     found = run_model(model, pictures / "p0.png", tmp_path, min_confidence=1e6)
-    np.testing.assert_array_equal(found.picture, read_image(pictures / "p0.png"))
+    np.testing.assert_array_equal(found.image, read_image(pictures / "p0.png"))
     assert len(found.rows) == 16
 
 
-def test_a_clip_becomes_a_clip_of_as_many_frames_and_means(model: Predictor, clip: Path, tmp_path: Path):
+def test_clip_result_has_all_frames_and_mean_rows(model: Predictor, clip: Path, tmp_path: Path):
     found = run_model(model, clip, tmp_path / "out")
     assert found.clip is not None
     video = cv2.VideoCapture(str(found.clip))
@@ -56,34 +56,34 @@ def _frame(clip: Path, number: int, folder: Path) -> Path:
     return path
 
 
-def test_a_long_clip_is_cut_and_says_so(model: Predictor, clip: Path, tmp_path: Path):
+def test_long_clip_is_cut_with_a_message(model: Predictor, clip: Path, tmp_path: Path):
     found = run_model(model, clip, tmp_path, limit=3)
     assert (found.frames, found.more) == (3, True)
     assert not run_model(model, clip, tmp_path, limit=7).more
     assert "3 frames (the clip is longer" in respond([model], str(clip), 0.1, tmp_path, limit=3).message
 
 
-def test_comparison_is_by_name_and_in_pixels():
+def test_comparison_matches_names_and_measures_pixels():
     one = [("nose", 0.0, 0.0, 0.5), ("left_hip", 1.0, 1.0, 0.25)]
     other = [("left_hip", 4.0, 5.0, 0.75), ("neck", 9.0, 9.0, 0.1)]
     assert compare_rows(one, other) == [("left_hip", 0.25, 0.75, 5.0)]
 
 
-def test_two_models_answer_side_by_side(model: Predictor, pictures: Path, tmp_path: Path):
+def test_response_compares_two_models(model: Predictor, pictures: Path, tmp_path: Path):
     finer = Predictor(model.network, replace(model.info, image_size=96), "cpu")
-    said = respond([model, finer], str(pictures / "p2.png"), 0.1, tmp_path)
-    assert len(said.pictures) == len(said.tables) == 2
-    assert said.clips == []
-    assert said.tables[0] == run_model(model, pictures / "p2.png", tmp_path).rows
-    assert said.tables[1] == run_model(finer, pictures / "p2.png", tmp_path).rows
-    assert said.comparison == compare_rows(*said.tables)
-    assert any(row[3] > 0 for row in said.comparison)
-    drawn = [sum(row[3] >= 0.1 for row in rows) for rows in said.tables]
-    assert f"{drawn[0]} of 16 and {drawn[1]} of 16" in said.message
+    response = respond([model, finer], str(pictures / "p2.png"), 0.1, tmp_path)
+    assert len(response.images) == len(response.tables) == 2
+    assert response.clips == []
+    assert response.tables[0] == run_model(model, pictures / "p2.png", tmp_path).rows
+    assert response.tables[1] == run_model(finer, pictures / "p2.png", tmp_path).rows
+    assert response.comparison == compare_rows(*response.tables)
+    assert any(row[3] > 0 for row in response.comparison)
+    drawn = [sum(row[3] >= 0.1 for row in rows) for rows in response.tables]
+    assert f"{drawn[0]} of 16 and {drawn[1]} of 16" in response.message
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("notes.txt", "notes.txt is neither an image nor a video"),
         ("broken.jpg", "broken.jpg"),
@@ -91,39 +91,39 @@ def test_two_models_answer_side_by_side(model: Predictor, pictures: Path, tmp_pa
         ("gone.png", "gone.png does not exist"),
     ],
 )
-def test_what_cannot_be_used_is_told_without_its_folder(model: Predictor, tmp_path: Path, name: str, says: str):
+def test_unusable_files_are_reported_without_their_folder(model: Predictor, tmp_path: Path, name: str, message: str):
     path = tmp_path / name
     if not name.startswith("gone"):
-        path.write_text("no picture")
-    said = respond([model], str(path), 0.1, tmp_path)
-    assert said.message.startswith("This file cannot be used: ")
-    assert says in said.message
-    assert str(tmp_path) not in said.message
-    assert (said.pictures, said.clips, said.tables, said.comparison) == ([], [], [], [])
+        path.write_text("not an image")
+    response = respond([model], str(path), 0.1, tmp_path)
+    assert response.message.startswith("This file cannot be used: ")
+    assert message in response.message
+    assert str(tmp_path) not in response.message
+    assert (response.images, response.clips, response.tables, response.comparison) == ([], [], [], [])
 
 
-def test_no_file_and_folders(model: Predictor, tmp_path: Path):
+def test_missing_file_and_folders_are_reported(model: Predictor, tmp_path: Path):
     assert respond([model], None, 0.1, tmp_path).message == "Drop a photo or a clip."
     with pytest.raises(UserError, match="is a folder"):
         run_model(model, tmp_path, tmp_path)
 
 
 class TwoOrNone(PersonDetector):
-    """Finds two people in pictures that are wide, and none in others."""
+    """Finds two people in wide images, and none in others."""
 
-    name, threshold = "told", 0.5
+    name, threshold = "two-or-none", 0.5
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         boxes = [[0, 0, 40, 60, 0.9], [50, 0, 40, 60, 0.8]] if image.shape[1] > 80 else []
         return np.array(boxes, np.float32).reshape(-1, 5)
 
 
-def test_people_are_found_or_the_whole_picture_is_used(model: Predictor, pictures: Path, tmp_path: Path):
+def test_images_without_people_are_used_as_whole_images(model: Predictor, pictures: Path, tmp_path: Path):
     two = run_model(model, pictures / "p1.png", tmp_path, detector=TwoOrNone())
     assert two.people == 2
     assert [row[0] for row in two.rows[:: len(model.skeleton)]] == ["right_ankle (1)", "right_ankle (2)"]
     whole = run_model(model, pictures / "p0.png", tmp_path, detector=TwoOrNone())
     assert whole.people == 1
     assert whole.rows == run_model(model, pictures / "p0.png", tmp_path).rows
-    said = respond([model], str(pictures / "p1.png"), 0.1, tmp_path, detector=TwoOrNone()).message
-    assert said.startswith("2 people. ")
+    response = respond([model], str(pictures / "p1.png"), 0.1, tmp_path, detector=TwoOrNone()).message
+    assert response.startswith("2 people. ")

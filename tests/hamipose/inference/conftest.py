@@ -1,4 +1,4 @@
-"""A small model that nobody trained, and pictures to show it."""
+"""A small untrained model and images."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from hamipose.types import UnlabeledSample
 
 
 class Bright(PersonDetector):
-    """Finds white squares; remembers how often it looked, and may be interrupted."""
+    """Finds white squares; counts its calls, and can be interrupted."""
 
     name, threshold = "bright", 0.5
 
@@ -51,7 +51,7 @@ def picture(squares: list[tuple[int, int, int, int]]) -> np.ndarray:
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    """Four pictures: one person, nobody, two people, one person."""
+    """Create four images with one, no, two and one people."""
     folder = tmp_path / "people"
     (folder / "in").mkdir(parents=True)
     for name, squares in SQUARES.items():
@@ -61,7 +61,7 @@ def people(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """Six frames; two people in the even ones, nobody in the odd ones."""
+    """Create six frames; two people in the even ones, none in the odd ones."""
     path = tmp_path / "film.avi"
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for number in range(6):
@@ -70,7 +70,7 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_person_of_a_folder_becomes_a_crop(people: Path, tmp_path: Path):
+def test_people_of_a_folder_become_crops(people: Path, tmp_path: Path):
     boxes = tmp_path / "out/boxes.json"
     found = detect_people(str(people), Bright(), boxes)
     assert (found.images, found.empty, found.people) == (4, 1, 4)
@@ -92,7 +92,7 @@ def test_every_person_of_a_folder_becomes_a_crop(people: Path, tmp_path: Path):
     assert samples[1].image[25, 35].tolist() == [255, 255, 255]
 
 
-def test_frames_of_a_video_with_several_people(film: Path, tmp_path: Path):
+def test_people_of_video_frames_become_crops(film: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     found = detect_people(str(film), Bright(), boxes)
     assert (found.images, found.empty, found.people) == (6, 3, 6)
@@ -109,7 +109,7 @@ def test_frames_of_a_video_with_several_people(film: Path, tmp_path: Path):
     ]
 
 
-def test_the_same_call_looks_at_nothing_twice(people: Path, tmp_path: Path):
+def test_repeated_call_processes_no_image_twice(people: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     with pytest.raises(KeyboardInterrupt):
         detect_people(str(people), Bright(looks=2), boxes)
@@ -132,7 +132,7 @@ def test_the_same_call_looks_at_nothing_twice(people: Path, tmp_path: Path):
     assert again.looked == 1
 
 
-def test_other_footage_or_another_detector_begins_anew_or_is_refused(people: Path, film: Path, tmp_path: Path):
+def test_other_footage_or_detector_replaces_the_file_or_is_rejected(people: Path, film: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     detect_people(str(people), Bright(), boxes)
     other = Bright()
@@ -149,7 +149,7 @@ def test_other_footage_or_another_detector_begins_anew_or_is_refused(people: Pat
         detect_people(str(people), other, boxes)
 
 
-def test_one_picture_and_the_other_people_of_its_folder(people: Path, tmp_path: Path):
+def test_box_file_of_one_image_is_limited_to_it(people: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     assert detect_people(str(people / "in/c.png"), Bright(), boxes).people == 2
     assert len(list(open_footage(str(people / "in/c.png"), boxes=str(boxes)).samples)) == 2
@@ -157,8 +157,8 @@ def test_one_picture_and_the_other_people_of_its_folder(people: Path, tmp_path: 
         open_footage(str(people / "a.png"), boxes=str(boxes))
 
 
-def test_phones_pictures_are_looked_at_upright(people: Path, tmp_path: Path):
-    """A picture whose tag says that it lies on its side: its boxes are those of the upright picture."""
+def test_images_are_rotated_by_their_exif_orientation(people: Path, tmp_path: Path):
+    """Boxes of a rotated photo refer to the upright image."""
     from PIL import Image
 
     folder = tmp_path / "phone"
@@ -175,8 +175,8 @@ def test_phones_pictures_are_looked_at_upright(people: Path, tmp_path: Path):
     np.testing.assert_allclose([x, y], [48 - (6 + 15), 4 + 10], atol=1)
 
 
-def test_nobody_at_all_is_told(tmp_path: Path, people: Path):
-    (people / "broken.png").write_bytes(b"no picture")
+def test_no_person_is_reported(tmp_path: Path, people: Path):
+    (people / "broken.png").write_bytes(b"not an image")
     found = detect_people(str(people), Bright(), tmp_path / "boxes.json")
     assert len(found.unreadable) == 1
     with pytest.raises(UserError, match="bright found no person in 1 images"):
@@ -184,7 +184,7 @@ def test_nobody_at_all_is_told(tmp_path: Path, people: Path):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
-def test_a_least_score_that_is_none(threshold: float):
+def test_invalid_threshold_is_rejected(threshold: float):
     with pytest.raises(UserError, match="between 0 and 1"):
         open_detector("torchvision", threshold)
 
@@ -199,11 +199,11 @@ def bright(monkeypatch: pytest.MonkeyPatch) -> Bright:
     return detector
 
 
-def test_predict_with_a_detector(
+def test_predict_uses_a_detector(
     model_folder: Path, people: Path, tmp_path: Path, bright: Bright, capsys: pytest.CaptureFixture
 ):
     command = ["predict", str(people), "--checkpoint", str(model_folder), "--out", str(tmp_path / "out")]
-    for out in (tmp_path / "out", tmp_path / "out", people, people):  # what it writes among them is looked at by nobody
+    for out in (tmp_path / "out", tmp_path / "out", people, people):  # its own output among the images is not processed
         assert main([*command, "--out", str(out), "--detector", "bright"]) == 0
         assert bright.looked == (8 if out == people else 4)
     printed = capsys.readouterr().out
@@ -217,7 +217,7 @@ def test_predict_with_a_detector(
     assert "both --detector and --boxes" in capsys.readouterr().err
 
 
-def test_predict_on_a_video_with_a_detector(model_folder: Path, film: Path, tmp_path: Path, bright: Bright):
+def test_predict_uses_a_detector_on_a_video(model_folder: Path, film: Path, tmp_path: Path, bright: Bright):
     out = tmp_path / "out"
     command = ["predict", str(film), "--checkpoint", str(model_folder), "--out", str(out), "--detector", "bright"]
     assert main([*command, "--frame-stride", "2"]) == 0
@@ -228,7 +228,7 @@ def test_predict_on_a_video_with_a_detector(model_folder: Path, film: Path, tmp_
     assert len(list(open_footage(str(out / "overlay.mp4")).samples)) == 3
 
 
-def test_a_webcams_people_are_found_as_they_come(
+def test_predict_detects_people_of_a_webcam_on_the_fly(
     model_folder: Path, tmp_path: Path, bright: Bright, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     frames = [picture(squares) for squares in SQUARES.values()]

@@ -1,4 +1,4 @@
-"""A checkpoint opened with `hamipose.load` finds what the method that saved it finds when it is tested."""
+"""A checkpoint loaded with `hamipose.load` predicts what its method predicts in testing."""
 
 import inspect
 from pathlib import Path
@@ -28,7 +28,7 @@ METHODS = sorted(
 
 
 def trained(name: str) -> PoseMethod:
-    """A method whose every weight is something else, student's and teacher's, so that none can stand for another."""
+    """Return a method with distinct values in every weight of student and teacher, so that a mix-up is visible."""
     torch.manual_seed(0)
     network = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
     model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=0.1), network, TrainingOptions())
@@ -49,42 +49,40 @@ def checkpoint(model: PoseMethod, path: Path, **hparams: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_loaded_checkpoint_finds_what_testing_it_scores(name: str, tmp_path: Path):
+def test_loaded_checkpoint_equals_the_evaluated_network(name: str, tmp_path: Path):
     model = trained(name)
-    pictures = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     points, seen = torch.zeros(3, 16, 2), torch.ones(3, 16, dtype=torch.long)
     matrix = torch.eye(2, 3).expand(3, 2, 3).clone()
-    batch = LabeledBatch(pictures, points, seen, matrix, ["a", "b", "c"], torch.arange(3))
+    batch = LabeledBatch(images, points, seen, matrix, ["a", "b", "c"], torch.arange(3))
     with torch.no_grad():
-        scored = list(model.evaluated_networks().values())[-1](
-            normalize(pictures)
-        )  # what a test's scores are counted of
-        told = model.predict_step(batch, 0)
+        scored = list(model.evaluated_networks().values())[-1](normalize(images))  # the heatmaps that a test scores
+        expected = model.predict_step(batch, 0)
 
     loaded = hamipose.load(checkpoint(model, tmp_path / "last.ckpt"), device="cpu")
-    torch.testing.assert_close(loaded.heatmaps(pictures), scored, rtol=1e-4, atol=1e-5)
-    found = loaded.predict([picture.permute(1, 2, 0).numpy() for picture in pictures])
-    np.testing.assert_allclose(np.stack([f.keypoints_px for f in found]), told.keypoints_px, atol=2e-2)
-    np.testing.assert_allclose(np.stack([f.confidence for f in found]), told.confidence, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(loaded.heatmaps(images), scored, rtol=1e-4, atol=1e-5)
+    found = loaded.predict([image.permute(1, 2, 0).numpy() for image in images])
+    np.testing.assert_allclose(np.stack([f.keypoints_px for f in found]), expected.keypoints_px, atol=2e-2)
+    np.testing.assert_allclose(np.stack([f.confidence for f in found]), expected.confidence, rtol=1e-3, atol=1e-5)
 
     folder = save_model_folder(tmp_path / "model", loaded.network, loaded.info)
-    torch.testing.assert_close(hamipose.load(folder, device="cpu").heatmaps(pictures), scored, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(hamipose.load(folder, device="cpu").heatmaps(images), scored, rtol=1e-4, atol=1e-5)
 
 
-def test_there_are_networks_whose_maps_are_not_the_plain_ones(tmp_path: Path):
-    """Else the test above would hold for a loader that knows nothing of methods."""
-    pictures = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+def test_converted_maps_differ_from_plain_maps(tmp_path: Path):
+    """Otherwise the test above would pass for a loader that ignores the conversion."""
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     for name, parts in (("RegDA", 1), ("MDAM", 2)):
         loaded = hamipose.load(checkpoint(trained(name), tmp_path / "last.ckpt"), device="cpu")
         plain = dict(loaded.network.named_children())
         assert len(plain) == parts
         with torch.no_grad():
-            coarse = plain["network"](normalize(pictures))
-        assert (coarse - loaded.heatmaps(pictures)).abs().max() > 0.01
+            coarse = plain["network"](normalize(images))
+        assert (coarse - loaded.heatmaps(images)).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("name", ["RegDA", "MDAM"])
-def test_checkpoints_that_do_not_say_what_their_maps_are(name: str, tmp_path: Path):
+def test_earlier_checkpoints_have_default_maps(name: str, tmp_path: Path):
     model = trained(name)
     new = checkpoint(model, tmp_path / "new.ckpt")
     content = torch.load(new, weights_only=True)
@@ -95,13 +93,13 @@ def test_checkpoints_that_do_not_say_what_their_maps_are(name: str, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["RegDA", "MDAM"])
-def test_the_exported_file_has_it_too(name: str, tmp_path: Path):
+def test_exported_file_includes_the_conversion(name: str, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     loaded = hamipose.load(checkpoint(trained(name), tmp_path / "last.ckpt"), device="cpu")
-    assert export_onnx(loaded, tmp_path / "pose.onnx") < 1e-3  # compared with the model, whose maps are the method's
+    assert export_onnx(loaded, tmp_path / "pose.onnx") < 1e-3  # compared with the model, which includes the conversion
 
 
-def test_unknown_maps_in_a_folder_are_told(tmp_path: Path):
+def test_unknown_maps_in_a_folder_are_rejected(tmp_path: Path):
     loaded = hamipose.load(checkpoint(trained("RegDA"), tmp_path / "last.ckpt"), device="cpu")
     folder = save_model_folder(tmp_path / "model", loaded.network, loaded.info)
     config = folder / "config.yaml"

@@ -10,7 +10,7 @@ from hamipose.inference.loading import load
 from hamipose.inference.predictor import Predictor
 
 
-def test_the_file_computes_what_the_model_does_for_any_batch(model: Predictor, tmp_path: Path):
+def test_onnx_file_equals_the_model_for_any_batch(model: Predictor, tmp_path: Path):
     onnx = pytest.importorskip("onnx", reason="extra `export` is not installed")
     path = tmp_path / "pose.onnx"
     assert export_onnx(model, path) < 1e-4
@@ -27,10 +27,8 @@ def test_the_file_computes_what_the_model_does_for_any_batch(model: Predictor, t
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_operators_of_a_version_that_cannot_be_had_are_told(
-    model: Predictor, tmp_path: Path, capfd: pytest.CaptureFixture
-):
-    """torch's exporter writes another version then, and says so in pages of logs."""
+def test_unsupported_opset_is_rejected(model: Predictor, tmp_path: Path, capfd: pytest.CaptureFixture):
+    """The exporter of torch then writes another opset, with long logs."""
     pytest.importorskip("onnxruntime", reason="extra `export` is not installed")
     with pytest.raises(UserError, match=r"opset is 3, .*use opset 18"):
         export_onnx(model, tmp_path / "pose.onnx", opset=3)
@@ -38,14 +36,14 @@ def test_operators_of_a_version_that_cannot_be_had_are_told(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_missing_package_is_named(model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_package_is_reported(model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match=r"hamipose\[export\]"):
         export_onnx(model, tmp_path / "pose.onnx")
 
 
-def test_the_verb_writes_folders_too(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_export_verb_writes_folders(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / "copy")]) == 0
     assert load(tmp_path / "copy").info == load(model_folder).info
     assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / "pose.pb")]) == 2
@@ -54,13 +52,13 @@ def test_the_verb_writes_folders_too(model_folder: Path, tmp_path: Path, capsys:
 
 @pytest.mark.parametrize("out", ["pose.onnx", "folder"])
 @pytest.mark.parametrize(
-    ("size", "says"), [("0", "--image-size: 0 is too small"), ("50", "50 × 50 px: expected multiples")]
+    ("size", "message"), [("0", "--image-size: 0 is too small"), ("50", "50 × 50 px: expected multiples")]
 )
-def test_sizes_that_the_network_cannot_take_are_told(
-    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, out: str, size: str, says: str
+def test_unsupported_sizes_are_rejected(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, out: str, size: str, message: str
 ):
     assert main(["export", "--checkpoint", str(model_folder), "--out", str(tmp_path / out), "--image-size", size]) == 2
-    told = capsys.readouterr().err
-    assert says in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
     assert not (tmp_path / out).exists()

@@ -8,8 +8,8 @@ from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 
 
-def test_a_folder_is_read_in_order_and_what_is_broken_is_named(pictures: Path):
-    (pictures / "p1.png").write_bytes(b"no picture")
+def test_folder_is_read_in_order_and_unreadable_images_are_listed(pictures: Path):
+    (pictures / "p1.png").write_bytes(b"not an image")
     footage = open_footage(str(pictures))
     assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
     assert footage.count == 3
@@ -17,7 +17,7 @@ def test_a_folder_is_read_in_order_and_what_is_broken_is_named(pictures: Path):
     assert "p1.png" in footage.unreadable[0]
 
 
-def test_every_and_limit(pictures: Path):
+def test_frame_stride_and_limit(pictures: Path):
     footage = open_footage(str(pictures), frame_stride=2)
     assert footage.count == 2
     assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
@@ -27,12 +27,12 @@ def test_every_and_limit(pictures: Path):
             open_footage(str(pictures), **bad)
 
 
-def test_one_picture(pictures: Path):
+def test_single_image_has_a_whole_image_box(pictures: Path):
     (sample,) = open_footage(str(pictures / "p0.png")).samples
     np.testing.assert_array_equal(sample.box_px, [0, 0, 60, 80])
 
 
-def test_frames_of_a_video_come_in_order(clip: Path):
+def test_video_frames_are_read_in_order(clip: Path):
     footage = open_footage(str(clip), frame_stride=3)
     greys = [round(float(s.image.mean()) / 30) for s in footage.samples]
     assert greys == [0, 3, 6]
@@ -41,7 +41,7 @@ def test_frames_of_a_video_come_in_order(clip: Path):
     assert footage.rate == pytest.approx(10 / 3)
 
 
-def test_boxes_come_from_the_file_with_a_margin(pictures: Path, tmp_path: Path):
+def test_boxes_are_read_with_a_margin(pictures: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     people = [{"id": i, "image_id": 1, "bbox": [10, 20, 20, 40]} for i in range(2)]
     boxes.write_text(json.dumps({"images": [{"id": 1, "file_name": "p0.png"}], "annotations": people}))
@@ -51,7 +51,7 @@ def test_boxes_come_from_the_file_with_a_margin(pictures: Path, tmp_path: Path):
 
 
 def write_boxes(path: Path, *names: str) -> str:
-    """One box a name, each a pixel further to the right than the one before."""
+    """Write one box per name, each one pixel further to the right."""
     images = [{"id": i, "file_name": name} for i, name in enumerate(dict.fromkeys(names))]
     number = {image["file_name"]: image["id"] for image in images}
     people = [{"image_id": number[name], "bbox": [i, 0, 20, 20]} for i, name in enumerate(names)]
@@ -59,14 +59,14 @@ def write_boxes(path: Path, *names: str) -> str:
     return str(path)
 
 
-def test_people_of_a_picture_come_together_whatever_the_files_order(pictures: Path, tmp_path: Path):
+def test_people_of_an_image_are_grouped(pictures: Path, tmp_path: Path):
     boxes = write_boxes(tmp_path / "boxes.json", "p2.png", "p0.png", "p2.png", "p0.png")
     samples = list(open_footage(str(pictures), boxes=boxes).samples)
     assert [Path(s.name).name for s in samples] == ["p2.png#0", "p2.png#1", "p0.png#2", "p0.png#3"]
     assert [s.box_px[0] + 2.5 for s in samples] == [0, 2, 1, 3]  # the margin is an eighth on each side
 
 
-def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
+def test_boxes_of_other_videos_are_ignored(clip: Path, tmp_path: Path):
     names = ("other.mp4#0", "elsewhere/clip.mp4#3", "other.mp4#3", "elsewhere/clip.mp4#1")
     mixed = write_boxes(tmp_path / "mixed.json", *names)
     samples = list(open_footage(str(clip), boxes=mixed).samples)
@@ -82,7 +82,7 @@ def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("{", "not valid JSON"),
         ('{"images": []}', "lacks"),
@@ -101,20 +101,20 @@ def test_boxes_of_another_video_are_not_this_ones(clip: Path, tmp_path: Path):
         ),
     ],
 )
-def test_bad_boxes_are_told_in_one_line(pictures: Path, tmp_path: Path, content: str, says: str):
+def test_invalid_boxes_are_rejected(pictures: Path, tmp_path: Path, content: str, message: str):
     path = tmp_path / "boxes.json"
     path.write_text(content)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         open_footage(str(pictures), boxes=str(path))
 
 
-@pytest.mark.parametrize(("given", "says"), [("nowhere", "does not exist"), ("webcam:x", "webcam:NUMBER")])
-def test_unknown_footage_is_told_in_one_line(given: str, says: str):
-    with pytest.raises(UserError, match=says):
+@pytest.mark.parametrize(("given", "message"), [("nowhere", "does not exist"), ("webcam:x", "webcam:NUMBER")])
+def test_unknown_footage_is_rejected(given: str, message: str):
+    with pytest.raises(UserError, match=message):
         open_footage(given)
 
 
-def test_a_file_of_another_kind_is_told(tmp_path: Path):
+def test_other_files_and_webcam_boxes_are_rejected(tmp_path: Path):
     path = tmp_path / "notes.txt"
     path.write_text("no")
     with pytest.raises(UserError, match="neither an image nor a video"):
@@ -123,7 +123,7 @@ def test_a_file_of_another_kind_is_told(tmp_path: Path):
         open_footage("webcam", boxes="boxes.json")
 
 
-def test_a_webcam_is_read_until_it_gives_no_more(monkeypatch: pytest.MonkeyPatch):
+def test_webcam_is_read_until_it_ends(monkeypatch: pytest.MonkeyPatch):
     class Camera:
         def __init__(self, number: int):
             assert number == 1

@@ -1,4 +1,4 @@
-"""What `predict` writes is a whole COCO file, and every reader has it back in the same frame."""
+"""Predictions are written as a complete COCO file, and every reader reads them in the same pixels."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ from meshtto.predict.keypoints import KeypointFile
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Pictures of noise as phones store them, with each orientation tag."""
+    """Create images of noise with each EXIF orientation, as phones store them."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -39,13 +39,13 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def written(model: Predictor, photos: Path, tmp_path: Path) -> Path:
     found = list(model.stream(open_footage(str(photos)).samples))
-    for person in found:  # a network that was never trained is not sure of anything
+    for person in found:  # an untrained network has low confidences
         person.confidence[:] = np.linspace(0, 1, 16)
     write_coco(tmp_path / "found.json", found, model.skeleton)
     return tmp_path / "found.json"
 
 
-def test_pycocotools_opens_it(written: Path, photos: Path, capsys: pytest.CaptureFixture):
+def test_pycocotools_reads_predictions(written: Path, photos: Path, capsys: pytest.CaptureFixture):
     truth = COCO(str(written))
     assert len(truth.getImgIds()) == len(truth.getAnnIds()) == 8
     assert truth.dataset["info"]["upright"] is True
@@ -62,7 +62,7 @@ def test_pycocotools_opens_it(written: Path, photos: Path, capsys: pytest.Captur
     assert again.loadAnns([1])[0]["keypoints"] == person["keypoints"]
 
 
-def test_as_labels_it_is_in_the_same_frame(written: Path, photos: Path):
+def test_predictions_as_labels_have_the_same_pixels(written: Path, photos: Path):
     data = CocoKeypoints("", annotations=str(written), box="image")
     data.prepare()
     content = json.loads(written.read_text())["annotations"]
@@ -73,7 +73,7 @@ def test_as_labels_it_is_in_the_same_frame(written: Path, photos: Path):
         assert data[i].visibility.tolist() == [0] + [2] * 15
 
 
-def test_as_boxes_it_is_in_the_same_frame(written: Path, photos: Path):
+def test_predictions_as_boxes_have_the_same_pixels(written: Path, photos: Path):
     whole = list(open_footage(str(photos)).samples)
     boxed = list(open_footage(str(photos), boxes=str(written)).samples)
     content = json.loads(written.read_text())["annotations"]
@@ -85,8 +85,10 @@ def test_as_boxes_it_is_in_the_same_frame(written: Path, photos: Path):
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_evaluated_against_itself_all_is_right(written: Path, photos: Path, tmp_path: Path, stored: bool):
-    """Against labels in the pixels of stored pictures, too."""
+def test_predictions_evaluated_against_themselves_are_correct(
+    written: Path, photos: Path, tmp_path: Path, stored: bool
+):
+    """Labels may also be in the pixels of stored images."""
     content = json.loads(written.read_text())
     for image, person in zip(content["images"], content["annotations"], strict=True):
         header = read_image_header(image["file_name"])
@@ -109,7 +111,7 @@ def test_evaluated_against_itself_all_is_right(written: Path, photos: Path, tmp_
     assert evaluate(predicted, data, "strict", 64)["pck@0.05"]["all"] == 1
 
 
-def test_as_evidence_it_is_in_the_same_frame(written: Path, photos: Path):
+def test_predictions_as_evidence_have_the_same_pixels(written: Path, photos: Path):
     file = KeypointFile(written)
     pictures = open_frames(str(photos))
     file.check(pictures.paths)
@@ -124,7 +126,7 @@ def test_as_evidence_it_is_in_the_same_frame(written: Path, photos: Path):
         assert evidence.confidence[joint] == pytest.approx(person["keypoint_scores"][wrist])
 
 
-def test_what_is_not_finite_is_written_as_not_found():
+def test_non_finite_keypoints_are_written_as_missing():
     nan = float("nan")
     person = PredictedPerson("a.jpg", [[nan, 1.0]] + [[2.0, 3.0]] * 15, [0.5] * 15 + [nan], [0, 0, 4, 5], (4, 5))
     (written,) = build_coco([person], BODY16)["annotations"]

@@ -15,7 +15,7 @@ def read(path: Path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def test_a_batch_gives_what_single_pictures_give(model: Predictor, pictures: Path):
+def test_batch_equals_single_images(model: Predictor, pictures: Path):
     paths = sorted(pictures.iterdir())
     together = model.predict(paths, batch_size=2)
     for path, found in zip(paths, together, strict=True):
@@ -25,30 +25,30 @@ def test_a_batch_gives_what_single_pictures_give(model: Predictor, pictures: Pat
         assert found.name == str(path)
 
 
-def test_arrays_and_files_are_the_same(model: Predictor, pictures: Path):
+def test_arrays_equal_files(model: Predictor, pictures: Path):
     path = pictures / "p0.png"
     np.testing.assert_array_equal(model.predict(path)[0].keypoints_px, model.predict(read(path))[0].keypoints_px)
 
 
-def test_a_box_shows_what_cutting_it_out_shows(model: Predictor, pictures: Path):
+def test_box_equals_cropped_image(model: Predictor, pictures: Path):
     image = read(pictures / "p1.png")
     left, top, side = 17, 9, 32
     (boxed,) = model.predict(image, [(17.0, 9.0, 32.0, 32.0)])
     (cut,) = model.predict(image[top : top + side, left : left + side])
     apart = np.abs(boxed.keypoints_px - cut.keypoints_px - np.array([left, top])).max(-1)
-    assert np.median(apart) < 0.1  # at its edge, one of the two sees what is beyond it
+    assert np.median(apart) < 0.1  # near its edge, only one of the two reads the pixels beyond
     assert (apart >= 0.75).sum() <= 2  # of 16; with torch 2.10 two, with 2.15 fewer
     np.testing.assert_allclose(boxed.region_px, [left, top, side, side], atol=1e-4)
 
 
-def test_heatmaps_are_kept_only_where_asked_for(model: Predictor, pictures: Path):
+def test_heatmaps_are_returned_only_on_request(model: Predictor, pictures: Path):
     assert model.predict(pictures / "p0.png")[0].heatmaps is None
     maps = model.predict(pictures / "p0.png", heatmaps=True)[0].heatmaps
     assert maps is not None
     assert maps.shape == (16, 16, 16)
 
 
-def test_a_model_folder_gives_the_same_model(model: Predictor, model_folder: Path, pictures: Path):
+def test_model_folder_restores_the_model(model: Predictor, model_folder: Path, pictures: Path):
     again = hamipose.load(model_folder)
     assert again.info == model.info
     np.testing.assert_array_equal(
@@ -56,7 +56,7 @@ def test_a_model_folder_gives_the_same_model(model: Predictor, model_folder: Pat
     )
 
 
-def test_the_size_can_be_overridden(model_folder: Path):
+def test_load_overrides_the_image_size(model_folder: Path):
     assert load(model_folder, image_size=96).info.image_size == 96
 
 
@@ -68,30 +68,30 @@ def checkpoint(model: Predictor, path: Path, **content: object) -> Path:
     return path
 
 
-def test_checkpoints_and_run_folders_are_models_too(model: Predictor, tmp_path: Path, pictures: Path):
+def test_load_accepts_checkpoints_and_run_folders(model: Predictor, tmp_path: Path, pictures: Path):
     path = checkpoint(model, tmp_path / "run/checkpoints/last.ckpt", image_size=64)
     for given in (path, tmp_path / "run"):
         found = load(given).predict(pictures / "p0.png")[0]
         np.testing.assert_array_equal(found.keypoints_px, model.predict(pictures / "p0.png")[0].keypoints_px)
 
 
-def test_an_old_checkpoint_takes_its_size_from_the_config_beside_it(model: Predictor, tmp_path: Path):
+def test_earlier_checkpoint_reads_its_size_from_the_runs_config(model: Predictor, tmp_path: Path):
     path = checkpoint(model, tmp_path / "run/checkpoints/last.ckpt")
-    with pytest.raises(UserError, match="--size"):
+    with pytest.raises(UserError, match="--image-size"):
         load(path)
     (tmp_path / "run/config.yaml").write_text("data: {image_size: 96}\n")
     assert load(path).info.image_size == 96
 
 
-def test_a_mesh_checkpoint_is_told_where_it_belongs(tmp_path: Path):
+def test_mesh_checkpoint_is_rejected_with_advice(tmp_path: Path):
     path = tmp_path / "mesh.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": {"method": "Dual", "regressor": {"kind": "cliff"}}}, path)
-    with pytest.raises(UserError, match=r"saved by meshtto; use python -m meshtto app or python -m meshtto predict"):
+    with pytest.raises(UserError, match="saved by meshtto and recovers meshes; use python -m meshtto app or"):
         load(path)
 
 
 @pytest.mark.parametrize(
-    ("hparams", "says"),
+    ("hparams", "message"),
     [
         ({"lr": 0.1}, "was not saved by hamipose"),
         ({"skeleton": "body16", "backbone": "resnet10t"}, "was not saved by hamipose"),
@@ -107,17 +107,17 @@ def test_a_mesh_checkpoint_is_told_where_it_belongs(tmp_path: Path):
     ],
 )
 @pytest.mark.parametrize("size", [None, 64])
-def test_another_programs_checkpoint_is_told_in_one_line(
-    model: Predictor, tmp_path: Path, hparams: object, says: str, size: int | None
+def test_foreign_checkpoint_is_rejected_in_one_line(
+    model: Predictor, tmp_path: Path, hparams: object, message: str, size: int | None
 ):
     path = checkpoint(model, tmp_path / "foreign.ckpt", hyper_parameters=hparams, image_size=size)
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         load(path, image_size=64)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("images", "boxes", "says"),
+    ("images", "boxes", "message"),
     [
         (np.zeros((8, 8, 3), np.float32), None, "float32"),
         (np.zeros((8, 8), np.uint8), None, "shape"),
@@ -126,12 +126,12 @@ def test_another_programs_checkpoint_is_told_in_one_line(
         ("missing.jpg", None, "missing.jpg"),
     ],
 )
-def test_bad_input_is_told_in_one_line(model: Predictor, images: object, boxes: object, says: str):
-    with pytest.raises(UserError, match=says):
+def test_invalid_input_is_rejected(model: Predictor, images: object, boxes: object, message: str):
+    with pytest.raises(UserError, match=message):
         model.predict(images, boxes)  # type: ignore[arg-type]
 
 
-def test_an_unknown_device_is_told(model_folder: Path):
+def test_unknown_device_is_rejected(model_folder: Path):
     for device in ("cuda:99", "gpu"):
         with pytest.raises(UserError, match=rf"device is '{device}', which cannot be used here") as error:
             load(model_folder, device=device)
@@ -139,8 +139,8 @@ def test_an_unknown_device_is_told(model_folder: Path):
 
 
 @pytest.mark.parametrize(
-    ("size", "says"), [(0, "image_size is 0, expected"), (50, "50 × 50 px: expected multiples of 32")]
+    ("size", "message"), [(0, "image_size is 0, expected"), (50, "50 × 50 px: expected multiples of 32")]
 )
-def test_a_size_that_the_network_cannot_take_is_told_when_it_is_opened(model_folder: Path, size: int, says: str):
-    with pytest.raises(UserError, match=says):
+def test_unsupported_image_size_is_rejected_when_loading(model_folder: Path, size: int, message: str):
+    with pytest.raises(UserError, match=message):
         load(model_folder, image_size=size)

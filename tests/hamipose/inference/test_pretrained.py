@@ -1,4 +1,4 @@
-"""Pretrained networks at work: turned crops, several passes, people found by the network's own detector."""
+"""Prediction with pretrained networks: rotated crops, several passes, and the network's own detector."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
 def person(turn_deg: float, middle: tuple[float, float] = (150.0, 110.0), length: float = 40.0) -> np.ndarray:
-    """A picture of a red spot and, `length` away in the direction of the turn (0 is up), a green one."""
+    """Return an image of a red spot and a green one at a distance in the given direction (0 is up)."""
     image = np.zeros((240, 320, 3), np.uint8)
     angle = np.deg2rad(turn_deg)
     above = (middle[0] + length * np.sin(angle), middle[1] - length * np.cos(angle))
@@ -43,7 +43,7 @@ def person(turn_deg: float, middle: tuple[float, float] = (150.0, 110.0), length
 
 
 class SpotFinder(FinetunableNetwork):
-    """Finds the red and the green spot, wherever they are: the alignment points, and every keypoint is the red one."""
+    """Finds a red and a green spot: the alignment points; every keypoint is the red one."""
 
     skeleton = COCO17
     image_size = 64
@@ -79,8 +79,8 @@ INFO = ModelInfo("coco17", "spots", (), 64)
 
 
 @pytest.mark.parametrize("turn_deg", [0.0, 70.0, 180.0, -135.0])
-def test_the_crop_follows_the_person(turn_deg: float):
-    """After the first pass the person is upright, in the middle, and as large as the two points say."""
+def test_passes_align_the_crop_with_the_person(turn_deg: float):
+    """After the first pass, the person is upright, centered, and of the size given by the two points."""
     network = SpotFinder()
     model = Predictor(network, INFO, "cpu")
     assert model.passes == 3
@@ -95,7 +95,7 @@ def test_the_crop_follows_the_person(turn_deg: float):
     np.testing.assert_allclose(found.region_px[2:], side, rtol=0.06)
 
 
-def test_one_pass_shows_what_it_is_given():
+def test_single_pass_uses_the_given_crop():
     network = SpotFinder()
     model = Predictor(network, INFO, "cpu", passes=1)
     model.predict(person(30))
@@ -105,7 +105,7 @@ def test_one_pass_shows_what_it_is_given():
 @pytest.mark.parametrize(
     ("middle", "above"), [((np.nan, 3.0), (2.0, 1.0)), ((1e6, 1e6), (9.0, 9.0)), ((32, 32), (32, 32))]
 )
-def test_points_that_make_no_sense_leave_the_crop_as_it_was(
+def test_implausible_points_keep_the_crop(
     middle: tuple[float, float], above: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ):
     network = SpotFinder()
@@ -114,13 +114,13 @@ def test_points_that_make_no_sense_leave_the_crop_as_it_was(
     np.testing.assert_allclose(found.region_px, [0, -40, 320, 320], atol=1e-3)
 
 
-def test_passes_that_cannot_be_made_are_told():
+def test_invalid_passes_are_rejected():
     with pytest.raises(UserError, match="passes is 0, expected at least 1"):
         Predictor(SpotFinder(), INFO, "cpu", passes=0)
 
 
 class SquareFinder(PretrainedNetwork):
-    """Finds the corners of what is bright in its crop, and has no alignment points."""
+    """Finds the corners of the bright region of its crop, and has no alignment points."""
 
     skeleton = COCO17
     image_size = 64
@@ -135,8 +135,8 @@ class SquareFinder(PretrainedNetwork):
         return torch.stack(maps)
 
 
-def test_a_second_pass_follows_the_keypoints_where_there_are_no_alignment_points():
-    """The square is 40 px wide: what is shown is 1.4 times as wide, and in its middle."""
+def test_second_pass_follows_keypoints_without_alignment_points():
+    """The square is 40 px wide: the second crop is 1.4 times as wide and centered on it."""
     image = np.zeros((240, 320, 3), np.uint8)
     image[100:140, 200:240] = 255
     info = ModelInfo("coco17", "squares", (), 64)
@@ -146,7 +146,7 @@ def test_a_second_pass_follows_the_keypoints_where_there_are_no_alignment_points
     np.testing.assert_allclose(twice.keypoints_px[:2], [[200, 100], [239, 139]], atol=1.5)
 
 
-def test_a_turned_crop_is_turned_back():
+def test_upright_box_and_crop_matrix_are_consistent():
     box, turn_deg = upright_box(np.array([150.0, 110.0]), np.array([190.0, 110.0]), 1.25)
     assert turn_deg == pytest.approx(90)
     matrix = crop_matrix(box, 64, turn_deg)
@@ -155,9 +155,9 @@ def test_a_turned_crop_is_turned_back():
 
 
 class Finder(PersonDetector):
-    """Finds one person, turned, in pictures that are not black."""
+    """Finds one rotated person in images that are not black."""
 
-    name, threshold = "told", 0.5
+    name, threshold = "finder", 0.5
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         return self.crops(image)[:, :5]
@@ -167,7 +167,7 @@ class Finder(PersonDetector):
         return np.array(rows, np.float32).reshape(-1, 6)
 
 
-def test_people_are_found_or_the_whole_picture_is_shown():
+def test_images_without_people_are_used_as_whole_images():
     pictures = [
         UnlabeledSample(image, np.array([0, 0, 320, 240], np.float32), name)
         for image, name in ((person(30), "a.png"), (0 * person(30), "b.png"))
@@ -184,7 +184,7 @@ def test_people_are_found_or_the_whole_picture_is_shown():
 
 @pytest.fixture
 def blazepose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlazePose:
-    """A small network and detector in the cache, as blazepose-lite."""
+    """Install a small network and detector in the cache as blazepose-lite."""
     monkeypatch.setenv("HAMIPOSE_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "pose_landmark_lite.tflite"
     file.write_bytes(write_landmark_model())
@@ -194,16 +194,16 @@ def blazepose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlazePose:
     return network
 
 
-def test_predict_takes_a_name(blazepose: BlazePose, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_predict_accepts_a_model_name(blazepose: BlazePose, tmp_path: Path, capsys: pytest.CaptureFixture):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     cv2.imwrite(str(pictures / "0.png"), np.full((60, 50, 3), 90, np.uint8))
     words = ["predict", str(pictures), "--checkpoint", "blazepose-lite", "--no-overlays", "--device", "cpu"]
     # Above every score of the small detector: the whole picture is used.
     assert main([*words, "--detector-threshold", "0.9999999", "--out", str(tmp_path / "a")]) == 0
-    told = capsys.readouterr().out
-    assert "detecting people with blazepose-detector" in told
-    assert "images without people (used as whole images): 1" in told
+    output = capsys.readouterr().out
+    assert "detecting people with blazepose-detector" in output
+    assert "images without people (used as whole images): 1" in output
     content = json.loads((tmp_path / "a/predictions.json").read_text())
     assert content["categories"][0]["keypoints"] == list(COCO17.keypoints)
     assert len(content["annotations"]) == 1
@@ -217,13 +217,13 @@ def test_predict_takes_a_name(blazepose: BlazePose, tmp_path: Path, capsys: pyte
     assert "--no-detector is given with" in capsys.readouterr().err
 
 
-def test_a_file_of_mediapipe_can_be_given_itself(blazepose: BlazePose, tmp_path: Path):
+def test_load_accepts_a_mediapipe_file(blazepose: BlazePose, tmp_path: Path):
     image = np.random.default_rng(0).integers(0, 255, (60, 50, 3), np.uint8)
     by_name, by_file = (load(what, device="cpu") for what in ("blazepose-lite", tmp_path / "pose_landmark_lite.tflite"))
     np.testing.assert_array_equal(by_name.predict(image)[0].keypoints_px, by_file.predict(image)[0].keypoints_px)
 
 
 @pytest.mark.slow
-def test_export_writes_heatmaps_that_agree(blazepose: BlazePose, tmp_path: Path):
+def test_exported_heatmaps_equal_the_models(blazepose: BlazePose, tmp_path: Path):
     pytest.importorskip("onnxscript", reason="extra `export` is not installed")
     assert export_onnx(load("blazepose-lite", device="cpu"), tmp_path / "pose.onnx") < 1e-3

@@ -13,10 +13,10 @@ from hamipose.inference.writers import OverlayWriter, write_coco, write_csv
 from hamipose.skeletons import BODY16
 
 
-def test_the_coco_file_can_be_read_as_a_data_set(model: Predictor, pictures: Path, tmp_path: Path):
+def test_coco_file_is_readable_as_a_data_set(model: Predictor, pictures: Path, tmp_path: Path):
     found = list(model.stream(open_footage(str(pictures)).samples))
     for person in found:
-        person.confidence[:] = 0.5  # a network that was never trained finds nothing
+        person.confidence[:] = 0.5  # an untrained network has low confidences
     write_coco(tmp_path / "found.json", found, model.skeleton)
     again = CocoKeypoints(root=str(pictures), annotations=str(tmp_path / "found.json"), skeleton="body16")
     assert len(again) == 3
@@ -24,7 +24,7 @@ def test_the_coco_file_can_be_read_as_a_data_set(model: Predictor, pictures: Pat
         np.testing.assert_allclose(again[i].keypoints_px, person.keypoints_px, atol=0.006)
 
 
-def test_the_table_has_a_row_for_each_keypoint(model: Predictor, pictures: Path, tmp_path: Path):
+def test_csv_has_a_row_per_keypoint(model: Predictor, pictures: Path, tmp_path: Path):
     found = model.predict(sorted(pictures.iterdir()))
     write_csv(tmp_path / "found.csv", found, BODY16)
     with (tmp_path / "found.csv").open() as file:
@@ -34,7 +34,7 @@ def test_the_table_has_a_row_for_each_keypoint(model: Predictor, pictures: Path,
     assert float(rows[16]["x_px"]) == pytest.approx(found[1].keypoints_px[0, 0], abs=0.006)
 
 
-def test_people_of_one_picture_are_drawn_on_it(model: Predictor, pictures: Path, tmp_path: Path):
+def test_people_of_an_image_are_drawn_on_it(model: Predictor, pictures: Path, tmp_path: Path):
     (sample,) = open_footage(str(pictures / "p0.png")).samples
     (person,) = model.stream([sample])
     with OverlayWriter(tmp_path, BODY16, min_confidence=-1.0) as overlays:
@@ -47,10 +47,8 @@ def test_people_of_one_picture_are_drawn_on_it(model: Predictor, pictures: Path,
 
 
 @pytest.mark.parametrize("numbered", [False, True])
-def test_people_are_drawn_when_the_footage_is_read_again(
-    model: Predictor, pictures: Path, tmp_path: Path, numbered: bool
-):
-    """A detector that looks at pictures on the way numbers the people, and the footage has the pictures alone."""
+def test_people_are_drawn_on_reopened_footage(model: Predictor, pictures: Path, tmp_path: Path, numbered: bool):
+    """A detector during prediction numbers the people, but the footage only contains images."""
     footage = open_footage(str(pictures))
     found = [
         replace(person, name=f"{person.name}#{number}")
@@ -66,7 +64,7 @@ def test_people_are_drawn_when_the_footage_is_read_again(
     assert len(list((tmp_path / "overlays").iterdir())) == 3
 
 
-def test_a_video_keeps_its_frames(model: Predictor, clip: Path, tmp_path: Path):
+def test_overlay_video_has_all_frames(model: Predictor, clip: Path, tmp_path: Path):
     footage = open_footage(str(clip))
     with OverlayWriter(tmp_path, BODY16, rate=footage.rate) as overlays:
         for sample in footage.samples:

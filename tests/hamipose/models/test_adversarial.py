@@ -12,7 +12,7 @@ from hamipose.models.adversarial import (
 
 
 @pytest.mark.parametrize("factor", [0.1, 1.0, 0.0, -0.7])
-def test_only_gradients_are_scaled(factor: float):
+def test_scale_gradient_scales_only_gradients(factor: float):
     features = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     passed = scale_gradient(features, factor)
     assert torch.equal(passed, features)
@@ -21,15 +21,15 @@ def test_only_gradients_are_scaled(factor: float):
     torch.testing.assert_close(features.grad, factor * weights)
 
 
-def test_warm_start_is_the_papers():
-    """As published: 2 (hi − lo)/(1 + e^{−α i/N}) − (hi − lo) + lo with lo = 0, hi = 0.1, α = 1, N = 1000."""
+def test_warm_start_equals_published_code():
+    """Published: 2 (hi − lo)/(1 + e^{−α i/N}) − (hi − lo) + lo with lo = 0, hi = 0.1, α = 1, N = 1000."""
     for i in (0, 1, 500, 3000):
         low, high = 0.0, 0.1
         wanted = 2 * (high - low) / (1 + torch.tensor(-i / 1000.0).exp()) - (high - low) + low
         assert warm_start(i) == pytest.approx(float(wanted), abs=1e-7)
 
 
-def test_nothing_reaches_every_parameter_and_moves_none():
+def test_zero_with_gradients_reaches_every_parameter():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     zero = zero_with_gradients(module.parameters())
     assert zero == 0
@@ -37,15 +37,15 @@ def test_nothing_reaches_every_parameter_and_moves_none():
     assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
 
 
-def test_heads_and_classifiers_take_maps_of_any_size():
+def test_heads_and_classifiers_accept_maps_of_any_size():
     for side in (8, 13, 64):
         features = torch.randn(2, 6, side, side)
         assert AdversarialHead(6, 5)(features).shape == (2, 5, side, side)
         assert DomainClassifier(6, 4)(features).shape == (2,)
 
 
-def test_a_reversed_classifier_teaches_features_to_confuse_it():
-    """Features of two domains that differ in one channel: reversed gradients shrink the difference."""
+def test_reversed_gradients_confuse_the_domain_classifier():
+    """Reversed gradients reduce the difference between two domains that differ in one channel."""
     torch.manual_seed(0)
     shift = nn.Parameter(torch.tensor(1.0))
     classifier = nn.Linear(1, 1)

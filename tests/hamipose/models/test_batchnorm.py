@@ -10,7 +10,7 @@ from hamipose.models.preprocess import normalize
 
 
 def network(seed: int = 0) -> nn.Sequential:
-    """Two BatchNorm layers of unlike momentum."""
+    """Return a network with two BatchNorm layers of different momentum."""
     torch.manual_seed(seed)
     layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 1), nn.BatchNorm2d(5, momentum=0.3)
     return nn.Sequential(*layers).train()
@@ -20,8 +20,8 @@ def images(seed: int, shift: float) -> torch.Tensor:
     return torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) + shift
 
 
-def test_watched_passes_alone_count():
-    """As in a second network, of the same weights, that sees nothing else."""
+def test_tracking_counts_only_passes_in_the_context():
+    """The result equals that of a second network with the same weights that sees no other batch."""
     both, alone = network(), network()
     source = BatchNormStatistics(both)
     for step in range(6):
@@ -32,11 +32,11 @@ def test_watched_passes_alone_count():
     expected = BatchNormStatistics(alone)
     torch.testing.assert_close(source.mean, expected.mean, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(source.variance, expected.variance, atol=1e-5, rtol=1e-5)
-    assert (BatchNormStatistics(both).mean - source.mean).abs().max() > 0.3, "the network's own are of both"
+    assert (BatchNormStatistics(both).mean - source.mean).abs().max() > 0.3, "the network's are those of both"
 
 
 @pytest.mark.parametrize("how", ["eval", "frozen"])
-def test_layers_that_do_not_look_at_the_batch_change_nothing(how):
+def test_tracking_ignores_layers_without_updates(how):
     model = network()
     statistics = BatchNormStatistics(network(1))
     statistics.mean += 1
@@ -49,7 +49,7 @@ def test_layers_that_do_not_look_at_the_batch_change_nothing(how):
         assert torch.equal(statistics.state_dict()[name], value)
 
 
-def test_worn_statistics_are_used_and_taken_off_again():
+def test_applied_statistics_are_used_and_restored():
     model, other = network().eval(), network()
     other(images(0, 2.0))
     before = copy.deepcopy(model.state_dict())
@@ -62,7 +62,7 @@ def test_worn_statistics_are_used_and_taken_off_again():
     assert BatchNormStatistics(model).distance(network()) > 0
 
 
-def test_a_network_without_batchnorm_has_none():
+def test_network_without_batchnorm_has_empty_statistics():
     model = nn.Conv2d(3, 2, 1)
     statistics = BatchNormStatistics(model)
     with statistics.tracking(model), statistics.applied_to(model):
@@ -70,7 +70,7 @@ def test_a_network_without_batchnorm_has_none():
     assert statistics.distance(model) == 0
 
 
-def test_following_is_a_moving_average():
+def test_move_towards_is_a_moving_average():
     a, b = BatchNormStatistics(network()), BatchNormStatistics(network())
     b.mean.fill_(2.0)
     a.move_towards(b, 0.9)
@@ -79,20 +79,20 @@ def test_following_is_a_moving_average():
     assert torch.equal(a.mean, b.mean)
 
 
-def test_reestimated_statistics_are_the_means_over_the_images_and_weights_stay():
+def test_reestimated_statistics_are_means_over_images():
     model = network().eval()
     model[1].running_mean.fill_(7.0)
     before = copy.deepcopy(model.state_dict())
     batches = [torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8) for count in (4, 4, 2, 1)]
     copied = reestimate_statistics(model, batches)
-    first = [model[0](normalize(batch)) for batch in batches[:3]]  # the single image left over is skipped
+    first = [model[0](normalize(batch)) for batch in batches[:3]]  # the last single image is skipped
     weights = torch.tensor([0.4, 0.4, 0.2])
     torch.testing.assert_close(copied[1].running_mean, weights @ torch.stack([f.mean((0, 2, 3)) for f in first]))
     torch.testing.assert_close(copied[1].running_var, weights @ torch.stack([f.var((0, 2, 3)) for f in first]))
     assert not any(module.training for module in copied.modules())
     assert [layer.momentum for layer in batchnorm_layers(copied)] == [0.1, 0.3]
     for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]), "the network itself is left alone"
+        assert torch.equal(value, before[name]), "the network itself must not change"
     for ours, theirs in zip(copied.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     with pytest.raises(UserError, match="no image"):

@@ -1,4 +1,4 @@
-"""What a run leaves behind: checkpoints that load, no spoilt one, predictions; mistakes in one line."""
+"""Checkpoints and predictions of runs, and errors of one line."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ def adapted(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return folder / "checkpoints" / "last.ckpt", model
 
 
-def test_a_checkpoint_holds_plain_types_and_gives_back_the_evaluated_network(adapted: tuple[Path, HamiPose]):
+def test_checkpoint_contains_plain_types_and_restores_the_evaluated_network(adapted: tuple[Path, HamiPose]):
     path, model = adapted
     hparams = torch.load(path, weights_only=True)["hyper_parameters"]
     json.dumps(hparams)
@@ -43,7 +43,7 @@ def test_a_checkpoint_holds_plain_types_and_gives_back_the_evaluated_network(ada
     assert have_equal_weights(network, model.adaptation.teacher.network)
 
 
-def test_a_new_run_starts_from_another_methods_network(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
+def test_run_starts_from_another_methods_network(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
     path, before = adapted
     model = MeanTeacher(sgd, TINY, TrainingOptions(init_from=str(path)))
     trainer = make_trainer(tmp_path, limit_train_batches=0)
@@ -52,7 +52,7 @@ def test_a_new_run_starts_from_another_methods_network(adapted: tuple[Path, Hami
     assert have_equal_weights(model.adaptation.teacher.network, before.network)
 
 
-def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
+def test_checkpoint_of_another_kind_is_rejected_in_one_line(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
     path, _ = adapted
     other_skeleton = NetworkOptions(skeleton="lsp14", backbone="test_resnet", deconv_channels=[8, 8, 8])
     data = make_data(
@@ -78,13 +78,13 @@ def test_a_checkpoint_of_another_kind_is_refused_in_a_line(adapted: tuple[Path, 
             load(tmp_path / name)
 
 
-def test_data_of_another_skeleton_are_refused(dots: Path, tmp_path: Path):
+def test_data_of_another_skeleton_are_rejected(dots: Path, tmp_path: Path):
     hands = NetworkOptions(skeleton="hand21", backbone="test_resnet", deconv_channels=[8, 8, 8])
     with pytest.raises(UserError, match="the data have the keypoints of body16, the network those of hand21"):
         make_trainer(tmp_path).fit(SourceOnly(sgd, hands), make_data(dots))
 
 
-def test_adaptation_needs_a_target(dots: Path, tmp_path: Path):
+def test_adaptation_without_target_is_rejected(dots: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"MeanTeacher adapts to a target, and data\.target is not set"):
         make_trainer(tmp_path).fit(MeanTeacher(sgd, TINY), make_data(dots, target=None))
     make_trainer(tmp_path).fit(SourceOnly(sgd, TINY), make_data(dots, target=None))
@@ -94,7 +94,7 @@ def test_adaptation_needs_a_target(dots: Path, tmp_path: Path):
 
 
 class Poisoned(HamiPose):
-    """A loss that is NaN at step 6, until it is healed."""
+    """A method whose loss is NaN at step 6."""
 
     step = 6
 
@@ -103,7 +103,7 @@ class Poisoned(HamiPose):
         return objective._replace(loss=objective.loss * float("nan")) if self.global_step == self.step else objective
 
 
-def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Path):
+def test_nan_ends_the_run_and_keeps_finished_epochs(dots: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"training stopped at step 6: loss = nan.*images/.*and 5 more") as error:
         train(
             Poisoned(sgd, TINY),
@@ -124,7 +124,7 @@ def test_nan_ends_in_a_line_and_costs_no_finished_epoch(dots: Path, tmp_path: Pa
     assert trainer.global_step == 12
 
 
-def test_spoilt_weights_are_not_saved(dots: Path, tmp_path: Path):
+def test_non_finite_weights_are_not_saved(dots: Path, tmp_path: Path):
     class Overflow(Callback):
         """What an infinite gradient does in the last step of an epoch."""
 
@@ -140,7 +140,7 @@ def test_spoilt_weights_are_not_saved(dots: Path, tmp_path: Path):
     assert all(torch.isfinite(v).all() for v in saved["state_dict"].values())
 
 
-def test_a_checkpoint_that_fails_leaves_the_previous_one(tmp_path: Path):
+def test_failed_checkpoint_keeps_the_previous_one(tmp_path: Path):
     path = tmp_path / "last.ckpt"
     AtomicCheckpoints().save_checkpoint({"step": 1}, path)
     with pytest.raises(Exception, match="pickle"):
@@ -149,7 +149,7 @@ def test_a_checkpoint_that_fails_leaves_the_previous_one(tmp_path: Path):
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_a_late_look_still_comes_before_a_checkpoint():
+def test_late_check_precedes_the_checkpoint():
     class OnDevice(torch.Tensor):
         is_cuda = True
 
@@ -160,7 +160,7 @@ def test_a_late_look_still_comes_before_a_checkpoint():
         guard.check()
 
 
-def test_a_broken_evaluation_image_costs_no_finished_epoch(dots: Path, tmp_path: Path):
+def test_damaged_evaluation_image_keeps_finished_epochs(dots: Path, tmp_path: Path):
     shutil.copytree(dots / "dark", tmp_path / "dark")
     (tmp_path / "dark" / "images" / "0003.png").write_bytes(b"broken")
     data = make_data(dots, test={"dark": CocoKeypoints(str(tmp_path / "dark"), box="image")})
@@ -173,9 +173,9 @@ def test_a_broken_evaluation_image_costs_no_finished_epoch(dots: Path, tmp_path:
 # ---------------------------------------------------------------------------------------------------- predictions
 
 
-def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
+def test_predictions_are_readable_as_a_data_set(adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path):
     model = copy.deepcopy(adapted[1])
-    for module in model.modules():  # the student's and the teacher's: all keypoints are found
+    for module in model.modules():  # student and teacher: all keypoints are found
         if isinstance(final := getattr(module, "final", None), torch.nn.Conv2d):
             torch.nn.init.ones_(final.bias)
     trainer = make_trainer(tmp_path, callbacks=[PredictionWriter()])
@@ -187,7 +187,7 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
     assert all(len(a["keypoint_scores"]) == 16 for a in content["annotations"])
     read = CocoKeypoints("/", annotations=str(tmp_path / "predictions.json"), box="image", images="/")
     read.prepare()
-    # 48-pixel originals were seen at 32 pixels: the way back is in pixels of the originals.
+    # Originals of 48 pixels were cropped to 32 pixels: predictions are in pixels of the originals.
     crop = torch.from_numpy(read[2].image).permute(2, 0, 1)[None]
     assert crop.shape[-2:] == (48, 48)
     assert (read[2].keypoints_px >= -1).all()
@@ -199,8 +199,8 @@ def test_predictions_can_be_read_as_a_data_set(adapted: tuple[Path, HamiPose], d
         make_trainer(tmp_path).predict(model, make_data(dots))
 
 
-def test_frames_of_a_video_stay_apart(dots: Path, tmp_path: Path):
-    """By the config form of predict, as by the short one."""
+def test_predictions_keep_frames_of_a_video_separate(dots: Path, tmp_path: Path):
+    """Check the config form and the short form of predict."""
     path = tmp_path / "clip.avi"
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (48, 40))
     for gray in (0, 100, 200):
@@ -215,14 +215,14 @@ def test_frames_of_a_video_stay_apart(dots: Path, tmp_path: Path):
     assert content["info"]["upright"] is True
 
 
-def test_pictures_are_drawn(dots: Path, tmp_path: Path):
+def test_prediction_images_are_written(dots: Path, tmp_path: Path):
     train(HamiPose(sgd, TINY), dots, tmp_path, callbacks=[PredictionImages(count=3)])
     assert {p.name for p in (tmp_path / "images").iterdir()} == {"val-000004.png", "test-dark-000004.png"}
 
 
-def test_runs_of_a_logger_that_shares_its_folder_stay_apart(tmp_path: Path):
+def test_runs_of_a_logger_with_a_shared_folder_have_separate_folders(tmp_path: Path):
     class Shared(CSVLogger):
-        log_dir = property()  # not offered, as by the logger of W&B
+        log_dir = property()  # not available, as in the logger of W&B
 
     folders = []
     for version in ("a", "b"):
@@ -234,7 +234,7 @@ def test_runs_of_a_logger_that_shares_its_folder_stay_apart(tmp_path: Path):
     assert run_folder(make_trainer(tmp_path)) == tmp_path
 
 
-def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
+def test_resume_with_another_method_or_optimizer_is_rejected_in_one_line(
     adapted: tuple[Path, HamiPose], dots: Path, tmp_path: Path
 ):
     path, _ = adapted
@@ -256,7 +256,7 @@ def test_going_on_with_another_method_or_optimizer_is_refused_in_a_line(
     assert "groups of" in go_on(HamiPose(sgd, TINY, TrainingOptions(lr_factors=factors)))
 
 
-def test_options_that_cannot_train_are_refused_in_a_line(dots: Path, tmp_path: Path):
+def test_invalid_training_options_are_rejected_in_one_line(dots: Path, tmp_path: Path):
     for precision in ("bf16-true", "64-true"):
         with pytest.raises(UserError, match=f"trainer.precision is {precision}, expected bf16-mixed or 32-true"):
             make_trainer(tmp_path, precision=precision).fit(SourceOnly(sgd, TINY), make_data(dots))

@@ -1,4 +1,4 @@
-"""How targets were encoded is part of a model: it is saved with it, and whatever decodes the model's maps undoes it."""
+"""The encoding of targets is stored with a model, and every decoder of the model uses it."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ QUANTIZED = TrainingOptions(quantize=True)
 
 
 class Oracle(nn.Module):
-    """Answers any images with the published targets of these keypoints."""
+    """Returns the published targets of fixed keypoints for any images."""
 
     def __init__(self, keypoints_px: torch.Tensor, size: int = 64):
         super().__init__()
@@ -50,8 +50,8 @@ def batch_of(keypoints_px: torch.Tensor) -> LabeledBatch:
     return LabeledBatch(images, keypoints_px, seen, matrix, [f"{i}" for i in range(count)], torch.arange(count))
 
 
-def test_every_decoder_of_a_quantized_network_finds_what_it_was_taught():
-    """The mean error over many joints is 0, where plain decoding has 1.5 px."""
+def test_all_decoders_of_a_quantized_network_are_unbiased():
+    """The mean error over many joints is 0, while plain decoding has 1.5 px."""
     truth = points()
     oracle = Oracle(truth)
     batch = batch_of(truth)
@@ -85,7 +85,7 @@ class _WithParameter(nn.Module):
         return self.inner(images)
 
 
-def test_strict_scores_undo_the_encoding_and_published_ones_compare_cells_under_both():
+def test_strict_scores_decode_and_published_scores_compare_cells():
     truth = points()
     maps = encode(truth, (64, 64), quantize=True)
     scores = [Scores("x", ["student"], BODY16, 64, paper=True, encoding=Encoding(quantize=q)) for q in (False, True)]
@@ -93,14 +93,14 @@ def test_strict_scores_undo_the_encoding_and_published_ones_compare_cells_under_
         score.update("student", maps, truth, torch.full(truth.shape[:2], 2))
     plain, right = (score.compute() for score in scores)
     assert right["x/student/pck@0.05"] > 0.99
-    assert plain["x/student/pck@0.05"] < 0.9, "3.2 px of 64 px are near: 1.5 px off on both axes is felt"
+    assert plain["x/student/pck@0.05"] < 0.9, "an error of 1.5 px on both axes matters for a threshold of 3.2 px"
     for name in (name for name in plain if "paper" in name):
-        assert plain[name] == right[name], "RegDA's and UniFrame's figures are argmax against argmax"
+        assert plain[name] == right[name], "RegDA's and UniFrame's scores compare argmax with argmax"
     assert right["x/student/paper-tll/pck@0.05"] == 1
 
 
 @pytest.mark.parametrize("quantized", [False, True])
-def test_it_is_kept_in_checkpoint_folder_and_onnx_file(quantized: bool, dots: Path, tmp_path: Path):
+def test_encoding_is_stored_in_checkpoint_folder_and_onnx_file(quantized: bool, dots: Path, tmp_path: Path):
     model = HamiPose(sgd, TINY, TrainingOptions(quantize=quantized))
     trainer = train(model, dots, tmp_path, {"steps_per_epoch": 1}, limit_val_batches=0)
     trainer.save_checkpoint(tmp_path / "mine.ckpt")
@@ -121,7 +121,7 @@ def test_it_is_kept_in_checkpoint_folder_and_onnx_file(quantized: bool, dots: Pa
     assert about["statistics"] == "source and target"
 
 
-def test_a_checkpoint_is_decoded_as_it_was_taught_whatever_the_config_says(dots: Path, tmp_path: Path):
+def test_checkpoint_overrides_the_config_in_decoding(dots: Path, tmp_path: Path):
     model = SourceOnly(sgd, TINY, QUANTIZED)
     trainer = train(model, dots, tmp_path)
     trainer.save_checkpoint(tmp_path / "mine.ckpt")
@@ -141,8 +141,8 @@ def test_a_checkpoint_is_decoded_as_it_was_taught_whatever_the_config_says(dots:
 
 
 @pytest.mark.parametrize("stated", [None, False, True])
-def test_checkpoints_of_earlier_versions_are_decoded_as_their_runs_config_says(stated: Any, tmp_path: Path):
-    """They do not say; without a config beside them, the default of the time stands: sub-pixel."""
+def test_earlier_checkpoints_are_decoded_by_their_runs_config(stated: Any, tmp_path: Path):
+    """They do not state the encoding; without a config, the earlier default (sub-pixel) is used."""
     model = SourceOnly(sgd, TINY, QUANTIZED)
     hparams = {k: v for k, v in model.hparams.items() if k != "quantized"}
     path = tmp_path / "checkpoints" / "last.ckpt"
@@ -154,7 +154,7 @@ def test_checkpoints_of_earlier_versions_are_decoded_as_their_runs_config_says(s
     assert hamipose.load(path, device="cpu").info.quantized is bool(stated)
 
 
-def test_teachers_and_pseudo_labels_know_the_encoding():
+def test_teachers_and_pseudo_labels_use_the_encoding():
     assert HamiPose(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
     assert UniFrame(sgd, TINY, QUANTIZED).adaptation.encoding.whole_pixels
     assert CCSSL(sgd, TINY, QUANTIZED).labels.quantize

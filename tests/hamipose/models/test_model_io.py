@@ -21,7 +21,7 @@ def change(folder: Path, **options: object) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump({k: v for k, v in content.items() if v is not None}))
 
 
-def test_what_is_written_is_read(folder: Path):
+def test_model_folder_restores_network_and_info(folder: Path):
     network, info = read_model_folder(folder)
     assert info == ModelInfo("body16", "resnet10t", (8, 8, 8), 64, "HamiPose")
     assert not network.training
@@ -31,12 +31,12 @@ def test_what_is_written_is_read(folder: Path):
         torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=0)
 
 
-def test_there_is_nothing_else_in_the_folder(folder: Path):
+def test_model_folder_contains_only_its_files(folder: Path):
     assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "model.safetensors"]
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"hamipose_model": FORMAT + 1}, f"format {FORMAT + 1}"),
         ({"hamipose_model": None}, "no config of a model folder"),
@@ -45,14 +45,14 @@ def test_there_is_nothing_else_in_the_folder(folder: Path):
         ({"deconv_channels": [16, 16, 16]}, "does not contain the weights"),
     ],
 )
-def test_what_cannot_be_opened_says_why(folder: Path, options: dict[str, object], says: str):
+def test_invalid_configs_are_rejected(folder: Path, options: dict[str, object], message: str):
     change(folder, **options)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         read_model_folder(folder)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "model.safetensors"])
-def test_missing_and_damaged_files_are_named(folder: Path, name: str):
+def test_missing_and_damaged_files_are_reported(folder: Path, name: str):
     (folder / name).write_bytes((folder / name).read_bytes()[:40] + b"\x00{")
     with pytest.raises(UserError, match=name):
         read_model_folder(folder)

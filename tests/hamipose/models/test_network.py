@@ -9,7 +9,7 @@ SMALL = ["resnet10t", "mobilenetv3_small_050", "lcnet_050", "hrnet_w18_small", "
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "swin_tiny_patch4_window7_224", *SMALL])
-def test_any_backbone_gives_a_quarter_of_the_image_and_trains_throughout(backbone):
+def test_backbones_return_a_quarter_of_the_image_and_use_all_parameters(backbone):
     network = PoseNetwork(7, backbone)
     heatmaps = network(torch.randn(2, 3, 64, 96))
     assert heatmaps.shape == (2, 7, 64 // network.stride, 96 // network.stride)
@@ -19,7 +19,7 @@ def test_any_backbone_gives_a_quarter_of_the_image_and_trains_throughout(backbon
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet101", "hrnet_w32", "vit_base_patch16_224"])
-def test_large_backbones_fit_too(backbone):
+def test_large_backbones_fit(backbone):
     with torch.device("meta"):
         network = PoseNetwork(16, backbone)
         assert network(torch.empty(1, 3, 128, 64)).shape == (1, 16, 32, 16)
@@ -28,7 +28,7 @@ def test_large_backbones_fit_too(backbone):
 @pytest.mark.parametrize(
     ("backbone", "deconvolutions"), [("resnet10t", 3), ("vit_tiny_patch16_224", 2), ("hrnet_w18_small", 0)]
 )
-def test_the_head_is_simple_baselines(backbone, deconvolutions):
+def test_head_equals_simple_baseline(backbone, deconvolutions):
     network = PoseNetwork(16, backbone)
     layers = [m for m in network.deconv if isinstance(m, torch.nn.ConvTranspose2d)]
     assert len(layers) == deconvolutions
@@ -47,7 +47,7 @@ def test_the_head_is_simple_baselines(backbone, deconvolutions):
     ("backbone", "deconvolutions", "stride"),
     [("resnet10t", 2, 16), ("resnet10t", 1, 8), ("resnet10t", 0, 4), ("convnext_atto", 2, 16)],
 )
-def test_a_backbone_with_fewer_deconvolutions_ends_at_the_stage_they_fit(backbone, deconvolutions, stride):
+def test_backbone_with_fewer_deconvolutions_ends_at_a_fitting_stage(backbone, deconvolutions, stride):
     network = PoseNetwork(5, backbone, deconv_channels=(8,) * deconvolutions)
     images = torch.randn(2, 3, 64, 96)
     maps = network.pyramid(images)
@@ -56,10 +56,10 @@ def test_a_backbone_with_fewer_deconvolutions_ends_at_the_stage_they_fit(backbon
     heatmaps = network(images)
     assert heatmaps.shape == (2, 5, 16, 24)
     heatmaps.sum().backward()
-    assert all(p.grad is not None for p in network.parameters()), "stages that nothing reads are not kept"
+    assert all(p.grad is not None for p in network.parameters()), "unused stages must be removed"
 
 
-def test_the_stages_kept_of_a_backbone_start_from_the_file_of_the_whole(tmp_path):
+def test_truncated_backbone_loads_weights_of_the_whole(tmp_path):
     whole = timm.create_model("resnet10t")
     torch.save(whole.state_dict(), tmp_path / "resnet.pth")
     network = PoseNetwork(5, "resnet10t", str(tmp_path / "resnet.pth"), (8, 8))
@@ -69,13 +69,13 @@ def test_the_stages_kept_of_a_backbone_start_from_the_file_of_the_whole(tmp_path
     assert all(torch.equal(value, whole.state_dict()[key]) for key, value in kept.items())
 
 
-def test_heatmaps_are_the_last_layer_of_the_features():
+def test_heatmaps_equal_last_layer_of_features():
     network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(network(images), network.final(network.features(images)))
 
 
-def test_a_batch_is_its_images_in_eval_mode():
+def test_batch_equals_single_images_in_eval_mode():
     network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
     torch.nn.init.normal_(network.final.weight)
     images = torch.randn(3, 3, 32, 32)
@@ -83,7 +83,7 @@ def test_a_batch_is_its_images_in_eval_mode():
     torch.testing.assert_close(network(images), apart, atol=1e-4, rtol=1e-3)
 
 
-def test_memory_format_does_not_change_the_result():
+def test_memory_format_does_not_change_heatmaps():
     network = PoseNetwork(5, "resnet10t", deconv_channels=(8, 8, 8)).eval()
     images = torch.randn(2, 3, 32, 32)
     found = network(images)
@@ -96,12 +96,12 @@ def test_memory_format_does_not_change_the_result():
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48)])
-def test_images_that_the_stride_does_not_divide_are_refused(size):
+def test_images_not_divisible_by_the_stride_are_rejected(size):
     with pytest.raises(UserError, match="multiples of 32"):
         PoseNetwork(5, "resnet10t")(torch.randn(1, 3, *size))
 
 
-def test_an_unknown_backbone_is_refused_with_similar_names():
+def test_unknown_backbone_is_rejected_with_similar_names():
     with pytest.raises(UserError, match="'resnet19'"):
         PoseNetwork(5, "resnet19")
 
@@ -110,6 +110,6 @@ def test_an_unknown_backbone_is_refused_with_similar_names():
     ("backbone", "channels"),
     [("lcnet_050", (8, 8)), ("vit_tiny_patch16_224", (8,)), ("vit_small_patch14_dinov2", (8, 8, 8))],
 )
-def test_a_stride_that_no_deconvolutions_bridge_is_refused(backbone, channels):
+def test_unsuitable_stride_is_rejected(backbone, channels):
     with torch.device("meta"), pytest.raises(UserError, match="stride"):
         PoseNetwork(5, backbone, deconv_channels=channels)

@@ -30,7 +30,7 @@ from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 
 class Answers(nn.Module):
-    """Says what it is told to, and remembers what it was shown."""
+    """Returns fixed results and stores its input."""
 
     def __init__(self, boxes: list[list[float]], labels: list[int], scores: list[float]):
         super().__init__()
@@ -41,36 +41,36 @@ class Answers(nn.Module):
         return [self.answer]
 
 
-def test_only_people_that_are_sure_enough_are_found_best_first():
+def test_detector_returns_people_above_threshold_best_first():
     corners = [[1.0, 2, 11, 32], [0, 0, 5, 5], [3, 3, 23, 43], [4, 4, 8, 9], [5, 5, 5.5, 30]]
     network = Answers(corners, [1, 18, 1, 1, 1], [0.6, 0.99, 0.9, 0.49, 0.8])
     image = np.full((50, 40, 3), (255, 0, 51), np.uint8)
-    people = TorchvisionDetector(network, "told", threshold=0.5, device="cpu")(image)
+    people = TorchvisionDetector(network, "detector", threshold=0.5, device="cpu")(image)
     np.testing.assert_allclose(people, [[3, 3, 20, 40, 0.9], [1, 2, 10, 30, 0.6]], rtol=1e-6)
     (seen,) = network.seen
     assert seen.shape == (3, 50, 40)
     np.testing.assert_allclose(seen[:, 0, 0], [1, 0, 0.2], rtol=1e-6)
 
 
-def test_nobody_is_an_empty_table():
+def test_detector_without_people_returns_an_empty_array():
     network = Answers([[0.0, 0, 9, 9]], [2], [0.9])
-    assert TorchvisionDetector(network, "told", device="cpu")(np.zeros((9, 9, 3), np.uint8)).shape == (0, 5)
+    assert TorchvisionDetector(network, "detector", device="cpu")(np.zeros((9, 9, 3), np.uint8)).shape == (0, 5)
 
 
-def test_a_device_that_is_none_is_told():
+def test_unknown_device_is_rejected():
     with pytest.raises(UserError, match="device is 'gpu', which cannot be used here"):
-        TorchvisionDetector(Answers([[0.0, 0, 9, 9]], [1], [0.9]), "told", device="gpu")
+        TorchvisionDetector(Answers([[0.0, 0, 9, 9]], [1], [0.9]), "detector", device="gpu")
 
 
 @pytest.mark.slow
-def test_a_state_dicts_file_is_the_detector_it_came_from(tmp_path: Path):
+def test_state_dict_file_restores_the_detector(tmp_path: Path):
     network = get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights=None, weights_backbone=None).eval()
     with torch.no_grad():
-        network.roi_heads.box_predictor.cls_score.bias[1] += 9  # sees people everywhere
+        network.roi_heads.box_predictor.cls_score.bias[1] += 9  # detects people everywhere
     image = np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8)
     found = TorchvisionDetector(network, "itself", device="cpu")(image)
     assert len(found) > 0
-    for nested in (False, True):  # as torchvision publishes them, and as its training scripts save them
+    for nested in (False, True):  # as published by torchvision, and as saved by its training scripts
         path = tmp_path / f"weights_320_{nested}.pth"
         torch.save({"model": network.state_dict()} if nested else network.state_dict(), path)
         detector = torchvision_detector(str(path), 0.5, "cpu")
@@ -78,14 +78,14 @@ def test_a_state_dicts_file_is_the_detector_it_came_from(tmp_path: Path):
         np.testing.assert_array_equal(detector(image), found)
 
 
-def test_every_detector_is_known_by_its_tensors():
+def test_architecture_is_identified_by_tensors():
     for name in TORCHVISION:
         with torch.device("meta"):
             state = get_model(name, weights=None, weights_backbone=None).state_dict()
         assert identify_architecture(state, Path(f"{name}-0123.pth")) == name
 
 
-def test_without_a_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_missing_network_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     asked = []
 
     def unreachable(request: object, *args: object, **kwargs: object) -> None:
@@ -102,15 +102,15 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [("torchvision:resnet50", "expected one of fasterrcnn"), ("nowhere.pth", "nowhere.pth does not exist")],
 )
-def test_unknown_detectors_are_told_in_one_line(given: str, says: str):
-    with pytest.raises(UserError, match=says):
+def test_unknown_detectors_are_rejected_in_one_line(given: str, message: str):
+    with pytest.raises(UserError, match=message):
         torchvision_detector(given, 0.5)
 
 
-def test_another_networks_weights_are_refused(tmp_path: Path):
+def test_weights_of_another_network_are_rejected(tmp_path: Path):
     path = tmp_path / "other.pth"
     torch.save({"conv.weight": torch.zeros(3, 3)}, path)
     with pytest.raises(UserError, match=r"no detector of torchvision.*conv\.weight"):
@@ -120,7 +120,7 @@ def test_another_networks_weights_are_refused(tmp_path: Path):
 # ---------------------------------------------------------------------------------------------------- MediaPipe's
 
 
-def test_anchors_are_the_centers_of_cells():
+def test_anchors_are_cell_centers():
     centers = anchor_centers()
     assert len(centers) == 28 * 28 * 2 + 14 * 14 * 2 + 7 * 7 * 6
     np.testing.assert_allclose(centers[0] * 224, [4, 4])
@@ -130,7 +130,7 @@ def test_anchors_are_the_centers_of_cells():
 
 
 def answers(*people: tuple[int, float, tuple[float, float], float]) -> tuple[np.ndarray, np.ndarray]:
-    """The network's answers: anchor, score, hips and radius of each person, in pixels of its input."""
+    """Return network outputs for people given by anchor, score, hips and radius in pixels of the input."""
     raw, logits = np.zeros((2254, 12), np.float32), np.full(2254, -60.0, np.float32)
     for anchor, score, hips, radius in people:
         center = anchor_centers()[anchor] * 224
@@ -141,7 +141,7 @@ def answers(*people: tuple[int, float, tuple[float, float], float]) -> tuple[np.
     return raw, logits
 
 
-def test_people_are_circles_about_the_hips_and_neighbors_count_once():
+def test_decoded_people_are_circles_without_duplicates():
     given = answers((900, 0.7, (100.0, 120.0), 40.0), (901, 0.9, (102.0, 118.0), 44.0), (1800, 0.6, (30.0, 60.0), 28.0))
     people = decode_people(*given, 0.5)
     hips_and_rim = [[102, 118, 102 + 0.6 * 44, 118 - 0.8 * 44], [30, 60, 30 + 0.6 * 28, 60 - 0.8 * 28]]
@@ -152,7 +152,7 @@ def test_people_are_circles_about_the_hips_and_neighbors_count_once():
 
 
 class Network(nn.Module):
-    """Answers the same to everything, and remembers what it was shown."""
+    """Returns fixed results and stores its input."""
 
     def __init__(self, raw: np.ndarray, logits: np.ndarray):
         super().__init__()
@@ -164,14 +164,14 @@ class Network(nn.Module):
 
 
 @pytest.mark.parametrize(("height", "width"), [(112, 56), (448, 896), (100, 333), (224, 224)])
-def test_a_circle_lands_where_its_pixels_are(height: int, width: int):
-    """A bright spot is found in the network's input; a circle about it must come back to where the spot is."""
+def test_circle_maps_to_its_pixels(height: int, width: int):
+    """A circle around a bright spot of the network's input must map back to the spot's position in the image."""
     image = np.zeros((height, width, 3), np.uint8)
     spot = (0.7 * width, 0.3 * height)
     side = max(height, width) // 16
     image[int(spot[1]) - side : int(spot[1]) + side, int(spot[0]) - side : int(spot[0]) + side] = 255
     network = Network(*answers((900, 0.9, (0.0, 0.0), 28.0)))
-    detector = BlazePoseDetector(network, "told")
+    detector = BlazePoseDetector(network, "detector")
     detector(image)
     seen = network.seen[0, 0].numpy() + 1
     assert network.seen.dtype == torch.float32
@@ -182,11 +182,11 @@ def test_a_circle_lands_where_its_pixels_are(height: int, width: int):
     network.answer = torch.from_numpy(answers((900, 0.9, center, 28.0))[0])[None], network.answer[1]
     (person,) = detector(image)
     np.testing.assert_allclose(person[:2] + person[2:4] / 2, [int(spot[0]), int(spot[1])], atol=0.02 * max(image.shape))
-    shown = 1.25 * person[2]  # of the picture, by a crop
+    shown = 1.25 * person[2]  # side of a crop in the image
     assert shown == pytest.approx(1.1 * 2 * 28 / 224 * max(height, width), rel=5e-3)
     assert person[2] == person[3]
 
-    # For networks that take turned crops: MediaPipe's own square, 1.25 times the circle, turned by the direction.
+    # For networks that accept rotated crops: MediaPipe's square, 1.25 times the circle, rotated.
     (turned,) = detector.crops(image)
     np.testing.assert_allclose(turned[:2] + turned[2:4] / 2, person[:2] + person[2:4] / 2, rtol=1e-4)
     assert turned[2] == turned[3] == pytest.approx(1.25 * 2 * 28 / 224 * max(height, width), rel=5e-3)
@@ -194,24 +194,24 @@ def test_a_circle_lands_where_its_pixels_are(height: int, width: int):
     assert turned[5] == pytest.approx(math.degrees(math.atan2(0.6, 0.8)), abs=0.5)
 
 
-def test_crops_of_a_detector_without_directions_are_its_boxes_with_a_margin():
+def test_crops_without_rotation_are_boxes_with_a_margin():
     network = Answers([[10.0, 20, 30, 60]], [1], [0.9])
-    (crop,) = TorchvisionDetector(network, "told", device="cpu").crops(np.zeros((90, 90, 3), np.uint8), margin=1.5)
+    (crop,) = TorchvisionDetector(network, "detector", device="cpu").crops(np.zeros((90, 90, 3), np.uint8), margin=1.5)
     np.testing.assert_allclose(crop, [5, 10, 30, 60, 0.9, 0], rtol=1e-6)
 
 
-def test_files_that_hold_no_detector_are_told(tmp_path: Path):
+def test_files_without_detector_are_rejected(tmp_path: Path):
     wheel = tmp_path / "mediapipe-1.2.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("mediapipe/__init__.py", "")
     broken = tmp_path / "broken.whl"
     broken.write_bytes(b"no zip")
-    for path, says in (
+    for path, message in (
         (wheel, r"0\.10\.21 is the last"),
         (broken, "a text file, not a wheel"),
         (tmp_path / "no.tflite", "not exist"),
     ):
-        with pytest.raises(UserError, match=says):
+        with pytest.raises(UserError, match=message):
             blazepose_detector(path, 0.5)
     for name, content in (("a", b"x"), ("landmarks", write_landmark_model())):
         path = tmp_path / f"{name}.tflite"
@@ -220,7 +220,7 @@ def test_files_that_hold_no_detector_are_told(tmp_path: Path):
             blazepose_detector(path, 0.5)
 
 
-def test_a_detector_file_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Path):
+def test_detector_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Path):
     wheel = tmp_path / "mediapipe-0.10.21-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("mediapipe/modules/pose_detection/pose_detection.tflite", write_detector())
@@ -238,7 +238,7 @@ def test_a_detector_file_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Pa
 
 
 @pytest.mark.skipif("HAMIPOSE_MEDIAPIPE" not in os.environ, reason="HAMIPOSE_MEDIAPIPE names no wheel of mediapipe")
-def test_the_real_one_finds_people_in_lsp():
+def test_real_detector_finds_people_in_lsp():
     from hamipose.io.image_file import read_image
 
     pictures = sorted((Path(__file__).parents[4] / "shared/data/lsp/images").glob("im10[0-4]?.jpg"))

@@ -1,4 +1,4 @@
-"""Published state dicts: a small re-statement of their layout gives the same maps before and after."""
+"""Weights in the published layout, restated here, give equal maps before and after conversion."""
 
 import copy
 import functools
@@ -15,7 +15,7 @@ from hamipose.models.reference_weights import build_reference_network, load_refe
 
 
 class Layout(nn.Module):
-    """The published names: torchvision's ResNet with its classifier, `upsampling`, `head`."""
+    """A network with the published names: torchvision's ResNet with its classifier, `upsampling`, `head`."""
 
     def __init__(self, resnet: nn.Module, channels: int, head: nn.Module, adversary: nn.Module | None = None):
         super().__init__()
@@ -41,7 +41,7 @@ def two_layers(keypoints: int) -> nn.Sequential:
 
 @functools.cache
 def published(kind: str, keypoints: int = 16) -> nn.Module:
-    """Random weights and BatchNorm statistics under the published names, maps of size 1."""
+    """Return random weights and BatchNorm statistics in the published layout, with maps of size 1."""
     if kind == "regda":
         heads: tuple[nn.Module, ...] = (two_layers(keypoints), two_layers(keypoints))
     else:
@@ -57,7 +57,7 @@ def published(kind: str, keypoints: int = 16) -> nn.Module:
 
 
 @pytest.mark.parametrize("kind", ["pretrained", "regda"])
-def test_the_same_weights_give_the_same_maps(kind: str):
+def test_converted_weights_give_equal_maps(kind: str):
     model = published(kind)
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_the_same_weights_give_the_same_maps(kind: str):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * float(theirs.abs().max()))
 
 
-def test_files_as_the_two_code_bases_write_them(tmp_path: Path):
+def test_files_of_both_code_bases_are_read(tmp_path: Path):
     student, regda = published("pretrained"), published("regda")
     teacher = copy.deepcopy(student)
     with torch.no_grad():
@@ -103,8 +103,8 @@ class Trap:
         return (exec, ("raise SystemExit('executed')",))
 
 
-def test_what_is_no_published_checkpoint_is_told_in_a_line(tmp_path: Path):
-    def told(content: object) -> str:
+def test_other_files_are_rejected_in_one_line(tmp_path: Path):
+    def get_error(content: object) -> str:
         torch.save(content, tmp_path / "file.pth")
         with pytest.raises(UserError) as error:
             load_reference_weights(tmp_path / "file.pth")
@@ -112,11 +112,11 @@ def test_what_is_no_published_checkpoint_is_told_in_a_line(tmp_path: Path):
         return str(error.value)
 
     state = published("pretrained").state_dict()
-    assert "is not a published PoseResNet" in told({"model": {"weight": torch.zeros(3)}})
-    assert "contain no teacher or model" in told({"model": 3})
-    assert "Missing key" in told({"model": {k: v for k, v in state.items() if k != "upsampling.1.weight"}})
-    assert "size mismatch" in told({"model": {**state, "head.bias": torch.zeros(3)}})
-    assert "holds objects of exec, expected tensors and plain values only; nothing in it was run" in told(
+    assert "is not a published PoseResNet" in get_error({"model": {"weight": torch.zeros(3)}})
+    assert "contain no teacher or model" in get_error({"model": 3})
+    assert "Missing key" in get_error({"model": {k: v for k, v in state.items() if k != "upsampling.1.weight"}})
+    assert "size mismatch" in get_error({"model": {**state, "head.bias": torch.zeros(3)}})
+    assert "contains objects of exec, expected only tensors and plain values; no code in it was run" in get_error(
         {"model": state, "args": Trap()}
     )
     with pytest.raises(UserError, match="does not exist"):

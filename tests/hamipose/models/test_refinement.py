@@ -6,7 +6,7 @@ from hamipose.models.refinement import RefinedNetwork, Refinement
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "hrnet_w18_small"])
-def test_pyramid_ends_in_the_features(backbone: str):
+def test_finest_pyramid_map_equals_features(backbone: str):
     network = PoseNetwork(5, backbone, deconv_channels=(8, 8, 8)).eval()
     images = torch.randn(1, 3, 64, 64)
     pyramid = network.pyramid(images)
@@ -16,7 +16,7 @@ def test_pyramid_ends_in_the_features(backbone: str):
     assert sides == [16 >> (len(pyramid) - 1 - i) for i in range(len(pyramid))]
 
 
-def test_two_heads_read_all_scales():
+def test_both_heads_read_all_scales():
     torch.manual_seed(0)
     network = PoseNetwork(5, "test_resnet", deconv_channels=(8, 8, 8))
     refinement = Refinement(network.pyramid_channels, 4, 5)

@@ -1,4 +1,4 @@
-"""Laws of style transfer on a small random encoder of VGG's shape, and its files."""
+"""Properties of style transfer with a small random encoder of VGG's shape, and its files."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from hamipose.models.style import (
     Encoder,
     StyleTransfer,
     adain,
+    build_decoder,
     channel_statistics,
     load_style,
-    build_decoder,
     read_encoder,
     save_decoder,
     style_losses,
@@ -27,20 +27,20 @@ def transfer() -> StyleTransfer:
     return StyleTransfer(encoder, build_decoder(WIDTHS))
 
 
-def test_the_result_has_the_styles_statistics():
+def test_adain_has_the_styles_statistics():
     content, style = 3 * torch.randn(2, 5, 9, 7) + 1, 0.5 * torch.randn(2, 5, 4, 6) - 2
     found = adain(content, style)
     dims = {"dim": (2, 3)}
     torch.testing.assert_close(found.mean(**dims), style.mean(**dims), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.std(**dims), style.std(**dims), rtol=1e-4, atol=1e-4)
-    # What is left of the content is its pattern.
+    # The normalized pattern of the content remains.
     for image in range(2):
         for channel in range(5):
             pair = torch.stack([found[image, channel].flatten(), content[image, channel].flatten()])
             assert torch.corrcoef(pair)[0, 1] > 0.9999
 
 
-def test_a_picture_in_its_own_style_is_itself():
+def test_adain_with_its_own_style_is_the_identity():
     content = torch.randn(2, 5, 9, 7)
     torch.testing.assert_close(adain(content, content), content, rtol=1e-4, atol=1e-5)
     net = transfer()
@@ -48,12 +48,12 @@ def test_a_picture_in_its_own_style_is_itself():
     torch.testing.assert_close(net.target(images, images), net.encoder(images)[-1], rtol=1e-3, atol=1e-5)
 
 
-def test_an_even_channel_is_no_division_by_zero():
+def test_constant_channel_does_not_divide_by_zero():
     found = adain(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
     assert torch.isfinite(found).all()
 
 
-def test_strength_runs_from_the_content_to_the_style():
+def test_strength_interpolates_content_and_style():
     net = transfer()
     content, style = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
     plain, full = net.encoder(content)[-1], adain(net.encoder(content)[-1], net.encoder(style)[-1])
@@ -62,7 +62,7 @@ def test_strength_runs_from_the_content_to_the_style():
     torch.testing.assert_close(net.target(content, style, 0.3), 0.3 * full + 0.7 * plain)
 
 
-def test_the_encoder_is_vgg19_up_to_relu4_1():
+def test_encoder_equals_vgg19_up_to_relu4_1():
     with torch.device("meta"):
         vgg = timm.create_model("vgg19").features
     ours = Encoder()
@@ -78,7 +78,7 @@ def test_the_encoder_is_vgg19_up_to_relu4_1():
     assert shapes == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
 
 
-def test_the_decoder_mirrors_it():
+def test_decoder_mirrors_the_encoder():
     decoder = build_decoder()
     widths = [(m.in_channels, m.out_channels) for m in decoder if isinstance(m, torch.nn.Conv2d)]
     encoder = [(m.in_channels, m.out_channels) for m in Encoder().features if isinstance(m, torch.nn.Conv2d)]
@@ -87,7 +87,7 @@ def test_the_decoder_mirrors_it():
     assert build_decoder(WIDTHS)(torch.zeros(1, 10, 4, 4)).shape == (1, 3, 32, 32)
 
 
-def test_pictures_in_pictures_out():
+def test_restyle_returns_clamped_bytes():
     net = transfer()
     content, style = (torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8) for _ in range(2))
     torch.nn.init.constant_(net.decoder[-1].bias, 1e3)
@@ -98,7 +98,7 @@ def test_pictures_in_pictures_out():
         net.restyle(content[..., :30], style, 0.5)
 
 
-def test_losses_are_those_of_the_definition():
+def test_losses_equal_their_definition():
     net = transfer()
     content, style = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
     found = style_losses(net, content, style)
@@ -118,7 +118,7 @@ def test_losses_are_those_of_the_definition():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.decoder.parameters())
 
 
-def test_files_there_and_back(tmp_path: Path):
+def test_encoder_and_decoder_files_are_restored(tmp_path: Path):
     net = transfer()
     state = {f"features.{name}": value for name, value in net.encoder.features.state_dict().items()}
     torch.save(
@@ -140,7 +140,7 @@ def test_files_there_and_back(tmp_path: Path):
         read_encoder(str(tmp_path / "missing.pth"))
 
 
-def test_statistics_are_in_single_precision_under_bfloat16():
+def test_statistics_use_single_precision_under_bfloat16():
     features = (torch.randn(1, 2, 16, 16) + 100).bfloat16()
     mean, deviation = channel_statistics(features)
     assert mean.dtype == deviation.dtype == torch.float32

@@ -8,7 +8,7 @@ from hamipose.models.teacher import Teacher
 
 
 class Student(nn.Module):
-    """Small, with everything a teacher must treat: weights, BatchNorm, a buffer of its own."""
+    """A small network with all kinds of state: weights, BatchNorm, and a buffer of its own."""
 
     def __init__(self):
         super().__init__()
@@ -23,7 +23,7 @@ class Student(nn.Module):
 
 
 def disturbed(student, seed):
-    """Other weights, statistics and buffers."""
+    """Return a student with other weights, statistics and buffers."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for tensor in (*student.parameters(), *student.buffers()):
@@ -33,7 +33,7 @@ def disturbed(student, seed):
 
 @pytest.mark.parametrize("batchnorm", ["copy", "average", "target"])
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.99, 1.0])
-def test_parameters_are_the_moving_average(batchnorm, decay):
+def test_parameters_equal_the_moving_average(batchnorm, decay):
     student = Student()
     teacher = Teacher(student, decay, batchnorm)
     expected = [p.detach().double() for p in student.parameters()]
@@ -48,7 +48,7 @@ def test_parameters_are_the_moving_average(batchnorm, decay):
     assert teacher.num_updates == 5
 
 
-def test_a_constant_student_is_reached_in_closed_form():
+def test_constant_student_has_a_closed_form():
     start, end = Student(), disturbed(Student(), 0)
     teacher = Teacher(start, 0.9)
     for _ in range(20):
@@ -58,7 +58,7 @@ def test_a_constant_student_is_reached_in_closed_form():
 
 
 @pytest.mark.parametrize("batchnorm", ["copy", "average", "target"])
-def test_buffers_follow_their_rule(batchnorm):
+def test_buffers_follow_the_batchnorm_option(batchnorm):
     student = Student()
     before = {k: v.clone() for k, v in student.named_buffers()}
     teacher = Teacher(student, 0.9, batchnorm)
@@ -75,7 +75,7 @@ def test_buffers_follow_their_rule(batchnorm):
         torch.testing.assert_close(mine, expected, msg=name)
 
 
-def test_it_is_a_frozen_copy():
+def test_teacher_is_a_frozen_copy():
     student = Student()
     teacher = Teacher(student)
     assert not any(p.requires_grad for p in teacher.parameters())
@@ -87,7 +87,7 @@ def test_it_is_a_frozen_copy():
 
 
 @pytest.mark.parametrize("batchnorm", ["copy", "average", "target"])
-def test_the_student_is_never_touched(batchnorm):
+def test_student_is_never_modified(batchnorm):
     student = Student()
     student(torch.rand(2, 3, 8, 8)).sum().backward()
     before = copy.deepcopy(student.state_dict())
@@ -102,7 +102,7 @@ def test_the_student_is_never_touched(batchnorm):
         assert torch.equal(parameter.grad, gradient)
 
 
-def test_its_mode_is_its_own():
+def test_teacher_stays_in_eval_mode():
     owner = nn.ModuleList([Student(), Teacher(Student())])
     owner.train()
     assert owner[0].training
@@ -111,7 +111,7 @@ def test_its_mode_is_its_own():
     assert not owner[1].network.norm.training
 
 
-def test_target_statistics_are_the_targets():
+def test_target_statistics_come_from_target_batches():
     student = Student()
     teacher = Teacher(student, batchnorm="target")
     images = torch.rand(4, 3, 8, 8) * 5 + 3
@@ -119,21 +119,21 @@ def test_target_statistics_are_the_targets():
     torch.testing.assert_close(teacher.pseudo_label(images), oracle(images).detach())
     torch.testing.assert_close(teacher.network.norm.running_mean, oracle.norm.running_mean)
     torch.testing.assert_close(teacher.network.norm.running_var, oracle.norm.running_var)
-    assert not teacher.network.norm.training, "evaluation must not see a batch's statistics"
+    assert not teacher.network.norm.training, "evaluation must not use batch statistics"
     kept = teacher.network.norm.running_mean.clone()
     teacher(images)
     assert torch.equal(teacher.network.norm.running_mean, kept)
 
 
 @pytest.mark.parametrize("batchnorm", ["copy", "average"])
-def test_other_teachers_label_as_they_are_evaluated(batchnorm):
+def test_other_teachers_label_with_running_statistics(batchnorm):
     teacher = Teacher(disturbed(Student(), 0), batchnorm=batchnorm)
     images = torch.rand(4, 3, 8, 8)
     assert torch.equal(teacher.pseudo_label(images), teacher(images))
 
 
 @pytest.mark.parametrize("batchnorm", ["copy", "average", "target"])
-def test_resuming_changes_nothing(batchnorm):
+def test_resumed_teacher_equals_uninterrupted_one(batchnorm):
     def step(teacher, student, i):
         disturbed(student, i)
         teacher.pseudo_label(torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(i)))
@@ -155,7 +155,7 @@ def test_resuming_changes_nothing(batchnorm):
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_reset_is_an_exact_copy():
+def test_reset_copies_the_student():
     teacher, student = Teacher(Student(), batchnorm="target"), disturbed(Student(), 0)
     teacher.update(student)
     teacher.reset(student)
@@ -165,12 +165,12 @@ def test_reset_is_an_exact_copy():
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-def test_another_network_is_refused():
+def test_state_of_another_network_is_rejected():
     with pytest.raises(RuntimeError):
         Teacher(Student()).update(nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("options", [{"decay": 1.1}, {"decay": -0.1}, {"batchnorm": "mine"}])
-def test_impossible_options_are_refused(options):
+def test_invalid_options_are_rejected(options):
     with pytest.raises(Exception, match=next(iter(options))):
         Teacher(Student(), **options)

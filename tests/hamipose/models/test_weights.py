@@ -17,7 +17,7 @@ HEAD = (8, 8, 8)
 
 @pytest.fixture(scope="module")
 def classifier():
-    """timm's smallest ResNet with a classifier and statistics that are not the initial ones."""
+    """Return timm's smallest ResNet with a classifier and non-initial statistics."""
     torch.manual_seed(1)
     model = timm.create_model("resnet10t", num_classes=10)
     for buffer in model.buffers():
@@ -40,14 +40,14 @@ def one_line(error):
 
 @pytest.mark.parametrize("nested", [None, "state_dict", "model"])
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
-def test_state_dicts_of_pytorch_files(classifier, tmp_path, prefix, nested):
+def test_state_dicts_of_pytorch_files_are_read(classifier, tmp_path, prefix, nested):
     state = {prefix + k: v for k, v in classifier.state_dict().items()}
     torch.save({nested: state, "epoch": 3} if nested else state, tmp_path / "weights.pth")
     network = PoseNetwork(4, "resnet10t", str(tmp_path / "weights.pth"), HEAD)
     assert_backbone_is(network, classifier.state_dict())
 
 
-def test_half_precision_safetensors_become_single(classifier, tmp_path):
+def test_half_precision_safetensors_are_converted_to_single(classifier, tmp_path):
     state = {k: v.half() if v.is_floating_point() else v for k, v in classifier.state_dict().items()}
     save_file(state, tmp_path / "weights.safetensors")
     assert {t.dtype for t in read_state_dict(tmp_path / "weights.safetensors").values()} == {torch.float32, torch.long}
@@ -56,7 +56,7 @@ def test_half_precision_safetensors_become_single(classifier, tmp_path):
     assert_backbone_is(network, state)
 
 
-def test_torchvisions_names_are_timms(tmp_path):
+def test_torchvision_names_fit_timm_networks(tmp_path):
     theirs = torchvision.models.resnet18(num_classes=3)
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
     network = PoseNetwork(4, "resnet18", str(tmp_path / "resnet18.pth"), HEAD).eval()
@@ -66,7 +66,7 @@ def test_torchvisions_names_are_timms(tmp_path):
 
 
 @pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "convnext_atto", "hrnet_w18_small", "lcnet_050"])
-def test_extractors_whose_names_timm_changes(backbone, tmp_path):
+def test_extractors_with_renamed_tensors_are_filled(backbone, tmp_path):
     theirs = timm.create_model(backbone)
     torch.save(theirs.state_dict(), tmp_path / "weights.pth")
     network = PoseNetwork(4, backbone, str(tmp_path / "weights.pth"), HEAD)
@@ -76,7 +76,7 @@ def test_extractors_whose_names_timm_changes(backbone, tmp_path):
             assert torch.equal(mine[name.replace(".", "_")], tensor)
 
 
-def test_without_weights_nothing_is_read():
+def test_no_weights_means_random_initialization():
     torch.manual_seed(3)
     a = PoseNetwork(4, "resnet10t", None, HEAD)
     torch.manual_seed(3)
@@ -86,7 +86,7 @@ def test_without_weights_nothing_is_read():
 
 
 @pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
-def test_weights_that_do_not_fit_are_refused_in_one_line(classifier, tmp_path, change):
+def test_unsuitable_weights_are_rejected_in_one_line(classifier, tmp_path, change):
     state = dict(classifier.state_dict())
     if change == "missing":
         del state["layer2.0.bn1.weight"]
@@ -102,7 +102,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(classifier, tmp_path, c
     assert ("layer9" if change == "unknown" else "layer2.0.bn1.weight") in message
 
 
-def test_weights_of_another_network_are_refused(classifier, tmp_path):
+def test_weights_of_another_network_are_rejected(classifier, tmp_path):
     torch.save(classifier.state_dict(), tmp_path / "weights.pth")
     with pytest.raises(UserError) as error:
         PoseNetwork(4, "mobilenetv3_small_050", str(tmp_path / "weights.pth"), HEAD)
@@ -116,7 +116,7 @@ class Evil:
 
 @pytest.mark.parametrize("content", ["absent", "text", "truncated", "code", "number", "empty"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_files_that_are_no_state_dict_are_refused_in_one_line(classifier, tmp_path, capsys, content, suffix):
+def test_files_without_state_dict_are_rejected_in_one_line(classifier, tmp_path, capsys, content, suffix):
     path = tmp_path / f"weights{suffix}"
     if content == "text":
         path.write_text("not weights\nat all")
@@ -131,7 +131,7 @@ def test_files_that_are_no_state_dict_are_refused_in_one_line(classifier, tmp_pa
     assert "executed" not in capsys.readouterr().out
 
 
-def test_pretrained_without_a_network_says_what_to_do(monkeypatch):
+def test_pretrained_weights_without_network_are_reported(monkeypatch):
     def unreachable(*args, **kwargs):
         raise OSError("host not found\nand a long story")
 
@@ -144,8 +144,8 @@ def test_pretrained_without_a_network_says_what_to_do(monkeypatch):
     assert "path of a state dict" in one_line(error)
 
 
-def test_the_network_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    """huggingface_hub would ask six times, wait between them, and log each."""
+def test_network_is_requested_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """huggingface_hub would send six requests, wait between them, and log each."""
     asked = []
 
     class Session:

@@ -1,4 +1,4 @@
-"""Which model is used if none is given: a fetched one, else the one that ships, else one line says what to do."""
+"""The default model: a downloaded one, else the included one, else an error of one line."""
 
 import logging
 import subprocess
@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def people(cache: Path, tmp_path: Path) -> Path:
-    """A start inside the package, as it ships: in half precision, with a card."""
+    """Install a start in half precision with a model card, like the included one."""
     folder = save_model_folder(tmp_path / "people", INFO.network(), INFO, half=True)
     (folder / "MODEL_CARD.md").write_text("# The start for people\n")
     return folder
@@ -44,7 +44,7 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "a.png"
 
 
-def test_without_any_model_one_line_says_what_to_do(cache: Path, picture: Path, capsys: pytest.CaptureFixture):
+def test_missing_default_model_is_reported_in_one_line(cache: Path, picture: Path, capsys: pytest.CaptureFixture):
     assert default_start() is None
     for words in (["predict", str(picture)], ["app"]):
         assert main(words) == 2
@@ -58,7 +58,7 @@ def test_without_any_model_one_line_says_what_to_do(cache: Path, picture: Path, 
     assert "not part of this installation" in capsys.readouterr().out
 
 
-def test_the_one_that_ships_is_used(
+def test_included_model_is_the_default(
     people: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.INFO, "hamipose"):
@@ -66,13 +66,15 @@ def test_the_one_that_ships_is_used(
     assert "people is used" in caplog.text
     assert model.info == INFO
     assert main(["predict", str(picture), "--out", str(tmp_path / "out"), "--no-overlays", "--device", "cpu"]) == 0
-    assert capsys.readouterr().out.startswith("model: people (Apache-2.0), the best installed one; --checkpoint selects")
+    assert capsys.readouterr().out.startswith(
+        "model: people (Apache-2.0), the best installed one; --checkpoint selects"
+    )
     assert hamipose.load("people", device="cpu").info == INFO
     with pytest.raises(UserError, match=r"skeleton is 'coco17'; people has the keypoints of body16"):
         hamipose.load("people", skeleton="coco17")
 
 
-def test_fetched_networks_come_first_the_most_accurate_before_all(people: Path, cache: Path, tmp_path: Path):
+def test_most_accurate_downloaded_network_precedes_the_included_one(people: Path, cache: Path, tmp_path: Path):
     assert default_start() == "people"
     (tmp_path / "pose_landmark_lite.tflite").write_bytes(write_landmark_model())
     network = read_landmark_network(tmp_path / "pose_landmark_lite.tflite")
@@ -83,7 +85,7 @@ def test_fetched_networks_come_first_the_most_accurate_before_all(people: Path, 
     assert hamipose.load(device="cpu").info.backbone == "blazepose-heavy"
 
 
-def test_the_verb_models_names_license_and_size(people: Path, capsys: pytest.CaptureFixture):
+def test_models_verb_shows_license_and_size(people: Path, capsys: pytest.CaptureFixture):
     assert main(["models", "list"]) == 0
     listed = capsys.readouterr().out
     assert "people: body16, trained on built-in people" in listed
@@ -97,7 +99,7 @@ def test_the_verb_models_names_license_and_size(people: Path, capsys: pytest.Cap
     assert "people is part of hamipose" in capsys.readouterr().err
 
 
-def test_half_precision_is_half_the_size_and_read_in_single(people: Path, tmp_path: Path):
+def test_half_precision_folder_is_half_the_size_and_read_in_single(people: Path, tmp_path: Path):
     network, _ = read_model_folder(people)
     single = save_model_folder(tmp_path / "single", network, INFO)
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (people, single)]
@@ -123,8 +125,8 @@ def test_export_writes_half_precision(people: Path, tmp_path: Path, capsys: pyte
     assert "only model folders" in capsys.readouterr().err
 
 
-def test_git_and_so_the_wheel_leave_no_file_of_it_out():
-    """Hatchling packs every file of the package that git does not ignore."""
+def test_git_ignores_no_file_of_the_included_model():
+    """The wheel contains every file of the package that git does not ignore (Hatchling)."""
     names = [
         f"hamipose/models/pretrained/people/{name}" for name in ("config.yaml", "model.safetensors", "MODEL_CARD.md")
     ]

