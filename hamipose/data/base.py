@@ -59,7 +59,7 @@ class ImageDataset(Dataset[S], ABC):
         self.prepare()
 
     def skipped_messages(self) -> list[str]:
-        """Return a message about each kind of content that the set skips and a user may miss; call it after `prepare`."""
+        """Return a message about each kind of skipped content that a user may miss; call it after `prepare`."""
         return []
 
     @abstractmethod

@@ -77,7 +77,7 @@ def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
     people = [_predicted(person, skeleton, file.upright) for person in file.people_with_keypoints(skeleton.keypoints)]
     found = [person for person in people if (person.scores > 0).any()]
     if not found:
-        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
+        reasons = f" (skipped {file.skipped.describe()})" if file.skipped.by_reason else ""
         raise UserError(f"prediction file {path} has no person with a keypoint of a score above 0{reasons}")
     file.skipped.warn()
     return found
@@ -92,7 +92,7 @@ def _predicted(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> 
     rows = {name: row for row, name in enumerate(own.names)}
     for k, name in enumerate(skeleton.keypoints):
         row = rows.get(name)
-        if row is not None and own.placed[row] and own.visibility[row] > 0:
+        if row is not None and own.has_position[row] and own.visibility[row] > 0:
             points[k], scores[k] = own.px[row], own.confidence[row]
     score = 1.0 if person.score is None else float(np.clip(person.score, 0, 1))
     if set(np.unique(scores)) <= {0.0, 1.0}:  # flags

@@ -14,7 +14,7 @@ __all__ = ["iterate_target"]
 
 
 class _Readable(Dataset):
-    """Evenly spaced crops of a set; an unreadable image becomes black, without a name and with index -1, like padding."""
+    """Evenly spaced crops of a set; an unreadable image becomes black padding, without a name and with index -1."""
 
     def __init__(self, crops: PlainCrops, count: int):
         self.crops = crops

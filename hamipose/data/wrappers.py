@@ -79,7 +79,7 @@ class ConcatKeypoints(KeypointDataset):
         if len(skeletons) > 1:
             names = ", ".join(sorted(skeletons))
             raise UserError(
-                f"ConcatKeypoints.datasets have different skeletons ({names}); give all of them the same one"
+                f"ConcatKeypoints.datasets have different skeletons ({names}); give all of them one skeleton"
             )
         self.datasets = datasets
         self.skeleton = datasets[0].skeleton

@@ -9,7 +9,6 @@ import pytest
 
 from hamipose.data import CocoKeypoints, ImageFolder, Unlabeled
 from hamipose.data.base import KeypointDataset, UnlabeledDataset
-from hamipose.data.wrappers import Unlabeled
 from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.types import Sample, UnlabeledSample

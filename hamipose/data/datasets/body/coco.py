@@ -49,9 +49,9 @@ def _box(person: CocoPerson, labeled_px: Float[np.ndarray, "keypoint 2"], file: 
         return person.box_px.astype(np.float32)
     box = keypoint_box(labeled_px)
     if (box[2:] >= 1).all():
-        file.skipped.note("people without bbox are shown in the box of their labeled keypoints")
+        file.skipped.add_note("people without bbox are shown in the box of their labeled keypoints")
         return box
-    file.skipped.note("people without bbox and with too few labeled keypoints are shown as the whole picture")
+    file.skipped.add_note("people without bbox and with too few labeled keypoints are shown as the whole picture")
     return np.full(4, np.nan, np.float32)
 
 
@@ -68,7 +68,7 @@ def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _A
         )
     people = file.people_with_keypoints(skeleton.keypoints, boxes=with_boxes)
     if not people:
-        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
+        reasons = f" (skipped {file.skipped.describe()})" if file.skipped.by_reason else ""
         raise UserError(
             f"annotation file {path} has {len(file)} annotations, none with a labeled keypoint of {skeleton.name}"
             f"{reasons}; expected keypoints with a third number above 0"
@@ -88,7 +88,7 @@ def _table(path: Path, images: Path, skeleton: Skeleton, with_boxes: bool) -> _A
     names = {image.id: image.file_name for image in file.images.values()}
     where = locate_images(images, names.values())
     for name, several in where.ambiguous.items():
-        file.skipped.skip("image", name, f"could be {' or '.join(several[:2])}")
+        file.skipped.add("image", name, f"could be {' or '.join(several[:2])}")
     paths = {key: where.found.get(name, str(images / name)) for key, name in names.items()}
     pictures = [person.image for person in people]
     return _Annotations(

@@ -1,7 +1,7 @@
-"""Millions of labeled video frames as one table in mapped memory: no Python object per frame.
+"""A memory-mapped index of labeled video frames, for millions of frames without one Python object per frame.
 
-A folder holds ``clips.txt``, the clips' paths line by line, ``rows.npy``, a record of :func:`record_dtype` a frame in the
-order of the clips, and ``about.json``. It is written beside its final place and moved there when it is whole.
+The folder contains ``clips.txt`` (the path of each clip), ``rows.npy`` (a record of :func:`record_dtype` per frame, in
+the order of the clips) and ``about.json`` (settings). It is written to a temporary folder and renamed when complete.
 """
 
 import json
@@ -32,7 +32,7 @@ class Clip(NamedTuple):
 
 
 def record_dtype(joints: int) -> np.dtype:
-    """The record of one frame.
+    """Return the data type of the record of one frame.
 
     >>> record_dtype(24).itemsize  # SURREAL: 1.4 GB on disk for 6.5 million frames
     216
@@ -41,37 +41,37 @@ def record_dtype(joints: int) -> np.dtype:
 
 
 class FrameIndex:
-    """The table of one split.
+    """The index of one split.
 
     Args:
-        folder: where it is, or will be.
-        joints: per frame.
-        settings: what it depends on; a table made with others is made again.
+        folder: folder of the index.
+        joints: number of joints per frame.
+        settings: options that the content depends on; an index with other settings is rebuilt.
     """
 
     def __init__(self, folder: Path, joints: int, settings: dict[str, Any]):
         self.folder = folder
         self.type = record_dtype(joints)
         self.settings = {"format": FORMAT, "joints": joints, **settings}
-        self._rows: np.ndarray | None = None
+        self._records: np.ndarray | None = None
         self._clips: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy in another process maps the file itself."""
-        return {**self.__dict__, "_rows": None, "_clips": None}
+        """Return the state without open files: a copy in another process maps them itself."""
+        return {**self.__dict__, "_records": None, "_clips": None}
 
     def exists(self) -> bool:
-        """Whether the table is there, whole, and made with these settings."""
+        """Return whether the index is complete and was built with these settings."""
         try:
             return json.loads((self.folder / "about.json").read_text()) == self.settings
         except (OSError, ValueError):
             return False
 
     def build(self, clips: Iterable[Clip]) -> None:
-        """Write the table, clip by clip; a clip without usable frames leaves no trace.
+        """Write the index; clips without usable frames are skipped.
 
         Raises:
-            UserError: the folder cannot be written, or there is no frame at all.
+            UserError: the folder cannot be written, or no clip has a usable frame.
         """
         unfinished = self.folder.with_name(self.folder.name + ".part")
         try:
@@ -86,12 +86,12 @@ class FrameIndex:
             for clip in clips:
                 if not len(clip.frames):
                     continue
-                rows = np.zeros(len(clip.frames), self.type)
-                rows["clip"], rows["frame"] = number, clip.frames
-                rows["joints"], rows["box"] = clip.joints_px, clip.boxes_px
-                table.write(rows.tobytes())
+                records = np.zeros(len(clip.frames), self.type)
+                records["clip"], records["frame"] = number, clip.frames
+                records["joints"], records["box"] = clip.joints_px, clip.boxes_px
+                table.write(records.tobytes())
                 names.write(clip.path + "\n")
-                count, number = count + len(rows), number + 1
+                count, number = count + len(records), number + 1
         if not count:
             raise UserError(f"index {self.folder} would be empty: none of the clips has a usable frame")
         with open(unfinished / "rows.npy", "wb") as table, open(unfinished / "rows.raw", "rb") as raw:
@@ -102,23 +102,25 @@ class FrameIndex:
         (unfinished / "about.json").write_text(json.dumps(self.settings))
         shutil.rmtree(self.folder, ignore_errors=True)
         os.replace(unfinished, self.folder)
-        self._rows = self._clips = None
+        self._records = self._clips = None
 
     @property
-    def rows(self) -> np.ndarray:
-        """The records, mapped on first use."""
-        if self._rows is None:
+    def records(self) -> np.ndarray:
+        """Return the records, mapped on first use."""
+        if self._records is None:
             if not self.exists():
-                raise UserError(f"index {self.folder} is missing or of another make; call prepare() to make it")
+                raise UserError(
+                    f"index {self.folder} is missing or was built with other settings; call prepare() to build it"
+                )
             try:
-                self._rows = np.load(self.folder / "rows.npy", mmap_mode="r")
+                self._records = np.load(self.folder / "rows.npy", mmap_mode="r")
             except (OSError, ValueError, EOFError):
-                told = explain(self.folder / "rows.npy", "a NumPy array (.npy)")
-                raise UserError(f"{self.folder / 'rows.npy'} {told}; remove the folder and make it again") from None
-        return self._rows
+                problem = explain(self.folder / "rows.npy", "a NumPy array (.npy)")
+                raise UserError(f"{self.folder / 'rows.npy'} {problem}; delete the folder to rebuild it") from None
+        return self._records
 
     def clip(self, number: int) -> str:
-        """Path of a clip, below the data set's folder."""
+        """Return the path of a clip below the data set's folder."""
         if self._clips is None:
             lines = (self.folder / "clips.txt").read_text().splitlines()
             self._clips = np.array([line.encode() for line in lines])

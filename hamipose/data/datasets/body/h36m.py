@@ -228,7 +228,7 @@ class Human36M(KeypointDataset):
             box_px=(box / reduction).astype(np.float32),
             name=str(path),
             reduction=reduction,
-            # A pixel of the reduced image is the mean of a block, whose center is half a pixel off.
+            # A pixel of the reduced image is the mean of a block, at whose center it lies.
             keypoints_px=((keypoints_px + 0.5) / reduction - 0.5).astype(np.float32),
             visibility=visibility,
         )

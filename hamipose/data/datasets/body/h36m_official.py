@@ -19,9 +19,9 @@ from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
 from hamipose.data.datasets.body.h36m import SUBJECTS, body16_from_h36m, default_frame_stride, to_skeleton
 from hamipose.data.splits import check_protocol, sample_with_replacement
 from hamipose.errors import UserError
-from hamipose.io.file_type import describe_error, explain
 from hamipose.extras import require_packages
 from hamipose.geometry.crops import padded_box, published_crop, published_labels, whole_image_box
+from hamipose.io.file_type import describe_error, explain
 from hamipose.io.video import VideoDecoder
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
@@ -191,8 +191,7 @@ class Human36MOfficial(KeypointDataset):
                 videos, frames = videos + 1, frames + len(numbers)
                 yield Clip(str(video.relative_to(self.root)), numbers, joints[numbers], boxes)
         _log.info(
-            "Human3.6M %s: %d frames of %d videos; skipped: %d labels without a video, "
-            "%d shifted labels of subject 9",
+            "Human3.6M %s: %d frames of %d videos; skipped: %d labels without a video, %d shifted labels of subject 9",
             *(self.split, frames, videos, missing, shifted),
         )
 

@@ -1,7 +1,7 @@
-"""SURREAL as its authors give it out: ``<split>/run{0,1,2}/<sequence>/<sequence>_c0001.mp4`` and ``…_info.mat``.
+"""SURREAL in its official format: ``<split>/run{0,1,2}/<sequence>/<sequence>_c0001.mp4`` and ``…_info.mat``.
 
-The info file's ``joints2D`` (2 × 24 × T, or 2 × 24 for one frame) are pixels of the 320 × 240 video counted from 0,
-rounded, x to the right and y down. The pictures are mirror images, see :mod:`hamipose.data.datasets.body.smpl24`.
+The info file's ``joints2D`` (2 × 24 × T, or 2 × 24 for one frame) are rounded pixels of the 320 × 240 video, from 0,
+x to the right and y down. The images are mirrored, see :mod:`hamipose.data.datasets.body.surreal`.
 """
 
 import logging
@@ -17,7 +17,7 @@ from rich.progress import track
 
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
-from hamipose.data.datasets.body.smpl24 import SMPL24, pick_joints
+from hamipose.data.datasets.body.surreal import SMPL24, pick_joints
 from hamipose.data.splits import check_protocol, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels
@@ -29,27 +29,27 @@ __all__ = ["SurrealRaw", "find_usable_frames", "is_broken_subject", "iterate_fra
 
 _log = logging.getLogger("hamipose")
 _WIDTH, _HEIGHT = 320, 240
-_BROKEN = ("18", "19", "143_21")  # bodies of monstrous shape, named in the data set's README
+_BROKEN = ("18", "19", "143_21")  # distorted bodies, listed in the data set's README
 
 
 def is_broken_subject(sequence: str) -> bool:
-    """Whether a sequence, such as ``19_04`` or ``ung_143_21``, shows one of the known broken bodies."""
+    """Return whether a sequence, such as ``19_04`` or ``ung_143_21``, shows one of the known broken bodies."""
     name = sequence.removeprefix("ung_")
     return any(name == broken or name.startswith(broken + "_") for broken in _BROKEN)
 
 
 def find_usable_frames(joints_px: Float[np.ndarray, "frame 24 2"]) -> Bool[np.ndarray, " frame"]:
-    """Frames that show a person: joints that are spread out (nobody is one point), at least half of them inside."""
+    """Return which frames show a person: the joints do not coincide, and at least half of them are inside the image."""
     inside = ((joints_px >= 0) & (joints_px < (_WIDTH, _HEIGHT))).all(-1).sum(-1)
     spread = np.ptp(np.nan_to_num(joints_px), axis=1).min(-1)
     return np.isfinite(joints_px).all((1, 2)) & (spread > 0) & (inside >= len(SMPL24) // 2)
 
 
 def _read_info(path: Path) -> Float[np.ndarray, "frame 24 2"]:
-    """The joints of one clip.
+    """Read the joints of one clip.
 
     Raises:
-        UserError: the file cannot be read, lacks them, or has another form.
+        UserError: the file cannot be read, lacks them, or has an unexpected format.
     """
     joints = read_matlab(path, ["joints2D"], "info file", "SURREAL's _info.mat")["joints2D"]
     if joints.ndim == 2:
@@ -62,23 +62,24 @@ def _read_info(path: Path) -> Float[np.ndarray, "frame 24 2"]:
 
 
 class SurrealRaw(KeypointDataset):
-    """Rendered people of SURREAL (Varol et al., CVPR 2017) straight from its videos.
+    """Rendered people of SURREAL (Varol et al., CVPR 2017), decoded from its videos.
 
-    `prepare` reads all info files once and writes an index beside them, of 216 bytes a frame, that is mapped and not
-    held in memory. A frame in the middle of a clip costs decoding what comes before it, 50 frames on average, for the
-    clips have one key frame: to train for long, convert the set with ``python -m hamipose data prepare`` first.
+    `prepare` reads all info files once and writes a memory-mapped index of 216 bytes per frame. Reading a frame in the
+    middle of a clip decodes all frames before it, 50 on average, because the clips have one key frame: for long
+    training, convert the set with ``python -m hamipose data prepare`` first.
 
     Args:
-        root: folder with ``train``, ``val`` and ``test``, or with the release's folder ``cmu``, which has them.
-        split: "train", "val" or "test". Val is a part of test: measure on one of the two only. Sequences of train are
-            in neither. "paper" leaves out of train, and keeps of test, what RegDA's shuffle sets aside.
+        root: folder with ``train``, ``val`` and ``test``, or with the release's folder ``cmu``, which contains them.
+        split: "train", "val" or "test". Val is a part of test: evaluate on only one of the two. Neither contains
+            sequences of train. Under "paper", RegDA's shuffle holds out a part of each folder: train is without it,
+            test is only it.
         frame_stride: use every n-th frame of a clip.
-        skeleton: body16; others get the keypoints of the same names.
-        protocol: "strict" crops to a box `padding` times that of the joints, as a detector would give it, and has
-            SMPL's shoulders; "paper" crops to the published square and has collar joints for shoulders. RegDA's own
-            choice of frames was never released.
+        skeleton: keypoint order; keypoints are matched by name, those that BODY16 lacks are not labeled.
+        protocol: "strict" crops to `padding` times the box of the joints, as a detector would return it, and uses SMPL's
+            shoulder joints; "paper" crops to the published square and uses collar joints as shoulders. RegDA's own
+            selection of frames was never released.
         padding: see `protocol`.
-        index: folder for the index; ``<root>/index`` where not given.
+        index: folder of the index; default: ``<root>/index``.
     """
 
     def __init__(
@@ -109,14 +110,15 @@ class SurrealRaw(KeypointDataset):
         self._decoder = VideoDecoder()
 
     def check(self) -> None:
-        """Check that the released folders are there; `prepare` reads them, which takes long."""
+        """Check that the info files exist; `prepare` reads them, which takes long."""
         if not self.index.exists():
             self._infos()
 
     def prepare(self) -> None:
+        """Build the index if it is missing, and check that the first video exists."""
         if not self.index.exists():
             self.index.build(self._clips())
-        video = self.root / self.index.clip(int(self.index.rows[0]["clip"]))
+        video = self.root / self.index.clip(int(self.index.records[0]["clip"]))
         if not video.is_file():
             raise UserError(f"video {video} does not exist; expected SURREAL's mp4 files beside the _info.mat files")
 
@@ -124,17 +126,17 @@ class SurrealRaw(KeypointDataset):
         infos = sorted((self.root / self.split).glob("run[0-2]/*/*_info.mat"))
         if not infos:
             raise UserError(
-                f"{self.root / self.split} holds no run0/<sequence>/<sequence>_c0001_info.mat; expected SURREAL's "
+                f"{self.root / self.split} contains no run0/<sequence>/<sequence>_c0001_info.mat; expected SURREAL's "
                 "released folders"
             )
         return infos
 
     def _clips(self) -> Iterator[Clip]:
-        """All clips with their usable frames; what is left out is counted in one line."""
+        """Yield all clips with their usable frames, and log what is skipped in one line."""
         infos = self._infos()
-        clips = broken = kept = bad = missing = 0
-        shown = Console(stderr=True, quiet=not sys.stderr.isatty())  # minutes for the 67,000 clips of the release
-        for info in track(infos, f"SURREAL {self.split}: labels", console=shown, transient=True):
+        clips = broken = used = unusable = missing = 0
+        console = Console(stderr=True, quiet=not sys.stderr.isatty())  # minutes for the 67,000 clips of the release
+        for info in track(infos, f"SURREAL {self.split}: labels", console=console, transient=True):
             if is_broken_subject(info.parent.name):
                 broken += 1
                 continue
@@ -143,43 +145,43 @@ class SurrealRaw(KeypointDataset):
                 missing += 1
                 continue
             joints = _read_info(info)
-            good = find_usable_frames(joints)
-            numbers = np.flatnonzero(good)
+            is_usable = find_usable_frames(joints)
+            numbers = np.flatnonzero(is_usable)
             numbers = numbers[numbers % self.frame_stride == 0]
-            clips, kept, bad = clips + 1, kept + len(numbers), bad + int((~good).sum())
+            clips, used, unusable = clips + 1, used + len(numbers), unusable + int((~is_usable).sum())
             box = padded_box(keypoint_box(joints[numbers]), self.padding) if len(numbers) else np.zeros((0, 4))
             yield Clip(str(video.relative_to(self.root)), numbers, joints[numbers], box.astype(np.float32))
         _log.info(
-            "SURREAL %s: %d frames of %d clips; left out: %d clips of broken subjects, %d clips without a video, "
-            "%d frames with nobody or less than half of the joints in the picture",
-            *(self.split, kept, clips, broken, missing, bad),
+            "SURREAL %s: %d frames of %d clips; skipped: %d clips of broken subjects, %d clips without a video, "
+            "%d frames without a person or with less than half of the joints in the image",
+            *(self.split, used, clips, broken, missing, unusable),
         )
 
     @property
     def order(self) -> np.ndarray | None:
-        """Which rows of the index are used, in the order of the clips; None for all."""
+        """Return the positions in the index of the samples, in the order of the clips; None for all."""
         if self._order is None and self.protocol == "paper" and self.split != "val":
-            rows = shuffled(len(self.index.rows))
-            aside = held_out_count(len(rows))
-            self._order = np.sort(rows[aside:] if self.split == "train" else rows[:aside])
+            order = shuffled(len(self.index.records))
+            held_out = held_out_count(len(order))
+            self._order = np.sort(order[held_out:] if self.split == "train" else order[:held_out])
         return self._order
 
     def __len__(self) -> int:
-        return len(self.index.rows) if self.order is None else len(self.order)
+        return len(self.index.records) if self.order is None else len(self.order)
 
-    def row(self, index: int) -> Any:
-        """The index's record of a sample."""
+    def record(self, index: int) -> Any:
+        """Return the record of a sample in the index."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return self.index.rows[index if self.order is None else self.order[index]]
+        return self.index.records[index if self.order is None else self.order[index]]
 
     def __getitem__(self, index: int) -> Sample:
-        row = self.row(index)
-        path, number = self.root / self.index.clip(int(row["clip"])), int(row["frame"])
+        record = self.record(index)
+        path, number = self.root / self.index.clip(int(record["clip"])), int(record["frame"])
         image = self._decoder.frame(path, number)
-        joints = np.array(row["joints"])
+        joints = np.array(record["joints"])
         keypoints_px, visibility = pick_joints(joints, self.skeleton, self.protocol)
-        box = np.array(row["box"])
+        box = np.array(record["box"])
         if self.protocol == "paper":
             box = published_crop(joints, image.shape[1], image.shape[0])
             keypoints_px = published_labels(keypoints_px, box)
@@ -191,10 +193,10 @@ class SurrealRaw(KeypointDataset):
 def iterate_frames(
     root: str, split: str = "train", frame_stride: int = 1, index: str | None = None
 ) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "24 2"], str]]:
-    """Picture, SMPL's 24 joints as released, and name of each find_usable_frames frame, clip after clip, each decoded once."""
+    """Yield image, SMPL's 24 joints as released, and name of each usable frame; each clip is decoded once."""
     dataset = SurrealRaw(root, split, frame_stride=frame_stride, index=index)
     dataset.prepare()
     decoder = VideoDecoder()
-    for row in dataset.index.rows:
-        path, number = dataset.root / dataset.index.clip(int(row["clip"])), int(row["frame"])
-        yield decoder.frame(path, number), np.array(row["joints"]), f"{path}#{number}"
+    for record in dataset.index.records:
+        path, number = dataset.root / dataset.index.clip(int(record["clip"])), int(record["frame"])
+        yield decoder.frame(path, number), np.array(record["joints"]), f"{path}#{number}"

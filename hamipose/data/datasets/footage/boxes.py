@@ -78,7 +78,7 @@ def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
         place = {image.file_name: i for i, image in enumerate(file.images.values())}
         people = sorted([*people, *empty], key=lambda person: place[str(person.image_name)])
     if not people:
-        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
+        reasons = f" (skipped {file.skipped.describe()})" if file.skipped.by_reason else ""
         raise UserError(f"box file {path} has no annotation that can be used{reasons}; expected a box for each person")
     file.skipped.warn()
     return file, people

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hamipose.data import Human36M, Human36MOfficial
-from hamipose.data.datasets.body.h36m_joints import H36M17, NATIVE32, body16_from_h36m, project
+from hamipose.data.datasets.body.h36m import H36M17, body16_from_h36m, project
+from hamipose.data.datasets.body.h36m_official import H36M17_OF_32
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.io.image_file import UnreadableImage
@@ -56,7 +57,7 @@ def test_the_map_to_body16_is_the_published_one():
     expected[:, 7] = 0.5 * (expected[:, 12] + expected[:, 13])
     assert np.allclose(body16_from_h36m(joints), expected)
     unused = {4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31}  # what VideoPose3D takes away from the 32
-    assert list(NATIVE32) == sorted(set(range(32)) - unused)
+    assert list(H36M17_OF_32) == sorted(set(range(32)) - unused)
 
 
 def test_projection_is_opencvs():
@@ -221,8 +222,8 @@ def test_json_of_another_form_is_told_in_one_line(tmp_path: Path):
 def native_pose(frame: int) -> np.ndarray:
     """32 joints in pixels; in frame t everything is 3 t pixels further right."""
     joints = np.random.default_rng(5).uniform(80, 140, (32, 2))
-    joints[NATIVE32[H36M17.index("left_wrist")]] = (180, 110)
-    joints[NATIVE32[H36M17.index("right_wrist")]] = (40, 110)
+    joints[H36M17_OF_32[H36M17.index("left_wrist")]] = (180, 110)
+    joints[H36M17_OF_32[H36M17.index("right_wrist")]] = (40, 110)
     return joints + np.array([3 * frame, 0])
 
 
@@ -242,7 +243,7 @@ def write_native(root: Path, subject: int, stem: str, count: int = 21) -> dict[s
     write_cdf(CDF, paths["cdf"], joints.reshape(1, count, 64))
     writer = cv2.VideoWriter(str(paths["video"]), cv2.VideoWriter_fourcc(*"mp4v"), 50, (WIDTH, HEIGHT))
     for person in joints:
-        writer.write(picture(person[NATIVE32[H36M17.index("left_wrist")]]))
+        writer.write(picture(person[H36M17_OF_32[H36M17.index("left_wrist")]]))
     writer.release()
     with h5py.File(paths["boxes"], "w") as file:
         store = file.create_group("#refs#")
@@ -278,14 +279,14 @@ def test_native_strict(native: Path, tmp_path: Path, caplog: pytest.LogCaptureFi
     dataset = Human36MOfficial(str(native), split="test", frame_stride=5, index=str(tmp_path))
     with caplog.at_level(logging.INFO, "hamipose"):
         dataset.prepare()
-    expected = "10 frames of 2 videos; left out: 1 labels without a video, 1 of subject 9 that are shifted"
+    expected = "10 frames of 2 videos; skipped: 1 labels without a video, 1 shifted labels of subject 9"
     assert expected in caplog.text
     assert len(dataset) == 10
     for index in (9, 0, 3):
         sample = dataset[index]
         subject, number = (9, 11)[index // 5], 5 * (index % 5)
         assert sample.name == f"{native}/S{subject}/Videos/Directions 1.54138969.mp4#{number}"
-        seventeen = native_pose(number)[list(NATIVE32)]
+        seventeen = native_pose(number)[list(H36M17_OF_32)]
         assert np.allclose(sample.keypoints_px, body16_from_h36m(seventeen), atol=1e-3)
         assert redness(sample.image, sample.keypoints_px[LEFT]) > 100
         assert redness(sample.image, sample.keypoints_px[RIGHT]) < 50
@@ -299,9 +300,9 @@ def test_native_paper(native: Path, tmp_path: Path):
     dataset = Human36MOfficial(str(native), split="test", protocol="paper", index=str(tmp_path))
     dataset.prepare()
     assert len(dataset) == 3200
-    assert len(dataset.index.rows) == 15  # the shifted action too
+    assert len(dataset.index.records) == 15  # the shifted action too
     sample = dataset[17]
-    body = body16_from_h36m(native_pose(int(sample.name.rpartition("#")[2]))[list(NATIVE32)])
+    body = body16_from_h36m(native_pose(int(sample.name.rpartition("#")[2]))[list(H36M17_OF_32)])
     assert sample.box_px[2] == round(1.5 * float(np.ptp(body.astype(np.float32), axis=0).max()))
     in_crop = apply_points(crop_matrix(sample.box_px, 256), sample.keypoints_px.astype(float))
     assert np.allclose(in_crop, (body - sample.box_px[:2]) * 256 / sample.box_px[2], atol=1e-2)

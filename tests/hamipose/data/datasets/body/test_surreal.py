@@ -14,7 +14,7 @@ import scipy.io
 from hamipose.data import DomainAdaptation, Prepared, Surreal, SurrealRaw, Video
 from hamipose.data.catalog.prepare import prepare
 from hamipose.data.datasets.body.frame_index import record_dtype
-from hamipose.data.datasets.body.smpl24 import SMPL24, mirrored_smpl
+from hamipose.data.datasets.body.surreal import SMPL24, mirrored_smpl
 from hamipose.data.datasets.body.surreal_raw import find_usable_frames, is_broken_subject, iterate_frames
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix
@@ -176,7 +176,7 @@ def test_the_official_release(release: Path, tmp_path: Path, caplog: pytest.LogC
     dataset = SurrealRaw(str(release), index=str(tmp_path))
     with caplog.at_level(logging.INFO, "hamipose"):
         dataset.prepare()
-    assert "16 frames of 3 clips; left out: 2 clips of broken subjects, 1 clips without a video, 3 fr" in caplog.text
+    assert "16 frames of 3 clips; skipped: 2 clips of broken subjects, 1 clips without a video, 3 fr" in caplog.text
     assert len(caplog.records) == 1
     assert len(dataset) == 12 + 1 + 3
     for index in (0, 7, 3, 11, 12, 13, 15):
@@ -235,7 +235,7 @@ def test_the_published_protocol_on_the_official_release(release: Path, tmp_path:
 def test_an_index_of_mapped_memory_and_none_per_frame(release: Path, tmp_path: Path):
     dataset = SurrealRaw(str(release), index=str(tmp_path))
     dataset.prepare()
-    assert isinstance(dataset.index.rows, np.memmap)
+    assert isinstance(dataset.index.records, np.memmap)
     per_sample = record_dtype(24).itemsize
     assert per_sample == 216
     assert per_sample * 6_500_000 < 1.5e9  # on disk; a process keeps the pages that it reads
@@ -337,7 +337,7 @@ def test_malformed_releases_are_told_in_one_line(tmp_path: Path):
     scipy.io.savemat(info, {"joints2D": np.stack([body(100 + 3 * t) for t in range(9)]).transpose(2, 1, 0)})
     dataset = SurrealRaw(str(tmp_path))
     dataset.prepare()
-    with pytest.raises(UnreadableImage, match="ends after 4 frames, frame 8 was asked of it"):
+    with pytest.raises(UnreadableImage, match="has 4 frames, frame 8 was requested"):
         dataset[8]
     assert dataset[2].image.shape == (240, 320, 3)  # and goes on with others
     video = info.with_name("01_01_c0001.mp4")

@@ -119,16 +119,16 @@ def test_broken_videos_are_told_in_one_line(video: Path, tmp_path: Path, capfd: 
 
     half = tmp_path / "half.mp4"
     half.write_bytes(video.read_bytes()[: video.stat().st_size // 2])  # the table of contents stands at the end
-    assert f"video {half} is truncated, no video, or of a format not supported ({half.stat().st_size} b" in told(half)
+    assert f"video {half} is truncated, not a video, or in an unsupported format ({half.stat().st_size} b" in told(half)
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    assert "is truncated, no video, or of a format not supported (8 bytes)" in told(text)
+    assert "is truncated, not a video, or in an unsupported format (8 bytes)" in told(text)
     text.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1234\n")
     assert f"video {text} is a Git LFS pointer" in told(text)
     assert "cannot be opened (No such file or directory)" in told(tmp_path / "nowhere.mp4")
     assert capfd.readouterr().err == ""  # nor does the decoder add lines of its own
     decoder = VideoDecoder()
-    with pytest.raises(UnreadableImage, match="ends after 200 frames, frame 200 was asked of it"):
+    with pytest.raises(UnreadableImage, match="has 200 frames, frame 200 was requested"):
         decoder.frame(video, 200)
     assert number(decoder.frame(video, 5)) == 5
     for options in ({"frame_stride": 0}, {"box": [0.0, 0.0, 0.0, 5.0]}, {"box": [1.0, 2.0]}):
