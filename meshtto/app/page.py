@@ -11,7 +11,7 @@ from meshtto.evaluation.plots import plot_step_errors
 __all__ = ["build_page"]
 
 
-def _at(step: int, adapted: AdaptationSteps | None) -> tuple[str | None, str | None, str]:
+def _show_step(step: int, adapted: AdaptationSteps | None) -> tuple[str | None, str | None, str]:
     """Return overlay, mesh and caption after a number of steps."""
     if adapted is None:
         return None, None, ""
@@ -47,12 +47,12 @@ def build_page(name: str, responder: Responder) -> Any:
         response = responder.respond(photo, keypoints)
         found = response.steps
         steps = found.steps if found else 0
-        overlay, mesh, line = _at(steps, found)
+        overlay, mesh, line = _show_step(steps, found)
         curve = None if found is None else _curve(found)
         slider = gr.update(value=steps, maximum=max(steps, 1), visible=steps > 0)
         return [response.message, found, slider, overlay, mesh, line, gr.update(value=curve, visible=curve is not None)]
 
-    kept = ["download", "fullscreen"]  # not "share", which uploads the image to a hub
+    buttons = ["download", "fullscreen"]  # not "share", which uploads the image to a hub
     with gr.Blocks(title="meshtto", analytics_enabled=False) as page:
         method = responder.method
         gr.Markdown(
@@ -67,16 +67,18 @@ def build_page(name: str, responder: Responder) -> Any:
         slider = gr.Slider(0, max(responder.steps, 1), responder.steps, step=1, label="steps", visible=False)
         line = gr.Markdown("", elem_id="line")
         with gr.Row():
-            overlay = gr.Image(label="mesh and 2D keypoints", interactive=False, format="png", buttons=kept, height=420)
+            overlay = gr.Image(
+                label="mesh and 2D keypoints", interactive=False, format="png", buttons=buttons, height=420
+            )
             mesh = gr.Model3D(label="mesh", interactive=False, clear_color=(1.0, 1.0, 1.0, 1.0), height=420)
         curve = gr.Image(
-            label="error against steps", interactive=False, format="png", buttons=kept, visible=False, height=300
+            label="error against steps", interactive=False, format="png", buttons=buttons, visible=False, height=300
         )
         outputs = [message, state, slider, overlay, mesh, line, curve]
         photo.change(respond, [photo, keypoints], outputs, api_name="recover")
         keypoints.change(respond, [photo, keypoints], outputs, api_name=False)
         slider.change(
-            _at,
+            _show_step,
             [slider, state],
             [overlay, mesh, line],
             api_name=False,

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hamipose.command_line.arguments import Arguments
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import check_folder
-from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
 
@@ -20,7 +20,8 @@ examples
 
 
 def _parser() -> Arguments:
-    parser = Arguments("predict", "Meshes of the people in images or a video, fitted to their keypoints.", _EXAMPLES)
+    description = "Meshes of the people in images or a video, fitted to their keypoints."
+    parser = Arguments("python -m meshtto predict", description=description, epilog=_EXAMPLES)
     parser.add_argument("input", help="an image, a folder of images, or a video")
     parser.add_argument("--checkpoint", required=True, help="checkpoint saved by `fit`")
     parser.add_argument("--keypoints", help="2D keypoints: COCO's format, or OpenPose's for one image")
@@ -36,7 +37,7 @@ def _parser() -> Arguments:
     parser.add_argument("--body", help="file of the body model, if it has moved since training")
     parser.add_argument("--frame-stride", type=int, default=1, help="use every n-th frame of a video")
     parser.add_argument("--frame-meshes", action="store_true", help="write OBJ and GLB files for a video's frames too")
-    parser.add_argument("--no-pictures", action="store_true", help="write no PNG files (but a video's overlay)")
+    parser.add_argument("--no-images", action="store_true", help="write no PNG files (but a video's overlay)")
     parser.add_argument("--batch-size", type=int, help="people adapted together (16; 1 if a batch shares its weights)")
     parser.add_argument("--device", default=None, help="such as cpu or cuda:1 (default: the first GPU, if any)")
     return parser
@@ -118,7 +119,7 @@ def main(arguments: list[str]) -> None:
     elif given.steps is None and not phases:
         print(f"{given.checkpoint} does not adapt: keypoints only locate people", file=sys.stderr)
     moving = frames.rate is not None
-    files = Files(given.out, method.body.faces.cpu().numpy(), not given.no_pictures, not moving or given.frame_meshes)
+    files = Files(given.out, method.body.faces.cpu().numpy(), not given.no_images, not moving or given.frame_meshes)
     writer = ImageFiles(files) if frames.rate is None else VideoFiles(files, Path(given.input).name, frames.rate)
     count = 0
     with writer, Progress(transient=True, console=Console(stderr=True)) as progress:

@@ -102,7 +102,7 @@ class KeypointFile(Source):
         else:
             raise UserError(f"keypoints {path} have neither annotations (COCO) nor people (OpenPose); give {_EXPECTED}")
         if not self.people:
-            reasons = f" (skipped {self.skipped.reasons()})" if self.skipped.by_reason else ""
+            reasons = f" (skipped {self.skipped.describe()})" if self.skipped.by_reason else ""
             raise UserError(f"keypoints {path} hold no person that can be used{reasons}; give {_EXPECTED}")
         self.skipped.warn()
         self._ends = PathSuffixes(self.people)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from hamipose.errors import UserError
+from hamipose.models.device import move_to_device
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import load
 from meshtto.test_time import Phase
@@ -25,10 +24,8 @@ def open_method(checkpoint: str, body: str | None = None, device: str | None = N
         UserError: the checkpoint cannot be read, or there is no such device.
     """
     method: MeshMethod = load(checkpoint, body)
-    try:
-        return method.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device is {device!r}, which cannot be used here ({str(error).splitlines()[0]})") from None
+    move_to_device(method, device)
+    return method
 
 
 def adaptation_phases(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:

@@ -145,7 +145,7 @@ def test_damaged_evidence_gives_one_line_errors(
     for number, rng in seeded_generators("evidence", 250):
         keypoints.write_bytes(damage_json(rng, content if number % 3 else openpose))
         words = ["--checkpoint", models[1], "--keypoints", keypoints, "--out", out, "--device", "cpu"]
-        words += ["--steps", int(number % 5 == 0), "--no-pictures"]
+        words += ["--steps", int(number % 5 == 0), "--no-images"]
         status = failures.run(meshtto, ["predict", root / "images" / "p0.png", *words], number)
         failures.check_files(out, number)
         if status == 2 and any(out.rglob("*.npz")):

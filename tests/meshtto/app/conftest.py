@@ -16,7 +16,7 @@ from tests.helpers.mesh_fixtures import checkpoint, clip, get_error, noise, pose
 
 @pytest.fixture(scope="session")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """96 × 80 pixels."""
+    """Write a photo of 96 × 80 pixels."""
     path = tmp_path_factory.mktemp("photo") / "somebody.png"
     cv2.imwrite(str(path), noise(1)[0])
     return path
@@ -28,7 +28,7 @@ def responder(
     pose_checkpoint: Path,  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Responder:
-    """With three steps of adaptation to what the pose model finds."""
+    """Return a responder with three adaptation steps towards the pose model's keypoints."""
     method = open_method(str(checkpoint), device="cpu")
     pose = PoseModel(pose_checkpoint, "cpu")
     return Responder(method, tmp_path_factory.mktemp("steps"), pose, adaptation_phases(method, 3))
@@ -36,7 +36,7 @@ def responder(
 
 @pytest.fixture(scope="module")
 def address(responder: Responder) -> Iterator[str]:
-    """Of the page, served by this process."""
+    """Serve the page in this process; return its address."""
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
     from meshtto.app.page import build_page
 

@@ -1,6 +1,7 @@
 """The page as a person sees it."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ _CANVAS = "JSON.stringify(Object.values(document.querySelector('canvas').getBoun
 
 
 async def mesh_view(tab: Any, screenshot: Path) -> np.ndarray:
-    """The pixels in which the mesh is turned."""
-    left, top, width, height, *_ = (round(v) for v in __import__("json").loads(await tab.value(_CANVAS)))
+    """Return the pixels of the rotatable mesh view."""
+    left, top, width, height, *_ = (round(v) for v in json.loads(await tab.value(_CANVAS)))
     await tab.screenshot(screenshot)
     return cv2.imread(str(screenshot))[top : top + height, left : left + width].astype(int)
 
 
 async def drag(tab: Any, by: int) -> None:
-    """Across the mesh, with the left button."""
-    left, top, width, height, *_ = __import__("json").loads(await tab.value(_CANVAS))
+    """Drag across the mesh with the left button."""
+    left, top, width, height, *_ = json.loads(await tab.value(_CANVAS))
     x, y = left + width / 2, top + height / 2
     for kind, at in (("mousePressed", 0), ("mouseMoved", by // 2), ("mouseMoved", by), ("mouseReleased", by)):
         await tab.do("Input.dispatchMouseEvent", type=kind, x=x + at, y=y, button="left", buttons=1, clickCount=1)
@@ -36,7 +37,7 @@ def test_page_shows_rotates_and_steps_through_a_mesh(
 ):
     screenshot = Path(os.environ.get("MESHTTO_SCREENSHOT", tmp_path / "page.png"))
     notes = tmp_path / "notes.txt"
-    notes.write_text("no picture")
+    notes.write_text("not an image")
     recovered, recover = [], responder.method.recover
     monkeypatch.setattr(responder.method, "recover", lambda *a, **k: recovered.append(1) or recover(*a, **k))
     drawn = "[...document.querySelectorAll('img')].filter(i => i.naturalWidth == 96 && i.naturalHeight == 80)"
@@ -48,7 +49,7 @@ def test_page_shows_rotates_and_steps_through_a_mesh(
         await tab.wait("document.body.innerText.includes('after 3 of 3 steps')")
         await tab.wait(f"{drawn}.length == 1")
         await tab.wait("!!document.querySelector('canvas')")
-        for _ in range(60):  # until the viewer has drawn
+        for _ in range(60):  # wait until the viewer has drawn
             before = await mesh_view(tab, screenshot)
             if before.std() > 3:
                 break
@@ -63,7 +64,7 @@ def test_page_shows_rotates_and_steps_through_a_mesh(
         )
         await tab.wait("document.body.innerText.includes('after 0 of 3 steps')")
         await tab.wait(f"{drawn}.length == 1 && {drawn}[0].src != '{last}'")
-        strangers = await tab.value(
+        external = await tab.value(
             "performance.getEntriesByType('resource').map(e => e.name).filter(n => n.startsWith('http') && "
             "!n.includes('127.0.0.1')).join(' ')"
         )
@@ -74,15 +75,15 @@ def test_page_shows_rotates_and_steps_through_a_mesh(
         await tab.wait("document.body.innerText.includes('notes.txt is neither an image')")
         left = await tab.value(f"{drawn}.length")
         return {
-            "empty": empty, "full": full, "before": before, "turned": turned, "strangers": strangers, "left": left,
+            "empty": empty, "full": full, "before": before, "turned": turned, "external": external, "left": left,
         }  # fmt: skip
 
     seen = visit(address, steer)
     assert "Upload a photo." in seen["empty"]
     assert "One person. 3 adaptation steps" in seen["full"]
-    assert seen["before"].std() > 3  # a mesh is seen
-    assert np.abs(seen["before"] - seen["turned"]).mean() > 1  # and turns
-    assert len(recovered) == 1  # the slider shows what is there already
-    assert seen["strangers"] == ""  # nothing is fetched from elsewhere
-    assert seen["left"] == 0  # the mesh of the photo does not stay under the message of another file
+    assert seen["before"].std() > 3  # a mesh is visible
+    assert np.abs(seen["before"] - seen["turned"]).mean() > 1  # and it rotates
+    assert len(recovered) == 1  # moving the slider does not adapt again
+    assert seen["external"] == ""  # no external resource is loaded
+    assert seen["left"] == 0  # the photo's mesh disappears with the message of another file
     assert screenshot.stat().st_size > 5000

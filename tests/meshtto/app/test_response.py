@@ -1,4 +1,4 @@
-"""What the page says, without a page."""
+"""Responses of the page, without the page."""
 
 import json
 from pathlib import Path
@@ -31,9 +31,9 @@ def keypoint_file(path: Path, files: list[str], seed: int = 0) -> Path:
 
 
 def test_steps_equal_adaptation_with_fewer_steps(responder: Responder, photo: Path):
-    said = responder.respond(str(photo))
-    assert said.steps is not None
-    found = said.steps
+    response = responder.respond(str(photo))
+    assert response.steps is not None
+    found = response.steps
     assert found.steps == 3
     assert len(found.overlays) == len(found.meshes) == len(found.errors_px) == 4
     (shown,) = open_frames(str(photo))
@@ -48,8 +48,10 @@ def test_steps_equal_adaptation_with_fewer_steps(responder: Responder, photo: Pa
         assert len(mesh.vertices) == len(person.vertices_m)
         wanted = person.vertices_m * [1, -1, -1]
         apart = np.asarray(mesh.vertices) - wanted
-        np.testing.assert_allclose(apart, np.broadcast_to(apart[:1], apart.shape), atol=2e-4)  # the same, moved
-    # the error by hand: joints projected into the photo, against the keypoints that the loss looks at
+        np.testing.assert_allclose(
+            apart, np.broadcast_to(apart[:1], apart.shape), atol=2e-4
+        )  # equal up to a translation
+    # compute the error directly: joints projected into the photo, and the keypoints that the loss uses
     known = used_confidence(responder.method, collate_crops(responder.method, samples))[0].numpy() > 0
     assert known.sum() == 16
     for steps, person in enumerate(lasts):
@@ -57,7 +59,7 @@ def test_steps_equal_adaptation_with_fewer_steps(responder: Responder, photo: Pa
         projected = focal * joints[:, :2] / joints[:, 2:] + np.array([(96 - 1) / 2, (80 - 1) / 2])
         by_hand = np.linalg.norm(projected - samples[0].evidence_px[known], axis=1).mean()
         assert found.errors_px[steps] == pytest.approx(by_hand, rel=1e-3)
-    assert f"from {found.errors_px[0]:.1f} to {found.errors_px[-1]:.1f} px" in said.message
+    assert f"from {found.errors_px[0]:.1f} to {found.errors_px[-1]:.1f} px" in response.message
 
 
 def test_overlays_differ_by_step_and_large_photos_are_reduced(responder: Responder, photo: Path, tmp_path: Path):
@@ -69,7 +71,7 @@ def test_overlays_differ_by_step_and_large_photos_are_reduced(responder: Respond
     first, *_, last = (cv2.imread(str(path)) for path in found.overlays)
     assert first.shape == (400, 480, 3)
     assert np.abs(first.astype(int) - last).max() > 20
-    assert np.abs(first.astype(int) - cv2.resize(cv2.imread(str(large)), (480, 400))).max() > 60  # a mesh is on it
+    assert np.abs(first.astype(int) - cv2.resize(cv2.imread(str(large)), (480, 400))).max() > 60  # a mesh is drawn
 
 
 def test_keypoint_file_takes_precedence_over_pose_model(responder: Responder, photo: Path, tmp_path: Path):
@@ -88,15 +90,15 @@ def test_keypoint_file_takes_precedence_over_pose_model(responder: Responder, ph
 
 
 def test_respond_without_keypoints_has_no_steps(responder: Responder, photo: Path, tmp_path: Path):
-    said = Responder(responder.method, tmp_path, None, responder.phases).respond(str(photo))
-    assert said.steps is not None
-    assert said.steps.steps == 0
-    assert said.steps.errors_px == []
-    assert "Upload a file of 2D keypoints" in said.message
+    response = Responder(responder.method, tmp_path, None, responder.phases).respond(str(photo))
+    assert response.steps is not None
+    assert response.steps.steps == 0
+    assert response.steps.errors_px == []
+    assert "Upload a file of 2D keypoints" in response.message
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("notes.txt", "notes.txt is neither an image"),
         ("broken.jpg", "broken.jpg"),
@@ -105,16 +107,16 @@ def test_respond_without_keypoints_has_no_steps(responder: Responder, photo: Pat
     ],
 )
 def test_respond_reports_unusable_files_without_folders(
-    responder: Responder, clip: Path, tmp_path: Path, name: str, says: str
+    responder: Responder, clip: Path, tmp_path: Path, name: str, message: str
 ):
     path = clip if name == clip.name else tmp_path / name
     if path.suffix in (".txt", ".jpg"):
-        path.write_text("no picture")
-    said = responder.respond(str(path))
-    assert said.message.startswith("This file cannot be used: ")
-    assert says in said.message
-    assert str(path.parent) not in said.message
-    assert said.steps is None
+        path.write_text("not an image")
+    response = responder.respond(str(path))
+    assert response.message.startswith("This file cannot be used: ")
+    assert message in response.message
+    assert str(path.parent) not in response.message
+    assert response.steps is None
 
 
 def test_respond_reports_invalid_keypoints(responder: Responder, photo: Path, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""What is drawn and written is the projection that was fitted, with the cameras of both kinds of networks."""
+"""Written and drawn meshes use the fitted projection, with the cameras of both kinds of networks."""
 
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,13 @@ def method_of(kind: Any) -> MeshMethod:
 
 @pytest.fixture(scope="module")
 def shown() -> Frame:
-    """Larger than the page's overlays, and of odd sizes."""
+    """Return a frame that is larger than the page's overlays, with odd sizes."""
     return Frame(np.random.default_rng(0).integers(0, 255, (701, 1003, 3), np.uint8), "a.png")
 
 
 @pytest.fixture(scope="module")
 def samples(shown: Frame) -> list[MeshSample]:
-    """Two people away from the picture's middle, one large and one small."""
+    """Return two people away from the image's center, one large and one small."""
     rng = np.random.default_rng(1)
     boxes = (np.array([[20.0, 10], [420, 690]]), np.array([[850.0, 420], [960, 640]]))
     people = [Evidence(rng.uniform(*box, (49, 2)).astype(np.float32), np.ones(49, np.float32)) for box in boxes]
@@ -67,7 +67,7 @@ def test_written_arrays_project_to_the_fitted_pixels(kind: str, samples: list[Me
 
 
 def painted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Where vertices are painted, person after person, from now on."""
+    """Record the pixels of painted vertices, person by person."""
     found: list[np.ndarray] = []
 
     def paint(image: Any, vertices_m: Any, faces: Any, pixels: np.ndarray, **options: Any) -> Any:
@@ -79,7 +79,7 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 
 def fitted_vertices(method: MeshMethod, samples: list[MeshSample], phases: list[Phase]) -> list[np.ndarray]:
-    """The vertices of each person in pixels of the picture, as the fit's camera has them."""
+    """Return each person's vertices in pixels of the image, projected by the fitted camera."""
     batch = collate_crops(method, samples)
     made, box, size = method.recover(batch, phases).prediction, crop_box(batch), crop_size(batch)
     pixels = method.regressor.camera.project(made.vertices_m, made.camera, box, size)
@@ -87,7 +87,7 @@ def fitted_vertices(method: MeshMethod, samples: list[MeshSample], phases: list[
 
 
 def same_sets(found: list[np.ndarray], wanted: list[np.ndarray], atol: float) -> bool:
-    """Whether each is drawn once, in whatever order."""
+    """Return whether both contain the same people in any order."""
     left = list(wanted)
     for one in found:
         near = [k for k, other in enumerate(left) if np.abs(one - other).max() < atol]
@@ -119,7 +119,7 @@ def test_overlay_shows_the_fitted_projection(
 
 
 def test_overlay_draws_the_nearest_person_last(monkeypatch: pytest.MonkeyPatch):
-    """Who is nearer covers who is farther, whatever the cameras' focal lengths."""
+    """The nearer person covers the farther one for any focal lengths of the cameras."""
     corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     near = drawing.Figure(corners + np.array([0, 0, 40]), 4000.0, np.zeros(2))
     far = drawing.Figure(corners + np.array([0, 0, 30]), 1000.0, np.zeros(2))

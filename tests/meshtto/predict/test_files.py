@@ -1,4 +1,4 @@
-"""From a video to meshes of its frames."""
+"""Output files of images and videos."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_video_outputs_overlay_arrays_and_frame_images(
     np.testing.assert_allclose([row["pose"] for row in content["people"]], arrays["pose"], atol=1e-6)
     assert all(row["steps"] == len(row["losses"]) == 2 for row in content["people"])
 
-    # what the docstring promises: the body makes the vertices of the file's numbers
+    # as documented, the body computes the vertices from the file's numbers
     made = load_body("builtin")(torch.from_numpy(arrays["rotations"]), torch.from_numpy(arrays["shape"]))
     vertices = made.vertices_m.numpy() + arrays["translation_m"][:, None]
     for number, frame in enumerate((0, 2, 4)):
@@ -68,7 +68,7 @@ def test_video_frame_equals_the_same_image(clip: Path, checkpoint: Path, pose_ch
     (tmp_path / "photos").mkdir()
     for number, image in enumerate(frames(clip)):
         cv2.imwrite(str(tmp_path / "photos" / f"f{number}.png"), image[..., ::-1])
-    words = ["--checkpoint", str(checkpoint), "--pose-checkpoint", str(pose_checkpoint), "--no-pictures"]
+    words = ["--checkpoint", str(checkpoint), "--pose-checkpoint", str(pose_checkpoint), "--no-images"]
     assert main(["predict", str(clip), *words, "--out", str(tmp_path / "a"), "--batch-size", "2"]) == 0
     assert main(["predict", str(tmp_path / "photos"), *words, "--out", str(tmp_path / "b")]) == 0
     together = np.load(tmp_path / "a" / "clip.npz")
@@ -89,8 +89,8 @@ def test_video_keeps_and_reports_frames_without_people(
     (tmp_path / "k.json").write_text(json.dumps({"images": images, "annotations": people}))
     words = ["predict", str(clip), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")]
     assert main([*words, "--keypoints", str(tmp_path / "k.json")]) == 0
-    said = capsys.readouterr().err
-    assert all(f"skipped: clip.mp4#{i}: no person in" in said for i in (1, 2, 4))
+    output = capsys.readouterr().err
+    assert all(f"skipped: clip.mp4#{i}: no person in" in output for i in (1, 2, 4))
     assert np.load(tmp_path / "out" / "clip.npz")["frame"].tolist() == [0, 3]
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
     drawn, plain = frames(tmp_path / "out" / "clip-overlay.mp4"), frames(clip)
@@ -100,7 +100,7 @@ def test_video_keeps_and_reports_frames_without_people(
 
 @pytest.mark.slow
 def test_video_outputs_report_divergence(clip: Path, checkpoint: Path, tmp_path: Path):
-    """Of two people in three frames, the second in the last frame alone."""
+    """Of two people in three frames, only the second diverges, in the last frame."""
     rng = np.random.default_rng(0)
     sane = np.column_stack([rng.uniform(20, 70, (17, 2)), np.full(17, 2)])
     images = [{"id": i, "file_name": f"clip.mp4#{i}"} for i in (0, 2, 4)]
@@ -193,7 +193,7 @@ def test_full_disk_does_not_lose_arrays(tmp_path: Path, monkeypatch: pytest.Monk
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("hamipose.io.image_file.write_bytes", full)  # pictures come after the numbers
+    monkeypatch.setattr("hamipose.io.image_file.write_bytes", full)  # images are written after the numbers
     with pytest.raises(OSError, match="No space left"):
         ImageFiles(files).add(Frame(np.zeros((48, 64, 3), np.uint8), "a.jpg"), [person])
     assert {"a-0.npz", "a-0.json"} <= {path.name for path in tmp_path.iterdir()}

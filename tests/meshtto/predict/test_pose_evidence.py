@@ -1,4 +1,4 @@
-"""2D evidence from a model of hamipose, on the pictures that the mesh is recovered from."""
+"""2D evidence from a model of hamipose, on the images from which meshes are recovered."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from meshtto.joints import JOINTS24, JOINTS49
 from meshtto.predict.frames import Frame, open_frames
 from meshtto.predict.pose_evidence import PoseModel
 
-#: Where body16 and the joints of the data sets call the same point by other names.
+#: Points with different names in body16 and the joints of the data sets.
 OTHER_NAMES = {"head": "head_top"}
 
 
@@ -41,8 +41,8 @@ def test_pose_model_keypoints_match_joints_by_name(pose_checkpoint: Path, photos
         assert "nose" in {JOINTS49[i] for i in others}
         assert not evidence.confidence[others].any()
     confidences = np.stack([one[0].confidence[slots] for one in people])
-    assert confidences.std() > 0.05  # they are the model's, not ones
-    assert np.ptp(confidences, axis=0).max() > 0.05  # of each picture its own
+    assert confidences.std() > 0.05  # confidences of the model, not ones
+    assert np.ptp(confidences, axis=0).max() > 0.05  # different for each image
 
 
 def test_pose_model_batch_equals_single_images(pose_checkpoint: Path, photos: Path):
@@ -59,9 +59,9 @@ def test_predict_ignores_low_confidence_keypoints(
     pose_checkpoint: Path, checkpoint: Path, photos: Path, get_error: Any
 ):
     words = ["predict", photos / "p0.png", "--checkpoint", checkpoint, "--pose-checkpoint", pose_checkpoint]
-    said = get_error(*words, "--min-confidence", 1, "--out", photos / "out")
-    assert "p0.png: the highest keypoint confidence is" in said
-    assert "--min-confidence" in said
+    error = get_error(*words, "--min-confidence", 1, "--out", photos / "out")
+    assert "p0.png: the highest keypoint confidence is" in error
+    assert "--min-confidence" in error
 
 
 @pytest.mark.slow
@@ -69,12 +69,12 @@ def test_predict_ignores_low_confidence_keypoints(
 def test_pose_model_equals_hamipose_predict(
     what: str, pose_checkpoint: Path, checkpoint: Path, tmp_path: Path, request: pytest.FixtureRequest
 ):
-    """Hamipose predict, then its file as --keypoints: the same meshes, up to the file's hundredths of a pixel."""
+    """`hamipose predict` and its file as --keypoints give equal meshes, up to the file's rounding to 0.01 px."""
     source = str(request.getfixturevalue(what))
     found, one, other = (tmp_path / name for name in ("found", "one", "other"))
     own = ["predict", source, "--checkpoint", str(pose_checkpoint), "--passes", "1", "--out", str(found)]
     assert hamipose_main(own) == 0
-    words = ["predict", source, "--checkpoint", str(checkpoint), "--steps", "2", "--no-pictures"]
+    words = ["predict", source, "--checkpoint", str(checkpoint), "--steps", "2", "--no-images"]
     assert main([*words, "--keypoints", str(found / "predictions.json"), "--out", str(one)]) == 0
     assert main([*words, "--pose-checkpoint", str(pose_checkpoint), "--out", str(other)]) == 0
     names = sorted(path.name for path in one.glob("*.npz"))

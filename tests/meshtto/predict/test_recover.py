@@ -1,4 +1,4 @@
-"""From pictures and keypoints to files."""
+"""From images and keypoints to files."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from meshtto.test_time import Phase
 
 
 def coco(path: Path, people: list[tuple[str, np.ndarray]]) -> Path:
-    """A file in COCO's format."""
+    """Write a file in COCO's format."""
     files = sorted({name for name, _ in people})
     content = {
         "images": [{"id": i, "file_name": name} for i, name in enumerate(files)],
@@ -68,7 +68,7 @@ def test_keypoint_file_reads_openpose(tmp_path: Path):
     path.write_text(json.dumps({"people": [nobody, {"pose_keypoints_2d": body.ravel().tolist()}]}))
     file = KeypointFile(path)
     assert not file.names_images
-    assert "1 person (0): has no keypoint that was found" in str(file.skipped)
+    assert "1 person (0): has no detected keypoint" in str(file.skipped)
     (one,) = people_of(path)
     np.testing.assert_allclose(one.keypoints_px[:25], body[:, :2], rtol=1e-5)
     np.testing.assert_allclose(one.keypoints_px[JOINTS49.index("right_ankle")], body[11, :2], rtol=1e-5)
@@ -83,7 +83,7 @@ def test_keypoint_file_reads_openpose(tmp_path: Path):
         ('{"people": []}', "no person that can be used"),
         ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "has 2 numbers in keypoints instead of 75"),
         (json.dumps({"people": [{"pose_keypoints_2d": [5.0, 5.0, 0.0] * 25}]}), "all confidences are 0"),
-        ('{"people": [{"pose_keypoints_2d": [NaN' + ", 1.0" * 74 + "]}]}", "holds NaN or Inf"),
+        ('{"people": [{"pose_keypoints_2d": [NaN' + ", 1.0" * 74 + "]}]}", "contains NaN or Inf"),
         ('{"people": [{"pose": []}]}', "has no pose_keypoints_2d"),
         ('{"annotations": [], "images": []}', "no person that can be used"),
         ('{"annotations": [3, null]}', "lacks images"),
@@ -96,7 +96,7 @@ def test_keypoint_file_rejects_invalid_files(content: str, message: str, tmp_pat
 
 
 def test_paint_handles_inner_surfaces():
-    """A tube with most of its triangles on the inside, whose normals point to its middle, looks as one with few."""
+    """A tube with most of its triangles on the inside looks like a tube with few of them."""
     tube = trimesh.creation.annulus(0.3, 0.5, 1.0, sections=48)
     finer = tube
     for _ in range(3):
@@ -108,21 +108,21 @@ def test_paint_handles_inner_surfaces():
     )
     assert (one < 250).any(2).sum() > 1000
     assert np.abs(one - other).mean() < 1
-    assert np.abs(one - turned).max() <= 1  # whichever way round the triangles go
+    assert np.abs(one - turned).max() <= 1  # for both orientations of the triangles
 
 
 def test_paint_sphere_matches_its_projection():
     sphere = trimesh.creation.icosphere(3, 0.5)
     vertices = np.asarray(sphere.vertices) + np.array([0.5, -0.25, 5])
     figure = Figure(vertices, 150.0, np.array([79.5, 59.5]))
-    picture = paint(np.zeros((120, 160, 3), np.uint8), vertices, np.asarray(sphere.faces), figure.pixels)
-    y, x = np.nonzero(picture.max(2) > 45)  # at least half covered
+    image = paint(np.zeros((120, 160, 3), np.uint8), vertices, np.asarray(sphere.faces), figure.pixels)
+    y, x = np.nonzero(image.max(2) > 45)  # at least half covered
     center = project(
         torch.tensor([[[0.5, -0.25, 5.0]]]), torch.zeros(1, 3), torch.tensor([150.0]), torch.tensor([[79.5, 59.5]])
     )
     np.testing.assert_allclose([x.mean(), y.mean()], center[0, 0].numpy(), atol=0.6)
     radius = 150 * 0.5 / 5
-    # OpenCV paints outlines, too: up to 0.8 px more all around.
+    # OpenCV also paints outlines: up to 0.8 px more on all sides.
     assert np.pi * radius**2 < len(x) < np.pi * (radius + 0.8) ** 2
     view = side_view(vertices, np.asarray(sphere.faces), 64)
     inside = (view < 250).any(2)
@@ -132,9 +132,9 @@ def test_paint_sphere_matches_its_projection():
 
 @pytest.mark.slow
 def test_predict_writes_files_of_images(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    picture = np.random.default_rng(0).integers(0, 255, (100, 120, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (100, 120, 3), dtype=np.uint8)
     (tmp_path / "in").mkdir()
-    cv2.imwrite(str(tmp_path / "in" / "a.png"), picture)
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), image)
     keypoints = coco(tmp_path / "k.json", [("a.png", rows()), ("a.png", rows(1))])
     out = tmp_path / "out"
     words = [str(tmp_path / "in"), "--checkpoint", str(checkpoint), "--out", str(out), "--focal", "200"]
@@ -152,7 +152,7 @@ def test_predict_writes_files_of_images(checkpoint: Path, tmp_path: Path, capsys
     upright = arrays["vertices_m"] * [1, -1, -1]
     np.testing.assert_allclose(np.sort(mesh.vertices, 0), np.sort(upright, 0), atol=1e-4)
     np.testing.assert_allclose(arrays["vertices_m"].mean(0), arrays["translation_m"], atol=2)
-    assert cv2.imread(str(out / "a-overlay.png")).shape == picture.shape
+    assert cv2.imread(str(out / "a-overlay.png")).shape == image.shape
 
     main([*words[:3], "--out", str(tmp_path / "plain")])
     assert "without adaptation" in capsys.readouterr().err
@@ -166,8 +166,8 @@ def test_predict_writes_files_of_images(checkpoint: Path, tmp_path: Path, capsys
     wildly = [words[0], "--checkpoint", str(tmp_path / "wild.ckpt"), *words[3:], "--keypoints", str(keypoints)]
     capsys.readouterr()
     main([*wildly, "--steps", "4"])
-    said = capsys.readouterr().err
-    assert "warning: a.png#0: adaptation diverged, the mesh is the unadapted one" in said
+    output = capsys.readouterr().err
+    assert "warning: a.png#0: adaptation diverged, the mesh is the unadapted one" in output
     assert json.loads((out / "a-0.json").read_text())["diverged"] is True
     main([*words, "--keypoints", str(keypoints), "--steps", "0", "--out", str(tmp_path / "own")])
     own, given_up = (np.load(folder / "a-0.npz")["pose"] for folder in (tmp_path / "own", out))

@@ -89,7 +89,7 @@ SPIN_KEYS = (
 
 @pytest.mark.parametrize(("kind", "encoder"), [(HMR, ""), (CLIFF, "encoder.")])
 def test_load_published_reads_both_layouts(kind: type, encoder: str, tmp_path: Path):
-    """ResNet-50 under the names of SPIN and CLIFF; the two agree with our own names one to one."""
+    """ResNet-50 with the names of SPIN and CLIFF, which correspond to our names one to one."""
     torch.manual_seed(0)
     source, target = (kind(MEAN, backbone="resnet50", width=1024) for _ in range(2))
     state = to_published(source.state_dict(), encoder)
