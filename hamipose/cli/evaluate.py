@@ -12,7 +12,7 @@ from hamipose.command_line.arguments import Arguments, at_least
 from hamipose.command_line.dataset_option import named_set
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
-from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
+from hamipose.evaluation.prediction_files import match_predictions, orient_predictions, read_predictions
 from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC
 from hamipose.io.atomic_file import check_folder, write_text
@@ -57,8 +57,10 @@ def main(arguments: Sequence[str]) -> None:
     people = read_predictions(given.predictions, skeleton, order, getattr(dataset, "categories", ()))
     dataset.prepare()
     samples = [dataset[i].name for i in range(len(dataset))]
-    people = matched(people, samples, getattr(dataset, "image_ids", None))
-    people = in_frames(people, samples, [dataset.is_upright(i) for i in range(len(dataset))], given.predictions)
+    people = match_predictions(people, samples, getattr(dataset, "image_ids", None))
+    people = orient_predictions(
+        people, samples, [dataset.is_upright(i) for i in range(len(dataset))], given.predictions
+    )
     predicted = np.stack([person.keypoints_px for person in people])
     metrics = [PCK_METRIC.at(*given.threshold) if metric is PCK_METRIC else metric for metric in METRICS]
     scores = {

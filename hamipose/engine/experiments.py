@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from hamipose.engine.provenance import describe_machine, describe_versions
 from hamipose.engine.run_record import recorded_revision
@@ -100,7 +100,10 @@ class ExperimentOptions:
         return self.runs / self.scale
 
 
+@runtime_checkable
 class _Row(Protocol):
+    """A row of a table."""
+
     @property
     def label(self) -> str: ...
 

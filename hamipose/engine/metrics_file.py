@@ -1,4 +1,4 @@
-"""What Lightning's CSV logger wrote, read back."""
+"""Read the files of Lightning's CSV logger."""
 
 import csv
 from pathlib import Path
@@ -10,10 +10,10 @@ Series = dict[int, float]
 
 
 def read_metrics(path: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """The columns of a CSV logger's file: name → (steps, values), rows without a value left out.
+    """Return the columns of one file: name → (steps, values), without empty cells.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     columns: dict[str, tuple[list[int], list[float]]] = {}
     with path.open(newline="") as lines:
@@ -27,9 +27,9 @@ def read_metrics(path: Path) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def read_run(folder: Path) -> dict[str, Series]:
-    """Everything that a run logged: column → step → value. A resumed run has a file for each of its parts.
+    """Return everything that a run logged: column → step → value.
 
-    Where two parts know a step, the later one has it.
+    A resumed run has a file for each of its parts; if two parts contain a step, the later one is used.
     """
     columns: dict[str, Series] = {}
     for path in [*sorted(folder.glob("metrics-*.csv")), folder / "metrics.csv"]:
@@ -40,6 +40,6 @@ def read_run(folder: Path) -> dict[str, Series]:
 
 
 def read_columns(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """What :func:`read_run` finds, as :func:`read_metrics` gives it, in the order of steps."""
+    """Return everything that a run logged in the format of :func:`read_metrics`, ordered by step."""
     ordered = {name: sorted(series.items()) for name, series in read_run(folder).items()}
     return {name: ([s for s, _ in pairs], [v for _, v in pairs]) for name, pairs in ordered.items()}

@@ -1,1 +1,1 @@
-"""Scores, diagnostics, run reports, and scoring of prediction files."""
+"""Scores, diagnostics, the report of a run, and scores of prediction files."""

@@ -1,4 +1,4 @@
-"""What training looks like from inside, gathered on the device and read once per logging interval."""
+"""Diagnostics of training: sums on the device, read once per logging interval."""
 
 from typing import NamedTuple
 
@@ -13,15 +13,15 @@ __all__ = ["Diagnostics", "StepResult"]
 
 
 class StepResult(NamedTuple):
-    """What one step descends on, and how it came about.
+    """The loss of a training step and its parts.
 
     Attributes:
-        loss: all of it.
-        source: losses on the source.
-        target: losses on the target, without their factor.
-        gate: what was made of the two.
-        confidence: how sure the target's labels are.
-        target_weight: the target's factor.
+        loss: the loss that is minimized.
+        source: losses of the source batch.
+        target: losses of the target batch, without their weight; default: None, no target batch.
+        gate: decision of the gate on the two; default: None, no gate.
+        confidence: confidence of the target's pseudo-labels.
+        target_weight: weight of the target losses.
     """
 
     loss: Float[Tensor, ""]
@@ -35,8 +35,11 @@ class StepResult(NamedTuple):
 class Diagnostics:
     """Sums of per-keypoint quantities over the steps since the last :meth:`flush`.
 
-    The conflict ratio is the fraction of steps in which a keypoint's two gradients point away from each other, ρ < 0
-    (HamiPose, Fig. 4).
+    The conflict ratio is the fraction of steps in which the two gradients of a keypoint conflict, ρ < 0 (HamiPose,
+    Fig. 4).
+
+    Args:
+        skeleton: the keypoints.
     """
 
     def __init__(self, skeleton: Skeleton):
@@ -48,19 +51,19 @@ class Diagnostics:
         self._steps = self._adapting = 0
 
     @torch.no_grad()
-    def add(self, objective: StepResult) -> None:
-        """Take in one step; nothing is copied from the device."""
-        source = objective.source.detach()
+    def add(self, result: StepResult) -> None:
+        """Add a step, without copying from the device."""
+        source = result.source.detach()
         self._source = source if self._source is None else self._source + source
         self._steps += 1
-        if objective.target is None:
+        if result.target is None:
             return
-        target = objective.target.detach()
+        target = result.target.detach()
         self._target = target if self._target is None else self._target + target
-        self._target_weight = objective.target_weight
+        self._target_weight = result.target_weight
         self._adapting += 1
-        gate = objective.gate
-        if gate is None or objective.confidence is None:
+        gate = result.gate
+        if gate is None or result.confidence is None:
             return
         rows = torch.stack(
             [
@@ -68,14 +71,14 @@ class Diagnostics:
                 gate.cosine,
                 gate.weight,
                 gate.openness,
-                objective.confidence,
+                result.confidence,
                 (gate.weight < 0).float(),
             ]
         )
         self._gated = rows if self._gated is None else self._gated + rows
 
     def flush(self) -> dict[str, float]:
-        """Means since the last call, by the names they are logged under."""
+        """Return the means since the last call by their logged names."""
         if self._source is None:
             return {}
         source = (self._source / self._steps).tolist()

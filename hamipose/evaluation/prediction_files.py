@@ -1,4 +1,4 @@
-"""Read anyone's predicted keypoints from COCO files, and match them with the people of a data set."""
+"""Read predicted keypoints of any system from COCO files, and match them with the people of a data set."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from hamipose.io.image_orientation import is_annotated_upright, orient_points, r
 from hamipose.io.json_file import format_value
 from hamipose.skeletons import Skeleton
 
-__all__ = ["Found", "in_frames", "matched", "read_predictions"]
+__all__ = ["ExternalPrediction", "match_predictions", "orient_predictions", "read_predictions"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """One predicted person.
+class ExternalPrediction:
+    """The prediction of one person.
 
     Attributes:
-        image: the picture's file name, or its id in a list of results.
-        keypoints_px: positions in pixels of the picture, in the skeleton's order; NaN where there is none.
-        score: how sure the system is of the person.
-        size: width and height of the picture as the file states them.
-        upright: whether pixels are those of the upright picture, as the file declares.
+        image: file name of the image, or its id in a list of results.
+        keypoints_px: positions in pixels of the image, in the skeleton's order; NaN for keypoints without a prediction.
+        score: confidence of the person.
+        size: width and height of the image as stated in the file.
+        upright: whether pixels are those of the upright image, as stated in the file.
     """
 
     image: Identifier
@@ -44,107 +44,107 @@ def read_predictions(
     skeleton: Skeleton,
     names: Sequence[str] | None = None,
     categories: Sequence[CocoCategory] = (),
-) -> list[Found]:
+) -> list[ExternalPrediction]:
     """Return the people of a COCO results list, or of a file that `predict` writes.
 
-    Positions count whatever their third number says: it is a confidence. What is skipped is logged.
+    The third number of a keypoint is a confidence and is ignored. Skipped records are logged.
 
     Args:
-        path: of the file.
-        skeleton: order of what is returned.
-        names: of the keypoints in order, for a file that does not name them; these take precedence over `categories`.
-        categories: of the data set's annotation file, which tell a list of results the order of each category.
+        path: path of the file.
+        skeleton: order of the returned keypoints.
+        names: order of the keypoints in a file that does not name them; takes precedence over `categories`.
+        categories: categories of the data set's annotation file, with the keypoint order of each.
 
     Raises:
-        UserError: it is not such a file, or no person in it can be used.
+        UserError: the file has another format, or contains no usable person.
     """
     file = read_coco(path, "predictions")
     known = () if names is not None else categories
     order = skeleton.keypoints if names is None else tuple(names)
     people = file.people_with_keypoints(skeleton.keypoints, order, known, unlabeled=True)
     if not people:
-        reasons = f" (skipped {file.skipped.reasons()})" if file.skipped.by_reason else ""
+        reasons = f" (skipped {file.skipped.describe()})" if file.skipped.by_reason else ""
         raise UserError(
-            f"predictions {path} hold no people that can be used{reasons}; expected image_id, keypoints and score of "
-            "each, and their order in the categories or by --keypoints"
+            f"predictions {path} contain no usable people{reasons}; each needs image_id, keypoints and score, and the "
+            "order of the keypoints in the categories or by --keypoints"
         )
     file.skipped.warn()
-    return [_found(person, skeleton, file.upright) for person in people]
+    return [_to_prediction(person, skeleton, file.upright) for person in people]
 
 
-def _found(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> Found:
+def _to_prediction(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> ExternalPrediction:
     assert person.keypoints is not None
     own = person.keypoints
-    rows = {name: row for name, row, placed in zip(own.names, own.px, own.placed, strict=True) if placed}
-    nothing = np.full(2, np.nan)
-    return Found(
+    rows = {name: row for name, row, placed in zip(own.names, own.px, own.has_position, strict=True) if placed}
+    absent = np.full(2, np.nan)
+    return ExternalPrediction(
         image=person.image_name,
-        keypoints_px=np.array([rows.get(name, nothing) for name in skeleton.keypoints], np.float64),
+        keypoints_px=np.array([rows.get(name, absent) for name in skeleton.keypoints], np.float64),
         score=1.0 if person.score is None else person.score,
         size=None if person.image is None else person.image.size,
         upright=upright,
     )
 
 
-def matched(
-    found: Sequence[Found], names: Sequence[str], image_ids: Mapping[Identifier, str] | None = None
-) -> list[Found]:
+def match_predictions(
+    predictions: Sequence[ExternalPrediction], names: Sequence[str], image_ids: Mapping[Identifier, str] | None = None
+) -> list[ExternalPrediction]:
     """Return the prediction for each sample of a data set.
 
-    Pictures are matched by id, where the data set has an annotation file; else by file name, see
-    :func:`hamipose.io.image_names.match_images`; a number is that at the end of the file's name (1001 for
-    im1001.jpg), else the position in the set. Where a picture shows one person, the prediction with the best score
-    counts; where it shows several, the k-th prediction is the k-th person's.
+    Images are matched by id if the data set has an annotation file, else by file name, see
+    :func:`hamipose.io.image_names.match_images`. A number is the one at the end of the file name (1001 for im1001.jpg),
+    or else the position in the set. For an image with one person, the prediction with the best score is used; for
+    several people, the k-th prediction belongs to the k-th person.
 
     Args:
-        found: people predicted.
-        names: of the samples: a path, and ``#`` with the person's id where a picture may show several.
-        image_ids: id → picture of the data set's annotation file.
+        predictions: the predicted people.
+        names: names of the samples: a path, and ``#`` with the person's id if an image may show several people.
+        image_ids: id → image of the data set's annotation file.
 
     Raises:
-        UserError: a picture has no prediction, or another number of people than the data set.
+        UserError: an image has no prediction, or its number of predictions differs from its number of people.
     """
     samples: dict[str, list[int]] = {}
     for position, name in enumerate(names):
         samples.setdefault(re.sub(r"#\d+$", "", name), []).append(position)
-    where = _pictures(found, list(samples), image_ids)
-    people: dict[str, list[Found]] = {}
-    strange = 0
-    for person in found:
-        file = where.get(person.image)
-        strange += file is None
+    files = _match_files(predictions, list(samples), image_ids)
+    people: dict[str, list[ExternalPrediction]] = {}
+    unmatched = 0
+    for person in predictions:
+        file = files.get(person.image)
+        unmatched += file is None
         if file is not None:
             people.setdefault(file, []).append(person)
-    lacking = [file for file in samples if file not in people]
-    if lacking:
-        unknown = f"; {strange} predictions are of images that it does not have" if strange else ""
+    missing = [file for file in samples if file not in people]
+    if missing:
+        others = f"; {unmatched} predictions are for other images" if unmatched else ""
         raise UserError(
-            f"{len(lacking)} of {len(samples)} images have no prediction, {Path(lacking[0]).name} the first{unknown}; "
-            "expected one for every image of the data set"
+            f"{len(missing)} of {len(samples)} images have no prediction, first {Path(missing[0]).name}{others}; "
+            "every image of the data set needs one"
         )
-    result: dict[int, Found] = {}
+    result: dict[int, ExternalPrediction] = {}
     for file, positions in samples.items():
         own = people[file]
         if len(positions) == 1:
             own = [max(own, key=lambda person: person.score)]
         if len(own) != len(positions):
             raise UserError(
-                f"{Path(file).name} shows {len(positions)} labeled people and has {len(own)} predictions; "
-                "expected as many, in the same order"
+                f"{Path(file).name} has {len(positions)} labeled people and {len(own)} predictions; expected as many, "
+                "in the same order"
             )
         result.update(zip(positions, own, strict=True))
     return [result[position] for position in range(len(names))]
 
 
-def _pictures(
-    found: Sequence[Found], files: list[str], image_ids: Mapping[Identifier, str] | None
+def _match_files(
+    predictions: Sequence[ExternalPrediction], files: list[str], image_ids: Mapping[Identifier, str] | None
 ) -> dict[Identifier, str]:
-    """Return the data set's picture of each id or name among the predictions.
+    """Return the data set's image for each id or name of the predictions.
 
     Raises:
-        UserError: a name could be several pictures.
+        UserError: a name matches several images.
     """
-    wanted = list(dict.fromkeys(person.image for person in found))
+    wanted = list(dict.fromkeys(person.image for person in predictions))
     by_id = {key: image_ids[key] for key in wanted if key in image_ids} if image_ids is not None else {}
     known = set(files)
     result = {key: path for key, path in by_id.items() if path in known}
@@ -160,27 +160,29 @@ def _pictures(
     if matches.ambiguous:
         name, several = next(iter(matches.ambiguous.items()))
         raise UserError(
-            f"the prediction for {format_value(name)} could be of {' or '.join(several[:2])}; give their folders"
+            f"the prediction for {format_value(name)} matches {' or '.join(several[:2])}; give their folders"
         )
     return {**result, **matches.found}
 
 
-def in_frames(found: Sequence[Found], names: Sequence[str], turned: Sequence[bool], source: Path) -> list[Found]:
-    """Return predictions in the pixels of the samples, of pictures with an orientation tag.
+def orient_predictions(
+    predictions: Sequence[ExternalPrediction], names: Sequence[str], is_upright: Sequence[bool], source: Path
+) -> list[ExternalPrediction]:
+    """Return predictions in the pixels of the samples, for images with an orientation tag.
 
-    A list of results does not say in which pixels it is; they are taken for those of the data set.
+    A list of results does not state its pixels; those of the data set are assumed.
 
     Args:
-        found: one per sample.
-        names: of the samples.
-        turned: whether a sample's picture is turned as its tag says.
+        predictions: one per sample.
+        names: names of the samples.
+        is_upright: whether the image of a sample is shown upright, as its tag says.
         source: the file of the predictions.
 
     Raises:
-        UserError: the predictions were made for a picture of another size.
+        UserError: the predictions were made for an image of another size.
     """
     result = []
-    for person, name, upright in zip(found, names, turned, strict=True):
+    for person, name, upright in zip(predictions, names, is_upright, strict=True):
         path = re.sub(r"#\d+$", "", name)
         header = None if person.size is None and person.upright is None else read_image_header(path)
         if header is not None:

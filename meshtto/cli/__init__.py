@@ -20,6 +20,7 @@ training and evaluation
                                                scores of external vertices, joints or SMPL parameters
   experiments [--scale small|paper] [--dry-run]
                                                the paper's table: runs missing experiments, writes Markdown, CSV, plots
+  dashboard --entity E --project P             Weights & Biases workspace that explains runs (needs an account)
 
 your images
   predict   IMAGE|FOLDER|VIDEO --checkpoint CKPT [--keypoints FILE.json | --pose-checkpoint CKPT] [--steps 14]
@@ -54,6 +55,7 @@ _VERBS = {
     "app": "meshtto.cli.app",
     "evaluate": "meshtto.cli.evaluate",
     "experiments": "meshtto.cli.experiments",
+    "dashboard": "meshtto.cli.dashboard",
     "body": "meshtto.cli.body",
     "data": "meshtto.cli.data",
 }

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from hamipose.command_line.arguments import Arguments
 from hamipose.errors import UserError
-from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
 
@@ -17,7 +17,7 @@ examples
 
 def _parser() -> Arguments:
     description = "Web page for single photos: rotatable meshes of their people, and every adaptation step."
-    parser = Arguments("app", description, _EXAMPLES)
+    parser = Arguments("python -m meshtto app", description=description, epilog=_EXAMPLES)
     parser.add_argument("--checkpoint", required=True, help="checkpoint saved by `fit`")
     parser.add_argument(
         "--pose-checkpoint", help="find one person's 2D keypoints with this model: a model folder, run or checkpoint"
@@ -55,5 +55,7 @@ def main(arguments: list[str]) -> None:
     method = open_method(given.checkpoint, given.body, given.device)
     phases = adaptation_phases(method, given.steps)
     with tempfile.TemporaryDirectory(prefix="meshtto-app-") as folder:
-        page = build_page(Path(given.checkpoint).name, Responder(method, Path(folder), pose, phases, given.min_confidence))
+        page = build_page(
+            Path(given.checkpoint).name, Responder(method, Path(folder), pose, phases, given.min_confidence)
+        )
         serve(page, given.port, share=given.share == "yes")

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from hamipose.command_line.arguments import Arguments
 from hamipose.command_line.dataset_option import named_set
 from hamipose.io.atomic_file import check_folder, write_text
-from meshtto.cli.arguments import Arguments
 
 __all__ = ["main"]
 
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         arguments: the command line after the verb.
     """
     description = "Scores predictions under the protocol of the tables. Options of the data set follow its name."
-    parser = Arguments("evaluate", description, _FORMATS)
+    parser = Arguments("python -m meshtto evaluate", description=description, epilog=_FORMATS)
     parser.add_argument("--predictions", required=True, help="NPZ file")
     parser.add_argument("--data", required=True, help="a data set of meshtto.data, such as BuiltinMeshes")
     parser.add_argument("--body", default="builtin", help="builtin, or a file of `body import`")

@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Sequence
 
+from hamipose.command_line.arguments import Arguments
 from hamipose.command_line.experiments import add_options, read_options, run_missing
 from hamipose.config.config_file import instantiate
 from hamipose.engine.experiments import Cell, Scale
 from hamipose.engine.runs import RunCommand, run_process
-from meshtto.cli.arguments import Arguments
 from meshtto.experiments.page import page_title, write_page
 from meshtto.experiments.rows import Row
 from meshtto.experiments.runs import BUDGET, compose, data_sets
@@ -24,7 +24,11 @@ examples
 
 
 def _parser() -> Arguments:
-    parser = Arguments("experiments", "Run missing experiments of the paper's table and write it.", _EXAMPLES)
+    parser = Arguments(
+        "python -m meshtto experiments",
+        description="Run missing experiments of the paper's table and write it.",
+        epilog=_EXAMPLES,
+    )
     add_options(parser, BUDGET)
     return parser
 

@@ -15,7 +15,7 @@ from hamipose.adapt.labeled_score import check_labels
 from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.data.datasets.footage.boxes import ImagePersonCrops
 from hamipose.errors import UserError
-from hamipose.evaluation.prediction_files import in_frames, matched, read_predictions
+from hamipose.evaluation.prediction_files import match_predictions, orient_predictions, read_predictions
 from hamipose.inference.footage import open_footage
 from hamipose.skeletons import COCO17
 from meshtto.joints import JOINTS49
@@ -111,13 +111,13 @@ class Folder:
             for frame in images:
                 assert frame.path is not None
                 wrist = JOINTS49.index("left_wrist")
-                for person in file.of([frame])[0]:
+                for person in file.find_people([frame])[0]:
                     found_px[str(frame.path.relative_to(self.images))].append(person.keypoints_px[wrist])
         else:
             people = read_predictions(path, COCO17)
             paths = [str(self.images / name) for name in names]
-            for name, sample, person in zip(names, paths, matched(people, paths), strict=True):
-                (own,) = in_frames([person], [sample], [False], path)
+            for name, sample, person in zip(names, paths, match_predictions(people, paths), strict=True):
+                (own,) = orient_predictions([person], [sample], [False], path)
                 found_px[name].append(own.keypoints_px[LEFT_WRIST])
         return found_px
 
@@ -379,7 +379,7 @@ def test_rotated_images_of_unknown_size_cause_a_warning(tmp_path: Path, caplog: 
     tag[0x0112] = 6
     Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(tmp_path / "images" / "a.jpg", exif=tag)
     Folder(tmp_path).read("labels", make_file(annotation(0), images=[{"id": 1, "file_name": "a.jpg"}]))
-    assert "does not state the size of 1 pictures with an orientation tag (a.jpg, …)" in caplog.text
+    assert "does not state the size of 1 images with an orientation tag (a.jpg, …)" in caplog.text
 
 
 # ------------------------------------------------------------ 7: folders

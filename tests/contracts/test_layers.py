@@ -38,7 +38,7 @@ RESERVED = {
     "warp": ("hamipose.synthetic", "hamipose.geometry"),
     "smplx": ("meshtto.body",),
     "wandb": (),
-    "wandb_workspaces": ("hamipose.cli.dashboard",),
+    "wandb_workspaces": ("hamipose.viz.workspace",),
     "ai_edge_litert": (),
     "gradio": ("hamipose.viz.serving",),
     "onnxruntime": ("hamipose.models.pretrained.onnx_pose", "hamipose.inference.export"),

@@ -1,4 +1,4 @@
-"""Predictions of others: the verb's scores are the metric's, and what does not fit is told in a line."""
+"""The verb `evaluate` on prediction files of other systems: scores, matching and error messages."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import torch
 from hamipose.cli.evaluate import main
 from hamipose.data import CocoKeypoints
 from hamipose.errors import UserError
-from hamipose.evaluation.prediction_files import Found, matched
+from hamipose.evaluation.prediction_files import ExternalPrediction, match_predictions
 from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import labels_in_view
 from hamipose.heatmaps import encode
@@ -21,7 +21,7 @@ from hamipose.skeletons import BODY16, COCO17
 
 @pytest.fixture
 def guesses(dots: Path) -> np.ndarray:
-    """The truth of every image, and some pixels off."""
+    """Return predictions some pixels from the ground truth of every image."""
     truth = json.loads((dots / "light/annotations.json").read_text())["annotations"]
     keypoints = np.array([a["keypoints"] for a in truth]).reshape(len(truth), -1, 3)[..., :2]
     return keypoints + np.random.default_rng(0).normal(0, 2.5, keypoints.shape)
@@ -34,14 +34,14 @@ def results(keypoints: np.ndarray, **changes) -> list[dict]:
     ]
 
 
-def scored(dots: Path, tmp_path: Path, content: object, *words: str) -> dict:
+def score(dots: Path, tmp_path: Path, content: object, *words: str) -> dict:
     (tmp_path / "found.json").write_text(json.dumps(content))
     where = ["--data", "CocoKeypoints", "--root", str(dots / "light"), "--box", "image", *words]
     main(["--predictions", str(tmp_path / "found.json"), *where, "--out", str(tmp_path / "scores.json")])
     return json.loads((tmp_path / "scores.json").read_text())["scores"]
 
 
-def direct(dots: Path, guesses: np.ndarray, metric: PCK | PaperPCK) -> dict[str, float]:
+def score_directly(dots: Path, guesses: np.ndarray, metric: PCK | PaperPCK) -> dict[str, float]:
     dataset = CocoKeypoints(str(dots / "light"), box="image")
     predicted, truth, seen = [], [], []
     for i in range(len(dataset)):
@@ -58,22 +58,22 @@ def direct(dots: Path, guesses: np.ndarray, metric: PCK | PaperPCK) -> dict[str,
     return {group: float(value) for group, value in metric.compute().items()}
 
 
-def test_scores_are_the_metrics(dots, tmp_path, guesses):
-    found = scored(dots, tmp_path, results(guesses))
+def test_scores_equal_the_metrics(dots, tmp_path, guesses):
+    found = score(dots, tmp_path, results(guesses))
     assert 0.2 < found["strict/pck@0.05"]["all"] < 0.8
-    assert found["strict/pck@0.05"] == pytest.approx(direct(dots, guesses, PCK(BODY16, 0.05)))
-    assert found["strict/pck@0.1"] == pytest.approx(direct(dots, guesses, PCK(BODY16, 0.1)))
-    assert found["paper/pck@0.05"] == pytest.approx(direct(dots, guesses, PaperPCK(BODY16, 0.05)))
+    assert found["strict/pck@0.05"] == pytest.approx(score_directly(dots, guesses, PCK(BODY16, 0.05)))
+    assert found["strict/pck@0.1"] == pytest.approx(score_directly(dots, guesses, PCK(BODY16, 0.1)))
+    assert found["paper/pck@0.05"] == pytest.approx(score_directly(dots, guesses, PaperPCK(BODY16, 0.05)))
 
 
-def test_our_own_predictions_are_matched_by_file_and_by_name_of_the_keypoint(dots, tmp_path, guesses):
-    """As the verb predict writes them; keypoints and people in another order, files in another folder."""
+def test_own_predictions_are_matched_by_file_and_keypoint_name(dots, tmp_path, guesses):
+    """Use the format of the verb predict, with other orders of keypoints and people, and another folder."""
     order = np.random.default_rng(1).permutation(len(BODY16))
     annotations = [a | {"image_id": a["image_id"] + 7} for a in results(guesses[:, order])][::-1]
     images = [{"id": i + 7, "file_name": f"/elsewhere/{i:04d}.png"} for i in range(len(guesses))]
     categories = [{"id": 1, "name": "person", "keypoints": [BODY16.keypoints[k] for k in order]}]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    assert scored(dots, tmp_path, content) == scored(dots, tmp_path, results(guesses))
+    assert score(dots, tmp_path, content) == score(dots, tmp_path, results(guesses))
 
 
 def test_results_have_the_order_of_the_data_set_s_file(dots, tmp_path, guesses):
@@ -92,10 +92,10 @@ def test_results_have_the_order_of_the_data_set_s_file(dots, tmp_path, guesses):
     where = ["--data", "CocoKeypoints", "--root", str(light), "--box", "image", "--out", str(tmp_path / "scores.json")]
     main(["--predictions", str(tmp_path / "found.json"), *where])
     found = json.loads((tmp_path / "scores.json").read_text())["scores"]
-    assert found == scored(dots, tmp_path, results(guesses))
+    assert found == score(dots, tmp_path, results(guesses))
 
 
-def test_a_set_without_labels_of_the_headline_says_so(dots, tmp_path, guesses):
+def test_evaluate_rejects_sets_without_headline_labels(dots, tmp_path, guesses):
     light = tmp_path / "set"
     shutil.copytree(dots / "light", light)
     content = json.loads((light / "annotations.json").read_text())
@@ -109,52 +109,52 @@ def test_a_set_without_labels_of_the_headline_says_so(dots, tmp_path, guesses):
         main(["--predictions", str(tmp_path / "found.json"), "--data", "CocoKeypoints", "--root", str(light)])
 
 
-def test_keypoints_that_were_not_predicted_are_left_out(dots, tmp_path, guesses):
+def test_keypoints_without_predictions_are_omitted(dots, tmp_path, guesses):
     """COCO's 17 have all limb joints, but neither head nor neck."""
     places = [BODY16.keypoints.index(k) if k in BODY16.keypoints else 0 for k in COCO17.keypoints]
-    found = scored(dots, tmp_path, results(guesses[:, places]), "--keypoints", "coco17")
-    whole = scored(dots, tmp_path, results(guesses))
+    found = score(dots, tmp_path, results(guesses[:, places]), "--keypoints", "coco17")
+    whole = score(dots, tmp_path, results(guesses))
     assert found["strict/pck@0.05"] == {g: v for g, v in whole["strict/pck@0.05"].items() if g != "head"}
 
 
-def refused(dots: Path, tmp_path: Path, content: object, *words: str) -> str:
+def error_message(dots: Path, tmp_path: Path, content: object, *words: str) -> str:
     with pytest.raises(UserError) as error:
-        scored(dots, tmp_path, content, *words)
+        score(dots, tmp_path, content, *words)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_missing_images_are_told(dots, tmp_path, guesses):
-    told = refused(dots, tmp_path, results(guesses)[2:])
-    assert "2 of 24 images have no prediction, 0000.png the first" in told
-    strange = [a | {"image_id": a["image_id"] + 1000} for a in results(guesses)]
-    assert "24 predictions are of images that it does not have" in refused(dots, tmp_path, strange)
+def test_evaluate_rejects_missing_images(dots, tmp_path, guesses):
+    message = error_message(dots, tmp_path, results(guesses)[2:])
+    assert "2 of 24 images have no prediction, first 0000.png" in message
+    others = [a | {"image_id": a["image_id"] + 1000} for a in results(guesses)]
+    assert "24 predictions are for other images" in error_message(dots, tmp_path, others)
 
 
-def test_another_number_of_keypoints_is_told(dots, tmp_path, guesses):
-    told = refused(dots, tmp_path, results(guesses[:, :14]))
-    assert "24 results (number 0, number 1, number 2, …): has 42 numbers in keypoints instead of 48" in told
-    assert "--keypoints" in told
+def test_evaluate_rejects_another_number_of_keypoints(dots, tmp_path, guesses):
+    message = error_message(dots, tmp_path, results(guesses[:, :14]))
+    assert "24 results (number 0, number 1, number 2, …): has 42 numbers in keypoints instead of 48" in message
+    assert "--keypoints" in message
     torn = results(guesses)
     torn[3]["keypoints"] = torn[3]["keypoints"][:-1]
-    assert "1 of 24 images have no prediction, 0003.png" in refused(dots, tmp_path, torn)
+    assert "1 of 24 images have no prediction, first 0003.png" in error_message(dots, tmp_path, torn)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        ([], "hold no people"),
+        ([], "contain no usable people"),
         ({"annotations": []}, "lacks images"),
         ([{"keypoints": [1, 2, 3] * 16}], "(number 0): has no image_id"),
         ("text", "holds 'text'"),
     ],
 )
-def test_other_files_are_refused(dots, tmp_path, content, told):
-    assert told in refused(dots, tmp_path, content)
+def test_other_files_are_error_message(dots, tmp_path, content, message):
+    assert message in error_message(dots, tmp_path, content)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"keypoints": ["left", "right", "up"] * 16}, "keypoints is not a list of numbers"),
         ({"keypoints": None}, "has no keypoints"),
@@ -163,38 +163,38 @@ def test_other_files_are_refused(dots, tmp_path, content, told):
         ({"image_id": [2]}, "has no image_id"),
     ],
 )
-def test_a_result_that_cannot_be_used_is_skipped_and_named(dots, tmp_path, guesses, changes, told, caplog):
+def test_unusable_results_are_skipped_and_named(dots, tmp_path, guesses, changes, message, caplog):
     content = results(guesses)
     content[2] |= changes
-    assert "1 of 24 images have no prediction, 0002.png" in refused(dots, tmp_path, content)
-    assert f"skipped 1 result (number 2): {told}" in caplog.text
+    assert "1 of 24 images have no prediction, first 0002.png" in error_message(dots, tmp_path, content)
+    assert f"skipped 1 result (number 2): {message}" in caplog.text
 
 
-def test_images_and_categories_of_another_form_are_told(dots, tmp_path, guesses):
+def test_evaluate_rejects_malformed_images_and_categories(dots, tmp_path, guesses):
     whole = {"images": [{"id": i, "file_name": f"{i:04d}.png"} for i in range(24)], "annotations": results(guesses)}
-    for changes, told in (
+    for changes, message in (
         ({"images": [{"id": 0}]}, "has no file_name"),
         ({"images": 3}, "lacks images"),
         ({"images": ["0000.png"]}, "has no id"),
         ({"categories": [3]}, "names no keypoints"),
     ):
-        assert told in refused(dots, tmp_path, whole | changes)
+        assert message in error_message(dots, tmp_path, whole | changes)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--image-size", "0"], "--image-size: 0 is too small"),
-        (["--threshold", "0"], "--threshold is 0, expected fractions above 0"),
+        (["--threshold", "0"], "--threshold is 0; it must be above 0"),
     ],
 )
-def test_sizes_and_thresholds_that_are_none_are_told(dots, tmp_path, guesses, words, told):
-    assert told in refused(dots, tmp_path, results(guesses), *words)
+def test_evaluate_rejects_invalid_sizes_and_thresholds(dots, tmp_path, guesses, words, message):
+    assert message in error_message(dots, tmp_path, results(guesses), *words)
 
 
-def test_the_table_says_which_row_is_which_in_eighty_columns(dots, tmp_path, guesses, monkeypatch, capsys):
+def test_table_shows_row_names_in_eighty_columns(dots, tmp_path, guesses, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    found = scored(dots, tmp_path, results(guesses))
+    found = score(dots, tmp_path, results(guesses))
     lines = [line for line in capsys.readouterr().out.splitlines() if "/pck@" in line]
     assert [line.split("│")[1].strip() for line in lines] == list(found)
     for line, values in zip(lines, found.values(), strict=True):
@@ -202,7 +202,7 @@ def test_the_table_says_which_row_is_which_in_eighty_columns(dots, tmp_path, gue
         assert f"{100 * values['ankle']:.1f}" in line
 
 
-def test_a_folder_may_have_a_number_sign_in_its_name(dots, tmp_path, guesses):
+def test_folder_name_may_contain_a_number_sign(dots, tmp_path, guesses):
     light = tmp_path / "a#b"
     shutil.copytree(dots / "light", light)
     (tmp_path / "found.json").write_text(json.dumps(results(guesses)))
@@ -210,35 +210,35 @@ def test_a_folder_may_have_a_number_sign_in_its_name(dots, tmp_path, guesses):
 
 
 def test_options_of_the_data_set_are_checked(dots, tmp_path, guesses):
-    assert "--splt is no option of CocoKeypoints" in refused(dots, tmp_path, results(guesses), "--splt", "test")
+    assert "--splt is no option of CocoKeypoints" in error_message(dots, tmp_path, results(guesses), "--splt", "test")
     with pytest.raises(UserError, match="--data is Nothing"):
         main(["--predictions", "x.json", "--data", "Nothing"])
     with pytest.raises(UserError, match="cannot be read"):
         main(["--predictions", str(tmp_path / "none.json"), "--data", "CocoKeypoints", "--root", str(dots / "light")])
 
 
-def person(image: int | str, x: float, score: float = 1.0) -> Found:
-    return Found(image, np.full((2, 2), x), score)
+def person(image: int | str, x: float, score: float = 1.0) -> ExternalPrediction:
+    return ExternalPrediction(image, np.full((2, 2), x), score)
 
 
-def first_x(found: list[Found], names: list[str], ids: dict[int | str, str] | None = None) -> list[float]:
-    return [float(one.keypoints_px[0, 0]) for one in matched(found, names, ids)]
+def first_x(found: list[ExternalPrediction], names: list[str], ids: dict[int | str, str] | None = None) -> list[float]:
+    return [float(one.keypoints_px[0, 0]) for one in match_predictions(found, names, ids)]
 
 
-def test_the_best_prediction_of_an_image_with_one_person_counts():
+def test_best_prediction_of_an_image_with_one_person_is_used():
     found = [person("a.jpg", 1.0, 0.2), person("a.jpg", 2.0, 0.9), person("b.jpg", 3.0)]
     assert first_x(found, ["x/a.jpg", "x/b.jpg"]) == [2.0, 3.0]
 
 
-def test_people_of_one_image_are_told_apart_by_their_order():
+def test_people_of_one_image_are_matched_by_order():
     names = ["x#1/a.jpg#5", "x#1/b.jpg#6", "x#1/a.jpg#7"]
     found = [person("b.jpg", 3.0), person("a.jpg", 1.0, 0.1), person("a.jpg", 2.0, 0.9)]
     assert first_x(found, names) == [1.0, 3.0, 2.0]
-    with pytest.raises(UserError, match=r"a.jpg shows 2 labeled people and has 1 predictions"):
-        matched(found[:2], names)
+    with pytest.raises(UserError, match=r"a.jpg has 2 labeled people and 1 predictions"):
+        match_predictions(found[:2], names)
 
 
-def test_numbers_mean_the_number_in_the_files_name_or_the_position():
+def test_numbers_match_file_names_or_positions():
     found = [person(1002, 2.0), person(1001, 1.0)]
     assert first_x(found, ["lsp/im1001.jpg", "lsp/im1002.jpg"]) == [1.0, 2.0]
     assert first_x([person(1, 2.0), person(0, 1.0)], ["anna.jpg", "bert.jpg"]) == [1.0, 2.0]
@@ -246,10 +246,10 @@ def test_numbers_mean_the_number_in_the_files_name_or_the_position():
     assert first_x([person(77, 2.0), person("c-d", 1.0)], ["f/anna.jpg", "f/bert.jpg"], ids) == [1.0, 2.0]
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders():
+def test_files_with_the_same_name_are_matched_by_folder():
     found = [person("/data/run1/0.jpg", 2.0), person("\\\\host\\run0\\0.jpg", 1.0)]
     assert first_x(found, ["here/run0/0.jpg", "here/run1/0.jpg"]) == [1.0, 2.0]
-    with pytest.raises(UserError, match=r"'0.jpg' could be of here/run0/0.jpg or here/run1/0.jpg"):
-        matched([person("0.jpg", 1.0)], ["here/run0/0.jpg", "here/run1/0.jpg"])
-    with pytest.raises(UserError, match="could be of"):  # two names for one picture
-        matched([person("a/0.jpg", 1.0), person("b/0.jpg", 1.0)], ["0.jpg"])
+    with pytest.raises(UserError, match=r"'0.jpg' matches here/run0/0.jpg or here/run1/0.jpg"):
+        match_predictions([person("0.jpg", 1.0)], ["here/run0/0.jpg", "here/run1/0.jpg"])
+    with pytest.raises(UserError, match="matches"):  # two names for one image
+        match_predictions([person("a/0.jpg", 1.0), person("b/0.jpg", 1.0)], ["0.jpg"])

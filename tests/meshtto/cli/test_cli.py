@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""Command line: help, configs, and errors in one line."""
 
 import inspect
 import subprocess
@@ -20,8 +20,8 @@ from meshtto.methods.options import dict_of_test_time
 CONFIGS = Path(__file__).parents[3] / "configs" / "meshtto"
 
 
-def told(capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    """The one line that a mistake ends in."""
+def error_line(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """Return the single line that an error prints."""
     capsys.readouterr()
     assert main(arguments) == 2
     lines = capsys.readouterr().err.strip().splitlines()
@@ -42,24 +42,26 @@ def test_help_is_short_and_light():
 
 
 def test_cli_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
-    assert "there is no verb 'fitt'" in told(capsys, "fitt")
+    assert "there is no verb 'fitt'" in error_line(capsys, "fitt")
     picture = tmp_path / "a.png"
-    assert "does not exist" in told(capsys, "predict", str(picture), "--checkpoint", str(tmp_path / "no.ckpt"))
-    line = told(capsys, "predict", str(picture), "--checkpoint", "x", "--steps", "3")
+    assert "does not exist" in error_line(capsys, "predict", str(picture), "--checkpoint", str(tmp_path / "no.ckpt"))
+    line = error_line(capsys, "predict", str(picture), "--checkpoint", "x", "--steps", "3")
     assert "--keypoints" in line
-    assert "no data set" in told(capsys, "evaluate", "--predictions", "x.npz", "--data", "Nothing")
-    assert "is no option of BuiltinMeshes" in told(
+    assert "no data set" in error_line(capsys, "evaluate", "--predictions", "x.npz", "--data", "Nothing")
+    assert "is no option of BuiltinMeshes" in error_line(
         capsys, "evaluate", "--predictions", "x.npz", "--data", "BuiltinMeshes", "--conut", "3"
     )
 
 
 def test_config_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
     fit = ("fit", "--config", str(CONFIGS / "builtin_small.yaml"), "--trainer.accelerator", "cpu")
-    assert "seed_everything: -1 is not in bounds" in told(capsys, *fit, "--seed_everything", "-1")
-    assert "data.num_workers is -1, expected at least 0" in told(capsys, *fit, "--data.num_workers", "-1")
+    assert "seed_everything: -1 is not in bounds" in error_line(capsys, *fit, "--seed_everything", "-1")
+    assert "data.num_workers is -1, expected at least 0" in error_line(capsys, *fit, "--data.num_workers", "-1")
     (tmp_path / "a.yaml").write_text("inherit: 5\n")
-    assert "inherit is 5" in told(capsys, "fit", "--config", str(tmp_path / "a.yaml"))
-    assert "--seed: -1 is too small" in told(capsys, "data", "show", "--out", str(tmp_path / "a.png"), "--seed", "-1")
+    assert "inherit is 5" in error_line(capsys, "fit", "--config", str(tmp_path / "a.yaml"))
+    assert "--seed: -1 is too small" in error_line(
+        capsys, "data", "show", "--out", str(tmp_path / "a.png"), "--seed", "-1"
+    )
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
@@ -74,7 +76,7 @@ def test_configs_do_not_select_by_test_labels(path: Path):
 
 
 def people_of(spec: dict[str, Any]) -> set[tuple[str, ...]]:
-    """Whom a data set shows, whatever is done with them; of Human3.6M the subjects, for its splits share them."""
+    """Return identifiers of the people in a data set; for Human3.6M its subjects, which splits may share."""
     options = spec.get("init_args") or {}
     series = tuple(str(options.get(name)) for name in ("root", "file", "seed"))
     split = options.get("split")
@@ -83,15 +85,15 @@ def people_of(spec: dict[str, Any]) -> set[tuple[str, ...]]:
 
 
 def build(path: Path, *options: str):
-    """Everything that `fit` builds, without running it, and with networks that are quickly made."""
+    """Build everything that `fit` builds, with small networks, without running it."""
     from meshtto.training import MeshCLI
 
     class Built(MeshCLI):
         def _run_subcommand(self, subcommand: str) -> None:
-            """Not in this test."""
+            """Do nothing."""
 
         def _check_data(self) -> None:
-            """No data is at hand."""
+            """Do nothing; there are no data."""
 
     regressor = "--model.init_args.regressor"
     small = [f"{regressor}.backbone", "test_resnet", f"{regressor}.width", "16", f"{regressor}.body", "builtin"]
@@ -126,7 +128,7 @@ def test_paper_config_matches_the_paper():
 
 @pytest.mark.slow
 def test_table_row_eft_equals_eft_defaults():
-    """The line tests a trained Regression; what it is adapted by must be the very defaults of EFT, loss included."""
+    """The row tests a trained Regression with the adaptation and the loss that are the defaults of EFT."""
     from meshtto.methods import EFT
 
     (line,) = [line for line in PAPER if line.label.startswith("EFT")]
@@ -149,7 +151,7 @@ def test_other_paper_configs_build(name: str):
 
 @pytest.mark.slow
 def test_released_code_config_matches_the_code(tmp_path: Path):
-    """It names both networks' starts; what tests/meshtto/methods/test_released_code.py runs is what it says."""
+    """It initializes both networks, and has the options that tests/meshtto/methods/test_released_code.py runs."""
     from meshtto.body import load_body, mean_parameters
     from meshtto.regressors import CLIFF
     from meshtto.regressors.published import to_published
@@ -187,7 +189,7 @@ def test_released_code_config_matches_the_code(tmp_path: Path):
 
 @pytest.mark.slow
 def test_auxiliary_options_can_be_given_alone(tmp_path: Path):
-    """What they do not name is as in the regressor, and so is all where a config says null."""
+    """Unnamed options, and all with null, are those of the regressor."""
     option = ("--model.init_args.auxiliary.iterations", "1")
     (tmp_path / "null.yaml").write_text(
         f"inherit: {CONFIGS / 'builtin_small.yaml'}\nmodel: {{init_args: {{auxiliary: null}}}}\n"
