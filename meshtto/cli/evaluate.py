@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from hamipose.command_line.arguments import Arguments
-from hamipose.command_line.dataset_option import named_set
+from hamipose.command_line.dataset_option import build_dataset
 from hamipose.io.atomic_file import check_folder, write_text
 
 __all__ = ["main"]
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     from meshtto.data.base import MeshDataset
     from meshtto.evaluation.prediction_scores import evaluate, read_arrays, read_predictions
 
-    dataset = named_set(given.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
+    dataset = build_dataset(given.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
     read_arrays(given.predictions)
     load_body(given.body)
     if given.out:

@@ -1,4 +1,4 @@
-"""The body transfers of the paper's Tables 1 and 2: which sets, splits and protocols their configs name."""
+"""Body transfers of Tables 1 and 2: sets, splits and protocols of their configs."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from hamipose.training import HamiPoseCLI
 
 
 def sets(name: str) -> dict[str, Any]:
-    """Role → class, folder and protocol, as the command line sees them after inheritance."""
+    """Return class, folder and protocol by role, after inheritance."""
 
     class Built(HamiPoseCLI):
         def _run_subcommand(self, subcommand: str) -> None:
-            """Not in this test."""
+            """Do nothing."""
 
         def _check_data(self) -> None:
-            """No data is at hand."""
+            """Do nothing; there are no data."""
 
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
@@ -28,12 +28,12 @@ def sets(name: str) -> dict[str, Any]:
     (target,) = data.target
     roles = {"source": data.source, "target": target.dataset, "validation": data.validation, **data.test}
 
-    def told(dataset: Any) -> tuple[str, str, str]:
+    def describe(dataset: Any) -> tuple[str, str, str]:
         folder = dataset.folder.relative_to(dataset.root) if isinstance(dataset, Prepared) else None
         protocol = dataset.protocol if folder is None else folder.parts[0]
         return type(dataset).__name__, str(dataset.root), protocol
 
-    return {role: told(dataset) for role, dataset in roles.items()}
+    return {role: describe(dataset) for role, dataset in roles.items()}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def sets(name: str) -> dict[str, Any]:
         ("surreal_to_lsp_to_h36m", "lsp", {"h36m", "lsp"}),
     ],
 )
-def test_a_transfer_keeps_to_its_sets_and_its_protocol(transfer: str, target: str, test: set[str]):
+def test_transfer_uses_its_sets_and_its_protocol(transfer: str, target: str, test: set[str]):
     protocol = "paper" if transfer.startswith("paper/") else "strict"
     found = sets(f"{transfer}.yaml")
     assert set(found) == {"source", "target", "validation"} | test
@@ -55,8 +55,8 @@ def test_a_transfer_keeps_to_its_sets_and_its_protocol(transfer: str, target: st
         assert found[each][1] == f"data/{each}"
 
 
-def test_paper_files_state_every_set_that_they_change_in_full():
-    """Tables are laid over methods set by set, so a set stated in part would lose its class."""
+def test_paper_configs_state_changed_sets_completely():
+    """Tables override whole sets of the methods' configs, so a partial set would lose its class."""
     for path in sorted((configs_folder() / "paper").glob("*.yaml")):
         for value in (yaml.safe_load(path.read_text()).get("data") or {}).values():
             for one in value if isinstance(value, list) else [value]:

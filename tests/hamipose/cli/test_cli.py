@@ -1,4 +1,4 @@
-"""The command line as a user meets it: quick help, runs from configs, mistakes in one line and status 2."""
+"""Command line: quick help, runs from configs, errors in one line with exit status 2."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from hamipose.errors import UserError
 
 @pytest.fixture
 def config(dots: Path, tmp_path: Path) -> Path:
-    """A tiny experiment that states how it differs from the shipped base."""
+    """Write a tiny config that inherits from base.yaml."""
 
     def people(look: str, **options: object) -> dict:
         arguments = {"root": str(dots / look), "box": "image", **options}
@@ -60,12 +60,12 @@ def config(dots: Path, tmp_path: Path) -> Path:
     return path
 
 
-def told(capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    """The one line that a mistake ends in."""
+def error_line(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """Return the single line that an error prints."""
     capsys.readouterr()
     assert main(arguments) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    # Before it, Lightning may have told its seed and devices.
+    # Lightning may have printed its seed and devices before.
     assert not [line for line in lines if "Traceback" in line or line.startswith(("  File", "usage:"))], lines
     assert lines[-1].startswith("error: ")
     assert not [line for line in lines[:-1] if line.startswith("error")], lines
@@ -74,11 +74,11 @@ def told(capsys: pytest.CaptureFixture, *arguments: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _quiet_log(monkeypatch: pytest.MonkeyPatch):
-    """Handlers made in one test write to that test's captured, closed stream in the next."""
+    """Log handlers of one test would write to its closed stream in the next."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
 
 
-def test_help_is_short_and_quick():
+def test_help_is_short_and_imports_no_heavy_modules():
     assert len(HELP.splitlines()) < 60
     check = (
         "import sys, hamipose.__main__ as m; m.main(['--help']); print({'torch', 'lightning', 'anny'} & {*sys.modules})"
@@ -89,7 +89,7 @@ def test_help_is_short_and_quick():
 
 
 @pytest.mark.slow
-def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_fit_validate_predict_with_a_config(config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     run = tmp_path / "runs" / "run"
     assert main(["fit", "--config", str(config), "--trainer.enable_model_summary", "true"]) == 0
     beginning = capsys.readouterr().out
@@ -104,7 +104,7 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert saved["inherit"] is None
     assert saved["model"]["init_args"]["adaptation"]["decay"] == 0.99
 
-    # The saved config runs by itself, and the command line beats the checkpoint.
+    # The saved config is complete, and the command line overrides the checkpoint.
     options = ["--trainer.logger.init_args.version", "validated", "--model.init_args.adaptation.ema_decay", "0.5"]
     assert main(["validate", "--config", str(run / "config.yaml"), "--ckpt_path", str(checkpoint), *options]) == 0
     again = json.loads((tmp_path / "runs" / "validated" / "scores-validate.json").read_text())["scores"]
@@ -114,7 +114,7 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert "…" not in shown.partition("PCK, %")[2]
     assert main(["test", "--config", str(config), "--ckpt_path", str(checkpoint), *options[:2]]) == 0
 
-    # Stopped after its last step and before its last evaluation, a run has its scores from the same command.
+    # The same command completes a run that was stopped between its last step and its last evaluation.
     (run / "scores.json").unlink()
     assert main(["fit", "--config", str(config), "--ckpt_path", str(checkpoint)]) == 0
     at = {"step": 6, "epoch": 2, "last_step": 6, "last_epoch": 2}
@@ -127,44 +127,44 @@ def test_fit_validate_predict_from_a_config(config: Path, dots: Path, tmp_path: 
     assert len(content["annotations"]) == 16
 
 
-def test_the_progress_bar_shows_small_losses(config: Path, capfd: pytest.CaptureFixture):
+def test_progress_bar_shows_small_losses(config: Path, capfd: pytest.CaptureFixture):
     show = ["--trainer.enable_progress_bar", "true", "--trainer.max_epochs", "1"]
     assert main(["fit", "--config", str(config), *show]) == 0
     shown = capfd.readouterr().out
     losses = re.findall(r"source: (\S+)", shown)
     assert losses, shown
     assert float(losses[-1]) > 0
-    assert len(losses[-1].lstrip("0.")) >= 2  # digits that say something: not 0.004
+    assert len(losses[-1].lstrip("0.")) >= 2  # several digits, not 0.004
     assert "v_num" not in shown
 
 
-def test_a_network_alone_is_no_run_to_go_on_with(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_resume_from_weights_alone_raises_an_error(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     network = {"skeleton": "body16", "backbone": "test_resnet", "deconv_channels": [8, 8, 8]}
     torch.save({"hyper_parameters": network, "state_dict": {}}, tmp_path / "given.ckpt")
-    line = told(capsys, "fit", "--config", str(config), "--ckpt_path", str(tmp_path / "given.ckpt"))
+    line = error_line(capsys, "fit", "--config", str(config), "--ckpt_path", str(tmp_path / "given.ckpt"))
     assert "holds a network and no run" in line
 
 
-def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_cli_errors_are_one_line(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     fit = ("fit", "--config", str(config))
-    assert "'train'" in told(capsys, "train")
-    assert "max_epoch" in told(capsys, *fit, "--trainer.max_epoch", "3")  # no abbreviations
-    assert "batch_size" in told(capsys, *fit, "--data.batch_size", "many")
-    assert "'gamma'" in told(capsys, *fit, "--model.init_args.gamma", "3")
-    assert "cannot be read" in told(capsys, "fit", "--config", str(tmp_path / "none.yaml"))
+    assert "'train'" in error_line(capsys, "train")
+    assert "max_epoch" in error_line(capsys, *fit, "--trainer.max_epoch", "3")  # abbreviations are not accepted
+    assert "batch_size" in error_line(capsys, *fit, "--data.batch_size", "many")
+    assert "'gamma'" in error_line(capsys, *fit, "--model.init_args.gamma", "3")
+    assert "cannot be read" in error_line(capsys, "fit", "--config", str(tmp_path / "none.yaml"))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00model: \xe9")
-    assert "binary.yaml is no valid YAML" in told(capsys, "fit", "--config", str(tmp_path / "binary.yaml"))
-    assert "without a file" in told(capsys, "fit", "--config")
-    assert "required" in told(capsys, "fit")  # data.source, or the model where jsonargparse is older
-    assert "hammy" in told(capsys, *fit, "--data.source_views", "hammy")
-    assert "does not exist" in told(capsys, "validate", *fit[1:], "--ckpt_path", str(tmp_path / "none.ckpt"))
-    assert "data.predict is not given" in told(capsys, "predict", *fit[1:])
-    assert "none.pth does not exist" in told(
+    assert "binary.yaml is not valid YAML" in error_line(capsys, "fit", "--config", str(tmp_path / "binary.yaml"))
+    assert "without a file" in error_line(capsys, "fit", "--config")
+    assert "required" in error_line(capsys, "fit")  # data.source, or the model where jsonargparse is older
+    assert "hammy" in error_line(capsys, *fit, "--data.source_views", "hammy")
+    assert "does not exist" in error_line(capsys, "validate", *fit[1:], "--ckpt_path", str(tmp_path / "none.ckpt"))
+    assert "data.predict is not given" in error_line(capsys, "predict", *fit[1:])
+    assert "none.pth does not exist" in error_line(
         capsys, *fit, "--model.init_args.network.weights", str(tmp_path / "none.pth")
     )
-    assert "resnet1000" in told(capsys, *fit, "--model.init_args.network.backbone", "resnet1000")
-    assert "seed_everything: -1 is not in bounds" in told(capsys, *fit, "--seed_everything", "-1")
-    assert "data.num_workers is -1, expected at least 0" in told(capsys, *fit, "--data.num_workers", "-1")
+    assert "resnet1000" in error_line(capsys, *fit, "--model.init_args.network.backbone", "resnet1000")
+    assert "seed_everything: -1 is not in bounds" in error_line(capsys, *fit, "--seed_everything", "-1")
+    assert "data.num_workers is -1, expected at least 0" in error_line(capsys, *fit, "--data.num_workers", "-1")
     for extra, words in (
         ({"modle": {"class_path": "HamiPose"}}, "modle"),
         ({"data": {"sauce": 1}}, "sauce"),
@@ -173,24 +173,24 @@ def test_mistakes_end_in_one_line(config: Path, tmp_path: Path, capsys: pytest.C
     ):
         path = tmp_path / "extra.yaml"
         path.write_text(yaml.safe_dump({"inherit": str(config), **extra}))
-        assert words in told(capsys, "fit", "--config", str(path))
+        assert words in error_line(capsys, "fit", "--config", str(path))
 
 
-def test_bad_data_end_in_one_line(config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_data_errors_are_one_line(config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     fit = ("fit", "--config", str(config))
     (tmp_path / "empty").mkdir()
     target = {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(tmp_path / "empty")}}
-    assert "holds no picture" in told(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
+    assert "holds no picture" in error_line(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
     labeled = {"class_path": "hamipose.data.CocoKeypoints", "init_args": {"root": str(dots / "dark")}}
-    assert "has labels" in told(capsys, *fit, f"--data.target=[{json.dumps(labeled)}]")
+    assert "has labels" in error_line(capsys, *fit, f"--data.target=[{json.dumps(labeled)}]")
     (tmp_path / "file").write_text("")
-    assert f"{tmp_path}/file" in told(capsys, *fit, "--trainer.logger.init_args.save_dir", str(tmp_path / "file"))
+    assert f"{tmp_path}/file" in error_line(capsys, *fit, "--trainer.logger.init_args.save_dir", str(tmp_path / "file"))
     nowhere = {"class_path": "hamipose.data.LeedsSports", "init_args": {"root": str(tmp_path / "nowhere")}}
-    assert "joints.mat does not exist" in told(capsys, *fit, f"--data.source={json.dumps(nowhere)}")
+    assert "joints.mat does not exist" in error_line(capsys, *fit, f"--data.source={json.dumps(nowhere)}")
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_damaged_picture_ends_in_one_line(
+def test_damaged_image_error_is_one_line(
     config: Path, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture, workers: str
 ):
     shutil.copytree(dots / "light", tmp_path / "light")
@@ -198,21 +198,21 @@ def test_a_damaged_picture_ends_in_one_line(
         path.write_bytes(path.read_bytes()[:-20])
     fit = ("fit", "--config", str(config), "--data.num_workers", workers)
     damaged = ("--data.validation.init_args.root", str(tmp_path / "light"))
-    assert re.match(r"error: image \S+ is truncated", told(capsys, *fit, *damaged))
+    assert re.match(r"error: image \S+ is truncated", error_line(capsys, *fit, *damaged))
     damaged = ("--data.source.init_args.root", str(tmp_path / "light"), "--data.validation", "null")
-    assert told(capsys, *fit, *damaged).startswith("error: 32 images in a row could not be read")
+    assert error_line(capsys, *fit, *damaged).startswith("error: 32 images in a row could not be read")
 
 
-def test_target_labels_may_not_select(config: Path, capsys: pytest.CaptureFixture):
+def test_selection_by_target_labels_raises_an_error(config: Path, capsys: pytest.CaptureFixture):
     callback = {
         "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
         "init_args": {"monitor": "test/dark/teacher/pck@0.05"},
     }
-    line = told(capsys, "fit", "--config", str(config), f"--trainer.callbacks=[{json.dumps(callback)}]")
+    line = error_line(capsys, "fit", "--config", str(config), f"--trainer.callbacks=[{json.dumps(callback)}]")
     assert "monitors test/dark/teacher/pck@0.05" in line
 
 
-def test_debug_shows_the_traceback(config: Path):
+def test_debug_raises_the_exception(config: Path):
     with pytest.raises(UserError):
         main(["fit", "--config", str(config), "--data.batch_size", "0", "--debug"])
 
@@ -229,12 +229,12 @@ def test_configs_inherit_oldest_first(tmp_path: Path):
     with pytest.raises(UserError, match=r"none.yaml, which .*e.yaml inherits from, cannot be read"):
         resolve_inheritance(tmp_path / "e.yaml")
     (tmp_path / "f.yaml").write_text("a: [")
-    with pytest.raises(UserError, match="no valid YAML"):
+    with pytest.raises(UserError, match="not valid YAML"):
         resolve_inheritance(tmp_path / "f.yaml")
 
 
 @pytest.mark.parametrize("inherit", ["5", "[5]", "{a: b}", "true"])
-def test_what_a_config_inherits_from_are_names(tmp_path: Path, inherit: str):
+def test_invalid_inherit_raises_an_error(tmp_path: Path, inherit: str):
     (tmp_path / "a.yaml").write_text(f"inherit: {inherit}\n")
     with pytest.raises(UserError, match=r"a\.yaml: inherit is .*, expected the name of a config, or a list of names"):
         resolve_inheritance(tmp_path / "a.yaml")

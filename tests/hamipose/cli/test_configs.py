@@ -1,4 +1,4 @@
-"""Every shipped config can be parsed and built, and none selects by target labels."""
+"""All configs can be parsed and built, and none selects by target labels."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if p.name != "base.
 
 
 def build(path: Path) -> HamiPoseCLI:
-    """Everything that `fit` builds, without running it, and with a network that is quickly made."""
+    """Build everything that `fit` builds, with a small network, without running it."""
 
     class Built(HamiPoseCLI):
         def _run_subcommand(self, subcommand: str) -> None:
-            """Not in this test."""
+            """Do nothing."""
 
         def _check_data(self) -> None:
-            """No data is at hand."""
+            """Do nothing; there are no data."""
 
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
@@ -32,7 +32,7 @@ def build(path: Path) -> HamiPoseCLI:
 
 
 def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:
-    """All labeled sets that a config names, those behind unlabeled targets too."""
+    """Return all labeled sets of a config, including those of unlabeled targets."""
     targets = [t.dataset for t in data.target if isinstance(t, Unlabeled)]
     sets = [data.source, *targets, data.validation, *data.test.values()]
     assert len(sets) >= 2
@@ -41,21 +41,21 @@ def stated_sets(data: DomainAdaptation) -> list[KeypointDataset]:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: str(p.relative_to(configs_folder())))
-def test_config_builds_and_selects_fairly(path: Path):
+def test_config_builds_and_selects_without_target_labels(path: Path):
     cli = build(path)
     assert isinstance(cli.model, PoseMethod)
     optimizer: Any = cli.model.make_optimizer(cli.model.network.parameters())
     assert optimizer.param_groups
     data = cli.datamodule
     assert data.validation is not None
-    if path.parent.name != "start":  # trains on the source alone, and is not evaluated on any target
+    if path.parent.name != "start":  # source only, without a target or a test set
         assert data.target
         assert data.test
     assert all(isinstance(target, UnlabeledDataset) for target in data.target)
     assert data.skeleton == cli.model.skeleton
     for dataset in stated_sets(data):
         assert any(k is not None for k in data.skeleton.map_from(dataset.skeleton))
-        if isinstance(dataset, Prepared):  # reads nothing before training, so that its folder's name could be any
+        if isinstance(dataset, Prepared):  # the name of its folder is not checked before training
             about, protocol = CATALOG[dataset.root.name], dataset.folder.parent.name
             raw = about.dataset("", dataset.folder.name, protocol)
             assert raw.skeleton == dataset.skeleton
@@ -64,7 +64,7 @@ def test_config_builds_and_selects_fairly(path: Path):
     cli.before_fit()
 
 
-def test_the_recipe_of_the_paper():
+def test_base_config_matches_the_paper():
     cli = build(configs_folder() / "surreal_to_lsp.yaml")
     data, options = cli.datamodule, cli.model.adaptation.options
     network = cli.config.fit.model.init_args.network
@@ -78,7 +78,7 @@ def test_the_recipe_of_the_paper():
     assert network.skeleton == "body16"
 
 
-def test_literal_is_as_printed():
+def test_literal_config_matches_the_printed_optimizer():
     cli = build(configs_folder() / "literal.yaml")
     optimizer: Any = cli.model.make_optimizer(cli.model.network.parameters())
     assert type(optimizer).__name__ == "Hamiltonian"
@@ -89,7 +89,7 @@ def test_literal_is_as_printed():
     assert group["lr"] == 1e-3
 
 
-def test_labels_of_the_target_are_options(tmp_path: Path):
+def test_target_label_options_are_parsed(tmp_path: Path):
     path = tmp_path / "labels.yaml"
     views = "{mirror: true, scales: [0.9], rotations_deg: [-15, 15.0]}"
     options = f"{{labels: keypoint, discard_fraction: 0.5, label_views: {views}}}"

@@ -26,7 +26,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_becomes_keypoints_and_pictures(
+def test_predict_writes_keypoints_and_overlays(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     (pictures / "9.png").write_text("broken")
@@ -44,11 +44,11 @@ def test_a_folder_becomes_keypoints_and_pictures(
     assert "9.png" in printed.err
 
 
-def test_results_below_the_folder_are_no_pictures_of_it(
+def test_predict_ignores_its_own_overlays(
     model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     monkeypatch.chdir(pictures)
-    (pictures / "overlays").mkdir()  # a user's own, whose pictures have other names
+    (pictures / "overlays").mkdir()  # a user's folder with other image names
     (pictures / "0.png").rename(pictures / "overlays" / "0.png")
     for out in ([], [], ["--out", "in/more"], []):
         assert main(["predict", ".", "--checkpoint", str(model), *out]) == 0
@@ -56,10 +56,12 @@ def test_results_below_the_folder_are_no_pictures_of_it(
     assert len(list(Path("predictions/overlays").iterdir())) == 3
     assert main(["predict", "in", "--checkpoint", str(model)]) == 2
     assert "holds no picture but those that predict has drawn" in capsys.readouterr().err
-    assert main(["predict", "in/more/overlays", "--checkpoint", str(model), "--out", "of them"]) == 0  # if asked for
+    assert (
+        main(["predict", "in/more/overlays", "--checkpoint", str(model), "--out", "of them"]) == 0
+    )  # explicitly requested
 
 
-def test_mistakes_end_in_one_line(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_errors_are_one_line(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     for path in pictures.iterdir():
         path.write_text("broken")
     out = ["--out", str(tmp_path / "out")]
@@ -81,21 +83,21 @@ def test_mistakes_end_in_one_line(model: Path, pictures: Path, tmp_path: Path, c
         ("--device", "gpu", "device is 'gpu'"),
     ],
 )
-def test_values_that_are_none_are_told_before_anything_is_looked_at(
+def test_invalid_values_raise_an_error_before_reading_images(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str, says: str
 ):
     out = tmp_path / "out"
     given = [str(pictures), "--checkpoint", str(model), "--out", str(out), option, value]
     assert main(["predict", *given]) == 2
-    told = capsys.readouterr().err
-    assert says in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
     assert not out.exists()
 
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 20 kB, which fails as a full disk does: within the write, with no file named."""
+    """Limit files to 20 kB, which fails like a full disk: within the write, without naming a file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     yield
@@ -103,7 +105,7 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", ["pictures", "video"])
-def test_a_disk_filled_by_overlays_costs_no_keypoints(
+def test_full_disk_while_drawing_keeps_the_keypoints(
     model: Path, tmp_path: Path, kind: str, capfd: pytest.CaptureFixture, small_files: None
 ):
     rng, source = np.random.default_rng(0), tmp_path / ("clip.mp4" if kind == "video" else "photos")
@@ -117,7 +119,7 @@ def test_a_disk_filled_by_overlays_costs_no_keypoints(
         noise = rng.integers(0, 255, (300, 300, 3)).astype(np.uint8)
         cv2.imwrite(str(source / "a.jpg"), noise, [cv2.IMWRITE_JPEG_QUALITY, 10])
     out = tmp_path / "out"
-    (out / "overlay.mp4").mkdir(parents=True)  # where a video cannot go
+    (out / "overlay.mp4").mkdir(parents=True)  # blocks the output video
     assert main(["predict", str(source), "--checkpoint", str(model), "--out", str(out)]) == 2
     printed = capfd.readouterr()
     assert printed.err.count("\n") == 1
@@ -128,7 +130,7 @@ def test_a_disk_filled_by_overlays_costs_no_keypoints(
     assert not list(out.rglob("*.jpg"))
 
 
-def test_keypoints_are_written_whole_or_not_at_all(
+def test_keypoints_are_written_atomically(
     model: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture, small_files: None
 ):
     out = tmp_path / "out"
@@ -146,7 +148,7 @@ def test_keypoints_are_written_whole_or_not_at_all(
     assert [path.name for path in out.iterdir()] == ["predictions.json"]
 
 
-def test_what_a_user_wants_to_write_to_is_checked_before_people_are_looked_for(
+def test_output_folder_is_checked_before_detection(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("hamipose.inference.detection.open_detector", lambda *given: None)

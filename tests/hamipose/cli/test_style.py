@@ -1,4 +1,4 @@
-"""`style fit` on a tiny random encoder in VGG's format."""
+"""`style fit` with a tiny random encoder in VGG's format."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hamipose.cli import main
 from hamipose.data.datasets.footage.images import ImageFolder
 from hamipose.data.style_pairs import StylePairs
 from hamipose.methods.parts.style_decoder import fit_decoder
-from hamipose.models.style import Encoder, StyleTransfer, load_style, make_decoder, save_decoder
+from hamipose.models.style import Encoder, StyleTransfer, build_decoder, load_style, save_decoder
 
 
 def pictures(root: Path) -> list[str]:
@@ -27,7 +27,7 @@ def pictures(root: Path) -> list[str]:
     return ["--content", str(root / "content"), "--style", str(root / "style"), "--encoder", str(root / "vgg.pth")]
 
 
-def test_the_decoder_learns_and_the_encoder_does_not(tmp_path: Path):
+def test_fit_decoder_trains_only_the_decoder(tmp_path: Path):
     pictures(tmp_path)
     torch.manual_seed(0)
     encoder = Encoder((4, 6, 8, 10))
@@ -35,16 +35,16 @@ def test_the_decoder_learns_and_the_encoder_does_not(tmp_path: Path):
     pairs = StylePairs(*(ImageFolder(str(tmp_path / d)) for d in ("content", "style")), batch_size=2, size=32)
     seen = []
     fit_decoder(
-        StyleTransfer(encoder, make_decoder(encoder.widths)), pairs, 80, lr=3e-3, style_weight=1.0,
+        StyleTransfer(encoder, build_decoder(encoder.widths)), pairs, 80, lr=3e-3, style_weight=1.0,
         after_step=lambda step, losses: seen.append(float(losses.content + losses.style)),
     )  # fmt: skip
     assert len(seen) == 80
-    # Directions and strengths are drawn anew in each step: means over twenty of them are compared.
+    # Directions and strengths are random in each step, so means over twenty steps are compared.
     assert np.mean(seen[-20:]) < 0.85 * np.mean(seen[:20])
     assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
 
 
-def test_the_verb_writes_a_decoder_that_can_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_style_fit_writes_a_loadable_decoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     given = pictures(tmp_path)
     out = tmp_path / "made" / "decoder.safetensors"
     options = ["--out", str(out), "--steps", "3", "--size", "32", "--workers", "0", "--batch-size", "2"]
@@ -54,7 +54,7 @@ def test_the_verb_writes_a_decoder_that_can_be_loaded(tmp_path: Path, capsys: py
     assert main(["style", "fit", *given, *options, "--start", str(out), "--device", "cpu"]) == 0
 
 
-def test_a_config_names_both_domains(tmp_path: Path):
+def test_config_provides_both_domains(tmp_path: Path):
     given = pictures(tmp_path)[4:]
     folder = "{class_path: hamipose.data.ImageFolder, init_args: {root: %s}}"
     (tmp_path / "base.yaml").write_text(f"data: {{source: {folder % 'nowhere'}, target: [{folder % 'nowhere'}]}}\n")
@@ -81,17 +81,17 @@ def test_a_config_names_both_domains(tmp_path: Path):
         (["--seed", "-1"], "--seed: -1 is too small"),
         (["--lr", "nan"], "--lr is nan"),
         (["--device", "gpu"], "device is 'gpu', which cannot be used here"),
-        (["--start", "other.safetensors"], "does not mirror the encoder"),
+        (["--start", "other.safetensors"], "does not fit the encoder"),
         (["--out", "content"], "--out is content, a folder"),
         (["--out", "vgg.pth/sub/d.safetensors"], "vgg.pth/sub cannot be used"),
     ],
 )
-def test_bad_input_is_one_line(
+def test_errors_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, change: list[str], said: str
 ):
     monkeypatch.chdir(tmp_path)
     given = pictures(tmp_path)
-    save_decoder(make_decoder((4, 6, 8, 12)), Path("other.safetensors"))
+    save_decoder(build_decoder((4, 6, 8, 12)), Path("other.safetensors"))
     assert main(["style", "fit", *given, "--out", str(tmp_path / "d.safetensors"), "--device", "cpu", *change]) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -108,7 +108,7 @@ def test_bad_input_is_one_line(
         ("", "has no data.source"),
     ],
 )
-def test_a_bad_config_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, said: str):
+def test_config_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, said: str):
     target = "{class_path: hamipose.data.ImageFolder, init_args: {root: style}}"
     (tmp_path / "run.yaml").write_text(f"data:\n  source: {source}\n  target: {target}\n")
     assert main(["style", "fit", "--config", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "d.safetensors")]) == 2
