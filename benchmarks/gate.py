@@ -1,13 +1,13 @@
-"""What the gate costs: pull-back, gate and weighting against a whole mean-teacher step, and step against step.
+"""Measure the cost of the gate: pull-back, gate and weighting compared with a mean-teacher step, and whole steps.
 
     python benchmarks/gate.py                                   # CPU: ResNet-101, 256 px, batch 8, a minute a step
     python benchmarks/gate.py --device cuda --batch 32 --rounds 30 [--amp]
-    python benchmarks/gate.py --backbone resnet18 --size 96     # a quick look
+    python benchmarks/gate.py --backbone resnet18 --size 96     # a quick check
 
-The steps are written out from the core's functions. Both networks begin as copies, see the same batches, and their
-rounds alternate: a mean teacher with AdamW, and HamiPose with Hamiltonian. The gate's part is timed inside HamiPose's
-steps, the optimizers' inside both. Medians are reported. On a CPU that others use too, `OMP_NUM_THREADS=1` and
-`--cpu-time` count the work and not the waiting.
+The steps are built from the library's functions: a mean teacher with AdamW, and HamiPose with Hamiltonian. Both networks
+start as copies, get the same batches, and their rounds alternate. The gate is timed inside HamiPose's steps, the
+optimizers inside both. The script prints medians. On a shared CPU, use `OMP_NUM_THREADS=1` and `--cpu-time`, which do not
+count waiting.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
-from records import keep
+from records import append_record
 
 from hamipose.gating import KeypointGate, ScalarMetric, confidence, pull_back
 from hamipose.geometry.affine import compose, invert
@@ -34,7 +34,7 @@ RESULT = Path(__file__).parent / "results" / "gate.json"
 
 
 class Clock:
-    """Times named parts of a step, waiting for the device before and after."""
+    """Timer of named parts of a step, which synchronizes the device before and after."""
 
     def __init__(self, device: torch.device, cpu_time: bool) -> None:
         self.device = device
@@ -55,7 +55,7 @@ class Clock:
 
 
 class Batch:
-    """Random images of both domains; what is in them does not matter to the time."""
+    """Random images of both domains; their content does not affect the time."""
 
     def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
         shape = (options.batch, 3, options.size, options.size)
@@ -68,7 +68,7 @@ class Batch:
 
 
 class Step:
-    """One training step of a mean teacher; with a gate, of HamiPose."""
+    """A training step of a mean teacher, or of HamiPose if there is a gate."""
 
     def __init__(self, network, optimizer, options: argparse.Namespace, device: torch.device, gate=None) -> None:
         self.network, self.optimizer, self.gate = network, optimizer, gate
@@ -84,14 +84,14 @@ class Step:
             self.step(batch)
 
     def step(self, batch: Batch) -> None:
-        """Forward, one backward, step, teacher."""
+        """Run forward and backward pass, optimizer step and teacher update."""
         self.optimizer.zero_grad()
         with self.precision:
             features = [self.network.features(normalize(images)) for images in (batch.source, batch.student)]
             heatmaps = [self.network.final(f).float() for f in features]
-            taught = self.teacher.pseudo_label(normalize(batch.teacher))
+            pseudo_labels = self.teacher.pseudo_label(normalize(batch.teacher))
         warped, known = warp_heatmaps(
-            taught, compose(batch.matrices[0], invert(batch.matrices[1])), batch.mirrored, BODY16.mirror
+            pseudo_labels, compose(batch.matrices[0], invert(batch.matrices[1])), batch.mirrored, BODY16.mirror
         )
         source = heatmap_mse(heatmaps[0], encode(batch.keypoints_px, self.size))
         target = consistency(heatmaps[1], warped, known)
@@ -103,7 +103,7 @@ class Step:
                     pull_back(torch.autograd.grad(losses.sum(), maps, retain_graph=True)[0], f.detach())
                     for losses, maps, f in zip((source, target), heatmaps, features, strict=True)
                 ]
-                gate = self.gate(*pulled, confidence(taught), progress=0.5, target_weight=1.0)
+                gate = self.gate(*pulled, confidence(pseudo_labels), progress=0.5, target_weight=1.0)
                 loss = (gate.weight * source).sum() + target.sum()
                 before = self.rows()
         loss.backward()
@@ -116,12 +116,12 @@ class Step:
 
     @torch.no_grad()
     def rows(self) -> torch.Tensor:
-        """The last layer's parameters, a row per keypoint."""
+        """Return the parameters of the last layer, a row per keypoint."""
         return torch.cat([self.network.final.weight.flatten(1), self.network.final.bias[:, None]], 1)
 
 
 def main() -> None:
-    """Time, print a table, append to the JSON."""
+    """Measure, print a table, and append to the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="resnet101")
     parser.add_argument("--size", type=int, default=256)
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast and channels last")
-    parser.add_argument("--cpu-time", action="store_true", help="processor time instead of time on the wall")
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time instead of wall time")
     options = parser.parse_args()
 
     torch.manual_seed(0)
@@ -146,7 +146,7 @@ def main() -> None:
     for round_ in range(options.rounds + 1):
         for step in steps if round_ % 2 else steps[::-1]:
             step(batch)
-        if round_ == 0:  # the first round warms up
+        if round_ == 0:  # warm-up
             for step in steps:
                 step.clock.parts.clear()
 
@@ -157,7 +157,7 @@ def main() -> None:
         print(f"{part:30} {median * 1e3:12.2f} ms  {100 * median / whole:8.3f} % of a mean-teacher step")
     command = f"python benchmarks/gate.py --backbone {options.backbone} --size {options.size} --batch {options.batch}"
     words = (" --amp" if options.amp else "") + (" --cpu-time" if options.cpu_time else "")
-    keep(
+    append_record(
         RESULT,
         f"{command} --device {device} --rounds {options.rounds}{words}",
         device,

@@ -1,15 +1,14 @@
-"""Which target labels teach: the teacher's heatmaps, its keypoints, or its surer keypoints; from one trained start.
+"""Compare kinds of pseudo-labels: the teacher's heatmaps, its keypoints, or its more confident keypoints.
 
     python benchmarks/label_study.py --dry-run
     python benchmarks/label_study.py --out runs/labels
 
-Every run starts from the same network, which has seen built-in people of the plain style, and adapts to the photo style:
-{heatmap, keypoint, keypoint with the less sure half dropped} × {mean teacher, HamiPose} × λ {1, 4}. Built-in people
-alone are used. `source` is the PCK on held-out source people, by which a setting may be chosen; `target` is the PCK on
-held-out photo-like people, which chooses nothing. The last step is scored, of the teacher, which a user gets.
+Every run starts from the same network, which was trained on synthetic people of the plain style, and adapts to the photo
+style: {heatmap, keypoint, more confident half of the keypoints} × {mean teacher, HamiPose} × λ {1, 4}. All images are
+synthetic. `source` is the PCK on held-out source people, which may select a setting; `target` is the PCK on held-out
+people of the photo style, which selects nothing. The table shows the teacher after the last step.
 
-Finished runs are reused and an interrupted one is resumed, so the command can be given again. Writes scores.csv and
-table.md to --results.
+The command reuses finished runs and resumes an interrupted one. It writes a CSV file and a table to --results.
 """
 
 import argparse
@@ -50,7 +49,7 @@ COLUMNS = ("target pck@0.05", "target pck@0.1", "source pck@0.05", "source pck@0
 
 @dataclass(frozen=True)
 class Run:
-    """One cell of the study."""
+    """A cell of the study."""
 
     labels: str
     method: str
@@ -67,12 +66,12 @@ def start_folder(arguments: argparse.Namespace, seed: int) -> Path:
 
 
 def run_folder(arguments: argparse.Namespace, run: Run) -> Path:
-    """Runs with other options are others."""
+    """Return the folder of a run; its name contains the options."""
     setting = f"{arguments.batchnorm}_{arguments.views}_lr{arguments.lr:g}"
     return arguments.out / f"{setting}_{arguments.start_steps}+{arguments.steps}" / run.name
 
 
-def plan(arguments: argparse.Namespace) -> list[Run]:
+def list_runs(arguments: argparse.Namespace) -> list[Run]:
     return [
         Run(labels, method, target_weight, seed)
         for seed in arguments.seeds
@@ -83,7 +82,7 @@ def plan(arguments: argparse.Namespace) -> list[Run]:
 
 
 def base_config(folder: Path, seed: int, steps: int, views: str) -> dict[str, Any]:
-    """The data of the demo, one epoch without a choice among checkpoints."""
+    """Return a config with the demo's data and one epoch, without checkpoint selection."""
     return {
         "inherit": str(configs_folder() / "demo.yaml"),
         "seed_everything": seed,
@@ -121,7 +120,7 @@ def run_config(arguments: argparse.Namespace, folder: Path, run: Run, start: Pat
 
 
 def fit(folder: Path, config: dict[str, Any]) -> None:
-    """One run, or what is left of it."""
+    """Run or resume one training."""
     if (folder / "scores.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +133,7 @@ def fit(folder: Path, config: dict[str, Any]) -> None:
 
 
 def scores(folder: Path) -> dict[str, float]:
-    """PCK in percent of the network that a user gets."""
+    """Return PCK in percent of the delivered network."""
     found = json.loads((folder / "scores.json").read_text())["scores"]
     network = "teacher" if any("/teacher/" in name for name in found) else "student"
     return {
@@ -145,7 +144,7 @@ def scores(folder: Path) -> dict[str, float]:
 
 
 def row(folder: Path, run: Run) -> dict[str, Any]:
-    """All that is kept of a run; c, w and the conflict ratio are those of its last logged steps."""
+    """Return the row of a run; c, w and the conflict ratio are those of the last logged steps."""
     metrics = read_columns(folder)
     last = {name: round(metrics[f"train/{name}"][1][-1], 3) for name in ("confidence", "weight", "conflict")}
     spent = json.loads((folder / "spent.json").read_text()) if (folder / "spent.json").exists() else {}
@@ -155,7 +154,7 @@ def row(folder: Path, run: Run) -> dict[str, Any]:
 
 
 def table(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
-    """Means over seeds, the start first."""
+    """Return a Markdown table of means over seeds, the start first."""
     command = f"python benchmarks/label_study.py --steps {arguments.steps} --start-steps {arguments.start_steps} "
     command += f"--lr {arguments.lr:g} --batchnorm {arguments.batchnorm} --views {arguments.views}"
     for name in ("seeds", "labels", "methods", "target_weights"):
@@ -164,14 +163,14 @@ def table(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
         f"# Target labels ({arguments.batchnorm} statistics, {arguments.views} views)",
         "",
         f"`{command}`, torch {torch.__version__} on {platform.machine()}.",
-        f"Built-in people at 64 px, plain → photo style; {arguments.start_steps} source-only steps of AdamW 1e-3, then",
+        f"Synthetic people at 64 px, plain → photo style; {arguments.start_steps} source-only steps of AdamW 1e-3, then",
         f"{arguments.steps} steps of 16 + 16 images with a learning rate of {arguments.lr:g}. PCK in percent of the "
         "teacher after the last step.",
-        f"Seeds: {len(arguments.seeds)}. Target people: 300 that no step has seen; they chose nothing. c: how sure the",
-        "labels are, w: weight of the source loss, both of the last logged steps. With one seed, a difference of less",
-        "than about 2 points between two rows says nothing.",
+        f"Seeds: {len(arguments.seeds)}. Target people: 300 held-out people, which select nothing. c: confidence of the",
+        "labels, w: weight of the source loss, both of the last logged steps. With one seed, differences below about",
+        "2 points are not significant.",
         "",
-        "| labels | method | λ | " + " | ".join(COLUMNS) + " | c | w | processor minutes |",
+        "| labels | method | λ | " + " | ".join(COLUMNS) + " | c | w | CPU minutes |",
         "|---|---|---|" + "---|" * (len(COLUMNS) + 3),
     ]
     starts = [scores(start_folder(arguments, seed)) for seed in arguments.seeds]
@@ -203,13 +202,13 @@ def write(arguments: argparse.Namespace, runs: list[Run]) -> None:
 
 
 def dry_run(arguments: argparse.Namespace, runs: list[Run]) -> None:
-    """Print what is done, and how long the rest takes at the pace of the runs that are done."""
+    """Print finished and missing runs, and the mean CPU time of finished ones."""
     folders = {run.name: run_folder(arguments, run) for run in runs}
     done = [folder for folder in folders.values() if (folder / "scores.json").exists()]
     spent = [json.loads((f / "spent.json").read_text())["cpu_minutes"] for f in done if (f / "spent.json").exists()]
     for name, folder in folders.items():
         print(f"{'done' if folder in done else 'missing':8} {name}")
-    each = f"about {sum(spent) / len(spent):.1f} processor minutes each" if spent else "time unknown: none is done yet"
+    each = f"about {sum(spent) / len(spent):.1f} CPU minutes each" if spent else "time unknown"
     print(f"{len(done)} of {len(runs)} runs done; {arguments.steps} steps, {each}")
 
 
@@ -221,14 +220,14 @@ def main() -> None:
     parser.add_argument("--labels", nargs="+", choices=LABELS, default=list(LABELS)[:3])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--target-weights", type=float, nargs="+", default=[1.0, 4.0])
-    parser.add_argument("--steps", type=int, default=300, help="of adaptation")
-    parser.add_argument("--start-steps", type=int, default=1000, help="on the source alone")
-    parser.add_argument("--lr", type=float, default=3e-4, help="of adaptation, both optimizers")
+    parser.add_argument("--steps", type=int, default=300, help="steps of adaptation")
+    parser.add_argument("--start-steps", type=int, default=1000, help="steps on the source")
+    parser.add_argument("--lr", type=float, default=3e-4, help="learning rate of adaptation")
     parser.add_argument("--batchnorm", choices=("copy", "average", "target"), default="copy")
-    parser.add_argument("--views", default="photometric", help="of the student: a preset of hamipose.data.views")
+    parser.add_argument("--views", default="photometric", help="views of the student: a preset of hamipose.data.views")
     parser.add_argument("--dry-run", action="store_true", help="show what is missing and stop")
     arguments = parser.parse_args()
-    runs = plan(arguments)
+    runs = list_runs(arguments)
     if arguments.dry_run:
         dry_run(arguments, runs)
         return

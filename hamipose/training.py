@@ -1,4 +1,4 @@
-"""fit, validate, test and predict of 2D pose networks."""
+"""Run `fit`, `validate`, `test` and `predict` of 2D pose methods from a config."""
 
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ __all__ = ["HamiPoseCLI", "run", "train_in"]
 
 
 class HamiPoseCLI(Application):
-    """Methods of adaptation on a source and its targets.
+    """Lightning's command line for pose methods and data.
 
     Args:
-        arguments: of the command line.
+        arguments: the command line.
     """
 
     def __init__(self, arguments: list[str]):
@@ -32,12 +32,12 @@ class HamiPoseCLI(Application):
         return read_checkpoint(path)
 
     def after_fit(self) -> None:
-        """The run as a page to look at, where its numbers were written to a file."""
+        """Write a report of the run if its metrics were written to a file."""
         if self.trainer.is_global_zero and ((folder := run_folder(self.trainer)) / "metrics.csv").is_file():
             write_run_report(folder)
 
     def print_scores(self) -> None:
-        """PCK: a row for each set, network and threshold."""
+        """Print a table for each metric, with a row for each set and network."""
         scores = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         for metric in METRICS:
             if rows := metric.rows(scores):
@@ -45,16 +45,16 @@ class HamiPoseCLI(Application):
 
 
 def run(arguments: list[str]) -> HamiPoseCLI:
-    """Carry out a verb, see :func:`run_application`."""
+    """Run a verb, see :func:`run_application`."""
     return run_application(HamiPoseCLI, arguments)
 
 
 def train_in(folder: Path, arguments: list[str]) -> None:
-    """One training: nothing where it is finished, gone on with where it was interrupted, else begun.
+    """Run a training, resume it if it was interrupted, or do nothing if it is finished.
 
     Args:
-        folder: the run's, which the arguments name too.
-        arguments: of `fit`.
+        folder: folder of the run, which the arguments name, too.
+        arguments: arguments of `fit`.
     """
     if not (folder / "scores.json").exists():
         run(["fit", *resume_arguments(folder, arguments)])

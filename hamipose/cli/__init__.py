@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hamipose.command_line.main import answer
+from hamipose.command_line.main import run_command_line
 
 __all__ = ["main"]
 
@@ -76,4 +76,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name; default: that of the process.
     """
-    return answer(arguments, "hamipose", HELP, _VERBS)
+    return run_command_line(arguments, "hamipose", HELP, _VERBS)

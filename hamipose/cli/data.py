@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
 
             synthesize_hands(**options)
         else:
-            from hamipose.data.datasets.synthetic.people import synthesize
+            from hamipose.data.datasets.synthetic.people import synthesize_people
 
             synthesize(**options)
     elif verb == "check":

@@ -9,7 +9,7 @@ from rich.console import Console
 
 import hamipose.data
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.command_line.dataset_option import named_set
+from hamipose.command_line.dataset_option import build_dataset
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
 from hamipose.evaluation.prediction_files import match_predictions, orient_predictions, read_predictions
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     for threshold in given.threshold:
         if not threshold > 0:
             raise UserError(f"--threshold is {threshold:g}; it must be above 0, a fraction of the side of the crops")
-    dataset = named_set(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
+    dataset = build_dataset(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
     if given.out:
         check_folder(given.out.parent)
     skeleton = dataset.skeleton

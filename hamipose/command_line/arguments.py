@@ -1,4 +1,4 @@
-"""A parser of short verbs, for both packages: no abbreviations, and mistakes in one line."""
+"""Argument parser of both packages' verbs: no abbreviations of options, errors in one line."""
 
 import argparse
 from collections.abc import Callable
@@ -10,11 +10,11 @@ __all__ = ["Arguments", "at_least"]
 
 
 class Arguments(argparse.ArgumentParser):
-    """As argparse's, with mistakes told as every other bad input.
+    """Parser of argparse that raises a :class:`UserError` for wrong arguments.
 
     Args:
         prog: the command, such as ``python -m hamipose data``.
-        options: of argparse's parser. An epilog of several lines keeps them as they stand.
+        options: options of argparse's parser. An epilog of several lines keeps its line breaks.
     """
 
     def __init__(self, prog: str | None = None, **options: Any) -> None:
@@ -23,18 +23,18 @@ class Arguments(argparse.ArgumentParser):
         super().__init__(prog, **{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
-        """One line, and the front door's exit status."""
-        raise UserError(f"{message}; {self.prog} --help shows what it takes")
+        """Raise a :class:`UserError` with a message of one line."""
+        raise UserError(f"{message}; see {self.prog} --help")
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """The type of an option that is a whole number, and no smaller than `least`."""
+    """Return a parser of integers of at least `least`, for the `type` of an option."""
 
     def read(word: str) -> int:
         try:
             value = int(word)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{word!r} is no whole number") from None
+            raise argparse.ArgumentTypeError(f"{word!r} is not an integer") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is too small, expected at least {least}")
         return value

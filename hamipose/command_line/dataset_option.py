@@ -1,4 +1,4 @@
-"""A data set named on the command line, with its constructor's arguments as options: ``--data NAME --root DIR …``."""
+"""Build a data set from the command line: its class, and its constructor's arguments as options."""
 
 import inspect
 from collections.abc import Sequence
@@ -9,30 +9,30 @@ import yaml
 
 from hamipose.errors import UserError
 
-__all__ = ["named_set"]
+__all__ = ["build_dataset"]
 
 
-def named_set(name: str, words: Sequence[str], home: ModuleType, kind: type, example: str) -> Any:
-    """The data set of a name; nothing is prepared yet.
+def build_dataset(name: str, words: Sequence[str], home: ModuleType, kind: type, example: str) -> Any:
+    """Build the data set of ``--data NAME --root DIR …``, without preparing it.
 
     Args:
-        name: of a class in `home`, with or without the latter's name in front.
-        words: ``--name value`` or ``--name=value``, as its constructor calls them; values are read as YAML.
-        home: where data sets are.
-        kind: what it has to be.
-        example: a name that would do, for the message.
+        name: name of a class in `home`, with or without the name of `home` in front.
+        words: ``--name value`` or ``--name=value`` for arguments of the constructor; values are read as YAML.
+        home: the module of the data sets.
+        kind: required base class.
+        example: a valid name for the error message.
 
     Raises:
-        UserError: there is no such data set, it has no such option, or lacks one that it needs.
+        UserError: there is no such data set, an option is unknown, or a required option is missing.
     """
     short = name.removeprefix(f"{home.__name__}.")
     found = getattr(home, short, None)
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise UserError(f"--data is {name}, which is no data set with labels of {home.__name__}, such as {example}")
+        raise UserError(f"--data is {name}; expected a data set with labels of {home.__name__}, such as {example}")
     try:
         return found(**_options(words, found))
     except TypeError as error:
-        raise UserError(f"{short} cannot be made: {error}; give what it lacks as --name value") from None
+        raise UserError(f"{short} cannot be built: {error}; give missing arguments as --name value") from None
 
 
 def _options(words: Sequence[str], kind: type) -> dict[str, Any]:
@@ -44,13 +44,13 @@ def _options(words: Sequence[str], kind: type) -> dict[str, Any]:
         name = name.replace("-", "_")
         if not word.startswith("--") or name not in known:
             raise UserError(
-                f"{word} is no option of {kind.__name__}, whose options are {', '.join(known)}, nor one of the verb"
+                f"{word} is neither an option of the verb nor of {kind.__name__}; expected one of {', '.join(known)}"
             )
         text = value if equals else next(rest, None)
         if text is None:
-            raise UserError(f"--{name} is given without a value")
+            raise UserError(f"--{name} has no value")
         try:
             options[name] = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError) as error:
-            raise UserError(f"--{name} {text} is no valid YAML: {' '.join(str(error).split())[:200]}") from None
+            raise UserError(f"--{name} {text} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
     return options

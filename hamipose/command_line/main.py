@@ -1,4 +1,4 @@
-"""What both command lines do with a line: help at once, a verb's module when it is asked for, mistakes in one line."""
+"""Entry point of both command lines: prints help at once, imports only the module of a verb, errors in one line."""
 
 import logging
 import os
@@ -11,34 +11,34 @@ from hamipose.errors import UserError
 from hamipose.extras import missing_extra
 from hamipose.io.atomic_file import NO_SPACE
 
-__all__ = ["answer"]
+__all__ = ["run_command_line"]
 
-#: Verbs of Lightning's command line; `predict` is one of them where a config is given.
+#: Verbs of Lightning's command line; `predict` only with a config.
 _TRAINING = ("fit", "validate", "test", "predict")
 
 
-def answer(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapping[str, str]) -> int:
+def run_command_line(arguments: Sequence[str] | None, package: str, text: str, verbs: Mapping[str, str]) -> int:
     """Run a verb.
 
     Args:
-        arguments: what follows the program's name; those of the process where None.
-        package: whose verbs they are; its ``training`` has `run` for fit, validate, test and predict by a config.
-        text: the help.
-        verbs: the module of each other verb, whose `main` takes what follows it.
+        arguments: arguments after the program's name; default: those of the process.
+        package: name of the package; `run` of its module ``training`` runs fit, validate, test and predict.
+        text: text of the help.
+        verbs: verb → module with a function `main`, called with the arguments after the verb.
 
     Returns:
-        The exit status: 0 done, 2 a mistake that the user can put right, 130 interrupted.
+        The exit status: 0 for success, 2 for an error that the user can correct, 130 if interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    given = [a for a in given if a != "--debug"]
-    if not given or given[0] in ("-h", "--help", "help"):
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if not words or words[0] in ("-h", "--help", "help"):
         print(text, end="")
         return 0
     try:
         with _warnings():
-            _run(given[0], given[1:], package, verbs)
-        sys.stdout.flush()  # a full disk behind a redirection is noticed here, not at exit
+            _run(words[0], words[1:], package, verbs)
+        sys.stdout.flush()  # reports a full disk here, not at exit
     except (UserError, OSError) as error:
         _close_broken_output(error)
         if debug:
@@ -75,13 +75,13 @@ def _warnings() -> Iterator[None]:
 
 
 def _close_broken_output(error: UserError | OSError) -> None:
-    """Redirect standard output to nowhere if it cannot be written: Python would complain again at exit."""
-    if isinstance(error, OSError) and error.filename is None and _stuck():
+    """Redirect standard output to the null device if it cannot be written, because Python would report it again."""
+    if isinstance(error, OSError) and error.filename is None and _output_fails():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
 
 
-def _stuck() -> bool:
-    """Return whether text that standard output still holds cannot be written."""
+def _output_fails() -> bool:
+    """Return whether the buffered text of standard output cannot be written."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -90,21 +90,21 @@ def _stuck() -> bool:
 
 
 def _line(error: UserError | OSError) -> str:
-    """Return the message alone, in one line."""
+    """Return the message in one line."""
     message = str(error)
-    if message.startswith("Caught "):  # in a loading process, whose traceback torch puts first
+    if message.startswith("Caught "):  # from a worker process: torch puts the traceback first
         message = message.rstrip().splitlines()[-1].partition(": ")[2]
         if isinstance(error, OSError):
             full = any(os.strerror(number) in message for number in NO_SPACE)
-            return f"a loading process failed ({message}); {_advice(full)} (--debug shows where)"
+            return f"a worker process failed ({message}); {_advice(full)} (--debug shows where)"
         return message
     if not isinstance(error, OSError):
         return " ".join(message.split("\n"))
-    told = " ".join((error.strerror or message or type(error).__name__).split())
+    detail = " ".join((error.strerror or message or type(error).__name__).split())
     path = error.filename2 or error.filename
     if path is None:
-        return f"a file cannot be read or written ({told}); {_advice(error.errno in NO_SPACE)} (--debug shows where)"
-    return f"{path} cannot be used ({told}); {_advice(error.errno in NO_SPACE)}"
+        return f"a file cannot be read or written ({detail}); {_advice(error.errno in NO_SPACE)} (--debug shows where)"
+    return f"{path} cannot be used ({detail}); {_advice(error.errno in NO_SPACE)}"
 
 
 def _advice(full: bool) -> str:
@@ -112,8 +112,8 @@ def _advice(full: bool) -> str:
 
 
 def _run(verb: str, rest: list[str], package: str, verbs: Mapping[str, str]) -> None:
-    by_config = any(word.split("=")[0] in ("--config", "-c", "--print_config") for word in rest)
-    if verb in _TRAINING and (by_config or verb not in verbs):
+    has_config = any(word.split("=")[0] in ("--config", "-c", "--print_config") for word in rest)
+    if verb in _TRAINING and (has_config or verb not in verbs):
         import_module(f"{package}.training").run([verb, *rest])
     elif verb in verbs:
         import_module(verbs[verb]).main(rest)
@@ -121,4 +121,4 @@ def _run(verb: str, rest: list[str], package: str, verbs: Mapping[str, str]) -> 
         print(import_module(package).__version__)
     else:
         known = list(dict.fromkeys([*_TRAINING, *verbs]))
-        raise UserError(f"there is no verb {verb!r}; expected {', '.join(known[:-1])} or {known[-1]}")
+        raise UserError(f"unknown verb {verb!r}; expected {', '.join(known[:-1])} or {known[-1]}")

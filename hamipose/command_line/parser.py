@@ -1,4 +1,4 @@
-"""A command line parser without abbreviations and usage walls, and a quieter Lightning. Nothing here knows of poses."""
+"""Parser of Lightning's command line with one-line errors, and filters for Lightning's own messages."""
 
 import logging
 import re
@@ -10,37 +10,37 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from hamipose.errors import UserError
 
-__all__ = ["Parser", "one_line", "quieten", "reason"]
+__all__ = ["Parser", "error_reason", "one_line", "silence_lightning"]
 
 
-#: Lines of the parser's paragraphs that say nothing to a user.
+#: Beginnings of lines in jsonargparse's messages that do not help a user.
 _NOISE = ("usage:", "tip:", "Given value", "Note:", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>")
 
 
-#: An option whose value was read as null and written out as Python writes it.
+#: An option whose null was converted to text by Python.
 _NONE = re.compile(r"^(--[^=\s]+)=None$")
 
 
-#: Where nothing is left to say.
-_UNSAID = "the command line could not be read"
+#: Message if nothing remains of the parser's message.
+_UNKNOWN = "the command line could not be read"
 
 
-def reason(error: BaseException) -> str:
-    """What an error that came of another says: what was refused at first, as far as that says anything."""
+def error_reason(error: BaseException) -> str:
+    """Return the message of the first error in a chain of errors, preferring a :class:`UserError`."""
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
-    refused = [one_line(str(e)) for e in chain if isinstance(e, UserError)]
-    said = [line for line in (one_line(str(e)) for e in reversed(chain)) if line != _UNSAID]
-    return [*refused, *said, _UNSAID][0]
+    user_errors = [one_line(str(e)) for e in chain if isinstance(e, UserError)]
+    others = [line for line in (one_line(str(e)) for e in reversed(chain)) if line != _UNKNOWN]
+    return [*user_errors, *others, _UNKNOWN][0]
 
 
 def one_line(message: str) -> str:
-    """What a parser's paragraph says, in a line."""
+    """Shorten a message of the parser to one line."""
     message = message.replace("Does not validate against any of the Union subtypes", "")
     lines = [re.sub(r"\s+", " ", line).strip(" -") for line in message.splitlines()]
     lines = [line for line in lines if line and not line.startswith(_NOISE)]
-    line = " ".join(dict.fromkeys(lines)) or _UNSAID
+    line = " ".join(dict.fromkeys(lines)) or _UNKNOWN
     keys = re.match(r'(?:Parser key "[^"]*": )+', line)
     if keys:  # nested classes name their keys one by one
         line = ".".join(re.findall(r'"([^"]*)"', keys[0])) + ": " + line[keys.end() :]
@@ -48,45 +48,45 @@ def one_line(message: str) -> str:
 
 
 class Parser(LightningArgumentParser):
-    """Neither abbreviations nor usage walls."""
+    """Lightning's parser without abbreviations of options and without usage texts in errors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Parse words as jsonargparse does, with `null` understood at any depth.
+        """Parse words as jsonargparse does, with `null` accepted at any depth.
 
-        jsonargparse reads the value of a nested option as YAML and passes it to the parser of the class as text: of
-        ``--model.init_args.training.init_from null`` that parser would be given ``--training.init_from=None``, which is
-        the text "None" for an option that takes text.
+        jsonargparse reads the value of a nested option as YAML and passes it to the parser of the class as text: for
+        ``--model.init_args.training.init_from null`` that parser receives ``--training.init_from=None``, which is the
+        text "None" if the option is a string.
         """
         if args is not None:
             args = [_NONE.sub(r"\1=null", word) if isinstance(word, str) else word for word in args]
         return super().parse_args(args, *others, **options)
 
     def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
-        """One line, and the front door's exit status."""
+        """Raise a :class:`UserError` with a message of one line."""
         raise UserError(f"{one_line(message)}; --print_config shows every option that a config sets")
 
 
-_TALK = ("💡", "`weights_only` was not set", "TPU available")
-_CHATTER = (
-    ".*across ranks is zero.*",  # a run without sets to evaluate on
+_LOG_MESSAGES = ("💡", "`weights_only` was not set", "TPU available")
+_WARNINGS = (
+    ".*across ranks is zero.*",  # a run without evaluation sets
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*in eval mode at the start of training.*",
     ".*The dirpath has changed from.*",
     ".*exists and is not empty.*",
     ".*your dataloader is not resumable.*",
-)  # ours needs no state: see data/stream.py
+)  # our data loader has no state, see data/sampling.py
 
 
-def quieten() -> None:
-    """Leaves out what Lightning says about itself, so that what concerns the run can be seen."""
-    for message in _CHATTER:
+def silence_lightning() -> None:
+    """Suppress messages of Lightning that do not concern the run."""
+    for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     for name in (
         "lightning.pytorch.utilities.rank_zero",
         "lightning.pytorch.trainer.connectors.checkpoint_connector",
     ):
-        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(_TALK))
+        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(_LOG_MESSAGES))

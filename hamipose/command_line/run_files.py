@@ -1,4 +1,4 @@
-"""The files of a run that the command line is responsible for: its config, and checkpoints that must not be lost."""
+"""Files of a run: save its config, protect the checkpoints of other runs, and disable selection without validation."""
 
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,17 @@ from lightning.pytorch.cli import SaveConfigCallback
 from hamipose.engine.checkpoints import run_folder
 from hamipose.errors import UserError
 
-__all__ = ["SavedConfig", "refuse_to_overwrite", "select_nothing"]
+__all__ = ["SavedConfig", "check_overwrite", "remove_selection"]
 
 
 class SavedConfig(SaveConfigCallback):
-    """Writes every option of a run to its folder: ``config.yaml`` for `fit`, ``config-test.yaml`` and so on for others.
+    """Writes every option of a run to its folder: ``config.yaml`` for `fit`, ``config-test.yaml`` for `test`, ….
 
     A run that is resumed with other options keeps the earlier ones as ``config-000.yaml``, ``config-001.yaml``, ….
     """
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file; Lightning calls this on the first process alone."""
+        """Write the file; Lightning calls this on the first process only."""
         verb = trainer.state.fn
         path = run_folder(trainer) / ("config.yaml" if verb in (None, "fit") else f"config-{verb.value}.yaml")
         content = self.parser.dump(self.config, skip_none=False)
@@ -32,38 +32,38 @@ class SavedConfig(SaveConfigCallback):
 
 
 def _without_resuming(content: str) -> list[str]:
-    """Lines of a config but for the checkpoint that it resumes from."""
+    """Return the lines of a config, without the checkpoint to resume from."""
     return [line for line in content.splitlines() if not line.startswith("ckpt_path:")]
 
 
-def refuse_to_overwrite(folder: Path, checkpoint: Any) -> None:
-    """Keep a new run from replacing the checkpoints of another.
+def check_overwrite(folder: Path, checkpoint: Any) -> None:
+    """Check that a new run does not replace the checkpoints of another run.
 
     Args:
-        folder: the new run's.
-        checkpoint: that it resumes from, if any.
+        folder: folder of the new run.
+        checkpoint: checkpoint that the run resumes from, or None.
 
     Raises:
-        UserError: the folder contains checkpoints of a run, and it is not this one that is resumed.
+        UserError: the folder contains checkpoints of a run that is not the one to resume.
     """
-    kept = folder / "checkpoints"
-    found = sorted(kept.glob("*.ckpt"))
+    checkpoints = folder / "checkpoints"
+    found = sorted(checkpoints.glob("*.ckpt"))
     if not found or checkpoint in ("last", "best", "hpc"):
         return
-    if checkpoint and Path(checkpoint).resolve().parent == kept.resolve():
+    if checkpoint and Path(checkpoint).resolve().parent == checkpoints.resolve():
         return
-    last = kept / "last.ckpt" if kept / "last.ckpt" in found else found[-1]
+    last = checkpoints / "last.ckpt" if checkpoints / "last.ckpt" in found else found[-1]
     raise UserError(
         f"{folder} already contains a run, whose checkpoints this one would replace; resume it with --ckpt_path "
         f"{last}, give another folder with --trainer.logger.init_args.version, or delete it"
     )
 
 
-def select_nothing(trainer: Trainer) -> None:
-    """Take away checkpoints that would be selected by source validation, which there is none of, and say so.
+def remove_selection(trainer: Trainer) -> None:
+    """Remove the callbacks that select checkpoints by source validation, for runs without it, and print a message.
 
     Raises:
-        UserError: another callback, such as early stopping, depends on a validation score.
+        UserError: another callback, such as early stopping, needs a validation score.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in list(callbacks):
@@ -78,4 +78,4 @@ def select_nothing(trainer: Trainer) -> None:
         callbacks.remove(callback)
         if trainer.is_global_zero:
             name = getattr(callback, "filename", None) or "selected"
-            print(f"data.validation is null: no {name} checkpoint will be kept, only the last one", flush=True)
+            print(f"data.validation is null: no {name} checkpoint is saved, only the last one", flush=True)

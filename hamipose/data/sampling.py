@@ -140,8 +140,8 @@ class Pool(Generic[S]):
                 substitutes = np.random.default_rng((self.seed, self.stream, number, 1))
             index = int(substitutes.integers(len(self)))
         raise UserError(
-            f"{_ATTEMPTS} images in a row could not be read ({int(self.unreadable.sum())} of {len(self)} so far); check "
-            f"the folder of {type(self.datasets[0]).__name__}"
+            f"{_ATTEMPTS} images in a row could not be read ({int(self.unreadable.sum())} of {len(self)} so far); "
+            f"check the folder of {type(self.datasets[0]).__name__}"
         )
 
 

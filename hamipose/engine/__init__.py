@@ -1,4 +1,4 @@
-"""What manual optimization leaves to an application, whatever it trains: schedule, guard, exact and whole checkpoints.
+"""Training infrastructure of both packages: base module, optimizer and schedule, exact checkpoints, callbacks.
 
-Nothing here knows of poses; `meshtto` uses it too.
+Nothing in this folder depends on poses or meshes.
 """

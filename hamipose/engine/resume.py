@@ -1,4 +1,4 @@
-"""What a checkpoint restores over the options of a run: which of the two is used, and what is refused."""
+"""Resume a run with given options: options that may change replace the checkpoint's, others must be the same."""
 
 import filecmp
 from collections.abc import Callable, Mapping
@@ -18,17 +18,17 @@ _NEW_RUN = "start a new run from the checkpoint's network with training.init_fro
 
 
 def optimizer_options(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the class and the options of an optimizer that has made no step: what the config asked for."""
+    """Return the class and the options of a new optimizer, as the config describes them."""
     groups = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     return {"class": type(optimizer).__name__, "groups": groups}
 
 
 def run_record(module: LightningModule, start: Mapping[str, str | None], optimizer: dict[str, Any]) -> dict[str, Any]:
-    """Return what a checkpoint must hold so that resuming it can be checked against the options then given.
+    """Return the record of options in a checkpoint, which :func:`check_run` and :func:`use_options` compare.
 
     Args:
-        module: what is trained.
-        start: option → where the weights at step 0 came from.
+        module: the module that is trained.
+        start: option → source of the initial weights.
         optimizer: :func:`optimizer_options` of its optimizer.
     """
     trainer = module.trainer
@@ -48,10 +48,12 @@ def resume(
     now: Optimizer,
     factor: Callable[[int], float],
 ) -> None:
-    """Make a checkpoint resume with the options that are given, and say in a line what is new; see the two below.
+    """Prepare a checkpoint for resuming with the given options, and print the changed ones in one line.
+
+    See :func:`check_run` and :func:`use_options`, which have the same arguments.
 
     Raises:
-        UserError: options differ that cannot be changed in the middle of a run.
+        UserError: options differ that cannot change within a run.
     """
     check_run(checkpoint, module, start)
     changed = use_options(checkpoint, module, now, factor)
@@ -60,17 +62,17 @@ def resume(
 
 
 def check_run(checkpoint: dict[str, Any], module: LightningModule, start: Mapping[str, str | None]) -> None:
-    """Refuse to resume a run with options that could not be used any more.
+    """Check that a run is resumed with the options that decided its previous steps.
 
     Checkpoints without a record (of earlier versions) are only checked against the length of the run.
 
     Args:
-        checkpoint: as Lightning reads it.
-        module: that resumes from it, its data set up.
-        start: as for :func:`run_record`.
+        checkpoint: content of the checkpoint.
+        module: the module that resumes, after the setup of its data.
+        start: see :func:`run_record`.
 
     Raises:
-        UserError: an option differs that decided steps already taken, or there is nothing left to do.
+        UserError: such an option differs, or the run has no steps left.
     """
     trainer, step = module.trainer, checkpoint["global_step"]
     record = checkpoint.get("run", {})
@@ -88,8 +90,9 @@ def check_run(checkpoint: dict[str, Any], module: LightningModule, start: Mappin
         known = record.get("start", {})
         if option in known and not _same_file(known[option], wanted_start):
             raise UserError(
-                f"{option} is {_shown(wanted_start)}, but the run in the checkpoint began with {_shown(known[option])} "
-                f"and is at step {step}; resume it with {_shown(known[option])}, or without --ckpt_path begin anew"
+                f"{option} is {_shown(wanted_start)}, but the run in the checkpoint started with "
+                f"{_shown(known[option])} and is at step {step}; resume it with "
+                f"{_shown(known[option])}, or start a new run without --ckpt_path"
             )
     if record.get("adapting") not in (None, _adapting(module, step)):
         before, now = ("adapted", "pretrains") if record["adapting"] else ("pretrained", "adapts")
@@ -108,24 +111,25 @@ def check_run(checkpoint: dict[str, Any], module: LightningModule, start: Mappin
 def use_options(
     checkpoint: dict[str, Any], module: LightningModule, now: Optimizer, factor: Callable[[int], float]
 ) -> list[str]:
-    """Replace what a checkpoint would restore over options by the options themselves, before it is restored.
+    """Replace the options in a checkpoint, which Lightning would restore, by the given options.
 
-    State (momenta, counts, the step of the schedule) stays as saved. With unchanged options nothing changes.
+    State (momenta, counts, the step of the schedule) stays as saved. With unchanged options the checkpoint does not
+    change.
 
     Args:
-        checkpoint: as Lightning reads it; changed in place.
-        module: that resumes from it.
+        checkpoint: content of the checkpoint; changed in place.
+        module: the module that resumes.
         now: a new optimizer, as the config describes it.
-        factor: of the learning rate at a step.
+        factor: step → learning rate factor.
 
     Returns:
-        What differs from the run in the checkpoint, a phrase each.
+        A phrase for each changed option.
 
     Raises:
         UserError: the optimizer is of another class, or has its parameters in other groups.
     """
-    told: list[str] = []
-    asked = optimizer_options(now)["groups"]
+    changes: list[str] = []
+    requested = optimizer_options(now)["groups"]
     recorded = checkpoint.get("run", {}).get("optimizer")
     schedules = checkpoint.get("lr_schedulers", [])
     for number, saved in enumerate(checkpoint.get("optimizer_states", [])):
@@ -133,20 +137,20 @@ def use_options(
         _check_optimizer(groups, recorded, now)
         before = recorded["groups"] if recorded else [{**g, "lr": g.get("initial_lr", g["lr"])} for g in groups]
         schedule = schedules[number] if number < len(schedules) else None
-        for position, (group, was, wanted) in enumerate(zip(groups, before, asked, strict=True)):
+        for position, (group, was, wanted) in enumerate(zip(groups, before, requested, strict=True)):
             for name, value in wanted.items():
                 if name in was and was[name] != value:
                     group[name] = value
-                    told.append(f"{name} {value} (so far {was[name]})")
+                    changes.append(f"{name} {value} (was {was[name]})")
             if schedule is not None:
                 group["initial_lr"] = schedule["base_lrs"][position] = wanted["lr"]
                 group["lr"] = schedule["_last_lr"][position] = wanted["lr"] * factor(schedule["last_epoch"])
     for callback in module.trainer.callbacks:  # type: ignore[attr-defined]
         state = checkpoint.get("callbacks", {}).get(getattr(callback, "state_key", None), {})
         if isinstance(callback, EarlyStopping) and state.get("patience", callback.patience) != callback.patience:
-            told.append(f"patience {callback.patience} (so far {state['patience']})")
+            changes.append(f"patience {callback.patience} (was {state['patience']})")
             state["patience"] = callback.patience
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(changes))
 
 
 def _check_optimizer(saved: list[dict[str, Any]], recorded: dict[str, Any] | None, now: Optimizer) -> None:
@@ -162,7 +166,7 @@ def _check_optimizer(saved: list[dict[str, Any]], recorded: dict[str, Any] | Non
         return
     raise UserError(
         f"the checkpoint's optimizer has {found}; expected {type(now).__name__} with groups of {expected}: "
-        "give the config it was made with, or start a new run from its network with training.init_from"
+        "use the config of the run, or start a new run from its network with training.init_from"
     )
 
 
@@ -171,12 +175,12 @@ def _seed(trainer: Any) -> int | None:
 
 
 def _adapting(module: Any, step: int) -> bool | None:
-    wants_target = getattr(module, "wants_target", None)
-    return None if wants_target is None else bool(wants_target(step))
+    uses_target = getattr(module, "uses_target", None)
+    return None if uses_target is None else bool(uses_target(step))
 
 
 def _same_file(known: str | None, wanted: str | None) -> bool:
-    """Return whether both name one file, or a file that was moved or copied with the run's folder."""
+    """Return whether both paths name the same file, or a copy that was moved with the run folder."""
     if known == wanted:
         return True
     if known is None or wanted is None:

@@ -1,4 +1,4 @@
-"""CC-SSL (Mu et al., CVPR 2020): pseudo labels that several views agree on, the surest first, renewed now and then."""
+"""CC-SSL (Mu et al., CVPR 2020): multi-view pseudo-labels, the most confident first, renewed every few epochs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +21,14 @@ __all__ = ["CCSSL", "CurriculumOptions"]
 
 @dataclass(frozen=True)
 class CurriculumOptions:
-    """How much of the pseudo labels is believed, and how often they are renewed.
+    """The share of pseudo-labels that is discarded, and the interval at which they are renewed.
 
     Attributes:
-        refresh_epochs: epochs from one labeling of the target to the next.
-        first: share of the labels not believed at the start.
-        per_epoch: by how much that share falls in an epoch.
-        last: where it stops.
-        views: views averaged for a label, the image itself among them.
+        refresh_epochs: number of epochs between two labelings of the target.
+        first: fraction of the labels that is discarded at the start.
+        per_epoch: decrease of that fraction per epoch.
+        last: smallest value of that fraction.
+        views: number of views averaged for a label, including the image itself.
     """
 
     refresh_epochs: int = 10
@@ -42,7 +42,7 @@ class CurriculumOptions:
         check_fraction(first=self.first, per_epoch=self.per_epoch, last=self.last)
 
     def discard_fraction(self, epoch: int) -> float:
-        """Share of the labels not believed in labels made at that epoch.
+        """Return the fraction of labels to discard in a labeling at that epoch.
 
         >>> [round(CurriculumOptions().discard_fraction(epoch), 2) for epoch in (0, 10, 30, 50)]
         [0.8, 0.6, 0.2, 0.2]
@@ -51,27 +51,28 @@ class CurriculumOptions:
 
 
 class CCSSL(PoseMethod):
-    r"""L_s + γ L_t, γ = 10, L_t the squared error against Gaussians at pseudo labels.
+    r"""L_s + γ L_t with γ = 10, where L_t is the squared error against Gaussians at pseudo-labels.
 
-    Every ten epochs the network itself, in eval mode, labels all target images (:mod:`hamipose.methods.parts.multi_view`: the
-    peak of the heatmaps averaged over five views). Those are learnt from whose confidence is above the quantile
+    Every ten epochs the network itself, in eval mode, labels all target images with the peaks of the heatmaps averaged
+    over five views (:mod:`hamipose.methods.parts.multi_view`). It learns from labels whose confidence is above the
+    quantile
 
     .. math:: p(e) = \max(0.2,\ 1 - 0.02\,(e + 10))
 
-    of all confidences, so that at first one in five labels is believed and at last four. The learning rate is constant
-    after ``training.warmup_steps`` (0 in the paper).
+    of all confidences, that is, from one in five labels at first and from four in five in the end. The learning rate is
+    constant after ``training.warmup_steps`` (0 in the paper).
 
-    Deviations from the published code: the check against the flow between neighboring frames (a label that the optical
-    flow contradicts is replaced) needs videos and is left out, as our targets are single images. Heatmaps are decoded
-    to a fraction of a cell. The network is the bench's, not a stack of four hourglasses, and the published code selects
-    by the target's test set. Labels live in the checkpoint, not in files.
+    Deviations from the published code: the check against the optical flow between neighboring frames, which replaces
+    labels that contradict it, needs videos and is left out, because our targets are single images. Heatmaps are decoded
+    to a fraction of a cell. The network is that of all methods here, not a stack of four hourglasses. The published
+    code selects checkpoints by the target's test set. Labels are saved in the checkpoint, not in files.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
         target_weight: γ.
-        curriculum: how much is believed, and when labels are renewed.
+        curriculum: which labels are used, and when they are renewed.
         pretrain_steps: steps on the source alone before the first labeling.
     """
 
@@ -94,7 +95,7 @@ class CCSSL(PoseMethod):
         self.labels = PseudoLabels(training.quantize)
 
     def uses_target(self, step: int) -> bool:
-        """After pretraining."""
+        """Return whether pretraining has ended."""
         return step >= self.pretrain_steps
 
     def source_only_steps(self) -> int:
@@ -102,40 +103,40 @@ class CCSSL(PoseMethod):
         return self.pretrain_steps
 
     def learning_rate(self, step: int, total: float) -> float:
-        """Constant after the warm-up."""
+        """Return a factor that is constant after the warm-up."""
         return min(1.0, (step + 1) / max(1, self.training_options.warmup_steps))
 
     def renew(self, step: int) -> None:
-        """Label the target where a round begins; a resumed run has its round's labels from the checkpoint."""
+        """Label the target at the start of a round; a resumed run has the labels of its round from the checkpoint."""
         epochs = (step - self.pretrain_steps) // int(self.trainer.num_training_batches)
         stage = epochs // self.curriculum.refresh_epochs
         if stage != self.labels.stage:
             images = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
-            discard_fraction = self.curriculum.discard_fraction(stage * self.curriculum.refresh_epochs)
-            self.labels.make(stage, self.network, images, self.curriculum.views, discard_fraction)
+            discard = self.curriculum.discard_fraction(stage * self.curriculum.refresh_epochs)
+            self.labels.make(stage, self.network, images, self.curriculum.views, discard)
 
     def objective(self, batch: TrainBatch) -> StepResult:
-        """L_s while pretraining, then L_s + γ L_t."""
+        """Compute L_s while pretraining, then L_s + γ L_t."""
         source = self.forward_source(batch.source)
         if batch.target is None:
             return StepResult(source.losses.sum(), source.losses)
         self.renew(self.global_step)
         options, target = self.training_options, batch.target
-        keypoints_px, believed = self.labels.of(target.name, target.student.device)
-        keypoints_px, believed = labels_in_student_view(keypoints_px, believed, target, self.skeleton.mirror)
+        keypoints_px, used = self.labels.lookup(target.name, target.student.device)
+        keypoints_px, used = labels_in_student_view(keypoints_px, used, target, self.skeleton.mirror)
         size = (target.student.shape[-2], target.student.shape[-1])
-        labels = encode(keypoints_px, size, sigma=options.sigma, visible=believed, quantize=options.quantize)
+        labels = encode(keypoints_px, size, sigma=options.sigma, visible=used, quantize=options.quantize)
         heatmaps = self.network.final(self._features(normalize(target.student))).float()
-        losses = heatmap_mse(heatmaps, labels, believed.float(), options.reduction)
+        losses = heatmap_mse(heatmaps, labels, used.float(), options.reduction)
         loss = source.losses.sum() + self.target_weight * losses.sum()
         return StepResult(loss, source.losses, losses, target_weight=self.target_weight)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the labels."""
+        """Add the labels."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["pseudo_labels"] = self.labels.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the labels."""
+        """Restore the labels."""
         super().on_load_checkpoint(checkpoint)
         self.labels.load_state_dict(checkpoint["pseudo_labels"])

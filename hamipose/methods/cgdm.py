@@ -1,4 +1,4 @@
-"""CGDM, cross-domain gradient discrepancy minimization (Du et al., CVPR 2021), carried over to heatmaps."""
+"""CGDM, cross-domain gradient discrepancy minimization (Du et al., CVPR 2021), adapted to heatmaps."""
 
 from collections.abc import Iterable
 
@@ -7,13 +7,13 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from hamipose.engine.distributed import mean_over_batch, sum_over_processes
+from hamipose.engine.distributed import average_over_processes, mean_over_batch, sum_over_processes
 from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import OpenGate
 from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
-from hamipose.methods.teacher_student import Adaptation, DomainPass, average_over_processes
+from hamipose.methods.teacher_student import Adaptation, DomainPass
 from hamipose.models.preprocess import normalize
 from hamipose.precision import at_least_single
 from hamipose.types import TrainBatch
@@ -24,30 +24,30 @@ Maps = Float[Tensor, "batch keypoint height width"]
 
 
 def spatial_distribution(maps: Maps) -> Float[Tensor, "batch keypoint cell"]:
-    """Each map as probabilities of its cells: what is below 0 counts as 0, the rest is divided by its sum."""
+    """Return each map as probabilities of its cells: negative values are set to 0, then divided by the sum."""
     mass = at_least_single(maps).flatten(2).clamp(min=0) + 1e-6
     return mass / mass.sum(2, keepdim=True)
 
 
 def map_entropy(probabilities: Float[Tensor, "*batch cell"]) -> Float[Tensor, "*batch"]:
-    """Entropy as a share of the largest there can be, log(cells)."""
+    """Return the entropy as a fraction of its maximum, log(cells)."""
     cells = torch.tensor(float(probabilities.shape[-1]))
     return -(probabilities * probabilities.clamp(min=1e-12).log()).sum(-1) / cells.log()
 
 
 def confidence_weights(maps: Maps) -> Float[Tensor, "batch keypoint"]:
-    r"""Weights of pseudo-labels, :math:`1 + e^{-H}`, of mean 1 over all processes; no gradient flows into them."""
+    r"""Return weights of pseudo-labels, :math:`1 + e^{-H}` scaled to mean 1 over all processes, without gradients."""
     weights = 1 + torch.exp(-map_entropy(spatial_distribution(maps.detach())))
     (mean,) = average_over_processes(weights.mean())
     return weights / mean
 
 
 def gradient_gap(source: DomainPass, target: DomainPass) -> Float[Tensor, ""]:
-    r"""How far two losses' gradients of a head point apart, :math:`1 - \cos`, differentiable in the features.
+    r"""Return :math:`1 - \cos` of two losses' gradients of a head, differentiable in the features.
 
-    Row by row for the weights and once for the biases, as in the authors' code, of the gradients average_over_processes over all
-    processes. The head is one linear layer, so its gradients are a product of heatmap gradients and features: what the
-    original reaches by differentiating twice through the parameters is here an ordinary backward pass.
+    The cosine is computed for each row of the weights and once for the biases, as in the authors' code, from gradients
+    averaged over all processes. The head is one linear layer, so its gradients are a product of heatmap gradients and
+    features. The authors differentiate twice through the parameters; here an ordinary backward pass is enough.
     """
     weights, biases = [], []
     for domain in (source, target):
@@ -62,9 +62,9 @@ def gradient_gap(source: DomainPass, target: DomainPass) -> Float[Tensor, ""]:
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Along the last dimension; 0, and without a gradient, where a vector is zero: a joint that no image shows.
+    """Return the cosine along the last dimension; 0 without a gradient for zero vectors (a keypoint in no image).
 
-    Each vector's largest number is made 1 first, or squares would underflow.
+    Each vector is first divided by its largest absolute value, because squares would underflow.
     """
     largest = [v.detach().abs().amax(-1, keepdim=True) for v in (a, b)]
     zero = (largest[0] == 0) | (largest[1] == 0)
@@ -73,33 +73,34 @@ def _cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 class CGDM(PoseMethod):
-    r"""Two heads that are to agree on the target, and whose gradients are to agree between the domains.
+    r"""Two heads that should agree on the target, with gradients that should agree between the domains.
 
     .. math::
         \min_{F, h}\; L_s(h_1) + L_s(h_2) + \beta_{sup} L_{sup} + \beta_{ent} L_{ent}, \qquad
         \max_h\, \min_F\; d(h_1, h_2), \qquad \min_F\; \beta_{gm} L_{gm}
 
-    with :math:`L_{gm}` the mean over heads of :math:`1 - \cos(\nabla_h L_s, \nabla_h L_{sup})`, :math:`L_{sup}` the
-    error against pseudo-labels weighed by :math:`1 + e^{-H}`, and :math:`L_{ent}` the entropy of each map less that of
-    the batch's mean map.
+    where :math:`L_{gm}` is the mean over heads of :math:`1 - \cos(\nabla_h L_s, \nabla_h L_{sup})`, :math:`L_{sup}` is
+    the error against pseudo-labels weighted by :math:`1 + e^{-H}`, and :math:`L_{ent}` is the entropy of each map minus
+    that of the batch's mean map.
 
-    **How it was carried over.** Classes become cells; a head is a 1 × 1 layer. Cross-entropy becomes the heatmaps'
-    squared error. Pseudo-labels are the EMA teacher's maps (the first head's) in place of a clustering of all target
-    features every so many batches. d is the mean absolute difference of the maps clamped to [0, 1], which bounds it as
-    softmax did. H is a map's entropy as a share of log(cells). The weights of pseudo-labels have mean 1; in the
-    authors' code they are divided by the batch's size twice. The published β belong to losses of order 1: use
-    ``training.reduction: sum``, or d and L_gm rule (with means, on the demo's start, their gradients are 45 and
-    10,000 times the source loss's).
+    **Adaptation to heatmaps.** Classes become cells; a head is a 1 × 1 layer. Cross-entropy becomes the squared error
+    of heatmaps. Pseudo-labels are the EMA teacher's maps (of the first head) instead of a clustering of all target
+    features every few batches. d is the mean absolute difference of the maps clamped to [0, 1], which bounds it as
+    softmax did. H is a map's entropy as a fraction of log(cells). The weights of pseudo-labels have mean 1; in the
+    authors' code they are divided by the batch size twice. The published β belong to losses of order 1: use
+    ``training.reduction: sum``, or d and L_gm dominate (with means, on the demo's start, their gradients are 45 and
+    10,000 times that of the source loss).
 
-    **One step for their six.** The authors step on the first line, then the heads on −d, then the features four times
-    on d and the last part. Here one backward pass does all: in d the heads' parameters have their gradient's sign
-    turned, and in :math:`L_{gm}` they are held constant. The user gets the first head, as its EMA.
+    **One step instead of six.** The authors take a step on the first line, then one of the heads on −d, then four of
+    the features on d and the last part. Here one backward pass does all: in d the sign of the gradient of the heads'
+    parameters is reversed, and in :math:`L_{gm}` the heads are held constant. The user's network has the EMA of the
+    first head.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network; its last layer is the first head.
-        training: how it is trained.
-        adaptation: teacher; λ multiplies all losses of the target.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network, whose last layer is the first head.
+        training: options of training.
+        adaptation: options of the teacher; λ multiplies all losses of the target.
         supervision: β_sup.
         entropy: β_ent.
         gradient: β_gm.
@@ -125,7 +126,6 @@ class CGDM(PoseMethod):
         self.second = nn.Conv2d(self.network.feature_channels, len(self.skeleton), kernel_size=1)
         nn.init.normal_(self.second.weight, std=0.001)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-        # The gate has nothing to say here.
         self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         self.supervision = supervision
         self.entropy = entropy
@@ -138,9 +138,9 @@ class CGDM(PoseMethod):
     @torch.no_grad()
     def start_adaptation(self) -> None:
         super().start_adaptation()
-        if self.global_step == 0:  # a network from another run has one head: the second starts a tenth away from it
-            for mine, theirs in zip(self.second.parameters(), self.network.final.parameters(), strict=True):
-                mine.copy_(theirs + 0.1 * theirs.square().mean().sqrt() * torch.randn_like(theirs))
+        if self.global_step == 0:  # a network of another run has one head: the second is a copy with 10 % noise
+            for second, first in zip(self.second.parameters(), self.network.final.parameters(), strict=True):
+                second.copy_(first + 0.1 * first.square().mean().sqrt() * torch.randn_like(first))
 
     @property
     def _heads(self) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -166,14 +166,14 @@ class CGDM(PoseMethod):
             return consistency(maps, labels.heatmaps, weights, reduction)
 
         supervised = [on_target(m) for m in maps]
-        beliefs = [spatial_distribution(m) for m in maps]
-        entropies = [map_entropy(p).mean() - map_entropy(mean_over_batch(p)).mean() for p in beliefs]
-        first, second = (_through(features, head, turned=True).clamp(0, 1) for head in self._heads)
+        probabilities = [spatial_distribution(m) for m in maps]
+        entropies = [map_entropy(p).mean() - map_entropy(mean_over_batch(p)).mean() for p in probabilities]
+        first, second = (_through(features, head, reverse=True).clamp(0, 1) for head in self._heads)
         gaps = []
         for head in self._heads:
-            held = [_through(f, head, turned=False) for f in (source.features, features)]
-            here = DomainPass(on_source(held[0]), held[0], source.features)
-            gaps.append(gradient_gap(here, DomainPass(on_target(held[1]), held[1], features)))
+            maps_held = [_through(f, head, reverse=False) for f in (source.features, features)]
+            of_source = DomainPass(on_source(maps_held[0]), maps_held[0], source.features)
+            gaps.append(gradient_gap(of_source, DomainPass(on_target(maps_held[1]), maps_held[1], features)))
         target_loss = (
             self.supervision * _sum(s.sum() for s in supervised)
             + self.entropy * _sum(entropies)
@@ -185,10 +185,10 @@ class CGDM(PoseMethod):
         return StepResult(loss, source.losses, supervised[0], target_weight=target_weight * self.supervision)
 
 
-def _through(features: Tensor, head: nn.Conv2d, turned: bool) -> Maps:
-    """The head's maps; its parameters get no gradient or, turned, one of the other sign."""
+def _through(features: Tensor, head: nn.Conv2d, reverse: bool) -> Maps:
+    """Return the head's maps; its parameters get no gradient or, with `reverse`, one of opposite sign."""
     assert head.bias is not None
-    weight, bias = (2 * p.detach() - p if turned else p.detach() for p in (head.weight, head.bias))
+    weight, bias = (2 * p.detach() - p if reverse else p.detach() for p in (head.weight, head.bias))
     return nn.functional.conv2d(features, weight, bias).float()
 
 

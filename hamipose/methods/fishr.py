@@ -1,4 +1,4 @@
-"""Fishr (Rame et al., ICML 2022) on heatmaps: gradients that vary alike in all domains."""
+"""Fishr (Rame et al., ICML 2022) on heatmaps: gradients with the same variance in all domains."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ __all__ = ["Fishr", "domain_variances", "sample_gradients", "variance_gap"]
 
 
 def sample_gradients(source: DomainPass) -> Float[Tensor, "batch keypoint parameter"]:
-    r"""Each image's gradient of the last layer's rows, :math:`\sum_u g^{(k)}(n,u)\,[F(n,:,u); 1]`, differentiable.
+    r"""Return each image's gradient of the last layer's rows, :math:`\sum_u g^{(k)}(n,u)\,[F(n,:,u); 1]`.
 
-    One product for all images and keypoints. An image's loss is its share of the batch's, times the batch's size: the
-    mean over images is the batch's gradient.
+    It is differentiable, and one product for all images and keypoints. The loss of an image is its share of the
+    batch's loss times the batch size, so that the mean over images is the batch's gradient.
     """
     (gradient,) = torch.autograd.grad(source.losses.sum(), source.heatmaps, create_graph=True)
     with torch.autocast(gradient.device.type, enabled=False):
@@ -35,7 +35,7 @@ def sample_gradients(source: DomainPass) -> Float[Tensor, "batch keypoint parame
 def domain_variances(
     gradients: Float[Tensor, "batch keypoint parameter"], domain: Int[Tensor, " batch"], domains: int
 ) -> Float[Tensor, "domain keypoint parameter"]:
-    r"""Variance of each coordinate over the images of each domain, on all processes together.
+    r"""Return the variance of each coordinate over the images of each domain, of all processes together.
 
     .. math:: v_e = \mathrm{mean}_{n \in e}\, (G_n - \bar G_e)^2
     """
@@ -46,7 +46,7 @@ def domain_variances(
 
 
 def variance_gap(variances: Float[Tensor, "domain keypoint parameter"]) -> Float[Tensor, ""]:
-    r"""The penalty :math:`\frac1E \sum_e \|v_e - \bar v\|^2` (eq. 4)."""
+    r"""Return the penalty :math:`\frac1E \sum_e \|v_e - \bar v\|^2` (eq. 4)."""
     return (variances - variances.mean(0)).square().sum() / len(variances)
 
 
@@ -55,25 +55,26 @@ class Fishr(PoseMethod):
 
     .. math:: L_s + \lambda \frac1E \sum_e \|v_e - \bar v\|^2
 
-    with v_e the variance over the images of domain e of their gradients of the last layer, and an average over steps:
-    :math:`m_e \leftarrow \beta m_e + (1-\beta) v_e`. As in the authors' code m_e/(1 − β) stands for v_e, so that the
-    gradient is that of the current batch's v_e in full; and the optimizer forgets its state when the penalty begins.
+    where v_e is the variance of the last layer's gradients over the images of domain e, and an average over steps:
+    :math:`m_e \leftarrow \beta m_e + (1-\beta) v_e`. As in the authors' code, m_e/(1 − β) replaces v_e, so that the
+    gradient is the full gradient of the current v_e, and the optimizer's state is reset when the penalty begins.
 
-    **Domains.** There is one labeled source set, so domains are looks of it: one for each entry of
-    ``data.source_views``, every batch holding an equal share of each (a domain's images are not the other's).
+    **Domains.** There is one labeled source set, so the domains are styles of it: one for each entry of
+    ``data.source_views``. Every batch contains an equal share of each, of different images.
 
-    Deviations: squared heatmap error in place of cross-entropy; the last 1 × 1 layer as the "classifier". The distance
-    is the paper's squared norm; the authors' code has its mean over coordinates, smaller by their number. The penalty
-    is of the fourth power of gradients, so λ depends on the losses' scale: on the demo's start the penalty is 4e-11 and
-    its gradient 1e-7 of the loss's, and the published λ = 1000 would do nothing; configs/hamipose/small has 1e6.
+    Deviations: squared heatmap error instead of cross-entropy; the last 1 × 1 layer as the "classifier". The distance
+    is the paper's squared norm; the authors' code uses the mean over coordinates, which is smaller by their number. The
+    penalty grows with the fourth power of gradients, so λ depends on the scale of the losses: on the demo's start the
+    penalty is 4e-11 and its gradient 1e-7 of the loss's, so that the published λ = 1000 has no effect;
+    configs/hamipose/small uses 1e6.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
-        domains: how many there are; as many as ``data.source_views``.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
+        domains: number of domains; must be the length of ``data.source_views``.
         penalty: λ.
-        penalty_start: the step from which it counts.
+        penalty_start: first step with the penalty.
         decay: β.
     """
 
@@ -120,5 +121,5 @@ class Fishr(PoseMethod):
             optimizer: Any = self.optimizers(use_pl_optimizer=False)
             optimizer.state.clear()
             for group in optimizer.param_groups:
-                group.pop("alpha", None)  # the scalar masses of our own optimizer
+                group.pop("alpha", None)  # the scalar masses of hamipose.optim.Hamiltonian
         return super().compute_gradients(batch)

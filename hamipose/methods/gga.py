@@ -1,4 +1,4 @@
-"""GGA, gradient-guided annealing (Ballas & Diou, CVPR 2025), on heatmaps: early on, a search for agreement."""
+"""GGA, gradient-guided annealing (Ballas & Diou, CVPR 2025), on heatmaps: an early search for agreeing gradients."""
 
 import itertools
 
@@ -7,11 +7,11 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from hamipose.engine.distributed import average_over_processes
 from hamipose.evaluation.diagnostics import StepResult
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.methods.parts.sharpness import displaced, frozen_statistics
-from hamipose.methods.teacher_student import average_over_processes
 from hamipose.methods.validation import check_at_least, check_domains
 from hamipose.types import SourceBatch, TrainBatch
 
@@ -19,7 +19,7 @@ __all__ = ["GGA", "smallest_cosine"]
 
 
 def smallest_cosine(gradients: Float[Tensor, "domain parameter"]) -> Float[Tensor, ""]:
-    """Of all pairs of domains; 0 where a gradient is zero.
+    """Return the smallest cosine of all pairs of domains; 0 if a gradient is zero.
 
     >>> smallest_cosine(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]]))
     tensor(0.)
@@ -31,29 +31,29 @@ def smallest_cosine(gradients: Float[Tensor, "domain parameter"]) -> Float[Tenso
 class GGA(PoseMethod):
     r"""Random steps towards a point where the domains' gradients agree, in a window of steps early in training.
 
-    In each step of the window, `searches` times: :math:`\theta' = \theta + u`, u uniform in ±`radius`; θ' is taken when
-    the loss rises by less than the tolerance and :math:`\min_{i<j} \cos(\nabla L_i(\theta'), \nabla L_j(\theta'))`
-    improves, L_i being the source loss of domain i. Then an ordinary step on L_s. No target image is used.
+    In each step of the window, `searches` times: :math:`\theta' = \theta + u`, u uniform in ±`radius`; θ' is accepted
+    if the loss rises by less than the tolerance and :math:`\min_{i<j} \cos(\nabla L_i(\theta'), \nabla L_j(\theta'))`
+    improves, where L_i is the source loss of domain i. An ordinary step on L_s follows. No target image is used.
 
-    **Domains** are looks of the one labeled source, one for each entry of ``data.source_views``.
+    **Domains** are styles of the one labeled source, one for each entry of ``data.source_views``.
 
-    Deviations. The tolerance is a share of the loss: the original allows +0.1 of a cross-entropy, which squared
-    heatmap errors never reach. Each try starts from the best point so far; in the authors' code noise of tries that
-    failed is not taken back, so that the search is a random walk, and after a success it starts again from the step's
-    first point. As in their code all parts but the last layer are moved. The annealing that the name speaks of is in
-    neither: their temperature stays at 1. Noise comes from a generator of the step's own, so that all processes move
-    alike and a resumed run does as well.
+    Deviations. The tolerance is a fraction of the loss: the original allows +0.1 of a cross-entropy, a value that
+    squared heatmap errors never reach. Each trial starts from the best point so far. In the authors' code, the noise of
+    failed trials is not undone, so that the search is a random walk, and after a success it restarts from the first
+    point of the step. As in their code, all parts except the last layer are moved. Neither code anneals anything,
+    despite the name: the authors' temperature stays at 1. The noise is seeded by the step, so that all processes, and a
+    resumed run, move in the same way.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
-        domains: how many there are; as many as ``data.source_views``.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
+        domains: number of domains; must be the length of ``data.source_views``.
         start_step: first step of the window.
         end_step: last step of the window.
-        searches: tries in each of its steps; each costs a forward and a backward pass.
-        radius: largest change of a parameter in a try.
-        tolerance: rise of the loss that is allowed, as a share of it.
+        searches: trials in each of these steps; each costs a forward and a backward pass.
+        radius: largest change of a parameter in a trial.
+        tolerance: allowed increase of the loss as a fraction of it.
     """
 
     def __init__(
@@ -92,20 +92,20 @@ class GGA(PoseMethod):
         return super().compute_gradients(batch)
 
     def agreement(self, batch: SourceBatch) -> tuple[float, float]:
-        """The smallest cosine between two domains' gradients, and the mean of their losses."""
+        """Return the smallest cosine between two domains' gradients, and the mean of their losses."""
         losses, gradients = [], []
         for domain in range(self.domains):
             loss = self.forward_source(batch.select(batch.domain == domain)).losses.sum()
-            # Of no process's own: these gradients are looked at and never stepped along.
+            # Not through manual_backward: no step is taken along these gradients, and they are averaged below.
             with torch.autocast(loss.device.type, enabled=False):
                 gradient = torch.autograd.grad(loss, [p for p in self.network.parameters() if p.requires_grad])
             gradients.append(torch.cat([g.flatten() for g in gradient]))
             losses.append(loss.detach())
-        gathered, loss = average_over_processes(torch.stack(gradients), torch.stack(losses).mean())
-        return float(smallest_cosine(gathered)), float(loss)
+        rows, loss = average_over_processes(torch.stack(gradients), torch.stack(losses).mean())
+        return float(smallest_cosine(rows)), float(loss)
 
     def search(self, batch: SourceBatch) -> None:
-        """Leave the network at the best point found near where it is."""
+        """Move the network to the best point found in its neighborhood."""
         moved = [p for name, p in self.network.named_parameters() if p.requires_grad and not name.startswith("final.")]
         generator = torch.Generator(self.device).manual_seed(self.global_step)
         cosine, loss = self.agreement(batch)
@@ -113,9 +113,9 @@ class GGA(PoseMethod):
             noise = [torch.empty_like(p).uniform_(-self.radius, self.radius, generator=generator) for p in moved]
             with displaced(moved, noise):
                 new_cosine, new_loss = self.agreement(batch)
-                found = [p.detach().clone() for p in moved] if new_cosine > cosine else None
-            if found is not None and new_loss < (1 + self.tolerance) * loss:
+                better = [p.detach().clone() for p in moved] if new_cosine > cosine else None
+            if better is not None and new_loss < (1 + self.tolerance) * loss:
                 with torch.no_grad():
-                    torch._foreach_copy_([*moved], found)
+                    torch._foreach_copy_([*moved], better)
                 torch.clear_autocast_cache()
                 cosine, loss = new_cosine, new_loss

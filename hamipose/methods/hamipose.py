@@ -1,4 +1,4 @@
-"""HamiPose (CVPR 2026): a mean teacher whose source losses are weighed, keypoint by keypoint, against the target's."""
+"""HamiPose (CVPR 2026): a mean teacher that weights the source loss of each keypoint by a gate."""
 
 from typing import Literal
 
@@ -13,19 +13,19 @@ __all__ = ["HamiPose"]
 
 
 class HamiPose(PoseMethod):
-    r"""Keypointwise geometry, a gate and, with ``hamipose.optim.Hamiltonian`` as its optimizer, Hamiltonian transport.
+    r"""Per-keypoint geometry, a gate and, with the optimizer ``hamipose.optim.Hamiltonian``, Hamiltonian transport.
 
-    Every part can be exchanged in the config: the rows of the paper's ablation (Table 4) differ in `gate`, `metric` and
-    `optimizer` alone.
+    Every part can be replaced in the config: the rows of the paper's ablation (Table 4) differ only in `gate`, `metric`
+    and `optimizer`.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
-        adaptation: teacher, trade-off and the gate's warm-up.
-        gate: how source losses are weighed: KeypointGate (the paper's), UnifiedGate or OpenGate of ``hamipose.gating``.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
+        adaptation: options of the teacher, the target loss and the gate's warm-up.
+        gate: weights of the source losses: KeypointGate (the paper's), UnifiedGate or OpenGate of ``hamipose.gating``.
         metric: D of the gate's inner products: "scalar", the paper's, which cancels in them, or "diagonal", which does
-            not. (Its mass for the step is the optimizer's affair.)
+            not. (The mass of the optimizer's step is an option of the optimizer.)
     """
 
     def __init__(

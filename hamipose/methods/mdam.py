@@ -24,7 +24,7 @@ from hamipose.methods.options import AdaptationOptions, NetworkOptions, Training
 from hamipose.methods.parts.multi_view import PseudoLabels, labels_in_student_view
 from hamipose.methods.parts.occlusion import paste_random_patches
 from hamipose.methods.parts.source_statistics import SourceStatistics
-from hamipose.methods.parts.target_labels import refuse_label_options
+from hamipose.methods.parts.target_labels import check_label_options
 from hamipose.methods.teacher_student import Adaptation
 from hamipose.methods.validation import check_at_least, check_fraction
 from hamipose.models.adversarial import DomainClassifier, reversal_factor, scale_gradient, zero_with_gradients
@@ -147,7 +147,7 @@ class MDAM(PoseMethod):
         options: MDAMOptions = MDAMOptions(),
     ):
         super().__init__(network, optimizer, training)
-        refuse_label_options("MDAM", adaptation)
+        check_label_options("MDAM", adaptation)
         self.save_hyperparameters({"maps": "refined"})  # outputs of `evaluated_networks`; see models.model_io
         if training.reduction != "mean":
             raise UserError(f"training.reduction is {training.reduction}; MDAM balances means: expected mean")
@@ -198,7 +198,7 @@ class MDAM(PoseMethod):
         if self.labels.stage < 0:
             images_of_target = iterate_target(self._data, self.trainer.global_rank, self.trainer.world_size)
             self.labels.make(0, self.network, images_of_target, options.views, options.discard_fraction)
-        keypoints_px, used = self.labels.of(target.name, images.device)
+        keypoints_px, used = self.labels.lookup(target.name, images.device)
         keypoints_px, used = labels_in_student_view(keypoints_px, used, target, self.skeleton.mirror)
         labels = draw(keypoints_px, visible=used)
         student = normalize(paste_random_patches(target.student, options.occluders, options.occluder_px))

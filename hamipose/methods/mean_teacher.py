@@ -1,4 +1,4 @@
-"""The mean teacher (Tarvainen & Valpola, 2017) on heatmaps: source loss plus consistency, sum_over_processes as they are."""
+"""Mean teacher (Tarvainen & Valpola, 2017) on heatmaps: source loss plus consistency loss."""
 
 from lightning.pytorch.cli import OptimizerCallable
 
@@ -11,13 +11,13 @@ __all__ = ["MeanTeacher"]
 
 
 class MeanTeacher(PoseMethod):
-    """L_s + λ L_t. The gate is held open, so that conflicts are measured but nothing is done about them.
+    """L_s + λ L_t, with an open gate: conflicts are measured, and gradients are not changed.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
-        adaptation: teacher and trade-off.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
+        adaptation: options of the teacher and the target loss.
     """
 
     def __init__(

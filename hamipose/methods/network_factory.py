@@ -1,4 +1,4 @@
-"""The network of a method: made from options, or pretrained."""
+"""Build the network of a method from options, or open a pretrained one."""
 
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,18 @@ __all__ = ["build_network", "open_start"]
 
 
 def open_start(init_from: str | Path, skeleton: str) -> tuple[FinetunableNetwork, ModelInfo] | None:
-    """Open a pretrained network to train, whose layers no options describe.
+    """Open a pretrained network for training.
 
     Args:
-        init_from: what :func:`hamipose.models.pretrained.loading.open_pretrained` takes, or a model folder or a
-            checkpoint (its student) of a run that started from one.
-        skeleton: keypoints of the data; they become the rows of its last layer.
+        init_from: argument of :func:`hamipose.models.pretrained.loading.open_pretrained`, or a model folder or a
+            checkpoint (of which the student is used) of a run that started from a pretrained network.
+        skeleton: keypoints of the data, which become the rows of the last layer.
 
     Returns:
-        The network and what it is; None for a checkpoint of a :class:`PoseNetwork`, and for what does not exist.
+        The network and its description; None for a checkpoint of a :class:`PoseNetwork`, and for a missing file.
 
     Raises:
-        UserError: it was not fetched, is damaged, knows no such skeleton, or cannot be trained.
+        UserError: it was not fetched, is damaged, does not support the skeleton, or cannot be trained.
     """
     network: Any
     if (found := open_pretrained(init_from, skeleton)) is not None:
@@ -35,7 +35,7 @@ def open_start(init_from: str | Path, skeleton: str) -> tuple[FinetunableNetwork
         if isinstance(network, PoseNetwork):
             return None
         if not isinstance(network, FinetunableNetwork):
-            raise UserError(f"training.init_from is {init_from}, which can predict but not be trained further")
+            raise UserError(f"training.init_from is {init_from}, which can predict but cannot be trained further")
     elif is_model_folder(init_from):
         network, info = read_model_folder(init_from)
     elif Path(init_from).is_file():
@@ -54,35 +54,35 @@ def open_start(init_from: str | Path, skeleton: str) -> tuple[FinetunableNetwork
 def build_network(
     options: NetworkOptions, training: TrainingOptions
 ) -> tuple[PoseNetwork | FinetunableNetwork, dict[str, Any], str | None]:
-    """Build a network.
+    """Build the network of a method.
 
     Args:
-        options: of the network.
-        training: ``init_from`` may name a pretrained network, which then replaces what `options` describe.
+        options: options of the network.
+        training: ``init_from`` may name a pretrained network, which then replaces `options`.
 
     Returns:
-        The network; what a checkpoint must say of it, so that it can be built again; and its name if it is pretrained.
+        The network, the description that rebuilds it from a checkpoint, and its name if it is pretrained.
 
     Raises:
-        UserError: it cannot be built, or options contradict each other.
+        UserError: the network cannot be built, or options contradict each other.
     """
     skeleton = get_skeleton(options.skeleton)
     opened = open_start(training.init_from, options.skeleton) if training.init_from else None
     if opened is None:
         if options.trained != "all":
             raise UserError(
-                f"network.trained is {options.trained}, which is for pretrained networks; name one in "
-                "training.init_from, such as blazepose-full, or leave the option out"
+                f"network.trained is {options.trained}, which requires a pretrained network; set one in "
+                "training.init_from, such as blazepose-full, or remove the option"
             )
         weights = None if options.weights == "none" else options.weights
-        made = PoseNetwork(len(skeleton), options.backbone, weights, tuple(options.deconv_channels))
+        built = PoseNetwork(len(skeleton), options.backbone, weights, tuple(options.deconv_channels))
         about = {"backbone": options.backbone, "deconv_channels": list(options.deconv_channels)}
-        return made, about, None
+        return built, about, None
     network, info = opened
     if options.weights != "none":
         raise UserError(
-            f"network.weights is {options.weights} and training.init_from is {training.init_from}, a whole pretrained "
-            "network; leave network.weights out"
+            f"network.weights is {options.weights} and training.init_from is {training.init_from}, a pretrained "
+            "network; remove network.weights"
         )
     network.train_only(options.trained)
     about = {

@@ -1,15 +1,16 @@
-"""PGDA, prompt gradient alignment (Phan et al., NeurIPS 2024), carried over to heatmap networks."""
+"""PGDA, prompt gradient alignment (Phan et al., NeurIPS 2024), adapted to heatmap networks."""
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
+from hamipose.engine.distributed import average_over_processes
 from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import OpenGate
 from hamipose.methods.base import PoseMethod
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.parts.sharpness import displaced, frozen_statistics, length, set_gradient, take_gradient
-from hamipose.methods.teacher_student import Adaptation, DomainPass, average_over_processes
+from hamipose.methods.teacher_student import Adaptation, DomainPass
 from hamipose.methods.validation import check_at_least, check_fraction
 from hamipose.models.preprocess import normalize
 from hamipose.types import TrainBatch
@@ -19,13 +20,13 @@ __all__ = ["PGDA", "toward"]
 
 @torch.no_grad()
 def toward(own: list[Tensor], other: list[Tensor], radius: float, alignment: float) -> list[Tensor]:
-    r"""Where a domain's second gradient is taken: :math:`\rho\, g / n - a\, g' / (n n')`, n and n' the norms.
+    r"""Return the displacement for a domain's second gradient, :math:`\rho\, g / n - a\, g' / (n n')`, n, n' norms.
 
     To first order the loss there is :math:`L + \rho n - a \cos(g, g')`: small where it is flat and both agree.
 
     Args:
         own: g, the gradient of this domain's loss.
-        other: g', that of the other domain.
+        other: g', the gradient of the other domain's loss.
         radius: ρ.
         alignment: a.
     """
@@ -35,32 +36,33 @@ def toward(own: list[Tensor], other: list[Tensor], radius: float, alignment: flo
 
 
 class PGDA(PoseMethod):
-    r"""Source and target gradients, each taken where the loss is sharp and the other domain disagrees.
+    r"""Source and target gradients at displaced points, where the loss is sharp and the other domain disagrees.
 
     .. math::
         g_T^* = \nabla L_T\Big(\theta + \rho \frac{g_T}{n_T} - a \frac{g_S}{n_S n_T}\Big), \qquad
         g_S^* = \nabla L_S\Big(\theta + \rho \frac{g_S}{n_S} - a \frac{g_T}{n_S n_T}\Big), \qquad
         \text{step with } \lambda g_T^* + c\, g_S^*
 
-    **How it was carried over.** The original adapts CLIP's prompts to classify: a shared prompt, one prompt a domain,
-    and pseudo-labels from the frozen CLIP. Here θ, what both domains share, is the whole network, and nothing is a
-    domain's own. L_S is the heatmaps' squared error against labels. L_T is consistency with the EMA teacher (the mean
-    teacher's), in place of cross-entropy against confident pseudo-labels. The teacher's maps are made once and serve
-    both target passes, as CLIP's do. How HamiPose's authors carried it over for their tables is not known.
+    **Adaptation to heatmaps.** The original adapts CLIP's prompts for classification: a shared prompt, one prompt per
+    domain, and pseudo-labels from the frozen CLIP. Here θ, the part shared by both domains, is the whole network, and
+    there is no part of a single domain. L_S is the squared error of heatmaps against labels. L_T is the consistency
+    with the EMA teacher (as in the mean teacher) instead of cross-entropy against confident pseudo-labels. The
+    teacher's maps are computed once for both target passes, as CLIP's are. It is not known how the authors of HamiPose
+    adapted the method for their tables.
 
     **Scale.** :math:`a / n_T` is a length in parameter space. In the original's units (cross-entropy of a prompt of
-    some thousand numbers) a = 10 is modest; with heatmap losses, whose gradients are small, it would move the network
-    by many times its own norm: measured on the demo's start, n_T = 0.004 and ‖θ‖ = 90, so a = 10 is a displacement of
-    2400. The default displaces there as far as ρ does; with other losses `alignment` has to be chosen anew, as ρ n_T.
+    some thousand numbers) a = 10 is modest. With heatmap losses, whose gradients are small, it would move the network
+    by many times its norm: on the demo's start, n_T = 0.004 and ‖θ‖ = 90, so that a = 10 is a displacement of 2400. The
+    default displaces as far as ρ does there; with other losses, choose `alignment` as ρ n_T.
 
-    Four backward passes a step, all through ``manual_backward``. With ρ = a = 0 it is a mean teacher with weights λ
+    A step has four backward passes, all through ``manual_backward``. With ρ = a = 0 it is a mean teacher with weights λ
     and c.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
-        adaptation: teacher, and λ.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
+        adaptation: options of the teacher, and λ.
         radius: ρ.
         alignment: a.
         source_share: c.
@@ -81,7 +83,7 @@ class PGDA(PoseMethod):
         super().__init__(network, optimizer, training)
         check_at_least(0, radius=radius, alignment=alignment)
         check_fraction(source_share=source_share)
-        # The gate is open: it only measures the conflict.
+        # The open gate only measures the conflict.
         self.adaptation = Adaptation(self.network, OpenGate(), None, adaptation, self.skeleton.mirror, self.encoding)
         self.radius = radius
         self.alignment = alignment

@@ -1,4 +1,4 @@
-"""RegDA (Jiang et al., CVPR 2021): a second head tries to be wrong on the target, the features try to make it right."""
+"""RegDA (Jiang et al., CVPR 2021): a minimax game between an adversarial head and the features on the target."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,11 +26,11 @@ __all__ = ["RegDA"]
 
 
 class RegDA(PoseMethod):
-    r"""Features f, head h, adversarial head h'; three minimisations a step, each from where the last one ended.
+    r"""Features f, head h, adversarial head h'; three consecutive minimizations per step.
 
-    With KL the divergence of maps normalized over the cells (:func:`hamipose.losses.heatmap_kl`), R a fresh Gaussian at
+    Let KL be the divergence of maps normalized over the cells (:func:`hamipose.losses.heatmap_kl`), R a new Gaussian at
     h's peak, F the clipped sum of the other keypoints' R, and :math:`\mathcal{G}_\lambda` a layer that multiplies
-    gradients by λ(i) = 2·0.1/(1 + e^{−i/1000}) − 0.1 on their way back:
+    gradients by λ(i) = 2·0.1/(1 + e^{−i/1000}) − 0.1 in the backward pass:
 
     .. math::
         A:\ & \min_{f, h, h'} KL(H_s, h f x_s) + \gamma \eta\, KL(R(h f x_s), h' \mathcal{G}_\lambda f x_s) \\
@@ -38,22 +38,23 @@ class RegDA(PoseMethod):
         C:\ & \min_{f} \eta\, KL(R(h f x_t), h' \mathcal{G}_\lambda f x_t)
 
     The learning rate follows (1 + 10⁻⁴ i)^−0.75 (× ``training.warmup_steps``, 0 in the paper; ``final_lr_ratio`` is not
-    used), and 10 and 100 times less after 45/70 and 60/70 of ``pretrain_steps``, which see the source alone.
+    used), and during ``pretrain_steps``, on the source alone, it is divided by 10 at 45/70 and again at 60/70 of them.
 
-    Deviations from the published code: h is the Simple Baseline's single 1 × 1 layer, as in all methods here (there:
-    3 × 3 and 1 × 1; h' has both). The target's visibility labels, which multiply B and C there, are not read. B and C
-    share one pass of f, whose weights B does not change. Peaks may be negative. Momentum is carried from pretraining
-    over, which does not go back to its best checkpoint. One optimizer with groups steps three times, and sees only the
-    gradients of the parts that the step moves, which is what three optimizers do; the trainer counts one.
+    Deviations from the published code: h is the Simple Baseline's single 1 × 1 layer, as in all methods here (theirs:
+    3 × 3 and 1 × 1; h' has both). The target's visibility labels, which multiply B and C in their code, are not read.
+    B and C share one pass of f, whose weights B does not change. Peaks may be negative. Momentum is kept after
+    pretraining, which ends with its last network, not its best one. One optimizer with parameter groups takes three
+    steps and only sees the gradients of the parts that a step updates, which is equivalent to three optimizers; the
+    trainer counts one step.
 
     Args:
-        optimizer: makes the optimizer from parameters; ``training.lr_factors`` may name the part ``adversarial``.
-        network: the pose network.
-        training: how it is trained; reduction must be "mean".
+        optimizer: creates the optimizer from parameters; ``training.lr_factors`` also has the part ``adversarial``.
+        network: options of the pose network.
+        training: options of training; `reduction` must be "mean".
         margin: γ.
         target_weight: η.
-        reversal: the λ that is approached.
-        reversal_steps: over how many steps, N.
+        reversal: limit of λ.
+        reversal_steps: number of steps N over which λ approaches it.
         pretrain_steps: steps on the source alone.
     """
 
@@ -76,9 +77,7 @@ class RegDA(PoseMethod):
         check_at_least(1, reversal_steps=reversal_steps)
         if training.reduction != "mean":
             raise UserError(f"training.reduction is {training.reduction}; RegDA's divergence is a mean: expected mean")
-        self.save_hyperparameters(
-            {"maps": "log-densities"}
-        )  # what `evaluated_networks` makes of them; see models.folder
+        self.save_hyperparameters({"maps": "log-densities"})  # outputs of `evaluated_networks`; see models.model_io
         self.adversarial = AdversarialHead(self.network.feature_channels, len(self.skeleton))
         self.margin = margin
         self.target_weight = target_weight
@@ -87,11 +86,11 @@ class RegDA(PoseMethod):
         self.pretrain_steps = pretrain_steps
 
     def trainable_parts(self) -> nn.ModuleDict:
-        """Backbone, deconv, final, adversarial."""
+        """Return backbone, deconv, final and adversarial."""
         return nn.ModuleDict({**dict(self.network.named_children()), "adversarial": self.adversarial})
 
     def uses_target(self, step: int) -> bool:
-        """After pretraining."""
+        """Return whether pretraining has ended."""
         return step >= self.pretrain_steps
 
     def source_only_steps(self) -> int:
@@ -99,14 +98,14 @@ class RegDA(PoseMethod):
         return self.pretrain_steps
 
     def learning_rate(self, step: int, total: float) -> float:
-        """See the class."""
+        """Return the factor of pretraining or of adaptation; see the class."""
         warm = min(1.0, (step + 1) / max(1, self.training_options.warmup_steps))
         if step < self.pretrain_steps:
             return warm * step_decay(step, self.pretrain_steps, (45 / 70, 60 / 70))
         return warm * inverse_decay(step - self.pretrain_steps)
 
     def forward_source(self, batch: SourceBatch) -> DomainPass:
-        """The source's pass, with densities as labels."""
+        """Pass source images through the network, with densities as labels."""
         with self.track_source_statistics():
             features = self._features(normalize(batch.image))
         heatmaps = self.network.final(features).float()
@@ -115,11 +114,11 @@ class RegDA(PoseMethod):
     def disparity(
         self, features: Tensor, truth: Tensor, visible: Float[Tensor, "batch keypoint"] | None = None
     ) -> Float[Tensor, " keypoint"]:
-        """Compare h' on these features with the maps given."""
+        """Return the divergence between h' on the features and the given maps."""
         return heatmap_kl(self.adversarial(features).float(), truth, visible, epsilon=1e-7)
 
     def compute_gradients(self, batch: TrainBatch) -> StepResult:
-        """A and B are stepped here; the gradient of C is left to be stepped with."""
+        """Take the steps A and B, and leave the gradient of C for the trainer's step."""
         source = self.forward_source(batch.source)
         if batch.target is None:
             loss = source.losses.sum()
@@ -129,12 +128,12 @@ class RegDA(PoseMethod):
         slope = warm_start(self.global_step - self.pretrain_steps, self.reversal, self.reversal_steps)
         sigma = self.training_options.sigma
 
-        agreeing = self.disparity(
+        agreement = self.disparity(
             scale_gradient(source.features, slope),
             rectify(source.heatmaps, sigma),
             (batch.source.visibility > 0).float(),
         )
-        loss = source.losses.sum() + self.margin * self.target_weight * agreeing.sum()
+        loss = source.losses.sum() + self.margin * self.target_weight * agreement.sum()
         self.manual_backward(loss)
         self._step_now()
 
@@ -152,14 +151,14 @@ class RegDA(PoseMethod):
         return StepResult((loss + game).detach(), source.losses, right, target_weight=self.target_weight)
 
     def _step_now(self) -> None:
-        """One of the steps that the trainer does not count."""
+        """Take a step that the trainer does not count."""
         self._clip_gradient(measure=False)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         optimizer.step()
         optimizer.zero_grad()
 
     def _keep_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Forget all other gradients: an optimizer leaves parameters without one alone, momentum and decay included."""
+        """Remove all other gradients: an optimizer skips parameters without one, including momentum and decay."""
         kept = {id(parameter) for parameter in parameters}
         for parameter in self.trainable_parts().parameters():
             if id(parameter) not in kept:
@@ -167,9 +166,9 @@ class RegDA(PoseMethod):
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
-        """Normalized images → densities."""
+        """Return densities of normalized images."""
         return LogDensityNetwork(self.network)(images)
 
     def evaluated_networks(self) -> dict[str, nn.Module]:
-        """The one network."""
+        """Return the one network."""
         return {"student": LogDensityNetwork(self.network)}

@@ -14,23 +14,23 @@ __all__ = ["SAGM"]
 
 
 class SAGM(PoseMethod):
-    r"""The source loss, its worst value nearby, and the angle between their gradients, minimized together.
+    r"""Minimize the source loss, its worst value nearby, and the angle between their gradients.
 
     .. math::
         g = \nabla L_s(\theta), \qquad
         g' = \nabla L_s\big(\theta + (\rho / \|g\| - \alpha)\, g\big), \qquad
         \text{step with } \tfrac12 g + \tfrac12 g'
 
-    Domain generalization, no target image is used. Two passes a step, both of which count. As in the authors' code, ρ
-    is constant and BatchNorm's running statistics see the first pass alone. Deviation: their code scales by its own
-    process's norm, here it is that of the gradient averaged over all processes.
+    This is domain generalization: no target image is used. Each step has two passes, and uses both gradients. As in the
+    authors' code, ρ is constant and BatchNorm's running statistics are only updated in the first pass. Deviation: their
+    code scales by the norm of each process's gradient, ours by that of the gradient averaged over all processes.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
         radius: ρ.
-        alignment: α; a step of plain descent taken before the second gradient, which pulls the two together.
+        alignment: α, a step of plain descent before the second gradient, which aligns the two.
     """
 
     def __init__(

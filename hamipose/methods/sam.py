@@ -14,18 +14,18 @@ __all__ = ["SAM"]
 
 
 class SAM(PoseMethod):
-    r"""Sharpness-aware minimization of the source loss: domain generalization, no target image is used.
+    r"""Sharpness-aware minimization of the source loss (domain generalization: no target image is used).
 
     .. math:: g = \nabla L_s(\theta), \qquad \text{step with } \nabla L_s(\theta + \rho\, g / \|g\|)
 
-    Two passes a step. Deviations: BatchNorm's running statistics see the first pass alone (the paper says nothing of
-    them; the field's implementations do the same). The norm is of the gradient averaged over all processes; the paper
-    lets each perturb by its own.
+    Each step has two passes. Deviations: BatchNorm's running statistics are only updated in the first pass (the paper
+    does not mention them; other implementations do the same). The norm is that of the gradient averaged over all
+    processes; in the paper each process perturbs by its own gradient.
 
     Args:
-        optimizer: makes the optimizer from parameters.
-        network: the pose network.
-        training: how it is trained.
+        optimizer: creates the optimizer from parameters.
+        network: options of the pose network.
+        training: options of training.
         radius: ρ, the length of the perturbation.
     """
 

@@ -63,8 +63,8 @@ class SourceOnly(PoseMethod):
         if prepared and self._data.target and estimates and not self.trainer.sanity_checking:
             copied = reestimate_statistics(self.network, self._target_images())
             statistics = BatchNormStatistics(copied)
-            found.assign(*average_over_processes(found.mean, found.variance))
-            found.write_to(copied)
+            statistics.assign(*average_over_processes(statistics.mean, statistics.variance))
+            statistics.write_to(copied)
             self._copies = {TARGET_STATISTICS: copied}
         super().start_evaluation()
 

@@ -1,4 +1,4 @@
-"""One step of adaptation: a teacher labels the target, a gate weighs the source against it (HamiPose §3)."""
+"""One step of adaptation: a teacher labels the target, a gate weights the source losses (HamiPose §3)."""
 
 from typing import Literal, NamedTuple
 
@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hamipose.engine.distributed import average_over_processes
 from hamipose.evaluation.diagnostics import StepResult
 from hamipose.gating import DiagonalMetric, Gate, ScalarMetric, pull_back
 from hamipose.geometry.affine import invert
@@ -19,35 +20,25 @@ from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch
 
-__all__ = ["Adaptation", "DomainPass", "average_over_processes", "final_rows"]
+__all__ = ["Adaptation", "DomainPass", "final_rows"]
 
 
 class DomainPass(NamedTuple):
-    """A domain's pass through the network, with the loss of each keypoint."""
+    """One domain's pass through the network, with the loss of each keypoint."""
 
     losses: Float[Tensor, " keypoint"]
     heatmaps: Float[Tensor, "batch keypoint height width"]
     features: Float[Tensor, "batch channel height width"]
 
     def head_gradient(self) -> Float[Tensor, "keypoint parameter"]:
-        """Gradient of the losses with respect to the rows of the last layer, one product instead of a backward pass."""
+        """Return the gradient of the losses with respect to the rows of the last layer, without a backward pass."""
         (gradient,) = torch.autograd.grad(self.losses.sum(), self.heatmaps, retain_graph=True)
         return pull_back(gradient, self.features.detach())
 
 
-def average_over_processes(*tensors: Tensor) -> list[Tensor]:
-    """Each tensor's mean over all processes, in one exchange: a process gating alone would drift from the others."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return list(tensors)
-    flat = torch.cat([t.flatten() for t in tensors])
-    torch.distributed.all_reduce(flat)
-    parts = (flat / torch.distributed.get_world_size()).split([t.numel() for t in tensors])
-    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
-
-
 @torch.no_grad()
 def final_rows(network: PoseNetwork | FinetunableNetwork) -> Float[Tensor, "keypoint parameter"]:
-    """A copy of the last layer's rows θ^(k) = [W_k, b_k]."""
+    """Return a copy of the last layer's rows θ^(k) = [W_k, b_k]."""
     assert network.final.bias is not None
     return torch.cat([network.final.weight.flatten(1), network.final.bias[:, None]], 1)
 
@@ -57,11 +48,11 @@ class Adaptation(nn.Module):
 
     Args:
         network: the student.
-        gate: what weighs the source losses.
-        metric: of the gate's inner products.
-        options: λ, τ and the like.
+        gate: decides the weights of the source losses.
+        metric: metric of the gate's inner products.
+        options: options such as λ and τ.
         mirror: the skeleton's mirror pairs.
-        encoding: how labels are encoded.
+        encoding: conversion between keypoints and heatmaps.
     """
 
     def __init__(
@@ -92,12 +83,12 @@ class Adaptation(nn.Module):
         matrix: Float[Tensor, "batch 2 3"],
         mirrored: Bool[Tensor, " batch"],
     ) -> tuple[Float[Tensor, "batch keypoint h w"], Bool[Tensor, "batch 1 h w"]]:
-        """A view's heatmaps in the frame of the plain crop that all views are made of, and where they are known.
+        """Return a view's heatmaps in the frame of the plain crop that all views are made from, and their known cells.
 
         Args:
-            heatmaps: of the view; gradients flow back.
+            heatmaps: heatmaps of the view; gradients flow back to them.
             matrix: plain crop → view.
-            mirrored: whether the view is.
+            mirrored: whether the view is mirrored.
         """
         return warp_heatmaps(heatmaps, invert(matrix), mirrored, self.mirror, quantize=self.encoding.whole_pixels)
 
@@ -112,7 +103,7 @@ class Adaptation(nn.Module):
         return (step - self.options.pretrain_steps) / warmup if warmup > 0 else 1.0
 
     def pseudo_label(self, batch: TargetBatch) -> TargetLabels:
-        """Return the labels of the target in the student's view, as ``adaptation.labels`` has them."""
+        """Return the labels of the target in the student's view, of the kind ``adaptation.labels``."""
         return self.label_source(self.teacher, batch)
 
     def objective(
@@ -125,52 +116,52 @@ class Adaptation(nn.Module):
         progress: float,
         reduction: Literal["mean", "sum"],
     ) -> StepResult:
-        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}`, w chosen by the gate.
+        r"""Return the loss of a step: label the target, then :meth:`weight_losses`.
 
         Args:
-            source: the source's pass.
-            heatmaps: outputs of the student's last layer, of the target.
-            features: what the last layer made them of.
+            source: the pass of the source.
+            heatmaps: the student's heatmaps of the target.
+            features: inputs of the last layer for these heatmaps.
             batch: the target images.
-            progress: the step as a fraction of γ's warm-up.
-            reduction: norm of the losses.
+            progress: steps of adaptation as a fraction of γ's warm-up.
+            reduction: reduction of the losses.
         """
         labels = self.pseudo_label(batch)
         target = DomainPass(self.loss(heatmaps, labels.heatmaps, labels.weight, reduction), heatmaps, features)
         return self.weight_losses(source, target, labels.confidence, progress=progress)
 
     def weight_losses(
-        self, source: DomainPass, target: DomainPass, confident: Float[Tensor, " keypoint"], *, progress: float
+        self, source: DomainPass, target: DomainPass, confidence: Float[Tensor, " keypoint"], *, progress: float
     ) -> StepResult:
-        r""":math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}` of any two labeled passes, w chosen by the gate.
+        r"""Return :math:`\sum_k w_k L_s^{(k)} + \lambda \sum_k L_t^{(k)}`, where the gate decides :math:`w_k`.
 
         Args:
-            source: the source's pass.
-            target: the target's; its losses were made of its heatmaps.
-            confident: how sure the target's labels are.
-            progress: the step as a fraction of γ's warm-up.
+            source: the pass of the source.
+            target: the pass of the target; its losses must depend on its heatmaps.
+            confidence: mean confidence of the target's labels.
+            progress: steps of adaptation as a fraction of γ's warm-up.
         """
-        pulled_source, pulled_target, confident = average_over_processes(
-            source.head_gradient(), target.head_gradient(), confident
+        source_gradient, target_gradient, confidence = average_over_processes(
+            source.head_gradient(), target.head_gradient(), confidence
         )
         gate = self.gate(
-            pulled_source,
-            pulled_target,
-            confident,
+            source_gradient,
+            target_gradient,
+            confidence,
             progress=progress,
             target_weight=self.options.target_weight,
             inverse_metric=None if self.metric is None else self.metric.inverse(),
         )
         target_weight = self.options.target_weight if gate.target_weight is None else gate.target_weight
         loss = (gate.weight * source.losses).sum() + (target_weight * target.losses).sum()
-        return StepResult(loss, source.losses, target.losses, gate, confident, self.options.target_weight)
+        return StepResult(loss, source.losses, target.losses, gate, confidence, self.options.target_weight)
 
     def before_step(self, network: PoseNetwork | FinetunableNetwork) -> None:
-        """Remember the last layer."""
+        """Remember the last layer before the optimizer's step."""
         self._rows = final_rows(network)
 
     def after_step(self, network: PoseNetwork | FinetunableNetwork) -> Float[Tensor, "keypoint parameter"]:
-        """Let the metric see the increment that was really applied and the teacher follow; returns the increment."""
+        """Update the metric with the applied increment of the last layer, and the teacher; return the increment."""
         assert self._rows is not None, "before_step comes first"
         increment = final_rows(network) - self._rows
         if self.metric is not None:

@@ -1,27 +1,17 @@
-"""Base class of all methods: regressor, body, manual optimization, evaluation with adaptation, exact checkpoints."""
+"""Base class of all mesh methods: regressor and body, training step, evaluation with adaptation, checkpoints."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
-from hamipose.engine.backward import BackwardAsForward
-from hamipose.engine.buffers import share_buffers
-from hamipose.engine.nan_guard import FiniteGuard, check_weights
-from hamipose.engine.optimization import new_optimizer, total_steps
-from hamipose.engine.random_state import get_random_state, set_random_state
-from hamipose.engine.resume import optimizer_options, resume, run_record
-from hamipose.engine.run_position import Trained, trained
-from hamipose.engine.schedule import warmup_cosine
-from hamipose.engine.sync_batchnorm import keep_activations
+from hamipose.engine.checkpoints import run_position
+from hamipose.engine.module import TrainingModule
 from hamipose.errors import UserError
 from hamipose.models.preprocess import normalize
 from meshtto.body import Body, body_source
@@ -52,11 +42,10 @@ from meshtto.types import BodyPrediction, MeshBatch, Recovery
 __all__ = ["MeshMethod"]
 
 
-class MeshMethod(BackwardAsForward):
-    """A body regressor, its training, and its adaptation at test time; a method defines the training objective.
+class MeshMethod(TrainingModule):
+    """Base class of all mesh methods: a body regressor, its training, and its adaptation at test time.
 
-    This is a second level of inheritance below Lightning's class because Lightning calls hooks by name on the module
-    itself, so the code that methods share cannot be a separate object.
+    A method overrides :meth:`objective`, the terms of the training loss.
 
     Args:
         optimizer: creates the optimizer from parameters.
@@ -66,6 +55,9 @@ class MeshMethod(BackwardAsForward):
         test_time: options of test-time adaptation.
     """
 
+    training_options: TrainingOptions
+    progress_bar: ClassVar[dict[str, str]] = {"loss": "loss", "auxiliary": "auxiliary"}
+
     def __init__(
         self,
         optimizer: OptimizerCallable,
@@ -74,15 +66,17 @@ class MeshMethod(BackwardAsForward):
         loss: LossWeights,
         test_time: TestTimeOptions,
     ):
-        super().__init__()
-        self.automatic_optimization = False
+        start = {
+            "training.init_from": training.init_from,
+            "regressor.weights": regressor.weights,
+            "regressor.published": regressor.published,
+        }
+        super().__init__(optimizer, training, start)
         check_phases(test_time.phases)
         self.options = regressor
         self.auxiliary_options: AuxiliaryOptions | None = None
         self.bodies = BodyCache(regressor.body)
         self.regressor = build_regressor(regressor, self.bodies)
-        self.make_optimizer = optimizer
-        self.training_options = training
         self.loss_weights = loss
         self.test_time = test_time
         joint_indices(test_time.ignored_joints)  # raises on unknown names
@@ -96,15 +90,6 @@ class MeshMethod(BackwardAsForward):
                 "crop": None,  # height and width, known once the data module is
             }
         )
-        self._guard = FiniteGuard()
-        self._start = {
-            "training.init_from": training.init_from,
-            "regressor.weights": regressor.weights,
-            "regressor.published": regressor.published,
-        }
-        self._optimizer_options: dict[str, Any] | None = None
-        self._random_state: dict[str, Any] | None = None
-        self.loaded: Trained | None = None
         self._person_bytes: dict[Any, int] = {}
         self._logged: dict[str, Tensor] = {}
         self._diverged = torch.zeros(())
@@ -203,65 +188,23 @@ class MeshMethod(BackwardAsForward):
         """Count diverged inner steps, logged as train/diverged: images since the last log."""
         self._diverged = self._diverged.to(diverged.device) + diverged.sum()
 
-    def training_step(self, batch: MeshBatch, batch_idx: int) -> None:
-        """Compute gradients, clip them, and step optimizer and schedule."""
-        optimizer: Any = self.optimizers()
-        schedule: Any = self.lr_schedulers()
-        optimizer.zero_grad()
+    def backward_step(self, batch: MeshBatch) -> tuple[dict[str, Tensor], list[str]]:
+        """Back-propagate the sum of the objective's terms."""
         values = self.objective(batch)
         self.manual_backward(torch.stack(list(values.values())).sum())
-        self._guard.watch(self.global_step, {k: v.detach() for k, v in values.items()}, batch.name)
-        logs = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        limit = self.training_options.clip_norm
-        norm = None
-        if logs or limit is not None:
-            norm = nn.utils.clip_grad_norm_(self.trainable_parts().parameters(), math.inf if limit is None else limit)
-        optimizer.step()
-        schedule.step()
         self._since += 1
         for name, value in values.items():
             self._logged[name] = self._logged.get(name, 0.0) + value.detach()
-        if logs:
-            self._log_training(norm)
+        return {name: value.detach() for name, value in values.items()}, batch.name
 
-    @torch.no_grad()
-    def _log_training(self, norm: Tensor | None) -> None:
-        logged = {f"train/{name}": float(value) / self._since for name, value in self._logged.items()}
-        logged["train/diverged"] = float(self._diverged)
+    def training_scalars(self) -> dict[str, float]:
+        """Return the mean of each term, and the number of diverged inner steps, since the last call."""
+        scalars = {f"train/{name}": float(value) / self._since for name, value in self._logged.items()}
+        scalars["train/diverged"] = float(self._diverged)
         self._logged, self._since, self._diverged = {}, 0, torch.zeros(())
-        optimizer: Any = self.optimizers(use_pl_optimizer=False)
-        logged["train/lr"] = float(optimizer.param_groups[0]["lr"])
-        if norm is not None:
-            logged["train/gradient_norm"] = float(norm)
-        if self.trainer.is_global_zero:
-            for logger in self.loggers:
-                logger.log_metrics(logged, step=self.global_step)
-        for name in ("loss", "auxiliary"):
-            if f"train/{name}" in logged:
-                self.log(name, logged[f"train/{name}"], prog_bar=True, logger=False)
-
-    def _new_optimizer(self) -> Optimizer:
-        return new_optimizer(self.trainable_parts(), self.training_options.lr_factors, self.make_optimizer)
-
-    def learning_rate(self, step: int, total: float) -> float:
-        """Return the learning rate factor: linear warm-up, then a cosine over the whole run."""
-        options = self.training_options
-        return warmup_cosine(step, options.warmup_steps, total, options.final_lr_ratio)
-
-    def configure_optimizers(self) -> Any:
-        """Create the optimizer and its schedule."""
-        optimizer = self._new_optimizer()
-        self._optimizer_options = optimizer_options(optimizer)
-        total = total_steps(self.trainer)
-        schedule = LambdaLR(optimizer, lambda step: self.learning_rate(step, total))
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return scalars
 
     # ------------------------------------------------------------------------------------------------ evaluation
-
-    @property
-    def _data(self) -> Any:
-        """Return the data module, or None."""
-        return getattr(self.trainer, "datamodule", None)
 
     def setup(self, stage: str) -> None:
         """Reject unsupported settings early, and load initial networks if requested."""
@@ -270,7 +213,7 @@ class MeshMethod(BackwardAsForward):
                 f"trainer.precision is {self.trainer.precision}; expected 32-true or bf16-mixed: bodies and the inner "
                 "step run in single precision, and the loss scaling of 16-mixed would hide gradients from it"
             )
-        keep_activations(self.trainer)
+        super().setup(stage)
         if self._data is not None:
             self.hparams["crop"] = list(self._data.size)
         if stage == "fit" and not self.trainer.ckpt_path:
@@ -285,55 +228,39 @@ class MeshMethod(BackwardAsForward):
         genders = Protocol.gender if body_source(self.options.body).gendered else "neutral"
         return Protocol(body=self.options.body.rpartition("/")[2], gender=genders, evidence=evidence, boxes=boxes)
 
-    def _start_evaluation(self, phases: list[Phase]) -> None:
-        self._guard.check()
-        share_buffers(self)
-        names, steps = self._data.evaluation_names(), sum(phase.steps for phase in phases)
+    @property
+    def _phases(self) -> list[Phase]:
+        """Return the phases of adaptation in the current evaluation."""
+        fitting = self.trainer.state.fn == "fit"
+        return self.test_time.phases if self.test_time.in_validation or not fitting else []
+
+    def start_evaluation(self) -> None:
+        """Create the scores of all sets."""
+        super().start_evaluation()
+        names, steps = self._data.evaluation_names(), sum(phase.steps for phase in self._phases)
         self._evaluation = Evaluation(names, steps, self.device)
 
-    def _evaluate(self, batch: MeshBatch, dataloader_idx: int, phases: list[Phase]) -> None:
+    def evaluate_batch(self, batch: MeshBatch, dataloader_idx: int) -> None:
+        """Score a batch after each step of adaptation."""
         with torch.no_grad():
             vertices = self.bodies.label_vertices(batch.rotations, batch.shape, batch.gender)
-        self._evaluation.add(batch, dataloader_idx, vertices, self.body, partial(self.recover, batch, phases))
+        self._evaluation.add(batch, dataloader_idx, vertices, self.body, partial(self.recover, batch, self._phases))
 
-    def _end_evaluation(self, phases: list[Phase]) -> None:
+    def end_evaluation(self) -> None:
+        """Log the scores of all sets, and keep them in `results`."""
         evaluation = self._evaluation
-        results = {"protocol": self.protocol(phases).as_dict(), "sets": evaluation.results()}
+        results = {"protocol": self.protocol(self._phases).as_dict(), "sets": evaluation.results()}
         if not self.trainer.sanity_checking:
             self.results = results
         for name, scores in evaluation.scores().items():
             self.log_dict(scores, sync_dist=False, rank_zero_only=False)
             if name == "val":
                 self.log("pa_mpjpe", scores["val/pa_mpjpe"], prog_bar=True, logger=False)
-        if self.trainer.state.fn != "fit":  # Lightning would log the scores with step 0
-            self.log("step", float(trained(self.trainer).step))
+        self._log_position()
         if self.trainer.is_global_zero and not self.trainer.sanity_checking:
             for logger in self.loggers:  # directly: Lightning's table of scores would grow with every step
-                logger.log_metrics(evaluation.after_steps(self.results["sets"]), step=trained(self.trainer).step)
+                logger.log_metrics(evaluation.after_steps(self.results["sets"]), step=run_position(self.trainer).step)
         del self._evaluation
-
-    @property
-    def _validation_phases(self) -> list[Phase]:
-        fitting = self.trainer.state.fn == "fit"
-        return self.test_time.phases if self.test_time.in_validation or not fitting else []
-
-    def on_validation_epoch_start(self) -> None:
-        self._start_evaluation(self._validation_phases)
-
-    def validation_step(self, batch: MeshBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._evaluate(batch, dataloader_idx, self._validation_phases)
-
-    def on_validation_epoch_end(self) -> None:
-        self._end_evaluation(self._validation_phases)
-
-    def on_test_epoch_start(self) -> None:
-        self._start_evaluation(self.test_time.phases)
-
-    def test_step(self, batch: MeshBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._evaluate(batch, dataloader_idx, self.test_time.phases)
-
-    def on_test_epoch_end(self) -> None:
-        self._end_evaluation(self.test_time.phases)
 
     def predict_step(self, batch: MeshBatch, batch_idx: int) -> tuple[MeshBatch, Recovery]:
         """Return the batch and its recovered bodies."""
@@ -341,26 +268,7 @@ class MeshMethod(BackwardAsForward):
 
     # ------------------------------------------------------------------------------------------------ checkpoints
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save only finite weights, together with the random state."""
-        self._guard.check()
-        check_weights(self, self.global_step)
-        checkpoint["random_state"] = get_random_state()
-        if self._optimizer_options is not None:
-            checkpoint["run"] = run_record(self, self._start, self._optimizer_options)
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Reject checkpoints of other networks, and keep the random state for the first step."""
+        """Reject checkpoints of other networks or, in `fit`, of other options."""
         check_same_networks(checkpoint, self)
-        trainer = self._trainer
-        if trainer is not None and trainer.state.fn == "fit":
-            total = total_steps(trainer)
-            resume(checkpoint, self, self._start, self._new_optimizer(), lambda step: self.learning_rate(step, total))
-        self.loaded = Trained.of(checkpoint)
-        self._random_state = checkpoint.get("random_state")
-
-    def on_train_start(self) -> None:
-        """Restore the random state after resuming."""
-        if self._random_state is not None:
-            set_random_state(self._random_state)
-            self._random_state = None
+        super().on_load_checkpoint(checkpoint)

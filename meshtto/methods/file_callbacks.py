@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from hamipose.engine.callbacks import ScoreCallback
 from hamipose.engine.checkpoints import run_folder
-from hamipose.engine.score_callback import ScoreCallback
 from hamipose.io.atomic_file import atomic_path, write_text
 
 __all__ = ["PredictionFile", "ScoreFile"]

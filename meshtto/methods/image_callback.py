@@ -8,7 +8,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hamipose.engine.image_callback import EvaluationImages
+from hamipose.engine.callbacks import EvaluationImages
 from hamipose.viz.drawing import make_grid
 from meshtto.body.preview import paint_mesh
 from meshtto.methods.targets import crop_box, crop_size

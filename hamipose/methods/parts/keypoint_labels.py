@@ -1,12 +1,12 @@
-r"""Keypoint labels: points in pixels, moved into the student's view, the less sure ones dropped, encoded anew.
+r"""Keypoint labels: points in pixels, moved into the student's view, filtered by confidence and encoded.
 
 For keypoint k of image n let :math:`p_{nk}` be the labeled point, :math:`s_{nk} \in [0, 1]` its score, and
-:math:`T_n` the known map into the student's view, in which left and right are exchanged where exactly one of the two
+:math:`T_n` the known map into the student's view, in which left and right are exchanged if exactly one of the two
 views is mirrored. The label and its weight in the target loss are
 
 .. math::
     \hat H_{nk}(u) = \exp(-\|u - T_n p_{nk}\|^2 / 2\sigma^2), \qquad
-    w_{nk} = s_{nk}\,[T_n p_{nk} \text{ is in view}]\,[s_{nk} \text{ is among the surest of } k].
+    w_{nk} = s_{nk}\,[T_n p_{nk} \text{ is in view}]\,[s_{nk} \text{ is among the highest scores of } k].
 
 Moving a point is exact for any affine map. Resampling a heatmap is not: one bilinear warp lowers peaks by 6 % at 96 px.
 """
@@ -22,16 +22,16 @@ from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import is_inside
 from hamipose.models.encoding import Encoding
 
-__all__ = ["TargetLabels", "encode_labels", "keep_surest", "mean_score", "move_keypoints"]
+__all__ = ["TargetLabels", "encode_labels", "keep_most_confident", "mean_score", "move_keypoints"]
 
 
 class TargetLabels(NamedTuple):
-    """What the student is to reproduce on target images. No gradient flows into any of it."""
+    """Labels that the student learns on target images; without gradients."""
 
     heatmaps: Float[Tensor, "batch keypoint height width"]
-    """In the student's view."""
+    """Heatmaps in the student's view."""
     weight: Float[Tensor, " batch #keypoint #height #width"]
-    """How much each cell, or each keypoint, counts in the target loss."""
+    """Weight of each cell, or of each keypoint, in the target loss."""
     confidence: Float[Tensor, " keypoint"]
     """c_k of the gate."""
 
@@ -52,9 +52,9 @@ def move_keypoints(
 
     Args:
         keypoints_px: points in pixels of the first view.
-        scores: 0 or False for points that are no labels.
+        scores: scores of the points; 0 or False for points without a label.
         matrix: pixels of the first view → pixels of the second.
-        mirrored: whether exactly one of the two views is mirrored; left and right are exchanged there.
+        mirrored: whether exactly one of the two views is mirrored, so that left and right are exchanged.
         mirror: :attr:`hamipose.skeletons.Skeleton.mirror`.
         size: height and width of the second view.
 
@@ -68,22 +68,24 @@ def move_keypoints(
 
 
 @torch.no_grad()
-def keep_surest(scores: Float[Tensor, "batch keypoint"], discard_fraction: float) -> Float[Tensor, "batch keypoint"]:
+def keep_most_confident(
+    scores: Float[Tensor, "batch keypoint"], discard_fraction: float
+) -> Float[Tensor, "batch keypoint"]:
     """Set the lowest scores of each keypoint to 0.
 
-    The batch is that of all processes together. Of the n labels of a keypoint (scores above 0) the lowest
-    ``floor(discard_fraction · n)`` are dropped, less those that are equal to the lowest one kept.
+    The batch is that of all processes. Of the n labels of a keypoint (scores above 0) the lowest
+    ``floor(discard_fraction · n)`` are discarded, except those equal to the lowest score that is kept.
 
     Args:
-        scores: 0 where there is no label.
-        discard_fraction: share to drop, from 0 to below 1.
+        scores: scores of labels; 0 without a label.
+        discard_fraction: fraction to discard, from 0 to below 1.
     """
     if discard_fraction == 0:
         return scores
-    everyones = gather_batch(scores)
-    labels = (everyones > 0).sum(0)
-    lowest_kept = len(everyones) - labels + (discard_fraction * labels).long()
-    threshold = everyones.sort(0).values.gather(0, lowest_kept.clamp(max=len(everyones) - 1)[None])
+    all_scores = gather_batch(scores)
+    labels = (all_scores > 0).sum(0)
+    lowest_kept = len(all_scores) - labels + (discard_fraction * labels).long()
+    threshold = all_scores.sort(0).values.gather(0, lowest_kept.clamp(max=len(all_scores) - 1)[None])
     return torch.where(scores >= threshold, scores, 0.0)
 
 
@@ -102,16 +104,16 @@ def encode_labels(
     encoding: Encoding,
     discard_fraction: float = 0.0,
 ) -> TargetLabels:
-    """Encode points as Gaussians of height 1, whatever their scores, and weight them by the scores.
+    """Encode points as Gaussians of height 1, with the scores as weights.
 
     Args:
         keypoints_px: points in pixels of the student's view.
-        scores: clamped to [0, 1]; 0 where there is no label.
+        scores: scores of the points, clamped to [0, 1]; 0 without a label.
         size: height and width of the student's view.
-        encoding: how; keypoints that it does not know are no labels.
-        discard_fraction: as in :func:`keep_surest`.
+        encoding: encoding of the labels; keypoints that it does not support get no label.
+        discard_fraction: see :func:`keep_most_confident`.
     """
     scores = scores.float().clamp(0, 1) * encoding.trainable_keypoints(scores.shape[1], scores.device)
-    scores = keep_surest(scores, discard_fraction)
+    scores = keep_most_confident(scores, discard_fraction)
     heatmaps = encoding.encode(keypoints_px.float(), size, scores > 0)
     return TargetLabels(heatmaps, scores[:, :, None, None], mean_score(scores))

@@ -1,4 +1,4 @@
-"""Labels from several views of an image: a teacher's points in each, moved back and combined robustly."""
+"""Labels from several views of an image: the teacher's points in each view, moved back and combined robustly."""
 
 from dataclasses import dataclass, field
 
@@ -13,15 +13,15 @@ __all__ = ["LabelViews", "combine_views", "weighted_median"]
 
 @dataclass(frozen=True)
 class LabelViews:
-    """The views of a target image that its keypoint labels are combined from, beside the image itself.
+    """Views of a target image from which its keypoint labels are combined, in addition to the image itself.
 
-    Each view is one more forward pass of the teacher, and of the teacher alone: with a backward pass at twice the cost
-    of a forward pass, a step with V views costs (6 + V) / 7 of a step with one.
+    Each view costs one more forward pass of the teacher. If a backward pass costs twice a forward pass, a step with
+    V views costs (6 + V) / 7 of a step with one view.
 
     Attributes:
-        mirror: mirror every view too, which doubles their number.
-        scales: zooms about the center; above 1 enlarges.
-        rotations_deg: turns about the center, in degrees.
+        mirror: also add the mirror image of every view.
+        scales: zoom factors about the center; above 1 enlarges.
+        rotations_deg: rotations about the center, in degrees.
     """
 
     mirror: bool = False
@@ -34,11 +34,11 @@ class LabelViews:
 
     @property
     def count(self) -> int:
-        """Views of an image, the image itself included: forward passes of the teacher in a step."""
+        """Return the number of views including the image itself: the teacher's forward passes per step."""
         return (1 + self.mirror) * (1 + len(self.scales) + len(self.rotations_deg))
 
     def matrices(self, size: int) -> tuple[Float[Tensor, "view 2 3"], list[bool]]:
-        """Return the maps from the image into each view, the identity first, and whether each is mirrored."""
+        """Return the matrices image → view, the identity first, and whether each view is mirrored."""
         shapes = [(0.0, 1.0), *((0.0, scale) for scale in self.scales), *((turn, 1.0) for turn in self.rotations_deg)]
         mirrored = [False, True] if self.mirror else [False]
         views = [(augment_matrix(size, turn, scale, mirror=m), m) for m in mirrored for turn, scale in shapes]
@@ -46,10 +46,10 @@ class LabelViews:
         return stacked, [m for _, m in views]
 
 
-def show(
+def render_view(
     images: UInt8[Tensor, "batch 3 size size"], matrix: Float[Tensor, "2 3"]
 ) -> UInt8[Tensor, "batch 3 size size"]:
-    """Return a view of the images."""
+    """Warp the images into a view."""
     identity = torch.eye(2, 3)
     if torch.equal(matrix.cpu(), identity):
         return images
@@ -64,7 +64,7 @@ def move_back(
     mirrored: Bool[Tensor, " view"],
     mirror: list[int],
 ) -> tuple[Float[Tensor, "view batch keypoint 2"], Float[Tensor, "view batch keypoint"]]:
-    """Return points and scores of the views in the frame of the image, left and right as they are there."""
+    """Return points and scores of the views in the frame of the image, with its left and right."""
     points = torch.where(mirrored[:, None, None, None], keypoints_px[:, :, mirror], keypoints_px)
     scores = torch.where(mirrored[:, None, None], scores[:, :, mirror], scores)
     back = invert(matrices)[:, None].expand(-1, points.shape[1], 2, 3)
@@ -86,20 +86,20 @@ def weighted_median(
 def combine_views(
     keypoints_px: Float[Tensor, "view batch keypoint 2"], scores: Float[Tensor, "view batch keypoint"], radius_px: float
 ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
-    r"""Combine the points that several views give for one keypoint.
+    r"""Combine the points of several views for one keypoint.
 
     .. math::
         g_v(q) = s_v \exp(-\|p_v - q\|^2 / 2r^2), \qquad
         \hat p = \frac{\sum_v g_v(m)\, p_v}{\sum_v g_v(m)}, \qquad \hat s = \frac{1}{V} \sum_v g_v(\hat p)
 
-    with m the median of the coordinates, weighted by s: one step of an M-estimator (Welsch's) from a robust start.
-    Views that agree are averaged, an outlier counts for nothing. The combined score is the height at :math:`\hat p` of
-    the mean of the views' Gaussians, so that it falls with the views' own scores and with their spread.
+    where m is the median of the coordinates, weighted by s. This is one step of an M-estimator (Welsch's) from a robust
+    start: views that agree are averaged, an outlier has no effect. The combined score is the height at
+    :math:`\hat p` of the mean of the views' Gaussians: it falls with lower scores and with a larger spread.
 
     Args:
         keypoints_px: points of the views in one frame.
-        scores: s, from 0 to 1.
-        radius_px: r; the training Gaussians' width is natural.
+        scores: s, in [0, 1].
+        radius_px: r, such as the standard deviation of the training Gaussians.
     """
 
     def support(point: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-r"""Pseudo labels that several views of an image agree on, made for a whole target set at once (CC-SSL, CVPR 2020).
+r"""Multi-view pseudo-labels of a whole target set (CC-SSL, CVPR 2020).
 
 .. math:: \bar H = \frac{1}{V} \sum_v T_v^{-1} f(T_v x), \qquad \hat u_k = \arg\max_u \bar H_k(u), \quad
     c_k = \max_u \bar H_k(u)
 
-with :math:`T_1` the identity and the others random zooms and turns about the center. A network that is sure of a joint
-in one view and not in the others gets a low c_k.
+where :math:`T_1` is the identity and the others are random zooms and rotations about the center. If the views disagree
+about a keypoint, its confidence c_k is low.
 """
 
 import math
@@ -30,13 +30,15 @@ Network = Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, "batch
 def random_views(
     draws: Float[Tensor, "count 2"], size: int, turn_deg: float = 30.0, zoom: float = 0.25
 ) -> Float[Tensor, "count 2 3"]:
-    """Plain crop → view: a turn from N(0, turn²) cut at ±2 turn and a zoom from 1 + N(0, zoom²) cut at 1 ± zoom.
+    """Return the matrices plain crop → view of random views.
+
+    The rotation is from N(0, turn²), clamped to ±2 turn; the zoom is from 1 + N(0, zoom²), clamped to 1 ± zoom.
 
     Args:
-        draws: from N(0, 1), for the turns and the zooms.
+        draws: values from N(0, 1) for the rotations and the zooms.
         size: side of the crop in pixels.
-        turn_deg: in degrees.
-        zoom: as a share of the size.
+        turn_deg: standard deviation of the rotation in degrees.
+        zoom: standard deviation of the zoom factor.
     """
     angle = (draws[:, 0] * math.radians(turn_deg)).clamp(-2 * math.radians(turn_deg), 2 * math.radians(turn_deg))
     scale = (1 + draws[:, 1] * zoom).clamp(1 - zoom, 1 + zoom)
@@ -53,41 +55,41 @@ def average_over_views(
     draws: Float[Tensor, "view batch 2"],
     quantize: bool = False,
 ) -> Float[Tensor, "batch keypoint h w"]:
-    """Mean of the heatmaps of the image itself and of random views of it, carried back; 0 where unknown.
+    """Return the mean of the heatmaps of an image and of random views, warped back; unknown cells count as 0.
 
     Args:
         network: images → heatmaps.
         images: plain crops.
-        draws: what :func:`random_views` makes the views of, for each image its own.
-        quantize: how the labels that the network learned from were encoded.
+        draws: arguments of :func:`random_views`, for each view and image.
+        quantize: whether the network was trained with quantized targets.
     """
     total = network(normalize(images)).float()
     for draw in draws:
         matrix = random_views(draw, images.shape[-1]).to(images.device)
-        seen = warp_images(images.float(), matrix).round().to(torch.uint8)
-        heatmaps = network(normalize(seen)).float()
+        warped = warp_images(images.float(), matrix).round().to(torch.uint8)
+        heatmaps = network(normalize(warped)).float()
         same = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         order = list(range(heatmaps.shape[1]))
-        carried, _ = warp_heatmaps(heatmaps, invert(matrix), same, order, quantize=quantize)
-        total = total + carried
+        unwarped, _ = warp_heatmaps(heatmaps, invert(matrix), same, order, quantize=quantize)
+        total = total + unwarped
     return total / (1 + len(draws))
 
 
-def _drawn(salt: int, name: str, count: int) -> Float[Tensor, "count 2"]:
-    """From N(0, 1), by an image's name: whichever process labels it, and in whatever company."""
+def _draw(salt: int, name: str, count: int) -> Float[Tensor, "count 2"]:
+    """Draw from N(0, 1) with a seed from the image's name, independent of process and batch."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode(), salt))
     return torch.randn(count, 2, generator=generator)
 
 
 class PseudoLabels:
-    """Keypoints of a whole set of unlabeled images in pixels of their plain crops, found again by the images' names.
+    """Pseudo-labels of a whole set of images in pixels of their plain crops, by the images' names.
 
     Args:
-        quantize: how the labels that the network learned from were encoded.
+        quantize: whether the network was trained with quantized targets.
 
     Attributes:
-        stage: number of the round in which they were made; −1 before the first.
-        threshold: labels must be surer than this to be learnt from.
+        stage: number of the round of labeling; −1 before the first.
+        threshold: only labels with a higher confidence are used.
     """
 
     def __init__(self, quantize: bool = False) -> None:
@@ -101,26 +103,26 @@ class PseudoLabels:
     def make(
         self, stage: int, network: nn.Module, images: Iterable[LabeledBatch], views: int, discard_fraction: float
     ) -> None:
-        """Label everything anew.
+        """Label all images.
 
         Args:
             stage: number of the round.
-            network: is put into eval mode meanwhile.
-            images: plain crops; whatever labels the batches carry are not looked at.
-            views: number of views averaged, other ones in each round.
-            discard_fraction: share of the labels, over all images and keypoints, that is not believed.
+            network: the network, which is in eval mode during the labeling.
+            images: batches of plain crops, whose labels are not used.
+            views: number of views to average; each round has other views.
+            discard_fraction: fraction of the labels, over all images and keypoints, that is discarded.
         """
         modes = [(module, module.training) for module in network.modules()]
         network.eval()
         device = next(network.parameters()).device
-        salt = int(torch.randint(2**31, ()))  # every process draws the same
+        salt = int(torch.randint(2**31, ()))  # the same on all processes
         found: list[tuple[str, Tensor, Tensor]] = []
         for batch in images:
-            draws = torch.stack([_drawn(salt, name, views - 1) for name in batch.name], 1)
+            draws = torch.stack([_draw(salt, name, views - 1) for name in batch.name], 1)
             heatmaps = average_over_views(network, batch.image.to(device), draws, self.quantize)
             keypoints_px, confidence = decode(heatmaps, quantize=self.quantize)
             rows = zip(batch.name, batch.index.tolist(), keypoints_px.cpu(), confidence.cpu(), strict=True)
-            found += [(name, points, sure) for name, index, points, sure in rows if index >= 0]
+            found += [(name, points, scores) for name, index, points, scores in rows if index >= 0]
         for module, mode in modes:
             module.training = mode
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -131,21 +133,21 @@ class PseudoLabels:
         self.stage = stage
         self._row = {name: row for row, (name, _, _) in enumerate(found)}
         self._keypoints_px = torch.stack([points for _, points, _ in found])
-        self._confidence = torch.stack([sure for _, _, sure in found])
-        # A zero goes first, as in the published code: nothing discard_fraction, everything above 0 believed.
+        self._confidence = torch.stack([scores for _, _, scores in found])
+        # As in the published code, a zero comes first: with fraction 0, all confidences above 0 are used.
         ranked = torch.cat([torch.zeros(1), self._confidence.flatten()]).sort().values
         self.threshold = float(ranked[min(int(discard_fraction * len(ranked)), len(ranked) - 1)])
 
-    def of(
+    def lookup(
         self, names: list[str], device: torch.device
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Bool[Tensor, "batch keypoint"]]:
-        """Keypoints in pixels of the plain crops, and which of them to learn from; none of an image never labeled."""
+        """Return keypoints in pixels of the plain crops, and which of them to use; none of an unknown image."""
         rows = torch.tensor([self._row.get(name, -1) for name in names])
-        believed = (self._confidence[rows] > self.threshold) & (rows >= 0)[:, None]
-        return self._keypoints_px[rows].to(device), believed.to(device)
+        used = (self._confidence[rows] > self.threshold) & (rows >= 0)[:, None]
+        return self._keypoints_px[rows].to(device), used.to(device)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, for a checkpoint."""
+        """Return the labels for a checkpoint."""
         return {
             "stage": self.stage,
             "threshold": self.threshold,
@@ -155,7 +157,7 @@ class PseudoLabels:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict`."""
+        """Restore the labels of :meth:`state_dict`."""
         self.stage, self.threshold = state["stage"], state["threshold"]
         self._row = {name: row for row, name in enumerate(state["names"])}
         self._keypoints_px, self._confidence = state["keypoints_px"], state["confidence"]
@@ -163,10 +165,10 @@ class PseudoLabels:
 
 def labels_in_student_view(
     keypoints_px: Float[Tensor, "batch keypoint 2"],
-    believed: Bool[Tensor, "batch keypoint"],
+    used: Bool[Tensor, "batch keypoint"],
     batch: TargetBatch,
     mirror: list[int],
 ) -> tuple[Float[Tensor, "batch keypoint 2"], Bool[Tensor, "batch keypoint"]]:
-    """Labels of plain crops in pixels of the student's view, those it does not show no longer believed."""
+    """Return labels of plain crops in pixels of the student's view; labels outside it are not used."""
     size = (batch.student.shape[-2], batch.student.shape[-1])
-    return move_keypoints(keypoints_px, believed, batch.student_matrix, batch.student_mirrored, mirror, size)
+    return move_keypoints(keypoints_px, used, batch.student_matrix, batch.student_mirrored, mirror, size)

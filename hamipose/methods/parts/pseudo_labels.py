@@ -1,4 +1,4 @@
-"""Labels made of a network's own heatmaps: peaks, fresh Gaussians on them, and which of them to believe."""
+"""Pseudo-labels from a network's own heatmaps: peaks, Gaussians at the peaks, and a confidence mask."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,9 +14,9 @@ __all__ = ["confident", "ground_false", "peaks", "rectify"]
 def peaks(
     heatmaps: Float[Tensor, "*batch height width"],
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Position (x, y) in whole cells and height of each map's highest cell, whatever its sign.
+    """Return position (x, y) in whole cells and height of each map's highest cell, which may be negative.
 
-    (The field's ``get_max_preds`` moves maps without a positive value to (0, 0); a logarithm has no zero.)
+    (The common ``get_max_preds`` moves maps without a positive value to (0, 0), which is wrong for log-densities.)
     """
     height, index = at_least_single(heatmaps.detach()).flatten(-2).max(-1)
     width = heatmaps.shape[-1]
@@ -26,13 +26,13 @@ def peaks(
 def rectify(
     heatmaps: Float[Tensor, "*batch keypoint height width"], sigma: float = 2.0, stride: int = 4
 ) -> Float[Tensor, "*batch keypoint height width"]:
-    r"""A fresh Gaussian, peak 1 and cut off at ±3σ, at each map's highest cell (RegDA's ground truth, UniFrame's R).
+    r"""Return a Gaussian of height 1, cut off at ±3σ, at each map's highest cell (RegDA's labels, UniFrame's R).
 
     .. math:: R(H)_k(u) = \exp(-\|u - u^*_k\|^2 / 2\sigma^2), \qquad u^*_k = \arg\max_u H_k(u)
 
     Args:
-        heatmaps: of any network; no gradient flows through.
-        sigma: width of the Gaussian in cells.
+        heatmaps: heatmaps of any network; no gradient flows back to them.
+        sigma: standard deviation of the Gaussian in cells.
         stride: pixels per cell.
     """
     cells, _ = peaks(heatmaps)
@@ -43,7 +43,7 @@ def rectify(
 def ground_false(
     truth: Float[Tensor, "batch keypoint height width"],
 ) -> Float[Tensor, "batch keypoint height width"]:
-    r"""RegDA's map of false answers: where keypoint k would be if it were taken for another one.
+    r"""Return RegDA's maps of false labels: the positions of keypoint k if it is confused with another keypoint.
 
     .. math:: F_k = \mathrm{clip}\Big(\sum_{k' \ne k} R_{k'}, 0, 1\Big)
     """
@@ -51,12 +51,12 @@ def ground_false(
 
 
 def confident(heights: Float[Tensor, " batch *rest"], discard_fraction: float) -> Bool[Tensor, " batch *rest"]:
-    """Labels whose peak is higher than the ``int(discard_fraction · N)``-th lowest of the whole batch's N; all where that is 0.
+    """Return which labels have a peak above the ``int(discard_fraction · N)``-th lowest of N; all if that is 0.
 
-    The batch is that of all processes together.
+    N is the number of labels of the whole batch, of all processes.
     """
-    everyones = gather_batch(heights).flatten()
-    rank = int(discard_fraction * len(everyones))
+    all_heights = gather_batch(heights).flatten()
+    rank = int(discard_fraction * len(all_heights))
     if rank < 1:
         return torch.ones_like(heights, dtype=torch.bool)
-    return heights > everyones.kthvalue(rank).values
+    return heights > all_heights.kthvalue(rank).values

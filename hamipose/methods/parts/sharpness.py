@@ -1,4 +1,4 @@
-"""Gradients at other points than the network's own: what sharpness-aware and gradient-matching methods share."""
+"""Gradients at displaced parameters, for sharpness-aware and gradient-matching methods."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ __all__ = ["displaced", "frozen_statistics", "length", "set_gradient", "take_gra
 
 @torch.no_grad()
 def take_gradient(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """The gradient that a backward pass left, taken out: the next pass starts from nothing."""
+    """Return the gradient of a backward pass and clear it, so that the next pass starts from zero."""
     taken = [torch.zeros_like(p) if p.grad is None else p.grad.detach().clone() for p in parameters]
     for parameter in parameters:
         parameter.grad = None
@@ -22,22 +22,22 @@ def take_gradient(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
 
 @torch.no_grad()
 def set_gradient(parameters: Sequence[nn.Parameter], gradient: Sequence[Tensor]) -> None:
-    """Put a gradient where the optimizer finds it."""
+    """Set the gradient for the optimizer."""
     for parameter, value in zip(parameters, gradient, strict=True):
         parameter.grad = value
 
 
 @torch.no_grad()
 def length(vector: Sequence[Tensor]) -> Float[Tensor, ""]:
-    """The Euclidean norm of a vector that is given in parts."""
+    """Return the Euclidean norm of a vector that is split into parts."""
     return torch.stack(torch._foreach_norm(list(vector))).norm()
 
 
 @contextmanager
 def displaced(parameters: Sequence[nn.Parameter], vector: Sequence[Tensor]) -> Iterator[None]:
-    r"""Inside, the network stands at :math:`\theta + v`; afterwards at :math:`\theta` again, to the last bit.
+    r"""Return a context manager that sets parameters to :math:`\theta + v`, and restores exactly θ at its end.
 
-    (Subtracting v again would not do: :math:`(\theta + v) - v` is rounded twice.)
+    (Subtracting v would not be exact: :math:`(\theta + v) - v` is rounded twice.)
 
     Args:
         parameters: θ.
@@ -46,7 +46,7 @@ def displaced(parameters: Sequence[nn.Parameter], vector: Sequence[Tensor]) -> I
     before = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
         torch._foreach_add_(list(parameters), list(vector))
-    # Autocast keeps its low-precision copies of weights for a whole training step: passes would see the old ones.
+    # Autocast caches low-precision copies of weights during a training step: passes would use the old weights.
     torch.clear_autocast_cache()
     try:
         yield
@@ -58,9 +58,9 @@ def displaced(parameters: Sequence[nn.Parameter], vector: Sequence[Tensor]) -> I
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Inside, BatchNorm still normalizes with the batch at hand but keeps its running statistics as they are.
+    """Return a context manager in which BatchNorm normalizes with the batch but does not update running statistics.
 
-    A pass at a displaced point would count its batch twice otherwise, and with another network's activations.
+    Otherwise a pass at a displaced point would count its batch a second time, with other activations.
     """
     layers = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for layer in layers:

@@ -1,4 +1,4 @@
-"""The source's BatchNorm statistics beside a method's networks, whose own mix both domains."""
+"""BatchNorm statistics of the source, kept apart from the networks' own, which mix both domains."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,25 +20,25 @@ LACKS_STATISTICS = (
 
 
 def about_statistics(batchnorm: str | None) -> str:
-    """Say which statistics the network will have that a user gets, for the log of a run that adapts.
+    """Return a log message of a run that adapts: which statistics the user's network will have.
 
     Args:
-        batchnorm: the teacher's option; None for a method without a teacher.
+        batchnorm: option of the teacher; None for a method without a teacher.
     """
-    whose = "the target" if batchnorm == "target" else "source and target"
+    domains = "the target" if batchnorm == "target" else "source and target"
     option = "" if batchnorm is None else f" (adaptation.batchnorm: {batchnorm})"
     return (
-        f"BatchNorm: the network that a user gets normalizes with statistics of {whose}{option}; val/… is measured "
-        "with the source's. How far the two are apart is logged as train/statistics_shift."
+        f"BatchNorm: the resulting network normalizes with statistics of {domains}{option}; val/… is measured "
+        "with those of the source. Their distance is logged as train/statistics_shift."
     )
 
 
 def about_start(network: FinetunableNetwork, name: str) -> str:
-    """Say what a pretrained network keeps in training, for the log.
+    """Return a log message: what a pretrained network keeps in training.
 
     Args:
-        network: that is trained.
-        name: its name.
+        network: the network to train.
+        name: name of the network.
     """
     folded = " (they are folded into its convolutions)" if not batchnorm_layers(network) else ""
     lines = [f"BatchNorm: {name} keeps its own statistics{folded}; adaptation.batchnorm has no effect."]
@@ -48,13 +48,13 @@ def about_start(network: FinetunableNetwork, name: str) -> str:
 
 
 class SourceStatistics(nn.Module):
-    """What source validation is measured with: the student's statistics of source batches, and the teacher's.
+    """BatchNorm statistics of source batches, of the student and of the teacher, used in source validation.
 
-    The teacher's follow the student's as its own do: as a copy, or with ``batchnorm: average`` as a moving average.
-    (A teacher with ``batchnorm: target`` makes no pass over the source; it gets the copy too.)
+    The teacher's statistics are a copy of the student's or, with ``batchnorm: average``, their moving average. (A
+    teacher with ``batchnorm: target`` makes no pass over the source; it gets the copy, too.)
 
     Args:
-        network: what the student's passes go through.
+        network: the modules of the student's passes.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -63,31 +63,31 @@ class SourceStatistics(nn.Module):
         self.teacher = BatchNormStatistics(network)
 
     def of(self, name: str) -> BatchNormStatistics | None:
-        """Return those of the network of that name, as ``evaluated_networks()`` has it; None for other networks."""
+        """Return the statistics of a network by its name in ``evaluated_networks()``; None for other networks."""
         return {"student": self.student, "teacher": self.teacher}.get(name)
 
     def follow(self, decay: float) -> None:
-        """Let the teacher's take one step of a moving average; with decay 0 copy them."""
+        """Update the teacher's statistics by one step of a moving average; with decay 0, copy the student's."""
         self.teacher.move_towards(self.student, decay)
 
     @contextmanager
     def applied_to(self, networks: Mapping[str, nn.Module]) -> Iterator[None]:
-        """Let all networks that are known here normalize with these statistics meanwhile."""
-        with ExitStack() as worn:
+        """Return a context manager in which student and teacher normalize with these statistics."""
+        with ExitStack() as stack:
             for name, network in networks.items():
                 if (statistics := self.of(name)) is not None:
-                    worn.enter_context(statistics.applied_to(network))
+                    stack.enter_context(statistics.applied_to(network))
             yield
 
-    def start_from(self, state: Mapping[str, Any], network: nn.Module, all_of_it: nn.Module) -> None:
-        """Begin as the statistics of a network that another run has trained.
+    def start_from(self, state: Mapping[str, Any], network: nn.Module, student: nn.Module) -> None:
+        """Initialize the statistics from a network that another run has trained.
 
         Args:
-            state: of that run's checkpoint; where it has seen a target, it holds the source's statistics apart.
-            network: the network, filled from it.
-            all_of_it: with what the student's passes go through besides.
+            state: state dict of that run's checkpoint; with adaptation it has separate statistics of the source.
+            network: the network, filled from the checkpoint.
+            student: the modules of the student's passes, which include the network.
         """
-        self.student.copy_from(all_of_it)
+        self.student.copy_from(student)
         if "source_statistics.student.mean" in state:
             of_network = BatchNormStatistics(network)
             of_network.assign(state["source_statistics.student.mean"], state["source_statistics.student.variance"])
@@ -95,15 +95,15 @@ class SourceStatistics(nn.Module):
         self.follow(0.0)
 
     def fill(self, state: dict[str, Any], owner: nn.Module, network: nn.Module) -> bool:
-        """Give the state of a checkpoint of an earlier version, which lacks these, its network's own statistics.
+        """Add statistics to the state dict of an earlier version, which has none: the running ones of its network.
 
         Args:
-            state: changed in place.
-            owner: the module whose state it is.
-            network: what the student's passes go through.
+            state: the state dict; changed in place.
+            owner: the module of the state dict.
+            network: the modules of the student's passes.
 
         Returns:
-            Whether it lacked them.
+            Whether statistics were added.
         """
         if any(name.startswith("source_statistics.") for name in state):
             return False

@@ -1,4 +1,4 @@
-"""Where the labels of the target loss come from: the teacher's heatmaps, its keypoints, or predictions of any tool."""
+"""Label sources of the target loss: the teacher's heatmaps, its keypoints, or predictions of another tool."""
 
 from abc import ABC, abstractmethod
 
@@ -12,7 +12,7 @@ from hamipose.geometry.affine import compose, invert
 from hamipose.heatmaps import warp_heatmaps
 from hamipose.methods.options import AdaptationOptions
 from hamipose.methods.parts.keypoint_labels import TargetLabels, encode_labels, move_keypoints
-from hamipose.methods.parts.label_views import LabelViews, combine_views, move_back, show
+from hamipose.methods.parts.label_views import LabelViews, combine_views, move_back, render_view
 from hamipose.models.encoding import Encoding
 from hamipose.models.preprocess import normalize
 from hamipose.models.teacher import Teacher
@@ -23,13 +23,13 @@ __all__ = [
     "KeypointLabels",
     "LabelSource",
     "PredictedLabels",
+    "check_label_options",
     "label_source",
-    "refuse_label_options",
 ]
 
 
 class LabelSource(ABC):
-    """Makes the labels of a target batch in the student's view."""
+    """Base class of label sources, which label a target batch in the student's view."""
 
     @abstractmethod
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
@@ -46,7 +46,7 @@ class HeatmapLabels(LabelSource):
 
     Args:
         mirror: the skeleton's mirror pairs.
-        encoding: of the source's labels, which decides where a heatmap's cells lie.
+        encoding: encoding of the source's labels, which defines the positions of a heatmap's cells.
     """
 
     def __init__(self, mirror: list[int], encoding: Encoding):
@@ -66,13 +66,13 @@ class HeatmapLabels(LabelSource):
 
 
 class KeypointLabels(LabelSource):
-    """The teacher's decoded points, moved by the known matrix and encoded anew, weighted by the height of their peaks.
+    """The teacher's decoded points, moved by the known matrix, encoded, and weighted by the height of their peaks.
 
     Args:
         mirror: the skeleton's mirror pairs.
-        encoding: of labels, as for the source.
-        discard_fraction: share of the less sure labels that is dropped, per keypoint over the batch.
-        views: the views that labels are combined from.
+        encoding: encoding of labels, as for the source.
+        discard_fraction: fraction of the least confident labels to discard, for each keypoint over the batch.
+        views: views from which labels are combined.
     """
 
     def __init__(self, mirror: list[int], encoding: Encoding, discard_fraction: float, views: LabelViews):
@@ -83,24 +83,24 @@ class KeypointLabels(LabelSource):
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
-        keypoints_px, scores = self.find(teacher, batch.teacher)
+        keypoints_px, scores = self.predict(teacher, batch.teacher)
         size = (batch.student.shape[-2], batch.student.shape[-1])
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
         moved = move_keypoints(keypoints_px, scores, _student_from_teacher(batch), crossed, self.mirror, size)
         return encode_labels(*moved, size, self.encoding, self.discard_fraction)
 
-    def find(
+    def predict(
         self, teacher: Teacher, images: Tensor
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
         """Return the teacher's points in pixels of its images, and their scores.
 
-        With ``batchnorm: target`` the statistics of the images themselves are kept, those of further views are not.
+        With ``batchnorm: target`` the teacher keeps the BatchNorm statistics of the images, not those of further views.
         """
         first = self._decoded(teacher.pseudo_label(normalize(images)))
         if self.views.count == 1:
             return first
         matrices, mirrored = self.views.matrices(images.shape[-1])
-        others = [self._decoded(teacher(normalize(show(images, matrix)))) for matrix in matrices[1:]]
+        others = [self._decoded(teacher(normalize(render_view(images, matrix)))) for matrix in matrices[1:]]
         points, scores = (torch.stack(parts) for parts in zip(first, *others, strict=True))
         sides = torch.tensor(mirrored, device=points.device)
         moved = move_back(points, scores, matrices.to(points.device), sides, self.mirror)
@@ -112,7 +112,7 @@ class KeypointLabels(LabelSource):
 
 
 class PredictedLabels(LabelSource):
-    """Keypoints that the target set carries, predicted by any tool; the teacher has no say in them.
+    """Keypoints of the target set, predicted by any tool, without the teacher.
 
     Args:
         mirror: the skeleton's mirror pairs.
@@ -133,7 +133,7 @@ class PredictedLabels(LabelSource):
                 "hamipose.data.PredictedKeypoints"
             )
         if teacher.batchnorm == "target":
-            teacher.pseudo_label(normalize(batch.teacher))  # for its statistics
+            teacher.pseudo_label(normalize(batch.teacher))  # updates its BatchNorm statistics
         size = (batch.student.shape[-2], batch.student.shape[-1])
         moved = move_keypoints(
             batch.pseudo_keypoints_px,
@@ -150,8 +150,8 @@ def label_source(options: AdaptationOptions, encoding: Encoding, mirror: list[in
     """Return the source of labels that ``adaptation.labels`` names.
 
     Args:
-        options: with the name, the share to drop and the views.
-        encoding: of labels.
+        options: kind of labels, fraction to discard and views.
+        encoding: encoding of labels.
         mirror: the skeleton's mirror pairs.
     """
     if options.labels == "heatmap":
@@ -161,18 +161,20 @@ def label_source(options: AdaptationOptions, encoding: Encoding, mirror: list[in
     return KeypointLabels(mirror, encoding, options.discard_fraction, options.label_views)
 
 
-def refuse_label_options(method: str, options: AdaptationOptions) -> None:
-    """Refuse options of labels for a method whose labels are part of its definition.
+def check_label_options(method: str, options: AdaptationOptions) -> None:
+    """Check that the options of labels have their defaults, for a method with its own kind of labels.
+
+    Args:
+        method: name of the method.
+        options: options to check.
 
     Raises:
-        UserError: one of them is not the default.
+        UserError: one of the options differs from its default.
     """
     default = AdaptationOptions()
     for name in ("labels", "discard_fraction", "label_views"):
         if (found := getattr(options, name)) != getattr(default, name):
-            raise UserError(
-                f"adaptation.{name} is {found}, and {method} makes its labels by its own rule; leave the option out"
-            )
+            raise UserError(f"adaptation.{name} is {found}, and {method} defines its own labels; remove the option")
 
 
 def _student_from_teacher(batch: TargetBatch) -> Float[Tensor, "batch 2 3"]:

@@ -142,7 +142,7 @@ def test_resume_from_weights_alone_raises_an_error(config: Path, tmp_path: Path,
     network = {"skeleton": "body16", "backbone": "test_resnet", "deconv_channels": [8, 8, 8]}
     torch.save({"hyper_parameters": network, "state_dict": {}}, tmp_path / "given.ckpt")
     line = error_line(capsys, "fit", "--config", str(config), "--ckpt_path", str(tmp_path / "given.ckpt"))
-    assert "holds a network and no run" in line
+    assert "contains weights only, no training state" in line
 
 
 def test_cli_errors_are_one_line(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

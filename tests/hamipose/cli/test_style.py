@@ -77,7 +77,7 @@ def test_config_provides_both_domains(tmp_path: Path):
         (["--config", "run.yaml"], "style fit takes both domains from --config"),
         (["--workers", "-1"], "--workers: -1 is too small, expected at least 0"),
         (["--steps", "0"], "--steps: 0 is too small, expected at least 1"),
-        (["--steps", "many"], "--steps: 'many' is no whole number"),
+        (["--steps", "many"], "--steps: 'many' is not an integer"),
         (["--seed", "-1"], "--seed: -1 is too small"),
         (["--lr", "nan"], "--lr is nan"),
         (["--device", "gpu"], "device is 'gpu', which cannot be used here"),

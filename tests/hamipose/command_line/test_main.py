@@ -13,7 +13,7 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from hamipose import cli
-from hamipose.command_line.main import answer
+from hamipose.command_line.main import run_command_line
 from hamipose.errors import UserError
 from meshtto import cli as mesh_cli
 
@@ -37,7 +37,7 @@ def end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
 
     def run(act: Callable[[], object], *options: str) -> tuple[int, str]:
         monkeypatch.setitem(sys.modules, "verb_of_test", SimpleNamespace(main=lambda rest: act()))
-        status = answer(["try", *options], "hamipose", "", {"try": "verb_of_test"})
+        status = run_command_line(["try", *options], "hamipose", "", {"try": "verb_of_test"})
         return status, capsys.readouterr().err
 
     return run
@@ -103,7 +103,7 @@ def test_output_that_cannot_be_written_is_one_line(where: str):
     code = (
         "import sys; from types import SimpleNamespace as N\n"
         "sys.modules['verb'] = N(main=lambda rest: print('a' * 100))\n"
-        "from hamipose.command_line.main import answer; sys.exit(answer(['try'], 'hamipose', '', {'try': 'verb'}))"
+        "from hamipose.command_line.main import run_command_line; sys.exit(run_command_line(['try'], 'hamipose', '', {'try': 'verb'}))"
     )
     if where == "full":
         output = os.open("/dev/full", os.O_WRONLY)

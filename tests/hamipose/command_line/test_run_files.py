@@ -10,7 +10,7 @@ import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from hamipose.cli import main
-from hamipose.command_line.run_files import refuse_to_overwrite, select_nothing
+from hamipose.command_line.run_files import check_overwrite, remove_selection
 from hamipose.config.environment import configs_folder
 from hamipose.errors import UserError
 from tests.helpers.pose_training import make_trainer
@@ -37,7 +37,7 @@ def config(dots: Path, tmp_path: Path) -> Path:
             "init_args": {
                 "network": {"backbone": "test_resnet", "weights": "none", "deconv_channels": [8, 8, 8]},
                 "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1.0e-3}},
-                "training": {"warmup_steps": 0, "final_lr": 1.0},
+                "training": {"warmup_steps": 0, "final_lr_ratio": 1.0},
             },
         },
         "data": {
@@ -80,7 +80,7 @@ def test_a_run_is_resumed_with_what_is_asked_and_not_replaced(config: Path, caps
     assert f"--ckpt_path {last}" in line
     lr = ["--model.init_args.optimizer.init_args.lr", "0.0001"]
     assert main([*fit, *lr, "--trainer.max_epochs", "2", "--ckpt_path", str(last)]) == 0
-    assert "Resuming at step 2 with lr 0.0001 (so far 0.001)\n" in capsys.readouterr().out
+    assert "Resuming at step 2 with lr 0.0001 (was 0.001)\n" in capsys.readouterr().out
     saved = torch.load(last, weights_only=True)
     assert saved["global_step"] == 4
     assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == 1e-4
@@ -92,7 +92,7 @@ def test_a_run_is_resumed_with_what_is_asked_and_not_replaced(config: Path, caps
 def test_without_validation_a_run_ends_with_scores(config: Path, capsys: pytest.CaptureFixture):
     assert main(["fit", "--config", str(config), "--data.validation", "null"]) == 0
     run, told = config.parent / "run", capsys.readouterr().out.splitlines()
-    assert "data.validation is null: no source-selected checkpoint will be kept, only the last one" in told
+    assert "data.validation is null: no source-selected checkpoint is saved, only the last one" in told
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
     scores = json.loads((run / "scores.json").read_text())["scores"]
     assert scores
@@ -128,23 +128,23 @@ def test_a_run_shorter_than_an_epoch_is_evaluated_at_its_end(config: Path):
 
 
 def test_only_its_own_checkpoint_resumes_a_run(tmp_path: Path):
-    refuse_to_overwrite(tmp_path / "run", None)
+    check_overwrite(tmp_path / "run", None)
     own = tmp_path / "run" / "checkpoints"
     own.mkdir(parents=True)
-    refuse_to_overwrite(tmp_path / "run", None)
+    check_overwrite(tmp_path / "run", None)
     (own / "source-selected.ckpt").touch()
-    refuse_to_overwrite(tmp_path / "run", own / "source-selected.ckpt")
-    refuse_to_overwrite(tmp_path / "run", "last")
+    check_overwrite(tmp_path / "run", own / "source-selected.ckpt")
+    check_overwrite(tmp_path / "run", "last")
     for other in (None, tmp_path / "other" / "checkpoints" / "last.ckpt"):
         with pytest.raises(UserError, match=r"already contains a run.*--ckpt_path \S+source-selected\.ckpt"):
-            refuse_to_overwrite(tmp_path / "run", other)
+            check_overwrite(tmp_path / "run", other)
 
 
 def test_what_stops_by_a_validation_score_needs_validation(tmp_path: Path):
     monitors = ["val/pck", "test/dark/pck", None]
     callbacks = [ModelCheckpoint(monitor=monitor) for monitor in monitors]
     trainer = make_trainer(tmp_path, callbacks=callbacks, enable_checkpointing=True)
-    select_nothing(trainer)
+    remove_selection(trainer)
     assert [callback.monitor for callback in trainer.checkpoint_callbacks] == monitors[1:]
     with pytest.raises(UserError, match=r"EarlyStopping monitors val/pck, and data\.validation is null"):
-        select_nothing(make_trainer(tmp_path, callbacks=[EarlyStopping("val/pck")]))
+        remove_selection(make_trainer(tmp_path, callbacks=[EarlyStopping("val/pck")]))

@@ -1,4 +1,4 @@
-"""Resuming with other options than a run began with: they are used or refused; unchanged ones change nothing."""
+"""Resuming with other options than a run started with: they are used or refused; unchanged ones change nothing."""
 
 import copy
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from hamipose.engine.resume import optimizer_options, use_options
 from hamipose.engine.checkpoints import RunPosition, run_position
+from hamipose.engine.resume import optimizer_options, use_options
 from hamipose.errors import UserError
 from hamipose.methods import LastCheckpoint, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
@@ -49,7 +49,7 @@ def test_the_optimizer_s_options_are_those_of_the_config(
 ):
     begun_with, wanted = OPTIMIZERS[name]
     checkpoint = first_part(begun_with, dots, tmp_path)
-    model = method(wanted, warmup_steps=10, final_lr=0.5)
+    model = method(wanted, warmup_steps=10, final_lr_ratio=0.5)
     trainer = make_trainer(tmp_path, max_epochs=1, limit_val_batches=0)
     capsys.readouterr()
     trainer.fit(model, make_data(dots), ckpt_path=checkpoint, weights_only=True)  # not a step is left: nothing moved
@@ -99,11 +99,11 @@ def test_what_decided_steps_already_taken_is_refused(dots: Path, tmp_path: Path)
     assert "is 2, but" in asked(method(ADAMW), make_data(dots), limit_train_batches=2)
     start = asked(method(ADAMW, init_from=str(checkpoint)), make_data(dots))
     assert "training.init_from is" in start
-    assert "began with null" in start
+    assert "started with null" in start
     pretrained = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8], weights="none.pth")
     told = method(ADAMW)
     told._start = {**told._start, "network.weights": pretrained.weights}
-    assert "network.weights is none.pth, but the run in the checkpoint began with none" in asked(told, make_data(dots))
+    assert "network.weights is none.pth, but the run in the checkpoint started with none" in asked(told, make_data(dots))
     assert "the class AdamW; expected Adam" in asked(method(torch.optim.Adam), make_data(dots))
     assert "ends the run at step 2" in asked(method(ADAMW), make_data(dots), max_steps=2)
 

@@ -210,7 +210,7 @@ def test_folder_name_may_contain_a_number_sign(dots, tmp_path, guesses):
 
 
 def test_options_of_the_data_set_are_checked(dots, tmp_path, guesses):
-    assert "--splt is no option of CocoKeypoints" in error_message(dots, tmp_path, results(guesses), "--splt", "test")
+    assert "--splt is neither an option of the verb nor of CocoKeypoints" in error_message(dots, tmp_path, results(guesses), "--splt", "test")
     with pytest.raises(UserError, match="--data is Nothing"):
         main(["--predictions", "x.json", "--data", "Nothing"])
     with pytest.raises(UserError, match="cannot be read"):

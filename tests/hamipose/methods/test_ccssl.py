@@ -37,7 +37,7 @@ def test_labels_are_renewed_by_epochs_and_ever_more_are_believed(dots: Path, tmp
             objective = super().objective(batch)
             if batch.target is not None and self.labels.stage != before:
                 names = sorted(self.labels._row)
-                believed = self.labels.of(names, torch.device("cpu"))[1]
+                believed = self.labels.lookup(names, torch.device("cpu"))[1]
                 made.append((self.global_step, len(names), float(believed.float().mean())))
             if batch.target is not None and len(checked) < 2:
                 checked.append(self.by_hand(batch) - objective.target.sum())
@@ -46,7 +46,7 @@ def test_labels_are_renewed_by_epochs_and_ever_more_are_believed(dots: Path, tmp
         def by_hand(self, batch):
             """½ mean squared error over the believed joints that the student's view shows, joint by joint."""
             target = batch.target
-            keypoints_px, believed = self.labels.of(target.name, torch.device("cpu"))
+            keypoints_px, believed = self.labels.lookup(target.name, torch.device("cpu"))
             heatmaps = self.network.final(self.network.features(normalize(target.student)))
             total = torch.zeros(())
             for image in range(4):

@@ -69,7 +69,7 @@ def test_all_decoders_of_a_quantized_network_are_unbiased():
 
     labels = PseudoLabels(quantize=True)
     labels.make(0, _WithParameter(oracle), [batch], views=1, discard_fraction=0.0)
-    found["pseudo labels"] = labels.of(batch.name, torch.device("cpu"))[0]
+    found["pseudo labels"] = labels.lookup(batch.name, torch.device("cpu"))[0]
     for name, keypoints_px in found.items():
         error = keypoints_px - truth
         assert error.abs().max() <= 2.01, name

@@ -42,13 +42,13 @@ def test_help_is_short_and_light():
 
 
 def test_cli_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
-    assert "there is no verb 'fitt'" in error_line(capsys, "fitt")
+    assert "unknown verb 'fitt'" in error_line(capsys, "fitt")
     picture = tmp_path / "a.png"
     assert "does not exist" in error_line(capsys, "predict", str(picture), "--checkpoint", str(tmp_path / "no.ckpt"))
     line = error_line(capsys, "predict", str(picture), "--checkpoint", "x", "--steps", "3")
     assert "--keypoints" in line
-    assert "no data set" in error_line(capsys, "evaluate", "--predictions", "x.npz", "--data", "Nothing")
-    assert "is no option of BuiltinMeshes" in error_line(
+    assert "expected a data set" in error_line(capsys, "evaluate", "--predictions", "x.npz", "--data", "Nothing")
+    assert "is neither an option of the verb nor of BuiltinMeshes" in error_line(
         capsys, "evaluate", "--predictions", "x.npz", "--data", "BuiltinMeshes", "--conut", "3"
     )
 

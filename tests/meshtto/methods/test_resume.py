@@ -35,7 +35,7 @@ def test_resume_rejects_changed_options(tiny, tmp_path: Path):
     for changed, words in (
         ({"optimizer": "sgd"}, "the class Adam; expected SGD"),
         ({"steps": 5}, "steps_per_epoch .* is 5, but the run in the checkpoint has 4"),
-        ({"init_from": checkpoint}, "training.init_from is .*began with null"),
+        ({"init_from": checkpoint}, "training.init_from is .*started with null"),
     ):
         with pytest.raises(UserError, match=words) as error:
             tiny.fit(**options, resume=checkpoint, **changed)

@@ -13,7 +13,7 @@ from hamipose.heatmaps import decode, encode
 from hamipose.losses import consistency, heatmap_mse
 from hamipose.methods import CGDM, MDAM, PGDA, SFHPE, HamiPose, MeanTeacher, UniFrame
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
-from hamipose.methods.parts.keypoint_labels import encode_labels, keep_surest, mean_score, move_keypoints
+from hamipose.methods.parts.keypoint_labels import encode_labels, keep_most_confident, mean_score, move_keypoints
 from hamipose.methods.parts.label_views import LabelViews
 from hamipose.methods.parts.target_labels import KeypointLabels
 from hamipose.models.encoding import Encoding
@@ -157,7 +157,7 @@ def test_the_less_sure_labels_of_each_keypoint_are_dropped(discard: float):
     scores = torch.rand(20, 16)
     scores[:, 0] = 0  # no label of this one
     scores[:13, 1] = 0
-    kept = keep_surest(scores, discard)
+    kept = keep_most_confident(scores, discard)
     for k in range(16):
         labels = sorted(float(v) for v in scores[:, k] if v > 0)
         expected = labels[int(discard * len(labels) + 1e-6) :]
@@ -166,7 +166,7 @@ def test_the_less_sure_labels_of_each_keypoint_are_dropped(discard: float):
 
 def test_equal_scores_are_all_kept():
     """A tool that gives flags instead of scores."""
-    assert keep_surest(torch.ones(8, 3), 0.5).min() == 1
+    assert keep_most_confident(torch.ones(8, 3), 0.5).min() == 1
 
 
 def test_the_mean_score_is_that_of_labels_alone():

@@ -7,7 +7,7 @@ from torch import nn
 from hamipose.geometry.affine import apply_points
 from hamipose.heatmaps import encode
 from hamipose.methods.options import AdaptationOptions
-from hamipose.methods.parts.label_views import LabelViews, combine_views, move_back, show, weighted_median
+from hamipose.methods.parts.label_views import LabelViews, combine_views, move_back, render_view, weighted_median
 from hamipose.methods.parts.target_labels import KeypointLabels
 from hamipose.models.encoding import Encoding
 from hamipose.models.teacher import Teacher
@@ -89,8 +89,8 @@ def test_points_move_back_from_every_view():
 def test_a_mirrored_view_is_the_flipped_image():
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     matrices, _ = LabelViews(mirror=True).matrices(32)
-    assert show(images, matrices[0]) is images
-    assert torch.equal(show(images, matrices[1]), images.flip(-1))
+    assert render_view(images, matrices[0]) is images
+    assert torch.equal(render_view(images, matrices[1]), images.flip(-1))
 
 
 class Red(nn.Module):
@@ -119,7 +119,7 @@ def find(views: LabelViews, jump: bool, points: torch.Tensor) -> tuple[torch.Ten
     labels = KeypointLabels([0, 1, 2], Encoding(2.0), 0.0, views)
     teacher = Teacher(Red())
     teacher.network.jump = jump
-    found = labels.find(teacher, blobs(points))
+    found = labels.predict(teacher, blobs(points))
     return *found, teacher.network.passes
 
 

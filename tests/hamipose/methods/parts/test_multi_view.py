@@ -76,14 +76,14 @@ def test_labels_are_found_by_name_and_only_the_surest_are_believed():
     assert network.norm.training
     assert not any(network.modes)
     assert labels.stage == 3
-    keypoints_px, believed = labels.of(["a", "b", "stranger"], torch.device("cpu"))
+    keypoints_px, believed = labels.lookup(["a", "b", "stranger"], torch.device("cpu"))
     assert keypoints_px[0, 0].tolist() == pytest.approx([29.5, 39.5], abs=2)
     assert keypoints_px[1, 0].tolist() == pytest.approx([9.5, 19.5], abs=2)
     assert not believed[2].any()
     again = PseudoLabels()
     again.load_state_dict(labels.state_dict())
     assert all(
-        torch.equal(a, b) for a, b in zip(labels.of(["c"], images.device), again.of(["c"], images.device), strict=True)
+        torch.equal(a, b) for a, b in zip(labels.lookup(["c"], images.device), again.of(["c"], images.device), strict=True)
     )
 
 
@@ -124,7 +124,7 @@ def test_the_threshold_is_the_quantile_of_all_confidences(discard_fraction: floa
     labels = PseudoLabels()
     images = torch.zeros(5, 3, 16, 16, dtype=torch.uint8)
     labels.make(0, Table(), [batch_of(images, list("abcde"), list(range(5)))], 1, discard_fraction)
-    assert int(labels.of(list("abcde"), torch.device("cpu"))[1].sum()) == believed
+    assert int(labels.lookup(list("abcde"), torch.device("cpu"))[1].sum()) == believed
 
 
 def test_labels_move_with_the_students_view():

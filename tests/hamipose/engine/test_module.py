@@ -1,22 +1,27 @@
-"""Gradients under bf16-mixed have the precision of the operations that they belong to."""
+"""Base Lightning module: gradients under bf16-mixed have the precision of their operations."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from hamipose.engine.module import BackwardAsForward
+from hamipose.engine.module import TrainingModule
 from hamipose.methods.base import PoseMethod
 from meshtto.methods.base import MeshMethod
 
 
-class _Products:
-    """Two products, the first in bfloat16 and the second, on purpose, in single precision."""
+OPTIONS = SimpleNamespace(warmup_steps=0, final_lr_ratio=1.0, lr_factors=None, clip_norm=None)
 
-    def __init__(self) -> None:
-        super().__init__()
+
+class _Products:
+    """Two matrix products: the first in bfloat16, the second in single precision."""
+
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
         self.automatic_optimization = False
         torch.manual_seed(0)
         self.first = torch.nn.Parameter(torch.randn(48, 48))
@@ -36,16 +41,16 @@ class _Products:
         return torch.optim.SGD(self.parameters(), lr=0.0)
 
 
-class Ours(_Products, BackwardAsForward):
+class WithTrainingModule(_Products, TrainingModule):
     pass
 
 
-class Lightnings(_Products, LightningModule):
+class WithLightningModule(_Products, LightningModule):
     pass
 
 
 def error(model: LightningModule, folder: Path) -> float:
-    """Of the single-precision gradient, relative to the largest entry."""
+    """Return the error of the single-precision gradient relative to the largest entry."""
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -61,11 +66,11 @@ def error(model: LightningModule, folder: Path) -> float:
     return model.error
 
 
-def test_a_product_in_single_precision_has_its_gradient_in_single_precision(tmp_path: Path) -> None:
-    assert error(Ours(), tmp_path) < 1e-6
-    assert error(Lightnings(), tmp_path) > 1e-4  # what this is about
+def test_manual_backward_keeps_single_precision(tmp_path: Path) -> None:
+    assert error(WithTrainingModule(torch.optim.SGD, OPTIONS, {}), tmp_path) < 1e-6
+    assert error(WithLightningModule(), tmp_path) > 1e-4
 
 
 @pytest.mark.parametrize("method", [PoseMethod, MeshMethod])
-def test_all_methods_go_backward_so(method: type[LightningModule]) -> None:
-    assert method.manual_backward is BackwardAsForward.manual_backward
+def test_manual_backward_is_shared_by_both_packages(method: type[LightningModule]) -> None:
+    assert method.manual_backward is TrainingModule.manual_backward
