@@ -4,10 +4,10 @@
     python benchmarks/gate.py --device cuda --batch 32 --rounds 30 [--amp]
     python benchmarks/gate.py --backbone resnet18 --size 96     # a quick check
 
-The steps are built from the library's functions: a mean teacher with AdamW, and HamiPose with Hamiltonian. Both networks
-start as copies, get the same batches, and their rounds alternate. The gate is timed inside HamiPose's steps, the
-optimizers inside both. The script prints medians. On a shared CPU, use `OMP_NUM_THREADS=1` and `--cpu-time`, which do not
-count waiting.
+The steps are built from the library's functions: a mean teacher with AdamW, and HamiPose with Hamiltonian. Both
+networks start as copies, get the same batches, and their rounds alternate. The gate is timed inside HamiPose's steps,
+the optimizers inside both. The script prints medians. On a shared CPU, use `OMP_NUM_THREADS=1` and `--cpu-time`, which
+do not count waiting.
 """
 
 import argparse
@@ -43,6 +43,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, part: str):
+        """Time a part of a step."""
         self._wait()
         start = self.now()
         yield
@@ -80,6 +81,7 @@ class Step:
         self.name = "hamipose" if gate else "mean teacher"
 
     def __call__(self, batch: Batch) -> None:
+        """Time a whole step."""
         with self.clock(self.name):
             self.step(batch)
 

@@ -3,10 +3,10 @@
     python benchmarks/label_study.py --dry-run
     python benchmarks/label_study.py --out runs/labels
 
-Every run starts from the same network, which was trained on synthetic people of the plain style, and adapts to the photo
-style: {heatmap, keypoint, more confident half of the keypoints} × {mean teacher, HamiPose} × λ {1, 4}. All images are
-synthetic. `source` is the PCK on held-out source people, which may select a setting; `target` is the PCK on held-out
-people of the photo style, which selects nothing. The table shows the teacher after the last step.
+Every run starts from the same network, which was trained on synthetic people of the plain style, and adapts to the
+photo style: {heatmap, keypoint, more confident half of the keypoints} × {mean teacher, HamiPose} × λ {1, 4}. All images
+are synthetic. `source` is the PCK on held-out source people, which may select a setting; `target` is the PCK on
+held-out people of the photo style, which selects nothing. The table shows the teacher after the last step.
 
 The command reuses finished runs and resumes an interrupted one. It writes a CSV file and a table to --results.
 """
@@ -58,10 +58,12 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Return the label."""
         return f"{self.labels}_{self.method}_{self.target_weight:g}_seed{self.seed}"
 
 
 def start_folder(arguments: argparse.Namespace, seed: int) -> Path:
+    """Return the folder of the start."""
     return arguments.out / f"start_{arguments.start_steps}_seed{seed}"
 
 
@@ -72,6 +74,7 @@ def run_folder(arguments: argparse.Namespace, run: Run) -> Path:
 
 
 def list_runs(arguments: argparse.Namespace) -> list[Run]:
+    """Return the runs of the study."""
     return [
         Run(labels, method, target_weight, seed)
         for seed in arguments.seeds
@@ -101,6 +104,7 @@ def base_config(folder: Path, seed: int, steps: int, views: str) -> dict[str, An
 
 
 def start_config(arguments: argparse.Namespace, folder: Path, seed: int) -> dict[str, Any]:
+    """Return the config of the start."""
     config = base_config(folder, seed, arguments.start_steps, arguments.views)
     config["model"]["class_path"] = "hamipose.methods.SourceOnly"
     config["model"]["init_args"]["optimizer"] = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}
@@ -108,6 +112,7 @@ def start_config(arguments: argparse.Namespace, folder: Path, seed: int) -> dict
 
 
 def run_config(arguments: argparse.Namespace, folder: Path, run: Run, start: Path) -> dict[str, Any]:
+    """Return the config of a run."""
     config = base_config(folder, run.seed, arguments.steps, arguments.views)
     method, optimizer = METHODS[run.method]
     config["model"]["class_path"] = f"hamipose.methods.{method}"
@@ -163,12 +168,12 @@ def table(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
         f"# Target labels ({arguments.batchnorm} statistics, {arguments.views} views)",
         "",
         f"`{command}`, torch {torch.__version__} on {platform.machine()}.",
-        f"Synthetic people at 64 px, plain → photo style; {arguments.start_steps} source-only steps of AdamW 1e-3, then",
-        f"{arguments.steps} steps of 16 + 16 images with a learning rate of {arguments.lr:g}. PCK in percent of the "
-        "teacher after the last step.",
-        f"Seeds: {len(arguments.seeds)}. Target people: 300 held-out people, which select nothing. c: confidence of the",
-        "labels, w: weight of the source loss, both of the last logged steps. With one seed, differences below about",
-        "2 points are not significant.",
+        f"Synthetic people at 64 px, plain → photo style; {arguments.start_steps} source-only steps of AdamW 1e-3,",
+        f"then {arguments.steps} steps of 16 + 16 images with a learning rate of {arguments.lr:g}. PCK in percent "
+        "of the teacher after the last step.",
+        f"Seeds: {len(arguments.seeds)}. Target people: 300 held-out people, which select nothing. c: confidence of",
+        "the labels, w: weight of the source loss, both of the last logged steps. With one seed, differences below",
+        "about 2 points are not significant.",
         "",
         "| labels | method | λ | " + " | ".join(COLUMNS) + " | c | w | CPU minutes |",
         "|---|---|---|" + "---|" * (len(COLUMNS) + 3),
@@ -188,6 +193,7 @@ def table(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
 
 
 def write(arguments: argparse.Namespace, runs: list[Run]) -> None:
+    """Write CSV and table."""
     folders = {run: run_folder(arguments, run) for run in runs}
     rows = [row(folder, run) for run, folder in folders.items() if (folder / "scores.json").exists()]
     if not rows:
@@ -213,6 +219,7 @@ def dry_run(arguments: argparse.Namespace, runs: list[Run]) -> None:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/labels"), help="folder of the runs")
     parser.add_argument("--results", type=Path, default=RESULTS)

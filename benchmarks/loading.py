@@ -1,15 +1,16 @@
-"""Pictures per second and core: from a JPEG to an augmented 256-pixel sample, the reference pipeline against ours.
+"""Compare data loading with the reference: samples per second and core, from JPEG to an augmented 256-pixel crop.
 
     python benchmarks/loading.py --lsp FOLDER [--tll CHECKOUT --uniframe CHECKOUT] [--photos 400] [--index-rows 1000000]
 
-FOLDER: Leeds Sports Pose. The reference is PIL, torchvision and NumPy as RegDA (rotation, window, jitter, blur) and
-UniFrame (window, affine, jitter) chain them, up to normalized tensors and target heatmaps; their own code is run where
-working trees are given (thuml/Transfer-Learning-Library, VisionLearningGroup/UDA_PoseEstimation), and a re-statement of
-it otherwise and beside it. Ours ends with bytes and keypoints, as normalizing and drawing heatmaps are the device's
-work here; "with targets" does both on the CPU all the same. One thread each, processor time, the contestants taking
-turns on blocks of the same photos; medians over the blocks.
+FOLDER: Leeds Sports Pose. The reference is the chain of PIL, torchvision and NumPy in RegDA (rotation, window, jitter,
+blur) and UniFrame (window, affine, jitter), up to normalized tensors and target heatmaps. The script always runs a
+reimplementation, and the original code too if working trees are given (thuml/Transfer-Learning-Library,
+VisionLearningGroup/UDA_PoseEstimation). Our samples contain bytes and keypoints, because normalization and target
+heatmaps are computed on the device; "with targets" computes both on the CPU. One thread, CPU time; the candidates
+alternate on blocks of the same photos, and the script prints medians over blocks.
 
-Then the memory of a set of millions: bytes a sample in the table of `hamipose.data.Prepared`, and what a process holds.
+It also measures the memory for millions of samples: bytes per sample in the table of `hamipose.data.Prepared`, and in a
+process.
 """
 
 import argparse
@@ -36,8 +37,8 @@ from hamipose.data.catalog.prepare import prepare
 from hamipose.data.catalog.shards import FORMAT, record_dtype
 from hamipose.data.sampling import Pool
 from hamipose.data.views import PRESETS
-from hamipose.geometry.crops import labels_in_view
 from hamipose.geometry.affine import compose, crop_matrix
+from hamipose.geometry.crops import labels_in_view
 from hamipose.heatmaps import encode
 from hamipose.models.preprocess import normalize
 
@@ -48,7 +49,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def target_maps(points: np.ndarray) -> np.ndarray:
-    """One 13 × 13 Gaussian pasted into each 64 × 64 map, in NumPy, a joint at a time."""
+    """Return 64 × 64 heatmaps with a 13 × 13 Gaussian each, computed in NumPy joint by joint."""
     maps = np.zeros((len(points), 64, 64), np.float32)
     grid = np.arange(13, dtype=np.float32)
     for joint, point in enumerate(points):
@@ -62,7 +63,7 @@ def target_maps(points: np.ndarray) -> np.ndarray:
 
 
 def letterbox(image: Image.Image, points: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """The whole photo in a square of 256 pixels, as both treat LSP."""
+    """Return the whole photo in a square of 256 pixels, as both methods use LSP."""
     scale = 256 / max(image.size)
     width, height = (int(v * scale) for v in image.size)
     square = Image.new("RGB", (256, 256))
@@ -70,13 +71,13 @@ def letterbox(image: Image.Image, points: np.ndarray) -> tuple[Image.Image, np.n
     return square, points * scale + ((256 - width) / 2, (256 - height) / 2)
 
 
-def finished(image: Image.Image, points: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
-    """What both hand to the network."""
+def to_sample(image: Image.Image, points: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+    """Return normalized image and target heatmaps."""
     return TF.normalize(TF.to_tensor(image), MEAN, STD), target_maps(points)
 
 
-def cut(image: Image.Image, points: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """A random square window of 60 to 100 % of the area, magnified to 256 pixels."""
+def crop_window(image: Image.Image, points: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """Return a random square window of 60 to 100 % of the area, resized to 256 pixels."""
     top, left, side, _ = RandomResizedCrop.get_params(image, [0.6, 1.0], [1.0, 1.0])
     image = TF.resized_crop(image, top, left, side, side, [256, 256])
     return image, (points - (left, top)) * 256 / side
@@ -86,30 +87,30 @@ JITTER = ColorJitter(0.25, 0.25, 0.25)
 
 
 def regda(image: Image.Image, points: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
-    """Turn, window, jitter, blur."""
+    """Apply rotation, window, jitter and blur."""
     image, points = letterbox(image, points)
     angle = random.uniform(-30, 30)
     image, turn = TF.rotate(image, angle), np.deg2rad(-angle)
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    image, points = cut(image, (points - 128) @ turned.T + 128)
+    image, points = crop_window(image, (points - 128) @ turned.T + 128)
     image = JITTER(image).filter(ImageFilter.GaussianBlur(random.uniform(0, 0.8)))
-    return finished(image, points)
+    return to_sample(image, points)
 
 
 def uniframe(image: Image.Image, points: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
-    """Window, affine map, jitter."""
-    image, points = cut(*letterbox(image, points))
+    """Apply window, affine map and jitter."""
+    image, points = crop_window(*letterbox(image, points))
     angle, shear, scale = random.uniform(-60, 60), random.uniform(-30, 30), random.uniform(0.6, 1.3)
     shift = [random.randint(-12, 12), random.randint(-12, 12)]
     image = TF.affine(image, angle, shift, scale, [shear, 0.0])
     turn = np.deg2rad(angle)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     linear = scale * rotation @ np.array([[1, -np.tan(np.deg2rad(shear))], [0, 1]])
-    return finished(JITTER(image), (points - 128) @ linear.T + 128 + shift)
+    return to_sample(JITTER(image), (points - 128) @ linear.T + 128 + shift)
 
 
-def their_own(tll: Path, other: Path) -> dict[str, Callable[[Image.Image, np.ndarray], Any]]:
-    """The same two chains of the reference's own classes."""
+def original_chains(tll: Path, other: Path) -> dict[str, Callable[[Image.Image, np.ndarray], Any]]:
+    """Return both chains built from the original classes."""
     sys.path.insert(0, str(Path(__file__).parent))
     from parity import reference
 
@@ -138,8 +139,8 @@ def their_own(tll: Path, other: Path) -> dict[str, Callable[[Image.Image, np.nda
     return chains
 
 
-def contestants(lsp: Path, packed: Path, given: argparse.Namespace) -> dict[str, Callable[[int], Any]]:
-    """Photo number → one training sample."""
+def candidates(lsp: Path, packed: Path, given: argparse.Namespace) -> dict[str, Callable[[int], Any]]:
+    """Return name → function from photo number to training sample."""
     raw = LeedsSports(str(lsp), "test")
     prepared = Prepared(str(packed), "test")
     joints, _ = raw.labels
@@ -170,7 +171,7 @@ def contestants(lsp: Path, packed: Path, given: argparse.Namespace) -> dict[str,
     for name, chain in (("regda", regda), ("uniframe", uniframe)):
         found[f"{name}: re-statement"] = theirs(chain)
     if given.tll and given.uniframe:
-        for name, chain in their_own(given.tll, given.uniframe).items():
+        for name, chain in original_chains(given.tll, given.uniframe).items():
             found[f"{name}: reference"] = theirs(chain)
     for name in ("regda", "uniframe", "hamipose", "none"):
         found[f"{name}: ours"] = ours(raw, name)
@@ -181,13 +182,13 @@ def contestants(lsp: Path, packed: Path, given: argparse.Namespace) -> dict[str,
 
 
 def anonymous_bytes() -> int:
-    """Memory that this process has for itself: files that it maps do not count."""
+    """Return the private memory of this process, without mapped files."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
 
 
 def index_memory(rows: int) -> dict[str, Any]:
-    """A made-up table of that many people, read all over the place."""
+    """Measure a table of that many people with random reads."""
     kind = record_dtype(16)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "strict" / "train"
@@ -224,7 +225,7 @@ def index_memory(rows: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Time, print, write."""
+    """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lsp", type=Path, required=True)
     parser.add_argument("--tll", type=Path)
@@ -235,13 +236,13 @@ def main() -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     random.seed(0)
-    index = index_memory(given.index_rows)  # first: nothing else has been allocated
+    index = index_memory(given.index_rows)  # first, before other allocations
     print(json.dumps(index, indent=1))
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         prepare("lsp", str(given.lsp), temporary, split=["test"], workers=0, progress=False)
-        running = contestants(given.lsp, Path(temporary), given)
-        for block in range(-2, given.photos // BLOCK):  # the first blocks warm up
+        running = candidates(given.lsp, Path(temporary), given)
+        for block in range(-2, given.photos // BLOCK):  # warm-up
             numbers = [n % 1000 for n in range((block + 2) * BLOCK, (block + 3) * BLOCK)]
             for name, sample in running.items():
                 start = time.process_time()
@@ -257,7 +258,7 @@ def main() -> None:
                 for mine in ("ours", "ours, prepared", "ours, with targets"):
                     pairs = zip(times[f"{name}: {other}"], times[f"{name}: {mine}"], strict=True)
                     ratios[f"{name}: {other} / {mine}"] = round(statistics.median(a / b for a, b in pairs), 2)
-    # A step of 32 + 32: a source view, and of each target photo the student's and the teacher's.
+    # A step of 32 + 32 images: one view per source photo, two views (student and teacher) per target photo.
     one = {name: per_sample[f"{name}: ours"] for name in ("regda", "uniframe", "none")}
     step = {
         "regda, teacher sees the plain crop": 32 * one["regda"] + 32 * (one["regda"] + one["none"]),

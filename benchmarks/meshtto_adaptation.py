@@ -1,7 +1,7 @@
-"""Measure the cost of adapting each image on its own.
+"""Measure the cost of adapting each image separately.
 
-Side by side in one run: a training step with per-image inner steps against the batch-shared step and against a loop
-over images; test-time optimization of the head, many images at once against one at a time. With a GPU also images per
+It compares a training step with per-image inner steps, with a batch-shared step, and with a loop over images; and
+test-time optimization of the head for many images at once and one at a time. With a GPU, it also measures images per
 second with 14 steps for ResNet-50 and HRNet-W48.
 
     OMP_NUM_THREADS=1 python benchmarks/meshtto_adaptation.py
@@ -29,7 +29,7 @@ from meshtto.types import MeshBatch
 
 
 def people(count: int, size: tuple[int, int], device: str) -> MeshBatch:
-    """Random pictures with plausible labels."""
+    """Return random images with plausible labels."""
     torch.manual_seed(0)
     keypoints = torch.rand(count, 49, 2) * torch.tensor([size[1], size[0]])
     ones = torch.ones(count, len(JOINTS49))
@@ -56,11 +56,11 @@ def people(count: int, size: tuple[int, int], device: str) -> MeshBatch:
     ).to(device)  # type: ignore[return-value]
 
 
-def timed(rounds: int, device: str, **what: Callable[[], Any]) -> dict[str, float]:
-    """Least milliseconds of each, taken in turns so that all meet the same machine."""
-    best = dict.fromkeys(what, float("inf"))
+def measure(rounds: int, device: str, **functions: Callable[[], Any]) -> dict[str, float]:
+    """Return the minimum time of each function in ms; they run alternately under the same load."""
+    best = dict.fromkeys(functions, float("inf"))
     for _ in range(rounds + 1):
-        for name, run in what.items():
+        for name, run in functions.items():
             if device != "cpu":
                 torch.cuda.synchronize()
             begin = time.perf_counter() if device != "cpu" else time.process_time()
@@ -72,8 +72,8 @@ def timed(rounds: int, device: str, **what: Callable[[], Any]) -> dict[str, floa
     return best
 
 
-class Given(torch.nn.Module):
-    """A backbone whose features are given: what is timed is what differs."""
+class FixedFeatures(torch.nn.Module):
+    """A backbone with constant features, so that only the differing parts are measured."""
 
     def __init__(self, channels: int, count: int) -> None:
         super().__init__()
@@ -81,11 +81,12 @@ class Given(torch.nn.Module):
         self.num_features = channels
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the constant features."""
         return self.values[: len(images)]
 
 
 def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[str, float]:
-    """One training step (inner step, outer forward and backward of head and body), CLIFF with 2048 features."""
+    """Measure a training step of CLIFF with 2048 features: inner step, outer forward and backward of head and body."""
     method = Dual(
         lambda p: torch.optim.Adam(p), RegressorOptions(backbone="test_resnet", width=1024, iterations=iterations)
     )
@@ -93,7 +94,7 @@ def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[st
     from meshtto.regressors import IterativeHead
 
     for network in (method.regressor, method.auxiliary):
-        network.backbone = Given(2048, batch_size)
+        network.backbone = FixedFeatures(2048, batch_size)
         network.head = IterativeHead(2048, 3, *mean_parameters(method.body), iterations)
     method.to(device).eval()
     batch = people(batch_size, (32, 32), device)
@@ -110,7 +111,7 @@ def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[st
         return run
 
     singles = [take(batch, slice(i, i + 1)) for i in range(batch_size)]
-    pseudos = [target_from_evidence(one, detach_prediction(method.pseudo(one))) for one in singles]  # given, as above
+    pseudos = [target_from_evidence(one, detach_prediction(method.pseudo(one))) for one in singles]  # fixed, as above
 
     def loop() -> None:
         method.zero_grad()
@@ -122,12 +123,12 @@ def steps(batch_size: int, iterations: int, rounds: int, device: str) -> dict[st
         method.zero_grad()
         method.supervised(method(batch), batch).backward()
 
-    found = timed(rounds, device, per_image=step("image"), shared=step("shared"), plain=plain)
-    return {**found, **timed(1, device, loop=loop)}
+    found = measure(rounds, device, per_image=step("image"), shared=step("shared"), plain=plain)
+    return {**found, **measure(1, device, loop=loop)}
 
 
 def head_alone(batch_size: int, rounds: int, device: str) -> dict[str, float]:
-    """The same without a body: inner step and outer pass of the head, towards made-up parameters."""
+    """Measure inner step and outer pass of the head without a body, towards constant parameters."""
     from meshtto.body import load_body, mean_parameters
     from meshtto.regressors import Estimate, IterativeHead
 
@@ -147,24 +148,25 @@ def head_alone(batch_size: int, rounds: int, device: str) -> dict[str, float]:
             step("shared", slice(i, i + 1))
 
     image, shared = (partial(step, inner, slice(None)) for inner in ("image", "shared"))
-    return timed(rounds, device, per_image=image, shared=shared, loop=loop)
+    return measure(rounds, device, per_image=image, shared=shared, loop=loop)
 
 
 def take(batch: MeshBatch, rows: slice) -> MeshBatch:
+    """Return some rows of a batch."""
     return MeshBatch(**{k: v[rows] for k, v in vars(batch).items()})
 
 
 def test_time(count: int, number: int, rounds: int, device: str, pseudo_mesh: bool) -> dict[str, float]:
-    """`number` steps of the head for `count` images: at once, and one at a time (of which a few are timed).
+    """Measure `number` steps of the head for `count` images: all at once, and one at a time (for a few images).
 
-    With a mesh to compare with every vertex is posed in every step; on 2D alone joints are.
+    With a pseudo-mesh, every vertex is posed in every step; with 2D keypoints alone, only joints are.
     """
     method = Dual(lambda p: torch.optim.Adam(p), RegressorOptions(backbone="test_resnet", width=1024))
     from meshtto.body import mean_parameters
     from meshtto.regressors import IterativeHead
 
     for network in (method.regressor, method.auxiliary):
-        network.backbone = Given(2048, count)
+        network.backbone = FixedFeatures(2048, count)
         network.head = IterativeHead(2048, 3, *mean_parameters(method.body))
     method.to(device).eval()
     batch = people(count, (32, 32), device)
@@ -175,19 +177,22 @@ def test_time(count: int, number: int, rounds: int, device: str, pseudo_mesh: bo
         for i in range(some):
             method.recover(take(batch, slice(i, i + 1)), phases, tolerance=None)
 
-    found = timed(rounds, device, at_once=lambda: method.recover(batch, phases, tolerance=None), one_at_a_time=singles)
+    found = measure(
+        rounds, device, at_once=lambda: method.recover(batch, phases, tolerance=None), one_at_a_time=singles
+    )
     return {"at_once": found["at_once"] / count, "one_at_a_time": found["one_at_a_time"] / some}
 
 
 def whole(backbone: str, count: int, device: str) -> dict[str, float]:
-    """Images per second with 14 steps of the head, backbone included."""
+    """Measure the time per image with 14 steps of the head, including the backbone."""
     method = Dual(lambda p: torch.optim.Adam(p), RegressorOptions(backbone=backbone)).to(device).eval()
     batch = people(count, (256, 192), device)
-    found = timed(3, device, run=lambda: method.recover(batch, [Phase(14, SGD(1e-5))], tolerance=None))
+    found = measure(3, device, run=lambda: method.recover(batch, [Phase(14, SGD(1e-5))], tolerance=None))
     return {"ms per image": found["run"] / count, "s per step and image": found["run"] / count / 14 / 1000}
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--batch-size", type=int, default=40)
     parser.add_argument("--iterations", type=int, nargs="+", default=[3])

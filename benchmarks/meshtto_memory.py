@@ -1,7 +1,7 @@
 """Measure memory and time of test-time optimization per person.
 
-That is what autograd keeps, the peak memory of the process, and the time per person in groups of different sizes. Each
-line is measured in a process of its own.
+The table contains the memory kept by autograd, the peak memory of the process, and the time per person for batches of
+different sizes. Each row is measured in a separate process.
 
     OMP_NUM_THREADS=1 python benchmarks/meshtto_memory.py --people 4
 """
@@ -34,20 +34,25 @@ CASES: dict[str, list[Phase]] = {
 }
 
 
-class Live:
-    """Bytes that saved tensors keep alive, now and at most; parameters do not count."""
+class SavedMemory:
+    """Current and peak bytes of saved tensors, without some known tensors.
 
-    def __init__(self, besides: list[Tensor]) -> None:
-        self.known = {tensor.untyped_storage().data_ptr() for tensor in besides}
+    Args:
+        ignored: tensors that do not count, such as parameters.
+    """
+
+    def __init__(self, ignored: list[Tensor]) -> None:
+        self.known = {tensor.untyped_storage().data_ptr() for tensor in ignored}
         self.now = self.peak = 0
-        self.held: dict[int, int] = {}
+        self.uses: dict[int, int] = {}
 
     def pack(self, tensor: Tensor) -> Any:
+        """Count a saved tensor and return its container."""
         place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
         if place in self.known:
             return tensor
-        self.held[place] = self.held.get(place, 0) + 1
-        self.now += size if self.held[place] == 1 else 0
+        self.uses[place] = self.uses.get(place, 0) + 1
+        self.now += size if self.uses[place] == 1 else 0
         self.peak = max(self.peak, self.now)
         box = [tensor]
         packed = _Box(box)
@@ -55,27 +60,29 @@ class Live:
         return packed
 
     def _free(self, place: int, size: int) -> None:
-        self.held[place] -= 1
-        self.now -= size if self.held[place] == 0 else 0
+        self.uses[place] -= 1
+        self.now -= size if self.uses[place] == 0 else 0
 
 
 class _Box:
-    """Something that dies with the graph."""
+    """An object that is deleted with the graph."""
 
     def __init__(self, content: list[Tensor]) -> None:
         self.content = content
 
 
 def unpack(packed: Any) -> Tensor:
+    """Return the tensor of a container."""
     return packed.content[0] if isinstance(packed, _Box) else packed
 
 
 def peak_mib() -> float:
+    """Return the peak memory of the process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(case: str, count: int, backbone: str, memory_gib: float | None) -> dict[str, float]:
-    """One case in this process."""
+    """Measure a case in this process."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     method = Dual(lambda p: torch.optim.Adam(p), RegressorOptions(backbone=backbone)).eval()
@@ -83,9 +90,9 @@ def measure(case: str, count: int, backbone: str, memory_gib: float | None) -> d
         object.__setattr__(method.test_time, "memory_gib", memory_gib)
     batch = people(count, (256, 192), "cpu")
     with torch.no_grad():
-        method(people(1, (256, 192), "cpu"))  # bodies and kernels are loaded
+        method(people(1, (256, 192), "cpu"))  # load bodies and kernels
     before = peak_mib()
-    live = Live(list(method.parameters()))
+    live = SavedMemory(list(method.parameters()))
     begin = time.process_time()
     with torch.autograd.graph.saved_tensors_hooks(live.pack, unpack):
         method.recover(batch, CASES[case], tolerance=None)
@@ -98,6 +105,7 @@ def measure(case: str, count: int, backbone: str, memory_gib: float | None) -> d
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--people", type=int, nargs="+", default=[4], help="people in a batch")
     parser.add_argument("--backbone", default="resnet50")

@@ -1,4 +1,4 @@
-"""Draws the three figures of docs/method.md from the code itself: gate, decomposition, energy of a step.
+"""Draw the figures of docs/method.md with the library: gate, decomposition, energy of a step.
 
 python benchmarks/method_figures.py            # a few seconds; writes docs/method_*.png
 """
@@ -16,13 +16,13 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def save(figure: plt.Figure, name: str) -> None:
-    """A PNG small enough to be kept."""
+    """Save a small PNG."""
     figure.savefig(DOCS / f"method_{name}.png", dpi=90)
     plt.close(figure)
 
 
 def openness(rho: torch.Tensor, gamma: float, confidence: float) -> torch.Tensor:
-    """φ of pairs of unit gradients whose cosine is ρ, from the gate itself."""
+    """Return φ of the gate for pairs of unit gradients with cosine ρ."""
     source = torch.tensor([[1.0, 0.0]]).expand(len(rho), 2)
     target = torch.stack([rho, (1 - rho**2).clamp(min=0).sqrt()], 1)
     gate = KeypointGate(gamma_max=gamma)
@@ -30,7 +30,7 @@ def openness(rho: torch.Tensor, gamma: float, confidence: float) -> torch.Tensor
 
 
 def draw_gate() -> None:
-    """φ over ρ for some γ, and over ρ and γ; c scales both."""
+    """Draw φ over ρ for some γ, and over ρ and γ; c scales both."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     rho = torch.linspace(-1, 1, 201)
     for gamma in (0.5, 1.0, 2.0):
@@ -47,7 +47,7 @@ def draw_gate() -> None:
 
 
 def draw_decomposition() -> None:
-    """Two pairs of gradients: the target's part along the source's, what the gate leaves of it, and w."""
+    """Draw two pairs of gradients: the target's component along the source's, its gated value, and w."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     pairs = {"in conflict": (-0.9, 0.7), "in agreement": (0.9, 0.7)}
     for panel, (title, target) in zip(axes, pairs.items(), strict=True):
@@ -75,20 +75,20 @@ def draw_decomposition() -> None:
 
 
 def energies(kicks: str, h: float, friction: float, steps: int) -> list[float]:
-    """K + V of a body of mass 1 in the well V = θ² / 2, after every drift and a half kick there."""
+    """Return K + V of a body of mass 1 in the potential V = θ² / 2 after every drift and half kick."""
     theta, p = [torch.tensor([1.0], dtype=torch.float64)], [torch.zeros(1, dtype=torch.float64)]
-    found = []
+    values = []
     for _ in range(steps):
-        before = [theta[0].clone()]  # the gradient of the well is θ itself
+        before = [theta[0].clone()]  # the gradient of V is θ
         kick(p, before, h / 2, keep=float(np.exp(-friction)))
         Newtonian.drift(theta, p, [1.0], 0.0, h)
         kick(p, before if kicks == "printed" else theta, h / 2)
-        found.append(float((Newtonian.energy(p, [1.0], 0.0)[0] + theta[0].square() / 2).sum()))
-    return found
+        values.append(float((Newtonian.energy(p, [1.0], 0.0)[0] + theta[0].square() / 2).sum()))
+    return values
 
 
 def draw_energy() -> None:
-    """Printed kicks gain energy at any step; kicks with fresh gradients keep it; friction takes it away."""
+    """Draw energies: printed kicks gain energy at any step size, leapfrog conserves it, friction reduces it."""
     figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
     for name, kicks, friction in (
         ("as printed", "printed", 0.0),

@@ -1,15 +1,14 @@
-"""What a step of each method costs: time and peak memory beside a mean teacher's.
+"""Measure time and peak memory of a step of each method, relative to a mean teacher.
 
     python benchmarks/methods_cost.py                                  # CPU: ResNet-18, 128 px, batch 8
     python benchmarks/methods_cost.py --device cuda --backbone resnet101 --size 256 --batch 32
 
-Every method trains for real, through Lightning, on random pictures. Rounds go over all methods in turn, and each run
-comes right after one of the mean teacher, to which it is compared; the median of the rounds' ratios is reported. On a
-CPU it is the processor's time that counts, not the wall's, so that other users of the cores disturb little; on a GPU,
-the wall's, waited for. A step runs from the batch on the device to the updated teacher; loading is left out. Memory is
-the peak over the run above what the process held before it, weights and the optimizer's state included (CPU: resident
-pages, Linux alone; GPU: allocated). Passes over the whole target set that CC-SSL and MDAM make between epochs fall in
-the first step, which is not counted.
+Every method trains with Lightning on random images. Each round runs all methods, each directly after a run of the mean
+teacher to which it is compared; the script prints the median ratio over rounds. It measures CPU time on a CPU, which
+other processes affect little, and synchronized wall time on a GPU. A step lasts from the batch on the device to the
+updated teacher, without loading. Memory is the peak during the run minus the memory before it, including weights and
+optimizer state (CPU: resident pages, Linux only; GPU: allocated). The passes over the whole target set that CC-SSL and
+MDAM make between epochs are part of the first step, which is excluded.
 """
 
 import argparse
@@ -39,9 +38,9 @@ from hamipose.types import Sample
 
 RESULT = Path(__file__).parent / "results" / "methods_cost.json"
 WARM_UP = 2
-LOOKS = {"source_views": ["hamipose", "strong"]}
+TWO_STYLES = {"source_views": ["hamipose", "strong"]}
 
-#: Row → class, its arguments, those of the data.
+#: Row → class, its arguments, arguments of the data module.
 METHODS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "SourceOnly": ("SourceOnly", {}, {}),
     "MeanTeacher": ("MeanTeacher", {}, {}),
@@ -59,14 +58,14 @@ METHODS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "CAGrad for each keypoint": ("HamiPose", {"gate": lambda: AggregatorGate("CAGrad", {"c": 0.4})}, {}),
     "SAM": ("SAM", {}, {}),
     "SAGM": ("SAGM", {}, {}),
-    "Fishr": ("Fishr", {"penalty_start": 0}, LOOKS),
-    "GGA, outside its window": ("GGA", {"start_step": 10**6, "end_step": 10**6}, LOOKS),
-    "GGA, in its window, one search": ("GGA", {"start_step": 0, "end_step": 10**6, "searches": 1}, LOOKS),
+    "Fishr": ("Fishr", {"penalty_start": 0}, TWO_STYLES),
+    "GGA, outside its window": ("GGA", {"start_step": 10**6, "end_step": 10**6}, TWO_STYLES),
+    "GGA, in its window, one search": ("GGA", {"start_step": 0, "end_step": 10**6, "searches": 1}, TWO_STYLES),
 }
 
 
 class Noise(KeypointDataset):
-    """Random pictures with random joints."""
+    """Random images with random joints."""
 
     def __init__(self, size: int, count: int) -> None:
         self.skeleton = BODY16
@@ -87,7 +86,7 @@ class Noise(KeypointDataset):
 
 
 class Clock(Callback):
-    """The time of each step after the first ones."""
+    """Times of the steps after the warm-up."""
 
     def __init__(self, cuda: bool) -> None:
         self.cuda = cuda
@@ -99,22 +98,24 @@ class Clock(Callback):
         return time.perf_counter() if self.cuda else time.process_time()
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Start the timer."""
         self.start = self._now()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Record the time of a step after the warm-up."""
         if batch_idx >= WARM_UP:
             self.seconds.append(self._now() - self.start)
 
 
 def resident(field: str) -> int:
-    """Bytes: VmRSS now, VmHWM the peak since :func:`forget_peak`; 0 where the system does not say."""
+    """Return bytes of a field: VmRSS is current, VmHWM the peak since :func:`reset_peak`; 0 if unavailable."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
-def forget_peak() -> None:
-    """Give freed memory back and start the peak anew."""
+def reset_peak() -> None:
+    """Release freed memory and reset the peak."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -125,9 +126,9 @@ def forget_peak() -> None:
 
 
 def measure(name: str, given: argparse.Namespace) -> tuple[float, int]:
-    """Median seconds of a step, and bytes."""
+    """Return the median seconds of a step, and its peak memory in bytes."""
     cuda = given.device == "cuda"
-    forget_peak()
+    reset_peak()
     before = torch.cuda.memory_allocated() if cuda else resident("VmRSS")
     method, arguments, data = METHODS[name]
     arguments = {"optimizer": lambda p: torch.optim.AdamW(p, lr=1e-5), **arguments}
@@ -157,20 +158,20 @@ def measure(name: str, given: argparse.Namespace) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Measure, print a table, write both files."""
+    """Measure, print a table, and write JSON and Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=3, help="steps of a run that are counted")
+    parser.add_argument("--steps", type=int, default=3, help="measured steps per run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--out", type=Path, default=RESULT, help="the JSON file; the table goes beside it as .md")
+    parser.add_argument("--out", type=Path, default=RESULT, help="JSON file; the table is written beside it as .md")
     given = parser.parse_args()
-    for noisy in ("lightning.pytorch", "lightning"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
 
     teacher: list[tuple[float, int]] = [measure("MeanTeacher", given)]
@@ -196,7 +197,7 @@ def main() -> None:
         f"python benchmarks/methods_cost.py --device {given.device} --backbone {given.backbone} --size {given.size} "
         f"--batch {given.batch} --steps {given.steps} --rounds {given.rounds}" + (" --amp" if given.amp else "")
     )
-    machine = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, processor time"
+    machine = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, CPU time"
     record = {
         "command": command,
         "date": time.strftime("%Y-%m-%d"),
@@ -213,7 +214,7 @@ def main() -> None:
         low, high = min(row["time_ratios"]), max(row["time_ratios"])
         cells = [name, row["step_ms"], row["time_ratio"], f"{low}–{high}", row["peak_mib"], row["memory_ratio"]]
         table.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    heading = f"# What a step costs\n\n`{command}`, {record['date']}, {machine}, {record['threads']} thread(s)."
+    heading = f"# Cost of a step\n\n`{command}`, {record['date']}, {machine}, {record['threads']} thread(s)."
     given.out.with_suffix(".md").write_text(heading + "\n\n" + "\n".join(table) + "\n")
     print("\n".join(table))
 

@@ -1,4 +1,4 @@
-"""Curves and table of the runs that optimizer_study.py made: docs/optimizer.png, results/optimizer/summary.csv.
+"""Draw docs/optimizer.png and write results/optimizer/summary.csv from the runs of optimizer_study.py.
 
 python benchmarks/optimizer_draw.py
 """
@@ -19,7 +19,7 @@ COLUMNS = ["backbone", "pretrained", "steps", "batch", "scale", "seed", "optimiz
 
 
 def smooth(curve: list[float]) -> np.ndarray:
-    """Mean of the last ten values."""
+    """Return running means of the last ten values."""
     values = np.array(curve)
     sums = np.cumsum(np.insert(values, 0, 0.0))
     width = np.minimum(np.arange(1, len(values) + 1), 10)
@@ -27,7 +27,7 @@ def smooth(curve: list[float]) -> np.ndarray:
 
 
 def panel(axes: plt.Axes, title: str, runs: list[dict], labels: list[str]) -> None:
-    """Training loss against steps."""
+    """Draw the training loss against steps."""
     for run, label in zip(runs, labels, strict=True):
         axes.plot(smooth(run["curve"]), label=label, linewidth=1.2)
     axes.set_title(title, fontsize=9)
@@ -39,10 +39,10 @@ def panel(axes: plt.Axes, title: str, runs: list[dict], labels: list[str]) -> No
 
 
 def main() -> None:
-    """Draws what there is."""
+    """Write the table and draw all available runs."""
     runs = [json.loads(line) for line in (RESULTS / "runs.jsonl").read_text().splitlines()]
 
-    def those(**wanted: object) -> list[dict]:
+    def select(**wanted: object) -> list[dict]:
         return [run for run in runs if all(run[name] == value for name, value in wanted.items())]
 
     with (RESULTS / "summary.csv").open("w", newline="") as file:
@@ -52,17 +52,17 @@ def main() -> None:
             losses = [f"{value:.6f}" for value in (run["train_loss"], run["validation_loss"], max(run["curve"]))]
             writer.writerow([*(run[name] for name in COLUMNS), *losses, run["seconds"]])
 
-    short = those(backbone="resnet18", pretrained=True, steps=120, batch=16, scale=1.0)
+    short = select(backbone="resnet18", pretrained=True, steps=120, batch=16, scale=1.0)
     by_name = {run["optimizer"]: run for run in short if run["lr"] == 1e-3}
     figure, grid = plt.subplots(2, 3, figsize=(11, 6.2))
     for axes, pretrained in zip(grid[0], (True, False), strict=False):
-        found = those(backbone="resnet18", pretrained=pretrained, steps=200, batch=16)
-        found = [run for run in found if run["optimizer"] in ("adamw", "hamiltonian")]
+        chosen = select(backbone="resnet18", pretrained=pretrained, steps=200, batch=16)
+        chosen = [run for run in chosen if run["optimizer"] in ("adamw", "hamiltonian")]
         title = f"ResNet-18, {'ImageNet weights' if pretrained else 'from scratch'}"
-        panel(axes, title, found, [f"{run['optimizer']} {run['lr']:g}" for run in found])
-    found = those(backbone="resnet50", batch=16)
-    names = [f"{run['optimizer']} {run['lr']:g} {'ImageNet' if run['pretrained'] else 'scratch'}" for run in found]
-    panel(grid[0, 2], "ResNet-50", found, names)
+        panel(axes, title, chosen, [f"{run['optimizer']} {run['lr']:g}" for run in chosen])
+    chosen = select(backbone="resnet50", batch=16)
+    names = [f"{run['optimizer']} {run['lr']:g} {'ImageNet' if run['pretrained'] else 'scratch'}" for run in chosen]
+    panel(grid[0, 2], "ResNet-50", chosen, names)
     wanted = [name for name in by_name if name.startswith("printed") and name != "printed kicks"]
     wanted += [name for name in ("hamiltonian",) if name in by_name]
     panel(grid[1, 0], "the printed equation", [by_name[name] for name in wanted], wanted)
@@ -70,8 +70,8 @@ def main() -> None:
     wanted = ["hamiltonian", *(name for name in by_name if name not in skipped)]
     wanted = [name for name in wanted if name in by_name]
     panel(grid[1, 1], "parts of the recommended step", [by_name[name] for name in wanted], wanted)
-    found = [run for run in short if run["optimizer"] in ("adamw", "sgd", "hamiltonian") and run["train_loss"] < 0.02]
-    panel(grid[1, 2], "SGD, AdamW, Hamiltonian", found, [f"{run['optimizer']} {run['lr']:g}" for run in found])
+    chosen = [run for run in short if run["optimizer"] in ("adamw", "sgd", "hamiltonian") and run["train_loss"] < 0.02]
+    panel(grid[1, 2], "SGD, AdamW, Hamiltonian", chosen, [f"{run['optimizer']} {run['lr']:g}" for run in chosen])
     grid[0, 0].set_ylabel("training loss", fontsize=8)
     grid[1, 0].set_ylabel("training loss", fontsize=8)
     figure.tight_layout()

@@ -1,8 +1,8 @@
-"""Time of one optimizer step on ResNet-101's parameters: Hamiltonian beside AdamW, in turns, the best of many.
+"""Measure one optimizer step on ResNet-101's parameters: Hamiltonian and AdamW alternately, best of many.
 
     python benchmarks/optimizer_step.py [--backbone resnet101] [--threads N] [--device cpu] [--rounds 15]
 
-Writes results/optimizer/step_<device>_<threads>.json beside this script. `ratio` is to AdamW(foreach=True).
+Writes results/optimizer/step_<device>_<threads>.json. `ratio` is relative to AdamW(foreach=True).
 """
 
 import argparse
@@ -26,7 +26,7 @@ RELATIVISTIC = {
 
 
 def main() -> None:
-    """Times the steps and prints a table."""
+    """Measure the steps and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="resnet101")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -1,14 +1,15 @@
-"""How `hamipose.optim.Hamiltonian` trains a pose network, beside AdamW and SGD: the runs behind docs/optimizer.md.
+"""Train a pose network with `hamipose.optim.Hamiltonian`, AdamW and SGD: the runs of docs/optimizer.md.
 
     python -m hamipose data synthesize --style plain --count 2000 --size 96 --seed 0 --out PEOPLE
     python benchmarks/optimizer_study.py --people PEOPLE --weights WEIGHTS                  # all sets of runs
     python benchmarks/optimizer_study.py --people PEOPLE --weights WEIGHTS --only scales seeds
     python benchmarks/optimizer_draw.py                                                    # curves and table
 
-PEOPLE: a folder of built-in people, plain style: the labeled source and nothing else. The first four fifths are
-learnt from, the others give the validation loss. WEIGHTS: a folder with resnet18_imagenet.safetensors and
-resnet50_imagenet.safetensors. Runs already in the results file are not repeated. All runs of a cell see the same
-pictures in the same order from the same start, the step warms up over the first tenth and then follows a cosine to 0.
+PEOPLE: a folder of synthetic people in the plain style, the labeled source. The first four fifths are used for
+training, the rest for the validation loss. WEIGHTS: a folder with resnet18_imagenet.safetensors and
+resnet50_imagenet.safetensors. Runs that are already in the results file are not repeated. All runs of a cell use the
+same images in the same order and the same start; the learning rate warms up over the first tenth and then follows a
+cosine to 0.
 """
 
 import argparse
@@ -37,7 +38,7 @@ RECOMMENDED = {
     "mass_decay": 0.9,
     "eps": 1e-16,
 }
-# name: (class, options less lr)
+# name: (class, options without lr)
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, object]]] = {
     "adamw": (torch.optim.AdamW, {"foreach": True, "weight_decay": 0.0}),
     "sgd": (torch.optim.SGD, {"momentum": 0.9, "foreach": True}),
@@ -59,8 +60,8 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, object]]] = {
 DEFAULT = {"backbone": "resnet18", "pretrained": True, "steps": 200, "batch": 16, "scale": 1.0, "seed": 0}
 
 
-def plan() -> dict[str, list[dict[str, object]]]:
-    """The runs, by set; each a cell (what is trained, how long) and an optimizer with its step."""
+def list_runs() -> dict[str, list[dict[str, object]]]:
+    """Return the runs by set; each consists of a cell (network and length) and an optimizer with its learning rate."""
     pairs = [("adamw", 1e-3), ("hamiltonian", 1e-3)]
 
     def runs(cells: list[dict[str, object]], optimizers: list[tuple[str, float]]) -> list[dict[str, object]]:
@@ -95,7 +96,7 @@ def plan() -> dict[str, list[dict[str, object]]]:
 
 
 def people(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures at 64 px, normalized, and their heatmaps at 16 × 16 (peak 1, sigma 1 cell)."""
+    """Return normalized images at 64 px and their heatmaps at 16 × 16 (peak 1, sigma 1 cell)."""
     data = json.loads((folder / "annotations.json").read_text())
     keypoints = {a["image_id"]: np.array(a["keypoints"], np.float32).reshape(-1, 3) for a in data["annotations"]}
     images, points = [], []
@@ -108,7 +109,7 @@ def people(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train(run: dict, images: torch.Tensor, heatmaps: torch.Tensor, weights: Path | None) -> dict:
-    """One run: the loss of every step, its mean over the last tenth, the validation loss."""
+    """Return a run with the loss of every step, its mean over the last fifth, and the validation loss."""
     torch.manual_seed(run["seed"])
     file = str(weights / f"{run['backbone']}_imagenet.safetensors") if run["pretrained"] else None
     network = PoseNetwork(heatmaps.shape[1], run["backbone"], file, (128, 128, 128))
@@ -147,22 +148,22 @@ def train(run: dict, images: torch.Tensor, heatmaps: torch.Tensor, weights: Path
 
 
 def schedule(step: int, steps: int) -> float:
-    """Linear warm-up over a tenth, then cosine to 0."""
+    """Return the factor of the learning rate: linear warm-up over a tenth, then cosine to 0."""
     warm = max(1, steps // 10)
     return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
 
 
 def key(run: dict) -> tuple:
-    """What makes two runs the same."""
+    """Return the options that identify a run."""
     return tuple(run[name] for name in (*DEFAULT, "optimizer", "lr"))
 
 
 def main() -> None:
-    """Runs what is missing."""
+    """Run the missing runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=Path, help="folder of built-in people, plain style")
     parser.add_argument("--weights", type=Path, help="folder of ResNet weights")
-    parser.add_argument("--only", nargs="*", help=f"sets of runs, of {', '.join(plan())}")
+    parser.add_argument("--only", nargs="*", help=f"sets of runs, of {', '.join(list_runs())}")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of runs.jsonl")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
@@ -171,7 +172,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "runs.jsonl"
     done = {key(json.loads(line)) for line in file.read_text().splitlines()} if file.exists() else set()
-    for name, runs in plan().items():
+    for name, runs in list_runs().items():
         for run in runs if not options.only or name in options.only else []:
             if key(run) in done:
                 continue

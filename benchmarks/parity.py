@@ -1,12 +1,12 @@
-"""The same files, heatmaps and weights through the reference code and through ours, side by side.
+"""Compare this library with the reference code on the same files, heatmaps and weights.
 
     python benchmarks/parity.py --tll CHECKOUT --uniframe CHECKOUT --lsp FOLDER --samples FOLDER [--out parity.json]
 
-CHECKOUT: a working tree of thuml/Transfer-Learning-Library and of VisionLearningGroup/UDA_PoseEstimation; nothing of
-them is part of this project. LSP: the data set's folder. SAMPLES: ``tests/data`` of open-mmlab/mmpose, whose few
-FreiHAND, RHD and Human3.6M pictures are put into the native layouts here, with the labels that come with them. What is
-no picture question (splits, orders, maps between joints) is asked of made-up labels of full length. Needs what the
-reference imports: scipy, tqdm, requests; old names that it uses are put back first.
+CHECKOUT: working trees of thuml/Transfer-Learning-Library and VisionLearningGroup/UDA_PoseEstimation, which are not
+part of this project. LSP: folder of the data set. SAMPLES: ``tests/data`` of open-mmlab/mmpose; its FreiHAND, RHD and
+Human3.6M images are arranged in the original layouts, with their labels. Splits, orders and joint maps are compared on
+random labels of full length. Needs the imports of the reference (scipy, tqdm, requests); removed names that it uses are
+restored first.
 """
 
 import argparse
@@ -36,12 +36,12 @@ from hamipose.metrics import PaperPCK
 from hamipose.models.reference_weights import build_reference_network
 from hamipose.skeletons import BODY16, HAND21
 
-MMPOSE_H36M = [0, 4, 5, 6, 1, 2, 3, *range(7, 17)]  # left before right there
+MMPOSE_H36M = [0, 4, 5, 6, 1, 2, 3, *range(7, 17)]  # left before right in mmpose
 RHD_FROM_HAND21 = [0, *(4 * f + j for f in range(5) for j in (4, 3, 2, 1))]  # an involution
 
 
-def put_back_old_names() -> None:
-    """What the reference imports and newer libraries have dropped."""
+def restore_old_names() -> None:
+    """Restore names that the reference imports and newer libraries removed."""
     import torchvision.models.resnet as resnet
 
     resnet.model_urls = {}  # type: ignore[attr-defined]
@@ -56,16 +56,16 @@ def put_back_old_names() -> None:
         np.__dict__.setdefault(old, new)
 
 
-def bare_package(name: str, path: Path) -> None:
-    """A package whose own __init__, which imports every other data set and its libraries, is not run."""
+def add_bare_package(name: str, path: Path) -> None:
+    """Add a package without running its __init__, which imports all data sets and their libraries."""
     module = types.ModuleType(name)
     module.__path__ = [str(path)]
     sys.modules[name] = module
 
 
 def reference(tll: Path, uniframe: Path) -> tuple[types.SimpleNamespace, types.SimpleNamespace]:
-    """The parts of both repositories that are compared."""
-    put_back_old_names()
+    """Return the compared parts of both repositories."""
+    restore_old_names()
     for name in (
         "tllib",
         "tllib.vision",
@@ -74,11 +74,11 @@ def reference(tll: Path, uniframe: Path) -> tuple[types.SimpleNamespace, types.S
         "tllib.utils",
         "tllib.utils.metric",
     ):
-        bare_package(name, tll / name.replace(".", "/"))
-    bare_package("lib", uniframe / "lib")
+        add_bare_package(name, tll / name.replace(".", "/"))
+    add_bare_package("lib", uniframe / "lib")
     for name in ("lib.datasets", "lib.models", "lib.transforms"):
-        bare_package(name, uniframe / name.replace(".", "/"))
-    found = []
+        add_bare_package(name, uniframe / name.replace(".", "/"))
+    parts = []
     for data, transforms, metric, models in (
         (
             "tllib.vision.datasets.keypoint_detection",
@@ -100,7 +100,7 @@ def reference(tll: Path, uniframe: Path) -> tuple[types.SimpleNamespace, types.S
             module = importlib.import_module(f"{data}.{file}")
             module.check_exits = lambda root, file_name: None  # type: ignore[attr-defined]
             sets[name] = module
-        found.append(
+        parts.append(
             types.SimpleNamespace(
                 sets=sets,
                 util=importlib.import_module(f"{data}.util"),
@@ -109,23 +109,23 @@ def reference(tll: Path, uniframe: Path) -> tuple[types.SimpleNamespace, types.S
                 models=importlib.import_module(models),
             )
         )
-    return found[0], found[1]
+    return parts[0], parts[1]
 
 
 def plain(ref: types.SimpleNamespace) -> Any:
-    """The reference's transform for evaluation."""
+    """Return the evaluation transform of the reference."""
     t = ref.transforms
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     return t.Compose([t.Resize(256), t.ToTensor(), t.Normalize(mean, std)])
 
 
 def compare(theirs: Any, ours: KeypointDataset, pairs: list[tuple[int, int]]) -> dict[str, Any]:
-    """Keypoints, weights, target heatmaps and pictures of the same samples.
+    """Compare keypoints, weights, target heatmaps and images of the same samples.
 
     Args:
-        theirs: a data set of the reference with its transform for evaluation.
-        ours: the same, under protocol "paper".
-        pairs: numbers of one sample there and here.
+        theirs: a data set of the reference with its evaluation transform.
+        ours: the same data set under protocol "paper".
+        pairs: index of each sample in `theirs` and in `ours`.
     """
     crops = PlainCrops(ours, 256, len(ours.skeleton))
     apart, gray, weights, targets, shifts = [], [], 0, 0, []
@@ -153,7 +153,7 @@ def compare(theirs: Any, ours: KeypointDataset, pairs: list[tuple[int, int]]) ->
 
 
 def lsp(ref: types.SimpleNamespace, folder: Path, every: int) -> dict[str, Any]:
-    """Every n-th photo."""
+    """Compare every n-th photo."""
     theirs = ref.sets["LSP"].LSP(str(folder), "test", download=False)
     ours = LeedsSports(str(folder), "test", protocol="paper")
     assert len(theirs) == len(ours) == 2000
@@ -161,13 +161,13 @@ def lsp(ref: types.SimpleNamespace, folder: Path, every: int) -> dict[str, Any]:
 
 
 def hands_of(path: Path) -> Iterator[tuple[dict, np.ndarray]]:
-    """Annotations of a COCO file of hands, with keypoints 21 × 2."""
+    """Yield annotations of a COCO file of hands, with keypoints 21 × 2."""
     for annotation in json.loads(path.read_text())["annotations"]:
         yield annotation, np.array(annotation["keypoints"], float).reshape(21, 3)[:, :2]
 
 
 def freihand(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str, Any]:
-    """Real pictures; labels of full length, in which the other moments are made up; the split of all 130,240."""
+    """Compare real images, and the split of all 130,240 with constant labels for the others."""
     count = 32560
     made_up = [[30 + 7 * k, 40 + 5 * (k % 5), 1] for k in range(21)]
     xyz = [made_up] * count
@@ -187,16 +187,16 @@ def freihand(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str,
     for split in ("train", "test"):
         theirs = ref.sets["FreiHand"].FreiHand(str(work), split, download=False, transforms=plain(ref))
         ours = FreiHand(str(work), split, protocol="paper")
-        same = [int(Path(s["name"]).stem) for s in theirs.samples] == ours.table.file.tolist()
+        same = [int(Path(s["name"]).stem) for s in theirs.samples] == ours.labels.file.tolist()
         result[f"{split}: the same {len(theirs)} samples in the same order"] = same
-        pairs = [(i, i) for i in np.flatnonzero(np.isin(ours.table.file, numbers)).tolist()]
+        pairs = [(i, i) for i in np.flatnonzero(np.isin(ours.labels.file, numbers)).tolist()]
         if pairs:
             result[split] = compare(theirs, ours, pairs)
     return result
 
 
 def rhd(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str, Any]:
-    """Real pictures with one labeled hand each; the choice of hands on 2000 random pairs of them."""
+    """Compare real images with one labeled hand each, and the selected hands of 2000 random pairs."""
     root = work / "RHD_published_v2"
     (root / "training" / "color").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -226,14 +226,14 @@ def rhd(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str, Any]
     sides = [not s["left"] for s in theirs.samples]
     shown = [(i, i) for i, n in enumerate(names) if n in list(pictures)[:real]]
     return {
-        f"the same {len(theirs)} of {2 * len(pictures)} hands kept": names == ours.table.file.tolist(),
-        "the same ones mirrored": sides == ours.table.mirrored.tolist(),
+        f"the same {len(theirs)} of {2 * len(pictures)} hands kept": names == ours.labels.file.tolist(),
+        "the same ones mirrored": sides == ours.labels.mirrored.tolist(),
         "train": compare(theirs, ours, shown),
     }
 
 
 def h36m(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str, Any]:
-    """Four real frames with the joints that come with them, through the reference's own preprocessing."""
+    """Compare four real frames with their joints, using the reference's preprocessing."""
     coco = json.loads((samples / "h36m" / "h36m_coco.json").read_text())
     people = {a["image_id"]: np.array(a["keypoints"]).reshape(17, 3)[MMPOSE_H36M, :2] for a in coco["annotations"]}
     (work / "annotations").mkdir(parents=True)
@@ -242,7 +242,7 @@ def h36m(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str, Any
     for number, subject in enumerate((1, 5, 6, 7, 8, 9, 11)):
         image = coco["images"][number % len(people)]
         rng, images, joints = np.random.default_rng(subject), [], {}
-        for frame in range(56):  # of which the reference takes every fifth
+        for frame in range(56):  # the reference uses every fifth
             name = f"s{subject}_{frame}.jpg"
             (work / "images" / name).symlink_to(next((samples / "h36m").rglob(image["file_name"])).resolve())
             pixels = people[image["id"]] + rng.normal(0, 3, (17, 2))
@@ -268,7 +268,7 @@ def h36m(ref: types.SimpleNamespace, samples: Path, work: Path) -> dict[str, Any
 
 
 def squares(folder: Path, photos: Path, count: int, side: int = 300) -> list[str]:
-    """Square pictures to stand in for processed sets."""
+    """Write square images in place of processed sets; return their names."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = sorted(photos.glob("*.jpg"))[:count]
     for i, source in enumerate(sources):
@@ -277,7 +277,7 @@ def squares(folder: Path, photos: Path, count: int, side: int = 300) -> list[str
 
 
 def processed(ref: types.SimpleNamespace, photos: Path, work: Path) -> dict[str, Any]:
-    """SURREAL and H3D as RegDA's authors cut them: their layout, photos and joints of our making."""
+    """Compare SURREAL and H3D in the layout of RegDA's authors, with other photos and random joints."""
     rng = np.random.default_rng(0)
     k = np.diag([300.0, 300.0, 1.0]).tolist()
 
@@ -317,7 +317,7 @@ def processed(ref: types.SimpleNamespace, photos: Path, work: Path) -> dict[str,
 
 
 def published_pck(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace) -> dict[str, Any]:
-    """Both averagings on random heatmaps: uneven batches, joints missing from one batch or from all."""
+    """Compare both averages on random heatmaps, with uneven batches and joints that some or all batches lack."""
     worst = {"tll": 0.0, "uniframe": 0.0}
     generator = np.random.default_rng(0)
     for skeleton in (BODY16, HAND21):
@@ -359,7 +359,7 @@ def published_pck(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace) -
 
 
 def targets(ref: types.SimpleNamespace) -> dict[str, Any]:
-    """Target heatmaps of random keypoints, inside and outside."""
+    """Compare target heatmaps of random keypoints inside and outside of the image."""
     points = np.random.default_rng(0).uniform(-12, 268, (500, 16, 2)).astype(np.float32)
     theirs = [ref.util.generate_target(p, np.ones((16, 1), np.float32), (64, 64), 2, (256, 256)) for p in points]
     ours = encode(torch.from_numpy(points), (256, 256), quantize=True)
@@ -368,17 +368,17 @@ def targets(ref: types.SimpleNamespace) -> dict[str, Any]:
 
 
 def ranges(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, draws: int = 20_000) -> dict[str, Any]:
-    """Distributions of the augmentations' parameters: the largest distance between cumulative shares (0 … 1)."""
+    """Compare the distributions of augmentation parameters by the Kolmogorov-Smirnov statistic."""
     from scipy.stats import ks_2samp
 
     square, rng = Image.new("RGB", (256, 256)), np.random.default_rng(0)
 
     def window(ref: types.SimpleNamespace) -> tuple[float, float]:
         top, _, side, _ = ref.transforms.RandomResizedCrop.get_params(square, (0.6, 1.3))
-        return 256 / side, (top + side / 2 - 128) / 256  # magnification, and where the window's middle lies
+        return 256 / side, (top + side / 2 - 128) / 256  # magnification and center of the window
 
     def parts(linear: np.ndarray) -> tuple[float, float, float]:
-        """Turn, scale and shear of turn · scale · shear."""
+        """Return rotation, scale and shear of rotation · scale · shear."""
         first, second = linear[:, 0], linear[:, 1]
         square_of_scale = float(first @ first)
         shear = np.degrees(np.arctan(first @ second / square_of_scale))
@@ -387,34 +387,36 @@ def ranges(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, draws: i
     theirs: dict[str, list[float]] = {}
     ours: dict[str, list[float]] = {}
 
-    def note(where: dict[str, list[float]], **values: float) -> None:
+    def record(where: dict[str, list[float]], **values: float) -> None:
         for name, value in values.items():
             where.setdefault(name, []).append(value)
 
     for _ in range(draws):
         zoom, middle = window(tll)
-        note(
+        record(
             theirs, regda_zoom=zoom, regda_window=middle, regda_turn=tll.transforms.RandomRotation.get_params((-30, 30))
         )
         zoom, _ = window(uniframe)
         turn, shear, _, right, _, scale = uniframe.transforms.RandomAffineRotation.get_params(
             (-60, 60), (-30, 30), (0.05, 0.05), (0.6, 1.3), (256, 256)
         )
-        note(theirs, uniframe_turn=turn, uniframe_shear=shear, uniframe_scale=scale * zoom, uniframe_shift=right / 256)
+        record(
+            theirs, uniframe_turn=turn, uniframe_shear=shear, uniframe_scale=scale * zoom, uniframe_shift=right / 256
+        )
         cut = PRESETS["regda"].sample_window(rng)
         turn, scale, _ = parts(PRESETS["regda"].sample_matrix(256, rng)[0][:, :2])
-        note(ours, regda_zoom=scale, regda_window=-float(cut.shift[1]) / cut.zoom, regda_turn=turn)
+        record(ours, regda_zoom=scale, regda_window=-float(cut.shift[1]) / cut.zoom, regda_turn=turn)
         cut = PRESETS["uniframe"].sample_window(rng)
         matrix, _ = PRESETS["uniframe"].sample_matrix(256, rng, cut)
         turn, scale, shear = parts(matrix[:, :2])
         middle_px = 127.5 - cut.shift * 256 / cut.zoom
         shift = (matrix[:, :2] @ middle_px + matrix[:, 2] - 127.5)[0] / 256
-        note(ours, uniframe_turn=turn, uniframe_shear=shear, uniframe_scale=scale, uniframe_shift=float(shift))
+        record(ours, uniframe_turn=turn, uniframe_shear=shear, uniframe_scale=scale, uniframe_shift=float(shift))
     return {name: round(float(ks_2samp(theirs[name], ours[name]).statistic), 4) for name in theirs}
 
 
 def networks(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, alignment: Any) -> dict[str, Any]:
-    """Random weights, both layouts of RegDA and UniFrame's, loaded into ours."""
+    """Compare outputs of networks with random weights, loaded from the layouts of RegDA and UniFrame."""
     torch.manual_seed(0)
     upsampling = tll.models.Upsampling
     resnet = sys.modules[tll.models._resnet.__module__]
@@ -428,12 +430,14 @@ def networks(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, alignm
     }
     images, result = torch.randn(1, 3, 256, 256), {}
     for name, network in made.items():
-        for parameter in network.parameters():  # as published, last layers are so small that nothing could differ
+        for (
+            parameter
+        ) in network.parameters():  # the published initialization of last layers is too small to show differences
             if parameter.std() < 0.01 and parameter.ndim > 1:
                 torch.nn.init.kaiming_normal_(parameter)
         network.train()
         with torch.no_grad():
-            network(torch.randn(2, 3, 256, 256))  # statistics that are not the initial ones
+            network(torch.randn(2, 3, 256, 256))  # change the BatchNorm statistics
             network.eval()
             theirs, ours = network(images), build_reference_network(network.state_dict())(images)
         apart = float((theirs - ours).abs().max() / theirs.abs().max())
@@ -442,11 +446,11 @@ def networks(tll: types.SimpleNamespace, uniframe: types.SimpleNamespace, alignm
 
 
 def main() -> None:
-    """Compare, print, write."""
+    """Compare, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("tll", "uniframe", "lsp", "samples"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=10, help="which LSP photos")
+    parser.add_argument("--every", type=int, default=10, help="use every n-th LSP photo")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "parity.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -455,7 +459,7 @@ def main() -> None:
     tll, uniframe = reference(given.tll, given.uniframe)
     sys.modules["tllib.modules.gl"] = types.ModuleType("tllib.modules.gl")
     sys.modules["tllib.modules.gl"].WarmStartGradientLayer = torch.nn.Identity  # type: ignore[attr-defined]
-    bare_package("tllib.alignment", given.tll / "tllib" / "alignment")
+    add_bare_package("tllib.alignment", given.tll / "tllib" / "alignment")
     regda = importlib.import_module("tllib.alignment.regda")
     result: dict[str, Any] = {"PCK": published_pck(tll, uniframe), "target heatmaps": targets(tll)}
     result["augmentation, distance of distributions"] = ranges(tll, uniframe)

@@ -1,9 +1,9 @@
-"""How near the crops of person detectors are to those that labels would give, on LSP and LSP-Extended.
+"""Compare crops of person detectors with crops from labels, on LSP and LSP-Extended.
 
     python benchmarks/person_boxes.py ../shared/data DETECTOR ... > benchmarks/results/person_boxes.md
 
-DETECTOR as for `predict --detector`, or `hog` for the people detector of an OpenCV that has one (4.x, or contrib 5).
-Two hundred photos each: LSP's test half, and those of LSP-Extended's 3601 to 4000 with at least ten joints labeled.
+DETECTOR: as for `predict --detector`, or `hog` for OpenCV's people detector (OpenCV 4.x, or contrib 5). Two hundred
+photos each: from LSP's test half, and from 3601 to 4000 of LSP-Extended, those with at least ten labeled joints.
 """
 
 import sys
@@ -23,7 +23,7 @@ MARGIN = 1.25
 
 
 class Hog(PersonDetector):
-    """OpenCV's, with the picture at twice its size, as its window is 64 × 128 pixels."""
+    """OpenCV's people detector on images of twice the size, because its window is 64 × 128 pixels."""
 
     def __init__(self):
         self.name, self.threshold = f"hog (OpenCV {cv2.__version__})", 0.0
@@ -31,6 +31,7 @@ class Hog(PersonDetector):
         self.hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return boxes with scores, best first."""
         scale = max(2, 160 / image.shape[0], 80 / image.shape[1])
         bgr = cv2.cvtColor(cv2.resize(image, None, fx=scale, fy=scale), cv2.COLOR_RGB2BGR)
         boxes, scores = self.hog.detectMultiScale(bgr, winStride=(8, 8), padding=(16, 16), scale=1.05)
@@ -39,7 +40,7 @@ class Hog(PersonDetector):
 
 
 def photos(root: Path) -> dict[str, list[tuple[Path, np.ndarray]]]:
-    """Path and labeled joints (n × 2) of each."""
+    """Return path and labeled joints (n × 2) of each photo."""
     lsp = loadmat(root / "lsp/joints.mat")["joints"]
     more = loadmat(root / "lspet/joints.mat")["joints"]
     numbers = np.linspace(1000, 1999, 200).astype(int), np.linspace(3600, 3999, 200).astype(int)
@@ -54,18 +55,19 @@ def photos(root: Path) -> dict[str, list[tuple[Path, np.ndarray]]]:
 
 
 def square(box: np.ndarray) -> np.ndarray:
-    """What a crop of the box shows."""
+    """Return the square crop of a box."""
     side = box[2:].max()
     return np.array([*(box[:2] + box[2:] / 2 - side / 2), side, side])
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union."""
+    """Return the intersection over union."""
     inner = np.clip(np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
     return float(inner / (a[2:].prod() + b[2:].prod() - inner))
 
 
 def row(name: str, detector: PersonDetector | None, examples: list[tuple[Path, np.ndarray]]) -> str:
+    """Return a row of the table."""
     found, near, overlaps, inside, began = 0, 0, [], [], time.process_time()
     for path, joints in examples:
         image = read_image(path)
@@ -86,19 +88,20 @@ def row(name: str, detector: PersonDetector | None, examples: list[tuple[Path, n
 
 
 def main() -> None:
+    """Run the benchmark."""
     root, *detectors = sys.argv[1:]
-    print("# Crops of person detectors against crops of the labels\n")
+    print("# Crops of person detectors compared with crops from labels\n")
     command = " ".join(["python benchmarks/person_boxes.py", root, *(Path(given).name for given in detectors)])
-    print(f"`{command}`, OpenCV {cv2.__version__}, one thread; the cores were shared.")
-    print("A crop is the square about 1.25 times a box; that of the labels, the square about the joints' box.\n")
+    print(f"`{command}`, OpenCV {cv2.__version__}, one thread, on a shared machine.")
+    print("A crop is the square around 1.25 times a box; for labels, around the box of the joints.\n")
     for title, examples in photos(Path(root)).items():
         print(f"## {title}, {len(examples)} photos\n")
         print(
-            "| detector | somebody found, % | a crop with IoU ≥ 0.5, % | mean IoU of the best-scored crop (0: none) | ",
+            "| detector | photos with a detection, % | a crop with IoU ≥ 0.5, % | mean IoU of the best crop | ",
             end="",
         )
-        print("joints inside it, % | ms of processor |\n|---|---|---|---|---|---|")
-        print(row("the whole picture", None, examples))
+        print("joints inside it, % | CPU time, ms |\n|---|---|---|---|---|---|")
+        print(row("whole image", None, examples))
         for given in detectors:
             detector = Hog() if given == "hog" else open_detector(given)
             print(row(detector.name, detector, examples), flush=True)

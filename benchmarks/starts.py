@@ -1,14 +1,13 @@
-"""Accuracy and time of pretrained starts on LSP and on people that are small in the picture, nothing trained.
+"""Measure accuracy and time of pretrained networks on LSP and LSP-Extended, without training.
 
     python benchmarks/starts.py ../shared/data runs/starts > benchmarks/results/footage/starts.md
     python benchmarks/starts.py ../shared/data runs/starts --models people:2 runs/mine:2:photo --every 4
 
-A model is a name or a path, how often each person is looked at, and `photo` where the whole photo is the crop instead
-of what the detector finds. `--every 4` takes each fourth photo. The pretrained models must have been fetched
-(`python -m hamipose models fetch blazepose`). Predictions are kept in the second folder as they come: the same command
-resumes an interrupted run. Strict protocol: LSP's test images 1001 to 2000 and LSP-Extended's 3601 to 4000, PCK of the
-12 limb joints as a share of the side of the whole photo's square. Where a photo shows several people, the one with the
-best score counts, as in `evaluate`.
+A model is a name or path, the number of passes per person, and optionally `photo`, which uses the whole photo as the
+crop instead of a detection. `--every 4` uses every fourth photo. Fetch the pretrained models first (`python -m hamipose
+models fetch blazepose`). The second folder stores predictions, and the same command resumes an interrupted run. Strict
+protocol: LSP's test images 1001 to 2000 and LSP-Extended's 3601 to 4000, PCK of the 12 limb joints relative to the side
+of the whole photo's square. In photos with several people, the person with the best score is used, as in `evaluate`.
 """
 
 import argparse
@@ -25,9 +24,9 @@ import torch
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.body.lsp import LeedsSports, LeedsSportsExtended
-from hamipose.geometry.crops import labels_in_view
 from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.geometry.affine import apply_points, crop_matrix
+from hamipose.geometry.crops import labels_in_view
 from hamipose.inference.detection import DetectedPeople, open_detector
 from hamipose.inference.loading import load
 from hamipose.metrics import pck_hits
@@ -35,7 +34,7 @@ from hamipose.skeletons import BODY16
 from hamipose.types import UnlabeledSample
 
 BATCH = 8
-CHUNK = 64  # pictures after which what was found is saved
+CHUNK = 64  # images between two saves
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,13 @@ class Variant:
 
     @classmethod
     def read(cls, words: str) -> "Variant":
-        """Return the variant that ``MODEL:PASSES`` or ``MODEL:PASSES:photo`` means."""
+        """Parse ``MODEL:PASSES`` or ``MODEL:PASSES:photo``."""
         model, passes, *whole = words.split(":")
         return cls(model, int(passes), not whole)
 
     @property
     def name(self) -> str:
+        """Return the label."""
         where = "detector" if self.detector else "whole photo"
         return f"{self.model}, {where}, {self.passes} pass{'es' if self.passes > 1 else ''}"
 
@@ -67,8 +67,8 @@ VARIANTS = (
 )
 
 
-class Thinned(KeypointDataset):
-    """Each nth picture of a set."""
+class EveryNth(KeypointDataset):
+    """Every n-th image of a set."""
 
     def __init__(self, dataset: KeypointDataset, every: int):
         self.dataset, self.every, self.skeleton = dataset, every, dataset.skeleton
@@ -80,16 +80,17 @@ class Thinned(KeypointDataset):
         return self.dataset[index * self.every]
 
 
-def pictures(dataset: KeypointDataset, first: int) -> Iterator[UnlabeledSample]:
+def images_from(dataset: KeypointDataset, first: int) -> Iterator[UnlabeledSample]:
+    """Yield the images from an index on."""
     for i in range(first, len(dataset)):
         sample = dataset[i]
         yield UnlabeledSample(image=sample.image, box_px=sample.box_px, name=f"{i}")
 
 
 def predict(variant: Variant, dataset: KeypointDataset, path: Path) -> dict:
-    """Keypoints of the best person in each picture, how many people there were, and the time they took.
+    """Return the keypoints of the best person in each image, the number of people, and the time.
 
-    The file is written after each chunk of pictures, and an interrupted run resumes after the last one.
+    The file is written after each chunk of images, and an interrupted run resumes after the last one.
     """
     model = load(variant.model, device="cpu", passes=variant.passes)
     result = {"keypoints": list(model.skeleton.keypoints), "found": [], "people": 0, "empty": 0, "seconds": 0.0}
@@ -98,26 +99,26 @@ def predict(variant: Variant, dataset: KeypointDataset, path: Path) -> dict:
     detector = open_detector("blazepose") if variant.detector else None
     while (first := len(result["found"])) < len(dataset):
         began = time.process_time()
-        samples = islice(pictures(dataset, first), CHUNK)
+        samples = islice(images_from(dataset, first), CHUNK)
         live = None if detector is None else DetectedPeople(samples, detector, upright_crops=True, whole_images=True)
         best: dict[int, tuple[float, list]] = {}
         for person in model.stream(samples if live is None else live, batch_size=BATCH):
-            picture, score = int(person.name.partition("#")[0]), float(person.confidence.mean())
+            image, score = int(person.name.partition("#")[0]), float(person.confidence.mean())
             result["people"] += 1
-            if picture not in best or score > best[picture][0]:
-                best[picture] = score, person.keypoints_px.round(2).tolist()
-        result["found"] += [best[picture][1] for picture in sorted(best)]
+            if image not in best or score > best[image][0]:
+                best[image] = score, person.keypoints_px.round(2).tolist()
+        result["found"] += [best[image][1] for image in sorted(best)]
         result["empty"] += 0 if live is None else live.summary.empty
         result["seconds"] += time.process_time() - began
         beside = path.with_suffix(".part")
         beside.write_text(json.dumps(result))
         beside.replace(path)
-        print(f"{variant.name}: {len(result['found'])} of {len(dataset)} pictures", file=sys.stderr, flush=True)
+        print(f"{variant.name}: {len(result['found'])} of {len(dataset)} images", file=sys.stderr, flush=True)
     return result
 
 
-def exchange(found_px: np.ndarray, dataset: KeypointDataset, threshold: float = 0.1) -> float:
-    """Return how much PCK rises where left and right of whole persons are exchanged whenever that is better."""
+def exchange_gain(found_px: np.ndarray, dataset: KeypointDataset, threshold: float = 0.1) -> float:
+    """Return the gain in PCK if left and right are exchanged for every person where that is better."""
     gained = counted = 0
     limbs = [BODY16.index(name) for name in BODY16.all]
     for prediction, sample in zip(found_px, (dataset[i] for i in range(len(dataset))), strict=True):
@@ -132,8 +133,8 @@ def exchange(found_px: np.ndarray, dataset: KeypointDataset, threshold: float = 
     return gained / max(counted, 1)
 
 
-def in_order(found_px: np.ndarray, names: list[str]) -> np.ndarray:
-    """Return keypoints in the order of BODY16; NaN for those that are not among the names."""
+def to_body16(found_px: np.ndarray, names: list[str]) -> np.ndarray:
+    """Return keypoints in the order of BODY16; NaN for missing names."""
     ordered = np.full((len(found_px), len(BODY16), 2), np.nan, np.float32)
     for k, name in enumerate(BODY16.keypoints):
         if name in names:
@@ -142,18 +143,20 @@ def in_order(found_px: np.ndarray, names: list[str]) -> np.ndarray:
 
 
 def row(name: str, results: dict[str, tuple[KeypointDataset, dict]]) -> str:
+    """Return a row of the table."""
     cells = []
     for dataset, result in results.values():
-        found = in_order(np.array(result["found"]), result["keypoints"])
+        found = to_body16(np.array(result["found"]), result["keypoints"])
         near, far = evaluate(found, dataset, "strict").values()  # PCK@0.05, PCK@0.1
         groups = " / ".join(f"{100 * far[g]:.0f}" for g in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
         cells += [f"**{100 * near['all']:.1f} / {100 * far['all']:.1f}**", groups]
-        cells += [f"{100 * exchange(found, dataset):.1f}"]
+        cells += [f"{100 * exchange_gain(found, dataset):.1f}"]
         cells += [str(result["people"]), str(result["empty"]), f"{1000 * result['seconds'] / len(dataset):.0f}"]
     return f"| {name} | {' | '.join(cells)} |"
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lsp and lspet")
     parser.add_argument("out", type=Path, help="folder of the predictions")
@@ -168,22 +171,20 @@ def main() -> None:
         "LSP-Extended": LeedsSportsExtended(str(root / "lspet"), split="test"),
     }
     if given.every > 1:
-        sets = {title: Thinned(dataset, given.every) for title, dataset in sets.items()}
-    print("# Pretrained starts on photos, nothing trained\n")
-    print(f"`{' '.join(['python', *sys.argv])}`, one thread, on a machine that was busy with other work.")
-    print(
-        "LSP: test images 1001 to 2000. LSP-Extended: images 3601 to 4000, in which people are small. PCK@0.05 / @0.1"
-    )
+        sets = {title: EveryNth(dataset, given.every) for title, dataset in sets.items()}
+    print("# Pretrained networks on photos, without training\n")
+    print(f"`{' '.join(['python', *sys.argv])}`, one thread, on a shared machine.")
+    print("LSP: test images 1001 to 2000. LSP-Extended: images 3601 to 4000, with small people. PCK@0.05 / @0.1")
     if given.every > 1:
-        print(f"Of these, one in {given.every} is taken, beginning with the first.")
+        print(f"Every {given.every}th image is used, starting with the first.")
     print("of the whole photo's side, mean over the 12 limb joints, strict protocol; joint groups are @0.1: shoulder,")
     print(
-        "elbow, wrist, hip, knee, ankle. Several people: the best score counts. "
-        "If no person is found, the whole photo is used."
+        "elbow, wrist, hip, knee, ankle. For several people, the best score is used. "
+        "If no person is detected, the whole photo is used."
     )
-    print("exchange: points that PCK@0.1 rises by if left and right of whole persons are exchanged where better.")
-    print("ms: of processor time per picture; reading it, detector and all passes for all people included.\n")
-    print("MediaPipe does not publish what its networks were trained on; photos of both sets may be among it.\n")
+    print("exchange: gain in PCK@0.1 if left and right are exchanged for every person where that is better.")
+    print("ms: CPU time per image, including reading, detector and all passes for all people.\n")
+    print("MediaPipe does not publish its training data, which may contain photos of both sets.\n")
     print(f"| | {' | '.join(f'{s} | joints | exchange | people | without a detection | ms' for s in sets)} |")
     print("|---" * (1 + 6 * len(sets)) + "|")
     for variant in given.models:

@@ -1,13 +1,13 @@
-"""Built-in people → Leeds Sports Pose: every method from the same start, with the same budget, on the strict split.
+"""Adapt from synthetic people to Leeds Sports Pose: every method with the same start and budget, on the strict split.
 
     python benchmarks/synthetic_to_lsp.py --data DIR --seeds 0 1 --out runs/synthetic_to_lsp
 
-DIR holds lsp/, lspet/, backgrounds/ and weights/ as the data sets' sites give them out. Finished runs are kept, so the
-command can be given again after an interruption. Writes table.md, scores.csv and examples.png (skeletons alone) to
---results, and examples.png with the photos, which may not be passed on, to --out.
+DIR contains lsp/, lspet/, backgrounds/ and weights/ as distributed. The command reuses finished runs, so it can be
+repeated after an interruption. It writes table.md, scores.csv and examples.png (skeletons only) to --results, and
+examples.png with the photos, which must not be redistributed, to --out.
 
-No target label chooses anything: "last" is the last epoch, "source-selected" the epoch with the best teacher PCK on
-held-out built-in people.
+No target label selects anything: "last" is the last epoch, "source-selected" the epoch with the best teacher PCK on
+held-out synthetic people.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs/hamipose"
-#: name → config laid over synthetic_to_lsp.yaml
+#: name → config, based on synthetic_to_lsp.yaml
 METHODS = {
     "source only": "source_only.yaml",
     "mean teacher": "mean_teacher.yaml",
@@ -45,14 +45,15 @@ GROUPS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 
 def slug(name: str) -> str:
+    """Return a folder name."""
     return "".join(c if c.isalnum() else "-" for c in name).strip("-").lower()
 
 
 def data_config(arguments: argparse.Namespace) -> Path:
-    """The roots that this machine has, as a config laid over the experiment's."""
+    """Write a config with the data folders of this machine; return its path."""
     data, people = arguments.data.resolve(), arguments.people.resolve()
 
-    def made(name: str, count: int, seed: int) -> dict:
+    def people_set(name: str, count: int, seed: int) -> dict:
         options = {"root": str(people / name), "style": "photo", "count": count, "size": 128, "seed": seed}
         options |= {"backgrounds": str(data / "backgrounds"), "cache": True}
         return {"class_path": "hamipose.data.SyntheticPeople", "init_args": options}
@@ -63,8 +64,8 @@ def data_config(arguments: argparse.Namespace) -> Path:
 
     targets = [leeds("LeedsSports", "lsp", "train"), leeds("LeedsSportsExtended", "lspet", "train")]
     content = {
-        "source": made("photo-6000", 6000, 0),
-        "validation": made("photo-validation", 300, 1),
+        "source": people_set("photo-6000", 6000, 0),
+        "validation": people_set("photo-validation", 300, 1),
         "target": [{"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": target}} for target in targets],
         "test": {"lsp": leeds("LeedsSports", "lsp", "test")},
     }
@@ -75,7 +76,7 @@ def data_config(arguments: argparse.Namespace) -> Path:
 
 
 def fit(arguments: argparse.Namespace, name: str, config: str, seed: int, steps: int, start: Path | None) -> Path:
-    """One run in a process of its own; nothing where it is finished."""
+    """Run or resume one training in a new process, unless it is finished."""
     folder = arguments.out / f"seed{seed}" / slug(name)
     if (folder / "scores.json").exists() or arguments.no_runs:
         return folder
@@ -107,8 +108,8 @@ def fit(arguments: argparse.Namespace, name: str, config: str, seed: int, steps:
     return folder
 
 
-def scores(folder: Path) -> dict[str, dict[str, float]]:
-    """(selection, network) → column → PCK in per cent."""
+def scores(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Return (selection, network) → column → PCK in percent."""
     metrics = read_metrics(folder / "metrics.csv")
     chosen = {"last": -1, "source-selected": int(np.argmax(metrics["val/pck"][1]))}
     found = {}
@@ -124,7 +125,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def training_means(folder: Path) -> dict[str, float]:
-    """What the gate and the optimizer did, averaged over the run."""
+    """Return diagnostics of gate and optimizer, averaged over the run."""
     metrics = read_metrics(folder / "metrics.csv")
     keys = (
         "conflict",
@@ -141,9 +142,9 @@ def training_means(folder: Path) -> dict[str, float]:
 
 @torch.no_grad()
 def examples(arguments: argparse.Namespace, seed: int, photos_shown: bool) -> np.ndarray:
-    """The first twelve test photos that no one chose: truth, source only, mean teacher, HamiPose.
+    """Return the first twelve test photos with ground truth, source only, mean teacher and HamiPose.
 
-    Without the photos only the skeletons are drawn: the data set's terms do not let its pictures be passed on.
+    Without the photos, only skeletons are drawn, because the license of the data set forbids redistribution.
     """
     photos = LeedsSports(str(arguments.data / "lsp"), split="test")
     size, shown = arguments.image_size, 224
@@ -167,6 +168,7 @@ def examples(arguments: argparse.Namespace, seed: int, photos_shown: bool) -> np
 
 
 def table(arguments: argparse.Namespace, runs: dict[tuple[str, int], Path]) -> str:
+    """Return the Markdown table, and write the CSV file."""
     lines = [
         "| method | selection | network | seeds | PCK@0.05 | PCK@0.1 | head | " + " | ".join(GROUPS) + " |",
         "|---|---|---|---|" + "---|" * (3 + len(GROUPS)),
@@ -194,11 +196,12 @@ def table(arguments: argparse.Namespace, runs: dict[tuple[str, int], Path]) -> s
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(
         allow_abbrev=False, description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--people", type=Path, default=ROOT / "cache/people", help="where built-in people are kept")
+    parser.add_argument("--people", type=Path, default=ROOT / "cache/people", help="folder of synthetic people")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/synthetic_to_lsp")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/synthetic_to_lsp")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
@@ -207,9 +210,9 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--steps-per-epoch", type=int, default=100)
-    parser.add_argument("--start-steps", type=int, default=1000, help="on the source alone, shared by all methods")
-    parser.add_argument("--steps", type=int, default=600, help="of each method from there")
-    parser.add_argument("--no-runs", action="store_true", help="only put together what is finished")
+    parser.add_argument("--start-steps", type=int, default=1000, help="steps on the source, shared by all methods")
+    parser.add_argument("--steps", type=int, default=600, help="further steps of each method")
+    parser.add_argument("--no-runs", action="store_true", help="write the table from finished runs")
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
     runs = {}
@@ -221,8 +224,8 @@ def main() -> None:
                 f"{name}, seed {seed}: {'done' if (runs[name, seed] / 'scores.json').exists() else 'missing'}",
                 flush=True,
             )
-    text = ["# Built-in people → LSP, strict split, small scale", "", table(arguments, runs), ""]
-    text += ["What the gate and the step did, mean over the run (all seeds):", ""]
+    text = ["# Synthetic people → LSP, strict split, small scale", "", table(arguments, runs), ""]
+    text += ["Diagnostics of gate and optimizer, mean over each run:", ""]
     for name in METHODS:
         for (method, seed), folder in runs.items():
             if method == name and (folder / "scores.json").exists():
@@ -235,7 +238,7 @@ def main() -> None:
     }
     text += ["", "Wall time, s: " + "; ".join(f"{n}: {' + '.join(w)}" for n, w in walls.items())]
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-    command = [Path(a).name if a.startswith("/") else a for a in sys.argv]  # folders of this machine say nothing
+    command = [Path(a).name if a.startswith("/") else a for a in sys.argv]  # without folders of this machine
     text += ["", f"Command: `python {' '.join(command)}`", ""]
     text += [
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, revision {revision.strip()}",

@@ -1,9 +1,9 @@
-"""Do signs without labels tell what labels would? Models of one start, their signs and their PCK on the same people.
+"""Compare label-free quality indicators with PCK, for models with the same start on the same people.
 
-    python benchmarks/adapt_signs.py --people cache/people/demo-photo-test --models runs/demo/seed0/*
+    python benchmarks/self_consistency.py --people cache/people/demo-photo-test --models runs/demo/seed0/*
 
-Each model is a checkpoint, model folder or run folder whose crops have the size of the demo. The labels of the people
-are used for the last column alone.
+Each model is a checkpoint, model folder or run folder with crops of the demo's size. The labels of the people are used
+for the last column only.
 """
 
 import argparse
@@ -22,7 +22,7 @@ NAMES = ("confidence", "mirror_agreement", "turn_agreement", "variety")
 
 
 def main() -> None:
-    """Prints and writes the table."""
+    """Print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=Path, required=True, help="folder of built-in people, the demo's test set")
     parser.add_argument("--models", type=Path, nargs="+", required=True)
@@ -48,8 +48,8 @@ def main() -> None:
     lines.append("| **rank correlation with PCK** | " + " | ".join(f"{rank:.2f}" for rank in ranks) + " | |")
     pairs = list(itertools.combinations(rows, 2))
     right = [sum((b[1 + i] > a[1 + i]) == (b[-1] > a[-1]) for a, b in pairs) / len(pairs) for i in range(len(NAMES))]
-    lines.append("| pairs of models put in the right order | " + " | ".join(f"{share:.2f}" for share in right) + " | |")
-    RESULT.write_text("# Signs without labels beside PCK\n\n" + "\n".join(lines) + "\n")
+    lines.append("| pairs of models in the right order | " + " | ".join(f"{share:.2f}" for share in right) + " | |")
+    RESULT.write_text("# Label-free indicators and PCK\n\n" + "\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
