@@ -1,6 +1,6 @@
 """Run a model on a photo or a clip: draw the keypoints and tabulate them, independently of the web page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -111,7 +111,7 @@ def run_model(
         with clip or nullcontext():
             # In small batches: frames are drawn after the prediction, and a clip may be long.
             while batch := list(islice(samples, 16)):
-                crops = batch
+                crops: Iterable[UnlabeledSample] = batch
                 if detector is not None:
                     crops = DetectedPeople(batch, detector, upright_crops=model.needs_upright_crops, whole_images=True)
                 predictions = list(model.stream(crops))

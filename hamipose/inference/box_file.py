@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hamipose.data.datasets.footage.boxes import coco_box_content
 from hamipose.data.datasets.footage.images import ImageFolder
+from hamipose.data.datasets.footage.person_crops import coco_box_content
 from hamipose.errors import UserError
 from hamipose.inference.detection import DetectionSummary
 from hamipose.inference.footage import open_footage

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import UnlabeledDataset
-from hamipose.data.datasets.footage.boxes import ImagePersonCrops, VideoPersonCrops
 from hamipose.data.datasets.footage.images import ImageFolder, SingleImage
+from hamipose.data.datasets.footage.person_crops import ImagePersonCrops, VideoPersonCrops
 from hamipose.data.datasets.footage.video import Video
 from hamipose.errors import UserError
 from hamipose.geometry.crops import whole_image_box
@@ -80,15 +80,15 @@ def _open_dataset(source: str, boxes: str | None, frame_stride: int, whole_image
     """
     path = Path(source)
     if path.is_dir():
-        return ImageFolder(source) if boxes is None else ImagePersonCrops(source, boxes, whole=whole_images)
+        return ImageFolder(source) if boxes is None else ImagePersonCrops(source, boxes, whole_images=whole_images)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         if boxes is None:
             return Video(source, frame_stride=frame_stride)
-        return VideoPersonCrops(source, boxes, frame_stride=frame_stride, whole=whole_images)
+        return VideoPersonCrops(source, boxes, frame_stride=frame_stride, whole_images=whole_images)
     if is_image(path):
         if boxes is None:
             return SingleImage(path)
-        return ImagePersonCrops(str(path.parent), boxes, only=path.name, whole=whole_images)
+        return ImagePersonCrops(str(path.parent), boxes, only=path.name, whole_images=whole_images)
     if path.exists() and (reason := unsupported_reason(path)) is not None:
         raise UserError(f"input {source}: {reason}")
     kind = "does not exist" if not path.exists() else "is neither an image nor a video"

@@ -147,15 +147,15 @@ def reestimate_statistics(network: nn.Module, batches: Iterable[UInt8[Tensor, "_
     for layer in layers:
         layer.reset_running_stats()
         layer.train()
-    seen = 0
+    count = 0
     for images in batches:
-        if seen and len(images) == 1:  # a layer with one cell has no variance
+        if count and len(images) == 1:  # a layer with one cell has no variance
             continue
-        seen += len(images)
+        count += len(images)
         for layer in layers:
-            layer.momentum = len(images) / seen  # makes the running statistics the mean over all images
+            layer.momentum = len(images) / count  # makes the running statistics the mean over all images
         copied(normalize(images))
-    if not seen:
+    if not count:
         raise UserError(
             "BatchNorm statistics: no image could be read; expected at least one readable target image, or "
             "model.init_args.target_images 0"

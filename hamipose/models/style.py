@@ -179,16 +179,16 @@ def style_losses(
 ) -> StyleLosses:
     """Return the distances of the result's features from t, and of its statistics from the style's in four layers."""
     with torch.no_grad():
-        wanted = transfer.target(content, style)
+        target = transfer.target(content, style)
         styles = [channel_statistics(features) for features in transfer.encoder(style)]
-    found = transfer.encoder(transfer.decoder(wanted))
+    found = transfer.encoder(transfer.decoder(target))
     off = [
         F.mse_loss(mean, target_mean) + F.mse_loss(deviation, target_deviation)
         for (mean, deviation), (target_mean, target_deviation) in zip(
             map(channel_statistics, found), styles, strict=True
         )
     ]
-    return StyleLosses(F.mse_loss(at_least_single(found[-1]), wanted), torch.stack(off).sum())
+    return StyleLosses(F.mse_loss(at_least_single(found[-1]), target), torch.stack(off).sum())
 
 
 def read_encoder(weights: str) -> Encoder:

@@ -103,25 +103,25 @@ def load_backbone(backbone: nn.Module, name: str, path: str | Path) -> None:
     Raises:
         UserError: a tensor is missing, unknown, or has another shape.
     """
-    given = {_flat(key): (key, value) for key, value in read_state_dict(path).items()}
-    wanted = {_flat(key): (key, value) for key, value in backbone.state_dict().items()}
+    loaded = {_flat(key): (key, value) for key, value in read_state_dict(path).items()}
+    expected = {_flat(key): (key, value) for key, value in backbone.state_dict().items()}
     with torch.device("meta"):  # names only: no memory, no initialization
         classifier = dict.fromkeys(_flat(key) for key in timm.create_model(name).state_dict())
 
     problems = {
-        "lacks": [name for key, (name, _) in wanted.items() if key not in given and not key.endswith("_tracked")],
-        "has, unknown to the network,": [name for key, (name, _) in given.items() if key not in wanted | classifier],
+        "lacks": [name for key, (name, _) in expected.items() if key not in loaded and not key.endswith("_tracked")],
+        "has, unknown to the network,": [name for key, (name, _) in loaded.items() if key not in expected | classifier],
         "has in another shape": [
-            n for key, (n, t) in wanted.items() if key in given and given[key][1].shape != t.shape
+            n for key, (n, t) in expected.items() if key in loaded and loaded[key][1].shape != t.shape
         ],
     }
     for what, keys in problems.items():
         if keys:
             some = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
             raise UserError(f"weights: {path} {what} {some}: expected the state dict of a {name}; check the backbone")
-    for key, (_, tensor) in wanted.items():
-        if key in given:
-            tensor.copy_(given[key][1])
+    for key, (_, tensor) in expected.items():
+        if key in loaded:
+            tensor.copy_(loaded[key][1])
 
 
 def _flat(key: str) -> str:

@@ -54,7 +54,7 @@ def assign_evidence(names: Sequence[str], rows: Float[np.ndarray, "keypoint 3"],
         UserError: a number is not finite.
     """
     if not np.isfinite(rows).all():
-        raise UserError(f"{where} holds {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
+        raise UserError(f"{where} contains {np.size(rows) - np.isfinite(rows).sum()} numbers that are not finite")
     found = place_keypoints(names, rows)
     return Evidence(found[:, :2].astype(np.float32), np.clip(found[:, 2], 0, 1).astype(np.float32))
 
@@ -100,10 +100,12 @@ class KeypointFile(Source):
         elif isinstance(content, list) or (isinstance(content, dict) and "annotations" in content):
             self._read_coco(content)
         else:
-            raise UserError(f"keypoints {path} have neither annotations (COCO) nor people (OpenPose); give {_EXPECTED}")
+            raise UserError(
+                f"keypoints {path} contain neither annotations (COCO) nor people (OpenPose); give {_EXPECTED}"
+            )
         if not self.people:
             reasons = f" (skipped {self.skipped.describe()})" if self.skipped.by_reason else ""
-            raise UserError(f"keypoints {path} hold no person that can be used{reasons}; give {_EXPECTED}")
+            raise UserError(f"keypoints {path} contain no person that can be used{reasons}; give {_EXPECTED}")
         self.skipped.warn()
         self._ends = PathSuffixes(self.people)
 
@@ -126,7 +128,7 @@ class KeypointFile(Source):
         """Return whether the file names the images of its people; OpenPose's format does not."""
         return "" not in self.people
 
-    def _name_of(self, picture: str) -> str | None:
+    def _name_of(self, image: str) -> str | None:
         """Return the file's name of an image; None if there is none.
 
         Raises:
@@ -134,13 +136,13 @@ class KeypointFile(Source):
         """
         if not self.names_images:
             return ""
-        names, _ = self._ends.nearest(picture)
+        names, _ = self._ends.nearest(image)
         if len(names) > 1:
             raise UserError(
                 f"keypoints {self.path} have people for {as_shown(names[0])} and {as_shown(names[1])}, each of which "
-                f"could be {picture}; give a file that names it once"
+                f"could be {image}; give a file that names it once"
             )
-        number = re.search(r"(\d{1,18})$", Path(picture).stem)
+        number = re.search(r"(\d{1,18})$", Path(image).stem)
         return names[0] if names else self._numbers.get(int(number[1])) if number else None
 
     def check(self, paths: Sequence[Path]) -> None:

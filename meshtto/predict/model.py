@@ -50,8 +50,8 @@ def adaptation_phases(method: MeshMethod, steps: int | None = None) -> Sequence[
             f"the checkpoint ({type(method).__name__}) has no adaptation phases (test_time.phases is empty); leave "
             "--steps out, or train with test_time.phases"
         )
-    wanted: list[Phase] = []
+    result: list[Phase] = []
     for phase in phases[:-1]:
-        wanted.append(replace(phase, steps=min(phase.steps, steps - sum(p.steps for p in wanted))))
-    wanted.append(replace(phases[-1], steps=steps - sum(p.steps for p in wanted)))
-    return [phase for phase in wanted if phase.steps]
+        result.append(replace(phase, steps=min(phase.steps, steps - sum(p.steps for p in result))))
+    result.append(replace(phases[-1], steps=steps - sum(p.steps for p in result)))
+    return [phase for phase in result if phase.steps]

@@ -174,12 +174,12 @@ class Recoverer:
         """Yield each frame with its people in order; only one batch of frames is kept in memory."""
         rest = iter(frames)
         while batch := list(islice(rest, self.batch_size)):
-            wanted = self.samples(batch)
-            waiting = [sample for people in wanted for sample in people]
+            samples_by_frame = self.samples(batch)
+            samples = [sample for people in samples_by_frame for sample in people]
             found: list[Person | None] = []
-            for start in range(0, len(waiting), self.batch_size):
-                found += recover_people(self.method, waiting[start : start + self.batch_size], self.phases)
-            for sample, person in zip(waiting, found, strict=True):
+            for start in range(0, len(samples), self.batch_size):
+                found += recover_people(self.method, samples[start : start + self.batch_size], self.phases)
+            for sample, person in zip(samples, found, strict=True):
                 if person is None:
                     self.skipped.append(f"{sample.name}: the prediction is not finite; is the network trained?")
                 elif person.facts["diverged"]:
@@ -188,7 +188,7 @@ class Recoverer:
                         "train with a lower learning rate in test_time.phases"
                     )
             recovered = iter(found)
-            for frame, people in zip(batch, wanted, strict=True):
+            for frame, people in zip(batch, samples_by_frame, strict=True):
                 yield frame, [person for person in islice(recovered, len(people)) if person is not None]
 
 

@@ -61,22 +61,22 @@ def person_sample(
         UserError: there are no keypoints, all of them lie outside the image, or they have no box.
     """
     person = f"person {number} of {frame.name}"
-    sure = np.where(found.confidence >= min_confidence, found.confidence, 0).astype(np.float32)
-    if not sure.any():
+    confidence = np.where(found.confidence >= min_confidence, found.confidence, 0).astype(np.float32)
+    if not confidence.any():
         raise UserError(
             f"{person}: the highest keypoint confidence is {found.confidence.max():.2g}, expected at least "
             f"{min_confidence:g}; a lower --min-confidence accepts it"
         )
-    found = Evidence(found.keypoints_px, sure)
+    found = Evidence(found.keypoints_px, confidence)
     height, width = frame.image.shape[:2]
-    known = found.keypoints_px[sure > 0]
+    known = found.keypoints_px[confidence > 0]
     if not ((known >= 0) & (known < [width, height])).all(1).any():
         raise UserError(
             f"{person}: all {len(known)} keypoints lie outside the image of {width} × {height} px; check that the "
             "keypoints belong to it"
         )
     try:
-        box_px = joint_box(found.keypoints_px, sure)
+        box_px = joint_box(found.keypoints_px, confidence)
     except ValueError as error:
         raise UserError(f"{person} has no box: {error}") from None
     return _sample(frame, number, box_px, found, focal_px)

@@ -109,15 +109,15 @@ def _backbone(name: str, weights: str) -> nn.Module:
 
 def _fill(network: nn.Module, name: str, path: str) -> None:
     """Fill a backbone from a file: its own state dict, a classifier's, or that of a network with a `backbone` part."""
-    given = read_state_dict(path)
-    if any(key.startswith("backbone.") for key in given):  # a whole network, such as a pose network
-        given = {key.removeprefix("backbone."): value for key, value in given.items() if key.startswith("backbone.")}
-    given = {key: value for key, value in given.items() if not key.startswith(("fc.", "classifier.", "head."))}
-    wanted = network.state_dict()
-    odd = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
-    odd += [key for key in given if key not in wanted or given[key].shape != wanted[key].shape]
-    if odd:
+    loaded = read_state_dict(path)
+    if any(key.startswith("backbone.") for key in loaded):  # a whole network, such as a pose network
+        loaded = {key.removeprefix("backbone."): value for key, value in loaded.items() if key.startswith("backbone.")}
+    loaded = {key: value for key, value in loaded.items() if not key.startswith(("fc.", "classifier.", "head."))}
+    expected = network.state_dict()
+    mismatched = [key for key in expected if key not in loaded and not key.endswith("num_batches_tracked")]
+    mismatched += [key for key in loaded if key not in expected or loaded[key].shape != expected[key].shape]
+    if mismatched:
         raise UserError(
-            f"weights: {path} is not the state dict of a {name} ({', '.join(odd[:3])} …); check the backbone"
+            f"weights: {path} is not the state dict of a {name} ({', '.join(mismatched[:3])} …); check the backbone"
         )
-    network.load_state_dict({**wanted, **given})
+    network.load_state_dict({**expected, **loaded})

@@ -41,10 +41,10 @@ def load_published(regressor: Regressor, path: str | Path) -> None:
     Raises:
         UserError: the file cannot be read, or belongs to another regressor or backbone.
     """
-    given = from_published(read_state_dict(path))
-    wanted = regressor.state_dict()
+    loaded = from_published(read_state_dict(path))
+    expected = regressor.state_dict()
     kind = type(regressor).__name__
-    fc1, own = given.get("head.fc1.weight"), wanted["head.fc1.weight"]
+    fc1, own = loaded.get("head.fc1.weight"), expected["head.fc1.weight"]
     if fc1 is None:
         raise UserError(f"weights: {path} has no fc1.weight; expected a checkpoint of HMR (SPIN) or CLIFF")
     if fc1.shape != own.shape:
@@ -52,11 +52,15 @@ def load_published(regressor: Regressor, path: str | Path) -> None:
             f"weights: {path} has a head that reads {fc1.shape[1]} numbers, this {kind} reads {own.shape[1]} (with "
             "ResNet-50: HMR 2205, CLIFF 2208); choose the regressor and backbone it was made with"
         )
-    missing = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
-    unknown = [k for k in given if k not in wanted]
-    odd = [k for k in given if k in wanted and given[k].shape != wanted[k].shape]
-    for what, names in (("lacks", missing), ("has, unknown to the network,", unknown), ("has in another shape", odd)):
+    missing = [k for k in expected if k not in loaded and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in loaded if k not in expected]
+    misshapen = [k for k in loaded if k in expected and loaded[k].shape != expected[k].shape]
+    for what, names in (
+        ("lacks", missing),
+        ("has, unknown to the network,", unknown),
+        ("has in another shape", misshapen),
+    ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise UserError(f"weights: {path} {what} {names[0]}{more}; check regressor.backbone")
-    regressor.load_state_dict({**wanted, **given})
+    regressor.load_state_dict({**expected, **loaded})

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def image_folder(tmp_path: Path) -> Path:
     """Write three PNG images of different sizes."""
     folder = tmp_path / "pictures"
     folder.mkdir()

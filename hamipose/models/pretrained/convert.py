@@ -128,10 +128,10 @@ class _Conversion:
             case "LOGISTIC":
                 yield Operation("sigmoid", read, name)
             case "RESHAPE":
-                wanted = self.graph.shape(operator.outputs[0])
-                if len(shape) != 4 or len(wanted) not in (2, 3):
-                    raise UserError(f"RESHAPE from {shape} to {wanted} is not supported")
-                yield Operation("rows", read, name, {"last": wanted[-1]})
+                output_shape = self.graph.shape(operator.outputs[0])
+                if len(shape) != 4 or len(output_shape) not in (2, 3):
+                    raise UserError(f"RESHAPE from {shape} to {output_shape} is not supported")
+                yield Operation("rows", read, name, {"last": output_shape[-1]})
             case "CONCATENATION":
                 if len(shape) != 3:
                     raise UserError("CONCATENATION is only supported for tables")

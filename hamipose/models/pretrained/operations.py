@@ -99,12 +99,12 @@ class Program:
 
 def required_operations(operations: Sequence[Operation], outputs: Iterable[str]) -> list[Operation]:
     """Return the operations that some outputs depend on, in order."""
-    wanted = set(outputs)
+    required = set(outputs)
     chosen = []
     for operation in reversed(operations):
-        if operation.output in wanted:
+        if operation.output in required:
             chosen.append(operation)
-            wanted.update(operation.inputs)
+            required.update(operation.inputs)
     return chosen[::-1]
 
 

@@ -68,8 +68,8 @@ class TopDown(FinetunableNetwork):
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
         """Return the features of the images' middle, padded with zeros to the width of the whole images' features."""
         margin = round(images.shape[-1] * (1 - self.aspect) / 2)
-        seen = self.network.features(images[..., margin : images.shape[-1] - margin])
-        return F.pad(seen, (margin // self.stride, margin // self.stride))
+        features = self.network.features(images[..., margin : images.shape[-1] - margin])
+        return F.pad(features, (margin // self.stride, margin // self.stride))
 
 
 def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, str, tuple[int, ...]]:

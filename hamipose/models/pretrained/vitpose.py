@@ -55,12 +55,12 @@ class VitPose(PretrainedNetwork):
 
     def _before_final(self, images: Tensor) -> Tensor:
         margin = (images.shape[-1] - self._width) // 2
-        seen = images[..., margin : margin + self._width].contiguous()
+        visible = images[..., margin : margin + self._width].contiguous()
         several = self.model.config.backbone_config.num_experts > 1
         dataset = (
-            torch.zeros(len(seen), dtype=torch.long, device=seen.device) if several else None
+            torch.zeros(len(visible), dtype=torch.long, device=visible.device) if several else None
         )  # COCO is the first data set
-        return self.model(seen, dataset_index=dataset).heatmaps
+        return self.model(visible, dataset_index=dataset).heatmaps
 
     @property
     def _margin(self) -> int:
@@ -69,8 +69,8 @@ class VitPose(PretrainedNetwork):
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel h w"]:
         """Return the features of the images' middle, padded with zeros to the width of the whole images' features."""
-        seen = self._before_final(images)
-        near = F.unfold(seen, self.kernel, padding=self.kernel // 2).unflatten(-1, seen.shape[-2:])
+        visible = self._before_final(images)
+        near = F.unfold(visible, self.kernel, padding=self.kernel // 2).unflatten(-1, visible.shape[-2:])
         return F.pad(near, (self._margin, self._margin))
 
     def logits(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
@@ -88,9 +88,9 @@ class VitPose(PretrainedNetwork):
         self, heatmaps: Float[Tensor, "batch keypoint h w"]
     ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
         """Decode heatmaps, see :class:`hamipose.models.pretrained.interface.PretrainedNetwork`."""
-        seen = heatmaps[..., self._margin : heatmaps.shape[-1] - self._margin]
-        cells, confidence = decode(seen, stride=1)
-        rows, columns = seen.shape[-2:]
+        visible = heatmaps[..., self._margin : heatmaps.shape[-1] - self._margin]
+        cells, confidence = decode(visible, stride=1)
+        rows, columns = visible.shape[-2:]
         scale = cells.new_tensor([(self._width - 1) / (columns - 1), (self.image_size - 1) / (rows - 1)])
         return cells * scale + cells.new_tensor([(self.image_size - self._width) / 2, 0]), confidence.clamp(0, 1)
 

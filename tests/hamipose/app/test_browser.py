@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.slow
-def test_page_shows_results_and_rejects_other_files(address: str, pictures: Path, tmp_path: Path, visit: Any):
+def test_page_shows_results_and_rejects_other_files(address: str, image_folder: Path, tmp_path: Path, visit: Any):
     notes = tmp_path / "notes.txt"
     notes.write_text("not an image")
     screenshot = Path(os.environ.get("HAMIPOSE_SCREENSHOT", tmp_path / "page.png"))
@@ -16,7 +16,7 @@ def test_page_shows_results_and_rejects_other_files(address: str, pictures: Path
     async def steer(tab: Any) -> dict[str, Any]:
         await tab.wait("!!document.querySelector('input[type=file]')")
         empty = await tab.text()
-        await tab.upload(pictures / "p0.png")
+        await tab.upload(image_folder / "p0.png")
         await tab.wait("document.body.innerText.includes('of 16 keypoints')")
         drawn = "[...document.querySelectorAll('img')].filter(i => i.naturalWidth == 60 && i.naturalHeight == 80)"
         await tab.wait(f"{drawn}.length == 2")

@@ -14,8 +14,8 @@ from hamipose.models.person_detection import PersonDetector
 from hamipose.viz.drawing import draw_keypoints
 
 
-def test_photo_result_equals_predict(model: Predictor, pictures: Path, tmp_path: Path):
-    path = pictures / "p1.png"
+def test_photo_result_equals_predict(model: Predictor, image_folder: Path, tmp_path: Path):
+    path = image_folder / "p1.png"
     (person,) = model.predict(path)
     min_confidence = float(np.median(person.confidence))
     found = run_model(model, path, tmp_path, min_confidence=min_confidence)
@@ -28,9 +28,9 @@ def test_photo_result_equals_predict(model: Predictor, pictures: Path, tmp_path:
     assert (found.clip, found.frames, found.more) == (None, 1, False)
 
 
-def test_low_confidence_keypoints_are_tabulated_but_not_drawn(model: Predictor, pictures: Path, tmp_path: Path):
-    found = run_model(model, pictures / "p0.png", tmp_path, min_confidence=1e6)
-    np.testing.assert_array_equal(found.image, read_image(pictures / "p0.png"))
+def test_low_confidence_keypoints_are_tabulated_but_not_drawn(model: Predictor, image_folder: Path, tmp_path: Path):
+    found = run_model(model, image_folder / "p0.png", tmp_path, min_confidence=1e6)
+    np.testing.assert_array_equal(found.image, read_image(image_folder / "p0.png"))
     assert len(found.rows) == 16
 
 
@@ -69,13 +69,13 @@ def test_comparison_matches_names_and_measures_pixels():
     assert compare_rows(one, other) == [("left_hip", 0.25, 0.75, 5.0)]
 
 
-def test_response_compares_two_models(model: Predictor, pictures: Path, tmp_path: Path):
+def test_response_compares_two_models(model: Predictor, image_folder: Path, tmp_path: Path):
     finer = Predictor(model.network, replace(model.info, image_size=96), "cpu")
-    response = respond([model, finer], str(pictures / "p2.png"), 0.1, tmp_path)
+    response = respond([model, finer], str(image_folder / "p2.png"), 0.1, tmp_path)
     assert len(response.images) == len(response.tables) == 2
     assert response.clips == []
-    assert response.tables[0] == run_model(model, pictures / "p2.png", tmp_path).rows
-    assert response.tables[1] == run_model(finer, pictures / "p2.png", tmp_path).rows
+    assert response.tables[0] == run_model(model, image_folder / "p2.png", tmp_path).rows
+    assert response.tables[1] == run_model(finer, image_folder / "p2.png", tmp_path).rows
     assert response.comparison == compare_rows(*response.tables)
     assert any(row[3] > 0 for row in response.comparison)
     drawn = [sum(row[3] >= 0.1 for row in rows) for rows in response.tables]
@@ -118,12 +118,12 @@ class TwoOrNone(PersonDetector):
         return np.array(boxes, np.float32).reshape(-1, 5)
 
 
-def test_images_without_people_are_used_as_whole_images(model: Predictor, pictures: Path, tmp_path: Path):
-    two = run_model(model, pictures / "p1.png", tmp_path, detector=TwoOrNone())
+def test_images_without_people_are_used_as_whole_images(model: Predictor, image_folder: Path, tmp_path: Path):
+    two = run_model(model, image_folder / "p1.png", tmp_path, detector=TwoOrNone())
     assert two.people == 2
     assert [row[0] for row in two.rows[:: len(model.skeleton)]] == ["right_ankle (1)", "right_ankle (2)"]
-    whole = run_model(model, pictures / "p0.png", tmp_path, detector=TwoOrNone())
+    whole = run_model(model, image_folder / "p0.png", tmp_path, detector=TwoOrNone())
     assert whole.people == 1
-    assert whole.rows == run_model(model, pictures / "p0.png", tmp_path).rows
-    response = respond([model], str(pictures / "p1.png"), 0.1, tmp_path, detector=TwoOrNone()).message
+    assert whole.rows == run_model(model, image_folder / "p0.png", tmp_path).rows
+    response = respond([model], str(image_folder / "p1.png"), 0.1, tmp_path, detector=TwoOrNone()).message
     assert response.startswith("2 people. ")

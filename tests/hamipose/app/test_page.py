@@ -21,8 +21,8 @@ def find(address: str) -> Any:
     return lambda path: page.predict(client.handle_file(str(path)), 0.1, api_name="/find")
 
 
-def test_page_shows_a_photo_for_both_models(find: Any, pictures: Path):
-    message, *parts, comparison = find(pictures / "p0.png")
+def test_page_shows_a_photo_for_both_models(find: Any, image_folder: Path):
+    message, *parts, comparison = find(image_folder / "p0.png")
     assert "of 16 keypoints" in message
     for picture, clip, table in (parts[:3], parts[3:]):
         assert Path(picture["value"]).stat().st_size > 0

@@ -7,7 +7,7 @@ import torch
 
 from hamipose.inference.predictor import Predictor
 from hamipose.models.model_io import ModelInfo, save_model_folder
-from tests.helpers.footage import clip, pictures  # noqa: F401  fixtures
+from tests.helpers.footage import clip, image_folder  # noqa: F401  fixtures
 
 
 @pytest.fixture(scope="session")

@@ -8,27 +8,27 @@ from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage
 
 
-def test_folder_is_read_in_order_and_unreadable_images_are_listed(pictures: Path):
-    (pictures / "p1.png").write_bytes(b"not an image")
-    footage = open_footage(str(pictures))
+def test_folder_is_read_in_order_and_unreadable_images_are_listed(image_folder: Path):
+    (image_folder / "p1.png").write_bytes(b"not an image")
+    footage = open_footage(str(image_folder))
     assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
     assert footage.count == 3
     assert len(footage.unreadable) == 1
     assert "p1.png" in footage.unreadable[0]
 
 
-def test_frame_stride_and_limit(pictures: Path):
-    footage = open_footage(str(pictures), frame_stride=2)
+def test_frame_stride_and_limit(image_folder: Path):
+    footage = open_footage(str(image_folder), frame_stride=2)
     assert footage.count == 2
     assert [Path(s.name).name for s in footage.samples] == ["p0.png", "p2.png"]
-    assert len(list(open_footage(str(pictures), limit=1).samples)) == 1
+    assert len(list(open_footage(str(image_folder), limit=1).samples)) == 1
     for bad in ({"frame_stride": 0}, {"limit": 0}, {"limit": -1}):
         with pytest.raises(UserError, match=rf"{next(iter(bad))} is {next(iter(bad.values()))}, expected at least 1"):
-            open_footage(str(pictures), **bad)
+            open_footage(str(image_folder), **bad)
 
 
-def test_single_image_has_a_whole_image_box(pictures: Path):
-    (sample,) = open_footage(str(pictures / "p0.png")).samples
+def test_single_image_has_a_whole_image_box(image_folder: Path):
+    (sample,) = open_footage(str(image_folder / "p0.png")).samples
     np.testing.assert_array_equal(sample.box_px, [0, 0, 60, 80])
 
 
@@ -41,12 +41,12 @@ def test_video_frames_are_read_in_order(clip: Path):
     assert footage.rate == pytest.approx(10 / 3)
 
 
-def test_boxes_are_read_with_a_margin(pictures: Path, tmp_path: Path):
+def test_boxes_are_read_with_a_margin(image_folder: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.json"
     people = [{"id": i, "image_id": 1, "bbox": [10, 20, 20, 40]} for i in range(2)]
     boxes.write_text(json.dumps({"images": [{"id": 1, "file_name": "p0.png"}], "annotations": people}))
-    samples = list(open_footage(str(pictures), boxes=str(boxes)).samples)
-    assert [s.name for s in samples] == [f"{pictures / 'p0.png'}#{i}" for i in range(2)]
+    samples = list(open_footage(str(image_folder), boxes=str(boxes)).samples)
+    assert [s.name for s in samples] == [f"{image_folder / 'p0.png'}#{i}" for i in range(2)]
     np.testing.assert_allclose(samples[0].box_px, [7.5, 15, 25, 50])
 
 
@@ -59,9 +59,9 @@ def write_boxes(path: Path, *names: str) -> str:
     return str(path)
 
 
-def test_people_of_an_image_are_grouped(pictures: Path, tmp_path: Path):
+def test_people_of_an_image_are_grouped(image_folder: Path, tmp_path: Path):
     boxes = write_boxes(tmp_path / "boxes.json", "p2.png", "p0.png", "p2.png", "p0.png")
-    samples = list(open_footage(str(pictures), boxes=boxes).samples)
+    samples = list(open_footage(str(image_folder), boxes=boxes).samples)
     assert [Path(s.name).name for s in samples] == ["p2.png#0", "p2.png#1", "p0.png#2", "p0.png#3"]
     assert [s.box_px[0] + 2.5 for s in samples] == [0, 2, 1, 3]  # the margin is an eighth on each side
 
@@ -101,11 +101,11 @@ def test_boxes_of_other_videos_are_ignored(clip: Path, tmp_path: Path):
         ),
     ],
 )
-def test_invalid_boxes_are_rejected(pictures: Path, tmp_path: Path, content: str, message: str):
+def test_invalid_boxes_are_rejected(image_folder: Path, tmp_path: Path, content: str, message: str):
     path = tmp_path / "boxes.json"
     path.write_text(content)
     with pytest.raises(UserError, match=message):
-        open_footage(str(pictures), boxes=str(path))
+        open_footage(str(image_folder), boxes=str(path))
 
 
 @pytest.mark.parametrize(("given", "message"), [("nowhere", "does not exist"), ("webcam:x", "webcam:NUMBER")])

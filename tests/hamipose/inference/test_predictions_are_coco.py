@@ -113,11 +113,11 @@ def test_predictions_evaluated_against_themselves_are_correct(
 
 def test_predictions_as_evidence_have_the_same_pixels(written: Path, photos: Path):
     file = KeypointFile(written)
-    pictures = open_frames(str(photos))
-    file.check(pictures.paths)
+    frames = open_frames(str(photos))
+    file.check(frames.paths)
     content = json.loads(written.read_text())["annotations"]
     wrist = BODY16.index("left_wrist")
-    for shown, person in zip(pictures, content, strict=True):
+    for shown, person in zip(frames, content, strict=True):
         ((evidence,),) = file.find_people([shown])
         joint = JOINTS49.index("left_wrist")
         np.testing.assert_allclose(

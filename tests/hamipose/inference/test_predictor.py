@@ -15,8 +15,8 @@ def read(path: Path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def test_batch_equals_single_images(model: Predictor, pictures: Path):
-    paths = sorted(pictures.iterdir())
+def test_batch_equals_single_images(model: Predictor, image_folder: Path):
+    paths = sorted(image_folder.iterdir())
     together = model.predict(paths, batch_size=2)
     for path, found in zip(paths, together, strict=True):
         (alone,) = model.predict(path)
@@ -25,13 +25,13 @@ def test_batch_equals_single_images(model: Predictor, pictures: Path):
         assert found.name == str(path)
 
 
-def test_arrays_equal_files(model: Predictor, pictures: Path):
-    path = pictures / "p0.png"
+def test_arrays_equal_files(model: Predictor, image_folder: Path):
+    path = image_folder / "p0.png"
     np.testing.assert_array_equal(model.predict(path)[0].keypoints_px, model.predict(read(path))[0].keypoints_px)
 
 
-def test_box_equals_cropped_image(model: Predictor, pictures: Path):
-    image = read(pictures / "p1.png")
+def test_box_equals_cropped_image(model: Predictor, image_folder: Path):
+    image = read(image_folder / "p1.png")
     left, top, side = 17, 9, 32
     (boxed,) = model.predict(image, [(17.0, 9.0, 32.0, 32.0)])
     (cut,) = model.predict(image[top : top + side, left : left + side])
@@ -41,18 +41,18 @@ def test_box_equals_cropped_image(model: Predictor, pictures: Path):
     np.testing.assert_allclose(boxed.region_px, [left, top, side, side], atol=1e-4)
 
 
-def test_heatmaps_are_returned_only_on_request(model: Predictor, pictures: Path):
-    assert model.predict(pictures / "p0.png")[0].heatmaps is None
-    maps = model.predict(pictures / "p0.png", heatmaps=True)[0].heatmaps
+def test_heatmaps_are_returned_only_on_request(model: Predictor, image_folder: Path):
+    assert model.predict(image_folder / "p0.png")[0].heatmaps is None
+    maps = model.predict(image_folder / "p0.png", heatmaps=True)[0].heatmaps
     assert maps is not None
     assert maps.shape == (16, 16, 16)
 
 
-def test_model_folder_restores_the_model(model: Predictor, model_folder: Path, pictures: Path):
+def test_model_folder_restores_the_model(model: Predictor, model_folder: Path, image_folder: Path):
     again = hamipose.load(model_folder)
     assert again.info == model.info
     np.testing.assert_array_equal(
-        again.predict(pictures / "p2.png")[0].keypoints_px, model.predict(pictures / "p2.png")[0].keypoints_px
+        again.predict(image_folder / "p2.png")[0].keypoints_px, model.predict(image_folder / "p2.png")[0].keypoints_px
     )
 
 
@@ -68,11 +68,11 @@ def checkpoint(model: Predictor, path: Path, **content: object) -> Path:
     return path
 
 
-def test_load_accepts_checkpoints_and_run_folders(model: Predictor, tmp_path: Path, pictures: Path):
+def test_load_accepts_checkpoints_and_run_folders(model: Predictor, tmp_path: Path, image_folder: Path):
     path = checkpoint(model, tmp_path / "run/checkpoints/last.ckpt", image_size=64)
     for given in (path, tmp_path / "run"):
-        found = load(given).predict(pictures / "p0.png")[0]
-        np.testing.assert_array_equal(found.keypoints_px, model.predict(pictures / "p0.png")[0].keypoints_px)
+        found = load(given).predict(image_folder / "p0.png")[0]
+        np.testing.assert_array_equal(found.keypoints_px, model.predict(image_folder / "p0.png")[0].keypoints_px)
 
 
 def test_earlier_checkpoint_reads_its_size_from_the_runs_config(model: Predictor, tmp_path: Path):

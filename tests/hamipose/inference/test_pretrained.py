@@ -168,18 +168,18 @@ class Finder(PersonDetector):
 
 
 def test_images_without_people_are_used_as_whole_images():
-    pictures = [
+    samples = [
         UnlabeledSample(image, np.array([0, 0, 320, 240], np.float32), name)
         for image, name in ((person(30), "a.png"), (0 * person(30), "b.png"))
     ]
-    people = DetectedPeople(pictures, Finder(), upright_crops=True, whole_images=True)
+    people = DetectedPeople(samples, Finder(), upright_crops=True, whole_images=True)
     found = list(people)
     assert [(p.name, p.rotation_deg, p.box_px.tolist()) for p in found] == [
         ("a.png#0", 30.0, [100, 60, 100, 100]),
         ("b.png#0", 0.0, [0, 0, 320, 240]),
     ]
     assert str(people.summary).endswith("images without people (used as whole images): 1")
-    assert [p.name for p in DetectedPeople(pictures, Finder())] == ["a.png#0"]
+    assert [p.name for p in DetectedPeople(samples, Finder())] == ["a.png#0"]
 
 
 @pytest.fixture
@@ -195,11 +195,11 @@ def blazepose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlazePose:
 
 
 def test_predict_accepts_a_model_name(blazepose: BlazePose, tmp_path: Path, capsys: pytest.CaptureFixture):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    cv2.imwrite(str(pictures / "0.png"), np.full((60, 50, 3), 90, np.uint8))
-    words = ["predict", str(pictures), "--checkpoint", "blazepose-lite", "--no-overlays", "--device", "cpu"]
-    # Above every score of the small detector: the whole picture is used.
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    cv2.imwrite(str(samples / "0.png"), np.full((60, 50, 3), 90, np.uint8))
+    words = ["predict", str(samples), "--checkpoint", "blazepose-lite", "--no-overlays", "--device", "cpu"]
+    # Above every score of the small detector: the whole image is used.
     assert main([*words, "--detector-threshold", "0.9999999", "--out", str(tmp_path / "a")]) == 0
     output = capsys.readouterr().out
     assert "detecting people with blazepose-detector" in output

@@ -58,8 +58,8 @@ def test_all_decoders_of_a_quantized_network_are_unbiased():
     found: dict[str, torch.Tensor] = {}
 
     predictor = Predictor(oracle, ModelInfo("body16", "none", (), 64, quantized=True), "cpu")
-    pictures = [np.zeros((64, 64, 3), np.uint8)] * len(truth)
-    people = predictor.predict(pictures, batch_size=len(truth))
+    images = [np.zeros((64, 64, 3), np.uint8)] * len(truth)
+    people = predictor.predict(images, batch_size=len(truth))
     found["predict"] = torch.from_numpy(np.stack([person.keypoints_px for person in people]))
     found["decode"] = predictor.decode(oracle.maps)[0]
 

@@ -241,7 +241,7 @@ def test_detector_is_read_from_a_wheel_and_saved_as_a_folder(tmp_path: Path):
 def test_real_detector_finds_people_in_lsp():
     from hamipose.io.image_file import read_image
 
-    pictures = sorted((Path(__file__).parents[4] / "shared/data/lsp/images").glob("im10[0-4]?.jpg"))
+    images = sorted((Path(__file__).parents[4] / "shared/data/lsp/images").glob("im10[0-4]?.jpg"))
     detector = blazepose_detector(os.environ["HAMIPOSE_MEDIAPIPE"], 0.5)
-    assert sum(len(detector(read_image(path))) > 0 for path in pictures) > 0.8 * len(pictures) > 0
+    assert sum(len(detector(read_image(path))) > 0 for path in images) > 0.8 * len(images) > 0
     assert blazepose.anchor_centers().shape == (2254, 2)

@@ -39,14 +39,14 @@ def people(cache: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def photo(tmp_path: Path) -> Path:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((40, 40, 3), 90, np.uint8))
     return tmp_path / "a.png"
 
 
-def test_missing_default_model_is_reported_in_one_line(cache: Path, picture: Path, capsys: pytest.CaptureFixture):
+def test_missing_default_model_is_reported_in_one_line(cache: Path, photo: Path, capsys: pytest.CaptureFixture):
     assert default_start() is None
-    for words in (["predict", str(picture)], ["app"]):
+    for words in (["predict", str(photo)], ["app"]):
         assert main(words) == 2
         error = capsys.readouterr().err
         assert "no model is given and none is installed" in error
@@ -59,13 +59,13 @@ def test_missing_default_model_is_reported_in_one_line(cache: Path, picture: Pat
 
 
 def test_included_model_is_the_default(
-    people: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+    people: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.INFO, "hamipose"):
         model = hamipose.load(device="cpu")
     assert "people is used" in caplog.text
     assert model.info == INFO
-    assert main(["predict", str(picture), "--out", str(tmp_path / "out"), "--no-overlays", "--device", "cpu"]) == 0
+    assert main(["predict", str(photo), "--out", str(tmp_path / "out"), "--no-overlays", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.startswith(
         "model: people (Apache-2.0), the best installed one; --checkpoint selects"
     )
