@@ -1,4 +1,4 @@
-"""What training logs of itself."""
+"""Diagnostics that training logs."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tests.helpers.pose_training import TINY, sgd, train
 
 HALF = AdaptationOptions(target_weight=0.5)
 
-#: Each adapting method, and what its target loss is multiplied by.
+#: Each adapting method, and the weight of its target loss.
 FACTORS: dict[str, tuple[Any, float]] = {
     "MeanTeacher": (lambda: MeanTeacher(sgd, TINY, adaptation=HALF), 0.5),
     "UniFrame": (lambda: UniFrame(sgd, TINY, adaptation=HALF), 0.5),
@@ -37,12 +37,12 @@ FACTORS: dict[str, tuple[Any, float]] = {
 
 
 @pytest.mark.parametrize("method", FACTORS)
-def test_every_methods_target_loss_is_logged_and_its_factor_makes_the_potential(
+def test_target_loss_and_weighted_potential_are_logged(
     method: str, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    seen: list[StepResult] = []
+    results: list[StepResult] = []
     add = Diagnostics.add
-    monkeypatch.setattr(Diagnostics, "add", lambda self, objective: seen.append(objective) or add(self, objective))
+    monkeypatch.setattr(Diagnostics, "add", lambda self, result: results.append(result) or add(self, result))
     make, factor = FACTORS[method]
     model: PoseMethod = make()
     torch.nn.init.normal_(model.network.final.weight, std=0.1)
@@ -50,14 +50,14 @@ def test_every_methods_target_loss_is_logged_and_its_factor_makes_the_potential(
     header, *rows = (line.split(",") for line in (tmp_path / "run" / "metrics.csv").read_text().splitlines())
     (row,) = (r for r in (dict(zip(header, row, strict=True)) for row in rows) if r["train/source_loss"])
     source, target, potential = (float(row[f"train/{name}"]) for name in ("source_loss", "target_loss", "potential"))
-    assert target == pytest.approx(sum(float(o.target.detach().sum()) for o in seen) / 2, rel=1e-4)
+    assert target == pytest.approx(sum(float(o.target.detach().sum()) for o in results) / 2, rel=1e-4)
     assert target > 0
     assert potential == pytest.approx(source + factor * target, rel=1e-4)
-    if method in ("MeanTeacher", "UniFrame", "CCSSL"):  # which have no other term
-        assert potential == pytest.approx(sum(float(o.loss.detach()) for o in seen) / 2, rel=1e-4)
+    if method in ("MeanTeacher", "UniFrame", "CCSSL"):  # these have no other loss term
+        assert potential == pytest.approx(sum(float(o.loss.detach()) for o in results) / 2, rel=1e-4)
 
 
-def test_means_are_over_the_steps_that_had_a_target():
+def test_target_means_are_over_steps_with_a_target():
     diagnostics = Diagnostics(BODY16)
     ones = torch.ones(16)
     diagnostics.add(StepResult(ones.sum(), ones))

@@ -76,7 +76,7 @@ def test_own_predictions_are_matched_by_file_and_keypoint_name(dots, tmp_path, g
     assert score(dots, tmp_path, content) == score(dots, tmp_path, results(guesses))
 
 
-def test_results_have_the_order_of_the_data_set_s_file(dots, tmp_path, guesses):
+def test_results_use_the_keypoint_order_of_the_data_set(dots, tmp_path, guesses):
     """The same names in another order, and the person is not the first category."""
     light = tmp_path / "set"
     shutil.copytree(dots / "light", light)
@@ -146,10 +146,10 @@ def test_evaluate_rejects_another_number_of_keypoints(dots, tmp_path, guesses):
         ([], "contain no usable people"),
         ({"annotations": []}, "lacks images"),
         ([{"keypoints": [1, 2, 3] * 16}], "(number 0): has no image_id"),
-        ("text", "holds 'text'"),
+        ("text", "contains 'text'"),
     ],
 )
-def test_other_files_are_error_message(dots, tmp_path, content, message):
+def test_evaluate_rejects_other_files(dots, tmp_path, content, message):
     assert message in error_message(dots, tmp_path, content)
 
 
@@ -210,7 +210,9 @@ def test_folder_name_may_contain_a_number_sign(dots, tmp_path, guesses):
 
 
 def test_options_of_the_data_set_are_checked(dots, tmp_path, guesses):
-    assert "--splt is neither an option of the verb nor of CocoKeypoints" in error_message(dots, tmp_path, results(guesses), "--splt", "test")
+    assert "--splt is neither an option of the verb nor of CocoKeypoints" in error_message(
+        dots, tmp_path, results(guesses), "--splt", "test"
+    )
     with pytest.raises(UserError, match="--data is Nothing"):
         main(["--predictions", "x.json", "--data", "Nothing"])
     with pytest.raises(UserError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""What is logged: the strict figures, the published ones where asked for, and the same figures from two processes."""
+"""Logged scores: strict, as published, and computed by two processes."""
 
 import multiprocessing
 from pathlib import Path
@@ -18,16 +18,16 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 
 def batches(sizes: tuple[int, ...] = (4, 1, 3)) -> list[Batch]:
-    """Heatmaps near the truth, keypoints and visibility; the head is never labeled in the first batch."""
+    """Return heatmaps near the ground truth, keypoints and visibility; the first batch has no labeled head."""
     generator = torch.Generator().manual_seed(3)
-    made = []
+    result = []
     for n in sizes:
         keypoints = torch.rand(n, 16, 2, generator=generator) * (SIZE + 8) - 4
         predicted = keypoints + 2 * torch.randn(n, 16, 2, generator=generator)
         visibility = torch.randint(0, 3, (n, 16), generator=generator)
-        made.append((encode(predicted.clamp(0, SIZE - 1), (SIZE, SIZE)), keypoints, visibility))
-    made[0][2][:, BODY16.index("head")] = 0
-    return made
+        result.append((encode(predicted.clamp(0, SIZE - 1), (SIZE, SIZE)), keypoints, visibility))
+    result[0][2][:, BODY16.index("head")] = 0
+    return result
 
 
 def filled(scores: Scores, data: list[Batch]) -> Scores:
@@ -37,7 +37,7 @@ def filled(scores: Scores, data: list[Batch]) -> Scores:
     return scores
 
 
-def test_published_figures_are_logged_beside_the_strict_ones_where_asked_for():
+def test_published_scores_are_logged_if_requested():
     data = batches()
     plain, paper = (filled(Scores("test/x", ["student", "teacher"], BODY16, SIZE, p), data) for p in (False, True))
     logged = paper.compute()
@@ -57,7 +57,7 @@ def test_published_figures_are_logged_beside_the_strict_ones_where_asked_for():
     assert heads[0] < heads[1]  # the batch without a head counts as -1 in one variant and not at all in the other
 
 
-def test_the_headline_is_the_strict_one():
+def test_headline_is_the_strict_score():
     scores = filled(Scores("val", ["student", "teacher"], BODY16, SIZE, True), batches())
     strict = PCK(BODY16, 0.05, SIZE)
     for heatmaps, keypoints, visibility in batches():
@@ -65,8 +65,8 @@ def test_the_headline_is_the_strict_one():
     assert scores.compute()["val/pck"] == scores.headline() == strict.compute()["all"]
 
 
-def _share(rank: int, file: str, out: str) -> None:
-    """One of two processes: every other batch, the figures of all."""
+def _score_share(rank: int, file: str, out: str) -> None:
+    """Score every other batch in one of two processes."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     scores = filled(Scores("val", ["student", "teacher"], BODY16, SIZE, True), batches((4, 1, 3, 2, 5))[rank::2])
@@ -75,9 +75,9 @@ def _share(rank: int, file: str, out: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_with_uneven_shares_say_what_one_says(tmp_path: Path):
+def test_two_processes_equal_one(tmp_path: Path):
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_share, args=(r, str(tmp_path / "meet"), str(tmp_path))) for r in range(2)]
+    workers = [context.Process(target=_score_share, args=(r, str(tmp_path / "meet"), str(tmp_path))) for r in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -85,7 +85,7 @@ def test_two_processes_with_uneven_shares_say_what_one_says(tmp_path: Path):
         assert worker.exitcode == 0
     alone = filled(Scores("val", ["student", "teacher"], BODY16, SIZE, True), batches((4, 1, 3, 2, 5))).compute()
     for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt")
-        assert found.keys() == alone.keys()
+        loaded = torch.load(tmp_path / f"{rank}.pt")
+        assert loaded.keys() == alone.keys()
         for name, value in alone.items():
-            torch.testing.assert_close(found[name], value, msg=name)  # shares deal out whole batches here
+            torch.testing.assert_close(loaded[name], value, msg=name)  # each process gets whole batches

@@ -28,7 +28,7 @@ def test_dashboard_prints_the_saved_workspace(monkeypatch: pytest.MonkeyPatch, c
     import wandb_workspaces.workspaces as ws
 
     saved: list[Any] = []
-    monkeypatch.setattr(ws.Workspace, "save", saved.append)
+    monkeypatch.setattr(ws.Workspace, "save", lambda self: saved.append(self))
     assert main(["dashboard", "--entity", "me", "--project", "mine"]) == 0
     assert len(saved) == 1
     assert "me/mine" in capsys.readouterr().out

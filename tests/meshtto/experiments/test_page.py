@@ -75,7 +75,7 @@ def test_compose_rejects_unknown_rows(tmp_path: Path):
     ]
     with pytest.raises(UserError, match="no row is called duel; expected some of Regression, 2D alone; Meta"):
         small(tmp_path, only=["duel"])
-    with pytest.raises(UserError, match="steps is 6, it must be a multiple of its 4 epochs"):
+    with pytest.raises(UserError, match="steps is 6; it must be a multiple of its 4 epochs"):
         Budget(10, 6)
 
 
