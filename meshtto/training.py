@@ -33,13 +33,13 @@ class MeshCLI(Application):
     def print_scores(self) -> None:
         """Print a table of errors after each adaptation step for each set, and the protocol."""
         console = Console()
-        for name, found in self.model.results["sets"].items():
-            curves = found["against_steps"]
+        for name, results in self.model.results["sets"].items():
+            curves = results["against_steps"]
             table = Table(name, *(_UNITS[key] for key in curves))
             for step, row in enumerate(zip(*curves.values(), strict=True)):
                 table.add_row(f"{step} steps", *(f"{value:.2f}" for value in row))
             console.print(table)
-            people = found["people"]
+            people = results["people"]
             if people["diverged"]:
                 console.print(
                     f"  {people['diverged']} of {people['recovered']} adaptations diverged and were undone; lower lr, "

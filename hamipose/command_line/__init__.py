@@ -1,1 +1,1 @@
-"""What the command lines of both packages share: parsing, help, errors, Lightning's CLI."""
+"""Command lines of both packages: parsing, help, errors and Lightning's CLI."""

@@ -26,11 +26,11 @@ def build_dataset(name: str, words: Sequence[str], home: ModuleType, kind: type,
         UserError: there is no such data set, an option is unknown, or a required option is missing.
     """
     short = name.removeprefix(f"{home.__name__}.")
-    found = getattr(home, short, None)
-    if not (isinstance(found, type) and issubclass(found, kind)):
+    dataset = getattr(home, short, None)
+    if not (isinstance(dataset, type) and issubclass(dataset, kind)):
         raise UserError(f"--data is {name}; expected a data set with labels of {home.__name__}, such as {example}")
     try:
-        return found(**_options(words, found))
+        return dataset(**_options(words, dataset))
     except TypeError as error:
         raise UserError(f"{short} cannot be built: {error}; give missing arguments as --name value") from None
 

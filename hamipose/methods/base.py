@@ -127,9 +127,9 @@ class PoseMethod(TrainingModule):
         if self.adaptation is None:
             return
         self._head_step = self.adaptation.after_step(self.network)
-        averages = self.adaptation.options.batchnorm == "average"
-        self.source_statistics.follow(self.adaptation.teacher.decay if averages else 0.0)
-        if self.global_step == self.adaptation.options.pretrain_steps:
+        options, decay = self.adaptation.options, self.adaptation.teacher.decay
+        self.source_statistics.follow(decay if options.batchnorm == "average" else 0.0)
+        if self.global_step == options.pretrain_steps:
             self.start_adaptation()
 
     def trainable_parts(self) -> nn.ModuleDict:
@@ -207,8 +207,7 @@ class PoseMethod(TrainingModule):
             name, network = list(self.evaluated_networks().items())[-1]
             if (of_source := self.source_statistics.of(name)) is not None:
                 scalars["train/statistics_shift"] = float(of_source.distance(network))
-        corrupt = getattr(self._data, "corrupt_images", None)
-        if corrupt is not None:
+        if (corrupt := getattr(self._data, "corrupt_images", None)) is not None:
             scalars["train/corrupt_images"] = float(corrupt())
         return scalars
 

@@ -133,10 +133,12 @@ class CGDM(PoseMethod):
         self.discrepancy = discrepancy
 
     def trainable_parts(self) -> nn.ModuleDict:
+        """Return the parts of the network, and the second head."""
         return nn.ModuleDict({**dict(self.network.named_children()), "second": self.second})
 
     @torch.no_grad()
     def start_adaptation(self) -> None:
+        """Start the teacher and, with a network of another run, the second head."""
         super().start_adaptation()
         if self.global_step == 0:  # a network of another run has one head: the second is a copy with 10 % noise
             for second, first in zip(self.second.parameters(), self.network.final.parameters(), strict=True):
@@ -147,6 +149,7 @@ class CGDM(PoseMethod):
         return self.network.final, self.second
 
     def objective(self, batch: TrainBatch) -> StepResult:
+        """Compute the losses of the class's three lines in one sum."""
         source = self.forward_source(batch.source)
         truth, visible = self.encode_source(batch.source)
         reduction = self.training_options.reduction

@@ -102,11 +102,13 @@ class Fishr(PoseMethod):
         self.register_buffer("variances", torch.zeros(rows))
 
     def setup(self, stage: str) -> None:
+        """Check the number of domains, too."""
         super().setup(stage)
         if stage == "fit":
             check_domains(type(self).__name__, self._data, self.domains)
 
     def objective(self, batch: TrainBatch) -> StepResult:
+        """Compute the source loss plus, from `penalty_start` on, the penalty."""
         source = self.forward_source(batch.source)
         variances = domain_variances(sample_gradients(source), batch.source.domain, self.domains)
         variances = self.decay * self.variances + (1 - self.decay) * variances
@@ -117,6 +119,7 @@ class Fishr(PoseMethod):
         return StepResult(loss, source.losses)
 
     def compute_gradients(self, batch: TrainBatch) -> StepResult:
+        """Reset the optimizer's state when the penalty begins, then compute gradients."""
         if self.global_step == self.penalty_start > 0:
             optimizer: Any = self.optimizers(use_pl_optimizer=False)
             optimizer.state.clear()

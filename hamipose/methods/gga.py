@@ -81,11 +81,13 @@ class GGA(PoseMethod):
         self.tolerance = tolerance
 
     def setup(self, stage: str) -> None:
+        """Check the number of domains, too."""
         super().setup(stage)
         if stage == "fit":
             check_domains(type(self).__name__, self._data, self.domains)
 
     def compute_gradients(self, batch: TrainBatch) -> StepResult:
+        """Search in the window of steps, then compute gradients."""
         if self.start_step <= self.global_step <= self.end_step:
             with frozen_statistics(self.network):
                 self.search(batch.source)

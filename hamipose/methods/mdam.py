@@ -87,11 +87,11 @@ class MDAMOptions:
 
 
 def mixed(
-    mine: Float[Tensor, " batch *rest"], other: Float[Tensor, " batch *rest"], share: Float[Tensor, " batch"]
+    own: Float[Tensor, " batch *rest"], other: Float[Tensor, " batch *rest"], share: Float[Tensor, " batch"]
 ) -> Float[Tensor, " batch *rest"]:
-    """Return share · mine + (1 − share) · other, image by image."""
-    share = share.view(-1, *(1,) * (mine.ndim - 1))
-    return share * mine + (1 - share) * other
+    """Return share · own + (1 − share) · other, image by image."""
+    share = share.view(-1, *(1,) * (own.ndim - 1))
+    return share * own + (1 - share) * other
 
 
 class _Maps(NamedTuple):

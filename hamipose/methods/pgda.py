@@ -90,6 +90,7 @@ class PGDA(PoseMethod):
         self.source_share = source_share
 
     def compute_gradients(self, batch: TrainBatch) -> StepResult:
+        """Leave the gradient of the class's equation, from four backward passes."""
         if batch.target is None:
             return super().compute_gradients(batch)
         view, parameters = batch.target.student, [p for p in self.trainable_parts().parameters() if p.requires_grad]

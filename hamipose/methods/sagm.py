@@ -47,6 +47,7 @@ class SAGM(PoseMethod):
         self.alignment = alignment
 
     def compute_gradients(self, batch: TrainBatch) -> StepResult:
+        """Leave the mean of the gradients g and g'."""
         objective = self.objective(batch)
         self.manual_backward(objective.loss)
         parameters = [p for p in self.trainable_parts().parameters() if p.requires_grad]

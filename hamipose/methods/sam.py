@@ -41,6 +41,7 @@ class SAM(PoseMethod):
         self.radius = radius
 
     def compute_gradients(self, batch: TrainBatch) -> StepResult:
+        """Leave the gradient at the perturbed point."""
         objective = self.objective(batch)
         self.manual_backward(objective.loss)
         parameters = [p for p in self.trainable_parts().parameters() if p.requires_grad]

@@ -146,6 +146,7 @@ class SFHPE(PoseMethod):
         return self.adaptation.teacher.network
 
     def trainable_parts(self) -> nn.ModuleDict:
+        """Return the target copy and the trained parts of the two other copies."""
         return nn.ModuleDict(
             {
                 **dict(self.network.named_children()),
@@ -156,6 +157,7 @@ class SFHPE(PoseMethod):
         )
 
     def uses_source(self, step: int) -> bool:
+        """Return whether the step is a pretraining step."""
         return step < self.adaptation.options.pretrain_steps
 
     def delivered_statistics(self) -> StatisticsDomain:
@@ -163,10 +165,12 @@ class SFHPE(PoseMethod):
         return "source" if self.global_step <= self.source_only_steps() else "target"
 
     def start_adaptation(self) -> None:
+        """Copy the network to the source copy, too."""
         super().start_adaptation()
         self.source_network.load_state_dict(self.network.state_dict())
 
     def objective(self, batch: TrainBatch) -> StepResult:
+        """Compute the source loss while pretraining, then the loss of adaptation."""
         return self.learn_source(batch) if batch.target is None else self.adapt(batch.target)
 
     def learn_source(self, batch: TrainBatch) -> StepResult:
@@ -206,6 +210,7 @@ class SFHPE(PoseMethod):
             self.intermediate.eval()
 
     def compute_gradients(self, batch: TrainBatch) -> StepResult:
+        """Compute gradients, and remove the zero gradients of parts that are not trained yet."""
         objective = super().compute_gradients(batch)
         if batch.target is None:
             for parameter in self._adapted_only():

@@ -35,9 +35,8 @@ class Dual(MeshMethod):
 
     The auxiliary network f_u learns from labels. At test time it is frozen, and all steps use its one prediction as a
     pseudo-mesh. In training, the pseudo-mesh is the same prediction that its own loss is computed from, including
-    dropout. For second order, a gradient also reaches it through the inner step. Backbones, BatchNorm and dropout: as
-    in
-    :class:`~meshtto.methods.Meta`.
+    dropout. For second order, a gradient also reaches it through the inner step. Backbones, BatchNorm and dropout are
+    as in :class:`~meshtto.methods.Meta`.
 
     Args:
         optimizer: creates the one optimizer of both networks; ``training.lr_factors`` distinguishes them.

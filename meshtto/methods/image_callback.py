@@ -50,8 +50,8 @@ def _first(batch: MeshBatch, count: int) -> MeshBatch:
 def _enlarged(images: UInt8[Tensor, "batch 3 height width"]) -> list[np.ndarray]:
     """Return the crops as RGB images."""
     factor = max(1, _HEIGHT // images.shape[-2])
-    pictures = images.permute(0, 2, 3, 1).cpu().numpy()
-    return [cv2.resize(p, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR) for p in pictures]
+    arrays = images.permute(0, 2, 3, 1).cpu().numpy()
+    return [cv2.resize(p, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR) for p in arrays]
 
 
 @torch.no_grad()

@@ -78,7 +78,7 @@ class AuxiliaryOptions:
 
     @property
     def starts(self) -> dict[str, str]:
-        """Return those of the three initialization options that are given."""
+        """Return the initialization options that are set."""
         found = {name: getattr(self, name) for name in ("weights", "published", "init_from")}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -134,10 +134,10 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TestTimeOptions:
-    """Options of test-time test_time.
+    """Options of test-time adaptation.
 
     Attributes:
-        phases: phases in order, each starting where the previous one ended; none means no test_time.
+        phases: phases in order, each starting where the previous one ended; none means no adaptation.
         tolerance: an image stops when its loss changes by less than this from one step to the next; null disables it.
         enough_2d: an image stops when its L_2D, in squared half crops, is below this; null disables it.
         stop_after_step: take one more step, on the loss that met `tolerance` or `enough_2d`, before stopping, as the

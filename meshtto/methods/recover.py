@@ -34,6 +34,7 @@ class LastBody:
         self._last: tuple[Estimate, BodyPrediction] | None = None
 
     def __call__(self, estimate: Estimate) -> BodyPrediction:
+        """Return the body of an estimate, from the cache if it is the last one."""
         if self._last is None or self._last[0] is not estimate:
             self._last = (estimate, self._complete(estimate))
         return self._last[1]

@@ -70,11 +70,11 @@ class _Layer:
         self.counted: Float[Tensor, "batch held"] | None = None
         self._of_held: Tensor | None = None
 
-    def correct(self, given: tuple[Tensor, ...], output: Float[Tensor, "batch out"]) -> Tensor:
+    def correct(self, inputs: tuple[Tensor, ...], output: Float[Tensor, "batch out"]) -> Tensor:
         """Apply the low-rank difference to the layer's output, and record input and output."""
-        z = given[0]
-        if len(given) > 1:
-            self.held, z = given[:2]
+        z = inputs[0]
+        if len(inputs) > 1:
+            self.held, z = inputs[:2]
         if self.d is not None:
             product = self.inputs.dot(z)
             if self.held is not None:
@@ -175,6 +175,7 @@ class LowRank(Weights):
                 hook.remove()
 
     def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
+        """Run the head with the low-rank differences of each image."""
         if not self._halves:
             with self._adapted():
                 return self.head(*inputs)
@@ -187,6 +188,7 @@ class LowRank(Weights):
             return head.finish(*self._begun[1])
 
     def step(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+        """Append the low-rank pairs of one step."""
         outputs = [z for layer in self._layers.values() for z in layer.outputs]
         found = torch.autograd.grad(losses.sum(), outputs, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(z) if g is None else g for g, z in zip(found, outputs, strict=True)]
@@ -223,11 +225,13 @@ class LowRank(Weights):
         return clip_factor(unit, torch.stack(squares).sum(0).clamp(min=0), self.rule.clip_norm)
 
     def restore(self, images: Bool[Tensor, " batch"]) -> None:
+        """Reset these images: set their differences to 0."""
         for layer in self._layers.values():
             if layer.d is not None:
                 layer.d = torch.where(images[:, None, None], 0.0, layer.d)
 
     def per_image_parameters(self) -> dict[str, Float[Tensor, "batch ..."]]:
+        """Return the adapted parameters of all linear layers, one copy per image."""
         adapted = {}
         for name, layer in self._layers.items():
             difference = layer.difference()

@@ -27,8 +27,7 @@ class PerImageCopy(Weights):
         rule: the update rule.
         second_order: differentiate through the steps.
         start: initial parameters, as returned by :meth:`Weights.per_image_parameters`; parameters whose name is missing
-        start
-            from the network's own.
+            start from the network's own.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class PerImageCopy(Weights):
         self._parameters = dict(self._begun)
 
     def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
+        """Run the network with each image's copy of the parameters."""
         if not self._parameters:
             self._begin(len(inputs[0]))
         buffers = dict(self.network.named_buffers())
@@ -61,6 +61,7 @@ class PerImageCopy(Weights):
             return vmap(one, randomness="different")(self._parameters, *inputs)
 
     def step(self, losses: Float[Tensor, " batch"], active: Bool[Tensor, " batch"]) -> None:
+        """Take one step on each active image's parameters."""
         names, old = list(self._parameters), list(self._parameters.values())
         found = torch.autograd.grad(losses.sum(), old, create_graph=self.second_order, allow_unused=True)
         gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, old, strict=True)]
@@ -80,8 +81,10 @@ class PerImageCopy(Weights):
             self._parameters[name] = moved
 
     def restore(self, images: Bool[Tensor, " batch"]) -> None:
+        """Reset these images to the initial parameters."""
         for name, now in self._parameters.items():
             self._parameters[name] = torch.where(images.view(-1, *[1] * (now.ndim - 1)), self._begun[name], now)
 
     def per_image_parameters(self) -> dict[str, Float[Tensor, "batch ..."]]:
+        """Return the copies."""
         return dict(self._parameters)

@@ -34,6 +34,7 @@ class Shared(Weights):
         self._batch = 0
 
     def __call__(self, *inputs: Float[Tensor, "batch ..."]) -> Any:
+        """Run the network with the shared parameters."""
         self._batch = len(inputs[0])
         with running_statistics(self.network):
             return functional_call(self.network, self._parameters, inputs)
@@ -73,4 +74,5 @@ class Shared(Weights):
         return (ready | ~finite).all().expand_as(ready)
 
     def per_image_parameters(self) -> dict[str, Float[Tensor, "batch ..."]]:
+        """Return the shared parameters, expanded for each image."""
         return {name: p.expand(self._batch, *p.shape) for name, p in self._parameters.items()}

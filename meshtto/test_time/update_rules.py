@@ -44,6 +44,7 @@ class SGD(UpdateRule):
         self.clip_norm = None if clip_norm is None else _positive(clip_norm, "clip_norm")
 
     def step(self, parameters: list[Tensor], gradients: list[Tensor], state: object) -> tuple[list[Tensor], object]:
+        """Take a step of gradient descent."""
         return [p - self.lr * g for p, g in zip(parameters, gradients, strict=True)], None
 
 
@@ -68,6 +69,7 @@ class Adam(UpdateRule):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def step(self, parameters: list[Tensor], gradients: list[Tensor], state: object) -> tuple[list[Tensor], object]:
+        """Take a step of Adam."""
         zeros = [torch.zeros_like(g) for g in gradients]
         old = state if isinstance(state, _Moments) else _Moments(0, zeros, zeros)
         step = old.step + 1

@@ -55,6 +55,7 @@ class HeatmapLabels(LabelSource):
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
+        """Warp the teacher's heatmaps into the student's view."""
         heatmaps = teacher.pseudo_label(normalize(batch.teacher))
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
         student_from_teacher = _student_from_teacher(batch)
@@ -83,6 +84,7 @@ class KeypointLabels(LabelSource):
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
+        """Move and encode the teacher's keypoints."""
         keypoints_px, scores = self.predict(teacher, batch.teacher)
         size = (batch.student.shape[-2], batch.student.shape[-1])
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
@@ -127,6 +129,7 @@ class PredictedLabels(LabelSource):
 
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
+        """Move and encode the predicted keypoints of the batch."""
         if batch.pseudo_keypoints_px is None or batch.pseudo_scores is None:
             raise UserError(
                 "adaptation.labels is predictions, and the target has none; wrap its sets in "

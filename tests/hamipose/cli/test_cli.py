@@ -180,7 +180,7 @@ def test_data_errors_are_one_line(config: Path, dots: Path, tmp_path: Path, caps
     fit = ("fit", "--config", str(config))
     (tmp_path / "empty").mkdir()
     target = {"class_path": "hamipose.data.ImageFolder", "init_args": {"root": str(tmp_path / "empty")}}
-    assert "holds no picture" in error_line(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
+    assert "contains no image" in error_line(capsys, *fit, f"--data.target=[{json.dumps(target)}]")
     labeled = {"class_path": "hamipose.data.CocoKeypoints", "init_args": {"root": str(dots / "dark")}}
     assert "has labels" in error_line(capsys, *fit, f"--data.target=[{json.dumps(labeled)}]")
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""How a verb ends, whichever it is: nothing, one line, or a traceback where nobody but us can help."""
+"""Ends of a verb: success, an error in one line, or a traceback for unexpected errors."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from meshtto import cli as mesh_cli
 
 
 class Raises(Dataset):
-    """A set whose items cannot be read."""
+    """Data set whose items cannot be read."""
 
     def __init__(self, error: Exception):
         self.error = error
@@ -33,7 +33,7 @@ class Raises(Dataset):
 
 @pytest.fixture
 def end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
-    """Status and error output of a verb that does what is given."""
+    """Return exit status and error output of a verb that runs a function."""
 
     def run(act: Callable[[], object], *options: str) -> tuple[int, str]:
         monkeypatch.setitem(sys.modules, "verb_of_test", SimpleNamespace(main=lambda rest: act()))
@@ -48,19 +48,19 @@ def read(error: Exception, workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_mistake_is_the_same_line_whichever_process_found_it(end: Callable, workers: int):
+def test_error_line_does_not_depend_on_the_process(end: Callable, workers: int):
     assert end(lambda: read(UserError("image a: b is truncated"), workers)) == (2, "error: image a: b is truncated\n")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_of_ours_keeps_its_traceback(end: Callable, workers: int):
+def test_unexpected_error_keeps_its_traceback(end: Callable, workers: int):
     with pytest.raises(KeyError):
         end(lambda: read(KeyError("a"), workers))
     with pytest.raises(UserError):
         end(lambda: read(UserError("a"), workers), "--debug")
 
 
-def test_a_path_that_cannot_be_used_is_named(end: Callable, tmp_path: Path):
+def test_error_names_an_unusable_path(end: Callable, tmp_path: Path):
     (tmp_path / "file").write_text("")
     below = tmp_path / "file" / "sub"
     for act, path in (
@@ -68,7 +68,7 @@ def test_a_path_that_cannot_be_used_is_named(end: Callable, tmp_path: Path):
         (lambda: below.write_text(""), below),
         (lambda: tmp_path.joinpath("file").mkdir(), tmp_path / "file"),
         (lambda: tmp_path.write_text(""), tmp_path),
-        (lambda: os.replace(tmp_path / "file", tmp_path), tmp_path),  # the one that stands in the way
+        (lambda: os.replace(tmp_path / "file", tmp_path), tmp_path),  # the path that exists
     ):
         status, line = end(act)
         assert status == 2
@@ -82,7 +82,7 @@ def fail_to_write() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_full_disk_is_one_line_although_the_system_names_no_file(end: Callable, workers: int):
+def test_full_disk_is_one_line_without_a_file_name(end: Callable, workers: int):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for act in (fail_to_write, lambda: read(full, workers)):
         status, line = end(act)
@@ -98,12 +98,13 @@ def test_a_full_disk_is_one_line_although_the_system_names_no_file(end: Callable
 
 
 @pytest.mark.parametrize("where", ["full", "closed"])
-def test_output_that_cannot_be_written_is_one_line(where: str):
-    """The text is buffered, so that only the last flush finds out."""
+def test_unwritable_output_is_one_line(where: str):
+    """The text is buffered, so that only the last flush fails."""
     code = (
         "import sys; from types import SimpleNamespace as N\n"
         "sys.modules['verb'] = N(main=lambda rest: print('a' * 100))\n"
-        "from hamipose.command_line.main import run_command_line; sys.exit(run_command_line(['try'], 'hamipose', '', {'try': 'verb'}))"
+        "from hamipose.command_line.main import run_command_line\n"
+        "sys.exit(run_command_line(['try'], 'hamipose', '', {'try': 'verb'}))"
     )
     if where == "full":
         output = os.open("/dev/full", os.O_WRONLY)
@@ -122,7 +123,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def test_the_help_knows_every_status(end: Callable):
+def test_help_lists_every_exit_status(end: Callable):
     assert end(lambda: None) == (0, "")
     assert end(interrupt) == (130, "interrupted\n")
     for text in (cli.HELP, mesh_cli.HELP):

@@ -1,4 +1,4 @@
-"""What is left of a parser's account of a mistake."""
+"""One-line error messages from the messages of a parser."""
 
 from itertools import pairwise
 
@@ -9,15 +9,18 @@ _WALL = "Does not validate against any of the Union subtypes\nSubtypes: [None, X
 
 
 def raised(*errors: Exception) -> Exception:
-    """The first, come of the second, come of the third."""
+    """Return the first error, caused by the second, which is caused by the third."""
     for error, cause in pairwise(errors):
         error.__cause__ = cause
     return errors[0]
 
 
-def test_what_was_refused_is_told_wherever_it_stands() -> None:
+def test_error_reason_finds_the_first_user_error() -> None:
     nothing = ValueError("Expected a <class 'NoneType'>. Got value: Namespace(a=1)")
     assert error_reason(raised(ValueError(_WALL), UserError("weights: no file a"))) == "weights: no file a"
-    assert error_reason(raised(ValueError(_WALL), nothing)) == "weights: no file a"  # so has jsonargparse 4.45
-    assert error_reason(raised(TypeError("around"), TypeError("unexpected keyword 'gamma'"))) == "unexpected keyword 'gamma'"
+    assert error_reason(raised(ValueError(_WALL), nothing)) == "weights: no file a"  # as in jsonargparse 4.45
+    assert (
+        error_reason(raised(TypeError("around"), TypeError("unexpected keyword 'gamma'")))
+        == "unexpected keyword 'gamma'"
+    )
     assert error_reason(nothing) == "the command line could not be read"

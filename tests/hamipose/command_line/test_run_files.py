@@ -1,4 +1,4 @@
-"""What a run leaves in its folder through the command line: no checkpoint lost, options as used, scores with a step."""
+"""Files in a run folder: checkpoints are not overwritten, the config is complete, scores have a step."""
 
 import json
 import logging
@@ -18,13 +18,13 @@ from tests.helpers.pose_training import make_trainer
 
 @pytest.fixture(autouse=True)
 def _quiet_log(monkeypatch: pytest.MonkeyPatch):
-    """Handlers made in one test write to that test's captured, closed stream in the next."""
+    """Remove log handlers, which would write to the closed stream of an earlier test."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
 
 
 @pytest.fixture
 def config(dots: Path, tmp_path: Path) -> Path:
-    """Source only on dots: epochs of two steps, in the folder ``run``."""
+    """Return arguments of a source-only run on dots: epochs of two steps, in the folder ``run``."""
 
     def people(look: str, **options: object) -> dict:
         arguments = {"root": str(dots / look), "box": "image", **options}
@@ -64,13 +64,13 @@ def config(dots: Path, tmp_path: Path) -> Path:
 
 
 def position(path: Path) -> tuple[int, ...]:
-    """Step and epoch of a score file, and where the run ended."""
+    """Return step and epoch of a score file, and those of the end of the run."""
     content = json.loads(path.read_text())
     return tuple(content[key] for key in ("step", "epoch", "last_step", "last_epoch") if key in content)
 
 
 @pytest.mark.slow
-def test_a_run_is_resumed_with_what_is_asked_and_not_replaced(config: Path, capsys: pytest.CaptureFixture):
+def test_run_is_resumed_with_new_options_and_not_replaced(config: Path, capsys: pytest.CaptureFixture):
     fit, run = ["fit", "--config", str(config)], config.parent / "run"
     last = run / "checkpoints" / "last.ckpt"
     assert main(fit) == 0
@@ -89,7 +89,7 @@ def test_a_run_is_resumed_with_what_is_asked_and_not_replaced(config: Path, caps
 
 
 @pytest.mark.slow
-def test_without_validation_a_run_ends_with_scores(config: Path, capsys: pytest.CaptureFixture):
+def test_run_without_validation_ends_with_scores(config: Path, capsys: pytest.CaptureFixture):
     assert main(["fit", "--config", str(config), "--data.validation", "null"]) == 0
     run, told = config.parent / "run", capsys.readouterr().out.splitlines()
     assert "data.validation is null: no source-selected checkpoint is saved, only the last one" in told
@@ -100,14 +100,14 @@ def test_without_validation_a_run_ends_with_scores(config: Path, capsys: pytest.
 
 
 @pytest.mark.slow
-def test_a_run_without_anything_to_evaluate_ends(config: Path, recwarn: pytest.WarningsRecorder):
+def test_run_without_evaluation_sets_ends(config: Path, recwarn: pytest.WarningsRecorder):
     assert main(["fit", "--config", str(config), "--data.validation", "null", "--data.test", "null"]) == 0
     assert json.loads((config.parent / "run" / "scores.json").read_text())["scores"] == {}
     assert not [w for w in recwarn if "across ranks is zero" in str(w.message)]
 
 
 @pytest.mark.slow
-def test_scores_carry_the_step_at_which_they_were_measured(config: Path):
+def test_scores_contain_the_step_of_their_measurement(config: Path):
     run = config.parent / "run"
     options = ["--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2", "--trainer.max_steps", "5"]
     assert main(["fit", "--config", str(config), *options]) == 0
@@ -121,13 +121,13 @@ def test_scores_carry_the_step_at_which_they_were_measured(config: Path):
 
 
 @pytest.mark.slow
-def test_a_run_shorter_than_an_epoch_is_evaluated_at_its_end(config: Path):
+def test_run_shorter_than_an_epoch_is_evaluated_at_its_end(config: Path):
     assert main(["fit", "--config", str(config), "--trainer.max_steps", "1"]) == 0
     assert position(config.parent / "run" / "scores.json")[:2] == (1, 0)
     assert "val/pck" in json.loads((config.parent / "run" / "scores.json").read_text())["scores"]
 
 
-def test_only_its_own_checkpoint_resumes_a_run(tmp_path: Path):
+def test_check_overwrite_accepts_only_checkpoints_of_the_run(tmp_path: Path):
     check_overwrite(tmp_path / "run", None)
     own = tmp_path / "run" / "checkpoints"
     own.mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_only_its_own_checkpoint_resumes_a_run(tmp_path: Path):
             check_overwrite(tmp_path / "run", other)
 
 
-def test_what_stops_by_a_validation_score_needs_validation(tmp_path: Path):
+def test_remove_selection_rejects_early_stopping_by_validation(tmp_path: Path):
     monitors = ["val/pck", "test/dark/pck", None]
     callbacks = [ModelCheckpoint(monitor=monitor) for monitor in monitors]
     trainer = make_trainer(tmp_path, callbacks=callbacks, enable_checkpointing=True)

@@ -13,7 +13,6 @@ from hamipose.engine.module import TrainingModule
 from hamipose.methods.base import PoseMethod
 from meshtto.methods.base import MeshMethod
 
-
 OPTIONS = SimpleNamespace(warmup_steps=0, final_lr_ratio=1.0, lr_factors=None, clip_norm=None)
 
 

@@ -1,4 +1,4 @@
-"""Resuming with other options than a run started with: they are used or refused; unchanged ones change nothing."""
+"""Resuming with changed options: they are used or rejected; unchanged options change nothing."""
 
 import copy
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def method(make: Callable, kind: type = SourceOnly, network: NetworkOptions = TI
 
 
 def first_part(make: Callable, dots: Path, folder: Path, kind: type = SourceOnly, **training: Any) -> Path:
-    """A run of one epoch of four steps; its last checkpoint."""
+    """Run one epoch of four steps; return its last checkpoint."""
     train(method(make, kind, **training), dots, folder, callbacks=[LastCheckpoint()], enable_checkpointing=True)
     return folder / "checkpoints" / "last.ckpt"
 
@@ -44,7 +44,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_optimizer_s_options_are_those_of_the_config(
+def test_resume_uses_the_optimizer_options_of_the_config(
     name: str, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     begun_with, wanted = OPTIMIZERS[name]
@@ -52,10 +52,10 @@ def test_the_optimizer_s_options_are_those_of_the_config(
     model = method(wanted, warmup_steps=10, final_lr_ratio=0.5)
     trainer = make_trainer(tmp_path, max_epochs=1, limit_val_batches=0)
     capsys.readouterr()
-    trainer.fit(model, make_data(dots), ckpt_path=checkpoint, weights_only=True)  # not a step is left: nothing moved
-    told = capsys.readouterr().out
-    assert told.count("\n") == 1
-    assert "Resuming at step 4 with lr " in told
+    trainer.fit(model, make_data(dots), ckpt_path=checkpoint, weights_only=True)  # no steps are left
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1
+    assert "Resuming at step 4 with lr " in output
     fresh = wanted([torch.nn.Parameter(torch.zeros(1))]).defaults
     saved = torch.load(checkpoint, weights_only=True)["optimizer_states"][0]
     groups = trainer.optimizers[0].param_groups
@@ -67,48 +67,52 @@ def test_the_optimizer_s_options_are_those_of_the_config(
     assert_identical({k: dict(v) for k, v in saved["state"].items()}, {k: dict(v) for k, v in after.items()})
 
 
-def test_unchanged_options_change_nothing(dots: Path, tmp_path: Path):
+def test_use_options_without_changes_keeps_the_checkpoint(dots: Path, tmp_path: Path):
     loaded = torch.load(first_part(ADAMW, dots, tmp_path), weights_only=True)
     model = method(ADAMW)
     model._trainer = SimpleNamespace(callbacks=[], global_step=4)
-    for content in (loaded, {**loaded, "run": {}}):  # with the record, and as earlier versions saved it
+    for content in (loaded, {**loaded, "run": {}}):  # with the record, and without it as in earlier versions
         before = copy.deepcopy(content)
         assert use_options(content, model, model._new_optimizer(), lambda step: model.learning_rate(step, 4.0)) == []
         assert_identical(before, content)
 
 
-def test_what_an_optimizer_was_asked_for_is_no_state_of_it():
+def test_optimizer_options_exclude_state():
     optimizer = Hamiltonian([torch.nn.Parameter(torch.zeros(1))], friction=0.1, mass="group")
     (group,) = optimizer_options(optimizer)["groups"]
     assert group == optimizer.defaults
 
 
-def refused(model: Any, data: Any, checkpoint: Path, folder: Path, **options: Any) -> str:
+def error_message(model: Any, data: Any, checkpoint: Path, folder: Path, **options: Any) -> str:
     with pytest.raises(UserError) as error:
         make_trainer(folder, **{"max_epochs": 3, **options}).fit(model, data, ckpt_path=checkpoint, weights_only=True)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_what_decided_steps_already_taken_is_refused(dots: Path, tmp_path: Path):
+def test_resume_rejects_options_that_decided_earlier_steps(dots: Path, tmp_path: Path):
     checkpoint = first_part(ADAMW, dots, tmp_path)
-    asked = partial(refused, checkpoint=checkpoint, folder=tmp_path)
-    assert "seed_everything is 1, but the run in the checkpoint has 0" in asked(method(ADAMW), make_data(dots, seed=1))
+    message_of = partial(error_message, checkpoint=checkpoint, folder=tmp_path)
+    assert "seed_everything is 1, but the run in the checkpoint has 0" in message_of(
+        method(ADAMW), make_data(dots, seed=1)
+    )
     longer = make_data(dots, steps_per_epoch=5)
-    assert "steps_per_epoch (with trainer.limit_train_batches) is 5" in asked(method(ADAMW), longer)
-    assert "is 2, but" in asked(method(ADAMW), make_data(dots), limit_train_batches=2)
-    start = asked(method(ADAMW, init_from=str(checkpoint)), make_data(dots))
+    assert "steps_per_epoch (with trainer.limit_train_batches) is 5" in message_of(method(ADAMW), longer)
+    assert "is 2, but" in message_of(method(ADAMW), make_data(dots), limit_train_batches=2)
+    start = message_of(method(ADAMW, init_from=str(checkpoint)), make_data(dots))
     assert "training.init_from is" in start
     assert "started with null" in start
     pretrained = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8], weights="none.pth")
-    told = method(ADAMW)
-    told._start = {**told._start, "network.weights": pretrained.weights}
-    assert "network.weights is none.pth, but the run in the checkpoint started with none" in asked(told, make_data(dots))
-    assert "the class AdamW; expected Adam" in asked(method(torch.optim.Adam), make_data(dots))
-    assert "ends the run at step 2" in asked(method(ADAMW), make_data(dots), max_steps=2)
+    model = method(ADAMW)
+    model._start = {**model._start, "network.weights": pretrained.weights}
+    assert "network.weights is none.pth, but the run in the checkpoint started with none" in message_of(
+        model, make_data(dots)
+    )
+    assert "the class AdamW; expected Adam" in message_of(method(torch.optim.Adam), make_data(dots))
+    assert "ends the run at step 2" in message_of(method(ADAMW), make_data(dots), max_steps=2)
 
 
-def test_a_start_may_be_named_by_another_path(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_resume_accepts_another_path_of_the_same_start(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     start = first_part(ADAMW, dots, tmp_path / "start")
     checkpoint = first_part(ADAMW, dots, tmp_path, init_from=str(start))
     monkeypatch.chdir(tmp_path)
@@ -116,17 +120,17 @@ def test_a_start_may_be_named_by_another_path(dots: Path, tmp_path: Path, monkey
     make_trainer(tmp_path).fit(model, make_data(dots), ckpt_path=checkpoint, weights_only=True)
 
 
-def test_the_end_of_pretraining_may_not_move_past_the_checkpoint(dots: Path, tmp_path: Path):
+def test_resume_rejects_pretraining_beyond_the_checkpoint(dots: Path, tmp_path: Path):
     def adapting(pretrain_steps: int) -> MeanTeacher:
         return MeanTeacher(ADAMW, TINY, TrainingOptions(), AdaptationOptions(pretrain_steps=pretrain_steps))
 
     train(adapting(2), dots, tmp_path, callbacks=[LastCheckpoint()], enable_checkpointing=True)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
-    line = refused(adapting(6), make_data(dots), checkpoint, tmp_path)
+    line = error_message(adapting(6), make_data(dots), checkpoint, tmp_path)
     assert "at step 4 the run in the checkpoint adapted, with these options it pretrains" in line
 
 
-def test_patience_is_the_config_s(dots: Path, tmp_path: Path):
+def test_resume_uses_the_patience_of_the_config(dots: Path, tmp_path: Path):
     def stopping(patience: int) -> EarlyStopping:
         return EarlyStopping("val/pck", patience=patience, mode="max")
 
@@ -138,7 +142,7 @@ def test_patience_is_the_config_s(dots: Path, tmp_path: Path):
     assert callback.patience == 7
 
 
-def test_a_checkpoint_knows_how_long_it_was_trained(dots: Path, tmp_path: Path):
+def test_run_position_of_a_checkpoint(dots: Path, tmp_path: Path):
     checkpoint = first_part(ADAMW, dots, tmp_path)
     model, trainer = method(ADAMW), make_trainer(tmp_path)
     trainer.validate(model, make_data(dots), ckpt_path=checkpoint, verbose=False, weights_only=True)

@@ -1,4 +1,4 @@
-"""When labels are renewed, which are believed, and what the target loss is."""
+"""CC-SSL: renewal of labels, discarded labels, and the target loss."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def data_of(dots: Path) -> DomainAdaptation:
     )
 
 
-def test_labels_are_renewed_by_epochs_and_ever_more_are_believed(dots: Path, tmp_path: Path):
+def test_labels_are_renewed_and_more_are_used_over_epochs(dots: Path, tmp_path: Path):
     made, checked = [], []
 
     class Spy(CCSSL):
@@ -44,7 +44,7 @@ def test_labels_are_renewed_by_epochs_and_ever_more_are_believed(dots: Path, tmp
             return objective
 
         def by_hand(self, batch):
-            """½ mean squared error over the believed joints that the student's view shows, joint by joint."""
+            """½ mean squared error over the used keypoints inside the student's view, for each keypoint."""
             target = batch.target
             keypoints_px, believed = self.labels.lookup(target.name, torch.device("cpu"))
             heatmaps = self.network.final(self.network.features(normalize(target.student)))
@@ -73,6 +73,6 @@ def test_labels_are_renewed_by_epochs_and_ever_more_are_believed(dots: Path, tmp
     assert model.network.training
 
 
-def test_the_learning_rate_is_constant():
+def test_learning_rate_is_constant():
     model = CCSSL(sgd, TINY, TrainingOptions(warmup_steps=2))
     assert [model.learning_rate(step, 10.0) for step in (0, 1, 5, 9)] == [0.5, 1, 1, 1]

@@ -1,4 +1,4 @@
-"""Two heads, and gradients that are to agree."""
+"""CGDM: two heads, and gradients that agree between domains."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ def sgd(parameters):
 
 
 class Domains:
-    """Two domains' features through one head."""
+    """Features of two domains through one head."""
 
     def __init__(self):
         self.head = nn.Conv2d(4, 3, 1)
@@ -38,8 +38,8 @@ class Domains:
         return [DomainPass(*both) for both in zip(losses, maps, self.features, strict=True)]
 
 
-def test_the_gap_is_that_of_a_double_backward_through_the_heads_parameters():
-    """As the authors compute it: row-wise cosine for the weights, one for the biases; gradients of features too."""
+def test_gradient_gap_equals_double_backward():
+    """Compare with the authors' computation, also the gradients of the features."""
     world = Domains()
     ours = gradient_gap(*world.passes())
     gradients = [
@@ -55,18 +55,18 @@ def test_the_gap_is_that_of_a_double_backward_through_the_heads_parameters():
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_a_domain_agrees_with_itself_and_not_with_its_opposite():
+def test_gradient_gap_of_equal_and_opposite_domains():
     world = Domains()
     one, _ = world.passes()
     assert gradient_gap(one, one).item() == pytest.approx(0, abs=1e-5)
     assert gradient_gap(one, one._replace(losses=-one.losses)).item() == pytest.approx(2, abs=1e-5)
 
 
-def test_the_heads_part_where_the_features_bring_them_together():
-    """One backward pass of d: a step down it lowers d through the features and raises it through the heads."""
+def test_heads_maximize_the_discrepancy_that_features_minimize():
+    """Check that one descent step lowers d through the features and raises it through the heads."""
     features = torch.rand(2, 4, 5, 6, requires_grad=True)
     heads = [nn.Conv2d(4, 3, 1) for _ in range(2)]
-    for head in heads:  # maps inside (0, 1), where the clamp is not felt
+    for head in heads:  # maps inside (0, 1), where the clamp has no effect
         nn.init.uniform_(head.weight, 0.05, 0.2)
         nn.init.uniform_(head.bias, 0.05, 0.15)
 
@@ -86,7 +86,7 @@ def test_the_heads_part_where_the_features_bring_them_together():
     assert all(g is None for g in held[1:])
 
 
-def test_entropy_is_nothing_at_a_point_and_one_everywhere():
+def test_map_entropy_is_zero_at_a_point_and_one_if_uniform():
     point = torch.zeros(1, 1, 8, 8)
     point[0, 0, 3, 4] = 1
     assert map_entropy(spatial_distribution(point)).item() == pytest.approx(0, abs=1e-3)
@@ -96,7 +96,7 @@ def test_entropy_is_nothing_at_a_point_and_one_everywhere():
     assert map_entropy(spatial_distribution(two)).item() == pytest.approx(math.log(2) / math.log(64), abs=1e-3)
 
 
-def test_sure_maps_weigh_more_and_the_mean_weight_is_one():
+def test_confidence_weights_prefer_peaked_maps_and_have_mean_one():
     maps = torch.zeros(2, 1, 8, 8)
     maps[0, 0, 3, 4] = 1
     maps[1] = 1
@@ -106,7 +106,7 @@ def test_sure_maps_weigh_more_and_the_mean_weight_is_one():
     assert (weights[0] / weights[1]).item() == pytest.approx(2 / (1 + math.exp(-1)), rel=1e-3)
 
 
-def test_a_second_head_starts_beside_the_first_of_a_loaded_network():
+def test_second_head_starts_near_the_first_of_a_loaded_network():
     model = CGDM(sgd, TINY, TrainingOptions())
     nn.init.normal_(model.network.final.weight, std=0.5)
     model.start_adaptation()
@@ -117,7 +117,7 @@ def test_a_second_head_starts_beside_the_first_of_a_loaded_network():
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e3])
-def test_the_gap_does_not_see_the_losses_scale(scale: float):
+def test_gradient_gap_is_independent_of_scale(scale: float):
     one, two = Domains().passes()
     plain = gradient_gap(one, two)
     torch.testing.assert_close(gradient_gap(one._replace(losses=one.losses * scale), two), plain, rtol=1e-4, atol=1e-5)
@@ -126,9 +126,9 @@ def test_the_gap_does_not_see_the_losses_scale(scale: float):
 
 
 @pytest.mark.parametrize("side", [0, 1])
-def test_a_joint_that_no_image_shows_says_nothing(side: int):
+def test_gradient_gap_ignores_invisible_keypoints(side: int):
     world = Domains()
-    with torch.no_grad():  # one keypoint's labels are what the head says: its gradient is zero, but not its derivative
+    with torch.no_grad():  # one keypoint's labels equal the head's output: its gradient is zero, but not its derivative
         world.truth[side][:, 1] = world.head(world.features[side])[:, 1]
     passes = world.passes()
     gap = gradient_gap(*passes)
@@ -141,14 +141,14 @@ def test_a_joint_that_no_image_shows_says_nothing(side: int):
 
 
 class Players(NamedTuple):
-    """What the features minimize, and what the heads do; both written as the class's docstring has them."""
+    """Objectives of the features and of the heads, as in the docstring of the class."""
 
     features: torch.Tensor
     heads: torch.Tensor
 
 
 def players(model: CGDM, batch: TrainBatch) -> Players:
-    """The two players' objectives at the network as it is. L_gm by two derivatives through the heads, as published."""
+    """Return the objectives of both players, with L_gm by double backward through the heads, as published."""
     reduction = model.training_options.reduction
     truth, visible = model.encode_source(batch.source)
     assert batch.target is not None
@@ -186,9 +186,9 @@ def random_batch() -> TrainBatch:
     return TrainBatch(source, TargetBatch(pictures(), pictures(), same, same, plain, plain, names))
 
 
-def test_one_pass_leaves_each_player_its_own_gradient():
-    """What is left in the features is the slope of their objective, in the heads that of theirs: no part is missing."""
-    # So large that no part's gradient is lost in the sums of squared errors.
+def test_one_backward_pass_has_the_gradients_of_both_players():
+    """Check that features and heads each have exactly the gradient of their objective."""
+    # Large weights, so that rounding of the squared errors does not hide any gradient.
     weights = {"supervision": 9.0, "entropy": 9e3, "gradient": 6e3, "discrepancy": 9e3}
     model = CGDM(sgd, TINY, TrainingOptions(reduction="sum"), **weights)
     for head in (model.network.final, model.second):
@@ -211,9 +211,11 @@ def test_one_pass_leaves_each_player_its_own_gradient():
 
 
 @pytest.mark.slow
-def test_two_epochs_improve_each_players_own_objective(fit, dots: Path, tmp_path: Path, monkeypatch):
-    """A game's value need not fall; but each player ends where its own objective is lower than where it began, while
-    the other stays as it ended, and so do the pseudo-labels."""
+def test_two_epochs_improve_the_objectives_of_both_players(fit, dots: Path, tmp_path: Path, monkeypatch):
+    """Check that each player lowered its objective, with the other player and the pseudo-labels fixed at the end.
+
+    The value of a game itself need not fall.
+    """
     seen: list[TrainBatch] = []
     objective = CGDM.objective
 
@@ -229,7 +231,7 @@ def test_two_epochs_improve_each_players_own_objective(fit, dots: Path, tmp_path
     ended = {name: value.clone() for name, value in model.state_dict().items()}
 
     def values(**parts: bool) -> Players:
-        """Over the last batches; parts that are named are put back to where they began."""
+        """Return the objectives over the last batches; the named parts are reset to their initial weights."""
         other = copy.deepcopy(model)
         heads = ("network.final.", "second.")
         back = {

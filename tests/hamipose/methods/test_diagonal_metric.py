@@ -1,4 +1,4 @@
-"""How far the ablation's diagonal metric is from the identity, which the paper's start would leave it at."""
+"""Distance of the ablation's diagonal metric from the identity, at which the paper's initialization keeps it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from hamipose.optim import Hamiltonian
 from tests.helpers.pose_training import TINY, train
 
 
-def test_after_100_steps_of_the_small_recipe_the_diagonal_metric_is_far_from_the_identity(dots: Path, tmp_path: Path):
+def test_diagonal_metric_differs_from_the_identity_after_100_steps(dots: Path, tmp_path: Path):
     torch.manual_seed(0)
     small = load_config(configs_folder() / "demo.yaml")["model"]["init_args"]
     options = small["optimizer"]["init_args"]

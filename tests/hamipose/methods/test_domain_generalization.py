@@ -42,8 +42,8 @@ class Head:
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_sample_gradients_are_those_of_images_seen_alone(reduction: str):
-    """A slow loop: each image is a batch of its own."""
+def test_sample_gradients_equal_those_of_single_images(reduction: str):
+    """Compare with a loop in which each image is a batch."""
     head = Head(reduction)
     found = sample_gradients(head.pass_of())
     for n in range(N):
@@ -52,7 +52,7 @@ def test_sample_gradients_are_those_of_images_seen_alone(reduction: str):
         torch.testing.assert_close(found[n], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_the_penaltys_gradient_is_that_of_a_loop_differentiated_twice():
+def test_fishr_penalty_gradient_equals_double_backward():
     head, domain = Head("sum"), torch.tensor([0, 1, 0, 1, 0, 1])
     ours = variance_gap(domain_variances(sample_gradients(head.pass_of()), domain, 2))
     parameters = [head.features, *head.layer.parameters()]
@@ -69,7 +69,7 @@ def test_the_penaltys_gradient_is_that_of_a_loop_differentiated_twice():
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
 
 
-def test_domains_that_vary_alike_cost_nothing():
+def test_variance_gap_of_equal_domains_is_zero():
     gradients = torch.randn(3, 2, 5)
     twice = torch.cat([gradients, 7 - gradients])  # another mean, the same variance
     domain = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -83,7 +83,7 @@ def test_domains_that_vary_alike_cost_nothing():
 # --- the search of GGA
 
 
-def test_the_smallest_cosine_is_of_the_worst_pair():
+def test_smallest_cosine_is_that_of_the_worst_pair():
     gradients = torch.randn(4, 10)
     pairs = [
         float(gradients[i] @ gradients[j] / gradients[i].norm() / gradients[j].norm())
@@ -100,7 +100,7 @@ def looks() -> SourceBatch:
     return SourceBatch(images, torch.rand(4, 16, 2) * 32, torch.full((4, 16), 2), list("abcd"), domain)
 
 
-def test_the_search_takes_only_what_brings_domains_together():
+def test_gga_search_accepts_only_better_agreement():
     model = GGA(sgd, TINY, TrainingOptions(), searches=12, radius=5e-2, tolerance=10.0)
     nn.init.normal_(model.network.final.weight, std=0.1)
     model.train()
@@ -116,14 +116,14 @@ def test_the_search_takes_only_what_brings_domains_together():
     before, after = seen[0], judge(batch)
     assert len(seen) == 13
     best = max(cosine for cosine, loss in seen)
-    assert best > before[0]  # tries of this size do find something here
+    assert best > before[0]  # trials of this size succeed here
     assert after[0] == pytest.approx(best, abs=1e-6)
     moved = {k: (v - state[k]).abs().max() for k, v in model.network.named_parameters()}
     assert moved["final.weight"] == 0
     assert max(moved.values()) > 0
 
 
-def test_a_search_that_finds_nothing_leaves_the_network_as_it_was():
+def test_gga_search_without_success_restores_the_network():
     model = GGA(sgd, TINY, TrainingOptions(), searches=2, radius=1e-2)
     model.agreement = lambda batch: (1.0, 1.0)
     before = [p.detach().clone() for p in model.network.parameters()]
@@ -135,10 +135,10 @@ def test_a_search_that_finds_nothing_leaves_the_network_as_it_was():
     assert length([p.detach() - b for p, b in zip(model.network.parameters(), before, strict=True)]) == 0
 
 
-# --- where the domains come from
+# --- domains of the source
 
 
-def test_looks_of_the_source_are_domains(dots: Path):
+def test_source_views_are_domains(dots: Path):
     light = CocoKeypoints(str(dots / "light"), box="image")
     data = DomainAdaptation(
         light, image_size=32, batch_size=4, num_workers=0, source_views=["none", "strong", "none", "none"]
@@ -158,7 +158,7 @@ def test_looks_of_the_source_are_domains(dots: Path):
     assert torch.equal(second.image[0], batch.source.image[1])
 
 
-def test_wrong_numbers_of_domains_are_told_in_a_line(dots: Path):
+def test_wrong_number_of_domains_is_rejected_in_one_line(dots: Path):
     light = CocoKeypoints(str(dots / "light"), box="image")
     with pytest.raises(UserError, match=r"source_views has 3 entries and data\.batch_size is 4"):
         DomainAdaptation(light, batch_size=4, source_views=["none", "none", "none"])

@@ -1,4 +1,4 @@
-"""What is promised of every method: it learns, resumes exactly, and does with two processes what it does with one."""
+"""Every method learns, resumes exactly, and gives the same result with two processes as with one."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 TWO_LOOKS = {"views": ["hamipose", "strong"]}
 
-#: Method → options of its run. Short windows and early switches, so that a run of fifteen steps meets all its phases.
+#: Method → options of its run. Short windows and early switches, so that a run of fifteen steps has all phases.
 RUNS: dict[str, dict[str, Any]] = {
     "SAM": {},
     "SAGM": {},
@@ -26,10 +26,10 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("method", RUNS)
-def test_resumed_equals_uninterrupted(fit, dots: Path, tmp_path: Path, method: str):
+def test_resumed_run_equals_uninterrupted_run(fit, dots: Path, tmp_path: Path, method: str):
     options = {"dots": dots, "method": method, "epochs": 2, **RUNS[method]}
     fit(out=tmp_path / "whole", keep=6, **options)
-    torch.manual_seed(99)  # what the new process happens to start from must not matter
+    torch.manual_seed(99)  # the random state of the new process must not matter
     fit(out=tmp_path / "resumed", resume=tmp_path / "whole" / "checkpoints" / "kept.ckpt", **options)
     whole, resumed = read_last_checkpoint(tmp_path / "whole"), read_last_checkpoint(tmp_path / "resumed")
     assert whole["global_step"] == resumed["global_step"] == 10
@@ -37,9 +37,9 @@ def test_resumed_equals_uninterrupted(fit, dots: Path, tmp_path: Path, method: s
         assert_identical(whole[part], resumed[part], part)
 
 
-# CGDM's is a game of heads against features, whose value need not fall.
+# Not CGDM: its objective is a game of heads against features, whose value need not fall.
 @pytest.mark.parametrize("method", [method for method in RUNS if method != "CGDM"])
-def test_two_epochs_improve_its_own_objective(
+def test_two_epochs_improve_the_objective(
     fit, dots: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ):
     losses: list[tuple[bool, float]] = []
@@ -56,10 +56,10 @@ def test_two_epochs_improve_its_own_objective(
     assert sum(last_phase[-8:]) < sum(last_phase[:8])
 
 
-#: What two processes are tried with: those above, and methods that draw or label in the training process.
+#: Methods for two processes: those above, and methods that draw random numbers or label in the training process.
 IN_TWO: dict[str, dict[str, Any]] = {
     **RUNS,
-    # Far enough apart that what GGA finds better is no matter of rounding.
+    # Large steps, so that rounding does not decide which points GGA accepts.
     "GGA": {"extra": {**RUNS["GGA"]["extra"], "radius": 0.1}, **TWO_LOOKS},
     "RegDA": {"extra": {"pretrain_steps": 2}},
     "UniFrame": {"pretrain": 2},
@@ -69,7 +69,7 @@ IN_TWO: dict[str, dict[str, Any]] = {
 
 
 def test_two_processes_equal_one(fit, fit_in_two, dots: Path, tmp_path: Path):
-    """From a network that finds something: where all maps are flat, rounding decides where they peak.
+    """Start from a trained network: with flat maps, rounding would decide where they peak.
 
     BatchNorm is frozen: it would see half the batch.
     """

@@ -1,4 +1,4 @@
-"""Two processes with half the batch each do what one process with the whole batch does."""
+"""Two processes with half the batch each give the same result as one process with the whole batch."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path, adap
     ends, scores = [], []
     for world in (1, 2):
         out = tmp_path / str(world)
-        # BatchNorm is frozen: it would see half the batch (SyncBatchNorm, its remedy, needs a GPU).
+        # BatchNorm is frozen: it would use half the batch (SyncBatchNorm needs a GPU).
         options = {"freeze": True, "epochs": 2, "optimizer": "sgd", "metric": "diagonal", "adaptation": adaptation}
         done = fit_elsewhere(dots=dots, out=out, world=world, **options)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -28,7 +28,7 @@ def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path, adap
         # Sums are taken in another order: measured 1e-6 of a tensor's largest entry. Processes that gate on their own
         # halves end 0.3 apart.
         assert (two[name] - whole).abs().max() <= 1e-4 * whole.abs().max(), name
-    # Neither set divides by two: nobody is counted twice.
+    # Both sets have an odd size: no image is counted twice.
     for name in scores[0]:
         if "pck" in name:
             assert scores[1][name] == pytest.approx(scores[0][name], abs=1e-6), name

@@ -1,4 +1,4 @@
-"""MDAM's terms one by one."""
+"""MDAM: each term of the objective."""
 
 import math
 from pathlib import Path
@@ -37,7 +37,7 @@ def data_of(dots: Path, steps: int, teacher_views: str = "none") -> DomainAdapta
 
 
 def batch_of(dots: Path) -> TrainBatch:
-    """Whose teacher's view is turned and mirrored, too."""
+    """Return a batch whose teacher's view is rotated and mirrored, too."""
     data = data_of(dots, 1, teacher_views="strong")
     data.prepare_data()
     data.setup("fit")
@@ -53,7 +53,7 @@ def trained(model: MDAM, dots: Path, folder: Path, steps: int) -> Trainer:
     return trainer
 
 
-def test_ramps_are_those_of_the_published_code():
+def test_ramps_equal_the_published_code():
     numpy = pytest.importorskip("numpy")
     for epoch in range(25):
         phase = 1 - numpy.clip(epoch, 0, 10) / 10
@@ -65,7 +65,7 @@ def test_ramps_are_those_of_the_published_code():
     assert weights[-1] == 8
 
 
-def test_mixing_is_image_by_image():
+def test_mixed_has_a_share_per_image():
     mine, other = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
     share = torch.tensor([1.0, 0.5, 0.8])
     found = mixed(mine, other, share)
@@ -73,7 +73,7 @@ def test_mixing_is_image_by_image():
         torch.testing.assert_close(found[image], part * mine[image] + (1 - part) * other[image])
 
 
-def test_both_teachers_follow_with_a_decay_that_warms_up(dots: Path, tmp_path: Path):
+def test_both_teachers_have_a_decay_with_warmup(dots: Path, tmp_path: Path):
     model = MDAM(sgd, TINY, TrainingOptions(warmup_steps=0), AdaptationOptions(ema_decay=0.6), MDAMOptions(**SMALL))
     students = {"network": model.network, "refinement": model.refinement}
     teachers = {"network": model.adaptation.teacher.network, "refinement": model.refinement_teacher.network}
@@ -96,7 +96,7 @@ def test_both_teachers_follow_with_a_decay_that_warms_up(dots: Path, tmp_path: P
             torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-6)
 
 
-def test_a_keypoint_fewer_is_learnt_from_with_each_epoch(monkeypatch: pytest.MonkeyPatch, dots: Path, tmp_path: Path):
+def test_number_of_keypoints_falls_with_each_epoch(monkeypatch: pytest.MonkeyPatch, dots: Path, tmp_path: Path):
     from hamipose.methods import mdam
 
     kept = []
@@ -109,7 +109,7 @@ def test_a_keypoint_fewer_is_learnt_from_with_each_epoch(monkeypatch: pytest.Mon
     assert kept[::3] == kept[1::3] == kept[2::3] == [16, 15, 9]
 
 
-def test_pretraining_ends_with_two_like_heads_and_teachers_like_their_students(dots: Path, tmp_path: Path):
+def test_pretraining_ends_with_equal_heads_and_equal_teachers(dots: Path, tmp_path: Path):
     class Stop(Exception):
         pass
 
@@ -134,7 +134,7 @@ def test_pretraining_ends_with_two_like_heads_and_teachers_like_their_students(d
     assert model.labels.stage == -1
 
 
-def test_the_user_gets_the_refined_teacher_from_a_checkpoint_too(dots: Path, tmp_path: Path):
+def test_checkpoint_yields_the_refined_teacher(dots: Path, tmp_path: Path):
     model = MDAM(sgd, TINY, TrainingOptions(warmup_steps=0), options=MDAMOptions(**SMALL))
     trainer = trained(model, dots, tmp_path, steps=2)
     model.eval()
@@ -151,18 +151,18 @@ def test_the_user_gets_the_refined_teacher_from_a_checkpoint_too(dots: Path, tmp
 
 
 class Running:
-    """What the objective asks of a trainer."""
+    """Attributes of a trainer that the objective uses."""
 
     global_rank, world_size = 0, 1
 
 
 def half_squared_error(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """ℓ: half the mean of the weighed squares."""
+    """Return ℓ, half the mean of the weighted squares."""
     return 0.5 * (weight * (a - b).square()).mean()
 
 
 def easiest(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor, kept: int) -> torch.Tensor:
-    """ℓ_K': mean over each image's K' smallest losses among the keypoints that have a label."""
+    """Return ℓ_K', the mean over each image's K' smallest losses of keypoints with a label."""
     total = torch.zeros(())
     for mine, theirs, weights in zip(a, b, weight, strict=True):
         losses = [0.5 * w * (m - t).square().mean() for m, t, w in zip(mine, theirs, weights, strict=True) if w > 0]
@@ -170,8 +170,8 @@ def easiest(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor, kept: int) -
     return total / (len(a) * kept)
 
 
-def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyPatch):
-    """All terms, each with its weight; and the features go up the classifier's slope where the classifier goes down."""
+def test_objective_equals_the_equation_of_the_docstring(dots: Path, monkeypatch: pytest.MonkeyPatch):
+    """Compare all terms and weights; the features ascend the classifier's loss, which the classifier descends."""
     from hamipose.methods import mdam
 
     shares = torch.tensor([0.9, 0.3, 0.5, 0.2])
@@ -206,7 +206,7 @@ def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyP
         belief = model.classifier(features).sigmoid()
         return -(belief if source else 1 - belief).log().mean() / 2
 
-    share = torch.tensor([0.9, 0.7, 0.5, 0.8])  # no image changes its domain
+    share = torch.tensor([0.9, 0.7, 0.5, 0.8])  # the larger share keeps its domain
     x_s, x_t = normalize(source.image), normalize(target.student)
     y_s = encode(source.keypoints_px, (32, 32), sigma=1.0, visible=source.visibility > 0)
     rows = torch.tensor([names.index(name) for name in target.name])
@@ -252,6 +252,6 @@ def test_the_objective_is_the_docstrings(dots: Path, monkeypatch: pytest.MonkeyP
             assert (a - b).norm() <= 1e-3 * b.norm() + 1e-6, name
 
 
-def test_sums_are_refused():
+def test_reduction_sum_is_rejected():
     with pytest.raises(UserError, match=r"training\.reduction is sum; MDAM"):
         MDAM(sgd, TINY, TrainingOptions(reduction="sum"))

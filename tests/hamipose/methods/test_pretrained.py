@@ -1,4 +1,4 @@
-"""Training that starts from pretrained networks, shown with small files of the same kinds."""
+"""Training from pretrained networks, with small files of the same formats."""
 
 import shutil
 from pathlib import Path
@@ -50,7 +50,7 @@ AT_256 = {"image_size": 256, "batch_size": 1, "steps_per_epoch": 2, "validation"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A landmark network and a Simple Baseline as they are published, small, with random weights."""
+    """Return small versions of a published landmark network and a Simple Baseline, with random weights."""
     folder = tmp_path_factory.mktemp("published")
     landmarks, baseline = folder / "pose_landmark_tiny.tflite", folder / "pose_resnet_18_256x192.pth"
     landmarks.write_bytes(write_landmark_model())
@@ -65,7 +65,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def fit(model: PoseMethod, dots: Path, folder: Path, **options: object) -> None:
-    """Two steps at 256 px, without an evaluation."""
+    """Run two steps at 256 px, without evaluation."""
     train(model, dots, folder, AT_256, limit_val_batches=0, **options)
 
 
@@ -88,7 +88,7 @@ def crops() -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
-def test_rows_of_the_data_are_exposed_and_no_other_row_is_lost(files: dict[str, Path], kind: str, crops: Tensor):
+def test_last_layer_has_the_rows_of_the_data_and_keeps_the_others(files: dict[str, Path], kind: str, crops: Tensor):
     whole, there_and_back = opened(files[kind], "coco17").eval(), opened(files[kind], "body16").eval()
     assert there_and_back.missing_keypoints() == ["pelvis", "thorax", "neck", "head"]
     assert there_and_back.final.out_channels == len(BODY16)
@@ -109,8 +109,8 @@ def test_rows_of_the_data_are_exposed_and_no_other_row_is_lost(files: dict[str, 
 
 
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
-def test_to_repeat_its_own_keypoints_is_to_change_nothing(files: dict[str, Path], kind: str):
-    """Peaks of the network's own shape → keypoints → labels: the loss and its gradient are (nearly) 0."""
+def test_training_on_own_keypoints_has_no_gradient(files: dict[str, Path], kind: str):
+    """Encode the keypoints of the network's own peaks as labels: loss and gradient are (nearly) 0."""
     network = opened(files[kind], "coco17")
     truth = torch.rand(2, 17, 2) * 120 + 68
     visible = torch.ones(2, 17, dtype=torch.bool)
@@ -134,8 +134,8 @@ def test_to_repeat_its_own_keypoints_is_to_change_nothing(files: dict[str, Path]
 
 
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
-def test_a_teacher_that_is_the_student_teaches_nothing_new(files: dict[str, Path], kind: str, dots: Path):
-    """Labels that are the network's own maps: a target loss of 0 that no parameter feels."""
+def test_teacher_equal_to_student_has_no_gradient(files: dict[str, Path], kind: str, dots: Path):
+    """Use the network's own maps as labels: the target loss is 0 and has no gradient."""
     model = MeanTeacher(sgd, NetworkOptions(skeleton="body16"), from_file(files[kind]), AdaptationOptions())
     data = make_data(dots, **AT_256, student_views="none")
     data.setup("fit")
@@ -155,7 +155,7 @@ def test_a_teacher_that_is_the_student_teaches_nothing_new(files: dict[str, Path
 
 
 class KeepFirstEpoch(Callback):
-    """Keeps the checkpoint after the first epoch, to resume from later."""
+    """Keep the checkpoint after the first epoch, to resume from."""
 
     def on_train_epoch_start(self, trainer, pl_module):
         if trainer.current_epoch == 1:
@@ -169,7 +169,7 @@ def hamipose_from(path: Path, **options: object) -> HamiPose:
 
 @pytest.fixture(scope="module")
 def runs(files: dict[str, Path], dots: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two epochs of HamiPose from each file."""
+    """Run two epochs of HamiPose from each file."""
     folders = {}
     for kind, path in files.items():
         folder = folders[kind] = tmp_path_factory.mktemp(kind)
@@ -180,7 +180,7 @@ def runs(files: dict[str, Path], dots: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
-def test_a_run_moves_known_rows_alone_and_resumes_exactly(
+def test_run_trains_only_known_rows_and_resumes_exactly(
     files: dict[str, Path], runs: dict[str, Path], dots: Path, tmp_path: Path, kind: str
 ):
     last = read_checkpoint(runs[kind] / "checkpoints/last.ckpt")
@@ -208,7 +208,7 @@ def test_a_run_moves_known_rows_alone_and_resumes_exactly(
 
 
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
-def test_what_was_adapted_is_used_like_its_start(runs: dict[str, Path], tmp_path: Path, crops: Tensor, kind: str):
+def test_adapted_network_is_used_like_its_start(runs: dict[str, Path], tmp_path: Path, crops: Tensor, kind: str):
     path = runs[kind] / "checkpoints/last.ckpt"
     model, start = load(path, device="cpu"), {"blazepose": BlazePose, "top-down": TopDown}[kind]
     assert isinstance(model.network, start)
@@ -231,7 +231,7 @@ def test_what_was_adapted_is_used_like_its_start(runs: dict[str, Path], tmp_path
 
 
 @pytest.mark.slow
-def test_an_export_says_what_crops_it_takes(runs: dict[str, Path], tmp_path: Path):
+def test_export_states_its_crop_size(runs: dict[str, Path], tmp_path: Path):
     onnx = pytest.importorskip("onnx", reason="extra `export` is not installed")
     pytest.importorskip("onnxscript", reason="extra `export` is not installed")
     for kind, offset, crop in (("blazepose", "1.5", "upright"), ("top-down", "0.0", "0.75")):
@@ -245,13 +245,13 @@ def test_an_export_says_what_crops_it_takes(runs: dict[str, Path], tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["blazepose", "top-down"])
-def test_of_the_head_alone_nothing_before_it_changes(
+def test_training_the_head_does_not_change_other_layers(
     files: dict[str, Path], dots: Path, tmp_path: Path, crops: Tensor, kind: str
 ):
     model = hamipose_from(files[kind], trained="head")
     fit(model, dots, tmp_path)
     before = opened(files[kind]).eval()
-    if kind == "blazepose":  # crops stay where they were
+    if kind == "blazepose":  # the crops do not change
         assert torch.equal(model.network.alignment(normalize(crops)), before.alignment(normalize(crops)))
     else:
         assert isinstance(model.network, TopDown)
@@ -260,13 +260,13 @@ def test_of_the_head_alone_nothing_before_it_changes(
 
 
 @pytest.mark.parametrize("method", [SourceOnly, PGDA, SAM])
-def test_other_methods_take_the_same_starts(files: dict[str, Path], dots: Path, tmp_path: Path, method: type):
+def test_other_methods_accept_pretrained_networks(files: dict[str, Path], dots: Path, tmp_path: Path, method: type):
     model = method(sgd, NetworkOptions(), from_file(files["blazepose"]))
     fit(model, dots, tmp_path)
     assert not torch.equal(model.network.final.weight, opened(files["blazepose"]).final.weight)
 
 
-def test_statistics_are_kept_and_a_line_says_so(files: dict[str, Path], dots: Path, tmp_path: Path, monkeypatch):
+def test_pretrained_statistics_are_kept_and_logged(files: dict[str, Path], dots: Path, tmp_path: Path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr("hamipose.methods.base.rank_zero_info", said.append)
     options = AdaptationOptions(batchnorm="target")
@@ -280,7 +280,7 @@ def test_statistics_are_kept_and_a_line_says_so(files: dict[str, Path], dots: Pa
         assert not any(layer.training for layer in batchnorm_layers(model))
 
 
-def test_what_does_not_fit_is_refused_in_one_line(files: dict[str, Path], dots: Path, tmp_path: Path):
+def test_unsuitable_options_are_rejected_in_one_line(files: dict[str, Path], dots: Path, tmp_path: Path):
     blazepose = from_file(files["blazepose"])
     with pytest.raises(
         UserError, match=r"data\.image_size is 32; .*tiny needs crops of 256 px: set data\.image_size: 256"

@@ -1,4 +1,4 @@
-"""One step of RegDA against three optimizers stepped by hand, as the paper has them."""
+"""RegDA: one step compared with the paper's three optimizers."""
 
 import copy
 from pathlib import Path
@@ -39,7 +39,7 @@ def trainer_in(folder: Path) -> Trainer:
     )  # fmt: skip
 
 
-def test_the_three_minimisations_are_those_of_three_optimizers(dots: Path, tmp_path: Path):
+def test_steps_equal_three_optimizers(dots: Path, tmp_path: Path):
     torch.manual_seed(0)
     training = TrainingOptions(warmup_steps=0, lr_factors=FACTORS)
     model = RegDA(sgd, TINY, training, margin=3.0, target_weight=0.7, reversal=0.5, reversal_steps=2)
@@ -48,7 +48,7 @@ def test_the_three_minimisations_are_those_of_three_optimizers(dots: Path, tmp_p
     network, adversarial = copy.deepcopy(model.network), copy.deepcopy(model.adversarial)
     trainer = trainer_in(tmp_path)
     trainer.fit(model, data_of(dots, steps=3))
-    assert trainer.global_step == 3  # and not nine
+    assert trainer.global_step == 3  # not nine
 
     features = [*network.backbone.parameters(), *network.deconv.parameters()]
     of_features, of_head, of_adversarial = (
@@ -84,7 +84,7 @@ def test_the_three_minimisations_are_those_of_three_optimizers(dots: Path, tmp_p
         loss = heatmap_kl(mine, truth, visible.float()).sum()
         loss = loss + 3.0 * 0.7 * heatmap_kl(other, rectify(mine), visible.float(), epsilon=1e-7).sum()
         step_of(loss, *everything)
-        statistics = {k: v.clone() for k, v in network.named_buffers()}  # ours passes the target once, not twice
+        statistics = {k: v.clone() for k, v in network.named_buffers()}  # our method passes the target once, not twice
         mine, other = seen(batch.target.student)
         step_of(0.7 * heatmap_kl(other, ground_false(rectify(mine)), epsilon=1e-7).sum(), of_adversarial)
         for name, buffer in network.named_buffers():
@@ -97,7 +97,7 @@ def test_the_three_minimisations_are_those_of_three_optimizers(dots: Path, tmp_p
             torch.testing.assert_close(tensor, wanted[name], rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_pretraining_sees_the_source_alone_and_leaves_the_second_head_alone(dots: Path, tmp_path: Path):
+def test_pretraining_uses_only_the_source_and_the_first_head(dots: Path, tmp_path: Path):
     class Stop(Exception):
         pass
 
@@ -115,23 +115,23 @@ def test_pretraining_sees_the_source_alone_and_leaves_the_second_head_alone(dots
     assert [model.uses_target(step) for step in (3, 4)] == [False, True]
 
 
-def test_a_target_is_asked_for(dots: Path, tmp_path: Path):
+def test_missing_target_is_rejected(dots: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"RegDA adapts to a target, and data\.target is not set"):
         trainer_in(tmp_path).fit(RegDA(sgd, TINY), data_of(dots, steps=1, target=False))
 
 
-def test_sums_are_refused():
+def test_reduction_sum_is_rejected():
     with pytest.raises(UserError, match=r"training\.reduction is sum; RegDA"):
         RegDA(sgd, TINY, TrainingOptions(reduction="sum"))
 
 
-def test_learning_rate():
+def test_learning_rate_follows_both_schedules():
     model = RegDA(sgd, TINY, TrainingOptions(warmup_steps=0), pretrain_steps=70)
     rates = [model.learning_rate(step, 200.0) for step in (0, 44, 45, 59, 60, 70, 10070)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 1, 2**-0.75])
 
 
-def test_densities_peak_at_one_where_the_logarithms_do():
+def test_density_peaks_at_one_where_the_log_density_does():
     maps = torch.randn(2, 3, 8, 8) * 5 - 20
 
     class Fixed(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""A run that is killed and taken up again ends where it would have ended."""
+"""A killed and resumed run ends like an uninterrupted run."""
 
 import random
 from pathlib import Path
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
     [("hamiltonian", 8, 6), ("adamw", 11, 10)],
     ids=["inside an epoch", "between two epochs"],
 )
-def test_killed_and_resumed_equals_uninterrupted(
+def test_killed_and_resumed_run_equals_uninterrupted_run(
     fit, fit_elsewhere, dots: Path, tmp_path: Path, optimizer: str, killed_at: int, saved_at: int
 ):
     options = {"dots": dots, "optimizer": optimizer, "pretrain": 2, "metric": "diagonal", "jitter": True}
@@ -26,7 +26,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     dead = fit_elsewhere(out=tmp_path / "killed", kill=killed_at, **options)
     assert dead.returncode == -9, dead.stderr
     assert read_last_checkpoint(tmp_path / "killed")["global_step"] == saved_at
-    torch.manual_seed(99)  # what the new process happens to start from must not matter
+    torch.manual_seed(99)  # the random state of the new process must not matter
     fit(
         out=tmp_path / "resumed",
         resume=tmp_path / "killed" / "checkpoints" / "last.ckpt",

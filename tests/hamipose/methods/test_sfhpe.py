@@ -1,4 +1,4 @@
-"""Source-free: what the three copies teach one another, and that no source image is read."""
+"""SFHPE: the losses of the three copies, and no source image is read during adaptation."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ def target_batch() -> TargetBatch:
     return TargetBatch(images[0], images[1], same, same, straight, straight, ["b"] * 4)
 
 
-def test_after_the_switch_no_source_image_is_read(fit, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Steps 0 to 2 learn from the source; from step 3 on the source's pool raises."""
+def test_adaptation_reads_no_source_image(fit, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Train steps 0 to 2 on the source; from step 3 on, reading the source raises."""
     asked = []
     read = TrainingDataset.__getitem__
 
@@ -50,7 +50,7 @@ def test_after_the_switch_no_source_image_is_read(fit, dots: Path, tmp_path: Pat
 
 
 def _refuse_the_light_ones(read):
-    """The source of the tiny runs is the set `light`."""
+    """Return the set `light`, the source of the tiny runs."""
 
     def refuse(self: CocoKeypoints, index: int):
         assert "light" not in str(self.root), "a source image was read after the switch"
@@ -59,7 +59,7 @@ def _refuse_the_light_ones(read):
     return refuse
 
 
-def test_each_loss_moves_what_it_is_said_to_move():
+def test_each_loss_trains_its_own_parts():
     model = SFHPE(sgd, TINY, TrainingOptions(reduction="sum"), residual=0.0, contrast=0.0, mutual_information=0.0)
     model.train()
     for net in (model.network, model.source_network, model.intermediate):
@@ -72,21 +72,21 @@ def test_each_loss_moves_what_it_is_said_to_move():
     for part in found:
         assert all(g is not None and g.isfinite().all() for n, g in named.items() if n.split(".")[0] == part), part
         assert any(g.abs().max() > 0 for n, g in named.items() if n.split(".")[0] == part), part
-    # Nothing else asks for a gradient: the source's backbone, and all of the intermediate but its backbone.
+    # Other parts have no gradient: the source's backbone, and all of the intermediate except its backbone.
     trained = {id(p) for p in model.trainable_parts().parameters()}
     assert all(id(p) in trained for p in model.parameters() if p.requires_grad)
     assert not any(p.requires_grad for p in model.source_network.backbone.parameters())
     assert not any(p.requires_grad for p in model.intermediate.final.parameters())
 
 
-def test_the_objective_is_the_docstrings():
-    """L_ft + L_in + λ L_tg, and each copy's gradient is that of its own line alone."""
+def test_objective_equals_the_equation_of_the_docstring():
+    """Compare L_ft + L_in + λ L_tg; each copy has only the gradient of its own loss."""
     betas = {"residual": 3.0, "contrast": 0.2, "mutual_information": 40.0}
     model = SFHPE(sgd, TINY, TrainingOptions(), AdaptationOptions(target_weight=0.5), **betas)
     model.eval()
     copies = (model.source_network, model.intermediate, model.network)
     batch = target_batch()
-    for copy in copies:  # maps far from flat, or some terms would vanish
+    for copy in copies:  # maps that are not flat, because some terms would vanish
         nn.init.normal_(copy.final.weight)
         copy.final.weight.data /= copy(normalize(batch.student)).std().detach()
     found = model.adapt(batch)
@@ -113,16 +113,16 @@ def test_the_objective_is_the_docstrings():
             assert (a - b).norm() <= 1e-3 * b.norm() + 1e-6
 
 
-def test_copies_that_agree_have_nothing_to_teach():
+def test_equal_copies_have_no_loss():
     model = SFHPE(sgd, TINY, TrainingOptions(), contrast=0.0, mutual_information=0.0)
     nn.init.normal_(model.network.final.weight, std=0.3)
     model.start_adaptation()
-    model.eval()  # one normalization for all
+    model.eval()  # the same normalization for all
     objective = model.adapt(target_batch())
     assert objective.loss.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_intermediates_backbone_learns_at_a_tenth_of_the_rate():
+def test_intermediate_backbone_has_a_tenth_of_the_learning_rate():
     given = SFHPE(sgd, TINY, TrainingOptions()).training_options.lr_factors
     assert given == {
         "backbone": 1.0, "deconv": 1.0, "final": 1.0, "source_deconv": 1.0, "source_final": 1.0,
@@ -132,7 +132,7 @@ def test_the_intermediates_backbone_learns_at_a_tenth_of_the_rate():
     assert SFHPE(sgd, TINY, TrainingOptions(lr_factors=own)).training_options.lr_factors == own
 
 
-def test_all_three_start_from_another_runs_network_without_a_step_on_the_source(dots: Path, tmp_path: Path):
+def test_all_copies_start_from_init_from(dots: Path, tmp_path: Path):
     learnt = SourceOnly(sgd, TINY)
     nn.init.normal_(learnt.network.final.weight, std=0.3)
     train(learnt, dots, tmp_path).save_checkpoint(tmp_path / "source.ckpt")
@@ -163,7 +163,7 @@ def peaks(*cells: tuple[int, int]) -> torch.Tensor:
     return maps
 
 
-def test_marginals_say_where():
+def test_marginals_peak_at_the_position():
     rows, columns = marginals(peaks((2, 6)))
     assert rows.argmax() == 2
     assert columns.argmax() == 6
@@ -171,7 +171,7 @@ def test_marginals_say_where():
         torch.testing.assert_close(side.sum(2), torch.ones(1, 1))
 
 
-def test_contrast_equals_a_slow_loop_and_prefers_the_own_joint():
+def test_profile_contrast_equals_a_loop_and_prefers_the_same_keypoint():
     maps, target = torch.randn(2, 3, 6, 6), torch.randn(2, 3, 6, 6)
     total = 0.0
     for n in range(2):
@@ -187,14 +187,14 @@ def test_contrast_equals_a_slow_loop_and_prefers_the_own_joint():
     assert profile_contrast(here, here) < profile_contrast(swapped, here)
 
 
-def test_information_wants_sure_maps_that_differ_between_images():
+def test_information_prefers_confident_maps_that_differ_between_images():
     differ = torch.cat([peaks((1, 1)), peaks((6, 5))])
     alike = torch.cat([peaks((1, 1)), peaks((1, 1))])
     assert information(differ) < information(alike)
     assert information(differ) < information(0.2 * differ)
 
 
-def test_residual_divergence_looks_away_from_the_peaks():
+def test_residual_divergence_ignores_the_peaks():
     maps = torch.randn(2, 3, 6, 6)
     taller = maps.clone().flatten(2)
     taller.scatter_(2, taller.argmax(2, keepdim=True), 9.0)

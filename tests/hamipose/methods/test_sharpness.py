@@ -1,4 +1,4 @@
-"""SAM, SAGM and PGDA: where the gradients of a step are taken, on a real step of a tiny network."""
+"""SAM, SAGM and PGDA: points of a step's gradients, in a step of a tiny network."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def batch() -> TrainBatch:
 
 
 def ready(method):
-    """With backward passes of its own, as Lightning makes them, and a last layer that has something to say."""
+    """Prepare a method for backward passes without a trainer, with a last layer that is not almost zero."""
     torch.nn.init.normal_(method.network.final.weight, std=0.1)
     method.manual_backward = torch.Tensor.backward
     method.train()
@@ -39,7 +39,7 @@ def flat(vectors) -> torch.Tensor:
 
 
 def plain(method, given: TrainBatch) -> torch.Tensor:
-    """The source loss's gradient where the network stands, in eval-free repetition: statistics are put back."""
+    """Return the gradient of the source loss at the current parameters, and restore BatchNorm statistics."""
     state = {k: v.clone() for k, v in method.network.state_dict().items()}
     gradient = torch.autograd.grad(method.forward_source(given.source).losses.sum(), list(method.network.parameters()))
     method.network.load_state_dict(state)
@@ -47,7 +47,7 @@ def plain(method, given: TrainBatch) -> torch.Tensor:
 
 
 def at(method, given: TrainBatch, vector: torch.Tensor) -> torch.Tensor:
-    """The same at θ + v."""
+    """Return that gradient at θ + v."""
     parameters = list(method.network.parameters())
     before = [p.detach().clone() for p in parameters]
     torch.nn.utils.vector_to_parameters(flat(parameters) + vector, parameters)
@@ -58,7 +58,7 @@ def at(method, given: TrainBatch, vector: torch.Tensor) -> torch.Tensor:
 
 
 class Places:
-    """Remembers where the network stood in each pass over source images."""
+    """Record the parameters at each pass of source images."""
 
     def __init__(self, method):
         self.seen = []
@@ -66,7 +66,7 @@ class Places:
         method.forward_source = lambda source: (self.seen.append(flat(method.network.parameters())), learn(source))[1]
 
 
-def test_sams_second_pass_stands_at_distance_rho_up_the_gradient():
+def test_sam_second_pass_is_at_distance_rho_along_the_gradient():
     method, given = ready(SAM(sgd, TINY, STEP, radius=0.05)), batch()
     start, gradient = flat(method.network.parameters()), plain(method, given)
     expected = at(method, given, 0.05 * gradient / gradient.norm())
@@ -76,20 +76,20 @@ def test_sams_second_pass_stands_at_distance_rho_up_the_gradient():
     assert torch.equal(first, start)
     torch.testing.assert_close((second - start).norm(), torch.tensor(0.05), rtol=1e-3, atol=0)
     assert torch.cosine_similarity(second - start, gradient, dim=0) > 0.999
-    assert torch.equal(flat(method.network.parameters()), start)  # to the last bit
+    assert torch.equal(flat(method.network.parameters()), start)  # exactly
     torch.testing.assert_close(flat(p.grad for p in method.network.parameters()), expected, rtol=1e-3, atol=1e-5)
     assert (expected - gradient).norm() > 0.01 * gradient.norm()
 
 
 @pytest.mark.parametrize("build", [SAM, SAGM, PGDA])
-def test_running_statistics_count_a_batch_once(build):
+def test_running_statistics_are_updated_once_per_batch(build):
     method = ready(build(sgd, TINY, STEP))
     method.compute_gradients(batch())
     counts = {int(v) for k, v in method.network.named_buffers() if k.endswith("num_batches_tracked")}
     assert counts == ({2} if build is PGDA else {1})  # once for each domain
 
 
-def test_without_a_radius_sam_and_sagm_are_plain_descent():
+def test_sam_and_sagm_without_radius_are_plain_descent():
     given = batch()
     for method in (SAM(sgd, TINY, STEP, radius=0.0), SAGM(sgd, TINY, STEP, radius=0.0, alignment=0.0)):
         ready(method)
@@ -98,7 +98,7 @@ def test_without_a_radius_sam_and_sagm_are_plain_descent():
         torch.testing.assert_close(flat(p.grad for p in method.network.parameters()), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_sagm_steps_along_the_mean_of_two_gradients():
+def test_sagm_gradient_is_the_mean_of_two_gradients():
     method, given = ready(SAGM(sgd, TINY, STEP, radius=0.05, alignment=0.01)), batch()
     here = plain(method, given)
     there = at(method, given, (0.05 / here.norm() - 0.01) * here)
@@ -108,7 +108,7 @@ def test_sagm_steps_along_the_mean_of_two_gradients():
     )
 
 
-def test_no_gradient_no_step_elsewhere():
+def test_zero_gradient_has_no_displacement():
     given = batch()
     given.source.visibility.zero_()
     for build in (SAM, SAGM):
@@ -120,7 +120,7 @@ def test_no_gradient_no_step_elsewhere():
 # --- PGDA
 
 
-def test_the_displacement_follows_sharpness_and_agreement():
+def test_toward_follows_sharpness_and_agreement():
     r"""To first order L(θ + v) = L + ρ n − a cos, the paper's objective."""
     own, other = ([torch.randn(3, 4, dtype=torch.float64), torch.randn(5, dtype=torch.float64)] for _ in range(2))
     v = flat(toward(own, other, radius=0.3, alignment=0.7))
@@ -133,7 +133,7 @@ def test_the_displacement_follows_sharpness_and_agreement():
 
 
 def domains_gradients(method, given: TrainBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    """g_S and g_T where the network stands."""
+    """Return g_S and g_T at the current parameters."""
     state = {k: v.clone() for k, v in method.network.state_dict().items()}
     parameters = list(method.network.parameters())
     source = flat(torch.autograd.grad(method.forward_source(given.source).losses.sum(), parameters))
@@ -145,7 +145,7 @@ def domains_gradients(method, given: TrainBatch) -> tuple[torch.Tensor, torch.Te
     return source, target
 
 
-def test_pgda_without_displacements_is_a_mean_teacher_with_weights():
+def test_pgda_without_displacements_is_a_weighted_mean_teacher():
     method, given = ready(PGDA(sgd, TINY, STEP, radius=0.0, alignment=0.0, source_share=0.3)), batch()
     method.adaptation.teacher.network.final.bias.data += 0.2
     source, target = domains_gradients(method, given)
@@ -155,7 +155,7 @@ def test_pgda_without_displacements_is_a_mean_teacher_with_weights():
     torch.testing.assert_close(objective.loss, 0.3 * objective.source.sum() + objective.target.sum())
 
 
-def test_pgda_is_two_gradients_at_two_points():
+def test_pgda_gradient_is_two_gradients_at_two_points():
     method, given = ready(PGDA(sgd, TINY, STEP, radius=0.05, alignment=0.5, source_share=0.3)), batch()
     method.adaptation.teacher.network.final.bias.data += 0.2
     source, target = domains_gradients(method, given)

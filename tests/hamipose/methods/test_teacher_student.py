@@ -1,4 +1,4 @@
-"""What RegDA, UniFrame, CC-SSL and MDAM must all do: learn, survive a kill, keep bfloat16 out of their losses."""
+"""RegDA, UniFrame, CC-SSL and MDAM learn, resume exactly, and compute losses in single precision."""
 
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ def adamw(parameters):
 
 
 def regda():
-    # Its divergences start flat, and its features move twice a step: the fall over two short epochs is small but there.
+    # Its divergences start flat, and its features change twice per step: the decrease over two epochs is small.
     return RegDA(lambda p: torch.optim.AdamW(p, lr=1e-2), NETWORK, TRAINING, reversal_steps=4)
 
 
 def uniframe():
-    occlusion = OcclusionOptions(threshold=0.0)  # so that random patches are drawn from the first step on
+    occlusion = OcclusionOptions(threshold=0.0)  # random patches from the first step on
     return UniFrame(adamw, NETWORK, TRAINING, FAST, occlusion=occlusion)
 
 
@@ -40,7 +40,7 @@ def ccssl():
 
 
 def mdam():
-    published = {"initial_epochs": 0.0, "consistency_epochs": 0.0}  # weights that stay as they are
+    published = {"initial_epochs": 0.0, "consistency_epochs": 0.0}  # constant weights
     return MDAM(
         adamw, NETWORK, TRAINING, FAST, MDAMOptions(refinement_width=8, classifier_width=4, views=2, **published)
     )
@@ -50,7 +50,7 @@ METHODS = [regda, uniframe, ccssl, mdam]
 
 
 class Curve(Callback):
-    """What each step descended on."""
+    """Record the loss of each step."""
 
     def __init__(self):
         self.losses = []
@@ -60,7 +60,7 @@ class Curve(Callback):
 
         def watched(batch):
             objective = gradients(batch)
-            # RegDA's target term is a game; what it improves is the source's.
+            # RegDA's target term is a game; only the source term improves.
             value = objective.source.sum() if isinstance(pl_module, RegDA) else objective.loss
             self.losses.append(float(value.detach()))
             return objective
@@ -69,7 +69,7 @@ class Curve(Callback):
 
 
 class Killed(RuntimeError):
-    """Stands for a kill."""
+    """Exception that simulates a kill."""
 
 
 class Kill(Callback):
@@ -88,7 +88,7 @@ def run(model: Any, dots: Path, folder: Path, epochs: int, steps: int, *callback
         image_size=32, batch_size=4, steps_per_epoch=steps, num_workers=0,
         source_views="none", student_views="hamipose",
     )  # fmt: skip
-    resume = options.pop("resume", None)  # source_views none: all joints in sight, so that losses compare
+    resume = options.pop("resume", None)  # source_views none: all keypoints are visible, so that losses are comparable
     trainer = Trainer(
         max_epochs=epochs, accelerator="cpu", default_root_dir=folder, logger=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=2, callbacks=list(callbacks), **options,
@@ -98,7 +98,7 @@ def run(model: Any, dots: Path, folder: Path, epochs: int, steps: int, *callback
 
 
 @pytest.mark.parametrize("make", METHODS)
-def test_two_epochs_improve_the_methods_own_objective(make: Any, dots: Path, tmp_path: Path):
+def test_two_epochs_improve_the_objective(make: Any, dots: Path, tmp_path: Path):
     torch.manual_seed(0)
     curve = Curve()
     trainer = run(make(), dots, tmp_path, 2, 12, curve, enable_checkpointing=False)
@@ -109,7 +109,7 @@ def test_two_epochs_improve_the_methods_own_objective(make: Any, dots: Path, tmp
 
 
 @pytest.mark.parametrize("make", METHODS)
-def test_killed_and_resumed_equals_uninterrupted(make: Any, dots: Path, tmp_path: Path):
+def test_killed_and_resumed_run_equals_uninterrupted_run(make: Any, dots: Path, tmp_path: Path):
     ends = []
     for role in ("whole", "killed", "resumed"):
         torch.manual_seed(7 if role == "resumed" else 0)
@@ -140,7 +140,7 @@ def test_killed_and_resumed_equals_uninterrupted(make: Any, dots: Path, tmp_path
 
 
 @pytest.mark.parametrize("make", METHODS)
-def test_bfloat16_trains(make: Any, dots: Path, tmp_path: Path):
+def test_bfloat16_training_runs(make: Any, dots: Path, tmp_path: Path):
     model = make()
     run(model, dots, tmp_path, 1, 2, precision="bf16-mixed", enable_checkpointing=False)
     assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in model.parameters())

@@ -1,4 +1,4 @@
-"""What the teacher's heatmaps become in the student's view, and what labels become: image by image, from keypoints."""
+"""The teacher's heatmaps in the student's view, and encoded labels, compared with keypoints of each image."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from hamipose.types import SourceBatch, TargetBatch
 from tests.helpers.pose_training import TINY, sgd
 
 SIZE, CELLS = 128, 32
-#: Of the student and of the teacher: turn, scale, shift and whether mirrored.
+#: Views of student and teacher: rotation, scale, shift and whether mirrored.
 VIEWS = [
     ((30.0, 1.1, (0.03, -0.02), False), (-20.0, 0.9, (0.0, 0.04), False)),
     ((-40.0, 1.0, (0.0, 0.05), True), (15.0, 1.2, (0.02, 0.0), False)),
@@ -31,17 +31,15 @@ def matrices(which: int) -> np.ndarray:
     return np.stack([augment_matrix(SIZE, *view[which]) for view in VIEWS])
 
 
-def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
-    model: HamiPose, monkeypatch: pytest.MonkeyPatch
-):
+def test_warped_teacher_heatmaps_equal_encoded_keypoints(model: HamiPose, monkeypatch: pytest.MonkeyPatch):
     random = np.random.default_rng(0)
     joints = random.uniform(44, 84, (len(VIEWS), 16, 2))  # on the plain crop
-    sure = random.uniform(0.3, 1.0, (len(VIEWS), 16))  # of each joint, whatever the side that shows it
+    sure = random.uniform(0.3, 1.0, (len(VIEWS), 16))  # of each keypoint, in all views
     images = torch.from_numpy(random.integers(0, 256, (2, len(VIEWS), 3, SIZE, SIZE), dtype=np.uint8))
     mirrored = torch.tensor([[view[which][3] for view in VIEWS] for which in (0, 1)])
 
     def heatmaps(which: int, image: int, sigma: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
-        """One view's maps: in a mirrored one the channel of a left joint shows the right one."""
+        """Return the maps of a view; in a mirrored view the channel of a left keypoint contains the right one."""
         order = model.skeleton.mirror if mirrored[which, image] else list(range(16))
         points = torch.from_numpy(apply_points(matrices(which)[image], joints[image])[order]).float()
         height = torch.from_numpy(sure[image][order]).float()
@@ -56,7 +54,7 @@ def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
     batch = TargetBatch(images[0], images[1], student, teacher, mirrored[0], mirrored[1], ["a", "b", "c", "d"])
     taught, known, confident = model.adaptation.pseudo_label(batch)
 
-    # Where the teacher saw nothing is found cell by cell.
+    # Cells outside the teacher's view, one by one.
     columns, rows = np.meshgrid(np.arange(CELLS), np.arange(CELLS))
     cells_px = (np.stack([columns, rows], -1).reshape(-1, 2) + 0.5) * 4 - 0.5
     for image in range(len(VIEWS)):
@@ -67,7 +65,7 @@ def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
         inside = ((seen_px >= 1.5) & (seen_px <= SIZE - 2.5)).all(1).reshape(CELLS, CELLS)
         assert torch.equal(known[image, 0] > 0, torch.from_numpy(inside)), image
         assert inside.mean() < 0.99
-        # Bilinear interpolation flattens peaks: 0.06 of these.
+        # Bilinear interpolation lowers these peaks by 0.06.
         assert ((taught[image] - expected) * known[image]).abs().max() < 0.1, image
         assert (expected * known[image]).amax((1, 2)).min() > 0.25, "all joints are in view"
     heights = torch.stack([heatmaps(0, image)[1] for image in range(len(VIEWS))])
@@ -76,7 +74,7 @@ def test_the_teachers_heatmaps_are_those_of_the_keypoints_in_the_students_view(
 
 
 @pytest.mark.parametrize("quantize", [False, True])
-def test_labels_are_encoded_as_the_options_say(quantize: bool):
+def test_encode_source_follows_the_options(quantize: bool):
     model = SourceOnly(sgd, TINY, TrainingOptions(sigma=1.0, quantize=quantize))
     points = torch.rand(2, 16, 2) * 60 + 30
     visibility = torch.randint(0, 3, (2, 16))

@@ -1,4 +1,4 @@
-"""Laws of a training step, on tiny networks."""
+"""Training step of tiny networks: laws of the gate, logging and schedules."""
 
 import functools
 import itertools
@@ -18,7 +18,7 @@ from hamipose.models.preprocess import normalize
 from tests.helpers.pose_training import TINY, have_equal_weights, make_data, make_trainer, sgd, train
 
 
-def test_an_open_gate_makes_hamipose_a_mean_teacher(dots: Path, tmp_path: Path):
+def test_hamipose_with_open_gate_is_a_mean_teacher(dots: Path, tmp_path: Path):
     networks = []
     for build in (lambda: HamiPose(sgd, TINY, gate=OpenGate()), lambda: MeanTeacher(sgd, TINY)):
         torch.manual_seed(0)
@@ -32,8 +32,8 @@ def test_an_open_gate_makes_hamipose_a_mean_teacher(dots: Path, tmp_path: Path):
     assert not have_equal_weights(gated.network, networks[0].network)
 
 
-def test_without_a_trade_off_the_target_changes_nothing_but_batchnorm(dots: Path, tmp_path: Path):
-    """λ = 0: w = 1, and the parameters are those of source-only training."""
+def test_zero_target_weight_only_changes_batchnorm(dots: Path, tmp_path: Path):
+    """Check λ = 0: w = 1, and the parameters are those of source-only training."""
     networks = []
     for build in (
         lambda: SourceOnly(sgd, TINY),
@@ -47,8 +47,8 @@ def test_without_a_trade_off_the_target_changes_nothing_but_batchnorm(dots: Path
         assert torch.allclose(a, b, atol=1e-6), name
 
 
-def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Path):
-    """One SGD step against the gated gradient assembled by hand, from each keypoint's own backward passes."""
+def test_step_is_the_gradient_of_the_weighted_losses(dots: Path, tmp_path: Path):
+    """Compare one SGD step with the gated gradient computed by a backward pass for each keypoint."""
     torch.manual_seed(0)
     target_weight = 0.7
     model = HamiPose(
@@ -60,7 +60,7 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
     batch = next(iter(data.train_dataloader()))
     torch.nn.init.normal_(model.network.final.weight, std=0.1)
     model.adaptation.teacher.reset(model.network)
-    model.adaptation.teacher.network.final.bias.data += 0.3  # a teacher that disagrees, and is sure of something
+    model.adaptation.teacher.network.final.bias.data += 0.3  # a teacher that disagrees, with some confidence
     before = {k: v.clone() for k, v in model.network.named_parameters()}
 
     model.network.train()
@@ -91,7 +91,7 @@ def test_the_step_is_the_gradient_of_the_weighed_losses(dots: Path, tmp_path: Pa
         torch.testing.assert_close(parameter, before[name] - 0.1 * expected[name], rtol=1e-4, atol=1e-7)
 
 
-def test_teacher_follows_and_metric_sees_the_applied_increment(dots: Path, tmp_path: Path):
+def test_teacher_and_metric_use_the_applied_increment(dots: Path, tmp_path: Path):
     model = HamiPose(sgd, TINY, adaptation=AdaptationOptions(ema_decay=0.9), metric="diagonal")
     start = {k: v.clone() for k, v in model.network.named_parameters()}
     train(model, dots, tmp_path, data={"steps_per_epoch": 1})
@@ -102,7 +102,7 @@ def test_teacher_follows_and_metric_sees_the_applied_increment(dots: Path, tmp_p
     torch.testing.assert_close(model.adaptation.metric.average[:, :-1], 0.01 * moved.square(), rtol=1e-3, atol=1e-12)
 
 
-def test_pretraining_sees_the_source_alone_and_ends_with_an_equal_teacher(dots: Path, tmp_path: Path):
+def test_pretraining_uses_only_the_source_and_ends_with_an_equal_teacher(dots: Path, tmp_path: Path):
     seen = []
 
     class Spy(HamiPose):
@@ -130,7 +130,7 @@ def test_gate_warm_up_counts_from_the_end_of_pretraining(dots: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_precisions_train_and_score(dots: Path, tmp_path: Path, precision: str):
+def test_supported_precisions_train_and_score(dots: Path, tmp_path: Path, precision: str):
     model = HamiPose(sgd, TINY)
     trainer = train(model, dots, tmp_path, precision=precision)
     scores = trainer.callback_metrics
@@ -139,15 +139,15 @@ def test_precisions_train_and_score(dots: Path, tmp_path: Path, precision: str):
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_loss_scaling_is_refused(dots: Path, tmp_path: Path):
+def test_loss_scaling_is_rejected(dots: Path, tmp_path: Path):
     trainer = make_trainer(tmp_path)
     trainer.strategy.precision_plugin.precision = "16-mixed"
     with pytest.raises(UserError, match="16-mixed"):
         trainer.fit(SourceOnly(sgd, TINY), make_data(dots))
 
 
-def test_compiled_training_is_training(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Traced for real, forwards and backwards, but for the machine code, which takes a compiler and minutes."""
+def test_compiled_training_equals_training(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Trace forward and backward pass without code generation, which needs a compiler and minutes."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     ends = []
     for compiled in (True, False):
@@ -163,7 +163,7 @@ def test_compiled_training_is_training(dots: Path, tmp_path: Path, monkeypatch: 
 # ---------------------------------------------------------------------------------------------------- what is logged
 
 
-def test_conflicts_of_a_mean_teacher_are_logged_too(dots: Path, tmp_path: Path):
+def test_mean_teacher_logs_conflicts(dots: Path, tmp_path: Path):
     logger = CSVLogger(tmp_path, name="", version="run")
     train(MeanTeacher(sgd, TINY), dots, tmp_path, logger=logger)
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
@@ -195,7 +195,7 @@ def test_energy_is_logged_with_a_hamiltonian_optimizer(dots: Path, tmp_path: Pat
     assert row["train/hamiltonian"] == pytest.approx(row["train/kinetic"] + row["train/potential"])
 
 
-def test_schedule():
+def test_warmup_cosine_values():
     factors = [warmup_cosine(step, 10, 110, 0.1) for step in range(111)]
     assert factors[:10] == pytest.approx([i / 10 for i in range(1, 11)])
     assert factors[10] == 1
@@ -210,7 +210,7 @@ def test_learning_rate_ends_at_zero(dots: Path, tmp_path: Path):
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0)
 
 
-def test_parameter_groups_by_part():
+def test_parameter_groups_have_factors_of_their_parts():
     network = SourceOnly(sgd, TINY).network
     groups = parameter_groups(network, {"backbone": 0.1, "deconv": 1.0, "final": 2.0}, sgd)
     assert [g["lr"] for g in groups] == pytest.approx([0.01, 0.1, 0.2])

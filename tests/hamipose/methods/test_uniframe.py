@@ -1,4 +1,4 @@
-"""UniFrame's target loss from its definition; what is hidden; what is said where a decoder is missing."""
+"""UniFrame: target loss from its definition, occlusion, style transfer, and a missing decoder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,8 +45,8 @@ def trainer_in(folder: Path) -> Trainer:
     )  # fmt: skip
 
 
-def test_the_objective_is_the_papers(dots: Path, monkeypatch: pytest.MonkeyPatch):
-    """L_s + mean over everything of [m (W_s⁻¹ f − R(W_t⁻¹ f'))]², with the median of the peaks sorted by hand."""
+def test_objective_equals_the_equation_of_the_paper(dots: Path, monkeypatch: pytest.MonkeyPatch):
+    """Compare with L_s + the mean of [m (W_s⁻¹ f − R(W_t⁻¹ f'))]², with m from sorted peaks."""
     model = UniFrame(sgd, TINY, TrainingOptions(sigma=1.0), occlusion=None)
     monkeypatch.setattr(UniFrame, "global_step", 0)
     monkeypatch.setattr(UniFrame, "_gate_progress", lambda self: 1.0)
@@ -76,8 +76,8 @@ def test_the_objective_is_the_papers(dots: Path, monkeypatch: pytest.MonkeyPatch
     assert found.target.sum() > 0.01
 
 
-def test_exactly_the_chosen_joint_is_hidden(dots: Path):
-    """The patch lies over the place that the teacher's peak has in the student's turned and mirrored view."""
+def test_occlude_covers_exactly_the_chosen_keypoint(dots: Path):
+    """Check that the patch covers the teacher's peak in the student's rotated and mirrored view."""
     model = UniFrame(sgd, TINY, occlusion=OcclusionOptions(probability=1.0, threshold=0.9, side_px=64.0))
     batch = batch_of(dots).target
     image = torch.arange(4 * 3 * 32 * 32).view(4, 3, 32, 32).remainder(251).to(torch.uint8)
@@ -85,7 +85,7 @@ def test_exactly_the_chosen_joint_is_hidden(dots: Path):
     taught = torch.full((4, 16, 8, 8), 0.1)
     for i, (x, y) in enumerate([(3, 3), (4, 3), (3, 4), (4, 4)]):
         taught[i, 2 * i, y, x] = 0.95
-        taught[i, 9, 0, 0] = 0.89  # not sure enough
+        taught[i, 9, 0, 0] = 0.89  # below the threshold
     at_px = apply_points(batch.student_matrix, decode(taught)[0].clone())
     found = model.occlude(batch, taught)
     for i in range(4):
@@ -97,16 +97,16 @@ def test_exactly_the_chosen_joint_is_hidden(dots: Path):
             middle = (changed.amin(0) + changed.amax(0)) / 2
             assert (changed.amax(0) - changed.amin(0)).max() <= 7  # 64 px of 256 are 8 of 32
             if 4 < x < 27 and 4 < y < 27:
-                assert (middle - torch.tensor([x, y])).abs().max() <= 2.6  # rounding, and equal pixels at the rim
+                assert (middle - torch.tensor([x, y])).abs().max() <= 2.6  # rounding, and equal pixels at the border
 
 
-def test_no_joint_is_sure_and_none_is_hidden(dots: Path):
+def test_occlude_without_confident_keypoints_changes_nothing(dots: Path):
     model = UniFrame(sgd, TINY, occlusion=OcclusionOptions(probability=1.0))
     batch = batch_of(dots).target
     assert torch.equal(model.occlude(batch, torch.full((4, 16, 8, 8), 0.5)), batch.student)
 
 
-def test_a_missing_decoder_is_told_in_one_line_and_how_to_do_without(dots: Path, tmp_path: Path):
+def test_missing_decoder_is_rejected_in_one_line(dots: Path, tmp_path: Path):
     model = UniFrame(sgd, TINY, style=StyleOptions(decoder=str(tmp_path / "none.safetensors")))
     with pytest.raises(
         UserError, match=r"none\.safetensors, which does not exist; make it with .*style fit.*style null"
@@ -114,13 +114,13 @@ def test_a_missing_decoder_is_told_in_one_line_and_how_to_do_without(dots: Path,
         trainer_in(tmp_path).fit(model, data_of(dots))
 
 
-def test_style_transfer_changes_source_and_teacher_but_never_the_student(dots: Path, tmp_path: Path):
+def test_style_transfer_changes_source_and_teacher_but_not_student(dots: Path, tmp_path: Path):
     encoder = Encoder((4, 4, 4, 4))
     torch.nn.init.zeros_(encoder.features[0].weight)
     vgg, decoder = tmp_path / "vgg.pth", tmp_path / "decoder.safetensors"
     torch.save({f"features.{name}": value for name, value in encoder.features.state_dict().items()}, vgg)
     made = build_decoder(encoder.widths)
-    torch.nn.init.zeros_(made[-1].weight)  # every picture turns to one color, whatever the strength
+    torch.nn.init.zeros_(made[-1].weight)  # every image becomes one color, for any strength
     torch.nn.init.constant_(made[-1].bias, 1.0)
     save_decoder(made, decoder)
     seen = {"source": [], "teacher": [], "student": []}

@@ -1,4 +1,4 @@
-"""Numbers that mean nothing are refused by their names, before anything is trained."""
+"""Options out of range are rejected by name before training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ TINY = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
         (OcclusionOptions, {"side_px": 0.0}),
     ],
 )
-def test_options(options: Callable, bad: dict[str, Any]):
+def test_options_reject_values_out_of_range(options: Callable, bad: dict[str, Any]):
     ((name, value),) = bad.items()
     with pytest.raises(ValueError, match=f"^{name} is {value}: expected"):
         options(**bad)
@@ -44,13 +44,13 @@ def test_options(options: Callable, bad: dict[str, Any]):
         (RegDA, {"margin": -4.0}),
     ],
 )
-def test_methods(method: Callable, bad: dict[str, Any]):
+def test_methods_reject_values_out_of_range(method: Callable, bad: dict[str, Any]):
     ((name, value),) = bad.items()
     with pytest.raises(ValueError, match=f"^{name} is {value}: expected"):
         method(lambda p: torch.optim.SGD(p, lr=1.0), TINY, **bad)
 
 
-def test_bounds_are_allowed_and_what_is_no_number_is_not():
+def test_checks_accept_bounds_and_reject_nan():
     check_at_least(1, views=1)
     check_fraction(share=0.0, other=1.0)
     StyleOptions("decoder.pth", to_target=1.0)

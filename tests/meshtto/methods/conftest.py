@@ -1,6 +1,4 @@
-"""Tiny runs of the real thing: the built-in body as colored dots, 32 px, and a network of a few hundred thousand
-numbers.
-"""
+"""Fixtures for tiny runs: the built-in body as colored dots, 32 px, and a small network."""
 
 import subprocess
 from collections.abc import Callable
@@ -17,13 +15,13 @@ SCRIPT = Path(fit_mesh.__file__)
 
 
 class Tiny:
-    """The names of :mod:`tests.helpers.fit_mesh`, and its `run` with options that are not JSON."""
+    """Names of :mod:`tests.helpers.fit_mesh`, and its `run` with options that are not JSON."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(fit_mesh, name)
 
     def fit(self, **options: Any) -> Any:
-        """Trains; returns the trainer."""
+        """Train, and return the trainer."""
         threads = torch.get_num_threads()
         try:
             return fit_mesh.run(to_json_options(options))
@@ -38,7 +36,7 @@ def tiny() -> Tiny:
 
 @pytest.fixture(scope="session")
 def fit_elsewhere() -> Callable[..., subprocess.CompletedProcess]:
-    """Runs in a process of its own."""
+    """Run in a separate process."""
 
     def call(**options: Any) -> subprocess.CompletedProcess:
         return run_script(SCRIPT, to_json_options(options))

@@ -1,4 +1,4 @@
-"""Labels belong to bodies of genders, and agree with each other under those alone."""
+"""Labels are posed with the body of their gender, for which they are consistent."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.helpers.bodies import make_arrays, make_inputs
 
 @pytest.fixture
 def body(tmp_path: Path) -> str:
-    """Three bodies that differ at rest."""
+    """Cache with three bodies of different shape."""
     for gender in GENDERS:
         template = make_arrays().template_m * (1 + 0.1 * GENDERS.index(gender))
         write_arrays(
@@ -28,7 +28,7 @@ def body(tmp_path: Path) -> str:
 
 
 def test_label_vertices_use_the_body_of_each_gender(tiny, body: str):
-    """In training as in evaluation: joints of data sets are of that body, so L_V and L_J3D ask for the same."""
+    """Check training and evaluation: joints of data sets belong to that body, so L_V and L_J3D are consistent."""
     crops = MeshCrops(tiny.DotMeshes(4, 5), (32, 32))
     batch = collate([crops[i] for i in range(4)])
     batch.gender = torch.tensor([2, 0, 1, 2])

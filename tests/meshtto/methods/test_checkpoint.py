@@ -1,4 +1,4 @@
-"""Checkpoints say what it takes to build their networks again, each of them with its own options."""
+"""Checkpoints contain the options that rebuild each of their networks."""
 
 import copy
 from pathlib import Path
@@ -23,7 +23,7 @@ def other(iterations: int, backbone: str | None = None) -> AuxiliaryOptions:
 
 
 def checkpoint_of(method: Dual) -> dict[str, Any]:
-    """What Lightning saves of a method."""
+    """Return the checkpoint content of a method."""
     method.hparams["crop"] = [32, 32]
     return {"state_dict": method.state_dict(), "hyper_parameters": copy.deepcopy(dict(method.hparams))}
 
@@ -43,7 +43,7 @@ def test_load_restores_the_auxiliary_network(tiny, tmp_path: Path, auxiliary: Au
 
 
 def test_load_reads_old_checkpoints(tmp_path: Path):
-    """They do not say what the auxiliary network was: it was as the regressor."""
+    """Check checkpoints without options of the auxiliary network, which had those of the regressor."""
     method = dual(3)
     old = checkpoint_of(method)
     del old["hyper_parameters"]["auxiliary"]
@@ -53,7 +53,7 @@ def test_load_reads_old_checkpoints(tmp_path: Path):
 
 
 def test_resume_rejects_other_networks():
-    """Feedback loops have no shape by which to tell them."""
+    """Check that the number of feedback iterations is compared, which no shape contains."""
     found = checkpoint_of(dual(3, other(2)))
     dual(3, other(2)).on_load_checkpoint(found)
     for method in (dual(3), dual(2, other(2)), dual(3, other(2, "resnet10t"))):

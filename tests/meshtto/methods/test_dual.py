@@ -1,4 +1,4 @@
-"""The auxiliary network: what compares with it, and who trains it."""
+"""The auxiliary network: losses that use it, and its training."""
 
 import copy
 from typing import Any
@@ -26,7 +26,7 @@ def batch(tiny: Any) -> Any:
 
 
 def test_dual_inner_step_without_pseudo_mesh_ignores_it(batch: Any):
-    """Whatever the auxiliary network says, the regressor learns the same; with the mesh it does not."""
+    """Check that the auxiliary network only affects the regressor with the pseudo-mesh."""
     for pseudo_mesh in (True, False):
         losses = []
         for seed in (1, 2):
@@ -49,7 +49,7 @@ def test_dual_inner_step_without_pseudo_mesh_ignores_it(batch: Any):
     ],
 )
 def test_dual_untrained_auxiliary_requires_no_gradient(batch: Any, options: dict[str, Any], learns: bool):
-    """Several processes wait for the gradient of every parameter that asks for one."""
+    """Check `requires_grad`, because DDP waits for the gradient of every parameter that requires one."""
     method = dual(**options).train()
     sum(method.objective(batch).values()).backward()
     for parameter in method.trainable_parts().parameters():
@@ -59,7 +59,7 @@ def test_dual_untrained_auxiliary_requires_no_gradient(batch: Any, options: dict
 
 
 def test_dual_auxiliary_without_loss_only_updates_statistics(batch: Any):
-    """As in the released code."""
+    """Check the setting of the released code."""
     method = dual(auxiliary_loss=False).train()
     before = copy.deepcopy(method.auxiliary.state_dict())
     optimizer = torch.optim.Adam(method.trainable_parts().parameters(), lr=1e-2, weight_decay=0.1)

@@ -1,4 +1,4 @@
-"""EFT is trained as Regression is: the same loss, to the last term; its own terms are those of test time."""
+"""EFT: the training loss of Regression, and two additional terms at test time."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What networks start from: each from what was asked for it, and from one thing alone."""
+"""Initial weights of networks: each network has exactly one source."""
 
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def test_init_from_dual_fills_both_networks(both):
 
 
 def test_auxiliary_init_from_fills_the_auxiliary_network(regression, both):
-    """From a checkpoint's auxiliary network if it has one, else from its regressor."""
+    """Check that the checkpoint's auxiliary network is used if it has one, else its regressor."""
     alone = dual(0, AuxiliaryOptions(init_from=str(regression[0])))
     before = head(alone.regressor)
     load_networks(alone)
@@ -113,7 +113,7 @@ def test_networks_with_two_initializations_are_rejected(published, both, regress
 def test_auxiliary_options_default_to_the_regressor(published):
     method = dual(0, AuxiliaryOptions(iterations=1))
     assert method.hparams["auxiliary"] == {**method.hparams["regressor"], "iterations": 1}
-    same = dual(0, published=str(published[0]))  # nothing is said of its start either
+    same = dual(0, published=str(published[0]))  # without options of its initialization, either
     assert torch.equal(head(same.auxiliary), published[1])
     own = dual(0, AuxiliaryOptions(weights="none"), published=str(published[0]))
     assert not torch.equal(head(own.auxiliary), published[1])

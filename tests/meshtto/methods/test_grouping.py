@@ -1,4 +1,4 @@
-"""What test-time optimization keeps in memory: no graph that is not needed, no more people than there is room for."""
+"""Memory of test-time optimization: only required graphs, and groups of people that fit the limit."""
 
 import copy
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def batch(tiny: Any) -> MeshBatch:
 
 
 def recorded(run: Callable[[], Any]) -> list[torch.Size]:
-    """Shapes of all tensors that autograd keeps while something runs."""
+    """Record the shapes of all tensors that autograd saves during a block."""
     shapes: list[torch.Size] = []
 
     def pack(tensor: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def recorded(run: Callable[[], Any]) -> list[torch.Size]:
 
 @pytest.fixture
 def of_backbone(method: Any, monkeypatch: pytest.MonkeyPatch) -> list[list[torch.Size]]:
-    """What autograd keeps inside the backbone, pass after pass from now on."""
+    """Record the tensors that autograd saves inside the backbone, for each pass."""
     passes: list[list[torch.Size]] = []
     own = method.regressor.features
 
@@ -69,9 +69,9 @@ def test_recover_keeps_no_backbone_graph_for_head_phases(
 ):
     method.test_time = replace(method.test_time, memory_gib=None)
     method.recover(batch, phases)
-    assert of_backbone == [[]]  # it ran once, and nothing was kept
+    assert of_backbone == [[]]  # one pass without saved tensors
     method.regressor.features(torch.zeros(1, 3, 32, 32))
-    assert len(of_backbone[1]) > 5  # as it would be
+    assert len(of_backbone[1]) > 5  # with a graph
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_recover_without_phases_keeps_no_graph(method: Any, batch: MeshBatch, ph
 
 
 def test_recover_last_pass_keeps_no_graph(method: Any, batch: MeshBatch, of_backbone: list[list[torch.Size]]):
-    """No step follows it."""
+    """Check the last pass, after which there is no step."""
     method.test_time = replace(method.test_time, memory_gib=None)
     method.recover(batch, [ALL], tolerance=None)
     assert [bool(kept) for kept in of_backbone] == [True, True, False]
@@ -98,7 +98,7 @@ def test_training_keeps_the_graph(method: Any, batch: MeshBatch):
 def test_groups_do_not_change_results(
     method: Any, batch: MeshBatch, phases: list[Phase], monkeypatch: pytest.MonkeyPatch
 ):
-    """Their sizes follow the memory; watchers see all people at each step."""
+    """Check sizes of groups, and that `watch` gets all people at each step."""
     from meshtto.methods import base
 
     sizes: list[int] = []
@@ -117,7 +117,7 @@ def test_groups_do_not_change_results(
     whole = found[0]
     for other in found[1:]:
         assert other.steps.tolist() == whole.steps.tolist()
-        # Adam's first steps depend on signs alone, also those of gradients that are nothing but rounding.
+        # Adam's first steps depend on signs, also of gradients that are only rounding errors.
         torch.testing.assert_close(other.losses, whole.losses, atol=1e-3, rtol=2e-3)
         torch.testing.assert_close(other.prediction.vertices_m, whole.prediction.vertices_m, atol=1e-3, rtol=2e-3)
     for steps in seen:
@@ -127,7 +127,7 @@ def test_groups_do_not_change_results(
 
 
 def test_losses_do_not_depend_on_the_group(method: Any, batch: MeshBatch):
-    """All phases have as many rows as steps, though all images of a group may have stopped."""
+    """Check that all phases have a row per step, even if all images of a group stopped."""
     method.test_time = replace(method.test_time, memory_gib=1e-9)
     stopped = method.recover(batch, [replace(HEAD, steps=4), replace(ALL, steps=3)], tolerance=1e9)
     assert stopped.steps.tolist() == [2] * 5
@@ -164,7 +164,7 @@ def test_person_bytes_counts_weights_and_one_pass(method: Any, batch: MeshBatch)
     assert each([HEAD]) == passes(HEAD)  # in low rank
     assert each([HEAD, ALL]) == each([ALL])
     assert passes(ALL) > passes(HEAD_ADAM) > 0
-    # A pass of one person in a group keeps what it keeps alone.
+    # One person needs the same memory per pass alone and in a group.
     method.test_time = replace(method.test_time, memory_gib=None)
     one = MeshBatch(**{name: value[:1] for name, value in vars(batch).items()})
     bytes_ = [autograd_bytes(partial(method.recover, b, [replace(ALL, steps=1)], tolerance=None)) for b in (one, batch)]

@@ -1,4 +1,4 @@
-"""Meshes over the crops of the first people, while training runs."""
+"""Images of meshes over the crops of the first people during training."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 class Images:
-    """A logger that takes images."""
+    """Logger that accepts images."""
 
     def __init__(self) -> None:
         self.told: dict[str, np.ndarray] = {}

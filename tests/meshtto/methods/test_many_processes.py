@@ -1,4 +1,4 @@
-"""Two processes with half the batch each do what one process with the whole batch does."""
+"""Two processes with half the batch each give the same result as one process with the whole batch."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ def test_training_with_two_processes_equals_one(fit_elsewhere, tmp_path: Path, c
     ends, logged = [], []
     for world in (1, 2):
         out = tmp_path / str(world)
-        # BatchNorm is frozen and dropout off: they would see, or draw for, half the batch.
+        # BatchNorm is frozen and dropout is off, because they would use half the batch.
         options = {"method": "Dual", "freeze": True, "dropout": 0.0, "optimizer": "sgd", **choice}
         done = fit_elsewhere(out=out, world=world, epochs=1, **options)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -24,7 +24,7 @@ def test_training_with_two_processes_equals_one(fit_elsewhere, tmp_path: Path, c
     one, two = (end["state_dict"] for end in ends)
     for name, whole in one.items():
         assert (two[name] - whole).abs().max() <= 1e-4 * whole.abs().max(), name
-    # Neither set divides by two: nobody is counted twice.
+    # Both sets have an odd size: no person is counted twice.
     for name in logged[0]:
         if name.startswith(("val/", "test/")):
             assert logged[1][name] == pytest.approx(logged[0][name], rel=1e-4), name

@@ -1,4 +1,4 @@
-"""What a run writes beside its scores: how they came about, of the very evaluation that they are of."""
+"""The protocol that a run writes with its scores."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("in_validation", [False, True])
 def test_protocol_names_evidence_only_if_used(tiny, tmp_path: Path, in_validation: bool):
-    """During training nothing is adapted unless asked for, and its curves have one point."""
+    """Check that validation in training does not adapt by default, and that its curves have one point."""
     test_time = TestTimeOptions([Phase(1, SGD(1e-3))], in_validation=in_validation)
     options = {"method": "Dual", "out": str(tmp_path), "epochs": 1, "steps": 1, "test_time": test_time}
     trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)

@@ -1,4 +1,4 @@
-"""The config of the released code against a plain loop that does what its evaluation does: facts, not its text."""
+"""The config of the released code, compared with an independent loop that does the same evaluation."""
 
 import copy
 from dataclasses import replace
@@ -22,11 +22,11 @@ from meshtto.test_time import SGD, Adam, Phase
 from meshtto.types import BodyPrediction, MeshBatch
 
 CONFIG = Path(__file__).parents[3] / "configs" / "meshtto" / "released_code.yaml"
-HEAD_LR, ALL_LR = 1e-3, 1e-3  # 100 times as published, for something to be seen to move
+HEAD_LR, ALL_LR = 1e-3, 1e-3  # 100 times the published rates, for visible changes
 
 
 def options_of(config: Path) -> tuple[TestTimeOptions, Phase]:
-    """What the config says of test time and of the inner step."""
+    """Return the config's options of test time and of the inner step."""
     content = yaml.safe_load(config.read_text())["model"]["init_args"]
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(TestTimeOptions, "test_time")
@@ -59,7 +59,7 @@ def batch(tiny: Any) -> MeshBatch:
 
 
 def plain_terms(made: BodyPrediction, batch: MeshBatch, pseudo: BodyPrediction) -> tuple[torch.Tensor, torch.Tensor]:
-    """L_2D and the full loss of a batch of which everything is labeled."""
+    """Return L_2D and the full loss of a completely labeled batch."""
     confidence = batch.evidence_confidence.clone()
     confidence[:, : len(OPENPOSE25)] = 0
     half = torch.tensor([batch.image.shape[-1] / 2, batch.image.shape[-2] / 2])
@@ -82,7 +82,7 @@ def plain_terms(made: BodyPrediction, batch: MeshBatch, pseudo: BodyPrediction) 
 
 
 def plain_evaluation(method: Dual, batch: MeshBatch, tolerance: float) -> tuple[BodyPrediction, int]:
-    """One step of the head down the full loss, then Adam on everything down L_2D until it rests; how many steps."""
+    """Take one step of the head on the full loss, then Adam steps of all weights on L_2D until it converges."""
     network, pseudo = copy.deepcopy(method.regressor), detach_prediction(method.pseudo(batch))
     images, box, size = normalize(batch.image), crop_box(batch), crop_size(batch)
 
@@ -116,11 +116,11 @@ def faster(phases: list[Phase]) -> list[Phase]:
 
 @pytest.mark.parametrize("rest", [0.0, 0.6])
 def test_recover_equals_released_evaluation(method: Dual, batch: MeshBatch, test_time: TestTimeOptions, rest: float):
-    """To the last step, and where its change of L_2D is first below a tolerance; with the config's own options."""
+    """Compare all steps, and stopping by the tolerance, with the options of the config."""
     assert test_time.tolerance == 2e-5
     phases = faster(test_time.phases)
     free = method.recover(batch, phases, tolerance=None)
-    changes = free.losses[1:].mean(1).diff().abs()  # of L_2D alone: the first row is the full loss
+    changes = free.losses[1:].mean(1).diff().abs()  # of L_2D only: the first row is the full loss
     tolerance = float(changes.quantile(rest)) if rest else 0.0
     wanted, steps = plain_evaluation(method, batch, tolerance)
     found = method.recover(batch, phases, tolerance=tolerance)
@@ -136,7 +136,7 @@ def test_recover_losses_are_full_loss_then_l2d(method: Dual, batch: MeshBatch, t
     with torch.no_grad():
         keypoints, full = plain_terms(method(batch), batch, method.pseudo(batch))
     assert float(found.losses[0].mean()) == pytest.approx(float(full), rel=1e-4)
-    # One small step of the head later L_2D is nearly what it was, and far from 5 L_2D + L_cam.
+    # After one small step of the head, L_2D has hardly changed, and is far from 5 L_2D + L_cam.
     assert float(found.losses[1].mean()) == pytest.approx(float(keypoints), rel=0.2)
 
 
@@ -144,7 +144,7 @@ def test_recover_losses_are_full_loss_then_l2d(method: Dual, batch: MeshBatch, t
 def test_masked_pseudo_mesh_is_ignored_without_labels(
     method: Dual, batch: MeshBatch, test_time: TestTimeOptions, phase: int | None
 ):
-    """Mesh terms go with the mesh's label, joints with the joints' label; each image on its own."""
+    """Check that mesh terms need a mesh label and joint terms a joint label, for each image."""
     masked = test_time.phases[0] if phase == 0 else options_of(CONFIG)[1]
     assert masked.masked
     batch.has_mesh[1:] = False
@@ -164,7 +164,7 @@ def test_masked_pseudo_mesh_is_ignored_without_labels(
 
 
 def test_masked_applies_to_recovery_and_training(method: Dual, batch: MeshBatch):
-    """Without any label it is as if there were no auxiliary network; with labels, or without masks, it is not."""
+    """Check that without labels the auxiliary network has no effect; with labels or without masks it has."""
 
     def outcomes(phase: Phase) -> list[torch.Tensor]:
         recovered = method.recover(batch, [phase], tolerance=None).prediction.keypoints_px

@@ -1,4 +1,4 @@
-"""A run that is killed and taken up again ends where it would have ended."""
+"""A killed and resumed run ends like an uninterrupted run."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ pytestmark = pytest.mark.slow
 
 
 def test_resumed_run_equals_uninterrupted_run(tiny, fit_elsewhere, tmp_path: Path):
-    """Inside an epoch, with dropout, which draws from the generator that has to be restored."""
+    """Resume inside an epoch, with dropout, which uses the restored random state."""
     options = {"method": "Dual", "dropout": 0.5}
     tiny.fit(out=tmp_path / "whole", **options)
     dead = fit_elsewhere(out=tmp_path / "killed", kill=7, **options)
     assert dead.returncode == -9, dead.stderr
     assert read_last_checkpoint(tmp_path / "killed")["global_step"] == 6
-    torch.manual_seed(99)  # what the new process happens to start from must not matter
+    torch.manual_seed(99)  # the random state of the new process must not matter
     tiny.fit(out=tmp_path / "resumed", resume=tmp_path / "killed" / "checkpoints" / "last.ckpt", **options)
     whole, resumed = read_last_checkpoint(tmp_path / "whole"), read_last_checkpoint(tmp_path / "resumed")
     assert whole["global_step"] == resumed["global_step"] == 8

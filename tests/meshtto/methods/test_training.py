@@ -1,4 +1,4 @@
-"""Methods as a whole: what trains, what is frozen, what adaptation leaves alone, what is written."""
+"""Mesh methods: trained and frozen parts, recovery without side effects, and written files."""
 
 import copy
 import dataclasses
@@ -44,7 +44,7 @@ def method_of(tiny: Any, **options: Any) -> Any:
     ids=lambda o: " ".join(str(v) for v in o.values()),
 )
 def test_training_updates_every_network(tiny, options: dict[str, Any]):
-    """Each parameter that an estimate depends on has a gradient, and the objective is a number."""
+    """Check that each parameter of an estimate has a gradient, and that the objective is finite."""
     method = method_of(tiny, **options).train()
     values = method.objective(batch_of(tiny))
     sum(values.values()).backward()
@@ -52,14 +52,14 @@ def test_training_updates_every_network(tiny, options: dict[str, Any]):
     for name, parameter in method.trainable_parts().named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-    # (timm's residual branches begin with a factor of 0, so not all of a backbone moves in the first step.)
+    # (timm's residual branches start with a factor of 0, so the first step does not change all of a backbone.)
     for network in method.trainable_parts().values():
         assert all(p.grad.any() for p in network.head.parameters())
         assert network.backbone.get_submodule("conv1")[0].weight.grad.any()
 
 
 def test_dual_first_order_auxiliary_learns_only_from_its_loss(tiny):
-    """And without that loss it learns by second order alone: what the released code does, and does not do."""
+    """Check also that without that loss it only learns by second order."""
     batch = batch_of(tiny)
     for second_order in (False, True):
         method = method_of(tiny, second_order=second_order).eval()
@@ -71,7 +71,7 @@ def test_dual_first_order_auxiliary_learns_only_from_its_loss(tiny):
 
 
 def test_training_ignores_missing_labels(tiny):
-    """Samples without a mesh, or without any 2D joint, are learnt from as far as they go."""
+    """Train on samples without a mesh, or without any 2D joint."""
     batch = batch_of(tiny, mesh=False)
     batch.evidence_confidence[1:] = 0
     batch.keypoints_confidence[2] = 0
@@ -81,10 +81,10 @@ def test_training_ignores_missing_labels(tiny):
 
 
 def test_projection_agrees_between_modules(tiny):
-    """A regressor that knew the truth would have no 2D loss: crop, box, camera and body are of one frame."""
+    """Check that ground truth has no 2D loss: crop, box, camera and body have consistent frames."""
     batch, method = batch_of(tiny), method_of(tiny)
     box = crop_box(batch)
-    # The data place the pelvis' origin at (0.1, 0.2, 5) m before the full image's camera: invert CLIFF's equation.
+    # The data have the pelvis at (0.1, 0.2, 5) m before the full image's camera: invert CLIFF's equation.
     scale = 2 * box.focal_px / (box.side_px * 5.0)
     shift = 2 * (box.center_px - box.principal_px) / (box.side_px * scale)[:, None]
     camera = torch.cat([scale[:, None], torch.tensor([[0.1, 0.2]]) - shift], 1)
@@ -169,7 +169,7 @@ def test_run_writes_curves_with_protocol(tiny, tmp_path: Path):
 
 
 def test_diverged_adaptations_are_counted_and_undone(tiny, tmp_path: Path):
-    """Steps far too large: every score is that of the network without them, and the result says how many there were."""
+    """Check too large steps: all scores are those of the unadapted network, and the result counts the steps."""
     phases = [Phase(2, SGD(1e6), pseudo_mesh=False)]
     options = {"method": "Meta", "out": str(tmp_path), "epochs": 1, "steps": 2, "test_time": TestTimeOptions(phases)}
     trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)
@@ -190,7 +190,7 @@ def test_diverged_adaptations_are_counted_and_undone(tiny, tmp_path: Path):
 
 @pytest.mark.parametrize("second_order", [False, True])
 def test_training_uses_diverged_images_without_the_step(tiny, second_order: bool):
-    """The gradient is that of no inner step at all where the inner step leads astray."""
+    """Check that the gradient of diverged images is that without an inner step."""
     batch = batch_of(tiny)
     gradients = []
     for phase in (Phase(1, SGD(1e6), pseudo_mesh=False), Phase(0, pseudo_mesh=False)):
@@ -204,7 +204,7 @@ def test_training_uses_diverged_images_without_the_step(tiny, second_order: bool
 
 
 def test_eft_stops_once_the_2d_error_is_small(tiny):
-    """Each image on its own, at the 2D error that was named; ankles count by the direction of their legs alone."""
+    """Check that each image stops at the given 2D error; ankles only count by the direction of the lower leg."""
     method, batch = method_of(tiny, method="EFT").eval(), batch_of(tiny)
     assert method.test_time.enough_2d == 2e-4
     (phase,) = method.test_time.phases
@@ -226,7 +226,7 @@ def test_eft_stops_once_the_2d_error_is_small(tiny):
 
 
 def test_bfloat16_training_adapts_in_single_precision(tiny):
-    """A step of 1e-5 is far below what bfloat16 can tell apart; the backbone alone is rounded."""
+    """Check that only the backbone is rounded: bfloat16 cannot represent a step of 1e-5."""
     method, batch = method_of(tiny, dropout=0.0).eval(), batch_of(tiny)
     with torch.autocast("cpu", torch.bfloat16):
         values = method.objective(batch)

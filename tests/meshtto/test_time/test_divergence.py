@@ -1,4 +1,4 @@
-"""Steps that are too large: what clipping promises, and that who diverges is taken back, alone, and told of."""
+"""Too large steps: clipping, and diverged images, which are reset independently and reported."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from meshtto.test_time import SGD, LowRank, PerImageCopy, Shared, Weights, adapt
 
 BATCH, FEATURES = 4, 3
-#: How steep each image's loss is: one step of 0.1 overshoots the third's goal by far, and its loss grows without end.
+#: Steepness of each image's loss: a step of 0.1 overshoots the third image's minimum, and its loss diverges.
 STEEP = torch.tensor([1.0, 0.5, 300.0, 2.0])
 
 
 class Twice(nn.Module):
-    """A layer that is used twice."""
+    """Network with a layer that is used twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Twice(nn.Module):
 
 
 def loss_of(steep: Tensor) -> Callable[[Tensor], Tensor]:
-    """Explodes with the output, as e^(−20 s) does with the camera's scale."""
+    """Return a loss that explodes with the output, as e^(−20 s) does with the camera's scale."""
     return lambda y: steep * (y.square().sum(1) + 1e-3 * (y.exp() - 1 - y).square().sum(1))
 
 
@@ -34,7 +34,7 @@ def make(kind: str, network: nn.Module, rule: SGD, second_order: bool = False) -
 
 
 def moved(weights: Weights, network: nn.Module) -> Tensor:
-    """How far the weights of each image are from the network's."""
+    """Return the distance of each image's weights from the network's."""
     own = dict(network.named_parameters())
     return torch.cat([(each - own[name]).flatten(1) for name, each in weights.per_image_parameters().items()], 1).norm(
         dim=1
@@ -43,7 +43,7 @@ def moved(weights: Weights, network: nn.Module) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
 def test_clip_norm_limits_the_step_length(kind: str):
-    """α c where the gradient is longer than c, α times the gradient where it is shorter."""
+    """Compare with α c for gradients longer than c, else with α times the gradient."""
     network, x, alpha = Twice(), torch.randn(BATCH, FEATURES), 0.1
     free = make(kind, network, SGD(alpha))
     free(x)
@@ -60,14 +60,14 @@ def test_clip_norm_limits_the_step_length(kind: str):
 @pytest.mark.parametrize("kind", ["low rank", "stacked", "shared"])
 @pytest.mark.parametrize("second_order", [False, True])
 def test_clip_factor_handles_overflow_and_zero(kind: str, second_order: bool):
-    """Gradients of 1e25 have squares that single precision has no number for; gradients of 0 have no direction."""
+    """Check gradients of 1e25, whose squares overflow single precision, and gradients of 0."""
     for steep in (1e25, 0.0):
         network, x = Twice(), torch.randn(BATCH, FEATURES)
         weights = make(kind, network, SGD(0.5, 2.0), second_order)
         weights.step(loss_of(torch.full((BATCH,), steep))(weights(x)), torch.ones(BATCH).bool())
         torch.testing.assert_close(moved(weights, network), torch.full((BATCH,), 1.0 if steep else 0.0))
         weights(x).sum().backward()
-        if steep == 0 or not second_order:  # curvature that is no number either: nothing to be saved
+        if steep == 0 or not second_order:  # the curvature overflows, too
             assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
@@ -75,7 +75,7 @@ def test_clip_factor_handles_overflow_and_zero(kind: str, second_order: bool):
 @pytest.mark.parametrize("second_order", [False, True], ids=["first order", "second order"])
 @pytest.mark.parametrize("steps", [1, 2, 6])
 def test_diverged_images_are_reset_without_affecting_others(kind: str, second_order: bool, steps: int):
-    """Outputs, and the gradients of what training descends on, are those of a batch without its steps."""
+    """Compare outputs and training gradients with those of a batch without its steps."""
     network, x = Twice(), torch.randn(BATCH, FEATURES)
     others = [0, 1, 3]
 
@@ -100,7 +100,7 @@ def test_diverged_images_are_reset_without_affecting_others(kind: str, second_or
 
 @pytest.mark.parametrize("kind", ["low rank", "stacked"])
 def test_clip_norm_prevents_divergence(kind: str):
-    """With steps of bounded length the same image goes down, if not to the bottom."""
+    """Check that the loss of the same image falls with steps of bounded length."""
     network, x = Twice(), torch.randn(BATCH, FEATURES)
     found = adapt(make(kind, network, SGD(0.1, 0.5)), (x,), loss_of(STEEP), 6)
     assert not found.diverged.any()
@@ -112,7 +112,7 @@ def test_shared_resets_all_images_together():
     found = adapt(Shared(network, SGD(0.1)), (x,), loss_of(STEEP), 6)
     assert found.diverged.all()
     torch.testing.assert_close(found.output, network(x))
-    # The loss of a single image may well grow: the others pull harder.
+    # The loss of a single image may grow: the other images dominate.
     calm = adapt(Shared(network, SGD(0.1)), (x,), loss_of(torch.tensor([1.0, 1.0, 1e-6, 1.0])), 2)
     assert not calm.diverged.any()
 
@@ -126,7 +126,7 @@ def test_images_without_initial_loss_do_not_diverge():
         assert not found.diverged.any()
         assert found.steps.tolist() == [2, 2, 0, 2]
         torch.testing.assert_close(found.output[2], network(x)[2])
-    shared = adapt(Shared(network, SGD(0.1)), (x,), loss_of(steep), 2)  # its gradient is everybody's
+    shared = adapt(Shared(network, SGD(0.1)), (x,), loss_of(steep), 2)  # its gradient is that of all images
     assert shared.diverged.tolist() == [True, True, False, True]
     torch.testing.assert_close(shared.output, network(x))
 

@@ -1,4 +1,4 @@
-"""The two ways to stop: before a step that is not needed, and after the one that turns out not to have been."""
+"""Stopping before an unneeded step, or with `stop_after_step` after it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from meshtto.test_time import SGD, LowRank, PerImageCopy, Shared, Weights, adapt
 
-GOALS = torch.tensor([[1.0], [2.0], [10.0]])  # at its goal; near; far
+GOALS = torch.tensor([[1.0], [2.0], [10.0]])  # at the minimum; near; far
 X = torch.ones(3, 1)
 
 
@@ -27,7 +27,7 @@ def squares(y: Tensor) -> Tensor:
 
 
 def plain_loop(goals: Tensor, rate: float, steps: int, tolerance: float) -> tuple[float, int]:
-    """The reference code's: loss, step, and only then a look at how much the loss has changed. One weight."""
+    """Run the reference code's loop: loss, step, then the check of the change of the loss; with one weight."""
     weight, previous, step = torch.ones(1), None, 0
     while step < steps:
         step += 1
@@ -82,7 +82,7 @@ def test_stop_after_step_takes_at_least_one_step():
 
 
 def test_stop_after_step_undoes_a_diverged_last_step():
-    """Also the one after which nothing more is done."""
+    """Check the last step, too."""
     steep = torch.tensor([[1.0]])
     found = adapt(
         LowRank(line(), SGD(10.0)),

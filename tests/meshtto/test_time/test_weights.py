@@ -1,6 +1,4 @@
-"""The inner step against a loop over images that does what the paper prints: copy the weights, take the gradient,
-step.
-"""
+"""The inner step, compared with a loop over images: copy the weights, take the gradient, subtract it."""
 
 import copy
 from collections.abc import Callable
@@ -29,7 +27,7 @@ BATCH, FEATURES, OUT = 4, 6, 5
 
 
 class Feedback(nn.Module):
-    """A head that uses its layers several times, as HMR's does, with and without biases."""
+    """Head that uses its layers several times, like that of HMR, with and without biases."""
 
     def __init__(self, iterations: int = 3, dropout: float = 0.0) -> None:
         super().__init__()
@@ -48,7 +46,7 @@ class Feedback(nn.Module):
 
 
 class Held(nn.Module):
-    """The same in two halves, the first layer's share of what stays being computed once; two decoders read the same."""
+    """Split head: the constant part of the first layer is computed once; two decoders have the same input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +69,7 @@ class Held(nn.Module):
 
 
 class Whole(nn.Module):
-    """A small convolutional network with BatchNorm in front of the head."""
+    """Small convolutional network with BatchNorm before the head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,14 +82,14 @@ class Whole(nn.Module):
 
 
 def loss_to(pseudo: Tensor) -> Callable[[Tensor], Tensor]:
-    """One value an image, above 0, not quadratic."""
+    """Return one positive, non-quadratic value per image."""
     return lambda y: (y - pseudo).square().sum(1) + (1 + (y * pseudo).sin()).sum(1)
 
 
 def reference_loop(
     network: nn.Module, x: Tensor, pseudo: Tensor, rule: UpdateRule, steps: int, second_order: bool
 ) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """Image by image. Adam is torch's own where no derivative has to pass."""
+    """Adapt image by image, with torch's Adam if no derivative is needed."""
     outputs, ends = [], []
     for j in range(len(x)):
         weights = {k: p if second_order else p + 0 for k, p in network.named_parameters()}
@@ -104,7 +102,7 @@ def reference_loop(
             loss = loss_to(pseudo[j : j + 1])(y).sum()
             found = torch.autograd.grad(loss, list(weights.values()), create_graph=second_order, allow_unused=True)
             gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(found, weights.values(), strict=True)]
-            if rule.clip_norm is not None:  # as torch.nn.utils.clip_grad_norm_ does, derivatives kept
+            if rule.clip_norm is not None:  # like torch.nn.utils.clip_grad_norm_, but differentiable
                 norm = torch.cat([g.flatten() for g in gradients]).norm()
                 gradients = [g * (rule.clip_norm / norm).clamp(max=1) for g in gradients]
             if optimizer is None:
@@ -126,11 +124,11 @@ def make(kind: str, network: nn.Module, rule: UpdateRule, second_order: bool = F
 
 
 def outer(y: Tensor) -> Tensor:
-    """What training would descend on."""
+    """Return a training loss."""
     return (y - torch.linspace(-1, 1, OUT, dtype=y.dtype)).square().sum()
 
 
-#: Between the norms of gradients that `test_adapt_equals_a_loop_over_images` meets.
+#: Between the gradient norms of `test_adapt_equals_a_loop_over_images`.
 CLIP = 15.0
 
 
@@ -163,9 +161,9 @@ def test_adapt_equals_a_loop_over_images(
     found = adapt(make(kind, network, rule, second_order), (x,), loss_to(pseudo), steps).output
     ours = torch.autograd.grad(outer(found), wanted, allow_unused=True)
 
-    assert (found - network(x)).abs().max() > 1e-2  # something happened
+    assert (found - network(x)).abs().max() > 1e-2  # the steps have an effect
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
-    # To the pseudo-labels there is a way of second order alone.
+    # Only second order reaches the pseudo-labels.
     assert (theirs[-1] is not None and bool(theirs[-1].abs().min() > 1e-4)) == second_order
     for mine, reference in zip(ours, theirs, strict=True):
         assert (mine is None or not mine.any()) == (reference is None or not reference.any())
@@ -195,7 +193,7 @@ def test_adam_equals_torch_for_each_image():
 @pytest.mark.parametrize("kind", ["stacked", "shared"])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_adam_has_second_derivatives(kind: str, steps: int):
-    """Against central differences, where units are dead: gradients of exactly 0, at which a root has no derivative."""
+    """Compare with central differences for dead units, whose gradients of exactly 0 have no derivative of the root."""
     network = nn.Sequential(nn.Linear(FEATURES, 8), nn.ReLU(), nn.Linear(8, OUT)).double()
     x, pseudo = torch.randn(BATCH, FEATURES).double(), torch.randn(BATCH, OUT).double()
     with torch.no_grad():
@@ -277,7 +275,7 @@ def test_adapt_images_are_independent(kind: str):
     others = [0, 1, 3]
     torch.testing.assert_close(after.output[others], before[others])
     assert after.steps.tolist() == [3, 3, 0, 3]
-    torch.testing.assert_close(after.output[2], network(x)[2])  # an image without a finite loss stays where it is
+    torch.testing.assert_close(after.output[2], network(x)[2])  # an image without a finite loss does not change
 
 
 def test_shared_steps_on_the_mean_loss():
@@ -295,7 +293,7 @@ def test_shared_steps_on_the_mean_loss():
 
 
 def test_shared_stops_all_images_together():
-    """Judged by the mean loss, as the reference code does: as long as the weights go on, all images do."""
+    """Check stopping by the mean loss, as in the reference code: all images take the same steps."""
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     free = adapt(Shared(network, SGD(0.02)), (x,), loss_to(pseudo), 6)
     changes = free.losses.mean(1).diff().abs()
@@ -309,7 +307,7 @@ def test_shared_stops_all_images_together():
     part = adapt(
         Shared(network, SGD(1e-9)), (x,), loss_to(pseudo), 2, enough=lambda y: loss_to(pseudo)(y).detach() < near
     )
-    assert part.steps.tolist() == [2] * BATCH  # some need no step, others do, so all take it
+    assert part.steps.tolist() == [2] * BATCH  # some need a step, so all take it
     none = adapt(Shared(network, SGD(0.1)), (x,), loss_to(pseudo), 2, enough=lambda y: torch.ones(BATCH).bool())
     assert none.steps.tolist() == [0] * BATCH
 
@@ -331,7 +329,7 @@ def test_watch_sees_every_step():
     network, x, pseudo = Feedback(), torch.randn(BATCH, FEATURES), torch.randn(BATCH, OUT)
     seen: list[tuple[int, Tensor]] = []
     result = adapt(LowRank(network, SGD(1e-9)), (x,), loss_to(pseudo), 6, 1.0, lambda k, y: seen.append((k, y)))
-    assert [k for k, _ in seen] == list(range(7))  # though all stop after the first step
+    assert [k for k, _ in seen] == list(range(7))  # although all stop after the first step
     torch.testing.assert_close(seen[-1][1], result.output)
 
 

@@ -1,4 +1,4 @@
-"""Labels as points: moving them is exact, compared with a loop over images and with the truth in the student's view."""
+"""Keypoint labels: exact moves, compared with a loop and with the ground truth in the student's view."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.helpers.pose_training import TINY, sgd, train
 
 SIZE = 128
 KEYPOINT = AdaptationOptions(labels="keypoint")
-#: Of the student and of the teacher: turn, scale, shift and whether mirrored.
+#: Views of student and teacher: rotation, scale, shift and whether mirrored.
 VIEWS = [
     ((30.0, 1.1, (0.03, -0.02), False), (-20.0, 0.9, (0.0, 0.04), False)),
     ((-40.0, 1.0, (0.0, 0.05), True), (15.0, 1.2, (0.02, 0.0), False)),
@@ -48,7 +48,7 @@ def target(images: torch.Tensor) -> TargetBatch:
 
 
 def in_view(which: int, points: torch.Tensor) -> torch.Tensor:
-    """True points of the plain crop as a view shows them, left and right exchanged in a mirrored one."""
+    """Return points of the plain crop in a view, with left and right exchanged if it is mirrored."""
     seen = torch.where(mirrored(which)[:, None, None], points[:, BODY16.mirror], points)
     return apply_points(matrices(which), seen)
 
@@ -59,13 +59,13 @@ def joints() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("quantize", [False, True])
-def test_labels_are_the_encoded_truth_in_the_students_view(joints, quantize, monkeypatch: pytest.MonkeyPatch):
-    """Decode, move, encode equals encoding the moved truth, at any height of the teacher's peaks."""
+def test_labels_equal_the_encoded_ground_truth_in_the_student_view(joints, quantize, monkeypatch: pytest.MonkeyPatch):
+    """Compare decode, move, encode with encoding the moved ground truth, at any height of the peaks."""
     training = TrainingOptions(sigma=2.0, quantize=quantize)
     model = MeanTeacher(sgd, TINY, training, KEYPOINT)
     heights = torch.rand(len(VIEWS), 16, 1, 1) * 0.9 + 0.05
     seen = in_view(1, joints)
-    if quantize:  # a quantized teacher can state whole cells only: truth that lies on them in its view
+    if quantize:  # a quantized teacher only predicts whole cells: ground truth on cell centers of its view
         seen = (seen / 4).round() * 4
         joints = apply_points(invert(matrices(1)), seen)
         joints = torch.where(mirrored(1)[:, None, None], joints[:, BODY16.mirror], joints)
@@ -73,7 +73,7 @@ def test_labels_are_the_encoded_truth_in_the_students_view(joints, quantize, mon
     monkeypatch.setattr(model.adaptation.teacher, "pseudo_label", lambda images: heatmaps)
     labels = model.adaptation.pseudo_label(target(torch.zeros(len(VIEWS), 3, SIZE, SIZE, dtype=torch.uint8)))
     expected = encode(in_view(0, joints), (SIZE, SIZE), quantize=quantize)
-    if quantize:  # a point within rounding error of a cell's edge may fall into the next
+    if quantize:  # rounding may move a point at a cell's edge to the next cell
         assert (labels.heatmaps - expected).abs().amax((2, 3)).gt(1e-3).float().mean() < 0.05
     else:
         torch.testing.assert_close(labels.heatmaps, expected, atol=1e-3, rtol=0)
@@ -84,7 +84,7 @@ def test_labels_are_the_encoded_truth_in_the_students_view(joints, quantize, mon
     torch.testing.assert_close(labels.confidence, labels.weight[..., 0, 0].mean(0))
 
 
-def test_labels_have_height_1_whatever_the_teachers_peak():
+def test_labels_have_height_1_for_any_peak():
     points = (torch.randint(2, 30, (3, 16, 2)) + 0.5) * 4 - 0.5  # centers of cells
     for score in (0.01, 0.5, 1.0, 7.0):
         labels = encode_labels(points, torch.full((3, 16), score), (SIZE, SIZE), Encoding(2.0))
@@ -92,19 +92,19 @@ def test_labels_have_height_1_whatever_the_teachers_peak():
         torch.testing.assert_close(labels.weight.flatten(1), torch.full((3, 16), min(score, 1.0)))
 
 
-def test_moving_there_and_back_is_the_identity(joints):
+def test_move_keypoints_round_trip(joints):
     there = compose(matrices(0), invert(matrices(1)))
     scores = torch.rand(len(VIEWS), 16) + 0.1
     sides = torch.tensor([True, True, False, True])
     moved = move_keypoints(joints, scores, there, sides, BODY16.mirror, (10**4, 10**4))
     back, again = move_keypoints(*moved, invert(there), sides, BODY16.mirror, (10**4, 10**4))
-    inside = again > 0  # what leaves the large view does not come back
+    inside = again > 0  # points outside the view are lost
     assert inside.float().mean() > 0.9
     torch.testing.assert_close(back[inside], joints[inside], atol=1e-3, rtol=0)
     torch.testing.assert_close(again[inside], scores[inside])
 
 
-def test_mirroring_twice_is_the_identity(joints):
+def test_move_keypoints_mirrored_twice_is_the_identity(joints):
     flip = torch.from_numpy(augment_matrix(SIZE, mirror=True)).float().expand(len(joints), 2, 3)
     scores, sides = torch.rand(len(joints), 16) + 0.1, torch.ones(len(joints), dtype=torch.bool)
     once = move_keypoints(joints, scores, flip, sides, BODY16.mirror, (SIZE, SIZE))
@@ -114,7 +114,7 @@ def test_mirroring_twice_is_the_identity(joints):
     torch.testing.assert_close(twice[1], scores)
 
 
-def test_moving_equals_a_loop_over_images_and_keypoints():
+def test_move_keypoints_equals_a_loop():
     rng = np.random.default_rng(1)
     points = rng.uniform(-20, SIZE + 20, (6, 16, 2)).astype(np.float32)
     points[2, 3] = np.nan
@@ -137,7 +137,7 @@ def test_moving_equals_a_loop_over_images_and_keypoints():
     assert 5 < outside < 90
 
 
-def test_points_outside_the_view_weigh_nothing_and_cost_nothing():
+def test_points_outside_the_view_have_no_weight_and_no_loss():
     points = torch.tensor([[[64.0, 64.0], [-1.0, 64.0], [64.0, 127.6], [math.nan, 3.0]]])
     moved = move_keypoints(
         points, torch.ones(1, 4), torch.eye(2, 3)[None], torch.tensor([False]), [0, 1, 2, 3], (SIZE, SIZE)
@@ -153,9 +153,9 @@ def test_points_outside_the_view_weigh_nothing_and_cost_nothing():
 
 
 @pytest.mark.parametrize("discard", [0.0, 0.3, 0.5, 0.9])
-def test_the_less_sure_labels_of_each_keypoint_are_dropped(discard: float):
+def test_keep_most_confident_discards_the_lowest_scores_of_each_keypoint(discard: float):
     scores = torch.rand(20, 16)
-    scores[:, 0] = 0  # no label of this one
+    scores[:, 0] = 0  # this keypoint has no labels
     scores[:13, 1] = 0
     kept = keep_most_confident(scores, discard)
     for k in range(16):
@@ -164,17 +164,17 @@ def test_the_less_sure_labels_of_each_keypoint_are_dropped(discard: float):
         assert sorted(float(v) for v in kept[:, k] if v > 0) == expected
 
 
-def test_equal_scores_are_all_kept():
-    """A tool that gives flags instead of scores."""
+def test_keep_most_confident_keeps_equal_scores():
+    """Test a tool with flags instead of scores."""
     assert keep_most_confident(torch.ones(8, 3), 0.5).min() == 1
 
 
-def test_the_mean_score_is_that_of_labels_alone():
+def test_mean_score_only_counts_labels():
     scores = torch.tensor([[0.5, 0.0, 0.2], [0.0, 0.0, 0.6]])
     torch.testing.assert_close(mean_score(scores), torch.tensor([0.5, 0.0, 0.4]))
 
 
-def test_gradients_reach_the_student_alone(joints):
+def test_gradients_only_reach_the_student(joints):
     model = HamiPose(sgd, TINY, TrainingOptions(), KEYPOINT)
     images = torch.randint(0, 256, (len(VIEWS), 3, SIZE, SIZE), dtype=torch.uint8)
     with torch.enable_grad():
@@ -186,13 +186,13 @@ def test_gradients_reach_the_student_alone(joints):
     assert model.network.final.weight.grad is not None
 
 
-def test_a_weight_per_keypoint_is_the_same_in_both_shapes():
+def test_weight_per_keypoint_equals_weight_per_cell():
     maps, labels, weight = torch.rand(3, 4, 8, 8), torch.rand(3, 4, 8, 8), torch.rand(3, 4)
     torch.testing.assert_close(heatmap_mse(maps, labels, weight), heatmap_mse(maps, labels, weight[:, :, None, None]))
 
 
-def test_resampled_heatmaps_lose_height_and_keypoints_do_not(joints, monkeypatch: pytest.MonkeyPatch):
-    """Why the option exists: the same teacher, both kinds of labels."""
+def test_resampled_heatmaps_lose_height_but_moved_keypoints_do_not(joints, monkeypatch: pytest.MonkeyPatch):
+    """Compare both kinds of labels of the same teacher."""
     batch = target(torch.zeros(len(VIEWS), 3, SIZE, SIZE, dtype=torch.uint8))
     heatmaps = 0.5 * encode(in_view(1, joints), (SIZE, SIZE))
     heights = {}
@@ -213,20 +213,20 @@ def test_resampled_heatmaps_lose_height_and_keypoints_do_not(joints, monkeypatch
         ({"labels": "keypoint", "discard_fraction": 1.0}, "below 1"),
     ],
 )
-def test_options_without_meaning_are_refused(options: dict, says: str):
+def test_invalid_label_options_are_rejected(options: dict, says: str):
     with pytest.raises(ValueError, match=says):
         AdaptationOptions(**options)
 
 
 @pytest.mark.parametrize("method", [UniFrame, MDAM, SFHPE])
-def test_methods_with_labels_of_their_own_refuse_the_option(method):
+def test_methods_with_own_labels_reject_label_options(method):
     with pytest.raises(UserError, match=f"adaptation.labels is keypoint, and {method.__name__}"):
         method(sgd, TINY, TrainingOptions(), KEYPOINT)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [MeanTeacher, HamiPose, CGDM, PGDA])
-def test_every_method_that_copies_the_teacher_learns_from_keypoints(method, dots: Path, tmp_path: Path):
+def test_methods_with_teacher_train_on_keypoint_labels(method, dots: Path, tmp_path: Path):
     views = LabelViews(mirror=True, rotations_deg=[10.0])
     options = AdaptationOptions(labels="keypoint", discard_fraction=0.5, label_views=views)
     model = method(sgd, TINY, TrainingOptions(warmup_steps=0), adaptation=options)
@@ -245,7 +245,7 @@ def test_every_method_that_copies_the_teacher_learns_from_keypoints(method, dots
     assert all((labels.weight > 0).sum(0).max() <= 2 for labels in seen), "half of four is dropped"
 
 
-def test_the_papers_labels_stay_the_default():
+def test_heatmap_labels_are_the_default():
     assert AdaptationOptions().labels == "heatmap"
     model = HamiPose(sgd, TINY)
     assert not isinstance(model.adaptation.label_source, KeypointLabels)

@@ -1,4 +1,4 @@
-"""Labels from several views: an equivariant teacher gives the same points from each, and outliers do not count."""
+"""Labels from several views: an equivariant teacher predicts the same points in each, and outliers have no effect."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ SIZE = 128
 
 
 def slow_median(values: list[float], weights: list[float]) -> float:
-    """From the definition: every point that has at most half of the weight on either side; the middle of them."""
+    """Return the median by definition: the middle of all points with at most half of the weight on either side."""
     half = sum(weights) / 2
     found = [
         v
@@ -28,7 +28,7 @@ def slow_median(values: list[float], weights: list[float]) -> float:
     return (min(found) + max(found)) / 2
 
 
-def test_the_weighted_median_is_that_of_the_definition():
+def test_weighted_median_equals_the_definition():
     torch.manual_seed(0)
     for views in (1, 2, 3, 6):
         values, weights = torch.randn(views, 5), torch.randint(1, 5, (views, 5)).float()
@@ -37,7 +37,7 @@ def test_the_weighted_median_is_that_of_the_definition():
             assert found[i].item() == pytest.approx(slow_median(values[:, i].tolist(), weights[:, i].tolist()))
 
 
-def test_views_that_agree_are_averaged():
+def test_combine_views_averages_agreeing_views():
     points = 50 + torch.randn(200, 1, 3, 2)
     combined, score = combine_views(points, torch.full((200, 1, 3), 0.8), radius_px=8.0)
     torch.testing.assert_close(combined, points.mean(0), atol=0.05, rtol=0)
@@ -45,21 +45,21 @@ def test_views_that_agree_are_averaged():
 
 
 @pytest.mark.parametrize("outlier", [40.0, 400.0, 1e6])
-def test_an_outlier_does_not_move_the_point_and_lowers_the_score(outlier: float):
+def test_combine_views_outlier_only_lowers_the_score(outlier: float):
     points = torch.tensor([50.0, 50.5, 49.5, 50.0, outlier])[:, None, None, None].expand(5, 1, 1, 2).clone()
     combined, score = combine_views(points, torch.ones(5, 1, 1), radius_px=4.0)
     assert (combined - 50).abs().max() < 0.3
     assert 0.75 < score.item() < 0.85
 
 
-def test_views_that_contradict_each_other_give_no_label():
+def test_combine_views_of_contradicting_views_has_no_score():
     points = torch.tensor([20.0, 100.0])[:, None, None, None].expand(2, 1, 1, 2).clone()
     combined, score = combine_views(points, torch.ones(2, 1, 1), radius_px=4.0)
     assert score.item() < 1e-6
     assert combined.isfinite().all()
 
 
-def test_the_score_falls_with_the_spread():
+def test_combine_views_score_falls_with_the_spread():
     torch.manual_seed(0)
     noise = torch.randn(8, 1, 16, 2)
     scores = [float(combine_views(60 + s * noise, torch.ones(8, 1, 16), 6.0)[1].mean()) for s in (0.0, 1.0, 3.0, 9.0)]
@@ -68,7 +68,7 @@ def test_the_score_falls_with_the_spread():
     assert scores[3] < 0.6
 
 
-def test_points_move_back_from_every_view():
+def test_move_back_inverts_every_view():
     matrices, mirrored = MANY.matrices(SIZE)
     assert len(matrices) == MANY.count == 10
     assert torch.equal(matrices[0], torch.eye(2, 3))
@@ -86,7 +86,7 @@ def test_points_move_back_from_every_view():
     torch.testing.assert_close(again, scores.expand(10, 3, 4))
 
 
-def test_a_mirrored_view_is_the_flipped_image():
+def test_render_view_mirrored_is_the_flipped_image():
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     matrices, _ = LabelViews(mirror=True).matrices(32)
     assert render_view(images, matrices[0]) is images
@@ -94,7 +94,7 @@ def test_a_mirrored_view_is_the_flipped_image():
 
 
 class Red(nn.Module):
-    """A 'network' that turns with its image: keypoint 0 is where it is red, 1 where it is green, 2 where it is blue."""
+    """Equivariant network: keypoint 0 is at red pixels, 1 at green pixels, 2 at blue pixels."""
 
     def __init__(self):
         super().__init__()
@@ -105,7 +105,7 @@ class Red(nn.Module):
     def forward(self, images):
         self.passes.append(len(images))
         maps = nn.functional.avg_pool2d(images * 0.2 + 0.5, 4)
-        if self.jump and len(self.passes) % 5 == 1:  # is lost in one view of five, the first
+        if self.jump and len(self.passes) % 5 == 1:  # wrong in the first of five views
             maps = maps.flip(-1)
         return maps
 
@@ -123,8 +123,8 @@ def find(views: LabelViews, jump: bool, points: torch.Tensor) -> tuple[torch.Ten
     return *found, teacher.network.passes
 
 
-def test_several_views_agree_on_a_teacher_that_turns_with_its_image():
-    """And correct one that is lost in a single view."""
+def test_keypoint_labels_of_an_equivariant_teacher_agree():
+    """Check also that they correct a point that is wrong in a single view."""
     points = torch.tensor([[[40.0, 60.0], [80.0, 50.0], [60.0, 90.0]], [[52.0, 41.0], [70.0, 85.0], [90.0, 64.0]]])
     views = LabelViews(scales=[0.9, 1.1], rotations_deg=[-15.0, 15.0])
     alone, sure, _ = find(views, False, points)
@@ -139,7 +139,7 @@ def test_several_views_agree_on_a_teacher_that_turns_with_its_image():
     assert (unsure < sure).all()
 
 
-def test_views_need_keypoint_labels():
+def test_label_views_require_keypoint_labels():
     with pytest.raises(ValueError, match="label_views has 2 views"):
         AdaptationOptions(label_views=LabelViews(mirror=True))
     with pytest.raises(ValueError, match="scales"):

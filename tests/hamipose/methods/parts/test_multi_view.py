@@ -8,7 +8,7 @@ from hamipose.types import LabeledBatch, TargetBatch
 
 
 class RedDot(nn.Module):
-    """A 'network' that turns with its image: keypoint 0 is where it is red, keypoint 1 where it is green."""
+    """Equivariant network: keypoint 0 is at red pixels, keypoint 1 at green pixels."""
 
     def __init__(self):
         super().__init__()
@@ -36,7 +36,7 @@ def batch_of(images: torch.Tensor, names: list[str], index: list[int]) -> Labele
     )  # fmt: skip
 
 
-def test_views_keep_the_center_and_stay_in_their_ranges():
+def test_random_views_keep_the_center_and_their_ranges():
     matrices = random_views(torch.randn(500, 2), 64)
     center = torch.full((500, 1, 2), 31.5)
     torch.testing.assert_close(apply_points(matrices, center), center, rtol=0, atol=1e-4)
@@ -48,8 +48,8 @@ def test_views_keep_the_center_and_stay_in_their_ranges():
     assert 25 < angle.std() < 33
 
 
-def test_views_of_an_equivariant_network_agree():
-    """A joint that turns with the image keeps its place and its confidence; one that does not loses the latter."""
+def test_average_over_views_of_an_equivariant_network():
+    """Check that a keypoint that moves with the image keeps its confidence, and another does not."""
     images = dots([(26, 30), (36, 34)])
     one = average_over_views(RedDot(), images, torch.zeros(0, 2, 2))
     many = average_over_views(RedDot(), images, torch.randn(8, 2, 2))
@@ -65,11 +65,11 @@ def test_views_of_an_equivariant_network_agree():
     assert average_over_views(Stubborn(), images, torch.randn(8, 2, 2)).amax() < 0.6
 
 
-def test_labels_are_found_by_name_and_only_the_surest_are_believed():
+def test_lookup_by_name_uses_only_the_most_confident_labels():
     labels = PseudoLabels()
     network = RedDot().train()
     images = dots([(10, 20), (30, 40), (50, 24), (22, 32)])
-    images[3, 1] = 60  # no green dot: an even, low map
+    images[3, 1] = 60  # no green dot: a flat, low map
     labels.make(
         3, network, [batch_of(images[:2], ["b", "a"], [1, 0]), batch_of(images[2:], ["c", "pad"], [2, -1])], 1, 0.5
     )
@@ -83,15 +83,16 @@ def test_labels_are_found_by_name_and_only_the_surest_are_believed():
     again = PseudoLabels()
     again.load_state_dict(labels.state_dict())
     assert all(
-        torch.equal(a, b) for a, b in zip(labels.lookup(["c"], images.device), again.of(["c"], images.device), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(labels.lookup(["c"], images.device), again.lookup(["c"], images.device), strict=True)
     )
 
 
-def test_labels_do_not_depend_on_the_company_that_an_image_is_labeled_in():
-    """Nor, then, on the number of processes that share the images out."""
+def test_labels_do_not_depend_on_the_batch():
+    """Check that labels do not depend on the batch, and thus not on the number of processes."""
 
     class Corner(RedDot):
-        def forward(self, images):  # says more of one view than of another
+        def forward(self, images):  # depends on the view
             return super().forward(images) * torch.linspace(0.2, 1, 16)
 
     images, names = dots([(26, 30), (36, 34), (30, 28)]), ["a", "b", "c"]
@@ -110,7 +111,7 @@ def test_labels_do_not_depend_on_the_company_that_an_image_is_labeled_in():
 
 
 @pytest.mark.parametrize(("discard_fraction", "believed"), [(0.0, 10), (0.5, 5), (0.8, 2), (1.0, 0)])
-def test_the_threshold_is_the_quantile_of_all_confidences(discard_fraction: float, believed: int):
+def test_threshold_is_the_quantile_of_all_confidences(discard_fraction: float, believed: int):
     class Table(nn.Module):
         def __init__(self):
             super().__init__()
@@ -127,7 +128,7 @@ def test_the_threshold_is_the_quantile_of_all_confidences(discard_fraction: floa
     assert int(labels.lookup(list("abcde"), torch.device("cpu"))[1].sum()) == believed
 
 
-def test_labels_move_with_the_students_view():
+def test_labels_in_student_view_move_with_the_view():
     keypoints_px = torch.tensor([[[4.0, 6.0], [20.0, 8.0]], [[4.0, 6.0], [20.0, 8.0]]])
     believed = torch.tensor([[True, False], [True, True]])
     shift = torch.tensor([[1.0, 0.0, 3.0], [0.0, 1.0, -2.0]])
@@ -138,5 +139,5 @@ def test_labels_move_with_the_students_view():
     batch = TargetBatch(image, image, matrix, matrix, mirrored, mirrored, ["a", "b"])
     moved, seen = labels_in_student_view(keypoints_px, believed, batch, [1, 0])
     assert moved[0].tolist() == [[7, 4], [23, 6]]
-    assert moved[1].tolist() == [[11, 1], [27, -1]]  # left has become right
+    assert moved[1].tolist() == [[11, 1], [27, -1]]  # left and right are exchanged
     assert seen.tolist() == [[True, False], [True, False]]

@@ -7,7 +7,7 @@ def picture(count: int, height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
 
 
-def test_exactly_the_square_over_the_center_is_replaced_by_the_square_at_the_corner():
+def test_paste_patches_replaces_exactly_one_square():
     images = picture(3, 20, 24)
     centers = torch.tensor([[7.3, 9.6], [0.2, 19.0], [12.0, 10.0]])
     corners = torch.tensor([[10, 2], [3, 5], [1, 1]])
@@ -22,13 +22,13 @@ def test_exactly_the_square_over_the_center_is_replaced_by_the_square_at_the_cor
     assert torch.equal(found[2], images[2])
 
 
-def test_corners_keep_patches_inside():
+def test_random_corners_keep_patches_inside():
     corners = random_corners(500, 6, 20)
     assert corners.min() == 0
     assert corners.max() == 14
 
 
-def test_only_sure_joints_are_chosen_and_all_of_them():
+def test_choose_joint_selects_every_confident_keypoint():
     heights = torch.tensor([[0.95, 0.1, 0.9, 0.89], [0.2, 0.3, 0.4, 0.5]]).repeat(400, 1)
     joint, chosen = choose_joint(heights, threshold=0.9, probability=0.5)
     first = joint[::2][chosen[::2]]
@@ -40,5 +40,5 @@ def test_only_sure_joints_are_chosen_and_all_of_them():
     assert not choose_joint(heights, 0.9, -1.0)[1].any()
 
 
-def test_the_side_scales_with_the_picture():
+def test_patch_side_scales_with_the_image():
     assert [patch_side(20, size) for size in (256, 128, 64, 32)] == [20, 10, 4, 2]

@@ -7,7 +7,7 @@ from hamipose.methods.parts.pseudo_labels import confident, ground_false, peaks,
 
 
 def reference_gaussian(x: int, y: int, width: int, height: int, sigma: float) -> list[list[float]]:
-    """From the definition, cell by cell; a square window of ±3σ."""
+    """Return the Gaussian by definition, for each cell, in a square window of ±3σ."""
     rows = []
     for v in range(height):
         row = []
@@ -19,9 +19,9 @@ def reference_gaussian(x: int, y: int, width: int, height: int, sigma: float) ->
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0])
-def test_a_rectified_map_is_a_fresh_gaussian_at_the_peak(sigma: float):
+def test_rectify_returns_a_gaussian_at_the_peak(sigma: float):
     maps = torch.randn(3, 4, 12, 16)
-    maps[0, 0] -= 100  # whatever its sign
+    maps[0, 0] -= 100  # for any sign
     found = rectify(maps, sigma)
     for image in range(3):
         for k in range(4):
@@ -31,16 +31,16 @@ def test_a_rectified_map_is_a_fresh_gaussian_at_the_peak(sigma: float):
     assert torch.equal(rectify(3 * maps + 7, sigma), found)
 
 
-def test_rectifying_twice_changes_nothing():
+def test_rectify_is_idempotent():
     maps = torch.rand(2, 3, 8, 8)
     assert torch.equal(rectify(rectify(maps, 1.0), 1.0), rectify(maps, 1.0))
 
 
-def test_no_gradient_flows_through_labels():
+def test_rectify_has_no_gradient():
     assert not rectify(torch.rand(1, 1, 8, 8, requires_grad=True)).requires_grad
 
 
-def test_peaks_of_negative_maps_stay_where_they_are():
+def test_peaks_of_negative_maps_are_correct():
     maps = torch.full((1, 5, 7), -9.0)
     maps[0, 3, 2] = -1
     cells, height = peaks(maps)
@@ -48,7 +48,7 @@ def test_peaks_of_negative_maps_stay_where_they_are():
     assert height.tolist() == [-1]
 
 
-def test_the_ground_false_map_holds_the_other_keypoints():
+def test_ground_false_contains_the_other_keypoints():
     truth = rectify(torch.rand(2, 5, 9, 9), 1.0)
     found = ground_false(truth)
     for k in range(5):
@@ -61,7 +61,7 @@ def test_the_ground_false_map_holds_the_other_keypoints():
 
 
 @pytest.mark.parametrize(("discard_fraction", "kept"), [(0.0, 12), (0.5, 6), (0.3, 9), (1.0, 0)])
-def test_the_surest_share_is_believed(discard_fraction: float, kept: int):
+def test_confident_selects_the_fraction_of_highest_peaks(discard_fraction: float, kept: int):
     heights = torch.randperm(12).float().view(3, 4)
     mask = confident(heights, discard_fraction)
     assert int(mask.sum()) == kept

@@ -1,4 +1,4 @@
-"""Standing elsewhere for a moment."""
+"""Gradients at displaced parameters."""
 
 import pytest
 import torch
@@ -11,15 +11,15 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
 
 
-def test_length_is_the_norm_of_the_whole_vector():
+def test_length_is_the_norm_of_all_parts():
     parts = [torch.randn(3, 4), torch.randn(7), torch.randn(())]
     torch.testing.assert_close(length(parts), torch.cat([p.flatten() for p in parts]).norm())
 
 
-def test_a_displacement_is_made_and_undone_to_the_last_bit():
+def test_displaced_restores_parameters_exactly():
     net = network()
     parameters = list(net.parameters())
-    # θ + v − v would not come back: these lie many orders of magnitude apart.
+    # θ + v − v would differ from θ: their magnitudes are very different.
     vector = [torch.randn_like(p) * 10.0 ** torch.randint(-8, 8, p.shape) for p in parameters]
     before = [p.detach().clone() for p in parameters]
     with displaced(parameters, vector):
@@ -30,7 +30,7 @@ def test_a_displacement_is_made_and_undone_to_the_last_bit():
         assert torch.equal(p, b)
 
 
-def test_it_is_undone_when_something_fails():
+def test_displaced_restores_parameters_after_an_error():
     net = network()
     before = [p.detach().clone() for p in net.parameters()]
     with pytest.raises(RuntimeError), displaced(list(net.parameters()), before):
@@ -38,8 +38,8 @@ def test_it_is_undone_when_something_fails():
     assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
 
 
-def test_under_autocast_the_displaced_weights_are_used():
-    """Autocast keeps low-precision copies of weights: without clearing them a second pass repeats the first."""
+def test_displaced_weights_are_used_under_autocast():
+    """Check that autocast's low-precision copies of weights are cleared, or a second pass would repeat the first."""
     net, images = network(), torch.randn(2, 3, 8, 8)
     vector = [torch.randn_like(p) for p in net.parameters()]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -51,7 +51,7 @@ def test_under_autocast_the_displaced_weights_are_used():
     assert torch.equal(back, here)
 
 
-def test_statistics_stay_and_the_batch_still_normalizes():
+def test_frozen_statistics_normalize_with_the_batch():
     net, images = network(), torch.randn(4, 3, 8, 8)
     state = {k: v.clone() for k, v in net.state_dict().items()}
     with frozen_statistics(net):
@@ -62,7 +62,7 @@ def test_statistics_stay_and_the_batch_still_normalizes():
     assert not torch.equal(net.eval()(images), quiet)
 
 
-def test_gradients_are_taken_out_and_put_back():
+def test_take_and_set_gradient_round_trip():
     net = network()
     parameters = list(net.parameters())
     net(torch.randn(2, 3, 8, 8))[:, :1].sum().backward()

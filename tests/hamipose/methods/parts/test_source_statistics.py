@@ -1,4 +1,4 @@
-"""Source validation is measured with the source's BatchNorm statistics, whatever those of the delivered network are."""
+"""Source validation uses the source's BatchNorm statistics, for all statistics of the delivered network."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ ADAPTING = ("HamiPose", "UniFrame", "CGDM", "PGDA", "RegDA", "CCSSL", "MDAM")
 
 
 def first_mean(statistics: BatchNormStatistics, model: torch.nn.Module) -> torch.Tensor:
-    """Running mean of the first BatchNorm layer, which differs with the pictures' brightness."""
+    """Return the running mean of the first BatchNorm layer, which depends on the brightness of the images."""
     layers = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     return statistics.mean[: layers[0].num_features]
 
 
 @pytest.mark.parametrize("name", ADAPTING)
-def test_the_sources_statistics_are_kept_beside_those_of_both_domains(name: str, dots: Path, tmp_path: Path):
+def test_source_statistics_differ_from_those_of_both_domains(name: str, dots: Path, tmp_path: Path):
     torch.manual_seed(0)
     model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=1e-6), TINY)
     trainer = train(model, dots, tmp_path, {"steps_per_epoch": 12}, limit_val_batches=0)
@@ -43,10 +43,10 @@ def test_the_sources_statistics_are_kept_beside_those_of_both_domains(name: str,
 
 
 @pytest.mark.parametrize("batchnorm", ["copy", "average", "target"])
-def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
+def test_validation_uses_source_statistics_and_test_sets_the_networks_own(
     batchnorm: str, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Every batch that is evaluated, seen from inside the networks."""
+    """Record the statistics of the networks at each evaluated batch."""
     torch.manual_seed(0)
     options = AdaptationOptions(ema_decay=0.5, batchnorm=batchnorm)
     model = HamiPose(sgd, TINY, adaptation=options)
@@ -78,7 +78,7 @@ def test_validation_is_measured_with_source_statistics_and_reports_as_delivered(
     assert model.delivered_statistics() == ("target" if batchnorm == "target" else "source and target")
 
 
-def test_they_are_in_the_checkpoint_with_what_the_delivered_network_has(dots: Path, tmp_path: Path):
+def test_checkpoint_contains_source_and_delivered_statistics(dots: Path, tmp_path: Path):
     model = MeanTeacher(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2))
     trainer = make_trainer(tmp_path)
     trainer.fit(model, make_data(dots))
@@ -93,7 +93,7 @@ def test_they_are_in_the_checkpoint_with_what_the_delivered_network_has(dots: Pa
     assert torch.equal(again.source_statistics.teacher.mean, content["state_dict"]["source_statistics.teacher.mean"])
     assert other.callback_metrics["val/pck"] == scores[0]
 
-    # An earlier version kept none: its network's own stand in, and nothing is refused.
+    # A checkpoint of an earlier version has none: its network's own are used.
     content["state_dict"] = {k: v for k, v in content["state_dict"].items() if not k.startswith("source_statistics")}
     torch.save(content, tmp_path / "old.ckpt")
     make_trainer(tmp_path).validate(
@@ -101,14 +101,14 @@ def test_they_are_in_the_checkpoint_with_what_the_delivered_network_has(dots: Pa
     )
     assert torch.equal(again.source_statistics.student.mean, BatchNormStatistics(again.network).mean)
 
-    # A new run takes them over with the network.
+    # A new run starts with the statistics of the checkpoint.
     started = MeanTeacher(sgd, TINY, TrainingOptions(init_from=str(tmp_path / "mine.ckpt")))
     make_trainer(tmp_path, max_steps=0).fit(started, make_data(dots))
     saved = torch.load(tmp_path / "mine.ckpt", weights_only=True)["state_dict"]["source_statistics.student.mean"]
     assert torch.equal(started.source_statistics.student.mean, saved)
 
 
-def test_while_pretraining_the_delivered_network_has_the_sources(dots: Path, tmp_path: Path):
+def test_delivered_statistics_during_pretraining_are_the_sources(dots: Path, tmp_path: Path):
     told = []
 
     class Spy(MeanTeacher):
@@ -122,7 +122,7 @@ def test_while_pretraining_the_delivered_network_has_the_sources(dots: Path, tmp
     assert SourceOnly(sgd, TINY).delivered_statistics() == "source"
 
 
-def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: Path):
+def test_source_only_is_also_scored_with_target_statistics(dots: Path, tmp_path: Path):
     torch.manual_seed(0)
     model = SourceOnly(sgd, TINY, target_images=5)
     trainer = train(model, dots, tmp_path)
@@ -147,7 +147,7 @@ def test_source_only_is_scored_with_target_statistics_too(dots: Path, tmp_path: 
     assert not [name for name in without.callback_metrics if TARGET_STATISTICS in name]
 
 
-def test_a_part_of_the_target_is_spread_over_all_of_it(dots: Path, tmp_path: Path):
+def test_iterate_target_limited_is_evenly_spaced(dots: Path, tmp_path: Path):
     data = train(SourceOnly(sgd, TINY, target_images=0), dots, tmp_path, limit_val_batches=0).datamodule
     every = [name for batch in iterate_target(data, 0, 1) for name in batch.name]
     some = [name for batch in iterate_target(data, 0, 1, 4) for name in batch.name]

@@ -1,4 +1,4 @@
-"""An outside teacher that is wrong about one joint: what its labels become, and what the gate's weights do."""
+"""Predicted labels that are wrong for one keypoint: encoded labels, and weights of the gate."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ TURNED = Views(rotation_deg=25.0, mirror=0.5, scale=(0.8, 1.0))
 
 
 def predicted(dots: Path, path: Path, change=lambda points, scores: None) -> PredictedKeypoints:
-    """The dark dots with the true places as predictions of score 0.9, less what `change` makes of them."""
+    """Return the set of dark dots with the ground truth as predictions of score 0.9, modified by `change`."""
     content = json.loads((dots / "dark/annotations.json").read_text())
     for annotation in content["annotations"]:
         points, scores = np.array(annotation["keypoints"]).reshape(16, 3), np.full(16, 0.9)
@@ -49,7 +49,7 @@ def batch_of(dots: Path, target: PredictedKeypoints) -> TargetBatch:
 
 
 def gate_of(dots: Path, tmp_path: Path, change, height: float = 0.95) -> GateDecision:
-    """The gate of one step in which a network is nearly right on both domains and only the labels may be wrong.
+    """Return the gate of a step with a nearly correct network on both domains, so that only labels may be wrong.
 
     Its features are perfect detectors, a channel a joint, and its heatmaps are these times `height`: what is left to
     learn on both domains is the same, so that without mistakes all gradients agree.
@@ -89,15 +89,15 @@ def doubted(points: np.ndarray, scores: np.ndarray) -> None:
     scores[WRISTS] = 0.2
 
 
-def test_right_labels_open_the_gate(dots: Path, tmp_path: Path):
+def test_correct_labels_open_the_gate(dots: Path, tmp_path: Path):
     gate = gate_of(dots, tmp_path, lambda points, scores: None)
     assert gate.cosine.min() > 0.99
     assert gate.openness.min() > 0.8
 
 
 @pytest.mark.parametrize("change", [exchanged, moved_away])
-def test_wrong_labels_of_a_joint_shut_its_gate_and_no_other(dots: Path, tmp_path: Path, change):
-    """The conflict is found per joint: φ is 0 and the source counts for more, against the pull of the wrong labels."""
+def test_wrong_labels_close_only_the_gate_of_their_keypoint(dots: Path, tmp_path: Path, change):
+    """Check that the conflict is detected per keypoint: φ is 0, and the source has a larger weight."""
     right, wrong = gate_of(dots, tmp_path, lambda points, scores: None), gate_of(dots, tmp_path, change)
     assert wrong.cosine[WRISTS].max() < 0
     assert wrong.openness[WRISTS].max() == 0
@@ -106,7 +106,7 @@ def test_wrong_labels_of_a_joint_shut_its_gate_and_no_other(dots: Path, tmp_path
         torch.testing.assert_close(getattr(wrong, name)[CLEAN], getattr(right, name)[CLEAN])
 
 
-def test_the_gate_sees_a_wrong_label_only_where_the_network_is_sure(dots: Path, tmp_path: Path):
+def test_gate_detects_wrong_labels_only_if_the_network_is_confident(dots: Path, tmp_path: Path):
     """A limit of the gate, from its equations.
 
     Both domains still ask for higher maps, and the rows' bias, which does not know where, says so on both: with
@@ -119,8 +119,8 @@ def test_the_gate_sees_a_wrong_label_only_where_the_network_is_sure(dots: Path, 
     assert float(gate_of(dots, tmp_path, exchanged, 0.5).openness[WRISTS].mean()) > 0.4
 
 
-def test_a_joint_that_the_tool_doubts_is_let_through_less(dots: Path, tmp_path: Path):
-    """Its labels are right: ρ stays 1, and φ falls with the scores alone."""
+def test_low_scores_lower_the_openness(dots: Path, tmp_path: Path):
+    """Check correct labels with low scores: ρ stays 1, and φ falls with the scores."""
     target = batch_of(dots, predicted(dots, tmp_path / "p.json", doubted))
     labels = HamiPose(sgd, TINY, TrainingOptions(), PREDICTIONS).adaptation.pseudo_label(target)
     torch.testing.assert_close(labels.confidence[WRISTS], torch.full((2,), 0.2))
@@ -129,7 +129,7 @@ def test_a_joint_that_the_tool_doubts_is_let_through_less(dots: Path, tmp_path: 
     torch.testing.assert_close(unsure.openness[WRISTS], right.openness[WRISTS] * (0.2 / 0.9))
 
 
-def test_missing_predictions_are_no_labels(dots: Path, tmp_path: Path):
+def test_missing_predictions_have_no_weight(dots: Path, tmp_path: Path):
     def missing(points: np.ndarray, scores: np.ndarray) -> None:
         scores[WRISTS[0]], points[WRISTS[0]] = 0, 0
 
@@ -146,8 +146,8 @@ def test_missing_predictions_are_no_labels(dots: Path, tmp_path: Path):
         assert all(part.isfinite().all() for part in labels)
 
 
-def test_the_teachers_own_statistics_are_kept_up(dots: Path, tmp_path: Path):
-    """With batchnorm: target, a teacher that does not label still sees the target."""
+def test_predicted_labels_update_the_teacher_statistics(dots: Path, tmp_path: Path):
+    """Check that with batchnorm: target a teacher that does not label still updates its statistics."""
     options = AdaptationOptions(labels="predictions", batchnorm="target")
     model = MeanTeacher(sgd, TINY, adaptation=options)
     before = {k: v.clone() for k, v in model.adaptation.teacher.named_buffers() if "running" in k}
@@ -156,13 +156,13 @@ def test_the_teachers_own_statistics_are_kept_up(dots: Path, tmp_path: Path):
     assert not any(torch.equal(after[k], v) for k, v in before.items())
 
 
-def test_a_run_learns_from_them(dots: Path, tmp_path: Path):
+def test_run_trains_on_predictions(dots: Path, tmp_path: Path):
     model = HamiPose(sgd, TINY, TrainingOptions(warmup_steps=0), PREDICTIONS)
     train(model, dots, tmp_path, {"target": [predicted(dots, tmp_path / "p.json")], "steps_per_epoch": 2})
     assert model.global_step == 2
 
 
-def test_predictions_are_used_or_refused(dots: Path, tmp_path: Path):
+def test_unused_or_missing_predictions_are_rejected(dots: Path, tmp_path: Path):
     carried = {"target": [predicted(dots, tmp_path / "p.json")]}
     for model, data, says in (
         (HamiPose(sgd, TINY), carried, "adaptation.labels is heatmap, which does not use them"),
