@@ -10,6 +10,7 @@ from hamipose.command_line.experiments import add_options, read_options, run_mis
 from hamipose.engine.experiments import ExperimentOptions
 from hamipose.engine.runs import RunCommand, run_process
 from hamipose.errors import UserError
+from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC
 from hamipose.experiments.page import page_title, write_page
 from hamipose.experiments.results import Result
 from hamipose.experiments.rows import table_spec
@@ -80,8 +81,9 @@ def _read_external(name: str, test_set: str, path: Path, transfers: Sequence[Tra
     values = {}
     for key, groups in scores.items():
         protocol, _, score = key.partition("/")
+        factor = next((metric.factor for metric in METRICS if score in metric.keys), PCK_METRIC.factor)
         for group, value in groups.items() if protocol == "strict" else ():
-            values[score if group == "all" else f"{score}/{group}"] = 100 * value
+            values[score if group == "all" else f"{score}/{group}"] = factor * value
     if not values:
         raise UserError(f"--row {name}: {path} has no scores under protocol strict; evaluate with --protocol strict")
     return Result(transfer.name, test_set, name, "as predicted", "", True, None, values)

@@ -54,7 +54,7 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
     found = {name: arrays[name] for name in shapes if name in arrays}
     if "vertices_m" not in found and "joints_m" not in found and not ("shape" in found and len(found) > 1):
         raise UserError(
-            f"predictions {path} hold {', '.join(arrays) or 'nothing'}; expected vertices_m, joints_m, or shape with "
+            f"predictions {path} contain {', '.join(arrays) or 'nothing'}; expected vertices_m, joints_m, or shape with "
             "rotations or pose"
         )
     count = len(dataset)
@@ -64,9 +64,9 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
         fits = fits and all(w in (None, s) for w, s in zip(wanted, array.shape[1:], strict=True))
         if not fits or len(array) != count:
             expected = ", ".join([str(count), *("V" if w is None else str(w) for w in wanted)])
-            raise UserError(f"{name} of {path} has the shape {array.shape}, expected ({expected}): one row per person")
+            raise UserError(f"{name} of {path} has the shape {array.shape}, expected ({expected}), one row per person")
         if not np.isfinite(array).all():
-            raise UserError(f"{name} of {path} holds numbers that are not finite; nothing was scored")
+            raise UserError(f"{name} of {path} contains numbers that are not finite; fix them")
     if "index" in arrays:
         index = arrays["index"]
         if sorted(index.tolist()) != list(range(count)):
