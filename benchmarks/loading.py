@@ -205,7 +205,7 @@ def index_memory(rows: int) -> dict[str, Any]:
         assert len(dataset) == rows
         opened = time.perf_counter() - start
         for number in np.random.default_rng(0).integers(rows, size=20_000):
-            assert dataset.rows[int(number)]["source"] == number
+            assert dataset.records[int(number)]["source"] == number
         of_table = anonymous_bytes() - before
         pool: Pool = Pool([dataset], seed=0, stream=0)
         pool.index(0)

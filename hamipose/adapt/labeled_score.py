@@ -24,10 +24,10 @@ def check_labels(dataset: CocoKeypoints) -> None:
     Raises:
         UserError: an image is missing or has another size, or no keypoint of the score is labeled.
     """
-    check_images_exist(list(dataset.pictures), dataset.annotations)
+    check_images_exist(list(dataset.image_sizes), dataset.annotations)
     dataset.prepare()
     skeleton = dataset.skeleton
-    if not dataset.table.visibility[:, skeleton.indices(skeleton.all)].any():
+    if not dataset.labels.visibility[:, skeleton.indices(skeleton.all)].any():
         raise UserError(
             f"{dataset.annotations} has no label for any of {', '.join(skeleton.all[:4])}, …, of which the score is "
             "the mean; label some of these, or leave out --labels"

@@ -8,7 +8,7 @@ from typing import Any
 
 from hamipose.adapt.configs import start_config
 from hamipose.adapt.spec import AdaptationSpec
-from hamipose.data.datasets.footage.boxes import coco_box_content
+from hamipose.data.datasets.footage.person_crops import coco_box_content
 from hamipose.engine.checkpoints import AtomicCheckpoints
 from hamipose.errors import UserError
 from hamipose.inference.footage import open_footage

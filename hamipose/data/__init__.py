@@ -4,8 +4,8 @@ import importlib
 from typing import Any
 
 _MODULES = {
-    "VideoPersonCrops": "datasets.footage.boxes",
-    "ImagePersonCrops": "datasets.footage.boxes",
+    "VideoPersonCrops": "datasets.footage.person_crops",
+    "ImagePersonCrops": "datasets.footage.person_crops",
     "CocoKeypoints": "datasets.body.coco",
     "DomainAdaptation": "datamodule",
     "FreiHand": "datasets.hand.freihand",

@@ -1,4 +1,4 @@
-"""Predictions of any pose tool on unlabeled images: pseudo-labels to learn from, never annotations to score with."""
+"""Predictions of any pose estimator on unlabeled images, used as pseudo-labels in training and never for scores."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,20 +20,20 @@ from hamipose.types import PredictedSample
 
 __all__ = ["PredictedKeypoints", "PredictedPerson", "read_predictions"]
 
-_LOOKED_AT = 8  # samples that are compared with the file before a run
+_CHECKED_SAMPLES = 8  # samples that are compared with the file before a run
 
 
 @dataclass(frozen=True)
 class PredictedPerson:
-    """One person in one image, as a tool found it.
+    """One predicted person in one image.
 
     Attributes:
         image: file name, or ``VIDEO#NUMBER`` for a frame.
-        keypoints_px: in pixels of the whole image, in a skeleton's order.
-        scores: from 0 (not predicted) to 1.
-        score: of the person.
-        size: width and height of the image as the file states them.
-        upright: whether pixels are those of the upright image, as the file declares.
+        keypoints_px: keypoints in pixels of the whole image, in a skeleton's order.
+        scores: score of each keypoint, from 0 (not predicted) to 1.
+        score: score of the person.
+        size: width and height of the image that the file states.
+        upright: whether the file states that pixels are those of the upright image.
     """
 
     image: str
@@ -45,40 +45,40 @@ class PredictedPerson:
 
     @property
     def box_px(self) -> Float[np.ndarray, "4"]:
-        """Left, top, width and height of the predicted keypoints' extent."""
+        """Return left, top, width and height of the box around the predicted keypoints."""
         points = self.keypoints_px[self.scores > 0]
         low, high = points.min(0), points.max(0)
         return np.concatenate([low, high - low + 1]).astype(np.float32)
 
 
 def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
-    """Read the people of a file in COCO keypoint format, its keypoints matched by name.
+    """Read the people of a file in COCO keypoint format; keypoints are matched by name.
 
-    Scores are the annotations' ``keypoint_scores`` where they have them, as those of ``python -m hamipose predict`` do.
-    Otherwise they are the third of each keypoint's numbers. A person whose third numbers are flags (0, 1 and 2) has no
-    scores for keypoints: its ``score``, or 1, is then that of all keypoints whose flag is not 0.
+    Scores are the annotations' ``keypoint_scores`` if there are any, as in files of ``python -m hamipose predict``.
+    Otherwise they are the third number of each keypoint. If the third numbers are flags (0, 1 and 2), keypoints have no
+    scores of their own: keypoints whose flag is not 0 then have the person's ``score``, or 1.
 
     Args:
-        path: the file: images, annotations, and categories that name the keypoints.
-        skeleton: the order; keypoints that the file does not name have score 0.
+        path: the file, with images, annotations, and categories that name the keypoints.
+        skeleton: keypoint order; keypoints that the file does not name have score 0.
 
     Returns:
-        People with at least one keypoint of a score above 0. Records that cannot be used are skipped and logged.
+        People with at least one keypoint with a score above 0. Annotations that cannot be used are skipped and logged.
 
     Raises:
-        UserError: the file is missing or of another form, or no person in it can be used.
+        UserError: the file is missing or has an unexpected format, or no person in it can be used.
     """
     file = read_coco(path, "prediction file")
     if file.images is None:
         raise UserError(
             f"prediction file {path} is a list of results without images; expected COCO keypoints with images, "
-            "annotations and categories, as `predict` writes them"
+            "annotations and categories, as written by `predict`"
         )
     people = [_predicted(person, skeleton, file.upright) for person in file.people_with_keypoints(skeleton.keypoints)]
     found = [person for person in people if (person.scores > 0).any()]
     if not found:
         reasons = f" (skipped {file.skipped.describe()})" if file.skipped.by_reason else ""
-        raise UserError(f"prediction file {path} has no person with a keypoint of a score above 0{reasons}")
+        raise UserError(f"prediction file {path} has no person with a keypoint with a score above 0{reasons}")
     file.skipped.warn()
     return found
 
@@ -101,11 +101,11 @@ def _predicted(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> 
 
 
 class PredictedKeypoints(UnlabeledDataset):
-    """Unlabeled images with keypoints that a tool predicted for them.
+    """Unlabeled images with predicted keypoints, for ``adaptation.labels: predictions``.
 
-    A target set of this kind is learned from with ``adaptation.labels: predictions``. Each person of the set takes the
-    prediction of the same image whose keypoints' extent overlaps most with the person's box; a person without one has
-    scores of 0, and so no label. Predictions are in pixels of the whole image, turned upright where the set turns it.
+    Each person of the set gets the prediction of the same image whose keypoint box overlaps most with the person's box;
+    a person without any has scores of 0, that is, no labels. Predictions are in pixels of the whole image, and are
+    rotated if the set rotates the image.
 
     Args:
         dataset: the images and boxes.
@@ -124,7 +124,7 @@ class PredictedKeypoints(UnlabeledDataset):
             )
         if isinstance(dataset, Unlabeled) and isinstance(dataset.dataset, Prepared):
             raise UserError(
-                "PredictedKeypoints wraps Prepared, whose pictures are crops of the original ones; expected the set "
+                "PredictedKeypoints wraps Prepared, whose images are crops of the original ones; expected the data set "
                 "that it was prepared from"
             )
         self.dataset = dataset
@@ -134,14 +134,14 @@ class PredictedKeypoints(UnlabeledDataset):
 
     @cached_property
     def _by_file(self) -> dict[str, list[tuple[str, list[PredictedPerson]]]]:
-        """Name without folders → full names with their people."""
+        """Return, by file name without folders, the full names with their people."""
         images: dict[str, list[PredictedPerson]] = {}
         for person in read_predictions(self.predictions, self.skeleton):
             images.setdefault(person.image, []).append(person)
-        found: dict[str, list[tuple[str, list[PredictedPerson]]]] = {}
+        by_name: dict[str, list[tuple[str, list[PredictedPerson]]]] = {}
         for name, people in images.items():
-            found.setdefault(PurePosixPath(name).name, []).append((name, people))
-        return found
+            by_name.setdefault(PurePosixPath(name).name, []).append((name, people))
+        return by_name
 
     @property
     def decode_side(self) -> int:
@@ -153,19 +153,19 @@ class PredictedKeypoints(UnlabeledDataset):
         self.dataset.decode_side = side
 
     def prepare(self) -> None:
-        """Read the file, and compare a few samples with it.
+        """Read the file, and check that it has a prediction for at least one of a few samples.
 
         Raises:
-            UserError: none of them has a prediction.
+            UserError: it has none.
         """
         self.dataset.prepare()
         names = [next(iter(images))[0] for images in self._by_file.values()]
-        places = np.unique(np.linspace(0, len(self.dataset) - 1, _LOOKED_AT).round().astype(int))
-        samples = [self.dataset[int(i)] for i in places]
+        indices = np.unique(np.linspace(0, len(self.dataset) - 1, _CHECKED_SAMPLES).round().astype(int))
+        samples = [self.dataset[int(i)] for i in indices]
         if not any(self._people_in(sample.name) for sample in samples):
             raise UserError(
-                f"prediction file {self.predictions} has none of {len(samples)} images looked at, such as "
-                f"{samples[0].name}; it has {', '.join(names[:3])}. Give the predictions of this footage"
+                f"prediction file {self.predictions} has none of {len(samples)} checked images, such as "
+                f"{samples[0].name}; it has {', '.join(names[:3])}. Give predictions for these images"
             )
 
     def __len__(self) -> int:
@@ -180,7 +180,7 @@ class PredictedKeypoints(UnlabeledDataset):
         overlaps = [_overlap(person.box_px, box) for person in people]
         if people and max(overlaps) > 0:
             person = people[int(np.argmax(overlaps))]
-            # A pixel of a reduced picture is the mean of a block: its center lies in the middle of the block.
+            # A pixel of the reduced image is the mean of a block, at whose center it lies.
             points = ((self._in_frame(person, sample.name, index) + 0.5) / sample.reduction - 0.5).astype(np.float32)
             scores = person.scores
         return PredictedSample(
@@ -194,28 +194,28 @@ class PredictedKeypoints(UnlabeledDataset):
         )
 
     def _in_frame(self, person: PredictedPerson, name: str, index: int) -> Float[np.ndarray, "keypoint 2"]:
-        """Return a prediction in the pixels of the sample, for a picture with an orientation tag."""
+        """Return a prediction in pixels of the sample, which may be rotated by its orientation tag."""
         path = image_name(name)
         header = None if person.size is None and person.upright is None else read_image_header(path)
         if header is None or header.orientation == 1:
             return person.keypoints_px
-        theirs = is_annotated_upright(path, header, person.size, person.upright, self.predictions)
-        if theirs == self.dataset.is_upright(index):
+        predicted_upright = is_annotated_upright(path, header, person.size, person.upright, self.predictions)
+        if predicted_upright == self.dataset.is_upright(index):
             return person.keypoints_px
-        return orient_points(person.keypoints_px, header, back=theirs).astype(np.float32)
+        return orient_points(person.keypoints_px, header, back=predicted_upright).astype(np.float32)
 
     def _people_in(self, name: str) -> list[PredictedPerson]:
-        """Return the people predicted in the image of that sample.
+        """Return the people predicted in the image of a sample.
 
         Raises:
-            UserError: the file name fits another image of the set just as well.
+            UserError: the file name also matches another image of the set.
         """
         for image in dict.fromkeys((name, image_name(name))):
             candidates = self._by_file.get(PurePosixPath(image).name, [])
-            fitting = [(full, people) for full, people in candidates if _same_file(full, image)]
-            if not fitting:
+            matching = [(full, people) for full, people in candidates if _same_file(full, image)]
+            if not matching:
                 continue
-            full, people = max(fitting, key=lambda candidate: len(PurePosixPath(candidate[0]).parts))
+            full, people = max(matching, key=lambda candidate: len(PurePosixPath(candidate[0]).parts))
             if self._claimed.setdefault(full, image) != image:
                 raise UserError(
                     f"{full} in {self.predictions} may be {self._claimed[full]} or {image}; expected file names with "
@@ -226,14 +226,14 @@ class PredictedKeypoints(UnlabeledDataset):
 
 
 def _same_file(a: str, b: str) -> bool:
-    """Whether one path is the end of the other."""
-    mine, theirs = (PurePosixPath(path).parts for path in (a, b))
-    length = min(len(mine), len(theirs))
-    return mine[-length:] == theirs[-length:]
+    """Return whether one path is the end of the other."""
+    first, second = (PurePosixPath(path).parts for path in (a, b))
+    length = min(len(first), len(second))
+    return first[-length:] == second[-length:]
 
 
 def _overlap(a: Float[np.ndarray, "4"], b: Float[np.ndarray, "4"]) -> float:
-    """Intersection over union of two boxes: left, top, width, height."""
+    """Return the intersection over union of two boxes: left, top, width, height."""
     low, high = np.maximum(a[:2], b[:2]), np.minimum(a[:2] + a[2:], b[:2] + b[2:])
     common = float(np.prod(np.clip(high - low, 0, None)))
     return common / (float(a[2] * a[3]) + float(b[2] * b[3]) - common)

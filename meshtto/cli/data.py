@@ -104,8 +104,8 @@ def main(arguments: list[str]) -> None:
 
         dataset: Any = BuiltinMeshes(given.style or "photo", given.count, root=given.root, **options)
     else:
-        about = find_entry(given.name)
-        dataset = about.dataset(given.root, given.split or next(iter(about.splits)), **options)
+        entry = find_entry(given.name)
+        dataset = entry.dataset(given.root, given.split or next(iter(entry.splits)), **options)
     dataset.prepare()
     _show(given, dataset)
 

@@ -3,32 +3,22 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hamipose.data.catalog.entries import RequiredFiles
+from hamipose.data.catalog.entries import BaseEntry, RequiredFiles, get_entry
 from hamipose.errors import UserError
 from meshtto.data.base import MeshDataset
 
 __all__ = ["CATALOG", "MeshCatalogEntry", "find_entry"]
 
 
-@dataclass(frozen=True)
-class MeshCatalogEntry:
-    """A data set as released by its authors.
+@dataclass(frozen=True, kw_only=True)
+class MeshCatalogEntry(BaseEntry):
+    """A data set of people with meshes or joints as released by its authors.
 
     Attributes:
-        title: description.
-        site: where to register or download.
-        obtain: how to obtain it.
-        terms: license in one line.
-        files: files of a complete release.
         splits: split → class in ``meshtto.data`` and its options except the root.
         labels: available labels.
     """
 
-    title: str
-    site: str
-    obtain: str
-    terms: str
-    files: tuple[RequiredFiles, ...]
     splits: dict[str, tuple[str, dict[str, Any]]]
     labels: str
 
@@ -115,11 +105,5 @@ CATALOG = {
 
 
 def find_entry(name: str) -> MeshCatalogEntry:
-    """Return the data set of a name.
-
-    Raises:
-        UserError: unknown name.
-    """
-    if name not in CATALOG:
-        raise UserError(f"there is no data set {name!r}; expected one of {', '.join(CATALOG)}")
-    return CATALOG[name]
+    """Return the entry of a data set, see :func:`hamipose.data.catalog.entries.get_entry`."""
+    return get_entry(CATALOG, name)

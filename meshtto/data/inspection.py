@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from rich.console import Console
 from rich.markup import escape
 
-from hamipose.data.catalog.check import CheckResult, check_files, print_findings
+from hamipose.data.catalog.check import CheckResult, check_files, print_results
 from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
 from hamipose.viz.drawing import draw_label, make_grid
@@ -32,11 +32,11 @@ _LIMBS = tuple(
 )
 
 
-def check(about: MeshCatalogEntry, root: str, datasets: dict[str, MeshDataset], console: Console | None = None) -> bool:
+def check(entry: MeshCatalogEntry, root: str, datasets: dict[str, MeshDataset], console: Console | None = None) -> bool:
     """Print what is present, what is missing, where to get it, and the resulting splits.
 
     Args:
-        about: the data set.
+        entry: the data set.
         root: its folder.
         datasets: its splits.
         console: output console.
@@ -45,16 +45,16 @@ def check(about: MeshCatalogEntry, root: str, datasets: dict[str, MeshDataset], 
         Whether the data set is complete.
     """
     console = console or Console()
-    console.print(f"[bold]{escape(about.title)}[/bold]")
-    for title, text in (("terms ", about.terms), ("labels", about.labels), ("folder", root)):
+    console.print(f"[bold]{escape(entry.title)}[/bold]")
+    for title, text in (("terms ", entry.terms), ("labels", entry.labels), ("folder", root)):
         console.print(f"{title}  {escape(text)}", soft_wrap=True)
-    files = check_files(Path(root), about.files)
+    files = check_files(Path(root), entry.files)
     splits = []
     if files and all(f.found == "none" for f in files):
         splits.append(CheckResult("all", "none until there are files", True))
     else:
         splits = [_check_split(name, dataset) for name, dataset in datasets.items()]
-    return print_findings(console, files, splits, about.site, about.obtain)
+    return print_results(console, files, splits, entry.site, entry.obtain)
 
 
 def _check_split(name: str, dataset: MeshDataset) -> CheckResult:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hamipose.adapt.labeled_score import check_labels
 from hamipose.data.datasets.body.coco import CocoKeypoints
-from hamipose.data.datasets.footage.boxes import ImagePersonCrops
+from hamipose.data.datasets.footage.person_crops import ImagePersonCrops
 from hamipose.errors import UserError
 from hamipose.evaluation.prediction_files import match_predictions, orient_predictions, read_predictions
 from hamipose.inference.footage import open_footage
@@ -204,14 +204,14 @@ def test_visibility_of_any_type_is_read(folder: Folder, purpose: str, third: Any
 def test_visibility_can_be_a_confidence(folder: Folder):
     path = folder.write(make_file(annotation(0, keypoints=[*flat(0, 0.25)[:48], 60, 40, 0]), annotation(1)))
     labels = CocoKeypoints(str(folder.root), skeleton="coco17")
-    assert labels.table.visibility.tolist() == [[2] * 16 + [0], [2] * 17]
+    assert labels.labels.visibility.tolist() == [[2] * 16 + [0], [2] * 17]
     people = {name: file[0] for name, file in KeypointFile(path).people.items()}
     assert people["a.png"].confidence.tolist() == [0.25] * 16 + [0]
     folder.write(make_file(*(annotation(p, keypoints=flat(p, 1)) for p in (0, 1))))
-    assert (CocoKeypoints(str(folder.root), skeleton="coco17").table.visibility == 1).all()
+    assert (CocoKeypoints(str(folder.root), skeleton="coco17").labels.visibility == 1).all()
     scored = [annotation(0, keypoints=flat(0, 1.0)), annotation(1, keypoints=flat(1, 0.5))]
     folder.write(make_file(*scored))
-    assert (CocoKeypoints(str(folder.root), skeleton="coco17").table.visibility == 2).all()
+    assert (CocoKeypoints(str(folder.root), skeleton="coco17").labels.visibility == 2).all()
 
 
 @pytest.mark.parametrize("purpose", ["labels", "evidence"])
@@ -421,7 +421,7 @@ def test_missing_images_are_reported_first(folder: Folder, caplog: pytest.LogCap
     with pytest.raises(UserError, match=r"b\.png, named in"):
         check_labels(data)
     data.prepare()  # training replaces missing images by others
-    assert "1 of its 2 pictures do not exist" in caplog.text
+    assert "1 of its 2 images do not exist" in caplog.text
     (folder.images / "a.png").unlink()
     with pytest.raises(UserError, match=r"a\.png, named in .*, does not exist, nor do 1 of the other 1"):
         CocoKeypoints(str(folder.root)).prepare()

@@ -1,1 +1,1 @@
-"""The known data sets: what each is, and commands to prepare, check and show them."""
+"""Catalog of public data sets, and commands to prepare, check and show them."""

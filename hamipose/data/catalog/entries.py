@@ -1,65 +1,87 @@
-"""The data sets of the field by the names that the verb `data` takes: what each is, and where to get it."""
+"""Catalog of public data sets by their names in the verb `data`: description, source, license, files and splits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.prepared import Prepared
 from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import UserError
 
-__all__ = ["CATALOG", "CatalogEntry", "RequiredFiles", "find_entry", "is_prepared", "open_split"]
+__all__ = [
+    "CATALOG",
+    "BaseEntry",
+    "CatalogEntry",
+    "RequiredFiles",
+    "find_entry",
+    "get_entry",
+    "is_prepared",
+    "open_split",
+]
 
 
 @dataclass(frozen=True)
 class RequiredFiles:
-    """Files of a release.
+    """A group of files of a release.
 
     Attributes:
-        pattern: below the release's root; one of several may do, divided by "|".
-        what: they are.
-        count: how many a whole release has, where that is known.
+        pattern: glob pattern below the root; alternatives are separated by "|".
+        description: what the files contain.
+        count: number of files in a complete release, if known.
     """
 
     pattern: str
-    what: str
+    description: str
     count: int | None = None
 
 
-@dataclass(frozen=True)
-class CatalogEntry:
-    """A data set as its makers give it out.
+@dataclass(frozen=True, kw_only=True)
+class BaseEntry:
+    """Description of a public data set; base class of the entries of both packages.
 
     Attributes:
-        title: what it is.
-        loader: its class in ``hamipose.data``.
+        title: description.
         site: where to register or download.
-        obtain: how.
-        terms: its license in a line.
-        files: what a whole release holds.
-        splits: protocol → split → options of the loader.
-        counts: protocol → split → people, where published or certain.
+        obtain: how to obtain it.
+        terms: license in one line.
+        files: files of a complete release.
     """
 
     title: str
-    loader: str
     site: str
     obtain: str
     terms: str
     files: tuple[RequiredFiles, ...]
+
+
+E = TypeVar("E", bound=BaseEntry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogEntry(BaseEntry):
+    """A data set of keypoints as released by its authors.
+
+    Attributes:
+        loader: name of its class in ``hamipose.data``.
+        splits: protocol → split → options of the class.
+        counts: protocol → split → number of people, if published or certain.
+    """
+
+    loader: str
     splits: dict[str, dict[str, dict[str, Any]]]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def dataset(self, root: str | Path, split: str, protocol: str) -> KeypointDataset:
-        """One split of the raw release; nothing is read yet."""
+        """Return one split of the raw release, without reading it."""
         import hamipose.data
 
         return getattr(hamipose.data, self.loader)(root=str(root), **self.splits[protocol][split])
 
 
 def _both(*splits: str, **options: Any) -> dict[str, dict[str, dict[str, Any]]]:
-    """Splits that are called alike under both protocols."""
+    """Return splits that have the same names under both protocols."""
     return {p: {s: {"split": s, "protocol": p, **options} for s in splits} for p in ("strict", "paper")}
 
 
@@ -83,11 +105,11 @@ CATALOG = {
         splits=_both("train", "val", "test"),
     ),
     "surreal-processed": CatalogEntry(
-        title="SURREAL as the authors of RegDA cut it: square crops with 24 joints",
+        title="SURREAL as processed by the authors of RegDA: square crops with 24 joints",
         loader="Surreal",
         site="https://github.com/thuml/Transfer-Learning-Library (links reported dead, never restored)",
-        obtain="only from somebody who has it; otherwise use surreal, the official release",
-        terms="that of SURREAL: non-commercial research; no redistribution",
+        obtain="only from people who have a copy; otherwise use surreal, the official release",
+        terms="those of SURREAL: non-commercial research; no redistribution",
         files=tuple(
             RequiredFiles(f"{split}/run{run}.json", f"labels of {split}, run {run}")
             for split in ("train", "val", "test")
@@ -100,22 +122,22 @@ CATALOG = {
         loader="Human36M",
         site="http://vision.imar.ro/human3.6m/, and github.com/mks0601/3DMPPE_POSENET_RELEASE for this layout",
         obtain="register with an academic address; answers may take months",
-        terms="academic use only; no redistribution, not of labels either",
+        terms="academic use only; no redistribution, including labels",
         files=(
             RequiredFiles("annotations/Human36M_subject*_camera.json", "cameras", 7),
             RequiredFiles("annotations/Human36M_subject*_data.json", "frames and boxes", 7),
             RequiredFiles("annotations/Human36M_subject*_joint_3d.json", "joints", 7),
-            RequiredFiles("images/*/*.jpg", "pictures"),
+            RequiredFiles("images/*/*.jpg", "images"),
         ),
         splits=_both("train", "test"),
         counts={"paper": {"test": 3200}},
     ),
     "h36m-official": CatalogEntry(
-        title="Human3.6M as its own site gives it out: videos, CDF files, boxes",
+        title="Human3.6M in its official format: videos, CDF files, bounding boxes",
         loader="Human36MOfficial",
         site="http://vision.imar.ro/human3.6m/",
         obtain="register with an academic address; Videos, D2 positions and bounding boxes (MAT) of each subject",
-        terms="academic use only; no redistribution, not of labels either",
+        terms="academic use only; no redistribution, including labels",
         files=(
             RequiredFiles("S*/**/D2_Positions/*.cdf", "joints"),
             RequiredFiles("S*/**/ground_truth_bb/*.mat", "boxes, for protocol strict"),
@@ -133,25 +155,25 @@ CATALOG = {
         files=(
             RequiredFiles("training/anno_training.pickle", "training labels", 1),
             RequiredFiles("evaluation/anno_evaluation.pickle", "evaluation labels", 1),
-            RequiredFiles("training/color/*.png", "training pictures", 41258),
-            RequiredFiles("evaluation/color/*.png", "evaluation pictures", 2728),
+            RequiredFiles("training/color/*.png", "training images", 41258),
+            RequiredFiles("evaluation/color/*.png", "evaluation images", 2728),
         ),
         splits=_both("train", "test"),
     ),
     "h3d": CatalogEntry(
-        title="Hand-3D-Studio: hands of ten people, fifteen cameras (Zhao et al., 2020), as cut for RegDA",
+        title="Hand-3D-Studio: hands of ten people, fifteen cameras (Zhao et al., 2020), cropped by RegDA's authors",
         loader="Hand3DStudio",
         site="https://www.yangangwang.com/papers/ZHAO-H3S-2020-02.html",
-        obtain="the raw set from its authors; the cut one (H3D_crop) only from somebody who has it: links are dead",
+        obtain="the raw set from its authors; the cropped one (H3D_crop) from people who have it: links are dead",
         terms="research only",
         files=(
             RequiredFiles("annotation.json", "labels", 1),
-            RequiredFiles("part*/**/*.jpg|part*/**/*.png", "pictures"),
+            RequiredFiles("part*/**/*.jpg|part*/**/*.png", "images"),
         ),
         splits=_both("train", "test"),
     ),
     "freihand": CatalogEntry(
-        title="FreiHAND v2: hands of 32 people before a green screen (Zimmermann et al., ICCV 2019)",
+        title="FreiHAND v2: hands of 32 people in front of a green screen (Zimmermann et al., ICCV 2019)",
         loader="FreiHand",
         site=_FREIBURG + "projects/freihand/",
         obtain="a download from the site, FreiHAND_pub_v2.zip, 3.7 GB",
@@ -159,7 +181,7 @@ CATALOG = {
         files=(
             RequiredFiles("training_K.json", "cameras", 1),
             RequiredFiles("training_xyz.json", "joints", 1),
-            RequiredFiles("training/rgb/*.jpg", "pictures", 130240),
+            RequiredFiles("training/rgb/*.jpg", "images", 130240),
         ),
         splits={
             "strict": {s: {"split": s, "protocol": "strict"} for s in ("train", "test", "evaluation")},
@@ -176,7 +198,7 @@ CATALOG = {
         files=(
             RequiredFiles("pose_gt.mat", "joints", 1),
             RequiredFiles("params.mat", "cameras and boxes", 1),
-            RequiredFiles("images/*.jpg", "pictures", 583),
+            RequiredFiles("images/*.jpg", "images", 583),
         ),
         splits={"strict": {split: {"split": split} for split in ("train", "test")}},
         counts={"strict": {"train": 383, "test": 200}},
@@ -187,7 +209,7 @@ CATALOG = {
         site=_LSP_SITE + "lsp.html",
         obtain="a download from the site, lsp_dataset.zip",
         terms="research; photographs belong to their Flickr authors",
-        files=(RequiredFiles("joints.mat", "labels", 1), RequiredFiles("images/im*.jpg", "pictures", 2000)),
+        files=(RequiredFiles("joints.mat", "labels", 1), RequiredFiles("images/im*.jpg", "images", 2000)),
         splits=_both("train", "test"),
         counts={"strict": {"train": 991, "test": 1000}, "paper": {"train": 2000, "test": 2000}},
     ),
@@ -197,7 +219,7 @@ CATALOG = {
         site=_LSP_SITE + "lspet.html",
         obtain="a download from the site, lspet_dataset.zip",
         terms="research; photographs belong to their Flickr authors",
-        files=(RequiredFiles("joints.mat", "labels", 1), RequiredFiles("images/im*.jpg", "pictures", 10000)),
+        files=(RequiredFiles("joints.mat", "labels", 1), RequiredFiles("images/im*.jpg", "images", 10000)),
         splits=_both("train", "test"),
     ),
     "coco": CatalogEntry(
@@ -209,8 +231,8 @@ CATALOG = {
         files=(
             RequiredFiles("annotations/person_keypoints_train2017.json", "training labels", 1),
             RequiredFiles("annotations/person_keypoints_val2017.json", "validation labels", 1),
-            RequiredFiles("train2017/*.jpg", "training pictures", 118287),
-            RequiredFiles("val2017/*.jpg", "validation pictures", 5000),
+            RequiredFiles("train2017/*.jpg", "training images", 118287),
+            RequiredFiles("val2017/*.jpg", "validation images", 5000),
         ),
         splits={
             "strict": {
@@ -226,34 +248,39 @@ CATALOG = {
 }
 
 
-def find_entry(name: str) -> CatalogEntry:
-    """The release of that name.
+def get_entry(catalog: Mapping[str, E], name: str) -> E:
+    """Return an entry of a catalog.
 
     Raises:
-        UserError: there is none.
+        UserError: unknown name.
     """
-    if name not in CATALOG:
-        raise UserError(f"data set is {name!r}, expected one of {', '.join(CATALOG)}")
-    return CATALOG[name]
+    if name not in catalog:
+        raise UserError(f"data set is {name!r}, expected one of {', '.join(catalog)}")
+    return catalog[name]
+
+
+def find_entry(name: str) -> CatalogEntry:
+    """Return the entry of a data set of keypoints, see :func:`get_entry`."""
+    return get_entry(CATALOG, name)
 
 
 def is_prepared(root: str | Path) -> bool:
-    """Whether a folder was written by `data prepare`."""
+    """Return whether a folder was written by `data prepare`."""
     return any(file for protocol in PROTOCOLS for file in (Path(root) / protocol).glob("*/split.json"))
 
 
 def open_split(name: str, root: str | Path, split: str, protocol: str) -> KeypointDataset:
-    """One split of a raw or prepared set, whichever the folder holds.
+    """Return one split of the raw or prepared data set in a folder.
 
     Raises:
-        UserError: there is no such set, protocol or split.
+        UserError: unknown data set, protocol or split.
     """
-    about = find_entry(name)
-    if protocol not in about.splits:
-        raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(about.splits)}")
-    if split not in about.splits[protocol]:
-        raise UserError(f"split of {name} is {split!r}, expected one of {', '.join(about.splits[protocol])}")
-    raw = about.dataset(root, split, protocol)
+    entry = find_entry(name)
+    if protocol not in entry.splits:
+        raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(entry.splits)}")
+    if split not in entry.splits[protocol]:
+        raise UserError(f"split of {name} is {split!r}, expected one of {', '.join(entry.splits[protocol])}")
+    raw = entry.dataset(root, split, protocol)
     if is_prepared(root):
         return Prepared(str(root), split, protocol, skeleton=raw.skeleton.name)
     return raw

@@ -1,4 +1,4 @@
-"""A contact sheet: people of a data set with their skeletons, as they are and as training would see them."""
+"""Contact sheets of data sets: people with their skeletons, as plain crops and as augmented views."""
 
 from pathlib import Path
 
@@ -20,24 +20,25 @@ __all__ = ["contact_sheet", "show"]
 def contact_sheet(
     dataset: KeypointDataset, count: int, views: Views, augmented: int = 3, size: int = 256, seed: int = 0
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """One row a person: the plain crop, then augmented views; the person's left is orange, right is blue.
+    """Draw a row per person: the plain crop, then augmented views; the person's left is orange, right is blue.
 
     Args:
-        dataset: people are taken from all over it.
-        count: of people.
+        dataset: the data set, from which people are drawn at random.
+        count: number of people.
         views: augmentation.
-        augmented: views of each person.
-        size: side of each picture in pixels.
-        seed: of the choice and of the views.
+        augmented: number of augmented views per person.
+        size: side of each image in pixels.
+        seed: random seed of people and views.
 
     Raises:
-        UserError: there is nobody to show, or none of the chosen pictures can be read.
+        UserError: the data set is empty.
+        UnreadableImage: none of the chosen images can be read.
     """
     if len(dataset) == 0:
         raise UserError(f"data set {type(dataset).__name__} is empty; expected at least one person")
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(dataset), min(count, len(dataset)), replace=False))
-    pictures, unreadable = [], 0
+    images, unreadable = [], 0
     for index in chosen:
         try:
             sample = dataset[int(index)]
@@ -45,7 +46,7 @@ def contact_sheet(
             unreadable += 1
             if unreadable == len(chosen):
                 raise
-            pictures += [draw_label(np.full((size, size, 3), 64, np.uint8), str(error)[-40:])] * (1 + augmented)
+            images += [draw_label(np.full((size, size, 3), 64, np.uint8), str(error)[-40:])] * (1 + augmented)
             continue
         crop = crop_matrix(sample.box_px, size, sample.rotation_deg)
         for number in range(1 + augmented):
@@ -60,8 +61,8 @@ def contact_sheet(
             drawn = draw_keypoints(view.image, keypoints_px, dataset.skeleton, visibility > 0)
             name = Path(sample.name).name
             text = f"{index}: {name}" if number == 0 else f"{'mirrored ' if view.mirrored else ''}view {number}"
-            pictures.append(draw_label(drawn, text))
-    return make_grid(pictures, 1 + augmented)
+            images.append(draw_label(drawn, text))
+    return make_grid(images, 1 + augmented)
 
 
 def show(
@@ -78,18 +79,21 @@ def show(
     """Write a contact sheet of a raw or prepared set.
 
     Args:
-        name: of the data set.
-        root: its folder.
-        out: the PNG file.
-        split: of the set.
+        name: name in the catalog.
+        root: folder of the data set.
+        out: output file, .png or .jpg.
+        split: name of the split.
         protocol: "strict" or "paper".
-        count: of people.
+        count: number of people.
         views: a preset of ``hamipose.data.views``.
-        size: side of each picture in pixels.
-        seed: of the choice and of the views.
+        size: side of each image in pixels.
+        seed: random seed of people and views.
+
+    Returns:
+        The output file.
 
     Raises:
-        UserError: the set is not there, or the file cannot be written.
+        UserError: the data set does not exist, or the file cannot be written.
     """
     for what, value in (("count", count), ("size", size)):
         if value < 1:

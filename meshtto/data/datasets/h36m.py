@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hamipose.data.datasets.body.h36m_cdf import read_pose
+from hamipose.data.datasets.body.h36m_official import read_pose
 from hamipose.errors import UserError
 from hamipose.io.safe_pickle import load_pickle
 from meshtto.data.base import check_evidence
@@ -27,7 +27,7 @@ def read_positions(path: Path, axes: int) -> np.ndarray:
     """Read the 17 joints of one clip, [frame, 17, axes].
 
     Raises:
-        UserError: see :func:`hamipose.data.datasets.body.h36m_cdf.read_pose`.
+        UserError: see :func:`hamipose.data.datasets.body.h36m_official.read_pose`.
     """
     return read_pose(path, axes)[:, _PICKED].astype(np.float32)
 

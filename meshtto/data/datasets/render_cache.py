@@ -1,12 +1,12 @@
 """Cache of rendered images of the built-in body on disk; interrupted rendering can be resumed.
 
-``FOLDER/images/000000.jpg …`` and ``FOLDER/labels.npz``, whose arrays have the names of SPIN's files where those exist
-(``imgname``, ``pose``, ``shape``, ``trans``, ``focal_length``), and those of `draw_person`.
+A folder contains ``images/000000.jpg …`` and ``labels.npz``, whose arrays have the names of SPIN's files where those
+exist (``imgname``, ``pose``, ``shape``, ``trans``, ``focal_length``), and those of `draw_person`. Until the folder is
+complete, each image has a sidecar with its labels.
 """
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,14 @@ import numpy as np
 
 from hamipose.errors import UserError
 from hamipose.io.file_type import describe_error, explain
-from hamipose.synthetic.render_cache import check_series
-from hamipose.synthetic.render_jobs import default_workers, records_of_processes, with_bar
-from hamipose.synthetic.resume_log import Journal
+from hamipose.synthetic.render_cache import check_render_options
+from hamipose.synthetic.render_jobs import (
+    check_settings,
+    image_name,
+    read_sidecars,
+    remove_sidecars,
+    render_missing,
+)
 
 __all__ = ["read_labels", "render_images"]
 
@@ -46,9 +51,9 @@ def render_images(
         size: side of the square images in pixels.
         seed: seed of the series.
         poses: pose families; default: all.
-        workers: rendering processes; default: one per CPU.
+        workers: number of rendering processes; default: one per CPU.
         device: "cpu" or "cuda:0"; default: a GPU if available.
-        progress: show a progress bar.
+        progress: whether to show a progress bar.
 
     Returns:
         The file of labels.
@@ -58,71 +63,57 @@ def render_images(
     """
     from hamipose.synthetic.people.pose_distributions import FAMILIES
     from meshtto.body.builtin import VERSION
-    from meshtto.data.datasets.rendering import FORMAT
+    from meshtto.data.datasets import rendering
 
-    check_series(style, count, size, seed, workers, {"poses": (poses, FAMILIES)})
-    chosen = None if poses is None else sorted(poses)
-    # "look" is the key of `style` in existing caches.
-    settings = {"look": style, "size": size, "seed": seed, "poses": chosen, "body": VERSION, "format": FORMAT[style]}
-    journal = Journal(folder / "labels.part", "pictures", settings)
-    made = _rendered(folder, journal)
-    missing = [i for i in range(count) if i not in made]
-    if not missing:
-        return folder / "labels.npz"
-    folder.mkdir(parents=True, exist_ok=True)
-    request = {"style": style, "size": size, "seed": seed, "poses": chosen, "device": device}
-    shown = with_bar(_render_records(folder, missing, request, workers), len(missing), f"{style} meshes", progress)
-    for record in journal.keep(list(made.values()), shown):
-        made[record["index"]] = record
-    return _finish(folder, journal, made)
+    check_render_options(style, count, size, seed, workers, {"poses": (poses, FAMILIES)})
+    series = {"style": style, "size": size, "seed": seed, "poses": None if poses is None else sorted(poses)}
+    settings = {**series, "body": VERSION, "format": rendering.FORMAT[style]}
+    records, unfinished = _read_records(folder, settings)
+    missing = [i for i in range(count) if i not in records]
+    if missing:
+        render_missing(
+            folder,
+            rendering.make_record,
+            missing,
+            settings,
+            {"device": device, **series},
+            workers,
+            build_caches=lambda: rendering.build_caches(device),
+            title=f"{style} meshes",
+            progress=progress,
+        )
+    if missing or unfinished:
+        _write_labels(folder, settings)
+    return folder / "labels.npz"
 
 
-def _rendered(folder: Path, journal: Journal) -> dict[int, dict]:
-    """Return the labels of existing images, from the finished file and from an interrupted run."""
-    made: dict[int, dict] = {}
+def _read_records(folder: Path, settings: dict[str, Any]) -> tuple[dict[int, dict], bool]:
+    """Return the labels of all existing images by image index, and whether some are stored in sidecars."""
+    # Sidecars first: another process may move them into the file of labels at any time.
+    sidecars = read_sidecars(folder, settings)
+    records: dict[int, dict] = {}
     if (folder / "labels.npz").exists():
-        whole = read_labels(folder / "labels.npz")
-        journal.agree(json.loads(str(whole["settings"])))
-        for row, index in enumerate(whole["index"].tolist()):
-            made[index] = {"index": index, **{name: whole[name][row].tolist() for name in _LABELS}}
-    made |= {record["index"]: record for record in journal.records()}
-    from meshtto.data.datasets.rendering import image_name
-
-    return {index: record for index, record in made.items() if (folder / image_name(index)).exists()}
+        arrays = read_labels(folder / "labels.npz")
+        check_settings(folder, json.loads(str(arrays["settings"])), settings)
+        for row, index in enumerate(arrays["index"].tolist()):
+            records[index] = {name: arrays[name][row].tolist() for name in _LABELS}
+    records |= sidecars
+    return {index: r for index, r in records.items() if (folder / image_name(index)).exists()}, bool(sidecars)
 
 
-def _render_records(folder: Path, missing: list[int], request: dict, workers: int | None) -> Iterator[dict]:
-    """Render missing images and yield their labels."""
-    from meshtto.data.datasets.rendering import make_record
-
-    workers = default_workers(len(missing)) if workers is None else workers
-    if workers == 1:
-        for index in missing:
-            yield make_record(folder, index, **request)
-        return
-    from hamipose.synthetic.renderer.raycast import get_renderer
-    from meshtto.body import load_body
-
-    get_renderer(request["device"]), load_body()  # build caches before several processes need them
-    shared = {"folder": str(folder), **request}
-    yield from records_of_processes("meshtto.data.datasets.rendering", missing, workers, shared)
-
-
-def _finish(folder: Path, journal: Journal, made: dict[int, dict]) -> Path:
-    from meshtto.data.datasets.rendering import image_name
-
-    ordered = [made[i] for i in sorted(made)]
-    path = folder / "labels.npz"
-    unfinished = path.with_suffix(".part.npz")
-    arrays: dict[str, Any] = {name: np.array([r[name] for r in ordered], np.float32) for name in _LABELS}
+def _write_labels(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the file of labels of all images, and remove the sidecars."""
+    records, _ = _read_records(folder, settings)
+    indices = sorted(records)
+    arrays: dict[str, Any] = {name: np.array([records[i][name] for i in indices], np.float32) for name in _LABELS}
     arrays["visibility"] = arrays["visibility"].astype(np.int8)
-    arrays["index"] = np.array([r["index"] for r in ordered])
-    arrays["imgname"] = np.array([image_name(r["index"]) for r in ordered])
-    arrays["settings"] = np.array(json.dumps(journal.settings))
+    arrays["index"] = np.array(indices)
+    arrays["imgname"] = np.array([image_name(i) for i in indices])
+    arrays["settings"] = np.array(json.dumps(settings))
+    unfinished = folder / "labels.part.npz"
     np.savez(unfinished, **arrays)
-    os.replace(unfinished, path)
-    journal.close()
-    return path
+    os.replace(unfinished, folder / "labels.npz")
+    remove_sidecars(folder)
 
 
 def read_labels(path: Path) -> dict[str, np.ndarray]:

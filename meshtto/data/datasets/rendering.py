@@ -1,10 +1,8 @@
 """Render one image of the built-in body with all labels, as a function of (style, seed, index, size)."""
 
-import json
-import os
-import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,27 +16,22 @@ from hamipose.synthetic.people.collisions import draw_pose
 from hamipose.synthetic.people.poses import draw_family
 from hamipose.synthetic.people.sample import STYLES
 from hamipose.synthetic.people.scene_setup import build_scene
-from hamipose.synthetic.render_jobs import make_share
+from hamipose.synthetic.render_jobs import image_name, write_atomically
 from hamipose.synthetic.renderer.camera_effects import apply_camera_effects, encode_jpeg
 from hamipose.synthetic.renderer.raycast import get_renderer
 from meshtto.body import Body, load_body
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
 from meshtto.joints import JOINTS49, SMPL24
 
-__all__ = ["FORMAT", "draw_person", "image_name", "make_record"]
+__all__ = ["FORMAT", "build_caches", "draw_person", "make_record"]
 
-#: Version of each style; increase when the same seed gives other images or labels.
-FORMAT = {"plain": 2, "photo": 3}
+#: Version of each style; increase when the same seed gives other images or labels, or other record fields.
+FORMAT = {"plain": 3, "photo": 4}
 
 _SERIES = 1  # part of every seed
 
 _MAX_SHAPE = 2.5  # shapes are clipped at this many standard deviations
 _SKIN_M = 0.22  # maximum depth of a joint under the skin; a joint farther behind the first hit is hidden
-
-
-def image_name(index: int) -> str:
-    """Return the path of an image inside its folder."""
-    return f"images/{index:06d}.jpg"
 
 
 @lru_cache(maxsize=1)
@@ -72,7 +65,7 @@ def draw_person(
         relative to the pelvis of the 49.
     """
     if style not in STYLES:
-        raise UserError(f"style is {style!r}, expected one of {', '.join(STYLES)}")
+        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
     rng = np.random.default_rng([seed, STYLES.index(style), index, _SERIES])
     surface, model = body_model(), _body()
     shape = rng.standard_normal(10).clip(-_MAX_SHAPE, _MAX_SHAPE)
@@ -82,8 +75,8 @@ def draw_person(
     rotations = joint_rotations(surface.articulation, [pose], [heading])
     with torch.inference_mode():
         upright = np.broadcast_to(np.eye(3), (1, 24, 3, 3)).copy()
-        both = torch.from_numpy(np.concatenate([rotations, upright]))
-        out = model(both, torch.from_numpy(np.stack([shape, shape])))
+        batch = torch.from_numpy(np.concatenate([rotations, upright]))
+        out = model(batch, torch.from_numpy(np.stack([shape, shape])))
     vertices, joints, skeleton = (array.numpy() for array in out)
     pelvis = skeleton[0, 0]
 
@@ -93,7 +86,7 @@ def draw_person(
     skin = np.ascontiguousarray(to_world(vertices[0]))
     body = Surface(
         vertices_m=skin,
-        normals=surface.normals(skin),
+        normals=surface.compute_normals(skin),
         points_m=dict(zip(SMPL24, to_world(skeleton[0]), strict=True)),
         height_m=float(np.ptp(vertices[1, :, 1])),
     )
@@ -106,13 +99,13 @@ def draw_person(
 
     points = to_world(joints[0])
     pixels = camera.project(points)
-    distance, _ = renderer.first_hits(points)
-    away = np.linalg.norm(points - camera.position_m, axis=1)
+    hit_m, _ = renderer.first_hits(points)
+    distance_m = np.linalg.norm(points - camera.position_m, axis=1)
     inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(1)
-    seen = away - distance < _SKIN_M * body.height_m / 1.7
-    # In camera axes the body is rotated by M about its pelvis, which is at the world's origin.
-    turn = camera.rotation @ SMPL_FROM_ANNY.T
-    rotations[0, 0] = turn @ rotations[0, 0]
+    visible = distance_m - hit_m < _SKIN_M * body.height_m / 1.7
+    # In camera axes, the body is rotated about its pelvis, which is the origin of the world.
+    rotation = camera.rotation @ SMPL_FROM_ANNY.T
+    rotations[0, 0] = rotation @ rotations[0, 0]
     in_camera = camera.to_camera(points)
     labels = {
         "pose": rotmat_to_rotvec(torch.from_numpy(rotations[0])).numpy().reshape(-1),
@@ -120,23 +113,26 @@ def draw_person(
         "trans": -pelvis - camera.rotation @ camera.position_m,
         "focal_length": np.array(camera.focal_px),
         "keypoints": pixels,
-        "visibility": np.where(inside, 1 + seen, 0),
+        "visibility": np.where(inside, 1 + visible, 0),
         "joints": in_camera - in_camera[JOINTS49.index("pelvis")],
     }
     return encode_jpeg(rng, image, style), labels
 
 
-def make_record(folder: Path, index: int, **drawn: object) -> dict:
-    """Render an image into a folder and return its labels as plain numbers."""
-    jpeg, labels = draw_person(index=index, **drawn)  # type: ignore[arg-type]
-    path = folder / image_name(index)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(jpeg)
-    os.replace(unfinished, path)
-    rounded = {name: np.round(array, 3 if name == "keypoints" else 7).tolist() for name, array in labels.items()}
-    return {"index": index, **rounded}
+def make_record(folder: Path, index: int, **options: Any) -> dict:
+    """Render an image into a folder and return its labels as plain numbers.
+
+    Args:
+        folder: output folder.
+        index: index in the series.
+        options: further arguments of `draw_person`.
+    """
+    jpeg, labels = draw_person(index=index, **options)
+    write_atomically(folder / image_name(index), jpeg)
+    return {name: np.round(array, 3 if name == "keypoints" else 7).tolist() for name, array in labels.items()}
 
 
-if __name__ == "__main__":  # a worker process of render_cache, which writes its request to standard input
-    make_share(json.loads(sys.stdin.read()), make_record)
+def build_caches(device: str | None) -> None:
+    """Build the caches of both body models and compile the renderer, before several processes need them."""
+    get_renderer(device)
+    load_body()

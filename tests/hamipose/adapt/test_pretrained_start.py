@@ -14,7 +14,7 @@ from hamipose.adapt.hardware import Machine, pretrained_settings
 from hamipose.adapt.spec import AdaptationSpec
 from hamipose.adapt.start import open_start_model, write_aligned_boxes
 from hamipose.cli import main
-from hamipose.data.datasets.footage.boxes import ImagePersonCrops
+from hamipose.data.datasets.footage.person_crops import ImagePersonCrops
 from hamipose.geometry.affine import crop_matrix
 from hamipose.inference.footage import open_footage
 from hamipose.inference.loading import load

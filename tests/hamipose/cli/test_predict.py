@@ -55,7 +55,7 @@ def test_predict_ignores_its_own_overlays(
         assert "\n3 people in .:" in capsys.readouterr().out
     assert len(list(Path("predictions/overlays").iterdir())) == 3
     assert main(["predict", "in", "--checkpoint", str(model)]) == 2
-    assert "holds no picture but those that predict has drawn" in capsys.readouterr().err
+    assert "contains no image except overlays drawn by predict" in capsys.readouterr().err
     assert (
         main(["predict", "in/more/overlays", "--checkpoint", str(model), "--out", "of them"]) == 0
     )  # explicitly requested

@@ -1,4 +1,4 @@
-"""Sets that users bring: COCO folders, folders of pictures, and labeled sets without their labels."""
+"""COCO folders, folders of images, and labeled sets without their labels."""
 
 import json
 from pathlib import Path
@@ -14,18 +14,18 @@ from hamipose.skeletons import BODY16, COCO17
 from hamipose.types import Sample, UnlabeledSample
 
 
-def picture(path: Path, width: int = 40, height: int = 30) -> None:
+def write_image(path: Path, width: int = 40, height: int = 30) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
 
 
 def triples() -> list[int]:
-    """Keypoint k at (k, 2 k), hidden where k is odd."""
+    """Write a folder with keypoint k at (k, 2 k), hidden for odd k."""
     return [value for k in range(17) for value in (k, 2 * k, 2 - k % 2)]
 
 
 def coco(root: Path, **changes: object) -> Path:
-    picture(root / "images" / "a.jpg", 80, 60)
+    write_image(root / "images" / "a.jpg", 80, 60)
     content = {
         "images": [{"id": 7, "file_name": "a.jpg", "width": 80, "height": 60}],
         "annotations": [
@@ -39,10 +39,10 @@ def coco(root: Path, **changes: object) -> Path:
     return root
 
 
-def test_coco_keypoints_are_found_by_name(tmp_path: Path):
+def test_coco_keypoints_are_matched_by_name(tmp_path: Path):
     dataset = CocoKeypoints(str(coco(tmp_path)))
     dataset.prepare()
-    assert len(dataset) == 1  # a person without a labeled keypoint is none
+    assert len(dataset) == 1  # people without a labeled keypoint are skipped
     sample = dataset[0]
     wrist = COCO17.index("left_wrist")
     assert sample.keypoints_px[BODY16.index("left_wrist")].tolist() == [wrist, 2 * wrist]
@@ -54,13 +54,13 @@ def test_coco_keypoints_are_found_by_name(tmp_path: Path):
     assert CocoKeypoints(str(tmp_path), box="image")[0].box_px.tolist() == [0, 0, 80, 60]
 
 
-def test_ids_that_are_no_numbers_are_replaced_by_the_position(tmp_path: Path):
-    """What follows # in a name is a number, by which the picture's name is told from it."""
+def test_non_numeric_ids_are_replaced_by_the_index(tmp_path: Path):
+    """A name ends in # and a number, which separates it from the image name."""
     people = [{"id": "anna", "image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": [1] * 51}]
     assert CocoKeypoints(str(coco(tmp_path, annotations=people)))[0].name == f"{tmp_path}/images/a.jpg#0"
 
 
-def test_a_large_coco_picture_is_decoded_smaller_with_its_labels(tmp_path: Path):
+def test_large_images_are_decoded_reduced(tmp_path: Path):
     coco(tmp_path)
     full, reduced = CocoKeypoints(str(tmp_path)), CocoKeypoints(str(tmp_path))
     reduced.decode_side = 16
@@ -70,27 +70,27 @@ def test_a_large_coco_picture_is_decoded_smaller_with_its_labels(tmp_path: Path)
     assert np.allclose(b.box_px * 2, a.box_px)
 
 
-def test_a_coco_file_of_another_shape_is_refused(tmp_path: Path):
-    def told(**changes: object) -> str:
+def test_malformed_coco_files_are_rejected(tmp_path: Path):
+    def error(**changes: object) -> str:
         with pytest.raises(UserError) as error:
             CocoKeypoints(str(coco(tmp_path, **changes))).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
 
     short = [{"id": 3, "image_id": 7, "keypoints": [1, 1, 2]}]
-    assert "1 annotation (3): has 3 numbers in keypoints instead of 51" in told(annotations=short)
-    assert "not an image of the file" in told(annotations=[{"id": 3, "image_id": 8, "keypoints": [1] * 51}])
-    assert "names no keypoints" in told(categories=[])
-    assert "beak, tail…, none of which" in told(categories=[{"keypoints": ["beak", "tail"]}])
-    assert "has 0 annotations" in told(annotations=[])
+    assert "1 annotation (3): has 3 numbers in keypoints instead of 51" in error(annotations=short)
+    assert "not an image of the file" in error(annotations=[{"id": 3, "image_id": 8, "keypoints": [1] * 51}])
+    assert "names no keypoints" in error(categories=[])
+    assert "beak, tail…, none of which" in error(categories=[{"keypoints": ["beak", "tail"]}])
+    assert "has 0 annotations" in error(annotations=[])
     person = {"id": 3, "image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": [1] * 51}
-    assert "1 image (7): has no file_name" in told(images=[{"id": 7}])
-    assert "is not an object" in told(annotations=[3])
-    assert "categories of" in told(categories=3)
-    assert "not a list of numbers" in told(annotations=[person | {"keypoints": ["x"] * 51}])
+    assert "1 image (7): has no file_name" in error(images=[{"id": 7}])
+    assert "is not an object" in error(annotations=[3])
+    assert "categories of" in error(categories=3)
+    assert "not a list of numbers" in error(annotations=[person | {"keypoints": ["x"] * 51}])
     for box in ([10, 20], [10, 20, 0, 40], [10, 20, 30, "forty"], [10, 20, 30, float("nan")]):
-        assert "1 annotation (3): bbox " in told(annotations=[person | {"bbox": box}])
-    assert "has no keypoints" in told(annotations=[person | {"keypoints": None}])
+        assert "1 annotation (3): bbox " in error(annotations=[person | {"bbox": box}])
+    assert "has no keypoints" in error(annotations=[person | {"keypoints": None}])
     (tmp_path / "annotations.json").write_text("[]")
     with pytest.raises(UserError, match="list of results"):
         CocoKeypoints(str(tmp_path)).prepare()
@@ -103,23 +103,23 @@ def test_a_coco_file_of_another_shape_is_refused(tmp_path: Path):
         CocoKeypoints(str(tmp_path), skeleton="body")
 
 
-def test_image_folder(tmp_path: Path):
+def test_image_folder_lists_images(tmp_path: Path):
     for name in ("b/2.png", "a/1.jpg"):
-        picture(tmp_path / name, 64, 32)
-    (tmp_path / "notes.txt").write_text("no picture")
+        write_image(tmp_path / name, 64, 32)
+    (tmp_path / "notes.txt").write_text("not an image")
     dataset = ImageFolder(str(tmp_path))
     assert [Path(dataset[i].name).name for i in range(len(dataset))] == ["1.jpg", "2.png"]
     assert dataset[0].box_px.tolist() == [0, 0, 64, 32]
     dataset.decode_side = 16
     assert dataset[0].image.shape == (8, 16, 3)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no picture"):
+    with pytest.raises(UserError, match="contains no image"):
         ImageFolder(str(tmp_path / "empty")).prepare()
     with pytest.raises(UserError, match="does not exist"):
         ImageFolder(str(tmp_path / "nowhere")).prepare()
 
 
-def test_unlabeled_leaves_labels_behind(dots: Path):
+def test_unlabeled_removes_labels(dots: Path):
     labeled = CocoKeypoints(str(dots / "light"))
     target = Unlabeled(labeled)
     assert isinstance(target, UnlabeledDataset)
@@ -132,7 +132,7 @@ def test_unlabeled_leaves_labels_behind(dots: Path):
     assert len(target) == len(labeled)
 
 
-def test_a_cached_picture_is_read_once(dots: Path, monkeypatch: pytest.MonkeyPatch):
+def test_cached_image_is_read_once(dots: Path, monkeypatch: pytest.MonkeyPatch):
     dataset = CocoKeypoints(str(dots / "light"), cache=True)
     before = dataset[0].image
     monkeypatch.setattr("hamipose.data.base.read_image", lambda *_: pytest.fail("read again"))

@@ -1,4 +1,4 @@
-"""Predictions of any tool as a target: found by file name and box, in the right pixels, and never as annotations."""
+"""Predictions as pseudo-labels of a target: matching by file name and box, pixel coordinates, errors."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from hamipose.types import PredictedSample, Sample
 
 
 def predictions(dots: Path, path: Path, **changes: object) -> Path:
-    """The true places of the dark dots as a tool would write them, with scores of their own."""
+    """Write the true positions of the dark dots as predictions with different scores."""
     content = json.loads((dots / "dark/annotations.json").read_text())
     for number, annotation in enumerate(content["annotations"]):
         annotation["keypoint_scores"] = [(number + k + 1) / 40 for k in range(16)]
@@ -33,7 +33,7 @@ def file(dots: Path, tmp_path: Path) -> Path:
     return predictions(dots, tmp_path / "predictions.json")
 
 
-def test_every_image_gets_its_own_prediction(dots: Path, file: Path):
+def test_each_image_gets_its_own_prediction(dots: Path, file: Path):
     truth = CocoKeypoints(str(dots / "dark"), box="image")
     carried = PredictedKeypoints(ImageFolder(str(dots / "dark/images")), str(file))
     carried.prepare()
@@ -47,13 +47,13 @@ def test_every_image_gets_its_own_prediction(dots: Path, file: Path):
         np.testing.assert_allclose(sample.pseudo_scores, (number + np.arange(16) + 1) / 40, atol=1e-6)
 
 
-def test_pictures_decoded_at_a_fraction_have_their_predictions_there(tmp_path: Path):
+def test_predictions_follow_reduced_images(tmp_path: Path):
     import cv2
 
     (tmp_path / "images").mkdir()
-    picture = np.zeros((256, 256, 3), np.uint8)
-    cv2.circle(picture, (200, 60), 12, (255, 255, 255), -1)
-    cv2.imwrite(str(tmp_path / "images/a.jpg"), picture)
+    image = np.zeros((256, 256, 3), np.uint8)
+    cv2.circle(image, (200, 60), 12, (255, 255, 255), -1)
+    cv2.imwrite(str(tmp_path / "images/a.jpg"), image)
     points = np.full((16, 2), (200.0, 60.0))
     points[0] = (30, 220)
     content = {
@@ -86,7 +86,7 @@ def test_pictures_decoded_at_a_fraction_have_their_predictions_there(tmp_path: P
             np.testing.assert_allclose(sample.pseudo_keypoints_px[1], bright, atol=0.5)
 
 
-def test_of_several_people_the_one_in_the_box_is_taken(dots: Path, tmp_path: Path):
+def test_prediction_is_matched_by_box(dots: Path, tmp_path: Path):
     def person(left: float, score: float) -> dict:
         points = np.column_stack([np.linspace(left, left + 8, 16), np.linspace(5, 40, 16), np.full(16, score)])
         return {"image_id": 0, "keypoints": points.ravel().tolist()}
@@ -101,7 +101,7 @@ def test_of_several_people_the_one_in_the_box_is_taken(dots: Path, tmp_path: Pat
     people = ImagePersonCrops(str(dots / "dark/images"), str(tmp_path / "boxes.json"), margin=1.1)
     carried = PredictedKeypoints(people, str(path))
     assert [carried[i].pseudo_scores[0] for i in (0, 1)] == pytest.approx([0.7, 0.5])
-    # Who is not predicted has no label.
+    # People without a prediction have no label.
     path = predictions(dots, tmp_path / "one.json", annotations=[person(3, 0.5)])
     assert PredictedKeypoints(people, str(path))[0].pseudo_scores.max() == 0
 
@@ -109,14 +109,14 @@ def test_of_several_people_the_one_in_the_box_is_taken(dots: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("thirds", "score", "expected"),
     [
-        ([2, 1, 0], 0.4, [0.4, 0.4, 0]),  # flags, and a score of the person
+        ([2, 1, 0], 0.4, [0.4, 0.4, 0]),  # flags and a person score
         ([2, 2, 2], None, [1, 1, 1]),
         ([0.9, 0.2, 0.0], 0.4, [0.9, 0.2, 0.0]),  # scores
         ([0.0, 1.7, 0.3], None, [0, 1, 0.3]),
     ],
 )
-def test_scores_are_read_as_tools_write_them(tmp_path: Path, thirds, score, expected):
-    names = ["left_hip", "right_hip", "nose"]  # of which BODY16 has two
+def test_scores_of_different_formats_are_read(tmp_path: Path, thirds, score, expected):
+    names = ["left_hip", "right_hip", "nose"]  # BODY16 has two of them
     annotation = {"image_id": 1, "keypoints": [v for i, s in enumerate(thirds) for v in (10 * i, 5, s)]}
     annotation |= {} if score is None else {"score": score}
     content = {
@@ -134,7 +134,7 @@ def test_scores_are_read_as_tools_write_them(tmp_path: Path, thirds, score, expe
     assert person.scores[BODY16.index("head")] == 0
 
 
-def test_what_cannot_be_used_is_said_in_one_line(dots: Path, tmp_path: Path, file: Path):
+def test_unusable_predictions_are_rejected(dots: Path, tmp_path: Path, file: Path):
     folder = ImageFolder(str(dots / "dark/images"))
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "list.json").write_text("[]")
@@ -146,7 +146,7 @@ def test_what_cannot_be_used_is_said_in_one_line(dots: Path, tmp_path: Path, fil
         with pytest.raises(UserError, match=says):
             PredictedKeypoints(folder, str(tmp_path / name)).prepare()
     other = predictions(dots, tmp_path / "other.json", images=[{"id": i, "file_name": f"x{i}.png"} for i in range(16)])
-    with pytest.raises(UserError, match=r"none of 8 images looked at.*x0.png"):
+    with pytest.raises(UserError, match=r"none of 8 checked images.*x0.png"):
         PredictedKeypoints(folder, str(other)).prepare()
     short = predictions(dots, tmp_path / "short.json", annotations=[{"id": 7, "image_id": 0, "keypoints": [1, 2, 1]}])
     with pytest.raises(UserError, match=r"has no person .*annotation \(7\)"):
@@ -156,7 +156,7 @@ def test_what_cannot_be_used_is_said_in_one_line(dots: Path, tmp_path: Path, fil
         PredictedKeypoints(folder, str(empty)).prepare()
 
 
-def test_one_name_for_two_images_is_refused(dots: Path, tmp_path: Path, file: Path):
+def test_ambiguous_file_names_are_rejected(dots: Path, tmp_path: Path, file: Path):
     import shutil
 
     for part in ("a", "b"):
@@ -166,7 +166,7 @@ def test_one_name_for_two_images_is_refused(dots: Path, tmp_path: Path, file: Pa
         _ = [carried[i] for i in range(len(carried))]
 
 
-def test_annotations_cannot_become_predictions_by_mistake(dots: Path, file: Path):
+def test_labeled_sets_are_rejected(dots: Path, file: Path):
     labeled = CocoKeypoints(str(dots / "dark"), box="image")
     with pytest.raises(UserError, match="CocoKeypoints, which has annotations"):
         PredictedKeypoints(labeled, str(file))
@@ -178,7 +178,7 @@ def test_annotations_cannot_become_predictions_by_mistake(dots: Path, file: Path
         DomainAdaptation(light, [PredictedKeypoints(Unlabeled(labeled), str(file), "coco17")], image_size=32)
 
 
-def test_a_batch_has_them_in_the_plain_crop_and_moves_them_into_the_students_view(dots: Path, file: Path):
+def test_batch_has_predictions_in_crop_and_student_view(dots: Path, file: Path):
     truth = CocoKeypoints(str(dots / "dark"), box="image")
     views = Views(rotation_deg=30.0, mirror=0.5, scale=(0.8, 1.2))
     stream = TrainingDataset(

@@ -1,4 +1,4 @@
-"""What a step sees depends on seed and step alone."""
+"""Training samples depend only on seed and step."""
 
 import logging
 import shutil
@@ -44,29 +44,29 @@ def equal(a: TrainBatch, b: TrainBatch) -> bool:
     )
 
 
-def test_workers_do_not_change_what_is_seen(dots: Path):
+def test_batches_do_not_depend_on_workers(dots: Path):
     alone, helped = (list(module(dots, num_workers=n).train_dataloader()) for n in (0, 2))
     assert len(alone) == len(helped) == 3
     assert all(equal(a, b) for a, b in zip(alone, helped, strict=True))
     assert not equal(alone[0], alone[1])
 
 
-def test_seeds_differ(dots: Path):
+def test_seeds_give_different_batches(dots: Path):
     a, b, c = (next(iter(module(dots, seed=seed).train_dataloader())) for seed in (1, 1, 2))
     assert equal(a, b)
     assert not equal(a, c)
 
 
-def test_each_sample_once_a_pass_in_another_order(dots: Path):
+def test_pool_permutes_each_pass(dots: Path):
     pool = module(dots).training_set.target
     assert len(pool) == 16 + 24
     passes = [[pool.index(turn * len(pool) + i) for i in range(len(pool))] for turn in range(3)]
     assert all(sorted(p) == list(range(len(pool))) for p in passes)
     assert passes[0] != passes[1] != passes[2]
-    assert pool.index(3) == passes[0][3]  # going back is allowed
+    assert pool.index(3) == passes[0][3]  # an earlier pass
 
 
-def test_processes_share_one_batch(dots: Path):
+def test_processes_split_the_batch(dots: Path):
     training_set = module(dots).training_set
 
     def sampler(rank: int, world: int) -> StepSampler:
@@ -85,7 +85,7 @@ def test_processes_share_one_batch(dots: Path):
         sampler(0, 3)
 
 
-def test_teacher_may_see_the_very_same_view(dots: Path):
+def test_teacher_can_get_the_view_of_the_student(dots: Path):
     same = next(iter(module(dots, teacher_views="same").train_dataloader())).target
     assert torch.equal(same.student, same.teacher)
     assert torch.equal(same.student_matrix, same.teacher_matrix)
@@ -95,7 +95,7 @@ def test_teacher_may_see_the_very_same_view(dots: Path):
 
 @pytest.fixture
 def damaged(dots: Path, tmp_path: Path) -> Path:
-    """The dots, two of whose light images cannot be read."""
+    """Return the dots with two unreadable light images."""
     shutil.copytree(dots, tmp_path / "dots")
     images = tmp_path / "dots" / "light" / "images"
     whole = (images / "0003.png").read_bytes()
@@ -104,10 +104,10 @@ def damaged(dots: Path, tmp_path: Path) -> Path:
     return tmp_path / "dots"
 
 
-def test_unreadable_images_are_reported_once_replaced_and_counted(damaged: Path, caplog: pytest.LogCaptureFixture):
+def test_unreadable_images_are_reported_replaced_and_counted(damaged: Path, caplog: pytest.LogCaptureFixture):
     target = [Unlabeled(CocoKeypoints(str(damaged / "dark"), box="image"))]
     data = module(damaged, steps_per_epoch=18, target=target)
-    assert "1 of its 24 pictures do not exist" in caplog.text  # told before training, which goes on without it
+    assert "1 of its 24 images do not exist" in caplog.text  # reported before training, which replaces it
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="hamipose"):
         batches = list(data.train_dataloader())
@@ -120,10 +120,10 @@ def test_unreadable_images_are_reported_once_replaced_and_counted(damaged: Path,
     assert data.corrupt_images() == 2
     again = module(damaged, steps_per_epoch=18, num_workers=1, target=target)
     assert all(equal(a, b) for a, b in zip(batches, again.train_dataloader(), strict=True))
-    assert again.corrupt_images() == 2  # counted in the workers, known here
+    assert again.corrupt_images() == 2  # counted in worker processes
 
 
-def test_a_folder_of_broken_images_ends_the_run(dots: Path, tmp_path: Path):
+def test_folder_of_unreadable_images_is_rejected(dots: Path, tmp_path: Path):
     for i in range(5):
         (tmp_path / f"{i}.png").write_bytes(b"nothing")
     pool = Pool([ImageFolder(str(tmp_path))], seed=0, stream=0)
@@ -132,7 +132,7 @@ def test_a_folder_of_broken_images_ends_the_run(dots: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_evaluation_counts_everybody_once(dots: Path, world: int):
+def test_evaluation_covers_each_sample_once(dots: Path, world: int):
     dataset = CocoKeypoints(str(dots / "light"), box="image", count=7)
     crops = PlainCrops(dataset, 32, 16)
     shares = [list(ShareSampler(7, rank, world)) for rank in range(world)]
@@ -143,14 +143,14 @@ def test_evaluation_counts_everybody_once(dots: Path, world: int):
     assert all(not item.visibility.any() for item in items if item.index < 0)
 
 
-def test_a_labeled_target_is_refused(dots: Path):
+def test_labeled_target_is_rejected(dots: Path):
     with pytest.raises(UserError, match=r"data.target\[1\] is CocoKeypoints, which has labels.*data.Unlabeled"):
         module(dots, target=[ImageFolder(str(dots)), CocoKeypoints(str(dots / "dark"))])
     with pytest.raises(UserError, match=r"data.target\[0\] is TensorDataset, which is not a set of unlabeled"):
         module(dots, target=torch.utils.data.TensorDataset(torch.zeros(3)))
 
 
-def test_one_skeleton_for_all(dots: Path):
+def test_different_skeletons_are_rejected(dots: Path):
     with pytest.raises(UserError, match=r"data\.test\.dark has the keypoints of coco17, data\.source those of body16"):
         module(dots, test={"dark": CocoKeypoints(str(dots / "dark"), skeleton="coco17")})
 
@@ -160,8 +160,8 @@ def test_target_batches_have_no_field_for_labels(dots: Path):
     assert not {"keypoints_px", "visibility"} & set(vars(target))
 
 
-def test_keypoints_are_where_the_picture_shows_them(dots: Path):
-    """The dots' colors can be found again at their labels, in augmented views."""
+def test_keypoints_lie_on_the_dots_in_views(dots: Path):
+    """In augmented views, the colors at the labels are those of the dots."""
     data = module(dots, image_size=96, batch_size=8, source_views="hamipose", teacher_views="none")
     training_set = data.training_set
     plain = DomainAdaptation(CocoKeypoints(str(dots / "light"), box="image")).source
@@ -173,4 +173,4 @@ def test_keypoints_are_where_the_picture_shows_them(dots: Path):
             x, y = item.keypoints_px[k].round().astype(int).clip(0, 95)
             u, v = original.keypoints_px[k].round().astype(int)
             distances.append(np.abs(item.image[y, x].astype(float) - original.image[v, u].astype(float)).mean())
-    assert np.median(distances) < 40  # color jitter; a wrong place would show another color
+    assert np.median(distances) < 40  # color jitter; a wrong position would show another color

@@ -9,23 +9,23 @@ from hamipose.data.style_pairs import StylePairs
 
 
 def folders(root: Path) -> list[ImageFolder]:
-    """Dark and bright pictures."""
-    found = []
+    """Return folders of dark and bright images."""
+    swapped = []
     for name, value in (("dark", 40), ("bright", 200)):
         (root / name).mkdir()
         for i in range(5):
             cv2.imwrite(str(root / name / f"{i}.png"), np.full((40, 50, 3), value + i, np.uint8))
-        found.append(ImageFolder(str(root / name)))
-    return found
+        swapped.append(ImageFolder(str(root / name)))
+    return swapped
 
 
-def test_pairs_hold_one_picture_of_each_domain_and_a_batch_has_one_direction(tmp_path: Path):
+def test_pairs_have_one_image_per_domain_and_batches_one_direction(tmp_path: Path):
     pairs = StylePairs(*folders(tmp_path), batch_size=4, size=32)
     directions = []
     for batch in range(30):
-        found = {tuple(int(image.max()) > 100 for image in pairs[4 * batch + i]) for i in range(4)}
-        assert len(found) == 1
-        (direction,) = found
+        swapped = {tuple(int(image.max()) > 100 for image in pairs[4 * batch + i]) for i in range(4)}
+        assert len(swapped) == 1
+        (direction,) = swapped
         assert sorted(direction) == [False, True]
         directions.append(direction)
     assert 8 < sum(first for first, _ in directions) < 22

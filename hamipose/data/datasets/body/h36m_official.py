@@ -3,7 +3,7 @@
 The folder of a subject ``S<n>`` contains:
 
 - ``Videos/<action>.<camera>.mp4``, 50 frames per second;
-- ``MyPoseFeatures/D2_Positions/<action>.<camera>.cdf``: ``Pose`` (1 × T × 64), 32 joints in pixels, including lens distortion;
+- ``MyPoseFeatures/D2_Positions/<action>.<camera>.cdf``: ``Pose`` (1 × T × 64), 32 distorted joints in pixels;
 - ``MySegmentsMat/ground_truth_bb/<action>.<camera>.mat``, MATLAB 7.3: ``Masks``, one image per frame, 1 inside the box.
 """
 
@@ -95,8 +95,8 @@ def read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarra
                 boxes[row] = columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
     except (OSError, KeyError, IndexError, TypeError) as error:
         raise UserError(
-            f"box file {path} cannot be read ({' '.join(str(error).split())}); expected one mask per frame in Masks, from "
-            "ground_truth_bb"
+            f"box file {path} cannot be read ({' '.join(str(error).split())}); expected one mask per "
+            "frame in Masks, from ground_truth_bb"
         ) from None
     return boxes
 
@@ -199,7 +199,7 @@ class Human36MOfficial(KeypointDataset):
         path = next(folder.glob(f"**/ground_truth_bb/{stem}.mat"), None)
         if path is None:
             raise UserError(
-                f"{folder} contains no MySegmentsMat/ground_truth_bb/{stem}.mat; get the boxes from the data set's site, "
+                f"{folder} contains no MySegmentsMat/ground_truth_bb/{stem}.mat; get the data set's boxes, "
                 "or set box: image"
             )
         return path

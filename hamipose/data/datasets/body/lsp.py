@@ -1,4 +1,4 @@
-"""Leeds Sports Pose and its extension, from their native layouts.
+"""Leeds Sports Pose and its extension, in their official formats.
 
 LSP (Johnson & Everingham, BMVC 2010): `images/im0001.jpg …`, `joints.mat` 3 × 14 × 2000, flag 1 = occluded,
 coordinates always valid. LSP-Extended (CVPR 2011): `images/im00001.jpg …`, `joints.mat` 14 × 3 × N, flag 1 = labeled.
@@ -21,12 +21,20 @@ __all__ = ["LeedsSports", "LeedsSportsExtended"]
 
 
 def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
-    """`joints` of a MATLAB file, whatever the order of its axes is, given as a permutation of "cjn"."""
+    """Read `joints` of a MATLAB file.
+
+    Args:
+        path: the file.
+        axes: order of its axes, a permutation of "cjn": coordinate, joint, person.
+
+    Raises:
+        UserError: the file cannot be read, or has an unexpected format.
+    """
     joints = read_matlab(path, ["joints"], "annotation file", "the data set's joints.mat")["joints"]
     expected = {"c": 3, "j": 14}
     shape = joints.shape
     if joints.dtype.kind not in "fiu":
-        raise UserError(f"'joints' in {path} holds {joints.dtype}, expected numbers; is it another data set's file?")
+        raise UserError(f"'joints' in {path} contains {joints.dtype}, expected numbers; is it another data set's file?")
     if len(shape) != 3 or any(shape[axes.index(a)] != n for a, n in expected.items()):
         words = " x ".join(str(expected.get(a, "people")) for a in axes)
         raise UserError(f"'joints' in {path} has shape {shape}, expected {words}; is it another data set's file?")
@@ -34,21 +42,27 @@ def _read_joints(path: Path, axes: str) -> Float[np.ndarray, "person 14 3"]:
 
 
 class _Leeds(KeypointDataset):
-    """One person a picture, the whole picture is the box, joints mapped by name to any body skeleton.
+    """One person per image; the box is the whole image, and joints are mapped by name to any body skeleton.
 
-    Pictures `first` to `last` without those `left_out`, all counted from 1 as in their file names.
+    Args:
+        root: folder with `images/` and `joints.mat`.
+        first: number of the first image, from 1 as in the file names.
+        last: number of the last image; None means the last one of the file.
+        skipped: numbers of images to skip.
+        skeleton: keypoint order of the samples.
+        cache: keep decoded images in memory.
     """
 
     _axes: str
     _digits: int
-    #: Pairs of numbers that are the same photo (docs/protocols.md says how they were found).
+    #: Pairs of image numbers that show the same photo; docs/protocols.md explains how they were found.
     _duplicates: tuple[tuple[int, int], ...]
 
-    def __init__(self, root: str, first: int, last: int | None, left_out: set[int], skeleton: str, cache: bool):
+    def __init__(self, root: str, first: int, last: int | None, skipped: set[int], skeleton: str, cache: bool):
         self.root = Path(root)
         self.first = first
         self.last = last
-        self.left_out = left_out
+        self.skipped = skipped
         self.skeleton = get_skeleton(skeleton)
         self.cache = cache
         self._loaded: tuple[np.ndarray, np.ndarray] | None = None
@@ -59,15 +73,15 @@ class _Leeds(KeypointDataset):
 
     @property
     def labels(self) -> tuple[Float[np.ndarray, "person keypoint 2"], Int[np.ndarray, "person keypoint"]]:
-        """Joints in pixels and visibility of the people in this split, read on first use."""
+        """Return joints in pixels and visibility of the people of the split, read on first use."""
         if self._loaded is None:
             joints = _read_joints(self.root / "joints.mat", self._axes)
             last = len(joints) if self.last is None else self.last
             if not 1 <= self.first <= last <= len(joints):
                 raise UserError(
-                    f"images {self.first} to {last} asked of {self.root}, whose joints.mat describes {len(joints)}"
+                    f"images {self.first} to {last} were requested, but {self.root}/joints.mat has {len(joints)} people"
                 )
-            self._numbers = np.array([n for n in range(self.first, last + 1) if n not in self.left_out])
+            self._numbers = np.array([n for n in range(self.first, last + 1) if n not in self.skipped])
             joints = joints[self._numbers - 1]
             visibility = self._visibility(joints[..., 2])
             keypoints_px = np.zeros((len(joints), len(self.skeleton), 2), np.float32)
@@ -84,6 +98,7 @@ class _Leeds(KeypointDataset):
         return self.root / "images" / f"im{self._numbers[index]:0{self._digits}d}.jpg"
 
     def prepare(self) -> None:
+        """Read the annotations, and check that the first and last image exist."""
         for index in (0, len(self) - 1):
             if not self._path(index).is_file():
                 raise UserError(f"image {self._path(index)} does not exist; expected the data set's images/ folder")
@@ -105,16 +120,16 @@ class _Leeds(KeypointDataset):
 
 
 class LeedsSports(_Leeds):
-    """Leeds Sports Pose, 2000 people. Both protocols show the whole picture.
+    """Leeds Sports Pose, 2000 people. Both protocols crop to the whole image.
 
     Args:
         root: folder with `images/` and `joints.mat`.
-        split: "train" (images 1 to 1000), "test" (1001 to 2000), or "all". Nine photos of the training half are in the
-            test half too, in other numbers or crops: "strict" leaves them out of "train".
+        split: "train" (images 1 to 1000), "test" (1001 to 2000), or "all". Nine photos of the training half are also in
+            the test half, under other numbers or as other crops: "strict" removes them from "train".
         skeleton: keypoint order of the samples.
-        cache: keep decoded pictures in memory.
-        protocol: "strict" goes by `split` and counts hidden joints; "paper" has all 2000 images in every split, to
-            adapt on and to test on, and takes hidden joints for unlabeled.
+        cache: keep decoded images in memory.
+        protocol: "strict" follows `split` and labels hidden joints; "paper" has all 2000 images in every split, for
+            adaptation and for testing, and treats hidden joints as not labeled.
     """
 
     _axes, _digits = "cjn", 4
@@ -155,11 +170,11 @@ class LeedsSportsExtended(_Leeds):
 
     Args:
         root: folder with `images/` and `joints.mat`.
-        split: "train" (the first `train_count` images, less what "test" has too), "test" (the rest) or "all".
-        train_count: where the two halves meet.
+        split: "train" (the first `train_count` images without duplicates of "test"), "test" (the others) or "all".
+        train_count: number of the last training image.
         skeleton: keypoint order of the samples.
-        cache: keep decoded pictures in memory.
-        protocol: "strict" or "paper"; the papers do not use this set, and both are alike.
+        cache: keep decoded images in memory.
+        protocol: "strict" or "paper", which are the same here: the papers do not use this set.
     """
 
     _axes, _digits = "jcn", 5

@@ -70,11 +70,11 @@ class Surreal(KeypointDataset):
 
     Args:
         root: folder with ``train``, ``val`` and ``test``.
-        split: "train" without the held-out part of the published split, "test" (the published test set) or "val". Val is
-            a part of SURREAL's test folder: evaluate on only one of the two.
+        split: "train" without the part that the published split holds out, "test" (the published test set) or "val".
+            Val is a part of SURREAL's test folder: evaluate on only one of the two.
         skeleton: keypoint order; keypoints are matched by name, those that BODY16 lacks are not labeled.
         cache: keep decoded images in memory.
-        protocol: "strict" uses SMPL's shoulder joints as shoulders, "paper" its collar joints; crops and splits are the same.
+        protocol: "strict" uses SMPL's shoulder joints as shoulders, "paper" its collar joints; the rest is the same.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ def _read(path: Path, folder: str) -> tuple[np.ndarray, Float[np.ndarray, "perso
         files = np.array([f"{folder}/{e['name']}".encode() for e in entries])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"annotation file {path} has an unexpected format ({describe_error(error)}); expected a list of name and keypoint2d"
+            f"annotation file {path} has an unexpected format ({describe_error(error)}); expected name and keypoint2d"
         ) from None
     if joints.shape[1:] != (len(SMPL24), 2):
         raise UserError(f"keypoint2d in {path} has shape {joints.shape}, expected people x 24 x 2")

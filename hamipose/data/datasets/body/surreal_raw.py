@@ -75,7 +75,7 @@ class SurrealRaw(KeypointDataset):
             test is only it.
         frame_stride: use every n-th frame of a clip.
         skeleton: keypoint order; keypoints are matched by name, those that BODY16 lacks are not labeled.
-        protocol: "strict" crops to `padding` times the box of the joints, as a detector would return it, and uses SMPL's
+        protocol: "strict" crops to `padding` times the box of the joints, similar to a detector's, and uses SMPL's
             shoulder joints; "paper" crops to the published square and uses collar joints as shoulders. RegDA's own
             selection of frames was never released.
         padding: see `protocol`.

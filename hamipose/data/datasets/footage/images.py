@@ -1,4 +1,4 @@
-"""A plain folder of pictures, or one picture; one person in each, nothing annotated: the target a user brings."""
+"""A user's images without annotations, one person in each: a folder, or a single image."""
 
 from pathlib import Path
 
@@ -14,52 +14,53 @@ __all__ = ["ImageFolder", "SingleImage"]
 
 
 class ImageFolder(UnlabeledDataset):
-    """Every picture below a folder, sorted by path; the whole picture is the box.
+    """All images in a folder and its subfolders, sorted by path; the box is the whole image.
 
-    Hidden files are skipped and links to folders followed, as :func:`hamipose.io.image_folder.list_images` says.
+    Hidden files are skipped and links to folders followed, see :func:`hamipose.io.image_folder.list_images`.
 
     Args:
-        root: the folder; searched through to any depth.
-        cache: keep decoded pictures in memory.
+        root: the folder.
+        cache: keep decoded images in memory.
     """
 
-    upright = True  # nobody has annotated them, and phones store pictures lying on their side
+    upright = True  # there are no annotations, and phones store rotated images
 
     def __init__(self, root: str, cache: bool = False):
         self.root = Path(root)
         self.cache = cache
         self._paths: list[Path] | None = None
-        self._left_out: list[str] = []
+        self._skipped: list[str] = []
 
     @property
     def paths(self) -> list[Path]:
-        """The pictures, listed on first use, without those that `predict` has drawn of them.
+        """Return the images, listed on first use, without overlays that `predict` has drawn.
 
         Raises:
-            UserError: there is no such folder, it cannot be opened, or no other picture is in it.
+            UserError: the folder does not exist, cannot be opened, or contains no image.
         """
         if self._paths is None:
             if not self.root.is_dir():
-                raise UserError(f"image folder {self.root} does not exist; give a folder of pictures")
+                raise UserError(f"image folder {self.root} does not exist; give a folder of images")
             try:
                 found = list_images(self.root)
             except OSError as error:
                 raise UserError(f"image folder {self.root} cannot be opened ({error.strerror})") from None
             paths = [path for path in found.paths if not is_overlay(path.relative_to(self.root))]
             if not paths:
-                only = "but those that predict has drawn" if found.paths else f"({', '.join(IMAGE_SUFFIXES)})"
-                also = f"; {'; '.join(found.skipped)}" if found.skipped else ""
-                raise UserError(f"image folder {self.root} holds no picture {only}{also}")
-            self._paths, self._left_out = paths, found.skipped
+                kinds = "except overlays drawn by predict" if found.paths else f"({', '.join(IMAGE_SUFFIXES)})"
+                skipped = f"; {'; '.join(found.skipped)}" if found.skipped else ""
+                raise UserError(f"image folder {self.root} contains no image {kinds}{skipped}")
+            self._paths, self._skipped = paths, found.skipped
         return self._paths
 
     def prepare(self) -> None:
+        """List the images."""
         _ = self.paths
 
     def skipped_messages(self) -> list[str]:
-        """Return a line for each kind of picture in the folder that is not supported."""
+        """Return a message about each unsupported kind of image in the folder."""
         _ = self.paths
-        return self._left_out
+        return self._skipped
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -71,10 +72,10 @@ class ImageFolder(UnlabeledDataset):
 
 
 class SingleImage(UnlabeledDataset):
-    """A picture by its path, as it stands in an :class:`ImageFolder`.
+    """One image, read as by :class:`ImageFolder`.
 
     Args:
-        path: the picture.
+        path: the image file.
     """
 
     upright = ImageFolder.upright

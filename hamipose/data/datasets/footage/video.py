@@ -1,4 +1,4 @@
-"""A video of one person, nothing annotated: the target a user films."""
+"""A user's video of one person, without annotations."""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ __all__ = ["Video"]
 class Video(UnlabeledDataset):
     """Every n-th frame of a video file.
 
-    The file is decoded once to learn when each frame is shown; frames are then found by their times, so that a video
-    of a phone, whose frame rate varies, gives the same pictures whatever the order of asking.
+    The file is decoded once to read the time of each frame, and frames are then sought by their times: videos of phones
+    have a variable frame rate, and the frames must not depend on the order of access.
 
     Args:
         path: the video file.
         frame_stride: use every n-th frame: 0, n, 2n, …
-        box: left, top, width, height in pixels of the part to show; the whole frame where not given.
+        box: left, top, width, height of the crop in pixels; default: the whole frame.
     """
 
     upright = True
@@ -42,14 +42,14 @@ class Video(UnlabeledDataset):
 
     @property
     def times_ms(self) -> Float[np.ndarray, " frame"]:
-        """When each frame of the file is shown, found on first use."""
+        """Return the time of each frame of the file, read on first use."""
         if self._times is None:
             self._times = read_frame_times(self.path)
         return self._times
 
     @property
     def rate(self) -> float:
-        """Frames used per second."""
+        """Return the number of used frames per second."""
         return compute_frame_rate(self.times_ms[:: self.frame_stride])
 
     def check(self) -> None:
@@ -57,10 +57,11 @@ class Video(UnlabeledDataset):
         check_video(self.path)
 
     def prepare(self) -> None:
+        """Read the time of each frame, which decodes the video."""
         _ = self.times_ms
 
     def skipped_messages(self) -> list[str]:
-        """Return a line if the video ends early or frames of it cannot be decoded."""
+        """Return a message if the video ends early or frames cannot be decoded."""
         lost = describe_lost_frames(self.path, self.times_ms)
         return [] if lost is None else [lost]
 

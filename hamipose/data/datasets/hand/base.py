@@ -1,4 +1,4 @@
-"""Sets of hands: labels in a few arrays however many hands there are, pictures decoded on demand, mirrored if asked."""
+"""Base class of hand data sets: labels in a few arrays, images decoded on demand and mirrored if required."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, fields
@@ -14,25 +14,19 @@ from hamipose.io.image_file import read_image_box
 from hamipose.skeletons import HAND21
 from hamipose.types import Sample
 
-__all__ = ["HandDataset", "HandLabels", "check_split", "find_duplicates", "mirror_sample", "published_boxes"]
-
-
-def check_split(split: str, splits: tuple[str, ...], dataset: str) -> None:
-    """Raises `UserError` if there is no such split."""
-    if split not in splits:
-        raise UserError(f"split of {dataset} is {split!r}, expected one of {', '.join(splits)}")
+__all__ = ["HandDataset", "HandLabels", "find_duplicates", "mirror_sample", "published_boxes"]
 
 
 @dataclass
 class HandLabels:
-    """Labels, one row a hand, in pixels of the original picture.
+    """Labels of all hands, in pixels of the original image.
 
     Attributes:
-        file: number or name of the picture.
-        keypoints_px: in the order of HAND21.
+        file: number or name of the image.
+        keypoints_px: keypoints in the order of HAND21.
         visibility: 0, 1 or 2.
-        box_px: left, top, width, height of the crop; without area: the whole picture.
-        mirrored: whether picture and labels are mirrored before use.
+        box_px: left, top, width, height of the crop; an empty box means the whole image.
+        mirrored: whether image and labels are mirrored before use.
     """
 
     file: Shaped[np.ndarray, " hand"]
@@ -46,23 +40,23 @@ class HandLabels:
 
     @property
     def bytes_per_hand(self) -> float:
-        """What the table takes up in memory, divided by its length: nothing else is kept of a hand."""
+        """Return the memory per hand; nothing else is stored for a hand."""
         return sum(getattr(self, f.name).nbytes for f in fields(self)) / max(len(self), 1)
 
-    def rows(self, chosen: Int[np.ndarray, " row"] | Bool[np.ndarray, " hand"]) -> "HandLabels":
-        """These hands in this order."""
+    def select(self, chosen: Int[np.ndarray, " chosen"] | Bool[np.ndarray, " hand"]) -> "HandLabels":
+        """Return the chosen hands, in this order."""
         return HandLabels(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
 
 def mirror_sample(sample: Sample) -> Sample:
-    """The sample as seen in a mirror: a right hand becomes a left one. Its keypoints keep their names."""
+    """Return the mirrored sample: a right hand becomes a left one, and its keypoints keep their names."""
     left, top, width, height = sample.box_px
-    wide = sample.image.shape[1]
+    image_width = sample.image.shape[1]
     keypoints_px = sample.keypoints_px.copy()
-    keypoints_px[:, 0] = wide - 1 - keypoints_px[:, 0]
+    keypoints_px[:, 0] = image_width - 1 - keypoints_px[:, 0]
     return Sample(
         image=np.ascontiguousarray(sample.image[:, ::-1]),
-        box_px=np.array([wide - left - width, top, width, height], np.float32),
+        box_px=np.array([image_width - left - width, top, width, height], np.float32),
         name=sample.name,
         reduction=sample.reduction,
         keypoints_px=keypoints_px,
@@ -73,9 +67,9 @@ def mirror_sample(sample: Sample) -> Sample:
 def published_boxes(
     keypoints_px: Float[np.ndarray, "hand 21 2"], width: int, height: int
 ) -> Float[np.ndarray, "hand 4"]:
-    """The crops of RegDA's hand loaders: the published square without its last row and column.
+    """Return the crops of RegDA's hand loaders: the published square without its last row and column.
 
-    They give ``right - left`` as the width of a box whose right is its last pixel.
+    RegDA's code uses ``right - left`` as the width of a box whose right is its last pixel.
     """
     boxes = [published_crop(k, width, height) - np.array([0, 0, 1, 1], np.float32) for k in keypoints_px]
     return np.stack(boxes) if boxes else np.zeros((0, 4), np.float32)
@@ -84,17 +78,17 @@ def published_boxes(
 def find_duplicates(
     joints_m: Float[np.ndarray, "hand 21 3"], others_m: Float[np.ndarray, "other 21 3"], tolerance: float = 1e-3
 ) -> Bool[np.ndarray, " hand"]:
-    """Which hands are one of the others seen from another side, or in another version.
+    """Return which hands show the same moment as one of the others, from another camera or with another background.
 
-    Distances between joints are the same from every camera. Two hands whose distances from the wrist and from the base
-    of the middle finger agree to `tolerance` of the palm's length (0.1 mm of ten centimeters) are the same moment.
+    Distances between joints are the same from every camera. Two hands show the same moment if their distances from the
+    wrist and from the base of the middle finger agree to `tolerance` times the palm's length (0.1 mm of 10 cm).
     """
     from scipy.spatial import cKDTree
 
     def shape(joints: Float[np.ndarray, "hand 21 3"]) -> Float[np.ndarray, "hand 42"]:
         wrist, middle = HAND21.index("wrist"), HAND21.index("middle_mcp")
-        far = [np.linalg.norm(joints - joints[:, [anchor]], axis=2) for anchor in (wrist, middle)]
-        return np.concatenate(far, 1) / np.maximum(far[0][:, [middle]], 1e-12)
+        distances = [np.linalg.norm(joints - joints[:, [anchor]], axis=2) for anchor in (wrist, middle)]
+        return np.concatenate(distances, 1) / np.maximum(distances[0][:, [middle]], 1e-12)
 
     if not len(joints_m) or not len(others_m):
         return np.zeros(len(joints_m), bool)
@@ -103,13 +97,13 @@ def find_duplicates(
 
 
 class HandDataset(KeypointDataset):
-    """Pictures of hands whose labels are a `HandLabels`.
+    """Images of hands with `HandLabels`.
 
     Args:
         root: folder of the data set.
-        paper: keypoints are where the published loaders have them, half a pixel of the crop away at most; see
+        paper: round keypoints as the published loaders do, by at most half a pixel of the crop; see
             :func:`hamipose.geometry.crops.published_labels`.
-        cache: keep decoded pictures in memory.
+        cache: keep decoded images in memory.
     """
 
     skeleton = HAND21
@@ -118,41 +112,42 @@ class HandDataset(KeypointDataset):
         self.root = Path(root)
         self.paper = paper
         self.cache = cache
-        self._table: HandLabels | None = None
+        self._labels: HandLabels | None = None
 
     @abstractmethod
     def read(self) -> HandLabels:
-        """The labels from the native files.
+        """Read the labels from the official files.
 
         Raises:
-            UserError: they are missing or not of the expected form.
+            UserError: the files are missing or have an unexpected format.
         """
 
     @abstractmethod
     def path(self, file: int | bytes) -> Path:
-        """Where the picture of that number or name lies."""
+        """Return the path of the image with this number or name."""
 
     @property
-    def table(self) -> HandLabels:
-        """The labels, read on first use."""
-        if self._table is None:
-            self._table = self.read()
-        return self._table
+    def labels(self) -> HandLabels:
+        """Return the labels, read on first use."""
+        if self._labels is None:
+            self._labels = self.read()
+        return self._labels
 
     def prepare(self) -> None:
-        if not len(self.table):
+        """Read the labels, and check that the first and last image exist."""
+        if not len(self.labels):
             raise UserError(f"{type(self).__name__} in {self.root} has no hand in this split; expected at least one")
-        for row in (0, len(self.table) - 1):
-            path = self.path(self.table.file[row].item())
+        for row in (0, len(self.labels) - 1):
+            path = self.path(self.labels.file[row].item())
             if not path.is_file():
-                raise UserError(f"image {path} does not exist, which the annotations of {self.root} speak of")
+                raise UserError(f"image {path} does not exist, but the annotations of {self.root} refer to it")
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> Sample:
-        table = self.table
-        path, box = self.path(table.file[index].item()), table.box_px[index]
+        labels = self.labels
+        path, box = self.path(labels.file[index].item()), labels.box_px[index]
         whole = not (box[2] > 0 and box[3] > 0)
         if whole and self.decode_side > 0 and (stored := read_image_box(path)) is not None:
             box = stored
@@ -161,12 +156,12 @@ class HandDataset(KeypointDataset):
         sample = Sample(
             image=image,
             box_px=box,
-            name=f"{path}#mirrored" if table.mirrored[index] else str(path),
+            name=f"{path}#mirrored" if labels.mirrored[index] else str(path),
             reduction=reduction,
-            keypoints_px=((table.keypoints_px[index] + 0.5) / reduction - 0.5).astype(np.float32),
-            visibility=table.visibility[index].astype(np.int64),
+            keypoints_px=((labels.keypoints_px[index] + 0.5) / reduction - 0.5).astype(np.float32),
+            visibility=labels.visibility[index].astype(np.int64),
         )
-        if table.mirrored[index]:
+        if labels.mirrored[index]:
             sample = mirror_sample(sample)
         if self.paper:
             if sample.box_px[2] != sample.box_px[3]:

@@ -1,9 +1,9 @@
-"""FreiHAND, from its official release (v2).
+"""FreiHAND in its official format (v2).
 
-``training/rgb/%08d.jpg`` (224 × 224, right hands in the middle), ``training_K.json`` (n × 3 × 3) and
-``training_xyz.json`` (n × 21 × 3, meters, order of HAND21). Each of the n = 32,560 moments exists in four versions of
-its background: picture number = moment + n · version. ``evaluation_{K,xyz}.json`` and ``evaluation/rgb`` likewise, in
-one version.
+``training/rgb/%08d.jpg`` (224 × 224, centered right hands), ``training_K.json`` (n × 3 × 3) and
+``training_xyz.json`` (n × 21 × 3, meters, order of HAND21). Each of the n = 32,560 moments exists in four versions
+with different backgrounds: image number = moment + n · version. ``evaluation_{K,xyz}.json`` and ``evaluation/rgb`` have
+a single version.
 """
 
 from pathlib import Path
@@ -11,22 +11,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hamipose.data.datasets.hand.base import HandDataset, HandLabels, check_split, find_duplicates, published_boxes
-from hamipose.data.splits import check_protocol, held_out_count, shuffled
+from hamipose.data.datasets.hand.base import HandDataset, HandLabels, find_duplicates, published_boxes
+from hamipose.data.splits import check_protocol, check_split, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.io.json_file import read_json
 
 __all__ = ["FreiHand"]
 
-#: Green screen, harmonized, recolored with samples, recolored without; positions are the release's.
+#: Green screen, harmonized, recolored with samples, recolored without; in the order of the release.
 _VERSIONS = ("gs", "hom", "sample", "auto")
-#: The order in which the reference code joins the versions before it shuffles them.
+#: Order in which the reference code concatenates the versions before it shuffles them.
 _JOINED = ("gs", "auto", "sample", "hom")
 _SIDE_PX = 224
 
 
 def project(joints_m: Float[np.ndarray, "hand joint 3"], k: Float[np.ndarray, "hand 3 3"]) -> np.ndarray:
-    """Pixels of points in the camera's axes: the first two of K·x over the third."""
+    """Project points in camera axes: the first two components of K·x divided by the third."""
     pixel = joints_m @ k.swapaxes(1, 2)
     return pixel[..., :2] / pixel[..., 2:]
 
@@ -44,21 +44,21 @@ def _read_array(path: Path, shape: tuple[int, int]) -> Float[np.ndarray, "hand r
 
 
 class FreiHand(HandDataset):
-    """FreiHAND (Zimmermann et al., ICCV 2019): one right hand a picture.
+    """FreiHAND (Zimmermann et al., ICCV 2019): one right hand per image.
 
-    ``paper``: all versions of the training folder, shuffled, a fifth (at most 3200) tested on, so that most frames
-    tested on are trained on in another version; crops around the true keypoints; every sample mirrored.
-    ``strict``: "train" is the moments before 375/407 of the release (30,000), "test" those after it, every version of a
-    moment on the same side, and moments that "test" shows from another camera left out of "train" (found by the hand's
-    shape, see :func:`hamipose.data.datasets.hand.base.find_duplicates`); the whole picture is the crop, as a user would have it; nothing
-    is mirrored. "evaluation" is the official test set.
+    ``paper`` shuffles all versions of the training folder and tests a fifth, at most 3200: training then contains most
+    test frames in another version. Crops are around the true keypoints, and every sample is mirrored.
+    ``strict`` trains on the first 375/407 of the moments (30,000) and tests the others; all versions of a moment are on
+    the same side. "train" excludes moments that "test" shows from another camera
+    (:func:`hamipose.data.datasets.hand.base.find_duplicates`). The crop is the whole image, which needs no labels;
+    nothing is mirrored. "evaluation" is the official test set.
 
     Args:
         root: folder of the release, with ``training`` and its JSON files.
         split: "train", "test", "all", or, under ``strict``, "evaluation".
         protocol: "strict" or "paper".
-        versions: which of gs, hom, sample and auto; all where not given.
-        cache: keep decoded pictures in memory.
+        versions: some of gs, hom, sample and auto; default: all.
+        cache: keep decoded images in memory.
     """
 
     def __init__(
@@ -82,15 +82,17 @@ class FreiHand(HandDataset):
         return "evaluation" if self.split == "evaluation" else "training"
 
     def path(self, file: int | bytes) -> Path:
+        """Return the path of an image."""
         return self.root / self._folder / "rgb" / f"{int(file):08d}.jpg"
 
     def read(self) -> HandLabels:
+        """Read the labels of the split."""
         intrinsics = _read_array(self.root / f"{self._folder}_K.json", (3, 3))
         joints_m = _read_array(self.root / f"{self._folder}_xyz.json", (21, 3))
         if len(intrinsics) != len(joints_m):
             raise UserError(
                 f"{self._folder}_K.json has {len(intrinsics)} entries and {self._folder}_xyz.json {len(joints_m)} in "
-                f"{self.root}; expected as many"
+                f"{self.root}; expected the same number"
             )
         behind = np.flatnonzero((joints_m[..., 2] <= 0).any(1))
         if len(behind):
@@ -113,17 +115,17 @@ class FreiHand(HandDataset):
         )
 
     def _paper(self, count: int) -> tuple[Int[np.ndarray, " hand"], Int[np.ndarray, " hand"]]:
-        """Moment and version of each sample as RegDA draws them."""
-        joined = [v for v in _JOINED if v in self.versions]
-        order = shuffled(count * len(joined))
-        aside = held_out_count(len(order))
-        chosen = {"train": order[aside:], "test": order[:aside], "all": order}[self.split]
-        return chosen % count, np.array([_VERSIONS.index(v) for v in joined])[chosen // count]
+        """Return moment and version of each sample in RegDA's split."""
+        versions = [v for v in _JOINED if v in self.versions]
+        order = shuffled(count * len(versions))
+        held_out = held_out_count(len(order))
+        chosen = {"train": order[held_out:], "test": order[:held_out], "all": order}[self.split]
+        return chosen % count, np.array([_VERSIONS.index(v) for v in versions])[chosen // count]
 
     def _strict(
         self, joints_m: Float[np.ndarray, "moment 21 3"]
     ) -> tuple[Int[np.ndarray, " hand"], Int[np.ndarray, " hand"]]:
-        """Moment and version of each sample, no moment on both sides."""
+        """Return moment and version of each sample, without any moment on both sides."""
         moment = np.arange(len(joints_m))
         end = len(joints_m) * 375 // 407  # 30,000 of 32,560
         if self.split == "test":

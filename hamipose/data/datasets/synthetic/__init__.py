@@ -1,1 +1,1 @@
-"""Built-in synthetic data sets."""
+"""Data sets of synthetic people and hands."""

@@ -1,9 +1,9 @@
-"""Built-in hands as a data set: made once, kept as JPEG files and one annotation file in COCO's keypoint format.
+"""Synthetic hands as a data set: rendered once and stored as JPEG files with annotations in COCO's keypoint format.
 
-The stand-in for RHD where it is not at hand. ``FOLDER/images/000000.jpg …`` and ``FOLDER/annotations.json``; an
-annotation's ``keypoints`` are in the order of HAND21 (x, y, visibility: 2 visible, 1 hidden by the hand itself or by
-something in the way, 0 outside the picture). Besides COCO's fields: ``joints_3d_m`` (camera axes, meters), ``camera``,
-``pose`` and ``length_m``. Every hand in the files is a left one.
+They can replace RHD. A folder contains ``images/000000.jpg …`` and ``annotations.json``. An annotation's ``keypoints``
+are in the order of HAND21 (x, y, visibility: 2 visible, 1 occluded by the hand itself or by an object, 0 outside the
+image). Additional fields: ``joints_3d_m`` (camera axes, meters), ``camera``, ``pose`` and ``length_m``. All hands in
+the files are left hands.
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ import numpy as np
 
 from hamipose.data.datasets.hand.base import HandDataset, HandLabels
 from hamipose.errors import UserError
-from hamipose.synthetic.render_cache import records_of, render_folder
-from hamipose.synthetic.scene.backgrounds import photographs
+from hamipose.synthetic.render_cache import read_annotations, render_folder
+from hamipose.synthetic.scene.backgrounds import list_photographs
 
 __all__ = ["SyntheticHands", "synthesize_hands"]
 
@@ -34,77 +34,77 @@ def synthesize_hands(
     roll_deg: float | None = None,
     shard: str | None = None,
 ) -> Path:
-    """Makes the pictures that are missing from a folder of built-in hands; an interrupted run is taken up again.
+    """Render the images of left hands that a folder lacks.
 
-    Picture i depends on style, seed, i, size and what may be drawn (poses, backdrops, backgrounds) only: not on
-    how many are made, in what order or by how many processes.
+    Image i depends only on style, seed, i, size and the options poses, backdrops, facing, roll_deg and backgrounds; not
+    on how many images are rendered, in which order, or by how many processes. Interrupted rendering can be resumed.
 
     Args:
-        style: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
-            surroundings, things in the way, a camera's faults).
-        count: how many pictures the folder shall hold.
-        size: side of the square pictures in pixels.
-        seed: which series of hands.
-        out: the folder.
-        backgrounds: a folder of photographs to show behind the hands instead of drawn surroundings.
-        workers: processes that render; by default one a processor.
-        device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
-        progress: show a progress bar.
-        poses: families of poses to draw from, of `hamipose.synthetic.hands.poses.HAND_FAMILIES`; all where not given.
-        backdrops: what is behind hands of the plain style, of noise, polygons, gradient and flat; all where not given.
-        facing: what may be towards the camera, of palm, back and edge; any where not given.
-        roll_deg: hands point up in the picture, give or take this much; where not given, more often than not.
-        shard: ``"3/16"`` makes the third of sixteen parts of the pictures only; once all parts are in the folder, a run
-            without it writes the annotation file.
+        style: "plain" (flat colors, hard light, noise and polygons as background) or "photo" (textures, soft light,
+            objects, occluders, camera effects).
+        count: number of images in the folder.
+        size: side of the square images in pixels.
+        seed: seed of the series.
+        out: output folder.
+        backgrounds: folder of photographs to use as backgrounds; default: drawn backgrounds.
+        workers: number of rendering processes; default: one per CPU.
+        device: "cpu" or "cuda:0"; default: a GPU if available.
+        progress: whether to show a progress bar.
+        poses: pose families of `hamipose.synthetic.hands.poses.HAND_FAMILIES`; default: all.
+        backdrops: backgrounds of the plain style, of "noise", "polygons", "gradient" and "flat"; default: all.
+        facing: sides of the hand that may face the camera, of "palm", "back" and "edge"; default: all.
+        roll_deg: maximum angle in the image between the hand and the upward direction; default: any angle, mostly
+            within 35 degrees.
+        shard: "3/16" renders only the third of sixteen parts; once all parts are in the folder, a run without it writes
+            the annotation file.
 
     Returns:
-        The annotation file, or the journal of a shard.
+        The annotation file, or the folder of a shard.
 
     Raises:
-        UserError: an option that makes no sense, or a folder that holds other pictures than those asked for.
+        UserError: an invalid option, or a folder with images of other settings.
     """
-    from hamipose.synthetic.annotations import FORMAT
     from hamipose.synthetic.hands.poses import HAND_FAMILIES
     from hamipose.synthetic.hands.scene_setup import FACINGS
     from hamipose.synthetic.scene.backgrounds import BACKDROPS
 
     if roll_deg is not None and not 0 <= roll_deg <= 180:
-        raise UserError(f"roll_deg is {roll_deg}, expected degrees from 0 to 180")
+        raise UserError(f"roll_deg is {roll_deg}, but must be an angle from 0 to 180 degrees")
     return render_folder(
         "hands",
-        style,
-        count,
-        size,
-        seed,
         out,
-        backgrounds,
-        workers,
-        device,
-        progress,
+        count,
+        style=style,
+        size=size,
+        seed=seed,
+        backgrounds=backgrounds,
+        workers=workers,
+        device=device,
+        progress=progress,
         choices={"poses": (poses, HAND_FAMILIES), "backdrops": (backdrops, BACKDROPS), "facing": (facing, FACINGS)},
-        settings={"what": "hands", "format": FORMAT.get(style)},
         options={"roll_deg": None if roll_deg is None else float(roll_deg)},
         shard=shard,
     )
 
 
 class SyntheticHands(HandDataset):
-    """The first `count` hands of a folder; `prepare` makes those that are missing.
+    """The first `count` hands of a series; `prepare` renders missing images.
 
     Args:
-        root: folder of the pictures; see `synthesize_hands` for it and the options.
-        style: ``plain`` or ``photo``.
-        count: how many hands.
-        size: side of the pictures in pixels.
-        seed: which series of hands; give test data another seed than training data.
-        side: ``left`` shows the hands as they are made, ``right`` their mirror images.
-        backgrounds: a folder of photographs to show behind the hands.
-        workers: processes that render; by default one a processor.
-        cache: keep decoded pictures in memory.
-        poses: families of poses to draw from; all where not given.
-        backdrops: what is behind hands of the plain style; everything where not given.
-        facing: what may be towards the camera, of palm, back and edge; any where not given.
-        roll_deg: hands point up in the picture, give or take this much; where not given, more often than not.
+        root: folder of the images; see `synthesize_hands` for its content and the options.
+        style: "plain" or "photo".
+        count: number of hands.
+        size: side of the square images in pixels.
+        seed: seed of the series; use different seeds for training and test data.
+        side: "left" shows the rendered hands, "right" their mirror images.
+        backgrounds: folder of photographs to use as backgrounds.
+        workers: number of rendering processes; default: one per CPU.
+        cache: keep decoded images in memory.
+        poses: pose families; default: all.
+        backdrops: backgrounds of the plain style; default: all.
+        facing: sides of the hand that may face the camera, of "palm", "back" and "edge"; default: all.
+        roll_deg: maximum angle in the image between the hand and the upward direction; default: any angle, mostly
+            within 35 degrees.
     """
 
     def __init__(
@@ -124,18 +124,19 @@ class SyntheticHands(HandDataset):
         roll_deg: float | None = None,
     ):
         if side not in ("left", "right"):
-            raise UserError(f"side of SyntheticHands is {side!r}, expected left or right")
+            raise UserError(f"side of SyntheticHands is {side!r}, but must be left or right")
         super().__init__(root, paper=False, cache=cache)
         self.style, self.count, self.size, self.seed, self.side = style, count, size, seed, side
         self.backgrounds, self.workers, self.poses, self.backdrops = backgrounds, workers, poses, backdrops
         self.facing, self.roll_deg = facing, roll_deg
 
     def check(self) -> None:
-        """Check the folder of backgrounds; `prepare` renders what is missing."""
+        """Check the folder of backgrounds; `prepare` renders missing images."""
         if self.backgrounds is not None:
-            photographs(str(self.backgrounds))
+            list_photographs(str(self.backgrounds))
 
     def prepare(self) -> None:
+        """Render missing images."""
         synthesize_hands(
             self.style,
             self.count,
@@ -151,13 +152,15 @@ class SyntheticHands(HandDataset):
         )
 
     def path(self, file: int | bytes) -> Path:
+        """Return the path of an image."""
         return self.root / "images" / f"{int(file):06d}.jpg"
 
     def read(self) -> HandLabels:
-        images, annotations = records_of(self.root, self.count, "hands")
+        """Read the labels of all hands."""
+        images, annotations = read_annotations(self.root, self.count, "hands")
         labels = np.array([a["keypoints"] for a in annotations], np.float32)
         if labels.shape[1:] != (63,):
-            raise UserError(f"{self.root} holds {labels.shape[1] // 3} keypoints a picture, expected the 21 of a hand")
+            raise UserError(f"{self.root} contains {labels.shape[1] // 3} keypoints per image, but a hand has 21")
         labels = labels.reshape(-1, 21, 3)
         return HandLabels(
             file=np.array([i["id"] for i in images], np.int32),

@@ -1,10 +1,10 @@
-"""Built-in people as a data set: made once, kept as JPEG files and one annotation file in COCO's keypoint format.
+"""Synthetic people as a data set: rendered once and stored as JPEG files with annotations in COCO's keypoint format.
 
-``FOLDER/images/000000.jpg …`` and ``FOLDER/annotations.json``. An annotation holds COCO's fields: ``keypoints`` in the
-order of BODY16 (x, y, visibility: 2 visible, 1 hidden, 0 outside the picture; positions outside are kept), ``bbox``,
-``area`` and the uncompressed run row_norms ``segmentation`` of what is seen of the person. Besides them: ``coco17`` (the
-keypoints in COCO's order), ``joints_3d_m`` (camera axes, meters, both orders), ``camera`` (intrinsics, world-to-camera
-rotation, position), ``pose`` and ``height_m``.
+A folder contains ``images/000000.jpg …`` and ``annotations.json``. An annotation has COCO's fields: ``keypoints`` in
+the order of BODY16 (x, y, visibility: 2 visible, 1 occluded, 0 outside the image; positions outside are kept),
+``bbox``, ``area`` and ``segmentation``, the uncompressed run lengths of the person's mask. Additional fields:
+``coco17`` (keypoints in COCO's order), ``joints_3d_m`` (camera axes, meters, both orders), ``camera`` (intrinsics,
+world-to-camera rotation, position), ``pose`` and ``height_m``.
 """
 
 from pathlib import Path
@@ -14,8 +14,8 @@ import numpy as np
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17, Skeleton
-from hamipose.synthetic.render_cache import records_of, render_folder
-from hamipose.synthetic.scene.backgrounds import photographs
+from hamipose.synthetic.render_cache import read_annotations, render_folder
+from hamipose.synthetic.scene.backgrounds import list_photographs
 from hamipose.types import Sample
 
 __all__ = ["SyntheticPeople", "synthesize_people"]
@@ -35,71 +35,69 @@ def synthesize_people(
     backdrops: list[str] | None = None,
     shard: str | None = None,
 ) -> Path:
-    """Makes the pictures that are missing from a folder of built-in people; an interrupted run is taken up again.
+    """Render the images of people that a folder lacks.
 
-    Picture i depends on style, seed, i, size and what may be drawn (poses, backdrops, backgrounds) only: not on
-    how many are made, in what order or by how many processes.
+    Image i depends only on style, seed, i, size and the options poses, backdrops and backgrounds; not on how many
+    images are rendered, in which order, or by how many processes. Interrupted rendering can be resumed.
 
     Args:
-        style: ``plain`` (flat colors, hard light, noise and polygons behind) or ``photo`` (textures, soft light,
-            surroundings, things in the way, a camera's faults).
-        count: how many pictures the folder shall hold.
-        size: side of the square pictures in pixels.
-        seed: which series of people.
-        out: the folder.
-        backgrounds: a folder of photographs to show behind the people instead of drawn surroundings.
-        workers: processes that render; by default one a processor.
-        device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
-        progress: show a progress bar.
-        poses: families of poses to draw from, of `hamipose.synthetic.people.pose_distributions.FAMILIES`; all where not given.
-        backdrops: what is behind people of the plain style, of noise, polygons, gradient and flat; all where not given.
-        shard: ``"3/16"`` makes the third of sixteen parts of the pictures only; once all parts are in the folder, a run
-            without it writes the annotation file.
+        style: "plain" (flat colors, hard light, noise and polygons as background) or "photo" (textures, soft light,
+            objects, occluders, camera effects).
+        count: number of images in the folder.
+        size: side of the square images in pixels.
+        seed: seed of the series.
+        out: output folder.
+        backgrounds: folder of photographs to use as backgrounds; default: drawn backgrounds.
+        workers: number of rendering processes; default: one per CPU.
+        device: "cpu" or "cuda:0"; default: a GPU if available.
+        progress: whether to show a progress bar.
+        poses: pose families of `hamipose.synthetic.people.pose_distributions.FAMILIES`; default: all.
+        backdrops: backgrounds of the plain style, of "noise", "polygons", "gradient" and "flat"; default: all.
+        shard: "3/16" renders only the third of sixteen parts; once all parts are in the folder, a run without it writes
+            the annotation file.
 
     Returns:
-        The annotation file, or the journal of a shard.
+        The annotation file, or the folder of a shard.
 
     Raises:
-        UserError: an option that makes no sense, or a folder that holds other people than those asked for.
+        UserError: an invalid option, or a folder with images of other settings.
     """
-    from hamipose.synthetic.annotations import FORMAT
     from hamipose.synthetic.people.pose_distributions import FAMILIES
     from hamipose.synthetic.scene.backgrounds import BACKDROPS
 
     return render_folder(
         "people",
-        style,
-        count,
-        size,
-        seed,
         out,
-        backgrounds,
-        workers,
-        device,
-        progress,
+        count,
+        style=style,
+        size=size,
+        seed=seed,
+        backgrounds=backgrounds,
+        workers=workers,
+        device=device,
+        progress=progress,
         choices={"poses": (poses, FAMILIES), "backdrops": (backdrops, BACKDROPS)},
-        settings={"format": FORMAT.get(style)},
         shard=shard,
     )
 
 
 class SyntheticPeople(KeypointDataset):
-    """The first `count` people of a folder; `prepare` makes those that are missing.
+    """The first `count` people of a series; `prepare` renders missing images.
 
     Args:
-        root: folder of the pictures; see `synthesize_people` for it and the options.
-        style: ``plain`` or ``photo``.
-        count: how many people.
-        size: side of the pictures in pixels.
-        seed: which series of people; give test data another seed than training data.
-        skeleton: order of the keypoints: ``body16``, ``coco17`` or ``lsp14``.
-        backgrounds: a folder of photographs to show behind the people.
-        workers: processes that render; by default one a processor.
-        cache: keep decoded pictures in memory.
-        poses: families of poses to draw from; all where not given.
-        backdrops: what is behind people of the plain style; everything where not given.
-        box_margin: how many times the box around what can be seen of the person a crop shows, as a user's detector
-            would give it; the whole picture where not given.
+        root: folder of the images; see `synthesize_people` for its content and the options.
+        style: "plain" or "photo".
+        count: number of people.
+        size: side of the square images in pixels.
+        seed: seed of the series; use different seeds for training and test data.
+        skeleton: order of the keypoints: "body16", "coco17" or "lsp14".
+        backgrounds: folder of photographs to use as backgrounds.
+        workers: number of rendering processes; default: one per CPU.
+        cache: keep decoded images in memory.
+        poses: pose families; default: all.
+        backdrops: backgrounds of the plain style; default: all.
+        box_margin: size of the crop relative to the bounding box of the visible person, as from a user's detector;
+            default: the whole image is the crop.
     """
 
     def __init__(
@@ -118,7 +116,7 @@ class SyntheticPeople(KeypointDataset):
         box_margin: float | None = None,
     ):
         if box_margin is not None and box_margin <= 0:
-            raise UserError(f"box_margin is {box_margin}, expected a factor above 0, such as 1.25")
+            raise UserError(f"box_margin is {box_margin}, but must be a factor above 0, such as 1.25")
         self.root, self.style, self.count, self.size, self.seed = Path(root), style, count, size, seed
         self.skeleton = get_skeleton(skeleton)
         self._order = _order(self.skeleton)
@@ -127,11 +125,12 @@ class SyntheticPeople(KeypointDataset):
         self._labels: list[tuple[Path, np.ndarray, np.ndarray]] | None = None
 
     def check(self) -> None:
-        """Check the folder of backgrounds; `prepare` renders what is missing."""
+        """Check the folder of backgrounds; `prepare` renders missing images."""
         if self.backgrounds is not None:
-            photographs(str(self.backgrounds))
+            list_photographs(str(self.backgrounds))
 
     def prepare(self) -> None:
+        """Render missing images."""
         synthesize_people(
             self.style,
             self.count,
@@ -146,22 +145,24 @@ class SyntheticPeople(KeypointDataset):
 
     @property
     def labels(self) -> list[tuple[Path, np.ndarray, np.ndarray]]:
-        """Picture, keypoints (x, y, visibility) and box to crop of every person, read on first use."""
+        """Return image path, keypoints (x, y, visibility) and bounding box to crop of each person."""
         if self._labels is None:
-            images, annotations = records_of(self.root, self.count, "people")
-            field, picked = self._order
+            images, annotations = read_annotations(self.root, self.count, "people")
+            field, rows = self._order
             self._labels = [
-                (self.root / i["file_name"], np.array(a[field], np.float32).reshape(-1, 3)[picked], self._box(i, a))
+                (self.root / i["file_name"], np.array(a[field], np.float32).reshape(-1, 3)[rows], self._box(i, a))
                 for i, a in zip(images, annotations, strict=True)
             ]
         return self._labels
 
     def _box(self, image: dict, annotation: dict) -> np.ndarray:
-        if self.box_margin is None or 0 in annotation["bbox"][2:]:  # nothing of the person can be seen
+        """Return the bounding box to crop."""
+        if self.box_margin is None or 0 in annotation["bbox"][2:]:  # the person is not visible
             return np.array([0, 0, image["width"], image["height"]], np.float32)
         left, top, width, height = annotation["bbox"]
-        wider, higher = width * self.box_margin, height * self.box_margin
-        return np.array([left - (wider - width) / 2, top - (higher - height) / 2, wider, higher], np.float32)
+        crop_width, crop_height = width * self.box_margin, height * self.box_margin
+        corner = left - (crop_width - width) / 2, top - (crop_height - height) / 2
+        return np.array([*corner, crop_width, crop_height], np.float32)
 
     def __len__(self) -> int:
         return self.count
@@ -179,9 +180,13 @@ class SyntheticPeople(KeypointDataset):
 
 
 def _order(skeleton: Skeleton) -> tuple[str, list[int]]:
-    """Which field of an annotation holds all keypoints of a skeleton, and at which positions."""
+    """Return the annotation field with all keypoints of a skeleton, and their positions in it.
+
+    Raises:
+        UserError: synthetic people do not have all keypoints of the skeleton.
+    """
     for field, stored in (("keypoints", BODY16), ("coco17", COCO17)):
-        picked = [position for position in skeleton.map_from(stored) if position is not None]
-        if len(picked) == len(skeleton):
-            return field, picked
-    raise UserError(f"skeleton is {skeleton.name}, expected one that built-in people have: body16, coco17, lsp14")
+        rows = [position for position in skeleton.map_from(stored) if position is not None]
+        if len(rows) == len(skeleton):
+            return field, rows
+    raise UserError(f"skeleton is {skeleton.name}, but must be one of body16, coco17, lsp14")

@@ -1,4 +1,4 @@
-"""Leeds Sports Pose against files in its native layout and, where they are at hand, against the real ones."""
+"""Leeds Sports Pose in its official format, and the real files if they are available."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hamipose.skeletons import BODY16, LSP14
 REAL = Path(__file__).parents[6] / "shared" / "data"
 
 
-def picture(path: Path, width: int = 40, height: int = 30) -> None:
+def write_image(path: Path, width: int = 40, height: int = 30) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
 
@@ -27,11 +27,11 @@ def lsp(tmp_path: Path) -> tuple[Path, np.ndarray]:
     joints[2] = np.arange(14)[:, None] % 2
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
     for i in (1, 1000, 1001, 2000):
-        picture(tmp_path / "images" / f"im{i:04d}.jpg")
+        write_image(tmp_path / "images" / f"im{i:04d}.jpg")
     return tmp_path, joints
 
 
-def test_lsp_native_layout(lsp: tuple[Path, np.ndarray]):
+def test_lsp_reads_official_files(lsp: tuple[Path, np.ndarray]):
     root, joints = lsp
     train, test, whole = (LeedsSports(str(root), split=s) for s in ("train", "test", "all"))
     assert (len(train), len(test), len(whole)) == (991, 1000, 2000)
@@ -40,17 +40,17 @@ def test_lsp_native_layout(lsp: tuple[Path, np.ndarray]):
     first = test[0]
     assert first.name.endswith("im1001.jpg")
     for name in LSP14.keypoints:
-        source, ours = LSP14.index(name), BODY16.index(name)
-        assert np.allclose(first.keypoints_px[ours], joints[:2, source, 1000], atol=1e-4)
-        assert first.visibility[ours] == (1 if source % 2 else 2)  # flag 1: occluded, yet labeled
+        source, k = LSP14.index(name), BODY16.index(name)
+        assert np.allclose(first.keypoints_px[k], joints[:2, source, 1000], atol=1e-4)
+        assert first.visibility[k] == (1 if source % 2 else 2)  # flag 1: occluded, yet labeled
     for name in ("pelvis", "thorax"):
         assert first.visibility[BODY16.index(name)] == 0
     assert first.box_px.tolist() == [0, 0, 40, 30]
 
 
-def test_no_photo_is_in_both_halves(lsp: tuple[Path, np.ndarray]):
+def test_strict_train_excludes_duplicates_of_test(lsp: tuple[Path, np.ndarray]):
     root, joints = lsp
-    picture(root / "images" / "im0176.jpg")
+    write_image(root / "images" / "im0176.jpg")
     train = LeedsSports(str(root))
     sample = train[174]  # number 175 is also number 1924
     assert sample.name.endswith("im0176.jpg")
@@ -65,22 +65,22 @@ def gray(path: Path) -> np.ndarray:
 
 @pytest.mark.skipif(not (REAL / "lsp").is_dir(), reason="the LSP photos are not on this machine")
 @pytest.mark.parametrize(("kind", "digits"), [(LeedsSports, 4), (LeedsSportsExtended, 5)])
-def test_what_is_left_out_looks_like_its_twin(kind: type[LeedsSports] | type[LeedsSportsExtended], digits: int):
+def test_duplicates_look_alike(kind: type[LeedsSports] | type[LeedsSportsExtended], digits: int):
     folder = REAL / ("lsp" if kind is LeedsSports else "lspet") / "images"
-    alike = [
+    similarity = [
         float((gray(folder / f"im{a:0{digits}d}.jpg") * gray(folder / f"im{b:0{digits}d}.jpg")).sum())
         for a, b in kind._twins
     ]
-    assert np.median(alike) > 0.94  # crops may differ; for any two photos of LSP the median is 0.02
-    assert min(alike) > 0.5
+    assert np.median(similarity) > 0.94  # crops may differ; the median over random pairs of LSP is 0.02
+    assert min(similarity) > 0.5
 
 
-def test_lsp_extended_native_layout(tmp_path: Path):
+def test_lsp_extended_reads_official_files(tmp_path: Path):
     joints = np.random.default_rng(0).uniform(1, 29, (14, 3, 4000))
     joints[:, 2] = (np.arange(14) % 2)[:, None]
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
     for i in (1, 3600, 3601, 4000):
-        picture(tmp_path / "images" / f"im{i:05d}.jpg")
+        write_image(tmp_path / "images" / f"im{i:05d}.jpg")
     train, test = LeedsSportsExtended(str(tmp_path)), LeedsSportsExtended(str(tmp_path), split="test")
     assert (len(train), len(test)) == (3598, 400)
     train.prepare(), test.prepare()
@@ -94,13 +94,13 @@ def test_lsp_extended_native_layout(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [np.zeros((14, 3, 2000)), np.zeros((3, 16, 5)), np.zeros((3, 14))])
-def test_an_annotation_file_of_another_shape_is_refused(tmp_path: Path, content: np.ndarray):
+def test_wrong_annotation_shape_is_rejected(tmp_path: Path, content: np.ndarray):
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": content})
     with pytest.raises(UserError, match=r"has shape \(.*expected 3 x 14 x people"):
         len(LeedsSports(str(tmp_path)))
 
 
-def test_missing_files_are_named(tmp_path: Path, lsp: tuple[Path, np.ndarray]):
+def test_missing_files_are_reported(tmp_path: Path, lsp: tuple[Path, np.ndarray]):
     with pytest.raises(UserError, match=r"nowhere/joints\.mat does not exist; expected"):
         LeedsSports(str(tmp_path / "nowhere")).prepare()
     (lsp[0] / "images" / "im0001.jpg").unlink()
@@ -114,7 +114,7 @@ def test_missing_files_are_named(tmp_path: Path, lsp: tuple[Path, np.ndarray]):
         len(LeedsSports(str(tmp_path)))
 
 
-def test_under_paper_every_split_is_all_of_lsp_and_hidden_joints_do_not_count(lsp: tuple[Path, np.ndarray]):
+def test_paper_protocol_uses_all_images_and_ignores_hidden_joints(lsp: tuple[Path, np.ndarray]):
     root, joints = lsp
     train, test = (LeedsSports(str(root), split=s, protocol="paper") for s in ("train", "test"))
     assert len(train) == len(test) == 2000
@@ -122,28 +122,28 @@ def test_under_paper_every_split_is_all_of_lsp_and_hidden_joints_do_not_count(ls
     assert sample.name.endswith("im0001.jpg")
     for name in LSP14.keypoints:
         assert sample.visibility[BODY16.index(name)] == (0 if LSP14.index(name) % 2 else 2)
-    # RegDA's ResizePad on a 40 × 30 picture: 256 × 192, 32 pixels of black above and below; labels without half pixels.
+    # RegDA's ResizePad on a 40 × 30 image: 256 × 192, 32 black pixels above and below; labels without half pixels.
     crop = apply_points(crop_matrix(sample.box_px, 256), sample.keypoints_px.astype(float))
     ankle = BODY16.index("right_ankle")
     assert np.allclose(crop[ankle], joints[:2, 0, 0] * 6.4 + [0, 32], atol=1e-3)
 
 
-def test_a_file_of_too_few_people_is_refused(tmp_path: Path):
+def test_too_few_people_are_rejected(tmp_path: Path):
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.zeros((3, 14, 5))})
-    with pytest.raises(UserError, match=r"images 1001 to 2000 asked of .*, whose joints.mat describes 5"):
+    with pytest.raises(UserError, match=r"images 1001 to 2000 were requested, but .*/joints.mat has 5 people"):
         len(LeedsSports(str(tmp_path), split="test"))
 
 
-def test_what_is_no_number_is_refused(tmp_path: Path):
+def test_non_numeric_joints_are_rejected(tmp_path: Path):
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.full((3, 14, 5), "x", object)})
-    with pytest.raises(UserError, match="holds object, expected numbers"):
+    with pytest.raises(UserError, match="contains object, expected numbers"):
         len(LeedsSports(str(tmp_path)))
     with pytest.raises(UserError, match="protocol is 'papers', expected one of strict, paper"):
         LeedsSports(str(tmp_path), protocol="papers")
 
 
-def test_the_colored_wrist_is_the_left_one(tmp_path: Path):
-    """A person seen from the front: the left wrist is at the right of the picture, and red."""
+def test_red_wrist_is_the_left_one(tmp_path: Path):
+    """A person who faces the camera has the left wrist at the right of the image; it is red."""
     joints = np.zeros((3, 14, 2000))
     for k, name in enumerate(LSP14.keypoints):
         joints[:2, k] = [[30 if name.startswith("left") else 10], [5 + 3 * (k % 8)]]
@@ -170,7 +170,7 @@ def test_real_lsp():
             inside = (sample.keypoints_px > -1).all() and (sample.keypoints_px < (width + 1, height + 1)).all()
             assert inside
             assert (sample.visibility > 0).sum() == 14
-    # People stand the right way up more often than not: y grows downwards.
+    # Most people are upright: y points down.
     keypoints_px = test.labels[0]
     head, ankle = (keypoints_px[:, BODY16.index(k), 1] for k in ("head", "left_ankle"))
     assert (head < ankle).mean() > 0.8
@@ -189,7 +189,7 @@ def test_real_lsp_extended():
         assert (seen < (width + 5, height + 5)).all()
 
 
-def test_a_data_module_prepares_it(lsp: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture):
-    """No attribute of a set may hide what every set promises."""
+def test_prepare_sets_prints_nothing(lsp: tuple[Path, np.ndarray], capsys: pytest.CaptureFixture):
+    """Attributes of a data set must not shadow methods of the base class."""
     prepare_sets([LeedsSports(str(lsp[0]))])
     assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""SURREAL in both layouts, against files that these tests write: JSON lists and crops, mp4 videos and MATLAB files."""
+"""SURREAL in both formats: JSON lists and crops; mp4 videos and MATLAB files."""
 
 import json
 import logging
@@ -22,14 +22,14 @@ from hamipose.geometry.crops import warp_crop
 from hamipose.io.image_file import UnreadableImage
 from hamipose.skeletons import BODY16
 
-# The map of RegDA and UniFrame, and (but for the thorax, 6 there) that of SURREAL's own training code, counted from 0.
+# The mapping of RegDA and UniFrame, and, except for the thorax (6 there), of SURREAL's own training code, from 0.
 PUBLISHED = (7, 4, 1, 2, 5, 8, 0, 9, 12, 15, 20, 18, 13, 14, 19, 21)
 AUTHORS = (7, 4, 1, 2, 5, 8, 0, 6, 12, 15, 20, 18, 16, 17, 19, 21)
 RED = (255, 0, 0)
 
 
-def figure(left_wrist: tuple[int, int], joints: np.ndarray, width: int = 320, height: int = 240) -> np.ndarray:
-    """A picture, RGB, with a gray dot at every joint and a red one where a viewer sees the left wrist."""
+def draw_image(left_wrist: tuple[int, int], joints: np.ndarray, width: int = 320, height: int = 240) -> np.ndarray:
+    """Draw an RGB image with a gray dot at each joint and a red one at the wrist that looks like the left one."""
     image = np.full((height, width, 3), 30, np.uint8)
     for x, y in joints.round().astype(int):
         cv2.circle(image, (int(x), int(y)), 3, (150, 150, 150), -1)
@@ -38,7 +38,7 @@ def figure(left_wrist: tuple[int, int], joints: np.ndarray, width: int = 320, he
 
 
 def body(x: float = 160, y: float = 120) -> np.ndarray:
-    """24 joints of someone about a point, whole pixels, the wrists far from all others."""
+    """Return 24 joints around a point, in whole pixels, with the wrists far from all others."""
     joints = np.random.default_rng(3).integers(-30, 30, (24, 2)).astype(np.float32)
     joints[SMPL24.index("left_wrist")] = (-50, 0)
     joints[SMPL24.index("right_wrist")] = (50, 0)
@@ -54,7 +54,7 @@ def redness(image: np.ndarray, point: np.ndarray) -> int:
 # --- the joints
 
 
-def test_the_published_map_and_the_sound_one():
+def test_mirrored_smpl_of_both_protocols():
     assert tuple(mirrored_smpl("paper")) == PUBLISHED
     strict = mirrored_smpl("strict")
     thorax = BODY16.index("thorax")
@@ -63,8 +63,8 @@ def test_the_published_map_and_the_sound_one():
     assert differ == ["right_shoulder", "left_shoulder"]
 
 
-def test_the_camera_mirrors():
-    """Why left joints fill right slots: the camera that SURREAL publishes turns a right-handed world left-handed."""
+def test_published_camera_mirrors():
+    """SURREAL's camera matrix has determinant −1, so left joints fill right keypoints."""
     camera_from_blender = np.diag([1.0, -1.0, -1.0])
     blender_camera = np.array([[0, 0, 1], [0, -1, 0], [-1, 0, 0.0]])  # axes, as columns; getExtrinsicBlender.m
     assert np.linalg.det(camera_from_blender @ blender_camera.T) == pytest.approx(-1)
@@ -81,18 +81,18 @@ def write_processed(root: Path, count: int = 10, side: int = 150) -> np.ndarray:
             for i in range(count):
                 seen = tuple(int(v) for v in joints[i, SMPL24.index("right_wrist")])
                 path = str(root / split / run / f"{i}.jpg")
-                cv2.imwrite(path, figure(seen, joints[i], side, side)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+                cv2.imwrite(path, draw_image(seen, joints[i], side, side)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
             entries = [{"name": f"{i}.jpg", "keypoint2d": j.tolist()} for i, j in enumerate(joints)]
             (root / split / f"{run}.json").write_text(json.dumps(entries))
     return joints
 
 
-def test_as_processed_for_regda(tmp_path: Path):
+def test_processed_set_follows_the_published_split(tmp_path: Path):
     joints = write_processed(tmp_path)
     for protocol, order in (("strict", mirrored_smpl("strict")), ("paper", PUBLISHED)):
         train, test = (Surreal(str(tmp_path), split=s, protocol=protocol) for s in ("train", "test"))
         train.prepare()
-        assert (len(train), len(test)) == (24, 6)  # a fifth is set aside
+        assert (len(train), len(test)) == (24, 6)  # a fifth is held out
         sample = train[5]
         person = joints[int(Path(sample.name).stem)][list(order)]
         if protocol == "paper":
@@ -102,28 +102,28 @@ def test_as_processed_for_regda(tmp_path: Path):
             assert np.allclose(sample.keypoints_px, person)
         assert (sample.visibility == 2).all()
         assert sample.box_px.tolist() == [0, 0, 150, 150]
-        # drawn in a mirror image: the red wrist is the viewer's left one, and SMPL's right one
+        # The image is mirrored: the red wrist looks like a left one, and is SMPL's right one.
         view = warp_crop(sample.image, crop_matrix(sample.box_px, 256), 256)
         at = apply_points(crop_matrix(sample.box_px, 256), sample.keypoints_px.astype(float))
         assert redness(view, at[BODY16.index("left_wrist")]) > 100
         assert redness(view, at[BODY16.index("right_wrist")]) < 50
 
 
-def test_processed_lists_of_another_form_are_refused(tmp_path: Path):
+def test_malformed_lists_are_rejected(tmp_path: Path):
     write_processed(tmp_path, count=5)
 
-    def told(entries: object) -> str:
+    def error(entries: object) -> str:
         (tmp_path / "train" / "run1.json").write_text(json.dumps(entries))
         with pytest.raises(UserError) as error:
             Surreal(str(tmp_path)).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    assert "'keypoint2d' is missing" in told([{"name": "0.jpg"}])
-    assert "has shape (1, 2, 2), expected people x 24 x 2" in told([{"name": "a", "keypoint2d": [[1, 2], [3, 4]]}])
-    assert "has another form" in told([{"name": "a", "keypoint2d": [["x", "y"]] * 24}])
-    assert "not finite" in told([{"name": "a", "keypoint2d": [[float("nan"), 0]] * 24}])
-    assert "expected people x 24 x 2" in told([])  # zero persons
+    assert "'keypoint2d' is missing" in error([{"name": "0.jpg"}])
+    assert "has shape (1, 2, 2), expected people x 24 x 2" in error([{"name": "a", "keypoint2d": [[1, 2], [3, 4]]}])
+    assert "has an unexpected format" in error([{"name": "a", "keypoint2d": [["x", "y"]] * 24}])
+    assert "not finite" in error([{"name": "a", "keypoint2d": [[float("nan"), 0]] * 24}])
+    assert "expected people x 24 x 2" in error([])  # zero persons
     (tmp_path / "train" / "run1.json").write_text("[")
     with pytest.raises(UserError, match=r"run1.json is not valid JSON"):
         Surreal(str(tmp_path)).prepare()
@@ -138,14 +138,14 @@ def test_processed_lists_of_another_form_are_refused(tmp_path: Path):
 
 
 def write_clip(root: Path, clip: str, count: int, joints: np.ndarray | None = None) -> np.ndarray:
-    """One clip: in frame t the person stands 3 t pixels further right; 24 joints a frame."""
+    """Write a clip in which the person moves to the right by 3 pixels per frame."""
     info = root / f"{clip}_info.mat"
     info.parent.mkdir(parents=True, exist_ok=True)
     placed = np.stack([body(100 + 3 * t) for t in range(count)]) if joints is None else joints
     writer = cv2.VideoWriter(str(root / f"{clip}.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 30, (320, 240))
     for person in placed:
         seen = tuple(int(v) for v in person[SMPL24.index("right_wrist")])
-        writer.write(np.ascontiguousarray(figure(seen, person)[..., ::-1]))
+        writer.write(np.ascontiguousarray(draw_image(seen, person)[..., ::-1]))
     writer.release()
     array = placed.transpose(2, 1, 0).astype(np.float32)
     content = {"joints2D": array[..., 0] if count == 1 else array, "joints3D": np.zeros((3, 24, count), np.float32)}
@@ -161,18 +161,18 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clip(root, "train/run1/ung_143_21/ung_143_21_c0001", 3)  # a broken subject
     write_clip(root, "train/run1/19_04/19_04_c0001", 3)  # another
     strange = np.stack([body(100 + 3 * t) for t in range(6)])
-    strange[1] = (0, 238)  # nobody
-    strange[3] += 300  # out of the picture
+    strange[1] = (0, 238)  # no person
+    strange[3] += 300  # outside the image
     strange[4, 0] = np.nan
     write_clip(root, "train/run2/02_01/02_01_c0001", 6, np.nan_to_num(strange))
     array = scipy.io.loadmat(root / "train/run2/02_01/02_01_c0001_info.mat")["joints2D"]
     array[:, 0, 4] = np.nan
     scipy.io.savemat(root / "train/run2/02_01/02_01_c0001_info.mat", {"joints2D": array})
-    (root / "train/run2/02_01/02_01_c0002_info.mat").write_bytes(b"")  # its video was never copied
+    (root / "train/run2/02_01/02_01_c0002_info.mat").write_bytes(b"")  # without a video
     return root
 
 
-def test_the_official_release(release: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_raw_set_reads_usable_frames(release: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     dataset = SurrealRaw(str(release), index=str(tmp_path))
     with caplog.at_level(logging.INFO, "hamipose"):
         dataset.prepare()
@@ -196,28 +196,28 @@ def test_the_official_release(release: Path, tmp_path: Path, caplog: pytest.LogC
         assert ((joints > (left, top)) & (joints < (left + width, top + height))).all()
 
 
-def test_reading_in_order_decodes_each_frame_once(release: Path, tmp_path: Path):
+def test_sequential_reading_decodes_each_frame_once(release: Path, tmp_path: Path):
     dataset = SurrealRaw(str(release), index=str(tmp_path))
     dataset.prepare()
     for index in range(12):
         dataset[index]
     assert dataset._decoder.decoded == 12
     before = dataset._decoder.decoded
-    dataset[5]  # backwards: from the start again
+    dataset[5]  # backwards: restarts decoding
     assert dataset._decoder.decoded - before == 6
 
 
-def test_the_plain_iterator_gives_every_usable_frame_in_order(release: Path, tmp_path: Path):
-    given = list(iterate_frames(str(release), index=str(tmp_path)))
+def test_iterate_frames_yields_usable_frames_in_order(release: Path, tmp_path: Path):
+    frames = list(iterate_frames(str(release), index=str(tmp_path)))
     dataset = SurrealRaw(str(release), index=str(tmp_path))
-    assert [name for *_, name in given] == [dataset[i].name for i in range(len(dataset))]
-    for (image, joints, _), index in zip(given, range(len(dataset)), strict=True):
+    assert [name for *_, name in frames] == [dataset[i].name for i in range(len(dataset))]
+    for (image, joints, _), index in zip(frames, range(len(dataset)), strict=True):
         assert np.array_equal(image, dataset[index].image)
         assert np.allclose(joints[mirrored_smpl("strict")], dataset[index].keypoints_px)
     assert len(list(iterate_frames(str(release), frame_stride=4, index=str(tmp_path)))) == 3 + 1 + 1
 
 
-def test_the_published_protocol_on_the_official_release(release: Path, tmp_path: Path):
+def test_raw_set_follows_the_paper_protocol(release: Path, tmp_path: Path):
     dataset = SurrealRaw(str(release), protocol="paper", index=str(tmp_path))
     dataset.prepare()
     assert len(dataset) == 16 - 3
@@ -232,29 +232,29 @@ def test_the_published_protocol_on_the_official_release(release: Path, tmp_path:
     assert {dataset[i].name for i in range(13)} < {strict[i].name for i in range(16)}
 
 
-def test_an_index_of_mapped_memory_and_none_per_frame(release: Path, tmp_path: Path):
+def test_index_is_memory_mapped(release: Path, tmp_path: Path):
     dataset = SurrealRaw(str(release), index=str(tmp_path))
     dataset.prepare()
     assert isinstance(dataset.index.records, np.memmap)
     per_sample = record_dtype(24).itemsize
     assert per_sample == 216
-    assert per_sample * 6_500_000 < 1.5e9  # on disk; a process keeps the pages that it reads
+    assert per_sample * 6_500_000 < 1.5e9  # on disk; a process loads only the pages that it reads
     header = (dataset.index.folder / "rows.npy").stat().st_size - per_sample * len(dataset)
     assert 0 < header < 512
-    # what is sent to a loading process does not grow with the number of frames
+    # The pickled data set does not grow with the number of frames.
     assert len(pickle.dumps(dataset)) < 3000
     copy = pickle.loads(pickle.dumps(dataset))
     assert copy[3].name == dataset[3].name
-    # it is made once, and anew for other settings
+    # It is built once, and again for other settings.
     made = (dataset.index.folder / "rows.npy").stat().st_mtime_ns
     SurrealRaw(str(release), index=str(tmp_path)).prepare()
     assert (dataset.index.folder / "rows.npy").stat().st_mtime_ns == made
-    with pytest.raises(UserError, match=r"index .* is missing or of another make; call prepare"):
+    with pytest.raises(UserError, match=r"index .* is missing or was built with other settings; call prepare"):
         len(SurrealRaw(str(release), index=str(tmp_path / "elsewhere")))
 
 
-def test_loading_processes_find_the_right_frames(release: Path, tmp_path: Path):
-    """The way to a batch: workers that were forked from a process with an open video, a video as the target."""
+def test_worker_processes_read_the_right_frames(release: Path, tmp_path: Path):
+    """Workers are forked from a process with open videos."""
     source = SurrealRaw(str(release), index=str(tmp_path))
     target = Video(str(release / "train/run0/01_01/01_01_c0001.mp4"))
     data = DomainAdaptation(
@@ -280,8 +280,8 @@ def test_loading_processes_find_the_right_frames(release: Path, tmp_path: Path):
         assert all(name.startswith(f"{target.path}#") for name in batch.target.name)
 
 
-def test_prepared_is_what_the_videos_show(release: Path, tmp_path: Path):
-    """The way to train on SURREAL: each frame decoded once, cropped, and packed."""
+def test_prepared_set_equals_the_videos(release: Path, tmp_path: Path):
+    """Preparation decodes each frame once, crops and packs it."""
     shutil.copytree(release, tmp_path / "raw")
     for protocol, count in (("strict", 16), ("paper", 13)):
         prepare("surreal", str(tmp_path / "raw"), str(tmp_path / "out"), protocol, ["train"], workers=0, progress=False)
@@ -299,7 +299,7 @@ def test_prepared_is_what_the_videos_show(release: Path, tmp_path: Path):
             assert redness(sample.image, sample.keypoints_px[BODY16.index("left_wrist")]) > 100
 
 
-def test_a_killed_index_is_not_taken_for_a_whole_one(release: Path, tmp_path: Path):
+def test_incomplete_index_is_rebuilt(release: Path, tmp_path: Path):
     unfinished = tmp_path / "train-every1.part"
     unfinished.mkdir()
     (unfinished / "rows.raw").write_bytes(b"half")
@@ -310,11 +310,11 @@ def test_a_killed_index_is_not_taken_for_a_whole_one(release: Path, tmp_path: Pa
     assert not unfinished.exists()
 
 
-def test_malformed_releases_are_told_in_one_line(tmp_path: Path):
+def test_malformed_releases_are_rejected(tmp_path: Path):
     info = tmp_path / "train/run0/01_01/01_01_c0001_info.mat"
     write_clip(tmp_path, "train/run0/01_01/01_01_c0001", 4)
 
-    def told() -> str:
+    def error() -> str:
         with pytest.raises(UserError) as error:
             SurrealRaw(str(tmp_path)).prepare()
         assert "\n" not in str(error.value)
@@ -322,40 +322,40 @@ def test_malformed_releases_are_told_in_one_line(tmp_path: Path):
 
     whole = info.read_bytes()
     scipy.io.savemat(info, {"joints3D": np.zeros((3, 24, 4))})
-    assert "has no array joints2D" in told()
+    assert "has no array joints2D" in error()
     scipy.io.savemat(info, {"joints2D": np.zeros((2, 17, 4))})
-    assert "of shape (2, 17, 4), expected numbers of shape 2 x 24 x frames" in told()
+    assert "of shape (2, 17, 4), expected numbers of shape 2 x 24 x frames" in error()
     scipy.io.savemat(info, {"joints2D": np.full((2, 24, 4), "x", object)})
-    assert "joints2D in" in told()
+    assert "joints2D in" in error()
     info.write_bytes(whole[:200])
-    assert "is cut short, damaged or not a MATLAB file (200 bytes)" in told()
+    assert "is cut short, damaged or not a MATLAB file (200 bytes)" in error()
     scipy.io.savemat(info, {"joints2D": np.zeros((2, 24, 4))})
-    assert "none of the clips has a find_usable_frames frame" in told()  # zero persons
-    with pytest.raises(UserError, match=r"holds no run0/<sequence>"):
+    assert "none of the clips has a usable frame" in error()  # zero persons
+    with pytest.raises(UserError, match=r"contains no run0/<sequence>"):
         SurrealRaw(str(tmp_path), split="val").prepare()
-    # the info file promises more frames than the video has
+    # The info file has more frames than the video.
     scipy.io.savemat(info, {"joints2D": np.stack([body(100 + 3 * t) for t in range(9)]).transpose(2, 1, 0)})
     dataset = SurrealRaw(str(tmp_path))
     dataset.prepare()
     with pytest.raises(UnreadableImage, match="has 4 frames, frame 8 was requested"):
         dataset[8]
-    assert dataset[2].image.shape == (240, 320, 3)  # and goes on with others
+    assert dataset[2].image.shape == (240, 320, 3)  # other frames can still be read
     video = info.with_name("01_01_c0001.mp4")
     video.write_bytes(video.read_bytes()[:300])
     with pytest.raises(UnreadableImage, match="is truncated, no video"):
         SurrealRaw(str(tmp_path))[1]
 
 
-def test_broken_subjects_by_name():
+def test_broken_subjects_are_recognized():
     for name in ("18_01", "19_15", "143_21", "ung_143_21", "ung_18_02"):
         assert is_broken_subject(name)
     for name in ("118_01", "143_22", "ung_104_46", "01_18", "180_01"):
         assert not is_broken_subject(name)
 
 
-def test_a_frame_with_half_of_the_joints_inside_is_usable():
+def test_frame_with_half_of_the_joints_inside_is_usable():
     joints = np.stack([body(), body(), body(), body()])
-    joints[3, :, 0] = 7  # a line is nobody
+    joints[3, :, 0] = 7  # all joints on a line
     joints[1, :12] += 1000
     joints[2, :13] += 1000
     assert find_usable_frames(joints).tolist() == [True, True, False, False]

@@ -1,4 +1,4 @@
-"""Frames of videos are found exactly, whatever the order of asking: each frame of these videos shows its number."""
+"""Exact access to frames of videos; each frame of the test videos shows its number."""
 
 import multiprocessing
 from pathlib import Path
@@ -20,7 +20,7 @@ BITS = 8
 
 
 def write_video(path: Path, count: int, codec: str = "mp4v") -> Path:
-    """Frame i shows the number i in black and white bars, one a bit."""
+    """Write a video whose frame i shows the number i as black and white bars, one per bit."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (16 * BITS, 64))
     for i in range(count):
         bars = np.array([220 if i >> b & 1 else 30 for b in range(BITS)], np.uint8)
@@ -38,45 +38,45 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("video") / "walk.mp4", 200)
 
 
-def test_any_frame_in_any_order(video: Path):
+def test_frames_are_exact_in_any_order(video: Path):
     times = read_frame_times(video)
     assert len(times) == 200
     assert np.allclose(np.diff(times), 40)
     order = np.random.default_rng(0).permutation(200)[:60].tolist()
     jumping, walking = VideoDecoder(), VideoDecoder()
-    for asked in (0, 199, 198, 0, 1, 2, 150, 70, 71, *order):
-        assert number(jumping.frame(video, asked, times)) == asked
-        assert number(walking.frame(video, asked)) == asked
+    for n in (0, 199, 198, 0, 1, 2, 150, 70, 71, *order):
+        assert number(jumping.frame(video, n, times)) == n
+        assert number(walking.frame(video, n)) == n
     assert jumping.decoded < walking.decoded / 2
 
 
 @pytest.mark.parametrize("times", [np.arange(200) * 40 + 30.0, np.arange(200) * 20.0], ids=["shifted", "other rate"])
-def test_times_that_do_not_fit_the_file_are_found_out(video: Path, times: np.ndarray):
-    """A jump is believed only if the frame it lands on has the time that was asked for, at the file's own rate."""
+def test_wrong_frame_times_are_detected(video: Path, times: np.ndarray):
+    """Seeking is trusted only if the resulting frame has the requested time."""
     decoder = VideoDecoder()
-    for asked in (150, 100, 199, 0):
-        assert number(decoder.frame(video, asked, times)) == asked
+    for n in (150, 100, 199, 0):
+        assert number(decoder.frame(video, n, times)) == n
 
 
-def test_the_last_frame_can_be_had_again(video: Path):
+def test_last_frame_can_be_read_again(video: Path):
     decoder = VideoDecoder()
-    for asked in (9, 9, 9):
-        assert number(decoder.frame(video, asked)) == asked
+    for n in (9, 9, 9):
+        assert number(decoder.frame(video, n)) == n
     assert decoder.decoded == 10
 
 
-def test_frames_in_order_are_decoded_once(video: Path):
+def test_sequential_reading_decodes_each_frame_once(video: Path):
     decoder = VideoDecoder()
-    for asked in range(0, 200, 7):
-        assert number(decoder.frame(video, asked)) == asked
+    for n in range(0, 200, 7):
+        assert number(decoder.frame(video, n)) == n
     assert decoder.decoded == 197
 
 
 def _other_process(decoder: VideoDecoder, video: Path, numbers: list[int], found: multiprocessing.Queue) -> None:
-    found.put([number(decoder.frame(video, asked)) for asked in numbers])
+    found.put([number(decoder.frame(video, n)) for n in numbers])
 
 
-def test_a_forked_process_does_not_move_the_parents_place(video: Path):
+def test_forked_process_does_not_affect_the_parent(video: Path):
     decoder = VideoDecoder()
     decoder.frame(video, 20)
     context = multiprocessing.get_context("fork")
@@ -88,7 +88,7 @@ def test_a_forked_process_does_not_move_the_parents_place(video: Path):
     assert number(decoder.frame(video, 21)) == 21
 
 
-def test_a_video_as_a_target(video: Path):
+def test_video_as_a_target(video: Path):
     dataset = Video(str(video), frame_stride=30)
     dataset.prepare()
     assert isinstance(dataset, UnlabeledDataset)
@@ -110,23 +110,23 @@ def test_colors_are_rgb(tmp_path: Path):
     assert Video(str(tmp_path / "red.mp4"))[0].image.mean((0, 1)).round().tolist() == pytest.approx([255, 0, 0], abs=6)
 
 
-def test_broken_videos_are_told_in_one_line(video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    def told(path: Path) -> str:
+def test_damaged_videos_are_rejected(video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    def error(path: Path) -> str:
         with pytest.raises(UnreadableImage) as error:
             Video(str(path)).prepare()
         assert "\n" not in str(error.value)
         return str(error.value)
 
     half = tmp_path / "half.mp4"
-    half.write_bytes(video.read_bytes()[: video.stat().st_size // 2])  # the table of contents stands at the end
-    assert f"video {half} is truncated, not a video, or in an unsupported format ({half.stat().st_size} b" in told(half)
+    half.write_bytes(video.read_bytes()[: video.stat().st_size // 2])  # the index is at the end
+    assert f"video {half} is truncated, not a video, or in an unsupported format ({half.stat().st_size} " in error(half)
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    assert "is truncated, not a video, or in an unsupported format (8 bytes)" in told(text)
+    assert "is truncated, not a video, or in an unsupported format (8 bytes)" in error(text)
     text.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1234\n")
-    assert f"video {text} is a Git LFS pointer" in told(text)
-    assert "cannot be opened (No such file or directory)" in told(tmp_path / "nowhere.mp4")
-    assert capfd.readouterr().err == ""  # nor does the decoder add lines of its own
+    assert f"video {text} is a Git LFS pointer" in error(text)
+    assert "cannot be opened (No such file or directory)" in error(tmp_path / "nowhere.mp4")
+    assert capfd.readouterr().err == ""  # the decoder prints nothing
     decoder = VideoDecoder()
     with pytest.raises(UnreadableImage, match="has 200 frames, frame 200 was requested"):
         decoder.frame(video, 200)
@@ -136,18 +136,18 @@ def test_broken_videos_are_told_in_one_line(video: Path, tmp_path: Path, capfd: 
             Video(str(video), **options)
 
 
-def test_a_file_without_a_table_of_contents_ends_where_it_was_cut(tmp_path: Path):
+def test_truncated_file_without_index_ends_early(tmp_path: Path):
     path = write_video(tmp_path / "cut.avi", 60, "MJPG")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     dataset = Video(str(path))
-    assert 20 < len(dataset) < 40  # as many as can be decoded, whatever the header says
-    assert number(dataset[len(dataset) - 3].image) == len(dataset) - 3  # the very last is cut, and decoders repeat
+    assert 20 < len(dataset) < 40  # as many as can be decoded, not as the header states
+    assert number(dataset[len(dataset) - 3].image) == len(dataset) - 3  # the last ones are truncated
     (line,) = dataset.skipped_messages()
     assert f"{len(dataset)} of 60 frames can be decoded" in line
 
 
 def test_lost_frames_are_counted(video: Path, tmp_path: Path):
-    """The table of contents stands at the end of an MP4; frames in the middle are overwritten."""
+    """The index of an MP4 file is at its end; frames in the middle are overwritten."""
     whole = video.read_bytes()
     damaged = tmp_path / "damaged.mp4"
     start, end = len(whole) // 4, len(whole) // 2
@@ -162,7 +162,7 @@ def test_lost_frames_are_counted(video: Path, tmp_path: Path):
     assert footage.unreadable[0] == line
 
 
-def test_a_video_whose_container_states_a_length_only(tmp_path: Path):
+def test_container_without_frame_count(tmp_path: Path):
     path = write_video(tmp_path / "walk.webm", 100, "VP80")
     assert Video(str(path)).skipped_messages() == []
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -175,7 +175,7 @@ def test_a_video_whose_container_states_a_length_only(tmp_path: Path):
     ("suffix", "codec"),
     [(".wmv", "WMV2"), (".3gp", "mp4v"), (".ts", "mp4v"), (".m2ts", "MPG2"), (".flv", "FLV1"), (".MTS", "MPG2")],
 )
-def test_containers_of_cameras_and_phones(tmp_path: Path, suffix: str, codec: str):
+def test_containers_of_cameras_and_phones_are_read(tmp_path: Path, suffix: str, codec: str):
     path = write_video(tmp_path / f"walk{suffix}", 30, codec)
     footage = open_footage(str(path))
     assert footage.is_video
@@ -183,13 +183,13 @@ def test_containers_of_cameras_and_phones(tmp_path: Path, suffix: str, codec: st
     assert footage.unreadable == []
 
 
-def test_a_name_with_a_colon(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_file_name_with_a_colon(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "10:30.mp4").write_bytes(video.read_bytes())
     monkeypatch.chdir(tmp_path)
     assert len(Video("10:30.mp4")) == 200
 
 
-def test_a_format_that_is_not_supported_is_named(tmp_path: Path):
+def test_unsupported_format_is_reported(tmp_path: Path):
     for name, said in (("a.rm", "format not supported (.rm)"), ("a.cr2", "format not supported (.cr2)")):
         (tmp_path / name).write_bytes(b"\x2eRMF")
         with pytest.raises(UserError) as error:
@@ -197,9 +197,9 @@ def test_a_format_that_is_not_supported_is_named(tmp_path: Path):
         assert said in str(error.value)
 
 
-def test_training_goes_on_when_the_end_of_a_video_is_lost(video: Path):
+def test_training_replaces_lost_frames(video: Path):
     dataset = Video(str(video))
-    dataset._times = np.arange(220) * 40.0  # found when the file was whole
+    dataset._times = np.arange(220) * 40.0  # read when the file was complete
     pool: Pool = Pool([dataset], seed=0, stream=1)
     seen = [pool.read(i).name for i in range(60)]
     assert len(seen) == 60

@@ -1,4 +1,4 @@
-"""FreiHAND in its native layout: projection, splits, crops; and damaged releases."""
+"""FreiHAND in its official format: projection, splits, crops, damaged releases."""
 
 import json
 import random
@@ -40,36 +40,36 @@ def freihand(root: Path, folder: str = "training", versions: int = 4) -> tuple[P
     return root, pixels
 
 
-def test_freihand_projects_and_labels_lie_on_the_joints(tmp_path: Path):
+def test_labels_lie_on_the_joints(tmp_path: Path):
     root, pixels = freihand(tmp_path)
     whole = FreiHand(str(root), "all")
     whole.prepare()
     assert len(whole) == 4 * MOMENTS
-    assert np.allclose(whole.table.keypoints_px, np.tile(pixels, (4, 1, 1)), atol=1e-3)
+    assert np.allclose(whole.labels.keypoints_px, np.tile(pixels, (4, 1, 1)), atol=1e-3)
     for protocol in ("strict", "paper"):
         for split in ("train", "test"):
             dataset = FreiHand(str(root), split, protocol)
             assert all(image_shows_joints(dataset, i) for i in range(0, len(dataset), 5))
-            # Right hands, palms to the camera: their thumbs point to the right; `paper` mirrors all of them.
+            # Right hands with palms to the camera: thumbs point to the right; `paper` mirrors all of them.
             assert {thumb_points_left(dataset, i) for i in range(len(dataset))} == {protocol == "paper"}
     assert FreiHand(str(root))[0].box_px.tolist() == [0, 0, 224, 224]
 
 
-def test_freihand_strict_keeps_a_moment_on_one_side(tmp_path: Path):
+def test_strict_keeps_each_moment_on_one_side(tmp_path: Path):
     root, _ = freihand(tmp_path)
     train, test = (FreiHand(str(root), s) for s in ("train", "test"))
-    moments = [set((d.table.file % MOMENTS).tolist()) for d in (train, test)]
+    moments = [set((d.labels.file % MOMENTS).tolist()) for d in (train, test)]
     end = MOMENTS * 375 // 407
     assert moments[1] == set(range(end, MOMENTS))
-    assert moments[0] == set(range(end)) - {3}  # moment 3 is the last one, seen from elsewhere
+    assert moments[0] == set(range(end)) - {3}  # moment 3 is the last one from another camera
     for dataset, of in zip((train, test), moments, strict=True):
-        assert sorted(dataset.table.file) == sorted(m + MOMENTS * v for m in of for v in range(4))
+        assert sorted(dataset.labels.file) == sorted(m + MOMENTS * v for m in of for v in range(4))
     assert 32560 * 375 // 407 == 30000
     one = FreiHand(str(root), versions=["sample"])
-    assert set(one.table.file // MOMENTS) == {2}
+    assert set(one.labels.file // MOMENTS) == {2}
 
 
-def test_freihand_paper_is_the_published_shuffle_leak_and_crop(tmp_path: Path):
+def test_paper_equals_published_split_and_crop(tmp_path: Path):
     root, pixels = freihand(tmp_path)
     joined = [f"{n + MOMENTS * v:08d}.jpg" for v in (0, 3, 2, 1) for n in range(MOMENTS)]
     random.seed(42)
@@ -77,28 +77,28 @@ def test_freihand_paper_is_the_published_shuffle_leak_and_crop(tmp_path: Path):
     aside = len(joined) // 5
     train, test = (FreiHand(str(root), s, "paper") for s in ("train", "test"))
     for dataset, expected in ((train, joined[aside:]), (test, joined[:aside])):
-        assert [dataset.path(int(f)).name for f in dataset.table.file] == expected
-    leaked = np.isin(test.table.file % MOMENTS, train.table.file % MOMENTS)
-    assert leaked.all()  # what `strict` is for
+        assert [dataset.path(int(f)).name for f in dataset.labels.file] == expected
+    leaked = np.isin(test.labels.file % MOMENTS, train.labels.file % MOMENTS)
+    assert leaked.all()  # `strict` avoids this
     for i in range(0, len(test), 7):
-        joints = pixels[int(test.table.file[i]) % MOMENTS]
-        left, top, width, _ = (int(v) for v in test.table.box_px[i])
-        wanted = reference_crop(np.zeros((224, 224)), joints, [left, top, left + width, top + width], True)
-        found = apply_points(crop_matrix(test[i].box_px, 256), test[i].keypoints_px.astype(float))
-        assert np.allclose(found, wanted, atol=1e-3)
+        joints = pixels[int(test.labels.file[i]) % MOMENTS]
+        left, top, width, _ = (int(v) for v in test.labels.box_px[i])
+        expected = reference_crop(np.zeros((224, 224)), joints, [left, top, left + width, top + width], True)
+        actual = apply_points(crop_matrix(test[i].box_px, 256), test[i].keypoints_px.astype(float))
+        assert np.allclose(actual, expected, atol=1e-3)
         assert width == min(round(1.5 * float((joints.max(0) - joints.min(0)).max())), 224) - 1
 
 
-def test_freihand_evaluation(tmp_path: Path):
+def test_evaluation_split(tmp_path: Path):
     root, pixels = freihand(tmp_path, "evaluation", versions=1)
     dataset = FreiHand(str(root), "evaluation")
     dataset.prepare()
     assert len(dataset) == MOMENTS
-    assert np.allclose(dataset.table.keypoints_px, pixels, atol=1e-3)
+    assert np.allclose(dataset.labels.keypoints_px, pixels, atol=1e-3)
     assert "expected one of train, test, all" in get_error(lambda: FreiHand(str(root), "evaluation", "paper"))
 
 
-def test_a_damaged_freihand_is_told(tmp_path: Path):
+def test_damaged_release_is_rejected(tmp_path: Path):
     freihand(tmp_path)
     joints = json.loads((tmp_path / "training_xyz.json").read_text())
 

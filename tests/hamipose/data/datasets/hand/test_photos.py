@@ -1,4 +1,4 @@
-"""Photos of one hand: splits, labels, damage; and the real ones where they are at hand."""
+"""Photos of one hand: splits, labels, damaged files, and the real files if they are available."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def photos(root: Path, count: int = 400, **changes: np.ndarray) -> tuple[Path, n
     return root, pixels
 
 
-def test_hand_photos(tmp_path: Path):
+def test_splits_and_labels(tmp_path: Path):
     root, pixels = photos(tmp_path)
     train, test, whole = (HandPhotos(str(root), s) for s in ("train", "test", "all"))
     assert (len(train), len(test), len(whole)) == (383, 17, 400)
@@ -41,11 +41,11 @@ def test_hand_photos(tmp_path: Path):
         dataset.prepare()
         assert image_shows_joints(dataset, 0)
         assert image_shows_joints(dataset, len(dataset) - 1)
-    assert np.allclose(test.table.keypoints_px, pixels[383:], atol=1e-3)
+    assert np.allclose(test.labels.keypoints_px, pixels[383:], atol=1e-3)
     assert test[0].name.endswith("00383.jpg")
 
 
-def test_damaged_hand_photos_are_told(tmp_path: Path):
+def test_damaged_files_are_rejected(tmp_path: Path):
     def written(**changes: np.ndarray) -> str:
         photos(tmp_path, **changes)
         return get_error(HandPhotos(str(tmp_path)).prepare)
@@ -65,20 +65,20 @@ def test_damaged_hand_photos_are_told(tmp_path: Path):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the photos of hands are not on this machine")
-def test_real_hand_photos():
+def test_real_files():
     train, test = (HandPhotos(str(REAL), s) for s in ("train", "test"))
     assert (len(train), len(test)) == (383, 200)
     for dataset in (train, test):
         dataset.prepare()
         for index in (0, len(dataset) - 1):
             assert dataset[index].image.shape == (256, 256, 3)
-        assert (dataset.table.visibility == 2).mean() > 0.99
+        assert (dataset.labels.visibility == 2).mean() > 0.99
     # Skin is redder than the fridge behind it.
     sample = test[0]
     at = np.rint(sample.keypoints_px).astype(int)
     red, _, blue = sample.image[at[:, 1], at[:, 0]].astype(int).T
     assert (red > blue).all()
-    # The set calls it a right hand, but what the pictures show has the shape of a left one: they are mirrored.
+    # The data set states a right hand, but the images show the shape of a left one: they are mirrored.
     joints = scipy.io.loadmat(REAL / "pose_gt.mat")["pose_gt"].astype(float)
     assert is_right_hand(make_hand("right"))
     assert not is_right_hand(make_hand("left"))

@@ -1,4 +1,4 @@
-"""Rendered Hand Pose against a slow loop over its native file: order, side, crops; and damaged releases."""
+"""Rendered Hand Pose against a slow loop over its official file: order, side, crops; and damaged releases."""
 
 import pickle
 from pathlib import Path
@@ -17,11 +17,11 @@ from tests.helpers.hand_images import (
     write_dots_image,
 )
 
-RHD_ROW = [0, *(4 * f + j for f in range(5) for j in (4, 3, 2, 1))]  # the release's row of each joint of HAND21
+RHD_ROW = [0, *(4 * f + j for f in range(5) for j in (4, 3, 2, 1))]  # row of each joint of HAND21 in the release
 
 
 def rhd(root: Path, count: int = 12, apart: int = 80, **changes: object) -> tuple[Path, dict]:
-    """Both folders, `count` pictures each, as in the release: left rows first, fingers from tip to palm."""
+    """Write both folders with `count` images each, as in the release: left rows first, fingers from tip to palm."""
     for folder in ("training", "evaluation"):
         rng = np.random.default_rng(len(folder))
         content = {}
@@ -39,8 +39,8 @@ def rhd(root: Path, count: int = 12, apart: int = 80, **changes: object) -> tupl
     return root, content
 
 
-def reference_choice(content: dict) -> list[tuple[int, str, list[int]]]:
-    """RegDA's hands and crops by a slow loop from the published description: number, side, left-top-right-bottom."""
+def reference_hands(content: dict) -> list[tuple[int, str, list[int]]]:
+    """Return RegDA's hands by a slow loop from the published description: number, side, left-top-right-bottom."""
 
     def box(points: list) -> list[float]:
         xs, ys = [p[0] for p in points], [p[1] for p in points]
@@ -68,18 +68,18 @@ def reference_choice(content: dict) -> list[tuple[int, str, list[int]]]:
     return kept
 
 
-def test_rhd_keeps_the_hands_that_a_slow_loop_keeps(tmp_path: Path):
+def test_selected_hands_equal_reference_loop(tmp_path: Path):
     root, content = rhd(tmp_path, 40, apart=30)
-    expected = reference_choice(content)
+    expected = reference_hands(content)
     assert 5 < len(expected) < 75
     for protocol in ("strict", "paper"):
         dataset = RenderedHands(str(root), split="test", protocol=protocol)
         dataset.prepare()
-        table = dataset.table
-        assert [dataset.path(int(f)).name for f in table.file] == [f"{n:05d}.png" for n, _, _ in expected]
+        labels = dataset.labels
+        assert [dataset.path(int(f)).name for f in labels.file] == [f"{n:05d}.png" for n, _, _ in expected]
         boxes = [[c[0], c[1], c[2] - c[0], c[3] - c[1]] for _, _, c in expected]
-        assert table.box_px.tolist() == boxes
-        assert (table.mirrored == [protocol == "paper" and side == "right" for _, side, _ in expected]).all()
+        assert labels.box_px.tolist() == boxes
+        assert (labels.mirrored == [protocol == "paper" and side == "right" for _, side, _ in expected]).all()
     assert len(RenderedHands(str(root), "all")) == len(RenderedHands(str(root))) + len(expected)
     left = RenderedHands(str(root), "test", hands="left")
     assert len(left) == sum(side == "left" for _, side, _ in expected)
@@ -87,7 +87,7 @@ def test_rhd_keeps_the_hands_that_a_slow_loop_keeps(tmp_path: Path):
 
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_rhd_labels_lie_on_the_joints_they_name(tmp_path: Path, split: str, protocol: str):
+def test_labels_lie_on_the_joints(tmp_path: Path, split: str, protocol: str):
     dataset = RenderedHands(str(rhd(tmp_path)[0]), split, protocol)
     assert len(dataset) > 4
     names = {dataset[i].name for i in range(len(dataset))}
@@ -96,17 +96,17 @@ def test_rhd_labels_lie_on_the_joints_they_name(tmp_path: Path, split: str, prot
     assert all(image_shows_joints(dataset, i) for i in range(len(dataset)))
 
 
-def test_paper_makes_every_hand_a_left_one_and_strict_none(tmp_path: Path):
+def test_only_paper_mirrors_right_hands(tmp_path: Path):
     root, _ = rhd(tmp_path)
     strict, paper = (RenderedHands(str(root), protocol=p) for p in ("strict", "paper"))
-    # The fixture's hands show their palms, fingers up: a left hand's thumb points to the left of the picture.
+    # The hands show their palms, fingers up: the thumb of a left hand points to the left of the image.
     assert {thumb_points_left(strict, i) for i in range(len(strict))} == {True, False}
     assert all(thumb_points_left(paper, i) for i in range(len(paper)))
 
 
-def test_joints_that_are_not_seen_are_hidden_under_strict_and_unlabeled_under_paper(tmp_path: Path):
+def test_invisible_joints_are_hidden_or_not_labeled(tmp_path: Path):
     root, _ = rhd(tmp_path)
-    strict, paper = (RenderedHands(str(root), protocol=p).table for p in ("strict", "paper"))
+    strict, paper = (RenderedHands(str(root), protocol=p).labels for p in ("strict", "paper"))
     inside = ((strict.keypoints_px >= 0) & (strict.keypoints_px < 320)).all(-1)
     assert set(np.unique(paper.visibility)) == {0, 2}
     assert ((strict.visibility == 1) == ((paper.visibility == 0) & inside)).all()
@@ -114,27 +114,27 @@ def test_joints_that_are_not_seen_are_hidden_under_strict_and_unlabeled_under_pa
     assert strict.bytes_per_hand == 4 + 21 * 2 * 4 + 21 + 4 * 4 + 1
 
 
-def test_rhd_paper_labels_land_where_the_published_loader_puts_them(tmp_path: Path):
+def test_paper_labels_equal_published_loader(tmp_path: Path):
     root, content = rhd(tmp_path)
     dataset = RenderedHands(str(root), "test", "paper")
-    for i, (number, side, corners) in enumerate(reference_choice(content)):
+    for i, (number, side, corners) in enumerate(reference_hands(content)):
         rows = content[number]["uv_vis"][np.array(RHD_ROW) + (0 if side == "left" else 21), :2]
-        wanted = reference_crop(np.zeros((320, 320)), rows, corners, side == "right")
+        expected = reference_crop(np.zeros((320, 320)), rows, corners, side == "right")
         sample = dataset[i]
-        found = apply_points(crop_matrix(sample.box_px, 256), sample.keypoints_px.astype(float))
-        assert np.allclose(found, wanted, atol=1e-3)
+        actual = apply_points(crop_matrix(sample.box_px, 256), sample.keypoints_px.astype(float))
+        assert np.allclose(actual, expected, atol=1e-3)
 
 
-def test_a_damaged_rhd_is_told(tmp_path: Path):
+def test_damaged_release_is_rejected(tmp_path: Path):
     def training(value: object) -> str:
         path = tmp_path / "training" / "anno_training.pickle"
         path.write_bytes(pickle.dumps(value, 2))
         return get_error(RenderedHands(str(tmp_path)).prepare)
 
     rhd(tmp_path, 1)
-    assert "expected a dictionary of pictures" in training({})
-    assert "expected a dictionary of pictures" in training([1])
-    assert "picture 3 in" in training({3: {"xyz": 1}})
+    assert "expected a dictionary of images" in training({})
+    assert "expected a dictionary of images" in training([1])
+    assert "image 3 in" in training({3: {"xyz": 1}})
     assert "has float64 (21, 3) as uv_vis, expected 42 x 3" in training({3: {"uv_vis": np.zeros((21, 3))}})
     assert "as uv_vis, expected 42 x 3 finite numbers" in training({3: {"uv_vis": np.full((42, 3), "a")}})
     assert "as uv_vis, expected 42 x 3 finite numbers" in training({3: {"uv_vis": np.full((42, 3), np.nan)}})
@@ -149,13 +149,13 @@ def test_a_damaged_rhd_is_told(tmp_path: Path):
     assert "hands of RenderedHands is 'one'" in get_error(lambda: RenderedHands("", hands="one"))
 
 
-def test_keypoints_outside_the_picture_are_no_labels(tmp_path: Path):
+def test_keypoints_outside_the_image_are_not_labeled(tmp_path: Path):
     rows = np.zeros((42, 3))
-    rows[:21, :2] = np.linspace(250, 330, 21)[:, None]  # the last ones lie outside
+    rows[:21, :2] = np.linspace(250, 330, 21)[:, None]  # the last ones are outside
     rows[:21, 2] = [1] * 17 + [0] * 4
     rows[21:, :2] = -900
     _, _ = rhd(tmp_path, 1, uv_vis=rows)
-    strict = RenderedHands(str(tmp_path)).table
+    strict = RenderedHands(str(tmp_path)).labels
     outside = (strict.keypoints_px > 319.5).any(-1)
     assert outside.sum() == 3
     assert (strict.visibility[outside] == 0).all()

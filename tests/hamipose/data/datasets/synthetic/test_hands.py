@@ -1,4 +1,4 @@
-"""Built-in hands on disk: made once, taken up again, mirrored on demand, not mixed with people or other hands."""
+"""Synthetic hands on disk: rendered once, resumed, mirrored, and not mixed with people or other series."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from hamipose.data.datasets.body.coco import CocoKeypoints
 from hamipose.data.datasets.synthetic.hands import SyntheticHands, synthesize_hands
 from hamipose.errors import UserError
 from hamipose.skeletons import HAND21
-from hamipose.synthetic.hands import annotations as hands_records
+from hamipose.synthetic import annotations
 
 SIZE = 48
 
@@ -34,47 +34,46 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_interrupted_generation_goes_on_and_ends_the_same(five: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    real, made = hands_records.make_record, []
+def test_interrupted_rendering_resumes_identically(five: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real, made = annotations.make_hand_record, []
 
-    def tired(folder: Path, index: int, **arguments: object):
+    def interrupt(folder: Path, index: int, **arguments: object):
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(index)
         return real(folder, index, **arguments)
 
-    monkeypatch.setattr(hands_records, "make_record", tired)
+    monkeypatch.setattr(annotations, "make_hand_record", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, 5)
     assert not (tmp_path / "annotations.json").exists()
-    with open(tmp_path / "annotations.part", "a") as journal:
-        journal.write('{"image": {"id"')  # torn by a power cut
-    monkeypatch.setattr(hands_records, "make_record", lambda *a, **k: made.append(a[1]) or real(*a, **k))
+    (tmp_path / "images" / "000002.json.part").write_text('{"settings"')  # left by a killed process
+    monkeypatch.setattr(annotations, "make_hand_record", lambda *a, **k: made.append(a[1]) or real(*a, **k))
     make(tmp_path, 5)
     assert made == [0, 1, 2, 3, 4]
     assert contents(tmp_path) == contents(five)
 
 
 @pytest.mark.slow
-def test_several_processes_make_the_same(five: Path, tmp_path: Path):
+def test_several_processes_give_the_same_files(five: Path, tmp_path: Path):
     make(tmp_path, 2)
     make(tmp_path, 5, workers=2)
     assert contents(tmp_path) == contents(five)
 
 
-def test_other_pictures_are_not_mixed_in(five: Path, tmp_path: Path):
+def test_other_series_is_rejected(five: Path, tmp_path: Path):
     for more in ({"seed": 1}, {"style": "photo"}, {"poses": ["fist"]}, {"facing": ["palm"]}, {"roll_deg": 30.0}):
-        with pytest.raises(UserError, match="holds hands made with"):
+        with pytest.raises(UserError, match="contains images rendered with"):
             make(five, 5, **more)
     shutil.copytree(five, tmp_path / "people")
     content = json.loads((five / "annotations.json").read_text())
-    del content["info"]["settings"]["what"]  # what a folder of people says
+    content["info"]["settings"]["subject"] = "people"
     (tmp_path / "people" / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="give another folder"):
+    with pytest.raises(UserError, match="choose another one"):
         make(tmp_path / "people", 5)
 
 
-def test_samples_are_what_the_file_says_and_right_hands_are_their_mirror_images(five: Path):
+def test_samples_match_the_file_and_right_hands_are_mirrored(five: Path):
     content = json.loads((five / "annotations.json").read_text())
     assert content["categories"][0]["keypoints"] == list(HAND21.keypoints)
     left = SyntheticHands(str(five), count=5, size=SIZE)
@@ -92,19 +91,19 @@ def test_samples_are_what_the_file_says_and_right_hands_are_their_mirror_images(
         joints = np.array(annotation["joints_3d_m"]) @ np.array(annotation["camera"]["intrinsics"]).T
         assert np.allclose(joints[:, :2] / joints[:, 2:], rows[:, :2], atol=0.1)
         assert sum(annotation["segmentation"]["counts"]) == SIZE * SIZE
-    # As any COCO file, it can be read without knowing where it comes from.
+    # The loader of COCO files can read the file.
     coco = CocoKeypoints(str(five), images=".", skeleton="hand21", box="image")
     assert np.allclose(coco[3].keypoints_px, left[3].keypoints_px, atol=1e-4)
 
 
-def test_prepare_makes_what_is_missing_and_the_rest_is_told(five: Path, tmp_path: Path):
+def test_prepare_renders_missing_images_and_errors_are_named(five: Path, tmp_path: Path):
     hands = SyntheticHands(str(tmp_path / "new"), count=1, size=SIZE, workers=1)
     assert len(hands) == 1
     with pytest.raises(UserError, match=r"annotations\.json does not exist"):
         hands[0]
     hands.prepare()
     assert np.array_equal(hands[0].image, SyntheticHands(str(five), count=5)[0].image)
-    with pytest.raises(UserError, match="holds 5 hands, asked for are 9"):
+    with pytest.raises(UserError, match="contains 5 hands, but 9 were requested"):
         SyntheticHands(str(five), count=9)[0]
     with pytest.raises(UserError, match="side of SyntheticHands is 'both'"):
         SyntheticHands(str(five), side="both")
@@ -124,13 +123,13 @@ def test_prepare_makes_what_is_missing_and_the_rest_is_told(five: Path, tmp_path
         ("roll_deg", 200.0),
     ],
 )
-def test_bad_options_are_named(tmp_path: Path, option: str, value: object):
+def test_invalid_options_are_named(tmp_path: Path, option: str, value: object):
     arguments = {"style": "plain", "count": 1, "size": SIZE, "seed": 0, "out": str(tmp_path)} | {option: value}
     with pytest.raises(UserError, match=option):
         synthesize_hands(**arguments)
 
 
-def test_the_command_line_makes_hands(tmp_path: Path):
+def test_command_line_renders_hands(tmp_path: Path):
     from hamipose.cli import main
 
     options = ["--count", "1", "--size", str(SIZE), "--out", str(tmp_path / "out")]
@@ -139,7 +138,7 @@ def test_the_command_line_makes_hands(tmp_path: Path):
     assert SyntheticHands(str(tmp_path / "out"), count=1)[0].keypoints_px.shape == (21, 2)
 
 
-def test_families_and_backdrops_are_kept_to(tmp_path: Path):
+def test_only_selected_families_and_backdrops_are_rendered(tmp_path: Path):
     make(tmp_path, 3, poses=["fist", "open"], backdrops=["flat"])
     annotations = json.loads((tmp_path / "annotations.json").read_text())["annotations"]
     assert {a["pose"] for a in annotations} <= {"fist", "open"}

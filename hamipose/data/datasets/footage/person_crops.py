@@ -1,4 +1,4 @@
-"""People in pictures by the boxes of an annotation file, which any detector can write, ours included."""
+"""People in images or videos, cropped by the bounding boxes of an annotation file, as a person detector writes it."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -22,16 +22,16 @@ __all__ = ["ImagePersonCrops", "VideoPersonCrops", "coco_box_content"]
 
 
 def coco_box_content(
-    pictures: Mapping[str, tuple[int, int]],
+    images: Mapping[str, tuple[int, int]],
     people: Mapping[str, Sequence[Sequence[float]]],
-    about: Mapping[str, Any],
+    info: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return people as the content of a COCO annotation file.
 
     Args:
-        pictures: width and height of each, those without people too, in the order they are to have.
-        people: left, top, width, height and score of those in each picture.
-        about: becomes ``info``; ``upright: true`` says that pixels are those of upright pictures.
+        images: width and height of each image, including those without people, in the order of the file.
+        people: left, top, width, height and score of the people in each image.
+        info: content of ``info``; ``upright: true`` states that pixels are those of upright images.
     """
     annotations = [
         {
@@ -42,41 +42,41 @@ def coco_box_content(
             "iscrowd": 0,
             "score": round(float(score), 4),
         }
-        for number, name in enumerate(pictures, 1)
+        for number, name in enumerate(images, 1)
         for *box, score in people.get(name, ())
     ]
     return {
-        "info": dict(about),
+        "info": dict(info),
         "images": [
             {"id": number, "file_name": name, "width": width, "height": height}
-            for number, (name, (width, height)) in enumerate(pictures.items(), 1)
+            for number, (name, (width, height)) in enumerate(images.items(), 1)
         ],
         "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, 1)],
         "categories": [{"id": 1, "name": "person"}],
     }
 
 
-def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
-    """Return the file and its people that have boxes; what is skipped is logged.
+def _read_people(path: Path, whole_images: bool) -> tuple[CocoFile, list[CocoPerson]]:
+    """Read the people with boxes of a file, and log what is skipped.
 
     Args:
-        path: of the file.
-        whole: add a person without a box for each picture that has none, and sort people by picture.
+        path: the file.
+        whole_images: add a person without a box for each image without people, and sort people by image.
 
     Raises:
         UserError: the file cannot be read, or has no person.
     """
     file = read_coco(path, "box file")
     people = file.people_with_boxes()
-    if whole and file.images:
+    if whole_images and file.images:
         boxed = {person.image_name for person in people}
         empty = [
             CocoPerson(-1, None, number, image, None, None, None, None)
             for number, image in file.images.items()
             if image.file_name not in boxed and image.size is not None
         ]
-        place = {image.file_name: i for i, image in enumerate(file.images.values())}
-        people = sorted([*people, *empty], key=lambda person: place[str(person.image_name)])
+        position = {image.file_name: i for i, image in enumerate(file.images.values())}
+        people = sorted([*people, *empty], key=lambda person: position[str(person.image_name)])
     if not people:
         reasons = f" (skipped {file.skipped.describe()})" if file.skipped.by_reason else ""
         raise UserError(f"box file {path} has no annotation that can be used{reasons}; expected a box for each person")
@@ -85,20 +85,20 @@ def _read(path: Path, whole: bool) -> tuple[CocoFile, list[CocoPerson]]:
 
 
 class ImagePersonCrops(UnlabeledDataset):
-    """People in a folder of pictures, where an annotation file or a list of results has a box for them.
+    """People in a folder of images, cropped by the boxes of an annotation file or a list of results.
 
-    A number ``rotation_deg`` of an annotation turns the crop, for people who are not upright in the picture.
+    A number ``rotation_deg`` of an annotation rotates the crop, for people who are not upright in the image.
 
-    Pictures are upright: turned as their orientation tags say. Boxes in pixels of the stored pictures are turned with
-    them; see :func:`hamipose.io.image_orientation.is_annotated_upright` for how the two are told apart.
+    Images are rotated by their orientation tags. Boxes in pixels of the stored images are rotated with them;
+    :func:`hamipose.io.image_orientation.is_annotated_upright` distinguishes the two.
 
     Args:
         root: folder that the file names of the annotations are relative to.
         boxes: COCO annotation file or list of results with ``bbox``; only people are used.
-        margin: what is shown is this many times the box.
-        cache: keep decoded pictures in memory.
-        only: file name of the one picture that is used; default: all.
-        whole: also show pictures of the file in which it has no person, each as a whole.
+        margin: size of the crop relative to the box.
+        cache: keep decoded images in memory.
+        only: file name of the only image to use; default: all.
+        whole_images: also use images of the file without people, each as a whole.
     """
 
     upright = True
@@ -110,65 +110,65 @@ class ImagePersonCrops(UnlabeledDataset):
         margin: float = 1.25,
         cache: bool = False,
         only: str | None = None,
-        whole: bool = False,
+        whole_images: bool = False,
     ):
         self.root = Path(root)
         self.boxes = Path(boxes)
         self.margin = margin
         self.cache = cache
         self.only = only
-        self.whole = whole
+        self.whole_images = whole_images
 
     @cached_property
     def _content(self) -> tuple[CocoFile, list[CocoPerson]]:
-        return _read(self.boxes, self.whole)
+        return _read_people(self.boxes, self.whole_images)
 
     @cached_property
     def people(self) -> list[tuple[str, CocoPerson]]:
-        """Picture and box of each person, read on first use; those of one picture follow each other.
+        """Return image path and annotation of each person, read on first use and grouped by image.
 
         Raises:
-            UserError: the file cannot be read, has nobody in the picture that is used, or names several alike.
+            UserError: the file cannot be read, has no person in `only`, or has an ambiguous file name.
         """
         _, people = self._content
         names = list(dict.fromkeys(person.image_name for person in people))
-        where: ImageMatches[str | int]
+        matches: ImageMatches[str | int]
         if self.only is None:
-            where = locate_images(self.root, names)
+            matches = locate_images(self.root, names)
         else:
-            where = match_images({name: name for name in names}, [str(self.root.absolute() / self.only)])
-            where.found = dict.fromkeys(where.found, str(self.root / self.only))
-        if where.ambiguous and (self.only is None or not where.found):
-            name, several = next(iter(where.ambiguous.items()))
-            could = " or ".join(several[:2]) if len(several) > 1 else f"{several[0]}, as could another of its names"
+            matches = match_images({name: name for name in names}, [str(self.root.absolute() / self.only)])
+            matches.found = dict.fromkeys(matches.found, str(self.root / self.only))
+        if matches.ambiguous and (self.only is None or not matches.found):
+            name, several = next(iter(matches.ambiguous.items()))
+            candidates = " or ".join(several[:2]) if len(several) > 1 else f"{several[0]}, as could another name"
             raise UserError(
-                f"box file {self.boxes} names {format_value(name)}, which could be {could}; give their folders"
+                f"box file {self.boxes} names {format_value(name)}, which could be {candidates}; add the folders"
             )
-        paths = {name: where.found.get(name, str(self.root / str(name))) for name in names}
-        found = [(paths[p.image_name], p) for p in people if self.only is None or p.image_name in where.found]
+        paths = {name: matches.found.get(name, str(self.root / str(name))) for name in names}
+        found = [(paths[p.image_name], p) for p in people if self.only is None or p.image_name in matches.found]
         if not found:
             raise UserError(f"box file {self.boxes} has no box for {self.only}")
-        place = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in found))}
-        return sorted(found, key=lambda person: place[person[0]])
+        position = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in found))}
+        return sorted(found, key=lambda person: position[person[0]])
 
     def prepare(self) -> None:
-        """Check that all pictures are there, and that the sizes of some are those that the file states."""
-        pictures = {path: person.image.size if person.image else None for path, person in self.people}
-        check_images_exist(list(pictures), self.boxes)
-        check_image_sizes(pictures, self._content[0].upright, self.boxes)
+        """Check that all images exist, and that some of them have the sizes that the file states."""
+        sizes = {path: person.image.size if person.image else None for path, person in self.people}
+        check_images_exist(list(sizes), self.boxes)
+        check_image_sizes(sizes, self._content[0].upright, self.boxes)
 
     def __len__(self) -> int:
         return len(self.people)
 
     def _box(self, path: str, person: CocoPerson) -> Float[np.ndarray, "4"]:
-        """Return the person's box in the upright picture."""
+        """Return the person's box in the upright image."""
         stated = person.image.size if person.image else None
         box = person.box_px
         if box is None:
             assert stated is not None
             box = whole_image_box(*stated)
         header = read_image_header(path)
-        if header is None:  # decoding will say why
+        if header is None:  # decoding reports the reason
             return box
         upright = is_annotated_upright(path, header, stated, self._content[0].upright, self.boxes)
         return box if upright else orient_box(box, header)
@@ -188,38 +188,38 @@ class ImagePersonCrops(UnlabeledDataset):
 
 
 class VideoPersonCrops(UnlabeledDataset):
-    """People in a video, where an annotation file has a box for them; each frame is an image ``VIDEO#NUMBER`` in it.
+    """People in a video, cropped by the boxes of an annotation file whose images are named ``VIDEO#NUMBER``.
 
     Args:
         path: the video file.
-        boxes: COCO annotation file or list of results with ``bbox``; a file name is the video's, # and the number of a
-            frame, 0 the first. Those of other videos are skipped.
+        boxes: COCO annotation file or list of results with ``bbox``. An image name is the video's name, # and the
+            number of the frame, from 0. Frames of other videos are skipped.
         frame_stride: use every n-th frame: 0, n, 2n, … of those in the file.
-        margin: what is shown is this many times the box.
-        whole: also show frames of the file in which it has no person, each as a whole.
+        margin: size of the crop relative to the box.
+        whole_images: also use frames of the file without people, each as a whole.
     """
 
     upright = True
 
-    def __init__(self, path: str, boxes: str, frame_stride: int = 1, margin: float = 1.25, whole: bool = False):
+    def __init__(self, path: str, boxes: str, frame_stride: int = 1, margin: float = 1.25, whole_images: bool = False):
         if frame_stride < 1:
             raise UserError(f"frame_stride of VideoPersonCrops is {frame_stride}, expected at least 1")
         self.path = Path(path)
         self.boxes = Path(boxes)
         self.frame_stride = frame_stride
         self.margin = margin
-        self.whole = whole
+        self.whole_images = whole_images
         self._decoder = VideoDecoder()
 
     @cached_property
     def people(self) -> list[tuple[int, CocoPerson]]:
-        """Number of the frame and box of each person, by frame; read on first use.
+        """Return frame number and annotation of each person, sorted by frame; read on first use.
 
         Raises:
-            UserError: the file cannot be read, names something else than frames, or no frame that is used.
+            UserError: the file cannot be read, has other names than frames, or has no box in a used frame.
         """
         named = []
-        for person in _read(self.boxes, self.whole)[1]:
+        for person in _read_people(self.boxes, self.whole_images)[1]:
             video, _, number = str(person.image_name).rpartition("#")
             if not video or not number.isdecimal() or len(number) > 9:
                 raise UserError(
@@ -228,35 +228,35 @@ class VideoPersonCrops(UnlabeledDataset):
                 )
             named.append((video, int(number), person))
         videos = {video: video for video, _, _ in named}
-        own = match_images(videos, [str(self.path.absolute())])
-        if own.ambiguous and not own.found:
-            alike = " and ".join(format_value(video) for video in list(own.ambiguous)[:2])
+        matches = match_images(videos, [str(self.path.absolute())])
+        if matches.ambiguous and not matches.found:
+            names = " and ".join(format_value(video) for video in list(matches.ambiguous)[:2])
             raise UserError(
-                f"box file {self.boxes} has boxes for {alike}, each of which could be {self.path}; give a file for one "
+                f"box file {self.boxes} has boxes for {names}, each of which could be {self.path}; give a file for one "
                 "video"
             )
-        found = [(n, person) for video, n, person in named if video in own.found and n % self.frame_stride == 0]
+        found = [(n, person) for video, n, person in named if video in matches.found and n % self.frame_stride == 0]
         if not found:
-            others = sorted({Path(video).name for video in videos if video not in own.found})
+            others = sorted({Path(video).name for video in videos if video not in matches.found})
             frames = f" in every {self.frame_stride}th frame" if self.frame_stride > 1 else ""
-            but = f", but for {', '.join(others[:3])}" if others else ""
-            raise UserError(f"box file {self.boxes} has no box for {self.path.name}{frames}{but}")
+            other_videos = f", but for {', '.join(others[:3])}" if others else ""
+            raise UserError(f"box file {self.boxes} has no box for {self.path.name}{frames}{other_videos}")
         return sorted(found, key=lambda person: person[0])
 
     @cached_property
     def times_ms(self) -> Float[np.ndarray, " frame"]:
-        """When each frame of the file is shown, found on first use."""
+        """Return the time of each frame of the file, read on first use."""
         return read_frame_times(self.path)
 
     @property
     def rate(self) -> float:
-        """Frames per second, from one with people to the next."""
+        """Return the number of frames with people per second."""
         numbers = np.unique([number for number, _ in self.people])
         step = int(np.median(np.diff(numbers))) if len(numbers) > 1 else 1
         return compute_frame_rate(self.times_ms[::step])
 
     def prepare(self) -> None:
-        """Check that the video has all frames, in the size that the file states."""
+        """Check that the video contains all frames, and has the size that the file states."""
         last, count = self.people[-1][0], len(self.times_ms)
         if last >= count:
             raise UserError(f"box file {self.boxes} has boxes for frame {last} of {self.path}, which has {count}")
@@ -268,7 +268,7 @@ class VideoPersonCrops(UnlabeledDataset):
         check_video(self.path)
 
     def skipped_messages(self) -> list[str]:
-        """Return a line if the video ends early or frames of it cannot be decoded."""
+        """Return a message if the video ends early or frames cannot be decoded."""
         lost = describe_lost_frames(self.path, self.times_ms)
         return [] if lost is None else [lost]
 
