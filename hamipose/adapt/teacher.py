@@ -72,7 +72,7 @@ def predict_with_teacher(spec: AdaptationSpec, detector: PersonDetector | None, 
         "boxes": spec.boxes,
         "footage": str(spec.footage.resolve()),
         "frame_stride": spec.frame_stride,
-        "pictures": footage_fingerprint(str(spec.footage), footage.count),
+        "images": footage_fingerprint(str(spec.footage), footage.count),
     }
     if path.is_file() and read_record(path, "info")["info"].items() >= info.items():
         return path
