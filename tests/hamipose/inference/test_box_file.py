@@ -214,7 +214,7 @@ def test_predict_uses_a_detector(
     assert [a["image_id"] for a in content["annotations"]] == [1, 2, 3, 3, 4]
     assert len(list((tmp_path / "out/overlays").iterdir())) == 4
     assert main([*command, "--detector", "bright", "--boxes", "b.json"]) == 2
-    assert "both --detector and --boxes" in capsys.readouterr().err
+    assert "--detector and --boxes are both given" in capsys.readouterr().err
 
 
 def test_predict_uses_a_detector_on_a_video(model_folder: Path, film: Path, tmp_path: Path, bright: Bright):
