@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> None:
         else:
             from hamipose.data.datasets.synthetic.people import synthesize_people
 
-            synthesize(**options)
+            synthesize_people(**options)
     elif verb == "check":
         from hamipose.data.catalog.check import check
 

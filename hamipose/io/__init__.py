@@ -1,1 +1,1 @@
-"""Readers and writers of file formats, used by both packages: one place per format."""
+"""Readers and writers of file formats, used by both packages: one module per format."""

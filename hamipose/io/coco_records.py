@@ -1,4 +1,4 @@
-"""Typed records of COCO JSON, and how images and categories are read."""
+"""Typed records of COCO JSON, and readers of images and categories."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.errors import UserError
-from hamipose.io.coco_values import Identifier, Keypoints, as_file_name, as_number, identifier
+from hamipose.io.coco_values import Identifier, Keypoints, as_file_name, as_identifier, as_number
 from hamipose.io.json_file import format_value
 from hamipose.io.skipped_records import BadRecord, SkippedRecords
 from hamipose.keypoint_names import canonical_names
@@ -19,7 +19,7 @@ _PERSON = ("person", "people", "human", "pedestrian")
 
 @dataclass(frozen=True)
 class CocoImage:
-    """One entry of ``images``; width and height are None where the file does not state them."""
+    """Entry of ``images``; width and height are None if the file does not state them."""
 
     id: Identifier
     file_name: str
@@ -28,13 +28,13 @@ class CocoImage:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height, if the file states both."""
+        """Width and height; None if the file does not state both."""
         return None if self.width is None or self.height is None else (self.width, self.height)
 
 
 @dataclass(frozen=True)
 class CocoCategory:
-    """One entry of ``categories``; `keypoints` are our names, `written` those of the file."""
+    """Entry of ``categories``; `keypoints` are our names, `written` the names in the file."""
 
     id: Identifier | None
     name: str
@@ -43,24 +43,24 @@ class CocoCategory:
 
     @property
     def is_person(self) -> bool:
-        """Whether its name says that it is people."""
+        """Whether the name of the category means people."""
         return self.name.strip().lower() in _PERSON
 
 
 @dataclass(frozen=True)
 class CocoPerson:
-    """One person of the file.
+    """One person of a file.
 
     Attributes:
         number: position of the record in the file.
-        id: of the record; None where it has none.
-        image_id: of the picture; in a results list this may be its file name.
-        image: None in a results list.
-        category: None where the file lists none.
-        box_px: left, top, width and height; None where there is no box.
-        keypoints: None where only boxes were asked for.
-        score: how sure a detector is of the person; None of a label.
-        rotation_deg: how far the person is turned, clockwise as seen; a number of our own.
+        id: id of the record; None if it has none.
+        image_id: id of the image; in a list of results possibly its file name.
+        image: the image; None in a list of results.
+        category: the category; None if the file lists none.
+        box_px: left, top, width and height; None if there is no box or boxes were not read.
+        keypoints: the keypoints; None if only boxes were read.
+        score: confidence of a detector; None for a label.
+        rotation_deg: rotation of the person, clockwise as seen; an extension of the format.
     """
 
     number: int
@@ -75,34 +75,34 @@ class CocoPerson:
 
     @property
     def image_name(self) -> Identifier:
-        """The picture's file name, or its id in a results list."""
+        """File name of the image, or its id in a list of results."""
         return self.image_id if self.image is None else self.image.file_name
 
 
 def read_images(records: list[Any], skipped: SkippedRecords) -> dict[Identifier, CocoImage]:
-    """Return the images that can be used, by id.
+    """Return the usable images by id.
 
     Raises:
-        UserError: two images have one id, so that people would land on other pictures.
+        UserError: two images have the same id, so that people would be assigned to the wrong image.
     """
     images: dict[Identifier, CocoImage] = {}
     repeated: dict[Identifier, list[str]] = {}
     for position, record in enumerate(records):
-        key = identifier(record.get("id")) if isinstance(record, dict) else None
+        key = as_identifier(record.get("id")) if isinstance(record, dict) else None
         try:
             if key is None:
                 raise BadRecord("has no id")
             name = as_file_name(record.get("file_name"))
         except BadRecord as error:
-            skipped.skip("image", f"number {position}" if key is None else format_value(key), str(error))
+            skipped.add("image", f"number {position}" if key is None else format_value(key), str(error))
             continue
         if key in images:
             repeated.setdefault(key, [images[key].file_name]).append(name)
             continue
         sides = [as_number(record.get(side)) for side in ("width", "height")]
-        for side, found in zip(("width", "height"), sides, strict=True):
-            if record.get(side) is not None and (found is None or not 1 <= found <= 1e6):
-                skipped.skip(
+        for side, value in zip(("width", "height"), sides, strict=True):
+            if record.get(side) is not None and (value is None or not 1 <= value <= 1e6):
+                skipped.add(
                     "size", f"image {format_value(key)}", f"{side} is not a number of pixels, so it is not checked"
                 )
         whole = [int(v) if v is not None and 1 <= v <= 1e6 else None for v in sides]
@@ -112,37 +112,37 @@ def read_images(records: list[Any], skipped: SkippedRecords) -> dict[Identifier,
         more = f" (and {len(repeated) - 1} more repeated ids)" if len(repeated) > 1 else ""
         raise UserError(
             f"{skipped.path} has {len(names)} images with id {format_value(key)}: "
-            f"{', '.join(format_value(name) for name in names[:3])}{more}; expected an id of its own for each image: where "
-            "exports were merged, number their images anew"
+            f"{', '.join(format_value(name) for name in names[:3])}{more}; expected a unique id for each image; if "
+            "exports were merged, renumber their images"
         )
     return images
 
 
 def read_categories(records: object, skipped: SkippedRecords) -> list[CocoCategory]:
-    """Return the categories that can be used.
+    """Return the usable categories.
 
     Raises:
-        UserError: they are not a list, or two different ones have one id.
+        UserError: `records` is not a list, or two different categories have the same id.
     """
     if records is None:
         return []
     if not isinstance(records, list):
         raise UserError(f"categories of {skipped.path} are not a list; expected id, name and keypoints of each")
-    found: dict[Identifier | None, CocoCategory] = {}
+    categories: dict[Identifier | None, CocoCategory] = {}
     for position, record in enumerate(records):
-        key = identifier(record.get("id")) if isinstance(record, dict) else None
+        key = as_identifier(record.get("id")) if isinstance(record, dict) else None
         try:
             if not isinstance(record, dict) or (key is None and len(records) > 1):
                 raise BadRecord("has no id")
             category = _category(key, record)
         except BadRecord as error:
-            skipped.skip("category", f"number {position}" if key is None else format_value(key), str(error))
+            skipped.add("category", f"number {position}" if key is None else format_value(key), str(error))
             continue
-        if found.setdefault(key, category) != category:
+        if categories.setdefault(key, category) != category:
             raise UserError(
-                f"{skipped.path} has different categories with id {format_value(key)}; expected an id of its own for each"
+                f"{skipped.path} has different categories with id {format_value(key)}; expected a unique id for each"
             )
-    return list(found.values())
+    return list(categories.values())
 
 
 def _category(key: Identifier | None, record: dict[str, Any]) -> CocoCategory:

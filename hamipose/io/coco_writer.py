@@ -1,4 +1,4 @@
-"""Write predictions as an annotation file in COCO keypoint format, which every tool of the field reads."""
+"""Write predictions in COCO keypoint format."""
 
 import math
 import re
@@ -13,37 +13,37 @@ __all__ = ["PredictedPerson", "build_coco", "image_name"]
 
 
 class PredictedPerson(NamedTuple):
-    """One person, in pixels of the original image."""
+    """Prediction for one person, in pixels of the original image."""
 
     name: str
-    """The image: a path, or path#person; in a video path#frame, or path#frame#person."""
+    """Name of the image: path or path#person; for a video path#frame or path#frame#person."""
     keypoints_px: Sequence[Sequence[float]]
     confidence: Sequence[float]
     region_px: Sequence[float]
-    """Left, top, width and height of what the network was shown."""
+    """Left, top, width and height of the crop that was the input of the network."""
     size_px: tuple[int, int] | None = None
     """Width and height of the image."""
 
 
 def image_name(name: str) -> str:
-    """Return a person's picture: its name without the person's number; frames of a video and webcam keep theirs.
+    """Return the name of a person's image: without the number of the person, but with the frame of a video or webcam.
 
-    >>> picture_name("a#b.jpg"), picture_name("a#b.jpg#3")
+    >>> image_name("a#b.jpg"), image_name("a#b.jpg#3")
     ('a#b.jpg', 'a#b.jpg')
-    >>> picture_name("clip.mp4#12"), picture_name("clip.mp4#12#3"), picture_name("webcam:0#7#1")
+    >>> image_name("clip.mp4#12"), image_name("clip.mp4#12#3"), image_name("webcam:0#7#1")
     ('clip.mp4#12', 'clip.mp4#12', 'webcam:0#7')
     """
     match = re.fullmatch(r"(.*?)((?:#\d+){0,2})", name, re.DOTALL)
     assert match is not None
     source, numbers = match[1], match[2].split("#")[1:]
-    moving = source.startswith("webcam:") or Path(source).suffix.lower() in VIDEO_SUFFIXES
-    if moving:
+    is_sequence = source.startswith("webcam:") or Path(source).suffix.lower() in VIDEO_SUFFIXES
+    if is_sequence:
         return "#".join([source, *numbers[:1]])
     return "#".join([source, *numbers[:-1]])
 
 
 def _triple(x: float, y: float, score: float) -> tuple[float, float, int]:
-    """Return x, y and COCO's visibility; a position that is not finite is (0, 0), and not found."""
+    """Return x, y and the visibility of COCO; a position that is not finite becomes (0, 0) with visibility 0."""
     if not (math.isfinite(x) and math.isfinite(y)):
         return 0.0, 0.0, 0
     return round(x, 2), round(y, 2), 2 if score > 0 else 0
@@ -68,16 +68,15 @@ def _annotation(number: int, image: int, person: PredictedPerson) -> dict[str, A
 
 
 def build_coco(people: Sequence[PredictedPerson], skeleton: Skeleton, *, upright: bool = True) -> dict[str, Any]:
-    """Return a COCO annotation file: ``info``, ``images``, ``annotations`` and ``categories``.
+    """Return the content of a COCO annotation file: ``info``, ``images``, ``annotations`` and ``categories``.
 
-    An annotation has ``keypoints`` (x, y, and 2, or 0 where the confidence is 0), ``keypoint_scores``, ``score`` (their
-    mean), and the region that the network was shown as ``bbox`` and ``area``. The list of annotations is one of
-    COCO's results, too.
+    An annotation has ``keypoints`` (x, y, and 2, or 0 if the confidence is 0), ``keypoint_scores``, ``score`` (their
+    mean), and the crop as ``bbox`` and ``area``. The list of annotations is also a valid list of results.
 
     Args:
-        people: in the order they are to have.
-        skeleton: of all of them.
-        upright: whether pixels are those of pictures turned as their orientation tags say; else of stored ones.
+        people: predictions, in the order of the annotations.
+        skeleton: skeleton of all predictions.
+        upright: whether pixels are those of images rotated by their orientation tags; False: of stored images.
     """
     names = [image_name(person.name) for person in people]
     sizes = {name: person.size_px for name, person in zip(names, people, strict=True)}

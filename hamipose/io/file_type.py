@@ -1,4 +1,4 @@
-"""Recognition of files by their content, so that an error names what a file is and not only what it is not."""
+"""Detection of file types by content, so that errors can say what a file is."""
 
 import re
 import zipfile
@@ -6,10 +6,10 @@ from pathlib import Path
 
 __all__ = ["HEAD", "describe_error", "explain", "explain_numpy", "file_kind", "foreign_kind"]
 
-#: How many bytes of a file's beginning are needed.
+#: Number of bytes at the beginning of a file that are needed for detection.
 HEAD = 1024
 
-#: What is never the file that was meant, by its beginning, and what to do about it.
+#: Contents that are never the intended file, with advice.
 _FOREIGN = (
     (
         re.compile(rb"version https://git-lfs\.github\.com/spec"),
@@ -41,10 +41,10 @@ _FORMATS = (
 
 
 def foreign_kind(head: bytes) -> str | None:
-    r"""Return what a file is, and what to do, if it is certainly not the file that was meant; else None.
+    r"""Return the type of a file, with advice, if it is certainly not the intended file; else None.
 
     Args:
-        head: its first :data:`HEAD` bytes.
+        head: the first :data:`HEAD` bytes of the file.
 
     >>> foreign_kind(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n")[:17]
     'a Git LFS pointer'
@@ -54,7 +54,7 @@ def foreign_kind(head: bytes) -> str | None:
 
 
 def file_kind(path: Path) -> str | None:
-    """Return what a readable file is, by its content, with an article; None if that is not known.
+    """Return the type of a readable file by its content, with an article; None if it is unknown.
 
     >>> import tempfile, numpy
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def file_kind(path: Path) -> str | None:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
-        except Exception:  # cut short, or damaged in one of many ways
+        except Exception:  # truncated or damaged
             return kind
         if any(name.endswith("/data.pkl") for name in names):
             return "a TorchScript program" if any("/code/" in name for name in names) else "a PyTorch file"
@@ -83,9 +83,9 @@ def explain(path: str | Path, expected: str, *also: str) -> str:
     """Return why a file cannot be read: the rest of a sentence that begins with its name.
 
     Args:
-        path: the file, which some reader has refused.
-        expected: what it should be, as :func:`file_kind` names it, or another name.
-        *also: further names of :func:`file_kind` that would be right.
+        path: a file that a reader has rejected.
+        expected: the expected type, as named by :func:`file_kind`, or another name.
+        *also: further valid names of :func:`file_kind`.
     """
     path = Path(path)
     try:
@@ -99,27 +99,27 @@ def explain(path: str | Path, expected: str, *also: str) -> str:
         return f"cannot be opened ({error.strerror or error})"
     if not size:
         return "is empty (0 bytes)"
-    torn = kind == "a zip archive" and not zipfile.is_zipfile(path)  # of whatever format
-    if kind is None or torn or kind in (expected, *also):
+    truncated = kind == "a zip archive" and not zipfile.is_zipfile(path)  # of any format
+    if kind is None or truncated or kind in (expected, *also):
         return f"is cut short, damaged or not {expected} ({size} bytes)"
     return f"is {kind}" if ";" in kind else f"is {kind}, not {expected}"
 
 
 def explain_numpy(path: str | Path, expected: str, error: BaseException) -> str:
-    """Return why numpy has refused a file: as :func:`explain`, or that it holds more than plain arrays.
+    """Return why numpy has rejected a file: as :func:`explain`, or that it contains Python objects.
 
     Args:
         path: the file.
         expected: "a NumPy array (.npy)" or "a NumPy archive (.npz)".
-        error: of numpy.
+        error: the error of numpy.
     """
     return "holds Python objects, not plain arrays" if "Object arrays" in str(error) else explain(path, expected)
 
 
 def describe_error(error: BaseException) -> str:
-    """Return in one line what went wrong in reading a file's content, for errors whose text says little.
+    """Return one line that describes an error in the content of a file.
 
-    >>> reason(KeyError("joints")), reason(TypeError("'int' object is not iterable"))
+    >>> describe_error(KeyError("joints")), describe_error(TypeError("'int' object is not iterable"))
     ("'joints' is missing", "TypeError: 'int' object is not iterable")
     """
     if isinstance(error, KeyError):

@@ -1,4 +1,4 @@
-"""Reading of formats that not every build of OpenCV knows: HEIC through pillow-heif (extra ``heic``), AVIF, GIF."""
+"""Readers of formats that some builds of OpenCV lack: HEIC through pillow-heif (extra ``heic``), AVIF and GIF."""
 
 import io
 import warnings
@@ -15,7 +15,7 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """Return the brands of an ISO media file, the main one and the compatible ones."""
+    """Return the brands of an ISO media file: the main brand and the compatible brands."""
     if head[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(head[:4], "big"), len(head))
@@ -28,7 +28,7 @@ def is_avif(head: bytes) -> bool:
 
 
 def is_heic(head: bytes) -> bool:
-    """Return whether a file is HEIC, by its first bytes; phones also store it under the name .jpg.
+    """Return whether a file is HEIC, by its first bytes; some phones store HEIC in files named .jpg.
 
     >>> is_heic(bytes.fromhex("0000001c66747970686569630000000068656963"))
     True
@@ -37,9 +37,9 @@ def is_heic(head: bytes) -> bool:
 
 
 def read_heic(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
-    """Return the main image of a HEIC file in RGB, upright: its rotation is part of the format.
+    """Return the main image of a HEIC file in RGB, upright, since rotation is part of the format.
 
-    None where pillow-heif is not installed.
+    Returns None if pillow-heif is not installed.
 
     Raises:
         ValueError: the file is damaged.
@@ -51,17 +51,17 @@ def read_heic(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
     try:
         image = pillow_heif.open_heif(data, convert_hdr_to_8bit=True).to_pillow()
         return np.ascontiguousarray(image.convert("RGB"))
-    except Exception as error:  # its own classes differ between versions
+    except Exception as error:  # its error classes differ between versions
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
 
 
 def read_with_pillow(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
     """Return the first image of an AVIF or GIF file as stored, for builds of OpenCV that lack the format.
 
-    None where Pillow cannot read it either.
+    Returns None if Pillow cannot read the file either.
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=("AVIF", "GIF")) as image:
             return np.ascontiguousarray(image.convert("RGB"))
-    except Exception:  # Pillow's plugins raise many kinds at damaged files
+    except Exception:  # Pillow's plugins raise many error types for damaged files
         return None

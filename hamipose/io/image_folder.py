@@ -1,4 +1,4 @@
-"""Listing of a folder's pictures: hidden files skipped, links followed once, what cannot be read named."""
+"""List the images of a folder; unreadable formats are reported, hidden files and earlier overlays are recognized."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from hamipose.io.media_types import UNSUPPORTED_VIDEO_SUFFIXES, is_image, unsupp
 
 __all__ = ["ImageListing", "find_missing_files", "is_overlay", "list_images", "overlay_path"]
 
-#: Folders that systems and programs create beside users' files; hidden ones begin with a dot.
-_NOT_USERS = ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found")
+#: Folders that operating systems and programs create; hidden ones begin with a dot.
+_SYSTEM_FOLDERS = ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found")
 
 
 @dataclass(frozen=True)
 class ImageListing:
-    """What a folder holds.
+    """Images of a folder.
 
     Attributes:
-        paths: the pictures, sorted.
-        skipped: a line for each kind of file and each folder that is left out although it may hold pictures.
+        paths: paths of the images, sorted.
+        skipped: one line for each kind of file and each folder that was skipped although it may contain images.
     """
 
     paths: list[Path]
@@ -28,19 +28,19 @@ class ImageListing:
 
 
 def list_images(root: Path) -> ImageListing:
-    """List the pictures below a folder, to any depth.
+    """List the images below a folder, at any depth.
 
-    Links to folders are followed, each folder once: the path without a link wins, and loops end. Hidden files and
-    folders are skipped.
+    Links to folders are followed, but each folder is listed once, if possible by its path without links. Hidden files
+    and folders are skipped.
 
     Args:
-        root: an existing folder; it may be hidden or a link itself.
+        root: existing folder; it may be hidden or a link.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     paths, skipped = [], []
-    unread: dict[str, list[Path]] = {}
+    unsupported: dict[str, list[Path]] = {}
     seen: set[tuple[int, int]] = set()
     folders: list[Path] = [root]
     links: list[Path] = []
@@ -59,7 +59,7 @@ def list_images(root: Path) -> ImageListing:
             continue
         for entry in entries:
             path = folder / entry.name
-            if entry.name.startswith(".") or entry.name in _NOT_USERS:
+            if entry.name.startswith(".") or entry.name in _SYSTEM_FOLDERS:
                 continue
             kind = _kind(entry)
             if kind == "folder":
@@ -72,15 +72,15 @@ def list_images(root: Path) -> ImageListing:
                 path.suffix.lower() not in UNSUPPORTED_VIDEO_SUFFIXES
                 and (reason := unsupported_reason(path)) is not None
             ):
-                unread.setdefault(reason, []).append(path)
-    for reason, files in sorted(unread.items()):
+                unsupported.setdefault(reason, []).append(path)
+    for reason, files in sorted(unsupported.items()):
         some = ", ".join(str(path.relative_to(root)) for path in sorted(files)[:3])
         skipped.append(f"{len(files)} {'file' if len(files) == 1 else 'files'} in {root}, such as {some}: {reason}")
     return ImageListing(sorted(paths), skipped)
 
 
 def _kind(entry: os.DirEntry) -> str:
-    """Return "folder", "file", which includes links that lead nowhere, or "other": pipes, sockets, devices."""
+    """Return "folder", "file" (including broken links) or "other" (pipes, sockets, devices)."""
     try:
         if entry.is_dir():
             return "folder"
@@ -88,15 +88,15 @@ def _kind(entry: os.DirEntry) -> str:
             return "file"
         entry.stat()
         return "other"
-    except OSError:  # a link that leads nowhere, or to itself: reading it will say so
+    except OSError:  # a broken link, or a link to itself: reading it reports an error
         return "file"
 
 
 def find_missing_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the paths that are no files, each once. Each folder is listed once, which is faster than asking by file.
+    """Yield the paths that do not exist, each once. Each folder is listed once, which is faster than a test per file.
 
     Args:
-        paths: of files, in any order.
+        paths: paths of files, in any order.
     """
     listed: dict[Path, set[str]] = {}
     for path in dict.fromkeys(paths):

@@ -1,4 +1,4 @@
-"""Match pictures that a file names with pictures on disk, by the shortest ends of their paths that tell them apart."""
+"""Match names of images in a file with images on disk, by the longest common suffix of their paths."""
 
 import mimetypes
 import os
@@ -21,13 +21,13 @@ __all__ = [
     "normalize_path",
 ]
 
-_MOST_FILES = 500_000  # that a folder is searched through
+_MAX_FILES = 500_000  # folders with more files are not searched
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    r"""Return the folders and the file of a path of any system.
+    r"""Return the folders and the file name of a path of any operating system.
 
     >>> _parts("C:\\data\\a.jpg"), _parts("./in/a.jpg")
     (('C:', 'data', 'a.jpg'), ('in', 'a.jpg'))
@@ -36,40 +36,40 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def normalize_path(name: str) -> str:
-    r"""Return a name of a picture in one spelling.
+    r"""Return the name of an image with / as separator and without `.`.
 
-    >>> plain_path(".\\in\\a.jpg")
+    >>> normalize_path(".\\in\\a.jpg")
     'in/a.jpg'
     """
     return "/".join(_parts(name))
 
 
 class PathSuffixes:
-    """Paths by all of their ends.
+    """Index of paths by all of their suffixes.
 
     Args:
-        paths: of pictures, or names of pictures in a file.
+        paths: paths of images, or names of images in a file.
     """
 
     def __init__(self, paths: Iterable[str]):
-        self._by_end: dict[tuple[str, ...], list[str]] = {}
+        self._by_suffix: dict[tuple[str, ...], list[str]] = {}
         for path in dict.fromkeys(paths):
             parts = _parts(path)
             for first in range(len(parts)):
-                self._by_end.setdefault(parts[first:], []).append(path)
+                self._by_suffix.setdefault(parts[first:], []).append(path)
 
     def nearest(self, name: str) -> tuple[list[str], int]:
-        """Return the paths whose ends have most parts in common with a name, and how many parts that are."""
+        """Return the paths with the longest common suffix with a name, and the number of common parts."""
         parts = _parts(name)
         for first in range(len(parts)):
-            if found := self._by_end.get(parts[first:]):
+            if found := self._by_suffix.get(parts[first:]):
                 return found, len(parts) - first
         return [], 0
 
 
 @dataclass
 class ImageMatches(Generic[Key]):
-    """Pictures found, and those that could be several."""
+    """Images that were found by name, and names that match several images."""
 
     found: dict[Key, str] = field(default_factory=dict)
     ambiguous: dict[Key, list[str]] = field(default_factory=dict)
@@ -78,16 +78,16 @@ class ImageMatches(Generic[Key]):
 def match_images(
     keys: Mapping[Key, str | int], paths: Sequence[str], direct: Mapping[str, str] | None = None
 ) -> ImageMatches[Key]:
-    """Return the path that each name means.
+    """Match each name with a path.
 
-    A name means the path whose end has most folders in common with it, beginning with the file itself; two that tie
-    are ambiguous. Where two different names would mean one path, the one that has more in common with it does, or all
-    of whose folders are the path's. A number means the path whose file ends in it (1001: im1001.jpg), if that is one.
+    A name matches the path with the longest common suffix; it is ambiguous if several paths tie. If different names
+    match the same path, the name with the longer common suffix gets it, or the name that is a complete suffix of the
+    path. A number matches the path whose file name ends in it (1001: im1001.jpg), if there is exactly one.
 
     Args:
-        keys: names or numbers of pictures.
-        paths: all that there are.
-        direct: names whose path is known already; these paths are taken.
+        keys: names or numbers of images.
+        paths: all paths.
+        direct: names whose path is already known; their paths are not available to other names.
     """
     ends = PathSuffixes(paths)
     by_number: dict[int, list[str]] = {}
@@ -96,20 +96,20 @@ def match_images(
         if parts and (digits := re.search(r"(\d{1,18})$", Path(parts[-1]).stem)):
             by_number.setdefault(int(digits[1]), []).append(path)
     matches: ImageMatches[Key] = ImageMatches()
-    claims: dict[str, dict[tuple[str, ...], float]] = {}  # path → name → parts in common, ½ more if all are
+    claims: dict[str, dict[tuple[str, ...], float]] = {}  # path → name → common parts, plus ½ if all are common
     for taken, path in (direct or {}).items():
         claims.setdefault(path, {})[_parts(taken)] = float("inf")
     wanted: dict[Key, tuple[tuple[str, ...], str]] = {}
     for key, name in keys.items():
         if isinstance(name, int):
-            near, common, parts = by_number.get(name, []), 1, (f"#{name}",)
+            candidates, common, parts = by_number.get(name, []), 1, (f"#{name}",)
         else:
-            (near, common), parts = ends.nearest(name), _parts(name)
-        if len(near) > 1:
-            matches.ambiguous[key] = near
-        elif near:
-            claims.setdefault(near[0], {})[parts] = common + (common == len(parts)) / 2
-            wanted[key] = (parts, near[0])
+            (candidates, common), parts = ends.nearest(name), _parts(name)
+        if len(candidates) > 1:
+            matches.ambiguous[key] = candidates
+        elif candidates:
+            claims.setdefault(candidates[0], {})[parts] = common + (common == len(parts)) / 2
+            wanted[key] = (parts, candidates[0])
     for key, (parts, path) in wanted.items():
         rivals = [end for other, end in claims[path].items() if other != parts]
         if not rivals or claims[path][parts] > max(rivals):
@@ -120,14 +120,14 @@ def match_images(
 
 
 def _list_images_below(folder: Path) -> list[str]:
-    """Return the pictures below a folder, by their endings; nothing of a folder that is too large to search."""
+    """Return the images below a folder, by their suffixes; an empty list if the folder is too large to search."""
     if folder.resolve() in (Path("/"), Path.home()):
         return []
     found: list[str] = []
-    seen = 0
+    count = 0
     for where, _, files in os.walk(folder):
-        seen += len(files)
-        if seen > _MOST_FILES:
+        count += len(files)
+        if count > _MAX_FILES:
             return []
         found += [
             os.path.join(where, file) for file in files if (mimetypes.guess_type(file)[0] or "").startswith("image/")
@@ -136,7 +136,7 @@ def _list_images_below(folder: Path) -> list[str]:
 
 
 def _image_exists(path: Path) -> bool:
-    """Return whether there is such a file; of a name that cannot be one, that there is not."""
+    """Return whether the file exists; False if the name is invalid."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name that is too long
@@ -144,33 +144,33 @@ def _image_exists(path: Path) -> bool:
 
 
 def check_images_exist(paths: Sequence[str], source: Path) -> None:
-    """Check that all pictures that a file names are there.
+    """Check that all images exist.
 
     Args:
-        paths: of the pictures.
-        source: the file.
+        paths: paths of the images.
+        source: the file that names them.
 
     Raises:
-        UserError: some are not.
+        UserError: an image does not exist.
     """
     missing = [path for path in paths if not _image_exists(Path(path))]
     if missing:
         more = f", nor do {len(missing) - 1} of the other {len(paths) - 1}" if len(missing) > 1 else ""
         raise UserError(
             f"image {to_one_line(missing[0])}, named in {source}, does not exist{more}; expected file names below the "
-            "folder of pictures"
+            "folder of images"
         )
 
 
 def locate_images(folder: Path, names: Iterable[str | int]) -> ImageMatches[str | int]:
-    r"""Return where the pictures are that a file names.
+    r"""Find the images that a file names.
 
-    A name is a path below the folder, with / or \; where there is no such file, the folder is searched through, see
+    A name is a path below the folder, with / or \ as separator. If there is no such file, the folder is searched, see
     :func:`match_images`.
 
     Args:
-        folder: of the pictures.
-        names: of pictures in the file, or their numbers.
+        folder: folder of the images.
+        names: names or numbers of images.
     """
     names = list(dict.fromkeys(names))
     direct: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Read JSON text in any of its encodings, or say in one line why a file is not JSON."""
+"""Read JSON files in any encoding, with one-line errors."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from hamipose.io.file_type import explain
 
 __all__ = ["format_value", "read_json", "read_list", "read_record", "to_one_line"]
 
-_OWN = "what this program wrote: restore the file, or delete it and repeat what made it"
+_OWN = "the content that this program wrote: restore the file, or delete it and repeat the command that wrote it"
 
 
 def read_json(path: str | Path, expected: str, what: str = "annotation file") -> Any:
@@ -17,8 +17,8 @@ def read_json(path: str | Path, expected: str, what: str = "annotation file") ->
 
     Args:
         path: the file.
-        expected: what the file should hold, for the message.
-        what: what the file is to the user, for the message.
+        expected: description of the expected content for messages.
+        what: description of the file for messages.
 
     Raises:
         UserError: the file cannot be read, or is not JSON.
@@ -33,7 +33,7 @@ def read_json(path: str | Path, expected: str, what: str = "annotation file") ->
     if not data.strip():
         raise UserError(f"{where} is empty; expected {expected}")
     try:
-        return json.loads(data)  # finds out the encoding from the first bytes
+        return json.loads(data)  # detects the encoding from the first bytes
     except RecursionError:
         raise UserError(f"{where} is not valid JSON (nested too deeply); expected {expected}") from None
     except ValueError as error:  # UnicodeDecodeError among them
@@ -44,35 +44,35 @@ def read_json(path: str | Path, expected: str, what: str = "annotation file") ->
 
 
 def read_record(path: str | Path, *keys: str) -> dict[str, Any]:
-    """Return the content of a JSON file that the program wrote itself.
+    """Return the content of a JSON file that this program wrote.
 
     Args:
         path: the file.
-        *keys: that it must have.
+        *keys: required keys.
 
     Raises:
-        UserError: the file is damaged, or lacks a key.
+        UserError: the file is damaged or lacks a key.
     """
     content = read_json(path, _OWN, "file")
     if not isinstance(content, dict):
-        raise UserError(f"file {path} holds {format_value(content)}; expected {_OWN}")
+        raise UserError(f"file {path} contains {format_value(content)}; expected {_OWN}")
     if lacking := [key for key in keys if key not in content]:
         raise UserError(f"file {path} lacks {', '.join(lacking)}; expected {_OWN}")
     return content
 
 
 def read_list(path: str | Path, *keys: str) -> list[dict[str, Any]]:
-    """Return a list of records from a JSON file that the program wrote itself; see :func:`read_record`."""
+    """Return a list of records from a JSON file that this program wrote; see :func:`read_record`."""
     content = read_json(path, _OWN, "file")
     if not isinstance(content, list) or not all(isinstance(r, dict) and set(keys) <= r.keys() for r in content):
         raise UserError(f"file {path} is not a list of records with {', '.join(keys)}; expected {_OWN}")
     return content
 
 
-def format_value(value: object, most: int = 60) -> str:
-    r"""Return a value of a file for a message: on one line, cut where it is long.
+def format_value(value: object, max_length: int = 60) -> str:
+    r"""Format a value of a file for a message: on one line, shortened to `max_length` characters.
 
-    >>> shown("a\nb"), shown([0] * 100, 12)
+    >>> format_value("a\nb"), format_value([0] * 100, 12)
     ("'a\\nb'", '[0, 0, 0, 0…')
     """
     try:
@@ -80,13 +80,13 @@ def format_value(value: object, most: int = 60) -> str:
     except (RecursionError, ValueError):  # an integer of thousands of digits
         text = f"<{type(value).__name__}>"
     text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def to_one_line(text: str) -> str:
-    r"""Return text of a file for a message: without line breaks and control characters.
+    r"""Format text of a file for a message: without line breaks and control characters.
 
-    >>> one_line("a\nb.jpg")
+    >>> to_one_line("a\nb.jpg")
     'a\\nb.jpg'
     """
     plain = text.isprintable()

@@ -1,4 +1,4 @@
-"""The one reader of MATLAB's files."""
+"""Reader of MATLAB files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ __all__ = ["read_matlab"]
 
 
 def read_matlab(path: Path, names: Sequence[str], what: str, expected: str) -> dict[str, np.ndarray]:
-    """Return arrays of a MATLAB file (version 5; those of 7.3 are HDF5).
+    """Return arrays of a MATLAB file (version 5; files of version 7.3 are HDF5).
 
     Args:
         path: the file.
-        names: of the arrays.
-        what: the file is, which begins every message: "annotation file".
-        expected: what should be there, which ends every message.
+        names: names of the arrays.
+        what: description of the file at the beginning of messages, such as "annotation file".
+        expected: description of the expected content at the end of messages.
 
     Raises:
         UserError: the file cannot be read or lacks an array.
@@ -26,9 +26,9 @@ def read_matlab(path: Path, names: Sequence[str], what: str, expected: str) -> d
     import scipy.io
 
     try:
-        found = scipy.io.loadmat(path, appendmat=False, variable_names=list(names))
-    except Exception:  # scipy raises many kinds at damaged files, which differ between versions
+        arrays = scipy.io.loadmat(path, appendmat=False, variable_names=list(names))
+    except Exception:  # scipy raises many error types for damaged files
         raise UserError(f"{what} {path} {explain(path, 'a MATLAB file')}; expected {expected}") from None
-    if missing := [name for name in names if not isinstance(found.get(name), np.ndarray)]:
+    if missing := [name for name in names if not isinstance(arrays.get(name), np.ndarray)]:
         raise UserError(f"{what} {path} has no array {', '.join(missing)}; expected {expected}")
-    return {name: found[name] for name in names}
+    return {name: arrays[name] for name in names}

@@ -1,4 +1,4 @@
-"""Which formats of images and videos are read, by the endings of file names, and which are known but not read."""
+"""Suffixes of supported and of known but unsupported formats of images and videos."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ __all__ = [
     "unsupported_reason",
 ]
 
-#: Images read by OpenCV, and by Pillow where a build of OpenCV lacks the format.
+#: Images that OpenCV reads, or Pillow if a build of OpenCV lacks the format.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
     *(".avif", ".gif", ".jp2", ".ppm", ".pgm"),
 )
-#: Images of iPhones and some cameras, read by pillow-heif where it is installed.
+#: Images of iPhones and some cameras, which pillow-heif reads if it is installed.
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 INSTALL_HEIC = "install pillow-heif to read it: pip install 'hamipose[heic]'"
-#: Images that are not read: raw files of cameras, drawings, images of other programs.
+#: Unsupported images: raw files of cameras, drawings, formats of other programs.
 UNSUPPORTED_IMAGE_SUFFIXES = (
     *(".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".orf", ".raf", ".rw2", ".pef", ".srw"),
     *(".psd", ".xcf", ".svg", ".eps", ".ai", ".jxl", ".tga", ".ico", ".pcx", ".exr", ".hdr", ".pfm", ".fits", ".dcm"),
@@ -38,22 +38,22 @@ UNSUPPORTED_VIDEO_SUFFIXES = (".rm", ".rmvb", ".swf", ".braw", ".r3d", ".insv", 
 
 
 def heic_installed() -> bool:
-    """Return whether pillow-heif, the reader of HEIC, is installed."""
+    """Return whether pillow-heif, which reads HEIC, is installed."""
     return is_installed("pillow_heif")
 
 
 def is_image(path: Path) -> bool:
-    """Return whether a file's ending is that of an image that can be read here."""
+    """Return whether a file has the suffix of a supported image format."""
     suffix = path.suffix.lower()
     return suffix in IMAGE_SUFFIXES or (suffix in HEIC_SUFFIXES and heic_installed())
 
 
 def unsupported_reason(path: Path) -> str | None:
-    """Return why an image or a video cannot be read, by its ending; None for other files.
+    """Return why an image or a video cannot be read, by its suffix; None for other files.
 
-    >>> unread_reason(Path("a.CR2"))
+    >>> unsupported_reason(Path("a.CR2"))
     'format not supported (.cr2); convert it to JPEG or PNG'
-    >>> unread_reason(Path("notes.txt"))
+    >>> unsupported_reason(Path("notes.txt"))
     """
     suffix = path.suffix.lower()
     if suffix in HEIC_SUFFIXES and not heic_installed():

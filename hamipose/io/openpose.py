@@ -1,4 +1,4 @@
-"""Read OpenPose's JSON: one file per picture, ``people`` with ``pose_keypoints_2d``."""
+"""Read JSON files of OpenPose: one file per image, ``people`` with ``pose_keypoints_2d``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ __all__ = ["openpose_people"]
 
 
 def openpose_people(records: list[Any], names: Sequence[str], skipped: SkippedRecords) -> list[Keypoints]:
-    """Return the people of a file; those that cannot be used are skipped.
+    """Return the usable people of a file.
 
     Args:
-        records: the file's ``people``.
-        names: of OpenPose's keypoints in order.
-        skipped: what is skipped is added to them.
+        records: ``people`` of the file.
+        names: names of the keypoints of OpenPose, in order.
+        skipped: unusable records are added here.
     """
     people = []
     for position, record in enumerate(records):
@@ -29,8 +29,8 @@ def openpose_people(records: list[Any], names: Sequence[str], skipped: SkippedRe
                 raise BadRecord("has no pose_keypoints_2d")
             (person,) = ThirdNumbers([rows], names).keypoints(np.array([True]))
             if person is None or not person.visibility.any():
-                raise BadRecord("has no keypoint that was found (all confidences are 0)")
+                raise BadRecord("has no detected keypoint (all confidences are 0)")
             people.append(person)
         except BadRecord as error:
-            skipped.skip("person", position, str(error))
+            skipped.add("person", position, str(error))
     return people

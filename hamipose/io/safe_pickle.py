@@ -1,8 +1,8 @@
-"""Pickles of strangers, read without running their code: only names that are allowed are ever looked up.
+"""Read pickles from untrusted sources without running their code: only allowed names are resolved.
 
-A pickle is a program; whatever it names, `pickle.load` imports and calls. Here a name stands for what this module says
-it stands for, and any other name is refused. Data sets of the field come as pickles of numpy arrays, many of them
-written by Python 2.
+A pickle is a program: `pickle.load` imports and calls everything that it names. Here only allowed names are resolved,
+to objects defined in this module; any other name raises an error. Data sets are often published as pickles of numpy
+arrays, many of them written by Python 2.
 """
 
 import collections
@@ -25,18 +25,18 @@ _RECONSTRUCTOR = vars(copyreg)["_reconstructor"]
 
 
 def _latin1(text: str, codec: str = "latin1") -> bytes:
-    """How Python 3 writes bytes into protocols up to 2: text in Latin-1. No other codec is looked up."""
+    """Decode bytes as Python 3 writes them in protocols up to 2: text in Latin-1. Other codecs are not allowed."""
     if codec not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"it encodes text as {codec!r:.40}, expected latin1")
     return text.encode("latin1")
 
 
 def _array_of_bytes(data: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
-    """How protocol 5 writes contiguous arrays."""
+    """Create an array as protocol 5 writes contiguous arrays."""
     return np.frombuffer(data, dtype=dtype).reshape(shape, order=order)
 
 
-#: Arrays and scalars of numpy, and the containers that have no opcode of their own.
+#: Arrays and scalars of numpy, and the containers without an opcode.
 ARRAYS: Mapping[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _MULTIARRAY._reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _MULTIARRAY.scalar for core in ("core", "_core")},
@@ -49,7 +49,7 @@ ARRAYS: Mapping[tuple[str, str], Any] = {
     **{("builtins", kind.__name__): kind for kind in (set, frozenset, complex, bytearray, bytes)},
 }
 
-#: What Python 2 needs besides its class to write an object; to be given with the classes that may stand there.
+#: Names that Python 2 writes for an object in addition to its class; pass them together with the allowed classes.
 PYTHON2_OBJECTS: Mapping[tuple[str, str], Any] = {
     ("copy_reg", "_reconstructor"): _RECONSTRUCTOR,
     ("copyreg", "_reconstructor"): _RECONSTRUCTOR,
@@ -76,23 +76,23 @@ class _Unpickler(pickle.Unpickler):
 def load_pickle(
     path: str | Path, allowed: Mapping[tuple[str, str], Any] | None = None, encoding: str = "latin1"
 ) -> Any:
-    """What a pickle holds, if it holds arrays, numbers, text and containers of them.
+    """Return the content of a pickle of arrays, numbers, text and containers.
 
     Args:
         path: the file.
-        allowed: further names: (module, name) as the file spells them → what is put there, such as a stub class.
-        encoding: of Python 2's strings; with ``latin1`` their bytes survive, as arrays need it.
+        allowed: further allowed names: (module, name) in the file → the object to use, such as a stub class.
+        encoding: encoding of strings of Python 2; ``latin1`` preserves their bytes, as arrays require.
 
     Raises:
-        UserError: the file cannot be read, is cut short, or names anything else; nothing of it has then been run.
+        UserError: the file cannot be read, is truncated, or contains other names; no code of it is run.
     """
     try:
         with open(path, "rb") as file:
             return _Unpickler(file, {**ARRAYS, **(allowed or {})}, encoding).load()
     except _Refused as error:
         raise UserError(
-            f"pickle {path} asks for {str(error)!r}, expected arrays and plain values only; nothing in it was run: get "
-            "the file from its official source again"
+            f"pickle {path} needs {str(error)!r}, expected only arrays and plain values; no code in it was run; "
+            "download the file from its official source again"
         ) from None
     except OSError as error:
         raise UserError(f"pickle {path} cannot be read ({error.strerror})") from None

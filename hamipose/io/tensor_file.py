@@ -1,4 +1,4 @@
-"""The one reader of checkpoints and weights, in PyTorch's formats and safetensors. Nothing in a file is executed."""
+"""Reader of checkpoints and weights in the formats of PyTorch and safetensors; code in files is never executed."""
 
 import re
 import warnings
@@ -19,45 +19,45 @@ __all__ = ["check_finite", "read_checkpoint_file", "read_tensor_file"]
 _TORCH = ("a PyTorch file", "a zip archive", "a pickle")
 
 
-def read_tensor_file(path: str | Path, what: str, give: str, allowed: Sequence[type] = ()) -> Any:
-    """Return what a file of tensors holds, on the CPU.
+def read_tensor_file(path: str | Path, what: str, advice: str, allowed: Sequence[type] = ()) -> Any:
+    """Return the content of a file of tensors, on the CPU.
 
-    The content decides how it is read, not the name.
+    The format is detected from the content, not from the name.
 
     Args:
         path: a file of ``torch.save`` or safetensors.
-        what: it is, which begins every message: "checkpoint", "weights".
-        give: what to give instead, which ends every message.
-        allowed: classes that may be in the file besides tensors and plain values.
+        what: description of the file at the beginning of messages, such as "checkpoint".
+        advice: advice at the end of messages.
+        allowed: allowed classes besides tensors and plain values.
 
     Raises:
-        UserError: the file is missing, cut short, of another kind, or holds objects of other classes.
+        UserError: the file is missing, truncated, of another type, or contains objects of other classes.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{what} {path} does not exist; {give}")
+        raise UserError(f"{what} {path} does not exist; {advice}")
     try:
         kind = None if path.is_dir() else file_kind(path)
         if kind == "a safetensors file":
             return load_file(path)
         if kind not in _TORCH or (kind == "a zip archive" and zipfile.is_zipfile(path)):
-            raise UserError(f"{what} {path} {explain(path, 'a PyTorch file')}; {give}")
-        # Opened here, for torch.load goes by the ending; its warnings are about damaged files.
+            raise UserError(f"{what} {path} {explain(path, 'a PyTorch file')}; {advice}")
+        # Open the file here, since torch.load depends on the suffix; its warnings concern damaged files.
         with torch.serialization.safe_globals(list(allowed)), path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except SafetensorError:
-        raise UserError(f"{what} {path} is a safetensors file that is cut short or damaged; {give}") from None
-    except Exception as error:  # the zip, pickle and tensor readers each have their own
-        # torch's texts advise to switch safety off, or speak of its own source: only the name of a class is taken.
-        if (found := re.search(r"GLOBAL (\S+)", str(error))) is not None:
+        raise UserError(f"{what} {path} is a safetensors file that is cut short or damaged; {advice}") from None
+    except Exception as error:  # the readers of zip, pickle and tensors raise different errors
+        # Messages of torch advise to disable safety or refer to its source: only the name of a class is used.
+        if (match := re.search(r"GLOBAL (\S+)", str(error))) is not None:
             raise UserError(
-                f"{what} {path} holds objects of {found[1][:80]}, expected tensors and plain values only; nothing in "
-                f"it was run. Save the state dict alone, or {give}"
+                f"{what} {path} contains objects of {match[1][:80]}, expected only tensors and plain values; no code "
+                f"in it was run. Save only the state dict, or {advice}"
             ) from None
-        raise UserError(f"{what} {path} {explain(path, 'a PyTorch file', *_TORCH)}; {give}") from None
+        raise UserError(f"{what} {path} {explain(path, 'a PyTorch file', *_TORCH)}; {advice}") from None
 
 
 def read_checkpoint_file(path: str | Path) -> Any:
@@ -70,16 +70,16 @@ def read_checkpoint_file(path: str | Path) -> Any:
 
 
 def check_finite(state: Mapping[str, torch.Tensor], what: str) -> None:
-    """Refuse weights that are NaN or infinite: the file is damaged, or training diverged.
+    """Check that weights are finite; otherwise the file is damaged, or training has diverged.
 
     Args:
         state: a state dict.
-        what: it is from, which begins the message.
+        what: description of the file at the beginning of the message.
 
     Raises:
-        UserError: a tensor is not finite.
+        UserError: a tensor contains NaN or Inf.
     """
     bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if bad:
         more = f" and {len(bad) - 1} other tensors" if len(bad) > 1 else ""
-        raise UserError(f"{what} has weights that are NaN or infinite ({bad[0]}{more}); give another one")
+        raise UserError(f"{what} has weights that are NaN or Inf ({bad[0]}{more}); use another file")

@@ -1,4 +1,4 @@
-"""The one reader of YAML files: configs, and what runs and model folders write down."""
+"""Reader of YAML files: configs, and files in run folders and model folders."""
 
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,25 @@ __all__ = ["read_yaml"]
 
 
 def read_yaml(path: Path, what: str, expected: str) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
+    """Return the content of a YAML file, which must be a mapping.
 
     Args:
         path: the file.
-        what: it is, which begins every message: "config".
-        expected: what should be in it, for a file that holds something else.
+        what: description of the file at the beginning of messages, such as "config".
+        expected: description of the expected content for messages.
 
     Raises:
-        UserError: the file cannot be opened, is no valid YAML, or holds no mapping.
+        UserError: the file cannot be opened, is not valid YAML, or is not a mapping.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read ({error.strerror}); give a YAML file") from None
-    except Exception as error:  # besides YAMLError: text that is not UTF-8, dates that are none, endless nesting
-        told = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"{what} {path} is no valid YAML: {told}") from None
+    except Exception as error:  # besides YAMLError: text that is not UTF-8, invalid dates, deep nesting
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{what} {path} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):
-        told = explain(path, "YAML", "JSON text", "a text file")
-        also = "" if "not YAML" in told else f"; the file {told}"
-        raise UserError(f"{what} {path} holds no options; expected {expected}{also}")
+        kind = explain(path, "YAML", "JSON text", "a text file")
+        also = "" if "not YAML" in kind else f"; the file {kind}"
+        raise UserError(f"{what} {path} contains no options; expected {expected}{also}")
     return content

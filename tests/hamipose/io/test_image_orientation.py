@@ -1,4 +1,4 @@
-"""Frames of pictures with an orientation tag, against the decoder."""
+"""Coordinates of images with an orientation tag, compared with the decoder."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 40, 30
 
 
 def tagged(path: Path, orientation: int) -> Path:
-    """A picture with one white block of 6 x 4 pixels at (5, 3)."""
+    """Write an image with one white block of 6 x 4 pixels at (5, 3)."""
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[3:7, 5:11] = 255
     tag = Image.Exif()
@@ -25,7 +25,7 @@ def tagged(path: Path, orientation: int) -> Path:
 
 @pytest.mark.parametrize("ending", ["png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_points_and_boxes_turn_as_the_decoder_does(tmp_path: Path, orientation: int, ending: str):
+def test_points_and_boxes_follow_the_decoder(tmp_path: Path, orientation: int, ending: str):
     path = tagged(tmp_path / f"a.{ending}", orientation)
     header = read_image_header(path)
     assert header is not None
@@ -40,23 +40,23 @@ def test_points_and_boxes_turn_as_the_decoder_does(tmp_path: Path, orientation: 
     np.testing.assert_allclose(orient_box(boxes[0], header), boxes[1])
 
 
-def test_which_frame_a_file_was_made_for(tmp_path: Path):
+def test_declaration_and_size_determine_the_orientation_of_annotations(tmp_path: Path):
     header = read_image_header(tagged(tmp_path / "a.png", 6))
     assert header is not None
     stored, upright = (WIDTH, HEIGHT), (HEIGHT, WIDTH)
 
-    def frame(stated: tuple[int, int] | None, declared: bool | None) -> bool:
+    def is_upright(stated: tuple[int, int] | None, declared: bool | None) -> bool:
         return is_annotated_upright("a.png", header, stated, declared, "labels.json")
 
-    assert [frame(stored, None), frame(upright, None), frame(None, None)] == [False, True, False]
-    assert [frame(upright, True), frame(None, True), frame(stored, False)] == [True, True, False]
+    assert [is_upright(stored, None), is_upright(upright, None), is_upright(None, None)] == [False, True, False]
+    assert [is_upright(upright, True), is_upright(None, True), is_upright(stored, False)] == [True, True, False]
     with pytest.raises(UserError, match=r"a.png has 30 × 40 px, but labels.json states 40 × 30 px"):
-        frame(stored, True)
+        is_upright(stored, True)
     with pytest.raises(UserError, match=r"a.png has 40 × 30 px, but labels.json states 80 × 60 px"):
-        frame((80, 60), None)
+        is_upright((80, 60), None)
 
 
-def test_what_is_no_picture_has_no_header(tmp_path: Path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
+def test_other_files_have_no_header(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(b"not an image")
     assert read_image_header(tmp_path / "a.png") is None
     assert read_image_header(tmp_path / "none.png") is None

@@ -1,4 +1,4 @@
-"""JSON text in all encodings, and one line for what is not JSON."""
+"""JSON in all encodings, and one-line errors for other files."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from hamipose.io.skipped_records import SkippedRecords
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
-def test_encodings(tmp_path: Path, encoding: str):
+def test_all_unicode_encodings_are_read(tmp_path: Path, encoding: str):
     path = tmp_path / "a.json"
     path.write_text('{"é": [1, null]}', encoding)
     assert read_json(path, "anything") == {"é": [1, None]}
@@ -19,7 +19,7 @@ def test_encodings(tmp_path: Path, encoding: str):
 @pytest.mark.parametrize(
     "data", [b"", b"\xef\xbb\xbf", b"{", b"\xff\xfe{", b"\x89PNG\r\n", b"[" * 100_000, b"1" * 5000, b'"\xc3"']
 )
-def test_what_is_not_json_is_told_in_one_line(tmp_path: Path, data: bytes):
+def test_invalid_json_raises_one_line(tmp_path: Path, data: bytes):
     path = tmp_path / "a.json"
     path.write_bytes(data)
     with pytest.raises(
@@ -29,54 +29,54 @@ def test_what_is_not_json_is_told_in_one_line(tmp_path: Path, data: bytes):
     assert "\n" not in str(error.value)
 
 
-def test_missing_files_are_told(tmp_path: Path):
+def test_missing_files_raise(tmp_path: Path):
     for path in (tmp_path, tmp_path / "none.json", "a\0b"):
         with pytest.raises(UserError, match="cannot be read"):
             read_json(path, "a list")
 
 
-def test_values_are_shown_on_one_line():
+def test_values_are_formatted_on_one_line():
     assert format_value("a\nb\ud800") == "'a\\nb\\ud800'"
     assert format_value(10**5000) == "<int>"
     assert to_one_line("in/ä.jpg") == "in/ä.jpg"
     assert to_one_line("a\nb\ud800") == "a\\nb\\ud800"
 
 
-def test_omissions_are_counted_and_named():
+def test_skipped_records_are_counted_and_named():
     skipped = SkippedRecords("a.json")
     assert not skipped
     for number in range(5):
-        skipped.skip("annotation", number, "has no area")
-    skipped.skip("image", "'x'", "has no file_name")
+        skipped.add("annotation", number, "has no area")
+    skipped.add("image", "'x'", "has no file_name")
     for _ in range(2):
-        skipped.note("a remark")
+        skipped.add_note("a remark")
     assert skipped.count() == 6
     assert skipped.count("image") == 1
     assert str(skipped) == (
         "a.json: skipped 5 annotations (0, 1, 2, …): has no area; 1 image ('x'): has no file_name; a remark"
     )
     for number in range(9):
-        skipped.skip("annotation", number, f"reason {number}")
+        skipped.add("annotation", number, f"reason {number}")
     assert "5 more for 5 other reasons" in str(skipped)
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "expected"),
     [
         ("{", "is not valid JSON"),
         ("", "is empty"),
-        ("[]", r"holds \[\]"),
+        ("[]", r"contains \[\]"),
         ('{"epoch": 1}', "lacks step"),
     ],
 )
-def test_damaged_files_of_our_own_say_what_to_do(tmp_path: Path, data: str, says: str):
+def test_errors_for_our_own_files_say_what_to_do(tmp_path: Path, data: str, expected: str):
     path = tmp_path / "scores.json"
     path.write_text(data)
-    with pytest.raises(UserError, match=rf"{says}.*delete it and repeat what made it"):
+    with pytest.raises(UserError, match=rf"{expected}.*delete it and repeat the command that wrote it"):
         read_record(path, "epoch", "step")
 
 
-def test_lists_of_our_own_hold_whole_records(tmp_path: Path):
+def test_our_own_lists_must_have_complete_records(tmp_path: Path):
     path = tmp_path / "wall.json"
     path.write_text('[{"steps": 3, "seconds": 1.5}]')
     assert read_list(path, "steps", "seconds") == [{"steps": 3, "seconds": 1.5}]

@@ -1,4 +1,4 @@
-"""Checkpoints of users: whole, cut, of other programs. No message is torch's own."""
+"""Checkpoints of users: complete, truncated, from other programs; messages never come from torch itself."""
 
 import re
 from argparse import Namespace
@@ -15,21 +15,21 @@ from hamipose.io.tensor_file import read_tensor_file
 
 
 class Other:
-    """A class of another program."""
+    """Class of another program."""
 
 
-def refused(path: Path) -> str:
+def error_of(path: Path) -> str:
     with pytest.raises(UserError) as error:
         read_tensor_file(path, "checkpoint", "give another")
-    said = str(error.value)
-    assert said.startswith(f"checkpoint {path} ")
-    assert "\n" not in said
-    assert "weights_only" not in said
-    assert "caffe2" not in said
-    return said
+    message = str(error.value)
+    assert message.startswith(f"checkpoint {path} ")
+    assert "\n" not in message
+    assert "weights_only" not in message
+    assert "caffe2" not in message
+    return message
 
 
-def test_the_content_decides_and_not_the_name(tmp_path: Path):
+def test_the_format_is_detected_from_the_content(tmp_path: Path):
     tensors = {"a": torch.arange(3.0)}
     torch.save(tensors, tmp_path / "a.safetensors")
     torch.save(tensors, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
@@ -39,7 +39,7 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n",
@@ -57,26 +57,26 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path):
         (b'\x10\x00\x00\x00\x00\x00\x00\x00{"a', "is a safetensors file that is cut short"),
     ],
 )
-def test_files_of_another_kind_are_named(tmp_path: Path, content: bytes, said: str):
+def test_the_type_of_foreign_files_is_named(tmp_path: Path, content: bytes, expected: str):
     (tmp_path / "a.ckpt").write_bytes(content)
-    assert re.search(said, refused(tmp_path / "a.ckpt"))
+    assert re.search(expected, error_of(tmp_path / "a.ckpt"))
 
 
-def test_archives_folders_and_objects_of_other_programs_are_named(tmp_path: Path):
+def test_archives_folders_and_foreign_objects_are_named(tmp_path: Path):
     np.savez(tmp_path / "a.npz", a=np.ones(2))
-    assert "is a NumPy archive (.npz), not a PyTorch file" in refused(tmp_path / "a.npz")
-    assert "is a folder, not a PyTorch file" in refused(tmp_path)
-    assert "does not exist; give another" in refused(tmp_path / "none.ckpt")
+    assert "is a NumPy archive (.npz), not a PyTorch file" in error_of(tmp_path / "a.npz")
+    assert "is a folder, not a PyTorch file" in error_of(tmp_path)
+    assert "does not exist; give another" in error_of(tmp_path / "none.ckpt")
     torch.save({"model": Other()}, tmp_path / "o.pt")
-    assert "Other, expected tensors and plain values only; nothing in it was run" in refused(tmp_path / "o.pt")
+    assert "Other, expected only tensors and plain values; no code in it was run" in error_of(tmp_path / "o.pt")
     torch.save({"args": Namespace(a=1)}, tmp_path / "n.pt")
-    assert "holds objects of argparse.Namespace" in refused(tmp_path / "n.pt")
+    assert "contains objects of argparse.Namespace" in error_of(tmp_path / "n.pt")
     assert read_tensor_file(tmp_path / "n.pt", "checkpoint", "", [Namespace])["args"].a == 1
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "script.pt"))
-    assert "is a TorchScript program, not a PyTorch file" in refused(tmp_path / "script.pt")
+    assert "is a TorchScript program, not a PyTorch file" in error_of(tmp_path / "script.pt")
 
 
-def test_damaged_files_are_read_or_refused(tmp_path: Path):
+def test_damaged_files_are_read_or_raise(tmp_path: Path):
     rng, path, count = np.random.default_rng(0), tmp_path / "a.ckpt", 0
     torch.save({"state_dict": {"a": torch.arange(30.0), "b": torch.ones(2, 2)}, "hyper_parameters": {"c": "d"}}, path)
     whole = path.read_bytes()
@@ -96,7 +96,7 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("call", ["torch.load(", "load_file(", "cv2.imread(", "loadmat("])
 def test_each_format_is_opened_in_one_place(call: str):
-    """An error of a library's own cannot reach a user where no other module calls the library."""
+    """No other module calls the library, so that its errors never reach a user."""
     root = Path(hamipose.__file__).parent.parent
     allowed = {"hamipose/io/tensor_file.py", "hamipose/io/matlab_file.py"}
     found = [path for package in ("hamipose", "meshtto") for path in sorted((root / package).rglob("*.py"))]
