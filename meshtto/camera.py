@@ -184,6 +184,7 @@ class FullFrameCamera(Camera):
         box: Box,
         size: tuple[int, int],
     ) -> Float[Tensor, "batch point 2"]:
+        """Project to pixels of the upright crop, see :meth:`Camera.project`."""
         offset_px = box.center_px - box.principal_px
         full_px = _project_scaled(points_m, camera, box.side_px, offset_px, box.focal_px) + box.principal_px[:, None]
         return crop_from_full(full_px, box, size)
@@ -212,6 +213,7 @@ class CropCamera(Camera):
         box: Box,
         size: tuple[int, int],
     ) -> Float[Tensor, "batch point 2"]:
+        """Project to pixels of the upright crop, see :meth:`Camera.project`."""
         height, width = size
         focal, side = (camera.new_full((len(camera),), value) for value in (self.focal_px, height))
         center = camera.new_tensor([(width - 1) / 2, (height - 1) / 2])

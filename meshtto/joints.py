@@ -119,16 +119,16 @@ def joints_named(keypoint: str) -> list[int]:
     >>> [JOINTS49[joint] for joint in joints_named("openpose_left_wrist")]
     ['openpose_left_wrist', 'left_wrist']
     """
-    found = []
+    joints = []
     if keypoint in OPENPOSE25:
-        found.append(JOINTS49.index(keypoint))
+        joints.append(JOINTS49.index(keypoint))
         keypoint = keypoint.removeprefix("openpose_")
         if keypoint in ("neck", "pelvis"):
-            return found  # OpenPose defines these two points differently
+            return joints  # OpenPose defines these two points differently
     keypoint = _ALIASES.get(keypoint, keypoint)
     if keypoint in JOINTS24:
-        found.append(len(OPENPOSE25) + JOINTS24.index(keypoint))
-    return found
+        joints.append(len(OPENPOSE25) + JOINTS24.index(keypoint))
+    return joints
 
 
 def place_keypoints(names: Sequence[str], rows: Float[np.ndarray, "keypoint value"]) -> Float[np.ndarray, "49 value"]:
@@ -138,10 +138,10 @@ def place_keypoints(names: Sequence[str], rows: Float[np.ndarray, "keypoint valu
         names: name of each keypoint.
         rows: values of each keypoint.
     """
-    found = np.zeros((len(JOINTS49), rows.shape[1]))
+    placed = np.zeros((len(JOINTS49), rows.shape[1]))
     for name, row in zip(names, rows, strict=True):
-        found[joints_named(name)] = row
-    return found
+        placed[joints_named(name)] = row
+    return placed
 
 
 def mirror_permutation(names: tuple[str, ...]) -> tuple[int, ...]:

@@ -203,13 +203,13 @@ def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int]
     # On a GPU the test would synchronize; torch.where costs a copy of the mesh.
     all_labeled = mesh is not None and mesh.has_mesh.device.type == "cpu" and bool(mesh.has_mesh.all())
 
-    def masked(predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    def masked(predicted: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pair, with the target replaced by the detached prediction where there is no mesh."""
         assert mesh is not None
         if all_labeled:
-            return predicted, wanted
+            return predicted, labeled
         has_mesh = mesh.has_mesh.view(-1, *[1] * (predicted.ndim - 1))
-        return predicted, torch.where(has_mesh, wanted, predicted.detach())
+        return predicted, torch.where(has_mesh, labeled, predicted.detach())
 
     return Terms(
         vertices=zero if mesh is None else vertex_loss(*masked(prediction.vertices_m, mesh.vertices_m)),

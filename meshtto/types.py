@@ -2,7 +2,7 @@
 
 Coordinate frames. Pixels: x to the right, y down; the center of the first pixel is (0, 0), as in :mod:`hamipose.types`.
 Cameras: x to the right, y down, z forward, in meters; the principal point is the center of the full image,
-(width − 1) / 2 and (height − 1) / 2. BodyCache in the rest pose: x to the person's left, y up, z forward.
+(width − 1) / 2 and (height − 1) / 2. Bodies in the rest pose: x to the person's left, y up, z forward.
 """
 
 from dataclasses import dataclass

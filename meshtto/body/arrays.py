@@ -81,7 +81,7 @@ class BodyArrays:
             if array.shape != shape:
                 raise UserError(f"{name} of {where} has shape {array.shape}, expected {shape}; is it a body of SMPL?")
             if not np.isfinite(array).all():
-                raise UserError(f"{name} of {where} holds numbers that are not finite; get the file again")
+                raise UserError(f"{name} of {where} contains numbers that are not finite; get the file again")
         for name in ("faces", "picked"):
             array = getattr(self, name)
             if array.min() < 0 or array.max() >= vertices:
@@ -100,13 +100,13 @@ def write_arrays(arrays: BodyArrays, path: Path) -> None:
 
     tensors = {f.name: getattr(arrays, f.name) for f in fields(arrays)}
     words = {name: tensors.pop(name) for name in ("name", "gender")}
-    kept = {
+    contiguous = {
         name: np.ascontiguousarray(array, np.int32 if array.dtype.kind == "i" else np.float32)
         for name, array in tensors.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    unfinished.write_bytes(save(kept, {"format": FORMAT, "body": json.dumps(words)}))
+    unfinished.write_bytes(save(contiguous, {"format": FORMAT, "body": json.dumps(words)}))
     os.replace(unfinished, path)
 
 
@@ -119,14 +119,14 @@ def read_arrays(path: Path) -> BodyArrays:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise UserError(f"body {path} does not exist; convert yours with: python -m meshtto body import SMPL.pkl")
+        raise UserError(f"body {path} does not exist; create it with: python -m meshtto body import SMPL.pkl")
     try:
         with safe_open(path, "numpy") as file:
             words = file.metadata() or {}
-            found = words.get("format")
-            if found != FORMAT:
+            version = words.get("format")
+            if version != FORMAT:
                 raise UserError(
-                    f"{path} says format {found!r}, expected {FORMAT!r}; convert yours again: python -m meshtto body"
+                    f"{path} has format {version!r}, expected {FORMAT!r}; convert again: python -m meshtto body import"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
         arrays = BodyArrays(**json.loads(words["body"]), **tensors)
@@ -134,10 +134,11 @@ def read_arrays(path: Path) -> BodyArrays:
         raise
     except SafetensorError:
         problem = explain(path, "a safetensors file")
-        raise UserError(f"body {path} {problem}; convert yours with: python -m meshtto body import SMPL.pkl") from None
+        raise UserError(f"body {path} {problem}; create it with: python -m meshtto body import SMPL.pkl") from None
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} is not a converted body ({describe_error(error)}); convert with: python -m meshtto body import SMPL.pkl"
+            f"{path} is not a converted body ({describe_error(error)}); create it with: "
+            "python -m meshtto body import SMPL.pkl"
         ) from None
     arrays.check(str(path))
     return arrays

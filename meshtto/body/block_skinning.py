@@ -69,8 +69,8 @@ class _Along(torch.autograd.Function):
         ctx.matrices = matrices
         out = rows.new_empty(rows.shape[1], sum(matrix.shape[1] for matrix in matrices))
         parts = out.split([matrix.shape[1] for matrix in matrices], 1)
-        for mine, matrix, part in zip(rows.split([len(m) for m in matrices]), matrices, parts, strict=True):
-            torch.mm(mine.mT, matrix, out=part)
+        for row_block, matrix, part in zip(rows.split([len(m) for m in matrices]), matrices, parts, strict=True):
+            torch.mm(row_block.mT, matrix, out=part)
         return out
 
     @staticmethod
@@ -86,8 +86,8 @@ class _Across(torch.autograd.Function):
         ctx.matrices = matrices
         out = columns.new_empty(sum(len(matrix) for matrix in matrices), len(columns))
         parts = columns.split([matrix.shape[1] for matrix in matrices], 1)
-        for mine, matrix, part in zip(out.split([len(m) for m in matrices]), matrices, parts, strict=True):
-            torch.mm(matrix, part.mT, out=mine)
+        for out_block, matrix, part in zip(out.split([len(m) for m in matrices]), matrices, parts, strict=True):
+            torch.mm(matrix, part.mT, out=out_block)
         return out
 
     @staticmethod

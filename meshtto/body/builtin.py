@@ -73,7 +73,7 @@ _H36M = {name: name for name in H36M17} | {"pelvis": "mid_hips", "neck": "thorax
 
 
 class People(NamedTuple):
-    """BodyCache in a T-pose, in SMPL's axes, with the pelvis at the origin, each symmetric."""
+    """Symmetric bodies in a T-pose, in SMPL's axes, with the pelvis at the origin."""
 
     vertices_m: Float[np.ndarray, "body vertex 3"]
     joints_m: Float[np.ndarray, "body 24 3"]
@@ -170,13 +170,13 @@ def _picked(model: Any, template: Float[np.ndarray, "vertex 3"], joint: Int[np.n
 
     regressor = anny.KeypointsRegressor.coco(model)
     at = dict(zip(regressor.labels, regressor.regression_weights.double().numpy() @ template, strict=True))
-    found = {name: int(_near(at[name], template, 1)[0]) for name in PICKED_VERTICES if name in at}
+    vertices = {name: int(_near(at[name], template, 1)[0]) for name in PICKED_VERTICES if name in at}
     bone = model.vertex_bone_indices.numpy()[np.arange(len(template)), model.vertex_bone_weights.numpy().argmax(1)]
     for number, tip in enumerate(("thumb", "index", "middle", "ring", "pinky"), 1):
         last = np.flatnonzero(bone == model.bone_labels.index(f"finger{number}-3.L"))
         wrist = template[joint == SMPL24.index("left_wrist")].mean(0)
-        found[f"left_{tip}"] = int(last[((template[last] - wrist) ** 2).sum(1).argmax()])
-    return found
+        vertices[f"left_{tip}"] = int(last[((template[last] - wrist) ** 2).sum(1).argmax()])
+    return vertices
 
 
 def build(people: int = 512, seed: int = 0) -> BodyArrays:

@@ -33,7 +33,7 @@ def _arrays(path: Path) -> BodyArrays:
 
 
 class BodySource(ABC):
-    """Where bodies come from.
+    """Source of a body model.
 
     Attributes:
         gendered: whether there are different bodies for different genders.
@@ -65,7 +65,7 @@ class SmplFile(BodySource):
     """A converted SMPL file, with those of the other genders beside it.
 
     Args:
-        path: a file that ``python -m meshtto body import`` wrote.
+        path: a file written by ``python -m meshtto body import``.
     """
 
     gendered = True
@@ -95,15 +95,15 @@ class SmplFile(BodySource):
         return Body(arrays)
 
 
-#: BodyCache by name; any other name is the path of a SMPL file.
-BODIES: dict[str, type[BuiltinBody]] = {"builtin": BuiltinBody}
+#: Bodies by name. Any other name is the path of a SMPL file.
+BODIES: dict[str, type[BodySource]] = {"builtin": BuiltinBody}
 
 
 def body_source(name_or_path: str) -> BodySource:
     """Return the source of a body.
 
     Args:
-        name_or_path: a name in `BODIES`, or a file that ``python -m meshtto body import`` wrote.
+        name_or_path: a name in `BODIES`, or a file written by ``python -m meshtto body import``.
     """
     return BODIES[name_or_path]() if name_or_path in BODIES else SmplFile(Path(name_or_path))
 
@@ -112,7 +112,7 @@ def load_body(name_or_path: str = "builtin", gender: str = "neutral") -> Body:
     """Load a body model.
 
     Args:
-        name_or_path: "builtin", or a file that ``python -m meshtto body import`` wrote.
+        name_or_path: a name in `BODIES`, or a file written by ``python -m meshtto body import``.
         gender: gender of the body. The built-in body is the same for all. For a file of another gender, the file beside
             it with that gender in its name is loaded: ``smpl_male.safetensors`` for ``smpl_neutral.safetensors``.
 

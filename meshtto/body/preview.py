@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
-from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.body_model import body_model
 from hamipose.synthetic.people.collisions import draw_pose
 from meshtto.body.layer import Body
 from meshtto.body.retarget import joint_rotations
@@ -83,7 +83,7 @@ def preview_shapes(body: Body, directions: int = 4, side: int = 200) -> UInt8[np
 
 def preview_poses(body: Body, count: int = 20, seed: int = 0, side: int = 200) -> UInt8[np.ndarray, "height width 3"]:
     """Draw bodies of random shapes in poses of the synthetic people, five per row, rotated by 30°."""
-    rng, articulation = np.random.default_rng(seed), bodies().articulation
+    rng, articulation = np.random.default_rng(seed), body_model().articulation
     rotations = joint_rotations(articulation, [draw_pose(rng, articulation) for _ in range(count)], [0.0] * count)
     shape = torch.from_numpy(rng.standard_normal((count, 10)).clip(-2.5, 2.5)).float()
     with torch.inference_mode():

@@ -24,12 +24,12 @@ def sparse_regressor(
 
     away = surface_m[:, among] - points_m[:, None]
     rows = np.concatenate([away.transpose(0, 2, 1).reshape(-1, len(among)), np.full((1, len(among)), len(points_m))])
-    wanted = np.zeros(len(rows))
-    wanted[-1] = len(points_m)
-    found, _ = nnls(rows, wanted, maxiter=50 * len(among))
-    found[found < 1e-3 * found.max()] = 0
+    target = np.zeros(len(rows))
+    target[-1] = len(points_m)
+    solution, _ = nnls(rows, target, maxiter=50 * len(among))
+    solution[solution < 1e-3 * solution.max()] = 0
     weights = np.zeros(surface_m.shape[1])
-    weights[among] = found / found.sum()
+    weights[among] = solution / solution.sum()
     return weights
 
 

@@ -60,10 +60,10 @@ _TURNS = {
 
 def joint_of_bones(bones: Sequence[str], parents: Sequence[int]) -> Int[np.ndarray, " bone"]:
     """Return the index in `SMPL24` of the joint that moves each bone."""
-    found: list[int] = []
+    joints: list[int] = []
     for bone, parent in zip(bones, parents, strict=True):
-        found.append(SMPL24.index(_STARTS[bone]) if bone in _STARTS else found[parent])
-    return np.array(found)
+        joints.append(SMPL24.index(_STARTS[bone]) if bone in _STARTS else joints[parent])
+    return np.array(joints)
 
 
 def bone_chain(
@@ -85,17 +85,17 @@ def t_pose(bones: Sequence[str], heads: Float[np.ndarray, "body bone 3"]) -> Flo
     number = {name: i for i, name in enumerate(bones)}
     out = np.broadcast_to(np.eye(3), (*heads.shape[:2], 3, 3)).copy()
 
-    def turn(start: str, end: str, wanted: Float[np.ndarray, "3"], so_far: Float[np.ndarray, "body 3 3"]):
-        """Return the global rotation of a bone in the wanted direction, with no twist beyond that of `so_far`."""
+    def turn(start: str, end: str, direction: Float[np.ndarray, "3"], so_far: Float[np.ndarray, "body 3 3"]):
+        """Return the global rotation of a bone in the given direction, with no twist beyond that of `so_far`."""
         way = heads[:, number[end]] - heads[:, number[start]]
         way = (so_far @ (way / np.linalg.norm(way, axis=1, keepdims=True))[..., None])[..., 0]
-        # The smallest rotation from `way` to `wanted` is the inverse of that from `wanted` to `way`.
-        return np.swapaxes(shortest_rotation(wanted, way), -1, -2) @ so_far
+        # The smallest rotation from `way` to `direction` is the inverse of that from `direction` to `way`.
+        return np.swapaxes(shortest_rotation(direction, way), -1, -2) @ so_far
 
-    def chain(steps: Sequence[tuple[str, str]], wanted: Float[np.ndarray, "3"]) -> Float[np.ndarray, "body 3 3"]:
+    def chain(steps: Sequence[tuple[str, str]], direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "body 3 3"]:
         world = np.broadcast_to(np.eye(3), (len(heads), 3, 3))
         for start, end in steps:
-            after = turn(start, end, wanted, world)
+            after = turn(start, end, direction, world)
             out[:, number[start]] = np.swapaxes(world, -1, -2) @ after
             world = after
         return world

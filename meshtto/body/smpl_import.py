@@ -118,18 +118,18 @@ def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
     """
     content = _read_npz(path) if path.is_file() and file_kind(path) == _NPZ else load_pickle(path, _ALLOWED)
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, expected the dictionary of a SMPL model")
-    wanted = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
-    missing = [name for name in wanted if name not in content]
+        raise UserError(f"{path} contains a {type(content).__name__}, expected the dictionary of a SMPL model")
+    required = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
+    missing = [name for name in required if name not in content]
     if missing:
         raise UserError(f"{path} has no {', '.join(missing)}; expected SMPL_NEUTRAL.pkl or another file of SMPL")
     try:
-        arrays = {name: _array(content[name]) for name in wanted}
+        arrays = {name: _array(content[name]) for name in required}
     except Exception as error:  # a foreign pickle can raise anything
-        raise UserError(f"{path} holds an array that cannot be read ({describe_error(error)})") from None
+        raise UserError(f"{path} contains an array that cannot be read ({describe_error(error)})") from None
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
-            raise UserError(f"{name} of {path} holds {array.dtype}, expected numbers")
+            raise UserError(f"{name} of {path} contains {array.dtype}, expected numbers")
     return arrays
 
 
@@ -162,7 +162,7 @@ def _mean(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
         ) from None
     if pose.size != 144 or shape.size != 10:
         raise UserError(
-            f"mean parameters {path} hold {pose.size} and {shape.size} numbers, expected 144 of pose, 10 of shape"
+            f"mean parameters {path} have {pose.size} and {shape.size} numbers, expected 144 of pose, 10 of shape"
         )
     return pose.reshape(-1), shape.reshape(-1)
 

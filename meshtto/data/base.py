@@ -24,7 +24,7 @@ class MeshDataset(ImageDataset[MeshSample]):
 
     Attributes:
         evidence: one of `EVIDENCE`; stated in every result.
-        box: source of boxes: "joints" (the labeled ones), "file" or "detector".
+        box: source of boxes: "joints" (labels), "file" or "detector".
         occluders: whether training adds occluders to these people, as the papers do for studio recordings.
     """
 
@@ -33,7 +33,7 @@ class MeshDataset(ImageDataset[MeshSample]):
     occluders: bool = False
 
     @property
-    def boxes(self) -> str:
+    def box_source(self) -> str:
         """Return the source of boxes as stated in results."""
         return {"joints": "ground truth", "file": "annotation file"}.get(self.box, self.box)
 

@@ -33,12 +33,12 @@ class MeshCatalogEntry(BaseEntry):
 
         if split not in self.splits:
             raise UserError(f"split is {split!r}, expected one of {', '.join(self.splits)}")
-        name, given = self.splits[split]
+        name, fixed = self.splits[split]
         if name == "KeypointsOnly":
-            flat = hamipose.data.LeedsSportsExtended(root, skeleton="lsp14", **given)
+            flat = hamipose.data.LeedsSportsExtended(root, skeleton="lsp14", **fixed)
             return meshtto.data.KeypointsOnly(flat, **options)
         where = {"images": root} if name == "SpinAnnotations" else {"root": root}
-        return getattr(meshtto.data, name)(**where, **given, **options)
+        return getattr(meshtto.data, name)(**where, **fixed, **options)
 
 
 CATALOG = {

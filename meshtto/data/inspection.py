@@ -86,13 +86,13 @@ def fit_translation(
     :math:`(u - c)(Z + t_z) = f (X + t_x)` is linear in t: weighted least squares.
     """
     offset = pixels - principal_px
-    rows, wanted = [], []
+    rows, targets = [], []
     for axis in range(2):
         left = np.zeros((len(joints_m), 3))
         left[:, axis], left[:, 2] = focal_px, -offset[:, axis]
         rows.append(left * weights[:, None])
-        wanted.append((offset[:, axis] * joints_m[:, 2] - focal_px * joints_m[:, axis]) * weights)
-    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(wanted), rcond=None)[0]
+        targets.append((offset[:, axis] * joints_m[:, 2] - focal_px * joints_m[:, axis]) * weights)
+    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(targets), rcond=None)[0]
 
 
 def _color(name: str) -> tuple[int, int, int]:

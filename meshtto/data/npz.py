@@ -29,10 +29,10 @@ def read_npz(path: Path, what: str, how: str) -> dict[str, np.ndarray]:
         raise UserError(f"{what} {path} does not exist; {how}")
     try:
         with zipfile.ZipFile(path) as archive:
-            found = {}
+            arrays = {}
             for member in archive.namelist():
-                found[member.removesuffix(".npy")] = _read(archive.read(member), path)
-            return found
+                arrays[member.removesuffix(".npy")] = _read(archive.read(member), path)
+            return arrays
     except UserError:
         raise
     except Exception as error:  # damaged bytes can raise anything
@@ -66,7 +66,7 @@ def _read(content: bytes, path: Path) -> np.ndarray:
     with tempfile.NamedTemporaryFile(suffix=f"-{path.name}.pkl") as objects:
         objects.write(content[start:])
         objects.flush()
-        found = load_pickle(objects.name)
+        objects_read = load_pickle(objects.name)
     array = np.empty(shape, object)
-    array[...] = found
+    array[...] = objects_read
     return array

@@ -20,11 +20,11 @@ def read_occluders(path: str) -> tuple[UInt8[np.ndarray, "height width 4"], ...]
     Raises:
         UserError: the file is missing, or contains something else.
     """
-    found = list(read_npy(Path(path), "occluders", "give pascal_occluders.npy, or leave them out for drawn ones"))
-    shapes = [getattr(p, "shape", ()) for p in found]
-    if not found or any(len(s) != 3 or s[2] != 4 for s in shapes):
-        raise UserError(f"occluders {path} hold {shapes[:1] or 'nothing'}, expected images with height, width and 4")
-    return tuple(np.asarray(p, np.uint8) for p in found)
+    cutouts = list(read_npy(Path(path), "occluders", "give pascal_occluders.npy, or leave them out for drawn ones"))
+    shapes = [getattr(p, "shape", ()) for p in cutouts]
+    if not cutouts or any(len(s) != 3 or s[2] != 4 for s in shapes):
+        raise UserError(f"occluders {path} contain {shapes[:1] or 'nothing'}, expected images with height, width and 4")
+    return tuple(np.asarray(p, np.uint8) for p in cutouts)
 
 
 def draw_occluder(rng: np.random.Generator, side: int = 96) -> UInt8[np.ndarray, "side side 4"]:

@@ -155,7 +155,6 @@ class Mixture:
         chosen, position = self.place(number)
         return self.pools[chosen].read(position), self.datasets[chosen]
 
-    @property
     def unreadable_count(self) -> int:
         """Return the number of unreadable images found so far."""
         return sum(int(pool.unreadable.sum()) for pool in self.pools)
@@ -187,7 +186,7 @@ class MeshTrainingDataset(Dataset):
 
     def unreadable_count(self) -> int:
         """Return the number of unreadable images found so far."""
-        return self.mixture.unreadable_count
+        return self.mixture.unreadable_count()
 
     def __getitem__(self, place: BatchPosition) -> MeshBatch:
         number = place.step * self.batch_size + place.position

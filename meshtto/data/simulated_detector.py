@@ -81,10 +81,10 @@ class Detector:
         luck = rng.random((3, len(_NAMES)))[:, _NAME_OF]
         far = self.noise * np.where(luck[0] < self.outliers, 4.0, 1.0) * np.where(hidden, 2.0, 1.0)
         error = (far * sigma / np.sqrt(2))[:, None] * draws
-        found = (luck[1] >= np.where(hidden, self.hidden_missed, self.missed)) & (visibility > 0)
+        is_detected = (luck[1] >= np.where(hidden, self.hidden_missed, self.missed)) & (visibility > 0)
         moved = keypoints_px + error
         similarity = np.exp(-0.5 * ((error**2).sum(1) / (2 * sigma) ** 2))
-        confidence = np.where(found, np.clip(similarity * (0.75 + 0.25 * luck[2]), 0.05, 1.0), 0.0)
+        confidence = np.where(is_detected, np.clip(similarity * (0.75 + 0.25 * luck[2]), 0.05, 1.0), 0.0)
         swap, limb = rng.random(), _SWAPPED[rng.integers(len(_SWAPPED))]
         if swap < self.swapped:
             order = np.arange(len(JOINTS49))

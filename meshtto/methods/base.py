@@ -222,7 +222,8 @@ class MeshMethod(TrainingModule):
     def protocol(self, phases: list[Phase]) -> Protocol:
         """Return what the scores of an evaluation with these phases depend on."""
         sets = self._data.evaluation_sets()
-        evidence, boxes = (", ".join(f"{n}: {getattr(d, what)}" for n, d in sets) for what in ("evidence", "boxes"))
+        evidence = ", ".join(f"{name}: {dataset.evidence}" for name, dataset in sets)
+        boxes = ", ".join(f"{name}: {dataset.box_source}" for name, dataset in sets)
         if not any(phase.steps for phase in phases):
             evidence = "not used"
         genders = Protocol.gender if body_source(self.options.body).gendered else "neutral"

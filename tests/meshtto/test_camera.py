@@ -32,43 +32,43 @@ def boxes(batch: int = 4, seed: int = 0) -> Box:
 
 
 def test_project_equals_hand_calculation():
-    """A point 2 m ahead, 1 m to the right, seen with f = 100 px, is 50 px right of the middle."""
-    found = project(
+    """A point 2 m ahead and 1 m to the right, with f = 100 px, is 50 px right of the center."""
+    actual = project(
         torch.tensor([[[1.0, -0.5, 2.0]]]), torch.zeros(1, 3), torch.tensor([100.0]), torch.tensor([[7.0, 9]])
     )
-    torch.testing.assert_close(found, torch.tensor([[[57.0, -16.0]]]))
+    torch.testing.assert_close(actual, torch.tensor([[[57.0, -16.0]]]))
 
 
 def test_project_is_finite_behind_the_camera():
     points = torch.tensor([[[0.1, 0.1, -3.0], [0.1, 0.1, 0.0]]], requires_grad=True)
-    found = project(points, torch.zeros(1, 3), torch.tensor([100.0]), torch.zeros(1, 2))
-    found.sum().backward()
-    assert found.isfinite().all()
+    actual = project(points, torch.zeros(1, 3), torch.tensor([100.0]), torch.zeros(1, 2))
+    actual.sum().backward()
+    assert actual.isfinite().all()
     assert points.grad.isfinite().all()
 
 
 @given(seeds)
 @settings(deadline=None, max_examples=20)
 def test_full_frame_camera_places_the_body_in_its_box(seed):
-    """With t_xy = 0 the body's origin is seen in the middle of the crop, and 2 / s meters fill the crop's height."""
+    """With t_xy = 0 the body's origin is at the center of the crop, and 2 / s meters fill the crop's height."""
     box = boxes(seed=seed)
     camera = torch.tensor([[0.9, 0.0, 0.0]]).expand(4, 3)
     points = torch.tensor([[0.0, 0, 0], [0, 1 / 0.9, 0]]).expand(4, 2, 3)
-    found = FullFrameCamera().project(points, camera, box, (256, 192))
-    torch.testing.assert_close(found[:, 0], torch.tensor([95.5, 127.5]).expand(4, 2), atol=1e-2, rtol=0)
-    torch.testing.assert_close(found[:, 1, 1] - found[:, 0, 1], torch.full((4,), 128.0), atol=1e-2, rtol=0)
+    actual = FullFrameCamera().project(points, camera, box, (256, 192))
+    torch.testing.assert_close(actual[:, 0], torch.tensor([95.5, 127.5]).expand(4, 2), atol=1e-2, rtol=0)
+    torch.testing.assert_close(actual[:, 1, 1] - actual[:, 0, 1], torch.full((4,), 128.0), atol=1e-2, rtol=0)
 
 
 def test_full_frame_translation_of_centered_box_has_no_shift():
     box = boxes()._replace(center_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
     camera = torch.tensor([[0.8, 0.1, -0.2]]).expand(4, 3)
-    found = full_frame_translation(camera, box)
-    torch.testing.assert_close(found[:, :2], camera[:, 1:])
-    torch.testing.assert_close(found[:, 2], 2 * box.focal_px / (0.8 * box.side_px))
+    actual = full_frame_translation(camera, box)
+    torch.testing.assert_close(actual[:, :2], camera[:, 1:])
+    torch.testing.assert_close(actual[:, 2], 2 * box.focal_px / (0.8 * box.side_px))
 
 
 def test_crop_from_full_equals_hamipose():
-    """The same pixels as the crop that the data make with an affine matrix."""
+    """The result equals the data set's crop by an affine matrix."""
     box = boxes()
     points = torch.rand(4, 6, 2) * 400
     for i in range(4):
@@ -81,7 +81,7 @@ def test_crop_from_full_equals_hamipose():
 
 
 def test_cameras_agree_at_large_distance():
-    """HMR's camera is CLIFF's for a box in the middle of an image, with the same focal length."""
+    """HMR's camera equals CLIFF's for a box at the center of an image with the same focal length."""
     box = boxes()._replace(center_px=torch.tensor([[319.5, 239.5]]).expand(4, 2))
     crop = CropCamera(focal_px=5000.0)
     box = box._replace(focal_px=5000.0 * box.side_px / 224)
@@ -92,7 +92,7 @@ def test_cameras_agree_at_large_distance():
 
 @pytest.mark.parametrize("scale", [0.9, 0.3, 0.02])
 def test_views_equal_project(scale: float):
-    """CLIFF eq. 4 and HMR's depth, point by point, nearer than 5 cm included: a box may hide behind the camera."""
+    """CLIFF eq. 4 and HMR's depth for all points, including depths below 5 cm."""
     box, points = boxes(), torch.randn(4, 9, 3) * 0.3
     points[:, 0, 2] = -1e3
     camera = torch.tensor([[scale, 0.05, 0.1]]).expand(4, 3)
@@ -108,8 +108,10 @@ def test_views_equal_project(scale: float):
 
 @pytest.mark.parametrize("camera_of", [FullFrameCamera(), CropCamera()], ids=["full frame", "crop"])
 def test_negative_scale_recovers(camera_of: Camera):
-    """First and second derivative are those of finite differences at s = 0 as well, and what is seen moves steadily:
-    a body that was made too small, or turned inside out, is made larger by descending on its 2D error."""
+    """A body that is too small or has a negative scale grows by descent on its 2D error.
+
+    First and second derivatives equal finite differences, also at s = 0.
+    """
     box = Box(*(value.double() for value in boxes(1)))
     points = torch.randn(1, 9, 3, dtype=torch.float64) * 0.3
     goal = camera_of.project(points, torch.tensor([[0.9, 0.0, 0.0]], dtype=torch.float64), box, (256, 192))

@@ -1,4 +1,4 @@
-"""Against the definition, which autograd differentiates."""
+"""Mean absolute difference against its definition, differentiated by autograd."""
 
 import pytest
 import torch

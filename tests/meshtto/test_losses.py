@@ -36,7 +36,7 @@ def target(batch: int = 3, seed: int = 1) -> Target:
 
 
 def reference_loss(p: BodyPrediction, t: Target, j: int) -> float:
-    """The sum as the facts sheet has it, number by number, for one sample."""
+    """Compute the weighted sum of one sample number by number."""
     mesh = t.mesh
     assert mesh is not None
     vertices = sum(abs(a - b) for a, b in zip(flat(p.vertices_m[j]), flat(mesh.vertices_m[j]), strict=True)) / (40 * 3)
@@ -66,9 +66,9 @@ def flat(x: torch.Tensor) -> list[float]:
 
 def test_total_equals_a_slow_implementation():
     p, t = prediction(), target()
-    found = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
+    actual = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
     for j in range(3):
-        assert float(found[j]) == pytest.approx(reference_loss(p, t, j), rel=1e-4)
+        assert float(actual[j]) == pytest.approx(reference_loss(p, t, j), rel=1e-4)
 
 
 def test_loss_weights_equal_reference_code():
@@ -79,8 +79,8 @@ def test_loss_weights_equal_reference_code():
 
 def test_losses_of_samples_are_independent():
     p, t = prediction(), target()
-    found = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
-    gradients = torch.autograd.grad(found[0], p)
+    actual = total(mesh_terms(p, t, SIZE, WEIGHTS), WEIGHTS)
+    gradients = torch.autograd.grad(actual[0], p)
     assert all(g[0].any() for g in gradients)
     assert not any(g[1:].any() for g in gradients)
 
@@ -101,21 +101,21 @@ def test_losses_ignore_unlabeled_values(value: float):
         has_mesh,
     )
     odd = Target(spoilt(t.keypoints_px, t.keypoints_confidence > 0), t.keypoints_confidence, mesh)
-    found = mesh_terms(p, odd, SIZE, WEIGHTS)
+    actual = mesh_terms(p, odd, SIZE, WEIGHTS)
     full = mesh_terms(p, t, SIZE, WEIGHTS)
     for name in ("keypoints", "joints", "camera"):
-        torch.testing.assert_close(getattr(found, name), getattr(full, name))
+        torch.testing.assert_close(getattr(actual, name), getattr(full, name))
     for name in ("vertices", "rotations", "shape"):
-        torch.testing.assert_close(getattr(found, name), getattr(full, name) * has_mesh)
-    gradients = torch.autograd.grad(total(found, WEIGHTS).sum(), p)
+        torch.testing.assert_close(getattr(actual, name), getattr(full, name) * has_mesh)
+    gradients = torch.autograd.grad(total(actual, WEIGHTS).sum(), p)
     assert all(g.isfinite().all() for g in gradients)
 
 
 def test_losses_without_mesh_use_only_evidence():
     p, t = prediction(), target()
-    found = mesh_terms(p, t._replace(mesh=None), SIZE, WEIGHTS)
-    assert not any(x.any() for x in (found.vertices, found.joints, found.rotations, found.shape))
-    assert found.keypoints.all()
+    actual = mesh_terms(p, t._replace(mesh=None), SIZE, WEIGHTS)
+    assert not any(x.any() for x in (actual.vertices, actual.joints, actual.rotations, actual.shape))
+    assert actual.keypoints.all()
 
 
 def test_keypoint_loss_is_independent_of_resolution():
@@ -131,9 +131,9 @@ def test_joint_loss_is_relative_to_the_hips():
     assert joint_loss(x + 7, x, torch.ones(2, 49)).max() < 1e-9
     hipless = torch.ones(2, 49)
     hipless[0, JOINTS49.index("left_hip")] = 0
-    found = joint_loss(torch.randn(2, 49, 3), x, hipless)
-    assert found[0] == 0
-    assert found[1] > 0
+    actual = joint_loss(torch.randn(2, 49, 3), x, hipless)
+    assert actual[0] == 0
+    assert actual[1] > 0
 
 
 def test_camera_loss_keeps_the_scale_positive():
@@ -141,36 +141,36 @@ def test_camera_loss_keeps_the_scale_positive():
 
 
 def test_lower_leg_loss_equals_hand_calculation():
-    """A right angle on one side, the right way on the other, twice as long; hips and thighs have no say."""
+    """One leg at a right angle, the other in the right direction and twice as long; other joints do not matter."""
     names = [JOINTS49.index(n) for n in ("right_knee", "right_ankle", "left_knee", "left_ankle")]
-    predicted, wanted = torch.randn(1, 49, 2), torch.randn(1, 49, 2)
+    predicted, target_px = torch.randn(1, 49, 2), torch.randn(1, 49, 2)
     predicted[0, names] = torch.tensor([[0.0, 0.0], [0.0, 30.0], [50.0, 0.0], [50.0, 20.0]])
-    wanted[0, names] = torch.tensor([[5.0, 5.0], [45.0, 5.0], [70.0, 0.0], [70.0, 40.0]])
+    target_px[0, names] = torch.tensor([[5.0, 5.0], [45.0, 5.0], [70.0, 0.0], [70.0, 40.0]])
     confidence = torch.zeros(1, 49)
     confidence[0, names] = torch.tensor([0.5, 0.8, 1.0, 1.0])
     legs = lower_leg_confidence(confidence)
     torch.testing.assert_close(legs, torch.tensor([[0.4, 1.0]]))
     predicted.requires_grad_()
-    found = lower_leg_loss(predicted, wanted, legs, (200, 200))
-    torch.testing.assert_close(found, torch.tensor([0.4]))
-    found.sum().backward()
+    actual = lower_leg_loss(predicted, target_px, legs, (200, 200))
+    torch.testing.assert_close(actual, torch.tensor([0.4]))
+    actual.sum().backward()
     assert predicted.grad is not None
     moved = predicted.grad.abs().sum(-1)[0] > 0
     assert moved.nonzero()[:, 0].tolist() == sorted(names[:2])
 
 
 def test_lower_leg_loss_ignores_invisible_legs():
-    """Not known, NaN, or seen end on: no value and a gradient of 0; a predicted leg of no length has one as well."""
-    predicted, wanted = torch.randn(3, 49, 2), torch.randn(3, 49, 2) * 50
+    """Unknown, NaN and end-on legs have loss 0 and gradient 0; so does the gradient of a predicted leg of length 0."""
+    predicted, target_px = torch.randn(3, 49, 2), torch.randn(3, 49, 2) * 50
     knees, ankles = ([JOINTS49.index(f"{side}_{joint}") for side in ("right", "left")] for joint in ("knee", "ankle"))
-    wanted[0], wanted[1, ankles] = float("nan"), wanted[1, knees] + 0.5
+    target_px[0], target_px[1, ankles] = float("nan"), target_px[1, knees] + 0.5
     predicted[2, ankles] = predicted[2, knees]
     predicted.requires_grad_()
     confidence = torch.ones(3, 2)
     confidence[0] = 0
-    found = lower_leg_loss(predicted, wanted, confidence, (200, 200))
-    assert found[:2].tolist() == [0, 0]
-    found.sum().backward()
+    actual = lower_leg_loss(predicted, target_px, confidence, (200, 200))
+    assert actual[:2].tolist() == [0, 0]
+    actual.sum().backward()
     assert predicted.grad is not None
     assert predicted.grad.isfinite().all()
     assert not predicted.grad[:2].any()

@@ -11,7 +11,7 @@ seeds = st.integers(0, 2**31)
 
 
 def points(seed: int, *shape: int, noise: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points, and the same turned, scaled and shifted at random, with noise."""
+    """Return points, and a random similarity of them with noise."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(*shape, 3, generator=generator, dtype=torch.float64)
     turn = torch.from_numpy(Rotation.random(shape[0], rng=seed).as_matrix())
@@ -32,27 +32,27 @@ def test_align_undoes_a_similarity(seed):
 @settings(deadline=None, max_examples=30)
 def test_similarity_agrees_with_scipy(seed, noise):
     x, y = points(seed, 3, 14, noise=noise)
-    found = similarity(x, y)
+    result = similarity(x, y)
     for i in range(3):
         a, b = x[i] - x[i].mean(0), y[i] - y[i].mean(0)
         turn, _ = Rotation.align_vectors(b.numpy(), a.numpy())
-        np.testing.assert_allclose(found.rotation[i].numpy(), turn.as_matrix(), atol=1e-6)
+        np.testing.assert_allclose(result.rotation[i].numpy(), turn.as_matrix(), atol=1e-6)
         turned = a @ torch.from_numpy(turn.as_matrix()).T
-        assert found.scale[i].item() == pytest.approx(((turned * b).sum() / (a**2).sum()).item(), abs=1e-9)
-    torch.testing.assert_close(torch.linalg.det(found.rotation), torch.ones(3, dtype=torch.float64))
+        assert result.scale[i].item() == pytest.approx(((turned * b).sum() / (a**2).sum()).item(), abs=1e-9)
+    torch.testing.assert_close(torch.linalg.det(result.rotation), torch.ones(3, dtype=torch.float64))
 
 
 @given(seeds)
 @settings(deadline=None, max_examples=30)
 def test_similarity_is_optimal(seed):
     x, y = points(seed, 1, 14, noise=0.5)
-    found = similarity(x, y)
-    best = (found(x) - y).square().sum()
+    result = similarity(x, y)
+    best = (result(x) - y).square().sum()
     turn = torch.from_numpy(Rotation.from_rotvec([[1e-3, -2e-3, 5e-4]]).as_matrix())
     for other in (
-        found._replace(scale=found.scale * 1.001),
-        found._replace(translation=found.translation + 1e-3),
-        found._replace(rotation=turn @ found.rotation),
+        result._replace(scale=result.scale * 1.001),
+        result._replace(translation=result.translation + 1e-3),
+        result._replace(rotation=turn @ result.rotation),
     ):
         assert (other(x) - y).square().sum() > best
 
@@ -72,12 +72,12 @@ def test_align_batch_equals_single_samples():
 
 def test_similarity_handles_degenerate_points():
     x, y = points(0, 3, 14)
-    x[0] = x[0, :1]  # all in one place
-    x[1] = x[1, :1] * torch.linspace(0, 1, 14, dtype=torch.float64)[:, None]  # on a line
-    x[2, :, 2] = 0  # in a plane
-    found = similarity(x, y)
-    torch.testing.assert_close(torch.linalg.det(found.rotation), torch.ones(3, dtype=torch.float64))
-    assert found.scale[0] == 1
+    x[0] = x[0, :1]  # coincident
+    x[1] = x[1, :1] * torch.linspace(0, 1, 14, dtype=torch.float64)[:, None]  # collinear
+    x[2, :, 2] = 0  # coplanar
+    result = similarity(x, y)
+    torch.testing.assert_close(torch.linalg.det(result.rotation), torch.ones(3, dtype=torch.float64))
+    assert result.scale[0] == 1
     torch.testing.assert_close(align(x, y)[0], y[0].mean(0).expand(14, 3))
     assert align(x, y).isfinite().all()
 

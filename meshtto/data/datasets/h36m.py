@@ -77,7 +77,8 @@ class Human36MMeshes(MocapClips):
         return None if self.mosh is None else "SMPL"
 
     def clips(self) -> list[MocapClip]:
-        found = []
+        """Read the joints of all videos of the split."""
+        clips = []
         for subject in _SUBJECTS[self.split]:
             folder = self.root / f"S{subject}"
             paths = sorted(folder.glob("**/D2_Positions/*.cdf"))
@@ -86,8 +87,8 @@ class Human36MMeshes(MocapClips):
             for path in paths:
                 action, _, camera = path.stem.rpartition(".")
                 if self.split != "p2" or camera == _CAMERAS[3]:
-                    found.append(self._clip(folder, path, action, camera))
-        return found
+                    clips.append(self._clip(folder, path, action, camera))
+        return clips
 
     def _clip(self, folder: Path, path: Path, action: str, camera: str) -> MocapClip:
         flat = read_positions(path, 2)
@@ -123,7 +124,7 @@ class Human36MMeshes(MocapClips):
         if poses.ndim != 2 or poses.shape[1] != 72 or abs(len(poses) - count) > 1 or len(shape) != 10:
             raise UserError(f"new_poses of {path} have shape {poses.shape}, expected {count} frames of 72 numbers")
         if not (np.isfinite(poses).all() and np.isfinite(shape).all()):
-            raise UserError(f"MoSh labels {path} hold numbers that are not finite")
+            raise UserError(f"MoSh labels {path} contain numbers that are not finite")
         poses = np.concatenate([poses, poses[-1:]])[:count]  # the last frame may have no label
         return _half_turned(poses).astype(np.float32), shape.astype(np.float32)
 

@@ -93,10 +93,10 @@ class MocapClips(MeshDataset):
 
     @cached_property
     def _clips(self) -> list[MocapClip]:
-        found = [clip for clip in self.clips() if len(clip.frames)]
-        if not found:
-            raise UserError(f"{type(self).__name__} found no frame to use; check the folder and the options")
-        return found
+        clips = [clip for clip in self.clips() if len(clip.frames)]
+        if not clips:
+            raise UserError(f"{type(self).__name__} has no frames to use; check the folder and the options")
+        return clips
 
     @cached_property
     def _ends(self) -> Int[np.ndarray, " clip"]:

@@ -53,14 +53,15 @@ class MpiInf3dhp(MocapClips):
         self.occluders, self.cache = occluders, cache
 
     def clips(self) -> list[MocapClip]:
-        found = []
+        """Read the joints of all sequences and cameras."""
+        clips = []
         for subject in self.subjects:
             paths = sorted((self.root / f"S{subject}").glob("Seq*/annot.mat"))
             if not paths:
                 raise UserError(f"{self.root / f'S{subject}'} contains no Seq1/annot.mat; {_HOW}")
             for path in paths:
-                found += self._sequence(path)
-        return found
+                clips += self._sequence(path)
+        return clips
 
     def _sequence(self, path: Path) -> list[MocapClip]:
         read = read_matlab(path, ["annot2", "annot3"], "annotation file", f"annot2 and annot3; {_HOW}")
@@ -76,7 +77,7 @@ class MpiInf3dhp(MocapClips):
                     f"camera {camera} of {path} has shapes {pixels.shape}, {meters.shape}, expected 56 and 84 columns"
                 )
             if not (np.isfinite(pixels).all() and np.isfinite(meters).all()):
-                raise UserError(f"camera {camera} of {path} holds numbers that are not finite; {_HOW}")
+                raise UserError(f"camera {camera} of {path} contains numbers that are not finite; {_HOW}")
             pixels = pixels.reshape(-1, 28, 2)[:, _PICKED]
             meters = meters.reshape(-1, 28, 3)[:, _PICKED]
             inside = ((pixels >= 0) & (pixels < np.array(self.size))).all((1, 2))

@@ -156,7 +156,7 @@ class SpinAnnotations(MeshDataset):
         return len(self.rows["imgname"])
 
     def _keypoints(self, index: int, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the 49 joints from the given arrays."""
+        """Return the 49 joints from these arrays."""
         pixels, confidence = np.zeros((49, 2), np.float32), np.zeros(49, np.float32)
         for name, start, count in (("openpose", 0, len(OPENPOSE25)), ("part", len(OPENPOSE25), len(JOINTS24))):
             if name in names and name in self.rows:
@@ -168,8 +168,8 @@ class SpinAnnotations(MeshDataset):
         """Return the evidence of the 49 joints; OpenPose's joints are evidence in both halves."""
         if self.evidence != "detector":
             return self._keypoints(index, ("part",) if self.evidence == "truth" else ())
-        found = place_keypoints(OPENPOSE25, self.rows["openpose"][index]).astype(np.float32)
-        return found[:, :2], np.maximum(found[:, 2], 0)
+        detected = place_keypoints(OPENPOSE25, self.rows["openpose"][index]).astype(np.float32)
+        return detected[:, :2], np.maximum(detected[:, 2], 0)
 
     def __getitem__(self, index: int) -> MeshSample:
         rows = self.rows

@@ -110,7 +110,7 @@ def _has(path: Path, what: str, array: np.ndarray, shape: tuple[int, ...]) -> No
     if array.shape != shape:
         raise UserError(f"{what} in {path} has shape {array.shape}, expected {shape}; {_HOW}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise UserError(f"{what} in {path} holds numbers that are not finite; {_HOW}")
+        raise UserError(f"{what} in {path} contains numbers that are not finite; {_HOW}")
 
 
 class ThreeDPW(MeshDataset):

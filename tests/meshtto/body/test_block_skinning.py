@@ -17,7 +17,7 @@ VERTICES, MANY = 200, 9
 
 
 def sparse_weights() -> np.ndarray:
-    """Vertices that follow one to three joints, 37 beside each other the same ones."""
+    """Return weights of one to three joints per vertex, the same for 37 consecutive vertices."""
     rng = np.random.default_rng(1)
     weights = np.zeros((VERTICES, 24))
     for begin in range(0, VERTICES, 37):
@@ -28,7 +28,7 @@ def sparse_weights() -> np.ndarray:
 
 @pytest.fixture
 def body(monkeypatch: pytest.MonkeyPatch) -> Body:
-    """In several blocks."""
+    """Return a body with several blocks."""
     monkeypatch.setattr(module, "_PRODUCT", 20)
     made = Body(replace(make_arrays(VERTICES, features=0), weights=sparse_weights()))
     assert made.block_skinning is not None
@@ -36,10 +36,10 @@ def body(monkeypatch: pytest.MonkeyPatch) -> Body:
     return made
 
 
-def densely(body: Body, *given: torch.Tensor) -> torch.Tensor:
+def densely(body: Body, *inputs: torch.Tensor) -> torch.Tensor:
     sparse, body.block_skinning = body.block_skinning, None
     try:
-        return body(*given).vertices_m
+        return body(*inputs).vertices_m
     finally:
         body.block_skinning = sparse
 
@@ -54,7 +54,7 @@ def test_split_blocks_cover_all_vertices_and_joints():
 
 
 def test_split_blocks_are_optimal(monkeypatch: pytest.MonkeyPatch):
-    """Against all there are, for several prices of a product."""
+    """Compare with all possible splits, for several costs of a product."""
     weights = torch.tensor(sparse_weights()).T
     places = [*range(0, VERTICES, 16), VERTICES]
     work = {(a, b): (b - a) * int(weights[:, a:b].any(1).sum()) for a, b in combinations(places, 2)}
@@ -62,32 +62,32 @@ def test_split_blocks_are_optimal(monkeypatch: pytest.MonkeyPatch):
     ways = [[0, *some, VERTICES] for count in range(len(inner) + 1) for some in combinations(inner, count)]
     for price in (1, 60, 300, 10**6):
         monkeypatch.setattr(module, "_PRODUCT", price)
-        found, *others = (
+        actual, *others = (
             sum(price + work[pair] for pair in pairwise(way))
             for way in ([0, *(part.end for part in split_blocks(weights))], *ways)
         )
-        assert found == min(others)
+        assert actual == min(others)
 
 
 def test_block_skinning_equals_smplx(body: Body):
     arrays = replace(make_arrays(VERTICES, features=0), weights=sparse_weights())
-    given = make_inputs(MANY)
-    vertices, joints = compute_with_smplx(arrays, *given)
-    found = body(*given)
-    torch.testing.assert_close(found.vertices_m, vertices, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
+    inputs = make_inputs(MANY)
+    vertices, joints = compute_with_smplx(arrays, *inputs)
+    actual = body(*inputs)
+    torch.testing.assert_close(actual.vertices_m, vertices, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual.joints_m, joints[:, list(CANDIDATES)], atol=1e-5, rtol=1e-5)
 
 
 def test_block_skinning_equals_dense_to_second_derivative(body: Body):
-    """In double precision, after single precision was used: what is made for one does not serve the other."""
+    """Matrices cached in single precision must not be used in double precision."""
     single = [x.requires_grad_() for x in make_inputs(MANY)]
     torch.testing.assert_close(body(*single).vertices_m, densely(body, *single), atol=5e-6, rtol=1e-5)
     body = body.double()
-    given = [x.requires_grad_() for x in make_inputs(MANY, torch.float64)]
+    inputs = [x.requires_grad_() for x in make_inputs(MANY, torch.float64)]
     outcomes = []
-    for vertices in (body(*given).vertices_m, densely(body, *given)):
-        first = torch.autograd.grad(vertices.sin().sum(), given, create_graph=True)
-        second = torch.autograd.grad(torch.cat([g.flatten() for g in first]).cos().sum(), given)
+    for vertices in (body(*inputs).vertices_m, densely(body, *inputs)):
+        first = torch.autograd.grad(vertices.sin().sum(), inputs, create_graph=True)
+        second = torch.autograd.grad(torch.cat([g.flatten() for g in first]).cos().sum(), inputs)
         outcomes.append((vertices, *first, *second))
     for mine, theirs in zip(*outcomes, strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
@@ -97,13 +97,13 @@ def test_block_skinning_gradients_and_second_derivatives(body: Body):
     sparse = body.double().block_skinning
     assert isinstance(sparse, BlockSkinning)
     turned, moved, shape = torch.randn(2, 24, 3, 3), torch.randn(2, 24, 3), torch.randn(2, 10)
-    given = tuple(x.double().requires_grad_() for x in (turned, moved, shape))
-    torch.autograd.gradcheck(lambda *x: sparse(*x).sin(), given, fast_mode=True)
-    torch.autograd.gradgradcheck(lambda *x: sparse(*x).sin(), given, fast_mode=True)
+    inputs = tuple(x.double().requires_grad_() for x in (turned, moved, shape))
+    torch.autograd.gradcheck(lambda *x: sparse(*x).sin(), inputs, fast_mode=True)
+    torch.autograd.gradgradcheck(lambda *x: sparse(*x).sin(), inputs, fast_mode=True)
 
 
 def test_block_skinning_accepts_noncontiguous_gradients(body: Body):
-    """That of a sum is one number, spread out."""
+    """The gradient of a sum is an expanded scalar."""
     rotations, shape, _ = make_inputs(MANY)
     rotations.requires_grad_()
     mine, theirs = (
@@ -114,7 +114,7 @@ def test_block_skinning_accepts_noncontiguous_gradients(body: Body):
 
 
 def test_large_batches_equal_small_ones():
-    """The built-in body, uses dense skinning for small batches."""
+    """The built-in body uses dense skinning for small batches."""
     body = load_body()
     assert body.block_skinning is not None
     rotations, shape, translation = make_inputs(MANY)
@@ -126,7 +126,7 @@ def test_large_batches_equal_small_ones():
 
 
 def test_block_skinning_is_only_used_for_sparse_weights():
-    assert Body(make_arrays(features=0)).block_skinning is None  # every vertex follows all joints
+    assert Body(make_arrays(features=0)).block_skinning is None  # all vertices depend on all joints
     assert Body(replace(make_arrays(VERTICES), weights=sparse_weights())).block_skinning is None  # pose corrections
 
 
@@ -135,6 +135,6 @@ def test_block_skinning_after_inference_mode_has_gradients(body: Body):
     with torch.inference_mode():
         expected = body(rotations, shape).vertices_m
     rotations.requires_grad_()
-    found = body(rotations, shape).vertices_m
-    torch.testing.assert_close(found, expected.clone())
-    assert torch.autograd.grad(found.sum(), rotations)[0].isfinite().all()
+    actual = body(rotations, shape).vertices_m
+    torch.testing.assert_close(actual, expected.clone())
+    assert torch.autograd.grad(actual.sum(), rotations)[0].isfinite().all()

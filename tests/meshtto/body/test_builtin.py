@@ -1,4 +1,4 @@
-"""The built-in body: what its ten coefficients explain, where its joints are, and that left is right mirrored."""
+"""The built-in body: variance of its ten coefficients, joint positions, and symmetry."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from roma import random_rotmat
 
 from hamipose.synthetic.people.articulation import axis_rotation
-from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.body_model import body_model
 from hamipose.synthetic.people.collisions import draw_pose
 from hamipose.synthetic.people.poses import Pose, sample_pose
 from meshtto.body import Body, load_body, mean_parameters
@@ -34,7 +34,7 @@ def arrays(body: Body) -> BodyArrays:
 
 @pytest.fixture(scope="module")
 def strangers() -> People:
-    """People that the body was not built from."""
+    """Return people that the body was not built from."""
     return sample_people(_anny(), 48, seed=12345)
 
 
@@ -43,13 +43,13 @@ def rest(batch: int = 1) -> torch.Tensor:
 
 
 def some_poses(count: int, seed: int = 0) -> tuple[torch.Tensor, list[Pose]]:
-    rng, articulation = np.random.default_rng(seed), bodies().articulation
+    rng, articulation = np.random.default_rng(seed), body_model().articulation
     poses = [draw_pose(rng, articulation) for _ in range(count)]
     return torch.from_numpy(joint_rotations(articulation, poses, [0.0] * count)).float(), poses
 
 
 def winding(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """How often a closed surface goes round each point, by solid angles (Van Oosterom and Strackee)."""
+    """Return the winding number of a closed surface around each point by solid angles (Van Oosterom and Strackee)."""
     a, b, c = (triangles[None, :, i] - points[:, None] for i in range(3))
     la, lb, lc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))
     volume = (a * np.cross(b, c)).sum(-1)
@@ -64,7 +64,7 @@ def test_builtin_rest_pose_is_a_t(body: Body):
     for side, sign in (("left", 1), ("right", -1)):
         arm = at[f"{side}_wrist"] - at[f"{side}_shoulder"]
         leg = at[f"{side}_ankle"] - at[f"{side}_hip"]
-        assert sign * arm[0] > 0.999 * torch.linalg.norm(arm) > 0.4  # level, to its own side
+        assert sign * arm[0] > 0.999 * torch.linalg.norm(arm) > 0.4  # horizontal, to its own side
         assert -leg[1] > 0.999 * torch.linalg.norm(leg) > 0.7  # upright
         assert at[f"{side}_foot"][2] > at[f"{side}_ankle"][2] + 0.1  # toes forward
     height = float(out.vertices_m[0, :, 1].max() - out.vertices_m[0, :, 1].min())
@@ -75,7 +75,7 @@ def test_builtin_rest_pose_is_a_t(body: Body):
 
 
 def test_t_pose_does_not_rotate_the_feet():
-    articulation = bodies().articulation
+    articulation = body_model().articulation
     world = bone_chain(t_pose(articulation.bones, articulation.heads[None]), articulation.parents)[0]
     for bone in ("foot.L", "foot.R", "root", "head"):
         assert np.allclose(world[articulation.bones.index(bone)], np.eye(3), atol=1e-12)
@@ -83,7 +83,7 @@ def test_t_pose_does_not_rotate_the_feet():
 
 
 def test_joint_tree_equals_smpl(arrays: BodyArrays):
-    """A vertex follows its own joint: the strongest weight's joint or the parent's is among the three nearest bones."""
+    """The joint with the largest weight of a vertex, or its parent, is among the nearest bones."""
     joints = arrays.joint_regressor @ arrays.template_m
     ends = np.stack([joints[list(PARENTS24[1:])], joints[1:]], 1)
     along = ends[:, 1] - ends[:, 0]
@@ -98,11 +98,11 @@ def test_joint_tree_equals_smpl(arrays: BodyArrays):
 
 def test_shape_directions_are_orthogonal_and_generalize(arrays: BodyArrays, strangers: People):
     directions = arrays.shape_dirs.reshape(-1, 10).astype(np.float64)
-    lengths = np.linalg.norm(directions, axis=0)
-    assert abs(directions.T @ directions / np.outer(lengths, lengths) - np.eye(10)).max() < 1e-5
-    assert (np.diff(lengths) < 0).all()  # strongest first
+    row_norms = np.linalg.norm(directions, axis=0)
+    assert abs(directions.T @ directions / np.outer(row_norms, row_norms) - np.eye(10)).max() < 1e-5
+    assert (np.diff(row_norms) < 0).all()  # strongest first
     away = (strangers.vertices_m - arrays.template_m).reshape(len(strangers.vertices_m), -1)
-    coefficients = away @ directions / lengths**2
+    coefficients = away @ directions / row_norms**2
     left = away - coefficients @ directions.T
     spread = away - away.mean(0)
     assert (left**2).sum() < 0.002 * (spread**2).sum()
@@ -111,8 +111,8 @@ def test_shape_directions_are_orthogonal_and_generalize(arrays: BodyArrays, stra
 
 
 def test_rest_joints_equal_anny(arrays: BodyArrays, strangers: People):
-    found = np.einsum("kv,bvc->bkc", arrays.joint_regressor, strangers.vertices_m)
-    error = np.linalg.norm(found - strangers.joints_m, axis=-1).mean(0)
+    actual = np.einsum("kv,bvc->bkc", arrays.joint_regressor, strangers.vertices_m)
+    error = np.linalg.norm(actual - strangers.joints_m, axis=-1).mean(0)
     limbs = [SMPL24.index(f"{s}_{j}") for s in ("left", "right") for j in ("knee", "ankle", "elbow", "wrist")]
     assert error[limbs].max() < 0.012
     assert error.max() < 0.015
@@ -168,8 +168,8 @@ def test_mirrored_pose_gives_the_mirrored_body(body: Body, arrays: BodyArrays):
 
 
 def test_joint_rotations_reproduce_synthetic_poses(body: Body):
-    """Our 24 joints stand where anny's own bones stand, for the body that the angles are measured on."""
-    articulation = bodies().articulation
+    """The 24 joints coincide with anny's bones in the body on which the angles are measured."""
+    articulation = body_model().articulation
     rotations, poses = some_poses(6, seed=1)
     joints = articulation.joints(articulation.rotations(poses))
     index = {name: i for i, name in enumerate(articulation.bones)}
@@ -182,19 +182,19 @@ def test_joint_rotations_reproduce_synthetic_poses(body: Body):
             ("right_elbow", "right_wrist", ("lowerarm01.R", "wrist.R")),
             ("left_hip", "left_knee", ("upperleg01.L", "lowerleg01.L")),
         ):
-            wanted = SMPL_FROM_ANNY @ whole @ (joints[k, index[bones[1]]] - joints[k, index[bones[0]]])
-            found = skeleton[k, SMPL24.index(second)] - skeleton[k, SMPL24.index(first)]
-            cosine = wanted @ found / np.linalg.norm(wanted) / np.linalg.norm(found)
+            expected = SMPL_FROM_ANNY @ whole @ (joints[k, index[bones[1]]] - joints[k, index[bones[0]]])
+            actual = skeleton[k, SMPL24.index(second)] - skeleton[k, SMPL24.index(first)]
+            cosine = expected @ actual / np.linalg.norm(expected) / np.linalg.norm(actual)
             assert np.rad2deg(np.arccos(min(cosine, 1))) < 4
 
 
 def test_heading_rotates_about_the_vertical_axis(body: Body):
-    articulation = bodies().articulation
+    articulation = body_model().articulation
     pose = sample_pose(np.random.default_rng(0), "standing")
     ahead, left = (torch.from_numpy(joint_rotations(articulation, [pose], [h])).float() for h in (0.0, 90.0))
     a, b = (body(r, torch.zeros(1, 10)).skeleton_m[0] for r in (ahead, left))
     a, b = a - a[0], b - b[0]
-    quarter = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # z, where it looked, becomes x, its left
+    quarter = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # z (forward) becomes x (left)
     torch.testing.assert_close(b, a @ quarter.T, atol=1e-5, rtol=0)
 
 
@@ -205,7 +205,7 @@ def test_mean_parameters_are_upright_and_face_the_camera(body: Body):
     out = body(rotations[None], shape[None])
     at = dict(zip(SMPL24, out.skeleton_m[0], strict=True))
     assert at["head"][1] < at["pelvis"][1] < at["left_ankle"][1]  # y points down
-    assert at["left_wrist"][0] > 0  # facing us, its left is to our right
+    assert at["left_wrist"][0] > 0  # facing the camera, the left is at the right of the image
     assert at["left_foot"][2] < at["left_ankle"][2]  # towards the camera
     assert camera.tolist() == pytest.approx([0.9, 0, 0])
     pose.zero_()
@@ -225,8 +225,8 @@ def test_sparse_regressor_uses_few_vertices():
     surface = rng.standard_normal((50, 30, 3))
     weights = np.zeros(30)
     weights[[3, 7, 20]] = 0.5, 0.3, 0.2
-    found = sparse_regressor(np.einsum("v,bvc->bc", weights, surface), surface, np.arange(30))
-    assert np.allclose(found, weights, atol=1e-6)
+    actual = sparse_regressor(np.einsum("v,bvc->bc", weights, surface), surface, np.arange(30))
+    assert np.allclose(actual, weights, atol=1e-6)
     without = sparse_regressor(np.einsum("v,bvc->bc", weights, surface), surface, np.arange(7))
     assert (without >= 0).all()
     assert without.sum() == pytest.approx(1)
@@ -237,7 +237,7 @@ def test_mirror_vertices_pairs_vertices():
     rng = np.random.default_rng(0)
     half = rng.standard_normal((20, 3)) + np.array([3, 0, 0])
     middle = rng.standard_normal((5, 3)) * [0, 1, 1]
-    close = np.array([[1e-5, 0, 9], [-1e-5, 0, 9.00001], [0, 0, 9.00002]])  # three in one place
+    close = np.array([[1e-5, 0, 9], [-1e-5, 0, 9.00001], [0, 0, 9.00002]])  # three vertices in one place
     points = np.concatenate([half, half * [-1, 1, 1], middle, close])
     other = mirror_vertices(points)
     assert other[:20].tolist() == list(range(20, 40))

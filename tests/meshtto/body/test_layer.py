@@ -1,4 +1,4 @@
-"""The body's layer against smplx's own forward, and its laws."""
+"""The body layer against smplx's own forward, and its properties."""
 
 import pytest
 import torch
@@ -18,15 +18,15 @@ def body() -> Body:
 
 @pytest.mark.parametrize("features", [0, 207])
 def test_joints_equal_those_of_forward(features: int):
-    """Values and gradients, with pose corrections and without."""
+    """Compare values and gradients, with and without pose corrections."""
     layer, (rotations, shape, _) = Body(make_arrays(features=features)), make_inputs(6)
     rotations.requires_grad_()
     whole, alone = layer(rotations, shape).joints_m, layer.joints(rotations, shape)
     torch.testing.assert_close(alone, whole)
-    for mine, theirs in zip(
+    for actual, reference in zip(
         *(torch.autograd.grad(joints.sin().sum(), rotations) for joints in (alone, whole)), strict=True
     ):
-        torch.testing.assert_close(mine, theirs)
+        torch.testing.assert_close(actual, reference)
     joints = layer.extra_rows @ layer(rotations, shape).vertices_m[:, layer.extra_index]
     kept = [k - 24 for k in CANDIDATES if k >= 24]
     torch.testing.assert_close(whole[:, [i for i, k in enumerate(CANDIDATES) if k >= 24]], joints[:, kept])
@@ -66,7 +66,7 @@ def test_regressed_joints_equal_a_dense_product():
     ours = Body(arrays)
     plain = torch.einsum("kv,bvc->bkc", torch.tensor(arrays.h36m_regressor, dtype=torch.float32), vertices)
     torch.testing.assert_close(ours.h36m_joints(vertices), plain)
-    # Rows of J_regressor_h36m as SPIN and Meta-HMR pick them.
+    # Rows of J_regressor_h36m as selected by SPIN and Meta-HMR.
     rows = [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10]
     torch.testing.assert_close(ours.evaluation_joints(vertices), plain[:, rows] - plain[:, :1])
     assert tuple(H36M17[r] for r in rows) == EVALUATION14
@@ -85,8 +85,8 @@ def test_body_gradients_and_second_derivatives():
     ours = Body(make_arrays()).double()
     rotations, shape, translation = (x.requires_grad_() for x in make_inputs(1, torch.float64))
 
-    def summary(*given: torch.Tensor) -> torch.Tensor:
-        vertices, joints, skeleton = ours(*given)
+    def summary(*inputs: torch.Tensor) -> torch.Tensor:
+        vertices, joints, skeleton = ours(*inputs)
         return torch.stack([vertices.pow(2).mean(), joints.sin().sum(), skeleton.pow(3).sum()])
 
     torch.autograd.gradcheck(summary, (rotations, shape, translation), fast_mode=True)
@@ -94,28 +94,28 @@ def test_body_gradients_and_second_derivatives():
 
 
 def test_skin_derivatives_equal_autograd():
-    """To the second, with respect to all that it is made of."""
+    """Compare first and second derivatives with respect to all inputs."""
     surface, turned, moved = (torch.randn(2, *shape, dtype=torch.float64) for shape in ((3, 30), (24, 3, 3), (24, 3)))
     weights = torch.rand(24, 30, dtype=torch.float64)
-    given = tuple(x.requires_grad_() for x in (surface, turned, moved))
+    inputs = tuple(x.requires_grad_() for x in (surface, turned, moved))
     maps = torch.cat([turned, moved[..., None]], 3)
     points = torch.cat([surface, torch.ones_like(surface[:, :1])], 1)
     expected = torch.einsum("kv,bkic,bcv->biv", weights, maps, points)
-    torch.testing.assert_close(_skin(*given, weights), expected)
-    torch.autograd.gradcheck(lambda *x: _skin(*x, weights).sin(), given, fast_mode=True)
-    torch.autograd.gradgradcheck(lambda *x: _skin(*x, weights).sin(), given, fast_mode=True)
+    torch.testing.assert_close(_skin(*inputs, weights), expected)
+    torch.autograd.gradcheck(lambda *x: _skin(*x, weights).sin(), inputs, fast_mode=True)
+    torch.autograd.gradgradcheck(lambda *x: _skin(*x, weights).sin(), inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize("further", [False, True])
 def test_skin_gradients_ignore_autocast(further: bool):
-    given = [torch.randn(2, *shape, requires_grad=True) for shape in ((3, 30), (24, 3, 3), (24, 3))]
+    inputs = [torch.randn(2, *shape, requires_grad=True) for shape in ((3, 30), (24, 3, 3), (24, 3))]
     weights = torch.rand(24, 30)
-    vertices = _skin(*given, weights)
-    expected = torch.autograd.grad(vertices.sum(), given, create_graph=further, retain_graph=True)
+    vertices = _skin(*inputs, weights)
+    expected = torch.autograd.grad(vertices.sum(), inputs, create_graph=further, retain_graph=True)
     with torch.autocast("cpu", torch.bfloat16):
-        found = torch.autograd.grad(vertices.sum(), given, create_graph=further)
-    for mine, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(mine, theirs)
+        gradients = torch.autograd.grad(vertices.sum(), inputs, create_graph=further)
+    for actual, reference in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(actual, reference)
 
 
 def test_root_rotation_is_about_the_pelvis(body: Body):

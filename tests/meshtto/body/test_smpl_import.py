@@ -1,4 +1,4 @@
-"""SMPL's pickle: files in its native layout, with chumpy's objects and without, whole and malformed."""
+"""SMPL's files in their official format, with and without chumpy's objects, valid and malformed."""
 
 import pickle
 import sys
@@ -31,13 +31,13 @@ def rows(*shape: int) -> np.ndarray:
 
 
 def model() -> dict:
-    """A copy of the body below, to be changed."""
+    """Return a copy of the body below, which tests change."""
     return dict(_model())
 
 
 @lru_cache(maxsize=1)
 def _model() -> dict:
-    """A body of nothing in particular with SMPL's keys and shapes."""
+    """Return random arrays with SMPL's keys and shapes."""
     rng = np.random.default_rng(1)
     return {
         "v_template": rng.standard_normal((V, 3)),
@@ -53,7 +53,7 @@ def _model() -> dict:
 
 @pytest.fixture
 def chumpy(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-    """Classes that pickle under chumpy's names, as chumpy itself pickles: by their __dict__."""
+    """Return classes that pickle under chumpy's names by their `__dict__`, as chumpy does."""
     made = {}
     for module, name in (("chumpy", ""), ("chumpy.ch", "Ch"), ("chumpy.reordering", "Select")):
         monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
@@ -71,13 +71,13 @@ def with_state(kind: type, **state: object) -> object:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    found = {name: tmp_path / f"{name}.npy" for name in ("h36m", "extra")}
-    np.save(found["h36m"], rows(17, V))
-    np.save(found["extra"], rows(9, V))
-    found["mean"] = tmp_path / "mean.npz"
+    paths = {name: tmp_path / f"{name}.npy" for name in ("h36m", "extra")}
+    np.save(paths["h36m"], rows(17, V))
+    np.save(paths["extra"], rows(9, V))
+    paths["mean"] = tmp_path / "mean.npz"
     pose = np.random.default_rng(2).standard_normal(144).astype(np.float32)
-    np.savez(found["mean"], pose=pose, shape=np.arange(10.0), cam=np.array([0.9, 0, 0]))
-    return found
+    np.savez(paths["mean"], pose=pose, shape=np.arange(10.0), cam=np.array([0.9, 0, 0]))
+    return paths
 
 
 def write(path: Path, content: object, protocol: int = 2) -> Path:
@@ -119,8 +119,8 @@ def test_import_smpl_reads_chumpy_pickles(
     assert run(path, out, files, "--mean", str(files["mean"])) == 0
     assert "SMPL, female, 6890 vertices" in capsys.readouterr().out
     read = read_arrays(out)
-    for ours, theirs in (("template_m", "v_template"), ("shape_dirs", "shapedirs"), ("weights", "weights")):
-        assert np.allclose(getattr(read, ours), plain[theirs], atol=1e-6)
+    for ours, reference in (("template_m", "v_template"), ("shape_dirs", "shapedirs"), ("weights", "weights")):
+        assert np.allclose(getattr(read, ours), plain[reference], atol=1e-6)
     assert np.allclose(read.joint_regressor, plain["J_regressor"].toarray())
     body = load_body(str(out), gender="female")
     pose, shape, _ = mean_parameters(body)
@@ -133,9 +133,9 @@ def test_imported_body_equals_smplx(tmp_path: Path, files: dict[str, Path]):
 
     path = write(tmp_path / "SMPL_NEUTRAL.pkl", model())
     assert run(path, tmp_path / "neutral.safetensors", files) == 0
-    theirs = smplx.SMPL(str(path))  # trusted: written a line above
+    reference = smplx.SMPL(str(path))  # trusted: written above
     rotations, shape = random_rotmat((2, 24)), torch.randn(2, 10)
-    expected = theirs(betas=shape, global_orient=rotations[:, :1], body_pose=rotations[:, 1:], pose2rot=False)
+    expected = reference(betas=shape, global_orient=rotations[:, :1], body_pose=rotations[:, 1:], pose2rot=False)
     body = load_body(str(tmp_path / "neutral.safetensors"))
     out = body(rotations, shape)
     torch.testing.assert_close(out.vertices_m, expected.vertices, atol=2e-5, rtol=1e-5)
@@ -153,10 +153,10 @@ def test_load_body_finds_genders_beside_each_other(tmp_path: Path, files: dict[s
         load_body(path, "female")
     with pytest.raises(UserError, match="gender is 'other'"):
         load_body(path, "other")
-    with pytest.raises(UserError, match=r"nowhere\.st does not exist; convert yours"):
+    with pytest.raises(UserError, match=r"nowhere\.st does not exist; create it"):
         load_body(str(tmp_path / "nowhere.st"))
     (tmp_path / "text.st").write_text("hello")
-    with pytest.raises(UserError, match=r"text\.st is a text file, not a safetensors file; convert yours"):
+    with pytest.raises(UserError, match=r"text\.st is a text file, not a safetensors file; create it"):
         load_body(str(tmp_path / "text.st"))
 
 
@@ -168,16 +168,16 @@ class _Bomb:
 def test_import_smpl_rejects_pickles_with_code(tmp_path: Path, files: dict[str, Path], capsys):
     path = write(tmp_path / "SMPL_NEUTRAL.pkl", {**model(), "extra": _Bomb()})
     assert run(path, tmp_path / "out.st", files) == 2
-    told = capsys.readouterr()
-    assert "code was run" not in told.out + told.err
-    assert "asks for" in told.err
-    assert "print" in told.err
-    assert told.err.count("\n") == 1
+    output = capsys.readouterr()
+    assert "code was run" not in output.out + output.err
+    assert "expected only arrays" in output.err
+    assert "print" in output.err
+    assert output.err.count("\n") == 1
     assert not (tmp_path / "out.st").exists()
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"v_template": np.zeros((10475, 3))}, "v_template of .* has shape .10475, 3."),
         ({"kintree_table": np.zeros((2, 52), np.int64)}, "not SMPL's 24 joints; is it SMPL.H"),
@@ -186,25 +186,25 @@ def test_import_smpl_rejects_pickles_with_code(tmp_path: Path, files: dict[str, 
         ({"posedirs": np.zeros((V, 3, 100))}, "pose_dirs of .* has shape"),
         ({"f": np.full((5, 3), 9999)}, "faces of .* names vertex 9999"),
         ({"v_template": np.full((V, 3), np.nan)}, "template_m of .* not finite"),
-        ({"v_template": "text"}, "v_template of .* holds <U4, expected numbers"),
+        ({"v_template": "text"}, "v_template of .* contains <U4, expected numbers"),
     ],
 )
-def test_import_smpl_rejects_malformed_bodies(tmp_path: Path, files, capsys, change: dict, told: str):
+def test_import_smpl_rejects_malformed_bodies(tmp_path: Path, files, capsys, change: dict, message: str):
     path = write(tmp_path / "SMPL_NEUTRAL.pkl", {**model(), **change})
     assert run(path, tmp_path / "out.st", files) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert __import__("re").search(told, error), error
+    assert __import__("re").search(message, error), error
 
 
 def test_import_smpl_rejects_other_content(tmp_path: Path, files: dict[str, Path], capsys):
     whole = model()
-    for content, told in (
-        ([1, 2], "holds a list"),
+    for content, message in (
+        ([1, 2], "contains a list"),
         ({"v_template": whole["v_template"]}, "has no shapedirs, posedirs"),
     ):
         assert run(write(tmp_path / "SMPL_MALE.pkl", content), tmp_path / "out.st", files) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     torn = write(tmp_path / "SMPL_MALE.pkl", whole)
     torn.write_bytes(torn.read_bytes()[:1000])
     assert run(torn, tmp_path / "out.st", files) == 2
@@ -225,7 +225,7 @@ def test_import_smpl_rejects_other_content(tmp_path: Path, files: dict[str, Path
 
 
 def test_import_smpl_reads_npz(tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture):
-    """As SMPL-X's site gives bodies out; arrays that only a pickle can hold are not looked at."""
+    """SMPL-X's site distributes .npz files; arrays that require a pickle are skipped."""
     content = model()
     arrays = {name: np.asarray(value) for name, value in content.items() if name != "J_regressor"}
     path = tmp_path / "SMPL_MALE.npz"
@@ -245,9 +245,9 @@ def test_import_smpl_names_the_kind_of_other_files(
     path = write(tmp_path / "SMPL_MALE.pkl", model())
     pointer = tmp_path / "male_pointer"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n")
-    given = {**files, option: pointer}
+    options = {**files, option: pointer}
     body = pointer if option == "pickle" else path
-    assert run(body, tmp_path / "male.st", given, "--mean", str(given["mean"])) == 2
+    assert run(body, tmp_path / "male.st", options, "--mean", str(options["mean"])) == 2
     line = capsys.readouterr().err
     assert f"{pointer} is a Git LFS pointer" in line
     assert line.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Crops and augmentation: an augmented picture is a real one, of the virtual camera."""
+"""Crops and augmentation: an augmented image is a valid image of the virtual camera."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def body() -> Body:
 
 
 def person(body: Body) -> tuple[MeshSample, torch.Tensor]:
-    """A sample with every label, and the translation that puts its mesh before the camera."""
+    """Return a sample with all labels, and the translation of its mesh in front of the camera."""
     rotations, shape = random_rotmat((1, 24)), torch.randn(1, 10)
     translation = torch.tensor([[0.4, -0.2, 3.5]])
     joints = body(rotations, shape, translation).joints_m[0].numpy()
@@ -64,7 +64,7 @@ def person(body: Body) -> tuple[MeshSample, torch.Tensor]:
 
 
 def project_into_crop(body: Body, crop: MeshBatch, translation: torch.Tensor) -> torch.Tensor:
-    """The labeled mesh through the virtual camera and the upright crop, as the types describe them."""
+    """Project the labeled mesh by the virtual camera to the upright crop, as the types describe."""
     joints = body(crop.rotations, crop.shape, translation).joints_m[0]
     virtual = crop.focal_px * joints[:, :2] / joints[:, 2:] + (crop.image_size - 1) / 2
     middle = (torch.tensor([SIZE[1], SIZE[0]]) - 1) / 2
@@ -72,23 +72,23 @@ def project_into_crop(body: Body, crop: MeshBatch, translation: torch.Tensor) ->
 
 
 def virtual_translation(
-    body: Body, sample: MeshSample, translation: torch.Tensor, draw: AugmentationParams
+    body: Body, sample: MeshSample, translation: torch.Tensor, params: AugmentationParams
 ) -> torch.Tensor:
-    """Where the mirrored, then turned, pelvis stands: the body is turned about its pelvis at rest."""
+    """Return the translation of the mirrored and rotated body, which rotates about its rest pelvis."""
     pelvis = body(torch.from_numpy(sample.rotations)[None], torch.from_numpy(sample.shape)[None]).skeleton_m[:, 0]
-    placed = (pelvis + translation) * torch.tensor([-1.0 if draw.mirror else 1.0, 1, 1])
-    turn = np.deg2rad(draw.rotation_deg)
+    placed = (pelvis + translation) * torch.tensor([-1.0 if params.mirror else 1.0, 1, 1])
+    turn = np.deg2rad(params.rotation_deg)
     about = torch.tensor([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]).float()
     return placed @ about.T - pelvis
 
 
 @settings(max_examples=12, deadline=None)
-@given(draw=draws)
-def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, draw: AugmentationParams):
+@given(params=draws)
+def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, params: AugmentationParams):
     torch.manual_seed(1)
     sample, translation = person(body)
-    crop = crop_sample(sample, SIZE, draw)
-    projected = project_into_crop(body, crop, virtual_translation(body, sample, translation, draw))
+    crop = crop_sample(sample, SIZE, params)
+    projected = project_into_crop(body, crop, virtual_translation(body, sample, translation, params))
     torch.testing.assert_close(projected, crop.keypoints_px[0], atol=2e-2, rtol=0)
     joints = body(crop.rotations, crop.shape).joints_m
     joints = joints - joints[:, JOINTS49.index("pelvis")][:, None]
@@ -96,12 +96,12 @@ def test_augmented_mesh_projects_onto_augmented_keypoints(body: Body, draw: Augm
 
 
 @settings(max_examples=12, deadline=None)
-@given(draw=draws)
-def test_crop_matrix_maps_keypoints_and_confidence(body: Body, draw: AugmentationParams):
+@given(params=draws)
+def test_crop_matrix_maps_keypoints_and_confidence(body: Body, params: AugmentationParams):
     torch.manual_seed(2)
     sample, _ = person(body)
-    crop = crop_sample(sample, SIZE, draw)
-    order = list(MIRROR49) if draw.mirror else list(range(49))
+    crop = crop_sample(sample, SIZE, params)
+    order = list(MIRROR49) if params.mirror else list(range(49))
     matrix = crop.matrix[0].double().numpy()
     for pixels, confidence, moved, kept in (
         (sample.keypoints_px, sample.keypoints_confidence, crop.keypoints_px, crop.keypoints_confidence),
@@ -114,21 +114,21 @@ def test_crop_matrix_maps_keypoints_and_confidence(body: Body, draw: Augmentatio
 
 
 def test_crop_matrix_maps_the_image(body: Body):
-    """A bright dot lands where the matrix says, also from a picture decoded at half its size."""
+    """A bright dot is where the matrix maps it, also for an image decoded at half its size."""
     sample, _ = person(body)
     at = np.round(sample.box_px[:2] + sample.box_px[2:] / 2 + 3)
     image = np.zeros((240, 320, 3), np.uint8)
     cv2.circle(image, (int(at[0]), int(at[1])), 3, (255, 255, 255), -1)
-    draw = AugmentationParams(True, 20.0, 1.1, np.ones(3))
+    params = AugmentationParams(True, 20.0, 1.1, np.ones(3))
     for reduction in (1, 2):
         small = cv2.resize(image, None, fx=1 / reduction, fy=1 / reduction, interpolation=cv2.INTER_AREA)
-        crop = crop_sample(replace(sample, image=small, reduction=reduction), SIZE, draw)
+        crop = crop_sample(replace(sample, image=small, reduction=reduction), SIZE, params)
         bright = crop.image[0, 0].double()
         rows, columns = torch.meshgrid(*(torch.arange(n).double() for n in SIZE), indexing="ij")
-        found = [float((bright * axis).sum() / bright.sum()) for axis in (columns, rows)]
+        actual = [float((bright * axis).sum() / bright.sum()) for axis in (columns, rows)]
         expected = apply_points(crop.matrix[0].double().numpy(), at[None])[0]
-        pixel = reduction * SIZE[0] / float(crop.side_px)  # of the decoded picture; half of one would be a shift
-        assert np.allclose(found, expected, atol=0.1 * pixel)
+        pixel = reduction * SIZE[0] / float(crop.side_px)  # of the decoded image; half of one would be a shift
+        assert np.allclose(actual, expected, atol=0.1 * pixel)
 
 
 def test_compute_crop_equals_cliff_and_spin_boxes():
@@ -178,7 +178,7 @@ def test_add_occluders_covers_a_copy(tmp_path):
     assert 0.001 < (covered != 7).any(-1).mean() < 0.9
     assert np.array_equal(covered, add_occluders(image, 7, np.random.default_rng(0)))
     assert add_occluders(image, 0, np.random.default_rng(0)) is image
-    # The field's file: an array of objects, which only a pickle can hold.
+    # The published file is an array of objects, which requires a pickle.
     cutouts = np.empty(2, object)
     cutouts[:] = [draw_occluder(np.random.default_rng(k)) for k in range(2)]
     np.save(tmp_path / "pascal_occluders.npy", cutouts)
@@ -195,7 +195,7 @@ def test_read_occluders_rejects_code(tmp_path, capsys):
     evil = np.empty(1, object)
     evil[0] = _Bomb()
     np.save(tmp_path / "evil.npy", evil)
-    with pytest.raises(UserError, match=r"asks for '(builtins|__builtin__)\.print'"):
+    with pytest.raises(UserError, match=r"needs '(builtins|__builtin__)\.print'"):
         read_occluders(str(tmp_path / "evil.npy"))
     assert "code was run" not in capsys.readouterr().out
     (tmp_path / "text.npy").write_text("hello")

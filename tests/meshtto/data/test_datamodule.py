@@ -1,4 +1,4 @@
-"""The data module: what a step sees depends on seed, step and position alone; evaluation counts everyone once."""
+"""Data module: batches depend only on seed, step and position; evaluation covers each person once."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -20,7 +20,7 @@ from meshtto.types import MeshBatch, MeshSample
 
 
 class Few(MeshDataset):
-    """People that are told apart by the color of their picture."""
+    """People whose images differ in color."""
 
     def __init__(self, folder: Path, count: int, first: int = 0, occluders: bool = False):
         self.folder, self.count, self.first, self.occluders = folder, count, first, occluders
@@ -86,7 +86,7 @@ def test_batches_do_not_depend_on_workers_or_resumption(tmp_path: Path):
     assert all(same(a, b) for a, b in zip(whole, module(tmp_path, num_workers=2).train_dataloader(), strict=True))
 
     class Stopped:
-        """A trainer that has taken three steps."""
+        """Trainer after three steps."""
 
         world_size, global_rank, global_step, lightning_module = 1, 0, 3, None
         state = type("State", (), {"fn": None})
@@ -98,7 +98,7 @@ def test_batches_do_not_depend_on_workers_or_resumption(tmp_path: Path):
 
 def test_epoch_can_be_one_pass_over_the_largest_set(tmp_path: Path):
     data = module(tmp_path, steps_per_epoch=None)
-    assert data.steps_per_epoch == 2  # six people, four at a time
+    assert data.steps_per_epoch == 2  # six people, batches of four
     assert len(data.train_dataloader()) == len(list(data.train_dataloader())) == 2
     trainer = Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.datamodule = data  # type: ignore[attr-defined]
@@ -129,7 +129,7 @@ def test_mixture_keeps_shares_and_covers_all_people(tmp_path: Path):
 
 
 class Numbers(MeshDataset):
-    """Only counted."""
+    """A set of which only the indices matter."""
 
     def __init__(self, count: int):
         self.count = count
@@ -154,22 +154,22 @@ class Numbers(MeshDataset):
 )
 @pytest.mark.parametrize("seed", [0, 3])
 def test_mixture_draws_each_person_once_per_pass(counts: tuple[int, ...], shares: list[float] | None, seed: int):
-    """Whatever the sets and shares: the draws of a set, in their order, are one permutation after another."""
+    """For all sets and shares, the draws of a set are consecutive permutations."""
     mixture = Mixture([Numbers(count) for count in counts], shares, seed)
     places = [mixture.place(number) for number in range(6000)]
     weights = np.array(counts if shares is None else shares, float) / sum(counts if shares is None else shares)
     for chosen, (count, weight, pool) in enumerate(zip(counts, weights, mixture.pools, strict=True)):
         turns = [turn for k, turn in places if k == chosen]
-        assert turns == list(range(len(turns)))  # none is left out, none comes twice
+        assert turns == list(range(len(turns)))  # each once
         assert len(turns) == pytest.approx(6000 * weight, abs=len(counts))
         drawn = [pool.index(turn) for turn in turns]
         for start in range(0, len(drawn) - count + 1, count):
             assert sorted(drawn[start : start + count]) == list(range(count))
-    assert mixture.place(4321) == places[4321]  # of the number alone
+    assert mixture.place(4321) == places[4321]  # depends only on the number
 
 
 def test_mixture_without_shares_covers_all_sets_exactly():
-    """As many draws as there are people: everyone once. Also far into a run."""
+    """In as many draws as there are people, each person is drawn once, also late in a run."""
     counts = (1000, 500, 7)
     mixture = Mixture([Numbers(count) for count in counts], None, seed=0)
     for turn in (0, 1, 10**6):
@@ -182,7 +182,7 @@ def test_mixture_without_shares_covers_all_sets_exactly():
 
 
 def test_mixture_spreads_shares_evenly():
-    """To within two people a set: draws are spread evenly."""
+    """The number of draws of each set deviates by at most two."""
     mixture = Mixture([Numbers(9), Numbers(5), Numbers(4), Numbers(20)], [0.5, 0.2, 0.1, 0.2], seed=0)
     for step in range(200):
         sets = [mixture.place(step * 40 + position)[0] for position in range(40)]
@@ -205,7 +205,7 @@ def test_evaluation_covers_each_person_once(tmp_path: Path):
     assert not last.joints_confidence.any()
     assert not last.mirrored.any()
     image = batches[0].image[0]
-    assert set(image.unique().tolist()) <= {0, *range(10, 16)}  # of person 1; not augmented
+    assert set(image.unique().tolist()) <= {0, *range(10, 16)}  # person 1, not augmented
 
 
 def test_occluders_are_only_added_to_sets_that_ask(tmp_path: Path):

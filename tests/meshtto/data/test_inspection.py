@@ -37,12 +37,12 @@ def test_show_writes_a_row_per_person(tmp_path: Path, capsys):
 
 def test_check_reports_present_and_missing_files(tmp_path: Path, capsys):
     assert main(["data", "check", "lspet", "--root", str(lspet(tmp_path))]) == 2
-    told = capsys.readouterr()
-    assert "3 of 10000" in told.out
-    assert "3 people" in told.out
-    assert "not usable" in told.out  # of 3600 and more people there are none to test on
-    assert "sam.johnson.io" in told.out
-    assert told.err.startswith("error: lspet in")
+    output = capsys.readouterr()
+    assert "3 of 10000" in output.out
+    assert "3 people" in output.out
+    assert "not usable" in output.out  # the test split starts after 3600 people
+    assert "sam.johnson.io" in output.out
+    assert output.err.startswith("error: lspet in")
     assert main(["data", "check", "3dpw", "--root", str(tmp_path)]) == 2
     assert "virtualhumans" in capsys.readouterr().out
     for asked, message in (
@@ -79,7 +79,7 @@ def test_fit_translation_recovers_the_translation():
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
 def test_paint_mesh_draws_nearer_faces_last(order: list[int]):
-    """Two squares of two triangles each, one behind the other; one more that looks away."""
+    """Paint two squares of two triangles each, one behind the other, and one that faces away."""
     square = np.array([[0.0, 0], [0, 10], [10, 10], [10, 0]])
     pixels = np.concatenate([square + 5, square + 10, square + 30])
     depth = np.repeat([2.0, 1.0, 1.0], 4)

@@ -31,6 +31,6 @@ def test_protocol_names_evidence_only_if_used(tiny, tmp_path: Path, in_validatio
 
 
 def test_data_sets_state_the_source_of_boxes():
-    assert ThreeDPW("a").boxes == SpinAnnotations("a", "b").boxes == "ground truth"
-    assert ThreeDPW("a", box="detector").boxes == "detector"
-    assert SpinAnnotations("a", "b", box="file").boxes == "annotation file"
+    assert ThreeDPW("a").box_source == SpinAnnotations("a", "b").box_source == "ground truth"
+    assert ThreeDPW("a", box="detector").box_source == "detector"
+    assert SpinAnnotations("a", "b", box="file").box_source == "annotation file"

@@ -1,4 +1,4 @@
-"""Built-in pictures: labels against the body and the camera, resumption, the simulated detector."""
+"""Rendered images of the built-in body: labels against body and camera, resumption, simulated detector."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_builtin_labels_equal_the_projected_mesh(folder: Path):
 
 
 def test_rendered_silhouette_matches_the_labels(folder: Path):
-    """Without the body in the way the picture would be its backdrop: the silhouette covers what differs around it."""
+    """The silhouette covers the pixels that differ from the background."""
     labels = read_labels(folder / "plain-96-0" / "labels.npz")
     body = load_body()
     agreed = []
@@ -68,8 +68,7 @@ def test_interrupted_rendering_resumes_identically(folder: Path, tmp_path: Path)
     with pytest.raises(RuntimeError, match="stop"):
         _interrupted(tmp_path / "m", made)
     assert not (tmp_path / "m" / "labels.npz").exists()
-    with open(tmp_path / "m" / "labels.part", "a") as journal:
-        journal.write('{"torn": ')  # as a kill leaves it
+    (tmp_path / "m" / "images" / "000001.json.part").write_text('{"settings"')  # left by a killed process
     render_images(tmp_path / "m", "plain", 3, SIDE, 0, workers=1, progress=False)
     whole, again = read_labels(folder / "plain-96-0" / "labels.npz"), read_labels(tmp_path / "m" / "labels.npz")
     for name in ("pose", "shape", "keypoints", "visibility"):
@@ -108,7 +107,7 @@ def test_worker_process_renders_the_same_image(folder: Path, tmp_path: Path):
 
 def test_render_images_rejects_invalid_options_and_foreign_folders(folder: Path, tmp_path: Path):
     for wrong, message in (
-        ({"style": "oil"}, "look is 'oil'"),
+        ({"style": "oil"}, "style is 'oil'"),
         ({"count": 0}, "count is 0"),
         ({"size": 8}, "size is 8"),
         ({"poses": ["flying"]}, "poses are flying"),
@@ -116,7 +115,7 @@ def test_render_images_rejects_invalid_options_and_foreign_folders(folder: Path,
         asked = {"style": "plain", "count": 1, "size": SIDE, "seed": 0} | wrong
         with pytest.raises(UserError, match=message):
             render_images(tmp_path / "x", **asked)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="holds pictures made with"):
+    with pytest.raises(UserError, match="contains images rendered with"):
         render_images(folder / "plain-96-0", "photo", 4, SIDE, 0)
     with pytest.raises(UserError, match="but 9 are needed"):
         BuiltinMeshes(count=9, size=SIDE, root=str(folder))[0]
@@ -131,7 +130,7 @@ def test_render_images_rejects_invalid_options_and_foreign_folders(folder: Path,
 
 
 def test_facing_keeps_people_who_face_the_camera(folder: Path, tmp_path: Path):
-    """A body stands with y up and looks along z; a camera's y points down, and its z away from it."""
+    """Bodies have y up and face along z; cameras have y down and look along z."""
     turns = {"towards": (0.0, 0.0), "half away": (1.4, 0.0), "a little away": (0.9, 0.0), "leaning": (0.0, 1.0)}
     labels = dict(read_labels(folder / "plain-96-0" / "labels.npz"))
     upright = rotvec_to_rotmat(torch.tensor([np.pi, 0.0, 0.0]).double())
@@ -160,7 +159,7 @@ def test_builtin_samples_have_consistent_fields(folder: Path):
     assert not c.evidence_confidence.any()
     assert np.array_equal(a.evidence_px, detected[1].evidence_px)  # the same every time
     assert a.box_px[2] == pytest.approx(1.2 * np.ptp(a.keypoints_px[25:, 0]), abs=1e-3)
-    assert json.loads(str(detected.labels["settings"]))["look"] == "plain"
+    assert json.loads(str(detected.labels["settings"]))["style"] == "plain"
 
 
 def test_detector_errors_match_their_options():
@@ -170,15 +169,15 @@ def test_detector_errors_match_their_options():
     visibility = np.where(np.arange(49) < 16, 1, 2)
     visibility[48] = 0
     runs = [detector.detect(true, visibility, np.random.default_rng(k)) for k in range(1500)]
-    found = np.stack([c > 0 for _, c in runs])
-    assert found[:, 16:24].mean() == pytest.approx(0.9, abs=0.02)
-    assert found[:, :15].mean() == pytest.approx(0.5, abs=0.03)
-    assert not found[:, 48].any()
+    detected_joints = np.stack([c > 0 for _, c in runs])
+    assert detected_joints[:, 16:24].mean() == pytest.approx(0.9, abs=0.02)
+    assert detected_joints[:, :15].mean() == pytest.approx(0.5, abs=0.03)
+    assert not detected_joints[:, 48].any()
     error = np.stack([p for p, _ in runs]) - true
     scale = np.sqrt(0.5 * np.prod(np.ptp(true, axis=0)))
     wrist = JOINTS49.index("left_wrist")
     assert np.sqrt((error[:, wrist] ** 2).sum(-1).mean()) == pytest.approx(0.062 * scale, rel=0.05)
-    # COCO's similarity falls with the error: so does confidence.
+    # Confidence decreases with the error, like COCO's similarity.
     distance = np.linalg.norm(error[:, wrist], axis=-1)
     confidence = np.stack([c for _, c in runs])[:, wrist]
     near, far = distance < np.median(distance), distance >= np.median(distance)
@@ -190,15 +189,15 @@ def test_detector_swaps_limbs_in_both_halves():
     certain = Detector(noise=0.0, outliers=0.0, missed=0.0, hidden_missed=0.0, swapped=1.0)
     limbs = set()
     for k in range(20):
-        found, confidence = certain.detect(true, np.full(49, 2), np.random.default_rng(k))
+        detected_joints, confidence = certain.detect(true, np.full(49, 2), np.random.default_rng(k))
         assert (confidence > 0.7).all()
-        wrong = {JOINTS49[i] for i in np.flatnonzero(np.abs(found - true).max(1) > 1e-3)}
+        wrong = {JOINTS49[i] for i in np.flatnonzero(np.abs(detected_joints - true).max(1) > 1e-3)}
         assert len(wrong) == 12
         limbs.add("left_wrist" in wrong)
         part = "wrist" if "left_wrist" in wrong else "ankle"
         for half in ("", "openpose_"):
             left, right = (JOINTS49.index(f"{half}{side}_{part}") for side in ("left", "right"))
-            assert np.allclose(found[left], true[right], atol=1e-4)
+            assert np.allclose(detected_joints[left], true[right], atol=1e-4)
     assert limbs == {True, False}
     with pytest.raises(UserError, match=r"missed of the detector is 1\.5"):
         Detector(missed=1.5)
@@ -222,7 +221,7 @@ def test_joint_box_uses_the_data_set_joints():
 
 
 def test_format_version_does_not_change_the_people(monkeypatch):
-    """A look that changes asks for new pictures, not for other bodies."""
+    """A new version of a style requires new images, but has the same bodies."""
     from meshtto.data.datasets import rendering
 
     before = rendering.draw_person("photo", 1, seed=3, size=48, device="cpu")[1]

@@ -1,4 +1,4 @@
-"""Human3.6M and MPI-INF-3DHP in their native layouts, joints only and with MoSh's labels."""
+"""Human3.6M and MPI-INF-3DHP in their official formats, with joints only and with MoSh's labels."""
 
 import pickle
 from pathlib import Path
@@ -17,8 +17,8 @@ cdflib = pytest.importorskip("cdflib")
 FRAMES, FOCAL = 12, 1145.0
 
 
-def seen(joints: int) -> tuple[np.ndarray, np.ndarray]:
-    """A person before a camera: pixels and millimeters."""
+def project_person(joints: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a person in front of a camera in pixels and millimeters."""
     rng = np.random.default_rng(0)
     solid = rng.normal(0, 400, (FRAMES, joints, 3)) + np.array([100, -50, 5000])
     return FOCAL * solid[..., :2] / solid[..., 2:] + np.array([512, 510]), solid
@@ -35,7 +35,7 @@ def write_cdf(path: Path, values: np.ndarray) -> None:
 
 
 def h36m(root: Path, camera: str = "60457274") -> tuple[np.ndarray, np.ndarray]:
-    flat, solid = seen(32)
+    flat, solid = project_person(32)
     for subject in (9, 11):
         features = root / f"S{subject}" / "MyPoseFeatures"
         for folder, values in (("D2_Positions", flat), ("D3_Positions_mono", solid)):
@@ -137,8 +137,8 @@ def test_h36m_rejects_malformed_files(tmp_path: Path):
 
 
 def test_mpi_inf_3dhp_samples_and_errors(tmp_path: Path):
-    flat, solid = seen(28)
-    flat[10, 4] = -5  # partly outside: left out
+    flat, solid = project_person(28)
+    flat[10, 4] = -5  # partly outside: skipped
     for k, wrong in (("Seq1", False), ("Seq2", True)):
         cells = [np.empty((14, 1), object) for _ in range(2)]
         for cell, values in zip(cells, (flat, solid), strict=True):
@@ -151,9 +151,9 @@ def test_mpi_inf_3dhp_samples_and_errors(tmp_path: Path):
             with pytest.raises(UserError, match="expected 56 and 84 columns"):
                 len(MpiInf3dhp(str(tmp_path), subjects=[1]))
             path.unlink()
-    picture = tmp_path / "S1" / "Seq1" / "imageFrames" / "video_0" / "frame_000001.jpg"
-    picture.parent.mkdir(parents=True)
-    cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
+    image_path = tmp_path / "S1" / "Seq1" / "imageFrames" / "video_0" / "frame_000001.jpg"
+    image_path.parent.mkdir(parents=True)
+    cv2.imwrite(str(image_path), np.zeros((64, 64, 3), np.uint8))
     dataset = MpiInf3dhp(str(tmp_path), subjects=[1])
     dataset.prepare()
     assert len(dataset) == 8  # frame 0 of eight cameras; frame 10 is cut
@@ -172,7 +172,7 @@ def test_mpi_inf_3dhp_samples_and_errors(tmp_path: Path):
 
 
 def test_fit_focal_px_rejects_inconsistent_joints():
-    flat, solid = seen(17)
+    flat, solid = project_person(17)
     assert fit_focal_px(flat, solid, "x") == pytest.approx(FOCAL)
     with pytest.raises(UserError, match="2D and 3D joints of x do not belong together"):
         fit_focal_px(flat[::-1].copy(), solid, "x")

@@ -1,4 +1,4 @@
-"""Annotation files in SPIN's format, written here as SPIN, CLIFF and EFT write them, whole and malformed."""
+"""Annotation files in SPIN's format as written by SPIN, CLIFF and EFT, valid and malformed."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_spin_reads_all_fields(tmp_path: Path):
     assert np.allclose(sample.rotations, turns, atol=1e-6)
     assert sample.has_mesh
     assert not dataset[1].has_mesh
-    assert (sample.gender, dataset[1].gender) == (1, 0)  # of the body that labels belong to: the second has none
+    assert (sample.gender, dataset[1].gender) == (1, 0)  # the second person has no mesh
     assert SpinAnnotations(*write(tmp_path, has_smpl=None))[1].gender == 2
     assert sample.focal_px == 900
     assert sample.image_size.tolist() == [100, 80]
@@ -72,13 +72,13 @@ def test_spin_reads_all_fields(tmp_path: Path):
     assert sample.box_px[2:] == pytest.approx(1.2 * np.ptp(known, axis=0), rel=1e-5)
     assert sample.evidence_confidence[25:].sum() == 12
     assert not sample.evidence_confidence[:25].any()
-    found = SpinAnnotations(*write(tmp_path), evidence="detector")[0]
-    assert np.allclose(found.evidence_confidence[:25], stored["openpose"][0, :, 2], atol=1e-6)
-    # What OpenPose finds is evidence of the data sets' joints of those names too; neck and pelvis are other points.
+    sample = SpinAnnotations(*write(tmp_path), evidence="detector")[0]
+    assert np.allclose(sample.evidence_confidence[:25], stored["openpose"][0, :, 2], atol=1e-6)
+    # OpenPose's joints are also evidence of the data sets' joints of the same names, except neck and pelvis.
     wrist, same = JOINTS49.index("openpose_left_wrist"), JOINTS49.index("left_wrist")
-    assert np.array_equal(found.evidence_px[wrist], found.evidence_px[same])
-    assert found.evidence_confidence[same] == found.evidence_confidence[wrist]
-    assert (found.evidence_confidence[25:] > 0).sum() == 17
+    assert np.array_equal(sample.evidence_px[wrist], sample.evidence_px[same])
+    assert sample.evidence_confidence[same] == sample.evidence_confidence[wrist]
+    assert (sample.evidence_confidence[25:] > 0).sum() == 17
     boxed = SpinAnnotations(*write(tmp_path), box="file")[0].box_px
     assert boxed[2:].tolist() == pytest.approx([60, 60])
     assert (boxed[:2] + 59 / 2).tolist() == pytest.approx(stored["center"][0].tolist(), abs=1e-4)
@@ -87,7 +87,7 @@ def test_spin_reads_all_fields(tmp_path: Path):
 
 @pytest.mark.parametrize(("evidence", "counts"), [("truth", True), ("detector", True), ("none", False)])
 def test_spin_evidence_is_available(tmp_path: Path, evidence: str, counts: bool):
-    """By the weights that are the default: OpenPose's half of the 49 counts nothing there."""
+    """With default weights, OpenPose's half of the 49 joints has weight 0."""
     one = crop_sample(SpinAnnotations(*write(tmp_path), evidence=evidence)[0], (64, 48))
     body = torch.zeros(1, 24, 3, 3), torch.zeros(1, 10), torch.ones(1, 3), torch.zeros(1, 0, 3), torch.zeros(1, 49, 3)
     seen = BodyPrediction(*body, keypoints_px=torch.zeros(1, 49, 2))
@@ -96,7 +96,7 @@ def test_spin_evidence_is_available(tmp_path: Path, evidence: str, counts: bool)
 
 
 def test_spin_missing_fields_are_unlabeled(tmp_path: Path):
-    """LSP-Extended of EFT: boxes and 2D alone. COCO of CLIFF: no openpose, no gender, has_smpl left out."""
+    """EFT's LSP-Extended has only boxes and 2D joints; CLIFF's COCO has no openpose, gender and has_smpl."""
     flat = SpinAnnotations(
         *write(tmp_path, S=None, pose=None, shape=None, has_smpl=None, gender=None, focal_length=None, openpose=None)
     )[0]
@@ -110,7 +110,7 @@ def test_spin_missing_fields_are_unlabeled(tmp_path: Path):
     unknown[0, :, 2] = 0
     assert SpinAnnotations(*write(tmp_path, part=unknown))[0].box_px[2:].tolist() == pytest.approx([60, 60])
     joints = content()["S"]
-    joints[:, 14, 3] = 0  # no pelvis: the middle of the hips takes its place
+    joints[:, 14, 3] = 0  # no pelvis: the midpoint of the hips replaces it
     hips = JOINTS24.index("left_hip"), JOINTS24.index("right_hip")
     sample = SpinAnnotations(*write(tmp_path, S=joints))[0]
     assert np.allclose(sample.joints_m[[25 + h for h in hips]].mean(0), 0, atol=1e-6)
@@ -131,7 +131,7 @@ def test_spin_fits_replace_labels(tmp_path: Path):
     dataset = SpinAnnotations(*where, fits=str(tmp_path / "fits.npy"))
     assert [dataset[k].has_mesh for k in range(N)] == [False, True, True]
     assert np.allclose(dataset[2].shape, fits[2, 72:82])
-    assert not any(dataset[k].gender for k in range(N))  # fits are of the neutral body
+    assert not any(dataset[k].gender for k in range(N))  # fits belong to the neutral body
     np.save(tmp_path / "fits.npy", fits[:, :82])
     dataset = SpinAnnotations(*where, fits=str(tmp_path / "fits.npy"))
     assert all(dataset[k].has_mesh for k in range(N))
@@ -152,7 +152,7 @@ class _Bomb:
         ({"part": np.zeros((N, 25, 3))}, r"part of .* has shape \(3, 25, 3\), expected \(3, 24, 3\)"),
         ({"pose": np.full((N, 72), np.nan)}, "row 0 of pose of .* is not finite"),
         ({"shape": None}, "only one of pose and shape"),
-        ({"imgname": np.array([_Bomb()] * N, object)}, "asks for"),
+        ({"imgname": np.array([_Bomb()] * N, object)}, "expected only arrays"),
     ],
 )
 def test_spin_rejects_malformed_files(tmp_path: Path, capsys, changes: dict, message: str):
@@ -181,7 +181,7 @@ def test_spin_rejects_missing_and_damaged_files(tmp_path: Path):
 
 
 def test_joint_slots_are_consistent():
-    """The same joint has the same slot in every data set's table."""
+    """A joint has the same slot in the tables of all data sets."""
     from hamipose.skeletons import BODY16, COCO17, LSP14
 
     same = {"head": "head_top", "neck": "neck", "pelvis": "pelvis", "thorax": "thorax"}

@@ -1,4 +1,4 @@
-"""3DPW's native layout: sequences written here as Python 2 would write them, seen by cameras that are known."""
+"""3DPW in its official format: sequences as Python 2 pickles, with known cameras."""
 
 import pickle
 from functools import lru_cache
@@ -22,7 +22,7 @@ FRAMES = 4
 
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The built-in body under two genders: a female one that is larger."""
+    """Write the built-in body for two genders; the female one is larger."""
     folder = tmp_path_factory.mktemp("bodies")
     for gender, size in (("neutral", 1.0), ("male", 1.0), ("female", 1.3)):
         arrays = read_arrays(builtin_path())
@@ -33,13 +33,13 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def sequence(bodies: str, **changes: object) -> dict:
-    """Two people walking in a world, with changes."""
+    """Return two walking people, with changes."""
     return {k: v for k, v in {**walk(bodies), **changes}.items() if v is not None}
 
 
 @lru_cache(maxsize=1)
 def walk(bodies: str) -> dict:
-    """Two people walking in a world; the second one is a woman and out of camera in frame 1."""
+    """Return two walking people; the second one is a woman, and has no camera in frame 1."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     world = {"poses": [], "trans": [], "jointPositions": [], "betas": []}
@@ -52,7 +52,7 @@ def walk(bodies: str) -> dict:
         world["poses"].append(rotmat_to_rotvec(rotations).reshape(FRAMES, 72).numpy())
         world["trans"].append(trans.numpy())
         world["jointPositions"].append(out.skeleton_m.reshape(FRAMES, 72).numpy())
-        world["betas"].append(np.concatenate([shape[0].numpy(), np.zeros(6)]))  # more than ten are kept
+        world["betas"].append(np.concatenate([shape[0].numpy(), np.zeros(6)]))  # more than ten coefficients
     cameras = np.broadcast_to(np.eye(4), (FRAMES, 4, 4)).copy()
     cameras[:, :3, :3] = random_rotmat((FRAMES,), dtype=torch.float64).numpy()
     cameras[:, :3, 3] = rng.normal(0, 0.3, (FRAMES, 3)) + np.array([0, 0, 6])
@@ -78,14 +78,14 @@ def write(root: Path, content: object, split: str = "test") -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(content, 2))
     for k in range(FRAMES):
-        picture = root / "imageFiles" / "walk_00" / f"image_{k:05d}.jpg"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(picture), np.full((320, 240, 3), 40 * k, np.uint8))
+        image_path = root / "imageFiles" / "walk_00" / f"image_{k:05d}.jpg"
+        image_path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(image_path), np.full((320, 240, 3), 40 * k, np.uint8))
     return str(root)
 
 
-def seen(content: dict, person: int, frame: int, body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """World first, camera after: the other way round than the loader goes."""
+def project_joints(content: dict, person: int, frame: int, body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Compute labels in the world first and then in the camera, in the opposite order of the loader."""
     rotations = rotvec_to_rotmat(torch.from_numpy(content["poses"][person][frame].reshape(1, 24, 3)))
     shape = torch.from_numpy(content["betas"][person][None, :10])
     trans = torch.from_numpy(content["trans"][person][frame : frame + 1])
@@ -105,14 +105,14 @@ def test_threedpw_labels_equal_the_projected_gendered_mesh(tmp_path: Path, bodie
         sample = dataset[index]
         gender = ("male", "female")[person]
         body = load_body(bodies, gender).double()
-        joints, vertices = seen(content, person, frame, body)
+        joints, vertices = project_joints(content, person, frame, body)
         pixels = joints @ content["cam_intrinsics"].T
         assert np.allclose(sample.keypoints_px, pixels[:, :2] / pixels[:, 2:], atol=1e-2)
         pelvis = JOINTS49.index("pelvis")
         assert np.allclose(sample.joints_m, joints - joints[pelvis], atol=1e-5)
         assert sample.gender == person + 1
         assert sample.image.mean() == pytest.approx(40 * frame, abs=2)
-        # The labeled pose and shape give the same mesh, up to where it stands.
+        # The labeled pose and shape give the same mesh up to translation.
         again = (
             body(torch.from_numpy(sample.rotations)[None], torch.from_numpy(sample.shape)[None]).vertices_m[0].numpy()
         )
@@ -131,25 +131,25 @@ def test_threedpw_without_body_uses_the_files_joints(tmp_path: Path, bodies: str
         assert known.tolist() == [c < 24 for c in CANDIDATES]
         assert np.allclose(a.keypoints_px[known], b.keypoints_px[known], atol=1e-2)
         assert np.array_equal(a.rotations, b.rotations)
-        offset = (a.joints_m - b.joints_m)[known]  # another pelvis
+        offset = (a.joints_m - b.joints_m)[known]  # different pelvis
         assert np.allclose(offset, offset[0], atol=1e-5)
 
 
 def test_threedpw_evidence_and_boxes(tmp_path: Path, bodies: str):
     content = sequence(bodies)
     root = write(tmp_path, content)
-    found = ThreeDPW(root, body=bodies, evidence="detector")[3]
+    sample = ThreeDPW(root, body=bodies, evidence="detector")[3]
     for slot, position in COCO18_SLOTS:
-        assert found.evidence_px[25 + slot].tolist() == pytest.approx(
+        assert sample.evidence_px[25 + slot].tolist() == pytest.approx(
             content["poses2d"][0][3, :2, position].tolist(), abs=1e-3
         )
-        assert found.evidence_confidence[25 + slot] == pytest.approx(content["poses2d"][0][3, 2, position])
-    assert (found.evidence_confidence > 0).sum() == len(COCO18_SLOTS)
+        assert sample.evidence_confidence[25 + slot] == pytest.approx(content["poses2d"][0][3, 2, position])
+    assert (sample.evidence_confidence > 0).sum() == len(COCO18_SLOTS)
     true = ThreeDPW(root, body=bodies)[3]
     assert np.array_equal(true.evidence_px, true.keypoints_px)
     assert not ThreeDPW(root, body=bodies, evidence="none")[3].evidence_confidence.any()
     by_detector = ThreeDPW(root, body=bodies, box="detector")
-    assert len(by_detector) == 2 * FRAMES - 2  # nobody was detected in frame 2 of the first person
+    assert len(by_detector) == 2 * FRAMES - 2  # no detection in frame 2 of the first person
     box = by_detector[0].box_px
     shown = content["poses2d"][0][0][:2, [p for _, p in COCO18_SLOTS]]
     assert box[2:].tolist() == pytest.approx((1.2 * np.ptp(shown, axis=1)).tolist(), rel=1e-4)
@@ -176,7 +176,7 @@ def test_threedpw_rejects_malformed_sequences(tmp_path: Path, bodies: str, capsy
         ({"trans": [np.full((FRAMES, 3), np.nan)] * 2}, "translation of person 0 in .* not finite"),
         ({"genders": ["m", "x"]}, "gender of person 1 in .* is 'x'"),
         ({"poses2d": [np.zeros((FRAMES, 3, 18))]}, "is not in 3DPW's format"),
-        ({"extra": _Bomb()}, "asks for"),
+        ({"extra": _Bomb()}, "expected only arrays"),
     ):
         root = write(tmp_path, sequence(bodies, **changes))
         with pytest.raises(UserError, match=message) as raised:
