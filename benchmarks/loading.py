@@ -139,7 +139,7 @@ def original_chains(tll: Path, other: Path) -> dict[str, Callable[[Image.Image, 
     return chains
 
 
-def candidates(lsp: Path, packed: Path, given: argparse.Namespace) -> dict[str, Callable[[int], Any]]:
+def candidates(lsp: Path, packed: Path, options: argparse.Namespace) -> dict[str, Callable[[int], Any]]:
     """Return name → function from photo number to training sample."""
     raw = LeedsSports(str(lsp), "test")
     prepared = Prepared(str(packed), "test")
@@ -170,8 +170,8 @@ def candidates(lsp: Path, packed: Path, given: argparse.Namespace) -> dict[str, 
     found: dict[str, Callable[[int], Any]] = {}
     for name, chain in (("regda", regda), ("uniframe", uniframe)):
         found[f"{name}: re-statement"] = theirs(chain)
-    if given.tll and given.uniframe:
-        for name, chain in original_chains(given.tll, given.uniframe).items():
+    if options.tll and options.uniframe:
+        for name, chain in original_chains(options.tll, options.uniframe).items():
             found[f"{name}: reference"] = theirs(chain)
     for name in ("regda", "uniframe", "hamipose", "none"):
         found[f"{name}: ours"] = ours(raw, name)
@@ -232,17 +232,17 @@ def main() -> None:
     parser.add_argument("--uniframe", type=Path)
     parser.add_argument("--photos", type=int, default=400)
     parser.add_argument("--index-rows", type=int, default=1_000_000)
-    given = parser.parse_args()
+    options = parser.parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     random.seed(0)
-    index = index_memory(given.index_rows)  # first, before other allocations
+    index = index_memory(options.index_rows)  # first, before other allocations
     print(json.dumps(index, indent=1))
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        prepare("lsp", str(given.lsp), temporary, split=["test"], workers=0, progress=False)
-        running = candidates(given.lsp, Path(temporary), given)
-        for block in range(-2, given.photos // BLOCK):  # warm-up
+        prepare("lsp", str(options.lsp), temporary, split=["test"], workers=0, progress=False)
+        running = candidates(options.lsp, Path(temporary), options)
+        for block in range(-2, options.photos // BLOCK):  # warm-up
             numbers = [n % 1000 for n in range((block + 2) * BLOCK, (block + 3) * BLOCK)]
             for name, sample in running.items():
                 start = time.process_time()
@@ -270,7 +270,7 @@ def main() -> None:
     for name, ratio in ratios.items():
         print(f"{name:48} {ratio:6.2f} x")
     record = {
-        "command": f"python benchmarks/loading.py --lsp … --tll … --uniframe … --photos {given.photos}",
+        "command": f"python benchmarks/loading.py --lsp … --tll … --uniframe … --photos {options.photos}",
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, one thread, processor time",
         "versions": {"opencv": cv2.__version__, "torch": torch.__version__, "pillow": Image.__version__},

@@ -197,27 +197,27 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=40)
     parser.add_argument("--iterations", type=int, nargs="+", default=[3])
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    options = parser.parse_args()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result: dict[str, Any] = {"device": device, "clock": "processor time" if device == "cpu" else "wall time"}
-    for iterations in given.iterations:
-        ms = steps(given.batch_size, iterations, given.rounds, device)
-        result[f"training step, batch {given.batch_size}, {iterations} iterations, ms"] = {
+    for iterations in options.iterations:
+        ms = steps(options.batch_size, iterations, options.rounds, device)
+        result[f"training step, batch {options.batch_size}, {iterations} iterations, ms"] = {
             **{k: round(v, 1) for k, v in ms.items()},
             "per image / shared": round(ms["per_image"] / ms["shared"], 3),
             "loop / per image": round(ms["loop"] / ms["per_image"], 2),
         }
         print(json.dumps(result, indent=1), flush=True)
-    ms = head_alone(given.batch_size, given.rounds, device)
-    result[f"the head alone, without a body, batch {given.batch_size}, ms"] = {
+    ms = head_alone(options.batch_size, options.rounds, device)
+    result[f"the head alone, without a body, batch {options.batch_size}, ms"] = {
         **{k: round(v, 1) for k, v in ms.items()},
         "per image / shared": round(ms["per_image"] / ms["shared"], 3),
         "loop / per image": round(ms["loop"] / ms["per_image"], 2),
     }
     for name, pseudo_mesh in (("a mesh and 2D", True), ("2D alone", False)):
-        ms = test_time(32, 14, given.rounds, device, pseudo_mesh)
+        ms = test_time(32, 14, options.rounds, device, pseudo_mesh)
         result[f"14 steps at test time towards {name}, head alone, ms an image"] = {
             **{k: round(v, 2) for k, v in ms.items()},
             "throughput at once / one at a time": round(ms["one_at_a_time"] / ms["at_once"], 2),

@@ -112,9 +112,9 @@ def main() -> None:
     parser.add_argument("--memory-gib", type=float, help="test_time.memory_gib; all people at once by default")
     parser.add_argument("--cases", nargs="+", default=list(CASES))
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(measure(given.one, given.people[0], given.backbone, given.memory_gib)))
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one, options.people[0], options.backbone, options.memory_gib)))
         return
     print(
         "| moved | people | "
@@ -122,10 +122,10 @@ def main() -> None:
         + " |"
     )
     print("|---|---|---|---|---|")
-    limit = [] if given.memory_gib is None else ["--memory-gib", str(given.memory_gib)]
-    for case in given.cases:
-        for count in given.people:
-            words = ["--one", case, "--people", str(count), "--backbone", given.backbone, *limit]
+    limit = [] if options.memory_gib is None else ["--memory-gib", str(options.memory_gib)]
+    for case in options.cases:
+        for count in options.people:
+            words = ["--one", case, "--people", str(count), "--backbone", options.backbone, *limit]
             done = subprocess.run([sys.executable, Path(__file__), *words], capture_output=True, text=True, check=True)
             found = json.loads(done.stdout.splitlines()[-1])
             print(f"| {case} | {count} | " + " | ".join(str(value) for value in found.values()) + " |", flush=True)

@@ -125,9 +125,9 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def measure(name: str, given: argparse.Namespace) -> tuple[float, int]:
+def measure(name: str, options: argparse.Namespace) -> tuple[float, int]:
     """Return the median seconds of a step, and its peak memory in bytes."""
-    cuda = given.device == "cuda"
+    cuda = options.device == "cuda"
     reset_peak()
     before = torch.cuda.memory_allocated() if cuda else resident("VmRSS")
     method, arguments, data = METHODS[name]
@@ -137,20 +137,20 @@ def measure(name: str, given: argparse.Namespace) -> tuple[float, int]:
         arguments["gate"] = make()
     torch.manual_seed(0)
     model = getattr(hamipose.methods, method)(
-        network=NetworkOptions(backbone=given.backbone), training=TrainingOptions(warmup_steps=0), **arguments
+        network=NetworkOptions(backbone=options.backbone), training=TrainingOptions(warmup_steps=0), **arguments
     )
     clock = Clock(cuda)
-    noise = Noise(given.size, 2 * given.batch)
+    noise = Noise(options.size, 2 * options.batch)
     trainer = Trainer(
         accelerator="gpu" if cuda else "cpu", devices=1, max_epochs=1, limit_val_batches=0, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[clock],
-        precision="bf16-mixed" if given.amp else "32-true", use_distributed_sampler=False,
+        precision="bf16-mixed" if options.amp else "32-true", use_distributed_sampler=False,
     )  # fmt: skip
     trainer.fit(
         model,
         DomainAdaptation(
-            noise, [Unlabeled(noise)], image_size=given.size, batch_size=given.batch, num_workers=0,
-            steps_per_epoch=WARM_UP + given.steps, **data,
+            noise, [Unlabeled(noise)], image_size=options.size, batch_size=options.batch, num_workers=0,
+            steps_per_epoch=WARM_UP + options.steps, **data,
         ),
     )  # fmt: skip
     peak = torch.cuda.max_memory_allocated() if cuda else resident("VmHWM")
@@ -169,17 +169,17 @@ def main() -> None:
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
     parser.add_argument("--out", type=Path, default=RESULT, help="JSON file; the table is written beside it as .md")
-    given = parser.parse_args()
+    options = parser.parse_args()
     for name in ("lightning.pytorch", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
 
-    teacher: list[tuple[float, int]] = [measure("MeanTeacher", given)]
-    found: dict[str, list[tuple[float, int, float]]] = {name: [] for name in given.only}
-    for _ in range(given.rounds):
-        for name in given.only:
-            teacher.append(measure("MeanTeacher", given))
-            seconds, size = measure(name, given)
+    teacher: list[tuple[float, int]] = [measure("MeanTeacher", options)]
+    found: dict[str, list[tuple[float, int, float]]] = {name: [] for name in options.only}
+    for _ in range(options.rounds):
+        for name in options.only:
+            teacher.append(measure("MeanTeacher", options))
+            seconds, size = measure(name, options)
             print(f"{name}: {1e3 * seconds:.1f} ms, mean teacher {1e3 * teacher[-1][0]:.1f} ms", flush=True)
             found[name].append((seconds, size, seconds / teacher[-1][0]))
     ours = statistics.median(size for _, size in teacher[1:])
@@ -194,10 +194,10 @@ def main() -> None:
         for name, runs in found.items()
     }
     command = (
-        f"python benchmarks/methods_cost.py --device {given.device} --backbone {given.backbone} --size {given.size} "
-        f"--batch {given.batch} --steps {given.steps} --rounds {given.rounds}" + (" --amp" if given.amp else "")
+        f"python benchmarks/methods_cost.py --device {options.device} --backbone {options.backbone} --size {options.size} "
+        f"--batch {options.batch} --steps {options.steps} --rounds {options.rounds}" + (" --amp" if options.amp else "")
     )
-    machine = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, CPU time"
+    machine = torch.cuda.get_device_name() if options.device == "cuda" else f"{platform.machine()}, CPU time"
     record = {
         "command": command,
         "date": time.strftime("%Y-%m-%d"),
@@ -206,8 +206,8 @@ def main() -> None:
         "torch": torch.__version__,
         "methods": rows,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(record, indent=1) + "\n")
     table = ["| method | step, ms | time, × MeanTeacher | lowest–highest | peak memory, MiB | memory, × MeanTeacher |"]
     table.append("|---|---|---|---|---|---|")
     for name, row in rows.items():
@@ -215,7 +215,7 @@ def main() -> None:
         cells = [name, row["step_ms"], row["time_ratio"], f"{low}–{high}", row["peak_mib"], row["memory_ratio"]]
         table.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     heading = f"# Cost of a step\n\n`{command}`, {record['date']}, {machine}, {record['threads']} thread(s)."
-    given.out.with_suffix(".md").write_text(heading + "\n\n" + "\n".join(table) + "\n")
+    options.out.with_suffix(".md").write_text(heading + "\n\n" + "\n".join(table) + "\n")
     print("\n".join(table))
 
 

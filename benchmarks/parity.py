@@ -452,14 +452,14 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--every", type=int, default=10, help="use every n-th LSP photo")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "parity.json")
-    given = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     Image.preinit()
     random.seed(0)
-    tll, uniframe = reference(given.tll, given.uniframe)
+    tll, uniframe = reference(options.tll, options.uniframe)
     sys.modules["tllib.modules.gl"] = types.ModuleType("tllib.modules.gl")
     sys.modules["tllib.modules.gl"].WarmStartGradientLayer = torch.nn.Identity  # type: ignore[attr-defined]
-    add_bare_package("tllib.alignment", given.tll / "tllib" / "alignment")
+    add_bare_package("tllib.alignment", options.tll / "tllib" / "alignment")
     regda = importlib.import_module("tllib.alignment.regda")
     result: dict[str, Any] = {"PCK": published_pck(tll, uniframe), "target heatmaps": targets(tll)}
     result["augmentation, distance of distributions"] = ranges(tll, uniframe)
@@ -468,22 +468,22 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             work = Path(temporary)
             result[name] = {
-                "lsp": lsp(ref, given.lsp, given.every),
-                "freihand": freihand(ref, given.samples, work / "freihand"),
-                "rhd": rhd(ref, given.samples, work / "rhd"),
-                "h36m": h36m(ref, given.samples, work / "h36m"),
-                "processed": processed(ref, given.lsp / "images", work),
+                "lsp": lsp(ref, options.lsp, options.every),
+                "freihand": freihand(ref, options.samples, work / "freihand"),
+                "rhd": rhd(ref, options.samples, work / "rhd"),
+                "h36m": h36m(ref, options.samples, work / "h36m"),
+                "processed": processed(ref, options.lsp / "images", work),
             }
         print(name, json.dumps(result[name], indent=1), flush=True)
     result["networks"] = networks(tll, uniframe, regda)
     print(json.dumps(result["networks"], indent=1))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     head = {
         "command": "python benchmarks/parity.py --tll … --uniframe … --lsp … --samples …",
         "date": time.strftime("%Y-%m-%d"),
         "reference": {"RegDA": "thuml/Transfer-Learning-Library@c4aa59e", "UniFrame": "UDA_PoseEstimation@baf85f1"},
     }
-    given.out.write_text(json.dumps({**head, **result}, indent=1) + "\n")
+    options.out.write_text(json.dumps({**head, **result}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def main() -> None:
     """Run the benchmark."""
     root, *detectors = sys.argv[1:]
     print("# Crops of person detectors compared with crops from labels\n")
-    command = " ".join(["python benchmarks/person_boxes.py", root, *(Path(given).name for given in detectors)])
+    command = " ".join(["python benchmarks/person_boxes.py", root, *(Path(name).name for name in detectors)])
     print(f"`{command}`, OpenCV {cv2.__version__}, one thread, on a shared machine.")
     print("A crop is the square around 1.25 times a box; for labels, around the box of the joints.\n")
     for title, examples in photos(Path(root)).items():
@@ -102,8 +102,8 @@ def main() -> None:
         )
         print("joints inside it, % | CPU time, ms |\n|---|---|---|---|---|---|")
         print(row("whole image", None, examples))
-        for given in detectors:
-            detector = Hog() if given == "hog" else open_detector(given)
+        for name in detectors:
+            detector = Hog() if name == "hog" else open_detector(name)
             print(row(detector.name, detector, examples), flush=True)
         print()
 

@@ -162,21 +162,21 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the predictions")
     parser.add_argument("--models", nargs="+", type=Variant.read, default=VARIANTS)
     parser.add_argument("--every", type=int, default=1)
-    given = parser.parse_args()
-    root, out = given.data, given.out
+    options = parser.parse_args()
+    root, out = options.data, options.out
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     sets: dict[str, KeypointDataset] = {
         "LSP": LeedsSports(str(root / "lsp"), split="test"),
         "LSP-Extended": LeedsSportsExtended(str(root / "lspet"), split="test"),
     }
-    if given.every > 1:
-        sets = {title: EveryNth(dataset, given.every) for title, dataset in sets.items()}
+    if options.every > 1:
+        sets = {title: EveryNth(dataset, options.every) for title, dataset in sets.items()}
     print("# Pretrained networks on photos, without training\n")
     print(f"`{' '.join(['python', *sys.argv])}`, one thread, on a shared machine.")
     print("LSP: test images 1001 to 2000. LSP-Extended: images 3601 to 4000, with small people. PCK@0.05 / @0.1")
-    if given.every > 1:
-        print(f"Every {given.every}th image is used, starting with the first.")
+    if options.every > 1:
+        print(f"Every {options.every}th image is used, starting with the first.")
     print("of the whole photo's side, mean over the 12 limb joints, strict protocol; joint groups are @0.1: shoulder,")
     print(
         "elbow, wrist, hip, knee, ankle. For several people, the best score is used. "
@@ -187,10 +187,10 @@ def main() -> None:
     print("MediaPipe does not publish its training data, which may contain photos of both sets.\n")
     print(f"| | {' | '.join(f'{s} | joints | exchange | people | without a detection | ms' for s in sets)} |")
     print("|---" * (1 + 6 * len(sets)) + "|")
-    for variant in given.models:
+    for variant in options.models:
         results = {}
         for title, dataset in sets.items():
-            file = f"{variant.name} {title} {given.every}.json".replace(", ", "_").replace(" ", "_").replace("/", "-")
+            file = f"{variant.name} {title} {options.every}.json".replace(", ", "_").replace(" ", "_").replace("/", "-")
             path = out / file
             results[title] = dataset, predict(variant, dataset, path)
         print(row(variant.name, results), flush=True)

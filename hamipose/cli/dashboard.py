@@ -118,9 +118,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--project", required=True, help="project of the runs")
     parser.add_argument("--skeleton", default="body16", help=f"skeleton of the runs: {', '.join(SKELETONS)}")
     parser.add_argument("--test-sets", nargs="*", default=[], metavar="SET", help="names of the sets in data.test")
-    given = parser.parse_args(arguments)
-    if given.skeleton not in SKELETONS:
-        raise UserError(f"--skeleton is {given.skeleton!r}; it must be one of {', '.join(SKELETONS)}")
+    options = parser.parse_args(arguments)
+    if options.skeleton not in SKELETONS:
+        raise UserError(f"--skeleton is {options.skeleton!r}; it must be one of {', '.join(SKELETONS)}")
     from hamipose.viz.workspace import save_workspace
 
-    save_workspace(build(given.entity, given.project, SKELETONS[given.skeleton], given.test_sets))
+    save_workspace(build(options.entity, options.project, SKELETONS[options.skeleton], options.test_sets))

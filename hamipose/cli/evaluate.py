@@ -45,33 +45,33 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--image-size", type=at_least(1), default=256, help="side of the crops in pixels")
     parser.add_argument("--threshold", type=float, nargs="+", default=[0.05, 0.1], help="fractions of that side")
     parser.add_argument("--out", type=Path, help="JSON file for the scores, read by `experiments --row`")
-    given, words = parser.parse_known_args(arguments)
-    for threshold in given.threshold:
+    options, words = parser.parse_known_args(arguments)
+    for threshold in options.threshold:
         if not threshold > 0:
             raise UserError(f"--threshold is {threshold:g}; it must be above 0, a fraction of the side of the crops")
-    dataset = build_dataset(given.data, words, hamipose.data, KeypointDataset, "LeedsSports")
-    if given.out:
-        check_folder(given.out.parent)
+    dataset = build_dataset(options.data, words, hamipose.data, KeypointDataset, "LeedsSports")
+    if options.out:
+        check_folder(options.out.parent)
     skeleton = dataset.skeleton
-    order = get_skeleton(given.keypoints).keypoints if given.keypoints else None
-    people = read_predictions(given.predictions, skeleton, order, getattr(dataset, "categories", ()))
+    order = get_skeleton(options.keypoints).keypoints if options.keypoints else None
+    people = read_predictions(options.predictions, skeleton, order, getattr(dataset, "categories", ()))
     dataset.prepare()
     samples = [dataset[i].name for i in range(len(dataset))]
     people = match_predictions(people, samples, getattr(dataset, "image_ids", None))
     people = orient_predictions(
-        people, samples, [dataset.is_upright(i) for i in range(len(dataset))], given.predictions
+        people, samples, [dataset.is_upright(i) for i in range(len(dataset))], options.predictions
     )
     predicted = np.stack([person.keypoints_px for person in people])
-    metrics = [PCK_METRIC.at(*given.threshold) if metric is PCK_METRIC else metric for metric in METRICS]
+    metrics = [PCK_METRIC.at(*options.threshold) if metric is PCK_METRIC else metric for metric in METRICS]
     scores = {
         f"{protocol}/{key}": groups
-        for protocol in given.protocol
-        for key, groups in evaluate(predicted, dataset, protocol, given.image_size, metrics).items()
+        for protocol in options.protocol
+        for key, groups in evaluate(predicted, dataset, protocol, options.image_size, metrics).items()
     }
-    title = f"{given.predictions.name}, {len(samples)} people"
+    title = f"{options.predictions.name}, {len(samples)} people"
     for metric in metrics:
         rows = {name: row for name, row in scores.items() if name.partition("/")[2] in metric.keys}
         Console().print(metric.table(rows, ["all", *skeleton.groups]).to_rich(title))
-    if given.out:
-        content = {"predictions": given.predictions.name, "data": [given.data, *words], "people": len(samples)}
-        write_text(given.out, json.dumps({**content, "scores": scores}, indent=1) + "\n")
+    if options.out:
+        content = {"predictions": options.predictions.name, "data": [options.data, *words], "people": len(samples)}
+        write_text(options.out, json.dumps({**content, "scores": scores}, indent=1) + "\n")

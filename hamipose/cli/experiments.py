@@ -96,21 +96,21 @@ def main(arguments: Sequence[str], command: RunCommand = run_process) -> None:
         arguments: the command line after the verb.
         command: runs a command.
     """
-    given, options = read_options(_parser(), arguments)
-    spec = table_spec(given.table or f"figure{given.figure}")
-    cells = compose(spec, options, given.transfers)
+    namespace, options = read_options(_parser(), arguments)
+    spec = table_spec(namespace.table or f"figure{namespace.figure}")
+    cells = compose(spec, options, namespace.transfers)
     print(page_title(spec, options.scale))
-    if not run_missing(cells, given, lambda: _prepare(cells, options), command):
+    if not run_missing(cells, namespace, lambda: _prepare(cells, options), command):
         return
     transfers = list(dict.fromkeys(cell.transfer for cell in cells))
     path = write_page(
         spec,
         options.scale,
         cells,
-        extra=[_read_external(name, test_set, Path(file), transfers) for name, test_set, file in given.row],
+        extra=[_read_external(name, test_set, Path(file), transfers) for name, test_set, file in namespace.row],
         budget=options.budget,
         sets={transfer.name: transfer_data(transfer, options.data) for transfer in _available_transfers(cells)},
         command=shlex.join(["python", "-m", "hamipose", "experiments", *arguments]),
-        out=given.out,
+        out=namespace.out,
     )
     print(f"written to {path}")

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
         epilog="example: python -m hamipose report runs/hamipose/version_0",
     )
     parser.add_argument("run", type=Path, help="folder of a run with Lightning's CSVLogger")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     from hamipose.evaluation.run_report import write_run_report
 
-    print(write_run_report(given.run))
+    print(write_run_report(options.run))

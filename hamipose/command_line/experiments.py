@@ -48,22 +48,28 @@ def read_options(
     Returns:
         All options, and those that determine the runs.
     """
-    given, overrides = parser.parse_known_args(list(arguments))
-    budget = Budget(given.start_steps, given.steps)
+    namespace, overrides = parser.parse_known_args(list(arguments))
+    budget = Budget(namespace.start_steps, namespace.steps)
     options = ExperimentOptions(
-        given.scale, tuple(given.seeds), budget, given.runs, given.data, tuple(given.only), tuple(overrides)
+        namespace.scale,
+        tuple(namespace.seeds),
+        budget,
+        namespace.runs,
+        namespace.data,
+        tuple(namespace.only),
+        tuple(overrides),
     )
-    return given, options
+    return namespace, options
 
 
 def run_missing(
-    cells: Sequence[Cell[RowT]], given: argparse.Namespace, prepare: Callable[[], None], command: RunCommand
+    cells: Sequence[Cell[RowT]], namespace: argparse.Namespace, prepare: Callable[[], None], command: RunCommand
 ) -> bool:
     """Run the missing runs of a table, or list them for a dry run.
 
     Args:
         cells: cells of the table.
-        given: all options of the verb.
+        namespace: all options of the verb.
         prepare: makes the data sets that all runs share.
         command: runs a command.
 
@@ -74,14 +80,14 @@ def run_missing(
         UserError: no row can be run at the paper's scale.
     """
     runs = [run for cell in cells for run in cell.runs.values()]
-    if given.dry_run:
+    if namespace.dry_run:
         missing = [f"{cell.row.label}: {cell.missing}" for cell in cells if cell.missing]
-        print("\n".join([*describe_pending(runs, given.jobs), *missing]))
+        print("\n".join([*describe_pending(runs, namespace.jobs), *missing]))
         return False
-    if given.scale == "paper" and not runs:
+    if namespace.scale == "paper" and not runs:
         reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
         raise UserError(f"no row can be run at the paper's scale ({reasons}); give --data DIR")
-    if not given.no_runs and pending_runs(runs):
+    if not namespace.no_runs and pending_runs(runs):
         prepare()
-        run_all(runs, given.jobs, command, log=lambda line: print(line, flush=True))
+        run_all(runs, namespace.jobs, command, log=lambda line: print(line, flush=True))
     return True

@@ -38,4 +38,4 @@ def describe_machine() -> str:
     if torch.cuda.is_available():
         words += f", {torch.cuda.get_device_name()}"
     threads = os.environ.get("OMP_NUM_THREADS")
-    return words + (f", {threads} threads per process" if threads else "")
+    return words + (f", threads per process: {threads}" if threads else "")

@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--project", required=True, help="project of the runs")
     parser.add_argument("--test-sets", nargs="*", default=[], metavar="SET", help="names of the sets in data.test")
     parser.add_argument("--steps", type=at_least(0), default=5, help="adaptation steps at test time; default: 5")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     from hamipose.viz.workspace import save_workspace
 
-    save_workspace(build(given.entity, given.project, given.test_sets, given.steps))
+    save_workspace(build(options.entity, options.project, options.test_sets, options.steps))

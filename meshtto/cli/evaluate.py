@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", required=True, help="a data set of meshtto.data, such as BuiltinMeshes")
     parser.add_argument("--body", default="builtin", help="builtin, or a file of `body import`")
     parser.add_argument("--out", type=Path, help="also write the scores to this JSON file")
-    given, words = parser.parse_known_args(arguments)
+    options, words = parser.parse_known_args(arguments)
     from rich.console import Console
 
     import meshtto.data
@@ -40,17 +40,17 @@ def main(arguments: list[str]) -> None:
     from meshtto.data.base import MeshDataset
     from meshtto.evaluation.prediction_scores import evaluate, read_arrays, read_predictions
 
-    dataset = build_dataset(given.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
-    read_arrays(given.predictions)
-    load_body(given.body)
-    if given.out:
-        check_folder(given.out.parent)
+    dataset = build_dataset(options.data, words, meshtto.data, MeshDataset, "BuiltinMeshes")
+    read_arrays(options.predictions)
+    load_body(options.body)
+    if options.out:
+        check_folder(options.out.parent)
     dataset.prepare()
-    scores = evaluate(read_predictions(given.predictions, dataset), dataset, given.body)
+    scores = evaluate(read_predictions(options.predictions, dataset), dataset, options.body)
     console = Console(highlight=False)
     for name, value in scores["errors_mm"].items():
         console.print(f"{name.upper().replace('_', '-'):10} {value:8.2f} mm")
     for name, value in scores["protocol"].items():
         console.print(f"  {name}: {value}")
-    if given.out:
-        write_text(given.out, json.dumps(scores, indent=1) + "\n")
+    if options.out:
+        write_text(options.out, json.dumps(scores, indent=1) + "\n")

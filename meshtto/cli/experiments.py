@@ -65,10 +65,10 @@ def main(arguments: Sequence[str], command: RunCommand = run_process) -> None:
         arguments: the command line after the verb.
         command: runs a command.
     """
-    given, options = read_options(_parser(), arguments)
+    namespace, options = read_options(_parser(), arguments)
     cells = compose(options)
     print(page_title(options.scale))
-    if not run_missing(cells, given, lambda: _prepare(options.scale, cells), command):
+    if not run_missing(cells, namespace, lambda: _prepare(options.scale, cells), command):
         return
     path = write_page(
         options.scale,
@@ -76,6 +76,6 @@ def main(arguments: Sequence[str], command: RunCommand = run_process) -> None:
         budget=options.budget,
         sets=_describe_sets(options.scale, cells),
         command=shlex.join(["python", "-m", "meshtto", "experiments", *arguments]),
-        out=given.out,
+        out=namespace.out,
     )
     print(f"written to {path}")

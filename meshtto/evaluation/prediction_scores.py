@@ -54,8 +54,8 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
     found = {name: arrays[name] for name in shapes if name in arrays}
     if "vertices_m" not in found and "joints_m" not in found and not ("shape" in found and len(found) > 1):
         raise UserError(
-            f"predictions {path} contain {', '.join(arrays) or 'nothing'}; expected vertices_m, joints_m, or shape with "
-            "rotations or pose"
+            f"predictions {path} contain {', '.join(arrays) or 'nothing'}; expected vertices_m, joints_m, or shape "
+            "with rotations or pose"
         )
     count = len(dataset)
     for name, array in found.items():
