@@ -7,13 +7,14 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+import hamipose
 from hamipose.data import CocoKeypoints, DomainAdaptation, Unlabeled
 from hamipose.engine.checkpoints import run_folder
 from hamipose.engine.optimization import ramp_down, ramp_up
 from hamipose.errors import UserError
 from hamipose.geometry.affine import compose, invert
 from hamipose.heatmaps import encode, warp_heatmaps
-from hamipose.methods import MDAM, load
+from hamipose.methods import MDAM
 from hamipose.methods.mdam import MDAMOptions, mixed
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.methods.parts.multi_view import labels_in_student_view
@@ -144,7 +145,7 @@ def test_checkpoint_yields_the_refined_teacher(dots: Path, tmp_path: Path):
     assert not torch.equal(refined, teacher(images))
     assert torch.equal(model(images), refined)
     trainer.save_checkpoint(run_folder(trainer) / "last.ckpt")
-    assert torch.equal(load(run_folder(trainer) / "last.ckpt")(images), refined)
+    assert torch.equal(hamipose.load(run_folder(trainer) / "last.ckpt", device="cpu").network(images), refined)
 
 
 # ------------------------------------------------------------------------------------------------ the objective
@@ -202,7 +203,7 @@ def test_objective_equals_the_equation_of_the_docstring(dots: Path, monkeypatch:
         pyramid = network.pyramid(images)
         return network.final(pyramid[-1]), refinement(pyramid)
 
-    def told(features: torch.Tensor, source: bool) -> torch.Tensor:
+    def domain_loss(features: torch.Tensor, source: bool) -> torch.Tensor:
         belief = model.classifier(features).sigmoid()
         return -(belief if source else 1 - belief).log().mean() / 2
 
@@ -217,11 +218,11 @@ def test_objective_equals_the_equation_of_the_docstring(dots: Path, monkeypatch:
     coarse, refined = see(mixed(x_s, x_t, share), *student)
     wanted = mixed(y_s, y_t, share)
     learnt = half_squared_error(coarse, wanted, cells) + half_squared_error(refined.first, wanted, cells)
-    domain = told(refined.features, source=True)
+    domain = domain_loss(refined.features, source=True)
     coarse, refined = see(mixed(x_t, x_s, share), *student)
     wanted = mixed(y_t, y_s, share)
     initial = easiest(coarse, wanted, weight, 13) + easiest(refined.first, wanted, weight, 13)
-    domain = domain + told(refined.features, source=False)
+    domain = domain + domain_loss(refined.features, source=False)
     coarse, refined = see(x_t, *student)
     inner = easiest(coarse, refined.first.detach(), torch.ones(4, 16), 13)
     taught, known = warp_heatmaps(

@@ -12,11 +12,12 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
 
+import hamipose
 from hamipose.data import CocoKeypoints, Video
 from hamipose.engine.checkpoints import AtomicCheckpoints, run_folder
 from hamipose.engine.nan_guard import NanGuard
 from hamipose.errors import UserError
-from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly, load
+from hamipose.methods import HamiPose, LastCheckpoint, MeanTeacher, PredictionImages, PredictionWriter, SourceOnly
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 from hamipose.optim import Hamiltonian
 from tests.helpers.pose_training import TINY, have_equal_weights, make_data, make_trainer, sgd, train
@@ -37,7 +38,7 @@ def test_checkpoint_contains_plain_types_and_restores_the_evaluated_network(adap
     hparams = torch.load(path, weights_only=True)["hyper_parameters"]
     json.dumps(hparams)
     images = torch.rand(2, 3, 32, 32)
-    network = load(path)
+    network = hamipose.load(path, device="cpu").network
     assert not network.training
     assert torch.equal(network(images), model.eval()(images))
     assert have_equal_weights(network, model.adaptation.teacher.network)
@@ -75,7 +76,7 @@ def test_checkpoint_of_another_kind_is_rejected_in_one_line(adapted: tuple[Path,
     (tmp_path / "broken.ckpt").write_bytes(path.read_bytes()[:1000])
     for name, words in (("broken.ckpt", "is cut short, damaged"), ("none.ckpt", "does not exist")):
         with pytest.raises(UserError, match=words):
-            load(tmp_path / name)
+            hamipose.load(tmp_path / name, device="cpu")
 
 
 def test_data_of_another_skeleton_are_rejected(dots: Path, tmp_path: Path):
