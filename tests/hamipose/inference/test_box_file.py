@@ -9,7 +9,6 @@ from hamipose.cli import main
 from hamipose.errors import UserError
 from hamipose.inference import detection
 from hamipose.inference.box_file import detect_people
-from hamipose.inference.detection import open_detector
 from hamipose.inference.footage import open_footage
 from hamipose.models.person_detection import PersonDetector
 from hamipose.types import UnlabeledSample
@@ -181,12 +180,6 @@ def test_no_person_is_reported(tmp_path: Path, people: Path):
     assert len(found.unreadable) == 1
     with pytest.raises(UserError, match="bright found no person in 1 images"):
         detect_people(str(people / "b.png"), Bright(), tmp_path / "none.json")
-
-
-@pytest.mark.parametrize("threshold", [0.0, 1.0])
-def test_invalid_threshold_is_rejected(threshold: float):
-    with pytest.raises(UserError, match="between 0 and 1"):
-        open_detector("torchvision", threshold)
 
 
 # ---------------------------------------------------------------------------------------------------- the verb

@@ -14,19 +14,16 @@ from hamipose.cli import main
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix, upright_box
 from hamipose.heatmaps import encode
-from hamipose.inference.detection import DetectedPeople
 from hamipose.inference.export import export_onnx
 from hamipose.inference.loading import load
 from hamipose.inference.predictor import Predictor
 from hamipose.models.blazepose_detector import detection_network, save_detector
 from hamipose.models.model_io import ModelInfo, save_model_folder
-from hamipose.models.person_detection import PersonDetector
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.interface import FinetunableNetwork, PretrainedNetwork
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
 from hamipose.skeletons import COCO17
-from hamipose.types import UnlabeledSample
 from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -152,34 +149,6 @@ def test_upright_box_and_crop_matrix_are_consistent():
     matrix = crop_matrix(box, 64, turn_deg)
     crop = apply_points(matrix, np.array([[150.0, 110.0], [190.0, 110.0]]))
     np.testing.assert_allclose(crop, [[31.5, 31.5], [31.5, 31.5 - 64 / 2.5]], atol=1e-4)
-
-
-class Finder(PersonDetector):
-    """Finds one rotated person in images that are not black."""
-
-    name, threshold = "finder", 0.5
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        return self.crops(image)[:, :5]
-
-    def crops(self, image: np.ndarray, margin: float = 1.25) -> np.ndarray:
-        rows = [[100, 60, 100, 100, 0.9, 30]] if image.any() else []
-        return np.array(rows, np.float32).reshape(-1, 6)
-
-
-def test_images_without_people_are_used_as_whole_images():
-    samples = [
-        UnlabeledSample(image, np.array([0, 0, 320, 240], np.float32), name)
-        for image, name in ((person(30), "a.png"), (0 * person(30), "b.png"))
-    ]
-    people = DetectedPeople(samples, Finder(), upright_crops=True, whole_images=True)
-    found = list(people)
-    assert [(p.name, p.rotation_deg, p.box_px.tolist()) for p in found] == [
-        ("a.png#0", 30.0, [100, 60, 100, 100]),
-        ("b.png#0", 0.0, [0, 0, 320, 240]),
-    ]
-    assert str(people.summary).endswith("images without people (used as whole images): 1")
-    assert [p.name for p in DetectedPeople(samples, Finder())] == ["a.png#0"]
 
 
 @pytest.fixture
