@@ -194,8 +194,9 @@ def main() -> None:
         for name, runs in found.items()
     }
     command = (
-        f"python benchmarks/methods_cost.py --device {options.device} --backbone {options.backbone} --size {options.size} "
-        f"--batch {options.batch} --steps {options.steps} --rounds {options.rounds}" + (" --amp" if options.amp else "")
+        f"python benchmarks/methods_cost.py --device {options.device} --backbone {options.backbone} "
+        f"--size {options.size} --batch {options.batch} --steps {options.steps} --rounds {options.rounds}"
+        + (" --amp" if options.amp else "")
     )
     machine = torch.cuda.get_device_name() if options.device == "cuda" else f"{platform.machine()}, CPU time"
     record = {

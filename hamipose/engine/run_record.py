@@ -1,17 +1,30 @@
-"""The record of a run folder: what was requested, with which code, and the arguments that resume it."""
+"""The record of a run folder: options, revision, and the arguments that resume it; also versions and machine."""
 
 import json
+import os
+import platform
+import subprocess
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hamipose.engine.provenance import revision
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import write_text
 from hamipose.io.json_file import read_record
 
-__all__ = ["check_same_request", "has_checkpoints", "recorded_revision", "resume_arguments", "write_request"]
+__all__ = [
+    "check_same_request",
+    "describe_machine",
+    "describe_versions",
+    "has_checkpoints",
+    "recorded_revision",
+    "resume_arguments",
+    "revision",
+    "write_request",
+]
 
 _FILE = "run.json"
+_PACKAGES = ("hamipose", "torch", "lightning", "timm", "torchmetrics", "numpy", "anny", "warp-lang")
 
 
 def write_request(folder: Path, arguments: Sequence[str]) -> None:
@@ -70,3 +83,33 @@ def resume_arguments(folder: Path, arguments: Sequence[str]) -> list[str]:
         number = len(list(folder.glob("metrics-*.csv")))
         metrics.rename(folder / f"metrics-{number:03d}.csv")
     return [*arguments, "--ckpt_path", str(last)]
+
+
+def revision() -> str:
+    """Return the short hash of the code, marked if files differ from it; "unknown" outside a clone."""
+    folder = Path(__file__).parent
+    command = ["git", "describe", "--always", "--dirty=+changes", "--exclude=*"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return result.stdout.strip() if result.returncode == 0 else "unknown"
+
+
+def describe_versions() -> str:
+    """Return the versions of Python and of the packages that results depend on."""
+    versions = [f"Python {platform.python_version()}"]
+    for package in _PACKAGES:
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(versions)
+
+
+def describe_machine() -> str:
+    """Return operating system, number of cores, GPU and threads per process."""
+    import torch
+
+    words = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    if torch.cuda.is_available():
+        words += f", {torch.cuda.get_device_name()}"
+    threads = os.environ.get("OMP_NUM_THREADS")
+    return words + (f", threads per process: {threads}" if threads else "")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hamipose.engine.experiments import Budget, Scale, add_provenance
+from hamipose.engine.experiment_page import add_provenance
+from hamipose.engine.experiments import Budget, Scale
 from hamipose.errors import UserError
 from hamipose.experiments.plots import plot_columns, plot_results
 from hamipose.experiments.results import Result, collect

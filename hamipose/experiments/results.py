@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hamipose.engine.experiments import failures, missing_notes
+from hamipose.engine.experiment_page import failures, missing_notes
 from hamipose.engine.metrics_file import Series, read_run
 from hamipose.engine.runs import is_finished
 from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hamipose.engine.experiments import format_mean
+from hamipose.engine.experiment_page import format_mean
 from hamipose.evaluation.score_metrics import PCK_METRIC
 from hamipose.experiments.paper_results import GAMMA_MAX, TABLE5, paper_results
 from hamipose.experiments.results import SELECTIONS, Result

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hamipose.engine.experiments import Budget, Cell, Scale, add_provenance, failures, format_mean, missing_notes
+from hamipose.engine.experiment_page import add_provenance, failures, format_mean, missing_notes
+from hamipose.engine.experiments import Budget, Cell, Scale
 from hamipose.engine.runs import is_finished
 from hamipose.io.json_file import read_record
 from hamipose.viz.tables import MarkdownPage, Table

@@ -190,12 +190,6 @@ def test_configs_state_the_budget_at_paper_scale(tmp_path):
     assert run.arguments[run.arguments.index("--trainer.max_epochs") + 1] == "70"
 
 
-@pytest.mark.parametrize(("start", "steps"), [(100, 50), (95, 40), (100, 0), (0, 40)])
-def test_budget_rejects_steps_that_epochs_do_not_divide(start, steps):
-    with pytest.raises(UserError, match="multiple"):
-        Budget(start, steps)
-
-
 def test_compose_rejects_unknown_rows(tmp_path):
     with pytest.raises(UserError, match="no row is called hamipos; expected some of Mean teacher"):
         small(tmp_path, only=["hamipose", "hamipos"])
