@@ -49,13 +49,13 @@ docs: $(STAMP) ## the pages under docs/ and the API reference as a site in site/
 bench: $(STAMP) ## the side-by-side benchmarks (minutes each; figures go to benchmarks/results)
 	@for b in benchmarks/render.py benchmarks/heatmap_warp.py benchmarks/optimizer_step.py benchmarks/gate.py; do echo "== $$b"; $(PY) $$b; done
 
-# What is missing is run, what is finished is kept. For the paper's scale: HAMIPOSE_DATA=DIR ARGS="--scale paper".
-# ARGS="--dry-run" says what is missing and how long it may take.
+# Run missing experiments and reuse finished ones. For the paper's scale: HAMIPOSE_DATA=DIR ARGS="--scale paper".
+# ARGS="--dry-run" lists missing runs with their estimated time.
 TABLES  := $(addprefix reproduce-table,1 2 3 4 5)
 FIGURES := $(addprefix reproduce-figure,4 5)
 .PHONY: $(TABLES) $(FIGURES)
 
-reproduce-table1: ## Table 1 of both papers (tables 2 to 5, figures 4 and 5 likewise); ARGS="--dry-run" shows the plan
+reproduce-table1: ## Table 1 of both papers (tables 2 to 5, figures 4 and 5 likewise); ARGS="--dry-run" lists missing runs
 reproduce-table1: $(STAMP)
 	@$(PY) -m hamipose experiments --table 1 $(ARGS); status=$$?; $(PY) -m meshtto experiments $(MESH_ARGS) && exit $$status
 
