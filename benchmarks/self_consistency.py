@@ -18,7 +18,7 @@ from hamipose.data.datasets.synthetic.people import SyntheticPeople
 from hamipose.inference.loading import load
 
 RESULT = Path(__file__).parent / "results" / "adapt_signs.md"
-NAMES = ("confidence", "mirror_agreement", "turn_agreement", "variety")
+NAMES = ("confidence", "mirror_agreement", "rotation_agreement", "variety")
 
 
 def main() -> None:

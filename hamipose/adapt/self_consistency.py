@@ -39,14 +39,14 @@ class SelfConsistency:
     Attributes:
         confidence: height of the heatmap peaks, from 0 to 1.
         mirror_agreement: fraction of keypoints whose prediction in the mirrored image is within 5 % of the crop's side.
-        turn_agreement: the same for the image rotated by 20° and scaled by 0.85.
+        rotation_agreement: the same for the image rotated by 20° and scaled by 0.85.
         variety: spread of the poses about the mean pose, as a fraction of the crop's side.
         jerk: change of motion from frame to frame, as a fraction of the crop's side; None without consecutive frames.
     """
 
     confidence: float
     mirror_agreement: float
-    turn_agreement: float
+    rotation_agreement: float
     variety: float
     jerk: float | None = None
 
@@ -106,7 +106,7 @@ def measure_self_consistency(
     return SelfConsistency(
         confidence=float(torch.cat(peaks).mean()),
         mirror_agreement=agreement(points, torch.cat(from_mirrored), size),
-        turn_agreement=agreement(points, torch.cat(from_rotated), size),
+        rotation_agreement=agreement(points, torch.cat(from_rotated), size),
         variety=variety(points, size),
         jerk=jerk(points, size) if consecutive else None,
     )
@@ -118,7 +118,7 @@ def find_warnings(before: SelfConsistency, after: SelfConsistency) -> list[str]:
     Confidence is shown but never warned about: it depends more on how a network was trained than on its accuracy.
     """
     warnings = []
-    for name, view in (("mirror_agreement", "mirrored"), ("turn_agreement", "rotated")):
+    for name, view in (("mirror_agreement", "mirrored"), ("rotation_agreement", "rotated")):
         old, new = getattr(before, name), getattr(after, name)
         if new < old - 0.02:
             warnings.append(

@@ -56,9 +56,9 @@ def test_aligned_boxes_match_the_crops_of_predict(
     samples = list(open_footage(str(dots / "dark/images")).samples)
     assert len(people) == len(samples)
     for sample, index in zip(samples[:3], range(3), strict=True):
-        expected = np.stack([model._crop(sample.box_px, sample.rotation_deg)])
+        expected = np.stack([model._crop_matrix(sample.box_px, sample.rotation_deg)])
         for _ in range(model.passes - 1):
-            expected = model._closer([sample], expected)
+            expected = model._refine([sample], expected)
         found = people[index]
         # The file states hundredths of a pixel and of a degree.
         np.testing.assert_allclose(crop_matrix(found.box_px, 256, found.rotation_deg), expected[0], rtol=2e-3, atol=0.3)

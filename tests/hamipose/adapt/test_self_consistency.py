@@ -19,7 +19,7 @@ from hamipose.skeletons import BODY16
 from hamipose.types import UnlabeledSample
 
 SIDE = 64
-GOOD = SelfConsistency(confidence=0.5, mirror_agreement=0.8, turn_agreement=0.7, variety=0.2, jerk=0.01)
+GOOD = SelfConsistency(confidence=0.5, mirror_agreement=0.8, rotation_agreement=0.7, variety=0.2, jerk=0.01)
 
 
 class Blobs(Predictor):
@@ -56,7 +56,7 @@ def spots(count: int = 12) -> list[UnlabeledSample]:
 def test_model_that_follows_the_image_is_consistent():
     indicators = measure_self_consistency(Blobs(), spots())
     assert indicators.mirror_agreement == 1.0
-    assert indicators.turn_agreement == 1.0
+    assert indicators.rotation_agreement == 1.0
     assert 0.05 < indicators.variety < 0.3
     assert indicators.jerk is None
 
@@ -65,7 +65,7 @@ def test_model_that_guesses_is_inconsistent():
     torch.manual_seed(0)
     indicators = measure_self_consistency(Blobs(noise=5.0), spots())
     assert indicators.mirror_agreement < 0.3
-    assert indicators.turn_agreement < 0.3
+    assert indicators.rotation_agreement < 0.3
 
 
 def test_collapsed_model_is_consistent_without_variety():
@@ -100,7 +100,7 @@ def test_variety_is_the_spread_about_the_mean_pose():
     ("change", "says"),
     [
         ({"mirror_agreement": 0.7}, "mirrored"),
-        ({"turn_agreement": 0.6}, "rotated"),
+        ({"rotation_agreement": 0.6}, "rotated"),
         ({"variety": 0.1}, "vary"),
         ({"jerk": 0.02}, "smoothly"),
     ],
@@ -112,7 +112,7 @@ def test_each_indicator_can_warn(change: dict[str, float], says: str):
 
 def test_equal_or_better_indicators_do_not_warn():
     assert find_warnings(GOOD, GOOD) == []
-    better = SelfConsistency(confidence=0.2, mirror_agreement=0.9, turn_agreement=0.8, variety=0.25, jerk=0.005)
+    better = SelfConsistency(confidence=0.2, mirror_agreement=0.9, rotation_agreement=0.8, variety=0.25, jerk=0.005)
     assert find_warnings(GOOD, better) == []
 
 
