@@ -14,6 +14,7 @@ _EXTRAS = {
     "cdflib": "h36m",
     "gradio": "app",
     "h5py": "h36m",
+    "joblib": "synthetic",
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",

@@ -1,6 +1,6 @@
-"""Licence-free people: bodies from anny in drawn poses, clothed, lit, photographed by ray casting, labeled exactly.
+"""Labeled synthetic images of people and left hands, rendered by ray casting; no licensed data is needed.
 
-`people.picture_person` makes one; `hamipose.data.datasets.synthetic.people` makes data sets of them. `hands.picture_hand` and
-`hamipose.data.datasets.synthetic.hands` do the same for left hands, in modules whose names begin with `hands_`. Importing this
-package imports neither anny nor warp: they are loaded when the first picture is made.
+Bodies of anny in random poses are clothed, lit and rendered. `people.sample.render_person` and
+`hands.sample.render_hand` render one image; `hamipose.data.datasets.synthetic` makes data sets of them. Importing this
+package imports neither anny nor warp; they are loaded for the first image.
 """

@@ -1,264 +1,202 @@
-"""A folder of built-in pictures: nothing is made twice, an interrupted run goes on, other series are not mixed in.
+"""Folders of rendered images: each image is rendered once, rendering can resume, and series are never mixed.
 
-``FOLDER/images/000000.jpg …`` and, when all are there, ``FOLDER/annotations.json``; until then a journal keeps the
-record of each picture that is made. Several runs may share the work: each makes one shard and leaves its journal, and a
-last run without a shard joins them.
+A folder contains ``images/000000.jpg …`` and, once it is complete, ``annotations.json`` in COCO's format; until then
+each image has a sidecar with its record. Several runs can share the work: each renders one shard, and a last run
+without a shard writes the annotation file.
 """
 
-import importlib
 import json
-import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from hamipose.errors import UserError
 from hamipose.io.json_file import read_json
-from hamipose.synthetic.processes import BLOCK, default_workers, records_of_processes, with_bar
-from hamipose.synthetic.resume_log import Journal
+from hamipose.synthetic.render_jobs import (
+    BLOCK,
+    check_settings,
+    read_sidecars,
+    remove_sidecars,
+    render_missing,
+    write_atomically,
+)
 
-__all__ = ["check_series", "complete_folder", "load_annotations", "records_of", "render_folder"]
+__all__ = ["check_render_options", "read_annotations", "render_folder"]
 
-
+#: Required fields of each entry of an annotation file.
 _FIELDS = {"images": {"id", "file_name", "width", "height"}, "annotations": {"id", "image_id", "keypoints", "bbox"}}
 
 
-def check_series(
-    look: str,
+def check_render_options(
+    style: str,
     count: int,
     size: int,
     seed: int,
     workers: int | None,
     choices: Mapping[str, tuple[list[str] | None, Collection[str]]],
 ) -> None:
-    """The options that every series of built-in pictures has.
+    """Check the options of a series of rendered images.
 
     Args:
-        look: ``plain`` or ``photo``.
-        count: how many pictures.
-        size: side of the square pictures in pixels.
-        seed: which series.
-        workers: processes that render.
-        choices: by its name, what of a list may be drawn, and the list.
+        style: "plain" or "photo".
+        count: number of images.
+        size: side of the square images in pixels.
+        seed: seed of the series.
+        workers: number of rendering processes.
+        choices: name of an option → (selected values, or None for all; valid values).
 
     Raises:
-        UserError: one of them makes no sense.
+        UserError: an invalid option.
     """
-    from hamipose.synthetic.people.sample import LOOKS
+    from hamipose.synthetic.people.sample import STYLES
 
-    for name, (given, known) in choices.items():
-        if given is not None and (not given or not set(given) <= set(known)):
-            raise UserError(f"{name} are {', '.join(given) or 'empty'}, expected some of {', '.join(known)}")
-    if look not in LOOKS:
-        raise UserError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    for name, value, least in (("count", count, 1), ("size", size, 32), ("seed", seed, 0), ("workers", workers, 1)):
-        if value is not None and value < least:
-            raise UserError(f"{name} is {value}, expected at least {least}")
+    for name, (selected, valid) in choices.items():
+        if selected is not None and (not selected or not set(selected) <= set(valid)):
+            raise UserError(f"{name} are {', '.join(selected) or 'empty'}, but must be some of {', '.join(valid)}")
+    if style not in STYLES:
+        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
+    for name, value, minimum in (("count", count, 1), ("size", size, 32), ("seed", seed, 0), ("workers", workers, 1)):
+        if value is not None and value < minimum:
+            raise UserError(f"{name} is {value}, but must be at least {minimum}")
 
 
 def render_folder(
-    what: str,
-    look: str,
+    subject: str,
+    out: str,
     count: int,
+    *,
+    style: str,
     size: int,
     seed: int,
-    out: str,
     backgrounds: str | None,
     workers: int | None,
     device: str | None,
     progress: bool,
     choices: Mapping[str, tuple[list[str] | None, Collection[str]]],
-    settings: Mapping[str, Any],
     options: Mapping[str, Any] | None = None,
     shard: str | None = None,
 ) -> Path:
-    """Makes the pictures that are missing from a folder, see :func:`complete_folder`, once all options make sense.
+    """Render the images that a folder lacks.
 
     Args:
-        what: ``people`` or ``hands``.
-        look: ``plain`` or ``photo``.
-        count: how many pictures the folder shall hold.
-        size: side of the square pictures in pixels.
-        seed: which series.
-        out: the folder.
-        backgrounds: a folder of photographs to show behind them.
-        workers: processes that render; by default one a processor.
-        device: ``cpu`` or ``cuda:0``; by default a GPU where there is one.
-        progress: show a progress bar.
-        choices: by its name, what of a list may be drawn, and the list; what is not given says nothing.
-        settings: what else tells this kind of folder from others.
-        options: further arguments of the maker that the pictures depend on, where they are given.
-        shard: ``"3/16"`` makes the third of sixteen parts of the pictures only.
+        subject: "people" or "hands".
+        out: output folder.
+        count: number of images in the folder.
+        style: "plain" or "photo".
+        size: side of the square images in pixels.
+        seed: seed of the series.
+        backgrounds: folder of photographs to use as backgrounds.
+        workers: number of rendering processes; default: one per CPU.
+        device: "cpu" or "cuda:0"; default: a GPU if available.
+        progress: whether to show a progress bar.
+        choices: name of an option → (selected values, or None for all; valid values).
+        options: further options of the images; those that are None are ignored.
+        shard: "3/16" renders only the third of sixteen parts.
 
     Returns:
-        The annotation file, or the journal of a shard.
+        The annotation file, or the folder of a shard.
 
     Raises:
-        UserError: an option that makes no sense, or a folder that holds other pictures than those asked for.
+        UserError: an invalid option, or a folder with images of other settings.
     """
-    from hamipose.synthetic.scene.backgrounds import photographs
+    from hamipose.synthetic.annotations import FORMAT, build_caches
+    from hamipose.synthetic.scene.backgrounds import list_photographs
 
-    check_series(look, count, size, seed, workers, choices)
+    check_render_options(style, count, size, seed, workers, choices)
     if backgrounds is not None:
-        photographs(backgrounds)
-    drawn = {name: sorted(given) for name, (given, _) in choices.items() if given is not None}
-    further = {**drawn, **{name: value for name, value in (options or {}).items() if value is not None}}
-    series = {"look": look, "size": size, "seed": seed, "backgrounds": backgrounds}
-    return complete_folder(
-        what,
-        Path(out),
-        count,
-        {**series, **settings, **further},
-        {**series, "device": device, **further},
-        workers,
-        progress,
-        None if shard is None else _read_shard(shard),
-    )
+        list_photographs(backgrounds)
+    number, total = (0, 1) if shard is None else _parse_shard(shard)
+    series: dict[str, Any] = {"style": style, "size": size, "seed": seed, "backgrounds": backgrounds}
+    series |= {name: sorted(selected) for name, (selected, _) in choices.items() if selected is not None}
+    series |= {name: value for name, value in (options or {}).items() if value is not None}
+    settings = {"subject": subject, "format": FORMAT[subject][style], **series}
+
+    folder = Path(out)
+    records, unfinished = _read_records(folder, settings)
+    missing = [i for i in range(count) if i not in records and i // BLOCK % total == number]
+    if missing:
+        render_missing(
+            folder,
+            _record_function(subject),
+            missing,
+            settings,
+            {"device": device, **series},
+            workers,
+            build_caches=lambda: build_caches(subject, device),
+            title=f"{style} {subject}",
+            progress=progress,
+        )
+    if shard is not None:
+        return folder
+    if missing or unfinished:
+        _write_annotations(folder, subject, settings)
+    return folder / "annotations.json"
 
 
-def _read_shard(text: str) -> tuple[int, int]:
-    """Return the number of a shard, from 1, and how many there are.
+def _parse_shard(text: str) -> tuple[int, int]:
+    """Return the index of a shard, from 0, and the number of shards.
 
     Raises:
-        UserError: the text does not say so.
+        UserError: the text does not have the form K/N.
     """
     number, _, total = text.partition("/")
     if number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total):
-        return int(number), int(total)
-    raise UserError(f"shard is {text!r}, expected a number and a total, such as 3/16 for the third of sixteen")
+        return int(number) - 1, int(total)
+    raise UserError(f"shard is {text!r}, but must be a number and a total, such as 3/16 for the third of sixteen")
 
 
-def _maker(what: str) -> Any:
-    """The module that makes pictures of people or hands: `make_record`, `category`, `ready`."""
-    from hamipose.synthetic.worker import MAKERS
+def _record_function(subject: str) -> Callable[..., dict]:
+    """Return the function that renders an image of people or hands and returns its record."""
+    from hamipose.synthetic import annotations
 
-    return importlib.import_module(MAKERS[what])
-
-
-def complete_folder(
-    what: str,
-    folder: Path,
-    count: int,
-    settings: dict,
-    arguments: dict,
-    workers: int | None,
-    progress: bool,
-    shard: tuple[int, int] | None = None,
-) -> Path:
-    """Makes the pictures that are missing.
-
-    Args:
-        what: ``people`` or ``hands``.
-        folder: where to.
-        count: how many the folder shall hold.
-        settings: what the pictures depend on; a folder with others is refused.
-        arguments: of the maker's `make_record`.
-        workers: processes that render; by default one a processor.
-        progress: show a progress bar.
-        shard: number, from 1, and total: make only the pictures of this shard.
-
-    Returns:
-        The annotation file, or the journal of a shard.
-    """
-    if shard is not None:
-        return _complete_shard(what, folder, count, settings, arguments, workers, progress, shard)
-    journal = Journal(folder / "annotations.part", what, settings)
-    shards = [Journal(path, what, settings) for path in sorted(folder.glob("annotations.*-of-*.part"))]
-    made = _made(folder, journal, *shards)
-    missing = [i for i in range(count) if i not in made]
-    if not missing and not shards:
-        return folder / "annotations.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if missing:
-        records = _records(what, folder, missing, arguments, workers)
-        shown = with_bar(records, len(missing), f"{settings['look']} {what}", progress)
-        for record in journal.keep(list(made.values()), shown):
-            made[record["image"]["id"]] = record
-    path = _finish(folder, journal, made)
-    for other in [journal, *shards]:
-        other.close()
-    return path
+    return {"people": annotations.make_person_record, "hands": annotations.make_hand_record}[subject]
 
 
-def _complete_shard(
-    what: str,
-    folder: Path,
-    count: int,
-    settings: dict,
-    arguments: dict,
-    workers: int | None,
-    progress: bool,
-    shard: tuple[int, int],
-) -> Path:
-    """Make the missing pictures of one shard; its journal keeps their records. See :func:`complete_folder`."""
-    number, total = shard
-    journal = Journal(folder / f"annotations.{number}-of-{total}.part", what, settings)
-    known = journal.records()
-    made = _made(folder, journal)
-    # Whole blocks, as one process would make them; see `processes`.
-    missing = [i for i in range(count) if i // BLOCK % total == number - 1 and i not in made]
-    folder.mkdir(parents=True, exist_ok=True)
-    records = _records(what, folder, missing, arguments, workers) if missing else iter(())
-    for _ in journal.keep(known, with_bar(records, len(missing), f"{settings['look']} {what}", progress)):
-        pass
-    return journal.path
-
-
-def _made(folder: Path, journal: Journal, *others: Journal) -> dict[int, dict]:
-    """Records of the pictures that are already there, from the finished file, an interrupted run and other journals."""
-    records = []
+def _read_records(folder: Path, settings: dict[str, Any]) -> tuple[dict[int, dict], bool]:
+    """Return the records of all existing images by image index, and whether some are stored in sidecars."""
+    # Sidecars first: another process may move them into the annotation file at any time.
+    sidecars = read_sidecars(folder, settings)
+    records = {}
     if (folder / "annotations.json").exists():
-        whole = load_annotations(folder / "annotations.json")
-        journal.agree(whole["info"].get("settings"))
-        pairs = zip(whole["images"], whole["annotations"], strict=True)
-        records += [{"image": i, "annotation": a} for i, a in pairs]
-    for one in (journal, *others):
-        records += one.records()
-    return {r["image"]["id"]: r for r in records if (folder / r["image"]["file_name"]).exists()}
+        content = _read_annotation_file(folder / "annotations.json")
+        check_settings(folder, content["info"].get("settings"), settings)
+        for image, annotation in zip(content["images"], content["annotations"], strict=True):
+            records[image["id"]] = {"image": image, "annotation": annotation}
+    records |= sidecars
+    existing = {index: r for index, r in records.items() if (folder / r["image"]["file_name"]).exists()}
+    return existing, bool(sidecars)
 
 
-def _records(what: str, folder: Path, missing: list[int], arguments: dict, workers: int | None) -> Iterator[dict]:
-    """The records of the missing pictures, as they are made."""
-    maker = _maker(what)
-    workers = default_workers(len(missing)) if workers is None else workers
-    if workers == 1:
-        for index in missing:
-            yield maker.make_record(folder, index, **arguments)
-        return
-    maker.ready(arguments["device"])  # builds caches once, before several processes want them
-    request = {"what": what, "folder": str(folder), **arguments}
-    yield from records_of_processes("hamipose.synthetic.worker", missing, workers, request)
+def _write_annotations(folder: Path, subject: str, settings: dict[str, Any]) -> None:
+    """Write the annotation file of all images, and remove the sidecars."""
+    from hamipose.synthetic.annotations import category
 
-
-def _finish(folder: Path, journal: Journal, made: dict[int, dict]) -> Path:
-    ordered = [made[i] for i in sorted(made)]
-    whole = {
-        "info": {"description": f"HamiPose built-in {journal.what}", "settings": journal.settings},
-        "images": [r["image"] for r in ordered],
-        "annotations": [r["annotation"] for r in ordered],
-        "categories": [_maker(journal.what).category()],
+    records, _ = _read_records(folder, settings)
+    ordered = [records[index] for index in sorted(records)]
+    content = {
+        "info": {"description": f"HamiPose synthetic {subject}", "settings": settings},
+        "images": [record["image"] for record in ordered],
+        "annotations": [record["annotation"] for record in ordered],
+        "categories": [category(subject)],
     }
-    path = folder / "annotations.json"
-    unfinished = path.with_suffix(".json.part")
-    unfinished.write_text(json.dumps(whole))
-    os.replace(unfinished, path)
-    return path
+    write_atomically(folder / "annotations.json", json.dumps(content).encode())
+    remove_sidecars(folder)
 
 
-def load_annotations(path: Path) -> dict:
-    """Return the finished annotation file, with all fields of its records.
+def _read_annotation_file(path: Path) -> dict:
+    """Return the checked content of an annotation file.
 
     Raises:
-        UserError: it is not one.
+        UserError: the file is damaged.
     """
-    expected = "built-in pictures; delete it and make them again"
+    expected = "annotations of rendered images; delete the file and render the images again"
     content = read_json(path, expected)
     images, annotations = (content.get(part) if isinstance(content, dict) else None for part in _FIELDS)
     if not isinstance(images, list) or not isinstance(annotations, list) or len(images) != len(annotations):
-        raise UserError(f"annotation file {path} has no annotation for each of its images; expected {expected}")
-    for part, records in (("images", images), ("annotations", annotations)):
-        for position, record in enumerate(records):
-            if not isinstance(record, dict) or not record.keys() >= _FIELDS[part]:
+        raise UserError(f"annotation file {path} must have one annotation per image; expected {expected}")
+    for part, entries in (("images", images), ("annotations", annotations)):
+        for position, entry in enumerate(entries):
+            if not isinstance(entry, dict) or not entry.keys() >= _FIELDS[part]:
                 fields = ", ".join(sorted(_FIELDS[part]))
                 raise UserError(f"entry {position} of {part} in {path} lacks one of {fields}; expected {expected}")
     if not isinstance(content.get("info"), dict):
@@ -266,17 +204,19 @@ def load_annotations(path: Path) -> dict:
     return content
 
 
-def records_of(folder: Path, count: int, what: str) -> tuple[list[dict], list[dict]]:
-    """Images and annotations of the first `count` pictures.
+def read_annotations(folder: Path, count: int, subject: str) -> tuple[list[dict], list[dict]]:
+    """Return the COCO images and annotations of the first `count` images.
 
     Raises:
-        UserError: the folder does not hold so many.
+        UserError: the folder contains fewer images.
     """
     path = folder / "annotations.json"
     if not path.exists():
-        raise UserError(f"{path} does not exist; make the {what} first: prepare(), or hamipose data synthesize")
-    whole = load_annotations(path)
-    images, annotations = whole["images"][:count], whole["annotations"][:count]
+        raise UserError(
+            f"{path} does not exist; render the {subject} first, with prepare() or `hamipose data synthesize`"
+        )
+    content = _read_annotation_file(path)
+    images, annotations = content["images"][:count], content["annotations"][:count]
     if len(annotations) < count:
-        raise UserError(f"{path} holds {len(annotations)} {what}, asked for are {count}; call prepare()")
+        raise UserError(f"{path} contains {len(annotations)} {subject}, but {count} were requested; call prepare()")
     return images, annotations

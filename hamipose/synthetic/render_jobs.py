@@ -12,6 +12,7 @@ from typing import Any
 
 from hamipose.config.environment import available_cpus
 from hamipose.errors import UserError
+from hamipose.extras import require_packages
 
 __all__ = [
     "BLOCK",
@@ -106,6 +107,7 @@ def render_missing(
         title: name of the images in the progress bar.
         progress: whether to show a progress bar.
     """
+    require_packages("rendering", "joblib")
     from joblib import Parallel, delayed, parallel_config
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

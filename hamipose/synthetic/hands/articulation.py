@@ -1,4 +1,4 @@
-"""From a hand's joint angles to rotations of the body model's bones, where the joints then are, and what collides."""
+"""Convert joint angles of a hand to rotations of bones and to joint positions; detect collisions of fingers."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ __all__ = ["HandArticulation", "draw_hand_pose"]
 
 Vector = Float[np.ndarray, "3"]
 
-#: Bones that move, of the left arm; thumb is finger 1.
+#: Moving bones of the left hand; finger 1 is the thumb.
 _BONES = ("wrist.L", *(f"finger{f}-{j}.L" for f in range(1, 6) for j in (1, 2, 3)))
-# Half the thickness of each phalanx and of the palm, meters, on the reference adult.
+# Half the thickness of each phalanx and of the palm of the reference adult, in meters.
 _RADIUS_M = {"thumb": (0.0105, 0.0095, 0.0085), "finger": (0.0085, 0.0075, 0.0065)}
 _PALM_RADIUS_M = 0.0115
 _STEPS = np.linspace(0.0, 1.0, 5)
@@ -26,17 +26,17 @@ def _unit(v: Vector) -> Vector:
 
 
 def _across(v: Vector, axis: Vector) -> Vector:
-    """The unit vector of v's part at right angles to a unit vector."""
+    """Return the normalized component of v that is orthogonal to a unit vector."""
     return _unit(v - (v @ axis) * axis)
 
 
 class HandArticulation:
-    """The joints' axes of the left hand, read off the body at rest.
+    """Joint axes of the left hand, computed from the body at rest.
 
     Args:
         bones: name of each bone.
-        heads: where each bone starts, meters.
-        tips: where thumb, index, middle, ring and little finger end, meters.
+        heads: start of each bone, in meters.
+        tips: ends of thumb, index, middle, ring and little finger, in meters.
     """
 
     def __init__(self, bones: Sequence[str], heads: Float[np.ndarray, "bone 3"], tips: Float[np.ndarray, "5 3"]):
@@ -47,19 +47,19 @@ class HandArticulation:
         self._tips = tips
         wrist, index, little = at["wrist.L"], at["finger2-1.L"], at["finger5-1.L"]
         self._hand = _unit(at["finger3-1.L"] - wrist)
-        # Out of the palm: of a left hand, little × index about the wrist.
+        # Normal that points out of the palm of a left hand: little × index, relative to the wrist.
         self._palm = _across(np.cross(little - wrist, index - wrist), self._hand)
-        self._side = np.cross(self._hand, self._palm)  # turning about it bends towards the palm
+        self._side = np.cross(self._hand, self._palm)  # rotation about it bends towards the palm
         self._flex: dict[int, Vector] = {}
         self._rest: dict[tuple[int, int], float] = {}
         for finger in range(2, 6):
             before, base = at[f"metacarpal{finger - 1}.L"], at[f"finger{finger}-1.L"]
-            ways = [_unit(base - before), *(_unit(b - a) for a, b in self._segments(finger))]
-            # Bent fingers stay in the plane through their base and the palm's normal, and so point to the wrist.
-            axis = np.cross(_across(ways[1], self._palm), self._palm)
+            directions = [_unit(base - before), *(_unit(b - a) for a, b in self._segments(finger))]
+            # Bent fingers stay in the plane through their base and the palm's normal, so they point to the wrist.
+            axis = np.cross(_across(directions[1], self._palm), self._palm)
             self._flex[finger] = axis
             for joint in (1, 2, 3):
-                self._rest[finger, joint] = _signed_angle(ways[joint - 1], ways[joint], axis)
+                self._rest[finger, joint] = _signed_angle(directions[joint - 1], directions[joint], axis)
         (a, b), (c, _), _ = self._segments(1)
         thumb = _unit(b - a)
         # The thumb bends towards the base of the little finger.
@@ -67,12 +67,12 @@ class HandArticulation:
         self._flex[1] = self._thumb
 
     def _segments(self, finger: int) -> list[tuple[Vector, Vector]]:
-        """Ends of the three phalanges at rest (the thumb's first is its metacarpal)."""
+        """Return the ends of the three phalanges at rest; the first one of the thumb is its metacarpal."""
         points = [self._at[f"finger{finger}-{j}.L"] for j in (1, 2, 3)] + [self._tips[finger - 1]]
         return list(itertools.pairwise(points))
 
     def rotations(self, poses: Sequence[HandPose]) -> Float[np.ndarray, "pose bone 3 3"]:
-        """Rotation of every bone against its parent."""
+        """Return the rotation of each bone relative to its parent."""
         out = np.broadcast_to(np.eye(3), (len(poses), self.count, 3, 3)).copy()
 
         def angle(name: str) -> Float[np.ndarray, " pose"]:
@@ -83,11 +83,11 @@ class HandArticulation:
 
         bend = axis_rotation(self._side, angle("wrist_flexion"))
         put("wrist.L", bend @ axis_rotation(self._palm, -angle("wrist_deviation")))
-        # About the normal out of a left palm, a positive turn leads towards the thumb's side.
+        # A positive rotation about the normal out of a left palm moves a finger towards the thumb.
         for number, finger in enumerate(FINGERS, start=2):
-            away = 1.0 if finger == "index" else -1.0
+            sign = 1.0 if finger == "index" else -1.0
             flex = self._flex[number]
-            spread = axis_rotation(self._palm, away * angle(f"{finger}_spread"))
+            spread = axis_rotation(self._palm, sign * angle(f"{finger}_spread"))
             put(f"finger{number}-1.L", spread @ axis_rotation(flex, angle(f"{finger}_mcp") - self._rest[number, 1]))
             for joint, name in ((2, "pip"), (3, "dip")):
                 put(
@@ -101,7 +101,7 @@ class HandArticulation:
         return out
 
     def chains(self, rotations: Float[np.ndarray, "pose bone 3 3"]) -> Float[np.ndarray, "pose 5 4 3"]:
-        """Joints of thumb to little finger, from base to tip, of the body the axes were read from."""
+        """Return the joints of thumb to little finger, from base to tip, of the body that defines the axes."""
         wrist, turn = self._at["wrist.L"], rotations[:, self._number["wrist.L"]]
         fingers = []
         for finger in range(1, 6):
@@ -114,7 +114,7 @@ class HandArticulation:
         return np.stack(fingers, 1)
 
     def penetration_m(self, poses: Sequence[HandPose]) -> Float[np.ndarray, " pose"]:
-        """Sum over pairs of phalanges, and of phalanges and the palm, of how deep one is inside the other, meters."""
+        """Return the penetration depth, summed over pairs of phalanges and pairs of phalanx and palm, in meters."""
         rotations = self.rotations(poses)
         chains = self.chains(rotations)
         wrist, turn = self._at["wrist.L"], rotations[:, self._number["wrist.L"]]
@@ -148,7 +148,7 @@ class HandArticulation:
 
 
 def _signed_angle(a: Vector, b: Vector, axis: Vector) -> float:
-    """From a to b about an axis, degrees."""
+    """Return the angle from a to b about an axis, in degrees."""
     a, b = _across(a, axis), _across(b, axis)
     return float(np.rad2deg(np.arctan2(np.cross(a, b) @ axis, a @ b)))
 
@@ -156,10 +156,10 @@ def _signed_angle(a: Vector, b: Vector, axis: Vector) -> float:
 def draw_hand_pose(
     rng: np.random.Generator, articulation: HandArticulation, *, family: str | None = None, tries: int = 32
 ) -> HandPose:
-    """A pose from the mixture: of `tries` of its family the one that is least entangled.
+    """Draw a pose without collisions: of `tries` poses of one family, the one with the lowest cost.
 
-    A thumb that lies across the fingers should touch the middle one (the palm, if that one is straight), and the thumb
-    of a pinch the tip of the index finger: how far it is away counts against a pose as well.
+    The cost is the penetration depth. A thumb across the fingers should touch the middle finger (or the palm if that
+    finger is straight), and the thumb of a pinch the tip of the index finger; their distance is added to the cost.
     """
     first = sample_hand_pose(rng, family)
     poses = [first, *(sample_hand_pose(rng, first.family) for _ in range(tries - 1))]
@@ -167,12 +167,12 @@ def draw_hand_pose(
     cost = articulation.penetration_m(poses)
     chains = articulation.chains(articulation.rotations(poses))
     if first.family == "pinch":
-        apart = np.linalg.norm(chains[:, 0, 3] - chains[:, 1, 3], axis=1)
-        return poses[int((cost + np.abs(apart - 0.012)).argmin())]
+        distance = np.linalg.norm(chains[:, 0, 3] - chains[:, 1, 3], axis=1)
+        return poses[int((cost + np.abs(distance - 0.012)).argmin())]
     if first.thumb == "across":
         bent = np.array([p.angles["middle_pip"] > 60 for p in poses])
         over = np.where(bent[:, None], chains[:, 2, 2], chains[:, 3, 0])
-        apart = np.linalg.norm(chains[:, 0, 3] - over, axis=1)
-        return poses[int((cost + 0.5 * np.abs(apart - 0.018)).argmin())]
+        distance = np.linalg.norm(chains[:, 0, 3] - over, axis=1)
+        return poses[int((cost + 0.5 * np.abs(distance - 0.018)).argmin())]
     free = np.flatnonzero(cost < 0.006)
     return poses[int(free[0]) if len(free) else int(cost.argmin())]

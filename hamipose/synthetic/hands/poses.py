@@ -1,19 +1,27 @@
-"""Poses of a hand as joint angles: limits, families such as fists and pinches, and a sampler that stays within limits.
+"""Hand poses as joint angles: limits, pose families such as fists and pinches, and a sampler.
 
-Every angle is in degrees. A finger is straight at 0 and flexes towards the palm; its spread leads away from the middle
-finger. The thumb's `radial` leads away from the index finger in the plane of the palm, its `opposition` in front of the
-palm; both are 0 where the body model at rest has them, which is a thumb held far out.
+All angles are in degrees. A finger is straight at 0 and flexes towards the palm; positive spread moves it away from the
+middle finger. The thumb's `radial` angle moves it away from the index finger in the plane of the palm, its `opposition`
+in front of the palm; both are 0 in the rest pose of the body model, in which the thumb is held far out.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FINGERS", "HAND_FAMILIES", "HAND_LIMITS", "HandPose", "sample_hand_pose", "within_hand_limits"]
+__all__ = [
+    "FINGERS",
+    "HAND_FAMILIES",
+    "HAND_LIMITS",
+    "HandPose",
+    "clamp_to_hand_limits",
+    "draw_hand_family",
+    "sample_hand_pose",
+]
 
 Range = tuple[float, float]
 
-#: The fingers that have three phalanges, in the order of the body model's bones (finger 2 to finger 5).
+#: Fingers with three phalanges, in the order of the body model's bones (finger 2 to finger 5).
 FINGERS = ("index", "middle", "ring", "little")
 
 _FINGER: dict[str, Range] = {"mcp": (-20.0, 90.0), "pip": (0.0, 108.0), "dip": (-5.0, 75.0), "spread": (-8.0, 18.0)}
@@ -23,15 +31,15 @@ _THUMB: dict[str, Range] = {
     "mcp": (-10.0, 55.0),
     "ip": (-20.0, 75.0),
 }
-#: Limits of every angle.
+#: Limits of all angles.
 HAND_LIMITS: dict[str, Range] = {
     "wrist_flexion": (-55.0, 60.0),
-    "wrist_deviation": (-18.0, 30.0),  # to the little finger's side
+    "wrist_deviation": (-18.0, 30.0),  # towards the little finger
     **{f"thumb_{name}": limits for name, limits in _THUMB.items()},
     **{f"{finger}_{name}": limits for finger in FINGERS for name, limits in _FINGER.items()},
 }
 
-# States of a finger (base, middle joint) and of the thumb (radial, opposition, base, end joint).
+# Angle ranges of the states of a finger (base, middle joint) and of the thumb (radial, opposition, base, end joint).
 _STATES: dict[str, tuple[Range, Range]] = {
     "straight": ((-12.0, 14.0), (0.0, 12.0)),
     "relaxed": ((8.0, 38.0), (12.0, 45.0)),
@@ -53,7 +61,7 @@ _THUMBS: dict[str, tuple[Range, Range, Range, Range]] = {
 class _Family:
     weight: float
     thumb: tuple[str, ...]  # states to choose from
-    fingers: tuple[tuple[str, ...], ...]  # of index, middle, ring, little
+    fingers: tuple[tuple[str, ...], ...]  # states of index, middle, ring and little finger
     spread: Range = (-2.0, 6.0)
 
 
@@ -62,7 +70,7 @@ def _same(*states: str) -> tuple[tuple[str, ...], ...]:
 
 
 _UP, _DOWN = ("straight",), ("curled",)
-#: By the name that records carry.
+#: Pose families by the name in the records.
 HAND_FAMILIES: dict[str, _Family] = {
     "relaxed": _Family(1.6, ("relaxed", "out"), _same("relaxed")),
     "open": _Family(1.4, ("out", "relaxed"), _same("straight"), (2.0, 14.0)),
@@ -84,12 +92,12 @@ HAND_FAMILIES: dict[str, _Family] = {
 
 @dataclass
 class HandPose:
-    """One pose of a hand.
+    """Pose of a hand.
 
     Attributes:
-        family: the family it was drawn from.
-        angles: every angle of `HAND_LIMITS`, in degrees.
-        thumb: the state that the thumb's angles were drawn from.
+        family: pose family.
+        angles: all angles of `HAND_LIMITS`, in degrees.
+        thumb: state of the thumb.
     """
 
     family: str
@@ -97,26 +105,29 @@ class HandPose:
     thumb: str = "relaxed"
 
 
-def within_hand_limits(angles: dict[str, float]) -> dict[str, float]:
-    """The nearest pose within `HAND_LIMITS` and within what joints allow together.
+def clamp_to_hand_limits(angles: dict[str, float]) -> dict[str, float]:
+    """Return the nearest angles within `HAND_LIMITS` and within the coupled limits of the joints.
 
-    A finger that is bent at its base cannot be spread (the ligaments of that joint are then taut), and the last joint
-    follows the middle one, since one tendon bends both.
+    A finger that is bent at its base cannot be spread, because the ligaments of that joint are taut; and the last joint
+    follows the middle one, because one tendon bends both.
     """
     a = {name: float(min(max(angles[name], low), high)) for name, (low, high) in HAND_LIMITS.items()}
     for finger in FINGERS:
-        room = 1.0 - max(a[f"{finger}_mcp"], 0.0) / 90.0
-        a[f"{finger}_spread"] *= room
+        a[f"{finger}_spread"] *= 1.0 - max(a[f"{finger}_mcp"], 0.0) / 90.0
         middle, last = a[f"{finger}_pip"], f"{finger}_dip"
         a[last] = float(min(max(a[last], 0.3 * middle - 12.0), 0.75 * middle + 12.0))
     return a
 
 
+def draw_hand_family(rng: np.random.Generator, names: list[str]) -> str:
+    """Draw one of the named families by its weight."""
+    weights = np.array([HAND_FAMILIES[name].weight for name in names])
+    return names[rng.choice(len(names), p=weights / weights.sum())]
+
+
 def sample_hand_pose(rng: np.random.Generator, family: str | None = None) -> HandPose:
-    """Draws a pose from the mixture of `HAND_FAMILIES`, or from one of them."""
-    names = list(HAND_FAMILIES)
-    weights = np.array([HAND_FAMILIES[n].weight for n in names])
-    chosen = names[rng.choice(len(names), p=weights / weights.sum())] if family is None else family
+    """Draw a pose of a family; default: of the mixture of all `HAND_FAMILIES`."""
+    chosen = draw_hand_family(rng, list(HAND_FAMILIES)) if family is None else family
     kind = HAND_FAMILIES[chosen]
     angles = {
         "wrist_flexion": rng.normal(-5, 18),
@@ -129,9 +140,9 @@ def sample_hand_pose(rng: np.random.Generator, family: str | None = None) -> Han
     spread = rng.uniform(*kind.spread)
     for finger, states in zip(FINGERS, kind.fingers, strict=True):
         state = states[rng.integers(len(states))]
-        loose = 22.0 if state == "any" else 6.0  # neighbors of one state move much alike
-        mcp, pip = (v + loose * rng.standard_normal() for v in shared[state])
+        deviation = 22.0 if state == "any" else 6.0  # neighbors of one state move similarly
+        mcp, pip = (v + deviation * rng.standard_normal() for v in shared[state])
         angles |= {f"{finger}_mcp": mcp, f"{finger}_pip": pip, f"{finger}_dip": rng.uniform(0.25, 0.7) * pip}
         outer = {"index": 1.0, "middle": 0.0, "ring": 0.6, "little": 1.2}[finger]
         angles[f"{finger}_spread"] = outer * spread + 1.5 * rng.standard_normal()
-    return HandPose(chosen, within_hand_limits(angles), thumb)
+    return HandPose(chosen, clamp_to_hand_limits(angles), thumb)

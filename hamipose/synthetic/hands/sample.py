@@ -1,4 +1,4 @@
-"""One labeled picture of one left hand, from nothing but (look, seed, index, size)."""
+"""Render one labeled image of a left hand as a function of (style, seed, index, size)."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,29 +8,31 @@ from jaxtyping import Bool, UInt8
 
 from hamipose.errors import UserError
 from hamipose.synthetic.hands.articulation import draw_hand_pose
-from hamipose.synthetic.hands.labels import label_hand
+from hamipose.synthetic.hands.hand_model import Hand, hand_model
 from hamipose.synthetic.hands.poses import HandPose
-from hamipose.synthetic.hands.scene_setup import stage_hand
-from hamipose.synthetic.hands.surface import Hand, hand_surface
-from hamipose.synthetic.people.bodies import sample_shape
-from hamipose.synthetic.people.labels import Labels
-from hamipose.synthetic.people.sample import LOOKS
-from hamipose.synthetic.renderer.camera_effects import encode, finish
+from hamipose.synthetic.hands.scene_setup import build_hand_scene
+from hamipose.synthetic.labels import Labels, label_hand
+from hamipose.synthetic.people.body_model import sample_shape
+from hamipose.synthetic.people.sample import STYLES
+from hamipose.synthetic.renderer.camera_effects import apply_camera_effects, encode_jpeg
 from hamipose.synthetic.renderer.raycast import Renderer
 from hamipose.synthetic.scene.scene import Scene
 
-__all__ = ["HandPicture", "hand_renderer", "picture_hand"]
+__all__ = ["RenderedHand", "get_hand_renderer", "render_hand"]
 
 
 @dataclass
-class HandPicture:
-    """A picture and everything known about it.
+class RenderedHand:
+    """An image of a left hand with its labels and scene.
 
     Attributes:
-        image: before compression.
-        jpeg: the bytes of the picture's file.
-        mask: where hand and forearm are seen.
-        labels: in the order of HAND21.
+        image: image before compression.
+        jpeg: compressed image.
+        mask: visible pixels of hand and forearm.
+        labels: labels in the order of HAND21.
+        pose: pose of the hand.
+        hand: posed hand.
+        scene: scene of the image.
     """
 
     image: UInt8[np.ndarray, "height width 3"]
@@ -43,13 +45,13 @@ class HandPicture:
 
 
 @lru_cache(maxsize=2)
-def hand_renderer(device: str | None = None) -> Renderer:
-    """The renderer of this process for hands."""
-    return Renderer(hand_surface(), device)
+def get_hand_renderer(device: str | None = None) -> Renderer:
+    """Return the renderer of this process for hands."""
+    return Renderer(hand_model(), device)
 
 
-def picture_hand(
-    look: str,
+def render_hand(
+    style: str,
     index: int,
     *,
     seed: int = 0,
@@ -60,45 +62,48 @@ def picture_hand(
     facing: list[str] | None = None,
     roll_deg: float | None = None,
     device: str | None = None,
-) -> HandPicture:
-    """Draws hand, pose and scene number `index` of a seed, renders it, reads off its labels. Every hand is a left one.
+) -> RenderedHand:
+    """Draw hand, pose and scene of one index of a series, render the image, and compute its labels.
+
+    All hands are left hands.
 
     Args:
-        look: ``"plain"`` or ``"photo"``.
-        index: which picture; the same number gives the same picture whatever was drawn before.
-        seed: which series of pictures.
-        size: side in pixels.
-        backgrounds: folder of photographs to put behind the hand instead of drawn surroundings.
-        backdrops: kinds of drawn surroundings of the plain look, of `backdrops.BACKDROPS`; all of them where None.
-        family: one of `hands_poses.HAND_FAMILIES` instead of the mixture.
-        facing: which of `hands_staging.FACINGS` may be towards the camera; any where None.
-        roll_deg: the hand points up in the picture, give or take this much; where None, more often than not.
-        device: warp's name of a device; None: a GPU if there is one.
+        style: "plain" or "photo".
+        index: index in the series; the result does not depend on what was rendered before.
+        seed: seed of the series.
+        size: side of the square image in pixels.
+        backgrounds: folder of photographs to use as background; default: a drawn background.
+        backdrops: drawn backgrounds of the plain style, of `backgrounds.BACKDROPS`; default: all.
+        family: pose family of `poses.HAND_FAMILIES`; default: any.
+        facing: sides of `scene_setup.FACINGS` that may face the camera; default: all.
+        roll_deg: maximum angle in the image between the hand and the upward direction; see
+            `scene_setup.draw_hand_rotation`.
+        device: warp device name; default: a GPU if available.
 
     Raises:
-        UserError: unknown look, or no usable photograph.
+        UserError: an unknown style, or no usable photograph.
     """
-    if look not in LOOKS:
-        raise UserError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    rng = np.random.default_rng([seed, len(LOOKS) + LOOKS.index(look), index])  # no draw is shared with people
-    surface = hand_surface()
+    if style not in STYLES:
+        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
+    rng = np.random.default_rng([seed, len(STYLES) + STYLES.index(style), index])  # not those of people
+    surface = hand_model()
     shape = sample_shape(rng)
     pose = draw_hand_pose(rng, surface.articulation, family=family)
-    hand = surface.hand(shape, pose)
-    scene, points = stage_hand(
+    hand = surface.pose_hand(shape, pose)
+    scene, points = build_hand_scene(
         rng,
         surface,
         hand,
-        look=look,
+        style=style,
         size=(size, size),
         backgrounds=backgrounds,
         backdrops=backdrops,
         facing=facing,
         roll_deg=roll_deg,
     )
-    caster = hand_renderer(device)
-    caster.load(scene)
-    linear, cover = caster.picture()
-    labels = label_hand(caster, scene.camera, points, hand.length_m)
-    image = finish(rng, linear, look)
-    return HandPicture(image, encode(rng, image, look), cover > 0.5, labels, pose, hand, scene)
+    renderer = get_hand_renderer(device)
+    renderer.load(scene)
+    linear, cover = renderer.render()
+    labels = label_hand(renderer, scene.camera, points, hand.length_m)
+    image = apply_camera_effects(rng, linear, style)
+    return RenderedHand(image, encode_jpeg(rng, image, style), cover > 0.5, labels, pose, hand, scene)

@@ -1,10 +1,10 @@
-"""Solids that people wear: a cap's peak, long hair, a backpack, a skirt. All but the last tell front from back."""
+"""Accessories modeled as solids: the peak of a cap, long hair, a backpack or a skirt."""
 
 import numpy as np
 from jaxtyping import Float
 
-from hamipose.synthetic.people.bodies import Body
-from hamipose.synthetic.people.clothing import SETTINGS
+from hamipose.synthetic.people.body_model import Body
+from hamipose.synthetic.people.clothing import OUTFIT_FIELDS
 from hamipose.synthetic.scene.scene import Materials, Solids
 
 __all__ = ["add_accessories"]
@@ -15,21 +15,21 @@ def add_accessories(
     body: Body,
     solids: Solids,
     materials: Materials,
-    wardrobe: Float[np.ndarray, " setting"],
+    outfit: Float[np.ndarray, " setting"],
     color: Float[np.ndarray, "3"],
 ) -> None:
-    """Draw which accessories the person wears and add them to `solids`.
+    """Draw the accessories of a person and add them to `solids`.
 
     Args:
-        rng: where the choices come from.
-        body: posed.
-        solids: gains the accessories.
-        materials: gains a row for a backpack.
-        wardrobe: of the person; see `outfits`.
-        color: of a backpack, sRGB.
+        rng: random generator.
+        body: posed body.
+        solids: solids of the scene.
+        materials: materials of the scene; a backpack adds one.
+        outfit: outfit of the person, a vector of `OUTFIT_FIELDS`.
+        color: color of a backpack, in sRGB.
     """
-    w = dict(zip(SETTINGS, wardrobe, strict=True))
-    if "nose" not in body.points_m:  # the body of another package, whose face has no names
+    w = dict(zip(OUTFIT_FIELDS, outfit, strict=True))
+    if "nose" not in body.points_m:  # the body of meshtto, without points of the face
         return
     points = body.points_m
     middle = (points["left_ear"] + points["right_ear"]) / 2
@@ -43,15 +43,15 @@ def add_accessories(
     if w["hat_line"] < 5 and rng.random() < 0.65:
         reach = rng.uniform(0.035, 0.06)
         on_head("ellipsoid", -0.085 - reach, 0.062, (0.068, reach + 0.02, 0.009), w["hat"])
-    style = rng.random()
+    hair_style = rng.random()
     if w["hairline"] < 5:
-        if style < 0.2:  # down to the shoulders
+        if hair_style < 0.2:  # shoulder-length hair
             long = rng.uniform(0.07, 0.15)
             on_head("ellipsoid", 0.045, 0.04 - long, (rng.uniform(0.07, 0.09), 0.05, long), w["hair"])
-        elif style < 0.3:  # a pony tail
+        elif hair_style < 0.3:  # a pony tail
             long = rng.uniform(0.06, 0.12)
             on_head("ellipsoid", 0.12, 0.05 - long, (0.03, 0.035, long), w["hair"])
-        elif style < 0.36:  # a bun
+        elif hair_style < 0.36:  # a bun
             on_head("ellipsoid", 0.11, rng.uniform(-0.02, 0.09), (0.04, 0.035, 0.04), w["hair"])
 
     trunk = _axes(points["left_shoulder"] - points["right_shoulder"], points["thorax"] - points["pelvis"])
@@ -65,7 +65,7 @@ def add_accessories(
 
 
 def _axes(left: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Unit axes to the left, which is kept, to the back and up."""
+    """Return unit axes to the left (as given), to the back and up."""
     left = left / np.linalg.norm(left)
     back = np.cross(up, left)
     back = back / np.linalg.norm(back)
@@ -75,7 +75,7 @@ def _axes(left: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> Float[np.
 def _add_skirt(
     rng: np.random.Generator, points: dict[str, Float[np.ndarray, "3"]], solids: Solids, material: int
 ) -> None:
-    """Add a wide skirt, if the thighs are close enough together to fit into one."""
+    """Add a wide skirt if the thighs are close enough to each other."""
     knees = (points["left_knee"] + points["right_knee"]) / 2
     thigh = float(np.linalg.norm(points["left_knee"] - points["left_hip"]))
     down = knees - points["pelvis"]

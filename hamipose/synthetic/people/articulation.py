@@ -1,7 +1,7 @@
-"""From joint angles to rotations of the body model's bones, and where the joints then are.
+"""Convert joint angles to rotations of the body model's bones and to joint positions.
 
-Axes of the body at rest, as anny has it: x to the person's left, y to the back, z up; the person faces -y. Each bone's
-rotation is given in these axes, relative to its parent (anny's ``local-ref``), so the chain is a plain product.
+Axes of anny's body at rest: x to the person's left, y to the back, z up; the person faces -y. The rotation of each bone
+is given in these axes, relative to its parent (anny's ``local-ref``), so a chain of bones is a product of rotations.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _X, _Y, _Z = _ONE
 def axis_rotation(
     axis: Float[np.ndarray, "3"], degrees: Float[np.ndarray, "*batch"]
 ) -> Float[np.ndarray, "*batch 3 3"]:
-    """Rotation about a unit axis (Rodrigues)."""
+    """Return the rotation about a unit axis (Rodrigues' formula)."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.deg2rad(degrees)[..., None, None]
@@ -34,7 +34,7 @@ def axis_rotation(
 def shortest_rotation(
     start: Float[np.ndarray, "3"], end: Float[np.ndarray, "*batch 3"]
 ) -> Float[np.ndarray, "*batch 3 3"]:
-    """The smallest rotation that carries one unit vector onto another; they must not be opposite."""
+    """Return the smallest rotation from one unit vector to another; they must not be opposite."""
     v = np.cross(start, end)
     zero = np.zeros_like(v[..., 0])
     cross = np.stack([zero, -v[..., 2], v[..., 1], v[..., 2], zero, -v[..., 0], -v[..., 1], v[..., 0], zero], -1)
@@ -51,7 +51,7 @@ def _angle(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> float:
 
 
 class _Arm(NamedTuple):
-    """Axes of one arm at rest; `hanging` turns the upper arm down, `elbow` is how far the elbow is bent, degrees."""
+    """Axes of an arm at rest; `hanging` rotates the upper arm down, `elbow` is the flexion of the elbow in degrees."""
 
     upper: Float[np.ndarray, "3"]
     fore: Float[np.ndarray, "3"]
@@ -62,7 +62,7 @@ class _Arm(NamedTuple):
 
 
 class _Leg(NamedTuple):
-    """Axes of one leg at rest; `knee` is how far the knee is bent, degrees."""
+    """Axes of a leg at rest; `knee` is the flexion of the knee in degrees."""
 
     thigh: Float[np.ndarray, "3"]
     hinge: Float[np.ndarray, "3"]
@@ -70,12 +70,12 @@ class _Leg(NamedTuple):
 
 
 class Articulation:
-    """The joints' axes, read off the body at rest.
+    """Joint axes, computed from the body at rest.
 
     Args:
         bones: name of each bone.
-        parents: position of each bone's parent, the root's negative.
-        heads: where each bone starts in the reference pose, meters.
+        parents: index of each bone's parent; negative for the root.
+        heads: start of each bone in the reference pose, in meters.
     """
 
     def __init__(self, bones: Sequence[str], parents: Sequence[int], heads: Float[np.ndarray, "bone 3"]):
@@ -107,7 +107,7 @@ class Articulation:
         return _Leg(thigh, _unit(_X - (_X @ thigh) * thigh), _angle(thigh, shin))
 
     def rotations(self, poses: Sequence[Pose]) -> Float[np.ndarray, "pose bone 3 3"]:
-        """Rotation of every bone against its parent, without the rotation of the whole body."""
+        """Return the rotation of each bone relative to its parent, without the rotation of the whole body."""
         out = np.broadcast_to(np.eye(3), (len(poses), len(self.bones), 3, 3)).copy()
 
         def angle(name: str) -> Float[np.ndarray, " pose"]:
@@ -123,18 +123,18 @@ class Articulation:
                 put(bone, turn @ axis_rotation(_X, share * flexion))
         for side, (end, sign) in _SIDES.items():
             limb = {n.removeprefix(f"{side}_"): angle(n) for n in poses[0].angles if n.startswith(side)}
-            self._arm(put, end, sign, limb)
-            self._leg(put, end, sign, limb)
+            self._rotate_arm(put, end, sign, limb)
+            self._rotate_leg(put, end, sign, limb)
         return out
 
-    def _arm(self, put, end: str, sign: float, a: dict) -> None:
+    def _rotate_arm(self, put, end: str, sign: float, a: dict) -> None:
         upper, fore, hanging, hinge, elbow, across = self._arms[end]
         elevation, plane = np.deg2rad(a["shoulder_elevation"]), np.deg2rad(a["shoulder_plane"])
         direction = np.stack(
             [sign * np.sin(elevation) * np.cos(plane), -np.sin(elevation) * np.sin(plane), -np.cos(elevation)], -1
         )
         swing = shortest_rotation(-_Z, direction) @ hanging
-        # The shoulder blade takes its share: the collar bone rises and comes forward with the arm.
+        # The shoulder blade moves along: the collar bone rises and moves forward with the arm.
         rise = 0.22 * np.maximum(a["shoulder_elevation"] - 40.0, 0.0)
         forward = 0.12 * a["shoulder_elevation"] * np.sin(plane)
         collar = axis_rotation(_Y, -sign * rise) @ axis_rotation(_Z, -sign * forward)
@@ -150,10 +150,10 @@ class Articulation:
             for phalanx in (1, 2, 3):
                 put(f"finger{finger}-{phalanx}.{end}", curl)
 
-    def _leg(self, put, end: str, sign: float, a: dict) -> None:
+    def _rotate_leg(self, put, end: str, sign: float, a: dict) -> None:
         thigh, hinge, knee = self._legs[end]
         outward = -sign * a["hip_rotation"]
-        # Flexion about the pelvis, then abduction, then rotation about the thigh (Grood and Suntay's order).
+        # Flexion about the pelvis, then abduction, then rotation about the thigh (order of Grood and Suntay).
         swing = axis_rotation(_X, -a["hip_flexion"]) @ axis_rotation(_Y, -sign * a["hip_abduction"])
         put(f"upperleg01.{end}", swing @ axis_rotation(thigh, 0.5 * outward))
         put(f"upperleg02.{end}", axis_rotation(thigh, 0.5 * outward))
@@ -161,7 +161,7 @@ class Articulation:
         put(f"foot.{end}", axis_rotation(_X, -a["ankle_dorsiflexion"]))
 
     def joints(self, rotations: Float[np.ndarray, "pose bone 3 3"]) -> Float[np.ndarray, "pose bone 3"]:
-        """Start of every bone, for the body the axes were read from."""
+        """Return the start of each bone, for the body that defines the axes."""
         turned, placed = [rotations[:, 0]], [np.broadcast_to(self.heads[0], (len(rotations), 3))]
         for bone in range(1, len(self.bones)):
             parent = self.parents[bone]

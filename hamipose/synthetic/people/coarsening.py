@@ -1,7 +1,7 @@
-"""A mesh with fewer vertices, all of them vertices of the mesh it comes from, so that facts about those carry over.
+"""Reduce the number of vertices of a mesh. The result is a subset of the vertices, so their properties stay valid.
 
-Vertices are merged into neighbors, those first whose loss moves the surface least and whose edges are shortest, until
-enough are gone. Each round merges vertices that lie too far apart to disturb one another.
+Vertices are merged into neighbors until few enough are left; first those whose removal moves the surface least and
+whose edges are shortest. Each round merges vertices that are too far apart to affect each other.
 """
 
 import numpy as np
@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int
 
 __all__ = ["coarsen"]
 
-_DISTANCE_M = 1e-3  # a move of the surface by this much costs as much as an edge of this length
+# A displacement of the surface by the first value has the same cost as an edge of the second length.
+_DISTANCE_M = 1e-3
 _LENGTH_M = 0.008
 
 
@@ -20,17 +21,17 @@ def coarsen(
     keep: Int[np.ndarray, " kept"],
     target: int,
 ) -> tuple[Int[np.ndarray, " coarse"], Int[np.ndarray, "coarse_face 3"]]:
-    """Merge vertices until no more than `target` are left, or no more can go.
+    """Merge vertices until at most `target` are left, or no more can be merged.
 
     Args:
         vertices_m: positions.
         faces: triangles, consistently oriented.
-        group: vertices are only merged within one group.
-        keep: vertices that must stay; those on an open border stay as well.
-        target: number of vertices wanted.
+        group: group of each vertex; vertices are merged within a group only.
+        keep: vertices that must stay; those on an open border stay, too.
+        target: number of vertices.
 
     Returns:
-        The vertices that stay, ascending, and the triangles among them, numbered by position in that list.
+        The remaining vertices in ascending order, and the triangles as indices into them.
     """
     faces = faces.astype(np.int64)
     planes = _plane_quadrics(vertices_m, faces)
@@ -38,7 +39,7 @@ def coarsen(
     fixed[keep] = True
     left = len(np.unique(faces))
     while left > target:
-        merged, into = _round(vertices_m, faces, group, fixed, planes)
+        merged, into = _select_merges(vertices_m, faces, group, fixed, planes)
         merged, into = merged[: left - target], into[: left - target]
         if not len(merged):
             break
@@ -55,7 +56,7 @@ def coarsen(
 def _plane_quadrics(
     vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]
 ) -> Float[np.ndarray, "vertex 4 4"]:
-    """Sum over the triangles around each vertex of the squared distance to their planes, as a quadratic form."""
+    """Return the summed squared distance to the planes of the triangles around each vertex, as a quadratic form."""
     a, b, c = (vertices_m[faces[:, i]] for i in range(3))
     normal = np.cross(b - a, c - a)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
@@ -66,14 +67,14 @@ def _plane_quadrics(
     return out
 
 
-def _round(
+def _select_merges(
     vertices_m: Float[np.ndarray, "vertex 3"],
     faces: Int[np.ndarray, "face 3"],
     group: Int[np.ndarray, " vertex"],
     fixed: Bool[np.ndarray, " vertex"],
     planes: Float[np.ndarray, "vertex 4 4"],
 ) -> tuple[Int[np.ndarray, " merge"], Int[np.ndarray, " merge"]]:
-    """Vertices to merge and what each is merged into, the cheapest first."""
+    """Return the vertices to merge and the vertices they are merged into, the cheapest merge first."""
     from scipy.sparse import csr_matrix
 
     count = len(vertices_m)
@@ -90,15 +91,15 @@ def _round(
     length = np.linalg.norm(vertices_m[end] - vertices_m[start], axis=1)
     cost = off / _DISTANCE_M + (length / _LENGTH_M) ** 2
 
-    # Of each vertex the cheapest merge, and of all vertices the cheaper half.
+    # The cheapest merge of each vertex, and the cheaper half of all vertices.
     order = np.argsort(cost, kind="stable")
     start, first = np.unique(start[order], return_index=True)
     end, cost = end[order][first], cost[order][first]
-    # Merging two vertices with a third common neighbor would fold the surface onto itself.
+    # Merging two vertices with a third common neighbor would fold the surface.
     adjacent = csr_matrix((np.ones(len(shared.data), np.int32), shared.indices, shared.indptr), (count, count))
     common = np.asarray(adjacent[start].multiply(adjacent[end]).sum(1)).ravel()
     good = (common == 2) & (cost <= np.median(cost))
-    good[good] = ~_flips(vertices_m, faces, start[good], end[good])
+    good[good] = ~_flips_triangle(vertices_m, faces, start[good], end[good])
     start, end, cost = start[good], end[good], cost[good]
 
     rank = np.full(count, count)
@@ -113,13 +114,13 @@ def _round(
     return start[chosen], end[chosen]
 
 
-def _flips(
+def _flips_triangle(
     vertices_m: Float[np.ndarray, "vertex 3"],
     faces: Int[np.ndarray, "face 3"],
     start: Int[np.ndarray, " edge"],
     end: Int[np.ndarray, " edge"],
 ) -> Bool[np.ndarray, " edge"]:
-    """Would moving a vertex along its edge turn one of its other triangles by more than about 60 degrees?"""
+    """Return whether merging the vertices of an edge rotates another triangle by more than about 60 degrees."""
     from scipy.sparse import csr_matrix
 
     corners = faces.reshape(-1)

@@ -1,4 +1,4 @@
-"""Does a pose push one limb through another? Limbs as capsules; of several drawn poses the least entangled is taken."""
+"""Detect limbs that penetrate each other, modeled as capsules, and draw poses without such collisions."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ _FREE_M = 0.015
 
 
 def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np.ndarray, " pose"]:
-    """Sum over pairs of limbs of how deep one is inside the other, meters, on the reference body."""
+    """Return the penetration depth of the reference body's limbs, summed over pairs, in meters."""
     heads = articulation.joints(articulation.rotations(poses))
     index = {name: i for i, name in enumerate(articulation.bones)}
     at = {name: heads[:, i] for name, i in index.items()}
@@ -49,7 +49,7 @@ def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np
     radius = np.array([r for _, _, r in _CAPSULES.values()])
     first = np.array([names.index(a) for a, _ in _PAIRS])
     second = np.array([names.index(b) for _, b in _PAIRS])
-    x, y, z = np.moveaxis(points, -1, 0)  # coordinate by coordinate, which is quicker than rows of three
+    x, y, z = np.moveaxis(points, -1, 0)  # separate coordinates are faster than rows of three
     dx, dy, dz = (axis[:, first, :, None] - axis[:, second, None, :] for axis in (x, y, z))
     distance = np.sqrt((dx * dx + dy * dy + dz * dz).min((-1, -2)))
     return np.maximum(radius[first] + radius[second] - distance, 0.0).sum(-1)
@@ -61,29 +61,29 @@ def draw_poses(
     families: Sequence[str | None],
     tries: int = 5,
 ) -> list[Pose]:
-    """One pose from each generator: the first of `tries` free of collisions, otherwise the one with least.
+    """Draw one pose per generator: the first without collision, otherwise the one with the smallest penetration.
 
     Args:
-        rngs: one for each pose.
-        articulation: of the body.
-        families: of each pose; None: any of the mixture.
-        tries: poses of one family to draw at most.
+        rngs: random generator of each pose.
+        articulation: articulation of the body.
+        families: family of each pose; None for the mixture of all.
+        tries: maximum number of poses to draw for each result.
     """
     poses = [sample_pose(rng, family) for rng, family in zip(rngs, families, strict=True)]
     depth = penetration_m(articulation, poses)
     for _ in range(tries - 1):
-        entangled = np.flatnonzero(depth >= _FREE_M).tolist()
-        if not entangled:
+        colliding = np.flatnonzero(depth >= _FREE_M).tolist()
+        if not colliding:
             break
-        others = [sample_pose(rngs[i], poses[i].family) for i in entangled]
-        for i, other, found in zip(entangled, others, penetration_m(articulation, others), strict=True):
-            if found < depth[i]:
-                poses[i], depth[i] = other, found
+        others = [sample_pose(rngs[i], poses[i].family) for i in colliding]
+        for i, other, other_depth in zip(colliding, others, penetration_m(articulation, others), strict=True):
+            if other_depth < depth[i]:
+                poses[i], depth[i] = other, other_depth
     return poses
 
 
 def draw_pose(
     rng: np.random.Generator, articulation: Articulation, *, family: str | None = None, tries: int = 5
 ) -> Pose:
-    """One pose of :func:`draw_poses`."""
+    """Draw one pose; see `draw_poses`."""
     return draw_poses([rng], articulation, [family], tries)[0]

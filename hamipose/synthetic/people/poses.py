@@ -1,28 +1,26 @@
-"""Poses as joint angles in anatomical terms: a sampler that stays within what joints allow.
-
-Every angle is in degrees and 0 is standing upright, arms hanging, palms to the thighs. Left and right limbs use the
-same signs: flexion bends a limb the way it bends, abduction leads away from the body.
-"""
+"""Body poses as joint angles, and a sampler of poses within the joint limits."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from hamipose.synthetic.people.pose_distributions import ARM, ARMS, FAMILIES, LEG, LIMITS, REST, TRUNK, Ranges
+from hamipose.synthetic.people.arm_poses import ARM_POSES
+from hamipose.synthetic.people.joint_limits import ARM_LIMITS, LEG_LIMITS, TRUNK_LIMITS, Ranges, clamp_to_limits
+from hamipose.synthetic.people.pose_distributions import DEFAULT_RANGES, FAMILIES
 
-__all__ = ["Pose", "draw_family", "sample_pose", "within_limits"]
+__all__ = ["Pose", "draw_family", "sample_pose"]
 
 
 @dataclass
 class Pose:
-    """One pose.
+    """Pose of a body.
 
     Attributes:
-        family: the family it was drawn from.
-        angles: every angle of `LIMITS`, in degrees.
-        pitch, roll: of the whole body, degrees: forward, to its left.
-        airborne: no contact with the ground.
-        seated: something to sit on belongs under the pelvis.
+        family: pose family.
+        angles: all angles of `joint_limits.LIMITS`, in degrees.
+        pitch, roll: rotation of the whole body in degrees, forward and to its left.
+        airborne: whether the body does not touch the ground.
+        seated: whether the scene needs a seat under the pelvis.
     """
 
     family: str
@@ -33,57 +31,38 @@ class Pose:
     seated: bool = False
 
 
-def within_limits(angles: dict[str, float]) -> dict[str, float]:
-    """The nearest pose within `LIMITS` and within what joints allow together.
-
-    Muscles that cross two joints and the shape of the shoulder couple the limits: a straight knee keeps the hip from
-    full flexion (hamstrings), an arm goes back only a little, and across the chest only so high.
-    """
-    a = {name: float(min(max(angles[name], low), high)) for name, (low, high) in LIMITS.items()}
-    for side in ("left", "right"):
-        knee, hip = a[f"{side}_knee_flexion"], f"{side}_hip_flexion"
-        a[hip] = min(a[hip], 112.0 + 0.3 * knee)
-        if a[hip] < 0:  # the front of the thigh is stretched
-            a[f"{side}_knee_flexion"] = min(knee, 125.0 + a[hip])
-        plane, elevation = a[f"{side}_shoulder_plane"], f"{side}_shoulder_elevation"
-        if plane < 0:
-            a[elevation] = min(a[elevation], 150.0 + 1.5 * plane)
-        if plane > 90:
-            a[elevation] = min(a[elevation], 160.0 - 1.6 * (plane - 90.0))
-            a[elevation] = max(a[elevation], 30.0)
-    return a
-
-
 def _draw(rng: np.random.Generator, ranges: Ranges, names: Ranges) -> dict[str, float]:
-    low, high = np.array([ranges.get(name, REST.get(name, (0.0, 0.0))) for name in names], float).T
-    drawn = rng.uniform(low, high) + 4.0 * rng.standard_normal(len(low))
-    return dict(zip(names, drawn.tolist(), strict=True))
+    """Draw the named angles from their ranges, with additional noise."""
+    low, high = np.array([ranges.get(name, DEFAULT_RANGES.get(name, (0.0, 0.0))) for name in names], float).T
+    angles = rng.uniform(low, high) + 4.0 * rng.standard_normal(len(low))
+    return dict(zip(names, angles.tolist(), strict=True))
 
 
-def _arm(rng: np.random.Generator, styles: tuple[str, ...]) -> dict[str, float]:
-    return _draw(rng, ARMS[styles[rng.integers(len(styles))]], ARM)
+def _draw_arm(rng: np.random.Generator, arm_poses: tuple[str, ...]) -> dict[str, float]:
+    """Draw the angles of an arm from one of the arm poses."""
+    return _draw(rng, ARM_POSES[arm_poses[rng.integers(len(arm_poses))]], ARM_LIMITS)
 
 
 def draw_family(rng: np.random.Generator, names: list[str]) -> str:
-    """One of these families, each as often among them as its weight says."""
+    """Draw one of the named families by its weight."""
     weights = np.array([FAMILIES[n].weight for n in names])
     return names[rng.choice(len(names), p=weights / weights.sum())]
 
 
 def sample_pose(rng: np.random.Generator, family: str | None = None) -> Pose:
-    """Draws a pose from the mixture of `FAMILIES`, or from one of them."""
+    """Draw a pose of a family; default: of the mixture of all `FAMILIES`."""
     chosen = draw_family(rng, list(FAMILIES)) if family is None else family
     kind = FAMILIES[chosen]
-    styles = kind.arms or tuple(ARMS)
+    arm_poses = kind.arms or tuple(ARM_POSES)
 
-    leg, other = _draw(rng, kind.leg, LEG), _draw(rng, kind.other_leg or kind.leg, LEG)
+    leg, other = _draw(rng, kind.leg, LEG_LIMITS), _draw(rng, kind.other_leg or kind.leg, LEG_LIMITS)
     if kind.other_leg is None and rng.random() < kind.alike:
         other = {name: angle + 4.0 * rng.standard_normal() for name, angle in leg.items()}
-    arm, other_arm = _arm(rng, styles), _arm(rng, styles)
+    arm, other_arm = _draw_arm(rng, arm_poses), _draw_arm(rng, arm_poses)
     if rng.random() < 0.2:
         other_arm = {name: angle + 5.0 * rng.standard_normal() for name, angle in arm.items()}
 
-    angles = _draw(rng, kind.trunk, TRUNK)
+    angles = _draw(rng, kind.trunk, TRUNK_LIMITS)
     sides = ("left", "right") if rng.random() < 0.5 else ("right", "left")
     for side, limb in zip(sides, (leg, other), strict=True):
         angles |= {f"{side}_{name}": angle for name, angle in limb.items()}
@@ -96,7 +75,7 @@ def sample_pose(rng: np.random.Generator, family: str | None = None) -> Pose:
         roll = (0.0 if abs(pitch) > 45 else rng.choice([-88.0, 88.0])) + rng.uniform(-12, 12)
     return Pose(
         family=chosen,
-        angles=within_limits(angles),
+        angles=clamp_to_limits(angles),
         pitch=float(pitch),
         roll=float(roll),
         airborne=kind.airborne and bool(rng.random() < 0.8),

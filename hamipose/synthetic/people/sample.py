@@ -1,4 +1,4 @@
-"""One labeled picture of one person, from nothing but (look, seed, index, size)."""
+"""Render one labeled image of a person as a function of (style, seed, index, size)."""
 
 import copy
 from dataclasses import dataclass
@@ -9,31 +9,35 @@ from jaxtyping import Bool, UInt8
 
 from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
-from hamipose.synthetic.people.bodies import Body, PosedBodies, bodies_for, sample_shape
+from hamipose.synthetic.labels import Labels, label_person
+from hamipose.synthetic.people.body_model import Body, PosedBodies, sample_shape
+from hamipose.synthetic.people.coarse_body import body_model_for
 from hamipose.synthetic.people.collisions import draw_poses
-from hamipose.synthetic.people.labels import Labels, label
 from hamipose.synthetic.people.poses import Pose, draw_family
-from hamipose.synthetic.processes import BLOCK
-from hamipose.synthetic.renderer.camera_effects import encode, finish
-from hamipose.synthetic.renderer.raycast import renderer
+from hamipose.synthetic.people.scene_setup import build_scene
+from hamipose.synthetic.render_jobs import BLOCK
+from hamipose.synthetic.renderer.camera_effects import apply_camera_effects, encode_jpeg
+from hamipose.synthetic.renderer.raycast import get_renderer
 from hamipose.synthetic.scene.scene import Scene
-from hamipose.synthetic.scene.scene_setup import stage
 
-__all__ = ["LOOKS", "Person", "picture_person"]
+__all__ = ["STYLES", "RenderedPerson", "render_person"]
 
-#: The two domains; positions are part of the seed.
-LOOKS = ("plain", "photo")
+#: The two rendering styles (domains); their positions are part of the seed.
+STYLES = ("plain", "photo")
 
 
 @dataclass
-class Person:
-    """A picture and everything known about it.
+class RenderedPerson:
+    """An image of a person with its labels and scene.
 
     Attributes:
-        image: before compression.
-        jpeg: the bytes of the picture's file.
-        mask: where the person is seen.
-        labels: by the name of the skeleton.
+        image: image before compression.
+        jpeg: compressed image.
+        mask: visible pixels of the person.
+        labels: labels by the name of the skeleton.
+        pose: pose of the person.
+        body: posed body.
+        scene: scene of the image.
     """
 
     image: UInt8[np.ndarray, "height width 3"]
@@ -47,10 +51,10 @@ class Person:
 
 @dataclass
 class _Block:
-    """The bodies of consecutive people and the generators that draw their scenes.
+    """Bodies of consecutive people, and the random generators of their scenes.
 
-    They are posed together, which takes a fifth of the time. The last digits depend on who is posed with whom, so a
-    block is always posed whole.
+    The bodies are posed as one batch, which takes a fifth of the time. The last digits depend on the batch, so a block
+    is always posed as a whole.
     """
 
     rngs: list[np.random.Generator]
@@ -59,20 +63,20 @@ class _Block:
 
 
 @lru_cache(maxsize=2)
-def _block(look: str, seed: int, number: int, families: tuple[str, ...] | None, size: int) -> _Block:
-    surface = bodies_for(size)
+def _block(style: str, seed: int, number: int, families: tuple[str, ...] | None, size: int) -> _Block:
+    surface = body_model_for(size)
     indices = range(number * BLOCK, (number + 1) * BLOCK)
-    rngs = [np.random.default_rng([seed, LOOKS.index(look), index]) for index in indices]
-    drawn: list[str | None] = [None] * BLOCK
+    rngs = [np.random.default_rng([seed, STYLES.index(style), index]) for index in indices]
+    names: list[str | None] = [None] * BLOCK
     if families is not None:
-        drawn = [draw_family(np.random.default_rng([seed, index]), list(families)) for index in indices]
+        names = [draw_family(np.random.default_rng([seed, index]), list(families)) for index in indices]
     shapes = [sample_shape(rng) for rng in rngs]
-    poses = draw_poses(rngs, surface.articulation, drawn)
-    return _Block(rngs, poses, surface.posed(shapes, surface.articulation.rotations(poses)))
+    poses = draw_poses(rngs, surface.articulation, names)
+    return _Block(rngs, poses, surface.pose_batch(shapes, surface.articulation.rotations(poses)))
 
 
-def picture_person(
-    look: str,
+def render_person(
+    style: str,
     index: int,
     *,
     seed: int = 0,
@@ -81,44 +85,44 @@ def picture_person(
     backdrops: list[str] | None = None,
     poses: list[str] | None = None,
     device: str | None = None,
-) -> Person:
-    """Draws body, pose and scene number `index` of a seed, renders it, reads off its labels.
+) -> RenderedPerson:
+    """Draw body, pose and scene of one index of a series, render the image, and compute its labels.
 
     Args:
-        look: ``"plain"`` or ``"photo"``.
-        index: which picture; the same number gives the same picture whatever was drawn before.
-        seed: which series of pictures.
-        size: side in pixels.
-        backgrounds: folder of photographs to put behind the person instead of drawn surroundings.
-        backdrops: kinds of drawn surroundings of the plain look, of `backdrops.BACKDROPS`; all of them where None.
-        poses: some of `families.FAMILIES` instead of the mixture of all.
-        device: warp's name of a device; None: a GPU if there is one.
+        style: "plain" or "photo".
+        index: index in the series; the result does not depend on what was rendered before.
+        seed: seed of the series.
+        size: side of the square image in pixels.
+        backgrounds: folder of photographs to use as background; default: a drawn background.
+        backdrops: drawn backgrounds of the plain style, of `backgrounds.BACKDROPS`; default: all.
+        poses: pose families of `pose_distributions.FAMILIES`; default: all.
+        device: warp device name; default: a GPU if available.
 
     Raises:
-        UserError: unknown look, or no usable photograph.
+        UserError: an unknown style, or no usable photograph.
     """
-    if look not in LOOKS:
-        raise UserError(f"look is {look!r}, expected one of {', '.join(LOOKS)}")
-    surface = bodies_for(size)
-    number, place = divmod(index, BLOCK)
-    block = _block(look, seed, number, None if poses is None else tuple(poses), size)
-    rng, pose = copy.deepcopy(block.rngs[place]), block.poses[place]
+    if style not in STYLES:
+        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
+    surface = body_model_for(size)
+    number, position = divmod(index, BLOCK)
+    block = _block(style, seed, number, None if poses is None else tuple(poses), size)
+    rng, pose = copy.deepcopy(block.rngs[position]), block.poses[position]
     heading = float(rng.uniform(-180, 180)) if abs(pose.pitch) > 45 else 0.0
-    body = surface.placed(block.posed, place, pose, heading)
-    scene = stage(
+    body = surface.place(block.posed, position, pose, heading)
+    scene = build_scene(
         rng,
         surface,
         body,
         pose,
-        look=look,
+        style=style,
         size=(size, size),
         heading=heading,
         backgrounds=backgrounds,
         backdrops=backdrops,
     )
-    caster = renderer(device, surface)
-    caster.load(scene)
-    linear, cover = caster.picture()
-    labels = label(caster, scene.camera, body, (BODY16, COCO17))
-    image = finish(rng, linear, look)
-    return Person(image, encode(rng, image, look), cover > 0.5, labels, pose, body, scene)
+    renderer = get_renderer(device, surface)
+    renderer.load(scene)
+    linear, cover = renderer.render()
+    labels = label_person(renderer, scene.camera, body, (BODY16, COCO17))
+    image = apply_camera_effects(rng, linear, style)
+    return RenderedPerson(image, encode_jpeg(rng, image, style), cover > 0.5, labels, pose, body, scene)

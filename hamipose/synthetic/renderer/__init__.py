@@ -1,1 +1,1 @@
-"""The renderer, written in warp."""
+"""Ray-casting renderer, written in warp."""

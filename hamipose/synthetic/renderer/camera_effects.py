@@ -1,4 +1,4 @@
-"""From linear light to a picture file: exposure, lens, sensor, compression."""
+"""Convert linear light to an image file: exposure, lens, sensor, compression."""
 
 from functools import lru_cache
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-__all__ = ["encode", "finish"]
+__all__ = ["apply_camera_effects", "encode_jpeg"]
 
 
 _STEPS = 1 << 14
@@ -14,29 +14,29 @@ _CURVE = (np.linspace(0, 1, _STEPS) ** (1 / 2.2)).astype(np.float32)
 
 
 def _srgb(linear: Float[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 3"]:
-    """Display values of linear light, by table: the power function is slow."""
+    """Convert linear light to sRGB with a table, because the power function is slow."""
     steps = np.clip(linear, 0, 1)
     steps *= _STEPS - 1
     return _CURVE.take(steps.astype(np.int32))
 
 
-def finish(
-    rng: np.random.Generator, linear: Float[np.ndarray, "height width 3"], look: str
+def apply_camera_effects(
+    rng: np.random.Generator, linear: Float[np.ndarray, "height width 3"], style: str
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture as a camera of that look delivers it, before compression.
+    """Return the image of a camera, before compression.
 
     Args:
-        rng: draws the camera's faults and its noise.
-        linear: linear RGB.
-        look: ``"plain"`` only converts; ``"photo"`` adds exposure, color cast, vignette, blur, noise.
+        rng: random generator.
+        linear: image in linear RGB.
+        style: "plain" only converts to sRGB; "photo" adds exposure, color cast, vignette, blur and noise.
     """
-    if look == "plain":
+    if style == "plain":
         return np.round(_srgb(linear) * 255).astype(np.uint8)
     height, width = linear.shape[:2]
     cast = np.exp(rng.normal(0, 0.09, 3)) * np.exp(rng.normal(0.05, 0.2))
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
     vignette = 1 - rng.uniform(0, 0.35) * (x * x + y * y) / 2
-    # The picture is worked on in place: at this size, passes over new memory take longer than the arithmetic.
+    # In-place operations: at this size, new memory costs more time than the arithmetic.
     image = cast.astype(np.float32) * vignette[..., None]
     image *= linear
     bright = image - 0.6
@@ -65,7 +65,7 @@ def finish(
     image += noise
     contrast, lift = rng.uniform(0.8, 1.15), rng.uniform(-0.03, 0.05)
     saturation = rng.uniform(0.65, 1.15)
-    # Contrast about the middle, then away from gray: both at once, as they are linear; the last column is added.
+    # Contrast and saturation as one affine map of the colors; the last column is the offset.
     colors = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
     change = np.column_stack([colors, np.full(3, 0.5 + lift - 0.5 * contrast)]) * 255
     shown = cv2.transform(_srgb(image), change)
@@ -74,21 +74,21 @@ def finish(
 
 @lru_cache(maxsize=1)
 def _quantiles() -> Float[np.ndarray, " step"]:
-    """Of the normal distribution, in the middles of equal shares."""
+    """Return quantiles of the normal distribution, in the middle of intervals of equal probability."""
     from scipy.special import ndtri
 
     return ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float32)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "*shape"]:
-    """Independent normal numbers, by table: four times as quick as numpy's, and as good for what ends in 8 bits."""
+    """Draw normal numbers with a table, four times as fast as numpy and accurate enough for 8-bit images."""
     steps = np.frombuffer(rng.bytes(2 * int(np.prod(shape))), "<u2")
     return _quantiles().take(steps).reshape(shape)
 
 
-def encode(rng: np.random.Generator, image: UInt8[np.ndarray, "height width 3"], look: str) -> bytes:
-    """JPEG: nearly lossless for ``"plain"``, as strongly compressed as photographs are for ``"photo"``."""
-    quality = 95 if look == "plain" else int(rng.integers(45, 93))
+def encode_jpeg(rng: np.random.Generator, image: UInt8[np.ndarray, "height width 3"], style: str) -> bytes:
+    """Return the JPEG file: nearly lossless for "plain", with the compression of typical photographs for "photo"."""
+    quality = 95 if style == "plain" else int(rng.integers(45, 93))
     ok, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise RuntimeError("the JPEG encoder failed")

@@ -1,47 +1,47 @@
-"""Which triangle each ray of the camera meets first, found by drawing all of them. For warp, like `kernels`.
+"""Rasterization in warp: find the first triangle on each camera ray by drawing all triangles.
 
-Half of a picture's time would go into looking for them ray by ray. Drawing is quicker and rounds otherwise, so it only
-names a triangle, which is then met by the ray itself; where it cannot be certain, the ray has to look for itself.
+Ray by ray, this search would take half of the rendering time. Rasterization is faster but rounds differently, so it
+only determines the triangle, which is then intersected with the ray; where the result is uncertain, the ray is traced.
 """
 
 from typing import no_type_check
 
 import warp as wp
 
-__all__ = ["NONE", "UNSURE", "draw", "drawn_at", "number"]
+__all__ = ["NONE", "UNSURE", "node_at", "number_nodes", "rasterize"]
 
-#: What may stand where else is a triangle's node.
+#: Values in place of the node of a triangle.
 NONE = wp.constant(-1)
 UNSURE = wp.constant(-2)
 
-_MARGIN_PX = wp.constant(2.0e-3)  # so near to an edge, rounding decides on which side a ray passes
-_MARGIN_DEPTH = wp.constant(1.0e-4)  # so near to each other, relative, it decides which of two surfaces is in front
+_MARGIN_PX = wp.constant(2.0e-3)  # within this distance from an edge, rounding decides on which side a ray passes
+_MARGIN_DEPTH = wp.constant(1.0e-4)  # within this relative distance, it decides which surface is in front
 
 
 @wp.kernel
 @no_type_check
-def draw(
+def rasterize(
     corners: wp.array(dtype=wp.int32),
     nodes: wp.array(dtype=wp.int32),
     points: wp.array(dtype=wp.vec3),
     nearest: wp.array2d(dtype=wp.int64),
     unsure: wp.array2d(dtype=wp.uint8),
 ):
-    """Draws one triangle onto the samples, two a pixel and axis.
+    """Draw one triangle onto the samples, of which a pixel has 2×2.
 
     Args:
         corners: vertices of the triangles.
-        nodes: by which a ray finds each triangle.
-        points: of the vertices column and row in samples, and one over the depth.
-        nearest: gains bits of one over the depth and, below them, the node, where that is the largest so far.
-        unsure: becomes 1 where rounding may decide.
+        nodes: node of each triangle in the mesh.
+        points: column and row in samples, and inverse depth of the vertices.
+        nearest: maximum over the triangles of a key: bits of the inverse depth followed by the node.
+        unsure: set to 1 where rounding may decide.
     """
     face = wp.tid()
     a = points[corners[face * 3]]
     b = points[corners[face * 3 + 1]]
     c = points[corners[face * 3 + 2]]
     spread = wp.abs(a[0]) + wp.abs(a[1]) + wp.abs(b[0]) + wp.abs(b[1]) + wp.abs(c[0]) + wp.abs(c[1])
-    margin = 2.0 * _MARGIN_PX + 2.0e-7 * spread  # numbers are coarser where they are large
+    margin = 2.0 * _MARGIN_PX + 2.0e-7 * spread  # large numbers have a coarser resolution
     left = wp.max(int(wp.ceil(wp.min(a[0], wp.min(b[0], c[0])) - margin)), 0)
     right = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) + margin)), nearest.shape[1] - 1)
     top = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - margin)), 0)
@@ -54,10 +54,10 @@ def draw(
         b = c
         c = swap
     area = wp.max(wp.abs(area), 1.0e-20)
-    # One over the depth is linear over the picture.
+    # The inverse depth is linear in the image.
     slope_x = ((b[2] - a[2]) * (c[1] - a[1]) - (c[2] - a[2]) * (b[1] - a[1])) / area
     slope_y = ((c[2] - a[2]) * (b[0] - a[0]) - (b[2] - a[2]) * (c[0] - a[0])) / area
-    # Each side's direction, and the margin times no less than its length.
+    # Direction of each side, and the margin times an upper bound of its length.
     ab = wp.vec3(b[0] - a[0], b[1] - a[1], margin * (wp.abs(b[0] - a[0]) + wp.abs(b[1] - a[1])))
     bc = wp.vec3(c[0] - b[0], c[1] - b[1], margin * (wp.abs(c[0] - b[0]) + wp.abs(c[1] - b[1])))
     ca = wp.vec3(a[0] - c[0], a[1] - c[1], margin * (wp.abs(a[0] - c[0]) + wp.abs(a[1] - c[1])))
@@ -65,7 +65,7 @@ def draw(
         y = float(i)
         for j in range(left, right + 1):
             x = float(j)
-            # The area beside each side, twice: positive inside.
+            # Twice the area between the sample and each side; positive inside.
             off_ab = ab[0] * (y - a[1]) - ab[1] * (x - a[0])
             off_bc = bc[0] * (y - b[1]) - bc[1] * (x - b[0])
             off_ca = ca[0] * (y - c[1]) - ca[1] * (x - c[0])
@@ -83,8 +83,8 @@ def draw(
 
 @wp.func
 @no_type_check
-def drawn_at(nearest: wp.array2d(dtype=wp.int64), unsure: wp.array2d(dtype=wp.uint8), i: int, j: int):
-    """The node of the triangle that the ray through a sample meets first, or `NONE`, or `UNSURE`."""
+def node_at(nearest: wp.array2d(dtype=wp.int64), unsure: wp.array2d(dtype=wp.uint8), i: int, j: int):
+    """Return the node of the first triangle on the ray through a sample, or `NONE`, or `UNSURE`."""
     if unsure[i, j] != wp.uint8(0):
         return UNSURE
     key = nearest[i, j]
@@ -95,7 +95,7 @@ def drawn_at(nearest: wp.array2d(dtype=wp.int64), unsure: wp.array2d(dtype=wp.ui
 
 @wp.kernel
 @no_type_check
-def number(mesh: wp.uint64, nodes: wp.array(dtype=wp.int32)):
-    """The node of each triangle in a mesh of which every triangle is a group."""
+def number_nodes(mesh: wp.uint64, nodes: wp.array(dtype=wp.int32)):
+    """Store the node of each triangle in a mesh in which each triangle is a group."""
     face = wp.tid()
     nodes[face] = wp.mesh_get_group_root(mesh, face)

@@ -1,4 +1,4 @@
-"""What a ray meets: the body, solids, the floor. For warp, like `kernels`."""
+"""Intersection of rays with the surface, solids and the floor, in warp."""
 
 from typing import no_type_check
 
@@ -6,18 +6,18 @@ import warp as wp
 
 from hamipose.synthetic.renderer.raster import NONE, UNSURE
 
-# ruff: noqa: SIM102 - warp evaluates both sides of `and`, so what is costly stands in an inner `if`.
+# ruff: noqa: SIM102 - warp evaluates both sides of `and`, so expensive conditions are in an inner `if`.
 
-__all__ = ["Hit", "Things", "blocked", "meet"]
+__all__ = ["Hit", "Occluders", "blocked", "first_hit"]
 
 
 @wp.struct
 @no_type_check
-class Things:
-    """What blocks rays. Handed on as an array of one, since warp copies structures at every call."""
+class Occluders:
+    """Objects that block rays. Passed as an array of one, because warp copies structures in each call."""
 
     mesh: wp.uint64
-    # the same triangles, each a group
+    # the same triangles, each in its own group
     singles: wp.uint64
     # rows: center, three rows of the frame, (kind, radius, material)
     solids: wp.array2d(dtype=wp.vec3)
@@ -29,6 +29,8 @@ class Things:
 @wp.struct
 @no_type_check
 class Hit:
+    """The first intersection of a ray."""
+
     t: wp.float32
     kind: wp.int32  # 0 nothing, 1 body, 2 solid, 3 ground
     index: wp.int32  # triangle or solid
@@ -39,23 +41,24 @@ class Hit:
 
 @wp.func
 @no_type_check
-def past_sphere(start: wp.vec3, way: wp.vec3, center: wp.vec3, radius: float):
+def misses_sphere(start: wp.vec3, direction: wp.vec3, center: wp.vec3, radius: float):
+    """Return whether a ray misses a sphere."""
     to = center - start
-    along = wp.dot(to, way)
+    along = wp.dot(to, direction)
     return wp.dot(to, to) - along * along > radius * radius or along < -radius
 
 
 @wp.func
 @no_type_check
-def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: wp.vec3, far: float):
-    """Distance to a solid (far where it is missed) and the outward normal there, not normalized."""
+def hit_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, direction: wp.vec3, far: float):
+    """Return the distance to a solid (`far` if the ray misses it) and its outward normal, not normalized."""
     t_best = far
     normal = wp.vec3(0.0, 0.0, 0.0)
     center = solids[k, 0]
-    if not past_sphere(start, way, center, solids[k, 4][1]):
+    if not misses_sphere(start, direction, center, solids[k, 4][1]):
         frame = wp.matrix_from_rows(solids[k, 1], solids[k, 2], solids[k, 3])
         o = frame * (start - center)
-        d = frame * way
+        d = frame * direction
         kind = int(solids[k, 4][0])
         if kind == 0:
             near = -1.0e9
@@ -107,29 +110,36 @@ def meet_solid(solids: wp.array2d(dtype=wp.vec3), k: int, start: wp.vec3, way: w
 
 @wp.func
 @no_type_check
-def meet(
-    things: wp.array(dtype=Things), node: int, seen: int, ground: int, ground_m: float, start: wp.vec3, way: wp.vec3
+def first_hit(
+    occluders: wp.array(dtype=Occluders),
+    node: int,
+    solid_bits: int,
+    ground: int,
+    ground_m: float,
+    start: wp.vec3,
+    direction: wp.vec3,
 ):
-    """The first thing on a ray.
+    """Return the first hit of a ray.
 
     Args:
-        things: what there is.
-        node: of the triangle of the body that comes first on it, or what else `raster.drawn_at` may say.
-        seen: its bits tell which solids may be on it at all, see `raycast.Renderer._seen`.
-        ground: whether there is a floor.
-        ground_m: its height.
-        start, way: the ray.
+        occluders: surface and solids.
+        node: node of the first triangle on the ray, or another value of `raster.node_at`.
+        solid_bits: bits of the solids that the ray may hit; see `raycast.Renderer`.
+        ground: whether the scene has a floor.
+        ground_m: height of the floor.
+        start: start of the ray.
+        direction: unit direction of the ray.
     """
     hit = Hit()
     hit.t = 1.0e6
     hit.kind = 0
-    mesh = things[0].singles
+    mesh = occluders[0].singles
     if node == UNSURE:
-        mesh = things[0].mesh
-        if past_sphere(start, way, things[0].body_center, things[0].body_radius):
+        mesh = occluders[0].mesh
+        if misses_sphere(start, direction, occluders[0].body_center, occluders[0].body_radius):
             node = NONE
     if node != NONE:
-        query = wp.mesh_query_ray(mesh, start, way, 1.0e6, wp.max(node, -1))
+        query = wp.mesh_query_ray(mesh, start, direction, 1.0e6, wp.max(node, -1))
         if query.result:
             hit.t = query.t
             hit.kind = 1
@@ -137,16 +147,16 @@ def meet(
             hit.u = query.u
             hit.v = query.v
             hit.normal = query.normal
-    for k in range(things[0].count):
-        if (seen & (1 << wp.min(k, 30))) != 0:
-            t, normal = meet_solid(things[0].solids, k, start, way, hit.t)
+    for k in range(occluders[0].count):
+        if (solid_bits & (1 << wp.min(k, 30))) != 0:
+            t, normal = hit_solid(occluders[0].solids, k, start, direction, hit.t)
             if t < hit.t:
                 hit.t = t
                 hit.kind = 2
                 hit.index = k
                 hit.normal = wp.normalize(normal)
-    if ground == 1 and way[2] < -1.0e-6:
-        t_ground = (ground_m - start[2]) / way[2]
+    if ground == 1 and direction[2] < -1.0e-6:
+        t_ground = (ground_m - start[2]) / direction[2]
         if t_ground > 0.0 and t_ground < hit.t:
             hit.t = t_ground
             hit.kind = 3
@@ -157,12 +167,13 @@ def meet(
 
 @wp.func
 @no_type_check
-def blocked(things: wp.array(dtype=Things), start: wp.vec3, way: wp.vec3, reach: float):
-    if not past_sphere(start, way, things[0].body_center, things[0].body_radius):
-        if wp.mesh_query_ray_anyhit(things[0].mesh, start, way, reach):
+def blocked(occluders: wp.array(dtype=Occluders), start: wp.vec3, direction: wp.vec3, reach: float):
+    """Return whether an object blocks a ray within a distance."""
+    if not misses_sphere(start, direction, occluders[0].body_center, occluders[0].body_radius):
+        if wp.mesh_query_ray_anyhit(occluders[0].mesh, start, direction, reach):
             return True
-    for k in range(things[0].count):
-        t, _normal = meet_solid(things[0].solids, k, start, way, reach)
+    for k in range(occluders[0].count):
+        t, _normal = hit_solid(occluders[0].solids, k, start, direction, reach)
         if t < reach:
             return True
     return False

@@ -1,28 +1,30 @@
-"""Patterns of materials, and which garment covers which part of the body. For warp, like `kernels`."""
+"""Patterns of materials, and the materials of an outfit, in warp."""
 
 from typing import no_type_check
 
 import warp as wp
 
-__all__ = ["pattern_share", "worn"]
+__all__ = ["outfit_material", "pattern_share"]
 
 
 @wp.func
 @no_type_check
 def fraction(x: float):
+    """Return the fractional part."""
     return x - wp.floor(x)
 
 
 @wp.func
 @no_type_check
 def cell_random(i: float, j: float):
+    """Return a pseudorandom number of a cell of a grid."""
     return fraction(wp.sin(i * 12.9898 + j * 78.233) * 43758.547)
 
 
 @wp.func
 @no_type_check
 def pattern_share(kind: int, q: wp.vec3, scale: float, seed: int):
-    """Share of the second color at a point of the surface; q[0] and q[2] run along it, in meters."""
+    """Return the share of the second color at a point; q[0] and q[2] run along the surface, in meters."""
     x = q[0] * scale
     z = q[2] * scale
     share = 0.0
@@ -61,10 +63,11 @@ def pattern_share(kind: int, q: wp.vec3, scale: float, seed: int):
 
 @wp.func
 @no_type_check
-def worn(w: wp.array(dtype=wp.float32), part: int, along: float, hair: float, q: wp.vec3):
-    """Which material covers a point of the body. Parts as in `bodies.PARTS`, settings as in `outfits.SETTINGS`.
+def outfit_material(w: wp.array(dtype=wp.float32), part: int, along: float, hair: float, q: wp.vec3):
+    """Return the material of a point of the surface.
 
-    On the trunk and the head, q is the place on the body at rest in meters: to its left, to the back, up.
+    Parts are those of `body_model.PARTS`, and w is a vector of `clothing.OUTFIT_FIELDS`. On trunk and head, q is the
+    point on the body at rest in meters: to its left, to the back, up.
     """
     slot = 0
     aside = wp.abs(q[0])

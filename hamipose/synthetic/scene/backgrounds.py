@@ -1,4 +1,4 @@
-"""What is behind everything: noise and polygons (plain look), a hazy distance (photo look), or photographs."""
+"""Backgrounds at infinity: noise and polygons (plain style), a blurred landscape (photo style), or photographs."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,19 +11,47 @@ from hamipose.errors import UserError
 from hamipose.io.image_file import read_image
 from hamipose.io.image_folder import list_images
 
-__all__ = ["BACKDROPS", "photo_backdrop", "photographs", "plain_backdrop", "scenery"]
+__all__ = ["BACKDROPS", "draw_background", "list_photographs"]
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
+_TO_LINEAR = (np.linspace(0, 1, 1 << 12) ** 2.2).astype(np.float32)
 
-#: What can be behind people of the plain look, and how often.
+#: Drawn backgrounds of the plain style and their frequency.
 BACKDROPS = {"noise": 0.35, "polygons": 0.4, "gradient": 0.15, "flat": 0.1}
 
 
-def plain_backdrop(
+def draw_background(
+    rng: np.random.Generator,
+    style: str,
+    size: tuple[int, int],
+    photographs: str | None = None,
+    backdrops: list[str] | None = None,
+    horizon: float | None = None,
+) -> Float[np.ndarray, "height width 3"]:
+    """Draw the background of a scene, in linear RGB.
+
+    Args:
+        rng: random generator.
+        style: "plain" or "photo".
+        size: height and width in pixels.
+        photographs: folder of photographs to crop the background from; default: a drawn background.
+        backdrops: drawn backgrounds of the plain style; default: all.
+        horizon: row of the horizon of the photo style, as a fraction of the height; default: random.
+    """
+    if photographs is not None:
+        image = _crop_photograph(rng, size, photographs)
+    elif style == "photo":
+        image = _draw_landscape(rng, size, float(rng.uniform(-0.2, 1.3)) if horizon is None else horizon)
+    else:
+        image = _draw_plain(rng, size, backdrops)
+    return _TO_LINEAR.take((image * (len(_TO_LINEAR) - 1)).astype(np.int32))
+
+
+def _draw_plain(
     rng: np.random.Generator, size: tuple[int, int], kinds: list[str] | None = None
 ) -> Float[np.ndarray, "height width 3"]:
-    """Noise, polygons, a gradient or one color, or only these `kinds` of them; sRGB in [0, 1]."""
+    """Draw noise, polygons, a gradient or one color, or one of the given kinds; sRGB in [0, 1]."""
     height, width = size
     names = list(BACKDROPS) if kinds is None else kinds
     shares = np.array([BACKDROPS[name] for name in names])
@@ -48,15 +76,15 @@ def plain_backdrop(
     return np.clip(image, 0, 1)
 
 
-def photo_backdrop(
+def _draw_landscape(
     rng: np.random.Generator, size: tuple[int, int], horizon: float
 ) -> Float[np.ndarray, "height width 3"]:
-    """Sky above the horizon, blurred trees, houses and lights along it; sRGB in [0, 1].
+    """Draw sky with blurred trees and houses along the horizon; sRGB in [0, 1].
 
     Args:
-        rng: where the choices come from.
+        rng: random generator.
         size: height and width in pixels.
-        horizon: row of the horizon as a share of the height; may lie outside the picture.
+        horizon: row of the horizon as a fraction of the height; may be outside the image.
     """
     height, width = size
     rows = np.linspace(0, 1, height)[:, None, None]
@@ -82,7 +110,7 @@ def photo_backdrop(
             for column, row, *color in leaves.tolist():
                 cv2.circle(image, (int(column), int(row)), max(1, int(wide / 4)), color, -1)
             cv2.rectangle(image, (int(x) - 1, int(line - tall / 2)), (int(x) + 2, int(line)), (tone * 0.5).tolist(), -1)
-    # A coarse and a fine unevenness.
+    # Coarse and fine variations of brightness.
     uneven = cv2.resize(0.03 * rng.standard_normal((6, 6, 3), np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
     uneven = uneven + 0.03 * rng.standard_normal((24, 24, 3), np.float32)
     image += cv2.resize(uneven, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -90,35 +118,37 @@ def photo_backdrop(
     return np.clip(blurred, 0, 1, out=blurred)
 
 
-def _grid(start: int, stop: int, step: int, width: int, end: int) -> Int[np.ndarray, " place"]:
-    """The places below `end` that bars cover which begin at range(start, stop, step) and are width + 1 wide."""
-    places = (np.arange(start, stop, step)[:, None] + np.arange(width + 1)).ravel()
-    return places[(places >= 0) & (places < end)]
+def _grid(start: int, stop: int, step: int, width: int, end: int) -> Int[np.ndarray, " index"]:
+    """Return the indices in [0, end) covered by bars of width + 1 that start at range(start, stop, step)."""
+    indices = (np.arange(start, stop, step)[:, None] + np.arange(width + 1)).ravel()
+    return indices[(indices >= 0) & (indices < end)]
 
 
 @lru_cache(maxsize=4)
-def photographs(folder: str) -> tuple[Path, ...]:
-    """The pictures below a folder, sorted.
+def list_photographs(folder: str) -> tuple[Path, ...]:
+    """Return the images in a folder and its subfolders, sorted.
 
     Raises:
-        UserError: there is no such folder, or no picture in it.
+        UserError: the folder does not exist, or contains no image.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UserError(f"backgrounds {folder} is not a folder; give a folder of photographs")
-    found = tuple(path for path in list_images(root).paths if path.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise UserError(f"backgrounds {folder} holds no picture ({', '.join(_SUFFIXES)})")
-    return found
+        raise UserError(f"backgrounds {folder} is not a folder; it must be a folder of photographs")
+    paths = tuple(path for path in list_images(root).paths if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise UserError(f"backgrounds {folder} contains no image ({', '.join(_SUFFIXES)})")
+    return paths
 
 
-def scenery(rng: np.random.Generator, size: tuple[int, int], folder: str) -> Float[np.ndarray, "height width 3"]:
-    """A random crop of a random photograph; sRGB in [0, 1].
+def _crop_photograph(
+    rng: np.random.Generator, size: tuple[int, int], folder: str
+) -> Float[np.ndarray, "height width 3"]:
+    """Return a random crop of a random photograph; sRGB in [0, 1].
 
     Raises:
-        UserError: the picture cannot be read.
+        UserError: the image cannot be read.
     """
-    paths = photographs(folder)
+    paths = list_photographs(folder)
     path = paths[rng.integers(len(paths))]
     image = read_image(path, upright=True)
     height, width = image.shape[:2]

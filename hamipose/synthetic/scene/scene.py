@@ -1,4 +1,4 @@
-"""What a picture shows besides the body, as plain arrays: camera, lights, solids, materials, the far background."""
+"""Content of an image as plain arrays: camera, lights, solids, materials, background and the posed surface."""
 
 from dataclasses import dataclass, field
 
@@ -7,20 +7,20 @@ from jaxtyping import Float
 
 __all__ = ["PATTERNS", "SOLIDS", "Camera", "Lights", "Materials", "Scene", "Solids"]
 
-#: How a material varies between its two colors; positions are what the renderer knows.
+#: Patterns of a material with two colors; the renderer uses their positions.
 PATTERNS = ("plain", "rings", "stripes", "checks", "dots", "blots", "tartan", "planks", "bricks", "grain", "flowers")
-#: Shapes of solids; positions are what the renderer knows. Each fills [-1, 1]^3 of its own frame.
+#: Shapes of solids; the renderer uses their positions. Each shape fills [-1, 1]^3 in its own frame.
 SOLIDS = ("box", "ellipsoid", "cylinder")
 
 
 @dataclass
 class Camera:
-    """A pinhole camera. Its axes: x to the image's right, y down, z forward. First pixel's center: (0, 0).
+    """Pinhole camera with axes x right, y down, z forward. The center of the first pixel is (0, 0).
 
     Attributes:
-        position_m: in the world.
-        rotation: carries world directions into camera directions.
-        focal_px: the same for x and y; the principal point is the middle of the image.
+        position_m: position in the world.
+        rotation: rotation from world axes to camera axes.
+        focal_px: focal length of both axes; the principal point is the center of the image.
         size: height and width of the image in pixels.
     """
 
@@ -31,16 +31,16 @@ class Camera:
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:
-        """The matrix K with pixel ~ K · point."""
+        """Return the matrix K with pixel ~ K · point."""
         height, width = self.size
         return np.array([[self.focal_px, 0, (width - 1) / 2], [0, self.focal_px, (height - 1) / 2], [0, 0, 1.0]])
 
     def to_camera(self, points_m: Float[np.ndarray, "*point 3"]) -> Float[np.ndarray, "*point 3"]:
-        """World meters → meters in the camera's axes."""
+        """Convert world coordinates to camera coordinates, both in meters."""
         return (points_m - self.position_m) @ self.rotation.T
 
     def project(self, points_m: Float[np.ndarray, "*point 3"]) -> Float[np.ndarray, "*point 2"]:
-        """World meters → pixels."""
+        """Project world coordinates in meters to pixels."""
         pixel = self.to_camera(points_m) @ self.intrinsics.T
         return pixel[..., :2] / np.maximum(pixel[..., 2:], 1e-6)
 
@@ -51,10 +51,10 @@ class Lights:
 
     Attributes:
         towards: unit vectors to the lights.
-        color: linear RGB.
+        color: colors in linear RGB.
         spread: tangent of each light's angular radius; 0 casts hard shadows.
-        sky, floor: ambient light from above and below, linear RGB.
-        shade_m: within this distance other surfaces block ambient light; 0: they never do.
+        sky, floor: ambient light from above and below, in linear RGB.
+        shade_m: distance within which other surfaces block ambient light; 0 disables ambient occlusion.
     """
 
     towards: Float[np.ndarray, "light 3"]
@@ -67,14 +67,14 @@ class Lights:
 
 @dataclass
 class Materials:
-    """One row a material, colors in sRGB.
+    """Table of materials with one row each; colors in sRGB.
 
     Attributes:
-        first, second: the two colors between which the pattern changes.
-        pattern: position in `PATTERNS`.
+        first, second: the two colors of the pattern.
+        pattern: index in `PATTERNS`.
         scale: periods of the pattern per meter.
         gloss: strength of the highlight.
-        noise: standard deviation of fine texture, relative.
+        noise: relative standard deviation of the fine texture.
     """
 
     first: list = field(default_factory=list)
@@ -85,7 +85,7 @@ class Materials:
     noise: list = field(default_factory=list)
 
     def add(self, first, second=None, pattern="plain", scale=1.0, gloss=0.0, noise=0.0) -> int:
-        """Appends a material and returns its row."""
+        """Append a material, and return its row."""
         self.first.append(np.asarray(first, float))
         self.second.append(np.asarray(first if second is None else second, float))
         self.pattern.append(PATTERNS.index(pattern))
@@ -100,11 +100,11 @@ class Solids:
     """Boxes, ellipsoids and cylinders.
 
     Attributes:
-        kind: position in `SOLIDS`.
-        center_m: in the world.
-        frame: row i is the solid's i-th axis divided by its half size, so a point p is inside where all of
-            frame · (p - center) lie in [-1, 1] (box).
-        material: row of `Materials`.
+        kind: index in `SOLIDS`.
+        center_m: center in the world.
+        frame: axes of the solid divided by its half sizes, as rows; a point p is inside a box if all components of
+            frame · (p - center) are in [-1, 1].
+        material: row in `Materials`.
     """
 
     kind: list[int] = field(default_factory=list)
@@ -113,7 +113,7 @@ class Solids:
     material: list[int] = field(default_factory=list)
 
     def add(self, kind: str, center_m, axes: Float[np.ndarray, "3 3"], half_m, material: int) -> None:
-        """Appends a solid; `axes` holds its unit axes as rows, `half_m` its half sizes."""
+        """Append a solid with unit axes as rows of `axes`, and half sizes `half_m`."""
         self.kind.append(SOLIDS.index(kind))
         self.center_m.append(np.asarray(center_m, float))
         self.frame.append(np.asarray(axes, float) / np.asarray(half_m, float)[:, None])
@@ -122,28 +122,32 @@ class Solids:
 
 @dataclass
 class Scene:
-    """Everything the renderer needs beside the body's triangles.
+    """Everything that the renderer needs besides the triangles of the surface.
 
     Attributes:
-        ground_m: height of the floor; None: there is none.
-        ground_material: row of `materials`.
-        far: the background at infinity, linear RGB, of any size, shown over the whole image.
-        skin_of_vertex: offset along the normal (clothes, hair), meters.
-        normals: shading normals of the body.
-        blotch: slow relative variation of brightness over the body.
-        wardrobe: which material covers which part of the body up to where; see `outfits`.
-        seed: for everything that is drawn per ray.
+        camera: camera.
+        lights: lights.
+        materials: materials of surface, solids and floor.
+        solids: objects and accessories.
+        background: background at infinity in linear RGB, of any size, shown behind the whole image.
+        vertices_m: vertices of the surface with clothes and hair.
+        normals: shading normals of the surface.
+        blotch: slow relative variation of brightness over the surface.
+        outfit: materials of the surface and their extent; see `clothing.OUTFIT_FIELDS`.
+        ground_m: height of the floor; None for no floor.
+        ground_material: row in `materials`.
+        seed: seed of all random numbers of rays.
     """
 
     camera: Camera
     lights: Lights
     materials: Materials
     solids: Solids
-    far: Float[np.ndarray, "height width 3"]
+    background: Float[np.ndarray, "height width 3"]
     vertices_m: Float[np.ndarray, "vertex 3"]
     normals: Float[np.ndarray, "vertex 3"]
     blotch: Float[np.ndarray, " vertex"]
-    wardrobe: Float[np.ndarray, " setting"]
+    outfit: Float[np.ndarray, " setting"]
     ground_m: float | None = None
     ground_material: int = 0
     seed: int = 0

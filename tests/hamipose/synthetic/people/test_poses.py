@@ -1,12 +1,13 @@
-"""Poses stay within what joints allow, and the articulation does what the angles say."""
+"""Poses stay within the joint limits, and the articulation realizes the joint angles."""
 
 import numpy as np
 import pytest
 
-from hamipose.synthetic.people.bodies import bodies
+from hamipose.synthetic.people.body_model import body_model
 from hamipose.synthetic.people.collisions import draw_pose, penetration_m
-from hamipose.synthetic.people.pose_distributions import FAMILIES, LIMITS
-from hamipose.synthetic.people.poses import Pose, sample_pose, within_limits
+from hamipose.synthetic.people.joint_limits import LIMITS, clamp_to_limits
+from hamipose.synthetic.people.pose_distributions import FAMILIES
+from hamipose.synthetic.people.poses import Pose, sample_pose
 
 
 def pose(**angles: float) -> Pose:
@@ -15,8 +16,8 @@ def pose(**angles: float) -> Pose:
 
 
 def joints(*poses: Pose) -> list[dict[str, np.ndarray]]:
-    """Starts of the bones; x to the person's left, y to the back, z up."""
-    articulation = bodies().articulation
+    """Return the starts of the bones; x to the person's left, y to the back, z up."""
+    articulation = body_model().articulation
     found = articulation.joints(articulation.rotations(poses))
     return [dict(zip(articulation.bones, one, strict=True)) for one in found]
 
@@ -26,7 +27,7 @@ def angle(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_stays_within_the_limits(family):
+def test_poses_of_each_family_stay_within_the_limits(family):
     rng = np.random.default_rng(0)
     for _ in range(40):
         drawn = sample_pose(rng, family)
@@ -34,24 +35,24 @@ def test_every_family_stays_within_the_limits(family):
         assert set(drawn.angles) == set(LIMITS)
         for name, (low, high) in LIMITS.items():
             assert low <= drawn.angles[name] <= high, name
-        assert drawn.angles == within_limits(drawn.angles)  # nothing left to correct
+        assert drawn.angles == clamp_to_limits(drawn.angles)  # no further correction
 
 
-def test_a_straight_knee_keeps_the_hip_from_full_flexion():
-    straight = within_limits(pose(left_hip_flexion=120).angles)  # a gymnast's leg at most
-    bent = within_limits(pose(left_hip_flexion=120, left_knee_flexion=130).angles)
+def test_straight_knee_prevents_full_flexion_of_the_hip():
+    straight = clamp_to_limits(pose(left_hip_flexion=120).angles)  # a gymnast's leg at most
+    bent = clamp_to_limits(pose(left_hip_flexion=120, left_knee_flexion=130).angles)
     assert straight["left_hip_flexion"] < 115
     assert bent["left_hip_flexion"] == 120
 
 
-def test_the_mixture_reaches_every_family():
+def test_mixture_contains_all_families():
     rng = np.random.default_rng(0)
     assert {sample_pose(rng).family for _ in range(600)} == set(FAMILIES)
 
 
 def test_bones_keep_their_length():
     rng = np.random.default_rng(1)
-    articulation = bodies().articulation
+    articulation = body_model().articulation
     found = articulation.joints(articulation.rotations([sample_pose(rng) for _ in range(20)]))
     parents = np.array(articulation.parents[1:])
     length = np.linalg.norm(found[:, 1:] - found[:, parents], axis=-1)
@@ -61,7 +62,7 @@ def test_bones_keep_their_length():
 
 @pytest.mark.parametrize(("side", "end"), [("left", "L"), ("right", "R")])
 @pytest.mark.parametrize("flexion", [0.0, 40.0, 130.0])
-def test_knees_bend_backward_and_elbows_forward_by_the_angle_asked_for(side, end, flexion):
+def test_knees_bend_backward_and_elbows_forward_by_the_given_angle(side, end, flexion):
     (at,) = joints(pose(**{f"{side}_knee_flexion": flexion, f"{side}_elbow_flexion": flexion}))
     thigh, shin = at[f"lowerleg01.{end}"] - at[f"upperleg01.{end}"], at[f"foot.{end}"] - at[f"lowerleg01.{end}"]
     upper, fore = at[f"lowerarm01.{end}"] - at[f"upperarm01.{end}"], at[f"wrist.{end}"] - at[f"lowerarm01.{end}"]
@@ -90,13 +91,13 @@ def test_directions_of_hips_and_shoulders(side, end, outward):
     assert up[elbow][2] > up[shoulder][2] + 0.2
 
 
-def test_the_trunk_bends_forward_and_to_the_left():
+def test_trunk_bends_forward_and_to_the_left():
     neutral, forward, left = joints(pose(), pose(trunk_flexion=60), pose(trunk_bend=25))
     assert forward["head"][1] < neutral["head"][1] - 0.2
     assert left["head"][0] > neutral["head"][0] + 0.1
 
 
-def test_exchanging_left_and_right_mirrors_the_body():
+def test_swapping_left_and_right_mirrors_the_body():
     rng = np.random.default_rng(3)
     drawn = sample_pose(rng, "lunging")
     swap = {"left": "right", "right": "left"}
@@ -111,8 +112,8 @@ def test_exchanging_left_and_right_mirrors_the_body():
         np.testing.assert_allclose(one[f"{bone}.L"] * [-1, 1, 1], other[f"{bone}.R"], atol=0.01)
 
 
-def test_of_several_poses_one_without_collision_is_taken():
-    articulation = bodies().articulation
+def test_drawn_poses_have_fewer_collisions():
+    articulation = body_model().articulation
     legs_through_each_other = pose(left_hip_abduction=-15, right_hip_abduction=-15)
     assert penetration_m(articulation, [pose()])[0] == 0
     assert penetration_m(articulation, [legs_through_each_other])[0] > 0.02

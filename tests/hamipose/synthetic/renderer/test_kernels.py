@@ -1,4 +1,4 @@
-"""Soft light comes from all over a light, evenly, and from elsewhere each time."""
+"""Random points of the unit ball, which soft light and ambient occlusion use."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ COUNT = 20000
 
 
 @pytest.fixture(scope="module")
-def drawn():
-    """Two points drawn one after the other, for each of many states."""
+def samples():
+    """Draw two consecutive points from each of many states."""
     wp = initialize_warp()
     from hamipose.synthetic.renderer.kernels import in_ball
 
@@ -28,8 +28,8 @@ def drawn():
     return [array.numpy() for array in out]
 
 
-def test_points_fill_the_ball_evenly(drawn):
-    for points in drawn:
+def test_points_are_uniform_in_the_ball(samples):
+    for points in samples:
         radius = np.linalg.norm(points, axis=1)
         assert radius.max() <= 1.0
         for share in (0.2, 0.5, 0.8):  # of the volume
@@ -38,6 +38,6 @@ def test_points_fill_the_ball_evenly(drawn):
         np.testing.assert_allclose(points.T @ points / COUNT, np.eye(3) / 5, atol=0.01)
 
 
-def test_the_next_point_has_nothing_to_do_with_the_last(drawn):
-    first, second = drawn
+def test_consecutive_points_are_uncorrelated(samples):
+    first, second = samples
     np.testing.assert_allclose(first.T @ second / COUNT, 0, atol=0.01)

@@ -1,16 +1,16 @@
-"""What the renderer and the wardrobe have to know of a surface, be it a body's or a hand's; and its normals."""
+"""Interface of a surface (body or hand) for renderer and clothing, vertex normals, and fast operations on rows."""
 
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["Normals", "Surface", "bounds", "lengths"]
+__all__ = ["Surface", "VertexNormals", "coordinate_range", "row_norms"]
 
 
 @runtime_checkable
 class Surface(Protocol):
-    """Constant facts of a mesh; see `bodies.Bodies` for their meaning."""
+    """Constant properties of a mesh; see `people.body_model.BodyModel` for their meaning."""
 
     faces: Int[np.ndarray, "face 3"]
     part: Int[np.ndarray, " vertex"]
@@ -21,16 +21,16 @@ class Surface(Protocol):
     rest_m: Float[np.ndarray, "vertex 3"]
 
     def __hash__(self) -> int:
-        """Return a hash of the identity: a process keeps one renderer for each surface."""
+        """Return a hash of the identity, because a process caches one renderer per surface."""
         ...
 
 
-class Normals:
-    """Unit normals of a mesh's vertices, outward: the area-weighted mean of the triangles around each.
+class VertexNormals:
+    """Outward unit normals of the vertices of a mesh: area-weighted means of the adjacent triangles' normals.
 
     Args:
-        faces: triangles, counter-clockwise from outside.
-        count: of vertices.
+        faces: triangles, counter-clockwise seen from outside.
+        count: number of vertices.
     """
 
     def __init__(self, faces: Int[np.ndarray, "face 3"], count: int):
@@ -42,7 +42,8 @@ class Normals:
         self._corners = np.ascontiguousarray(faces.T)
 
     def __call__(self, vertices_m: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
-        # Coordinate by coordinate, which is quicker than numpy's cross product of rows.
+        """Return the normals of the vertices."""
+        # Computing each coordinate separately is faster than numpy's cross product of rows.
         axes = np.ascontiguousarray(vertices_m.T)
         a, b, c = ([axis.take(corner) for axis in axes] for corner in self._corners)
         (px, py, pz), (qx, qy, qz) = ([end - start for end, start in zip(side, a, strict=True)] for side in (b, c))
@@ -52,13 +53,15 @@ class Normals:
         return normals
 
 
-def bounds(points: Float[np.ndarray, "point axis"]) -> tuple[Float[np.ndarray, " axis"], Float[np.ndarray, " axis"]]:
-    """Least and greatest of each coordinate; numpy takes ten times as long over rows as short as these."""
+def coordinate_range(
+    points: Float[np.ndarray, "point axis"],
+) -> tuple[Float[np.ndarray, " axis"], Float[np.ndarray, " axis"]]:
+    """Return the minimum and maximum of each coordinate, ten times as fast as numpy on such short rows."""
     axes = np.ascontiguousarray(points.T)
     return axes.min(1), axes.max(1)
 
 
-def lengths(vectors: Float[np.ndarray, "vector 3"]) -> Float[np.ndarray, " vector"]:
-    """Length of each row: the numbers of ``np.linalg.norm`` in a third of its time."""
+def row_norms(vectors: Float[np.ndarray, "vector 3"]) -> Float[np.ndarray, " vector"]:
+    """Return the length of each row, three times as fast as ``np.linalg.norm`` and equal to it."""
     x, y, z = vectors.T
     return np.sqrt(x * x + y * y + z * z)

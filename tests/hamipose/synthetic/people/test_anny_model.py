@@ -1,3 +1,5 @@
+"""Fast reading of anny's blend shapes."""
+
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,7 +8,7 @@ import pytest
 import torch
 from anny.models import full_model
 
-from hamipose.synthetic.people.bodies import _read_blend_shape
+from hamipose.synthetic.people.anny_model import _read_blend_shape
 
 TARGETS = Path(anny.__file__).parent / "data/mpfb2/targets"
 
@@ -16,11 +18,11 @@ TARGETS = Path(anny.__file__).parent / "data/mpfb2/targets"
     [
         "buttocks/buttocks-volume-incr",
         "macrodetails/universal-female-young-maxmuscle-minweight",
-        "macrodetails/universal-male-baby-averagemuscle-averageweight",  # without a line
+        "macrodetails/universal-male-baby-averagemuscle-averageweight",  # empty
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_blend_shape_is_read_as_anny_reads_it(name, dtype):
+def test_blend_shape_equals_that_of_anny(name, dtype):
     path = str(TARGETS / f"{name}.target.gz")
     halved = SimpleNamespace(apply=lambda offsets: offsets / 2)
     ours = _read_blend_shape(path, vertices_count=19158, world_transformation=halved, dtype=dtype)
