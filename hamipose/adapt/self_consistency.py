@@ -87,8 +87,8 @@ def measure_self_consistency(
     """
     size = model.info.image_size
     mirror = torch.tensor(model.skeleton.mirror)
-    rotation = augment_matrix(size, rotation_deg=_ROTATION_DEG, scale=_SCALE)
-    rotation = torch.from_numpy(rotation.astype(np.float32))
+    matrix = augment_matrix(size, rotation_deg=_ROTATION_DEG, scale=_SCALE)
+    rotation = torch.from_numpy(matrix.astype(np.float32))
     plain, from_mirrored, from_rotated, peaks = [], [], [], []
     for start in range(0, len(frames), batch_size):
         batch = frames[start : start + batch_size]
