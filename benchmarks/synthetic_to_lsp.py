@@ -248,8 +248,8 @@ def main() -> None:
     import cv2
 
     for folder, photos_shown in ((arguments.results, False), (arguments.out, True)):
-        picture = examples(arguments, arguments.seeds[0], photos_shown)[..., ::-1]
-        cv2.imwrite(str(folder / "examples.png"), picture)
+        image = examples(arguments, arguments.seeds[0], photos_shown)[..., ::-1]
+        cv2.imwrite(str(folder / "examples.png"), image)
     print("\n".join(text))
 
 

@@ -31,18 +31,18 @@ def plot_keypoint_maps(columns: Mapping[str, Column]) -> bytes | None:
     """
     from matplotlib.figure import Figure
 
-    found = {}
+    panels = {}
     for quantity, title in _PER_KEYPOINT.items():
         prefix = f"train/{quantity}/"
         rows = {name.removeprefix(prefix): column for name, column in columns.items() if name.startswith(prefix)}
         if rows:
-            found[title] = rows
-    if not found:
+            panels[title] = rows
+    if not panels:
         return None
-    count = max(len(rows) for rows in found.values())
-    figure = Figure(figsize=(5 * len(found), 1.2 + 0.2 * count), layout="constrained")
-    for position, (title, rows) in enumerate(found.items(), 1):
-        axes = figure.add_subplot(1, len(found), position)
+    count = max(len(rows) for rows in panels.values())
+    figure = Figure(figsize=(5 * len(panels), 1.2 + 0.2 * count), layout="constrained")
+    for position, (title, rows) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), position)
         names = sorted(rows, key=lambda name: (name.removeprefix("left_").removeprefix("right_"), name))
         steps = rows[names[0]][0]
         values = np.array([rows[name][1] for name in names])

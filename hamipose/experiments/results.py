@@ -96,7 +96,7 @@ def collect(cells: Sequence[TransferCell]) -> tuple[list[Result], list[str]]:
             network = cell.row.network
             for seed, run in cell.runs.items():
                 scores = select_scores(read_run(run.folder), transfer.test_set) if is_finished(run) else {}
-                if is_finished(run) and not any(found and network in ("", *found) for found in scores.values()):
+                if is_finished(run) and not any(names and network in ("", *names) for names in scores.values()):
                     of_network = f" of {network}" if network else ""
                     reason = f"the run has no scores{of_network} on {transfer.test_set}"
                     missing.setdefault(reason, []).append(f"{cell.row.label} (seed {seed})")

@@ -51,14 +51,14 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
     """
     arrays = read_arrays(path)
     shapes = {"vertices_m": (None, 3), "joints_m": (14, 3), "rotations": (24, 3, 3), "pose": (72,), "shape": (10,)}
-    found = {name: arrays[name] for name in shapes if name in arrays}
-    if "vertices_m" not in found and "joints_m" not in found and not ("shape" in found and len(found) > 1):
+    selected = {name: arrays[name] for name in shapes if name in arrays}
+    if "vertices_m" not in selected and "joints_m" not in selected and not ("shape" in selected and len(selected) > 1):
         raise UserError(
             f"predictions {path} contain {', '.join(arrays) or 'nothing'}; expected vertices_m, joints_m, or shape "
             "with rotations or pose"
         )
     count = len(dataset)
-    for name, array in found.items():
+    for name, array in selected.items():
         wanted = shapes[name]
         fits = array.ndim == len(wanted) + 1
         fits = fits and all(w in (None, s) for w, s in zip(wanted, array.shape[1:], strict=True))
@@ -72,8 +72,8 @@ def read_predictions(path: str | Path, dataset: MeshDataset) -> dict[str, np.nda
         if sorted(index.tolist()) != list(range(count)):
             raise UserError(f"index of {path} does not name each of the {count} people once; expected 0 … {count - 1}")
         order = np.argsort(index)
-        found = {name: array[order] for name, array in found.items()}
-    return found
+        selected = {name: array[order] for name, array in selected.items()}
+    return selected
 
 
 def _rotations(rows: dict[str, Tensor]) -> Tensor:
@@ -131,21 +131,23 @@ def evaluate(predictions: dict[str, np.ndarray], dataset: MeshDataset, body: str
     for rows in _chunks(len(dataset)):
         labels = _labels(dataset, rows)
         true = _true_vertices(labels, bodies, body)
-        mine = {k: torch.from_numpy(v[rows.start : rows.stop]).float() for k, v in predictions.items()}
-        made = mine.get("vertices_m")
-        if made is None and "shape" in mine:
-            made = neutral(_rotations(mine), mine["shape"]).vertices_m
-        found = mine["joints_m"] if made is None else neutral.evaluation_joints(made)
+        batch = {k: torch.from_numpy(v[rows.start : rows.stop]).float() for k, v in predictions.items()}
+        predicted_vertices = batch.get("vertices_m")
+        if predicted_vertices is None and "shape" in batch:
+            predicted_vertices = neutral(_rotations(batch), batch["shape"]).vertices_m
+        predicted_joints = (
+            batch["joints_m"] if predicted_vertices is None else neutral.evaluation_joints(predicted_vertices)
+        )
         has_mesh, labeled = labels["has_mesh"], neutral.evaluation_joints(true)
         target, known = joint_targets(labeled, labels["joints_m"], labels["joints_confidence"], has_mesh)
-        metrics["mpjpe"].update(found, target, known)
-        metrics["pa_mpjpe"].update(found, target, known)
-        if made is not None:
-            metrics["pve"].update(made, true, has_mesh)
+        metrics["mpjpe"].update(predicted_joints, target, known)
+        metrics["pa_mpjpe"].update(predicted_joints, target, known)
+        if predicted_vertices is not None:
+            metrics["pve"].update(predicted_vertices, true, has_mesh)
     per_point = metrics["mpjpe"].per_point().tolist()
     genders = Protocol.gender if body_source(body).gendered else "neutral"
-    others = "unknown: external predictions"
-    protocol = Protocol(body=Path(body).name, gender=genders, evidence=others, boxes=others)
+    unknown = "unknown: external predictions"
+    protocol = Protocol(body=Path(body).name, gender=genders, evidence=unknown, boxes=unknown)
     return {
         "protocol": protocol.as_dict(),
         "people": len(dataset),

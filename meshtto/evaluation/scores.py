@@ -53,11 +53,11 @@ class Scores(nn.Module):
         counted = batch.index >= 0
         labeled = body.evaluation_joints(vertices_m)
         target, known = joint_targets(labeled, batch.joints_m, batch.joints_confidence, batch.has_mesh)
-        found = body.evaluation_joints(prediction.vertices_m)
+        predicted = body.evaluation_joints(prediction.vertices_m)
         joints = counted & known
         metrics: Any = self.at[step]
-        metrics["mpjpe"].update(found, target, joints)
-        metrics["pa_mpjpe"].update(found, target, joints)
+        metrics["mpjpe"].update(predicted, target, joints)
+        metrics["pa_mpjpe"].update(predicted, target, joints)
         metrics["pve"].update(prediction.vertices_m, vertices_m, counted & batch.has_mesh)
         metrics["error_2d"].update(prediction.keypoints_px, batch.keypoints_px, batch.keypoints_confidence, counted)
 
@@ -144,7 +144,7 @@ class Evaluation:
         """Return errors after 0, 1, … steps by their logged names, such as val/mpjpe/after_3."""
         return {
             f"{name}/{error}/after_{step}": value
-            for name, found in results.items()
+            for name, scores in results.items()
             for error in ("mpjpe", "pa_mpjpe")
-            for step, value in enumerate(found["against_steps"][error])
+            for step, value in enumerate(scores["against_steps"][error])
         }
