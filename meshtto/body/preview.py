@@ -1,6 +1,5 @@
 """Preview images of bodies, drawn without a renderer by the painter's algorithm."""
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -8,45 +7,12 @@ from jaxtyping import Float, Int, UInt8
 from hamipose.synthetic.people.body_model import body_model
 from hamipose.synthetic.people.collisions import draw_pose
 from meshtto.body.layer import Body
+from meshtto.body.painter import paint_mesh
 from meshtto.body.retarget import joint_rotations
 
-__all__ = ["paint_mesh", "preview_poses", "preview_shapes"]
+__all__ = ["preview_poses", "preview_shapes"]
 
-_SKIN = np.array([206.0, 190.0, 222.0])
-_LIGHT = np.array([-0.35, -0.6, -0.72])  # from above and behind the viewer's left shoulder
 _TO_CAMERA = np.array([1.0, -1.0, -1.0])  # y up, facing the viewer → y down, z away from the viewer
-
-
-def paint_mesh(
-    image: UInt8[np.ndarray, "height width 3"],
-    pixels: Float[np.ndarray, "vertex 2"],
-    vertices_m: Float[np.ndarray, "vertex 3"],
-    faces: Int[np.ndarray, "face 3"],
-    opacity: float = 1.0,
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Return a copy of the image with a shaded mesh over it.
-
-    Args:
-        image: RGB.
-        pixels: projection of each vertex.
-        vertices_m: vertices in camera axes, for depth and shading.
-        faces: counter-clockwise seen from outside.
-        opacity: 0 to 1.
-    """
-    canvas = np.ascontiguousarray(image).copy()
-    a, b, c = (vertices_m[faces[:, i]] for i in range(3))
-    normals = np.cross(b - a, c - a)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    flat = pixels[faces]
-    first, second = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
-    # Counter-clockwise faces seen from the front have a negative area in an image, whose y axis points down.
-    front = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0
-    bright = 0.3 + 0.7 * np.clip(normals @ _LIGHT, 0, 1)
-    corners = np.round(flat * 16).astype(np.int64).clip(-(2**20), 2**20).astype(np.int32)
-    for k in np.argsort(-(a + b + c)[:, 2]):
-        if front[k]:
-            cv2.fillConvexPoly(canvas, corners[k], tuple(bright[k] * _SKIN), cv2.LINE_AA, 4)
-    return canvas if opacity >= 1 else cv2.addWeighted(canvas, opacity, np.ascontiguousarray(image), 1 - opacity, 0)
 
 
 def _portrait(

@@ -14,7 +14,7 @@ from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
 from hamipose.viz.drawing import draw_label, make_grid
 from meshtto.body import Body
-from meshtto.body.preview import paint_mesh
+from meshtto.body.painter import paint_mesh
 from meshtto.data.augmentation import NO_AUGMENTATION, Augmentation
 from meshtto.data.base import MeshDataset
 from meshtto.data.catalog import MeshCatalogEntry

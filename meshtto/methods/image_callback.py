@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hamipose.engine.callbacks import EvaluationImages
 from hamipose.viz.drawing import make_grid
-from meshtto.body.preview import paint_mesh
+from meshtto.body.painter import paint_mesh
 from meshtto.methods.targets import crop_box, crop_size
 from meshtto.types import BodyPrediction, MeshBatch
 

@@ -7,7 +7,8 @@ trunk.
 
 __all__ = ["ARM_LIMITS", "LEG_LIMITS", "LIMITS", "TRUNK_LIMITS", "Ranges", "clamp_to_limits"]
 
-Ranges = dict[str, tuple[float, float]]
+#: Minimum and maximum of angles by name.
+Ranges = dict[str, tuple[float | int, float | int]]
 
 #: Limits of the angles of trunk and neck, of an arm, and of a leg.
 TRUNK_LIMITS: Ranges = {

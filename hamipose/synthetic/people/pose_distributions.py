@@ -16,8 +16,8 @@ class _Family:
     leg: Ranges
     other_leg: Ranges | None = None  # None: the same ranges
     arms: tuple[str, ...] = ()  # names in `ARM_POSES`; empty: all
-    pitch: tuple[float, float] = (-4.0, 8.0)
-    roll: tuple[float, float] = (-4.0, 4.0)
+    pitch: tuple[float | int, float | int] = (-4.0, 8.0)
+    roll: tuple[float | int, float | int] = (-4.0, 4.0)
     airborne: bool = False
     seated: bool = False
     alike: float = 0.3  # probability that both legs have similar angles

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from meshtto.body.preview import paint_mesh
+from meshtto.body.painter import paint_mesh
 from meshtto.cli import main
 from meshtto.data.inspection import fit_translation
 

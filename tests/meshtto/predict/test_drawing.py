@@ -70,11 +70,11 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Record the pixels of painted vertices, person by person."""
     found: list[np.ndarray] = []
 
-    def paint(image: Any, vertices_m: Any, faces: Any, pixels: np.ndarray, **options: Any) -> Any:
+    def paint_mesh(image: Any, pixels: np.ndarray, vertices_m: Any, faces: Any, **options: Any) -> Any:
         found.append(pixels)
         return image
 
-    monkeypatch.setattr(drawing, "paint", paint)
+    monkeypatch.setattr(drawing, "paint_mesh", paint_mesh)
     return found
 
 

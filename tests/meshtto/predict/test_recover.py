@@ -14,7 +14,7 @@ from hamipose.skeletons import COCO17
 from meshtto.camera import project
 from meshtto.cli.predict import main
 from meshtto.joints import JOINTS49
-from meshtto.predict.drawing import Figure, paint, side_view
+from meshtto.predict.drawing import Figure, overlay, side_view
 from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Evidence, KeypointFile
 from meshtto.predict.recover import default_batch_size
@@ -115,7 +115,7 @@ def test_paint_sphere_matches_its_projection():
     sphere = trimesh.creation.icosphere(3, 0.5)
     vertices = np.asarray(sphere.vertices) + np.array([0.5, -0.25, 5])
     figure = Figure(vertices, 150.0, np.array([79.5, 59.5]))
-    image = paint(np.zeros((120, 160, 3), np.uint8), vertices, np.asarray(sphere.faces), figure.pixels)
+    image = overlay(np.zeros((120, 160, 3), np.uint8), [figure], np.asarray(sphere.faces))
     y, x = np.nonzero(image.max(2) > 45)  # at least half covered
     center = project(
         torch.tensor([[[0.5, -0.25, 5.0]]]), torch.zeros(1, 3), torch.tensor([150.0]), torch.tensor([[79.5, 59.5]])
