@@ -20,7 +20,7 @@ coordinate = st.floats(-0.5, 1.0, allow_nan=False)
 
 
 def reference_gaussian(keypoint_px, size, stride, sigma):
-    """From the definition, a cell at a time: the cell's center against the keypoint, both in pixels."""
+    """Compute the definition cell by cell: the distance of the cell center to the keypoint, both in pixels."""
     heatmap = np.zeros((size[0] // stride, size[1] // stride))
     for row in range(heatmap.shape[0]):
         for column in range(heatmap.shape[1]):
@@ -31,7 +31,7 @@ def reference_gaussian(keypoint_px, size, stride, sigma):
 
 
 def reference_published(keypoint_px, size, sigma=2):
-    """RegDA's target, after the description in its paper's code: a 13 × 13 patch pasted around a whole cell."""
+    """Compute the target of RegDA's published code: a 13 × 13 patch around a whole cell."""
     height, width = size[0] // 4, size[1] // 4
     heatmap = np.zeros((height, width))
     center = [int(v / 4 + 0.5) for v in keypoint_px]
@@ -49,25 +49,25 @@ def reference_published(keypoint_px, size, sigma=2):
     x=st.floats(-0.5, SIZE[1] - 0.5, width=32), y=st.floats(-0.5, SIZE[0] - 0.5, width=32), sigma=st.floats(0.8, 3.0)
 )
 @settings(max_examples=200, deadline=None)
-def test_decode_undoes_encode_up_to_the_very_edge(x, y, sigma):
+def test_decode_inverts_encode_up_to_the_edge(x, y, sigma):
     keypoint = torch.tensor([[x, y]])
     decoded, confidence = decode(encode(keypoint, SIZE, sigma=sigma))
     torch.testing.assert_close(decoded, keypoint, atol=5e-3, rtol=0)
-    # Half a cell to the side and half a cell down is the furthest that the highest cell can be from the peak.
+    # The highest cell is at most half a cell to the side and half a cell down from the peak.
     assert np.exp(-0.25 / sigma**2) - 1e-4 <= confidence.item() <= 1
 
 
 @given(x=st.floats(0, SIZE[1] - 2.5, width=32), y=st.floats(0, SIZE[0] - 2.5, width=32), sigma=st.floats(0.8, 3.0))
 @settings(max_examples=200, deadline=None)
-def test_decode_undoes_quantised_encode_up_to_the_rounding(x, y, sigma):
+def test_decode_inverts_quantized_encode_up_to_the_rounding(x, y, sigma):
     keypoint = torch.tensor([[x, y]])
     decoded, _ = decode(encode(keypoint, SIZE, sigma=sigma, quantize=True), quantize=True)
     assert (decoded - keypoint).abs().max() <= 2 + 5e-3, "half a cell"
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
-def test_decode_of_quantised_targets_has_no_bias(stride):
-    """Over all sub-pixel positions; decoded as plain targets they would lie (stride − 1) / 2 px off, 1.5 px at 4."""
+def test_decode_of_quantized_targets_has_no_bias(stride):
+    """Averaged over sub-pixel positions; decoded as plain targets the error is (stride − 1) / 2 px, 1.5 px at 4."""
     along = torch.arange(16, 48, 1 / 16) + 1 / 32
     keypoints = torch.stack([along, along.flip(0)], -1)
     maps = encode(keypoints, (64, 64), stride=stride, quantize=True)
@@ -77,8 +77,8 @@ def test_decode_of_quantised_targets_has_no_bias(stride):
 
 
 @pytest.mark.parametrize("quantize", [False, True])
-def test_a_shift_of_the_picture_by_cells_is_a_shift_of_the_maps(quantize):
-    """And a turn about the middle of a cell turns them about that cell, wherever the encoding puts it."""
+def test_a_rotation_about_a_cell_keeps_that_cell(quantize):
+    """The rotation is about the position of the cell in the given encoding."""
     here = cell_to_px(torch.tensor([5.0, 7.0]), quantize=quantize)
     linear = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     matrix = torch.cat([linear, (here - linear @ here)[:, None]], 1)
@@ -87,27 +87,27 @@ def test_a_shift_of_the_picture_by_cells_is_a_shift_of_the_maps(quantize):
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
-def test_decode_undoes_encode_at_any_stride(stride):
+def test_decode_inverts_encode_at_any_stride(stride):
     keypoints = torch.rand(3, 5, 2) * 63
     torch.testing.assert_close(
         decode(encode(keypoints, (64, 64), stride=stride), stride=stride)[0], keypoints, atol=5e-3, rtol=0
     )
 
 
-def test_encode_is_the_gaussian_of_the_definition():
+def test_encode_equals_the_definition():
     keypoints = torch.tensor([[40.3, 51.8], [3.0, 95.2], [127.5, -0.5]])
     expected = np.stack([reference_gaussian(k.numpy(), SIZE, 4, 1.5) for k in keypoints])
     np.testing.assert_allclose(encode(keypoints, SIZE, sigma=1.5), expected, atol=1e-6)
 
 
-def test_quantised_encode_is_the_published_target():
+def test_quantized_encode_equals_the_published_target():
     keypoints = torch.rand(60, 2) * torch.tensor([150.0, 120.0]) - 12
     expected = np.stack([reference_published(k.tolist(), SIZE) for k in keypoints])
-    assert (expected.max((1, 2)) == 0).any(), "some must fall outside for this to test anything"
+    assert (expected.max((1, 2)) == 0).any(), "some keypoints must be outside"
     np.testing.assert_allclose(encode(keypoints, SIZE, quantize=True), expected, atol=1e-6)
 
 
-def test_peak_of_a_quantised_map_is_its_quantised_cell():
+def test_peak_of_a_quantized_map_is_its_quantized_cell():
     keypoints = torch.rand(4, 9, 2) * 90
     assert torch.equal(argmax(encode(keypoints, (96, 96), quantize=True))[0], quantized_cell(keypoints))
 
@@ -118,7 +118,7 @@ def test_mirroring_the_keypoints_mirrors_the_maps():
     torch.testing.assert_close(encode(mirrored, SIZE), encode(keypoints, SIZE).flip(-1), atol=1e-5, rtol=0)
 
 
-def test_a_batch_is_its_samples():
+def test_a_batch_equals_its_samples():
     keypoints = torch.rand(3, 4, 2) * 95
     maps = encode(keypoints, SIZE)
     assert torch.equal(maps, torch.stack([encode(k, SIZE) for k in keypoints]))
@@ -128,7 +128,7 @@ def test_a_batch_is_its_samples():
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, -0.6, 128.0])
 @pytest.mark.parametrize("quantize", [False, True])
-def test_keypoints_off_the_image_or_not_numbers_have_no_map(bad, quantize):
+def test_keypoints_outside_the_image_or_nan_have_no_map(bad, quantize):
     if quantize and bad == -0.6:
         pytest.skip("the published rounding draws it on the first cell")
     keypoints = torch.tensor([[bad, 20.0], [30.0, 20.0]])
@@ -148,7 +148,7 @@ def test_inside_includes_the_edges():
     assert is_inside(points, SIZE).tolist() == [True, True, False, False, False, False]
 
 
-def test_an_image_that_cells_do_not_tile_is_refused():
+def test_a_size_that_is_not_a_multiple_of_the_stride_raises():
     with pytest.raises(ValueError, match="90 × 96 px"):
         encode(torch.zeros(1, 2), (90, 96))
 
@@ -173,7 +173,7 @@ def test_decoding_noise_stays_within_half_a_cell_of_the_highest_cell():
     assert torch.equal(confidence, maps.amax((2, 3)))
 
 
-def test_decoding_does_not_hide_nan():
+def test_decoding_nan_gives_nan():
     maps = encode(torch.full((2, 2), 40.0), SIZE)
     maps[0, 3, 3] = float("nan")
     decoded, confidence = decode(maps)
@@ -182,7 +182,7 @@ def test_decoding_does_not_hide_nan():
     assert decoded[1].isfinite().all()
 
 
-def test_argmax_takes_the_first_of_equals_and_the_corner_where_nothing_is_positive():
+def test_argmax_returns_the_first_of_equals_and_the_corner_if_nothing_is_positive():
     maps = torch.zeros(3, 5, 7)
     maps[0, 2, 4] = maps[0, 3, 1] = 1.0
     maps[1] = -2.0

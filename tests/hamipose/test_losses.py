@@ -7,7 +7,7 @@ SHAPE = (3, 5, 6, 7)
 
 
 def reference_mse(predicted, target, weight, reduction):
-    """From the definition, a cell at a time."""
+    """Compute the definition cell by cell."""
     batch, keypoints, height, width = predicted.shape
     losses = torch.zeros(keypoints, dtype=torch.float64)
     for n in range(batch):
@@ -21,7 +21,7 @@ def reference_mse(predicted, target, weight, reduction):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("kind", ["none", "visibility", "visible", "mask", "known"])
-def test_equals_a_loop_over_cells(reduction, kind):
+def test_mse_equals_a_loop_over_cells(reduction, kind):
     predicted, target = torch.randn(2, *SHAPE)
     weight = {
         "none": None,
@@ -38,9 +38,9 @@ def test_equals_a_loop_over_cells(reduction, kind):
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_the_divergence_of_logits_is_that_of_bernoulli_variables(reduction):
+def test_bernoulli_kl_equals_that_of_torch_distributions(reduction):
     logits, target, cells = torch.randn(SHAPE), torch.rand(SHAPE), torch.rand(SHAPE)
-    target[0], target[1] = 0.0, 1.0  # have no entropy
+    target[0], target[1] = 0.0, 1.0  # without entropy
     normalizer = logits.numel() if reduction == "mean" else len(logits)
     wanted, found = torch.distributions.Bernoulli(target), torch.distributions.Bernoulli(logits=logits)
     each = torch.distributions.kl_divergence(wanted, found)
@@ -52,7 +52,7 @@ def test_the_divergence_of_logits_is_that_of_bernoulli_variables(reduction):
     torch.testing.assert_close(bernoulli_kl(logits, target, weight, reduction), expected)
 
 
-def test_the_divergence_pulls_by_the_difference_of_the_maps_and_not_where_they_agree():
+def test_bernoulli_kl_has_the_difference_of_the_maps_as_gradient():
     logits = (4 * torch.randn(SHAPE)).requires_grad_()
     target = torch.rand(SHAPE)
     (gradient,) = torch.autograd.grad(bernoulli_kl(logits, target, reduction="sum").sum(), logits)
@@ -84,7 +84,7 @@ def test_a_keypoint_sees_its_own_channel_only():
     assert gradient[:, [0, 1, 3, 4]].eq(0).all()
 
 
-def test_nothing_masked_away_flows_back():
+def test_masked_cells_have_no_gradient():
     predicted = torch.randn(SHAPE, requires_grad=True)
     known = torch.rand(3, 1, 6, 7) > 0.5
     consistency(predicted, torch.zeros(SHAPE), known).sum().backward()
@@ -99,7 +99,7 @@ def test_no_gradient_reaches_the_teacher():
 
 
 @pytest.mark.parametrize("weight", [None, torch.zeros(3, 5), torch.zeros(3, 1, 6, 7)])
-def test_nan_is_not_hidden_by_a_weight_of_zero(weight):
+def test_nan_stays_nan_under_a_weight_of_zero(weight):
     predicted = torch.zeros(SHAPE)
     predicted[1, 3, 2, 2] = float("nan")
     losses = heatmap_mse(predicted, torch.zeros(SHAPE), weight)
@@ -130,13 +130,13 @@ def test_double_precision_stays_double(loss):
     torch.testing.assert_close(exact, loss(predicted.float(), target.float()).double(), atol=1e-5, rtol=1e-5)
 
 
-def test_an_unknown_reduction_is_refused():
+def test_an_unknown_reduction_raises():
     with pytest.raises(Exception, match="reduction"):
         heatmap_mse(torch.zeros(SHAPE), torch.zeros(SHAPE), reduction="median")
 
 
 def reference_kl(predicted, target, epsilon):
-    """Cell by cell from the definition, mean over images and keypoints."""
+    """Compute the definition cell by cell, as mean over images and keypoints."""
     total = 0.0
     count = predicted.shape[0] * predicted.shape[1]
     for image in range(predicted.shape[0]):
@@ -150,22 +150,22 @@ def reference_kl(predicted, target, epsilon):
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-7])
-def test_kl_is_that_of_the_definition(epsilon: float):
+def test_kl_equals_the_definition(epsilon: float):
     predicted, target = torch.randn(3, 4, 5, 6), torch.rand(3, 4, 5, 6) * (torch.rand(3, 4, 5, 6) > 0.3)
     assert float(heatmap_kl(predicted, target, epsilon=epsilon).sum()) == pytest.approx(
         reference_kl(predicted, target, epsilon), rel=1e-5
     )
 
 
-def test_kl_is_blind_to_a_maps_level_and_zero_at_its_logarithm():
+def test_kl_is_invariant_to_constants_and_zero_at_the_logarithm():
     target = torch.rand(2, 3, 5, 5) + 0.1
     predicted = torch.randn(2, 3, 5, 5)
     torch.testing.assert_close(heatmap_kl(predicted, target), heatmap_kl(predicted + 30, 7 * target), rtol=1e-4, atol=0)
     assert heatmap_kl(target.log() + 5, target).abs().max() < 1e-6
 
 
-def test_kl_of_an_unlabeled_keypoint_is_nothing():
-    """A map of zeros has no density: neither its loss nor its gradient may be NaN."""
+def test_kl_of_an_unlabeled_keypoint_is_zero():
+    """A map of zeros is not a density, but neither its loss nor its gradient is NaN."""
     predicted = torch.randn(2, 3, 4, 4, requires_grad=True)
     target = torch.rand(2, 3, 4, 4)
     target[:, 1] = 0
@@ -180,7 +180,7 @@ def test_kl_of_an_unlabeled_keypoint_is_nothing():
 
 
 @pytest.mark.parametrize("kept", [1, 3, 5])
-def test_small_losses_are_those_of_a_sort_by_hand(kept: int):
+def test_small_losses_equal_a_sort(kept: int):
     predicted, target = torch.randn(4, 5, 6, 6), torch.rand(4, 5, 6, 6)
     weight = (torch.rand(4, 5) > 0.3).float()
     total = 0.0

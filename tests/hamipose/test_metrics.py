@@ -12,7 +12,7 @@ SIZE = (256, 256)
 
 
 def batches(skeleton, sizes=(5, 1, 7), seed=0, spread=14.0, never=(), missing=0.3):
-    """Uneven batches of truths, predictions near them and visibilities; some keypoints lie off the image."""
+    """Yield uneven batches of predictions, ground truth and visibilities; some keypoints are outside the image."""
     rng = np.random.default_rng(seed)
     for n in sizes:
         keypoints = rng.uniform(-15, 270, (n, len(skeleton), 2)).astype(np.float32)
@@ -28,7 +28,7 @@ def grouped(per_joint, skeleton, mean):
 
 
 def reference_pck(data, skeleton, threshold, side):
-    """The strict protocol, a joint at a time."""
+    """Compute the strict protocol joint by joint."""
     hits, seen = [0] * len(skeleton), [0] * len(skeleton)
     for predicted, keypoints, visibility in data:
         for n in range(len(keypoints)):
@@ -47,7 +47,7 @@ def reference_pck(data, skeleton, threshold, side):
 
 
 def reference_published(data, skeleton, variant):
-    """RegDA's and UniFrame's evaluation as the notes on it say, a joint at a time, on heatmaps."""
+    """Compute the evaluation of RegDA and UniFrame joint by joint, on heatmaps."""
 
     def peak(heatmap):
         y, x = np.unravel_index(np.argmax(heatmap), heatmap.shape)
@@ -73,7 +73,7 @@ def reference_published(data, skeleton, variant):
 
 @pytest.mark.parametrize("skeleton", [BODY16, COCO17, HAND21])
 @pytest.mark.parametrize("threshold", [0.05, 0.1])
-def test_strict_equals_a_loop_over_joints(skeleton, threshold):
+def test_strict_pck_equals_a_loop_over_joints(skeleton, threshold):
     data = list(batches(skeleton))
     metric = PCK(skeleton, threshold)
     for batch in data:
@@ -87,7 +87,7 @@ def test_strict_equals_a_loop_over_joints(skeleton, threshold):
 
 @pytest.mark.parametrize("variant", ["tll", "uniframe"])
 @pytest.mark.parametrize("side", [256, 96])
-def test_published_equals_a_loop_over_joints_of_heatmaps(variant, side):
+def test_published_pck_equals_a_loop_over_joints_of_heatmaps(variant, side):
     never = (BODY16.index("head"), BODY16.index("left_knee"))
     data, metric = [], PaperPCK(BODY16, variant=variant)
     for predicted, keypoints, visibility in batches(BODY16, never=never, missing=0.5, spread=10.0):
@@ -102,11 +102,11 @@ def test_published_equals_a_loop_over_joints_of_heatmaps(variant, side):
     assert result.keys() == expected.keys()
     for name in expected:
         assert result[name].item() == pytest.approx(expected[name], abs=1e-6), name
-    assert expected["head"] == {"tll": -1, "uniframe": 0}[variant], "the case that the two treat differently"
+    assert expected["head"] == {"tll": -1, "uniframe": 0}[variant], "the two variants must differ here"
 
 
 def test_published_threshold_excludes_itself():
-    """On a 40 × 40 map 5 % of the side are exactly 2 cells."""
+    """On a 40 × 40 map, 5 % of the side is exactly 2 cells."""
     true = torch.full((2, 1, 2), 20.0)
     predicted = true + torch.tensor([[[2.0, 0.0]], [[1.0, 1.0]]])
     assert paper_pck(predicted, true, (40, 40)).tolist() == [0.5]
@@ -122,7 +122,7 @@ def test_strict_threshold_excludes_itself():
     assert metric.per_keypoint().tolist() == [0.0] * 8 + [1.0] * 8
 
 
-def test_the_longer_side_sets_the_distance():
+def test_the_longer_side_defines_the_distance():
     metric = PCK(BODY16, threshold=0.1, size=(50, 100))
     keypoints = torch.full((1, 16, 2), 25.0)
     metric.update(keypoints + torch.tensor([9.0, 0.0]), keypoints, torch.ones(1, 16, dtype=torch.long))
@@ -130,7 +130,7 @@ def test_the_longer_side_sets_the_distance():
 
 
 @pytest.mark.parametrize("make", [lambda: PCK(BODY16), lambda: PaperPCK(BODY16, variant="uniframe")])
-def test_perfect_and_hopeless(make):
+def test_perfect_predictions_score_one_and_wrong_ones_low(make):
     keypoints = torch.rand(3, 16, 2) * 200 + 20
     visibility = torch.ones(3, 16, dtype=torch.long)
 
@@ -145,7 +145,7 @@ def test_perfect_and_hopeless(make):
     assert score(torch.full_like(keypoints, float("nan"))) == 0
 
 
-def test_joints_never_seen_are_left_out_and_a_group_of_them_is_nan():
+def test_uncounted_joints_are_excluded_and_a_group_of_them_is_nan():
     metric = PCK(BODY16)
     keypoints = torch.full((2, 16, 2), 100.0)
     visibility = torch.ones(2, 16, dtype=torch.long)
@@ -156,13 +156,13 @@ def test_joints_never_seen_are_left_out_and_a_group_of_them_is_nan():
     assert result["wrist"] == result["all"] == 1
 
 
-def test_nothing_seen_at_all_is_nan_not_zero():
+def test_an_empty_metric_is_nan():
     metric = PCK(BODY16)
     metric.update(torch.zeros(0, 16, 2), torch.zeros(0, 16, 2), torch.zeros(0, 16, dtype=torch.long))
     assert all(value.isnan() for value in metric.compute().values())
 
 
-def test_strict_does_not_depend_on_the_batches():
+def test_strict_pck_does_not_depend_on_the_batches():
     data = list(batches(BODY16))
     whole, parts = PCK(BODY16), PCK(BODY16)
     whole.update(*(torch.cat(column) for column in zip(*data, strict=True)))
@@ -172,7 +172,7 @@ def test_strict_does_not_depend_on_the_batches():
 
 
 @pytest.mark.parametrize("paper", [False, True])
-def test_states_of_several_processes_add_up(paper):
+def test_states_of_several_processes_are_merged(paper):
     data = list(batches(BODY16, sizes=(4, 3, 2, 5)))
 
     def metric(part):
@@ -188,6 +188,6 @@ def test_states_of_several_processes_add_up(paper):
         torch.testing.assert_close(value, expected[name], equal_nan=True)
 
 
-def test_an_unknown_variant_is_refused():
+def test_an_unknown_variant_raises():
     with pytest.raises(Exception, match="variant"):
         PaperPCK(BODY16, variant="mine")
