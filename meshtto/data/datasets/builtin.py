@@ -52,12 +52,12 @@ class BuiltinMeshes(MeshDataset):
         self.facing = facing
         self.style, self.count, self.seed, self.size = style, count, seed, size
         self.evidence = check_evidence(evidence)
-        some = "" if poses is None else "-" + "-".join(sorted(poses))
-        self.root = Path(root) / f"{style}-{size}-{seed}{some}"
+        suffix = "" if poses is None else "-" + "-".join(sorted(poses))
+        self.root = Path(root) / f"{style}-{size}-{seed}{suffix}"
         self.poses, self.workers, self.cache, self.occluders = poses, workers, cache, occluders
         self.detector = detector or Detector()
         self._labels: dict[str, np.ndarray] | None = None
-        self._places: np.ndarray | None = None
+        self._indices: np.ndarray | None = None
 
     @property
     def label_body(self) -> str:
@@ -65,7 +65,7 @@ class BuiltinMeshes(MeshDataset):
         return "builtin"
 
     def check(self) -> None:
-        """Do nothing: `prepare` renders what is missing."""
+        """Do nothing: `prepare` renders missing images."""
 
     def prepare(self) -> None:
         """Render missing images."""
@@ -86,27 +86,27 @@ class BuiltinMeshes(MeshDataset):
         return self._labels
 
     @property
-    def places(self) -> np.ndarray:
+    def indices(self) -> np.ndarray:
         """Return the indices in the series of the people of this set."""
-        if self._places is None:
+        if self._indices is None:
             root = self.labels["rotations"][: self.count, 0]
             towards, upright = -root[:, 2, 2] > np.cos(np.pi / 3), -root[:, 1, 1] > np.cos(np.pi / 4)
-            self._places = np.flatnonzero(towards & upright) if self.facing else np.arange(self.count)
-        return self._places
+            self._indices = np.flatnonzero(towards & upright) if self.facing else np.arange(self.count)
+        return self._indices
 
     def __len__(self) -> int:
-        return len(self.places) if self.facing else self.count
+        return len(self.indices) if self.facing else self.count
 
     def __getitem__(self, index: int) -> MeshSample:
-        labels, index = self.labels, int(self.places[index])
+        labels, index = self.labels, int(self.indices[index])
         keypoints, visibility = labels["keypoints"][index], labels["visibility"][index].astype(np.int64)
-        sure = np.ones(len(keypoints), np.float32)
+        full_confidence = np.ones(len(keypoints), np.float32)
         if self.evidence == "detector":
             rng = np.random.default_rng([self.seed, index, 1])
             evidence, confidence = self.detector.detect(keypoints.astype(np.float64), visibility, rng)
         else:
-            evidence, confidence = keypoints.copy(), sure * (self.evidence == "truth")
-        box = joint_box(keypoints, sure)
+            evidence, confidence = keypoints.copy(), full_confidence * (self.evidence == "truth")
+        box = joint_box(keypoints, full_confidence)
         path = self.root / str(labels["imgname"][index])
         image, reduction = self.decode(path, box)
         return MeshSample(
@@ -114,11 +114,11 @@ class BuiltinMeshes(MeshDataset):
             box_px=box,
             name=str(path),
             keypoints_px=keypoints.copy(),
-            keypoints_confidence=sure,
+            keypoints_confidence=full_confidence,
             evidence_px=evidence,
             evidence_confidence=confidence,
             joints_m=labels["joints"][index].copy(),
-            joints_confidence=sure.copy(),
+            joints_confidence=full_confidence.copy(),
             rotations=labels["rotations"][index].copy(),
             shape=labels["shape"][index].copy(),
             has_mesh=True,

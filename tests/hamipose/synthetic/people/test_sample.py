@@ -228,7 +228,7 @@ def test_body_heights_range_from_children_to_tall_adults():
     assert set(np.unique(surface.face_part)) == set(range(len(PARTS)))
 
 
-def test_unknown_look_is_named():
+def test_unknown_style_is_named():
     with pytest.raises(UserError, match="style is 'cartoon', but must be one of plain, photo"):
         render_person("cartoon", 0)
 

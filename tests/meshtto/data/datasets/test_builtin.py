@@ -141,7 +141,7 @@ def test_facing_keeps_people_who_face_the_camera(folder: Path, tmp_path: Path):
     (tmp_path / "plain-96-0").mkdir()
     np.savez(tmp_path / "plain-96-0" / "labels.npz", **labels)
     facing = BuiltinMeshes(count=4, size=SIDE, root=str(tmp_path), facing=True)
-    assert facing.places.tolist() == [0, 2]
+    assert facing.indices.tolist() == [0, 2]
     assert len(facing) == 2
     (tmp_path / "plain-96-0" / "images").symlink_to(folder / "plain-96-0" / "images")
     everyone = BuiltinMeshes(count=4, size=SIDE, root=str(tmp_path))

@@ -247,7 +247,7 @@ def test_invisible_person_gives_the_whole_image(six, tmp_path):
     assert SyntheticPeople(str(tmp_path), count=6, size=SIZE, box_margin=1.5)[0].box_px.tolist() == [0, 0, SIZE, SIZE]
 
 
-def test_another_format_of_one_look_asks_for_its_pictures_only(six, tmp_path, monkeypatch):
+def test_new_format_of_one_style_rejects_its_images_only(six, tmp_path, monkeypatch):
     make(tmp_path, 1, style="photo")
     monkeypatch.setitem(annotations.FORMAT["people"], "photo", 99)
     make(six, 6)
