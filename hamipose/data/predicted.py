@@ -75,12 +75,12 @@ def read_predictions(path: Path, skeleton: Skeleton) -> list[PredictedPerson]:
             "annotations and categories, as written by `predict`"
         )
     people = [_predicted(person, skeleton, file.upright) for person in file.people_with_keypoints(skeleton.keypoints)]
-    found = [person for person in people if (person.scores > 0).any()]
-    if not found:
+    usable = [person for person in people if (person.scores > 0).any()]
+    if not usable:
         reasons = f" (skipped {file.skipped.describe()})" if file.skipped.by_reason else ""
         raise UserError(f"prediction file {path} has no person with a keypoint with a score above 0{reasons}")
     file.skipped.warn()
-    return found
+    return usable
 
 
 def _predicted(person: CocoPerson, skeleton: Skeleton, upright: bool | None) -> PredictedPerson:

@@ -16,11 +16,15 @@ class MeshCatalogEntry(BaseEntry):
 
     Attributes:
         splits: split → class in ``meshtto.data`` and its options except the root.
+        root_option: option of the class that is the folder of the data set.
+        wraps: class in ``hamipose.data`` that reads the data set, if the class only wraps it.
         labels: available labels.
     """
 
     splits: dict[str, tuple[str, dict[str, Any]]]
     labels: str
+    root_option: str = "root"
+    wraps: str | None = None
 
     def dataset(self, root: str, split: str, **options: Any) -> MeshDataset:
         """Return one split without reading it.
@@ -34,11 +38,10 @@ class MeshCatalogEntry(BaseEntry):
         if split not in self.splits:
             raise UserError(f"split is {split!r}, expected one of {', '.join(self.splits)}")
         name, fixed = self.splits[split]
-        if name == "KeypointsOnly":
-            flat = hamipose.data.LeedsSportsExtended(root, skeleton="lsp14", **fixed)
-            return meshtto.data.KeypointsOnly(flat, **options)
-        where = {"images": root} if name == "SpinAnnotations" else {"root": root}
-        return getattr(meshtto.data, name)(**where, **fixed, **options)
+        dataset_class = getattr(meshtto.data, name)
+        if self.wraps is not None:
+            return dataset_class(getattr(hamipose.data, self.wraps)(root, **fixed), **options)
+        return dataset_class(**{self.root_option: root}, **fixed, **options)
 
 
 CATALOG = {
@@ -89,7 +92,8 @@ CATALOG = {
         obtain="a download from the site, or from a mirror",
         terms="non-commercial research (CC BY-NC 4.0)",
         files=(RequiredFiles("joints.mat", "joints", 1), RequiredFiles("images/im*.jpg", "images", 10000)),
-        splits={s: ("KeypointsOnly", {"split": s}) for s in ("all", "train", "test")},
+        splits={s: ("KeypointsOnly", {"split": s, "skeleton": "lsp14"}) for s in ("all", "train", "test")},
+        wraps="LeedsSportsExtended",
         labels="14 joints in 2D",
     ),
     "spin": MeshCatalogEntry(
@@ -99,6 +103,7 @@ CATALOG = {
         terms="those of each data set",
         files=(),
         splits={"all": ("SpinAnnotations", {})},
+        root_option="images",
         labels="depend on the file",
     ),
 }

@@ -122,12 +122,12 @@ class ShardWriter:
         """Remove incomplete data of an interrupted writer, and return the last complete record."""
         self._records.seek(0, os.SEEK_END)
         count = self._records.tell() // self.type.itemsize
-        kept = np.memmap(self._records, self.type, "r", shape=(count,)) if count else np.empty(0, self.type)
-        whole = int(np.searchsorted(kept["shard"], kept["shard"][-1])) if count else 0  # earlier shards are complete
+        records = np.memmap(self._records, self.type, "r", shape=(count,)) if count else np.empty(0, self.type)
+        whole = int(np.searchsorted(records["shard"], records["shard"][-1])) if count else 0
         if count:
-            shard = self.folder / shard_name(int(kept["shard"][-1]))
+            shard = self.folder / shard_name(int(records["shard"][-1]))
             with open(shard, "rb") if shard.exists() else open(os.devnull, "rb") as stream:
-                for record in kept[whole:]:
+                for record in records[whole:]:
                     stream.seek(int(record["offset"]))
                     content = stream.read(int(record["name_size"]) + int(record["size"]))
                     if (
@@ -136,8 +136,8 @@ class ShardWriter:
                     ):
                         break
                     whole += 1
-        last = kept[whole - 1].copy() if whole else None
-        del kept
+        last = records[whole - 1].copy() if whole else None
+        del records
         self._records.truncate(whole * self.type.itemsize)
         self._records.seek(0, os.SEEK_END)
         return last

@@ -25,22 +25,22 @@ def read_split(folder: Path) -> dict[str, Any]:
         UserError: the split does not exist, is unfinished, or has another format version.
     """
     try:
-        about = json.loads((folder / "split.json").read_text())
+        info = json.loads((folder / "split.json").read_text())
     except OSError:
         state = "is unfinished" if (folder / "rows.part").exists() else "contains no prepared split"
         raise UserError(f"{folder} {state}; expected a folder written by `python -m hamipose data prepare`") from None
     except ValueError as error:
         raise UserError(f"{folder / 'split.json'} is not valid JSON ({error}); prepare the split again") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise UserError(f"{folder / 'split.json'} does not have format version {FORMAT}; prepare the split again")
-    return about
+    return info
 
 
 class Prepared(KeypointDataset):
     """One split of a data set written by ``python -m hamipose data prepare``.
 
     Args:
-        root: the folder given to it as --out.
+        root: the folder that was passed as --out.
         split: name in the raw data set: train, test, val …
         protocol: "paper" or "strict"; see docs/protocols.md.
         skeleton: keypoint order of the samples; keypoints are matched by name.

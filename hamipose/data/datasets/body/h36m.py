@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hamipose.data.base import KeypointDataset, get_skeleton
-from hamipose.data.splits import check_protocol, sample_with_replacement
+from hamipose.data.splits import check_protocol, check_split, sample_with_replacement
 from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box, published_crop, published_labels
 from hamipose.io.file_type import describe_error
@@ -163,8 +163,7 @@ class Human36M(KeypointDataset):
         padding: float = 1.25,
         cache: bool = False,
     ):
-        if split not in SUBJECTS:
-            raise UserError(f"split of Human36M is {split!r}, expected one of {', '.join(SUBJECTS)}")
+        check_split(split, SUBJECTS, "Human36M")
         if padding <= 0:
             raise UserError(f"padding of Human36M is {padding}, expected a factor above 0, such as 1.25")
         self.root = Path(root)

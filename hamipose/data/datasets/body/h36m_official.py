@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
 from hamipose.data.datasets.body.h36m import SUBJECTS, body16_from_h36m, default_frame_stride, to_skeleton
-from hamipose.data.splits import check_protocol, sample_with_replacement
+from hamipose.data.splits import check_protocol, check_split, sample_with_replacement
 from hamipose.errors import UserError
 from hamipose.extras import require_packages
 from hamipose.geometry.crops import padded_box, published_crop, published_labels, whole_image_box
@@ -130,8 +130,7 @@ class Human36MOfficial(KeypointDataset):
         padding: float = 1.25,
         index: str | None = None,
     ):
-        if split not in SUBJECTS:
-            raise UserError(f"split of Human36MOfficial is {split!r}, expected one of {', '.join(SUBJECTS)}")
+        check_split(split, SUBJECTS, "Human36MOfficial")
         if box not in ("person", "image"):
             raise UserError(f"box is {box!r}, expected 'person' or 'image'")
         if padding <= 0:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.data.base import KeypointDataset, get_skeleton
-from hamipose.data.splits import check_protocol
+from hamipose.data.splits import check_protocol, check_split
 from hamipose.errors import UserError
 from hamipose.geometry.crops import published_letterbox, whole_image_box
 from hamipose.io.matlab_file import read_matlab
@@ -147,8 +147,7 @@ class LeedsSports(_Leeds):
         protocol: str = "strict",
     ):
         splits = {"train": (1, 1000), "test": (1001, 2000), "all": (1, 2000)}
-        if split not in splits:
-            raise UserError(f"split of LeedsSports is {split!r}, expected one of {', '.join(splits)}")
+        check_split(split, splits, "LeedsSports")
         self.protocol = check_protocol(protocol)
         first, last = splits["all" if self.protocol == "paper" else split]
         duplicates = {a for a, _ in self._duplicates} if protocol == "strict" and split == "train" else set()
@@ -190,8 +189,7 @@ class LeedsSportsExtended(_Leeds):
         protocol: str = "strict",
     ):
         splits = {"train": (1, train_count), "test": (train_count + 1, None), "all": (1, None)}
-        if split not in splits:
-            raise UserError(f"split of LeedsSportsExtended is {split!r}, expected one of {', '.join(splits)}")
+        check_split(split, splits, "LeedsSportsExtended")
         self.protocol = check_protocol(protocol)
         duplicates = {a for a, b in self._duplicates if a <= train_count < b} if split == "train" else set()
         super().__init__(root, *splits[split], duplicates, skeleton=skeleton, cache=cache)

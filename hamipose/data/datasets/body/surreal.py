@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.data.base import KeypointDataset, get_skeleton
-from hamipose.data.splits import check_protocol, held_out_count, shuffled
+from hamipose.data.splits import check_protocol, check_split, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.geometry.crops import published_labels, whole_image_box
 from hamipose.io.file_type import describe_error
@@ -85,8 +85,7 @@ class Surreal(KeypointDataset):
         cache: bool = False,
         protocol: str = "strict",
     ):
-        if split not in ("train", "val", "test"):
-            raise UserError(f"split of Surreal is {split!r}, expected train, val or test")
+        check_split(split, ("train", "val", "test"), "Surreal")
         self.root = Path(root)
         self.split = split
         self.skeleton = get_skeleton(skeleton)

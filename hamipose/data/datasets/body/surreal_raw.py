@@ -18,7 +18,7 @@ from rich.progress import track
 from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.data.datasets.body.frame_index import Clip, FrameIndex
 from hamipose.data.datasets.body.surreal import SMPL24, pick_joints
-from hamipose.data.splits import check_protocol, held_out_count, shuffled
+from hamipose.data.splits import check_protocol, check_split, held_out_count, shuffled
 from hamipose.errors import UserError
 from hamipose.geometry.crops import keypoint_box, padded_box, published_crop, published_labels
 from hamipose.io.matlab_file import read_matlab
@@ -92,8 +92,7 @@ class SurrealRaw(KeypointDataset):
         padding: float = 1.25,
         index: str | None = None,
     ):
-        if split not in ("train", "val", "test"):
-            raise UserError(f"split of SurrealRaw is {split!r}, expected train, val or test")
+        check_split(split, ("train", "val", "test"), "SurrealRaw")
         if frame_stride < 1 or padding <= 0:
             raise UserError(f"frame_stride is {frame_stride} and padding {padding}, expected at least 1 and above 0")
         self.root = Path(root) / "cmu" if (Path(root) / "cmu").is_dir() else Path(root)

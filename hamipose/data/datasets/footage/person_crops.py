@@ -145,11 +145,11 @@ class ImagePersonCrops(UnlabeledDataset):
                 f"box file {self.boxes} names {format_value(name)}, which could be {candidates}; add the folders"
             )
         paths = {name: matches.found.get(name, str(self.root / str(name))) for name in names}
-        found = [(paths[p.image_name], p) for p in people if self.only is None or p.image_name in matches.found]
-        if not found:
+        used = [(paths[p.image_name], p) for p in people if self.only is None or p.image_name in matches.found]
+        if not used:
             raise UserError(f"box file {self.boxes} has no box for {self.only}")
-        position = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in found))}
-        return sorted(found, key=lambda person: position[person[0]])
+        position = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in used))}
+        return sorted(used, key=lambda person: position[person[0]])
 
     def prepare(self) -> None:
         """Check that all images exist, and that some of them have the sizes that the file states."""
@@ -235,13 +235,13 @@ class VideoPersonCrops(UnlabeledDataset):
                 f"box file {self.boxes} has boxes for {names}, each of which could be {self.path}; give a file for one "
                 "video"
             )
-        found = [(n, person) for video, n, person in named if video in matches.found and n % self.frame_stride == 0]
-        if not found:
+        used = [(n, person) for video, n, person in named if video in matches.found and n % self.frame_stride == 0]
+        if not used:
             others = sorted({Path(video).name for video in videos if video not in matches.found})
             frames = f" in every {self.frame_stride}th frame" if self.frame_stride > 1 else ""
             other_videos = f", but for {', '.join(others[:3])}" if others else ""
             raise UserError(f"box file {self.boxes} has no box for {self.path.name}{frames}{other_videos}")
-        return sorted(found, key=lambda person: person[0])
+        return sorted(used, key=lambda person: person[0])
 
     @cached_property
     def times_ms(self) -> Float[np.ndarray, " frame"]:

@@ -116,7 +116,7 @@ class Hand3DStudio(HandDataset):
         return labels.select(chosen)
 
     def _strict(
-        self, candidates: Int[np.ndarray, " kept"], names: np.ndarray, joints_m: Float[np.ndarray, "hand 21 3"]
+        self, candidates: Int[np.ndarray, " candidate"], names: np.ndarray, joints_m: Float[np.ndarray, "hand 21 3"]
     ) -> Int[np.ndarray, " chosen"]:
         """Return the indices of the samples of this split."""
         parts = np.array([bytes(n).split(b"/")[0].decode() for n in names[candidates]])

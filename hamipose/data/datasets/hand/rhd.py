@@ -52,7 +52,7 @@ def select_hands(
     return is_large & is_visible & (_area(shared) < 0.3 * _area(crop)), box
 
 
-def _read_pickle(path: Path) -> tuple[Int[np.ndarray, " picture"], Float[np.ndarray, "picture 42 3"]]:
+def _read_pickle(path: Path) -> tuple[Int[np.ndarray, " image"], Float[np.ndarray, "image 42 3"]]:
     content = load_pickle(path)
     if not isinstance(content, dict) or not content:
         raise UserError(
@@ -69,8 +69,8 @@ def _read_pickle(path: Path) -> tuple[Int[np.ndarray, " picture"], Float[np.ndar
         except (KeyError, TypeError, IndexError, ValueError):
             label, is_valid = None, False
         if label is None or not is_valid or not isinstance(number, int | np.integer):
-            found = "nothing" if label is None else f"{label.dtype} {label.shape}"
-            raise UserError(f"image {number!r} in {path} has {found} as uv_vis, expected 42 x 3 finite numbers")
+            content_type = "nothing" if label is None else f"{label.dtype} {label.shape}"
+            raise UserError(f"image {number!r} in {path} has {content_type} as uv_vis, expected 42 x 3 finite numbers")
         labels.append(label)
     stacked = np.stack(labels)
     floating = stacked if np.issubdtype(stacked.dtype, np.floating) else stacked.astype(np.float64)

@@ -130,7 +130,7 @@ def test_malformed_lists_are_rejected(tmp_path: Path):
     (tmp_path / "train" / "run1.json").unlink()
     with pytest.raises(UserError, match=r"run1.json cannot be read"):
         Surreal(str(tmp_path)).prepare()
-    with pytest.raises(UserError, match="expected train, val or test"):
+    with pytest.raises(UserError, match="expected one of train, val, test"):
         Surreal(str(tmp_path), split="all")
 
 
