@@ -166,7 +166,7 @@ def test_damaged_evaluation_image_keeps_finished_epochs(dots: Path, tmp_path: Pa
     (tmp_path / "dark" / "images" / "0003.png").write_bytes(b"broken")
     data = make_data(dots, test={"dark": CocoKeypoints(str(tmp_path / "dark"), box="image")})
     trainer = make_trainer(tmp_path, callbacks=[LastCheckpoint()], enable_checkpointing=True)
-    with pytest.raises(UserError, match=r"0003.png is not a picture"):
+    with pytest.raises(UserError, match=r"0003.png is not an image"):
         trainer.fit(SourceOnly(sgd, TINY), data)
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
 

@@ -39,7 +39,7 @@ def test_model_folder_contains_only_its_files(folder: Path):
     ("options", "message"),
     [
         ({"hamipose_model": FORMAT + 1}, f"format {FORMAT + 1}"),
-        ({"hamipose_model": None}, "no config of a model folder"),
+        ({"hamipose_model": None}, "not the config of a model folder"),
         ({"backbone": None}, "lacks backbone"),
         ({"skeleton": "octopus"}, "octopus"),
         ({"deconv_channels": [16, 16, 16]}, "does not contain the weights"),

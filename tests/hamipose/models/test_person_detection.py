@@ -113,7 +113,7 @@ def test_unknown_detectors_are_rejected_in_one_line(given: str, message: str):
 def test_weights_of_another_network_are_rejected(tmp_path: Path):
     path = tmp_path / "other.pth"
     torch.save({"conv.weight": torch.zeros(3, 3)}, path)
-    with pytest.raises(UserError, match=r"no detector of torchvision.*conv\.weight"):
+    with pytest.raises(UserError, match=r"torchvision detector.*conv\.weight"):
         torchvision_detector(str(path), 0.5)
 
 

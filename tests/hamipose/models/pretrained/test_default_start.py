@@ -34,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def people(cache: Path, tmp_path: Path) -> Path:
     """Install a start in half precision with a model card, like the included one."""
     folder = save_model_folder(tmp_path / "people", INFO.network(), INFO, half=True)
-    (folder / "MODEL_CARD.md").write_text("# The start for people\n")
+    (folder / "MODEL_CARD.md").write_text("# The included start for people\n")
     return folder
 
 
@@ -52,7 +52,7 @@ def test_missing_default_model_is_reported_in_one_line(cache: Path, photo: Path,
         assert "no model is given and none is installed" in error
         assert "models fetch blazepose" in error
         assert error.count("\n") == 1
-    with pytest.raises(UserError, match="has no model people"):
+    with pytest.raises(UserError, match="does not include the model people"):
         hamipose.load("people")
     assert main(["models", "list"]) == 0
     assert "not part of this installation" in capsys.readouterr().out
@@ -63,14 +63,14 @@ def test_included_model_is_the_default(
 ):
     with caplog.at_level(logging.INFO, "hamipose"):
         model = hamipose.load(device="cpu")
-    assert "people is used" in caplog.text
+    assert "using people" in caplog.text
     assert model.info == INFO
     assert main(["predict", str(photo), "--out", str(tmp_path / "out"), "--no-overlays", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.startswith(
         "model: people (Apache-2.0), the best installed one; --checkpoint selects"
     )
     assert hamipose.load("people", device="cpu").info == INFO
-    with pytest.raises(UserError, match=r"skeleton is 'coco17'; people has the keypoints of body16"):
+    with pytest.raises(UserError, match=r"skeleton is 'coco17', but people has the keypoints of body16"):
         hamipose.load("people", skeleton="coco17")
 
 
@@ -94,7 +94,7 @@ def test_models_verb_shows_license_and_size(people: Path, capsys: pytest.Capture
     assert main(["models", "show", "people"]) == 0
     shown = capsys.readouterr().out
     assert str(people) in shown
-    assert "# The start for people" in shown
+    assert "# The included start for people" in shown
     assert main(["models", "fetch", "people"]) == 2
     assert "people is part of hamipose" in capsys.readouterr().err
 

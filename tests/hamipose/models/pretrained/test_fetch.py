@@ -143,7 +143,7 @@ def test_fetch_without_network_is_reported_in_one_line(
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
     assert main(["models", "fetch", "blazepose"]) == 2
     output = capsys.readouterr().err
-    assert "cannot be downloaded (no network); download it elsewhere and give the file with --from" in output
+    assert "cannot be downloaded (no network); download it on another machine and give it with --from" in output
     assert output.count("\n") == 1
     assert list(cache.iterdir()) == []
 

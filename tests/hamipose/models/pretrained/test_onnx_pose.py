@@ -112,9 +112,9 @@ def test_keypoint_names_come_from_the_metadata(tmp_path: Path):
         load(write_heatmap_model(tmp_path / "b.onnx", keypoints="a,b,c"))
     with pytest.raises(UserError, match="offset_px 'left' in its metadata"):
         load(write_heatmap_model(tmp_path / "c.onnx", offset_px="left"))
-    with pytest.raises(UserError, match=r"skeleton is 'body16'; .*has the keypoints of coco17"):
+    with pytest.raises(UserError, match=r"skeleton is 'body16', but .*has the keypoints of coco17"):
         load(write_heatmap_model(tmp_path / "d.onnx"), skeleton="body16")
-    with pytest.raises(UserError, match=r"takes input: tensor\(float\) of \['batch', 3, 48, 64\]; expected"):
+    with pytest.raises(UserError, match=r"has the input input: tensor\(float\) of \['batch', 3, 48, 64\]; expected"):
         load(write_heatmap_model(tmp_path / "e.onnx", height=48, width=64))
 
 
