@@ -62,7 +62,7 @@ def expand_config_arguments(arguments: list[str]) -> list[str]:
             continue
         value = value if equals else next(rest, "")
         if not value:
-            raise UserError("--config is given without a file")
+            raise UserError("--config needs a file")
         expanded += [word for path in resolve_inheritance(Path(value)) for word in ("--config", str(path))]
     return expanded
 

@@ -50,7 +50,7 @@ class CocoFile:
 
     @property
     def upright(self) -> bool | None:
-        """Whether pixels are those of images rotated by their orientation tags; None if the file does not state it."""
+        """True if pixels are those of images rotated by their orientation tags; None if the file does not state it."""
         stated = self.info.get("upright")
         return stated if isinstance(stated, bool) else None
 

@@ -43,7 +43,7 @@ class CocoCategory:
 
     @property
     def is_person(self) -> bool:
-        """Whether the name of the category means people."""
+        """True if the name of the category means people."""
         return self.name.strip().lower() in _PERSON
 
 

@@ -113,7 +113,7 @@ def explain_numpy(path: str | Path, expected: str, error: BaseException) -> str:
         expected: "a NumPy array (.npy)" or "a NumPy archive (.npz)".
         error: the error of numpy.
     """
-    return "holds Python objects, not plain arrays" if "Object arrays" in str(error) else explain(path, expected)
+    return "contains Python objects, not plain arrays" if "Object arrays" in str(error) else explain(path, expected)
 
 
 def describe_error(error: BaseException) -> str:

@@ -129,7 +129,7 @@ def test_damaged_files_raise_one_line(tmp_path: Path):
         with pytest.raises(UserError, match=r"is cut short, damaged or not a pickle|is empty \(0 bytes\)") as error:
             load_pickle(path)
         assert "\n" not in str(error.value)
-    path.write_text("this is no pickle")
+    path.write_text("not a pickle")
     with pytest.raises(UserError, match=r"a\.pickle is a text file, not a pickle"):
         load_pickle(path)
     np.savez(tmp_path / "a.npz", a=np.ones(2))

@@ -175,7 +175,7 @@ def test_evaluate_protocol_marks_unknown_sources(labeled: Labeled, tmp_path: Pat
 
 def test_read_predictions_rejects_pickles(labeled: Labeled, tmp_path: Path):
     np.savez(tmp_path / "a.npz", joints_m=np.array([{}], dtype=object))
-    with pytest.raises(UserError, match="holds Python objects, not plain arrays"):
+    with pytest.raises(UserError, match="contains Python objects, not plain arrays"):
         read_predictions(tmp_path / "a.npz", labeled)
 
 
