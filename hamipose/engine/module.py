@@ -49,8 +49,10 @@ class TrainingModule(LightningModule):
     and, if needed, extends the other hooks. This is a second level of inheritance below Lightning's class because
     Lightning calls hooks by name on the module itself, so the code that methods share cannot be a separate object.
 
-    A checkpoint contains, besides what Lightning saves, the random state (``random_state``) and the options that a
-    resumed run must agree with (``run``), see :mod:`hamipose.engine.resume`.
+    A resumed run continues exactly as if it had not been interrupted: Lightning restores weights, optimizer and
+    schedule; a checkpoint also contains the random state (``random_state``), restored in :meth:`on_train_start`, and
+    the options that must not change (``run``), compared by :mod:`hamipose.engine.resume`; data modules draw samples
+    from (seed, step, position), so that they need no state.
 
     Args:
         optimizer: creates the optimizer from parameters.

@@ -91,8 +91,8 @@ def test_run_is_resumed_with_new_options_and_not_replaced(config: Path, capsys: 
 @pytest.mark.slow
 def test_run_without_validation_ends_with_scores(config: Path, capsys: pytest.CaptureFixture):
     assert main(["fit", "--config", str(config), "--data.validation", "null"]) == 0
-    run, told = config.parent / "run", capsys.readouterr().out.splitlines()
-    assert "data.validation is null: no source-selected checkpoint is saved, only the last one" in told
+    run, lines = config.parent / "run", capsys.readouterr().out.splitlines()
+    assert "data.validation is null: no source-selected checkpoint is saved, only the last one" in lines
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
     scores = json.loads((run / "scores.json").read_text())["scores"]
     assert scores

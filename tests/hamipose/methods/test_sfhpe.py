@@ -30,11 +30,11 @@ def target_batch() -> TargetBatch:
 
 def test_adaptation_reads_no_source_image(fit, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Train steps 0 to 2 on the source; from step 3 on, reading the source raises."""
-    asked = []
+    draws = []
     read = TrainingDataset.__getitem__
 
     def watch(self: TrainingDataset, draw: BatchPosition):
-        asked.append((draw.step, draw.with_source, draw.with_target))
+        draws.append((draw.step, draw.with_source, draw.with_target))
         if draw.step < 3:
             return read(self, draw)
         with monkeypatch.context() as patch:
@@ -44,7 +44,7 @@ def test_adaptation_reads_no_source_image(fit, dots: Path, tmp_path: Path, monke
     monkeypatch.setattr(TrainingDataset, "__getitem__", watch)
     trainer = fit(dots=dots, out=tmp_path, method="SFHPE", pretrain=3, epochs=2)
     assert trainer.global_step == 10
-    for step, with_source, with_target in asked:
+    for step, with_source, with_target in draws:
         assert with_source == (step < 3)
         assert with_target == (step >= 3)
 

@@ -21,10 +21,10 @@ class Images:
     """Logger that accepts images."""
 
     def __init__(self) -> None:
-        self.told: dict[str, np.ndarray] = {}
+        self.images: dict[str, np.ndarray] = {}
 
     def log_image(self, key: str, images: list[np.ndarray], step: int) -> None:
-        self.told[f"{key} at {step}"] = images[0]
+        self.images[f"{key} at {step}"] = images[0]
 
 
 def batch_of(tiny: Any, count: int) -> Any:
@@ -53,11 +53,11 @@ def test_mesh_images_show_crop_initial_and_adapted_mesh(tiny):
     batch, logger = batch_of(tiny, 3), Images()
     draw = MeshImages(count=2).on_validation_batch_end
     draw(trainer_of(logger, 4), method, None, batch, 0, 1)
-    assert list(logger.told) == ["images/test/dots at 7"]
-    picture = logger.told["images/test/dots at 7"]
-    assert picture.shape == (2 * 192 + 4, 3 * 192 + 8, 3)
+    assert list(logger.images) == ["images/test/dots at 7"]
+    image = logger.images["images/test/dots at 7"]
+    assert image.shape == (2 * 192 + 4, 3 * 192 + 8, 3)
     crop = batch.image[0].permute(1, 2, 0).numpy()
-    columns = [picture[:192, 196 * i : 196 * i + 192] for i in range(3)]
+    columns = [image[:192, 196 * i : 196 * i + 192] for i in range(3)]
     assert np.array_equal(columns[0], cv2.resize(crop, None, fx=6, fy=6, interpolation=cv2.INTER_LINEAR))
     assert (columns[1] != columns[0]).any()
     assert (columns[2] != columns[1]).any()
@@ -76,6 +76,6 @@ def test_mesh_images_use_first_batches_of_due_epochs(tiny):
     method, batch, logger = tiny.model({"method": "Regression"}).eval(), batch_of(tiny, 2), Images()
     callback = MeshImages(count=4, every_n_epochs=5)
     for epoch, number, drawn in ((3, 0, 0), (4, 1, 0), (4, 0, 1), (19, 0, 1)):
-        logger.told.clear()
+        logger.images.clear()
         callback.on_validation_batch_end(trainer_of(logger, epoch), method, None, batch, number, 0)
-        assert len(logger.told) == drawn
+        assert len(logger.images) == drawn

@@ -109,16 +109,16 @@ def test_checkpoint_contains_source_and_delivered_statistics(dots: Path, tmp_pat
 
 
 def test_delivered_statistics_during_pretraining_are_the_sources(dots: Path, tmp_path: Path):
-    told = []
+    statistics = []
 
     class Spy(MeanTeacher):
         def training_step(self, batch, batch_idx):
             super().training_step(batch, batch_idx)
-            told.append(self.delivered_statistics())
+            statistics.append(self.delivered_statistics())
 
     model = Spy(sgd, TINY, adaptation=AdaptationOptions(pretrain_steps=2))
     train(model, dots, tmp_path, limit_val_batches=0)
-    assert told == ["source", "source", "source and target", "source and target"]
+    assert statistics == ["source", "source", "source and target", "source and target"]
     assert SourceOnly(sgd, TINY).delivered_statistics() == "source"
 
 
