@@ -313,7 +313,7 @@ def test_unreadable_images_are_skipped_and_counted(light: str, tmp_path: Path):
         out = tmp_path / f"out{workers}"
         train, _ = prepare("dots", str(tmp_path / "raw"), str(out), workers=workers, progress=False)
         assert (train["rows"], train["skipped"]) == (15, 1)
-        assert "0005.png is not a image" in train["skipped_first"][0]
+        assert "0005.png is not an image" in train["skipped_first"][0]
         assert Prepared(str(out)).records["source"].tolist() == [i for i in range(16) if i != 5]
 
 
@@ -398,7 +398,7 @@ def test_data_commands_and_their_errors(light: str, tmp_path: Path, capsys: pyte
     broken = shutil.copytree(light, tmp_path / "broken")
     for image in (broken / "images").iterdir():
         image.write_bytes(b"")
-    assert "is not a image" in error(capsys, "show", "dots", "--root", str(broken), "--out", str(tmp_path / "b.png"))
+    assert "is not an image" in error(capsys, "show", "dots", "--root", str(broken), "--out", str(tmp_path / "b.png"))
     assert not (tmp_path / "b.png").exists()
     assert "--raw" in error(capsys, "prepare", "dots", "--out", out)
     assert "margin" in error(capsys, "prepare", "dots", "--raw", light, "--out", out, "--margin", "0.5")

@@ -343,7 +343,7 @@ def test_malformed_official_files_are_rejected(tmp_path: Path):
     paths["video"].write_bytes(paths["video"].read_bytes()[:100])
     dataset = Human36MOfficial(str(tmp_path), split="test", frame_stride=5, box="image")
     dataset.prepare()
-    with pytest.raises(UnreadableImage, match="is truncated, no video"):
+    with pytest.raises(UnreadableImage, match="is truncated, not a video"):
         dataset[len(dataset) - 1]
 
 

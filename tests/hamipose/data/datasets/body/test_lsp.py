@@ -69,7 +69,7 @@ def test_duplicates_look_alike(kind: type[LeedsSports] | type[LeedsSportsExtende
     folder = REAL / ("lsp" if kind is LeedsSports else "lspet") / "images"
     similarity = [
         float((gray(folder / f"im{a:0{digits}d}.jpg") * gray(folder / f"im{b:0{digits}d}.jpg")).sum())
-        for a, b in kind._twins
+        for a, b in kind._duplicates
     ]
     assert np.median(similarity) > 0.94  # crops may differ; the median over random pairs of LSP is 0.02
     assert min(similarity) > 0.5

@@ -342,7 +342,7 @@ def test_malformed_releases_are_rejected(tmp_path: Path):
     assert dataset[2].image.shape == (240, 320, 3)  # other frames can still be read
     video = info.with_name("01_01_c0001.mp4")
     video.write_bytes(video.read_bytes()[:300])
-    with pytest.raises(UnreadableImage, match="is truncated, no video"):
+    with pytest.raises(UnreadableImage, match="is truncated, not a video"):
         SurrealRaw(str(tmp_path))[1]
 
 
