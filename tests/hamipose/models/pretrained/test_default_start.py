@@ -90,7 +90,7 @@ def test_models_verb_shows_license_and_size(people: Path, capsys: pytest.Capture
     listed = capsys.readouterr().out
     assert "people: body16, trained on built-in people" in listed
     assert "Apache-2.0, part of hamipose, 0." in listed
-    assert "used if no model is given: people" in listed
+    assert "default model: people" in listed
     assert main(["models", "show", "people"]) == 0
     shown = capsys.readouterr().out
     assert str(people) in shown

@@ -148,4 +148,4 @@ def test_predict_accepts_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixt
     np.testing.assert_allclose(person["keypoints"][:2], place, atol=4)  # a pixel of the whole image's crop
     assert "each whole image is used as one person" in capsys.readouterr().out
     assert main([*words, "--heatmaps"]) == 2
-    assert "gives keypoints alone" in capsys.readouterr().err
+    assert "only predicts keypoints" in capsys.readouterr().err
