@@ -1,4 +1,4 @@
-# Every target sets up what it needs: `make demo` or `make test` may be the first command on a fresh machine.
+# Every target runs `setup` first, so any target can be the first command on a new machine.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -7,18 +7,18 @@ STAMP  := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lint types doctest docs bench lower-bounds clean
 
-help: ## what can be made
+help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## create .venv with the pinned versions (nothing to do when nothing changed)
+setup: $(STAMP) ## create .venv with pinned versions of everything, all extras included
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)"; exit 1; }
+	  echo "Python 3.11 or newer is required, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)"; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV): about 6 GB the first time, a few minutes …"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
-	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true  # on all cores, where pip compiles on one; some are templates
+	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true  # uses all cores, pip only one; some files are templates
 	@touch $@
 	@echo "Optional: $(PY) -m hamipose models fetch blazepose downloads pretrained pose networks (41 MB, Apache-2.0)"
 
@@ -31,18 +31,18 @@ test: $(STAMP) ## the test suite; prints the 20 slowest tests
 lint: $(STAMP) ## code, docstrings, format and spelling
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) tests/tools/docstring_debt.py && $(PY) tests/tools/spelling.py
 
-format: $(STAMP) ## put the code into the one format
+format: $(STAMP) ## format the code
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
 
-types: $(STAMP)
+types: $(STAMP) ## mypy
 	@$(PY) -m mypy
 
-doctest: $(STAMP)
+doctest: $(STAMP) ## the examples in docstrings
 	@$(PY) -m pytest --doctest-modules hamipose meshtto tests/tools/spelling.py tests/tools/docstring_debt.py
 
-check: lint types doctest test ## everything a change must pass: lint, types, doctests, tests
+check: lint types doctest test ## lint, types, doctests and tests, which every change must pass
 
-docs: $(STAMP) ## the pages under docs/ and the API reference as a site in site/, every link checked
+docs: $(STAMP) ## build the documentation with the API reference in site/; broken links are errors
 	@$(PY) -c 'import material, mkdocstrings' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet && echo "site/index.html"
 
@@ -62,16 +62,16 @@ reproduce-table1: $(STAMP)
 $(filter-out %1,$(TABLES)): reproduce-table%: $(STAMP)
 	@$(PY) -m hamipose experiments --table $* $(ARGS)
 
-# MESH_ARGS where the two need different options, such as --only.
+# Set MESH_ARGS if the two need different options, such as --only.
 MESH_ARGS ?= $(ARGS)
 .PHONY: reproduce-meshes
-reproduce-meshes: $(STAMP) ## the table of human mesh recovery alone
+reproduce-meshes: $(STAMP) ## the table of human mesh recovery only
 	@$(PY) -m meshtto experiments $(MESH_ARGS)
 
 $(FIGURES): reproduce-figure%: $(STAMP)
 	@$(PY) -m hamipose experiments --figure $* $(ARGS)
 
-lower-bounds: ## the test suite with the oldest versions that pyproject.toml allows, in a virtual environment of its own
+lower-bounds: ## the tests with the oldest versions that pyproject.toml allows, in a separate virtual environment
 	@$(PYTHON) tests/tools/lower_bounds.py
 
 clean: ## remove the virtual environment, caches, the site and runs

@@ -35,7 +35,9 @@ def questions() -> list[tuple[str, list[str]]]:
 def test_question_is_answered_by_three_files_at_most(question: str, files: list[str]):
     assert 1 <= len(files) <= 3
     (pattern,) = [pattern for word, pattern in CONTENT.items() if word in question]
-    assert re.search(pattern, "".join((ROOT / name).read_text() for name in files)), f"{files} do not answer: {question}"
+    assert re.search(pattern, "".join((ROOT / name).read_text() for name in files)), (
+        f"{files} do not answer: {question}"
+    )
 
 
 def test_every_question_is_asked():
@@ -46,5 +48,7 @@ def test_every_question_is_asked():
 def test_every_folder_is_described(package: str):
     table = PAGE.partition(f"| `{package}/` |")[2].partition("\n\n")[0]
     named = {name.rstrip("/") for line in table.splitlines() for name in re.findall(r"`([\w/]+)`", line.split("|")[1])}
-    found = {path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    found = {
+        path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
     assert found - {"__init__", "__main__", "__pycache__"} <= named

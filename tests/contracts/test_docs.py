@@ -1,4 +1,4 @@
-"""What README and docs say is so: verbs, options, configs and links exist, code runs, tables are complete."""
+"""README and docs are correct: verbs, options, configs and links exist, code runs, tables are complete."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from meshtto.cli import main as meshtto
 from meshtto.data.catalog import CATALOG as MESH_RELEASES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FRONT = {"hamipose": (hamipose, HAMIPOSE_HELP), "meshtto": (meshtto, MESHTTO_HELP)}
 LIGHTNING = ("fit", "validate", "test")
 
 
-def commands() -> list[tuple[str, str, list[str]]]:
-    """Page, package and words of every command that calls one of the packages."""
+def find_commands() -> list[tuple[str, str, list[str]]]:
+    """Return page, package and arguments of every command that calls one of the packages."""
     found = []
     for page in PAGES:
         text = re.sub(r"\\\n\s*", "", page.read_text())
@@ -39,15 +39,15 @@ def commands() -> list[tuple[str, str, list[str]]]:
     return found
 
 
-COMMANDS = commands()
+COMMANDS = find_commands()
 
 
-def test_there_are_commands():
+def test_commands_are_found():
     assert len(COMMANDS) > 20
 
 
 @pytest.mark.parametrize(("page", "package", "words"), COMMANDS, ids=[" ".join((c[0], *c[2]))[:70] for c in COMMANDS])
-def test_what_is_to_be_typed_exists(page: str, package: str, words: list[str], capsys: pytest.CaptureFixture):
+def test_command_is_valid(page: str, package: str, words: list[str], capsys: pytest.CaptureFixture):
     run, overview = FRONT[package]
     verb, rest = words[0], words[1:]
     assert re.search(rf"(?:^|[ |]){verb}\b", overview, re.MULTILINE), f"{package} --help does not name {verb}"
@@ -70,12 +70,12 @@ def test_what_is_to_be_typed_exists(page: str, package: str, words: list[str], c
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path):
+def test_links_are_valid(page: Path):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}, which does not exist"
 
 
-# Blocks that cannot stand alone: by page and first line, with the reason.
+# Blocks that do not run by themselves, by page and first line, with the reason.
 EXCERPTS = {
     ("README.md", "import hamipose"): "reads the user's photos",
     ("methods.md", "class SAM(PoseMethod):"): "an excerpt of hamipose/methods/sam.py",
@@ -84,7 +84,7 @@ EXCERPTS = {
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """A page's code blocks of a language."""
+    """Return the code blocks of a page in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -92,10 +92,10 @@ WITH_CODE = [page for page in PAGES if blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
-def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """In an empty folder, a page's blocks after one another as one program."""
+def test_python_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All blocks of a page run as one program in an empty folder."""
     if any("# my_pose.py" in block for block in blocks(page, "python")):
-        pytest.skip("run as a whole by test_the_example_of_extending")
+        pytest.skip("run by test_extending_example_trains")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": page.stem}
     for number, block in enumerate(blocks(page, "python")):
@@ -103,14 +103,14 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             exec(compile(block, f"{page.name}, block {number}", "exec"), names)
 
 
-def test_excerpts_are_there():
+def test_excerpts_exist():
     for name, first in EXCERPTS:
         page = next(page for page in PAGES if page.name == name)
         assert any(block.splitlines()[0] == first for block in blocks(page, "python")), f"{name} has no block {first}"
 
 
-def test_the_example_of_extending(tmp_path: Path):
-    """One file of keypoints, data, backbone and method, and one config: typed as the page says, cut to four steps."""
+def test_extending_example_trains(tmp_path: Path):
+    """The file and the config of the page train with the command of the page, reduced to four steps."""
     page = ROOT / "docs" / "extending.md"
     own = [block for block in blocks(page, "python") if block.startswith("# my_pose.py")]
     assert len(own) == 4
@@ -132,8 +132,8 @@ def test_the_example_of_extending(tmp_path: Path):
     assert "val/student/pck@0.05/top" in scores["scores"]
 
 
-def test_the_dashboard_config(tmp_path: Path):
-    """The shown YAML goes through the command line behind a real config, and names what W&B is to be told."""
+def test_dashboard_config_builds_a_wandb_logger(tmp_path: Path):
+    """The YAML of the page works after a shipped config and sets the options of W&B."""
 
     class Built(HamiPoseCLI):
         def _run_subcommand(self, subcommand: str) -> None:
@@ -154,7 +154,7 @@ def test_the_dashboard_config(tmp_path: Path):
     assert board._offline
 
 
-def test_dashboards_explains_what_is_logged():
+def test_dashboards_page_explains_all_logged_names():
     text = (ROOT / "docs" / "dashboards.md").read_text()
     explained = {re.sub(r"/NAME$", "", name) for name in re.findall(r"`(train/[\w/]+)`", text)}
     folders = (ROOT / "hamipose" / name for name in ("engine", "evaluation", "methods"))
@@ -165,7 +165,7 @@ def test_dashboards_explains_what_is_logged():
     assert logged - explained == set()
 
 
-def test_every_data_set_is_listed():
+def test_data_sets_are_listed():
     text = (ROOT / "docs" / "data.md").read_text()
     for name, site in [(n, r.site) for n, r in (*CATALOG.items(), *MESH_RELEASES.items())]:
         address = re.search(r"[\w.]+\.\w+/[^\s,;()]*", site.partition("://")[2])
@@ -173,8 +173,8 @@ def test_every_data_set_is_listed():
         assert address is None or address[0].rstrip("/") in text, f"docs/data.md does not say where {name} is: {site}"
 
 
-def test_the_site_names_pages_that_exist():
-    """Every page of docs/ is in the menu, and nothing else is."""
+def test_navigation_lists_all_pages():
+    """The navigation of the site contains exactly the pages of docs/."""
 
     def pages(node: object) -> list[str]:
         if isinstance(node, str):
@@ -182,5 +182,6 @@ def test_the_site_names_pages_that_exist():
         return [page for child in (node if isinstance(node, list) else node.values()) for page in pages(child)]  # type: ignore[attr-defined]
 
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
-    assert sorted(pages(site["nav"])) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    docs = ROOT / "docs"
+    assert sorted(pages(site["nav"])) == sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.md"))
     assert all((ROOT / hook).is_file() for hook in site["hooks"])

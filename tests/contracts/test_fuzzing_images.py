@@ -1,4 +1,4 @@
-"""Pictures that went wrong: alone and as a folder."""
+"""Damaged images, alone and in a folder, give one-line errors or are skipped."""
 
 import functools
 import shutil
@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_damaged_images_give_one_line_errors(
     images: list[Path], model: Path, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(loading, "load", functools.lru_cache(predictor.load))
+    monkeypatch.setattr(loading, "load", functools.lru_cache(loading.load))
     failures = Failures(capfd)
     folder, out = tmp_path / "images", tmp_path / "out"
     folder.mkdir()

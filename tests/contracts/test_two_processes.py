@@ -1,19 +1,14 @@
 """Every family of shipped configs trains in two processes, and its scores equal those of one process."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from hamipose.skeletons import BODY16, HAND21
 from tests.helpers.dot_images import write_dots
+from tests.helpers.processes import run_script
 from tests.helpers.shipped_configs import find_families, shrink_config
 
 pytestmark = pytest.mark.slow
@@ -39,25 +34,9 @@ def run_commands(runs: list[tuple[str, str, list[str]]], together: bool) -> None
         together: whether each command runs in two processes, rather than one.
     """
     script = Path(__file__).parents[1] / "helpers" / "run_commands.py"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    commands = [[sys.executable, *torchrun, str(script), json.dumps(runs)]]
-    if not together:
-        commands = [[sys.executable, str(script), json.dumps(half)] for half in (runs[::2], runs[1::2])]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    started = [subprocess.Popen(c, env=environment, start_new_session=True, **pipes) for c in commands]
-    deadline = time.monotonic() + SECONDS
-    try:
-        output = [process.communicate(timeout=deadline - time.monotonic())[0] for process in started]
-    except subprocess.TimeoutExpired:
-        output = [f"killed after {SECONDS} s"]
-    finally:
-        for process in started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                output.append(process.communicate()[0])
-    last = [line for line in "\n".join(output).splitlines() if line.startswith("begun: ")][-1:]
-    assert [process.returncode for process in started] == [0] * len(started), f"{last}\n{output[-1][-6000:]}"
+    done = run_script(script, runs, processes=2 if together else None, seconds=SECONDS)
+    last = [line for line in done.stderr.splitlines() if line.startswith("begun: ")][-1:]
+    assert done.returncode == 0, f"{last}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
 
 
 def write_configs(package: str, dots: Path, folder: Path) -> dict[str, Path]:

@@ -1,6 +1,6 @@
-"""The test suite with the oldest versions that pyproject.toml allows: ``make lower-bounds``.
+"""Run the tests with the oldest versions that pyproject.toml allows: ``make lower-bounds``.
 
-Writes the versions that it ran with to benchmarks/results/lower_bounds.txt when the suite passed.
+If the tests pass, the versions are written to benchmarks/results/lower_bounds.txt.
 """
 
 import re
@@ -14,7 +14,7 @@ VENV = ROOT / ".venv-lower"
 
 
 def lowest(requirement: str) -> str:
-    """``torch>=2.10,<3`` → ``torch==2.10.*``, the release with its fixes; an exact pin stays.
+    """Return the lowest release with its bug fixes: ``torch>=2.10,<3`` → ``torch==2.10.*``; an exact pin stays.
 
     >>> lowest("jsonargparse[signatures]>=4.45,<5")
     'jsonargparse[signatures]==4.45.*'
@@ -24,7 +24,7 @@ def lowest(requirement: str) -> str:
 
 
 def requirements(project: dict, extra: str) -> list[str]:
-    """The requirements of an extra; one that names extras of the project itself stands for theirs.
+    """Return the requirements of an extra; extras of the project itself are replaced by their requirements.
 
     >>> requirements({"name": "ours", "optional-dependencies": {"dev": ["a>=1", "ours[x]"], "x": ["b>=2"]}}, "dev")
     ['a>=1', 'b>=2']
