@@ -53,9 +53,10 @@ def find_weighting(aggregator: str, options: dict[str, float] | None = None) -> 
             + ", ".join(sorted(usable))
         )
     try:
-        return usable[aggregator](**(options or {}))
+        weighting: Weighting = usable[aggregator](**(options or {}))
     except (ImportError, TypeError, ValueError) as error:
         raise UserError(f"aggregator {aggregator} with options {options}: {' '.join(str(error).split())}") from None
+    return weighting
 
 
 @torch.no_grad()
