@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.helpers import fit_pose
-from tests.helpers.processes import run_script, to_json_options
+from tests.helpers.processes import launch_script, run_script, to_json_options
 
 SCRIPT = Path(fit_pose.__file__)
 
@@ -30,10 +30,11 @@ def fit() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def fit_elsewhere() -> Callable[..., subprocess.CompletedProcess]:
-    """Return a function that trains in a new process."""
+    """Return a function that trains in new processes: forked ones, or with `launch` those that Lightning starts."""
 
-    def call(**options: Any) -> subprocess.CompletedProcess:
-        return run_script(SCRIPT, to_json_options(options))
+    def call(launch: bool = False, world: int = 1, **options: Any) -> subprocess.CompletedProcess:
+        given = to_json_options({**options, "world": world})
+        return launch_script(SCRIPT, given) if launch else run_script(SCRIPT, given, world if world > 1 else None)
 
     return call
 

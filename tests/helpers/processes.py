@@ -1,10 +1,15 @@
 """Tools to interrupt and compare training runs: callbacks, scripts in other processes, bitwise comparison."""
 
 import json
+import multiprocessing
 import os
+import runpy
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +42,75 @@ def to_json_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
-def run_script(script: Path, given: Any, processes: int | None = None) -> subprocess.CompletedProcess:
-    """Run a script with one JSON argument in a new process, or in several processes started by torchrun."""
+def run_script(
+    script: Path, given: Any, processes: int | None = None, seconds: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """Run a script with one JSON argument in a new process, or in several that form a process group.
+
+    The processes are forked from a server that has imported the packages, because importing them takes longer than most
+    scripts. Several processes find each other by the environment that torchrun sets.
+
+    Args:
+        script: path of the script.
+        given: its argument.
+        processes: number of processes of the group; None runs the script alone, without a group.
+        seconds: time limit, after which all processes are killed.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.helpers.preload"])
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        started = []
+        for rank in range(processes or 1):
+            environment = {} if processes is None else _torchrun_environment(rank, processes, port)
+            log = str(Path(folder) / str(rank))
+            process = context.Process(target=_run, args=(str(script), json.dumps(given), environment, os.getcwd(), log))
+            process.start()
+            started.append(process)
+        deadline = time.monotonic() + seconds
+        while any(process.is_alive() for process in started):
+            failed = any(process.exitcode for process in started)
+            if time.monotonic() > deadline or failed:
+                time.sleep(1 if failed else 0)  # so that the others can print their errors, too
+                for process in started:
+                    process.kill()
+            time.sleep(0.05)
+        for process in started:
+            process.join()
+        code = next((process.exitcode for process in started if process.exitcode), 0)
+        output = [
+            "".join(path.read_text() for path in sorted(Path(folder).glob(f"*.{kind}"))) for kind in ("out", "err")
+        ]
+    return subprocess.CompletedProcess([str(script), given], code, *output)
+
+
+def _run(script: str, argument: str, environment: dict[str, str], folder: str, log: str) -> None:
+    """Run a script in this (forked) process, with its output in files."""
+    for descriptor, kind in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{log}.{kind}", os.O_WRONLY | os.O_CREAT), descriptor)
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = [script, argument]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _torchrun_environment(rank: int, world: int, port: int) -> dict[str, str]:
+    ranks = dict.fromkeys(("RANK", "LOCAL_RANK"), rank)
+    sizes = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), world)
+    group = {"GROUP_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "tests"}
+    return {name: str(value) for name, value in (ranks | sizes | group).items()}
+
+
+def launch_script(script: Path, given: Any) -> subprocess.CompletedProcess[str]:
+    """Run a script with one JSON argument by a new Python interpreter, as a user does."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    launcher = [] if processes is None else ["-m", "torch.distributed.run", "--standalone"]
-    launcher += [] if processes is None else ["--nproc-per-node", str(processes)]
-    command = [sys.executable, *launcher, str(script), json.dumps(given)]
+    command = [sys.executable, str(script), json.dumps(given)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
 
 

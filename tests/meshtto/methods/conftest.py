@@ -38,7 +38,8 @@ def tiny() -> Tiny:
 def fit_elsewhere() -> Callable[..., subprocess.CompletedProcess]:
     """Run in a separate process."""
 
-    def call(**options: Any) -> subprocess.CompletedProcess:
-        return run_script(SCRIPT, to_json_options(options))
+    def call(world: int = 1, **options: Any) -> subprocess.CompletedProcess:
+        given = to_json_options({**options, "world": world})
+        return run_script(SCRIPT, given, world if world > 1 else None)
 
     return call
