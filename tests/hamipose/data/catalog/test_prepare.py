@@ -412,5 +412,5 @@ def test_damaged_prepared_set_is_rejected(tmp_path: Path, prepared_root: Path):
     with pytest.raises(UserError, match="missing or incomplete"):
         Prepared(str(prepared_root)).prepare()
     (prepared_root / "strict" / "train" / "split.json").write_text('{"format": 0}')
-    with pytest.raises(UserError, match="not of format 1"):
+    with pytest.raises(UserError, match="does not have format version 1"):
         Prepared(str(prepared_root)).prepare()
