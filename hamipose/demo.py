@@ -213,7 +213,7 @@ def _write_report(
     return path
 
 
-def run_demo(out: Path, seed: int = 0, minutes: float = 12, overrides: Sequence[str] = ()) -> None:
+def run_demo(out: Path, seed: int = 0, minutes: float = 12.0, overrides: Sequence[str] = ()) -> None:
     """Train all rows of the table and write the report; the same call resumes an interrupted demo.
 
     Args:

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="output folder for runs and the report")
     parser.add_argument("--seed", type=at_least(0), default=0, help="seed of training; the people stay the same")
     parser.add_argument(
-        "--minutes", type=float, default=12, help="skip the mean teacher if it would finish later than this"
+        "--minutes", type=float, default=12.0, help="skip the mean teacher if it would finish later than this"
     )
     options, overrides = parser.parse_known_args(arguments)
     from hamipose.demo import run_demo

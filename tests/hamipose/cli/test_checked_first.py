@@ -19,7 +19,7 @@ def test_fit_checks_data_before_fetching_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hamipose.models.network.pretrained", lambda *given, **more: pytest.fail("too early"))
+    monkeypatch.setattr("hamipose.models.network.create_pretrained", lambda *given, **more: pytest.fail("too early"))
     assert main(["fit", "--config", str(configs_folder() / "surreal_to_lsp.yaml")]) == 2
     assert "data/surreal" in error_line(capsys)
 
