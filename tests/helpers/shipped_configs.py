@@ -1,4 +1,4 @@
-"""Shipped configs reduced to tiny networks and data; their method, callbacks, loggers and options are kept."""
+"""ShippedModel configs reduced to tiny networks and data; their method, callbacks, loggers and options are kept."""
 
 import json
 from pathlib import Path
