@@ -56,7 +56,7 @@ class SourceOnly(PoseMethod):
     def start_evaluation(self) -> None:
         """Create the copy with target statistics, then the scores."""
         self._copies = {}
-        prepared = self._data is not None and getattr(self._data, "stream", None) is not None  # ready in `fit`
+        prepared = self._data is not None and getattr(self._data, "training_set", None) is not None  # ready in `fit`
         estimates = (
             self.target_images and batchnorm_layers(self.network) and not isinstance(self.network, FinetunableNetwork)
         )
