@@ -29,7 +29,7 @@ SIDE = {"strict": 512, "paper": 64}  # reduces no image, and nearly all images
 
 
 @cache
-def test_module_of(name: str) -> ModuleType:
+def load_test_module(name: str) -> ModuleType:
     """Return the test module of a data set, which writes its official files."""
     path = next(Path(__file__).parents[1].glob(f"datasets/*/test_{name}.py"))
     spec = importlib.util.spec_from_file_location(f"native_{name}", path)
@@ -44,30 +44,30 @@ def surreal(root: Path) -> None:
     for number, split in enumerate(("train", "val", "test")):
         for clip in (1, 2):
             name = f"{split}/run{number}/0{number}_01/0{number}_01_c000{clip}"
-            test_module_of("surreal").write_clip(root / "cmu", name, 6 * clip)
+            load_test_module("surreal").write_clip(root / "cmu", name, 6 * clip)
 
 
 def surreal_processed(root: Path) -> None:
-    test_module_of("surreal").write_processed(root)
+    load_test_module("surreal").write_processed(root)
     shutil.copytree(root / "test", root / "val")
 
 
 def h36m_official(root: Path) -> None:
     pytest.importorskip("cdflib"), pytest.importorskip("h5py")
     for subject in (1, 5, 6, 7, 8, 9, 11):
-        test_module_of("h36m").write_official(root, subject, "Directions 1.54138969")
-    test_module_of("h36m").write_official(root, 9, "Greeting.55011271")  # shifted labels: only in "paper"
+        load_test_module("h36m").write_official(root, subject, "Directions 1.54138969")
+    load_test_module("h36m").write_official(root, 9, "Greeting.55011271")  # shifted labels: only in "paper"
 
 
 def h3d(root: Path) -> None:
-    for entry in test_module_of("h3d").h3d(root)[1]:
+    for entry in load_test_module("h3d").h3d(root)[1]:
         if not (root / entry["name"]).exists():
             write_dots_image(root / entry["name"], np.array(entry["keypoint2d"]), 200, 200)
 
 
 def freihand(root: Path) -> None:
-    test_module_of("freihand").freihand(root)
-    test_module_of("freihand").freihand(root, "evaluation", versions=1)
+    load_test_module("freihand").freihand(root)
+    load_test_module("freihand").freihand(root, "evaluation", versions=1)
 
 
 def write_noise(path: Path, width: int, height: int, seed: int = 0) -> None:
@@ -134,9 +134,9 @@ def coco(root: Path) -> None:
 WRITE: dict[str, Callable[[Path], object]] = {
     "surreal": surreal,
     "surreal-processed": surreal_processed,
-    "h36m": lambda root: test_module_of("h36m").write_json(root),
+    "h36m": lambda root: load_test_module("h36m").write_json(root),
     "h36m-official": h36m_official,
-    "rhd": lambda root: test_module_of("rhd").rhd(root),
+    "rhd": lambda root: load_test_module("rhd").rhd(root),
     "h3d": h3d,
     "freihand": freihand,
     "hand-photos": hand_photos,
