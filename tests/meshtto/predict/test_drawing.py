@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -131,7 +132,7 @@ def test_overlay_draws_the_nearest_person_last(monkeypatch: pytest.MonkeyPatch):
 def test_focal_is_rejected_for_hmr(get_error: Any, tmp_path: Path):
     method = method_of("hmr")
     torch.save({"state_dict": method.state_dict(), "hyper_parameters": dict(method.hparams)}, tmp_path / "hmr.ckpt")
-    drawing.cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 30, 3), np.uint8))
     words = [tmp_path / "a.png", "--checkpoint", tmp_path / "hmr.ckpt", "--out", tmp_path / "out"]
     assert "--focal 300 is given, but a network of kind hmr uses its own camera" in get_error(
         "predict", *words, "--focal", 300

@@ -97,7 +97,7 @@ def test_pose_model_errors_are_one_line(
     hand = get_error(*words, "--pose-checkpoint", hand_checkpoint)
     assert "hand21, none of which is a joint of the body; expected a model of body16, coco17, lsp14" in hand
     assert "nowhere.ckpt does not exist" in get_error(*words, "--pose-checkpoint", photos / "nowhere.ckpt")
-    assert "recovers meshes, it was saved by meshtto" in get_error(*words, "--pose-checkpoint", checkpoint)
+    assert "was saved by meshtto and recovers meshes" in get_error(*words, "--pose-checkpoint", checkpoint)
     assert "--pose-checkpoint" in get_error(*words, "--steps", 3)
     assert "cannot be used here" in get_error(*words, "--device", "cuda:77")
     assert "was not saved by meshtto" in get_error("predict", photos, "--checkpoint", pose_checkpoint)
