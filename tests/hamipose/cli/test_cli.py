@@ -102,7 +102,7 @@ def test_fit_validate_predict_with_a_config(config: Path, dots: Path, tmp_path: 
     assert {"val/pck", "test/dark/teacher/pck@0.05", "test/dark/student/pck@0.1/wrist"} <= set(scores)
     saved = yaml.safe_load((run / "config.yaml").read_text())
     assert saved["inherit"] is None
-    assert saved["model"]["init_args"]["adaptation"]["decay"] == 0.99
+    assert saved["model"]["init_args"]["adaptation"]["ema_decay"] == 0.99
 
     # The saved config is complete, and the command line overrides the checkpoint.
     options = ["--trainer.logger.init_args.version", "validated", "--model.init_args.adaptation.ema_decay", "0.5"]
