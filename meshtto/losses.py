@@ -30,7 +30,6 @@ __all__ = [
     "mesh_terms",
     "parameter_loss",
     "total",
-    "vertex_loss",
 ]
 
 _OPENPOSE = len(OPENPOSE25)
@@ -137,7 +136,7 @@ def joint_loss(
     return _confident_squares(predicted, target, confidence[:, _OPENPOSE:] * centerable)
 
 
-def vertex_loss(
+def _vertex_loss(
     predicted_m: Float[Tensor, "batch vertex 3"], target_m: Float[Tensor, "batch vertex 3"]
 ) -> Float[Tensor, " batch"]:
     """Compute L_V, the mean absolute difference."""
@@ -212,7 +211,7 @@ def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int]
         return predicted, torch.where(has_mesh, labeled, predicted.detach())
 
     return Terms(
-        vertices=zero if mesh is None else vertex_loss(*masked(prediction.vertices_m, mesh.vertices_m)),
+        vertices=zero if mesh is None else _vertex_loss(*masked(prediction.vertices_m, mesh.vertices_m)),
         keypoints=keypoint_loss(prediction.keypoints_px, target.keypoints_px, confidence, size),
         joints=zero if mesh is None else joint_loss(prediction.joints_m, mesh.joints_m, mesh.joints_confidence),
         rotations=zero if mesh is None else parameter_loss(*masked(prediction.rotations, mesh.rotations)),

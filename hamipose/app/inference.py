@@ -20,7 +20,7 @@ from hamipose.skeletons import Skeleton
 from hamipose.types import UnlabeledSample
 from hamipose.viz.drawing import draw_keypoints
 
-__all__ = ["InferenceResult", "Row", "compare_rows", "keypoint_rows", "run_model"]
+__all__ = ["InferenceResult", "Row", "compare_rows", "run_model"]
 
 #: Keypoint, x and y in pixels of the image, confidence.
 Row = tuple[str, float, float, float]
@@ -47,7 +47,7 @@ class InferenceResult:
     more: bool
 
 
-def keypoint_rows(
+def _keypoint_rows(
     keypoints_px: Float[np.ndarray, "keypoint 2"], confidence: Float[np.ndarray, " keypoint"], skeleton: Skeleton
 ) -> list[Row]:
     """Return a row per keypoint, in the skeleton's order."""
@@ -62,14 +62,14 @@ def _photo_rows(people: list[PosePrediction], skeleton: Skeleton) -> list[Row]:
     rows: list[Row] = []
     for number, person in enumerate(people, 1):
         suffix = f" ({number})" if len(people) > 1 else ""
-        own = keypoint_rows(person.keypoints_px, person.confidence, skeleton)
+        own = _keypoint_rows(person.keypoints_px, person.confidence, skeleton)
         rows += [(name + suffix, x, y, score) for name, x, y, score in own]
     return rows
 
 
 def _mean_rows(people: list[PosePrediction], skeleton: Skeleton) -> list[Row]:
     points_px = np.stack([p.keypoints_px for p in people]).mean(0)
-    return keypoint_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
+    return _keypoint_rows(points_px, np.stack([p.confidence for p in people]).mean(0), skeleton)
 
 
 def _open(path: Path, limit: int) -> tuple[Iterator[UnlabeledSample], bool, float, bool, list[str]]:

@@ -12,10 +12,10 @@ from hamipose.config.config_file import load_config
 from hamipose.config.environment import configs_folder
 from hamipose.errors import UserError
 
-__all__ = ["first_sentence", "main"]
+__all__ = ["main"]
 
 
-def first_sentence(path: Path) -> str:
+def _first_sentence(path: Path) -> str:
     """Return the first sentence of the comment at the top of a config, without its period; empty if there is none."""
     comment = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
     text = " ".join(line.lstrip("# ") for line in comment)
@@ -57,5 +57,5 @@ def main(arguments: list[str]) -> None:
     width = max(len(name) for name in names)
     print(f"in {folder}:")
     for name, path in zip(names, files, strict=True):
-        description = textwrap.shorten(first_sentence(path), 100, placeholder=" …")
+        description = textwrap.shorten(_first_sentence(path), 100, placeholder=" …")
         print(f"  {name:{width}}  {description}".rstrip())

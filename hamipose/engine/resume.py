@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from hamipose.engine.optimization import epoch_steps, total_steps
 from hamipose.errors import UserError
 
-__all__ = ["check_run", "optimizer_options", "resume", "run_record", "use_options"]
+__all__ = ["optimizer_options", "resume", "run_record", "use_options"]
 
 _NEW_RUN = "start a new run from the checkpoint's network with training.init_from"
 
@@ -24,7 +24,7 @@ def optimizer_options(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def run_record(module: LightningModule, start: Mapping[str, str | None], optimizer: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of options in a checkpoint, which :func:`check_run` and :func:`use_options` compare.
+    """Return the record of options in a checkpoint, which :func:`_check_run` and :func:`use_options` compare.
 
     Args:
         module: the module that is trained.
@@ -50,18 +50,18 @@ def resume(
 ) -> None:
     """Prepare a checkpoint for resuming with the given options, and print the changed ones in one line.
 
-    See :func:`check_run` and :func:`use_options`, which have the same arguments.
+    See :func:`_check_run` and :func:`use_options`, which have the same arguments.
 
     Raises:
         UserError: options differ that cannot change within a run.
     """
-    check_run(checkpoint, module, start)
+    _check_run(checkpoint, module, start)
     changed = use_options(checkpoint, module, now, factor)
     if changed and module.trainer.is_global_zero:
         print(f"Resuming at step {checkpoint['global_step']} with {', '.join(changed)}", flush=True)
 
 
-def check_run(checkpoint: dict[str, Any], module: LightningModule, start: Mapping[str, str | None]) -> None:
+def _check_run(checkpoint: dict[str, Any], module: LightningModule, start: Mapping[str, str | None]) -> None:
     """Check that a run is resumed with the options that decided its previous steps.
 
     Checkpoints without a record (of earlier versions) are only checked against the length of the run.

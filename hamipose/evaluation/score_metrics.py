@@ -15,7 +15,14 @@ from hamipose.metrics import PCK, PaperPCK
 from hamipose.skeletons import Skeleton
 from hamipose.viz.tables import Table
 
-__all__ = ["METRICS", "PAPER_VARIANTS", "PCK_METRIC", "PCKMetric", "ScoreMetric", "ScoreName", "headline_name"]
+__all__ = [
+    "METRICS",
+    "PAPER_VARIANTS",
+    "PCK_METRIC",
+    "PCKMetric",
+    "ScoreMetric",
+    "ScoreName",
+]
 
 PAPER_VARIANTS: tuple[Literal["tll", "uniframe"], ...] = ("tll", "uniframe")
 
@@ -88,7 +95,7 @@ class ScoreMetric(ABC):
 
     def headline(self, dataset: str) -> str:
         """Return the logged name of a set's headline."""
-        return headline_name(dataset, self.name)
+        return _headline_name(dataset, self.name)
 
     def parse(self, name: str) -> ScoreName | None:
         """Return the parts of a logged name; None if it is not a score of this metric and a network."""
@@ -172,10 +179,10 @@ class PCKMetric(ScoreMetric):
         return replace(self, thresholds=thresholds)
 
 
-def headline_name(dataset: str, metric: str = PCKMetric.name) -> str:
+def _headline_name(dataset: str, metric: str = PCKMetric.name) -> str:
     """Return the logged name of a set's headline.
 
-    >>> headline_name("val"), headline_name("test/lsp")
+    >>> _headline_name("val"), _headline_name("test/lsp")
     ('val/pck', 'test/lsp/pck')
     """
     return f"{dataset}/{metric}"

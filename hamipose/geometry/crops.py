@@ -16,7 +16,6 @@ from hamipose.geometry.affine import apply_points, compose, crop_matrix, invert
 
 __all__ = [
     "crop_images",
-    "crop_region",
     "crop_to_image",
     "keypoint_box",
     "labels_in_view",
@@ -90,7 +89,7 @@ def crop_images(
     return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
 
 
-def crop_region(image_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Float[Tensor, "batch 4"]:
+def _crop_region(image_from_crop: Float[Tensor, "batch 2 3"], size: int) -> Float[Tensor, "batch 4"]:
     """Return the smallest boxes, in the original images, around the regions that crops show.
 
     Args:
@@ -115,10 +114,10 @@ def crop_to_image(
         size: side of the crops in pixels.
 
     Returns:
-        The keypoints in pixels of the images, and the boxes of the crops (:func:`crop_region`).
+        The keypoints in pixels of the images, and the boxes of the crops (:func:`_crop_region`).
     """
     image_from_crop = invert(crop_from_image)
-    return apply_points(image_from_crop, points_px), crop_region(image_from_crop, size)
+    return apply_points(image_from_crop, points_px), _crop_region(image_from_crop, size)
 
 
 def labels_in_view(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hamipose.io.media_types import heic_installed
 
-__all__ = ["is_avif", "is_heic", "read_heic", "read_with_pillow"]
+__all__ = ["is_heic", "read_heic", "read_with_pillow"]
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -22,7 +22,7 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
-def is_avif(head: bytes) -> bool:
+def _is_avif(head: bytes) -> bool:
     """Return whether a file is AVIF, by its first bytes."""
     return bool(_brands(head) & {b"avif", b"avis"})
 
@@ -33,7 +33,7 @@ def is_heic(head: bytes) -> bool:
     >>> is_heic(bytes.fromhex("0000001c66747970686569630000000068656963"))
     True
     """
-    return bool(_brands(head) & _HEIC_BRANDS) and not is_avif(head)
+    return bool(_brands(head) & _HEIC_BRANDS) and not _is_avif(head)
 
 
 def read_heic(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:

@@ -20,7 +20,10 @@ from hamipose.models.pretrained.interface import FinetunableNetwork
 from hamipose.models.teacher import Teacher
 from hamipose.types import TargetBatch
 
-__all__ = ["Adaptation", "DomainPass", "final_rows"]
+__all__ = [
+    "Adaptation",
+    "DomainPass",
+]
 
 
 class DomainPass(NamedTuple):
@@ -37,7 +40,7 @@ class DomainPass(NamedTuple):
 
 
 @torch.no_grad()
-def final_rows(network: PoseNetwork | FinetunableNetwork) -> Float[Tensor, "keypoint parameter"]:
+def _final_rows(network: PoseNetwork | FinetunableNetwork) -> Float[Tensor, "keypoint parameter"]:
     """Return a copy of the last layer's rows θ^(k) = [W_k, b_k]."""
     assert network.final.bias is not None
     return torch.cat([network.final.weight.flatten(1), network.final.bias[:, None]], 1)
@@ -158,12 +161,12 @@ class Adaptation(nn.Module):
 
     def before_step(self, network: PoseNetwork | FinetunableNetwork) -> None:
         """Remember the last layer before the optimizer's step."""
-        self._rows = final_rows(network)
+        self._rows = _final_rows(network)
 
     def after_step(self, network: PoseNetwork | FinetunableNetwork) -> Float[Tensor, "keypoint parameter"]:
         """Update the metric with the applied increment of the last layer, and the teacher; return the increment."""
         assert self._rows is not None, "before_step comes first"
-        increment = final_rows(network) - self._rows
+        increment = _final_rows(network) - self._rows
         if self.metric is not None:
             self.metric.update(increment)
         self.teacher.update(network)

@@ -16,7 +16,12 @@ from hamipose.io.tensor_file import read_tensor_file
 from hamipose.models.device import move_to_device
 from hamipose.models.weights import read_state_dict
 
-__all__ = ["TORCHVISION", "PersonDetector", "TorchvisionDetector", "identify_architecture", "load_torchvision"]
+__all__ = [
+    "TORCHVISION",
+    "PersonDetector",
+    "TorchvisionDetector",
+    "identify_architecture",
+]
 
 #: Detectors of torchvision; the first is the default. Of those that need less than a second per image on a CPU, it is
 #: the best on COCO (32.8 AP; 22.8 at 320 px, 46.7 with ResNet-50 v2 at 60 times the cost, according to torchvision).
@@ -120,7 +125,7 @@ def identify_architecture(state: dict[str, Tensor], path: Path) -> str:
     )
 
 
-def load_torchvision(name: str) -> nn.Module:
+def _load_torchvision(name: str) -> nn.Module:
     """Load a detector with torchvision's weights, which torchvision downloads once.
 
     Raises:
@@ -160,11 +165,11 @@ def torchvision_detector(given: str, threshold: float, device: str | None = None
         device: torch device name; default: the first GPU, if any.
 
     Raises:
-        UserError: see :func:`load_torchvision` and :func:`identify_architecture`; or the file cannot be read.
+        UserError: see :func:`_load_torchvision` and :func:`identify_architecture`; or the file cannot be read.
     """
     kind, _, name = given.partition(":")
     if kind == "torchvision":
-        return TorchvisionDetector(load_torchvision(name or TORCHVISION[0]), given, threshold, device)
+        return TorchvisionDetector(_load_torchvision(name or TORCHVISION[0]), given, threshold, device)
     path = Path(given)
     state = read_state_dict(path)
     return TorchvisionDetector(_filled(identify_architecture(state, path), state), path.name, threshold, device)

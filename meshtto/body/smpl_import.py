@@ -17,7 +17,10 @@ from hamipose.io.safe_pickle import PYTHON2_OBJECTS, load_pickle
 from meshtto.body.arrays import BodyArrays, write_arrays
 from meshtto.joints import H36M17, PARENTS24, PICKED_VERTICES, SMPL24, VERTEX_ROWS
 
-__all__ = ["SMPL_PICKED", "import_smpl", "read_smpl_pickle"]
+__all__ = [
+    "SMPL_PICKED",
+    "import_smpl",
+]
 
 _VERTICES = 6890
 _NPY = "a NumPy array (.npy)"
@@ -110,7 +113,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     return content
 
 
-def read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
+def _read_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a SMPL file, a pickle or .npz, without executing anything in it.
 
     Raises:
@@ -181,7 +184,7 @@ def import_smpl(path: Path, out: Path, gender: str, h36m: Path, extra: Path, mea
     Raises:
         UserError: a file is missing, damaged, of the wrong kind, or contains code.
     """
-    read = read_smpl_pickle(path)
+    read = _read_smpl_pickle(path)
     tree = read["kintree_table"]
     if tree.shape != (2, len(SMPL24)) or tuple(tree[0].astype(np.int64)[1:]) != PARENTS24[1:]:
         raise UserError(f"kintree_table of {path} is not SMPL's 24 joints; is it SMPL+H, SMPL-X or MANO?")

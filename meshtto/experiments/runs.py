@@ -11,7 +11,11 @@ from hamipose.engine.experiments import Budget, Cell, ExperimentOptions, Recipe,
 from hamipose.engine.runs import Run, command_line_options, short_path
 from meshtto.experiments.rows import START, Row, table_rows
 
-__all__ = ["BUDGET", "compose", "data_sets", "row_test_sets"]
+__all__ = [
+    "BUDGET",
+    "compose",
+    "data_sets",
+]
 
 #: Config with the data sets of the small scale.
 _SMALL_DATA = "table_small.yaml"
@@ -61,7 +65,7 @@ class _Composer:
             "seed_everything": str(seed),
             **self._relocated_paths(row.training),
             **row.options,
-            "data.test": json.dumps(row_test_sets(self.scale, row, self.options.data)),
+            "data.test": json.dumps(_row_test_sets(self.scale, row, self.options.data)),
             **({"data.evaluation_batch_size": "1"} if row.few_people else {}),
             "ckpt_path": str(trained.last),
         }
@@ -104,7 +108,7 @@ class _Composer:
         return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation", "test")}
 
 
-def row_test_sets(scale: Scale, row: Row, root: Path | None) -> dict[str, dict[str, Any]]:
+def _row_test_sets(scale: Scale, row: Row, root: Path | None) -> dict[str, dict[str, Any]]:
     """Return the sets that a row is tested on, as in a config."""
     if scale == "small":
         sets = data_sets(scale, row.training)["test"]

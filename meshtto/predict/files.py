@@ -15,7 +15,7 @@ from meshtto.predict.drawing import overlay, side_view
 from meshtto.predict.frames import Frame
 from meshtto.predict.recover import Person
 
-__all__ = ["Files", "ImageFiles", "VideoFiles", "to_y_up", "write_mesh", "write_numbers", "write_png"]
+__all__ = ["Files", "ImageFiles", "VideoFiles", "to_y_up", "write_mesh", "write_png"]
 
 
 def to_y_up(vertices_m: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> trimesh.Trimesh:
@@ -49,7 +49,7 @@ def _small(arrays: dict[str, np.ndarray], facts: dict[str, Any], most: int) -> d
     return {k: v.round(6).tolist() for k, v in arrays.items() if v.size <= most and k not in facts}
 
 
-def write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> tuple[Path, Path]:
+def _write_numbers(stem: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> tuple[Path, Path]:
     """Write STEM.npz with all arrays, and STEM.json with the small ones and their meaning."""
     paths = (stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json"))
     with atomic_path(paths[0]) as beside:
@@ -118,7 +118,7 @@ class ImageFiles:
     def add(self, frame: Frame, people: list[Person]) -> None:
         """Write the people of an image."""
         for person in people:  # numbers first: images may fill the disk
-            write_numbers(self.files.stem(frame, person), person.arrays, person.facts)
+            _write_numbers(self.files.stem(frame, person), person.arrays, person.facts)
         self.files.write(frame, people, self.files.overlay(frame, people) if self.files.images else frame.image)
 
 

@@ -14,7 +14,7 @@ from hamipose.data.datasets.prepared import Prepared, read_split
 from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import UserError
 
-__all__ = ["CheckResult", "check", "check_files", "check_splits", "print_results"]
+__all__ = ["CheckResult", "check", "check_files", "print_results"]
 
 
 @dataclass
@@ -44,7 +44,7 @@ def check_files(root: Path, required: tuple[RequiredFiles, ...]) -> list[CheckRe
     return results
 
 
-def check_splits(root: Path, entry: CatalogEntry) -> list[CheckResult]:
+def _check_splits(root: Path, entry: CatalogEntry) -> list[CheckResult]:
     """Count the people of each split of the raw release."""
     results = []
     for protocol, splits in entry.splits.items():
@@ -118,7 +118,7 @@ def check(name: str, root: str, deep: bool = False, console: Console | None = No
     elif all(f.found == "none" for f in files):
         splits = [CheckResult("all", "none until there are files", True)]
     else:
-        splits = check_splits(folder, entry)
+        splits = _check_splits(folder, entry)
     return print_results(console, files, splits, entry.site, entry.obtain)
 
 

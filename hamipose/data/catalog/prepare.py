@@ -24,7 +24,9 @@ from hamipose.data.sampling import init_worker
 from hamipose.errors import UserError
 from hamipose.io.image_file import UnreadableImage
 
-__all__ = ["prepare", "prepare_split"]
+__all__ = [
+    "prepare",
+]
 
 _CHUNK = 64  # consecutive samples per worker process: frames of a video are read in order
 
@@ -62,7 +64,7 @@ def _estimate_bytes(dataset: KeypointDataset, done: int, options: PackingOptions
     return int(remaining * 1.1 * average + len(dataset) * 2 * record_dtype(len(dataset.skeleton)).itemsize)
 
 
-def prepare_split(
+def _prepare_split(
     dataset: KeypointDataset,
     folder: Path,
     settings: dict[str, Any],
@@ -217,7 +219,7 @@ def prepare(
         count = workers
         if count is None:
             count = 0 if len(dataset) < 4 * _CHUNK else available_cpus()
-        info = prepare_split(dataset, folder, settings, options, raw, count, progress)
+        info = _prepare_split(dataset, folder, settings, options, raw, count, progress)
         written.append(info)
         if progress:
             size = sum(path.stat().st_size for path in folder.iterdir())

@@ -17,7 +17,7 @@ from hamipose.models.pretrained.topdown import read_topdown
 from hamipose.models.pretrained.vitpose import is_vitpose, read_vitpose
 from hamipose.skeletons import SKELETONS
 
-__all__ = ["open_default", "open_named", "open_pretrained", "with_skeleton"]
+__all__ = ["open_default", "open_pretrained", "with_skeleton"]
 
 
 def open_default(skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
@@ -33,7 +33,7 @@ def open_default(skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
     logging.getLogger(__name__).info("no model is given; using %s", name)
     folder = cached_folder(name)
     assert folder is not None, "the name is in the catalog"
-    return open_named(name, folder, skeleton)
+    return _open_named(name, folder, skeleton)
 
 
 def open_pretrained(path: str | Path, skeleton: str | None = None) -> tuple[nn.Module, ModelInfo] | None:
@@ -65,10 +65,10 @@ def open_pretrained(path: str | Path, skeleton: str | None = None) -> tuple[nn.M
         return with_skeleton(read_landmark_network(given), blazepose_info(given.stem), skeleton)
     if given.exists() or (folder := cached_folder(str(path))) is None:
         return None
-    return open_named(str(path), folder, skeleton)
+    return _open_named(str(path), folder, skeleton)
 
 
-def open_named(name: str, folder: Path, skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
+def _open_named(name: str, folder: Path, skeleton: str | None = None) -> tuple[nn.Module, ModelInfo]:
     """Open a downloaded or included model.
 
     Args:

@@ -22,7 +22,10 @@ from hamipose.models.reference_weights import identify_resnet
 from hamipose.models.weights import read_state_dict
 from hamipose.skeletons import COCO17, Skeleton
 
-__all__ = ["TopDown", "read_topdown", "topdown_network"]
+__all__ = [
+    "TopDown",
+    "read_topdown",
+]
 
 _NOT_USED = ("fc.", "data_preprocessor.", "loss")
 
@@ -72,7 +75,7 @@ class TopDown(FinetunableNetwork):
         return F.pad(features, (margin // self.stride, margin // self.stride))
 
 
-def topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, str, tuple[int, ...]]:
+def _topdown_network(state: dict[str, Tensor], name: str) -> tuple[PoseNetwork, str, tuple[int, ...]]:
     """Build the network of a published state dict, in eval mode.
 
     Args:
@@ -140,5 +143,5 @@ def read_topdown(path: str | Path) -> tuple[TopDown, str, tuple[int, ...]]:
         raise UserError(
             f"{path} is for images of {height} × {width} px according to its name; expected 256x192 or 384x288"
         )
-    network, backbone, widths = topdown_network(read_state_dict(path), str(path))
+    network, backbone, widths = _topdown_network(read_state_dict(path), str(path))
     return TopDown(network, COCO17, height).eval(), backbone, widths

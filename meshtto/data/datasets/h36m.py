@@ -15,7 +15,9 @@ from hamipose.io.safe_pickle import load_pickle
 from meshtto.data.base import check_evidence
 from meshtto.data.datasets.mocap import MocapClip, MocapClips, fit_focal_px
 
-__all__ = ["Human36MMeshes", "read_positions"]
+__all__ = [
+    "Human36MMeshes",
+]
 
 _SUBJECTS = {"train": (1, 5, 6, 7, 8), "p1": (9, 11), "p2": (9, 11)}
 _CAMERAS = ("54138969", "55011271", "58860488", "60457274")
@@ -23,7 +25,7 @@ _PICKED = [11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27]
 _HOW = "get Human3.6M at http://vision.imar.ro/human3.6m (non-commercial)"
 
 
-def read_positions(path: Path, axes: int) -> np.ndarray:
+def _read_positions(path: Path, axes: int) -> np.ndarray:
     """Read the 17 joints of one clip, [frame, 17, axes].
 
     Raises:
@@ -91,8 +93,8 @@ class Human36MMeshes(MocapClips):
         return clips
 
     def _clip(self, folder: Path, path: Path, action: str, camera: str) -> MocapClip:
-        flat = read_positions(path, 2)
-        solid = read_positions(path.parent.parent / "D3_Positions_mono" / path.name, 3) / 1000
+        flat = _read_positions(path, 2)
+        solid = _read_positions(path.parent.parent / "D3_Positions_mono" / path.name, 3) / 1000
         if len(flat) != len(solid):
             raise UserError(f"{path} has {len(flat)} frames, its D3_Positions_mono {len(solid)}; {_HOW}")
         frames = np.arange(0, len(flat), self.frame_stride)

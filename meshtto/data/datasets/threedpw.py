@@ -23,7 +23,9 @@ from meshtto.data.datasets.spin import center_on_root, image_size
 from meshtto.joints import CANDIDATES, COCO18_SLOTS, OPENPOSE25
 from meshtto.types import GENDERS, MeshSample
 
-__all__ = ["ThreeDPW", "read_sequence"]
+__all__ = [
+    "ThreeDPW",
+]
 
 _HOW = "get 3DPW at https://virtualhumans.mpi-inf.mpg.de/3DPW (non-commercial)"
 _SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
@@ -44,7 +46,7 @@ class _People(NamedTuple):
     gender: np.ndarray  # [row]
 
 
-def read_sequence(path: Path) -> _People:
+def _read_sequence(path: Path) -> _People:
     """Read the people of a sequence in the frames with a known camera.
 
     Raises:
@@ -161,7 +163,7 @@ class ThreeDPW(MeshDataset):
         paths = sorted(require_path(folder, "folder", _HOW).glob("*.pkl"))
         if not paths:
             raise UserError(f"folder {folder} contains no sequence (.pkl); {_HOW}")
-        return [read_sequence(path) for path in paths]
+        return [_read_sequence(path) for path in paths]
 
     @cached_property
     def _rows(self) -> list[tuple[int, int]]:

@@ -26,7 +26,7 @@ from hamipose.io.video import VideoDecoder
 from hamipose.skeletons import BODY16
 from hamipose.types import Sample
 
-__all__ = ["H36M17_OF_32", "Human36MOfficial", "read_boxes", "read_d2_positions", "read_pose"]
+__all__ = ["H36M17_OF_32", "Human36MOfficial", "read_pose"]
 
 _log = logging.getLogger("hamipose")
 _TIMES_MS = np.arange(20_000) * 20.0
@@ -64,7 +64,7 @@ def read_pose(path: Path, axes: int) -> Float[np.ndarray, "frame 32 axes"]:
     return pose[0].reshape(-1, 32, axes)
 
 
-def read_d2_positions(path: Path) -> Float[np.ndarray, "frame 16 2"]:
+def _read_d2_positions(path: Path) -> Float[np.ndarray, "frame 16 2"]:
     """Read the joints of one video in the order of BODY16.
 
     Raises:
@@ -74,7 +74,7 @@ def read_d2_positions(path: Path) -> Float[np.ndarray, "frame 16 2"]:
     return body16_from_h36m(joints.astype(np.float32))
 
 
-def read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 4"]:
+def _read_boxes(path: Path, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 4"]:
     """Return left, top, width and height of the box in each mask.
 
     Raises:
@@ -182,11 +182,11 @@ class Human36MOfficial(KeypointDataset):
                 if not video.is_file():
                     missing += 1
                     continue
-                joints = read_d2_positions(path)
+                joints = _read_d2_positions(path)
                 numbers = np.arange(0, len(joints), self.frame_stride)
                 boxes = np.zeros((len(numbers), 4), np.float32)
                 if self.box == "person":
-                    boxes = read_boxes(self._box_file(folder, path.stem), numbers)
+                    boxes = _read_boxes(self._box_file(folder, path.stem), numbers)
                 videos, frames = videos + 1, frames + len(numbers)
                 yield Clip(str(video.relative_to(self.root)), numbers, joints[numbers], boxes)
         _log.info(

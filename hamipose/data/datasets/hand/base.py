@@ -14,7 +14,7 @@ from hamipose.io.image_file import read_image_box
 from hamipose.skeletons import HAND21
 from hamipose.types import Sample
 
-__all__ = ["HandDataset", "HandLabels", "find_duplicates", "mirror_sample", "published_boxes"]
+__all__ = ["HandDataset", "HandLabels", "find_duplicates", "published_boxes"]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class HandLabels:
         return HandLabels(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
 
-def mirror_sample(sample: Sample) -> Sample:
+def _mirror_sample(sample: Sample) -> Sample:
     """Return the mirrored sample: a right hand becomes a left one, and its keypoints keep their names."""
     left, top, width, height = sample.box_px
     image_width = sample.image.shape[1]
@@ -162,7 +162,7 @@ class HandDataset(KeypointDataset):
             visibility=labels.visibility[index].astype(np.int64),
         )
         if labels.mirrored[index]:
-            sample = mirror_sample(sample)
+            sample = _mirror_sample(sample)
         if self.paper:
             if sample.box_px[2] != sample.box_px[3]:
                 raise UserError(f"the crop of {path} is {box[2]:.0f} x {box[3]:.0f} pixels, expected a square")
