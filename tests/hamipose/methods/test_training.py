@@ -14,6 +14,7 @@ from hamipose.errors import UserError
 from hamipose.gating import KeypointGate, OpenGate
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
+from hamipose.methods.teacher_student import Adaptation
 from hamipose.models.preprocess import normalize
 from tests.helpers.pose_training import TINY, have_equal_weights, make_data, make_trainer, sgd, train
 
@@ -116,16 +117,17 @@ def test_pretraining_uses_only_the_source_and_ends_with_an_equal_teacher(dots: P
     assert seen == [True, True, True, True, False, False]
 
 
-def test_gate_warm_up_counts_from_the_end_of_pretraining(dots: Path, tmp_path: Path):
+def test_gate_warm_up_counts_from_the_end_of_pretraining(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     progress = []
+    compute = Adaptation.gate_progress
 
-    class Spy(HamiPose):
-        def _gate_progress(self):
-            progress.append(super()._gate_progress())
-            return progress[-1]
+    def gate_progress(self: Adaptation, step: int, total: float) -> float:
+        progress.append(compute(self, step, total))
+        return progress[-1]
 
+    monkeypatch.setattr(Adaptation, "gate_progress", gate_progress)
     options = AdaptationOptions(pretrain_steps=2, gate_warmup=0.5)
-    train(Spy(sgd, TINY, adaptation=options), dots, tmp_path, data={"steps_per_epoch": 6})
+    train(HamiPose(sgd, TINY, adaptation=options), dots, tmp_path, data={"steps_per_epoch": 6})
     assert progress == [0.0, 0.5, 1.0, 1.5]
 
 

@@ -49,7 +49,8 @@ def test_objective_equals_the_equation_of_the_paper(dots: Path, monkeypatch: pyt
     """Compare with L_s + the mean of [m (W_s⁻¹ f − R(W_t⁻¹ f'))]², with m from sorted peaks."""
     model = UniFrame(sgd, TINY, TrainingOptions(sigma=1.0), occlusion=None)
     monkeypatch.setattr(UniFrame, "global_step", 0)
-    monkeypatch.setattr(UniFrame, "_gate_progress", lambda self: 1.0)
+    monkeypatch.setattr(UniFrame, "trainer", None)
+    monkeypatch.setattr("hamipose.methods.uniframe.total_steps", lambda trainer: 1.0)
     torch.nn.init.normal_(model.network.final.weight, std=0.3)
     model.adaptation.teacher.reset(model.network)
     model.adaptation.teacher.network.final.weight.data += 0.1 * torch.randn_like(model.network.final.weight)
