@@ -59,7 +59,7 @@ def test_example_method_is_trained_by_fit(tmp_path: Path):
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr[-2000:]
