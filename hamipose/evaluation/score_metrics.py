@@ -95,7 +95,7 @@ class ScoreMetric(ABC):
 
     def headline(self, dataset: str) -> str:
         """Return the logged name of a set's headline."""
-        return _headline_name(dataset, self.name)
+        return f"{dataset}/{self.name}"
 
     def parse(self, name: str) -> ScoreName | None:
         """Return the parts of a logged name; None if it is not a score of this metric and a network."""
@@ -177,15 +177,6 @@ class PCKMetric(ScoreMetric):
     def at(self, *thresholds: float) -> "PCKMetric":
         """Return the same metric at other thresholds."""
         return replace(self, thresholds=thresholds)
-
-
-def _headline_name(dataset: str, metric: str = PCKMetric.name) -> str:
-    """Return the logged name of a set's headline.
-
-    >>> _headline_name("val"), _headline_name("test/lsp")
-    ('val/pck', 'test/lsp/pck')
-    """
-    return f"{dataset}/{metric}"
 
 
 PCK_METRIC = PCKMetric()
