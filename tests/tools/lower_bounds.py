@@ -41,6 +41,7 @@ def requirements(project: dict, extra: str) -> list[str]:
 
 
 def main() -> int:
+    """Install the oldest versions, run the tests, and return their exit status."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [lowest(r) for r in (*project["dependencies"], *requirements(project, "dev"))]
     python = VENV / "bin/python"

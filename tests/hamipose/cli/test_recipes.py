@@ -1,4 +1,4 @@
-"""Every recipe of a method that adapts starts it from a network that the source has trained."""
+"""All recipes of adaptation methods start from a source-trained network."""
 
 import inspect
 from pathlib import Path
@@ -15,23 +15,23 @@ from hamipose.methods.options import AdaptationOptions
 from tests.helpers.pose_training import TINY, make_data, make_trainer, sgd
 
 CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if "meshtto" not in p.parts)
-#: Configs whose runs are made for others to start from → the file that they make.
+#: Configs that train a start for others → the checkpoint that they write.
 STARTS = {
     "demo_start.yaml": "runs/demo_start/checkpoints/last.ckpt",
     "small_hands/start.yaml": "runs/small_hands_start/checkpoints/last.ckpt",
     "small_hands/to_photos_start.yaml": "runs/small_hands_to_photos_start/checkpoints/last.ckpt",
     "small_lsp/start.yaml": "runs/small_lsp_start/checkpoints/last.ckpt",
 }
-#: They see no target image.
-SOURCE_ALONE = {"SourceOnly", "SAM", "SAGM", "Fishr", "GGA"}
+#: Methods that see no target image.
+SOURCE_ONLY = {"SourceOnly", "SAM", "SAGM", "Fishr", "GGA"}
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(configs_folder()))
 
 
-def composed(path: Path) -> dict[str, Any]:
-    """The options of a config, with the defaults of the method's own arguments."""
+def compose_config(path: Path) -> dict[str, Any]:
+    """Return the options of a config, with the defaults of the method's arguments."""
     content = load_config(path)
     arguments = content["model"].setdefault("init_args", {})
     parameters = inspect.signature(import_class(content["model"]["class_path"])).parameters
@@ -42,7 +42,7 @@ def composed(path: Path) -> dict[str, Any]:
 
 
 def source_only_steps(arguments: dict[str, Any]) -> int:
-    """Of the method's own argument, or of the adaptation's."""
+    """Return the source-only steps from the method's argument or from the adaptation options."""
     if "pretrain_steps" in arguments:
         return arguments["pretrain_steps"]
     adaptation = arguments.get("adaptation") or {}
@@ -52,8 +52,8 @@ def source_only_steps(arguments: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
-def test_recipes_start_from_a_network_that_the_source_has_trained(path: Path):
-    content = composed(path)
+def test_recipes_start_from_a_source_trained_network(path: Path):
+    content = compose_config(path)
     arguments = content["model"]["init_args"]
     method = content["model"]["class_path"].rpartition(".")[2]
     training = arguments.get("training") or {}
@@ -62,29 +62,29 @@ def test_recipes_start_from_a_network_that_the_source_has_trained(path: Path):
     logger = content["trainer"]["logger"]["init_args"]
     if name_of(path) in STARTS:
         assert method == "SourceOnly"
-        assert start is None, "a start that starts from itself"
+        assert start is None, "a start must not start from itself"
         written = Path(logger["save_dir"], logger["name"], logger["version"], "checkpoints/last.ckpt")
         assert str(written) == STARTS[name_of(path)]
         return
     if start is not None:
-        assert start in STARTS.values(), "a config of the same folder must make it"
-    if method in SOURCE_ALONE:
+        assert start in STARTS.values(), "a config of the same folder must train the start"
+    if method in SOURCE_ONLY:
         return
     steps = source_only_steps(arguments)
     assert start is not None or steps > 0
     assert steps < total, "the run must adapt"
-    if start is None:  # at the paper's scale: as long as UniFrame, or as the method itself is published
+    if start is None:  # at the paper's scale: as in UniFrame, or as published for the method
         assert steps == (35_000 if method == "RegDA" else 20_000)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
-def test_no_recipe_assumes_that_target_statistics_help(path: Path):
-    adaptation = composed(path)["model"]["init_args"].get("adaptation", {})
+def test_recipes_do_not_use_target_statistics(path: Path):
+    adaptation = compose_config(path)["model"]["init_args"].get("adaptation", {})
     found = adaptation.batchnorm if isinstance(adaptation, AdaptationOptions) else adaptation.get("batchnorm", "copy")
     assert found == "copy"
 
 
-def test_copy_is_every_methods_default():
+def test_methods_use_copied_statistics_by_default():
     for name in hamipose.methods._HOME:
         default = getattr(
             inspect.signature(getattr(hamipose.methods, name)).parameters.get("adaptation"), "default", None
@@ -95,7 +95,7 @@ def test_copy_is_every_methods_default():
 
 @pytest.mark.parametrize("pretrain_steps", [4, 9])
 @pytest.mark.parametrize("method", [HamiPose, RegDA, CCSSL])
-def test_a_run_that_would_end_before_it_adapts_is_refused(
+def test_run_without_adaptation_steps_is_rejected(
     method: type, pretrain_steps: int, dots: Path, tmp_path: Path
 ):
     options: dict[str, Any] = {"pretrain_steps": pretrain_steps}
