@@ -206,8 +206,8 @@ class TrainingDataset(Dataset):
 
     def unreadable_count(self) -> int:
         """Return the number of unreadable images found so far."""
-        pools = [self.source] if self.target is None else [self.source, self.target]
-        return sum(int(pool.unreadable.sum()) for pool in pools)
+        target = 0 if self.target is None else int(self.target.unreadable.sum())
+        return int(self.source.unreadable.sum()) + target
 
     def __getitem__(self, place: BatchPosition) -> tuple[_LabeledView | None, _TargetViews | None]:
         number = place.step * self.batch_size + place.position

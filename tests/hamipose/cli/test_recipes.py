@@ -95,9 +95,7 @@ def test_methods_use_copied_statistics_by_default():
 
 @pytest.mark.parametrize("pretrain_steps", [4, 9])
 @pytest.mark.parametrize("method", [HamiPose, RegDA, CCSSL])
-def test_run_without_adaptation_steps_is_rejected(
-    method: type, pretrain_steps: int, dots: Path, tmp_path: Path
-):
+def test_run_without_adaptation_steps_is_rejected(method: type, pretrain_steps: int, dots: Path, tmp_path: Path):
     options: dict[str, Any] = {"pretrain_steps": pretrain_steps}
     if method is HamiPose:
         options = {"adaptation": AdaptationOptions(pretrain_steps=pretrain_steps)}
