@@ -154,7 +154,7 @@ def test_cli_errors_are_one_line(config: Path, tmp_path: Path, capsys: pytest.Ca
     assert "cannot be read" in error_line(capsys, "fit", "--config", str(tmp_path / "none.yaml"))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00model: \xe9")
     assert "binary.yaml is not valid YAML" in error_line(capsys, "fit", "--config", str(tmp_path / "binary.yaml"))
-    assert "without a file" in error_line(capsys, "fit", "--config")
+    assert "needs a file" in error_line(capsys, "fit", "--config")
     assert "required" in error_line(capsys, "fit")  # data.source, or the model where jsonargparse is older
     assert "hammy" in error_line(capsys, *fit, "--data.source_views", "hammy")
     assert "does not exist" in error_line(capsys, "validate", *fit[1:], "--ckpt_path", str(tmp_path / "none.ckpt"))

@@ -99,5 +99,5 @@ def test_run_without_adaptation_steps_is_rejected(method: type, pretrain_steps: 
     options: dict[str, Any] = {"pretrain_steps": pretrain_steps}
     if method is HamiPose:
         options = {"adaptation": AdaptationOptions(pretrain_steps=pretrain_steps)}
-    with pytest.raises(UserError, match=rf"pretrain_steps is {pretrain_steps} and the run has 4 steps in all"):
+    with pytest.raises(UserError, match=rf"pretrain_steps is {pretrain_steps} and the run has 4 steps in total"):
         make_trainer(tmp_path).fit(method(sgd, TINY, **options), make_data(dots))
