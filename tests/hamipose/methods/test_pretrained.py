@@ -240,7 +240,7 @@ def test_export_states_its_crop_size(runs: dict[str, Path], tmp_path: Path):
         about = {each.key: each.value for each in onnx.load(str(tmp_path / f"{kind}.onnx")).metadata_props}
         assert about["offset_px"] == offset
         assert crop in about["crop"]
-        assert about["input"] == "uint8 RGB; the file normalizes"
+        assert about["input"] == "uint8 RGB; normalization is included"
         assert about["image_size"] == "256"
 
 
@@ -289,7 +289,7 @@ def test_unsuitable_options_are_rejected_in_one_line(files: dict[str, Path], dot
     for method in (RegDA, MDAM, CGDM, CCSSL, SFHPE, UniFrame):
         with pytest.raises(UserError, match=rf"{method.__name__} cannot start from a pretrained network"):
             method(sgd, NetworkOptions(), blazepose)
-    with pytest.raises(UserError, match=r"network\.trained is head, which is for pretrained networks"):
+    with pytest.raises(UserError, match=r"network\.trained is head, which requires a pretrained network"):
         SourceOnly(sgd, NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8], trained="head"))
     with pytest.raises(UserError, match=r"network\.weights is pretrained and training\.init_from is"):
         SourceOnly(sgd, NetworkOptions(weights="pretrained"), blazepose)

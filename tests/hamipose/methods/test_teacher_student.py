@@ -56,16 +56,16 @@ class Curve(Callback):
         self.losses = []
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        gradients = pl_module.gradients
+        compute_gradients = pl_module.compute_gradients
 
         def watched(batch):
-            objective = gradients(batch)
+            objective = compute_gradients(batch)
             # RegDA's target term is a game; only the source term improves.
             value = objective.source.sum() if isinstance(pl_module, RegDA) else objective.loss
             self.losses.append(float(value.detach()))
             return objective
 
-        pl_module.gradients = watched
+        pl_module.compute_gradients = watched
 
 
 class Killed(RuntimeError):
