@@ -39,7 +39,7 @@ def test_tensor_masses_of_accelerators_equal_float_masses_of_the_cpu(mass, kinet
     def scalars(group, owner):
         return [group["alpha"][i if group["mass"] == "tensor" else 0] for i in owner]
 
-    monkeypatch.setattr(hamiltonian, "_scalars", scalars)
+    monkeypatch.setattr(hamiltonian, "_scalar_masses", scalars)
     monkeypatch.setattr(hamiltonian, "sums_of_squares", lambda p: [q.square().sum() for q in p])
     for a, b in zip(positions(), expected, strict=True):
         torch.testing.assert_close(a, b)
