@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_HOME = {
+_MODULES = {
     "Dual": ".dual",
     "EFT": ".eft",
     "LastCheckpoint": "hamipose.engine.checkpoints",
@@ -19,6 +19,6 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a name's module on first access: lightning is slow to load."""
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name], __name__), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name], __name__), name)
     raise AttributeError(f"module {__name__} has no {name}")

@@ -66,7 +66,7 @@ def nullable(kind: type, before: str = "") -> Iterator[tuple[str, str | None]]:
 
 def classes(module: Any, kind: type) -> list[type]:
     """Return the concrete subclasses among the short names of a package."""
-    found = [c for name in module._HOME if isinstance(c := getattr(module, name), type) and c is not kind]
+    found = [c for name in module._MODULES if isinstance(c := getattr(module, name), type) and c is not kind]
     return [c for c in found if issubclass(c, kind) and not inspect.isabstract(c)]
 
 

@@ -85,7 +85,7 @@ def test_recipes_do_not_use_target_statistics(path: Path):
 
 
 def test_methods_use_copied_statistics_by_default():
-    for name in hamipose.methods._HOME:
+    for name in hamipose.methods._MODULES:
         default = getattr(
             inspect.signature(getattr(hamipose.methods, name)).parameters.get("adaptation"), "default", None
         )

@@ -20,7 +20,7 @@ from hamipose.types import LabeledBatch
 
 METHODS = sorted(
     name
-    for name in hamipose.methods._HOME
+    for name in hamipose.methods._MODULES
     if inspect.isclass(found := getattr(hamipose.methods, name))
     and issubclass(found, PoseMethod)
     and name != "PoseMethod"

@@ -109,9 +109,7 @@ def test_occlude_without_confident_keypoints_changes_nothing(dots: Path):
 
 def test_missing_decoder_is_rejected_in_one_line(dots: Path, tmp_path: Path):
     model = UniFrame(sgd, TINY, style=StyleOptions(decoder=str(tmp_path / "none.safetensors")))
-    with pytest.raises(
-        UserError, match=r"none\.safetensors, does not exist; create it with .*style fit.*style null"
-    ):
+    with pytest.raises(UserError, match=r"none\.safetensors, does not exist; create it with .*style fit.*style null"):
         trainer_in(tmp_path).fit(model, data_of(dots))
 
 
