@@ -46,7 +46,8 @@ def test_step_errors_are_logged_under_dashboard_names(sanity: bool, monkeypatch:
     from meshtto.cli.dashboard import build
 
     panels = [panel for section in build("me", "mine", steps=2).sections for panel in section.panels]
-    shown = {
-        getattr(key, "name", key) for panel in panels for key in (getattr(panel, "metrics", None) or panel.y or ())
-    }
+    shown = set()
+    for panel in panels:
+        keys = getattr(panel, "metrics", None) or getattr(panel, "y", None) or ()
+        shown |= {getattr(key, "name", key) for key in keys}
     assert {*logged, *(f"val/{error}" for error in curves)} <= shown
