@@ -124,7 +124,6 @@ def main() -> None:
 
     candidates = {
         "one sampling (ours)": lambda: warp_heatmaps(last, student_from_teacher, mirrored, BODY16.mirror),
-        "one grid_sample, channels first": lambda: warp_heatmaps(maps, student_from_teacher, mirrored, BODY16.mirror),
         "loop, same map, 4 calls, bilinear": lambda: four_calls(maps, teacher, student),
         "loop, UniFrame, 3 + 3 calls, nearest": lambda: uniframe(maps, teacher, student),
         "loop, 1 call, bilinear": lambda: one_call(maps, student),

@@ -12,9 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hamipose.extras import is_installed
-from hamipose.geometry.affine import invert, sampling_grid
-from hamipose.geometry.warp_runtime import initialize_warp
+from hamipose.geometry.affine import sampling_grid
 from hamipose.precision import at_least_single
 
 __all__ = [
@@ -212,8 +210,7 @@ def warp_heatmaps(
 ) -> tuple[Float[Tensor, "batch keypoint height width"], Bool[Tensor, "batch 1 height width"]]:
     """Warp the teacher's heatmaps into the student's view.
 
-    Uses one ``grid_sample`` for the batch, or :func:`hamipose.geometry.cpu_warp.warp_channels_last` on a CPU if the
-    heatmaps are channels-last in memory and need no gradient, and warp (the extra ``synthetic``) is installed.
+    Uses one ``grid_sample`` for the batch.
 
     Args:
         heatmaps: heatmaps in the teacher's view.
@@ -231,16 +228,7 @@ def warp_heatmaps(
     height, width = heatmaps.shape[-2:]
     cells = matrix_px_to_cells(at_least_single(student_from_teacher), stride, quantize)
     tolerance = 1e-4  # fraction of half a side
-    channels_last = heatmaps.device.type == "cpu" and heatmaps.is_contiguous(memory_format=torch.channels_last)
-    double = heatmaps.dtype == torch.float64  # the kernel computes in single precision
-    usable = channels_last and not double and not heatmaps.requires_grad and min(height, width) >= 2
-    if usable and is_installed("warp"):
-        initialize_warp()
-        from hamipose.geometry.cpu_warp import warp_channels_last
-
-        warped, known = warp_channels_last(heatmaps, invert(cells).float(), mirrored, mirror, tolerance)
-        return warped, known[:, None]
-    exchanged = at_least_single(torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps))
+    exchanged = at_least_single(torch.where(mirrored[:, None, None, None], heatmaps[:, mirror], heatmaps)).contiguous()
     grid = sampling_grid(cells, (height, width), (height, width))
     warped = F.grid_sample(
         exchanged, grid.to(exchanged.dtype), mode="bilinear", padding_mode="zeros", align_corners=False

@@ -1,1 +1,1 @@
-"""Affine maps, crops, and the CPU kernel for warping heatmaps."""
+"""Affine maps and crops."""

@@ -1,4 +1,7 @@
-"""Groups of tensors that are stepped together: whole lists on an accelerator, pieces that fit the cache on a CPU."""
+"""Groups of tensors that are stepped together: whole lists on an accelerator, pieces that fit the cache on a CPU.
+
+With pieces, a step takes 0.83 times as long as that of AdamW(foreach) (docs/optimizer.md, §5).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

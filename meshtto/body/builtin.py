@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float, Int
 
 from hamipose.extras import require_packages
-from hamipose.geometry.warp_runtime import initialize_warp
 from hamipose.synthetic.people.articulation import Articulation
 from hamipose.synthetic.people.collisions import draw_pose
+from hamipose.synthetic.warp_runtime import initialize_warp
 from meshtto.body.arrays import BodyArrays
 from meshtto.body.layer import Body, joint_chain
 from meshtto.body.regressor_fit import mirror_vertices, sparse_regressor

@@ -35,7 +35,7 @@ RESERVED = {
                   "hamipose.methods", "hamipose.training", "meshtto"),
     "albumentations": ("hamipose.data.views",),
     "anny": ("hamipose.synthetic", "meshtto.body"),
-    "warp": ("hamipose.synthetic", "hamipose.geometry"),
+    "warp": ("hamipose.synthetic",),
     "smplx": ("meshtto.body",),
     "wandb": (),
     "wandb_workspaces": ("hamipose.viz.workspace",),

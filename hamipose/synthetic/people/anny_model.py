@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hamipose.extras import require_packages
-from hamipose.geometry.warp_runtime import initialize_warp
+from hamipose.synthetic.warp_runtime import initialize_warp
 
 __all__ = ["load_anny", "one_thread"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hamipose.geometry.warp_runtime import compile_kernels, initialize_warp
 from hamipose.synthetic.people.body_model import body_model
 from hamipose.synthetic.scene.scene import SOLIDS, Scene
 from hamipose.synthetic.surface import Surface, coordinate_range, row_norms
+from hamipose.synthetic.warp_runtime import compile_kernels, initialize_warp
 
 __all__ = ["Renderer", "get_renderer"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hamipose.geometry.warp_runtime import initialize_warp
+from hamipose.synthetic.warp_runtime import initialize_warp
 
 COUNT = 20000
 

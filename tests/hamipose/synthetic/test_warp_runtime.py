@@ -4,18 +4,18 @@ import sys
 
 import pytest
 
-from hamipose.geometry.warp_runtime import compile_kernels, initialize_warp
+from hamipose.synthetic.warp_runtime import compile_kernels, initialize_warp
 
 
 def test_compilation_is_announced_once(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    import hamipose.geometry.cpu_warp
+    import hamipose.synthetic.renderer.raster
 
     wp = initialize_warp()
     monkeypatch.setattr(wp.config, "kernel_cache_dir", str(tmp_path))
-    compile_kernels(hamipose.geometry.cpu_warp, label="the sampling of heatmaps", device="cpu")
-    assert capsys.readouterr().err == "Compiling the sampling of heatmaps; this happens once and takes some seconds.\n"
-    (tmp_path / "wp_hamipose.geometry.cpu_warp_0123456").mkdir()
-    compile_kernels(hamipose.geometry.cpu_warp, label="the sampling of heatmaps", device="cpu")
+    compile_kernels(hamipose.synthetic.renderer.raster, label="the renderer", device="cpu")
+    assert capsys.readouterr().err == "Compiling the renderer; this happens once and takes some seconds.\n"
+    (tmp_path / "wp_hamipose.synthetic.renderer.raster_0123456").mkdir()
+    compile_kernels(hamipose.synthetic.renderer.raster, label="the renderer", device="cpu")
     assert capsys.readouterr().err == ""
 
 
