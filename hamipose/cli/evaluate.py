@@ -1,20 +1,12 @@
 """The verb `evaluate`: score predicted keypoints of any system under the protocols of the tables."""
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from rich.console import Console
-
-import hamipose.data
 from hamipose.command_line.arguments import Arguments, at_least
-from hamipose.command_line.dataset_option import build_dataset
-from hamipose.data.base import KeypointDataset, get_skeleton
 from hamipose.errors import UserError
-from hamipose.evaluation.prediction_files import match_predictions, orient_predictions, read_predictions
-from hamipose.evaluation.prediction_scores import evaluate
-from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC
 from hamipose.io.atomic_file import check_folder, write_text
 
 __all__ = ["main"]
@@ -49,6 +41,21 @@ def main(arguments: Sequence[str]) -> None:
     for threshold in options.threshold:
         if not threshold > 0:
             raise UserError(f"--threshold is {threshold:g}; it must be above 0, a fraction of the side of the crops")
+    _evaluate(options, words)
+
+
+def _evaluate(options: argparse.Namespace, words: list[str]) -> None:
+    """Score the predictions, print the tables, and write the scores; `words` are options of the data set."""
+    import numpy as np
+    from rich.console import Console
+
+    import hamipose.data
+    from hamipose.command_line.dataset_option import build_dataset
+    from hamipose.data.base import KeypointDataset, get_skeleton
+    from hamipose.evaluation.prediction_files import match_predictions, orient_predictions, read_predictions
+    from hamipose.evaluation.prediction_scores import evaluate
+    from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC
+
     dataset = build_dataset(options.data, words, hamipose.data, KeypointDataset, "LeedsSports")
     if options.out:
         check_folder(options.out.parent)

@@ -63,10 +63,12 @@ def test_command_is_valid(page: str, package: str, words: list[str], capsys: pyt
     with pytest.raises(SystemExit) as stop:
         run([*path, "--help"])
     assert stop.value.code == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for option in rest:
         if option.startswith("--") and option != "--debug":
-            assert re.search(rf"(?<![\w-]){option.partition('=')[0]}(?![\w-])", told), f"{page}: {verb} has no {option}"
+            assert re.search(rf"(?<![\w-]){option.partition('=')[0]}(?![\w-])", output), (
+                f"{page}: {verb} has no {option}"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -140,7 +142,7 @@ def test_dashboard_config_builds_a_wandb_logger(tmp_path: Path):
             """Not in this test."""
 
         def _check_data(self) -> None:
-            """No data is at hand."""
+            """No data is available."""
 
     (config,) = blocks(ROOT / "docs" / "dashboards.md", "yaml")
     (tmp_path / "wandb.yaml").write_text(config)
@@ -149,8 +151,8 @@ def test_dashboard_config_builds_a_wandb_logger(tmp_path: Path):
     csv, board = Built(expand_config_arguments(["fit", *both, *small])).trainer.loggers
     assert isinstance(csv, CSVLogger)
     assert isinstance(board, WandbLogger)
-    told = board._wandb_init
-    assert (told["group"], told["job_type"], told["tags"][0]) == ("plain-to-photo", "HamiPose", "seed0")
+    settings = board._wandb_init
+    assert (settings["group"], settings["job_type"], settings["tags"][0]) == ("plain-to-photo", "HamiPose", "seed0")
     assert board._offline
 
 

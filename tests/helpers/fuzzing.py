@@ -132,7 +132,6 @@ _CLASS_NAMES = re.compile(r"\b[A-Z][A-Za-z]*(?:Error|Exception)\b")
 _ALLOWED = (
     "error: ",
     "warning: ",
-    "left out: ",
     "skipped: ",
     "careful: ",
     "no keypoints: ",

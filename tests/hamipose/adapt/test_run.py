@@ -85,7 +85,7 @@ def test_adapt_writes_a_model_and_the_same_command_reuses_it(
     assert set(indicators["before"]) == set(indicators["after"])
     scores = json.loads((out / "adapted/scores.json").read_text())["scores"]
     assert abs(indicators["labeled"]["after"]["0.1"] - scores["test/labeled/teacher/pck@0.1"]) < 1e-5
-    # Labels select nothing: they can be left out or added later.
+    # Labels select nothing: they can be omitted or added later.
     for labels in ([], ["--labels", str(dots / "dark/annotations.json")]):
         assert main(command(dots, out, *SMALL, *labels)) == 0
         printed = capsys.readouterr().out

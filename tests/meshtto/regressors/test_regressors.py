@@ -53,9 +53,9 @@ def test_head_equals_a_plain_feedback_loop(iterations: int):
     head = IterativeHead(7, 3, *MEAN, iterations=iterations, width=16).eval().double()
     for parameter in head.parameters():
         nn.init.normal_(parameter, std=0.3)
-    features, told = torch.randn(4, 7).double(), torch.randn(4, 3).double()
-    pose, shape, camera = reference_head(head.state_dict(), torch.cat([features, told], 1), iterations)
-    found = head(features, told)
+    features, box_features = torch.randn(4, 7).double(), torch.randn(4, 3).double()
+    pose, shape, camera = reference_head(head.state_dict(), torch.cat([features, box_features], 1), iterations)
+    found = head(features, box_features)
     torch.testing.assert_close(found.rotations, rotations_from_6d(pose), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.shape, shape)
     torch.testing.assert_close(found.camera, camera)

@@ -121,9 +121,9 @@ def test_keypoint_names_come_from_the_metadata(tmp_path: Path):
 def test_unusable_files_are_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "broken.onnx").write_bytes(b"no network")
     for name, message in (("broken", "cannot be opened as an ONNX file"), ("gone", "does not exist")):
-        with pytest.raises(UserError, match=message) as told:
+        with pytest.raises(UserError, match=message) as error:
             load(tmp_path / f"{name}.onnx")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"needs onnxruntime, which is not installed: pip install 'hamipose\[export\]'"):
         load(tmp_path / "broken.onnx")

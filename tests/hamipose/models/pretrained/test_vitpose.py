@@ -106,9 +106,9 @@ def test_unusable_models_are_reported_in_one_line(
         (saved(tmp_path / "many", num_labels=20), "has 20 keypoints"),
         (saved(tmp_path / "coarse", scale_factor=2), "a cell for every 8 px"),
     ):
-        with pytest.raises(UserError, match=message) as told:
+        with pytest.raises(UserError, match=message) as error:
             load(path, device="cpu")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="is used from its own file"):
         save_model_folder(tmp_path / "out", model.network, model.info)
     monkeypatch.setitem(sys.modules, "transformers", None)
