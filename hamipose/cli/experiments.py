@@ -4,18 +4,19 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hamipose.command_line.arguments import Arguments
 from hamipose.command_line.experiments import add_options, read_options, run_missing
 from hamipose.engine.experiments import ExperimentOptions
 from hamipose.engine.runs import RunCommand, run_process
 from hamipose.errors import UserError
-from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC
-from hamipose.experiments.page import page_title, write_page
-from hamipose.experiments.results import Result
 from hamipose.experiments.rows import table_spec
 from hamipose.experiments.runs import BUDGET, TransferCell, compose, write_data
 from hamipose.experiments.transfers import Transfer, build_data_sets, transfer_data
+
+if TYPE_CHECKING:
+    from hamipose.experiments.results import Result
 
 __all__ = ["main"]
 
@@ -64,12 +65,15 @@ def _prepare(cells: Sequence[TransferCell], options: ExperimentOptions) -> None:
             dataset.prepare()
 
 
-def _read_external(name: str, test_set: str, path: Path, transfers: Sequence[Transfer]) -> Result:
+def _read_external(name: str, test_set: str, path: Path, transfers: Sequence[Transfer]) -> "Result":
     """Return the scores of a system in a file of `evaluate --out` as a result.
 
     Raises:
         UserError: the file contains no scores under the strict protocol, or the test set is unknown.
     """
+    from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC
+    from hamipose.experiments.results import Result
+
     try:
         scores = json.loads(path.read_text())["scores"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -97,6 +101,8 @@ def main(arguments: Sequence[str], command: RunCommand = run_process) -> None:
         command: runs a command.
     """
     namespace, options = read_options(_parser(), arguments)
+    from hamipose.experiments.page import page_title, write_page  # imports torch, which help does not need
+
     spec = table_spec(namespace.table or f"figure{namespace.figure}")
     cells = compose(spec, options, namespace.transfers)
     print(page_title(spec, options.scale))
