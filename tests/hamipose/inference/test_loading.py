@@ -59,8 +59,8 @@ def test_mesh_checkpoint_is_rejected_with_advice(tmp_path: Path):
         ({"skeleton": "body16", "backbone": "resnet10t"}, "was not saved by hamipose"),
         (["lr"], "was not saved by hamipose"),
         (
-            {"skeleton": "square4", "backbone": "resnet10t", "deconv_channels": [16, 16, 16]},
-            r"predicts the keypoints of square4, which is none of body16, .*; import the file that adds it first",
+            {"skeleton": "triangle3", "backbone": "resnet10t", "deconv_channels": [16, 16, 16]},
+            r"predicts the keypoints of triangle3, which is none of body16, .*; import the file that adds it first",
         ),
         (
             {"skeleton": "body16", "backbone": "resnet10t", "deconv_channels": [8, 8, 8]},
