@@ -26,7 +26,7 @@ demo: $(STAMP) ## adapt a pose model from synthetic to photo-like people and sho
 	@$(PY) -m hamipose demo --out runs/demo
 
 test: $(STAMP) ## the test suite; prints the 20 slowest tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: $(STAMP) ## code, docstrings, format and spelling
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) tests/tools/spelling.py
