@@ -58,7 +58,7 @@ def test_damaged_configs_give_one_line_errors(
     tree = load_config(valid)
     monkeypatch.chdir(tmp_path)
     failures = Failures(capfd)
-    for number, rng in seeded_generators(f"configs of {package}", 75):
+    for number, rng in seeded_generators(f"configs of {package}", 150):
         Path("wrong.yaml").write_bytes(damage_yaml(rng, tree))
         status = failures.run(main, ["fit", "--config", "wrong.yaml", "--print_config"], number)
         if status == 0:
