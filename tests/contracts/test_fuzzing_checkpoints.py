@@ -69,7 +69,7 @@ def test_damaged_checkpoints_give_one_line_errors(
     picture = tmp_path / "picture.png"
     cv2.imwrite(str(picture), np.full((40, 32, 3), 90, np.uint8))
     loaded = {path: torch.load(path, weights_only=True) for path in (pose, mesh)}
-    for number, rng in seeded_generators("checkpoints", 150):
+    for number, rng in seeded_generators("checkpoints", 300):
         package, whole = (hamipose, pose) if number % 3 < 2 else (meshtto, mesh)
         given = wrong
         if number % 3 == 1:  # a model folder

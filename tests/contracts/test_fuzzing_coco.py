@@ -82,7 +82,7 @@ def test_damaged_annotations_give_one_line_errors(
 ):
     root, content = world
     out = tmp_path / "scores.json"
-    for number, rng in seeded_generators("annotations", 350):
+    for number, rng in seeded_generators("annotations", 700):
         (root / "wrong.json").write_bytes(damage_json(rng, content))
         out.unlink(missing_ok=True)
         words = ["--data", "CocoKeypoints", "--root", root, "--annotations", "wrong.json", "--out", out, *_SHORT]
@@ -98,7 +98,7 @@ def test_damaged_predictions_give_one_line_errors(
     root, content = world
     out = tmp_path / "scores.json"
     results = [{k: a[k] for k in ("image_id", "category_id", "keypoints", "score")} for a in content["annotations"]]
-    for number, rng in seeded_generators("predictions", 350):
+    for number, rng in seeded_generators("predictions", 700):
         (tmp_path / "wrong.json").write_bytes(damage_json(rng, content if number % 2 else results))
         out.unlink(missing_ok=True)
         words = ["--data", "CocoKeypoints", "--root", root, "--annotations", "valid.json", "--out", out, *_SHORT]
@@ -114,7 +114,7 @@ def test_damaged_boxes_give_one_line_errors(
 ):
     root, content = world
     boxes, out = tmp_path / "boxes.json", tmp_path / "out"
-    for number, rng in seeded_generators("boxes", 175):
+    for number, rng in seeded_generators("boxes", 350):
         boxes.write_bytes(damage_json(rng, content))
         words = ["--checkpoint", models[0], "--boxes", boxes, "--out", out, "--device", "cpu", "--no-overlays"]
         status = failures.run(hamipose, ["predict", root / "images", *words], number)
@@ -142,7 +142,7 @@ def test_damaged_evidence_gives_one_line_errors(
     }
     monkeypatch.setattr(files, "write_mesh", lambda *_: None)  # takes most of the time
     keypoints, out = tmp_path / "keypoints.json", tmp_path / "out"
-    for number, rng in seeded_generators("evidence", 125):
+    for number, rng in seeded_generators("evidence", 250):
         keypoints.write_bytes(damage_json(rng, content if number % 3 else openpose))
         words = ["--checkpoint", models[1], "--keypoints", keypoints, "--out", out, "--device", "cpu"]
         words += ["--steps", int(number % 5 == 0), "--no-images"]

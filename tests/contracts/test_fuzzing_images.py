@@ -14,7 +14,7 @@ from hamipose.inference import loading
 from tests.helpers.checkpoints import save_pose_folder
 from tests.helpers.fuzzing import Failures, damage_bytes, seeded_generators
 
-COUNT = 250
+COUNT = 500
 
 
 def write_images(folder: Path) -> list[Path]:
