@@ -1,6 +1,7 @@
 """Training with several processes: reductions, random rows, buffers and synchronized BatchNorm."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -18,6 +19,7 @@ __all__ = [
     "check_device",
     "draw_local_rows",
     "gather_batch",
+    "gather_rows",
     "keep_activations",
     "mean_over_batch",
     "sum_over_processes",
@@ -84,6 +86,19 @@ def draw_local_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
     """
     rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if _is_distributed() else (0, 1)
     return draw(count * world)[rank * count : (rank + 1) * count]
+
+
+def gather_rows(rows: list[Any]) -> list[Any]:
+    """Return the rows of all processes, those of the first process first. All processes must call it.
+
+    Args:
+        rows: picklable objects of this process.
+    """
+    if not _is_distributed():
+        return rows
+    shares: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(shares, rows)
+    return [row for share in shares for row in share]
 
 
 def zero_loss(parameters: Iterable[nn.Parameter]) -> Tensor | float:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from hamipose.engine.callbacks import ScoreCallback
 from hamipose.engine.checkpoints import run_folder
+from hamipose.engine.distributed import gather_rows
 from hamipose.io.atomic_file import write_text
 from hamipose.io.coco_writer import PredictedPerson, build_coco
 
@@ -76,10 +76,7 @@ class PredictionWriter(BasePredictionWriter):
             sizes = [None] * len(batch.name) if batch.size_px is None else batch.size_px.tolist()
             columns = (batch.keypoints_px.tolist(), batch.confidence.tolist(), batch.region_px.tolist(), sizes)
             rows += [row for row in zip(batch.index.tolist(), batch.name, *columns, strict=True) if row[0] >= 0]
-        if trainer.world_size > 1:
-            gathered: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(gathered, rows)
-            rows = [row for share in gathered for row in share]
+        rows = gather_rows(rows)
         if not trainer.is_global_zero:
             return
         path = Path(self.path) if self.path else run_folder(trainer) / "predictions.json"

@@ -20,6 +20,7 @@ from hamipose.synthetic.render_jobs import (
     render_missing,
     write_atomically,
 )
+from hamipose.synthetic.scene.appearance import check_style
 
 __all__ = ["check_render_options", "read_annotations", "render_folder"]
 
@@ -48,13 +49,10 @@ def check_render_options(
     Raises:
         UserError: an invalid option.
     """
-    from hamipose.synthetic.people.sample import STYLES
-
     for name, (selected, valid) in choices.items():
         if selected is not None and (not selected or not set(selected) <= set(valid)):
             raise UserError(f"{name} are {', '.join(selected) or 'empty'}, but must be some of {', '.join(valid)}")
-    if style not in STYLES:
-        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
+    check_style(style)
     for name, value, minimum in (("count", count, 1), ("size", size, 32), ("seed", seed, 0), ("workers", workers, 1)):
         if value is not None and value < minimum:
             raise UserError(f"{name} is {value}, but must be at least {minimum}")

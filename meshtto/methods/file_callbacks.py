@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from hamipose.engine.callbacks import ScoreCallback
 from hamipose.engine.checkpoints import run_folder
+from hamipose.engine.distributed import gather_rows
 from hamipose.io.atomic_file import atomic_path, write_text
 
 __all__ = ["PredictionFile", "ScoreFile"]
@@ -66,10 +66,7 @@ class PredictionFile(BasePredictionWriter):
             arrays = [column.cpu().numpy() for column in columns]
             found = zip(batch.index.tolist(), batch.name, *arrays, strict=True)
             rows += [row for row in found if row[0] >= 0]
-        if trainer.world_size > 1:
-            gathered: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(gathered, rows)
-            rows = [row for share in gathered for row in share]
+        rows = gather_rows(rows)
         if not trainer.is_global_zero:
             return
         rows.sort(key=lambda row: row[0])

@@ -30,11 +30,13 @@ def fit() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def fit_elsewhere() -> Callable[..., subprocess.CompletedProcess]:
-    """Return a function that trains in new processes: forked ones, or with `launch` those that Lightning starts."""
+    """Return a function that trains in new processes: forked ones, or those that a `launcher` starts."""
 
-    def call(launch: bool = False, world: int = 1, **options: Any) -> subprocess.CompletedProcess:
+    def call(launcher: str | None = None, world: int = 1, **options: Any) -> subprocess.CompletedProcess:
         given = to_json_options({**options, "world": world})
-        return launch_script(SCRIPT, given) if launch else run_script(SCRIPT, given, world if world > 1 else None)
+        if launcher is None:
+            return run_script(SCRIPT, given, world if world > 1 else None)
+        return launch_script(SCRIPT, given, world if launcher == "torchrun" else None)
 
     return call
 

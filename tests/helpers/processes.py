@@ -107,10 +107,12 @@ def _torchrun_environment(rank: int, world: int, port: int) -> dict[str, str]:
     return {name: str(value) for name, value in (ranks | sizes | group).items()}
 
 
-def launch_script(script: Path, given: Any) -> subprocess.CompletedProcess[str]:
-    """Run a script with one JSON argument by a new Python interpreter, as a user does."""
+def launch_script(script: Path, given: Any, torchrun: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a script with one JSON argument by a new Python interpreter, or by `torchrun` many, as a user does."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, str(script), json.dumps(given)]
+    launcher = [] if torchrun is None else ["-m", "torch.distributed.run", "--standalone"]
+    launcher += [] if torchrun is None else ["--nproc-per-node", str(torchrun)]
+    command = [sys.executable, *launcher, str(script), json.dumps(given)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
 
 

@@ -1,4 +1,4 @@
-"""A script that runs training commands one after the other, in one process or in two started by torchrun.
+"""A script that runs training commands one after the other, in one process or in a group of two.
 
 Its argument is a JSON list of commands: package, a name that is printed to standard error, and the arguments. A command
 that exceeds the time limit ends the process with the stack of each thread, which shows the place of a deadlock.

@@ -6,16 +6,15 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from hamipose.errors import UserError
 from hamipose.synthetic.hands.articulation import draw_hand_pose
 from hamipose.synthetic.hands.hand_model import Hand, hand_model
 from hamipose.synthetic.hands.poses import HandPose
 from hamipose.synthetic.hands.scene_setup import build_hand_scene
 from hamipose.synthetic.labels import Labels, label_hand
 from hamipose.synthetic.people.body_model import sample_shape
-from hamipose.synthetic.people.sample import STYLES
 from hamipose.synthetic.renderer.camera_effects import apply_camera_effects, encode_jpeg
 from hamipose.synthetic.renderer.raycast import Renderer
+from hamipose.synthetic.scene.appearance import STYLES, check_style
 from hamipose.synthetic.scene.scene import Scene
 
 __all__ = ["RenderedHand", "get_hand_renderer", "render_hand"]
@@ -83,8 +82,7 @@ def render_hand(
     Raises:
         UserError: an unknown style, or no usable photograph.
     """
-    if style not in STYLES:
-        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
+    check_style(style)
     rng = np.random.default_rng([seed, len(STYLES) + STYLES.index(style), index])  # not those of people
     surface = hand_model()
     shape = sample_shape(rng)

@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from hamipose.errors import UserError
 from hamipose.skeletons import BODY16, COCO17
 from hamipose.synthetic.labels import Labels, label_person
 from hamipose.synthetic.people.body_model import Body, PosedBodies, sample_shape
@@ -18,12 +17,10 @@ from hamipose.synthetic.people.scene_setup import build_scene
 from hamipose.synthetic.render_jobs import BLOCK
 from hamipose.synthetic.renderer.camera_effects import apply_camera_effects, encode_jpeg
 from hamipose.synthetic.renderer.raycast import get_renderer
+from hamipose.synthetic.scene.appearance import STYLES, check_style
 from hamipose.synthetic.scene.scene import Scene
 
-__all__ = ["STYLES", "RenderedPerson", "render_person"]
-
-#: The two rendering styles (domains); their positions are part of the seed.
-STYLES = ("plain", "photo")
+__all__ = ["RenderedPerson", "render_person"]
 
 
 @dataclass
@@ -101,8 +98,7 @@ def render_person(
     Raises:
         UserError: an unknown style, or no usable photograph.
     """
-    if style not in STYLES:
-        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
+    check_style(style)
     surface = body_model_for(size)
     number, position = divmod(index, BLOCK)
     block = _block(style, seed, number, None if poses is None else tuple(poses), size)

@@ -1,11 +1,21 @@
-"""Random lights and materials of a scene."""
+"""Rendering styles, and random lights and materials of a scene."""
 
 import numpy as np
 from jaxtyping import Float
 
+from hamipose.errors import UserError
 from hamipose.synthetic.scene.scene import Lights, Materials
 
-__all__ = ["draw_lights", "draw_material"]
+__all__ = ["STYLES", "check_style", "draw_lights", "draw_material"]
+
+#: The two rendering styles (domains); their positions are part of the seed.
+STYLES = ("plain", "photo")
+
+
+def check_style(style: str) -> None:
+    """Raise a :class:`UserError` if a style is unknown."""
+    if style not in STYLES:
+        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
 
 
 def draw_lights(rng: np.random.Generator, style: str) -> Lights:

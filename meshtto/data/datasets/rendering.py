@@ -9,16 +9,15 @@ import torch
 from jaxtyping import Float
 from roma import rotmat_to_rotvec
 
-from hamipose.errors import UserError
 from hamipose.synthetic.people.body_model import Body as Surface
 from hamipose.synthetic.people.body_model import body_model
 from hamipose.synthetic.people.collisions import draw_pose
 from hamipose.synthetic.people.poses import draw_family
-from hamipose.synthetic.people.sample import STYLES
 from hamipose.synthetic.people.scene_setup import build_scene
 from hamipose.synthetic.render_jobs import image_name, write_atomically
 from hamipose.synthetic.renderer.camera_effects import apply_camera_effects, encode_jpeg
 from hamipose.synthetic.renderer.raycast import get_renderer
+from hamipose.synthetic.scene.appearance import STYLES, check_style
 from meshtto.body import Body, load_body
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
 from meshtto.joints import JOINTS49, SMPL24
@@ -64,8 +63,7 @@ def draw_person(
         including those outside the image, ``visibility`` [49] (2 visible, 1 hidden, 0 outside), ``joints`` [49, 3]
         relative to the pelvis of the 49.
     """
-    if style not in STYLES:
-        raise UserError(f"style is {style!r}, but must be one of {', '.join(STYLES)}")
+    check_style(style)
     rng = np.random.default_rng([seed, STYLES.index(style), index, _SERIES])
     surface, model = body_model(), _body()
     shape = rng.standard_normal(10).clip(-_MAX_SHAPE, _MAX_SHAPE)

@@ -19,8 +19,8 @@ def test_two_processes_equal_one(fit_elsewhere, dots: Path, tmp_path: Path, adap
         out = tmp_path / str(world)
         # BatchNorm is frozen: it would use half the batch (SyncBatchNorm needs a GPU).
         options = {"freeze": True, "epochs": 2, "optimizer": "sgd", "metric": "diagonal", "adaptation": adaptation}
-        launch = world == 2 and not adaptation  # once as a user starts them: by Lightning
-        done = fit_elsewhere(dots=dots, out=out, world=world, launch=launch, **options)
+        launcher = None if world == 1 else "torchrun" if adaptation else "lightning"  # as users start processes
+        done = fit_elsewhere(dots=dots, out=out, world=world, launcher=launcher, **options)
         assert done.returncode == 0, done.stderr[-3000:]
         ends.append(read_last_checkpoint(out))
         scores.append(json.loads((out / "scores.json").read_text()))

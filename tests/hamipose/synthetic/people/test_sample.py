@@ -13,9 +13,10 @@ from hamipose.synthetic.people.body_model import PARTS, body_model, sample_shape
 from hamipose.synthetic.people.coarse_body import body_model_for
 from hamipose.synthetic.people.joint_limits import LIMITS
 from hamipose.synthetic.people.poses import Pose
-from hamipose.synthetic.people.sample import STYLES, render_person
+from hamipose.synthetic.people.sample import render_person
 from hamipose.synthetic.people.scene_setup import build_scene
 from hamipose.synthetic.renderer.raycast import Renderer, get_renderer
+from hamipose.synthetic.scene.appearance import STYLES
 from hamipose.synthetic.scene.scene import Camera
 
 SIZE = 64

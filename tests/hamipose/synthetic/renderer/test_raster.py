@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hamipose.synthetic.people.coarse_body import body_model_for
-from hamipose.synthetic.people.sample import STYLES, render_person
+from hamipose.synthetic.people.sample import render_person
 from hamipose.synthetic.renderer.raycast import get_renderer
+from hamipose.synthetic.scene.appearance import STYLES
 from hamipose.synthetic.warp_runtime import initialize_warp
 
 SIDE = 12
