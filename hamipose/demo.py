@@ -27,7 +27,8 @@ from hamipose.methods.source_only import TARGET_STATISTICS
 from hamipose.skeletons import Skeleton
 from hamipose.training import run, train_in
 from hamipose.viz.drawing import draw_keypoints, draw_label, make_grid
-from hamipose.viz.html import HtmlPage, plot_curves
+from hamipose.viz.figures import plot_curves
+from hamipose.viz.html import HtmlPage
 
 __all__ = ["run_demo"]
 

@@ -19,7 +19,8 @@ from hamipose.inference.writers import write_coco
 from hamipose.io.atomic_file import write_text
 from hamipose.models.batchnorm import batchnorm_layers
 from hamipose.models.model_io import save_model_folder
-from hamipose.viz.html import HtmlPage, plot_curves
+from hamipose.viz.figures import plot_curves
+from hamipose.viz.html import HtmlPage
 
 __all__ = ["write_results"]
 

@@ -12,7 +12,8 @@ from hamipose.evaluation.score_metrics import METRICS, PCK_METRIC
 from hamipose.io.image_file import UnreadableImage, read_image
 from hamipose.io.json_file import read_record
 from hamipose.io.yaml_file import read_yaml
-from hamipose.viz.html import HtmlPage, encode_figure, plot_curves
+from hamipose.viz.figures import create_panels, encode_figure, estimate_text_width, plot_curves
+from hamipose.viz.html import HtmlPage
 
 __all__ = ["plot_keypoint_maps", "write_run_report"]
 
@@ -29,8 +30,6 @@ def plot_keypoint_maps(columns: Mapping[str, Column]) -> bytes | None:
     Returns:
         A PNG; None if none of them was logged.
     """
-    from matplotlib.figure import Figure
-
     panels = {}
     for quantity, title in _PER_KEYPOINT.items():
         prefix = f"train/{quantity}/"
@@ -40,9 +39,10 @@ def plot_keypoint_maps(columns: Mapping[str, Column]) -> bytes | None:
     if not panels:
         return None
     count = max(len(rows) for rows in panels.values())
-    figure = Figure(figsize=(5 * len(panels), 1.2 + 0.2 * count), layout="constrained")
-    for position, (title, rows) in enumerate(panels.items(), 1):
-        axes = figure.add_subplot(1, len(panels), position)
+    width, height = 3.4, 0.3 + 0.2 * count
+    left = 0.2 + max(estimate_text_width(name, 7.0) for rows in panels.values() for name in rows)
+    figure, row = create_panels([*panels], "step", width, height, left=left, right=0.75)
+    for axes, (title, rows) in zip(row, panels.items(), strict=True):
         names = sorted(rows, key=lambda name: (name.removeprefix("left_").removeprefix("right_"), name))
         steps = rows[names[0]][0]
         values = np.array([rows[name][1] for name in names])
@@ -58,9 +58,11 @@ def plot_keypoint_maps(columns: Mapping[str, Column]) -> bytes | None:
             extent=(float(steps[0]), float(max(steps[-1], steps[0] + 1)), len(names) - 0.5, -0.5),
         )
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7)
-        axes.set_xlabel("step")
-        axes.set_title(title)
-        figure.colorbar(image, ax=axes)
+        axes.locator_params(axis="x", nbins=5)
+        place = axes.get_position()
+        bar = figure.add_axes((place.x1 + 0.03 * place.width, place.y0, 0.04 * place.width, place.height))
+        figure.colorbar(image, cax=bar, ticks=[bounds[0], sum(bounds) / 2, bounds[1]], format="%.3g")
+        bar.tick_params(labelsize=8)
     return encode_figure(figure)
 
 

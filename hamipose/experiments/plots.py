@@ -9,7 +9,7 @@ from hamipose.experiments.results import Result
 from hamipose.experiments.runs import TransferCell
 from hamipose.experiments.tables import HEADLINE, results_of
 from hamipose.experiments.transfers import Transfer
-from hamipose.viz.html import encode_figure, plot_curves
+from hamipose.viz.figures import create_panels, encode_figure, estimate_text_width, plot_curves
 
 __all__ = ["plot_columns", "plot_results"]
 
@@ -24,12 +24,12 @@ def plot_results(transfers: Sequence[Transfer], results: Sequence[Result]) -> by
     Returns:
         A PNG.
     """
-    from matplotlib.figure import Figure
-
     rows = list(dict.fromkeys(r.row for r in results))
-    figure = Figure(figsize=(1 + 5 * len(transfers), 1.2 + 0.3 * len(rows)), layout="constrained")
-    for position, transfer in enumerate(transfers, 1):
-        axes = figure.add_subplot(1, len(transfers), position)
+    left = 0.15 + max(map(estimate_text_width, rows), default=0.0)
+    label = "PCK@0.05 in %, last epoch; a point per seed"
+    titles = [transfer.title for transfer in transfers]
+    figure, panels = create_panels(titles, label, 3.6, 0.3 + 0.3 * len(rows), left=left)
+    for axes, transfer in zip(panels, transfers, strict=True):
         last = [r for r in results_of(transfer, results) if r.is_shown and r.selection == "last"]
         for height, row in enumerate(reversed(rows)):
             values = [r.values[HEADLINE] for r in last if r.row == row]
@@ -37,9 +37,7 @@ def plot_results(transfers: Sequence[Transfer], results: Sequence[Result]) -> by
                 axes.barh(height, statistics.fmean(values), color="#9db4c8")
                 axes.plot(values, [height] * len(values), "k.", markersize=4)
         axes.set_yticks(range(len(rows)), reversed(rows), fontsize=8)
-        axes.set_xlabel("PCK@0.05 in %, last epoch; a point per seed", fontsize=8)
-        axes.set_title(transfer.title, fontsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.locator_params(axis="x", nbins=6)
     return encode_figure(figure)
 
 

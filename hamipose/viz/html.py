@@ -1,12 +1,10 @@
-"""Self-contained HTML pages with tables, plots and images."""
+"""Self-contained HTML pages with text, tables and images."""
 
 import base64
 import html
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,10 +12,7 @@ from jaxtyping import UInt8
 
 from hamipose.io.atomic_file import write_text
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["HtmlPage", "encode_figure", "plot_curves"]
+__all__ = ["HtmlPage"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
@@ -27,45 +22,6 @@ td:first-child, th:first-child { text-align: left; white-space: nowrap } tr:nth-
 th { border-bottom: 2px solid #1a1a1a } img { max-width: 100%; height: auto } figure { margin: 1.5rem 0 }
 figcaption { color: #555 } pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 """
-
-
-def encode_figure(figure: "Figure") -> bytes:
-    """Return a matplotlib figure as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return buffer.getvalue()
-
-
-def plot_curves(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[int | float], Sequence[int | float]]]],
-    log_scale: Sequence[str] = (),
-) -> bytes:
-    """Return a row of line plots as a PNG; a line name has the same color in all panels.
-
-    Args:
-        panels: for each panel title, the lines by name as (x, y).
-        log_scale: titles of the panels with a logarithmic y axis.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
-    colors = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(n for lines in panels.values() for n in lines))}
-    for position, (title, lines) in enumerate(panels.items(), 1):
-        axes = figure.add_subplot(1, len(panels), position)
-        for name, (x, y) in lines.items():
-            axes.plot(x, y, label=name, color=colors[name], linewidth=1.6, marker="." if len(x) < 12 else None)
-        axes.set_title(title)
-        axes.set_xlabel("step")
-        axes.spines[["top", "right"]].set_visible(False)
-        if title in log_scale:
-            axes.set_yscale("log")
-        if len(lines) > 4:  # below the panel, where they cover no line
-            axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-        elif any(lines):
-            axes.legend(frameon=False, fontsize=8)
-    return encode_figure(figure)
 
 
 @dataclass

@@ -4,9 +4,11 @@ import re
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from hamipose.engine.metrics_file import read_metrics
-from hamipose.viz.html import HtmlPage, plot_curves
+from hamipose.viz.figures import plot_curves
+from hamipose.viz.html import HtmlPage
 
 pytestmark = pytest.mark.figures
 
@@ -37,6 +39,20 @@ def test_plot_curves_returns_a_png():
     png = plot_curves({"loss": {"sgd": ([0, 1], [1.0, 0.1])}, "energy": {}}, log_scale=["loss"])
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] > 2 * image.shape[0]
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 9e4, 1e9])
+def test_labels_are_inside_the_figure_and_panels_do_not_overlap(monkeypatch: pytest.MonkeyPatch, scale: float):
+    figures: list[Figure] = []
+    monkeypatch.setattr("hamipose.viz.figures.encode_figure", lambda figure: figures.append(figure) or b"")
+    names = ["source only, statistics of the target", "mean teacher", *"abcdef"]
+    line = ([0, 90_000], [-scale, 1.234 * scale])
+    plot_curves({"step of the last layer, RMS": dict.fromkeys(names, line), "energy": dict.fromkeys(names[:2], line)})
+    (figure,) = figures
+    figure.draw_without_rendering()
+    left, right = (axes.get_tightbbox() for axes in figure.axes)
+    assert figure.bbox.x0 <= left.x0 < left.x1 < right.x0 < right.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= left.y0 < right.y0 < right.y1 <= figure.bbox.y1
 
 
 def test_a_line_name_has_the_same_color_in_all_panels():
