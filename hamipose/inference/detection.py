@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torchvision.ops import nms
 
 from hamipose.errors import UserError
 from hamipose.geometry.crops import padded_box
@@ -13,7 +16,14 @@ from hamipose.models.person_detection import PersonDetector, torchvision_detecto
 from hamipose.models.pretrained.catalog import BLAZEPOSE, DETECTOR, cached_folder, detector_fetched
 from hamipose.types import UnlabeledSample
 
-__all__ = ["NO_DETECTOR", "DetectedPeople", "DetectionSummary", "default_detector", "open_detector"]
+__all__ = [
+    "NO_DETECTOR",
+    "DetectedPeople",
+    "DetectionSummary",
+    "default_detector",
+    "detect_rotated",
+    "open_detector",
+]
 
 #: Value of `--detector` that disables detection: each whole image is one person.
 NO_DETECTOR = "none"
@@ -59,6 +69,34 @@ def default_detector(threshold: float | None = None) -> tuple[PersonDetector | N
     )
 
 
+def detect_rotated(
+    image: UInt8[np.ndarray, "height width 3"], detector: PersonDetector, margin: float = 1.25
+) -> Float[np.ndarray, "person 6"]:
+    """Detect people in an image rotated by 90, 180 and 270 degrees; most detectors miss people who are upside down.
+
+    Args:
+        image: RGB.
+        detector: the detector.
+        margin: see :meth:`hamipose.models.person_detection.PersonDetector.crops`.
+
+    Returns:
+        Rows as in :meth:`hamipose.models.person_detection.PersonDetector.crops`, in pixels of the image. Of crops that
+        overlap by more than half, only the one with the highest score is kept.
+    """
+    height, width = image.shape[:2]
+    rows = []
+    for turns in (1, 2, 3):  # counterclockwise
+        people = detector.crops(np.ascontiguousarray(np.rot90(image, turns)), margin)
+        x, y = (people[:, :2] + people[:, 2:4] / 2).T
+        x, y = ((width - y, x), (width - x, height - y), (y, height - x))[turns - 1]
+        sides = people[:, 2:4] if turns == 2 else people[:, 3:1:-1]
+        corner = np.stack([x, y], 1) - sides / 2
+        rows.append(np.concatenate([corner, sides, people[:, 4:5], people[:, 5:] + 90 * turns], 1))
+    found = torch.from_numpy(np.concatenate(rows).astype(np.float32))
+    kept = nms(torch.cat([found[:, :2], found[:, :2] + found[:, 2:4]], 1), found[:, 4], 0.5)
+    return found[kept].numpy()
+
+
 @dataclass
 class DetectionSummary:
     """Result counts of a detector on several images.
@@ -102,7 +140,8 @@ class DetectedPeople:
         detector: the detector.
         margin: crops show this many times a box.
         upright_crops: rotate crops so that people are upright, for networks that expect it; see
-            :meth:`hamipose.models.person_detection.PersonDetector.crops`.
+            :meth:`hamipose.models.person_detection.PersonDetector.crops`. In an image without people, people are then
+            also sought with the image rotated by 90, 180 and 270 degrees.
         whole_images: use images without people as whole images instead of skipping them.
 
     Attributes:
@@ -129,6 +168,8 @@ class DetectedPeople:
         for sample in self._samples:
             if self._upright_crops:
                 people = self._detector.crops(sample.image, self._margin)
+                if not len(people):
+                    people = detect_rotated(sample.image, self._detector, self._margin)
             else:
                 tight = self._detector(sample.image)
                 boxes = padded_box(tight[:, :4], self._margin)

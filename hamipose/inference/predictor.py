@@ -35,6 +35,16 @@ _MIN_SIDE_PX, _MAX_SIDES = 8, 4
 #: A refined crop is this many times the box of the keypoints above this confidence; at least half must be above it.
 _REFINED_MARGIN, _MIN_CONFIDENCE = 1.4, 0.1
 
+#: A person of lower mean confidence is also tried in rotated crops (networks that need upright crops). In 350 photos of
+#: sports, another rotation moved the keypoints of 1 % of the people above this value, and of 12 % of those below.
+_RETRY_BELOW = 0.7
+_RETRY_ROTATIONS_DEG = (90.0, 180.0, 270.0)
+
+#: Keypoints in pixels of the crops, confidences, and heatmaps (None for networks without heatmaps).
+_Located = tuple[
+    Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"], Float[Tensor, "batch keypoint h w"] | None
+]
+
 
 @dataclass(frozen=True)
 class PosePrediction:
@@ -116,11 +126,7 @@ class Predictor:
         return decode_heatmaps(heatmaps, self.network, quantize=self.info.quantized)
 
     @torch.inference_mode()
-    def locate(
-        self, crops: UInt8[Tensor, "batch 3 size size"]
-    ) -> tuple[
-        Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"], Float[Tensor, "batch keypoint h w"] | None
-    ]:
+    def locate(self, crops: UInt8[Tensor, "batch 3 size size"]) -> _Located:
         """Return keypoints in pixels of the crops, confidences, and heatmaps (None for networks without heatmaps)."""
         if isinstance(self.network, PretrainedNetwork) and not self.network.has_heatmaps:
             points, confidence = self.network.locate(normalize(crops.to(self.device)))
@@ -141,8 +147,7 @@ class Predictor:
         if heatmaps and isinstance(self.network, PretrainedNetwork) and not self.network.has_heatmaps:
             raise UserError(f"heatmaps were requested, but {self.info.backbone} only predicts keypoints")
         size = self.info.image_size
-        for batch, matrices in self._refined_batches(samples, batch_size):
-            points, confidence, maps = self.locate(crop_images([s.image for s in batch], matrices, size))
+        for batch, matrices, (points, confidence, maps) in self._final_batches(samples, batch_size):
             points_px, regions = crop_to_image(points, torch.from_numpy(matrices.astype(np.float32)), size)
             for i, sample in enumerate(batch):
                 kept = maps[i].numpy() if heatmaps and maps is not None else None
@@ -158,21 +163,60 @@ class Predictor:
             samples: images with boxes.
             batch_size: samples per batch.
         """
-        for batch, matrices in self._refined_batches(samples, batch_size):
+        for batch, matrices, _ in self._final_batches(samples, batch_size):
             for sample, matrix in zip(batch, matrices, strict=True):
                 box, rotation_deg = crop_box(matrix, self.info.image_size)
                 yield replace(sample, box_px=box, rotation_deg=rotation_deg)
 
-    def _refined_batches(
+    def _final_batches(
         self, samples: Iterable[UnlabeledSample], batch_size: int
-    ) -> Iterator[tuple[list[UnlabeledSample], Float[np.ndarray, "batch 2 3"]]]:
-        """Yield batches of samples with the matrices (image → crop) of the last pass."""
+    ) -> Iterator[tuple[list[UnlabeledSample], Float[np.ndarray, "batch 2 3"], _Located]]:
+        """Yield batches of samples with the matrices (image → crop) of the last pass, and its results."""
         rest = iter(samples)
         while batch := list(islice(rest, batch_size)):
             matrices = np.stack([self._crop_matrix(sample.box_px, sample.rotation_deg) for sample in batch])
             for _ in range(self.passes - 1):
                 matrices = self._refine(batch, matrices)
-            yield batch, matrices
+            located = self._locate_people(batch, matrices)
+            if self.needs_upright_crops:
+                matrices, located = self._retry_rotated(batch, matrices, located)
+            yield batch, matrices, located
+
+    def _locate_people(self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"]) -> _Located:
+        return self.locate(crop_images([sample.image for sample in batch], matrices, self.info.image_size))
+
+    @torch.inference_mode()
+    def _retry_rotated(
+        self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"], located: _Located
+    ) -> tuple[Float[np.ndarray, "batch 2 3"], _Located]:
+        """Try people of low confidence in rotated crops, such as gymnasts upside down; keep the most confident result.
+
+        The rotation is chosen after one pass; only the chosen one gets the remaining passes.
+
+        Returns:
+            The matrices and the results, replaced for people whose mean confidence is higher in a rotated crop.
+        """
+        points, confidence, maps = located
+        weak = torch.nonzero(confidence.mean(1) < _RETRY_BELOW)[:, 0].tolist()
+        if not weak:
+            return matrices, located
+        people = [batch[i] for i in weak]
+        tries = [
+            np.stack([self._crop_matrix(person.box_px, person.rotation_deg + turn) for person in people])
+            for turn in _RETRY_ROTATIONS_DEG
+        ]
+        scores = torch.stack([self._locate_people(people, turned)[1].mean(1) for turned in tries])
+        chosen = np.stack([tries[turn][i] for i, turn in enumerate(scores.argmax(0).tolist())])
+        for _ in range(self.passes - 1):
+            chosen = self._refine(people, chosen)
+        new_points, new_confidence, new_maps = self._locate_people(people, chosen)
+        matrices = matrices.copy()
+        for i, person in enumerate(weak):
+            if new_confidence[i].mean() > confidence[person].mean():
+                matrices[person], points[person], confidence[person] = chosen[i], new_points[i], new_confidence[i]
+                if maps is not None and new_maps is not None:
+                    maps[person] = new_maps[i]
+        return matrices, (points, confidence, maps)
 
     def _crop_matrix(self, box: Float[np.ndarray, "4"], rotation_deg: float = 0.0) -> Float[np.ndarray, "2 3"]:
         """Return image → crop for a square whose visible middle, as wide as the network's input, contains the box."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hamipose.cli import main
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_matrix, upright_box
+from hamipose.geometry.crops import whole_image_box
 from hamipose.heatmaps import encode
 from hamipose.inference.export import export_onnx
 from hamipose.inference.loading import load
@@ -24,6 +25,7 @@ from hamipose.models.pretrained.fetch import blazepose_info
 from hamipose.models.pretrained.interface import FinetunableNetwork, PretrainedNetwork
 from hamipose.models.pretrained.mediapipe import BlazePose, read_landmark_network
 from hamipose.skeletons import COCO17
+from hamipose.types import UnlabeledSample
 from tests.helpers.tflite_files import write_detector, write_landmark_model
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -90,6 +92,40 @@ def test_passes_align_the_crop_with_the_person(turn_deg: float):
     # A square of 2.5 × 40 px, turned: the box about it.
     side = 100 * (abs(np.sin(np.deg2rad(turn_deg))) + abs(np.cos(np.deg2rad(turn_deg))))
     np.testing.assert_allclose(found.region_px[2:], side, rtol=0.06)
+
+
+class UprightSpotFinder(SpotFinder):
+    """Is confident only if the green spot is above the red one; otherwise, it takes the crop as it is."""
+
+    passes = 2
+
+    def _upright(self, images: Tensor) -> Tensor:
+        red, green = self._spots(images).unbind(1)
+        return green[:, 1] < red[:, 1] - (green[:, 0] - red[:, 0]).abs()
+
+    def alignment(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2 2"]:
+        middle = torch.tensor([[31.5, 31.5], [31.5, -1e6]]).expand(len(images), 2, 2)
+        return torch.where(self._upright(images)[:, None, None], super().alignment(images), middle)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch keypoint h w"]:
+        return super().forward(images) * torch.where(self._upright(images), 0.9, 0.3)[:, None, None, None]
+
+
+@pytest.mark.parametrize(("turn_deg", "passes"), [(10.0, 2), (100.0, 7), (180.0, 7), (-80.0, 7)])
+def test_person_of_low_confidence_is_tried_in_rotated_crops(turn_deg: float, passes: int):
+    """A confident person costs two passes; another one costs one more per rotation, and two in the best one."""
+    network = UprightSpotFinder()
+    model = Predictor(network, INFO, "cpu")
+    upright, other = model.predict([person(0), person(turn_deg)], batch_size=2)
+    assert upright.confidence.mean() > 0.8
+    assert other.confidence.mean() > 0.8
+    np.testing.assert_allclose(other.keypoints_px, [[150, 110]] * 17, atol=1.0)
+    assert sum(len(images) == 2 for images in network.seen) == 2
+    assert len(network.seen) == passes
+    middle, above = network._spots(network.seen[-1])[-1].numpy()
+    assert above[1] < middle[1] - 10
+    (aligned,) = model.align([UnlabeledSample(person(turn_deg), whole_image_box(320, 240), "a.png")])
+    assert (aligned.rotation_deg - turn_deg + 180) % 360 - 180 == pytest.approx(0, abs=3)
 
 
 def test_single_pass_uses_the_given_crop():
