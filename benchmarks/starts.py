@@ -8,6 +8,7 @@ crop instead of a detection. `--every 4` uses every fourth photo. Fetch the pret
 models fetch blazepose`). The second folder stores predictions, and the same command resumes an interrupted run. Strict
 protocol: LSP's test images 1001 to 2000 and LSP-Extended's 3601 to 4000, PCK of the 12 limb joints relative to the side
 of the whole photo's square. In photos with several people, the person with the best score is used, as in `evaluate`.
+`--others mediapipe-heavy movenet-thunder` adds rows of tools that benchmarks/other_tools.py ran on the same photos.
 """
 
 import argparse
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the predictions")
     parser.add_argument("--models", nargs="+", type=Variant.read, default=VARIANTS)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--others", nargs="*", default=[], help="tools whose predictions lie in the second folder")
     options = parser.parse_args()
     root, out = options.data, options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -194,6 +196,13 @@ def main() -> None:
             path = out / file
             results[title] = dataset, predict(variant, dataset, path)
         print(row(variant.name, results), flush=True)
+    for tool in options.others:
+        results = {}
+        for title, dataset in sets.items():
+            result = json.loads((out / f"{tool}_{title}.json").read_text())
+            result["found"] = result["found"][:: options.every]
+            results[title] = dataset, result
+        print(row(tool, results), flush=True)
 
 
 if __name__ == "__main__":
