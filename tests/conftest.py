@@ -1,8 +1,8 @@
-"""Fixtures of all tests; imports the packages with jaxtyping's hook, so that beartype checks shapes in signatures."""
+"""Fixtures of all tests; both packages are imported with checks of the types and shapes in signatures."""
 
-from jaxtyping import install_import_hook
+from tests.helpers.type_checks import check_types
 
-install_import_hook(["hamipose", "meshtto"], "beartype.beartype")
+check_types("hamipose", "meshtto")
 
 import os  # noqa: E402
 import tempfile  # noqa: E402

@@ -1,6 +1,7 @@
 """Imports point down only, by folder. docs/architecture.md draws the order; a new folder is added to it here."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,7 @@ RESERVED = {
 }  # fmt: skip
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     found = {}
     for package in ("hamipose", "meshtto"):
