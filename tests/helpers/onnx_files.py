@@ -1,10 +1,23 @@
-"""ONNX pose networks that find a bright spot by averaging or summing the image."""
+"""ONNX pose networks that find a bright spot by averaging or summing the image, and reuse of exported networks."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
+import torch
 
 NAMES = ("simcc_x", "simcc_y")
+
+
+def reuse_export(monkeypatch: pytest.MonkeyPatch, exported: Path) -> None:
+    """Let torch's exporter, which takes seconds, copy the exported file of the same network."""
+
+    def copy(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], path: str, **options: Any) -> None:
+        shutil.copy(exported, path)
+
+    monkeypatch.setattr("torch.onnx.export", copy)
 
 
 def _written(

@@ -13,7 +13,7 @@ from tests.helpers.footage import clip, image_folder  # noqa: F401  fixtures
 @pytest.fixture(scope="session")
 def model() -> Predictor:
     torch.manual_seed(0)
-    info = ModelInfo("body16", "resnet10t", (16, 16, 16), 64, "SourceOnly")
+    info = ModelInfo("body16", "test_resnet", (16, 16, 16), 64, "SourceOnly")
     network = info.network()
     torch.nn.init.normal_(network.final.weight, std=0.3)  # so that peaks differ
     return Predictor(network, info, "cpu")

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,17 +9,37 @@ from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx, max_relative_difference
 from hamipose.inference.loading import load
 from hamipose.inference.predictor import Predictor
+from tests.helpers.onnx_files import reuse_export
 
 
-def test_onnx_file_equals_the_model_for_any_batch(model: Predictor, tmp_path: Path):
-    onnx = pytest.importorskip("onnx", reason="extra `export` is not installed")
-    path = tmp_path / "pose.onnx"
+@pytest.fixture(scope="module")
+def exported(model: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the model once: torch needs seconds for it."""
+    pytest.importorskip("onnx", reason="extra `export` is not installed")
+    path = tmp_path_factory.mktemp("exported") / "pose.onnx"
     assert export_onnx(model, path) < 1e-4
-    assert max_relative_difference(model, path, batch=7) < 1e-4
-    about = {p.key: p.value for p in onnx.load(str(path)).metadata_props}
+    return path
+
+
+def test_onnx_file_equals_the_model_for_any_batch(model: Predictor, exported: Path):
+    import onnx
+
+    assert max_relative_difference(model, exported, batch=7) < 1e-4
+    about = {p.key: p.value for p in onnx.load(str(exported)).metadata_props}
     assert about["keypoints"].split(",") == list(model.skeleton.keypoints)
     assert about["image_size"] == "64"
+    assert about["targets"] == "sub-pixel"
+    assert float(about["offset_px"]) == 1.5
+
+
+def test_file_that_differs_from_the_model_is_not_written(
+    model: Predictor, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A negative tolerance rejects every file."""
+    path = Path(shutil.copy(exported, tmp_path / "pose.onnx"))
     before = path.read_bytes()
+    reuse_export(monkeypatch, exported)
+    assert export_onnx(model, tmp_path / "copy.onnx") < 1e-4
     with pytest.raises(UserError, match="no file was written"):
         export_onnx(model, path, tolerance=-1.0)
     assert path.read_bytes() == before

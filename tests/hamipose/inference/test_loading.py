@@ -23,7 +23,7 @@ def test_load_overrides_the_image_size(model_folder: Path):
 
 
 def checkpoint(model: Predictor, path: Path, **content: object) -> Path:
-    hparams = {"method": "SourceOnly", "skeleton": "body16", "backbone": "resnet10t", "deconv_channels": [16, 16, 16]}
+    hparams = {"method": "SourceOnly", "skeleton": "body16", "backbone": "test_resnet", "deconv_channels": [16, 16, 16]}
     state = {f"network.{name}": value for name, value in model.network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": state, "hyper_parameters": hparams, **content}, path)
@@ -56,15 +56,15 @@ def test_mesh_checkpoint_is_rejected_with_advice(tmp_path: Path):
     ("hparams", "message"),
     [
         ({"lr": 0.1}, "was not saved by hamipose"),
-        ({"skeleton": "body16", "backbone": "resnet10t"}, "was not saved by hamipose"),
+        ({"skeleton": "body16", "backbone": "test_resnet"}, "was not saved by hamipose"),
         (["lr"], "was not saved by hamipose"),
         (
-            {"skeleton": "triangle3", "backbone": "resnet10t", "deconv_channels": [16, 16, 16]},
+            {"skeleton": "triangle3", "backbone": "test_resnet", "deconv_channels": [16, 16, 16]},
             r"predicts the keypoints of triangle3, which is none of body16, .*; import the file that adds it first",
         ),
         (
-            {"skeleton": "body16", "backbone": "resnet10t", "deconv_channels": [8, 8, 8]},
-            r"does not contain the weights of a resnet10t with deconvolutions \[8, 8, 8\]",
+            {"skeleton": "body16", "backbone": "test_resnet", "deconv_channels": [8, 8, 8]},
+            r"does not contain the weights of a test_resnet with deconvolutions \[8, 8, 8\]",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from hamipose.models.model_io import FORMAT, ModelInfo, read_model_folder, save_
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    info = ModelInfo("body16", "resnet10t", (8, 8, 8), 64, "HamiPose")
+    info = ModelInfo("body16", "test_resnet", (8, 8, 8), 64, "HamiPose")
     return save_model_folder(tmp_path / "model", info.network(), info)
 
 
@@ -23,7 +23,7 @@ def change(folder: Path, **options: object) -> None:
 
 def test_model_folder_restores_network_and_info(folder: Path):
     network, info = read_model_folder(folder)
-    assert info == ModelInfo("body16", "resnet10t", (8, 8, 8), 64, "HamiPose")
+    assert info == ModelInfo("body16", "test_resnet", (8, 8, 8), 64, "HamiPose")
     assert not network.training
     save_model_folder(folder / "copy", network, info)
     again, _ = read_model_folder(folder / "copy")
