@@ -83,10 +83,16 @@ def hrnet(width: int = 32) -> dict[str, tuple[int, ...]]:
 
 
 def random(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    return {
-        name: torch.rand(shape) + 0.5 if "running_var" in name else 0.05 * torch.randn(shape)
-        for name, shape in shapes.items()
-    }
+    """Return random weights that are views of the same numbers, each at its own place, so that files are small."""
+    numbers = 0.05 * torch.randn(2**17)
+    state = {}
+    for place, (name, shape) in enumerate(shapes.items()):
+        strides = [1] * len(shape)  # of a row; the next row is shifted by one
+        for axis in range(len(shape) - 2, 0, -1):
+            strides[axis] = strides[axis + 1] * shape[axis + 1]
+        variance = "running_var" in name
+        state[name] = torch.rand(shape) + 0.5 if variance else numbers.as_strided(shape, strides, 37 * place)
+    return state
 
 
 def mmpose(state: dict[str, Tensor], head: str) -> dict[str, dict[str, Tensor]]:
@@ -162,7 +168,7 @@ def test_other_files_are_rejected_in_one_line(tmp_path: Path):
     other = {"conv.weight": torch.zeros(3, 3)}
     no_layer4 = random({k: v for k, v in shapes.items() if "layer4" not in k})
     cut = random({k: v for k, v in shapes.items() if k != "layer2.1.conv2.weight"})
-    body16 = {k: torch.zeros((16, *v[1:]) if k.startswith("final") else v) for k, v in shapes.items()}
+    body16 = random({k: (16, *v[1:]) if k.startswith("final") else v for k, v in shapes.items()})
     for name, content, message in (
         ("other", other, "not a Simple Baseline or HRNet"),
         ("no_layer4", no_layer4, "not a Simple Baseline or HRNet"),
