@@ -9,6 +9,7 @@ import hamipose
 import hamipose.methods
 from hamipose.data.target_pass import iterate_target
 from hamipose.methods import HamiPose, MeanTeacher, SourceOnly
+from hamipose.methods.mdam import MDAMOptions
 from hamipose.methods.options import AdaptationOptions, TrainingOptions
 from hamipose.methods.source_only import TARGET_STATISTICS
 from hamipose.models.batchnorm import BatchNormStatistics, reestimate_statistics
@@ -26,8 +27,9 @@ def first_mean(statistics: BatchNormStatistics, model: torch.nn.Module) -> torch
 @pytest.mark.parametrize("name", ADAPTING)
 def test_source_statistics_differ_from_those_of_both_domains(name: str, dots: Path, tmp_path: Path):
     torch.manual_seed(0)
-    model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=1e-6), TINY)
-    trainer = train(model, dots, tmp_path, {"steps_per_epoch": 12}, limit_val_batches=0)
+    small = {"options": MDAMOptions(refinement_width=8, classifier_width=4)} if name == "MDAM" else {}
+    model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=1e-6), TINY, **small)
+    trainer = train(model, dots, tmp_path, {"steps_per_epoch": 12, "batch_size": 2}, limit_val_batches=0)
     data, student = trainer.datamodule, model.evaluated_networks()["student"]
     model.eval()
     target = first_mean(
