@@ -66,10 +66,10 @@ def _check_overrides(overrides: Sequence[str]) -> None:
 
 
 def _record_request(out: Path, overrides: Sequence[str]) -> None:
-    """Record the options of the runs in a folder, or check that they equal the recorded ones.
+    """Check and record the options of the runs in a folder, or check that they equal the recorded ones.
 
     Raises:
-        UserError: the folder contains runs with other options.
+        UserError: an option is invalid, or the folder contains runs with other options.
     """
     options: list[str] = []  # one string per option with its values
     for word in overrides:
@@ -80,6 +80,7 @@ def _record_request(out: Path, overrides: Sequence[str]) -> None:
     if has_checkpoints(out):
         check_same_request(out, options, "--out")
     else:
+        _check_overrides(overrides)
         out.mkdir(parents=True, exist_ok=True)
         write_request(out, options)
 
@@ -233,7 +234,6 @@ def run_demo(out: Path, seed: int = 0, minutes: float = 12.0, overrides: Sequenc
         elapsed, seconds = divmod(int(time.monotonic() - begin), 60)
         Console().print(f"[bold]{elapsed:2d}:{seconds:02d}  {line}[/bold]")
 
-    _check_overrides(overrides)
     _record_request(folder, overrides)
     log("Training on synthetic people of the plain style (missing images are rendered first)")
     _train("demo_start.yaml", folder / "start", seed, *overrides)

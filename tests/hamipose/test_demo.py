@@ -10,6 +10,7 @@ from hamipose.errors import UserError
 def test_demo_writes_a_report_and_resumes(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the people are rendered into cache/
     tiny = {
+        "model.init_args.network.backbone": "test_resnet",
         "trainer.max_epochs": 1,
         "trainer.log_every_n_steps": 1,
         "data.steps_per_epoch": 2,
