@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["create_panels", "encode_figure", "estimate_text_width", "fit_legend", "plot_curves"]
 
 _ABOVE = 0.36  # inches for the title
-_LEGEND = {"frameon": False, "fontsize": 8}
+_LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8}
 
 
 def encode_figure(figure: "Figure") -> bytes:
