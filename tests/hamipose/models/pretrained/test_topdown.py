@@ -111,7 +111,7 @@ def test_simple_baseline_is_read_from_both_publishers(tmp_path: Path):
         "res50_coco_256x192-ec54d7f3.pth": mmpose(state, "keypoint_head"),
         "td-hm_res50_256x192.pth": mmpose(state, "head"),
     }
-    image = torch.randn(1, 3, 256, 256)
+    image = torch.randn(1, 3, 128, 128)
     maps = []
     for name, content in contents.items():
         torch.save(content, tmp_path / name)
@@ -121,16 +121,16 @@ def test_simple_baseline_is_read_from_both_publishers(tmp_path: Path):
         torch.testing.assert_close(network.final.weight.detach(), state["final_layer.weight"])
         with torch.inference_mode():
             maps.append(network(image))
-    assert maps[0].shape == (1, 17, 64, 64)
+    assert maps[0].shape == (1, 17, 32, 32)
     for other in maps[1:]:
         torch.testing.assert_close(other, maps[0], rtol=0, atol=0)
-    # Pixels outside the middle 192 columns are not read, and no keypoint is found there.
+    # Pixels outside the middle three quarters are not read, and no keypoint is found there.
     changed = image.clone()
-    changed[..., :32] = changed[..., -32:] = 5.0
+    changed[..., :16] = changed[..., -16:] = 5.0
     with torch.inference_mode():
         torch.testing.assert_close(network(changed), maps[2], rtol=0, atol=0)
     bias = state["final_layer.bias"].view(17, 1, 1)
-    torch.testing.assert_close(maps[0][0, :, :, :8], bias.expand(17, 64, 8))
+    torch.testing.assert_close(maps[0][0, :, :, :4], bias.expand(17, 32, 4))
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_hrnet_is_read_predicts_and_is_saved(tmp_path: Path):
     folder = save_model_folder(tmp_path / "model", model.network, model.info)
     opened, info = read_model_folder(folder)
     assert info == model.info
-    crop = torch.randn(1, 3, 384, 384)
+    crop = torch.randn(1, 3, 128, 128)
     with torch.inference_mode():
         torch.testing.assert_close(opened(crop), model.network(crop), rtol=0, atol=0)
 
