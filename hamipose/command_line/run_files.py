@@ -23,7 +23,7 @@ class SavedConfig(SaveConfigCallback):
         """Write the file; Lightning calls this on the first process only."""
         verb = trainer.state.fn
         path = run_folder(trainer) / ("config.yaml" if verb in (None, "fit") else f"config-{verb.value}.yaml")
-        content = self.parser.dump(self.config, skip_none=False)
+        content = self.parser.dump(self.config, skip_none=False, skip_validation=True)  # it was checked when parsed
         if path.exists() and verb == "fit" and _without_resuming(path.read_text()) != _without_resuming(content):
             number = len(list(path.parent.glob("config-[0-9]*.yaml")))
             path.rename(path.with_name(f"config-{number:03d}.yaml"))

@@ -22,15 +22,27 @@ __all__ = [
 _DATA_ROOT = "data/"
 
 
-def resolve_inheritance(path: Path, children: tuple[Path, ...] = ()) -> list[Path]:
+def resolve_inheritance(path: Path) -> list[Path]:
     """Return a config and all files that it inherits from (``inherit:``), base files first.
+
+    Args:
+        path: the config.
+
+    Raises:
+        UserError: a file is missing, is not a YAML mapping, inherits from itself, or has an invalid ``inherit:``.
+    """
+    return [file for file, _ in _read_inheritance(path)]
+
+
+def _read_inheritance(path: Path, children: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
+    """Return a config and all files that it inherits from, base files first, with their contents.
 
     Args:
         path: the config.
         children: the configs that led to this one, used to detect cycles.
 
     Raises:
-        UserError: a file is missing, is not a YAML mapping, inherits from itself, or has an invalid ``inherit:``.
+        UserError: see :func:`resolve_inheritance`.
     """
     if path.resolve() in children:
         raise UserError(f"config {path} inherits from itself; check its line inherit:")
@@ -41,10 +53,10 @@ def resolve_inheritance(path: Path, children: tuple[Path, ...] = ()) -> list[Pat
     parents = [parents] if isinstance(parents, str) else parents
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
         raise UserError(f"config {path}: inherit is {parents!r}, expected the name of a config, or a list of names")
-    files: list[Path] = []
+    files: list[tuple[Path, dict[str, Any]]] = []
     for parent in parents:
-        files += resolve_inheritance(path.parent / parent, (*children, path.resolve()))
-    return [*files, path]
+        files += _read_inheritance(path.parent / parent, (*children, path.resolve()))
+    return [*files, (path, content)]
 
 
 def expand_config_arguments(arguments: list[str]) -> list[str]:
@@ -76,8 +88,8 @@ def load_config(path: Path) -> dict[str, Any]:
         UserError: a file is missing, is not a YAML mapping, or inherits from itself.
     """
     content: dict[str, Any] = {}
-    for file in resolve_inheritance(path):
-        content = _merge(content, read_yaml(file, "config", "options"))
+    for _, own in _read_inheritance(path):
+        content = _merge(content, own)
     content.pop("inherit", None)
     return content
 

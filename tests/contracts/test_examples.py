@@ -1,18 +1,17 @@
 """The examples of docs/examples run, and their classes work where CONTRIBUTING.md says that they are added."""
 
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonargparse
 import pytest
 import torch
 
+from hamipose.cli import main
 from hamipose.command_line.main import run_command_line
 from hamipose.evaluation import scores
 from hamipose.gating import Gate
+from hamipose.models.checkpoint import read_checkpoint
 from hamipose.skeletons import BODY16
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +37,7 @@ def test_example_runs(example: Path, capsys: pytest.CaptureFixture):
 
 
 @pytest.mark.slow
-def test_example_method_is_trained_by_fit(tmp_path: Path):
+def test_example_method_is_trained_by_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = tmp_path / "own.yaml"
     config.write_text(
         "model:\n"
@@ -53,16 +52,10 @@ def test_example_method_is_trained_by_fit(tmp_path: Path):
         "trainer:\n  max_epochs: 1\n  accelerator: cpu\n"
         f"  logger:\n    class_path: lightning.pytorch.loggers.CSVLogger\n    init_args: {{save_dir: {tmp_path}}}\n"
     )
-    path = os.pathsep.join([str(ROOT), str(FOLDER)])
-    result = subprocess.run(
-        [sys.executable, "-m", "hamipose", "fit", "--config", str(config)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--config", str(config)]) == 0
+    (checkpoint,) = tmp_path.glob("**/*.ckpt")
+    assert read_checkpoint(checkpoint)["global_step"] == 2
 
 
 def test_example_gate_is_built_from_a_config():

@@ -10,8 +10,8 @@ from hamipose.models.pretrained.catalog import PEOPLE
 
 ROOT = Path(__file__).parents[2]
 CHECK = """
-heavy = {"lightning", "pytorch_lightning", "albumentations"}
-print(sorted(heavy & {name.split(".")[0] for name in sys.modules}))
+heavy = {{"lightning", "pytorch_lightning", "albumentations"}}
+print("loaded by {name}:", sorted(heavy & {{name.split(".")[0] for name in sys.modules}}))
 """
 
 LOAD = """
@@ -47,12 +47,13 @@ assert status == 0, status
 
 
 @pytest.mark.skipif(not PEOPLE.present, reason="this installation has no model")
-@pytest.mark.parametrize("code", [LOAD, VERBS, COMMAND], ids=["load and predict", "modules", "predict verb"])
-def test_prediction_loads_neither_lightning_nor_albumentations(
-    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_prediction_loads_neither_lightning_nor_albumentations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One process runs the parts in turn; after each, it prints which of these packages are loaded."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HAMIPOSE_CACHE", str(tmp_path / "cache"))  # so that the model in the package is loaded
-    result = subprocess.run([sys.executable, "-c", code + CHECK], cwd=tmp_path, capture_output=True, text=True)
+    parts = {"load and predict": LOAD, "modules": VERBS, "predict verb": COMMAND}
+    code = "".join(f"{part}{CHECK.format(name=name)}" for name, part in parts.items())
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "[]"
+    found = [line for line in result.stdout.splitlines() if line.startswith("loaded by ")]
+    assert found == [f"loaded by {name}: []" for name in parts]

@@ -1,6 +1,8 @@
-"""ShippedModel configs reduced to tiny networks and data; their method, callbacks, loggers and options are kept."""
+"""Shipped configs reduced to tiny networks and data; their method, callbacks, loggers and options are kept."""
 
 import json
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,13 @@ _TRAINER = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 2}
 def find_configs(package: str) -> list[Path]:
     """Return all configs of a package that define a complete training run."""
     found = sorted((CONFIGS / package).rglob("*.yaml"))
-    return [
-        path for path in found if {"model", "data"} <= load_config(path).keys() and _sets(load_config(path)["data"])
-    ]
+    return [path for path in found if {"model", "data"} <= _load(path).keys() and _sets(_load(path)["data"])]
+
+
+@cache
+def _load(path: Path) -> dict[str, Any]:
+    """Return the content of a config, which must not be changed."""
+    return load_config(path)
 
 
 def _sets(data: dict[str, Any]) -> bool:
@@ -46,7 +52,7 @@ def find_families(package: str) -> dict[str, Path]:
     """Return one config per family by name; configs of a family differ only in numbers, styles and data sets."""
     found: dict[str, Path] = {}
     for path in find_configs(package):
-        content = load_config(path)
+        content = _load(path)
         data = content["data"]
         sets = [min(2, len(data.get(name) or ())) for name in ("target", "train")]
         looks = [isinstance(data.get("source_views"), list), data.get("teacher_views") == "same"]
@@ -77,7 +83,7 @@ def shrink_config(path: Path, data: Path, out: Path) -> dict[str, Any]:
         data: folder with data sets of dots: ``body16`` and ``hand21``, each with ``light`` and ``dark``.
         out: run folder.
     """
-    content = load_config(path)
+    content = deepcopy(_load(path))
     model = _early(content["model"])
     options = model["init_args"]
     (_poses if "source" in content["data"] else _meshes)(content["data"], options, data)
