@@ -19,13 +19,12 @@ from hamipose.models.model_io import ModelInfo, save_model_folder
 from hamipose.models.person_detection import PersonDetector
 from hamipose.models.pretrained.catalog import PEOPLE
 from hamipose.skeletons import BODY16
-from hamipose.training import run
 from hamipose.types import UnlabeledSample
 
 SHORT = ["--batch-size", "4", "--adapt-steps", "5"]
 SMALL = [
     "--backbone",
-    "resnet10t",
+    "test_resnet",
     "--image-size",
     "32",
     "--batch-size",
@@ -147,17 +146,16 @@ def test_before_describes_the_model_that_adaptation_started_from(dots: Path, out
     assert (second / "before.json").read_bytes() == before
 
 
-@pytest.mark.slow
 def test_training_starts_without_images_in_memory(dots: Path, tiny_start: Path, tmp_path: Path, monkeypatch):
     held = []
 
-    def counting(arguments: list[str]) -> object:
+    def count(arguments: list[str]) -> None:
         gc.collect()
         held.append(sum(type(thing) is UnlabeledSample for thing in gc.get_objects()))
-        return run(arguments)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("hamipose.training.run", counting)
-    assert main(command(dots, tmp_path / "out", *SHORT, "--start", str(tiny_start))) == 0
+    monkeypatch.setattr("hamipose.training.run", count)
+    assert main(command(dots, tmp_path / "out", *SHORT, "--start", str(tiny_start))) == 130
     assert held == [0]
 
 
