@@ -13,6 +13,7 @@ import hamipose.methods
 from hamipose.errors import UserError
 from hamipose.inference.export import export_onnx
 from hamipose.methods import PoseMethod
+from hamipose.methods.mdam import MDAMOptions
 from hamipose.methods.options import NetworkOptions, TrainingOptions
 from hamipose.models.model_io import save_model_folder
 from hamipose.models.preprocess import normalize
@@ -31,7 +32,8 @@ def trained(name: str) -> PoseMethod:
     """Return a method with distinct values in every weight of student and teacher, so that a mix-up is visible."""
     torch.manual_seed(0)
     network = NetworkOptions(backbone="test_resnet", deconv_channels=[8, 8, 8])
-    model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=0.1), network, TrainingOptions())
+    small = {"options": MDAMOptions(refinement_width=8, classifier_width=4)} if name == "MDAM" else {}
+    model = getattr(hamipose.methods, name)(lambda p: torch.optim.SGD(p, lr=0.1), network, TrainingOptions(), **small)
     with torch.no_grad():
         for value in (*model.parameters(), *model.buffers()):
             if value.is_floating_point():
