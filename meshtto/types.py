@@ -13,11 +13,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from hamipose.types import UnlabeledSample, _Batch
+from meshtto.genders import GENDERS
 
 __all__ = ["GENDERS", "BodyPrediction", "MeshBatch", "MeshSample", "Recovery"]
-
-#: Index by `MeshBatch.gender`.
-GENDERS = ("neutral", "male", "female")
 
 
 @dataclass(kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hamipose.command_line.arguments import Arguments
 from hamipose.errors import UserError
-from meshtto.types import GENDERS
+from meshtto.genders import GENDERS
 
 __all__ = ["main"]
 

@@ -1,11 +1,16 @@
-"""Catalog of mesh data sets by their names in the verb `data`: description, source, license, files and splits."""
+"""Catalog of mesh data sets by their names in the verb `data`: description, source, license, files and splits.
+
+Does not import torch: the help of the verb lists the names.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hamipose.data.catalog.entries import BaseEntry, RequiredFiles, get_entry
 from hamipose.errors import UserError
-from meshtto.data.base import MeshDataset
+
+if TYPE_CHECKING:
+    from meshtto.data.base import MeshDataset
 
 __all__ = ["CATALOG", "MeshCatalogEntry", "find_entry"]
 
@@ -26,7 +31,7 @@ class MeshCatalogEntry(BaseEntry):
     root_option: str = "root"
     wraps: str | None = None
 
-    def dataset(self, root: str, split: str, **options: Any) -> MeshDataset:
+    def dataset(self, root: str, split: str, **options: Any) -> "MeshDataset":
         """Return one split without reading it.
 
         Raises:

@@ -19,8 +19,8 @@ HAMIPOSE = (
     "evaluation", "methods", "training", "inference", "adapt", "app", "experiments", "demo", "cli", "__main__",
 )  # fmt: skip
 MESHTTO = (
-    "types", "joints", "l1", "camera", "procrustes", "losses", "test_time", "metrics", "body", "regressors", "data",
-    "evaluation", "methods", "training", "predict", "app", "experiments", "cli", "__main__",
+    "genders", "types", "joints", "l1", "camera", "procrustes", "losses", "test_time", "metrics", "body", "regressors",
+    "data", "evaluation", "methods", "training", "predict", "app", "experiments", "cli", "__main__",
 )  # fmt: skip
 ORDER = {"hamipose": HAMIPOSE, "meshtto": MESHTTO}
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hamipose.data.catalog.entries import CatalogEntry, RequiredFiles, find_entry, is_prepared
+from hamipose.data.catalog.entries import CatalogEntry, RequiredFiles, find_entry
 from hamipose.data.catalog.shards import sha256
-from hamipose.data.datasets.prepared import Prepared, read_split
+from hamipose.data.datasets.prepared import Prepared, is_prepared, read_split
 from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import UserError
 

@@ -1,14 +1,17 @@
-"""Catalog of public data sets by their names in the verb `data`: description, source, license, files and splits."""
+"""Catalog of public data sets by their names in the verb `data`: description, source, license, files and splits.
+
+Does not import torch: the help of the verb lists the names.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hamipose.data.base import KeypointDataset
-from hamipose.data.datasets.prepared import Prepared
-from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import UserError
+
+if TYPE_CHECKING:
+    from hamipose.data.base import KeypointDataset
 
 __all__ = [
     "CATALOG",
@@ -17,8 +20,6 @@ __all__ = [
     "RequiredFiles",
     "find_entry",
     "get_entry",
-    "is_prepared",
-    "open_split",
 ]
 
 
@@ -73,7 +74,7 @@ class CatalogEntry(BaseEntry):
     splits: dict[str, dict[str, dict[str, Any]]]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def dataset(self, root: str | Path, split: str, protocol: str) -> KeypointDataset:
+    def dataset(self, root: str | Path, split: str, protocol: str) -> "KeypointDataset":
         """Return one split of the raw release, without reading it."""
         import hamipose.data
 
@@ -262,25 +263,3 @@ def get_entry(catalog: Mapping[str, E], name: str) -> E:
 def find_entry(name: str) -> CatalogEntry:
     """Return the entry of a data set of keypoints, see :func:`get_entry`."""
     return get_entry(CATALOG, name)
-
-
-def is_prepared(root: str | Path) -> bool:
-    """Return whether a folder was written by `data prepare`."""
-    return any(file for protocol in PROTOCOLS for file in (Path(root) / protocol).glob("*/split.json"))
-
-
-def open_split(name: str, root: str | Path, split: str, protocol: str) -> KeypointDataset:
-    """Return one split of the raw or prepared data set in a folder.
-
-    Raises:
-        UserError: unknown data set, protocol or split.
-    """
-    entry = find_entry(name)
-    if protocol not in entry.splits:
-        raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(entry.splits)}")
-    if split not in entry.splits[protocol]:
-        raise UserError(f"split of {name} is {split!r}, expected one of {', '.join(entry.splits[protocol])}")
-    raw = entry.dataset(root, split, protocol)
-    if is_prepared(root):
-        return Prepared(str(root), split, protocol, skeleton=raw.skeleton.name)
-    return raw

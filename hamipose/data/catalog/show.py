@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hamipose.data.base import KeypointDataset
-from hamipose.data.catalog.entries import open_split
+from hamipose.data.datasets.prepared import open_split
 from hamipose.data.views import PRESETS, Views, get_views
 from hamipose.errors import UserError
 from hamipose.geometry.affine import compose, crop_matrix

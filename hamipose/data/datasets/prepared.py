@@ -8,14 +8,21 @@ from typing import Any
 import numpy as np
 
 from hamipose.data.base import KeypointDataset, get_skeleton
+from hamipose.data.catalog.entries import find_entry
 from hamipose.data.catalog.shards import FORMAT, record_dtype, shard_name
+from hamipose.data.splits import PROTOCOLS
 from hamipose.errors import UserError
 from hamipose.io.file_type import explain
 from hamipose.io.image_file import decode_image
 from hamipose.skeletons import SKELETONS
 from hamipose.types import Sample
 
-__all__ = ["Prepared", "read_split"]
+__all__ = ["Prepared", "is_prepared", "open_split", "read_split"]
+
+
+def is_prepared(root: str | Path) -> bool:
+    """Return whether a folder was written by `data prepare`."""
+    return any(file for protocol in PROTOCOLS for file in (Path(root) / protocol).glob("*/split.json"))
 
 
 def read_split(folder: Path) -> dict[str, Any]:
@@ -140,3 +147,20 @@ class Prepared(KeypointDataset):
             keypoints_px=keypoints_px.astype(np.float32),
             visibility=np.where(known, record["visibility"][self._order], 0).astype(np.int64),
         )
+
+
+def open_split(name: str, root: str | Path, split: str, protocol: str) -> KeypointDataset:
+    """Return one split of a public data set, raw or prepared, in a folder.
+
+    Raises:
+        UserError: unknown data set, protocol or split.
+    """
+    entry = find_entry(name)
+    if protocol not in entry.splits:
+        raise UserError(f"protocol of {name} is {protocol!r}, expected one of {', '.join(entry.splits)}")
+    if split not in entry.splits[protocol]:
+        raise UserError(f"split of {name} is {split!r}, expected one of {', '.join(entry.splits[protocol])}")
+    raw = entry.dataset(root, split, protocol)
+    if is_prepared(root):
+        return Prepared(str(root), split, protocol, skeleton=raw.skeleton.name)
+    return raw

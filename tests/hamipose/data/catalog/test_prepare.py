@@ -16,10 +16,11 @@ from rich.console import Console
 from hamipose.cli import main
 from hamipose.data import CocoKeypoints, DomainAdaptation, Prepared, Unlabeled
 from hamipose.data.catalog.check import check
-from hamipose.data.catalog.entries import CATALOG, CatalogEntry, RequiredFiles, open_split
+from hamipose.data.catalog.entries import CATALOG, CatalogEntry, RequiredFiles
 from hamipose.data.catalog.packing import PackingOptions, pack_sample
 from hamipose.data.catalog.prepare import prepare
 from hamipose.data.catalog.shards import PackedSample, ShardWriter, record_dtype
+from hamipose.data.datasets.prepared import open_split
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose, crop_matrix
 from hamipose.geometry.crops import warp_crop
