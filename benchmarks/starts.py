@@ -4,11 +4,12 @@
     python benchmarks/starts.py ../shared/data runs/starts --models people:2 runs/mine:2:photo --every 4
 
 A model is a name or path, the number of passes per person, and optionally `photo`, which uses the whole photo as the
-crop instead of a detection. `--every 4` uses every fourth photo. Fetch the pretrained models first (`python -m hamipose
-models fetch blazepose`). The second folder stores predictions, and the same command resumes an interrupted run. Strict
-protocol: LSP's test images 1001 to 2000 and LSP-Extended's 3601 to 4000, PCK of the 12 limb joints relative to the side
-of the whole photo's square. In photos with several people, the person with the best score is used, as in `evaluate`.
-`--others mediapipe-heavy movenet-thunder` adds rows of tools that benchmarks/other_tools.py ran on the same photos.
+crop instead of a detection, and `mirror`, which averages with the mirrored crop. `--every 4` uses every fourth photo.
+Fetch the pretrained models first (`python -m hamipose models fetch blazepose`). The second folder stores predictions,
+and the same command resumes an interrupted run. Strict protocol: LSP's test images 1001 to 2000 and LSP-Extended's 3601
+to 4000, PCK of the 12 limb joints relative to the side of the whole photo's square. In photos with several people, the
+person with the best score is used, as in `evaluate`. `--others mediapipe-heavy movenet-thunder` adds rows of tools that
+benchmarks/other_tools.py ran on the same photos.
 """
 
 import argparse
@@ -45,26 +46,28 @@ class Variant:
     model: str
     passes: int
     detector: bool = True
+    mirror: bool = False
 
     @classmethod
     def read(cls, words: str) -> "Variant":
-        """Parse ``MODEL:PASSES`` or ``MODEL:PASSES:photo``."""
-        model, passes, *whole = words.split(":")
-        return cls(model, int(passes), not whole)
+        """Parse ``MODEL:PASSES[:photo][:mirror]``."""
+        model, passes, *flags = words.split(":")
+        if unknown := set(flags) - {"photo", "mirror"}:
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} in {words}: expected photo or mirror")
+        return cls(model, int(passes), "photo" not in flags, "mirror" in flags)
 
     @property
     def name(self) -> str:
         """Return the label."""
         where = "detector" if self.detector else "whole photo"
-        return f"{self.model}, {where}, {self.passes} pass{'es' if self.passes > 1 else ''}"
+        passes = f"{self.passes} pass{'es' if self.passes > 1 else ''}"
+        return f"{self.model}, {where}, {passes}{', mirror' if self.mirror else ''}"
 
 
 VARIANTS = (
-    Variant("blazepose-heavy", 3),
-    Variant("blazepose-full", 3),
-    Variant("blazepose-lite", 3),
-    Variant("blazepose-heavy", 1),
-    Variant("blazepose-heavy", 3, detector=False),
+    Variant("blazepose-heavy", 3, mirror=True),
+    Variant("blazepose-full", 3, mirror=True),
+    Variant("blazepose-lite", 3, mirror=True),
 )
 
 
@@ -93,7 +96,7 @@ def predict(variant: Variant, dataset: KeypointDataset, path: Path) -> dict:
 
     The file is written after each chunk of images, and an interrupted run resumes after the last one.
     """
-    model = load(variant.model, device="cpu", passes=variant.passes)
+    model = load(variant.model, device="cpu", passes=variant.passes).average_mirrored(variant.mirror)
     result = {"keypoints": list(model.skeleton.keypoints), "found": [], "people": 0, "empty": 0, "seconds": 0.0}
     if path.is_file():
         result = json.loads(path.read_text())

@@ -52,6 +52,11 @@ def _parser() -> Arguments:
     add("--no-detector", action="store_true", help="same as --detector none")
     add("--skeleton", help="keypoints of a pretrained model: coco17 (default), blazepose33, body16, lsp14")
     add("--passes", type=at_least(1), help="forward passes per person (default: 3 for BlazePose, otherwise 2)")
+    add(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="average with the mirrored crop in one more pass (default: for BlazePose, except for a webcam)",
+    )
     add("--frame-stride", type=at_least(1), default=1, help="use every n-th image or frame")
     add("--limit", type=at_least(1), help="stop after this many images or frames")
     add("--batch-size", type=at_least(1), default=16)
@@ -111,6 +116,8 @@ def _predict(options: argparse.Namespace) -> None:
     )
     if options.passes is None:
         model.use_default_passes()
+    if options.mirror is not None or options.input.startswith("webcam"):
+        model.average_mirrored(bool(options.mirror))
     out: Path = options.out
     boxes, frame_stride, limit = options.boxes, options.frame_stride, options.limit
     summary, detector = DetectionSummary(), None

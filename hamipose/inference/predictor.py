@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, crop_box, crop_matrix, invert, upright_box
 from hamipose.geometry.crops import crop_images, crop_to_image, keypoint_box, padded_box, whole_image_box
+from hamipose.heatmaps import offset_px
 from hamipose.io.image_file import read_image
 from hamipose.models.device import move_to_device
 from hamipose.models.encoding import decode_heatmaps
@@ -93,6 +94,7 @@ class Predictor:
         self.passes = own if passes is None else passes
         if self.passes < 1:
             raise UserError(f"passes is {passes}, expected at least 1")
+        self._average_mirrored = False
 
     @property
     def skeleton(self) -> Skeleton:
@@ -110,8 +112,31 @@ class Predictor:
         return self.skeleton != HAND21
 
     def use_default_passes(self) -> "Predictor":
-        """Use two passes unless the network has a larger number of its own; return the predictor."""
+        """Use two passes unless the network has a larger number of its own; return the predictor.
+
+        BlazePose then also averages with the mirrored crop, see :meth:`average_mirrored`.
+        """
         self.passes = max(self.passes, _DEFAULT_PASSES)
+        return self.average_mirrored() if self.needs_upright_crops else self
+
+    def average_mirrored(self, enabled: bool = True) -> "Predictor":
+        """Average the heatmaps of the last pass with those of the mirrored crop (one more pass); return the predictor.
+
+        Args:
+            enabled: False ends it.
+
+        Raises:
+            UserError: the network has no heatmaps, or cells that do not lie symmetrically in the crop.
+        """
+        centered = not isinstance(self.network, PretrainedNetwork) or (
+            self.network.has_heatmaps and self.network.offset_px == offset_px(self.network.stride)
+        )
+        if enabled and (not centered or self.info.quantized):
+            raise UserError(
+                f"heatmaps of the mirrored crop were requested, but {self.info.backbone} has no heatmaps whose cells "
+                "lie symmetrically in the crop"
+            )
+        self._average_mirrored = enabled
         return self
 
     @torch.inference_mode()
@@ -180,6 +205,11 @@ class Predictor:
             located = self._locate_people(batch, matrices)
             if self.needs_upright_crops:
                 matrices, located = self._retry_rotated(batch, matrices, located)
+            if self._average_mirrored and located[2] is not None:
+                crops = crop_images([sample.image for sample in batch], matrices, self.info.image_size)
+                mirrored = self.heatmaps(crops.flip(-1)).cpu().flip(-1)[:, self.skeleton.mirror]
+                maps = (located[2] + mirrored) / 2
+                located = (*self.decode(maps), maps)
             yield batch, matrices, located
 
     def _locate_people(self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"]) -> _Located:

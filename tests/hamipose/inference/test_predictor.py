@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -58,3 +59,26 @@ def test_heatmaps_are_returned_only_on_request(model: Predictor, image_folder: P
 def test_invalid_input_is_rejected(model: Predictor, images: object, boxes: object, message: str):
     with pytest.raises(UserError, match=message):
         model.predict(images, boxes)  # type: ignore[arg-type]
+
+
+def test_average_with_the_mirrored_crop_is_equivariant(model: Predictor, image_folder: Path):
+    """The prediction for a mirrored image is the mirrored prediction, which holds for no asymmetric network alone."""
+    both = Predictor(model.network, model.info, "cpu").average_mirrored()
+    image = read(image_folder / "p0.png")
+    width = image.shape[1]
+    box = [[(width - 32) / 2, 4.0, 32.0, 32.0]]
+    for predictor, equal in ((both, True), (model, False)):
+        (one,) = predictor.predict(image, box, heatmaps=True)
+        (other,) = predictor.predict(np.ascontiguousarray(image[:, ::-1]), box, heatmaps=True)
+        assert one.heatmaps is not None
+        assert other.heatmaps is not None
+        mirrored = other.heatmaps[predictor.skeleton.mirror][..., ::-1]
+        assert np.allclose(one.heatmaps, mirrored, atol=1e-3 * one.heatmaps.std()) == equal
+    (alone,), (pair,) = (predictor.predict(image, box) for predictor in (model, both))
+    assert not np.allclose(alone.keypoints_px, pair.keypoints_px)
+
+
+def test_average_of_quantized_heatmaps_is_rejected(model: Predictor):
+    quantized = Predictor(model.network, replace(model.info, quantized=True), "cpu")
+    with pytest.raises(UserError, match="symmetrically"):
+        quantized.average_mirrored()
