@@ -34,9 +34,9 @@ def fit_elsewhere() -> Callable[..., subprocess.CompletedProcess]:
 
     def call(launcher: str | None = None, world: int = 1, **options: Any) -> subprocess.CompletedProcess:
         given = to_json_options({**options, "world": world})
-        if launcher is None:
-            return run_script(SCRIPT, given, world if world > 1 else None)
-        return launch_script(SCRIPT, given, world if launcher == "torchrun" else None)
+        if launcher == "torchrun":
+            return launch_script(SCRIPT, given, world)
+        return run_script(SCRIPT, given, world if world > 1 and launcher is None else None)
 
     return call
 

@@ -53,7 +53,8 @@ def run_script(
     Args:
         script: path of the script.
         given: its argument.
-        processes: number of processes of the group; None runs the script alone, without a group.
+        processes: number of processes of the group; None runs the script alone, without a group. It may start others
+            itself, as Lightning does.
         seconds: time limit, after which all processes are killed.
     """
     context = multiprocessing.get_context("forkserver")
@@ -65,6 +66,7 @@ def run_script(
         started = []
         for rank in range(processes or 1):
             environment = {} if processes is None else _torchrun_environment(rank, processes, port)
+            environment["PYTHONPATH"] = _python_path()  # for processes that the script starts
             log = str(Path(folder) / str(rank))
             process = context.Process(target=_run, args=(str(script), json.dumps(given), environment, os.getcwd(), log))
             process.start()
@@ -107,9 +109,13 @@ def _torchrun_environment(rank: int, world: int, port: int) -> dict[str, str]:
     return {name: str(value) for name, value in (ranks | sizes | group).items()}
 
 
+def _python_path() -> str:
+    return os.pathsep.join(path for path in sys.path if path)
+
+
 def launch_script(script: Path, given: Any, torchrun: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run a script with one JSON argument by a new Python interpreter, or by `torchrun` many, as a user does."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _python_path()}
     launcher = [] if torchrun is None else ["-m", "torch.distributed.run", "--standalone"]
     launcher += [] if torchrun is None else ["--nproc-per-node", str(torchrun)]
     command = [sys.executable, *launcher, str(script), json.dumps(given)]
