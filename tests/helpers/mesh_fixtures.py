@@ -31,13 +31,13 @@ def save_mesh_checkpoint(path: Path) -> Path:
 def save_pose_checkpoint(path: Path, skeleton: str = "body16") -> Path:
     """Save a pose model whose confidences on noise are between 0 and 1, as those of a trained model."""
     torch.manual_seed(0)
-    info = ModelInfo(skeleton, "resnet10t", (16, 16, 16), 64, "SourceOnly")
+    info = ModelInfo(skeleton, "test_resnet", (16, 16, 16), 64, "SourceOnly")
     network = info.network()
     with torch.no_grad():
         network.final.weight.normal_()
         found = Predictor(network, info, "cpu").predict(list(noise(4)))
         network.final.weight /= float(np.max([person.confidence for person in found]))
-    hparams = {"method": "SourceOnly", "skeleton": skeleton, "backbone": "resnet10t", "deconv_channels": [16, 16, 16]}
+    hparams = {"method": "SourceOnly", "skeleton": skeleton, "backbone": "test_resnet", "deconv_channels": [16, 16, 16]}
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
     torch.save({"state_dict": state, "hyper_parameters": hparams, "image_size": 64}, path)
     return path

@@ -14,7 +14,7 @@ from tests.helpers.footage import clip, image_folder  # noqa: F401  fixtures
 def model() -> Predictor:
     """Return a model with confidences like a trained one's, so that tables do not only contain zeros."""
     torch.manual_seed(0)
-    info = ModelInfo("body16", "resnet10t", (16, 16, 16), 64, "SourceOnly")
+    info = ModelInfo("body16", "test_resnet", (16, 16, 16), 64, "SourceOnly")
     network = info.network()
     with torch.no_grad():
         network.final.weight.normal_(std=1e6)
