@@ -1,6 +1,7 @@
 """Argument parser of both packages' verbs: no abbreviations of options, errors in one line."""
 
 import argparse
+import functools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ class Arguments(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
+@functools.cache
 def at_least(least: int) -> Callable[[str], int]:
     """Return a parser of integers of at least `least`, for the `type` of an option."""
 

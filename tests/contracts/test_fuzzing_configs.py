@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from lightning.pytorch.cli import LightningCLI
 
 from hamipose.cli import main as hamipose
 from hamipose.config.config_file import load_config
 from meshtto.cli import main as meshtto
 from tests.helpers.fuzzing import Failures, change_encoding, change_tree, damage_bytes, seeded_generators
+from tests.helpers.shared_parser import share_parser
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PACKAGES = {
@@ -34,18 +34,8 @@ def damage_yaml(rng: random.Random, tree: Any) -> bytes:
 
 @pytest.fixture
 def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build the parser of each command line once, because it takes half a second."""
-    made: dict[type, dict[str, Any]] = {}
-    make = LightningCLI.setup_parser
-
-    def setup_parser(self: LightningCLI, *args: Any, **kwargs: Any) -> None:
-        if type(self) not in made:
-            before = set(vars(self))
-            make(self, *args, **kwargs)
-            made[type(self)] = {name: value for name, value in vars(self).items() if name not in before}
-        vars(self).update(made[type(self)])
-
-    monkeypatch.setattr(LightningCLI, "setup_parser", setup_parser)
+    """Build the parser of each command line once."""
+    share_parser(monkeypatch)
 
 
 @pytest.mark.slow

@@ -12,20 +12,27 @@ from hamipose.data.base import KeypointDataset, UnlabeledDataset
 from hamipose.data.catalog.entries import CATALOG
 from hamipose.methods.base import PoseMethod
 from hamipose.training import HamiPoseCLI
+from tests.helpers.shared_parser import share_parser
 
 CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if p.name != "base.yaml")
 
 
+class Built(HamiPoseCLI):
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Do nothing."""
+
+    def _check_data(self) -> None:
+        """Do nothing; there are no data."""
+
+
+@pytest.fixture(autouse=True)
+def _one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build the parser once."""
+    share_parser(monkeypatch)
+
+
 def build(path: Path) -> HamiPoseCLI:
     """Build everything that `fit` builds, with a small network, without running it."""
-
-    class Built(HamiPoseCLI):
-        def _run_subcommand(self, subcommand: str) -> None:
-            """Do nothing."""
-
-        def _check_data(self) -> None:
-            """Do nothing; there are no data."""
-
     small = {"backbone": "test_resnet", "weights": "none", "deconv_channels": "[8,8,8]"}
     options = [word for k, v in small.items() for word in (f"--model.init_args.network.{k}", v)]
     return Built(expand_config_arguments(["fit", "--config", str(path), *options, "--trainer.accelerator", "cpu"]))
