@@ -19,6 +19,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from tests.helpers import browser  # noqa: E402
 from tests.helpers.browser import visit  # noqa: E402, F401  a fixture of both packages' pages
 from tests.helpers.dot_images import write_dots  # noqa: E402
+from tests.helpers.shared_parser import share_parsers  # noqa: E402
+
+share_parsers()
 
 _print_png = FigureCanvasAgg.print_png
 # Defaults depend on downloaded networks, so tests do not use the cache of the machine.

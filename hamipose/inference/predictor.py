@@ -82,6 +82,8 @@ class Predictor:
         UserError: there is no such device, `passes` is below 1, or the pretrained network requires another image size.
     """
 
+    _average_mirrored = False
+
     def __init__(self, network: nn.Module, info: ModelInfo, device: str | None = None, passes: int | None = None):
         self.info = info
         self.network = network
@@ -94,7 +96,6 @@ class Predictor:
         self.passes = own if passes is None else passes
         if self.passes < 1:
             raise UserError(f"passes is {passes}, expected at least 1")
-        self._average_mirrored = False
 
     @property
     def skeleton(self) -> Skeleton:

@@ -11,7 +11,6 @@ from hamipose.cli import main as hamipose
 from hamipose.config.config_file import load_config
 from meshtto.cli import main as meshtto
 from tests.helpers.fuzzing import Failures, change_encoding, change_tree, damage_bytes, seeded_generators
-from tests.helpers.shared_parser import share_parser
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PACKAGES = {
@@ -32,14 +31,7 @@ def damage_yaml(rng: random.Random, tree: Any) -> bytes:
     return damage_bytes(rng, text) if kind < 0.8 else change_encoding(rng, text)
 
 
-@pytest.fixture
-def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build the parser of each command line once."""
-    share_parser(monkeypatch)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("package", PACKAGES)
 def test_damaged_configs_give_one_line_errors(
     package: str, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

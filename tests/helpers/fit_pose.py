@@ -70,6 +70,7 @@ def run(options):
         "lr": 100.0,
         "start": None,
         "views": "strong",
+        "validate": True,
         **options,
     }
     torch.set_num_threads(1)
@@ -119,6 +120,7 @@ def run(options):
         log_every_n_steps=2,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if o["validate"] else 0,
     )
     trainer.fit(model, data, ckpt_path=o["resume"], weights_only=True)
     return trainer

@@ -10,6 +10,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from tests.helpers.shared_parser import share_parsers
+
 SECONDS = 400
 
 
@@ -20,6 +22,7 @@ def skip_report(module: Any) -> None:
 
 
 if __name__ == "__main__":
+    share_parsers()
     for package, name, words in json.loads(sys.argv[1]):
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         print(f"begun: {name}", file=sys.stderr, flush=True)

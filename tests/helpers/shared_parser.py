@@ -1,23 +1,24 @@
-"""Build the parser of each command line once for many tests, because it takes half a second."""
+"""Build the parser of each command line once per process, because it takes half a second."""
 
 from typing import Any
 
-import pytest
 from lightning.pytorch.cli import LightningCLI
 
-_make = LightningCLI.setup_parser
-_made: dict[tuple[Any, ...], dict[str, Any]] = {}
+__all__ = ["share_parsers"]
+
+_build = LightningCLI.setup_parser
+_built: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 
-def share_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command lines of a class share their parsers, which depend on nothing else but the verbs."""
+def share_parsers() -> None:
+    """Let equal command lines share their parsers, which depend on nothing else but classes and verbs."""
+    LightningCLI.setup_parser = _setup_parser  # type: ignore[method-assign]
 
-    def setup_parser(self: LightningCLI, *args: Any, **kwargs: Any) -> None:
-        key = (type(self), *self.subcommands())
-        if key not in _made:
-            before = set(vars(self))
-            _make(self, *args, **kwargs)
-            _made[key] = {name: value for name, value in vars(self).items() if name not in before}
-        vars(self).update(_made[key])
 
-    monkeypatch.setattr(LightningCLI, "setup_parser", setup_parser)
+def _setup_parser(self: LightningCLI, *args: Any, **kwargs: Any) -> None:
+    key = (type(self), self.model_class, self.datamodule_class, *self.subcommands())
+    if key not in _built:
+        before = set(vars(self))
+        _build(self, *args, **kwargs)
+        _built[key] = {name: value for name, value in vars(self).items() if name not in before}
+    vars(self).update(_built[key])

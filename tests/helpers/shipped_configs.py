@@ -25,7 +25,7 @@ _EARLY = {
     "classifier_width": 8,
     "warmup_steps": 2,
 }
-_TRAINER = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 2}
+_TRAINER = {"max_epochs": 2, "check_val_every_n_epoch": 2, "accelerator": "cpu", "log_every_n_steps": 2}
 
 
 def find_configs(package: str) -> list[Path]:

@@ -12,7 +12,6 @@ from hamipose.data.base import KeypointDataset, UnlabeledDataset
 from hamipose.data.catalog.entries import CATALOG
 from hamipose.methods.base import PoseMethod
 from hamipose.training import HamiPoseCLI
-from tests.helpers.shared_parser import share_parser
 
 CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if p.name != "base.yaml")
 
@@ -23,12 +22,6 @@ class Built(HamiPoseCLI):
 
     def _check_data(self) -> None:
         """Do nothing; there are no data."""
-
-
-@pytest.fixture(autouse=True)
-def _one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build the parser once."""
-    share_parser(monkeypatch)
 
 
 def build(path: Path) -> HamiPoseCLI:

@@ -15,7 +15,6 @@ from hamipose.experiments.rows import table_spec
 from hamipose.experiments.runs import BUDGET, compose, write_data
 from hamipose.experiments.transfers import Transfer, build_data_sets, transfer_data
 from hamipose.training import HamiPoseCLI
-from tests.helpers.shared_parser import share_parser
 
 NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")
 RECIPES = {
@@ -39,12 +38,6 @@ class Built(HamiPoseCLI):
 
     def _check_data(self) -> None:
         """Do nothing, because no data set is available."""
-
-
-@pytest.fixture(autouse=True)
-def _one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build the parser once."""
-    share_parser(monkeypatch)
 
 
 def options_for(tmp_path: Path, **changes) -> ExperimentOptions:

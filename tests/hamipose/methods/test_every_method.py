@@ -73,9 +73,9 @@ def test_two_processes_equal_one(fit, fit_in_two, dots: Path, tmp_path: Path):
 
     BatchNorm is frozen: it would see half the batch.
     """
-    fit(dots=dots, out=tmp_path / "start", method="SourceOnly", epochs=2, steps=60, freeze=True)
+    fit(dots=dots, out=tmp_path / "start", method="SourceOnly", epochs=2, steps=60, freeze=True, validate=False)
     common = {
-        "dots": dots, "freeze": True, "epochs": 1, "optimizer": "sgd", "lr": 0.1,
+        "dots": dots, "freeze": True, "epochs": 1, "optimizer": "sgd", "lr": 0.1, "validate": False,
         "start": tmp_path / "start" / "checkpoints" / "last.ckpt",
     }  # fmt: skip
     runs = {method: {**common, "method": method, **IN_TWO[method]} for method in IN_TWO}
