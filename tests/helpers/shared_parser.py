@@ -22,3 +22,4 @@ def _setup_parser(self: LightningCLI, *args: Any, **kwargs: Any) -> None:
         _build(self, *args, **kwargs)
         _built[key] = {name: value for name, value in vars(self).items() if name not in before}
     vars(self).update(_built[key])
+    vars(self.parser).pop("print_config", None)  # left by a command line that failed
