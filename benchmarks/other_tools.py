@@ -50,7 +50,7 @@ def images(root: Path, name: str) -> Iterator[np.ndarray]:
 
 
 def mediapipe_pose(complexity: int) -> Pose:
-    """Return a function from an image to 17 keypoints in pixels; None if nobody is detected."""
+    """Return a function from an image to 17 keypoints in pixels; None if no person is detected."""
     import mediapipe
 
     pose = mediapipe.solutions.pose.Pose(static_image_mode=True, model_complexity=complexity)

@@ -174,7 +174,12 @@ class Predictor:
         if heatmaps and isinstance(self.network, PretrainedNetwork) and not self.network.has_heatmaps:
             raise UserError(f"heatmaps were requested, but {self.info.backbone} only predicts keypoints")
         size = self.info.image_size
-        for batch, matrices, (points, confidence, maps) in self._final_batches(samples, batch_size):
+        for batch, refined in self._refined_batches(samples, batch_size):
+            matrices, (points, confidence, maps) = self._locate_people(batch, refined)
+            if self._average_mirrored and maps is not None:
+                crops = self._crops(batch, matrices).flip(-1)
+                maps = (maps + self.heatmaps(crops).cpu().flip(-1)[:, self.skeleton.mirror]) / 2
+                points, confidence = self.decode(maps)
             points_px, regions = crop_to_image(points, torch.from_numpy(matrices.astype(np.float32)), size)
             for i, sample in enumerate(batch):
                 kept = maps[i].numpy() if heatmaps and maps is not None else None
@@ -190,32 +195,35 @@ class Predictor:
             samples: images with boxes.
             batch_size: samples per batch.
         """
-        for batch, matrices, _ in self._final_batches(samples, batch_size):
+        for batch, matrices in self._refined_batches(samples, batch_size):
+            if self.needs_upright_crops:
+                matrices, _ = self._locate_people(batch, matrices)
             for sample, matrix in zip(batch, matrices, strict=True):
                 box, rotation_deg = crop_box(matrix, self.info.image_size)
                 yield replace(sample, box_px=box, rotation_deg=rotation_deg)
 
-    def _final_batches(
+    def _refined_batches(
         self, samples: Iterable[UnlabeledSample], batch_size: int
-    ) -> Iterator[tuple[list[UnlabeledSample], Float[np.ndarray, "batch 2 3"], _Located]]:
-        """Yield batches of samples with the matrices (image → crop) of the last pass, and its results."""
+    ) -> Iterator[tuple[list[UnlabeledSample], Float[np.ndarray, "batch 2 3"]]]:
+        """Yield batches of samples with the matrices (image → crop) of the last pass."""
         rest = iter(samples)
         while batch := list(islice(rest, batch_size)):
             matrices = np.stack([self._crop_matrix(sample.box_px, sample.rotation_deg) for sample in batch])
             for _ in range(self.passes - 1):
                 matrices = self._refine(batch, matrices)
-            located = self._locate_people(batch, matrices)
-            if self.needs_upright_crops:
-                matrices, located = self._retry_rotated(batch, matrices, located)
-            if self._average_mirrored and located[2] is not None:
-                crops = crop_images([sample.image for sample in batch], matrices, self.info.image_size)
-                mirrored = self.heatmaps(crops.flip(-1)).cpu().flip(-1)[:, self.skeleton.mirror]
-                maps = (located[2] + mirrored) / 2
-                located = (*self.decode(maps), maps)
-            yield batch, matrices, located
+            yield batch, matrices
 
-    def _locate_people(self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"]) -> _Located:
-        return self.locate(crop_images([sample.image for sample in batch], matrices, self.info.image_size))
+    def _crops(
+        self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"]
+    ) -> UInt8[Tensor, "batch 3 size size"]:
+        return crop_images([sample.image for sample in batch], matrices, self.info.image_size)
+
+    def _locate_people(
+        self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"]
+    ) -> tuple[Float[np.ndarray, "batch 2 3"], _Located]:
+        """Return the results of the last pass, and its matrices, which change for people found in a rotated crop."""
+        located = self.locate(self._crops(batch, matrices))
+        return self._retry_rotated(batch, matrices, located) if self.needs_upright_crops else (matrices, located)
 
     @torch.inference_mode()
     def _retry_rotated(
@@ -237,11 +245,11 @@ class Predictor:
             np.stack([self._crop_matrix(person.box_px, person.rotation_deg + turn) for person in people])
             for turn in _RETRY_ROTATIONS_DEG
         ]
-        scores = torch.stack([self._locate_people(people, turned)[1].mean(1) for turned in tries])
+        scores = torch.stack([self.locate(self._crops(people, turned))[1].mean(1) for turned in tries])
         chosen = np.stack([tries[turn][i] for i, turn in enumerate(scores.argmax(0).tolist())])
         for _ in range(self.passes - 1):
             chosen = self._refine(people, chosen)
-        new_points, new_confidence, new_maps = self._locate_people(people, chosen)
+        new_points, new_confidence, new_maps = self.locate(self._crops(people, chosen))
         matrices = matrices.copy()
         for i, person in enumerate(weak):
             if new_confidence[i].mean() > confidence[person].mean():
@@ -263,7 +271,7 @@ class Predictor:
         self, batch: list[UnlabeledSample], matrices: Float[np.ndarray, "batch 2 3"]
     ) -> Float[np.ndarray, "batch 2 3"]:
         """Return the crops of the next pass; crops whose predictions are implausible stay unchanged."""
-        crops = crop_images([sample.image for sample in batch], matrices, self.info.image_size)
+        crops = self._crops(batch, matrices)
         image_from_crop = invert(matrices)
         boxes: list[tuple[Float[np.ndarray, "4"], float] | None] = []
         if isinstance(self.network, PretrainedNetwork) and self.needs_upright_crops:

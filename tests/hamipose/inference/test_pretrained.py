@@ -168,6 +168,14 @@ class SquareFinder(PretrainedNetwork):
         return torch.stack(maps)
 
 
+def test_align_runs_no_network_whose_crop_is_given(monkeypatch: pytest.MonkeyPatch):
+    network = SquareFinder()
+    monkeypatch.setattr(network, "forward", None)  # a call fails
+    sample = UnlabeledSample(person(0), whole_image_box(320, 240), "a.png")
+    (aligned,) = Predictor(network, ModelInfo("coco17", "squares", (), 64), "cpu").align([sample])
+    np.testing.assert_allclose(aligned.box_px, [0, -40, 320, 320], atol=1e-3)
+
+
 def test_second_pass_follows_keypoints_without_alignment_points():
     """The square is 40 px wide: the second crop is 1.4 times as wide and centered on it."""
     image = np.zeros((240, 320, 3), np.uint8)
