@@ -7,29 +7,31 @@ check_types("hamipose", "meshtto")
 import os  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import IO  # noqa: E402
+from typing import IO, Any  # noqa: E402
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 
 from tests.helpers import browser  # noqa: E402
 from tests.helpers.browser import visit  # noqa: E402, F401  a fixture of both packages' pages
-from tests.helpers.dot_images import write_dots  # noqa: E402
-from tests.helpers.shared_parser import share_parsers  # noqa: E402
 
-share_parsers()
-
-_print_png = FigureCanvasAgg.print_png
 # Defaults depend on downloaded networks, so tests do not use the cache of the machine.
 os.environ["HAMIPOSE_CACHE"] = str(Path(tempfile.gettempdir()) / "hamipose-tests-have-no-cache")
 
 # Hypothesis uses the same examples in every run, so that results are reproducible.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems() -> None:
+    """Prepare the process for tests, if it runs them: xdist's main process does not, and starts 8 s sooner without."""
+    import torch.utils.data._utils as loading
+
+    from tests.helpers.shared_parser import share_parsers
+
+    share_parsers()
+    # torch waits so long for the workers of a loader that is deleted after an error.
+    loading.MP_STATUS_CHECK_INTERVAL = 0.5
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,16 +45,28 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item):
     """Draw figures only in tests marked ``figures``: a figure takes a second, and most runs write several."""
-    FigureCanvasAgg.print_png = _print_png if item.get_closest_marker("figures") else _print_blank
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    _original.setdefault("print_png", FigureCanvasAgg.print_png)
+    FigureCanvasAgg.print_png = _original["print_png"] if item.get_closest_marker("figures") else _print_blank
 
 
-def _print_blank(self: FigureCanvasAgg, file: IO[bytes]) -> None:
+_original: dict[str, Any] = {}
+
+
+def _print_blank(self: Any, file: IO[bytes]) -> None:
+    import cv2
+    import numpy as np
+
     file.write(cv2.imencode(".png", np.full((8, 8, 3), 255, np.uint8))[1].tobytes())
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     """Seed the random generators before every test."""
+    import numpy as np
+    import torch
+
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002  used by libraries
 
@@ -60,6 +74,8 @@ def _seeded():
 @pytest.fixture(scope="session")
 def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the data sets `light` (24 labeled images) and `dark` (16 images in another style)."""
+    from tests.helpers.dot_images import write_dots
+
     root = tmp_path_factory.mktemp("dots")
     write_dots(root / "light", 24, seed=1)
     write_dots(root / "dark", 16, seed=2, dark=True)

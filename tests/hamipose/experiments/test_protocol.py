@@ -16,6 +16,7 @@ from hamipose.engine.experiments import ExperimentOptions, Scale
 from hamipose.engine.runs import Run
 from hamipose.experiments.rows import table_spec
 from hamipose.experiments.runs import BUDGET, compose, write_data
+from hamipose.io.yaml_file import read_yaml
 from hamipose.methods.options import AdaptationOptions, NetworkOptions, TrainingOptions
 
 NAMES = ("1", "2", "3", "4", "5", "figure4", "figure5")
@@ -31,7 +32,7 @@ PROTOCOL = {
 @functools.cache
 def files(path: str) -> list[dict[str, Any]]:
     """Return the contents of a config and of those it inherits from, base first."""
-    return [yaml.safe_load(file.read_text()) for file in resolve_inheritance(Path(path))]
+    return [read_yaml(file, "config", "options") for file in resolve_inheritance(Path(path))]
 
 
 def composed(run: Run) -> dict[str, Any]:

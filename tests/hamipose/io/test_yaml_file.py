@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hamipose.io.yaml_file import read_yaml
         (b"a: 2020-13-45", "is not valid YAML"),  # an invalid date raises ValueError in PyYAML
         (b"a: \xff\xfe", "is not valid YAML"),
         (b"[" * 5000, "is not valid YAML"),
+        (b"[" * 200_000, "is not valid YAML"),  # crashes the parser in C
         (b"? [a]\n: b", "is not valid YAML"),
         (b"just words", "contains no options; expected lines"),
         (b"", "contains no options"),
@@ -31,3 +33,13 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path):
     assert read_yaml(tmp_path / "a.yaml", "config", "lines") == {"a": 1}
     with pytest.raises(UserError, match="cannot be read"):
         read_yaml(tmp_path / "none.yaml", "config", "lines")
+
+
+@pytest.mark.parametrize("lines", [2, 1000])
+def test_both_parsers_read_the_same_values(tmp_path: Path, lines: int):
+    (tmp_path / "a.yaml").write_text(
+        "".join(f"a{i}: [{i}, 1e-3, 1.0e-3, on, ~, 2020-01-02, 'é']\n" for i in range(lines))
+    )
+    found = read_yaml(tmp_path / "a.yaml", "config", "lines")
+    assert len(found) == lines
+    assert found["a1"] == [1, "1e-3", 1e-3, True, None, date(2020, 1, 2), "é"]

@@ -99,12 +99,6 @@ def _interrupted(folder: Path, made: list) -> None:
         rendering.make_record = real
 
 
-def test_worker_process_renders_the_same_image(folder: Path, tmp_path: Path):
-    render_images(tmp_path, "plain", 1, SIDE, 0, workers=2, progress=False)  # the second one has nothing to do
-    name = "images/000000.jpg"
-    assert (folder / "plain-96-0" / name).read_bytes() == (tmp_path / name).read_bytes()
-
-
 def test_render_images_rejects_invalid_options_and_foreign_folders(folder: Path, tmp_path: Path):
     for wrong, message in (
         ({"style": "oil"}, "style is 'oil'"),

@@ -54,13 +54,6 @@ def test_interrupted_rendering_resumes_identically(five: Path, tmp_path: Path, m
     assert contents(tmp_path) == contents(five)
 
 
-@pytest.mark.slow
-def test_several_processes_give_the_same_files(five: Path, tmp_path: Path):
-    make(tmp_path, 2)
-    make(tmp_path, 5, workers=2)
-    assert contents(tmp_path) == contents(five)
-
-
 def test_other_series_is_rejected(five: Path, tmp_path: Path):
     for more in ({"seed": 1}, {"style": "photo"}, {"poses": ["fist"]}, {"facing": ["palm"]}, {"roll_deg": 30.0}):
         with pytest.raises(UserError, match="contains images rendered with"):

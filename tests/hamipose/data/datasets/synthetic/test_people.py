@@ -63,12 +63,6 @@ def test_growing_a_folder_gives_the_same_files_as_one_run(six, tmp_path):
     assert contents(tmp_path) == contents(six)
 
 
-@pytest.mark.slow
-def test_several_processes_give_the_same_files(six, tmp_path):
-    make(tmp_path, 6, workers=2)
-    assert contents(tmp_path) == contents(six)
-
-
 def make_fake_record(folder, index, **arguments):
     """Write a file and return a record that depend on the index only."""
     write_atomically(folder / image_name(index), bytes([index]))
