@@ -1,5 +1,6 @@
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,20 @@ def test_onnx_file_equals_the_model_for_any_batch(model: Predictor, exported: Pa
     assert about["image_size"] == "64"
     assert about["targets"] == "sub-pixel"
     assert float(about["offset_px"]) == 1.5
+
+
+def test_onnx_file_states_the_encoding_and_the_statistics(
+    model: Predictor, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import onnx
+
+    reuse_export(monkeypatch, exported)
+    info = replace(model.info, quantized=True, statistics="source and target")
+    export_onnx(Predictor(model.network, info, "cpu"), tmp_path / "pose.onnx")
+    about = {p.key: p.value for p in onnx.load(str(tmp_path / "pose.onnx")).metadata_props}
+    assert about["targets"] == "quantized"
+    assert float(about["offset_px"]) == 0.0
+    assert about["statistics"] == "source and target"
 
 
 def test_file_that_differs_from_the_model_is_not_written(
