@@ -10,9 +10,17 @@ from hamipose.io.file_type import explain
 
 __all__ = ["read_yaml"]
 
-#: Nine times as fast as the loader in Python. A nesting of 100,000 crashes it, so long files use the other one.
-_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_LONG = 20_000  # characters; no config is longer
+#: Nine times as fast as the loader in Python.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 500  # levels; much deeper files crash the loader in C, and take minutes in Python
+
+
+def _check_nesting(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"nested more than {_DEEPEST} levels deep")
 
 
 def read_yaml(path: Path, what: str, expected: str) -> dict[str, Any]:
@@ -28,7 +36,8 @@ def read_yaml(path: Path, what: str, expected: str) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = yaml.load(text, Loader=_FAST if len(text) < _LONG else yaml.SafeLoader)
+        _check_nesting(text)
+        content = yaml.load(text, Loader=_LOADER)
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read ({error.strerror}); give a YAML file") from None
     except Exception as error:  # besides YAMLError: text that is not UTF-8, invalid dates, deep nesting
