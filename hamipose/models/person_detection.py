@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
@@ -115,14 +116,20 @@ def identify_architecture(state: dict[str, Tensor], path: Path) -> str:
     """
     shapes = {key: value.shape for key, value in state.items()}
     for name in sorted(TORCHVISION, key=lambda name: ("320_fpn" in name) != ("320" in path.name)):
-        with torch.device("meta"):  # shapes only: no memory, no initialization
-            empty = get_model(name, weights=None, weights_backbone=None)
-        if {key: value.shape for key, value in empty.state_dict().items()} == shapes:
+        if _shapes_of(name) == shapes:
             return name
     raise UserError(
         f"detector {path} does not belong to a torchvision detector with COCO's 91 classes (its first tensors are "
         f"{', '.join(list(state)[:2])}); expected a state dict of {', '.join(TORCHVISION)}"
     )
+
+
+@cache
+def _shapes_of(name: str) -> dict[str, torch.Size]:
+    """Return the shapes of a torchvision detector's tensors, without memory or initialization."""
+    with torch.device("meta"):
+        network = get_model(name, weights=None, weights_backbone=None)
+    return {key: value.shape for key, value in network.state_dict().items()}
 
 
 def _load_torchvision(name: str) -> nn.Module:

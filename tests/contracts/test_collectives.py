@@ -5,6 +5,7 @@ This is checked in the source code, because a test with two processes finds a de
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,17 +47,24 @@ def names(node: ast.AST) -> Iterator[str]:
             yield inner.id
 
 
-def collectives(node: ast.AST, known: set[str]) -> Iterator[tuple[int, str]]:
-    """Yield line and name of each collective in a piece of code."""
+@cache
+def _calls(node: ast.AST) -> list[tuple[int, str, bool]]:
+    """Return line and name of each call in a piece of code, and whether it always waits for all processes."""
+    calls = []
     for inner in ast.walk(node):
         if isinstance(inner, ast.Attribute) and inner.attr == "log_dir":
             if next(names(inner.value), "").endswith("trainer"):
-                yield inner.lineno, "trainer.log_dir"
+                calls.append((inner.lineno, "trainer.log_dir", True))
         elif isinstance(inner, ast.Call):
             called = inner.func.attr if isinstance(inner.func, ast.Attribute) else getattr(inner.func, "id", "")
             synced = any(k.arg == "sync_dist" and getattr(k.value, "value", True) for k in inner.keywords)
-            if called in known or synced:
-                yield inner.lineno, called
+            calls.append((inner.lineno, called, bool(synced)))
+    return calls
+
+
+def collectives(node: ast.AST, known: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each collective in a piece of code."""
+    yield from ((line, called) for line, called, always in _calls(node) if always or called in known)
 
 
 def module_of(path: str) -> str:
@@ -66,10 +74,11 @@ def module_of(path: str) -> str:
 
 def functions_with_collectives(sources: dict[str, str]) -> dict[str, set[str]]:
     """Return for each file the functions, its own and imported ones, that call a collective."""
-    trees = {path: ast.parse(text) for path, text in sources.items()}
+    trees = {path: _tree(text) for path, text in sources.items()}
+    nodes = {path: list(ast.walk(tree)) for path, tree in trees.items()}
     found: set[tuple[str, str]] = set()
     while True:
-        here = {path: _visible(path, tree, found) for path, tree in trees.items()}
+        here = {path: _visible(path, each, found) for path, each in nodes.items()}
         more = {
             (module_of(path), f.name)
             for path, tree in trees.items()
@@ -81,16 +90,26 @@ def functions_with_collectives(sources: dict[str, str]) -> dict[str, set[str]]:
         found = more
 
 
-def _visible(path: str, tree: ast.Module, found: set[tuple[str, str]]) -> set[str]:
+@cache
+def _tree(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+def _visible(path: str, nodes: list[ast.AST], found: set[tuple[str, str]]) -> set[str]:
     """Return the names of these functions in a file."""
     imported = {
         alias.asname or alias.name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if (node.module, alias.name) in found
     }
     return imported | {name for module, name in found if module == module_of(path)}
+
+
+@cache
+def _known() -> dict[str, set[str]]:
+    return functions_with_collectives(SOURCES)
 
 
 def under_rank(function: Function) -> Iterator[ast.AST]:
@@ -117,11 +136,11 @@ def under_rank(function: Function) -> Iterator[ast.AST]:
 
 def find_rank_dependent(sources: dict[str, str]) -> set[str]:
     """Return file, line and name of each collective that depends on the rank."""
-    known = functions_with_collectives(sources)
+    known = _known() if sources is SOURCES else functions_with_collectives(sources)
     return {
         f"{path}:{line} {name}"
         for path, text in sources.items()
-        for function in ast.walk(ast.parse(text))
+        for function in ast.walk(_tree(text))
         if isinstance(function, Function)
         for piece in under_rank(function)
         for line, name in collectives(piece, COLLECTIVE | known[path])
@@ -134,12 +153,12 @@ def test_collectives_do_not_depend_on_rank():
 
 def test_log_dir_of_trainer_is_not_read():
     """Reading it is a broadcast; `run_folder` returns it without one."""
-    found = {path for path, text in SOURCES.items() for _, n in collectives(ast.parse(text), set()) if "log_dir" in n}
+    found = {path for path, text in SOURCES.items() for _, n in collectives(_tree(text), set()) if "log_dir" in n}
     assert found == set()
 
 
 def test_shared_functions_with_collectives_are_found():
-    known = functions_with_collectives(SOURCES)
+    known = _known()
     assert any("average_over_processes" in names for file, names in known.items() if "/methods/" in file)
     assert {"sum_over_processes", "gather_batch"} <= known["hamipose/engine/distributed.py"]
 

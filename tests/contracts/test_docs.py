@@ -1,11 +1,8 @@
 """README and docs are correct: verbs, options, configs and links exist, code runs, tables are complete."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,8 @@ from hamipose.training import HamiPoseCLI
 from meshtto.cli import HELP as MESHTTO_HELP
 from meshtto.cli import main as meshtto
 from meshtto.data.catalog import CATALOG as MESH_RELEASES
+from tests.helpers import run_commands
+from tests.helpers.processes import run_script
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -111,7 +110,7 @@ def test_excerpts_exist():
         assert any(block.splitlines()[0] == first for block in blocks(page, "python")), f"{name} has no block {first}"
 
 
-def test_extending_example_trains(tmp_path: Path):
+def test_extending_example_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The file and the config of the page train with the command of the page, reduced to four steps."""
     page = ROOT / "docs" / "extending.md"
     own = [block for block in blocks(page, "python") if block.startswith("# my_pose.py")]
@@ -120,13 +119,9 @@ def test_extending_example_trains(tmp_path: Path):
     (config,) = blocks(page, "yaml")
     (tmp_path / "my_pose.yaml").write_text(config)
     short = ["--trainer.max_epochs", "1", "--data.steps_per_epoch", "4", "--trainer.accelerator", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "hamipose", "fit", "--config", "my_pose.yaml", *short],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
+    monkeypatch.chdir(tmp_path)
+    done = run_script(
+        Path(run_commands.__file__), [("hamipose", page.stem, ["fit", "--config", "my_pose.yaml", *short])]
     )
     assert done.returncode == 0, done.stderr[-2000:]
     scores = json.loads((tmp_path / "runs/squares/version_0/scores.json").read_text())

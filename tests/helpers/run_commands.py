@@ -6,6 +6,7 @@ that exceeds the time limit ends the process with the stack of each thread, whic
 
 import faulthandler
 import json
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -22,6 +23,7 @@ def skip_report(module: Any) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())  # as `python -m` does
     share_parsers()
     for package, name, words in json.loads(sys.argv[1]):
         faulthandler.dump_traceback_later(SECONDS, exit=True)

@@ -2,8 +2,10 @@
 
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable
 from threading import local
+from types import CodeType
 from typing import Any, ForwardRef, TypeVar, get_args
 
 import jaxtyping
@@ -17,6 +19,8 @@ _jaxtyped = jaxtyping.jaxtyped
 _ARRAY = type(jaxtyping.AbstractArray)
 _LARGEST = 16  # entries of a collection that is described; calls with larger ones are always checked
 _KEPT = 10_000  # remembered calls of a function
+_DEFINITIONS = 20  # definitions of a nested function that are checked; each takes a millisecond
+_defined: Counter[CodeType] = Counter()
 
 
 def check_types(*packages: str) -> None:
@@ -36,7 +40,11 @@ def _checked(**options: Any) -> Callable[[Any], Any]:
 
     def decorate(kind: Any) -> Any:
         if not inspect.isfunction(kind):
-            return check_shapes(kind)
+            return _check_fields_once(kind, check_shapes)
+        if "<locals>" in kind.__qualname__:  # defined anew in each call of the function around it
+            _defined[kind.__code__] += 1
+            if _defined[kind.__code__] > _DEFINITIONS:
+                return kind
         if not any(map(_is_special, kind.__annotations__.values())):
             return beartype(kind)
         return _check_once(kind, check_shapes)
@@ -65,30 +73,53 @@ def _check_once(function: Callable[..., Any], check_shapes: Callable[[Any], Any]
     checked = check_shapes(function)
     if inspect.isgeneratorfunction(function) or any("{" in str(hint) for hint in function.__annotations__.values()):
         return checked  # a size such as "{count}" depends on values
-    passed: set[Any] = set()
     box = local()
     stub: list[Callable[..., Any]] = []
+
+    def check_result(result: Any, arguments: Any, options: Any) -> None:
+        if not stub:
+            stub.append(check_shapes(_stub(function, box)))
+        box.result = result
+        stub[0](*arguments, **options)
+
+    return _remember(function, checked, check_result)
+
+
+def _check_fields_once(kind: Any, check_shapes: Callable[[Any], Any]) -> Any:
+    """Do the same for the fields of a dataclass, which are checked when an object is made."""
+    make = kind.__init__
+    kind = check_shapes(kind)
+    if kind.__init__ is not make:
+        kind.__init__ = _remember(make, kind.__init__, lambda *call: None)
+    return kind
+
+
+def _remember(
+    function: Callable[..., Any], checked: Callable[..., Any], check_result: Callable[[Any, Any, Any], None]
+) -> Callable[..., Any]:
+    """Return a function that calls `function` if the same shapes and types have passed before, else `checked`."""
+    passed: dict[Any, set[Any]] = {}
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         if torch.compiler.is_compiling():
             return function(*arguments, **options)
         try:
-            given = _describe(arguments), _describe(options)
+            given = tuple([_describe(value) for value in arguments])
+            if options:
+                given = given, tuple([(name, _describe(value)) for name, value in options.items()])
         except _TooLargeError:
             return checked(*arguments, **options)
-        result = (function if given in passed else checked)(*arguments, **options)
+        outcomes = passed.get(given)
+        result = (checked if outcomes is None else function)(*arguments, **options)
         try:
-            outcome = given, _describe(result)
+            outcome = _describe(result)
         except _TooLargeError:
             outcome = None
-        if given in passed and outcome not in passed:
-            if not stub:
-                stub.append(check_shapes(_stub(function, box)))
-            box.result = result
-            stub[0](*arguments, **options)
+        if outcomes is not None and (outcome is None or outcome not in outcomes):
+            check_result(result, arguments, options)
         if outcome is not None and len(passed) < _KEPT:
-            passed.update((given, outcome))
+            passed.setdefault(given, set()).add(outcome)
         return result
 
     return call
