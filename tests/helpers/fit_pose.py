@@ -61,7 +61,7 @@ def run(options):
         "world": 1,
         "kill": None,
         "resume": None,
-        "every": 3,
+        "every": None,
         "pretrain": 0,
         "jitter": False,
         "keep": None,
@@ -102,7 +102,8 @@ def run(options):
         TrainingOptions(warmup_steps=3, init_from=o["start"]),
         **extra,
     )
-    callbacks = [LastCheckpoint(every_n_steps=o["every"])]
+    interrupted = o["kill"] is not None or o["keep"] is not None
+    callbacks = [LastCheckpoint(every_n_steps=o["every"] or (3 if interrupted else None))]
     callbacks += [Kill(o["kill"])] if o["kill"] is not None else []
     callbacks += [Keep(o["keep"])] if o["keep"] is not None else []
     callbacks += [Jitter()] if o["jitter"] else []

@@ -131,7 +131,11 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     regressor = {"backbone": "test_resnet", "width": 16}
     data = {"train": [people(4, 0)], "validation": people(2, 2), "test": {"builtin": people(8, 1)}, "batch_size": 2}
-    content = {"model": {"init_args": {"regressor": regressor}}, "data": {**data, "predict": None}}
+    content = {
+        "model": {"init_args": {"regressor": regressor}},
+        "data": {**data, "predict": None},
+        "trainer": {"check_val_every_n_epoch": 4},
+    }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.setattr(composing, "_SMALL_DATA", str(tmp_path / "tiny.yaml"))
     monkeypatch.chdir(tmp_path)
