@@ -20,9 +20,8 @@ class NetworkOptions:
         deconv_channels: channels of the deconvolutions; with fewer than three, a ResNet ends at an earlier stage.
         compile: compile the network with torch.compile.
         trained: layers to train of a pretrained network that ``training.init_from`` names: "all", or "head", the layers
-            nearest to the heatmaps (blazepose-lite and blazepose-full: 4 % of the weights, on which the points that
-            align crops do not depend; blazepose-heavy: the last layer; Simple Baseline or HRNet: the layers after the
-            backbone).
+            nearest to the heatmaps (blazepose-lite and blazepose-full: 4 % of the weights; blazepose-heavy: the last
+            layer; Simple Baseline or HRNet: the layers after the backbone). Points that align crops never change.
     """
 
     skeleton: str = "body16"

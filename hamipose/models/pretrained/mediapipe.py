@@ -13,6 +13,7 @@ The training data are not published and may contain public test photos.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,13 +26,14 @@ from hamipose.heatmaps import cell_to_px
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.convert import convert_graph
 from hamipose.models.pretrained.interface import FinetunableNetwork, Part
-from hamipose.models.pretrained.operations import OperationNetwork, Program, required_operations
+from hamipose.models.pretrained.operations import Operation, OperationNetwork, Program, required_operations
 from hamipose.models.pretrained.tflite import read_tflite
 from hamipose.skeletons import BLAZEPOSE33, Skeleton
 
 __all__ = ["BlazePose", "centroid", "read_landmark_network"]
 
 _KEYPOINTS = 39
+_ALIGNMENT = "alignment_"  # beginning of the names of layers that only the landmarks depend on
 _SHIFT = 2  # pixels between the network's cells and ours
 
 
@@ -92,12 +94,59 @@ class BlazePose(FinetunableNetwork):
     def layers(self, part: Part) -> list[nn.Parameter]:
         """Return the parameters of a part.
 
-        "head" contains the layers that the landmarks, and thus the alignment points, do not depend on: alignment stays
-        exactly as it was. In the largest network, these are only the last layer's rows.
+        "head" contains the layers that the published landmarks do not depend on. In the largest network, these are only
+        the last layer's rows.
         """
         names = {name: self.body.parameters_of((output,)) for name, output in self.program.outputs.items()}
-        chosen = set(names["features"]) - (set(names["landmarks"]) if part == "head" else set())
-        return [*(self.body.weights[name] for name in sorted(chosen)), *self.final.parameters()]
+        shared = {name.removeprefix(_ALIGNMENT) for name in names["landmarks"]} if part == "head" else set()
+        return [
+            *(self.body.weights[name] for name in sorted(set(names["features"]) - shared)),
+            *self.final.parameters(),
+        ]
+
+    def train_only(self, part: Part) -> None:
+        """Enable gradients for one part only; the alignment points, and thus the crops, stay exactly as they are."""
+        if part == "all":
+            self.separate_alignment()
+        super().train_only(part)
+
+    @torch.no_grad()
+    def separate_alignment(self) -> None:
+        """Copy the layers that landmarks and heatmaps share, so that each of the two has its own.
+
+        All outputs stay the same. Prediction takes no longer, because a pass computes only one of the two.
+        """
+        outputs, operations = self.program.outputs, self.program.operations
+        needed = {
+            name: {operation.output for operation in required_operations(operations, [output])}
+            for name, output in outputs.items()
+        }
+        shared = needed["features"] & needed["landmarks"]
+        renamed = {name: f"{_ALIGNMENT}{name}" for name in shared}
+        weights = {
+            f"{operation.output}.{part}": self.body.weight(f"{operation.output}.{part}").clone()
+            for operation in operations
+            if operation.kind == "conv"
+            for part in ("weight", "bias")
+        }
+        separate: list[Operation] = []
+        for operation in operations:
+            own = replace(
+                operation,
+                inputs=tuple(renamed.get(name, name) for name in operation.inputs),
+                output=renamed.get(operation.output, operation.output),
+            )
+            if operation.output in needed["features"]:
+                separate.append(operation)
+            if operation.output in needed["landmarks"]:
+                separate.append(own)
+            if operation.kind == "conv":
+                weights |= {
+                    f"{own.output}.{part}": weights[f"{operation.output}.{part}"] for part in ("weight", "bias")
+                }
+        landmarks = renamed.get(outputs["landmarks"], outputs["landmarks"])
+        self.program = Program(separate, {**outputs, "landmarks": landmarks}, self.program.channels)
+        self.body = OperationNetwork(separate, weights).to(memory_format=torch.channels_last)
 
     def _inputs(self, images: Tensor) -> Tensor:
         """Convert normalized images to the network's range, shifted so that its cells coincide with ours."""

@@ -259,6 +259,22 @@ def test_training_the_head_does_not_change_other_layers(
     assert not torch.equal(model.network.final.weight, before.final.weight)
 
 
+def test_training_all_layers_does_not_change_the_alignment(
+    files: dict[str, Path], runs: dict[str, Path], tmp_path: Path, crops: Tensor
+):
+    images = normalize(crops)
+    before, after = opened(files["blazepose"]).eval(), opened(runs["blazepose"] / "checkpoints/last.ckpt").eval()
+    assert not torch.equal(before.features(images), after.features(images))
+    assert torch.equal(before.alignment(images), after.alignment(images))
+    folder = save_model_folder(tmp_path, after, load(runs["blazepose"] / "checkpoints/last.ckpt", device="cpu").info)
+    again = opened(folder)
+    heads = [len(list(network.layers("head"))) for network in (before, again)]
+    again.train_only("all")
+    assert torch.equal(before.alignment(images), again.alignment(images))
+    assert torch.equal(after.features(images), again.features(images))
+    assert heads[0] == heads[1] == len(list(again.layers("head"))) < len(list(again.layers("all")))
+
+
 @pytest.mark.parametrize("method", [SourceOnly, PGDA, SAM])
 def test_other_methods_accept_pretrained_networks(files: dict[str, Path], dots: Path, tmp_path: Path, method: type):
     model = method(sgd, NetworkOptions(), from_file(files["blazepose"]))

@@ -111,6 +111,26 @@ def test_gate_gradient_equals_gradient_of_last_layer_rows(network: BlazePose, im
     torch.testing.assert_close(pull_back(grad, features.detach()), rows, rtol=1e-4, atol=1e-3)
 
 
+def test_separate_alignment_keeps_all_outputs_and_shares_no_layer(network: BlazePose, images: torch.Tensor):
+    images = normalize(images)
+    before = network.features(images), network.alignment(images), network(images)
+    shared = network.body.parameters_of((network.program.outputs["landmarks"],))
+    assert set(shared) & set(network.body.parameters_of((network.program.outputs["features"],)))
+    for _ in range(2):
+        network.separate_alignment()
+        after = network.features(images), network.alignment(images), network(images)
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        landmarks, features = (
+            network.body.parameters_of((network.program.outputs[n],)) for n in ("landmarks", "features")
+        )
+        assert not set(landmarks) & set(features)
+        assert len(landmarks) == len(shared)
+    with torch.no_grad():
+        for parameter in network.layers("all"):
+            parameter += 0.1
+    assert torch.equal(network.alignment(images), before[1])
+
+
 def test_model_folder_restores_the_network(network: BlazePose, images: torch.Tensor, tmp_path: Path):
     info = ModelInfo("coco17", "blazepose-tiny", (), 256, "MediaPipe", architecture="blazepose")
     folder = save_model_folder(tmp_path / "model", network.select(COCO17), info)
