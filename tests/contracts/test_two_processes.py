@@ -14,7 +14,8 @@ from tests.helpers.shipped_configs import find_families, shrink_config
 pytestmark = pytest.mark.slow
 
 #: The progress bar and the first evaluation are the same for all configs; the first one has them.
-_SAME_FOR_ALL = ["--trainer.enable_progress_bar", "false", "--trainer.num_sanity_val_steps", "0"]
+_NO_BAR = ["--trainer.enable_progress_bar", "false"]
+_SAME_FOR_ALL = [*_NO_BAR, "--trainer.num_sanity_val_steps", "0"]
 
 SECONDS = 900  # time limit for all runs of a package; two idle cores need a tenth of it
 
@@ -90,7 +91,7 @@ def test_config_families_score_the_same_in_two_processes(package: str, dots: Pat
             (
                 package,
                 name,
-                ["validate", "--config", str(config), "--ckpt_path", str(run / "checkpoints" / "last.ckpt")],
+                ["validate", "--config", str(config), "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *_NO_BAR],
             )
         )
     run_commands(alone, together=False)
