@@ -6,6 +6,7 @@ check_types("hamipose", "meshtto")
 
 import os  # noqa: E402
 import tempfile  # noqa: E402
+from functools import cache  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import IO, Any  # noqa: E402
 
@@ -47,11 +48,16 @@ def pytest_runtest_setup(item: pytest.Item):
     """Draw figures only in tests marked ``figures``: a figure takes a second, and most runs write several."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    _original.setdefault("print_png", FigureCanvasAgg.print_png)
-    FigureCanvasAgg.print_png = _original["print_png"] if item.get_closest_marker("figures") else _print_blank
+    drawn = _print_png()
+    FigureCanvasAgg.print_png = drawn if item.get_closest_marker("figures") else _print_blank
 
 
-_original: dict[str, Any] = {}
+@cache
+def _print_png() -> Any:
+    """Return matplotlib's function, which the first call finds unchanged."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    return FigureCanvasAgg.print_png
 
 
 def _print_blank(self: Any, file: IO[bytes]) -> None:

@@ -12,7 +12,7 @@ __all__ = ["read_yaml"]
 
 #: Nine times as fast as the loader in Python.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DEEPEST = 500  # levels; much deeper files crash the loader in C, and take minutes in Python
+_DEEPEST = 500  # levels; much deeper files crash the loader in C, and the one in Python is quadratic in it
 
 
 def _check_nesting(text: str) -> None:

@@ -107,11 +107,6 @@ def _visible(path: str, nodes: list[ast.AST], found: set[tuple[str, str]]) -> se
     return imported | {name for module, name in found if module == module_of(path)}
 
 
-@cache
-def _known() -> dict[str, set[str]]:
-    return functions_with_collectives(SOURCES)
-
-
 def under_rank(function: Function) -> Iterator[ast.AST]:
     """Yield the pieces of a function that not every process runs."""
 
@@ -136,7 +131,7 @@ def under_rank(function: Function) -> Iterator[ast.AST]:
 
 def find_rank_dependent(sources: dict[str, str]) -> set[str]:
     """Return file, line and name of each collective that depends on the rank."""
-    known = _known() if sources is SOURCES else functions_with_collectives(sources)
+    known = functions_with_collectives(sources)
     return {
         f"{path}:{line} {name}"
         for path, text in sources.items()
@@ -158,7 +153,7 @@ def test_log_dir_of_trainer_is_not_read():
 
 
 def test_shared_functions_with_collectives_are_found():
-    known = _known()
+    known = functions_with_collectives(SOURCES)
     assert any("average_over_processes" in names for file, names in known.items() if "/methods/" in file)
     assert {"sum_over_processes", "gather_batch"} <= known["hamipose/engine/distributed.py"]
 

@@ -69,6 +69,8 @@ def test_calls_that_differ_from_a_correct_one_are_checked():
         for wrong in (("c", [five]), ("a", [five[0]]), ("b", [five])):
             with pytest.raises(TypeCheckError):
                 count(*wrong)
+    assert type_checks._describe(int) != type_checks._describe(3)
+    assert type_checks._describe(str) != type_checks._describe("a" * 100)
 
 
 def test_correct_calls_are_checked_once():

@@ -154,11 +154,11 @@ def _describe_array(value: Any) -> Any:
 
 
 def _describe_text(value: str) -> Any:
-    return value if len(value) < 40 else str
+    return type(value), value if len(value) < 40 else None
 
 
-def _itself(value: Any) -> Any:
-    return value
+def _describe_value(value: Any) -> Any:
+    return type(value), value
 
 
 #: How to describe values of a class and its subclasses; others are described by their class.
@@ -166,8 +166,8 @@ _DESCRIBE: dict[type, Callable[[Any], Any]] = {
     torch.Tensor: _describe_array,
     np.ndarray: _describe_array,
     str: _describe_text,
-    bool: _itself,
-    type: _itself,
+    bool: _describe_value,
+    type: _describe_value,  # a class is no object of the class
     **dict.fromkeys((tuple, list, dict, set, frozenset), _describe_entries),
 }
 

@@ -26,7 +26,7 @@ from hamipose.heatmaps import cell_to_px
 from hamipose.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from hamipose.models.pretrained.convert import convert_graph
 from hamipose.models.pretrained.interface import FinetunableNetwork, Part
-from hamipose.models.pretrained.operations import Operation, OperationNetwork, Program, required_operations
+from hamipose.models.pretrained.operations import OperationNetwork, Program, required_operations
 from hamipose.models.pretrained.tflite import read_tflite
 from hamipose.skeletons import BLAZEPOSE33, Skeleton
 
@@ -116,37 +116,27 @@ class BlazePose(FinetunableNetwork):
 
         All outputs stay the same. Prediction takes no longer, because a pass computes only one of the two.
         """
-        outputs, operations = self.program.outputs, self.program.operations
-        needed = {
-            name: {operation.output for operation in required_operations(operations, [output])}
-            for name, output in outputs.items()
-        }
-        shared = needed["features"] & needed["landmarks"]
-        renamed = {name: f"{_ALIGNMENT}{name}" for name in shared}
+        program, body = self.program, self.body
+        heatmaps, landmarks = (
+            required_operations(program.operations, [program.outputs[name]]) for name in ("features", "landmarks")
+        )
+        shared = {operation.output for operation in heatmaps} & {operation.output for operation in landmarks}
+        if not shared:
+            return
+
+        def own(name: str) -> str:
+            return f"{_ALIGNMENT}{name}" if name in shared else name
+
+        copies = [replace(each, inputs=tuple(map(own, each.inputs)), output=own(each.output)) for each in landmarks]
         weights = {
-            f"{operation.output}.{part}": self.body.weight(f"{operation.output}.{part}").clone()
-            for operation in operations
+            f"{copy.output}.{part}": body.weight(f"{operation.output}.{part}")
+            for operation, copy in zip([*heatmaps, *landmarks], [*heatmaps, *copies], strict=True)
             if operation.kind == "conv"
             for part in ("weight", "bias")
         }
-        separate: list[Operation] = []
-        for operation in operations:
-            own = replace(
-                operation,
-                inputs=tuple(renamed.get(name, name) for name in operation.inputs),
-                output=renamed.get(operation.output, operation.output),
-            )
-            if operation.output in needed["features"]:
-                separate.append(operation)
-            if operation.output in needed["landmarks"]:
-                separate.append(own)
-            if operation.kind == "conv":
-                weights |= {
-                    f"{own.output}.{part}": weights[f"{operation.output}.{part}"] for part in ("weight", "bias")
-                }
-        landmarks = renamed.get(outputs["landmarks"], outputs["landmarks"])
-        self.program = Program(separate, {**outputs, "landmarks": landmarks}, self.program.channels)
-        self.body = OperationNetwork(separate, weights).to(memory_format=torch.channels_last)
+        outputs = {**program.outputs, "landmarks": own(program.outputs["landmarks"])}
+        self.program = Program([*heatmaps, *copies], outputs, program.channels)
+        self.body = OperationNetwork(self.program.operations, weights).to(memory_format=torch.channels_last)
 
     def _inputs(self, images: Tensor) -> Tensor:
         """Convert normalized images to the network's range, shifted so that its cells coincide with ours."""
