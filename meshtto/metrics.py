@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, PearsonCorrCoef
 
 from meshtto.joints import EVALUATION14, JOINTS49
 from meshtto.procrustes import align
@@ -19,6 +19,7 @@ __all__ = [
     "MPJPE",
     "PAMPJPE",
     "PVE",
+    "ErrorCorrelation",
     "MeanError",
     "Protocol",
     "ReprojectionError",
@@ -202,3 +203,22 @@ class ReprojectionError(MeanError):
         some = (confidence > 0).any(1)
         errors = reprojection_errors(predicted_px, target_px, confidence)
         self.add(errors[:, None], some if valid is None else some & valid)
+
+
+class ErrorCorrelation(PearsonCorrCoef):
+    """Pearson correlation of the errors of two predictors, over samples, points and axes.
+
+    It is 1 if both make the same errors and 0 if the errors are independent.
+    """
+
+    def update(  # type: ignore[override]
+        self,
+        first_m: Float[Tensor, "batch point 3"],
+        second_m: Float[Tensor, "batch point 3"],
+        target_m: Float[Tensor, "batch point 3"],
+        valid: Bool[Tensor, " batch"],
+    ) -> None:
+        """Add a batch of points relative to their root; samples that are not `valid` do not count."""
+        if valid.any():
+            errors = [(points - target_m)[valid].flatten() for points in (first_m, second_m)]
+            super().update(*errors)

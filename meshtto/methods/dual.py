@@ -1,7 +1,9 @@
 r"""Test-time optimization inside training with dual networks (NeurIPS 2024, eq. 8–9, algorithm 1)."""
 
+import torch
 from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from meshtto.losses import LossWeights
@@ -18,12 +20,15 @@ from meshtto.methods.options import (
 from meshtto.methods.phases import check_phases
 from meshtto.methods.recover import detach_prediction
 from meshtto.methods.targets import target_from_evidence
+from meshtto.metrics import ErrorCorrelation, joint_targets
 from meshtto.test_time import Phase
 from meshtto.types import BodyPrediction, MeshBatch
 
 __all__ = ["Dual"]
 
 _ONE_STEP = Phase(steps=1)
+#: Correlation of the two networks' errors above which the pseudo-mesh hardly helps.
+_TOO_SIMILAR = 0.9
 
 
 class Dual(MeshMethod):
@@ -80,6 +85,7 @@ class Dual(MeshMethod):
         self.inner = inner
         self.second_order = second_order
         self.auxiliary_loss = auxiliary_loss
+        self._warned = False
         if not auxiliary_loss and not (second_order and inner.pseudo_mesh and inner.steps):
             # No gradient reaches it, and DDP would wait for one.
             self.auxiliary.requires_grad_(False)
@@ -103,3 +109,38 @@ class Dual(MeshMethod):
         if self.auxiliary_loss:
             values["auxiliary"] = self.supervised(pseudo, batch, truth)
         return values
+
+    # ------------------------------------------------------------------------------------------------ evaluation
+
+    def start_evaluation(self) -> None:
+        """Create the scores of all sets, and the correlation of the networks' errors on the validation set."""
+        super().start_evaluation()
+        with torch.inference_mode(False):
+            self._correlation = ErrorCorrelation().to(self.device)
+
+    def evaluate_batch(self, batch: MeshBatch, dataloader_idx: int) -> None:
+        """Score a batch, and in training compare the errors of the two networks before adaptation."""
+        super().evaluate_batch(batch, dataloader_idx)
+        if self.trainer.state.fn != "fit" or self._data.evaluation_names()[dataloader_idx] != "val":
+            return
+        with torch.no_grad():
+            vertices = self.bodies.label_vertices(batch.rotations, batch.shape, batch.gender)
+            labeled = self.body.evaluation_joints(vertices)
+            target, known = joint_targets(labeled, batch.joints_m, batch.joints_confidence, batch.has_mesh)
+            predictions = [self.body.evaluation_joints(p.vertices_m) for p in (self(batch), self.pseudo(batch))]
+            self._correlation.update(*predictions, target, known & (batch.index >= 0))
+
+    def end_evaluation(self) -> None:
+        """Log the scores and, in training, the correlation, with a warning if the networks are too similar."""
+        super().end_evaluation()
+        if self.trainer.state.fn == "fit":
+            correlation = float(self._correlation.compute())
+            self.log("val/error_correlation", correlation, sync_dist=False, rank_zero_only=False)
+            if correlation > _TOO_SIMILAR and not self.trainer.sanity_checking and not self._warned:
+                self._warned = True
+                rank_zero_warn(
+                    f"the errors of regressor and auxiliary network correlate {correlation:.2f} on validation people: "
+                    "the pseudo-mesh repeats the regressor's own errors. Start the auxiliary network from another seed, "
+                    "backbone or published model (auxiliary.init_from, .backbone, .published)"
+                )
+        del self._correlation

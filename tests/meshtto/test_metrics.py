@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -5,6 +6,7 @@ from meshtto.metrics import (
     MPJPE,
     PAMPJPE,
     PVE,
+    ErrorCorrelation,
     Protocol,
     ReprojectionError,
     aligned_joint_errors,
@@ -75,6 +77,20 @@ def test_reprojection_error_uses_known_joints():
     assert float(metric.compute()) == pytest.approx(1.25)
     metric.update(predicted, target + 100, confidence, torch.zeros(3).bool())
     assert float(metric.compute()) == pytest.approx(1.25)
+
+
+def test_error_correlation_equals_numpy_over_all_batches():
+    """Check samples that do not count, a batch without any that does, and identical errors."""
+    target, first, noise = torch.randn(3, 9, 14, 3)
+    second = target + 0.5 * (first - target) + 0.3 * noise
+    valid = torch.tensor([1, 1, 0, 0, 0, 1, 1, 1, 1]).bool()
+    metric, same = ErrorCorrelation(), ErrorCorrelation()
+    for chunk in (slice(0, 3), slice(3, 5), slice(5, 9)):
+        metric.update(first[chunk], second[chunk], target[chunk], valid[chunk])
+        same.update(first[chunk], first[chunk], target[chunk], valid[chunk])
+    errors = [(points - target)[valid].flatten().numpy() for points in (first, second)]
+    assert float(metric.compute()) == pytest.approx(np.corrcoef(*errors)[0, 1], abs=1e-5)
+    assert float(same.compute()) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_protocol_as_dict_is_plain():

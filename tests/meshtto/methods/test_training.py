@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,29 @@ def test_run_writes_curves_with_protocol(tiny, tmp_path: Path):
         load_networks(other)
     with pytest.raises(UserError, match="of another model"):
         other.on_load_checkpoint(torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_dual_logs_correlation_of_errors_and_warns_of_copies(tiny, tmp_path: Path, copied: bool):
+    options = {"method": "Dual", "out": str(tmp_path), "epochs": 1, "steps": 1}
+    trainer, method, data = tiny.trainer(options), tiny.model(options), tiny.data(options)
+    if copied:
+        method.auxiliary.load_state_dict(method.regressor.state_dict())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.fit(method, data)
+    logged = float(trainer.callback_metrics["val/error_correlation"])
+    crops = MeshCrops(data.validation, (32, 32))
+    batch = collate([crops[i] for i in range(len(data.validation))])
+    with torch.no_grad():
+        truth = method.body.evaluation_joints(method.bodies.label_vertices(batch.rotations, batch.shape, batch.gender))
+        errors = [
+            (method.body.evaluation_joints(method.predict_with(network, batch).vertices_m) - truth).flatten()
+            for network in method.eval().trainable_parts().values()
+        ]
+    assert logged == pytest.approx(float(torch.corrcoef(torch.stack(errors))[0, 1]), abs=1e-3)
+    assert any("repeats the regressor's own errors" in str(w.message) for w in caught) == (logged > 0.9)
+    assert not copied or logged > 0.99
 
 
 def test_diverged_adaptations_are_counted_and_undone(tiny, tmp_path: Path):
