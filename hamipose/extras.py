@@ -21,6 +21,7 @@ _EXTRAS = {
     "pillow_heif": "heic",
     "roma": "mesh",
     "smplx": "mesh",
+    "submitit": "cluster",
     "torchjd": "torchjd",
     "transformers": "vitpose",
     "trimesh": "mesh",

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hamipose.command_line.arguments import at_least
-from hamipose.engine.experiments import Budget, Cell, ExperimentOptions, RowT, describe_pending, pending_runs
+from hamipose.engine.cluster import ClusterCommand, parse_cluster_options
+from hamipose.engine.experiments import Budget, Cell, ExperimentOptions, RowT, pending_runs, pending_table
 from hamipose.engine.runs import RunCommand, run_all
 from hamipose.errors import UserError
+from hamipose.io.atomic_file import write_text
 
 __all__ = ["add_options", "read_options", "run_missing"]
 
@@ -27,8 +29,16 @@ def add_options(parser: argparse.ArgumentParser, budget: Budget) -> None:
     add(
         "--only", nargs="+", default=[], metavar="ROW", help="labels or names of the rows to run and show; default: all"
     )
-    add("--jobs", type=at_least(1), default=1, help="runs at a time")
-    add("--dry-run", action="store_true", help="list missing runs with their estimated time, and stop")
+    add("--jobs", type=at_least(1), help="runs at a time; default: 1, or all with --cluster slurm")
+    add("--cluster", choices=["slurm", "local"], help="run as jobs of submitit; default: as processes of this terminal")
+    add(
+        "--cluster-options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameters of submitit's jobs, such as slurm_partition=gpu gpus_per_node=1 timeout_min=600",
+    )
+    add("--dry-run", action="store_true", help="show which runs are missing and how long they take, and stop")
     add("--no-runs", action="store_true", help="write the table from finished runs, without starting any")
     add("--runs", type=Path, default=Path("runs/tables"), help="folder of the runs")
     add("--out", type=Path, default=Path("runs/tables"), help="folder for Markdown, CSV and plots")
@@ -80,14 +90,31 @@ def run_missing(
         UserError: no row can be run at the paper's scale.
     """
     runs = [run for cell in cells for run in cell.runs.values()]
+    cluster_options = parse_cluster_options(namespace.cluster_options)
+    if cluster_options and not namespace.cluster:
+        raise UserError("--cluster-options needs --cluster slurm or --cluster local")
+    jobs = namespace.jobs or (max(1, len(runs)) if namespace.cluster == "slurm" else 1)
     if namespace.dry_run:
-        missing = [f"{cell.row.label}: {cell.missing}" for cell in cells if cell.missing]
-        print("\n".join([*describe_pending(runs, namespace.jobs), *missing]))
+        table, total = pending_table(runs, jobs)
+        print("\n".join([table.to_markdown(), "", total]))
+        reasons: dict[str, list[str]] = {}
+        for cell in cells:
+            if cell.missing:
+                reasons.setdefault(cell.missing, []).append(cell.row.label)
+        for reason, labels in reasons.items():
+            print(f"not possible: {'; '.join(labels)}: {reason}")
+        if pending := pending_runs(runs):
+            path = namespace.runs / namespace.scale / "commands.sh"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, "".join(f"{run.command}\n" for run in pending))
+            print(f"their commands, in order: {path}")
         return False
     if namespace.scale == "paper" and not runs:
         reasons = "; ".join(dict.fromkeys(cell.missing for cell in cells if cell.missing))
         raise UserError(f"no row can be run at the paper's scale ({reasons}); give --data DIR")
     if not namespace.no_runs and pending_runs(runs):
         prepare()
-        run_all(runs, namespace.jobs, command, log=lambda line: print(line, flush=True))
+        if namespace.cluster:
+            command = ClusterCommand(namespace.cluster, namespace.runs / "cluster", cluster_options)
+        run_all(runs, jobs, command, log=lambda line: print(line, flush=True))
     return True

@@ -7,6 +7,7 @@ from typing import ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checka
 
 from hamipose.engine.runs import Run, is_finished, topological_batches, wall_time
 from hamipose.errors import UserError
+from hamipose.viz.tables import Table
 
 __all__ = [
     "Budget",
@@ -15,8 +16,8 @@ __all__ = [
     "Recipe",
     "RowT",
     "Scale",
-    "describe_pending",
     "pending_runs",
+    "pending_table",
     "select_rows",
     "training_options",
 ]
@@ -159,8 +160,8 @@ def pending_runs(runs: Sequence[Run]) -> list[Run]:
     return [run for batch in topological_batches(runs) for run in batch if not is_finished(run)]
 
 
-def describe_pending(runs: Sequence[Run], jobs: int) -> list[str]:
-    """Return two lines for each unfinished run, its estimated time and its command, and a line for the sum.
+def pending_table(runs: Sequence[Run], jobs: int) -> tuple[Table, str]:
+    """Return a table of all runs with what is done and what is missing, and a line with the sum.
 
     The time of a run is the number of its remaining steps times the seconds per step of earlier runs of the same recipe
     and transfer. It is unknown if there are none, or if the data set determines the length of an epoch.
@@ -169,33 +170,42 @@ def describe_pending(runs: Sequence[Run], jobs: int) -> list[str]:
         runs: all wanted runs, including finished ones.
         jobs: runs at a time; the sum is divided by it, as if they did not slow each other down.
     """
+    ordered = [run for batch in topological_batches(runs) for run in batch]
     timed: dict[tuple[str, str], tuple[int, float]] = {}
-    for run in (run for batch in topological_batches(runs) for run in batch):
+    for run in ordered:
         steps, seconds = wall_time(run)
-        before = timed.get(_recipe_and_transfer(run), (0, 0.0))
-        timed[_recipe_and_transfer(run)] = (before[0] + steps, before[1] + seconds)
-    lines, total, unknown = [], 0.0, 0
-    for run in pending_runs(runs):
-        remaining = run.epochs * run.steps - wall_time(run)[0]
-        steps, seconds = timed[_recipe_and_transfer(run)]
+        before = timed.get(_transfer_and_recipe(run), (0, 0.0))
+        timed[_transfer_and_recipe(run)] = (before[0] + steps, before[1] + seconds)
+    seeds = list(dict.fromkeys(run.folder.parent.name for run in ordered))
+    table = Table(["transfer", "run", "steps", *seeds], text_columns=2)
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    total, missing, unknown = 0.0, 0, 0
+    for run in ordered:
+        cells = rows.setdefault(_transfer_and_recipe(run), {"steps": str(run.epochs * run.steps or "")})
+        if is_finished(run):
+            cells[run.folder.parent.name] = "done"
+            continue
+        missing += 1
+        steps, seconds = timed[_transfer_and_recipe(run)]
         if run.epochs and run.steps and steps:
-            total += remaining * seconds / steps
-            lines.append(f"{run.folder}: {remaining} steps, about {_format_time(remaining * seconds / steps)}")
+            needed = (run.epochs * run.steps - wall_time(run)[0]) * seconds / steps
+            total += needed
+            cells[run.folder.parent.name] = f"missing, {_format_time(needed)}"
         else:
             unknown += 1
-            size = f"{remaining} steps" if run.steps else f"{run.epochs} epochs" if run.epochs else "a test"
-            lines.append(f"{run.folder}: {size}, time unknown")
-        lines.append(f"    {run.command}")
-    if not lines:
-        return ["no run is missing"]
+            cells[run.folder.parent.name] = "missing"
+    for key, cells in rows.items():
+        table.rows.append([*key, *(cells.get(column, "") for column in ("steps", *seeds))])
+    if not missing:
+        return table, "no run is missing"
     known = f"about {_format_time(total / jobs)}" if total else "time unknown"
     more = f" and {unknown} runs whose time is unknown" if total and unknown else ""
-    return [*lines, f"{len(lines) // 2} runs are missing: {known}{more}, with {jobs} at a time"]
+    return table, f"{missing} of {len(ordered)} runs are missing: {known}{more}, with {jobs} at a time"
 
 
-def _recipe_and_transfer(run: Run) -> tuple[str, str]:
-    """Return the part of a run's folder that does not depend on the seed."""
-    return run.folder.name, run.folder.parent.parent.name
+def _transfer_and_recipe(run: Run) -> tuple[str, str]:
+    """Return the parts of a run's folder that do not depend on the seed."""
+    return run.folder.parent.parent.name, run.folder.name
 
 
 def _format_time(seconds: float) -> str:

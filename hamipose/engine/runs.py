@@ -118,18 +118,20 @@ def wall_time(run: Run) -> tuple[int, float]:
 
 
 def run_all(
-    runs: Sequence[Run], jobs: int = 1, command: RunCommand = run_process, log: Callable[[str], None] = print
+    runs: Sequence[Run],
+    jobs: int = 1,
+    command: RunCommand = run_process,
+    log: Callable[[str], None] = print,
 ) -> None:
     """Run or resume every unfinished run; a failed run does not stop the others.
 
-    The jobs are a thread pool of subprocesses. submitit's local executor would not remove code: it starts all submitted
-    jobs at once and knows no dependencies, so batches and the limit of jobs would remain; its jobs outlive an
-    interrupted parent, where Ctrl-C must end them; and it names logs by process and not by run.
+    A thread pool waits for the runs, because submitit knows no dependencies between jobs and no limit of local ones.
 
     Args:
         runs: the wanted runs; the runs that they start from are added.
         jobs: number of runs at a time.
-        command: runs a command.
+        command: runs a command. If it has a method `cancel`, it is called if the wait is interrupted; it must end all
+            running commands. (Ctrl-C ends the processes of a terminal, those of `run_process`, by itself.)
         log: called with a line at each start and end.
 
     Raises:
@@ -156,7 +158,12 @@ def run_all(
 
     for batch in batches:
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            list(pool.map(run_one, [run for run in batch if not is_finished(run)]))
+            try:
+                list(pool.map(run_one, [run for run in batch if not is_finished(run)]))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                getattr(command, "cancel", lambda: None)()
+                raise
 
 
 def topological_batches(runs: Sequence[Run]) -> list[list[Run]]:

@@ -59,7 +59,10 @@ WORDS = ["--table", "1", "--seeds", "0", "--start-steps", "10", "--steps", "4", 
 @pytest.mark.slow
 def test_experiments_run_write_and_reuse_runs(tiny, capsys):
     main([*WORDS, "--dry-run"])
-    assert "3 runs are missing: time unknown" in capsys.readouterr().out
+    assert "3 of 3 runs are missing: time unknown" in capsys.readouterr().out
+    commands = (tiny / "runs/small/commands.sh").read_text().splitlines()
+    assert len(commands) == 3
+    assert all(command.startswith("python -m hamipose fit --config") for command in commands)
     assert not (tiny / "out").exists()
     assert not list(tiny.glob("runs/small/dots/seed0/*/log.txt"))
 

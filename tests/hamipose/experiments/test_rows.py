@@ -9,7 +9,7 @@ import yaml
 from hamipose.config.config_file import expand_config_arguments
 from hamipose.config.environment import configs_folder
 from hamipose.data import SyntheticPeople, Unlabeled
-from hamipose.engine.experiments import Budget, ExperimentOptions, Recipe, describe_pending, pending_runs
+from hamipose.engine.experiments import Budget, ExperimentOptions, Recipe, pending_runs, pending_table
 from hamipose.errors import UserError
 from hamipose.experiments.rows import table_spec
 from hamipose.experiments.runs import BUDGET, compose, write_data
@@ -198,17 +198,21 @@ def test_compose_rejects_unknown_rows(tmp_path):
     assert {cell.transfer.name for cell in small(tmp_path, transfers=["hands"])} == {"hands"}
 
 
-def test_describe_pending_counts_runs_and_estimates_times(tmp_path):
+def test_pending_table_shows_states_and_estimates_times(tmp_path):
     cells = small(tmp_path, only=["hamipose", "mean_teacher"], transfers=["people"])
     wanted = [run for cell in cells for run in cell.runs.values()]
-    lines = describe_pending(wanted, jobs=1)
-    assert lines[-1] == "6 runs are missing: time unknown, with 1 at a time"
+    table, total = pending_table(wanted, jobs=1)
+    assert table.header == ["transfer", "run", "steps", "seed0", "seed1"]
+    assert [row[1] for row in table.rows] == ["start", "mean_teacher", "hamipose"]
+    assert total == "6 of 6 runs are missing: time unknown, with 1 at a time"
     seen = next(cell.runs[0] for cell in cells if cell.runs and cell.runs[0].folder.name == "hamipose")
     seen.folder.mkdir(parents=True)
     (seen.folder / "wall.json").write_text(json.dumps([{"steps": 15, "seconds": 150.0}]))  # a quarter of it
-    lines = describe_pending(wanted, jobs=2)
-    assert f"{seen.folder}: 45 steps, about 8 min" in lines
-    assert lines[-1] == "6 runs are missing: about 9 min and 4 runs whose time is unknown, with 2 at a time"
+    table, total = pending_table(wanted, jobs=2)
+    assert table.rows[-1] == ["people", "hamipose", "60", "missing, 8 min", "missing, 10 min"]
+    assert total == "6 of 6 runs are missing: about 9 min and 4 runs whose time is unknown, with 2 at a time"
     (seen.folder / "scores.json").write_text(json.dumps({"epoch": 4}))
     assert seen not in pending_runs(wanted)
-    assert any(word.strip().startswith("python -m hamipose fit --config") for word in lines)
+    table, total = pending_table(wanted, jobs=2)
+    assert table.rows[-1][3] == "done"
+    assert total.startswith("5 of 6 runs are missing")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hamipose.engine.experiments import Budget, ExperimentOptions, describe_pending, pending_runs
+from hamipose.engine.experiments import Budget, ExperimentOptions, pending_runs, pending_table
 from hamipose.errors import UserError
 from meshtto.cli import main as meshtto
 from meshtto.cli.experiments import main
@@ -115,7 +115,7 @@ def test_paper_scale_paths_are_relative_to_the_data_folder(tmp_path: Path):
         assert seen == test_sets  # in training too, below the data
     trainings = [cell.runs[0].after for cell in cells]
     assert not any("--data.steps_per_epoch" in run.arguments for run in trainings if run)  # the config's: a whole pass
-    assert f"{trainings[0].folder}: 65 epochs, time unknown" in describe_pending(trainings[:1], 1)
+    assert pending_table(trainings[:1], 1)[1] == "1 of 1 runs are missing: time unknown, with 1 at a time"
     epochs = {cell.row.training.name: cell.runs[0].after.epochs for cell in cells if cell.runs[0].after}
     assert epochs["cliff_resnet50"] == epochs["cliff_resnet50_regression"] == 65
     assert epochs["cliff_hrnet48"] == 25
@@ -147,7 +147,7 @@ def test_table_is_run_written_and_not_rerun(tiny: Path, capsys: pytest.CaptureFi
     words = ["--seeds", "0", "--start-steps", "10", "--steps", "4", "--runs", "runs", "--out", "out", "--only"]
     words += ["dual", "regression_truth", "eft_all"]
     main([*words, "--dry-run"])
-    assert "6 runs are missing: time unknown" in capsys.readouterr().out
+    assert "6 of 6 runs are missing: time unknown" in capsys.readouterr().out
     main(words, here)
     assert "failed" not in capsys.readouterr().out
     text = (tiny / "out/meshtto_table1_small.md").read_text()
