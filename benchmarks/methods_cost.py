@@ -136,9 +136,8 @@ def measure(name: str, options: argparse.Namespace) -> tuple[float, int]:
         make: Callable[[], Any] = arguments["gate"]
         arguments["gate"] = make()
     torch.manual_seed(0)
-    model = getattr(hamipose.methods, method)(
-        network=NetworkOptions(backbone=options.backbone), training=TrainingOptions(warmup_steps=0), **arguments
-    )
+    network = NetworkOptions(backbone=options.backbone, compile=options.compile)
+    model = getattr(hamipose.methods, method)(network=network, training=TrainingOptions(warmup_steps=0), **arguments)
     clock = Clock(cuda)
     noise = Noise(options.size, 2 * options.batch)
     trainer = Trainer(
@@ -167,6 +166,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="measured steps per run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--compile", action="store_true", help="torch.compile for the network")
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
     parser.add_argument("--out", type=Path, default=RESULT, help="JSON file; the table is written beside it as .md")
     options = parser.parse_args()
@@ -197,6 +197,7 @@ def main() -> None:
         f"python benchmarks/methods_cost.py --device {options.device} --backbone {options.backbone} "
         f"--size {options.size} --batch {options.batch} --steps {options.steps} --rounds {options.rounds}"
         + (" --amp" if options.amp else "")
+        + (" --compile" if options.compile else "")
     )
     machine = torch.cuda.get_device_name() if options.device == "cuda" else f"{platform.machine()}, CPU time"
     record = {
