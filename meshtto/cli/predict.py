@@ -12,11 +12,14 @@ __all__ = ["main"]
 
 _EXAMPLES = """\
 examples
+  python -m meshtto predict photos/ --checkpoint mesh.ckpt               (keypoints of the best installed pose model)
   python -m meshtto predict photos/ --checkpoint mesh.ckpt --pose-checkpoint runs/photos
-  python -m meshtto predict clip.mp4 --checkpoint mesh.ckpt --pose-checkpoint pose.ckpt --steps 14 --frame-stride 5
-  python -m meshtto predict group.jpg --checkpoint mesh.ckpt --keypoints people.json       several people in an image
-  python -m meshtto predict photos/ --checkpoint mesh.ckpt                                 no keypoints, no adaptation
+  python -m meshtto predict clip.mp4 --checkpoint mesh.ckpt --steps 14 --frame-stride 5
+  python -m meshtto predict group.jpg --checkpoint mesh.ckpt --keypoints people.json
+  python -m meshtto predict photos/ --checkpoint mesh.ckpt --no-keypoints                      (without adaptation)
 """
+#: Options of which at most one is given.
+_SOURCES = ("keypoints", "pose_checkpoint", "no_keypoints")
 
 
 def _parser() -> Arguments:
@@ -26,7 +29,12 @@ def _parser() -> Arguments:
     parser.add_argument("--checkpoint", required=True, help="checkpoint saved by `fit`")
     parser.add_argument("--keypoints", help="2D keypoints: COCO's format, or OpenPose's for one image")
     parser.add_argument(
-        "--pose-checkpoint", help="find one person's 2D keypoints with this model: a model folder, run or checkpoint"
+        "--pose-checkpoint",
+        help="find 2D keypoints with this model: a model folder, run, checkpoint or name (default: the best installed)",
+    )
+    parser.add_argument("--detector", help="person detector, as for `hamipose predict`; none: one person per image")
+    parser.add_argument(
+        "--no-keypoints", action="store_true", help="treat each image as one person, and do not adapt to it"
     )
     parser.add_argument(
         "--steps", type=int, help="adaptation steps in all phases, with keypoints (default: as in training)"
@@ -48,12 +56,14 @@ def _check(given: Any) -> None:
         raise UserError("--frame-stride must be at least 1, --steps at least 0, --focal above 0")
     if not 0 <= given.min_confidence <= 1 or (given.batch_size is not None and given.batch_size < 1):
         raise UserError("--min-confidence must be in 0 … 1, --batch-size at least 1")
-    if given.keypoints and given.pose_checkpoint:
-        raise UserError("--keypoints and --pose-checkpoint are both given; expected one of them")
-    if given.steps and not given.keypoints and not given.pose_checkpoint:
+    sources = [f"--{name.replace('_', '-')}" for name in _SOURCES if getattr(given, name)]
+    if len(sources) > 1:
+        raise UserError(f"{' and '.join(sources)} are both given; expected one of them")
+    if given.detector and (given.keypoints or given.no_keypoints):
+        raise UserError(f"--detector is given with {sources[0]}, which needs none; leave it out")
+    if given.steps and given.no_keypoints:
         raise UserError(
-            f"--steps {given.steps} is given without --keypoints or --pose-checkpoint; adaptation fits a mesh to 2D "
-            "keypoints: give a file, or a model that finds them, or --steps 0"
+            f"--steps {given.steps} is given with --no-keypoints; adaptation fits a mesh to 2D keypoints: leave one out"
         )
 
 
@@ -86,12 +96,10 @@ def main(arguments: list[str]) -> None:
     from meshtto.predict.frames import open_frames
     from meshtto.predict.keypoints import KeypointFile, Source
     from meshtto.predict.model import adaptation_phases, open_method
-    from meshtto.predict.pose_evidence import PoseModel
+    from meshtto.predict.pose_evidence import open_pose_model
     from meshtto.predict.recover import Recoverer
 
     source: Source | None = None
-    if given.pose_checkpoint:
-        source = PoseModel(given.pose_checkpoint, given.device)
     frames = open_frames(given.input, given.frame_stride)
     if given.keypoints:
         source = file = KeypointFile(given.keypoints)
@@ -104,6 +112,10 @@ def main(arguments: list[str]) -> None:
             f"--focal {given.focal:g} is given, but a network of kind {method.options.kind} uses its own camera for "
             "each crop; leave --focal out"
         )
+    if not given.keypoints and not given.no_keypoints:
+        source, lines = open_pose_model(given.pose_checkpoint, given.detector, given.device)
+        for line in lines:
+            print(line, file=sys.stderr)
     phases = adaptation_phases(method, given.steps) if source else []
     recoverer = Recoverer(
         method,
@@ -115,7 +127,7 @@ def main(arguments: list[str]) -> None:
     )
     _folder(given.out)
     if source is None:
-        print("no keypoints: each image is treated as one person, predicted without adaptation", file=sys.stderr)
+        print("each image is treated as one person, predicted without adaptation", file=sys.stderr)
     elif given.steps is None and not phases:
         print(f"{given.checkpoint} does not adapt: keypoints only locate people", file=sys.stderr)
     moving = frames.rate is not None

@@ -140,7 +140,7 @@ class Dual(MeshMethod):
                 self._warned = True
                 rank_zero_warn(
                     f"the errors of regressor and auxiliary network correlate {correlation:.2f} on validation people: "
-                    "the pseudo-mesh repeats the regressor's own errors. Start the auxiliary network from another seed, "
-                    "backbone or published model (auxiliary.init_from, .backbone, .published)"
+                    "the pseudo-mesh repeats the regressor's own errors. Start the auxiliary network from another "
+                    "seed, backbone or published model (auxiliary.init_from, .backbone, .published)"
                 )
         del self._correlation

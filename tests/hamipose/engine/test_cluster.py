@@ -85,8 +85,8 @@ def _running(argument: str) -> bool:
 def test_cluster_options_are_checked(tmp_path: Path):
     with pytest.raises(UserError, match="expected NAME=VALUE"):
         parse_cluster_options(["timeout_min"])
-    with pytest.raises(UserError, match=r"--cluster local: .*colour.*check --cluster-options"):
-        ClusterCommand("local", tmp_path, {"colour": "red"})
+    with pytest.raises(UserError, match=r"--cluster local: .*speed_limit.*check --cluster-options"):
+        ClusterCommand("local", tmp_path, {"speed_limit": 3})
 
 
 @pytest.mark.skipif(shutil.which("sbatch") is not None, reason="SLURM is installed")

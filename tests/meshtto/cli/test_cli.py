@@ -38,8 +38,8 @@ def test_cli_errors_are_one_line(capsys: pytest.CaptureFixture, tmp_path: Path):
     assert "unknown verb 'fitt'" in error_line(capsys, "fitt")
     picture = tmp_path / "a.png"
     assert "does not exist" in error_line(capsys, "predict", str(picture), "--checkpoint", str(tmp_path / "no.ckpt"))
-    line = error_line(capsys, "predict", str(picture), "--checkpoint", "x", "--steps", "3")
-    assert "--keypoints" in line
+    line = error_line(capsys, "predict", str(picture), "--checkpoint", "x", "--steps", "3", "--no-keypoints")
+    assert "--no-keypoints" in line
     assert "expected a data set" in error_line(capsys, "evaluate", "--predictions", "x.npz", "--data", "Nothing")
     assert "is neither an option of the verb nor of BuiltinMeshes" in error_line(
         capsys, "evaluate", "--predictions", "x.npz", "--data", "BuiltinMeshes", "--conut", "3"

@@ -154,7 +154,7 @@ def test_predict_writes_files_of_images(checkpoint: Path, tmp_path: Path, capsys
     np.testing.assert_allclose(arrays["vertices_m"].mean(0), arrays["translation_m"], atol=2)
     assert cv2.imread(str(out / "a-overlay.png")).shape == image.shape
 
-    main([*words[:3], "--out", str(tmp_path / "plain")])
+    main([*words[:3], "--no-keypoints", "--out", str(tmp_path / "plain")])
     assert "without adaptation" in capsys.readouterr().err
     assert json.loads((tmp_path / "plain" / "a-0.json").read_text())["steps"] == 0
     far = rows() + np.array([500, 0, 0])
