@@ -2,11 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hamipose.command_line.arguments import Arguments
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import check_folder
+
+if TYPE_CHECKING:
+    from meshtto.body import Body
+    from meshtto.predict.files import VideoFiles
+    from meshtto.predict.frames import Frames
 
 __all__ = ["main"]
 
@@ -44,6 +49,7 @@ def _parser() -> Arguments:
     parser.add_argument("--focal", type=float, help="focal length in pixels (default: the image's diagonal)")
     parser.add_argument("--body", help="file of the body model, if it has moved since training")
     parser.add_argument("--frame-stride", type=int, default=1, help="use every n-th frame of a video")
+    parser.add_argument("--no-smooth", action="store_true", help="do not write a video's smoothed variant")
     parser.add_argument("--frame-meshes", action="store_true", help="write OBJ and GLB files for a video's frames too")
     parser.add_argument("--no-images", action="store_true", help="write no PNG files (but a video's overlay)")
     parser.add_argument("--batch-size", type=int, help="people adapted together (16; 1 if a batch shares its weights)")
@@ -79,6 +85,21 @@ def _print_notes(kind: str, lines: list[str], most: int = 5) -> None:
         print(f"{kind}: {line}", file=sys.stderr)
     if len(lines) > most:
         print(f"{kind}: {len(lines) - most} more", file=sys.stderr)
+
+
+def _write_smooth(raw: "VideoFiles", frames: "Frames", body: "Body", step: int) -> None:
+    """Write the smoothed variant of a video, up to the last frame with a person."""
+    from meshtto.predict.files import Files, VideoFiles
+    from meshtto.predict.smoothing import smooth_people
+
+    people = smooth_people(raw.people, body, raw.rate, step)
+    files = Files(raw.files.out, raw.files.faces, images=False, meshes=False)
+    with VideoFiles(files, raw.name, raw.rate, "-smooth") as smooth:
+        for frame in frames:
+            assert frame.number is not None
+            if frame.number > raw.people[-1][0]:
+                break
+            smooth.add(frame, people.get(frame.number, []))
 
 
 def main(arguments: list[str]) -> None:
@@ -144,10 +165,13 @@ def main(arguments: list[str]) -> None:
         except KeyboardInterrupt:  # keep the results so far
             print("stopped", file=sys.stderr)
     lost = [*frames.unreadable, *recoverer.skipped]
+    if isinstance(writer, VideoFiles) and writer.people and not given.no_smooth:
+        _write_smooth(writer, frames, method.body, given.frame_stride)
     _print_notes("skipped", lost)
     _print_notes("warning", recoverer.unadapted)
     if not count:
         raise UserError(f"no person was recovered from {given.input}; {lost[0] if lost else 'it was stopped'}")
     print(f"{count} people written to {given.out}")
     if moving:
-        print(f"the video with meshes: {given.out / Path(given.input).stem}-overlay.mp4")
+        stem = given.out / Path(given.input).stem
+        print(f"videos with meshes: {stem}-overlay.mp4" + ("" if given.no_smooth else f", {stem}-smooth-overlay.mp4"))

@@ -134,22 +134,26 @@ class VideoFiles:
         files: writes the files of one frame.
         name: name of the video.
         rate: frames per second of the used frames.
+        suffix: appended to the names of the files.
+
+    Attributes:
+        people: frame number and person, without vertices, in order.
     """
 
-    def __init__(self, files: Files, name: str, rate: float):
+    def __init__(self, files: Files, name: str, rate: float, suffix: str = ""):
         self.files = files
         self.name = name
-        self.stem = files.out / Path(name).stem
+        self.stem = files.out / f"{Path(name).stem}{suffix}"
         self.rate = rate
         self._video = VideoWriter(self.stem.with_name(self.stem.name + "-overlay.mp4"), rate)
-        self._people: list[tuple[int, Person]] = []
+        self.people: list[tuple[int, Person]] = []
 
     def __enter__(self) -> "VideoFiles":
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
-            if self._people:
+            if self.people:
                 self._write()
         finally:  # a failed video has removed its file, which leaves space for the numbers
             self._video.__exit__(*error)
@@ -159,23 +163,23 @@ class VideoFiles:
         for person in people:
             kept = {k: v for k, v in person.arrays.items() if k != "vertices_m"}
             assert frame.number is not None
-            self._people.append((frame.number, Person(person.number, person.vertices_m[:0], kept, person.facts)))
+            self.people.append((frame.number, Person(person.number, person.vertices_m[:0], kept, person.facts)))
         drawn = self.files.overlay(frame, people)
         self._video.add(drawn)
         self.files.write(frame, people, drawn)
 
     def _write(self) -> None:
-        arrays = {name: np.stack([p.arrays[name] for _, p in self._people]) for name in self._people[0][1].arrays}
-        arrays["frame"] = np.array([frame for frame, _ in self._people])
-        arrays["person"] = np.array([person.number for _, person in self._people])
+        arrays = {name: np.stack([p.arrays[name] for _, p in self.people]) for name in self.people[0][1].arrays}
+        arrays["frame"] = np.array([frame for frame, _ in self.people])
+        arrays["person"] = np.array([person.number for _, person in self.people])
         with atomic_path(self.stem.with_name(self.stem.name + ".npz")) as beside:
             np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
         rows = []
-        for frame, person in self._people:
+        for frame, person in self.people:
             own = {k: person.facts[k] for k in ("steps", "diverged", "losses")}
             small = _small(person.arrays, own, 98)
             rows.append(json.dumps({"frame": frame, "person": person.number, **own, **small}))
-        common = {k: self._people[0][1].facts[k] for k in ("body", "axes", "pose_is")}
+        common = {k: self.people[0][1].facts[k] for k in ("body", "axes", "pose_is")}
         head = json.dumps({"video": self.name, "frames_per_second": round(self.rate, 3), **common})
         lines = ",\n  ".join(rows)
         path = self.stem.with_name(self.stem.name + ".json")

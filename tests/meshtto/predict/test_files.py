@@ -34,7 +34,8 @@ def test_video_outputs_overlay_arrays_and_frame_images(
     words = ["predict", str(clip), "--checkpoint", str(checkpoint), "--pose-checkpoint", str(pose_checkpoint)]
     assert main([*words, "--frame-stride", "2", "--frame-meshes", "--out", str(out)]) == 0
     looks = {f"clip-{f:06d}{end}" for f in (0, 2, 4) for end in ("-0.obj", "-0.glb", "-0-side.png", "-overlay.png")}
-    assert {path.name for path in out.iterdir()} == looks | {"clip.npz", "clip.json", "clip-overlay.mp4"}
+    of_video = {f"clip{suffix}{end}" for suffix in ("", "-smooth") for end in (".npz", ".json", "-overlay.mp4")}
+    assert {path.name for path in out.iterdir()} == looks | of_video
 
     arrays = np.load(out / "clip.npz")
     assert arrays["frame"].tolist() == [0, 2, 4]
