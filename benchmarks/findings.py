@@ -3,7 +3,12 @@
     python benchmarks/findings.py --data DIR --experiments labels protection --seeds 0 1 2 --jobs 2
     python benchmarks/findings.py --dry-run
 
-DIR contains lsp/ as distributed. Each run starts from the start of its seed (configs/hamipose/findings/
+DIR contains lsp/ as distributed. The experiment "outside" also needs the keypoints of another tool for its training half:
+
+    python -m hamipose predict DIR/lsp/images --checkpoint blazepose-heavy --skeleton body16 --out OUT
+    python benchmarks/findings.py --data DIR --experiments outside --predictions OUT/predictions.json
+
+Each run starts from the start of its seed (configs/hamipose/findings/
 people_start.yaml) and adapts to the training half of LSP without labels. Only this script reads test labels, after
 training: it stores the distance of every predicted joint of the test half, and compares runs with the same seed and the
 same batches. Intervals are 95 % bootstrap intervals over images and seeds. Finished runs are reused and interrupted
@@ -12,6 +17,7 @@ ones resume. It writes a page, the scores of each run and figures to --results.
 
 import argparse
 import csv
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -118,8 +124,39 @@ def protection_rows() -> Iterable[Variant]:
             yield Variant(f"{kind} {rate} %, {gate}", {**method, **options, **wrong}, reference)
 
 
+#: Stands for the file of --predictions in options.
+PREDICTIONS = "{predictions}"
+#: Stands for the folder of --data in options.
+DATA = "{data}"
+
+
+def outside_rows() -> Iterable[Variant]:
+    """Yield {own labels, labels of another tool} × {mean teacher, keypoint gate, HamiPose}."""
+    photos = {"class_path": "hamipose.data.LeedsSports", "init_args": {"root": f"{DATA}/lsp", "split": "train"}}
+    unlabeled = {"class_path": "hamipose.data.Unlabeled", "init_args": {"dataset": photos}}
+    target = {
+        "class_path": "hamipose.data.PredictedKeypoints",
+        "init_args": {"dataset": unlabeled, "predictions": PREDICTIONS},
+    }
+    outside = {
+        "data.target": json.dumps([target]),
+        f"{MODEL}.adaptation.labels": "predictions",
+        f"{MODEL}.adaptation.discard_fraction": "0",
+    }
+    methods = {
+        "mean teacher": {**OPEN, **ADAMW},
+        "keypoint gate": {**KEYPOINT, **ADAMW},
+        "HamiPose": {**KEYPOINT, **HAMILTONIAN},
+    }
+    for labels, options in (("another tool's labels", outside), ("own labels", {})):
+        for name, method in methods.items():
+            reference = "" if name == "mean teacher" else f"mean teacher, {labels}"
+            yield Variant(f"{name}, {labels}", {**method, **options}, reference)
+
+
 EXPERIMENTS = {
     "labels": Experiment("Which labels of the target help?", tuple(label_rows()), {"limbs": LIMBS}),
+    "outside": Experiment("What do the labels of another tool add?", tuple(outside_rows()), {"limbs": LIMBS}),
     "protection": Experiment(
         "Does the gate protect joints whose labels are wrong?",
         tuple(protection_rows()),
@@ -140,11 +177,14 @@ def start_run(out: Path, seed: int) -> Run:
     return Run(folder, ("fit", "--config", config, *options), content["trainer"]["max_epochs"], 0)
 
 
-def make_run(out: Path, experiment: str, row: Variant, seed: int) -> Run:
-    """Return the run of a row and seed."""
+def make_run(out: Path, experiment: str, row: Variant, seed: int, files: Mapping[str, str]) -> Run:
+    """Return the run of a row and seed; `files` replaces the names that stand for files in options."""
     folder = out / experiment / f"seed{seed}" / row.folder
     start = start_run(out, seed)
-    options = {"seed_everything": str(seed), f"{MODEL}.training.init_from": str(start.last), **row.options}
+    own = dict(row.options)
+    for name, value in itertools.product(own, files.items()):
+        own[name] = own[name].replace(*value)
+    options = {"seed_everything": str(seed), f"{MODEL}.training.init_from": str(start.last), **own}
     words = ("--config", short_path(configs_folder() / TRANSFER.config), "--config", str(out / "data.yaml"))
     # The class comes first, because its name resets the arguments that are set before it.
     ordered = dict(sorted(options.items(), key=lambda item: item[0] != "model.class_path"))
@@ -310,6 +350,7 @@ def main() -> None:
     """Run the missing experiments and write their pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that contains lsp/")
+    parser.add_argument("--predictions", type=Path, help="COCO file with another tool's keypoints of lsp/images")
     parser.add_argument("--out", type=Path, default=Path("runs/findings"), help="folder of the runs")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--experiments", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
@@ -319,12 +360,16 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what is missing and stop")
     parser.add_argument("--no-runs", action="store_true", help="write the pages of finished runs")
     arguments = parser.parse_args()
+    if "outside" in arguments.experiments and arguments.predictions is None:
+        arguments.experiments.remove("outside")
+        print("the experiment outside is left out: it needs --predictions")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     starts = {seed: start_run(arguments.out, seed) for seed in arguments.seeds}
+    files = {PREDICTIONS: str(arguments.predictions), DATA: str(arguments.data)}
     wanted: Callable[[Variant], bool] = lambda row: not arguments.only or any(w in row.label for w in arguments.only)  # noqa: E731
     chosen = {
         name: {
-            row.label: {seed: make_run(arguments.out, name, row, seed) for seed in arguments.seeds}
+            row.label: {seed: make_run(arguments.out, name, row, seed, files) for seed in arguments.seeds}
             for row in EXPERIMENTS[name].rows
         }
         for name in arguments.experiments
