@@ -3,7 +3,7 @@
     python benchmarks/findings.py --data DIR --experiments labels protection --seeds 0 1 2 --jobs 2
     python benchmarks/findings.py --dry-run
 
-DIR contains lsp/ as distributed. The experiment "outside" also needs the keypoints of another tool for its training half:
+DIR contains lsp/ as distributed. The experiment "outside" also needs another tool's keypoints of its training half:
 
     python -m hamipose predict DIR/lsp/images --checkpoint blazepose-heavy --skeleton body16 --out OUT
     python benchmarks/findings.py --data DIR --experiments outside --predictions OUT/predictions.json
@@ -56,7 +56,19 @@ def as_class(path: str, **arguments: Any) -> str:
 
 MODEL = "model.init_args"
 ADAMW = {f"{MODEL}.optimizer": as_class("torch.optim.AdamW", lr=3e-4, weight_decay=1e-4)}
-HAMILTONIAN = {f"{MODEL}.optimizer": as_class("hamipose.optim.Hamiltonian", lr=3e-4)}
+HAMILTONIAN = {
+    f"{MODEL}.optimizer": as_class(
+        "hamipose.optim.Hamiltonian",
+        lr=3e-4,
+        friction=0.1,
+        mass="tensor",
+        kinetic="relativistic",
+        kicks="leapfrog",
+        initial_mass=0.0,
+        mass_decay=0.9,
+        eps=1e-16,
+    )
+}
 OPEN = {f"{MODEL}.gate": as_class("hamipose.gating.OpenGate")}
 UNIFIED = {f"{MODEL}.gate": as_class("hamipose.gating.UnifiedGate")}
 KEYPOINT = {f"{MODEL}.gate": as_class("hamipose.gating.KeypointGate")}
