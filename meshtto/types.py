@@ -15,7 +15,7 @@ from torch import Tensor
 from hamipose.types import UnlabeledSample, _Batch
 from meshtto.genders import GENDERS
 
-__all__ = ["GENDERS", "BodyPrediction", "MeshBatch", "MeshSample", "Recovery"]
+__all__ = ["GENDERS", "BodyPrediction", "MeshBatch", "MeshSample", "PairedBatch", "Recovery"]
 
 
 @dataclass(kw_only=True)
@@ -98,6 +98,19 @@ class MeshBatch(_Batch):
     gender: Int[Tensor, " batch"]
     name: list[str]
     index: Int[Tensor, " batch"]
+
+
+@dataclass
+class PairedBatch(_Batch):
+    """Two batches of a step, drawn in different orders: one for the regressor, one for the auxiliary network."""
+
+    regressor: MeshBatch
+    auxiliary: MeshBatch
+
+    @property
+    def name(self) -> list[str]:
+        """Return the sources of all images."""
+        return self.regressor.name + self.auxiliary.name
 
 
 class BodyPrediction(NamedTuple):

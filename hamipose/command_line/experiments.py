@@ -97,11 +97,11 @@ def run_missing(
     if namespace.dry_run:
         table, total = pending_table(runs, jobs)
         print("\n".join([table.to_markdown(), "", total]))
-        reasons: dict[str, list[str]] = {}
+        rows: dict[str, list[str]] = {}
         for cell in cells:
             if cell.missing:
-                reasons.setdefault(cell.missing, []).append(cell.row.label)
-        for reason, labels in reasons.items():
+                rows.setdefault(cell.missing, []).append(cell.row.label)
+        for reason, labels in rows.items():
             print(f"not possible: {'; '.join(labels)}: {reason}")
         if pending := pending_runs(runs):
             path = namespace.runs / namespace.scale / "commands.sh"

@@ -7,7 +7,7 @@ from hamipose.data.base_datamodule import BaseDataModule
 from hamipose.errors import UserError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
-from meshtto.data.sampling import MeshCrops, MeshTrainingDataset, Mixture, collate
+from meshtto.data.sampling import MeshCrops, MeshTrainingDataset, Mixture, collate, collate_training
 
 __all__ = ["MeshData"]
 
@@ -37,7 +37,7 @@ class MeshData(BaseDataModule):
     """
 
     predict_example = "meshtto.data.BuiltinMeshes"
-    collate_training = collate
+    collate_training = collate_training
     collate_evaluation = collate
 
     def __init__(
@@ -92,13 +92,21 @@ class MeshData(BaseDataModule):
             )
 
     def build_training_set(self) -> MeshTrainingDataset:
-        """Return the augmented crops, and set `steps_per_epoch` if it was None."""
+        """Return the augmented crops, and set `steps_per_epoch` if it was None.
+
+        A method that asks for it (`has_auxiliary_batches`) gets a second crop per position, in another order.
+        """
         if self.steps_per_epoch is None:
             self.steps_per_epoch = math.ceil(max(map(len, self.train)) / self.batch_size)
         for dataset in self.train:
             dataset.decode_side = 2 * self.size[0]
         mixture = Mixture(self.train, self.shares, self.seed)
-        return MeshTrainingDataset(mixture, self.batch_size, self.size, self.seed, self.augmentation, self.occluders)
+        method = getattr(self.trainer, "lightning_module", None)
+        paired = getattr(method, "has_auxiliary_batches", False)
+        second = Mixture(self.train, self.shares, self.seed + 1) if paired else None
+        return MeshTrainingDataset(
+            mixture, self.batch_size, self.size, self.seed, self.augmentation, self.occluders, second
+        )
 
     def evaluation_crops(self, dataset: MeshDataset) -> MeshCrops:
         """Return the crops of an evaluation set without augmentation."""

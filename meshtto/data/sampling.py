@@ -24,9 +24,9 @@ from meshtto.data.augmentation import (
 from meshtto.data.base import MeshDataset
 from meshtto.data.crop_geometry import compute_crop
 from meshtto.data.occluders import add_occluders, read_occluders
-from meshtto.types import MeshBatch, MeshSample
+from meshtto.types import MeshBatch, MeshSample, PairedBatch
 
-__all__ = ["MeshCrops", "MeshTrainingDataset", "Mixture", "collate", "crop_sample"]
+__all__ = ["MeshCrops", "MeshTrainingDataset", "Mixture", "collate", "collate_training", "crop_sample"]
 
 _WHICH_SET, _VIEW = 10, 11  # constants that separate these random streams from others of the same seed
 
@@ -103,6 +103,14 @@ def collate(items: list[MeshBatch]) -> MeshBatch:
     return MeshBatch(name=[name for item in items for name in item.name], **joined)
 
 
+def collate_training(items: list[MeshBatch] | list[tuple[MeshBatch, MeshBatch]]) -> MeshBatch | PairedBatch:
+    """Concatenate training samples, which are pairs if the auxiliary network has batches of its own."""
+    if isinstance(items[0], tuple):
+        first, second = zip(*items, strict=True)
+        return PairedBatch(collate(list(first)), collate(list(second)))
+    return collate(items)  # type: ignore[arg-type]
+
+
 class Mixture:
     r"""Several data sets with given shares of the draws; within a set, each person is drawn once per pass.
 
@@ -161,7 +169,7 @@ class Mixture:
 
 
 class MeshTrainingDataset(Dataset):
-    """Augmented crops, one per :class:`hamipose.data.sampling.BatchPosition`.
+    """Augmented crops, one per :class:`hamipose.data.sampling.BatchPosition`, or two with a second mixture.
 
     Args:
         mixture: the data sets.
@@ -170,6 +178,7 @@ class MeshTrainingDataset(Dataset):
         seed: random seed.
         augmentation: ranges of augmentation; None disables it.
         occluders: file of cutouts; default: drawn ones.
+        second: the same data sets in another order, with another seed, for the second crop; default: none.
     """
 
     def __init__(
@@ -180,18 +189,24 @@ class MeshTrainingDataset(Dataset):
         seed: int,
         augmentation: Augmentation | None,
         occluders: str | None = None,
+        second: Mixture | None = None,
     ):
         self.mixture, self.batch_size, self.size, self.seed = mixture, batch_size, size, seed
-        self.augmentation, self.occluders = augmentation, occluders
+        self.augmentation, self.occluders, self.second = augmentation, occluders, second
 
     def unreadable_count(self) -> int:
         """Return the number of unreadable images found so far."""
-        return self.mixture.unreadable_count()
+        return self.mixture.unreadable_count() + (0 if self.second is None else self.second.unreadable_count())
 
-    def __getitem__(self, place: BatchPosition) -> MeshBatch:
+    def __getitem__(self, place: BatchPosition) -> MeshBatch | tuple[MeshBatch, MeshBatch]:
         number = place.step * self.batch_size + place.position
-        sample, dataset = self.mixture.read(number)
-        rng = np.random.default_rng((self.seed, _VIEW, number))
+        first = self._crop(self.mixture, number)
+        return first if self.second is None else (first, self._crop(self.second, number))
+
+    def _crop(self, mixture: Mixture, number: int) -> MeshBatch:
+        """Return the crop of a draw, with augmentation that depends on the mixture's seed and the draw alone."""
+        sample, dataset = mixture.read(number)
+        rng = np.random.default_rng((self.seed if mixture is self.mixture else mixture.seed, _VIEW, number))
         if self.augmentation is None:
             return crop_sample(sample, self.size, index=number)
         crop = crop_sample(sample, self.size, self.augmentation.draw(rng), number)

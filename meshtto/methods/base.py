@@ -37,7 +37,7 @@ from meshtto.methods.targets import complete, crop_box, crop_size, joint_indices
 from meshtto.metrics import Protocol
 from meshtto.regressors import Estimate, Regressor
 from meshtto.test_time import Phase
-from meshtto.types import BodyPrediction, MeshBatch, Recovery
+from meshtto.types import BodyPrediction, MeshBatch, PairedBatch, Recovery
 
 __all__ = ["MeshMethod"]
 
@@ -188,9 +188,9 @@ class MeshMethod(TrainingModule):
         """Count diverged inner steps, logged as train/diverged: images since the last log."""
         self._diverged = self._diverged.to(diverged.device) + diverged.sum()
 
-    def backward_step(self, batch: MeshBatch) -> tuple[dict[str, Tensor], list[str]]:
+    def backward_step(self, batch: MeshBatch | PairedBatch) -> tuple[dict[str, Tensor], list[str]]:
         """Back-propagate the sum of the objective's terms."""
-        values = self.objective(batch)
+        values = self.objective(batch)  # type: ignore[arg-type]  # only methods that ask for pairs get them
         self.manual_backward(torch.stack(list(values.values())).sum())
         self._since += 1
         for name, value in values.items():

@@ -6,6 +6,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from hamipose.errors import UserError
 from meshtto.losses import LossWeights
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.factory import build_regressor
@@ -22,7 +23,7 @@ from meshtto.methods.recover import detach_prediction
 from meshtto.methods.targets import target_from_evidence
 from meshtto.metrics import ErrorCorrelation, joint_targets
 from meshtto.test_time import Phase
-from meshtto.types import BodyPrediction, MeshBatch
+from meshtto.types import BodyPrediction, MeshBatch, PairedBatch
 
 __all__ = ["Dual"]
 
@@ -85,6 +86,12 @@ class Dual(MeshMethod):
         self.inner = inner
         self.second_order = second_order
         self.auxiliary_loss = auxiliary_loss
+        self.has_auxiliary_batches = auxiliary.own_batches
+        if auxiliary.own_batches and not auxiliary_loss:
+            raise UserError(
+                "auxiliary.own_batches is true and auxiliary_loss is false, so that the auxiliary network learns from "
+                "no batch; expected one of them otherwise"
+            )
         self._warned = False
         if not auxiliary_loss and not (second_order and inner.pseudo_mesh and inner.steps):
             # No gradient reaches it, and DDP would wait for one.
@@ -98,15 +105,19 @@ class Dual(MeshMethod):
         """Predict with the auxiliary network."""
         return self.predict_with(self.auxiliary, batch)
 
-    def objective(self, batch: MeshBatch) -> dict[str, Float[Tensor, ""]]:
-        """Return L¹ after the inner step, and L²."""
+    def objective(self, batch: MeshBatch | PairedBatch) -> dict[str, Float[Tensor, ""]]:
+        """Return L¹ after the inner step, and L², of a batch of its own if there is one."""
+        own = batch.auxiliary if isinstance(batch, PairedBatch) else None
+        batch = batch.regressor if isinstance(batch, PairedBatch) else batch
         pseudo = self.pseudo(batch)
         mesh = pseudo if self.second_order else detach_prediction(pseudo)
         target = target_from_evidence(batch, mesh if self.inner.pseudo_mesh else None, masked=self.inner.masked)
         prediction = adapted_prediction(self, batch, self.inner, target, self.second_order)
         truth = self.label_target(batch)
         values = {"loss": self.supervised(prediction, batch, truth)}
-        if self.auxiliary_loss:
+        if own is not None:
+            values["auxiliary"] = self.supervised(self.pseudo(own), own)
+        elif self.auxiliary_loss:
             values["auxiliary"] = self.supervised(pseudo, batch, truth)
         return values
 
@@ -127,8 +138,8 @@ class Dual(MeshMethod):
             vertices = self.bodies.label_vertices(batch.rotations, batch.shape, batch.gender)
             labeled = self.body.evaluation_joints(vertices)
             target, known = joint_targets(labeled, batch.joints_m, batch.joints_confidence, batch.has_mesh)
-            predictions = [self.body.evaluation_joints(p.vertices_m) for p in (self(batch), self.pseudo(batch))]
-            self._correlation.update(*predictions, target, known & (batch.index >= 0))
+            first, second = (self.body.evaluation_joints(p.vertices_m) for p in (self(batch), self.pseudo(batch)))
+            self._correlation.update(first, second, target, known & (batch.index >= 0))
 
     def end_evaluation(self) -> None:
         """Log the scores and, in training, the correlation, with a warning if the networks are too similar."""

@@ -64,6 +64,8 @@ class AuxiliaryOptions:
         dropout: dropout probability of the head.
         width: units of the head's two layers.
         body: must be the regressor's.
+        own_batches: learn from batches of its own, drawn from the same data sets in another order, so that its errors
+            are less like the regressor's. A step then has one more pass of the auxiliary network.
     """
 
     kind: Literal["cliff", "hmr"] | None = None
@@ -75,6 +77,7 @@ class AuxiliaryOptions:
     dropout: float | None = None
     width: int | None = None
     body: str | None = None
+    own_batches: bool = False
 
     @property
     def starts(self) -> dict[str, str]:

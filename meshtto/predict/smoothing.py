@@ -161,7 +161,7 @@ def smooth_people(
     for track in range(tracks.max() + 1):
         own = np.flatnonzero(tracks == track)
         changed = _smooth_track(frames[own], {k: v[own] for k, v in arrays.items()}, body, window_length(rate), step)
-        for place, observation in enumerate(own):
+        for place, observation in enumerate(own.tolist()):
             frame, person = people[observation]
             new = {**person.arrays, **{name: values[place] for name, values in changed.items()}}
             smoothed.setdefault(frame, []).append(Person(track, new["vertices_m"], new, person.facts))

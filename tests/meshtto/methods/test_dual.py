@@ -1,15 +1,18 @@
 """The auxiliary network: losses that use it, and its training."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from hamipose.errors import UserError
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import Dual
-from meshtto.methods.options import RegressorOptions
+from meshtto.methods.options import AuxiliaryOptions, RegressorOptions
 from meshtto.test_time import SGD, Phase
+from meshtto.types import MeshBatch, PairedBatch
 
 
 def dual(**options: Any) -> Dual:
@@ -68,3 +71,47 @@ def test_dual_auxiliary_without_loss_only_updates_statistics(batch: Any):
     moved = {name for name, value in method.auxiliary.state_dict().items() if not torch.equal(value, before[name])}
     assert moved
     assert {name.rpartition(".")[2] for name in moved} == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_auxiliary_learns_from_its_own_batch_if_there_is_one(batch: Any, tiny: Any):
+    """Check both terms: the regressor's is unchanged, and the auxiliary network's is that of its own batch."""
+    method = dual(auxiliary=AuxiliaryOptions(own_batches=True)).eval()
+    crops = MeshCrops(tiny.DotMeshes(3, 9), (32, 32))
+    own = collate([crops[i] for i in range(3)])
+    shared = {name: float(value.detach()) for name, value in method.objective(batch).items()}
+    paired = {name: float(value.detach()) for name, value in method.objective(PairedBatch(batch, own)).items()}
+    assert paired["loss"] == shared["loss"]
+    assert paired["auxiliary"] == pytest.approx(float(method.supervised(method.pseudo(own), own).detach()))
+    assert paired["auxiliary"] != shared["auxiliary"]
+    with pytest.raises(UserError, match="own_batches is true and auxiliary_loss is false"):
+        dual(auxiliary=AuxiliaryOptions(own_batches=True), auxiliary_loss=False)
+
+
+def test_own_batches_contain_the_same_people_in_another_order(tiny: Any, tmp_path: Path):
+    seen: list[PairedBatch] = []
+
+    class Watched(Dual):
+        def objective(self, batch: Any) -> dict[str, torch.Tensor]:
+            seen.append(batch)
+            return super().objective(batch)
+
+    options = {"method": "Dual", "out": str(tmp_path), "epochs": 1, "steps": 5}
+    method = Watched(
+        torch.optim.Adam,
+        RegressorOptions(backbone="test_resnet", width=16, iterations=2, dropout=0.0),
+        AuxiliaryOptions(own_batches=True),
+    )
+    data = tiny.data(options)
+    tiny.trainer(options).fit(method, data)
+    people = sum(map(len, data.train))
+    first, second = ([name for batch in seen for name in part(batch).name][:people] for part in (_main, _own))
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def _main(batch: PairedBatch) -> MeshBatch:
+    return batch.regressor
+
+
+def _own(batch: PairedBatch) -> MeshBatch:
+    return batch.auxiliary
