@@ -39,6 +39,7 @@ from hamipose.geometry.affine import apply_points, crop_matrix
 from hamipose.geometry.crops import labels_in_view
 from hamipose.inference.loading import load
 from hamipose.io.atomic_file import write_text
+from hamipose.viz.figures import plot_curves
 from hamipose.viz.tables import MarkdownPage, Table
 
 ROOT = Path(__file__).parent.parent
@@ -323,6 +324,25 @@ def experiment_table(
     return table, scores
 
 
+def protection_curves(scores: list[dict[str, Any]]) -> bytes | None:
+    """Plot PCK@0.1 of joints with wrong and with right labels against the rate; None with a single rate."""
+    panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for kind, joints in itertools.product(("exchange", "outlier"), ("wrong labels", "right labels")):
+        lines = {}
+        for gate in GATES:
+            points: dict[int, list[float]] = {}
+            for row in scores:
+                words = row["row"].replace(",", "").split()
+                if words[0] in ("none", kind) and words[-1] == gate:
+                    points.setdefault(int(words[1]), []).append(row[f"{joints} @0.1"])
+            if len(points) > 1:
+                rates = sorted(points)
+                lines[f"{gate} gate"] = ([float(r) for r in rates], [float(np.mean(points[r])) for r in rates])
+        if lines:
+            panels[f"{kind}: joints with {joints}, PCK@0.1"] = lines
+    return plot_curves(panels, x_label="wrong labels of wrists and ankles, %") if panels else None
+
+
 def write_page(
     name: str, experiment: Experiment, runs: Mapping[str, Mapping[int, Run]], starts: Mapping[int, Run], arguments: Any
 ) -> None:
@@ -342,6 +362,8 @@ def write_page(
         "with ρ < 0."
     )
     page.add_table(table)
+    if name == "protection" and (png := protection_curves(scores)) is not None:
+        page.add_png(png, "Accuracy of joints with wrong and with right labels against the rate of wrong labels")
     times = [wall_time(run) for run in finished]
     minutes = sum(seconds for _, seconds in times) / 60
     revisions = ", ".join(sorted({recorded_revision(run.folder) for run in finished} - {""}))

@@ -83,17 +83,19 @@ def create_panels(
 def plot_curves(
     panels: Mapping[str, Mapping[str, tuple[Sequence[int | float], Sequence[int | float]]]],
     log_scale: Sequence[str] = (),
+    x_label: str = "step",
 ) -> bytes:
     """Return a row of line plots as a PNG; a line name has the same color in all panels.
 
     Args:
         panels: for each panel title, the lines by name as (x, y).
         log_scale: titles of the panels with a logarithmic y axis.
+        x_label: label of all x axes.
     """
     width, height = 4.2, 2.75
     legends = {title: fit_legend([*lines], width) for title, lines in panels.items() if len(lines) > 4}
     below = max((tall for _, tall in legends.values()), default=0.0)
-    figure, row = create_panels([*panels], "step", width, height, below=below)
+    figure, row = create_panels([*panels], x_label, width, height, below=below)
     colors = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(n for lines in panels.values() for n in lines))}
     for axes, (title, lines) in zip(row, panels.items(), strict=True):
         for name, (x, y) in lines.items():
