@@ -1,6 +1,7 @@
 """2D evidence from a pose model of hamipose; the only module of meshtto that uses pose models."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -32,7 +33,9 @@ class PoseModel(Source):
         UserError: the model cannot be read, or finds no joint of the body.
     """
 
-    def __init__(self, path: str | None = None, device: str | None = None, detector: PersonDetector | None = None):
+    def __init__(
+        self, path: str | Path | None = None, device: str | None = None, detector: PersonDetector | None = None
+    ):
         self._model = load(path, device=device).use_default_passes()
         self._detector = detector
         self._name = str(path or self._model.info.backbone)

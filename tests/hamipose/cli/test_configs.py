@@ -48,9 +48,9 @@ def test_config_builds_and_selects_without_target_labels(path: Path):
     assert optimizer.param_groups
     data = cli.datamodule
     assert data.validation is not None
-    if path.parent.name != "start":  # source only, without a target or a test set
+    if path.parent.name != "start" and path.name != "people_start.yaml":  # source only, without a target or a test set
         assert data.target
-        assert data.test
+        assert data.test or path.parent.name == "findings"  # benchmarks/findings.py scores after training
     assert all(isinstance(target, UnlabeledDataset) for target in data.target)
     assert data.skeleton == cli.model.skeleton
     for dataset in stated_sets(data):

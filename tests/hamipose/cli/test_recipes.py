@@ -18,6 +18,7 @@ CONFIGS = sorted(p for p in configs_folder().rglob("*.yaml") if "meshtto" not in
 #: Configs that train a start for others → the checkpoint that they write.
 STARTS = {
     "demo_start.yaml": "runs/demo_start/checkpoints/last.ckpt",
+    "findings/people_start.yaml": "runs/findings/people_start/checkpoints/last.ckpt",
     "small_hands/start.yaml": "runs/small_hands_start/checkpoints/last.ckpt",
     "small_hands/to_photos_start.yaml": "runs/small_hands_to_photos_start/checkpoints/last.ckpt",
     "small_lsp/start.yaml": "runs/small_lsp_start/checkpoints/last.ckpt",
