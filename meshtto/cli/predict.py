@@ -136,7 +136,7 @@ def main(arguments: list[str]) -> None:
     if not given.keypoints and not given.no_keypoints:
         source, lines = open_pose_model(given.pose_checkpoint, given.detector, given.device)
         for line in lines:
-            print(line, file=sys.stderr)
+            print(line)
     phases = adaptation_phases(method, given.steps) if source else []
     recoverer = Recoverer(
         method,
@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> None:
     )
     _folder(given.out)
     if source is None:
-        print("each image is treated as one person, predicted without adaptation", file=sys.stderr)
+        print("no keypoints: each image is treated as one person, predicted without adaptation", file=sys.stderr)
     elif given.steps is None and not phases:
         print(f"{given.checkpoint} does not adapt: keypoints only locate people", file=sys.stderr)
     moving = frames.rate is not None

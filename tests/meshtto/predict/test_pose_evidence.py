@@ -142,8 +142,7 @@ def test_pose_model_finds_several_people_with_a_detector(pose_checkpoint: Path):
 def test_predict_uses_the_best_installed_pose_model(checkpoint: Path, photos: Path, capsys: pytest.CaptureFixture):
     words = ["predict", str(photos / "p0.png"), "--checkpoint", str(checkpoint), "--no-images"]
     assert main([*words, "--steps", "1", "--min-confidence", "0", "--out", str(photos / "out")]) == 0
-    errors = capsys.readouterr().err
-    assert "the best installed one; --pose-checkpoint selects another" in errors
+    assert "the best installed one; --pose-checkpoint selects another" in capsys.readouterr().out
     assert int(np.load(photos / "out" / "p0-0.npz")["steps"]) == 1
 
 
