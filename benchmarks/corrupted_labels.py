@@ -10,9 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import UserError
-from hamipose.geometry.affine import compose, invert
 from hamipose.methods import HamiPose
-from hamipose.methods.parts.keypoint_labels import TargetLabels, encode_labels, move_keypoints
 from hamipose.methods.parts.target_labels import KeypointLabels
 from hamipose.models.teacher import Teacher
 from hamipose.skeletons import Skeleton
@@ -65,7 +63,7 @@ def corrupt(
     """
     points, scores = keypoints_px.clone(), scores.clone()
     for joint in corruption.joints:
-        left, right = (skeleton.keypoints.index(f"{side}_{joint}") for side in ("left", "right"))
+        left, right = (skeleton.index(f"{side}_{joint}") for side in ("left", "right"))
         if corruption.kind == "exchange":
             wrong = torch.tensor([_uniform(name, joint) < corruption.rate for name in names])
             for values in (points, scores):
@@ -91,20 +89,12 @@ class _CorruptedLabels(KeypointLabels):
         self.skeleton = skeleton
         self.corruption = corruption
 
-    @torch.no_grad()
-    def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
-        """Move and encode the corrupted keypoints; the teacher's view must be the plain crop."""
-        size = (batch.student.shape[-2], batch.student.shape[-1])
-        points, scores = self.predict(teacher, batch.teacher)
-        points, scores = corrupt(points, scores, batch.name, self.skeleton, self.corruption, size[0])
-        crossed = batch.student_mirrored ^ batch.teacher_mirrored
-        matrix = compose(batch.student_matrix, invert(batch.teacher_matrix))
-        return encode_labels(
-            *move_keypoints(points, scores, matrix, crossed, self.mirror, size),
-            size,
-            self.encoding,
-            self.discard_fraction,
-        )
+    def keypoints(
+        self, teacher: Teacher, batch: TargetBatch
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
+        """Return the corrupted keypoints; the teacher's view must be the plain crop."""
+        points, scores = super().keypoints(teacher, batch)
+        return corrupt(points, scores, batch.name, self.skeleton, self.corruption, batch.teacher.shape[-1])
 
 
 class CorruptedHamiPose(HamiPose):

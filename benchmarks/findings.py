@@ -20,23 +20,25 @@ import csv
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
+from hamipose.adapt.labeled_score import predict_in_crops
+from hamipose.config.config_file import load_config
 from hamipose.config.environment import configs_folder
 from hamipose.data import LeedsSports
 from hamipose.engine.experiments import pending_runs
 from hamipose.engine.metrics_file import read_run
 from hamipose.engine.run_record import describe_machine, describe_versions, recorded_revision
 from hamipose.engine.runs import Run, command_line_options, is_finished, run_all, short_path, wall_time
+from hamipose.experiments.rows import class_option
 from hamipose.experiments.transfers import Transfer, transfer_data
-from hamipose.geometry.affine import apply_points, crop_matrix
-from hamipose.geometry.crops import labels_in_view
 from hamipose.inference.loading import load
 from hamipose.io.atomic_file import write_text
 from hamipose.viz.figures import plot_curves
@@ -50,29 +52,14 @@ LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 BOOTSTRAP = 2000
 
 
-def as_class(path: str, **arguments: Any) -> str:
-    """Return a class and its arguments as a command line value."""
-    return json.dumps({"class_path": path, "init_args": arguments})
-
-
 MODEL = "model.init_args"
-ADAMW = {f"{MODEL}.optimizer": as_class("torch.optim.AdamW", lr=3e-4, weight_decay=1e-4)}
-HAMILTONIAN = {
-    f"{MODEL}.optimizer": as_class(
-        "hamipose.optim.Hamiltonian",
-        lr=3e-4,
-        friction=0.1,
-        mass="tensor",
-        kinetic="relativistic",
-        kicks="leapfrog",
-        initial_mass=0.0,
-        mass_decay=0.9,
-        eps=1e-16,
-    )
-}
-OPEN = {f"{MODEL}.gate": as_class("hamipose.gating.OpenGate")}
-UNIFIED = {f"{MODEL}.gate": as_class("hamipose.gating.UnifiedGate")}
-KEYPOINT = {f"{MODEL}.gate": as_class("hamipose.gating.KeypointGate")}
+ADAMW = {f"{MODEL}.optimizer": class_option("torch.optim.AdamW", lr=3e-4, weight_decay=1e-4)}
+#: The recipe's optimizer with a smaller step, because training continues from a trained network.
+_RECIPE = load_config(configs_folder() / "base.yaml")["model"]["init_args"]["optimizer"]
+HAMILTONIAN = {f"{MODEL}.optimizer": class_option(_RECIPE["class_path"], **{**_RECIPE["init_args"], "lr": 3e-4})}
+OPEN = {f"{MODEL}.gate": class_option("hamipose.gating.OpenGate")}
+UNIFIED = {f"{MODEL}.gate": class_option("hamipose.gating.UnifiedGate")}
+KEYPOINT = {f"{MODEL}.gate": class_option("hamipose.gating.KeypointGate")}
 GATES = {"open": OPEN, "unified": UNIFIED, "keypoint": KEYPOINT}
 LABELS = {
     "heatmap": {f"{MODEL}.adaptation.labels": "heatmap", f"{MODEL}.adaptation.discard_fraction": "0"},
@@ -186,8 +173,8 @@ def start_run(out: Path, seed: int) -> Run:
     folder = out / "people_start" / f"seed{seed}"
     config = short_path(configs_folder() / "findings/people_start.yaml")
     options = command_line_options({"seed_everything": str(seed)}, folder)
-    content = yaml.safe_load((configs_folder() / "start/people_decay.yaml").read_text())
-    return Run(folder, ("fit", "--config", config, *options), content["trainer"]["max_epochs"], 0)
+    epochs = load_config(configs_folder() / "findings/people_start.yaml")["trainer"]["max_epochs"]
+    return Run(folder, ("fit", "--config", config, *options), epochs, 0)
 
 
 def make_run(out: Path, experiment: str, row: Variant, seed: int, files: Mapping[str, str]) -> Run:
@@ -213,13 +200,9 @@ def relative_errors(checkpoint: Path, photos: LeedsSports) -> np.ndarray:
     The network is the one that a user would get: the teacher if there is one.
     """
     model = load(checkpoint, device="cpu")
-    size, rows = model.info.image_size, []
-    for sample, prediction in zip(photos, model.stream(photos[i] for i in range(len(photos))), strict=True):
-        matrix = crop_matrix(sample.box_px, size, sample.rotation_deg)
-        points, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
-        found = apply_points(matrix, prediction.keypoints_px.astype(np.float64))
-        rows.append(np.where(visibility > 0, np.linalg.norm(found - points, axis=-1) / size, np.nan))
-    return np.stack(rows).astype(np.float32)
+    found, labeled, visibility = predict_in_crops(model, photos)
+    distances = (found - labeled).norm(dim=-1) / model.info.image_size
+    return distances.where(visibility > 0, torch.nan).numpy()
 
 
 def scored(run: Run, photos: LeedsSports) -> np.ndarray:
@@ -235,7 +218,7 @@ def scored(run: Run, photos: LeedsSports) -> np.ndarray:
 
 def joint_columns(photos: LeedsSports, joints: tuple[str, ...]) -> list[int]:
     """Return the indices of both sides of joints."""
-    return [photos.skeleton.keypoints.index(f"{side}_{joint}") for joint in joints for side in ("left", "right")]
+    return photos.skeleton.indices(tuple(f"{side}_{joint}" for joint in joints for side in ("left", "right")))
 
 
 def pck(errors: np.ndarray, columns: list[int], threshold: float) -> float:
@@ -400,7 +383,6 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     starts = {seed: start_run(arguments.out, seed) for seed in arguments.seeds}
     files = {PREDICTIONS: str(arguments.predictions), DATA: str(arguments.data)}
-    wanted: Callable[[Variant], bool] = lambda row: not arguments.only or any(w in row.label for w in arguments.only)  # noqa: E731
     chosen = {
         name: {
             row.label: {seed: make_run(arguments.out, name, row, seed, files) for seed in arguments.seeds}
@@ -410,16 +392,16 @@ def main() -> None:
     }
     runs = [
         by_seed[seed]
-        for name in chosen
+        for by_label in chosen.values()
         for seed in arguments.seeds
-        for label, by_seed in chosen[name].items()
-        if wanted(next(row for row in EXPERIMENTS[name].rows if row.label == label))
+        for label, by_seed in by_label.items()
+        if not arguments.only or any(words in label for words in arguments.only)
     ]
     missing = pending_runs(runs)
     if arguments.dry_run:
         for run in missing:
             print(run.folder)
-        print(f"{len(runs) - sum(run in missing for run in runs)} of {len(runs)} runs are done")
+        print(f"{sum(map(is_finished, runs))} of {len(runs)} runs are done")
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_text(

@@ -2,6 +2,8 @@
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.body.coco import CocoKeypoints
@@ -12,7 +14,7 @@ from hamipose.inference.predictor import Predictor
 from hamipose.io.image_names import check_images_exist
 from hamipose.metrics import pck_hits
 
-__all__ = ["check_labels", "compute_labeled_pck"]
+__all__ = ["check_labels", "compute_labeled_pck", "predict_in_crops"]
 
 
 def check_labels(dataset: CocoKeypoints) -> None:
@@ -34,6 +36,29 @@ def check_labels(dataset: CocoKeypoints) -> None:
         )
 
 
+def predict_in_crops(
+    model: Predictor, dataset: KeypointDataset, count: int | None = None
+) -> tuple[Float[Tensor, "image keypoint 2"], Float[Tensor, "image keypoint 2"], Int[Tensor, "image keypoint"]]:
+    """Return predictions and labels in pixels of the crops, and the visibility of the labels.
+
+    Args:
+        model: the model.
+        dataset: labeled images with the skeleton of the model.
+        count: use only the first images; default: all.
+    """
+    size = model.info.image_size
+    samples = [dataset[i] for i in range(len(dataset) if count is None else min(count, len(dataset)))]
+    predicted, labeled, visible = [], [], []
+    for sample, prediction in zip(samples, model.stream(samples), strict=True):
+        matrix = crop_matrix(sample.box_px, size, sample.rotation_deg)
+        points, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
+        predicted.append(apply_points(matrix, prediction.keypoints_px.astype(np.float64)).astype(np.float32))
+        labeled.append(points)
+        visible.append(visibility)
+    first, second, third = (torch.from_numpy(np.stack(rows)) for rows in (predicted, labeled, visible))
+    return first, second, third
+
+
 def compute_labeled_pck(
     model: Predictor, dataset: KeypointDataset, thresholds: tuple[float, ...] = (0.05, 0.1), count: int | None = None
 ) -> dict[float, float]:
@@ -49,15 +74,7 @@ def compute_labeled_pck(
         A fraction for each threshold; NaN if nothing is labeled.
     """
     size, joints = model.info.image_size, model.skeleton.indices(model.skeleton.all)
-    samples = [dataset[i] for i in range(len(dataset) if count is None else min(count, len(dataset)))]
-    predicted, labeled, visible = [], [], []
-    for sample, prediction in zip(samples, model.stream(samples), strict=True):
-        matrix = crop_matrix(sample.box_px, size, sample.rotation_deg)
-        points, visibility = labels_in_view(sample.keypoints_px, sample.visibility, matrix, size)
-        predicted.append(apply_points(matrix, prediction.keypoints_px.astype(np.float64)).astype(np.float32)[joints])
-        labeled.append(points[joints])
-        visible.append(visibility[joints])
-    stacked = [torch.from_numpy(np.stack(rows)) for rows in (predicted, labeled, visible)]
+    stacked = [rows[:, joints] for rows in predict_in_crops(model, dataset, count)]
     scores = {}
     for threshold in thresholds:
         hits, counted = pck_hits(stacked[0], stacked[1], stacked[2], (size, size), threshold)

@@ -4,9 +4,10 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from hamipose.command_line.arguments import at_least
-from hamipose.engine.cluster import ClusterCommand, parse_cluster_options
+from hamipose.engine.cluster import Cluster, ClusterCommand, parse_cluster_options
 from hamipose.engine.experiments import Budget, Cell, ExperimentOptions, RowT, pending_runs, pending_table
 from hamipose.engine.runs import RunCommand, run_all
 from hamipose.errors import UserError
@@ -30,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser, budget: Budget) -> None:
         "--only", nargs="+", default=[], metavar="ROW", help="labels or names of the rows to run and show; default: all"
     )
     add("--jobs", type=at_least(1), help="runs at a time; default: 1, or all with --cluster slurm")
-    add("--cluster", choices=["slurm", "local"], help="run as jobs of submitit; default: as processes of this terminal")
+    add("--cluster", choices=get_args(Cluster), help="run as jobs of submitit; default: as processes of this terminal")
     add(
         "--cluster-options",
         nargs="+",

@@ -10,7 +10,7 @@ from hamipose.experiments import transfers as t
 from hamipose.experiments.paper_results import GAMMA_MAX, TABLE5
 from hamipose.experiments.transfers import Transfer
 
-__all__ = ["Row", "TableSpec", "sensitivity_label", "table_spec"]
+__all__ = ["Row", "TableSpec", "class_option", "sensitivity_label", "table_spec"]
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ class TableSpec:
     curves: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def _class(path: str, **arguments: Any) -> str:
+def class_option(path: str, **arguments: Any) -> str:
     """Return a class and its arguments as a command line value."""
     return json.dumps({"class_path": path, "init_args": arguments})
 
 
 _OPTIMIZER = "model.init_args.optimizer"
 _GATE = "model.init_args.gate"
-_ADAMW = {_OPTIMIZER: _class("torch.optim.AdamW", lr=1e-3)}
-_SGD = {_OPTIMIZER: _class("torch.optim.SGD", lr=0.3, momentum=0.9)}
+_ADAMW = {_OPTIMIZER: class_option("torch.optim.AdamW", lr=1e-3)}
+_SGD = {_OPTIMIZER: class_option("torch.optim.SGD", lr=0.3, momentum=0.9)}
 _PRINTED = {
-    _OPTIMIZER: _class(
+    _OPTIMIZER: class_option(
         "hamipose.optim.Hamiltonian",
         lr=1e-3,
         friction=0.0,
@@ -78,9 +78,9 @@ _PRINTED = {
         kicks="printed",
     )
 }
-_CLOSED = {_GATE: _class("hamipose.gating.KeypointGate", gamma_min=0.0, gamma_max=0.0)}
-_UNIFIED = {_GATE: _class("hamipose.gating.UnifiedGate")}
-_OPEN = {_GATE: _class("hamipose.gating.OpenGate")}
+_CLOSED = {_GATE: class_option("hamipose.gating.KeypointGate", gamma_min=0.0, gamma_max=0.0)}
+_UNIFIED = {_GATE: class_option("hamipose.gating.UnifiedGate")}
+_OPEN = {_GATE: class_option("hamipose.gating.OpenGate")}
 _DIAGONAL = {"model.init_args.metric": "diagonal"}
 
 _PAPER = "surreal_to_lsp.yaml"  # any transfer: its data sets are replaced
@@ -170,7 +170,7 @@ def _sensitivity() -> tuple[Row, ...]:
             if (gamma_min, gamma_max, warmup) == (0.0, 2.0, 0.1):
                 rows.append(_variant(sensitivity_label(gamma_min, warmup, gamma_max), "hamipose", {}))
                 continue
-            gate = _class("hamipose.gating.KeypointGate", gamma_min=gamma_min, gamma_max=gamma_max)
+            gate = class_option("hamipose.gating.KeypointGate", gamma_min=gamma_min, gamma_max=gamma_max)
             options = {_GATE: gate, "model.init_args.adaptation.gate_warmup": str(warmup)}
             name = f"gamma_{gamma_min:g}_{gamma_max:g}_{warmup:g}"
             rows.append(_variant(sensitivity_label(gamma_min, warmup, gamma_max), name, options))

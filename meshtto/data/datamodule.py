@@ -104,9 +104,7 @@ class MeshData(BaseDataModule):
         method = getattr(self.trainer, "lightning_module", None)
         paired = getattr(method, "has_auxiliary_batches", False)
         second = Mixture(self.train, self.shares, self.seed + 1) if paired else None
-        return MeshTrainingDataset(
-            mixture, self.batch_size, self.size, self.seed, self.augmentation, self.occluders, second
-        )
+        return MeshTrainingDataset(mixture, self.batch_size, self.size, self.augmentation, self.occluders, second)
 
     def evaluation_crops(self, dataset: MeshDataset) -> MeshCrops:
         """Return the crops of an evaluation set without augmentation."""

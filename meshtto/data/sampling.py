@@ -175,7 +175,6 @@ class MeshTrainingDataset(Dataset):
         mixture: the data sets.
         batch_size: batch size over all processes.
         size: height and width of the crops.
-        seed: random seed.
         augmentation: ranges of augmentation; None disables it.
         occluders: file of cutouts; default: drawn ones.
         second: the same data sets in another order, with another seed, for the second crop; default: none.
@@ -186,12 +185,11 @@ class MeshTrainingDataset(Dataset):
         mixture: Mixture,
         batch_size: int,
         size: tuple[int, int],
-        seed: int,
         augmentation: Augmentation | None,
         occluders: str | None = None,
         second: Mixture | None = None,
     ):
-        self.mixture, self.batch_size, self.size, self.seed = mixture, batch_size, size, seed
+        self.mixture, self.batch_size, self.size = mixture, batch_size, size
         self.augmentation, self.occluders, self.second = augmentation, occluders, second
 
     def unreadable_count(self) -> int:
@@ -206,7 +204,7 @@ class MeshTrainingDataset(Dataset):
     def _crop(self, mixture: Mixture, number: int) -> MeshBatch:
         """Return the crop of a draw, with augmentation that depends on the mixture's seed and the draw alone."""
         sample, dataset = mixture.read(number)
-        rng = np.random.default_rng((self.seed if mixture is self.mixture else mixture.seed, _VIEW, number))
+        rng = np.random.default_rng((mixture.seed, _VIEW, number))
         if self.augmentation is None:
             return crop_sample(sample, self.size, index=number)
         crop = crop_sample(sample, self.size, self.augmentation.draw(rng), number)

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import savgol_filter
+from torchvision.ops import box_iou
 
 from meshtto.body import Body
 from meshtto.predict.recover import Person
@@ -61,6 +62,8 @@ def link_people(
         sides_px: their sides.
         max_gap: longest distance between two frames of a track.
     """
+    reach_px = sides_px[:, None] / 2
+    boxes = torch.from_numpy(np.concatenate([centers_px - reach_px, centers_px + reach_px], 1))
     tracks = np.zeros(len(frames), int)
     last: dict[int, int] = {}  # track → its last observation
     for frame in np.unique(frames):
@@ -69,7 +72,7 @@ def link_people(
         assigned: dict[int, int] = {}
         if open_tracks:
             previous = np.array([last[track] for track in open_tracks])
-            overlap = _overlaps(centers_px[previous], sides_px[previous], centers_px[current], sides_px[current])
+            overlap = box_iou(boxes[previous], boxes[current]).numpy()
             for row, column in zip(*linear_sum_assignment(-overlap), strict=True):
                 if overlap[row, column] > _MIN_OVERLAP:
                     assigned[int(current[column])] = open_tracks[row]
@@ -78,21 +81,6 @@ def link_people(
             tracks[observation] = track
             last[track] = int(observation)
     return tracks
-
-
-def _overlaps(
-    first_px: Float[np.ndarray, "a 2"],
-    first_sides: Float[np.ndarray, " a"],
-    second_px: Float[np.ndarray, "b 2"],
-    second_sides: Float[np.ndarray, " b"],
-) -> Float[np.ndarray, "a b"]:
-    """Return the intersection over union of square boxes."""
-    distance = np.abs(first_px[:, None] - second_px[None])
-    reach = (first_sides[:, None] + second_sides[None]) / 2
-    smaller = np.minimum(first_sides[:, None], second_sides[None])
-    sides = np.clip(np.minimum(reach[..., None] - distance, smaller[..., None]), 0, None)
-    common = sides.prod(-1)
-    return common / (first_sides[:, None] ** 2 + second_sides[None] ** 2 - common)
 
 
 def smooth_series(

@@ -85,11 +85,17 @@ class KeypointLabels(LabelSource):
     @torch.no_grad()
     def __call__(self, teacher: Teacher, batch: TargetBatch) -> TargetLabels:
         """Move and encode the teacher's keypoints."""
-        keypoints_px, scores = self.predict(teacher, batch.teacher)
+        keypoints_px, scores = self.keypoints(teacher, batch)
         size = (batch.student.shape[-2], batch.student.shape[-1])
         crossed = batch.student_mirrored ^ batch.teacher_mirrored
         moved = move_keypoints(keypoints_px, scores, _student_from_teacher(batch), crossed, self.mirror, size)
         return encode_labels(*moved, size, self.encoding, self.discard_fraction)
+
+    def keypoints(
+        self, teacher: Teacher, batch: TargetBatch
+    ) -> tuple[Float[Tensor, "batch keypoint 2"], Float[Tensor, "batch keypoint"]]:
+        """Return the points of a batch in pixels of the teacher's view, and their scores."""
+        return self.predict(teacher, batch.teacher)
 
     def predict(
         self, teacher: Teacher, images: Tensor
