@@ -132,24 +132,28 @@ def adapt_config(
         start: checkpoint to start from.
         test: config of labeled frames, only scored; None if there are none.
         quantized: whether the start was trained on heatmaps with centers rounded to cells.
-        pretrained: whether the start is an external pretrained network; its keypoints are then the pseudo-labels, and
-            the learning rate is lower.
+        pretrained: whether the start is an external pretrained network, which needs a lower learning rate.
     """
     config = _shared_config(settings, folder, cache, source, settings.adapt_steps, seed)
     config["model"]["init_args"]["training"]["init_from"] = str(start)
     config["model"]["init_args"]["training"]["quantize"] = quantized
-    config["model"]["init_args"]["adaptation"] = {"pretrain_steps": 0}
     if target["class_path"].endswith(".PredictedKeypoints"):
-        config["model"]["init_args"]["adaptation"]["labels"] = "predictions"
+        labels = {"labels": "predictions"}
+    else:
+        labels = {"labels": "keypoint", "discard_fraction": 0.5}
+    arguments = config["model"]["init_args"]
+    arguments["adaptation"] = {"pretrain_steps": 0, **labels}
     config["data"]["target"] = [target]
     # Warping flattens small heatmaps, so at small sizes the student's view only changes colors.
     config["data"]["student_views"] = "photometric" if settings.image_size < 192 else "hamipose"
     if pretrained:
-        arguments = config["model"]["init_args"]
         arguments["network"] = {"skeleton": "body16", "weights": "none", "trained": settings.trained}
-        arguments["adaptation"].setdefault("labels", "keypoint")
-        arguments["adaptation"] |= {"discard_fraction": 0.5}
         arguments["optimizer"] = {"init_args": {"lr": 1e-4}}
+    else:
+        # The start is trained: steps are smaller than from scratch, and the target's loss, much smaller than the
+        # source's, counts four times (docs/findings.md).
+        arguments["adaptation"]["target_weight"] = 4.0
+        arguments["optimizer"] = {"init_args": {"lr": 3e-4}}
     if test is not None:
         config["data"]["test"] = {"labeled": test}
     return config
