@@ -13,7 +13,13 @@ from meshtto.methods.checkpoint import read_checkpoint
 
 __all__ = ["MeshCLI", "run"]
 
-_UNITS = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "error_2d": "2D, px"}
+_UNITS = {
+    "mpjpe": "MPJPE, mm",
+    "pa_mpjpe": "PA-MPJPE, mm",
+    "pve": "PVE, mm",
+    "error_2d": "2D, px",
+    "moved": "vertices moved, mm",
+}
 
 
 class MeshCLI(Application):

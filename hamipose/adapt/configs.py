@@ -137,6 +137,7 @@ def adapt_config(
     config = _shared_config(settings, folder, cache, source, settings.adapt_steps, seed)
     config["model"]["init_args"]["training"]["init_from"] = str(start)
     config["model"]["init_args"]["training"]["quantize"] = quantized
+    labels: dict[str, Any]
     if target["class_path"].endswith(".PredictedKeypoints"):
         labels = {"labels": "predictions"}
     else:

@@ -16,7 +16,13 @@ Needs an account (`wandb login`) and the package wandb-workspaces (pip install '
 """
 
 #: Logged name → title.
-_ERRORS = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "pve": "PVE, mm", "error_2d": "2D error, px"}
+_ERRORS = {
+    "mpjpe": "MPJPE, mm",
+    "pa_mpjpe": "PA-MPJPE, mm",
+    "pve": "PVE, mm",
+    "error_2d": "2D error, px",
+    "moved": "vertices moved, mm",
+}
 
 #: The errors that are logged after every step of adaptation.
 _STEP_ERRORS = ("mpjpe", "pa_mpjpe")

@@ -69,6 +69,13 @@ def main(arguments: Sequence[str], command: RunCommand = run_process) -> None:
     cells = compose(options)
     print(page_title(options.scale))
     if not run_missing(cells, namespace, lambda: _prepare(options.scale, cells), command):
+        if options.scale == "paper":
+            from meshtto.experiments.memory import memory_table  # imports the networks
+
+            print(
+                "\nMemory on a GPU, computed from the bytes that one person takes, which are measured now (a minute):"
+            )
+            print(memory_table(tuple(cell.row for cell in cells)).to_markdown())
         return
     path = write_page(
         options.scale,

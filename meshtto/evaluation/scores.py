@@ -19,8 +19,9 @@ __all__ = ["Evaluation", "Scores"]
 class Scores(nn.Module):
     """Scores of one set after every adaptation step: MPJPE, PA-MPJPE and PVE in mm, 2D error in pixels of the crop.
 
-    Joints are regressed from the vertices of prediction and label. If a sample's mesh is not labeled, its labeled
-    joints are used instead, relative to their pelvis. Padding does not count. Diverged adaptations are counted.
+    "moved" is the mean distance of the vertices from those before adaptation, in mm, which needs no label. Joints are
+    regressed from the vertices of prediction and label. If a sample's mesh is not labeled, its labeled joints are used
+    instead, relative to their pelvis. Padding does not count. Diverged adaptations are counted.
 
     Args:
         name: prefix of the logged names, such as val.
@@ -38,10 +39,12 @@ class Scores(nn.Module):
             )
             for _ in range(steps + 1)
         )
+        self.moved = nn.ModuleList(PVE() for _ in range(steps))
+        self._unadapted_m: Tensor | None = None  # vertices of the current batch before adaptation
 
     @torch.no_grad()
     def update(self, step: int, prediction: BodyPrediction, batch: MeshBatch, vertices_m: Any, body: Body) -> None:
-        """Add a batch.
+        """Add a batch after some steps; all steps of a batch are added in order, from 0.
 
         Args:
             step: number of adaptation steps so far.
@@ -50,6 +53,8 @@ class Scores(nn.Module):
             vertices_m: vertices of the labels, [batch, vertex, 3].
             body: body whose regressors are used.
         """
+        if step == 0:
+            self._unadapted_m = prediction.vertices_m
         counted = batch.index >= 0
         labeled = body.evaluation_joints(vertices_m)
         target, known = joint_targets(labeled, batch.joints_m, batch.joints_confidence, batch.has_mesh)
@@ -60,6 +65,9 @@ class Scores(nn.Module):
         metrics["pa_mpjpe"].update(predicted, target, joints)
         metrics["pve"].update(prediction.vertices_m, vertices_m, counted & batch.has_mesh)
         metrics["error_2d"].update(prediction.keypoints_px, batch.keypoints_px, batch.keypoints_confidence, counted)
+        if step > 0:
+            moved: Any = self.moved[step - 1]
+            moved.update(prediction.vertices_m, self._unadapted_m, counted)
 
     def count_diverged(self, diverged: Bool[Tensor, " batch"], batch: MeshBatch) -> None:
         """Count diverged adaptations; the errors of these people are those of the unadapted network."""
@@ -71,10 +79,13 @@ class Scores(nn.Module):
         return {"recovered": int(self.adapted.compute()), "diverged": int(self.diverged.compute())}
 
     def curves(self) -> dict[str, list[float]]:
-        """Return each error against the number of steps."""
-        names = ("mpjpe", "pa_mpjpe", "pve", "error_2d")
+        """Return each error, and "moved" if there are steps, against the number of steps."""
         at: Any = self.at
-        return {name: [round(float(metrics[name].compute()), 4) for metrics in at] for name in names}
+        moved: Any = self.moved
+        curves = {name: [round(float(metrics[name].compute()), 4) for metrics in at] for name in at[0]}
+        if len(moved):
+            curves["moved"] = [0.0, *(round(float(metric.compute()), 4) for metric in moved)]
+        return curves
 
     def per_joint(self) -> dict[str, list[float]]:
         """Return MPJPE of each joint before and after adaptation."""

@@ -83,18 +83,19 @@ def _error_table(labels: Sequence[str], results: Sequence[Result], test_set: str
     table = Table(["training, adaptation", "seeds", "people", "steps"])
     for name in _ERRORS.values():
         table.header = [*table.header, f"{name} before", "after"]
-    table.header = [*table.header, "lowest PA-MPJPE (at step), not a result"]
+    table.header = [*table.header, "vertices moved, mm", "lowest PA-MPJPE (at step), not a result"]
     for label in labels:
         own = [r for r in results if r.row.label == label and r.test_set == test_set]
         cells = [str(len(own)) if own else "", _count_people(own), str(len(own[0].curves["mpjpe"]) - 1) if own else ""]
         for error in _ERRORS:
             cells += [format_mean([r.curves[error][end] for r in own]) for end in (0, -1)]
-        table.rows.append([label, *cells, _lowest(own)])
+        moved = [r.curves["moved"][-1] for r in own if "moved" in r.curves]  # not in older results
+        table.rows.append([label, *cells, f"{statistics.fmean(moved):.2f}" if moved else "", _lowest(own)])
     for label, sets in PAPER_RESULTS.items() if paper else ():
         if printed := sets.get(test_set):
             values = [f"{printed[error]:.1f}" if error in printed else "" for error in ("mpjpe", "pa_mpjpe", "pve")]
             after = [cell for value in values for cell in ("", value)]
-            table.rows.append([f"{label}, printed in the paper", "", "", "", *after, "", "", ""])
+            table.rows.append([f"{label}, printed in the paper", "", "", "", *after, "", "", "", ""])
     return table
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hamipose.config.config_file import load_config
+from hamipose.config.environment import configs_folder
 from hamipose.engine.experiments import Recipe, Scale
 
 __all__ = ["PAPER", "SMALL", "START", "Row", "table_rows"]
@@ -25,7 +27,8 @@ class Row:
         training: the training whose weights are tested.
         phases: phases of adaptation at test time, as in a config.
         evidence: source of the 2D joints at test time: "detector" or "truth".
-        few_people: test on a small set, because each person has their own network.
+        few_people: test on a small set, one person at a time, because each has their own network.
+        batch_size: people per batch at test time, on which weights that a batch shares depend; default: the config's.
         other_options: other test-time options.
         note: a remark for the reader.
     """
@@ -36,6 +39,7 @@ class Row:
     phases: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     evidence: str = "detector"
     few_people: bool = False
+    batch_size: int | None = None
     other_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     note: str = ""
 
@@ -95,6 +99,16 @@ _R50 = Recipe("cliff_resnet50", "cliff_resnet50.yaml")
 _R50_REGRESSION = Recipe("cliff_resnet50_regression", "cliff_resnet50_regression.yaml")
 _R50_META = Recipe("cliff_resnet50_meta", "cliff_resnet50_meta.yaml")
 _PAPER_PHASE = _phase("SGD", {"lr": 1e-5})
+_TEXT = "the paper's text: 14 gradient steps (SGD, 1e-5) of the head on 2D evidence and pseudo-mesh, per person"
+_RELEASED = Recipe("released_code", "released_code.yaml")
+_RELEASED_CONFIG = load_config(configs_folder("meshtto") / _RELEASED.config)
+_RELEASED_TEST = {**_RELEASED_CONFIG["model"]["init_args"]["test_time"]}
+_RELEASED_PHASES = tuple(_RELEASED_TEST.pop("phases"))
+_RELEASED_NOTE = (
+    "the released code's test: one SGD step of the head on 2D evidence and pseudo-mesh, then up to 14 Adam steps "
+    "(1e-5) of all weights on 2D evidence only, shared by a batch"
+)
+_RELEASED_BATCH = _RELEASED_CONFIG["data"]["evaluation_batch_size"]
 PAPER = (
     Row("CLIFF, ResNet-50", "cliff_resnet50_plain", _R50_REGRESSION),
     Row(
@@ -106,7 +120,32 @@ PAPER = (
         note="at most 20 steps, of each person until the 2D error is small enough",
     ),
     Row("Meta, CLIFF, ResNet-50", "cliff_resnet50_meta", _R50_META, (_phase("SGD", {"lr": 1e-5}, **_ALONE),)),
-    Row("Dual, CLIFF, ResNet-50", "cliff_resnet50_dual", _R50, (_PAPER_PHASE,)),
+    Row("Dual, CLIFF, ResNet-50", "cliff_resnet50_dual", _R50, (_PAPER_PHASE,), note=_TEXT),
+    Row(
+        "Dual, CLIFF, ResNet-50, released test",
+        "cliff_resnet50_dual_released_test",
+        _R50,
+        _RELEASED_PHASES,
+        batch_size=_RELEASED_BATCH,
+        other_options=_RELEASED_TEST,
+        note=_RELEASED_NOTE,
+    ),
+    Row(
+        "Dual, CLIFF, ResNet-50, released training, test as in the text",
+        "released_code_text_test",
+        _RELEASED,
+        (_PAPER_PHASE,),
+        note="trained with released_code.yaml, whose first lines say how it differs; " + _TEXT,
+    ),
+    Row(
+        "Dual, CLIFF, ResNet-50, released training and test",
+        "released_code",
+        _RELEASED,
+        _RELEASED_PHASES,
+        batch_size=_RELEASED_BATCH,
+        other_options=_RELEASED_TEST,
+        note="trained with released_code.yaml; " + _RELEASED_NOTE,
+    ),
     Row("Dual, HMR, ResNet-50", "hmr_resnet50_dual", Recipe("hmr_resnet50", "hmr_resnet50.yaml"), (_PAPER_PHASE,)),
     Row("Dual, CLIFF, HRNet-W48", "cliff_hrnet48_dual", Recipe("cliff_hrnet48", "cliff_hrnet48.yaml"), (_PAPER_PHASE,)),
 )

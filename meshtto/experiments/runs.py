@@ -61,12 +61,13 @@ class _Composer:
     def test(self, row: Row, seed: int) -> Run:
         trained = self.training(row.training, seed)
         folder = self.folder / f"seed{seed}" / f"test_{row.name}"
+        batch_size = 1 if row.few_people else row.batch_size
         options = {
             "seed_everything": str(seed),
             **self._relocated_paths(row.training),
             **row.options,
             "data.test": json.dumps(_row_test_sets(self.scale, row, self.options.data)),
-            **({"data.evaluation_batch_size": "1"} if row.few_people else {}),
+            **({"data.evaluation_batch_size": str(batch_size)} if batch_size else {}),
             "ckpt_path": str(trained.last),
         }
         words = self._words("test", folder, row.training, options)
@@ -104,8 +105,14 @@ class _Composer:
         if self.scale == "small" or self.options.data is None:
             return {}
         content = relocate_data_paths(load_config(configs_folder("meshtto") / training.config), self.options.data)
-        body = {"model.init_args.regressor.body": content["model"]["init_args"]["regressor"]["body"]}
-        return body | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation", "test")}
+        networks = content["model"]["init_args"]
+        files = {
+            f"model.init_args.{network}.{option}": networks[network][option]
+            for network in ("regressor", "auxiliary")
+            for option in ("body", "weights", "published")
+            if option in networks.get(network, {})
+        }
+        return files | {f"data.{key}": json.dumps(content["data"][key]) for key in ("train", "validation", "test")}
 
 
 def _row_test_sets(scale: Scale, row: Row, root: Path | None) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,7 @@ def test_step_errors_are_logged_under_dashboard_names(sanity: bool, monkeypatch:
         _evaluation=Evaluation(["val"], 2, torch.device("cpu")),
     )
     curves = {"mpjpe": [90.0, 80.0, 70.0], "pa_mpjpe": [50.0, 45.0, 44.0], "pve": [99.0] * 3, "error_2d": [3.0] * 3}
+    curves["moved"] = [0.0, 1.0, 2.0]
     assert set(Scores("val", 2).curves()) == set(curves)
     monkeypatch.setattr(Scores, "curves", lambda self: curves)
     MeshMethod.end_evaluation(method)  # type: ignore[arg-type]

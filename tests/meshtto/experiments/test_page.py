@@ -87,9 +87,11 @@ def test_paper_scale_states_missing_data(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_paper_scale_paths_are_relative_to_the_data_folder(tmp_path: Path):
     root = tmp_path / "elsewhere"
-    for name in ("h36m", "h36m_mosh", "coco", "mpii", "mpi_inf_3dhp", "3dpw", "smpl", "npz"):
+    for name in ("h36m", "h36m_mosh", "coco", "mpii", "mpi_inf_3dhp", "3dpw", "smpl", "npz", "published"):
         (root / name).mkdir(parents=True)
-    for name in ("smpl/smpl_neutral.safetensors", "npz/coco2014part_cliffGT.npz", "npz/mpii_cliffGT.npz"):
+    files = ("smpl/smpl_neutral.safetensors", "npz/coco2014part_cliffGT.npz", "npz/mpii_cliffGT.npz")
+    published = ("published/pose_resnet.pth", "published/res50-PA45.7_MJE72.0_MVE85.3_3dpw.pt")
+    for name in (*files, *published):
         (root / name).touch()
     cells = compose(options_for(tmp_path / "runs", scale="paper", seeds=[0], data=root))
     assert [cell.row for cell in cells] == list(PAPER)
