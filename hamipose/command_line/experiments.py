@@ -9,7 +9,7 @@ from typing import get_args
 from hamipose.command_line.arguments import at_least
 from hamipose.engine.cluster import Cluster, ClusterCommand, parse_cluster_options
 from hamipose.engine.experiments import Budget, Cell, ExperimentOptions, RowT, pending_runs, pending_table
-from hamipose.engine.runs import RunCommand, run_all
+from hamipose.engine.runs import Run, RunCommand, run_all
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import write_text
 
@@ -40,6 +40,12 @@ def add_options(parser: argparse.ArgumentParser, budget: Budget) -> None:
         help="parameters of submitit's jobs, such as slurm_partition=gpu gpus_per_node=1 timeout_min=600",
     )
     add("--dry-run", action="store_true", help="show which runs are missing and how long they take, and stop")
+    add(
+        "--time-steps",
+        type=at_least(1),
+        metavar="N",
+        help="with --dry-run: time N steps of each recipe without earlier runs (20 to 60 seconds each)",
+    )
     add("--no-runs", action="store_true", help="write the table from finished runs, without starting any")
     add("--runs", type=Path, default=Path("runs/tables"), help="folder of the runs")
     add("--out", type=Path, default=Path("runs/tables"), help="folder for Markdown, CSV and plots")
@@ -95,8 +101,10 @@ def run_missing(
     if cluster_options and not namespace.cluster:
         raise UserError("--cluster-options needs --cluster slurm or --cluster local")
     jobs = namespace.jobs or (max(1, len(runs)) if namespace.cluster == "slurm" else 1)
+    if namespace.time_steps and not namespace.dry_run:
+        raise UserError("--time-steps needs --dry-run")
     if namespace.dry_run:
-        table, total = pending_table(runs, jobs)
+        table, total = pending_table(runs, jobs, _step_timer(namespace.time_steps, prepare, command))
         print("\n".join([table.to_markdown(), "", total]))
         rows: dict[str, list[str]] = {}
         for cell in cells:
@@ -119,3 +127,21 @@ def run_missing(
             command = ClusterCommand(namespace.cluster, namespace.runs / "cluster", cluster_options)
         run_all(runs, jobs, command, log=lambda line: print(line, flush=True))
     return True
+
+
+def _step_timer(steps: int | None, prepare: Callable[[], None], command: RunCommand) -> Callable[[Run], float] | None:
+    """Return what times some steps of a run; None if it is not wanted."""
+    if steps is None:
+        return None
+    from hamipose.engine.step_timing import time_steps
+
+    prepare()
+
+    def timer(run: Run) -> float:
+        print(f"timing {steps} steps of {run.folder.name}", flush=True)
+        try:
+            return time_steps(run, steps, command)
+        except RuntimeError as error:
+            raise UserError(f"{run.folder.name} cannot be timed: {error}") from None
+
+    return timer

@@ -160,15 +160,17 @@ def pending_runs(runs: Sequence[Run]) -> list[Run]:
     return [run for batch in topological_batches(runs) for run in batch if not is_finished(run)]
 
 
-def pending_table(runs: Sequence[Run], jobs: int) -> tuple[Table, str]:
+def pending_table(runs: Sequence[Run], jobs: int, time_step: Callable[[Run], float] | None = None) -> tuple[Table, str]:
     """Return a table of all runs with what is done and what is missing, and a line with the sum.
 
     The time of a run is the number of its remaining steps times the seconds per step of earlier runs of the same recipe
-    and transfer. It is unknown if there are none, or if the data set determines the length of an epoch.
+    and transfer, or else of timed steps. It is unknown if there are neither, or if the data set determines the length
+    of an epoch.
 
     Args:
         runs: all wanted runs, including finished ones.
         jobs: runs at a time; the sum is divided by it, as if they did not slow each other down.
+        time_step: returns the seconds per step of a run; called once for each recipe without earlier runs.
     """
     ordered = [run for batch in topological_batches(runs) for run in batch]
     timed: dict[tuple[str, str], tuple[int, float]] = {}
@@ -176,6 +178,10 @@ def pending_table(runs: Sequence[Run], jobs: int) -> tuple[Table, str]:
         steps, seconds = wall_time(run)
         before = timed.get(_transfer_and_recipe(run), (0, 0.0))
         timed[_transfer_and_recipe(run)] = (before[0] + steps, before[1] + seconds)
+    for run in ordered if time_step else ():
+        key = _transfer_and_recipe(run)
+        if not timed[key][0] and run.epochs and run.steps and not is_finished(run):
+            timed[key] = 1, time_step(run)  # type: ignore[misc]  # it is called only if it is given
     seeds = list(dict.fromkeys(run.folder.parent.name for run in ordered))
     table = Table(["transfer", "run", "steps", *seeds], text_columns=2)
     rows: dict[tuple[str, str], dict[str, str]] = {}

@@ -150,6 +150,11 @@ def test_table_is_run_written_and_not_rerun(tiny: Path, capsys: pytest.CaptureFi
     words += ["dual", "regression_truth", "eft_all"]
     main([*words, "--dry-run"])
     assert "6 of 6 runs are missing: time unknown" in capsys.readouterr().out
+    main([*words, "--dry-run", "--time-steps", "2"], here)
+    printed = capsys.readouterr().out
+    assert printed.count("timing 2 steps of") == 3  # start, dual and regression
+    assert "6 of 6 runs are missing: about 1 min and 3 runs whose time is unknown" in printed
+    assert not list(tiny.glob("runs/**/checkpoints"))
     main(words, here)
     assert "failed" not in capsys.readouterr().out
     text = (tiny / "out/meshtto_table1_small.md").read_text()
