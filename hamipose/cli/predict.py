@@ -6,9 +6,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from rich.progress import Progress
-
 from hamipose.command_line.arguments import Arguments, at_least
+from hamipose.command_line.progress import CommandProgress
 from hamipose.errors import UserError
 
 __all__ = ["CHECKPOINT", "DETECTOR", "main"]
@@ -130,8 +129,7 @@ def _predict(options: argparse.Namespace) -> None:
         if not options.input.startswith("webcam") and not model.needs_upright_crops:
             boxes = str(out / "boxes.json")
             check_folder(out)
-            with Progress(transient=True) as progress:
-                task = progress.add_task("detecting people", total=None)
+            with CommandProgress("detecting people", None) as progress:
                 summary = detect_people(
                     options.input,
                     detector,
@@ -140,7 +138,7 @@ def _predict(options: argparse.Namespace) -> None:
                     limit=limit,
                     whole_images=True,
                     required=False,
-                    progress=lambda done, total: progress.update(task, completed=done, total=total),
+                    progress=progress.update,
                 )
             print(f"{summary}: boxes in {boxes}")
             frame_stride, limit = 1, None  # the box file contains only the selected frames
@@ -159,8 +157,7 @@ def _predict(options: argparse.Namespace) -> None:
     draw_at_once = footage.reopen is None and not options.no_overlays  # a webcam's frames cannot be read again
     failed: UserError | OSError | None = None
     try:
-        with overlays, Progress(transient=True) as progress:
-            task = progress.add_task("predicting", total=footage.count)
+        with overlays, CommandProgress("predicting", footage.count) as progress:
             while batch := list(islice(footage.samples, options.batch_size)):
                 people = list(model.stream(batch, batch_size=options.batch_size, heatmaps=options.heatmaps))
                 for person in people:
@@ -169,7 +166,7 @@ def _predict(options: argparse.Namespace) -> None:
                     predictions.append(replace(person, heatmaps=None))  # those of a long video would fill the memory
                 if draw_at_once:
                     overlays.add_all(batch, people)
-                progress.update(task, advance=len(batch))
+                progress.advance(len(batch))
     except KeyboardInterrupt:  # the only way to stop a webcam; keep the predictions so far
         print("stopped")
     except (UserError, OSError) as error:  # such as a full disk
@@ -191,9 +188,9 @@ def _predict(options: argparse.Namespace) -> None:
     if failed is not None:
         raise failed
     if footage.reopen is not None and not options.no_overlays:  # after the keypoints, which are safe from a full disk
-        with overlays, Progress(transient=True) as progress:
+        with overlays, CommandProgress("drawing", footage.count) as progress:
             try:
-                overlays.add_all(progress.track(footage.reopen(), footage.count, description="drawing"), predictions)
+                overlays.add_all(progress.track(footage.reopen()), predictions)
             except KeyboardInterrupt:
                 print("stopped")
     if overlays.written:

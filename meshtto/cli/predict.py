@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hamipose.command_line.arguments import Arguments
+from hamipose.command_line.progress import CommandProgress
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import check_folder
 
@@ -110,9 +111,6 @@ def main(arguments: list[str]) -> None:
     """
     given = _parser().parse_args(arguments)
     _check(given)
-    from rich.console import Console
-    from rich.progress import Progress
-
     from meshtto.predict.files import Files, ImageFiles, VideoFiles
     from meshtto.predict.frames import open_frames
     from meshtto.predict.keypoints import KeypointFile, Source
@@ -155,13 +153,12 @@ def main(arguments: list[str]) -> None:
     files = Files(given.out, method.body.faces.cpu().numpy(), not given.no_images, not moving or given.frame_meshes)
     writer = ImageFiles(files) if frames.rate is None else VideoFiles(files, Path(given.input).name, frames.rate)
     count = 0
-    with writer, Progress(transient=True, console=Console(stderr=True)) as progress:
-        task = progress.add_task("recovering", total=len(frames))
+    with writer, CommandProgress("recovering", len(frames)) as progress:
         try:
             for frame, people in recoverer.stream(frames):
                 writer.add(frame, people)
                 count += len(people)
-                progress.advance(task)
+                progress.advance()
         except KeyboardInterrupt:  # keep the results so far
             print("stopped", file=sys.stderr)
     lost = [*frames.unreadable, *recoverer.skipped]
