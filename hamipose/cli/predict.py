@@ -54,7 +54,7 @@ def _parser() -> Arguments:
     add(
         "--mirror",
         action=argparse.BooleanOptionalAction,
-        help="average with the mirrored crop in one more pass (default: for BlazePose, without --passes and webcam)",
+        help="average with the mirrored crop in one more pass (default: for bodies, without --passes and webcam)",
     )
     add("--frame-stride", type=at_least(1), default=1, help="use every n-th image or frame")
     add("--limit", type=at_least(1), help="stop after this many images or frames")

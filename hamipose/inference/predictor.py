@@ -116,10 +116,18 @@ class Predictor:
     def use_default_passes(self) -> "Predictor":
         """Use two passes unless the network has a larger number of its own; return the predictor.
 
-        BlazePose then also averages with the mirrored crop, see :meth:`average_mirrored`.
+        Bodies are then also averaged with the mirrored crop where that is possible, see :meth:`average_mirrored`.
         """
         self.passes = max(self.passes, _DEFAULT_PASSES)
-        return self.average_mirrored() if self.needs_upright_crops else self
+        return self.average_mirrored(self.predicts_bodies and self._has_symmetric_cells)
+
+    @property
+    def _has_symmetric_cells(self) -> bool:
+        """Return whether there are heatmaps, whose cells lie symmetrically in the crop."""
+        centered = not isinstance(self.network, PretrainedNetwork) or (
+            self.network.has_heatmaps and self.network.offset_px == offset_px(self.network.stride)
+        )
+        return centered and not self.info.quantized
 
     def average_mirrored(self, enabled: bool = True) -> "Predictor":
         """Average the heatmaps of the last pass with those of the mirrored crop (one more pass); return the predictor.
@@ -130,10 +138,7 @@ class Predictor:
         Raises:
             UserError: the network has no heatmaps, or cells that do not lie symmetrically in the crop.
         """
-        centered = not isinstance(self.network, PretrainedNetwork) or (
-            self.network.has_heatmaps and self.network.offset_px == offset_px(self.network.stride)
-        )
-        if enabled and (not centered or self.info.quantized):
+        if enabled and not self._has_symmetric_cells:
             raise UserError(
                 f"heatmaps of the mirrored crop were requested, but {self.info.backbone} has no heatmaps whose cells "
                 "lie symmetrically in the crop"

@@ -82,3 +82,16 @@ def test_average_of_quantized_heatmaps_is_rejected(model: Predictor):
     quantized = Predictor(model.network, replace(model.info, quantized=True), "cpu")
     with pytest.raises(UserError, match="symmetrically"):
         quantized.average_mirrored()
+
+
+@pytest.mark.parametrize(
+    ("changes", "mirrored"), [({}, True), ({"quantized": True}, False), ({"skeleton": "hand21"}, False)]
+)
+def test_default_passes_average_the_mirrored_crop_of_bodies(model: Predictor, changes: dict, mirrored: bool):
+    """Hands have no mirrored twin in their skeleton: a network knows hands of one side."""
+    predictor = Predictor(model.network, replace(model.info, **changes), "cpu").use_default_passes()
+    image = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    plain = Predictor(model.network, replace(model.info, **changes), "cpu")
+    plain.passes = predictor.passes
+    same = np.allclose(plain.predict(image)[0].keypoints_px, predictor.predict(image)[0].keypoints_px)
+    assert same != mirrored
