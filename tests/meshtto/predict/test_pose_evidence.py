@@ -87,7 +87,8 @@ def test_pose_model_equals_hamipose_predict(
         left, right = np.load(one / name), np.load(other / name)
         assert sorted(left) == sorted(right)
         for key in left:
-            np.testing.assert_allclose(left[key], right[key], atol=0.02 if key.endswith("_px") else 2e-3, err_msg=key)
+            tolerance = 0.02 if key.endswith("_px") else 2e-3
+            np.testing.assert_allclose(left[key], right[key], rtol=1e-3, atol=tolerance, err_msg=key)
     assert not list(other.glob("*.png"))
 
 
