@@ -103,6 +103,7 @@ def test_config_families_score_the_same_in_two_processes(package: str, dots: Pat
         common = {key for key in one.keys() & together.keys() if "/paper-" not in key}
         assert len(common) > 5
         for key in common:
-            assert together[key] == pytest.approx(one[key], rel=1e-4, abs=1e-6), f"{name}: {key}"
+            rounding = 1e-3 if "/moved/" in key else 1e-6  # mm, the distance of two almost equal meshes
+            assert together[key] == pytest.approx(one[key], rel=1e-4, abs=rounding), f"{name}: {key}"
     predictions = list(config.parent.glob("*/predictions.*"))
     assert len(predictions) == 1

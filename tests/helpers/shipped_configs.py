@@ -137,7 +137,7 @@ def _meshes(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
     data |= {
         "train": [dataset(12, number) for number, _ in enumerate(data["train"])],
         "validation": dataset(7, 20),
-        "test": {name: dataset(5, 21) for name in data["test"]},
+        "test": {name: dataset(5, 21) for name in data.get("test") or ("dots",)},
         "predict": dataset(5, 22),
         "height": 32,
         "width": 32,

@@ -317,7 +317,7 @@ def test_teacher_network_labels_the_footage_once(
     config = yaml.safe_load((out / "adapted/config.yaml").read_text())
     assert config["model"]["init_args"]["adaptation"]["labels"] == "predictions"
     assert config["data"]["target"][0]["init_args"]["predictions"] == str(out / "teacher.json")
-    model = load(tiny_start, passes=2)
+    model = load(tiny_start).use_default_passes()
     found = model.predict([str(path) for path in sorted((dots / "dark/images").iterdir())])
     scores = np.array([each["keypoint_scores"] for each in content["annotations"]])
     np.testing.assert_allclose(scores, np.stack([p.confidence for p in found]), atol=2e-3)

@@ -83,6 +83,7 @@ from hamipose.methods.options import NetworkOptions, TrainingOptions
 from meshtto.methods import Regression
 from meshtto.methods.options import RegressorOptions
 
+torch.manual_seed(0)  # some random networks have no finite features
 network = NetworkOptions(backbone="mobilenetv3_small_050", deconv_channels=[8, 8, 8])
 pose = SourceOnly(torch.optim.Adam, network, TrainingOptions())
 mesh = Regression(torch.optim.Adam, RegressorOptions(backbone="efficientnet_lite0", width=16))
