@@ -102,6 +102,8 @@ def test_config_families_score_the_same_in_two_processes(package: str, dots: Pat
         # The published codes average over batches, so their scores are defined for one process only.
         common = {key for key in one.keys() & together.keys() if "/paper-" not in key}
         assert len(common) > 5
+        if "inner: shared" in config.read_text():  # how far people move depends on the batch they share weights with
+            common = {key for key in common if "/moved/" not in key}
         for key in common:
             rounding = 1e-3 if "/moved/" in key else 1e-6  # mm, the distance of two almost equal meshes
             assert together[key] == pytest.approx(one[key], rel=1e-4, abs=rounding), f"{name}: {key}"
