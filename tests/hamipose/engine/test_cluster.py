@@ -67,8 +67,12 @@ def test_run_all_cancels_jobs_if_it_is_interrupted(command: ClusterCommand, tmp_
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)  # to the main thread, as Ctrl-C
 
-    with pytest.raises(KeyboardInterrupt):
-        run_all([run], command=command, log=interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if the tests run in the background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_all([run], command=command, log=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "ended early" in (run.folder / "failed.txt").read_text()
     assert not _running(sleep)
 
