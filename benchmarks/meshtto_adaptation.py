@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from meshtto.joints import JOINTS49
+from meshtto.experiments.memory import random_people
 from meshtto.methods import Dual
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import RegressorOptions
@@ -31,29 +31,7 @@ from meshtto.types import MeshBatch
 def people(count: int, size: tuple[int, int], device: str) -> MeshBatch:
     """Return random images with plausible labels."""
     torch.manual_seed(0)
-    keypoints = torch.rand(count, 49, 2) * torch.tensor([size[1], size[0]])
-    ones = torch.ones(count, len(JOINTS49))
-    return MeshBatch(
-        image=torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8),
-        keypoints_px=keypoints,
-        keypoints_confidence=ones,
-        evidence_px=keypoints,
-        evidence_confidence=ones,
-        joints_m=torch.randn(count, 49, 3) * 0.3,
-        joints_confidence=ones,
-        rotations=torch.eye(3).expand(count, 24, 3, 3).contiguous(),
-        shape=torch.zeros(count, 10),
-        has_mesh=torch.ones(count).bool(),
-        center_px=torch.full((count, 2), 320.0),
-        side_px=torch.full((count,), 300.0),
-        image_size=torch.full((count, 2), 640.0),
-        focal_px=torch.full((count,), 900.0),
-        matrix=torch.eye(3)[:2].expand(count, 2, 3),
-        mirrored=torch.zeros(count).bool(),
-        gender=torch.zeros(count, dtype=torch.long),
-        name=[str(i) for i in range(count)],
-        index=torch.arange(count),
-    ).to(device)  # type: ignore[return-value]
+    return random_people(count, size).to(device)  # type: ignore[return-value]
 
 
 def measure(rounds: int, device: str, **functions: Callable[[], Any]) -> dict[str, float]:

@@ -135,15 +135,12 @@ def adapt_config(
         pretrained: whether the start is an external pretrained network, which needs a lower learning rate.
     """
     config = _shared_config(settings, folder, cache, source, settings.adapt_steps, seed)
-    config["model"]["init_args"]["training"]["init_from"] = str(start)
-    config["model"]["init_args"]["training"]["quantize"] = quantized
-    labels: dict[str, Any]
-    if target["class_path"].endswith(".PredictedKeypoints"):
-        labels = {"labels": "predictions"}
-    else:
-        labels = {"labels": "keypoint", "discard_fraction": 0.5}
     arguments = config["model"]["init_args"]
-    arguments["adaptation"] = {"pretrain_steps": 0, **labels}
+    arguments["training"] |= {"init_from": str(start), "quantize": quantized}
+    if target["class_path"].endswith(".PredictedKeypoints"):
+        arguments["adaptation"] = {"pretrain_steps": 0, "labels": "predictions"}
+    else:
+        arguments["adaptation"] = {"pretrain_steps": 0, "labels": "keypoint", "discard_fraction": 0.5}
     config["data"]["target"] = [target]
     # Warping flattens small heatmaps, so at small sizes the student's view only changes colors.
     config["data"]["student_views"] = "photometric" if settings.image_size < 192 else "hamipose"

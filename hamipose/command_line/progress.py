@@ -32,7 +32,6 @@ class CommandProgress:
 
     def __enter__(self) -> "CommandProgress":
         self._bar.start()
-        self._last = time.monotonic()
         return self
 
     def __exit__(

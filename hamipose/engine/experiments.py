@@ -178,10 +178,11 @@ def pending_table(runs: Sequence[Run], jobs: int, time_step: Callable[[Run], flo
         steps, seconds = wall_time(run)
         before = timed.get(_transfer_and_recipe(run), (0, 0.0))
         timed[_transfer_and_recipe(run)] = (before[0] + steps, before[1] + seconds)
-    for run in ordered if time_step else ():
-        key = _transfer_and_recipe(run)
-        if not timed[key][0] and run.epochs and run.steps and not is_finished(run):
-            timed[key] = 1, time_step(run)  # type: ignore[misc]  # it is called only if it is given
+    if time_step is not None:
+        for run in ordered:
+            key = _transfer_and_recipe(run)
+            if not timed[key][0] and run.epochs and run.steps and not is_finished(run):
+                timed[key] = 1, time_step(run)
     seeds = list(dict.fromkeys(run.folder.parent.name for run in ordered))
     table = Table(["transfer", "run", "steps", *seeds], text_columns=2)
     rows: dict[tuple[str, str], dict[str, str]] = {}

@@ -23,6 +23,7 @@ __all__ = [
     "command_line_options",
     "failure",
     "is_finished",
+    "last_message",
     "run_all",
     "run_process",
     "short_path",
@@ -193,7 +194,7 @@ def _run(run: Run, command: RunCommand) -> str | None:
     if status == 0 and is_finished(run):
         return None
     missing = "its last epoch" if run.epochs else f"writing {run.scores}"
-    problem = f"failed with status {status}: {_last_message(log)}" if status else f"ended without {missing}"
+    problem = f"failed with status {status}: {last_message(log)}" if status else f"ended without {missing}"
     (run.folder / "failed.txt").write_text(problem + "\n")
     return problem
 
@@ -214,7 +215,7 @@ def _record_time(run: Run, steps: int, seconds: float) -> None:
     write_text(path, json.dumps(parts, indent=1) + "\n")
 
 
-def _last_message(log: Path) -> str:
+def last_message(log: Path) -> str:
     """Return the last error line of a log, or its last line."""
     text = log.read_text(errors="replace") if log.exists() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

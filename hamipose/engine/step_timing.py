@@ -12,7 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from hamipose.config.config_file import load_config
-from hamipose.engine.runs import Run, RunCommand, command_line_options
+from hamipose.engine.runs import Run, RunCommand, command_line_options, last_message
 from hamipose.io.atomic_file import write_text
 from hamipose.io.json_file import read_record
 
@@ -59,7 +59,7 @@ def time_steps(run: Run, steps: int, command: RunCommand) -> float:
         command: runs a command.
 
     Raises:
-        RuntimeError: the run fails; the message is the end of its log.
+        RuntimeError: the run fails; the message is the last error in its log.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder, times = Path(temporary) / "run", Path(temporary) / "times.json"
@@ -76,20 +76,19 @@ def time_steps(run: Run, steps: int, command: RunCommand) -> float:
         words = [run.program, *_without_missing_start(run), *command_line_options(options, folder)]
         log = Path(temporary) / "log.txt"
         if command(words, log) or not times.exists():
-            raise RuntimeError(log.read_text(errors="replace")[-500:] if log.exists() else "no output")
+            raise RuntimeError(last_message(log))
         return float(read_record(times, "seconds")["seconds"])
 
 
-def _without_missing_start(run: Run) -> Iterator[str]:
-    """Yield the arguments without the options that name the checkpoint to start from, if it does not exist."""
+def _without_missing_start(run: Run) -> list[str]:
+    """Return the arguments without the options that name the checkpoint to start from, if it does not exist."""
     words = list(run.arguments)
-    absent = run.after is not None and not run.after.last.exists()
-    while words:
-        word = words.pop(0)
-        if absent and word.startswith("--") and words and run.after and words[0] == str(run.after.last):
-            words.pop(0)
-            continue
-        yield word
+    if run.after is None or run.after.last.exists():
+        return words
+    while str(run.after.last) in words:
+        value = words.index(str(run.after.last))
+        del words[value - 1 : value + 1]
+    return words
 
 
 def _phases(run: Run) -> Iterator[tuple[str, ...]]:

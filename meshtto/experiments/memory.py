@@ -22,7 +22,7 @@ from meshtto.methods.recover import pass_bytes
 from meshtto.test_time import Phase
 from meshtto.types import MeshBatch
 
-__all__ = ["Memory", "memory_table", "row_memory"]
+__all__ = ["Memory", "memory_table", "random_people", "row_memory"]
 
 _INITIALIZATIONS = ("weights", "published", "init_from")
 #: Tensors of each trained parameter: the weight, its gradient, and Adam's two moments.
@@ -70,15 +70,13 @@ def row_memory(row: Row) -> Memory:
     size = data["height"], data["width"]
     networks, trained = _size(method), _size(method, trained=True)
     training = networks + (_TRAINED - 1) * trained + data["batch_size"] * _training_bytes(row.training)
-    test_time = TestTimeOptions(
-        phases=[Phase(**instantiate(phase)) for phase in row.phases], **_known(TestTimeOptions, row.other_options)
-    )
+    test_time = TestTimeOptions(phases=[Phase(**instantiate(phase)) for phase in row.phases], **row.other_options)
     phases = [phase for phase in test_time.phases if phase.steps]
     people = row.batch_size or data.get("evaluation_batch_size", 32)
     if not phases:
         return Memory(training, networks, data["batch_size"], people)
     with torch.no_grad():
-        method.test_time, batch = test_time, _people(1, size)
+        method.test_time, batch = test_time, random_people(1, size)
         passes = partial(pass_bytes, method.eval(), batch)
         if any(phase.inner == "shared" for phase in phases):  # one copy of the weights, with Adam's state
             own = (_TRAINED - 1) * _size(method.regressor) + people * max(map(passes, phases))
@@ -93,15 +91,11 @@ def _size(module: nn.Module, *, trained: bool = False) -> int:
     return sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad or not trained)
 
 
-def _known(kind: type, values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in inspect.signature(kind).parameters}
-
-
 @cache
 def _training_bytes(recipe: Recipe) -> int:
     """Return what autograd keeps for one person of a training step."""
     method, data = _method(recipe)
-    batch = _people(_MEASURED, (data["height"], data["width"]))
+    batch = random_people(_MEASURED, (data["height"], data["width"]))
     return autograd_bytes(partial(method.train().objective, batch), list(method.parameters())) // _MEASURED
 
 
@@ -126,7 +120,7 @@ def _without_start(options: dict[str, Any] | None) -> dict[str, Any]:
     return {**own, "body": "builtin"}
 
 
-def _people(count: int, size: tuple[int, int]) -> MeshBatch:
+def random_people(count: int, size: tuple[int, int]) -> MeshBatch:
     """Return random images of people with labels that a loss accepts."""
     ones = torch.ones(count, len(JOINTS49))
     keypoints = torch.rand(count, len(JOINTS49), 2) * torch.tensor([size[1], size[0]])

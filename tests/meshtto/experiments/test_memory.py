@@ -16,7 +16,7 @@ _ROWS = {row.name: row for row in SMALL}
 def test_training_memory_is_that_of_a_whole_batch(name: str):
     row = _ROWS[name]
     method, data = memory._method(row.training)
-    batch = memory._people(data["batch_size"], (data["height"], data["width"]))
+    batch = memory.random_people(data["batch_size"], (data["height"], data["width"]))
     kept = autograd_bytes(partial(method.train().objective, batch), list(method.parameters()))
     parameters = sum(p.numel() * 4 for p in method.parameters())
     assert memory.row_memory(row).training == pytest.approx(4 * parameters + kept, rel=0.03)
