@@ -32,13 +32,13 @@ from hamipose.config.config_file import load_config
 from hamipose.config.environment import configs_folder
 from hamipose.models.preprocess import normalize
 from meshtto.body import Body, load_body
-from meshtto.camera import Box
+from meshtto.camera import Box, crop_box
 from meshtto.joints import JOINTS49
 from meshtto.losses import mesh_terms
 from meshtto.methods import Dual
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions
 from meshtto.methods.recover import detach_prediction
-from meshtto.methods.targets import crop_box, crop_size, target_from_evidence
+from meshtto.methods.targets import crop_size, target_from_evidence
 from meshtto.metrics import MPJPE, PAMPJPE, PVE
 from meshtto.regressors.published import from_published
 from meshtto.test_time import SGD, Adam, Phase

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from meshtto.types import MeshBatch
+
 __all__ = [
     "Box",
     "Camera",
@@ -19,6 +21,7 @@ __all__ = [
     "FullFrameCamera",
     "View",
     "box_feature",
+    "crop_box",
     "crop_from_full",
     "default_focal_px",
     "full_frame_translation",
@@ -46,6 +49,11 @@ class Box(NamedTuple):
     def principal_px(self) -> Float[Tensor, "batch 2"]:
         """Return the center of the image."""
         return (self.image_size - 1) / 2
+
+
+def crop_box(batch: MeshBatch) -> Box:
+    """Return the boxes of the crops."""
+    return Box(batch.center_px, batch.side_px, batch.image_size, batch.focal_px)
 
 
 def default_focal_px(image_size: Float[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:

@@ -192,7 +192,7 @@ def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int]
         prediction: the network's prediction.
         target: what it is compared with.
         size: height and width of the crop.
-        weights: only `openpose` and `truth` are used, and whether `lower_legs` is 0.
+        weights: only `openpose` and `truth` are used, and whether `vertices` and `lower_legs` are 0.
     """
     share = target.keypoints_confidence.new_full((len(JOINTS49),), weights.truth)
     share[:_OPENPOSE] = weights.openpose
@@ -211,7 +211,9 @@ def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int]
         return predicted, torch.where(has_mesh, labeled, predicted.detach())
 
     return Terms(
-        vertices=zero if mesh is None else _vertex_loss(*masked(prediction.vertices_m, mesh.vertices_m)),
+        vertices=_vertex_loss(*masked(prediction.vertices_m, mesh.vertices_m))
+        if mesh is not None and weights.vertices
+        else zero,
         keypoints=keypoint_loss(prediction.keypoints_px, target.keypoints_px, confidence, size),
         joints=zero if mesh is None else joint_loss(prediction.joints_m, mesh.joints_m, mesh.joints_confidence),
         rotations=zero if mesh is None else parameter_loss(*masked(prediction.rotations, mesh.rotations)),

@@ -13,9 +13,10 @@ from trimesh.visual.material import PBRMaterial
 
 from hamipose.errors import UserError
 from hamipose.io.atomic_file import atomic_path
+from meshtto.camera import crop_box
 from meshtto.joints import OPENPOSE25
 from meshtto.methods.base import MeshMethod
-from meshtto.methods.targets import crop_box, crop_size, joint_indices
+from meshtto.methods.targets import crop_size, joint_indices
 from meshtto.metrics import reprojection_errors
 from meshtto.predict.drawing import Figure, overlay
 from meshtto.predict.files import to_y_up, write_png

@@ -6,6 +6,7 @@ from typing import Any
 _MODULES = {
     "Augmentation": "augmentation",
     "BuiltinMeshes": "datasets.builtin",
+    "BuiltinPoses": "datasets.poses",
     "Detector": "simulated_detector",
     "Human36MMeshes": "datasets.h36m",
     "KeypointsOnly": "datasets.keypoints",

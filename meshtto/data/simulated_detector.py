@@ -1,12 +1,14 @@
 """Simulated 2D detector: true joints with typical detector errors, reproducible for each image."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from hamipose.errors import UserError
-from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25
+from hamipose.skeletons import SKELETONS
+from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, joints_named
 
 __all__ = ["Detector"]
 
@@ -19,6 +21,14 @@ _SIGMA = dict(
     )
 )
 _SWAPPED = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+
+
+@lru_cache
+def _joints_of(skeleton: str) -> Float[np.ndarray, "49"]:
+    """Return 1 for the joints that a skeleton's keypoints are evidence of."""
+    found = np.zeros(len(JOINTS49))
+    found[[joint for keypoint in SKELETONS[skeleton].keypoints for joint in joints_named(keypoint)]] = 1
+    return found
 
 
 def _sigma(name: str) -> float:
@@ -42,6 +52,8 @@ class Detector:
         missed: share of visible joints that are not found.
         hidden_missed: share of hidden joints that are not found.
         swapped: share of people with a swapped limb.
+        skeletons: names of the skeletons (`hamipose.skeletons.SKELETONS`) of detectors; one is drawn for each person,
+            and joints that it lacks are not found. Default: all 49 joints are found.
     """
 
     noise: float = 1.0
@@ -49,6 +61,7 @@ class Detector:
     missed: float = 0.03
     hidden_missed: float = 0.35
     swapped: float = 0.05
+    skeletons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("outliers", "missed", "hidden_missed", "swapped"):
@@ -56,6 +69,10 @@ class Detector:
                 raise UserError(f"{name} of the detector is {getattr(self, name)}, expected a share in [0, 1]")
         if self.noise < 0:
             raise UserError(f"noise of the detector is {self.noise}, expected 0 or more")
+        for name in self.skeletons:
+            if name not in SKELETONS or not _joints_of(name).any():
+                bodies = [known for known in SKELETONS if _joints_of(known).any()]
+                raise UserError(f"skeletons of the detector names {name!r}, expected some of {', '.join(bodies)}")
 
     def detect(
         self,
@@ -96,6 +113,8 @@ class Detector:
                     )
                     order[[left, right]] = right, left
             moved, confidence = moved[order], confidence[order]
+        if self.skeletons:
+            confidence = confidence * _joints_of(self.skeletons[rng.integers(len(self.skeletons))])
         return moved.astype(np.float32), confidence.astype(np.float32)
 
 

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from hamipose.engine.checkpoints import run_position
 from hamipose.engine.module import TrainingModule
 from hamipose.errors import UserError
-from hamipose.models.preprocess import normalize
 from meshtto.body import Body, body_source
-from meshtto.camera import Box
+from meshtto.camera import Box, crop_box
 from meshtto.evaluation.scores import Evaluation
 from meshtto.losses import LossWeights, Target, mesh_terms, total
 from meshtto.methods.body_cache import BodyCache
@@ -33,7 +32,7 @@ from meshtto.methods.options import (
 )
 from meshtto.methods.phases import check_phases
 from meshtto.methods.recover import clone_inference_tensors, pass_bytes, recover
-from meshtto.methods.targets import complete, crop_box, crop_size, joint_indices, target_from_labels
+from meshtto.methods.targets import complete, crop_size, joint_indices, target_from_labels
 from meshtto.metrics import Protocol
 from meshtto.regressors import Estimate, Regressor
 from meshtto.test_time import Phase
@@ -107,12 +106,12 @@ class MeshMethod(TrainingModule):
         """Return the body of an estimate and its projection into the crop; see :func:`complete`."""
         return complete(estimate, self.body, self.regressor.camera, box, size, vertices)
 
-    def predict_with(self, network: Regressor, batch: MeshBatch) -> BodyPrediction:
-        """Predict with a network, without adaptation."""
-        features = network.features(normalize(batch.image))
+    def predict_with(self, network: Regressor, batch: MeshBatch, vertices: bool = True) -> BodyPrediction:
+        """Predict with a network, without adaptation; `vertices` as in :func:`complete`."""
+        features = network.features(network.inputs(batch))
         with torch.autocast(batch.image.device.type, enabled=False):
             estimate = network.head(features.float(), network.box_features(crop_box(batch)))
-        return self.complete(estimate, crop_box(batch), crop_size(batch))
+        return self.complete(estimate, crop_box(batch), crop_size(batch), vertices)
 
     def forward(self, batch: MeshBatch) -> BodyPrediction:
         """Predict with the regressor, without adaptation."""
@@ -165,7 +164,9 @@ class MeshMethod(TrainingModule):
     # ------------------------------------------------------------------------------------------------ a step
 
     def label_target(self, batch: MeshBatch) -> Target:
-        """Return the training target: labels posed by the body they belong to."""
+        """Return the training target: labels posed by the body they belong to, if vertices count."""
+        if not self.loss_weights.vertices:
+            return target_from_labels(batch, batch.shape.new_zeros(len(batch.shape), 0, 3))
         with torch.no_grad():
             return target_from_labels(batch, self.bodies.label_vertices(batch.rotations, batch.shape, batch.gender))
 
@@ -178,7 +179,8 @@ class MeshMethod(TrainingModule):
 
     def objective(self, batch: MeshBatch) -> dict[str, Float[Tensor, ""]]:
         """Return the terms of this step's objective; their sum is minimized, and each is logged by its name."""
-        return {"loss": self.supervised(self(batch), batch)}
+        prediction = self.predict_with(self.regressor, batch, vertices=self.loss_weights.vertices > 0)
+        return {"loss": self.supervised(prediction, batch)}
 
     def trainable_parts(self) -> nn.ModuleDict:
         """Return the networks that the optimizer updates, by the names that ``training.lr_factors`` uses."""

@@ -1,4 +1,4 @@
-"""Load networks from checkpoints of any method."""
+"""Load networks from checkpoints and model folders of any method."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from torch import nn
 
 from hamipose.errors import UserError
 from hamipose.io.tensor_file import check_finite, read_checkpoint_file
+from meshtto.methods.model_folder import read_model_folder
 
 __all__ = ["check_same_networks", "load", "load_networks", "read_checkpoint"]
 
@@ -15,12 +16,12 @@ _NETWORKS = ("regressor", "auxiliary")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint without executing anything in it.
+    """Read a checkpoint, or a model folder in the same layout, without executing anything in it.
 
     Raises:
         UserError: the file is missing, damaged or not a checkpoint of this package.
     """
-    checkpoint = read_checkpoint_file(path)
+    checkpoint = read_model_folder(Path(path)) if Path(path).is_dir() else read_checkpoint_file(path)
     hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     known = isinstance(hparams, dict) and isinstance(hparams.get("regressor"), dict)
     if not known or not isinstance(checkpoint.get("state_dict"), dict):
@@ -100,7 +101,7 @@ def load(path: str | Path, body: str | None = None) -> Any:
     """Load the method of a checkpoint for inference: networks in eval mode, phases from its training config.
 
     Args:
-        path: the checkpoint file.
+        path: a checkpoint saved by `fit`, or a model folder.
         body: file of the body model, if it has moved since training.
 
     Raises:

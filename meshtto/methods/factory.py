@@ -6,11 +6,11 @@ from hamipose.errors import UserError
 from meshtto.body import mean_parameters
 from meshtto.methods.body_cache import BodyCache
 from meshtto.methods.options import RegressorOptions
-from meshtto.regressors import CLIFF, HMR, Regressor, load_published
+from meshtto.regressors import CLIFF, HMR, Lifter, Regressor, load_published
 
 __all__ = ["build_regressor"]
 
-_KINDS = {"cliff": CLIFF, "hmr": HMR}
+_KINDS = {"cliff": CLIFF, "hmr": HMR, "lifter": Lifter}
 
 
 def build_regressor(options: RegressorOptions, bodies: BodyCache, name: str = "regressor") -> Regressor:

@@ -11,7 +11,8 @@ from torch import Tensor
 from hamipose.engine.callbacks import EvaluationImages
 from hamipose.viz.drawing import make_grid
 from meshtto.body.painter import paint_mesh
-from meshtto.methods.targets import crop_box, crop_size
+from meshtto.camera import crop_box
+from meshtto.methods.targets import crop_size
 from meshtto.types import BodyPrediction, MeshBatch
 
 __all__ = ["MeshImages"]

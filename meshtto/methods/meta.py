@@ -6,13 +6,13 @@ from jaxtyping import Float
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from hamipose.models.preprocess import normalize
+from meshtto.camera import crop_box
 from meshtto.losses import LossWeights, Target
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.options import RegressorOptions, TestTimeOptions, TrainingOptions
 from meshtto.methods.phases import adapt_regressor, check_phases
 from meshtto.methods.recover import LastBody
-from meshtto.methods.targets import crop_box, crop_size, target_from_evidence
+from meshtto.methods.targets import crop_size, target_from_evidence
 from meshtto.regressors import Estimate
 from meshtto.test_time import Phase
 from meshtto.types import BodyPrediction, MeshBatch
@@ -43,8 +43,8 @@ def adapted_prediction(
     def loss(phase: Phase, estimate: Estimate) -> Float[Tensor, " batch"]:
         return method.value((joints if target.mesh is None else seen)(estimate), target, batch, phase)
 
-    images, box_features = normalize(batch.image), method.regressor.box_features(box)
-    adapted = adapt_regressor(method.regressor, images, box_features, [inner], loss, second_order)
+    inputs, box_features = method.regressor.inputs(batch), method.regressor.box_features(box)
+    adapted = adapt_regressor(method.regressor, inputs, box_features, [inner], loss, second_order)
     method.count_diverged(adapted.diverged)
     return seen(adapted.output)
 

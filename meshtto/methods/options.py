@@ -24,8 +24,8 @@ class RegressorOptions:
     """Options of the network.
 
     Attributes:
-        kind: "cliff" (also reads where the crop lies in the image) or "hmr".
-        backbone: any timm model name.
+        kind: "cliff" (also reads where the crop lies in the image), "hmr", or "lifter" (reads 2D keypoints).
+        backbone: any timm model name; "mlp" for a lifter.
         weights: initial weights of the backbone: "none", "pretrained" (timm's) or a file with its state dict; other
             parts of the file, such as a pose network's head, are ignored.
         published: checkpoint of SPIN's HMR or of CLIFF to start from, including the head; cannot be combined with
@@ -36,7 +36,7 @@ class RegressorOptions:
         body: "builtin", or a SMPL file converted by `python -m meshtto body import`.
     """
 
-    kind: Literal["cliff", "hmr"] = "cliff"
+    kind: Literal["cliff", "hmr", "lifter"] = "cliff"
     backbone: str = "resnet50"
     weights: str = "none"
     published: str | None = None
@@ -68,7 +68,7 @@ class AuxiliaryOptions:
             are less like the regressor's. A step then has one more pass of the auxiliary network.
     """
 
-    kind: Literal["cliff", "hmr"] | None = None
+    kind: Literal["cliff", "hmr", "lifter"] | None = None
     backbone: str | None = None
     weights: str | None = None
     published: str | None = None

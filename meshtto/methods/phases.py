@@ -48,7 +48,7 @@ def check_phases(phases: Sequence[Phase]) -> None:
 
 def adapt_regressor(
     regressor: Regressor,
-    images: Float[Tensor, "batch 3 height width"],
+    inputs: Float[Tensor, "batch ..."],
     box_features: Float[Tensor, "batch box_features"],
     phases: Sequence[Phase],
     loss: Callable[[Phase, Estimate], Float[Tensor, " batch"]],
@@ -68,7 +68,7 @@ def adapt_regressor(
 
     Args:
         regressor: the network.
-        images: normalized crops.
+        inputs: inputs of the backbone, :meth:`meshtto.regressors.Regressor.inputs`.
         box_features: features of their boxes.
         phases: the phases; none means no adaptation.
         loss: returns the loss of an estimate in a phase.
@@ -84,18 +84,18 @@ def adapt_regressor(
     """
     check_phases(phases)
     whole = bool(phases) and phases[0].scope == "all"
-    device = images.device.type
-    inputs: tuple[Tensor, ...] = (images, box_features)
+    device = inputs.device.type
+    read: tuple[Tensor, ...] = (inputs, box_features)
     if not whole:
         with torch.set_grad_enabled(torch.is_grad_enabled() and keep_graph):
-            inputs = (regressor.features(images).float(), box_features)
+            read = (regressor.features(inputs).float(), box_features)
     start: dict[str, Tensor] | None = None
     result: AdaptationResult | None = None
     done = 0
     with torch.autocast(device, enabled=False):
         for number, phase in enumerate(phases or [Phase(steps=0)]):
             if phase.scope == "all" and not whole:
-                whole, inputs = True, (images, box_features)
+                whole, read = True, (inputs, box_features)
                 start = None if start is None else {f"head.{name}": p for name, p in start.items()}
             weights = make_weights(phase, regressor if whole else regressor.head, second_order, start)
 
@@ -109,7 +109,7 @@ def adapt_regressor(
             last = number == len(phases or [phase]) - 1
             found = adapt(
                 weights,
-                inputs,
+                read,
                 of,
                 phase.steps,
                 tolerance,

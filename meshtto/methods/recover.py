@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hamipose.models.preprocess import normalize
+from meshtto.camera import crop_box
 from meshtto.losses import Target, mesh_terms
 from meshtto.methods.grouping import autograd_bytes
 from meshtto.methods.options import TestTimeOptions
 from meshtto.methods.phases import adapt_regressor
-from meshtto.methods.targets import crop_box, crop_size, joint_indices, target_from_evidence
+from meshtto.methods.targets import crop_size, joint_indices, target_from_evidence
 from meshtto.regressors import Estimate
 from meshtto.test_time import Phase, make_weights
 from meshtto.types import BodyPrediction, MeshBatch, Recovery
@@ -116,7 +116,7 @@ def recover(
     with torch.enable_grad():
         found = adapt_regressor(
             method.regressor,
-            normalize(batch.image),
+            method.regressor.inputs(batch),
             method.regressor.box_features(crop_box(batch)),
             phases,
             fitting.loss,
@@ -141,7 +141,7 @@ def pass_bytes(method: Any, batch: MeshBatch, phase: Phase) -> int:
     one = MeshBatch(**{name: value[:1] for name, value in vars(batch).items()})
     fitting = _Fitting(method, one, [phase], method.test_time)
     regressor = method.regressor
-    inputs = (normalize(one.image), regressor.box_features(crop_box(one)))
+    inputs = (regressor.inputs(one), regressor.box_features(crop_box(one)))
     with torch.autocast(inputs[0].device.type, enabled=False):
         if phase.scope == "head":
             inputs = (regressor.features(inputs[0]).float(), inputs[1])

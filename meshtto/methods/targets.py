@@ -14,12 +14,7 @@ from meshtto.losses import MeshTarget, Target, lower_leg_confidence
 from meshtto.regressors import Estimate
 from meshtto.types import BodyPrediction, MeshBatch
 
-__all__ = ["complete", "crop_box", "crop_size", "joint_indices", "target_from_evidence", "target_from_labels"]
-
-
-def crop_box(batch: MeshBatch) -> Box:
-    """Return the boxes of the crops."""
-    return Box(batch.center_px, batch.side_px, batch.image_size, batch.focal_px)
+__all__ = ["complete", "crop_size", "joint_indices", "target_from_evidence", "target_from_labels"]
 
 
 def crop_size(batch: MeshBatch) -> tuple[int, int]:

@@ -7,23 +7,24 @@ from hamipose.errors import UserError
 from hamipose.models.device import move_to_device
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.checkpoint import load
+from meshtto.methods.model_folder import SHIPPED
 from meshtto.test_time import Phase
 
 __all__ = ["adaptation_phases", "open_method"]
 
 
-def open_method(checkpoint: str, body: str | None = None, device: str | None = None) -> MeshMethod:
+def open_method(checkpoint: str | None = None, body: str | None = None, device: str | None = None) -> MeshMethod:
     """Load the method of a checkpoint in eval mode on a device.
 
     Args:
-        checkpoint: checkpoint saved by `fit`.
+        checkpoint: checkpoint saved by `fit`, or a model folder; default: the model that ships.
         body: file of the body model, if it has moved since training.
         device: torch device name; default: the first GPU, if any.
 
     Raises:
         UserError: the checkpoint cannot be read, or there is no such device.
     """
-    method: MeshMethod = load(checkpoint, body)
+    method: MeshMethod = load(SHIPPED if checkpoint is None else checkpoint, body)
     move_to_device(method, device)
     return method
 

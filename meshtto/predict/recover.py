@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hamipose.errors import UserError
-from meshtto.camera import full_from_crop
+from meshtto.camera import crop_box, full_from_crop
 from meshtto.data.sampling import collate, crop_sample
 from meshtto.methods.base import MeshMethod
-from meshtto.methods.targets import crop_box, crop_size
+from meshtto.methods.targets import crop_size
 from meshtto.predict.drawing import Figure
 from meshtto.predict.frames import Frame
 from meshtto.predict.keypoints import Source

@@ -1,4 +1,4 @@
-"""A timm backbone with a head: HMR, which reads only the crop, and CLIFF, which also reads its position."""
+"""Networks with a head: HMR reads a crop, CLIFF also its position, and a lifter 2D keypoints instead of pixels."""
 
 from abc import abstractmethod
 
@@ -9,28 +9,31 @@ from torch import Tensor, nn
 
 from hamipose.errors import UserError
 from hamipose.models.device import memory_format
+from hamipose.models.preprocess import normalize
 from hamipose.models.weights import create_pretrained, read_state_dict
-from meshtto.camera import Box, Camera, CropCamera, FullFrameCamera, box_feature
+from meshtto.camera import Box, Camera, CropCamera, FullFrameCamera, box_feature, crop_box
 from meshtto.regressors.head import Estimate, IterativeHead
+from meshtto.regressors.lifting import KEYPOINT_FEATURES, KeypointBackbone, keypoint_features
+from meshtto.types import MeshBatch
 
-__all__ = ["CLIFF", "HMR", "Regressor"]
+__all__ = ["CLIFF", "HMR", "Lifter", "Regressor"]
 
 
 class Regressor(nn.Module):
-    """Map normalized crops to rotations, shape and camera.
+    """Map crops to rotations, shape and camera.
 
-    ``forward(images, box_features)`` is ``head(features(images), box_features)`` where `box_features` is
-    :meth:`box_features` of the crops' boxes. If only the head is adapted, only the head runs again. The backbone uses
-    the channels-last memory format, as in
+    ``forward(inputs, box_features)`` is ``head(features(inputs), box_features)`` where `inputs` is :meth:`inputs` of a
+    batch and `box_features` is :meth:`box_features` of the crops' boxes. If only the head is adapted, only the head
+    runs again. A convolutional backbone uses the channels-last memory format, as in
     :class:`hamipose.models.network.PoseNetwork`.
 
     Args:
         mean: mean pose (24 × 6), shape (10) and camera (3), see :func:`meshtto.body.mean_parameters`.
-        backbone: any timm model name, such as resnet50 or hrnet_w48.
+        backbone: any timm model name, such as resnet50 or hrnet_w48; for a lifter "mlp".
         weights: initial backbone weights: "none", "pretrained" (timm's) or a file.
         iterations: feedback iterations of the head.
         dropout: dropout probability of the head.
-        width: units of the head's layers.
+        width: units of the head's layers, and of a lifter's backbone.
 
     Raises:
         UserError: unknown backbone, or weights that do not fit it.
@@ -50,26 +53,33 @@ class Regressor(nn.Module):
         width: int = 1024,
     ) -> None:
         super().__init__()
-        self.backbone = _backbone(backbone, weights)
+        self.backbone = self._build_backbone(backbone, weights, width, dropout)
         self._memory_format = memory_format(self.backbone)
         self.backbone.to(memory_format=self._memory_format)
         channels: int = self.backbone.num_features  # type: ignore[assignment]
         self.head = IterativeHead(channels, self.num_box_features, *mean, iterations, dropout, width)
 
+    def _build_backbone(self, name: str, weights: str, width: int, dropout: float) -> nn.Module:
+        return _backbone(name, weights)
+
+    def inputs(self, batch: MeshBatch) -> Float[Tensor, "batch ..."]:
+        """Return what the backbone reads of a batch: normalized crops."""
+        return normalize(batch.image)
+
     @abstractmethod
     def box_features(self, box: Box) -> Float[Tensor, "batch box_features"]:
         """Return the features of the crop's position that the head reads."""
 
-    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel"]:
-        """Return the image features that the head reads."""
+    def features(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch channel"]:
+        """Return the features that the head reads."""
         plain = self._memory_format == torch.contiguous_format
-        return self.backbone(images.contiguous() if plain else images)
+        return self.backbone(inputs.contiguous() if plain else inputs)
 
     def forward(
-        self, images: Float[Tensor, "batch 3 height width"], box_features: Float[Tensor, "batch box_features"]
+        self, inputs: Float[Tensor, "batch ..."], box_features: Float[Tensor, "batch box_features"]
     ) -> Estimate:
-        """Map normalized images and their box features to estimates."""
-        return self.head(self.features(images).to(box_features.dtype), box_features)
+        """Map inputs and their box features to estimates."""
+        return self.head(self.features(inputs).to(box_features.dtype), box_features)
 
 
 class HMR(Regressor):
@@ -92,6 +102,25 @@ class CLIFF(Regressor):
     def box_features(self, box: Box) -> Float[Tensor, "batch 3"]:
         """Return the bounding-box feature of CLIFF."""
         return box_feature(box)
+
+
+class Lifter(CLIFF):
+    """Regressor that reads 2D keypoints instead of pixels (after Martinez et al., ICCV 2017), with CLIFF's camera.
+
+    Its input is the 2D evidence, in the training step too. Any detector can provide it, and a person costs less than a
+    millisecond; what the pixels say beyond the keypoints, it cannot use.
+    """
+
+    def _build_backbone(self, name: str, weights: str, width: int, dropout: float) -> nn.Module:
+        if name != "mlp":
+            raise UserError(f"backbone is {name}; a lifter reads no pixels, expected mlp")
+        if weights != "none":
+            raise UserError(f"weights is {weights}; there are no weights for a lifter's backbone, expected none")
+        return KeypointBackbone(KEYPOINT_FEATURES, width, dropout)
+
+    def inputs(self, batch: MeshBatch) -> Float[Tensor, "batch ..."]:
+        """Return what the backbone reads of a batch: its 2D evidence and the boxes' features."""
+        return keypoint_features(batch, box_feature(crop_box(batch)))
 
 
 def _backbone(name: str, weights: str) -> nn.Module:

@@ -10,9 +10,10 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from meshtto.camera import crop_box
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.methods import MeshImages
-from meshtto.methods.targets import crop_box, crop_size
+from meshtto.methods.targets import crop_size
 
 pytestmark = pytest.mark.slow
 

@@ -11,13 +11,14 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from hamipose.models.preprocess import normalize
+from meshtto.camera import crop_box
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import OPENPOSE25
 from meshtto.methods import Dual
 from meshtto.methods.meta import adapted_prediction
 from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, TestTimeOptions
 from meshtto.methods.recover import detach_prediction
-from meshtto.methods.targets import crop_box, crop_size, target_from_evidence
+from meshtto.methods.targets import crop_size, target_from_evidence
 from meshtto.test_time import SGD, Adam, Phase
 from meshtto.types import BodyPrediction, MeshBatch
 

@@ -12,11 +12,11 @@ import torch
 from lightning.pytorch import Trainer
 
 from hamipose.errors import UserError
+from meshtto.camera import crop_box
 from meshtto.data.sampling import MeshCrops, collate
 from meshtto.joints import JOINTS49
 from meshtto.methods.checkpoint import load, load_networks
 from meshtto.methods.options import TestTimeOptions
-from meshtto.methods.targets import crop_box
 from meshtto.test_time import SGD, Adam, Phase
 
 pytestmark = pytest.mark.slow

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from meshtto.app import steps
-from meshtto.camera import full_from_crop
+from meshtto.camera import crop_box, full_from_crop
 from meshtto.cli.predict import main
 from meshtto.methods import Regression
 from meshtto.methods.base import MeshMethod
 from meshtto.methods.options import RegressorOptions, TestTimeOptions
-from meshtto.methods.targets import crop_box, crop_size
+from meshtto.methods.targets import crop_size
 from meshtto.predict import drawing
 from meshtto.predict.files import Files
 from meshtto.predict.frames import Frame
