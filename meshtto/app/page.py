@@ -40,7 +40,7 @@ def build_page(name: str, responder: Responder) -> Any:
     finds = (
         ""
         if responder.pose is None
-        else f" Without a file, {Path(str(responder.pose)).name} finds those of one person."
+        else f" Without a file, {Path(str(responder.pose)).name} finds people and their keypoints."
     )
 
     def respond(photo: str | None, keypoints: str | None) -> list[Any]:

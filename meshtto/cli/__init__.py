@@ -23,9 +23,10 @@ training and evaluation
   dashboard --entity E --project P             Weights & Biases workspace that explains runs (needs an account)
 
 your images
-  predict   IMAGE|FOLDER|VIDEO --checkpoint CKPT [--keypoints FILE.json | --pose-checkpoint CKPT] [--steps 14]
+  predict   IMAGE|FOLDER|VIDEO [--checkpoint CKPT] [--keypoints FILE.json | --pose-checkpoint CKPT] [--steps 14]
                                                overlay, side view, OBJ, GLB, NPZ and JSON of every person; also videos
-  app       --checkpoint CKPT [--pose-checkpoint CKPT]       web page for single photos: rotatable meshes, every step
+  app       [--checkpoint CKPT] [--pose-checkpoint CKPT]     web page for single photos: rotatable meshes, every step
+  export    --checkpoint CKPT --out FOLDER [--half]          model.safetensors and config.yaml, without training state
 
 body and data
   body import SMPL_NEUTRAL.pkl --out FILE …    convert the SMPL file that you registered for, safely, once
@@ -53,6 +54,7 @@ exit status: 0 success, 2 a mistake that you can fix (one line explains it), 130
 _VERBS = {
     "predict": "meshtto.cli.predict",
     "app": "meshtto.cli.app",
+    "export": "meshtto.cli.export",
     "evaluate": "meshtto.cli.evaluate",
     "experiments": "meshtto.cli.experiments",
     "dashboard": "meshtto.cli.dashboard",

@@ -10,18 +10,22 @@ __all__ = ["main"]
 
 _EXAMPLES = """\
 examples
-  python -m meshtto app --checkpoint mesh.ckpt --pose-checkpoint runs/photos
-  python -m meshtto app --checkpoint mesh.ckpt --steps 14 --port 8000          upload keypoint files on the page
+  python -m meshtto app
+  python -m meshtto app --checkpoint mesh.ckpt --pose-checkpoint runs/photos --steps 14 --port 8000
 """
 
 
 def _parser() -> Arguments:
     description = "Web page for single photos: rotatable meshes of their people, and every adaptation step."
     parser = Arguments("python -m meshtto app", description=description, epilog=_EXAMPLES)
-    parser.add_argument("--checkpoint", required=True, help="checkpoint saved by `fit`")
     parser.add_argument(
-        "--pose-checkpoint", help="find one person's 2D keypoints with this model: a model folder, run or checkpoint"
+        "--checkpoint", help="checkpoint saved by `fit`, or a model folder (default: the model that ships)"
     )
+    parser.add_argument(
+        "--pose-checkpoint",
+        help="find 2D keypoints with this model: a model folder, run, checkpoint or name (default: the best installed)",
+    )
+    parser.add_argument("--detector", help="person detector, as for `hamipose predict`; none: one person per image")
     parser.add_argument("--steps", type=int, help="adaptation steps in all phases (default: as in training)")
     parser.add_argument("--min-confidence", type=float, default=0.1, help="ignore keypoints of lower confidence (0.1)")
     parser.add_argument("--body", help="file of the body model, if it has moved since training")
@@ -48,14 +52,16 @@ def main(arguments: list[str]) -> None:
     import_gradio()  # fails early, before the slower models are loaded
     from meshtto.app.page import build_page
     from meshtto.app.response import Responder
-    from meshtto.predict.model import adaptation_phases, open_method
-    from meshtto.predict.pose_evidence import PoseModel
+    from meshtto.predict.model import adaptation_phases, describe_shipped, open_method
+    from meshtto.predict.pose_evidence import open_pose_model
 
-    pose = PoseModel(given.pose_checkpoint, given.device) if given.pose_checkpoint else None
+    pose, lines = open_pose_model(given.pose_checkpoint, given.detector, given.device)
+    for line in [describe_shipped("--checkpoint")] * (given.checkpoint is None) + lines:
+        print(line)
     method = open_method(given.checkpoint, given.body, given.device)
     phases = adaptation_phases(method, given.steps)
     with tempfile.TemporaryDirectory(prefix="meshtto-app-") as folder:
         page = build_page(
-            Path(given.checkpoint).name, Responder(method, Path(folder), pose, phases, given.min_confidence)
+            Path(given.checkpoint or "people").name, Responder(method, Path(folder), pose, phases, given.min_confidence)
         )
         serve(page, given.port, share=given.share == "yes")

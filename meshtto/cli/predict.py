@@ -18,11 +18,11 @@ __all__ = ["main"]
 
 _EXAMPLES = """\
 examples
-  python -m meshtto predict photos/ --checkpoint mesh.ckpt               (keypoints of the best installed pose model)
-  python -m meshtto predict photos/ --checkpoint mesh.ckpt --pose-checkpoint runs/photos
-  python -m meshtto predict clip.mp4 --checkpoint mesh.ckpt --steps 14 --frame-stride 5
-  python -m meshtto predict group.jpg --checkpoint mesh.ckpt --keypoints people.json
-  python -m meshtto predict photos/ --checkpoint mesh.ckpt --no-keypoints                      (without adaptation)
+  python -m meshtto predict photos/                                       (models that ship, or are installed)
+  python -m meshtto predict photos/ --pose-checkpoint runs/photos
+  python -m meshtto predict clip.mp4 --steps 14 --frame-stride 5
+  python -m meshtto predict group.jpg --keypoints people.json
+  python -m meshtto predict photos/ --checkpoint mesh.ckpt --no-keypoints                   (without adaptation)
 """
 #: Options of which at most one is given.
 _SOURCES = ("keypoints", "pose_checkpoint", "no_keypoints")
@@ -32,7 +32,9 @@ def _parser() -> Arguments:
     description = "Meshes of the people in images or a video, fitted to their keypoints."
     parser = Arguments("python -m meshtto predict", description=description, epilog=_EXAMPLES)
     parser.add_argument("input", help="an image, a folder of images, or a video")
-    parser.add_argument("--checkpoint", required=True, help="checkpoint saved by `fit`")
+    parser.add_argument(
+        "--checkpoint", help="checkpoint saved by `fit`, or a model folder (default: the model that ships)"
+    )
     parser.add_argument("--keypoints", help="2D keypoints: COCO's format, or OpenPose's for one image")
     parser.add_argument(
         "--pose-checkpoint",
@@ -114,7 +116,7 @@ def main(arguments: list[str]) -> None:
     from meshtto.predict.files import Files, ImageFiles, VideoFiles
     from meshtto.predict.frames import open_frames
     from meshtto.predict.keypoints import KeypointFile, Source
-    from meshtto.predict.model import adaptation_phases, open_method
+    from meshtto.predict.model import adaptation_phases, describe_shipped, open_method
     from meshtto.predict.pose_evidence import open_pose_model
     from meshtto.predict.recover import Recoverer
 
@@ -126,6 +128,10 @@ def main(arguments: list[str]) -> None:
             raise UserError(f"{file} names no image, and {given.input} contains {len(frames)}; give COCO's format")
         file.check(frames.paths)
     method = open_method(given.checkpoint, given.body, given.device)
+    if given.checkpoint is None:
+        print(describe_shipped("--checkpoint"))
+    if given.no_keypoints and method.regressor.reads_keypoints:
+        raise UserError("--no-keypoints is given, but this network reads keypoints, not pixels; leave it out")
     if given.focal is not None and not method.regressor.camera.uses_focal:
         raise UserError(
             f"--focal {given.focal:g} is given, but a network of kind {method.options.kind} uses its own camera for "
@@ -148,7 +154,7 @@ def main(arguments: list[str]) -> None:
     if source is None:
         print("no keypoints: each image is treated as one person, predicted without adaptation", file=sys.stderr)
     elif given.steps is None and not phases:
-        print(f"{given.checkpoint} does not adapt: keypoints only locate people", file=sys.stderr)
+        print(f"{given.checkpoint or 'the model'} does not adapt to keypoints", file=sys.stderr)
     moving = frames.rate is not None
     files = Files(given.out, method.body.faces.cpu().numpy(), not given.no_images, not moving or given.frame_meshes)
     writer = ImageFiles(files) if frames.rate is None else VideoFiles(files, Path(given.input).name, frames.rate)

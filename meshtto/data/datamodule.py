@@ -82,9 +82,17 @@ class MeshData(BaseDataModule):
         return self.train
 
     def check_dataset(self, dataset: MeshDataset) -> None:
-        """Check that labels belong to the run's body: coefficients of another body would be wrong without any error."""
-        body = getattr(getattr(self.trainer, "lightning_module", None), "body", None)
-        name = getattr(body, "name", None)
+        """Check that labels belong to the run's body, and that keypoints exist if the network reads them.
+
+        Without these checks, results would be wrong without any error.
+        """
+        method = getattr(self.trainer, "lightning_module", None)
+        name = getattr(getattr(method, "body", None), "name", None)
+        if getattr(getattr(method, "regressor", None), "reads_keypoints", False) and dataset.evidence == "none":
+            raise UserError(
+                f"evidence of {type(dataset).__name__} is none, but a lifter reads 2D evidence; expected "
+                "truth or detector"
+            )
         if name is not None and dataset.label_body not in (None, name):
             raise UserError(
                 f"labels of {type(dataset).__name__} belong to the body {dataset.label_body}, the run's body is "

@@ -10,7 +10,7 @@ from meshtto.methods.checkpoint import load
 from meshtto.methods.model_folder import SHIPPED
 from meshtto.test_time import Phase
 
-__all__ = ["adaptation_phases", "open_method"]
+__all__ = ["adaptation_phases", "describe_shipped", "open_method"]
 
 
 def open_method(checkpoint: str | None = None, body: str | None = None, device: str | None = None) -> MeshMethod:
@@ -27,6 +27,15 @@ def open_method(checkpoint: str | None = None, body: str | None = None, device: 
     method: MeshMethod = load(SHIPPED if checkpoint is None else checkpoint, body)
     move_to_device(method, device)
     return method
+
+
+def describe_shipped(option: str) -> str:
+    """Return a message that names the model that ships.
+
+    Args:
+        option: command-line option that selects another model.
+    """
+    return f"mesh model: {SHIPPED.name} (Apache-2.0), the one that ships; {option} selects another"
 
 
 def adaptation_phases(method: MeshMethod, steps: int | None = None) -> Sequence[Phase]:

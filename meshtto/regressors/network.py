@@ -1,6 +1,7 @@
 """Networks with a head: HMR reads a crop, CLIFF also its position, and a lifter 2D keypoints instead of pixels."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import timm
 import torch
@@ -40,6 +41,8 @@ class Regressor(nn.Module):
     """
 
     camera: Camera
+    #: Whether the network reads 2D evidence instead of pixels.
+    reads_keypoints: ClassVar[bool] = False
     #: Size of the last dimension of :meth:`box_features`.
     num_box_features: int
 
@@ -110,6 +113,8 @@ class Lifter(CLIFF):
     Its input is the 2D evidence, in the training step too. Any detector can provide it, and a person costs less than a
     millisecond; what the pixels say beyond the keypoints, it cannot use.
     """
+
+    reads_keypoints = True
 
     def _build_backbone(self, name: str, weights: str, width: int, dropout: float) -> nn.Module:
         if name != "mlp":

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from hamipose.synthetic.people.articulation import Articulation
 from hamipose.synthetic.people.poses import Pose, sample_pose
 
-__all__ = ["draw_pose", "draw_poses", "penetration_m"]
+__all__ = ["CAPSULES", "capsule_penetration_m", "draw_pose", "draw_poses", "penetration_m"]
 
-# Name: (bone at the start, bone at the end, radius in meters) for the reference adult of 1.63 m.
-_CAPSULES = {
+#: Limbs as capsules: (bone at the start, bone at the end, radius in meters) for the reference adult of 1.63 m.
+CAPSULES = {
     "belly": ("root", "spine03", 0.125),
     "chest": ("spine03", "spine01", 0.125),
     "head": ("neck03", "crown", 0.095),
@@ -42,11 +42,24 @@ def penetration_m(articulation: Articulation, poses: Sequence[Pose]) -> Float[np
     index = {name: i for i, name in enumerate(articulation.bones)}
     at = {name: heads[:, i] for name, i in index.items()}
     at["crown"] = at["head"] + 1.6 * (at["head"] - at["neck02"])
-    names = list(_CAPSULES)
-    points = np.stack(
-        [(1 - _STEPS)[:, None] * at[a][:, None] + _STEPS[:, None] * at[b][:, None] for a, b, _ in _CAPSULES.values()], 1
-    )  # pose, capsule, step, 3
-    radius = np.array([r for _, _, r in _CAPSULES.values()])
+    return capsule_penetration_m(
+        np.stack([at[a] for a, _, _ in CAPSULES.values()], 1), np.stack([at[b] for _, b, _ in CAPSULES.values()], 1)
+    )
+
+
+def capsule_penetration_m(
+    start_m: Float[np.ndarray, "pose capsule 3"], end_m: Float[np.ndarray, "pose capsule 3"]
+) -> Float[np.ndarray, " pose"]:
+    """Return the penetration depth of capsules, summed over the pairs of limbs that should not touch, in meters.
+
+    Args:
+        start_m: starts of the axes of `CAPSULES`, in their order.
+        end_m: ends of the axes.
+    """
+    names = list(CAPSULES)
+    share = _STEPS[:, None]
+    points = (1 - share) * start_m[:, :, None] + share * end_m[:, :, None]  # pose, capsule, step, 3
+    radius = np.array([r for _, _, r in CAPSULES.values()])
     first = np.array([names.index(a) for a, _ in _PAIRS])
     second = np.array([names.index(b) for _, b in _PAIRS])
     x, y, z = np.moveaxis(points, -1, 0)  # separate coordinates are faster than rows of three
