@@ -42,8 +42,8 @@ class BodySource(ABC):
     gendered: bool
 
     @abstractmethod
-    def load(self, gender: str) -> Body:
-        """Load the body of a gender."""
+    def arrays(self, gender: str) -> BodyArrays:
+        """Return the arrays of the body of a gender."""
 
 
 class BuiltinBody(BodySource):
@@ -51,14 +51,14 @@ class BuiltinBody(BodySource):
 
     gendered = False
 
-    def load(self, gender: str) -> Body:
-        """Load the built-in body, or build it."""
+    def arrays(self, gender: str) -> BodyArrays:
+        """Return the arrays of the built-in body, or build it."""
         path = builtin_path()
         if not path.is_file():
             from meshtto.body.builtin import build
 
             write_arrays(build(), path)
-        return Body(_arrays(path))
+        return _arrays(path)
 
 
 class SmplFile(BodySource):
@@ -73,8 +73,8 @@ class SmplFile(BodySource):
     def __init__(self, path: Path):
         self.path = path
 
-    def load(self, gender: str) -> Body:
-        """Load the body of a gender: ``smpl_male.safetensors`` beside ``smpl_neutral.safetensors``.
+    def arrays(self, gender: str) -> BodyArrays:
+        """Return the arrays of the body of a gender: ``smpl_male.safetensors`` beside ``smpl_neutral.safetensors``.
 
         Raises:
             UserError: there is no such file, or it contains another body.
@@ -92,7 +92,7 @@ class SmplFile(BodySource):
                 raise UserError(
                     f"{beside} is a {arrays.gender} body, but its name says {gender}; convert the right file again"
                 )
-        return Body(arrays)
+        return arrays
 
 
 #: Bodies by name. Any other name is the path of a SMPL file.
@@ -121,7 +121,7 @@ def load_body(name_or_path: str = "builtin", gender: str = "neutral") -> Body:
     """
     if gender not in GENDERS:
         raise UserError(f"gender is {gender!r}, expected one of {', '.join(GENDERS)}")
-    return body_source(name_or_path).load(gender)
+    return Body(body_source(name_or_path).arrays(gender))
 
 
 def mean_parameters(

@@ -28,7 +28,7 @@ def _parser() -> Arguments:
     parser.add_argument("--detector", help="person detector, as for `hamipose predict`; none: one person per image")
     parser.add_argument("--steps", type=int, help="adaptation steps in all phases (default: as in training)")
     parser.add_argument("--min-confidence", type=float, default=0.1, help="ignore keypoints of lower confidence (0.1)")
-    parser.add_argument("--body", help="file of the body model, if it has moved since training")
+    parser.add_argument("--body", help="recover this body: a SMPL file of `body import` (default: as in training)")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--share", choices=("yes", "no"), default="no", help="publish through gradio's servers")
     parser.add_argument("--device", help="such as cpu or cuda:1 (default: the first GPU, if any)")

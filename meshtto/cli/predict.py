@@ -50,7 +50,7 @@ def _parser() -> Arguments:
     parser.add_argument("--min-confidence", type=float, default=0.1, help="ignore keypoints of lower confidence (0.1)")
     parser.add_argument("--out", type=Path, default=Path("meshes"), help="output folder")
     parser.add_argument("--focal", type=float, help="focal length in pixels (default: the image's diagonal)")
-    parser.add_argument("--body", help="file of the body model, if it has moved since training")
+    parser.add_argument("--body", help="recover this body: a SMPL file of `body import` (default: as in training)")
     parser.add_argument("--frame-stride", type=int, default=1, help="use every n-th frame of a video")
     parser.add_argument("--no-smooth", action="store_true", help="do not write a video's smoothed variant")
     parser.add_argument("--frame-meshes", action="store_true", help="write OBJ and GLB files for a video's frames too")
@@ -169,7 +169,7 @@ def main(arguments: list[str]) -> None:
             print("stopped", file=sys.stderr)
     lost = [*frames.unreadable, *recoverer.skipped]
     if isinstance(writer, VideoFiles) and writer.people and not given.no_smooth:
-        _write_smooth(writer, frames, method.body, given.frame_stride)
+        _write_smooth(writer, frames, method.bodies.plain(method.device), given.frame_stride)
     _print_notes("skipped", lost)
     _print_notes("warning", recoverer.unadapted)
     if not count:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from meshtto.body import Body, body_source, load_body
+from meshtto.body import Body, ShapeMap, body_source, load_body, match_shapes, with_shapes_of
 from meshtto.types import GENDERS
 
 __all__ = ["BodyCache"]
@@ -18,6 +18,16 @@ def _loaded(name: str, gender: str, device: str) -> Body:
     return load_body(name, gender).to(device)
 
 
+@lru_cache(maxsize=2)
+def _transferred(source: str, target: str, device: str) -> Body:
+    return Body(with_shapes_of(body_source(target).arrays("neutral"), _shape_map(source, target))).to(device)
+
+
+@lru_cache(maxsize=2)
+def _shape_map(source: str, target: str) -> ShapeMap:
+    return match_shapes(*(body_source(name).arrays("neutral") for name in (source, target)))
+
+
 class BodyCache:
     """Loads each body on first use, once per device.
 
@@ -25,15 +35,38 @@ class BodyCache:
 
     Args:
         name: see :func:`meshtto.body.load_body`.
+        shapes_of: body whose shape coefficients the networks predict, if another one; only for prediction.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, shapes_of: str | None = None) -> None:
+        self.name, self.shapes_of = name, shapes_of
         self.gendered = body_source(name).gendered
 
     def get(self, gender: str, device: torch.device) -> Body:
         """Return the body of a gender; the same for all genders if the body is not gendered."""
+        if self.shapes_of is not None:
+            return _transferred(self.shapes_of, self.name, str(device))
         return _loaded(self.name, gender if self.gendered else "neutral", str(device))
+
+    def plain(self, device: torch.device) -> Body:
+        """Return the neutral body with its own coefficients."""
+        return _loaded(self.name, "neutral", str(device))
+
+    def own_parameters(
+        self, shape: Float[Tensor, "batch 10"], translation_m: Float[Tensor, "batch 3"]
+    ) -> tuple[Float[Tensor, "batch 10"], Float[Tensor, "batch 3"]]:
+        """Return shape and translation for the body's own coefficients and its own rest pose.
+
+        Args:
+            shape: predicted coefficients.
+            translation_m: translation of the body that :meth:`get` returns.
+        """
+        if self.shapes_of is None:
+            return shape, translation_m
+        matrix, offset, pelvis_dirs_m, pelvis_m = (
+            torch.from_numpy(array).to(shape) for array in _shape_map(self.shapes_of, self.name)
+        )
+        return shape @ matrix + offset, translation_m - (shape @ pelvis_dirs_m + pelvis_m)
 
     def label_vertices(
         self,

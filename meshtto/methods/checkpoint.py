@@ -102,7 +102,8 @@ def load(path: str | Path, body: str | None = None) -> Any:
 
     Args:
         path: a checkpoint saved by `fit`, or a model folder.
-        body: file of the body model, if it has moved since training.
+        body: file of the body model, if it has moved since training. A network of the built-in body also recovers a
+            SMPL file, which then gets the built-in coefficients (:mod:`meshtto.body.shape_transfer`).
 
     Raises:
         UserError: the checkpoint cannot be read.
@@ -133,10 +134,13 @@ def load(path: str | Path, body: str | None = None) -> Any:
 def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
     """Return the method that a checkpoint describes, with newly initialized weights."""
     from meshtto import methods
+    from meshtto.body import BODIES
     from meshtto.losses import LossWeights
+    from meshtto.methods.body_cache import BodyCache
     from meshtto.methods.options import AuxiliaryOptions, RegressorOptions, test_time_from_dict
 
     hparams = checkpoint["hyper_parameters"]
+    own = hparams["regressor"]["body"]
     elsewhere = {} if body is None else {"body": body}
     # A checkpoint without auxiliary options used the regressor's, which is also the methods' default.
     kinds = {"regressor": RegressorOptions, "auxiliary": AuxiliaryOptions}
@@ -152,4 +156,6 @@ def _method(checkpoint: dict[str, Any], body: str | None) -> Any:
     if not all(isinstance(side, int) and 0 < side <= 2**14 for side in (height, width)):
         raise ValueError("crop")
     method.hparams["crop"] = [height, width]
+    if body is not None and (own in BODIES) != (body in BODIES):
+        method.bodies = BodyCache(body, shapes_of=own)
     return method

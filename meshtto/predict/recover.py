@@ -83,6 +83,7 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
     keypoints_px = full_from_crop(made.keypoints_px, box, size)
     vertices_m = made.vertices_m + view.translation_m[:, None]
     finite = vertices_m.isfinite().all(-1).all(-1).tolist()
+    shape, translation_m = method.bodies.own_parameters(made.shape, view.translation_m)
     people: list[Person | None] = []
     for i, sample in enumerate(samples):
         if not finite[i]:
@@ -91,9 +92,9 @@ def recover_people(method: MeshMethod, samples: list[MeshSample], phases: list[P
         arrays = {
             "pose": roma.rotmat_to_rotvec(made.rotations[i]).flatten(),
             "rotations": made.rotations[i],
-            "shape": made.shape[i],
+            "shape": shape[i],
             "camera": made.camera[i],
-            "translation_m": view.translation_m[i],
+            "translation_m": translation_m[i],
             "box_center_px": box.center_px[i],
             "box_side_px": box.side_px[i],
             "focal_px": view.focal_px[i],
