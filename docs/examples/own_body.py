@@ -7,7 +7,7 @@ option ``body`` then accepts its name. This body is a cloud of 60 points, in pla
 import numpy as np
 import torch
 
-from meshtto.body import Body, load_body
+from meshtto.body import load_body
 from meshtto.body.arrays import BodyArrays
 from meshtto.body.loading import BODIES, BodySource
 
@@ -19,7 +19,7 @@ class Cloud(BodySource):
 
     gendered = False
 
-    def load(self, gender: str) -> Body:
+    def arrays(self, gender: str) -> BodyArrays:
         rng = np.random.default_rng(0)
         arrays = BodyArrays(
             name="cloud",
@@ -37,7 +37,7 @@ class Cloud(BodySource):
             mean_shape=np.zeros(10),
         )
         arrays.check("the example")
-        return Body(arrays)
+        return arrays
 
     @staticmethod
     def _average(rows: int) -> np.ndarray:

@@ -86,5 +86,6 @@ def judge_poses(rotations: Float[Tensor, "pose 24 3 3"], body: Body) -> Plausibi
         skeleton = body(rotations.float(), rotations.new_zeros(len(rotations), 10).float())[2].double().numpy()
     place = {bone: skeleton[:, SMPL24.index(joint)] for bone, joint in _JOINT_OF_BONE.items()}
     place["crown"] = place["crown"] + 0.6 * (place["crown"] - place["neck03"])
-    start, end = (np.stack([place[capsule[i]] for capsule in CAPSULES.values()], 1) for i in (0, 1))
-    return Plausibility(_excess_deg(rotations), capsule_penetration_m(start, end))
+    start_m = np.stack([place[start] for start, _, _ in CAPSULES.values()], 1)
+    end_m = np.stack([place[end] for _, end, _ in CAPSULES.values()], 1)
+    return Plausibility(_excess_deg(rotations), capsule_penetration_m(start_m, end_m))

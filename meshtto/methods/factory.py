@@ -10,7 +10,7 @@ from meshtto.regressors import CLIFF, HMR, Lifter, Regressor, load_published
 
 __all__ = ["build_regressor"]
 
-_KINDS = {"cliff": CLIFF, "hmr": HMR, "lifter": Lifter}
+_KINDS: dict[str, type[CLIFF] | type[HMR]] = {"cliff": CLIFF, "hmr": HMR, "lifter": Lifter}
 
 
 def build_regressor(options: RegressorOptions, bodies: BodyCache, name: str = "regressor") -> Regressor:
