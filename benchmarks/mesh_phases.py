@@ -3,9 +3,9 @@
     python benchmarks/mesh_phases.py --checkpoint runs/mesh/people/checkpoints/last.ckpt --root runs/mesh/poses
 
 For each learning rate and weight of the 2D loss: errors in mm, the mean distance to the 2D evidence in percent of the
-crop, and implausible poses (`meshtto.evaluation.plausibility`), after 0, 7 and 14 steps of Adam on the head or all
-weights. Evidence is that of the simulated detector. Choose by MPJPE and PA, not by the 2D error, which rewards fitting
-the detector's errors.
+crop, and implausible poses (`meshtto.evaluation.plausibility`), after 0, 7 and 14 steps of Adam or SGD on the head or
+all weights. Evidence is that of the simulated detector. Choose by MPJPE and PA, not by the 2D error, which rewards
+fitting the errors of the detector.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from meshtto.evaluation.plausibility import judge_poses
 from meshtto.methods.base import MeshMethod
 from meshtto.metrics import aligned_joint_errors, joint_errors, reprojection_errors
 from meshtto.predict.model import open_method
-from meshtto.test_time import Adam, Phase
+from meshtto.test_time import SGD, Adam, Phase
 from meshtto.types import BodyPrediction, MeshBatch
 
 SHOWN = (0, 7, 14)
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-5, 1e-4, 3e-4])
     parser.add_argument("--weights", type=float, nargs="+", default=[5.0, 25.0])
     parser.add_argument("--scopes", nargs="+", default=["head"])
+    parser.add_argument("--rule", choices=("Adam", "SGD"), default="Adam")
     options = parser.parse_args()
     torch.set_num_threads(1)
     method = open_method(options.checkpoint, None, "cpu")
@@ -77,7 +78,8 @@ def main() -> None:
         for weight in options.weights:
             for rate in options.rates:
                 terms = {"keypoints": weight}
-                phase = Phase(max(SHOWN), Adam(rate), scope=scope, pseudo_mesh=False, loss=terms)
+                rule = Adam(rate) if options.rule == "Adam" else SGD(rate)
+                phase = Phase(max(SHOWN), rule, scope=scope, pseudo_mesh=False, loss=terms)
                 cells = row(method, batches, phase)
                 print(f"| {scope}, {weight:g}, {rate:g} | {' | '.join(cells)} |", flush=True)
 
