@@ -10,6 +10,7 @@ fitting the errors of the detector.
 
 import argparse
 import sys
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -57,10 +58,12 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-5, 1e-4, 3e-4])
     parser.add_argument("--weights", type=float, nargs="+", default=[5.0, 25.0])
     parser.add_argument("--scopes", nargs="+", default=["head"])
+    parser.add_argument("--enough", type=float, help="a person stops when L_2D is below this")
     parser.add_argument("--rule", choices=("Adam", "SGD"), default="Adam")
     options = parser.parse_args()
     torch.set_num_threads(1)
     method = open_method(options.checkpoint, None, "cpu")
+    method.test_time = replace(method.test_time, enough_2d=options.enough)
     detector = Detector(skeletons=("coco17", "coco17", "body16"))
     dataset = BuiltinPoses(count=options.people, seed=920, root=options.root, detector=detector)
     dataset.prepare()

@@ -21,6 +21,7 @@ from starts import EveryNth
 
 from hamipose.data.base import KeypointDataset
 from hamipose.data.datasets.body.lsp import LeedsSports, LeedsSportsExtended
+from hamipose.errors import UserError
 from hamipose.evaluation.prediction_scores import evaluate
 from hamipose.skeletons import BODY16
 from meshtto.evaluation.plausibility import LARGEST_EXCESS_DEG, LARGEST_PENETRATION_M, Plausibility, judge_poses
@@ -119,12 +120,18 @@ def main() -> None:
         rows, seconds = find_evidence(dataset, path, options.pose_checkpoint)
         print(f"| {title}: 2D evidence | {len(rows)} | {pck(rows[..., :2], dataset)} | | | | {seconds:.2f} | |")
         frames = (frames_of(dataset, i, 1)[0] for i in range(len(dataset)))
-        samples = [
-            person_sample(frame, 0, Evidence(row[:, :2].astype(np.float32), row[:, 2].astype(np.float32)))
-            for frame, row in zip(frames, rows, strict=True)
-        ]
+        samples, used = [], []
+        for number, (frame, row) in enumerate(zip(frames, rows, strict=True)):
+            evidence = Evidence(row[:, :2].astype(np.float32), row[:, 2].astype(np.float32))
+            try:
+                samples.append(person_sample(frame, 0, evidence, min_confidence=0.1))
+                used.append(number)
+            except UserError as error:  # counts as missed
+                print(error, file=sys.stderr)
         for steps in options.steps:
-            points, judged, seconds = measure(method, samples, steps)
+            found, judged, seconds = measure(method, samples, steps)
+            points = np.full((len(rows), *found.shape[1:]), np.nan, found.dtype)
+            points[used] = found
             phases = list(adaptation_phases(method, steps))
             began = time.process_time()
             for sample in samples[:8]:
@@ -133,7 +140,7 @@ def main() -> None:
             limits = 100 * (judged.excess_deg > LARGEST_EXCESS_DEG).any(1).mean()
             touching = 100 * (judged.penetration_m > LARGEST_PENETRATION_M).mean()
             print(
-                f"| {title}: mesh, {steps} steps | {len(rows)} | {pck(points, dataset)} | {limits:.1f} % | "
+                f"| {title}: mesh, {steps} steps | {len(used)} | {pck(points, dataset)} | {limits:.1f} % | "
                 f"{touching:.1f} % | {100 * judged.implausible.mean():.1f} % | {seconds:.3f} | {alone:.2f} |",
                 flush=True,
             )
