@@ -39,6 +39,7 @@ PROPERTIES = {
     "hamipose/models/pretrained/test_default_start.py",
     "hamipose/optim/test_optimizer_contract.py",
     "meshtto/methods/test_released_code.py",
+    "meshtto/predict/test_default_model.py",
     "meshtto/test_time/test_divergence.py",
 }
 

@@ -129,7 +129,8 @@ def _meshes(data: dict[str, Any], options: dict[str, Any], root: Path) -> None:
     for name in ("regressor", "auxiliary"):
         if name in options:
             start = {"weights": "none", "published": None}
-            options[name] |= {"backbone": "test_resnet", **start, "body": "builtin", "width": 16}
+            backbone = "mlp" if options[name].get("kind") == "lifter" else "test_resnet"
+            options[name] |= {"backbone": backbone, **start, "body": "builtin", "width": 16}
 
     def dataset(count: int, seed: int) -> dict[str, Any]:
         return {"class_path": "tests.helpers.mesh_images.DotMeshes", "init_args": {"count": count, "seed": seed}}

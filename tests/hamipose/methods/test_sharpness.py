@@ -77,7 +77,7 @@ def test_sam_second_pass_is_at_distance_rho_along_the_gradient():
     torch.testing.assert_close((second - start).norm(), torch.tensor(0.05), rtol=1e-3, atol=0)
     assert torch.cosine_similarity(second - start, gradient, dim=0) > 0.999
     assert torch.equal(flat(method.network.parameters()), start)  # exactly
-    torch.testing.assert_close(flat(p.grad for p in method.network.parameters()), expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(flat(p.grad for p in method.network.parameters()), expected, rtol=1e-3, atol=5e-5)
     assert (expected - gradient).norm() > 0.01 * gradient.norm()
 
 
