@@ -1,4 +1,4 @@
-"""Reader of checkpoints and weights in the formats of PyTorch and safetensors; code in files is never executed."""
+"""Read checkpoints and weights of PyTorch and safetensors without executing code in them; write weights."""
 
 import re
 import warnings
@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from hamipose.errors import UserError
+from hamipose.io.atomic_file import atomic_path
 from hamipose.io.file_type import explain, file_kind
 
-__all__ = ["check_finite", "read_checkpoint_file", "read_tensor_file"]
+__all__ = ["check_finite", "read_checkpoint_file", "read_tensor_file", "write_weights"]
 
 _TORCH = ("a PyTorch file", "a zip archive", "a pickle")
 
@@ -83,3 +84,23 @@ def check_finite(state: Mapping[str, torch.Tensor], what: str) -> None:
     if bad:
         more = f" and {len(bad) - 1} other tensors" if len(bad) > 1 else ""
         raise UserError(f"{what} has weights that are NaN or Inf ({bad[0]}{more}); use another file")
+
+
+def write_weights(path: Path, state: Mapping[str, torch.Tensor], *, half: bool = False) -> None:
+    """Write weights as safetensors, atomically.
+
+    Args:
+        path: the file to write.
+        state: a state dict.
+        half: write floating-point numbers in half precision, half the size.
+
+    Raises:
+        UserError: a weight is too large for half precision.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    if half:
+        weights = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+        if large := [name for name, tensor in weights.items() if tensor.isinf().any()]:
+            raise UserError(f"{large[0]} has values too large for half precision; write single precision")
+    with atomic_path(path) as beside:
+        save_file(weights, beside, metadata={"format": "pt"})

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from safetensors.torch import save_file
 from torch import nn
 
 from hamipose.errors import UserError
-from hamipose.io.atomic_file import atomic_path, write_text
-from hamipose.io.tensor_file import check_finite, read_tensor_file
+from hamipose.io.atomic_file import write_text
+from hamipose.io.format_version import check_folder_format
+from hamipose.io.tensor_file import check_finite, read_tensor_file, write_weights
 from hamipose.io.yaml_file import read_yaml
 from hamipose.models.batchnorm import StatisticsDomain
 from hamipose.models.network import LogDensityNetwork, PoseNetwork
@@ -112,14 +112,7 @@ def save_model_folder(folder: str | Path, network: nn.Module, info: ModelInfo, *
     folder = Path(folder)
     if info.architecture not in _IN_FOLDERS:
         raise UserError(f"{info.backbone} is used from its own file and cannot be written as a model folder")
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if half:
-        weights = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-        large = [name for name, tensor in weights.items() if tensor.isinf().any()]
-        if large:
-            raise UserError(f"{large[0]} has values too large for half precision; write single precision")
-    with atomic_path(folder / "model.safetensors") as beside:
-        save_file(weights, beside, metadata={"format": "pt"})
+    write_weights(folder / "model.safetensors", network.state_dict(), half=half)
     if isinstance(network, BlazePose):
         write_text(folder / "operations.json", network.program.to_json())
     content = {"hamipose_model": FORMAT, "written_by": f"hamipose {__version__}", **asdict(info)}
@@ -135,14 +128,7 @@ def is_model_folder(path: str | Path) -> bool:
 
 def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """Convert the content of a config of any format to the current format."""
-    found = content.get("hamipose_model")
-    if not isinstance(found, int):
-        raise UserError(f"{path} is not the config of a model folder: hamipose_model is missing; expected {FORMAT}")
-    if found > FORMAT:
-        raise UserError(
-            f"{path} has format {found}, but this hamipose ({__version__}) reads formats up to {FORMAT}; install the "
-            f"version that wrote it ({content.get('written_by', 'unknown')}) or a newer one"
-        )
+    check_folder_format(content, "hamipose", FORMAT, path)
     return content
 
 

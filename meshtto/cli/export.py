@@ -27,11 +27,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--half", action="store_true", help="write the weights in half precision")
     given = parser.parse_args(arguments)
     from hamipose.io.atomic_file import check_folder
-    from meshtto.methods.checkpoint import load, read_checkpoint
+    from meshtto.methods.checkpoint import load
     from meshtto.methods.model_folder import save_model_folder
 
-    load(given.checkpoint)  # raises if the checkpoint does not contain what it describes
+    method = load(given.checkpoint)
     check_folder(given.out)
-    save_model_folder(given.out, read_checkpoint(given.checkpoint), half=given.half)
+    save_model_folder(given.out, method.state_dict(), method.hparams, half=given.half)
     size = (given.out / "model.safetensors").stat().st_size / 1e6
     print(f"{given.out}: model.safetensors ({size:.1f} MB) and config.yaml")

@@ -120,7 +120,7 @@ class Lifter(CLIFF):
         if name != "mlp":
             raise UserError(f"backbone is {name}; a lifter reads no pixels, expected mlp")
         if weights != "none":
-            raise UserError(f"weights is {weights}; there are no weights for a lifter's backbone, expected none")
+            raise UserError(f"weights is {weights}, expected none: a lifter's backbone starts from random numbers")
         return KeypointBackbone(KEYPOINT_FEATURES, width, dropout)
 
     def inputs(self, batch: MeshBatch) -> Float[Tensor, "batch ..."]:

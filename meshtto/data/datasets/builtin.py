@@ -3,19 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from roma import rotvec_to_rotmat
+from jaxtyping import Float, UInt8
 
-from hamipose.errors import UserError
-from meshtto.data.base import MeshDataset, check_evidence, joint_box
-from meshtto.data.datasets.render_cache import read_labels, render_images
+from meshtto.data.datasets.builtin_people import BuiltinPeople
+from meshtto.data.datasets.render_cache import render_images
 from meshtto.data.simulated_detector import Detector
 from meshtto.types import MeshSample
 
 __all__ = ["BuiltinMeshes"]
 
 
-class BuiltinMeshes(MeshDataset):
+class BuiltinMeshes(BuiltinPeople):
     """The first `count` people of a series; `prepare` renders missing images.
 
     Args:
@@ -49,41 +47,16 @@ class BuiltinMeshes(MeshDataset):
         cache: bool = False,
         facing: bool = False,
     ):
-        self.facing = facing
-        self.style, self.count, self.seed, self.size = style, count, seed, size
-        self.evidence = check_evidence(evidence)
         suffix = "" if poses is None else "-" + "-".join(sorted(poses))
         self.root = Path(root) / f"{style}-{size}-{seed}{suffix}"
+        super().__init__(count, seed, size, evidence, detector, self.root, self.root / "labels.npz")
+        self.facing, self.style = facing, style
         self.poses, self.workers, self.cache, self.occluders = poses, workers, cache, occluders
-        self.detector = detector or Detector()
-        self._labels: dict[str, np.ndarray] | None = None
         self._indices: np.ndarray | None = None
-
-    @property
-    def label_body(self) -> str:
-        """Return the name of the built-in body."""
-        return "builtin"
-
-    def check(self) -> None:
-        """Do nothing: `prepare` renders missing images."""
 
     def prepare(self) -> None:
         """Render missing images."""
         render_images(self.root, self.style, self.count, self.size, self.seed, self.poses, self.workers)
-
-    @property
-    def labels(self) -> dict[str, np.ndarray]:
-        """Return the label arrays of all people, read on first use."""
-        if self._labels is None:
-            labels = read_labels(self.root / "labels.npz")
-            if len(labels["pose"]) < self.count:
-                raise UserError(
-                    f"{self.root} contains {len(labels['pose'])} people, but {self.count} are needed; call prepare()"
-                )
-            pose = torch.from_numpy(labels["pose"].reshape(-1, 24, 3)).double()
-            labels["rotations"] = rotvec_to_rotmat(pose).float().numpy()
-            self._labels = labels
-        return self._labels
 
     @property
     def indices(self) -> np.ndarray:
@@ -98,31 +71,11 @@ class BuiltinMeshes(MeshDataset):
         return len(self.indices) if self.facing else self.count
 
     def __getitem__(self, index: int) -> MeshSample:
-        labels, index = self.labels, int(self.indices[index])
-        keypoints, visibility = labels["keypoints"][index], labels["visibility"][index].astype(np.int64)
-        full_confidence = np.ones(len(keypoints), np.float32)
-        if self.evidence == "detector":
-            rng = np.random.default_rng([self.seed, index, 1])
-            evidence, confidence = self.detector.detect(keypoints.astype(np.float64), visibility, rng)
-        else:
-            evidence, confidence = keypoints.copy(), full_confidence * (self.evidence == "truth")
-        box = joint_box(keypoints, full_confidence)
-        path = self.root / str(labels["imgname"][index])
-        image, reduction = self.decode(path, box)
-        return MeshSample(
-            image=image,
-            box_px=box,
-            name=str(path),
-            keypoints_px=keypoints.copy(),
-            keypoints_confidence=full_confidence,
-            evidence_px=evidence,
-            evidence_confidence=confidence,
-            joints_m=labels["joints"][index].copy(),
-            joints_confidence=full_confidence.copy(),
-            rotations=labels["rotations"][index].copy(),
-            shape=labels["shape"][index].copy(),
-            has_mesh=True,
-            image_size=np.array([self.size, self.size], np.float32),
-            focal_px=float(labels["focal_length"][index]),
-            reduction=reduction,
-        )
+        return self.person(int(self.indices[index]))
+
+    def read_image(
+        self, index: int, box_px: Float[np.ndarray, "4"]
+    ) -> tuple[str, UInt8[np.ndarray, "height width 3"], int]:
+        """Return the rendered image."""
+        path = self.root / str(self.labels["imgname"][index])
+        return str(path), *self.decode(path, box_px)

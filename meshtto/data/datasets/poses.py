@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from roma import rotmat_to_rotvec, rotvec_to_rotmat
+from jaxtyping import Float, UInt8
+from roma import rotmat_to_rotvec
 
 from hamipose.command_line.progress import CommandProgress
 from hamipose.errors import UserError
@@ -19,7 +19,7 @@ from hamipose.synthetic.people.scene_setup import fit_camera
 from meshtto.body import Body, load_body
 from meshtto.body.builtin import VERSION
 from meshtto.body.retarget import SMPL_FROM_ANNY, joint_rotations
-from meshtto.data.base import MeshDataset, check_evidence, joint_box
+from meshtto.data.datasets.builtin_people import BuiltinPeople
 from meshtto.data.datasets.render_cache import read_labels
 from meshtto.data.simulated_detector import Detector
 from meshtto.joints import JOINTS49
@@ -115,7 +115,7 @@ def draw_people(indices: Sequence[int], seed: int) -> dict[str, np.ndarray]:
     }
 
 
-class BuiltinPoses(MeshDataset):
+class BuiltinPoses(BuiltinPeople):
     """The first `count` people of a series without images; `prepare` draws them.
 
     Their images are black. Use them to train a network that reads keypoints (``regressor.kind: lifter``): a person
@@ -139,18 +139,8 @@ class BuiltinPoses(MeshDataset):
     ):
         if count < 1:
             raise UserError(f"count is {count}, expected at least 1")
-        self.count, self.seed, self.evidence = count, seed, check_evidence(evidence)
         self.path = Path(root) / f"poses-{seed}.npz"
-        self.detector = detector or Detector()
-        self._labels: dict[str, np.ndarray] | None = None
-
-    @property
-    def label_body(self) -> str:
-        """Return the name of the built-in body."""
-        return "builtin"
-
-    def check(self) -> None:
-        """Do nothing: `prepare` draws missing people."""
+        super().__init__(count, seed, _SIZE, evidence, detector, self.path, self.path)
 
     def prepare(self) -> None:
         """Draw missing people.
@@ -182,46 +172,14 @@ class BuiltinPoses(MeshDataset):
         with atomic_path(self.path) as beside, beside.open("wb") as file:
             np.savez(file, settings=np.array(json.dumps(settings)), **arrays)  # type: ignore[arg-type]
 
-    @property
-    def labels(self) -> dict[str, np.ndarray]:
-        """Return the label arrays of all people, read on first use."""
-        if self._labels is None:
-            labels = read_labels(self.path)
-            if len(labels["pose"]) < self.count:
-                raise UserError(
-                    f"{self.path} contains {len(labels['pose'])} people, but {self.count} are needed; call prepare()"
-                )
-            pose = torch.from_numpy(labels["pose"].reshape(-1, 24, 3)).double()
-            labels["rotations"] = rotvec_to_rotmat(pose).float().numpy()
-            self._labels = labels
-        return self._labels
-
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> MeshSample:
-        labels = self.labels
-        keypoints = labels["keypoints"][index]
-        known = np.ones(len(keypoints), np.float32)
-        if self.evidence == "detector":
-            visibility: Int[np.ndarray, 49] = labels["visibility"][index].astype(np.int64)
-            rng = np.random.default_rng([self.seed, index, 1])
-            evidence, confidence = self.detector.detect(keypoints.astype(np.float64), visibility, rng)
-        else:
-            evidence, confidence = keypoints.copy(), known * (self.evidence == "truth")
-        return MeshSample(
-            image=np.zeros((1, 1, 3), np.uint8),
-            box_px=joint_box(keypoints, known),
-            name=f"{self.path.stem}#{index}",
-            keypoints_px=keypoints.copy(),
-            keypoints_confidence=known,
-            evidence_px=evidence,
-            evidence_confidence=confidence,
-            joints_m=labels["joints"][index].copy(),
-            joints_confidence=known.copy(),
-            rotations=labels["rotations"][index].copy(),
-            shape=labels["shape"][index].copy(),
-            has_mesh=True,
-            image_size=np.array([_SIZE, _SIZE], np.float32),
-            focal_px=float(labels["focal_length"][index]),
-        )
+        return self.person(index)
+
+    def read_image(
+        self, index: int, box_px: Float[np.ndarray, "4"]
+    ) -> tuple[str, UInt8[np.ndarray, "height width 3"], int]:
+        """Return a black image of one pixel."""
+        return f"{self.path.stem}#{index}", np.zeros((1, 1, 3), np.uint8), 1
