@@ -37,6 +37,8 @@ _OPENPOSE = len(OPENPOSE25)
 _LOWER_LEGS = [[JOINTS49.index(f"{side}_{joint}") for side in ("right", "left")] for joint in ("knee", "ankle")]
 #: A lower leg shorter than this in 2D, in half crops, has no reliable direction (one pixel of 224, as in EFT).
 _SHORTEST = 0.0089
+#: Added to squared distances before their root, whose derivative at 0 is infinite.
+_TINY = 1e-10
 _HIPS = [JOINTS49.index("right_hip"), JOINTS49.index("left_hip")]
 
 
@@ -56,6 +58,9 @@ class LossWeights:
         openpose: weight of OpenPose's 25 joints among the 49 in 2D.
         truth: weight of the other 24.
         outer: factor of the sum in training; adaptation does not use it.
+        distances: in training, compare joints in 2D and 3D and rotations by distances instead of their squares, so that
+            a few wrong people count less. The terms then have another size and need other weights. Adaptation always
+            uses squares.
     """
 
     vertices: float = 0.5
@@ -69,6 +74,7 @@ class LossWeights:
     openpose: float = 0.0
     truth: float = 1.0
     outer: float = 60.0
+    distances: bool = False
 
 
 class MeshTarget(NamedTuple):
@@ -110,6 +116,7 @@ def keypoint_loss(
     target_px: Float[Tensor, "batch point 2"],
     confidence: Float[Tensor, "batch point"],
     size: tuple[int, int],
+    distances: bool = False,
 ) -> Float[Tensor, " batch"]:
     r"""Compute L_2D, the mean over points and axes of :math:`c\,(p - \hat p)^2`, in half crops.
 
@@ -118,22 +125,33 @@ def keypoint_loss(
         target_px: points in pixels of the crop; arbitrary where the confidence is 0.
         confidence: weight of each point.
         size: height and width of the crop.
+        distances: return the mean over points of :math:`c\,|p - \hat p|` instead.
     """
     half = predicted_px.new_tensor([size[1] / 2, size[0] / 2])
-    return _confident_squares(predicted_px / half, target_px / half, confidence)
+    compare = _confident_distances if distances else _confident_squares
+    return compare(predicted_px / half, target_px / half, confidence)
 
 
 def joint_loss(
     predicted_m: Float[Tensor, "batch 49 3"],
     target_m: Float[Tensor, "batch 49 3"],
     confidence: Float[Tensor, "batch 49"],
+    distances: bool = False,
 ) -> Float[Tensor, " batch"]:
-    r"""Compute L_J3D, the mean of :math:`c\,(X - \hat X)^2` over the data sets' 24 joints relative to the mid-hip."""
+    r"""Compute L_J3D, the mean of :math:`c\,(X - \hat X)^2` over the data sets' 24 joints relative to the mid-hip.
+
+    Args:
+        predicted_m: predicted joints.
+        target_m: true joints.
+        confidence: weight of each joint.
+        distances: return the mean over joints of :math:`c\,|X - \hat X|` instead.
+    """
     predicted = (predicted_m - predicted_m[:, _HIPS].mean(1, keepdim=True))[:, _OPENPOSE:]
     target = (target_m - target_m[:, _HIPS].mean(1, keepdim=True))[:, _OPENPOSE:]
     # Without hips a target cannot be centered.
     centerable = (confidence[:, _HIPS] > 0).all(1, keepdim=True)
-    return _confident_squares(predicted, target, confidence[:, _OPENPOSE:] * centerable)
+    compare = _confident_distances if distances else _confident_squares
+    return compare(predicted, target, confidence[:, _OPENPOSE:] * centerable)
 
 
 def _vertex_loss(
@@ -148,6 +166,13 @@ def parameter_loss(
 ) -> Float[Tensor, " batch"]:
     """Compute the mean squared difference: L_R of rotation matrices, L_β of shapes."""
     return (predicted - target).square().flatten(1).mean(1)
+
+
+def _rotation_distance(
+    predicted: Float[Tensor, "batch 24 3 3"], target: Float[Tensor, "batch 24 3 3"]
+) -> Float[Tensor, " batch"]:
+    r"""Compute the mean over joints of :math:`\|R - \hat R\|_F`."""
+    return _norm((predicted - target).flatten(2)).mean(1)
 
 
 def camera_loss(camera: Float[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
@@ -192,7 +217,7 @@ def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int]
         prediction: the network's prediction.
         target: what it is compared with.
         size: height and width of the crop.
-        weights: only `openpose` and `truth` are used, and whether `vertices` and `lower_legs` are 0.
+        weights: only `openpose`, `truth` and `distances` are used, and whether `vertices` and `lower_legs` are 0.
     """
     share = target.keypoints_confidence.new_full((len(JOINTS49),), weights.truth)
     share[:_OPENPOSE] = weights.openpose
@@ -201,6 +226,8 @@ def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int]
     zero = prediction.camera.new_zeros(len(prediction.camera))
     # On a GPU the test would synchronize; torch.where costs a copy of the mesh.
     all_labeled = mesh is not None and mesh.has_mesh.device.type == "cpu" and bool(mesh.has_mesh.all())
+
+    rotations = _rotation_distance if weights.distances else parameter_loss
 
     def masked(predicted: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pair, with the target replaced by the detached prediction where there is no mesh."""
@@ -214,9 +241,11 @@ def mesh_terms(prediction: BodyPrediction, target: Target, size: tuple[int, int]
         vertices=_vertex_loss(*masked(prediction.vertices_m, mesh.vertices_m))
         if mesh is not None and weights.vertices
         else zero,
-        keypoints=keypoint_loss(prediction.keypoints_px, target.keypoints_px, confidence, size),
-        joints=zero if mesh is None else joint_loss(prediction.joints_m, mesh.joints_m, mesh.joints_confidence),
-        rotations=zero if mesh is None else parameter_loss(*masked(prediction.rotations, mesh.rotations)),
+        keypoints=keypoint_loss(prediction.keypoints_px, target.keypoints_px, confidence, size, weights.distances),
+        joints=zero
+        if mesh is None
+        else joint_loss(prediction.joints_m, mesh.joints_m, mesh.joints_confidence, weights.distances),
+        rotations=zero if mesh is None else rotations(*masked(prediction.rotations, mesh.rotations)),
         shape=zero if mesh is None else parameter_loss(*masked(prediction.shape, mesh.shape)),
         camera=camera_loss(prediction.camera),
         shape_prior=parameter_loss(prediction.shape, torch.zeros_like(prediction.shape)),
@@ -254,3 +283,18 @@ def _confident_squares(
     known = (confidence > 0)[..., None]
     target = torch.where(known, target, predicted.detach())
     return (confidence[..., None] * (predicted - target).square()).mean((1, 2))
+
+
+def _confident_distances(
+    predicted: Float[Tensor, "batch point axis"],
+    target: Float[Tensor, "batch point axis"],
+    confidence: Float[Tensor, "batch point"],
+) -> Float[Tensor, " batch"]:
+    """Compute the mean of c |p − t|; targets with c = 0 are ignored and may be NaN."""
+    target = torch.where((confidence > 0)[..., None], target, predicted.detach())
+    return (confidence * _norm(predicted - target)).mean(1)
+
+
+def _norm(vectors: Float[Tensor, "*any axis"]) -> Float[Tensor, "*any"]:
+    """Return the norm of vectors, with a gradient of 0 at 0."""
+    return (vectors.square().sum(-1) + _TINY).sqrt()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from hamipose.errors import UserError
 from meshtto.joints import MIRROR24, MIRROR49
@@ -12,8 +12,10 @@ from meshtto.types import MeshSample
 
 __all__ = [
     "NO_AUGMENTATION",
+    "NO_AUGMENTATION_RANGES",
     "Augmentation",
     "AugmentationParams",
+    "Views",
     "mirror_rotations",
     "scale_channels",
     "transform_labels",
@@ -36,6 +38,18 @@ class AugmentationParams(NamedTuple):
     rotation_deg: float
     scale: float
     channels: Float[np.ndarray, "3"]
+
+
+class Views(NamedTuple):
+    """Augmentation parameters of many views; fields as in `AugmentationParams`, without colors."""
+
+    mirror: Bool[np.ndarray, " view"]
+    rotation_deg: Float[np.ndarray, " view"]
+    scale: Float[np.ndarray, " view"]
+
+    def rows(self, rows: slice | np.ndarray) -> "Views":
+        """Return some of the views."""
+        return Views(*(values[rows] for values in self))
 
 
 @dataclass(frozen=True)
@@ -73,9 +87,20 @@ class Augmentation:
         scale = float(np.clip(1 + rng.standard_normal() * self.scale, 1 - self.scale, 1 + self.scale))
         return AugmentationParams(mirror, 0.0 if rng.random() < self.upright else turn, scale, channels)
 
+    def draw_many(self, rng: np.random.Generator, count: int) -> Views:
+        """Draw the parameters of many views, of the same distribution."""
+        turn = np.clip(rng.standard_normal(count), -2, 2) * self.rotation_deg
+        return Views(
+            rng.random(count) < self.mirror,
+            np.where(rng.random(count) < self.upright, 0.0, turn),
+            np.clip(1 + rng.standard_normal(count) * self.scale, 1 - self.scale, 1 + self.scale),
+        )
+
 
 #: No augmentation.
 NO_AUGMENTATION = AugmentationParams(False, 0.0, 1.0, np.ones(3))
+#: Ranges that contain nothing but :data:`NO_AUGMENTATION`.
+NO_AUGMENTATION_RANGES = Augmentation(mirror=0.0, noise=0.0, upright=1.0, scale=0.0)
 
 
 def scale_channels(
@@ -88,9 +113,9 @@ def scale_channels(
     return np.stack([table[image[..., c], c] for c in range(3)], -1)
 
 
-def mirror_rotations(rotations: Float[np.ndarray, "24 3 3"]) -> Float[np.ndarray, "24 3 3"]:
+def mirror_rotations(rotations: Float[np.ndarray, "*any 24 3 3"]) -> Float[np.ndarray, "*any 24 3 3"]:
     """Return the pose of the mirror image (x ↦ −x): M R M of each joint's partner."""
-    return (_MIRROR[:, None] * rotations * _MIRROR)[list(MIRROR24)]
+    return (_MIRROR[:, None] * rotations * _MIRROR)[..., list(MIRROR24), :, :]
 
 
 def transform_labels(sample: MeshSample, params: AugmentationParams) -> MeshSample:

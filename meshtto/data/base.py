@@ -1,6 +1,7 @@
 """Base class of data sets of people with meshes, and defaults for unlabeled fields."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -26,11 +27,13 @@ class MeshDataset(ImageDataset[MeshSample]):
         evidence: one of `EVIDENCE`; stated in every result.
         box: source of boxes: "joints" (labels), "file" or "detector".
         occluders: whether training adds occluders to these people, as the papers do for studio recordings.
+        has_images: whether there are images; without them training makes whole batches at once (`PeopleBatches`).
     """
 
     evidence: str = "truth"
     box: str = "joints"
     occluders: bool = False
+    has_images: ClassVar[bool] = True
 
     @property
     def box_source(self) -> str:

@@ -7,7 +7,7 @@ from hamipose.data.base_datamodule import BaseDataModule
 from hamipose.errors import UserError
 from meshtto.data.augmentation import Augmentation
 from meshtto.data.base import MeshDataset
-from meshtto.data.sampling import MeshCrops, MeshTrainingDataset, Mixture, collate, collate_training
+from meshtto.data.sampling import MeshCrops, MeshTrainingDataset, Mixture, PeopleBatches, collate, collate_training
 
 __all__ = ["MeshData"]
 
@@ -112,7 +112,8 @@ class MeshData(BaseDataModule):
         method = getattr(self.trainer, "lightning_module", None)
         paired = getattr(method, "has_auxiliary_batches", False)
         second = Mixture(self.train, self.shares, self.seed + 1) if paired else None
-        return MeshTrainingDataset(mixture, self.batch_size, self.size, self.augmentation, self.occluders, second)
+        made = MeshTrainingDataset if len(self.train) > 1 or self.train[0].has_images else PeopleBatches
+        return made(mixture, self.batch_size, self.size, self.augmentation, self.occluders, second)
 
     def evaluation_crops(self, dataset: MeshDataset) -> MeshCrops:
         """Return the crops of an evaluation set without augmentation."""

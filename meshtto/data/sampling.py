@@ -16,6 +16,7 @@ from hamipose.errors import UserError
 from hamipose.geometry.affine import apply_points, compose
 from meshtto.data.augmentation import (
     NO_AUGMENTATION,
+    NO_AUGMENTATION_RANGES,
     Augmentation,
     AugmentationParams,
     scale_channels,
@@ -24,9 +25,18 @@ from meshtto.data.augmentation import (
 from meshtto.data.base import MeshDataset
 from meshtto.data.crop_geometry import compute_crop
 from meshtto.data.occluders import add_occluders, read_occluders
+from meshtto.data.people import crop_people
 from meshtto.types import MeshBatch, MeshSample, PairedBatch
 
-__all__ = ["MeshCrops", "MeshTrainingDataset", "Mixture", "collate", "collate_training", "crop_sample"]
+__all__ = [
+    "MeshCrops",
+    "MeshTrainingDataset",
+    "Mixture",
+    "PeopleBatches",
+    "collate",
+    "collate_training",
+    "crop_sample",
+]
 
 _WHICH_SET, _VIEW = 10, 11  # constants that separate these random streams from others of the same seed
 
@@ -103,8 +113,15 @@ def collate(items: list[MeshBatch]) -> MeshBatch:
     return MeshBatch(name=[name for item in items for name in item.name], **joined)
 
 
-def collate_training(items: list[MeshBatch] | list[tuple[MeshBatch, MeshBatch]]) -> MeshBatch | PairedBatch:
-    """Concatenate training samples, which are pairs if the auxiliary network has batches of its own."""
+def collate_training(
+    items: list[MeshBatch] | list[tuple[MeshBatch, MeshBatch]] | MeshBatch | PairedBatch,
+) -> MeshBatch | PairedBatch:
+    """Concatenate training samples, which are pairs if the auxiliary network has batches of its own.
+
+    A whole batch (:class:`PeopleBatches`) is returned as it is.
+    """
+    if isinstance(items, (MeshBatch, PairedBatch)):
+        return items
     if isinstance(items[0], tuple):
         first, second = zip(*items, strict=True)
         return PairedBatch(collate(list(first)), collate(list(second)))
@@ -214,6 +231,33 @@ class MeshTrainingDataset(Dataset):
             covered = add_occluders(image, self.augmentation.occluders, rng, cutouts)
             crop.image = torch.from_numpy(np.ascontiguousarray(covered.transpose(2, 0, 1)))[None]
         return crop
+
+
+class PeopleBatches(MeshTrainingDataset):
+    """Whole batches of one data set without images; a person costs a tenth of a crop that is made alone.
+
+    The random numbers of a step are drawn for all of its positions, so a batch is the same for any number of
+    processes. Simulated detectors see a person anew in each draw.
+    """
+
+    def __getitems__(self, places: list[BatchPosition]) -> MeshBatch | PairedBatch:
+        first = self._batch(self.mixture, places)
+        return first if self.second is None else PairedBatch(first, self._batch(self.second, places))
+
+    def __getitem__(self, place: BatchPosition) -> Any:
+        return self.__getitems__([place])
+
+    def _batch(self, mixture: Mixture, places: list[BatchPosition]) -> MeshBatch:
+        """Return the people of positions of one step."""
+        dataset, pool, step = mixture.datasets[0], mixture.pools[0], places[0].step
+        rows = np.array([place.position for place in places])
+        rng = np.random.default_rng((mixture.seed, _VIEW, step))
+        augmentation = self.augmentation or NO_AUGMENTATION_RANGES
+        views = augmentation.draw_many(rng, self.batch_size).rows(rows)
+        draws = dataset.detector.draw(rng, self.batch_size).rows(rows)
+        numbers = step * self.batch_size + rows
+        people = dataset.people([pool.index(number) for number in numbers.tolist()], draws)
+        return crop_people(people, self.size, views, torch.from_numpy(numbers))
 
 
 class MeshCrops(Dataset):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,7 +11,7 @@ from hamipose.errors import UserError
 from hamipose.skeletons import SKELETONS
 from meshtto.joints import JOINTS24, JOINTS49, OPENPOSE25, joints_named
 
-__all__ = ["Detector"]
+__all__ = ["Detector", "DetectorDraws"]
 
 # Standard deviation of COCO annotators per joint, relative to the square root of the person's area (COCO's sigmas; the
 # last three are our own estimates).
@@ -90,34 +91,89 @@ class Detector:
             visibility: 2 visible, 1 hidden, 0 outside the image.
             rng: random generator of this image.
         """
+        found_px, confidence = self.apply(keypoints_px[None], visibility[None], self.draw(rng, 1))
+        return found_px[0], confidence[0]
+
+    def draw(self, rng: np.random.Generator, count: int) -> "DetectorDraws":
+        """Draw the random numbers of many people."""
+        return DetectorDraws(
+            error=rng.standard_normal((count, len(_NAMES), 2)),
+            luck=rng.random((count, 3, len(_NAMES))),
+            swap=rng.random(count),
+            limb=rng.integers(len(_SWAPPED), size=count),
+            skeleton=rng.integers(max(len(self.skeletons), 1), size=count),
+        )
+
+    def apply(
+        self,
+        keypoints_px: Float[np.ndarray, "person 49 2"],
+        visibility: Int[np.ndarray, "person 49"],
+        draws: "DetectorDraws",
+    ) -> tuple[Float[np.ndarray, "person 49 2"], Float[np.ndarray, "person 49"]]:
+        """Return detected joints and confidences of many people, as :meth:`detect` does for one.
+
+        Args:
+            keypoints_px: true positions.
+            visibility: 2 visible, 1 hidden, 0 outside the image.
+            draws: their random numbers.
+        """
         # A person covers about half of their box.
-        sigma = _SIGMAS * np.sqrt(0.5 * np.prod(np.maximum(np.ptp(keypoints_px, axis=0), 1e-6)))
+        area = 0.5 * np.prod(np.maximum(np.ptp(keypoints_px.astype(np.float64), axis=1), 1e-6), axis=1)
+        sigma = _SIGMAS * np.sqrt(area)[:, None]
         hidden = visibility < 2
         # Drawn per name, so that joints with the same name in both halves get the same draws.
-        draws = rng.standard_normal((len(_NAMES), 2))[_NAME_OF]
-        luck = rng.random((3, len(_NAMES)))[:, _NAME_OF]
-        far = self.noise * np.where(luck[0] < self.outliers, 4.0, 1.0) * np.where(hidden, 2.0, 1.0)
-        error = (far * sigma / np.sqrt(2))[:, None] * draws
-        is_detected = (luck[1] >= np.where(hidden, self.hidden_missed, self.missed)) & (visibility > 0)
+        luck = draws.luck[..., _NAME_OF]
+        far = self.noise * np.where(luck[:, 0] < self.outliers, 4.0, 1.0) * np.where(hidden, 2.0, 1.0)
+        error = (far * sigma / np.sqrt(2))[..., None] * draws.error[:, _NAME_OF]
+        is_detected = (luck[:, 1] >= np.where(hidden, self.hidden_missed, self.missed)) & (visibility > 0)
         moved = keypoints_px + error
-        similarity = np.exp(-0.5 * ((error**2).sum(1) / (2 * sigma) ** 2))
-        confidence = np.where(is_detected, np.clip(similarity * (0.75 + 0.25 * luck[2]), 0.05, 1.0), 0.0)
-        swap, limb = rng.random(), _SWAPPED[rng.integers(len(_SWAPPED))]
-        if swap < self.swapped:
-            order = np.arange(len(JOINTS49))
-            for names in (OPENPOSE25, JOINTS24):
-                for joint in limb:
-                    left, right = (
-                        next(JOINTS49.index(n) for n in names if n.endswith(f"{side}_{joint}"))
-                        for side in ("left", "right")
-                    )
-                    order[[left, right]] = right, left
-            moved, confidence = moved[order], confidence[order]
+        similarity = np.exp(-0.5 * ((error**2).sum(-1) / (2 * sigma) ** 2))
+        confidence = np.where(is_detected, np.clip(similarity * (0.75 + 0.25 * luck[:, 2]), 0.05, 1.0), 0.0)
+        order = _ORDERS[np.where(draws.swap < self.swapped, 1 + draws.limb, 0)]
+        moved = np.take_along_axis(moved, order[..., None], 1)
+        confidence = np.take_along_axis(confidence, order, 1)
         if self.skeletons:
-            confidence = confidence * _joints_of(self.skeletons[rng.integers(len(self.skeletons))])
+            confidence = confidence * np.stack([_joints_of(name) for name in self.skeletons])[draws.skeleton]
         return moved.astype(np.float32), confidence.astype(np.float32)
 
 
+class DetectorDraws(NamedTuple):
+    """Random numbers of a detector for many people.
+
+    Attributes:
+        error: standard normal, two per name of a joint.
+        luck: uniform, three per name: whether it is an outlier, whether it is missed, how sure the detector is.
+        swap: uniform: whether a limb is swapped.
+        limb: which limb.
+        skeleton: index of the detector's skeleton.
+    """
+
+    error: Float[np.ndarray, "person name 2"]
+    luck: Float[np.ndarray, "person 3 name"]
+    swap: Float[np.ndarray, " person"]
+    limb: Int[np.ndarray, " person"]
+    skeleton: Int[np.ndarray, " person"]
+
+    def rows(self, rows: slice | np.ndarray) -> "DetectorDraws":
+        """Return the numbers of some of the people."""
+        return DetectorDraws(*(values[rows] for values in self))
+
+
+def _swapped_order(limb: tuple[str, ...]) -> Int[np.ndarray, "49"]:
+    """Return the order of the joints in which the left and right joints of a limb are exchanged."""
+    order = np.arange(len(JOINTS49))
+    for names in (OPENPOSE25, JOINTS24):
+        for joint in limb:
+            left, right = (
+                next(JOINTS49.index(name) for name in names if name.endswith(f"{side}_{joint}"))
+                for side in ("left", "right")
+            )
+            order[[left, right]] = right, left
+    return order
+
+
+#: Order of the joints without a swap, and with each limb swapped.
+_ORDERS = np.stack([np.arange(len(JOINTS49)), *map(_swapped_order, _SWAPPED)])
 _PLAIN = [name.removeprefix("openpose_") for name in JOINTS49]
 _NAMES = sorted(set(_PLAIN))
 _NAME_OF = np.array([_NAMES.index(name) for name in _PLAIN])

@@ -38,7 +38,7 @@ def check_phases(phases: Sequence[Phase]) -> None:
     for phase in phases:
         if phase.steps < 0:
             raise UserError(f"a phase has {phase.steps} steps; expected 0 or more")
-        terms = [field.name for field in fields(LossWeights) if field.name != "outer"]
+        terms = [field.name for field in fields(LossWeights) if field.name not in ("outer", "distances")]
         for name, weight in phase.loss.items():
             if name not in terms:
                 raise UserError(f"a phase's loss names {name!r}; expected terms among {', '.join(terms)}")

@@ -41,7 +41,7 @@ class Phase:
     loss: dict[str, float] = field(default_factory=dict, hash=False)
 
     def weights(self, base: LossWeights) -> LossWeights:
-        """Return the loss weights of this phase.
+        """Return the loss weights of this phase; distances are squared.
 
         Args:
             base: the method's loss weights.
@@ -49,7 +49,7 @@ class Phase:
         >>> Phase(loss={"keypoints": 1.0}).weights(LossWeights()).keypoints
         1.0
         """
-        return replace(base, **self.loss)
+        return replace(base, distances=False, **self.loss)
 
 
 def make_weights(

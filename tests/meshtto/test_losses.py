@@ -1,5 +1,9 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import tree_map
 
 from meshtto.joints import JOINTS49
 from meshtto.losses import (
@@ -14,6 +18,7 @@ from meshtto.losses import (
     mesh_terms,
     total,
 )
+from meshtto.test_time import Phase
 from meshtto.types import BodyPrediction
 
 SIZE = (256, 192)
@@ -174,3 +179,27 @@ def test_lower_leg_loss_ignores_invisible_legs():
     assert predicted.grad is not None
     assert predicted.grad.isfinite().all()
     assert not predicted.grad[:2].any()
+
+
+def test_distances_are_means_of_norms():
+    """Check the terms of `distances` against NumPy, and that equal joints have a finite gradient."""
+    p, t = prediction(), target()
+    weights = replace(WEIGHTS, distances=True)
+    terms = mesh_terms(p, t, SIZE, weights)
+    p, t = (tree_map(lambda x: None if x is None else x.detach().numpy(), part) for part in (p, t))
+    share = np.where(np.arange(49) < 25, weights.openpose, weights.truth)
+    away = np.linalg.norm((p.keypoints_px - t.keypoints_px) / [SIZE[1] / 2, SIZE[0] / 2], axis=-1)
+    np.testing.assert_allclose(terms.keypoints.detach(), (away * t.keypoints_confidence * share).mean(1), rtol=1e-4)
+    turned = np.linalg.norm((p.rotations - t.mesh.rotations).reshape(3, 24, 9), axis=-1).mean(1)
+    np.testing.assert_allclose(terms.rotations.detach(), turned, rtol=1e-4)
+    hips = [JOINTS49.index(f"{side}_hip") for side in ("left", "right")]
+    first, second = (x.joints_m - x.joints_m[:, hips].mean(1, keepdims=True) for x in (p, t.mesh))
+    apart = np.linalg.norm(first - second, axis=-1)[:, 25:] * t.mesh.joints_confidence[:, 25:]
+    np.testing.assert_allclose(terms.joints.detach(), apart.mean(1), rtol=1e-4)
+    points = torch.zeros(1, 3, 2, requires_grad=True)
+    keypoint_loss(points, torch.zeros(1, 3, 2), torch.ones(1, 3), (2, 2), distances=True).sum().backward()
+    assert torch.equal(points.grad, torch.zeros(1, 3, 2))
+
+
+def test_adaptation_uses_squares():
+    assert not Phase().weights(LossWeights(distances=True)).distances

@@ -147,7 +147,7 @@ PEOPLE = ShippedModel(
     folder=Path(__file__).parent / "people",
     license="Apache-2.0, as hamipose itself",
     description="body16, trained on built-in people; default start of adaptation",
-    scores="PCK@0.05 / @0.1: LSP 56.7 / 75.9, LSP-Extended 27.7 / 51.7",
+    scores="PCK@0.05 / @0.1: LSP 58.7 / 77.5, LSP-Extended 28.9 / 52.3",
 )
 
 #: All packages of `models fetch` by name.

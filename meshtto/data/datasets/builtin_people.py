@@ -1,17 +1,20 @@
 """Base class of data sets of the built-in body, rendered or not: labels from a file, and simulated evidence."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from roma import rotvec_to_rotmat
 
 from hamipose.errors import UserError
 from meshtto.data.base import MeshDataset, check_evidence, joint_box
 from meshtto.data.datasets.render_cache import read_labels
-from meshtto.data.simulated_detector import Detector
+from meshtto.data.people import People
+from meshtto.data.simulated_detector import Detector, DetectorDraws
+from meshtto.joints import JOINTS49
 from meshtto.types import MeshSample
 
 __all__ = ["BuiltinPeople"]
@@ -72,36 +75,56 @@ class BuiltinPeople(MeshDataset):
             self._labels = labels
         return self._labels
 
+    def people(self, indices: Sequence[int] | Int[np.ndarray, " person"], draws: DetectorDraws) -> People:
+        """Return people of the series without their images.
+
+        Args:
+            indices: indices in the series.
+            draws: random numbers of the simulated detector.
+        """
+        labels, rows = self.labels, np.asarray(indices)
+        keypoints, visibility = labels["keypoints"][rows], labels["visibility"][rows].astype(np.int64)
+        if self.evidence == "detector":
+            evidence, confidence = self.detector.apply(keypoints, visibility, draws)
+        else:
+            evidence = keypoints.copy()
+            confidence = np.full(keypoints.shape[:2], float(self.evidence == "truth"), np.float32)
+        return People(
+            name=[f"{self._place.stem}#{row}" for row in rows.tolist()],
+            keypoints_px=keypoints,
+            evidence_px=evidence,
+            evidence_confidence=confidence,
+            joints_m=labels["joints"][rows],
+            rotations=labels["rotations"][rows],
+            shape=labels["shape"][rows],
+            image_size=np.full((len(rows), 2), self.size, np.float32),
+            focal_px=labels["focal_length"][rows],
+        )
+
     def person(self, index: int) -> MeshSample:
-        """Return a person of the series.
+        """Return a person of the series, with the same evidence each time.
 
         Args:
             index: index in the series.
         """
-        labels = self.labels
-        keypoints, visibility = labels["keypoints"][index], labels["visibility"][index].astype(np.int64)
-        full_confidence = np.ones(len(keypoints), np.float32)
-        if self.evidence == "detector":
-            rng = np.random.default_rng([self.seed, index, 1])
-            evidence, confidence = self.detector.detect(keypoints.astype(np.float64), visibility, rng)
-        else:
-            evidence, confidence = keypoints.copy(), full_confidence * (self.evidence == "truth")
-        box = joint_box(keypoints, full_confidence)
+        people = self.people([index], self.detector.draw(np.random.default_rng([self.seed, index, 1]), 1))
+        full_confidence = np.ones(len(JOINTS49), np.float32)
+        box = joint_box(people.keypoints_px[0], full_confidence)
         name, image, reduction = self.read_image(index, box)
         return MeshSample(
             image=image,
             box_px=box,
             name=name,
-            keypoints_px=keypoints.copy(),
+            keypoints_px=people.keypoints_px[0],
             keypoints_confidence=full_confidence,
-            evidence_px=evidence,
-            evidence_confidence=confidence,
-            joints_m=labels["joints"][index].copy(),
+            evidence_px=people.evidence_px[0],
+            evidence_confidence=people.evidence_confidence[0],
+            joints_m=people.joints_m[0],
             joints_confidence=full_confidence.copy(),
-            rotations=labels["rotations"][index].copy(),
-            shape=labels["shape"][index].copy(),
+            rotations=people.rotations[0],
+            shape=people.shape[0],
             has_mesh=True,
-            image_size=np.array([self.size, self.size], np.float32),
-            focal_px=float(labels["focal_length"][index]),
+            image_size=people.image_size[0],
+            focal_px=float(people.focal_px[0]),
             reduction=reduction,
         )

@@ -118,8 +118,9 @@ def draw_people(indices: Sequence[int], seed: int) -> dict[str, np.ndarray]:
 class BuiltinPoses(BuiltinPeople):
     """The first `count` people of a series without images; `prepare` draws them.
 
-    Their images are black. Use them to train a network that reads keypoints (``regressor.kind: lifter``): a person
-    takes a millisecond instead of the tens of milliseconds of a rendered one.
+    Their images are black, and as the only training set they come in whole batches, with new errors of the detector in
+    each draw (:class:`meshtto.data.sampling.PeopleBatches`). Use them to train a network that reads keypoints
+    (``regressor.kind: lifter``): a person takes a millisecond instead of the tens of milliseconds of a rendered one.
 
     Args:
         count: number of people.
@@ -128,6 +129,8 @@ class BuiltinPoses(BuiltinPeople):
         root: folder of all series.
         detector: errors of the simulated detector.
     """
+
+    has_images = False
 
     def __init__(
         self,
