@@ -234,7 +234,7 @@ class MeshTrainingDataset(Dataset):
 
 
 class PeopleBatches(MeshTrainingDataset):
-    """Whole batches of one data set without images; a person costs a tenth of a crop that is made alone.
+    """Whole batches of one data set without images; a person costs a fortieth of a crop that is made alone.
 
     The random numbers of a step are drawn for all of its positions, so a batch is the same for any number of
     processes. Simulated detectors see a person anew in each draw.
@@ -249,7 +249,8 @@ class PeopleBatches(MeshTrainingDataset):
 
     def _batch(self, mixture: Mixture, places: list[BatchPosition]) -> MeshBatch:
         """Return the people of positions of one step."""
-        dataset, pool, step = mixture.datasets[0], mixture.pools[0], places[0].step
+        dataset: Any = mixture.datasets[0]  # without images: a `BuiltinPeople`
+        pool, step = mixture.pools[0], places[0].step
         rows = np.array([place.position for place in places])
         rng = np.random.default_rng((mixture.seed, _VIEW, step))
         augmentation = self.augmentation or NO_AUGMENTATION_RANGES
