@@ -11,11 +11,14 @@ from hamipose.errors import UserError
 from meshtto.joints import JOINTS49
 from meshtto.types import MeshSample
 
-__all__ = ["EVIDENCE", "MeshDataset", "check_evidence", "joint_box", "require_path", "unknown_mesh"]
+__all__ = ["BOX_MARGIN", "EVIDENCE", "MeshDataset", "check_evidence", "joint_box", "require_path", "unknown_mesh"]
 
 #: Source of the 2D joints that may be used at test time: the labels, the data set's own detector (simulated for
 #: built-in images), or none.
 EVIDENCE = ("truth", "detector", "none")
+
+#: Size of a person's box relative to that of the joints, in all papers.
+BOX_MARGIN = 1.2
 
 _FIRST = JOINTS49.index("right_ankle")  # first of the data sets' 24
 
@@ -67,7 +70,7 @@ def unknown_mesh() -> dict:
 
 
 def joint_box(
-    keypoints_px: Float[np.ndarray, "49 2"], confidence: Float[np.ndarray, "49"], margin: float = 1.2
+    keypoints_px: Float[np.ndarray, "49 2"], confidence: Float[np.ndarray, "49"], margin: float = BOX_MARGIN
 ) -> Float[np.ndarray, "4"]:
     """Return left, top, width and height of a person's box: that of the known joints, scaled by `margin`.
 
@@ -76,7 +79,7 @@ def joint_box(
     Args:
         keypoints_px: joints in the full image.
         confidence: 0 means unknown.
-        margin: 1.2 in all papers.
+        margin: factor of the box.
 
     Raises:
         ValueError: no joint is known, or all known joints coincide.

@@ -7,14 +7,11 @@ import torch
 from jaxtyping import Float, Int
 
 from meshtto.data.augmentation import Views, mirror_rotations
+from meshtto.data.base import BOX_MARGIN
 from meshtto.joints import JOINTS49, MIRROR49, OPENPOSE25
 from meshtto.types import MeshBatch
 
 __all__ = ["People", "crop_people"]
-
-
-#: Margin of boxes, as in :func:`meshtto.data.base.joint_box`.
-_BOX_MARGIN = 1.2
 
 
 class People(NamedTuple):
@@ -53,7 +50,7 @@ def crop_people(people: People, size: tuple[int, int], views: Views, index: Int[
     linear[:, :, 0] *= flip[:, None]
     principal = (people.image_size.astype(np.float64) - 1) / 2
     low, high = (bound(people.keypoints_px[:, len(OPENPOSE25) :], 1).astype(np.float64) for bound in (np.min, np.max))
-    extent = _BOX_MARGIN * (high - low)
+    extent = BOX_MARGIN * (high - low)
     center = np.einsum("nij,nj->ni", linear, (low + high) / 2 - principal) + principal
     side = views.scale * np.maximum(extent[:, 1], extent[:, 0] * size[0] / size[1])
     zoom = size[0] / side
